@@ -1,0 +1,1 @@
+"""Commands of the runtime, one file each. Nothing heavy is imported before a command runs."""

@@ -1,0 +1,24 @@
+"""The letterbox contract: what happens to a frame before the network sees it. Training, export and runtime share it."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LetterboxContract(BaseModel):
+    """From a frame `uint8 [H, W, 3]` BGR to a network input `float32 [1, 3, side, side]` RGB and its mask.
+
+    The frame is resized to the integer size of `edge.geometry.letterbox` by `filter`, centred, and surrounded with
+    the grey level `fill`; then every value v becomes `(v / 255 - mean) / std`, channel by channel, padding included.
+    The mask `float32 [1, 1, side, side]` is 1 on the frame and 0 on the padding.
+
+    `antialias` is the triangle filter of PIL and of `torch.nn.functional.interpolate(antialias=True)`, on floats.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    side: int = Field(ge=16, le=2048, description="side of the square network input, pixels")
+    filter: Literal["antialias"] = "antialias"
+    fill: int = Field(default=0, ge=0, le=255, description="grey level of the padding")
+    mean: tuple[float, float, float] = Field(default=(0.0, 0.0, 0.0), description="RGB, of values in 0..1")
+    std: tuple[float, float, float] = Field(default=(1.0, 1.0, 1.0), description="RGB, of values in 0..1")

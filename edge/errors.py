@@ -1,0 +1,25 @@
+"""The project's own errors. A command turns an EdgeError into one line on standard error and exit code 2."""
+
+
+class EdgeError(Exception):
+    """Something a person can put right; the message names the thing and the remedy, in one line."""
+
+
+class SourceError(EdgeError):
+    """A source that does not exist, cannot be opened or holds no frames."""
+
+
+class BundleError(EdgeError):
+    """A bundle that is incomplete, changed, of a newer schema, or that scores differently on this machine."""
+
+
+class ChannelError(EdgeError):
+    """A socket that cannot be bound or reached."""
+
+
+class DataError(EdgeError):
+    """Training or validation photographs that cannot be used as they are."""
+
+
+class RecipeError(EdgeError):
+    """A training recipe that does not exist or says something impossible."""

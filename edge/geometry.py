@@ -1,0 +1,49 @@
+"""Letterbox arithmetic, frame to model and back, in integers.
+
+Floats get the letterboxed size wrong: ``int(299 * (224 / 299))`` is 223. Here every size is an integer division.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Where a frame of `frame_height` × `frame_width` pixels lies inside a square model input of `side` pixels.
+
+    `height`, `width` are the size of the resized frame, `top`, `left` the padding before it, all in pixels.
+    """
+
+    frame_height: int
+    frame_width: int
+    side: int
+    height: int
+    width: int
+    top: int
+    left: int
+
+    @property
+    def bottom(self) -> int:
+        """Padding below the resized frame, in pixels."""
+        return self.side - self.height - self.top
+
+    @property
+    def right(self) -> int:
+        """Padding to the right of the resized frame, in pixels."""
+        return self.side - self.width - self.left
+
+    def to_frame(self, x: float, y: float) -> tuple[float, float]:
+        """Frame coordinates (x, y) of a point in letterboxed coordinates; pixel edges, not centres, are integers."""
+        return (x - self.left) * self.frame_width / self.width, (y - self.top) * self.frame_height / self.height
+
+
+def letterbox(frame_height: int, frame_width: int, side: int) -> Letterbox:
+    """Fit a frame into a square of `side` pixels, aspect kept, centred; the odd pixel of padding goes after.
+
+    Raises ValueError if a size is not positive.
+    """
+    if min(frame_height, frame_width, side) < 1:
+        raise ValueError(f"letterbox of {frame_width}×{frame_height} into {side}: sizes must be at least 1")
+    longest = max(frame_height, frame_width)
+    height = max(1, frame_height * side // longest)
+    width = max(1, frame_width * side // longest)
+    return Letterbox(frame_height, frame_width, side, height, width, (side - height) // 2, (side - width) // 2)

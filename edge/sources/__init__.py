@@ -1,0 +1,104 @@
+"""Where frames come from: one file a kind of source, one interface, and `open_source`, which picks.
+
+A source is named by a word or a URL: `demo`, `camera0`, `/dev/v4l/by-id/…`, `line.mp4`, `photos/`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Frame = npt.NDArray[np.uint8]
+"""One picture, `uint8 [height, width, 3]`, BGR, C-contiguous."""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What one read of a source gave: a frame, or the reason why there is none.
+
+    `index` counts the source's pictures from 0, `name` is what a person would call this one (a file name, a frame
+    number, a part's code). `frame` is None exactly when `fault` says why ("corrupt: …"). `captured_ns` is
+    `time.monotonic_ns()` at the moment of exposure as nearly as the source can tell, None for stored pictures.
+    `truth` is what a simulated source knows of the part ("good" or "bad"), None everywhere else.
+    """
+
+    index: int
+    name: str
+    frame: Frame | None
+    captured_ns: int | None = None
+    fault: str | None = None
+    truth: str | None = None
+    details: dict[str, str] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """An opened source of frames.
+
+    `shape` is (height, width) if every frame has that size, else None. `length` is the number of pictures left to
+    come when it was opened, None if nobody knows (a camera). `live` says that frames come when they come and are
+    lost if nobody takes them; pictures of a source that is not live wait until they are read.
+    """
+
+    name: str
+    shape: tuple[int, int] | None
+    length: int | None
+    live: bool
+    simulated: bool
+
+    def captures(self) -> Iterator[Capture]:
+        """The captures, in order, until the source ends."""
+        ...
+
+    def close(self) -> None:
+        """Release the device or file. Safe to call twice."""
+        ...
+
+
+@dataclass(frozen=True)
+class SourceRequest:
+    """What a person asked for: the source's name and the options that concern sources.
+
+    `start` is the index of the first picture wanted (a restarted capture child goes on where it stopped);
+    `limit` the number of pictures at the most, counted from index 0; `rate` pictures a second, None for the
+    source's own pace (a stored source: as fast as they are taken). `size` is (height, width) where a source can
+    choose. `loop` starts a stored source again at its end. `seed` is for simulated sources.
+    """
+
+    name: str
+    start: int = 0
+    limit: int | None = None
+    rate: float | None = None
+    size: tuple[int, int] | None = None
+    loop: bool = False
+    seed: int = 0
+
+
+_KINDS = ("demo", "camera", "folder", "video")
+"""Modules of this package, in the order in which they are asked whether a name is theirs.
+
+Each has `claims(name) -> bool`, `open(request) -> Source` and `available() -> list[tuple[str, str]]` (name,
+description), and imports what is heavy inside its functions.
+"""
+
+
+def open_source(request: SourceRequest) -> Source:
+    """Open the source that `request.name` names. Raises SourceError, in one line, if there is none or it is empty."""
+    from edge.errors import SourceError
+
+    for kind in _KINDS:
+        module: Any = import_module(f"edge.sources.{kind}")
+        if module.claims(request.name):
+            source: Source = module.open(request)
+            return source
+    raise SourceError(
+        f"no such source: {request.name!r} is neither a file, a folder nor a known name; "
+        "see edge-run --list-sources"
+    )
+
+
+def list_sources() -> list[tuple[str, str]]:
+    """The sources that exist on this machine right now: (name to give to --source, description)."""
+    return [row for kind in _KINDS for row in import_module(f"edge.sources.{kind}").available()]

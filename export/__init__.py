@@ -1,0 +1,1 @@
+"""From a training run to a bundle: ONNX, OpenVINO, parity, threshold, packing."""

@@ -1,0 +1,1 @@
+"""From labelled photographs to a checkpoint. PyTorch lives here and in export/ only."""
