@@ -5,7 +5,7 @@ part is rejected when **score >= threshold**. A rate whose denominator is zero i
 parts there is no recall. Needs the extra `verify`; the running station does not import this file.
 
 **Thresholds stand between scores.** A threshold equal to somebody's score would let a difference of 1e-6
-between two runtimes turn that verdict. So a strategy only chooses which scores to reject, and the threshold is
+between two runtimes turn that verdict. So a strategy only chooses which scores to reject; the threshold is
 the midpoint between the lowest score rejected and the next score below; beyond the outermost scores, half
 their mean distance further. Where two cuts are equally good the lower threshold is taken: it rejects more.
 """
@@ -275,9 +275,7 @@ STRATEGIES: dict[str, Strategy] = {
     "balanced": Strategy(_balanced, True, True, "the highest mean of recall and specificity"),
     "lowest-bad": Strategy(_lowest_bad, True, False, "just below the lowest score of a known-bad photograph"),
     "cost": Strategy(_cost, True, True, "the lowest sum of miss * misses + false_reject * false rejects"),
-    "reject-rate": Strategy(
-        _reject_rate, False, False, "the highest recall with at most at_most of all rejected"
-    ),
+    "reject-rate": Strategy(_reject_rate, False, False, "the highest recall with at most at_most of all rejected"),
 }
 """Ways to choose a threshold, by name; parameters are shares (`at_least`, `at_most`) or costs from 0."""
 
@@ -303,16 +301,12 @@ def strategy_parameters(strategy: str, given: dict[str, Any]) -> dict[str, float
 def _checked(scores: Numbers, bad: Truths) -> tuple[Floats, npt.NDArray[np.bool_]]:
     values, truths = np.asarray(scores, np.float64), np.asarray(bad, bool)
     if values.ndim != 1 or values.shape != truths.shape:
-        raise ValueError(
-            f"{values.shape} scores and {truths.shape} truths: one of each for a part, in one dimension"
-        )
+        raise ValueError(f"{values.shape} scores and {truths.shape} truths: one of each for a part, in one dimension")
     if not len(values):
         raise DataError("there are no scores to judge")
     if not np.isfinite(values).all():
         first = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise DataError(
-            f"score {first} of {len(values)} is {values[first]}, not a finite number: a broken model"
-        )
+        raise DataError(f"score {first} of {len(values)} is {values[first]}, not a finite number: a broken model")
     return values, truths
 
 
@@ -326,10 +320,8 @@ def _all_cuts(values: Floats, truths: npt.NDArray[np.bool_]) -> Cuts:
 
 def _between(levels: Floats) -> Floats:
     """One threshold below all `levels`, one between each two, one above all; they ascend and differ."""
-    if len(levels) > 1:
-        margin = (levels[-1] - levels[0]) / (len(levels) - 1) / 2
-    else:
-        margin = max(1e-6, 1e-3 * abs(levels[0]))
+    alone = len(levels) == 1
+    margin = max(1e-6, 1e-3 * abs(levels[0])) if alone else np.diff(levels).mean() / 2
     middle = levels[:-1] + np.diff(levels) / 2
     # Two neighbouring floats have nothing between them: the threshold is then the upper score itself.
     middle = np.where(middle > levels[:-1], middle, levels[1:])
