@@ -1,0 +1,60 @@
+"""What sources that can be asked for any of their pictures share: which ones are wanted, and at what pace."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+
+from edge.errors import SourceError
+from edge.sources import Capture, SourceRequest
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The indices that a request asks for: from `start` up to, not including, `end`; None is without end."""
+
+    start: int
+    end: int | None
+
+    @property
+    def length(self) -> int | None:
+        """How many there are, None if without end."""
+        return None if self.end is None else max(0, self.end - self.start)
+
+    def indices(self) -> Iterable[int]:
+        """The indices, in order."""
+        return count(self.start) if self.end is None else range(self.start, self.end)
+
+
+def wanted(request: SourceRequest, total: int | None) -> Wanted:
+    """What `request` asks of a source of `total` pictures (None: unknown or endless).
+
+    Raises SourceError if start, limit or rate make no sense.
+    """
+    if request.start < 0:
+        raise SourceError(f"start {request.start}: pictures are counted from 0")
+    if request.limit is not None and request.limit < 0:
+        raise SourceError(f"limit {request.limit}: must be 0 or more pictures")
+    if request.rate is not None and not 0 < request.rate < float("inf"):
+        raise SourceError(f"rate {request.rate:g}: must be more than 0 pictures a second")
+    own_end = None if request.loop else total
+    ends = [end for end in (request.limit, own_end) if end is not None]
+    return Wanted(request.start, min(ends, default=None))
+
+
+def paced(captures: Iterable[Capture], rate: float | None) -> Iterator[Capture]:
+    """The captures at `rate` a second, each stamped when it is let go; as fast as they are taken if None.
+
+    The deadlines are counted from the first capture, so that delays do not add up.
+    """
+    if rate is None:
+        yield from captures
+        return
+    began_ns = None
+    for number, capture in enumerate(captures):
+        now_ns = time.monotonic_ns()
+        began_ns = now_ns if began_ns is None else began_ns
+        wait_ns = began_ns + round(number * 1e9 / rate) - now_ns
+        if wait_ns > 0:
+            time.sleep(wait_ns / 1e9)
+        yield replace(capture, captured_ns=time.monotonic_ns())
