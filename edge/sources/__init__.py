@@ -6,12 +6,13 @@ A source is named by a word or a URL: `demo`, `camera0`, `/dev/v4l/by-id/…`, `
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # the supervisor imports this module and must stay light
+    import numpy as np
+    import numpy.typing as npt
 
-Frame = npt.NDArray[np.uint8]
+Frame: TypeAlias = "npt.NDArray[np.uint8]"
 """One picture, `uint8 [height, width, 3]`, BGR, C-contiguous."""
 
 
@@ -27,7 +28,7 @@ class Capture:
 
     index: int
     name: str
-    frame: Frame | None
+    frame: "Frame | None"
     captured_ns: int | None = None
     fault: str | None = None
     truth: str | None = None
@@ -39,13 +40,15 @@ class Source(Protocol):
 
     `shape` is (height, width) if every frame has that size, else None. `length` is the number of pictures left to
     come when it was opened, None if nobody knows (a camera). `live` says that frames come when they come and are
-    lost if nobody takes them; pictures of a source that is not live wait until they are read.
+    lost if nobody takes them; pictures of a source that is not live wait until they are read. `free_running` says that
+    only the newest frame matters unless told otherwise (a camera without a trigger).
     """
 
     name: str
     shape: tuple[int, int] | None
     length: int | None
     live: bool
+    free_running: bool
     simulated: bool
 
     def captures(self) -> Iterator[Capture]:

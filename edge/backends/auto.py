@@ -1,0 +1,53 @@
+"""Picks the faster runtime for a bundle on this machine, by measuring, and remembers the answer."""
+
+import hashlib
+import json
+import statistics
+import time
+from importlib.metadata import version
+
+import numpy as np
+
+from edge.backends import BACKENDS, Backend, load_backend
+from edge.bundle import Bundle
+from edge.machine import cache_folder
+
+_WARM_UP, _ROUNDS = 5, 20
+
+
+def fastest_backend(bundle: Bundle, threads: int, shape: tuple[int, int] | None) -> str:
+    """Name of the backend with the lowest median latency for frames of `shape` (720×1280 if None).
+
+    The answer is kept in the cache folder, for this bundle, shape, number of threads and these versions.
+    """
+    available = [name for name in BACKENDS if name in bundle.manifest.artifacts]
+    if len(available) == 1:
+        return available[0]
+    versions = [f"{name} {version(name)}" for name in available]
+    key = json.dumps([bundle.digest, shape, threads, versions])
+    memory = cache_folder() / f"backend-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    try:
+        chosen = json.loads(memory.read_text())["backend"]
+        if chosen in available:
+            return str(chosen)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # nothing remembered, or not readable: measure
+    medians = measure_alternating(
+        [load_backend(name, bundle.artifact_path(name), threads, shape) for name in available], shape
+    )
+    chosen = min(medians, key=lambda name: medians[name])
+    memory.write_text(json.dumps({"backend": chosen, "median_ms": medians, "for": json.loads(key)}))
+    return chosen
+
+
+def measure_alternating(backends: list[Backend], shape: tuple[int, int] | None) -> dict[str, float]:
+    """Median latency in milliseconds of each backend on a noisy frame, taken in turns so that load hits all alike."""
+    frame = np.random.default_rng(0).integers(0, 256, (*(shape or (720, 1280)), 3), dtype=np.uint8)
+    samples: dict[str, list[float]] = {backend.name: [] for backend in backends}
+    for turn in range(_WARM_UP + _ROUNDS):
+        for backend in backends:
+            start = time.perf_counter_ns()
+            backend.infer(frame)
+            if turn >= _WARM_UP:
+                samples[backend.name].append((time.perf_counter_ns() - start) / 1e6)
+    return {name: statistics.median(times) for name, times in samples.items()}

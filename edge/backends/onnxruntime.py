@@ -1,0 +1,39 @@
+"""ONNX Runtime on the CPU."""
+
+from pathlib import Path
+
+import numpy as np
+
+from edge.backends import Frame, Output
+
+
+class OnnxRuntime:
+    """One session; its threads sleep between frames instead of spinning, so that capture has its core."""
+
+    name = "onnxruntime"
+
+    def __init__(self, path: Path, threads: int, shape: tuple[int, int] | None) -> None:
+        """Load the graph; a static shape lets the session fold the letterbox's matrices into constants."""
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if shape is not None:
+            options.add_free_dimension_override_by_name("height", shape[0])
+            options.add_free_dimension_override_by_name("width", shape[1])
+        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._outputs = [o.name for o in self._session.get_outputs()]
+
+    def infer(self, frame: Frame) -> Output:
+        """See `Backend.infer`."""
+        values = dict(zip(self._outputs, self._session.run(self._outputs, {"frame": frame[np.newaxis]}), strict=True))
+        where = values.get("map")
+        return Output(float(values["score"][0]), None if where is None else where.reshape(where.shape[-2:]))
+
+
+def load(path: Path, threads: int, shape: tuple[int, int] | None) -> OnnxRuntime:
+    """Compile the artifact at `path`; see `edge.backends.load_backend`."""
+    return OnnxRuntime(path, threads, shape)

@@ -1,0 +1,54 @@
+"""OpenVINO on the CPU."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.backends import Frame, Output
+from edge.machine import cache_folder
+
+
+class OpenVino:
+    """One compiled model and one inference request; the frame is read in place, without a copy."""
+
+    name = "openvino"
+
+    def __init__(self, path: Path, threads: int, shape: tuple[int, int] | None) -> None:
+        """Compile for latency, in full float32: the default on CPUs with AVX512_BF16 would be bfloat16."""
+        import openvino as ov
+
+        self._tensor: Any = ov.Tensor
+        core = ov.Core()
+        model = core.read_model(path)
+        if shape is not None:
+            model.reshape({"frame": [1, *shape, 3]})
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
+            "CACHE_DIR": str(cache_folder() / "openvino"),
+        }
+        compiled = core.compile_model(model, "CPU", settings)
+        self._request = compiled.create_infer_request()
+        self._score = compiled.output("score")
+        self._map = next((o for o in compiled.outputs if "map" in o.names), None)
+
+    def infer(self, frame: Frame) -> Output:
+        """See `Backend.infer`."""
+        self._request.infer({"frame": self._tensor(frame[np.newaxis], shared_memory=True)}, share_inputs=True)
+        score = float(self._request.get_tensor(self._score).data[0])
+        where = None if self._map is None else self._request.get_tensor(self._map).data.reshape(self._map_size)
+        return Output(score, where)
+
+    @property
+    def _map_size(self) -> tuple[int, int]:
+        assert self._map is not None
+        *_, height, width = self._map.shape
+        return height, width
+
+
+def load(path: Path, threads: int, shape: tuple[int, int] | None) -> OpenVino:
+    """Compile the artifact at `path`; see `edge.backends.load_backend`."""
+    return OpenVino(path, threads, shape)

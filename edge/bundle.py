@@ -1,0 +1,206 @@
+"""The bundle on disk: manifest, hashes, golden frames. The only thing that travels from the lab to the line.
+
+NAME.edge/
+    manifest.json      what it is, how it was made, and the SHA-256 of every other file
+    manifest.sha256    the SHA-256 of manifest.json, in the format of sha256sum
+    model.onnx         the ONNX artifact
+    openvino/          the OpenVINO artifact: model.xml, model.bin
+    golden.npz         frames with the score and map that PyTorch gave them
+    parity.json        what was compared, and the largest differences
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.contract import LetterboxContract
+from edge.errors import BundleError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+MANIFEST_HASH = "manifest.sha256"
+GOLDEN = "golden.npz"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Interval(_Section):
+    """A rate that was observed, with its exact (Clopper-Pearson) 95% interval; null where nothing was counted."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    count: int = Field(ge=0, description="photographs the rate was counted on")
+
+
+class Threshold(_Section):
+    """score >= value is a reject."""
+
+    value: float = Field(allow_inf_nan=False)
+    strategy: str = Field(description="how it was chosen")
+    artifact: str = Field(description="the artifact whose scores it was chosen on")
+    data: str = Field(description="the photographs it was chosen on")
+    recall: Interval
+    specificity: Interval
+
+
+class Artifact(_Section):
+    """A compiled form of the network; `path` is relative to the bundle."""
+
+    backend: Literal["onnxruntime", "openvino"]
+    precision: Literal["f32"] = "f32"
+    path: str
+
+
+class Manifest(_Section):
+    """Everything a station needs to know about a bundle besides the graphs themselves."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    task: Literal["one-class", "supervised"]
+    description: str
+    simulated: bool = Field(description="trained on the built-in demonstration line; no gate passes its verdicts")
+    letterbox: LetterboxContract
+    map_size: tuple[int, int] | None = Field(description="(height, width) of the map, if the graph has one")
+    labels: tuple[str, str] = ("good", "bad")
+    threshold: Threshold
+    golden_tolerance: float = Field(gt=0, description="largest allowed difference of a golden score or map value")
+    metrics: dict[str, float | None]
+    artifacts: dict[str, Artifact] = Field(description="by the name of the backend that runs it")
+    files: dict[str, str] = Field(description="SHA-256 of every file but the manifest and its own hash")
+    provenance: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A frame `uint8 [H, W, 3]` BGR, and the score and map (`float32 [h, w]` or None) that PyTorch gave it."""
+
+    frame: "npt.NDArray[np.uint8]"
+    score: float
+    map: "npt.NDArray[np.float32] | None"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files were found to be the ones its manifest names. `digest` is the manifest's SHA-256."""
+
+    path: Path
+    manifest: Manifest
+    digest: str
+
+    @property
+    def label(self) -> str:
+        """Name and short digest, as verdicts carry it."""
+        return f"{self.manifest.name}@{self.digest[:12]}"
+
+    def artifact_path(self, backend: str) -> Path:
+        """Path of the artifact for a backend. Raises BundleError if the bundle has none."""
+        if backend not in self.manifest.artifacts:
+            have = ", ".join(sorted(self.manifest.artifacts))
+            raise BundleError(f"{self.path}: no artifact for {backend!r}; the bundle has {have}")
+        return self.path / self.manifest.artifacts[backend].path
+
+    def golden(self) -> list[Golden]:
+        """The golden frames. Needs numpy, which loading a bundle does not."""
+        import numpy as np
+
+        with np.load(self.path / GOLDEN, allow_pickle=False) as arrays:
+            count = int(arrays["count"])
+            return [
+                Golden(
+                    frame=arrays[f"frame_{i}"],
+                    score=float(arrays[f"score_{i}"]),
+                    map=arrays[f"map_{i}"] if f"map_{i}" in arrays else None,
+                )
+                for i in range(count)
+            ]
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Read a bundle and check every file against its hash.
+
+    Raises BundleError, in one line, if a file is missing, changed or not named by the manifest, or if the bundle is
+    of a schema newer than this version of edge-inspect reads.
+    """
+    if not (path / MANIFEST).is_file():
+        raise BundleError(f"{path}: not a bundle (no {MANIFEST}); edge-export writes one")
+    content = (path / MANIFEST).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if _read(path / MANIFEST_HASH) != _hash_line(digest):
+        raise BundleError(f"{path}: {MANIFEST} does not match {MANIFEST_HASH}: changed since export, export it again")
+    manifest = _parse_manifest(path, content)
+    _check_files(path, manifest.files)
+    for artifact in manifest.artifacts.values():
+        if artifact.path not in manifest.files:
+            raise BundleError(f"{path}: {MANIFEST} gives no hash for {artifact.path}; export the bundle again")
+    return Bundle(path, manifest, digest)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); copy the whole bundle again") from error
+
+
+def _hash_line(digest: str) -> bytes:
+    return f"{digest}  {MANIFEST}\n".encode()
+
+
+def _parse_manifest(path: Path, content: bytes) -> Manifest:
+    try:
+        fields: Any = json.loads(content)
+        version = fields["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path}: {MANIFEST} is not a bundle's manifest; export the bundle again") from error
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise BundleError(
+            f"{path}: bundle schema {version} is newer than {SCHEMA_VERSION}, the newest this edge-inspect reads; "
+            "update edge-inspect on this machine"
+        )
+    try:
+        return Manifest.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BundleError(f"{path}: {MANIFEST}: {where}: {first['msg']}; export the bundle again") from error
+
+
+def _check_files(path: Path, files: dict[str, str]) -> None:
+    present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()} - {
+        MANIFEST,
+        MANIFEST_HASH,
+    }
+    if missing := sorted(set(files) - present):
+        raise BundleError(f"{path}: {missing[0]} is missing; copy the whole bundle again")
+    if strange := sorted(present - set(files)):
+        raise BundleError(f"{path}: {strange[0]} is not in the manifest; remove it")
+    for name, expected in sorted(files.items()):
+        if sha256(path / name) != expected:
+            raise BundleError(f"{path}: {name} does not match its SHA-256: changed since export, export it again")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(path: Path, manifest: Manifest) -> Bundle:
+    """Write `manifest` into the folder `path`, with the hashes of all files that lie there, and read it back."""
+    names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+    files = {name: sha256(path / name) for name in names if name not in (MANIFEST, MANIFEST_HASH)}
+    content = manifest.model_copy(update={"files": files}).model_dump_json(indent=2).encode() + b"\n"
+    (path / MANIFEST).write_bytes(content)
+    (path / MANIFEST_HASH).write_bytes(_hash_line(hashlib.sha256(content).hexdigest()))
+    return load_bundle(path)

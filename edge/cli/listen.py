@@ -1,0 +1,157 @@
+"""edge-listen: what a station says, as a live table or as JSON lines, with every gap noticed."""
+
+import json
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge.cli import run_app
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edge.channel.subscriber import Received
+    from edge.station.ledger import Books
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+ROWS = 20
+REFRESHES_PER_S = 8
+
+
+@app.command()
+def listen(
+    connect: Annotated[str, typer.Option(help="Verdict endpoint of the station.")] = "tcp://127.0.0.1:5570",
+    station: Annotated[str, typer.Option(help="Name of the station.")] = "line1",
+    once: Annotated[bool, typer.Option("--once", help="Leave when the station's run ends.")] = False,
+    wait_s: Annotated[
+        float | None, typer.Option(help="Leave after so many seconds without any message.", min=0.1)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each verdict as a line of JSON.")] = False,
+) -> None:
+    """Print verdicts as they come. Exit code 1 if the sequence had a gap, 2 if nothing was heard at all."""
+    from edge.channel.subscriber import Subscriber
+    from edge.cli.summary import describe, summary
+    from edge.errors import ChannelError
+    from edge.station.ledger import Books
+    from edge.verdict import State, StateChange, Verdict
+
+    subscriber, books = Subscriber(connect, station), Books()
+    show = _Json() if as_json else _Table(f"{station} at {connect}") if sys.stdout.isatty() else _Lines()
+    heard = False
+    try:
+        for received in subscriber.messages(wait_s):
+            heard = True
+            if isinstance(received.message, Verdict):
+                books.accept()
+                books.enter(received.message)
+            show.show(received, books)
+            if once and isinstance(received.message, StateChange) and received.message.state is State.STOPPED:
+                break
+        else:
+            if not heard:
+                raise ChannelError(
+                    f"nothing heard from {station!r} at {connect} for {wait_s:g} s; is edge-run running?"
+                )
+    except KeyboardInterrupt:
+        pass  # the way to leave; the summary follows
+    finally:
+        show.close()
+        subscriber.close()
+    if as_json:
+        print(json.dumps({"missed": subscriber.missed, **summary(books)}), file=sys.stderr)
+    else:
+        print("\n".join([f"received: {line}" for line in describe(books)] + [_sequence(subscriber.missed, books)]))
+    sys.exit(1 if subscriber.missed else 0)
+
+
+def _sequence(missed: int, books: "Books") -> str:
+    if not missed:
+        return f"received: the sequence has no gap over {books.accepted} verdicts"
+    return f"received: {missed} verdicts MISSED; a controller rejects those parts"
+
+
+class _Json:
+    """A verdict a line; gaps go to standard error."""
+
+    def __init__(self) -> None:
+        from edge.verdict import Verdict
+
+        self._verdict = Verdict
+
+    def show(self, received: "Received", books: "Books") -> None:
+        if received.missed:
+            print(f"gap: {received.missed} verdicts missed", file=sys.stderr)
+        if isinstance(received.message, self._verdict):
+            print(received.message.model_dump_json(), flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class _Lines:
+    """For a pipe or a log: a plain line a verdict and a change of state."""
+
+    def show(self, received: "Received", books: "Books") -> None:
+        if received.missed:
+            print(f"GAP: {received.missed} verdicts missed")
+        if (line := _line(received)) is not None:
+            print("  ".join(line).rstrip(), flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class _Table:
+    """For a person: the last verdicts, refreshed a few times a second."""
+
+    def __init__(self, title: str) -> None:
+        from rich.live import Live
+
+        self._title, self._rows = title, deque[list[str]](maxlen=ROWS)
+        self._foot = ""
+        self._live = Live(get_renderable=self._table, refresh_per_second=REFRESHES_PER_S)
+        self._live.start()
+
+    def show(self, received: "Received", books: "Books") -> None:
+        if received.missed:
+            self._rows.append(["", "GAP", "", "", f"{received.missed} verdicts missed"])
+        if (line := _line(received)) is not None:
+            self._rows.append(line)
+        ledger = books.ledger()
+        self._foot = f"{ledger.good} good, {ledger.reject} reject, {ledger.unknown} unknown"
+
+    def _table(self) -> "Table":
+        from rich.table import Table
+
+        table = Table(title=self._title, caption=self._foot, width=100)
+        for name in ("seq", "verdict", "score", "age", "part"):
+            table.add_column(name, justify="right" if name in ("seq", "score", "age") else "left", no_wrap=True)
+        colours = {"good": "green", "reject": "red"}
+        for row in list(self._rows):
+            table.add_row(*row, style=colours.get(row[1].strip(), "yellow"))
+        return table
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+def _line(received: "Received") -> list[str] | None:
+    """What is shown of a message: seq, verdict, score, age, part and reason; None for heartbeats."""
+    from edge.verdict import StateChange, Verdict
+
+    message = received.message
+    if isinstance(message, StateChange):
+        return ["", f"{message.state:7}", "", "", f"{message.cause or ''}"]
+    if not isinstance(message, Verdict):
+        return None
+    score = "" if message.score is None else f"{message.score:.4f}"
+    why = "" if message.score is not None else f"  {message.reason}: {message.detail}"
+    return [f"{message.seq:6}", f"{message.verdict:7}", f"{score:>8}", f"{message.age_ms:7.2f} ms", message.part + why]
+
+
+def main() -> None:
+    """Entry point."""
+    run_app(app)

@@ -1,0 +1,162 @@
+"""edge-run: run one line, from a source to verdicts on a socket."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from edge.cli import run_app
+
+if TYPE_CHECKING:
+    from edge.station.supervisor import Station
+    from edge.verdict import State
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def run(
+    source: Annotated[
+        str | None, typer.Option(help="demo, camera0, /dev/v4l/by-id/…, a video file or a folder of pictures.")
+    ] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Bundle to run; without it the demonstration bundle.")] = None,
+    station: Annotated[str, typer.Option(help="Name of the station, part of every topic.")] = "line1",
+    bind: Annotated[str, typer.Option(help="Endpoint for verdicts.")] = "tcp://127.0.0.1:5570",
+    backend: Annotated[
+        Literal["auto", "openvino", "onnxruntime"], typer.Option(help="auto: the faster one here, measured once.")
+    ] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads of an inference; all cores if not given.", min=1)] = None,
+    policy: Annotated[
+        Literal["every", "latest"] | None,
+        typer.Option(help="Every frame in order, or the latest one. Cameras: latest; all else: every."),
+    ] = None,
+    budget_ms: Annotated[float, typer.Option(help="Longest time from capture to verdict, ms.", min=1)] = 500.0,
+    limit: Annotated[int | None, typer.Option(help="Stop after so many pictures of the source.", min=1)] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Pictures a second of a source that can be paced.", min=0.01)
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT of a source that can choose, as 1280x720.")] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin a folder or video again at its end.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the demo line.", min=0)] = 0,
+    wait_subscribers: Annotated[
+        int, typer.Option(help="Hold a finite source until so many subscribers listen.", min=0)
+    ] = 0,
+    list_sources: Annotated[bool, typer.Option("--list-sources", help="List the sources of this machine.")] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Allow an endpoint that the network can reach, unencrypted.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Inspect every part a source shows and publish one verdict for each.
+
+    Ends when the source ends, or in order on Ctrl-C and SIGTERM. Exit code 2 if something must be put right first.
+    """
+    if list_sources:
+        _print_sources(as_json)
+        return
+    from edge.cli.summary import describe, summary
+    from edge.errors import SourceError
+    from edge.station.config import DEMO_BUNDLE, StationConfig
+    from edge.station.supervisor import Station
+
+    if source is None:
+        raise SourceError("no source given; say --source camera0, or --source demo for the built-in line")
+    config = StationConfig(
+        bundle=bundle or DEMO_BUNDLE,
+        source=source,
+        station=station,
+        bind=bind,
+        backend=backend,
+        threads=threads,
+        policy=policy,
+        budget_ms=budget_ms,
+        wait_subscribers=wait_subscribers,
+        limit=limit,
+        rate=rate,
+        size=_size(size),
+        loop=loop,
+        seed=seed,
+    )
+    if insecure:
+        _say(f"WARNING: --insecure: anyone who reaches {bind} reads the verdicts and can pretend to be this station")
+    if bundle is None:
+        _say("WARNING: no --bundle given: the DEMONSTRATION bundle runs, every verdict is marked simulated")
+    progress = Progress()
+    line = Station(config, progress.show, insecure)
+    try:
+        line.run()
+    finally:
+        progress.close()
+    if as_json:
+        print(json.dumps(line.result() | summary(line.books)))
+    else:
+        for text in describe(line.books):
+            _say(f"{station}: {text}")
+
+
+def _print_sources(as_json: bool) -> None:
+    from edge.sources import list_sources
+
+    rows = list_sources()
+    if as_json:
+        print(json.dumps([{"source": name, "description": about} for name, about in rows]))
+        return
+    width = max(len(name) for name, _ in rows)
+    print("\n".join(f"{name:{width}}  {about}" for name, about in rows))
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """(height, width) of WIDTHxHEIGHT."""
+    from edge.errors import SourceError
+
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 16 <= int(width) <= 16384 and 16 <= int(height) <= 16384):
+        raise SourceError(f"--size {text!r} is no size; write WIDTHxHEIGHT in pixels, as 1280x720")
+    return int(height), int(width)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Says on standard error what state the station is in, and on a terminal how far it is."""
+
+    def __init__(self) -> None:
+        """Nothing is shown before the first heartbeat."""
+        self._last: tuple[State, str | None] | None = None
+        self._is_terminal = sys.stderr.isatty()
+        self._line = ""
+
+    def show(self, station: "Station") -> None:
+        """Called at each heartbeat, ten times a second."""
+        current = (station.state, station.cause)
+        if current != self._last:
+            self._last = current
+            self._erase()
+            cause = f": {station.cause}" if station.cause else ""
+            _say(f"{station.config.station}: {station.state}{cause}")
+        if self._is_terminal:
+            ledger, length = station.books.ledger(), station.intake.opened and station.intake.opened.length
+            of = f" of {length}" if length else ""
+            self._erase()
+            self._line = f"{ledger.accepted}{of}: {ledger.good} good, {ledger.reject} reject, {ledger.unknown} unknown"
+            print(self._line, end="", file=sys.stderr, flush=True)
+
+    def _erase(self) -> None:
+        if self._line:
+            print("\r" + " " * len(self._line) + "\r", end="", file=sys.stderr)
+            self._line = ""
+
+    def close(self) -> None:
+        """Leave the terminal's cursor on a fresh line."""
+        self._erase()
+
+
+def main() -> None:
+    """Entry point."""
+    run_app(app)

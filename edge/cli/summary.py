@@ -1,0 +1,62 @@
+"""How a run went, as JSON for programs and as a few lines for people; edge-run and edge-listen say it alike."""
+
+from typing import Any
+
+from edge.station.ledger import Books
+from edge.verdict import Outcome
+
+
+def summary(books: Books) -> dict[str, Any]:
+    """Counts, reasons, age percentiles in milliseconds, and the confusion where the truth is known."""
+    result: dict[str, Any] = {
+        **books.ledger().model_dump(),
+        "reasons": dict(sorted(books.reasons.items())),
+        "late_results": books.late_results,
+        "p50_ms": books.percentile_ms(50),
+        "p99_ms": books.percentile_ms(99),
+        "max_ms": books.percentile_ms(100),
+    }
+    if books.confusion:
+        result["truth"] = _against_truth(books)
+    return result
+
+
+def _against_truth(books: Books) -> dict[str, int | float | None]:
+    """A part that is not passed counts as rejected, as the gate has it: unknown moves it like reject."""
+    counts = {truth: {outcome: books.confusion[truth, outcome] for outcome in Outcome} for truth in ("good", "bad")}
+    good, bad = sum(counts["good"].values()), sum(counts["bad"].values())
+    passed_bad, passed_good = counts["bad"][Outcome.GOOD], counts["good"][Outcome.GOOD]
+    return {
+        "bad": bad,
+        "bad_stopped": bad - passed_bad,
+        "bad_passed": passed_bad,
+        "good": good,
+        "good_passed": passed_good,
+        "good_stopped": good - passed_good,
+        "recall": 1 - passed_bad / bad if bad else None,
+        "specificity": passed_good / good if good else None,
+    }
+
+
+def describe(books: Books) -> list[str]:
+    """The summary in plain lines."""
+    s = summary(books)
+    reasons = ", ".join(
+        f"{count} {reason}" for reason, count in s["reasons"].items() if reason not in ("clear", "defect")
+    )
+    unknown = f" ({reasons})" if reasons else ""
+    lines = [f"{s['accepted']} parts: {s['good']} good, {s['reject']} reject, {s['unknown']} unknown{unknown}"]
+    if s["dropped"]:
+        lines.append(f"{s['dropped']} frames of the free-running source were passed over")
+    if "truth" in s:
+        t = s["truth"]
+        rates = [f"{name} {t[name]:.3f}" for name in ("recall", "specificity") if t[name] is not None]
+        lines.append(
+            f"truth: {t['bad_stopped']} of {t['bad']} bad parts stopped, {t['good_passed']} of {t['good']} good parts "
+            f"passed ({', '.join(rates)})"
+        )
+    if s["p50_ms"] is not None:
+        lines.append(
+            f"capture to verdict: p50 {s['p50_ms']:.2f} ms, p99 {s['p99_ms']:.2f} ms, max {s['max_ms']:.2f} ms"
+        )
+    return lines

@@ -1,0 +1,21 @@
+"""What this machine offers: cores, and a folder for what may be forgotten."""
+
+import os
+from pathlib import Path
+
+
+def cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """Folder for compiled models and measured choices, made on the way, readable by its owner only.
+
+    `EDGE_CACHE`, else `XDG_CACHE_HOME/edge-inspect`, else `~/.cache/edge-inspect`.
+    """
+    chosen = os.environ.get("EDGE_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(chosen) if chosen else Path(base) / "edge-inspect"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder

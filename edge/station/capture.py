@@ -1,0 +1,114 @@
+"""The capture child: reads the source and writes each frame into the ring, once."""
+
+import time
+from collections import deque
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from edge.errors import EdgeError
+from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened, Stop
+from edge.station.ring import Attached
+
+if TYPE_CHECKING:
+    from edge.sources import Capture, SourceRequest
+
+
+def run_capture(connection: Connection, request: "SourceRequest", policy: str | None) -> None:
+    """Work of the capture child; returns when told to stop or when the source cannot be read.
+
+    `policy` None leaves the choice to the source: the latest frame of a free-running camera, every frame of all else.
+    """
+    from edge.sources import open_source
+
+    try:
+        source = open_source(request)
+    except EdgeError as error:
+        connection.send(Failed(str(error)))
+        return
+    policy = policy or ("latest" if source.free_running else "every")
+    connection.send(Opened(source.name, source.shape, source.length, source.live, source.simulated, policy))
+    slots = _Slots(connection, waits=not source.live)
+    try:
+        dropped = 0
+        for capture in source.captures():
+            slot = slots.take()
+            if slots.is_stopped:
+                return
+            if slot is None and policy == "latest":
+                dropped += 1
+                continue
+            connection.send(_store(capture, slot, slots, dropped))
+            dropped = 0
+        connection.send(Ended())
+        slots.wait_for_stop()
+    except EdgeError as error:
+        connection.send(Failed(str(error)))
+    finally:
+        source.close()
+
+
+class _Slots:
+    """The slots this child may fill."""
+
+    def __init__(self, connection: Connection, waits: bool) -> None:
+        self.is_stopped = False
+        self.memory = Attached()
+        self._connection, self._waits = connection, waits
+        self._free: deque[GiveSlot] = deque()
+
+    def take(self) -> GiveSlot | None:
+        """A free slot; None if there is none and the source is live, which nothing may hold up."""
+        while self._connection.poll() or (self._waits and not self._free):
+            self._receive()
+            if self.is_stopped:
+                return None
+        return self._free.popleft() if self._free else None
+
+    def enlarge(self, slot: GiveSlot, size: int) -> GiveSlot | None:
+        """Exchange a slot for one of at least `size` bytes; None if told to stop meanwhile."""
+        self._connection.send(NeedsRoom(slot.slot, size))
+        while not self.is_stopped:
+            larger = self._receive()
+            if larger is not None and larger.slot == slot.slot:
+                self._free.remove(larger)
+                return larger
+        return None
+
+    def wait_for_stop(self) -> None:
+        """Return when the supervisor says so."""
+        while not self.is_stopped:
+            self._receive()
+
+    def _receive(self) -> GiveSlot | None:
+        message = self._connection.recv()
+        if isinstance(message, Stop):
+            self.is_stopped = True
+            return None
+        self._free.append(message)
+        return message if isinstance(message, GiveSlot) else None
+
+
+def _store(capture: "Capture", slot: GiveSlot | None, slots: _Slots, dropped: int) -> Captured:
+    """Copy the frame into its slot; the only copy on its way to the runtime."""
+    height = width = 0
+    fault = capture.fault
+    if slot is None and fault is None:
+        fault = "overload: every slot of the ring is taken"
+    elif capture.frame is not None and slot is not None:
+        height, width = capture.frame.shape[:2]
+        if capture.frame.nbytes > slot.capacity:
+            slot = slots.enlarge(slot, capture.frame.nbytes)
+        if slot is not None:
+            slots.memory.frame(slot.memory, height, width)[...] = capture.frame
+    return Captured(
+        slot=None if slot is None else slot.slot,
+        position=capture.index,
+        name=capture.name,
+        height=height,
+        width=width,
+        captured_ns=capture.captured_ns,
+        in_ring_ns=time.monotonic_ns(),
+        fault=fault,
+        truth=capture.truth,
+        dropped=dropped,
+    )

@@ -1,0 +1,110 @@
+"""A child process of the station: a pipe, an end that can be seen, and a fresh start with back-off."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
+from typing import Any
+
+from edge.station.messages import Stop
+
+FIRST_BACKOFF_S = 0.1
+LONGEST_BACKOFF_S = 5.0
+STABLE_S = 10.0
+"""A child that lived this long is started again without delay."""
+
+_spawn = multiprocessing.get_context("spawn")
+
+
+class Child:
+    """Owns one process at a time. `arguments()` is asked at each start, so that a new child goes on where due."""
+
+    def __init__(self, name: str, work: Callable[..., None], arguments: Callable[[], tuple[Any, ...]]) -> None:
+        """Nothing runs before `start`."""
+        self.name = name
+        self.restarts = -1
+        self.connection: Connection | None = None
+        self._work, self._arguments = work, arguments
+        self._process: Any = None
+        self._started = 0.0
+        self._backoff_s = 0.0
+        self._due = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """True from `start` until `bury` or `stop`."""
+        return self.connection is not None
+
+    @property
+    def due_in_s(self) -> float:
+        """Seconds until `start` may be called again; 0 if now."""
+        return max(0.0, self._due - time.monotonic())
+
+    def start(self) -> None:
+        """Start a process."""
+        self.connection, theirs = _spawn.Pipe()
+        self._process = _spawn.Process(
+            target=_run, args=(self._work, theirs, *self._arguments()), name=self.name, daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self._started = time.monotonic()
+        self.restarts += 1
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        """Send a message; to a child that just died it is lost, and its end is seen by the next `receive`."""
+        if self.connection is not None:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.connection.send(message)
+
+    def receive(self) -> Any | None:
+        """Next message if one has come. Raises EOFError if the child is gone."""
+        if self.connection is None:
+            return None
+        try:
+            return self.connection.recv() if self.connection.poll() else None
+        except (ConnectionResetError, OSError) as error:
+            raise EOFError from error
+
+    def bury(self) -> None:
+        """End what is left of the process at once and set the time of the next start."""
+        if self.connection is None:
+            return
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+        self.connection = None
+        lived_s = time.monotonic() - self._started
+        self._backoff_s = (
+            0.0 if lived_s > STABLE_S else min(LONGEST_BACKOFF_S, max(FIRST_BACKOFF_S, 2 * self._backoff_s))
+        )
+        self._due = time.monotonic() + self._backoff_s
+
+    def stop(self, patience_s: float) -> None:
+        """Ask the process to leave, and kill it if it has not after `patience_s` seconds."""
+        if self.connection is None:
+            return
+        self.send(Stop())
+        self._process.join(patience_s)
+        self.bury()
+
+
+def _run(work: Callable[..., None], connection: Connection, *arguments: Any) -> None:
+    """First lines of every child: Ctrl-C is the supervisor's business, standard output the command's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(2, 1)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        work(connection, *arguments)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait_for([parent.sentinel])
+    os._exit(1)

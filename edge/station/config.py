@@ -1,0 +1,32 @@
+"""What a station was asked to do."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+DEMO_BUNDLE = Path(__file__).parents[2] / "models" / "demo.edge"
+VERDICTS = "tcp://127.0.0.1:5570"
+
+
+@dataclass(frozen=True)
+class StationConfig:
+    """One camera, one bundle, one verdict channel.
+
+    `policy` "every" judges each frame in order, "latest" the newest one of a free-running camera; None picks by
+    source ("latest" for cameras, "every" for all else). `rate`, `size`, `limit`, `loop`, `seed` belong to the source.
+    """
+
+    bundle: Path
+    source: str
+    station: str = "line1"
+    bind: str = VERDICTS
+    backend: str = "auto"
+    threads: int | None = None
+    policy: Literal["every", "latest"] | None = None
+    budget_ms: float = 500.0
+    wait_subscribers: int = 0
+    limit: int | None = None
+    rate: float | None = None
+    size: tuple[int, int] | None = None
+    loop: bool = False
+    seed: int = 0

@@ -1,0 +1,129 @@
+"""The supervisor's hold on the capture child: its ring, its captures, its life."""
+
+import time
+from collections.abc import Iterator
+
+from edge.errors import SourceError
+from edge.sources import SourceRequest
+from edge.station.capture import run_capture
+from edge.station.child import Child
+from edge.station.config import StationConfig
+from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened
+from edge.station.ring import Ring
+
+SLOTS = {"every": 8, "latest": 4}
+"""Frames the ring holds: one is inferred, one is written, the rest wait."""
+
+SILENCE_MS = 1000
+"""A live source that says nothing for this long, and for three of its periods, is killed and opened again."""
+
+POISON_DEATHS = 2
+"""A picture on which the capture child died this often is given up as corrupt."""
+
+
+class Intake:
+    """Frames come out of `hear`, in order; each one's slot must be given back with `release`."""
+
+    def __init__(self, config: StationConfig) -> None:
+        """Nothing runs before `start`."""
+        self.child = Child("edge-capture", run_capture, self._arguments)
+        self.opened: Opened | None = None
+        self.is_up = False
+        self.has_ended = False
+        self.cause: str | None = "the source is being opened"
+        self._config = config
+        self._ring: Ring | None = None
+        self._busy: set[int] = set()
+        self._next_index = 0
+        self._deaths = 0
+        self._heard_ns = 0
+
+    def _arguments(self) -> tuple[SourceRequest, str | None]:
+        c = self._config
+        request = SourceRequest(c.source, self._next_index, c.limit, c.rate, c.size, c.loop, c.seed)
+        return request, c.policy
+
+    def hear(self) -> Iterator[Captured]:
+        """What the capture child has captured since. Raises SourceError if the source cannot be opened at first."""
+        try:
+            while (message := self.child.receive()) is not None:
+                self._heard_ns = time.monotonic_ns()
+                match message:
+                    case Captured():
+                        yield self._take(message)
+                    case NeedsRoom():
+                        self._enlarge(message)
+                    case Opened():
+                        self._open(message)
+                    case Ended():
+                        self.has_ended = True
+                    case Failed():
+                        if self.opened is None:
+                            raise SourceError(message.message)
+                        self.cause = message.message
+        except EOFError:
+            yield from self._lose("the capture process died")
+
+    def release(self, slot: int | None) -> None:
+        """The frame in this slot is done with."""
+        if slot is not None:
+            self._busy.remove(slot)
+            self._lend(slot)
+
+    def memory(self, slot: int) -> str:
+        """Name of the shared memory of a slot."""
+        assert self._ring is not None
+        return self._ring.name(slot)
+
+    def revive(self) -> Iterator[Captured]:
+        """Kill the child if it hangs; start one where there is none and its time has come."""
+        if self.is_up and not self.has_ended and self.opened is not None and self.opened.live:
+            period_ms = 1000 / self._config.rate if self._config.rate else 0.0
+            silent_ms = (time.monotonic_ns() - self._heard_ns) / 1e6
+            if silent_ms > max(SILENCE_MS, 3 * period_ms):
+                yield from self._lose(f"no frame for {silent_ms:.0f} ms")
+        if not self.child.is_running and not self.has_ended and self.child.due_in_s == 0:
+            self.child.start()
+
+    def close(self, patience_s: float) -> None:
+        """End the child and free the ring."""
+        self.child.stop(patience_s)
+        if self._ring is not None:
+            self._ring.close()
+
+    def _open(self, opened: Opened) -> None:
+        self.opened, self.is_up, self.cause = opened, True, None
+        if self._ring is None:
+            height, width = opened.shape or (1, 1)
+            self._ring = Ring(SLOTS[opened.policy], height * width * 3)
+        for slot in range(len(self._ring)):
+            if slot not in self._busy:
+                self._lend(slot)
+
+    def _enlarge(self, request: NeedsRoom) -> None:
+        assert self._ring is not None
+        self._ring.enlarge(request.slot, request.size)
+        self._lend(request.slot)
+
+    def _lend(self, slot: int) -> None:
+        if self._ring is not None and self.is_up:
+            self.child.send(GiveSlot(slot, self._ring.name(slot), self._ring.capacity(slot)))
+
+    def _take(self, captured: Captured) -> Captured:
+        self._next_index = captured.position + 1
+        self._deaths = 0
+        if captured.slot is not None:
+            self._busy.add(captured.slot)
+        return captured
+
+    def _lose(self, cause: str) -> Iterator[Captured]:
+        """The child is dead or hangs: bury it. A stored picture it died on again and again is given up, and said so."""
+        self.child.bury()
+        self.is_up, self.cause = False, cause
+        if self.opened is None or self.opened.live or self.has_ended:
+            return
+        self._deaths += 1
+        if self._deaths >= POISON_DEATHS:
+            now, position = time.monotonic_ns(), self._next_index
+            fault = f"corrupt: the capture process died on it {self._deaths} times"
+            yield self._take(Captured(None, position, f"#{position}", 0, 0, None, now, fault, None, 0))

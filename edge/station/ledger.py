@@ -1,0 +1,62 @@
+"""The books of an epoch: what was accepted, what became of it, and how long it took."""
+
+from collections import Counter, deque
+
+from edge.verdict import Ledger, Outcome, Verdict
+
+_LATENCIES_KEPT = 100_000
+
+
+class Books:
+    """accepted = good + reject + unknown + in flight, at every moment."""
+
+    def __init__(self) -> None:
+        """Empty books."""
+        self.accepted = 0
+        self.dropped = 0
+        self.late_results = 0
+        self.outcomes: Counter[Outcome] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.confusion: Counter[tuple[str, Outcome]] = Counter()
+        self._ages_ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+
+    def accept(self) -> int:
+        """Enter a part; returns its sequence number, from 1."""
+        self.accepted += 1
+        return self.accepted
+
+    def enter(self, verdict: Verdict) -> None:
+        """Enter the final verdict of an accepted part."""
+        self.outcomes[verdict.verdict] += 1
+        self.reasons[verdict.reason] += 1
+        self._ages_ms.append(verdict.age_ms)
+        if verdict.truth is not None:
+            self.confusion[verdict.truth, verdict.verdict] += 1
+
+    @property
+    def published(self) -> int:
+        """Verdicts so far: also the last sequence number published, since verdicts leave in order."""
+        return self.outcomes.total()
+
+    def ledger(self) -> Ledger:
+        """The books as heartbeats carry them."""
+        good, reject, unknown = (self.outcomes[o] for o in (Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN))
+        return Ledger(
+            accepted=self.accepted,
+            good=good,
+            reject=reject,
+            unknown=unknown,
+            in_flight=self.accepted - self.published,
+            dropped=self.dropped,
+        )
+
+    def percentile_ms(self, percent: float) -> float | None:
+        """Age at publication (nearest rank) over the last 100,000 verdicts; None if there are none."""
+        return percentile(sorted(self._ages_ms), percent)
+
+
+def percentile(ascending: list[float], percent: float) -> float | None:
+    """Nearest-rank percentile of an ascending list; None if it is empty."""
+    if not ascending:
+        return None
+    return ascending[min(len(ascending) - 1, int(len(ascending) * percent / 100))]

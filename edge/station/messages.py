@@ -1,0 +1,97 @@
+"""What passes between the supervisor and its two children: numbers and names, never pixels.
+
+All times are `time.monotonic_ns()`, one clock for all processes of a machine.
+"""
+
+from typing import NamedTuple
+
+
+class GiveSlot(NamedTuple):
+    """Supervisor → capture: this slot of the ring is yours to fill; `memory` names `capacity` bytes."""
+
+    slot: int
+    memory: str
+    capacity: int
+
+
+class Opened(NamedTuple):
+    """Capture → supervisor: the source is open. `policy` is "every" or "latest"; the rest as in `Source`."""
+
+    name: str
+    shape: tuple[int, int] | None
+    length: int | None
+    live: bool
+    simulated: bool
+    policy: str
+
+
+class NeedsRoom(NamedTuple):
+    """Capture → supervisor: the next frame has `size` bytes, more than the slot holds; give it back larger."""
+
+    slot: int
+    size: int
+
+
+class Captured(NamedTuple):
+    """Capture → supervisor: a frame lies in `slot`, or `fault` says why there is none.
+
+    `fault` begins with a `Reason` and a colon. `slot` is None if no slot was free. `dropped` counts the frames lost
+    before this one because no slot was free.
+    """
+
+    slot: int | None
+    position: int
+    name: str
+    height: int
+    width: int
+    captured_ns: int | None
+    in_ring_ns: int
+    fault: str | None
+    truth: str | None
+    dropped: int
+
+
+class Ended(NamedTuple):
+    """Capture → supervisor: the source has no more pictures."""
+
+
+class Failed(NamedTuple):
+    """Child → supervisor: it cannot do its work, for a reason a person can put right. The child exits."""
+
+    message: str
+
+
+class Configure(NamedTuple):
+    """Supervisor → inference: every frame will have this (height, width); None: any size."""
+
+    shape: tuple[int, int] | None
+
+
+class Loaded(NamedTuple):
+    """Inference → supervisor: golden frames agree, the runtime is warm. `golden_difference` is the largest seen."""
+
+    backend: str
+    golden_difference: float
+
+
+class Infer(NamedTuple):
+    """Supervisor → inference: run the frame that lies in shared memory `memory`."""
+
+    seq: int
+    memory: str
+    height: int
+    width: int
+
+
+class Inferred(NamedTuple):
+    """Inference → supervisor: the score of frame `seq`, or `fault` in words if the runtime failed on it."""
+
+    seq: int
+    score: float
+    fault: str | None
+    start_ns: int
+    end_ns: int
+
+
+class Stop(NamedTuple):
+    """Supervisor → child: leave."""

@@ -1,0 +1,79 @@
+"""The supervisor's hold on the inference child: one frame at a time goes in, one result or the loss of it comes out."""
+
+import time
+from collections.abc import Iterator
+
+from edge.errors import BundleError
+from edge.machine import cores
+from edge.station.child import Child
+from edge.station.config import StationConfig
+from edge.station.inference import run_inference
+from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded
+
+STUCK_MS = 1000
+"""An inference this long past its part's deadline is killed."""
+
+
+class Scoring:
+    """Every `submit` is answered by exactly one Inferred, with a `fault` if the child died on it or hung."""
+
+    def __init__(self, config: StationConfig) -> None:
+        """Nothing runs before `start`."""
+        self.child = Child("edge-inference", run_inference, lambda: self._arguments)
+        self.loaded: Loaded | None = None
+        self.is_up = False
+        self.cause: str | None = "the model is being loaded"
+        self._arguments = (config.bundle, config.backend, config.threads or cores())
+        self._shape: Configure | None = None
+        self._seq: int | None = None
+        self._stuck_at_ns = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """True if a frame can be submitted now."""
+        return self.is_up and self._seq is None
+
+    def configure(self, shape: tuple[int, int] | None) -> None:
+        """Say once what frames will come; the child compiles its graph for them."""
+        self._shape = Configure(shape)
+        self.child.send(self._shape)
+
+    def submit(self, seq: int, memory: str, height: int, width: int, deadline_ns: int) -> None:
+        """Hand over a frame; allowed only when idle."""
+        assert self.is_idle
+        self._seq, self._stuck_at_ns = seq, deadline_ns + STUCK_MS * 1_000_000
+        self.child.send(Infer(seq, memory, height, width))
+
+    def hear(self) -> Iterator[Inferred]:
+        """Results that have come since. Raises BundleError if the bundle cannot be loaded at first."""
+        try:
+            while (message := self.child.receive()) is not None:
+                match message:
+                    case Inferred():
+                        self._seq = None
+                        yield message
+                    case Loaded():
+                        self.loaded, self.is_up, self.cause = message, True, None
+                    case Failed():
+                        if self.loaded is None:
+                            raise BundleError(message.message)
+                        self.cause = message.message
+        except EOFError:
+            yield from self._lose("the inference process died")
+
+    def revive(self) -> Iterator[Inferred]:
+        """Kill the child if it hangs; start one where there is none and its time has come."""
+        if self._seq is not None and time.monotonic_ns() > self._stuck_at_ns:
+            yield from self._lose("the inference process hung and was killed")
+        if not self.child.is_running and self.child.due_in_s == 0:
+            self.child.start()
+            if self._shape is not None:
+                self.child.send(self._shape)
+
+    def _lose(self, cause: str) -> Iterator[Inferred]:
+        self.child.bury()
+        self.is_up, self.cause = False, cause
+        if self._seq is not None:
+            now, seq = time.monotonic_ns(), self._seq
+            self._seq = None
+            yield Inferred(seq, float("nan"), cause, now, now)

@@ -1,0 +1,374 @@
+"""The station: accepts frames, keeps their deadlines, publishes exactly one verdict for each.
+
+This process never touches a pixel and loads neither OpenCV nor a runtime: whatever hangs or crashes in its two
+children, the deadlines here hold.
+"""
+
+import secrets
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isfinite
+from multiprocessing.connection import wait
+from types import FrameType, TracebackType
+from typing import Any, Literal
+
+from edge.bundle import load_bundle
+from edge.channel.publisher import Publisher
+from edge.station.config import StationConfig
+from edge.station.intake import Intake
+from edge.station.ledger import Books
+from edge.station.messages import Captured, Inferred
+from edge.station.scoring import Scoring
+from edge.verdict import Heartbeat, Outcome, Reason, State, StateChange, Timing, Verdict
+
+HEARTBEAT_MS = 100
+LEASE_MS = 3 * HEARTBEAT_MS
+CHILD_PATIENCE_S = 0.5
+SUBSCRIBER_POLL_S = 0.01
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of a part: the score, or the reason why there is none."""
+
+    score: float | None = None
+    reason: Reason | None = None
+    detail: str | None = None
+
+
+@dataclass
+class Part:
+    """An accepted frame on its way to its verdict. `finding` is set once, by whatever comes first."""
+
+    seq: int
+    capture: Captured
+    captured_ns: int
+    deadline_ns: int
+    is_submitted: bool = False
+    finding: Finding | None = None
+    inferred: Inferred | None = None
+
+
+class Station:
+    """Runs one line until its source ends or it is told to stop."""
+
+    def __init__(
+        self, config: StationConfig, progress: Callable[["Station"], None], allow_insecure: bool = False
+    ) -> None:
+        """Check the bundle and bind the socket. Raises BundleError, ChannelError.
+
+        `progress` is called with the station at each heartbeat.
+        """
+        self.config = config
+        self.bundle = load_bundle(config.bundle)
+        self.epoch = secrets.token_hex(8)
+        self.books = Books()
+        self.intake = Intake(config)
+        self.scoring = Scoring(config)
+        self.state = State.PREOPERATIONAL
+        self.cause: str | None = None
+        self.ready_after_s: float | None = None
+        self.publisher = Publisher(config.bind, config.station, allow_insecure)
+        self._progress = progress
+        self._pending: deque[Captured] = deque()
+        self._parts: dict[int, Part] = {}
+        self._slots_inferring: dict[int, int] = {}  # by seq; busy until the runtime is done with them
+        self._is_opened = False
+        self._subscribers_came = config.wait_subscribers == 0
+        self._beat_due_ns = 0
+        self._begun_ns = time.monotonic_ns()
+        self._announced: tuple[State, str | None] | None = None
+
+    # -------------------------------------------------------------------------------------------------- life
+
+    def run(self) -> None:
+        """Serve to the end. SIGINT and SIGTERM end it in order. Raises EdgeError if it cannot start."""
+        with Signals() as signals:
+            try:
+                while not (signals.came or self._is_finished()):
+                    self._hear()
+                    self._expire()
+                    self._accept()
+                    self._submit()
+                    self._publish()
+                    self._beat()
+                    self._wait(signals)
+            finally:
+                self._shut_down()
+
+    def _is_finished(self) -> bool:
+        return self.intake.has_ended and not self._pending and not self._parts
+
+    def _wait(self, signals: "Signals") -> None:
+        """Sleep until a child or a signal has something to say, or the clock has."""
+        if self._is_finished():
+            return
+        open_parts = (part.deadline_ns for part in self._parts.values() if part.finding is None)
+        timeout_s = (min(self._beat_due_ns, *open_parts, self._beat_due_ns) - time.monotonic_ns()) / 1e9
+        if not self._subscribers_came:
+            timeout_s = min(timeout_s, SUBSCRIBER_POLL_S)
+        children = (self.intake.child, self.scoring.child)
+        timeout_s = min(timeout_s, *(child.due_in_s for child in children if not child.is_running), timeout_s)
+        wait([signals.wake, *(c.connection for c in children if c.connection)], max(0.0, timeout_s))
+
+    def _shut_down(self) -> None:
+        """Answer the parts in flight, say goodbye, and leave nothing behind."""
+        for part in self._parts.values():
+            part.finding = part.finding or Finding(reason=Reason.STOPPED, detail="the station was stopped")
+        self._publish()
+        self.state = State.STOPPED
+        self._beat(now=True)
+        deadline = time.monotonic() + CHILD_PATIENCE_S
+        self.scoring.child.stop(CHILD_PATIENCE_S)
+        self.intake.close(max(0.05, deadline - time.monotonic()))
+        self.publisher.close()
+
+    # --------------------------------------------------------------------------------------- one turn of the loop
+
+    def _hear(self) -> None:
+        """Take what the children have said; kill and start them where that is due."""
+        for source in (self.intake.hear, self.intake.revive):
+            self._pending.extend(source())
+        if self.intake.opened is not None and not self._is_opened:
+            self._is_opened = True
+            self.scoring.configure(self.intake.opened.shape)
+        for results in (self.scoring.hear, self.scoring.revive):
+            for result in results():
+                self._settle(result)
+
+    def _settle(self, result: Inferred) -> None:
+        """The runtime is done with a frame; if its part has its verdict already, the result is only counted."""
+        self.intake.release(self._slots_inferring.pop(result.seq))
+        part = self._parts.get(result.seq)
+        if part is None or part.finding is not None:
+            self.books.late_results += 1
+        elif result.fault is not None:
+            part.finding = Finding(reason=Reason.BACKEND, detail=result.fault)
+        elif not isfinite(result.score):
+            part.finding = Finding(reason=Reason.BACKEND, detail=f"the model's score is {result.score}")
+        else:
+            part.finding, part.inferred = Finding(score=result.score), result
+
+    def _expire(self) -> None:
+        """A part whose budget is over is unknown now, whatever comes later."""
+        now = time.monotonic_ns()
+        for part in self._parts.values():
+            if part.finding is None and now >= part.deadline_ns:
+                if part.is_submitted or self.scoring.is_up:
+                    part.finding = Finding(reason=Reason.LATE, detail="no result within the budget")
+                else:
+                    part.finding = Finding(reason=Reason.BACKEND, detail=self.scoring.cause)
+
+    def _accept(self) -> None:
+        """Give pending frames their sequence numbers, by policy: from here on each is owed a verdict."""
+        opened = self.intake.opened
+        if opened is None or not self._pending:
+            return
+        self._subscribers_came |= self.publisher.subscribers() >= self.config.wait_subscribers
+        if opened.policy == "latest" or (opened.live and not self._subscribers_came):
+            self._drop_all_but(1 if self._subscribers_came else 0)
+        if not self._subscribers_came:
+            return
+        if opened.live and opened.policy == "every":
+            while self._pending:
+                self._enter(self._pending.popleft())
+        elif self.scoring.is_idle and not self._parts:
+            self._enter(self._pending.popleft())
+
+    def _drop_all_but(self, newest: int) -> None:
+        while len(self._pending) > newest:
+            self.intake.release(self._pending.popleft().slot)
+            self.books.dropped += 1
+
+    def _enter(self, capture: Captured) -> None:
+        now = time.monotonic_ns()
+        captured_ns = now if capture.captured_ns is None else capture.captured_ns
+        deadline_ns = captured_ns + int(self.config.budget_ms * 1e6)
+        part = Part(self.books.accept(), capture, captured_ns, deadline_ns)
+        self.books.dropped += capture.dropped
+        fault = capture.fault or self._wrong_shape(capture)
+        if fault is not None:
+            reason, _, detail = fault.partition(": ")
+            part.finding = Finding(reason=Reason(reason), detail=detail)
+        self._parts[part.seq] = part
+
+    def _wrong_shape(self, capture: Captured) -> str | None:
+        shape = self.intake.opened and self.intake.opened.shape
+        if not shape or shape == (capture.height, capture.width):
+            return None
+        return f"corrupt: the frame is {capture.width}×{capture.height}, the camera opened with {shape[1]}×{shape[0]}"
+
+    def _submit(self) -> None:
+        """Give the runtime the oldest part that waits for it."""
+        if not self.scoring.is_idle:
+            return
+        for part in self._parts.values():
+            if part.finding is None and not part.is_submitted:
+                c = part.capture
+                assert c.slot is not None
+                part.is_submitted, self._slots_inferring[part.seq] = True, c.slot
+                self.scoring.submit(part.seq, self.intake.memory(c.slot), c.height, c.width, part.deadline_ns)
+                return
+
+    def _publish(self) -> None:
+        """Publish what is final, in order of sequence."""
+        while self._parts:
+            part = next(iter(self._parts.values()))
+            if part.finding is None:
+                return
+            del self._parts[part.seq]
+            verdict = self._verdict(part, part.finding, time.monotonic_ns())
+            self.publisher.send(verdict)
+            self.books.enter(verdict)
+            if not part.is_submitted:
+                self.intake.release(part.capture.slot)
+
+    def _verdict(self, part: Part, finding: Finding, now: int) -> Verdict:
+        age_ms = (now - part.captured_ns) / 1e6
+        if finding.score is not None and age_ms > self.config.budget_ms:
+            finding = Finding(reason=Reason.LATE, detail="the result came within the budget, publication did not")
+        threshold = self.bundle.manifest.threshold.value
+        if finding.score is None:
+            outcome, reason = Outcome.UNKNOWN, finding.reason or Reason.BACKEND
+        elif finding.score >= threshold:
+            outcome, reason = Outcome.REJECT, Reason.DEFECT
+        else:
+            outcome, reason = Outcome.GOOD, Reason.CLEAR
+        return Verdict(
+            station=self.config.station,
+            epoch=self.epoch,
+            simulated=self.is_simulated,
+            seq=part.seq,
+            part=part.capture.name,
+            verdict=outcome,
+            reason=reason,
+            detail=finding.detail,
+            score=finding.score,
+            threshold=threshold,
+            age_ms=age_ms,
+            budget_ms=self.config.budget_ms,
+            source=self.config.source,
+            bundle=self.bundle.label,
+            backend=self.scoring.loaded.backend if self.scoring.loaded else None,
+            truth=part.capture.truth,
+            timing=Timing(
+                captured=part.captured_ns,
+                in_ring=part.capture.in_ring_ns,
+                inference_start=part.inferred.start_ns if part.inferred else None,
+                inference_end=part.inferred.end_ns if part.inferred else None,
+                published=now,
+            ),
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
+
+    # -------------------------------------------------------------------------------------------------- state
+
+    @property
+    def is_simulated(self) -> bool:
+        """True if the source or the bundle is the built-in demonstration."""
+        return self.bundle.manifest.simulated or bool(self.intake.opened and self.intake.opened.simulated)
+
+    @property
+    def is_ready(self) -> bool:
+        """True while parts that come are judged."""
+        return self.state in (State.READY, State.EXECUTING)
+
+    @property
+    def restarts(self) -> int:
+        """How many times a child was started again."""
+        return max(0, self.intake.child.restarts) + max(0, self.scoring.child.restarts)
+
+    def result(self) -> dict[str, Any]:
+        """What this run was, for the report at its end."""
+        loaded = self.scoring.loaded
+        return {
+            "station": self.config.station,
+            "epoch": self.epoch,
+            "source": self.config.source,
+            "bundle": self.bundle.label,
+            "simulated": self.is_simulated,
+            "backend": loaded.backend if loaded else None,
+            "golden_difference": loaded.golden_difference if loaded else None,
+            "ready_after_s": self.ready_after_s,
+            "restarts": self.restarts,
+        }
+
+    def _current_state(self) -> tuple[State, str | None]:
+        if self.state is State.STOPPED:
+            return State.STOPPED, "the source has ended" if self.intake.has_ended else "told to stop"
+        if self.intake.opened is None:
+            return State.PREOPERATIONAL, self.intake.cause
+        if self.scoring.loaded is None:
+            return State.PREOPERATIONAL, self.scoring.cause
+        if not self.scoring.is_up:
+            return State.HELD, f"model: {self.scoring.cause}"
+        if not self.intake.is_up:
+            return State.HELD, f"camera: {self.intake.cause}"
+        if not self._subscribers_came:
+            return State.READY, f"waiting for {self.config.wait_subscribers} subscribers"
+        return (State.EXECUTING if self.books.accepted else State.READY), None
+
+    def _beat(self, now: bool = False) -> None:
+        """Announce a change of state at once, and a heartbeat when it is due."""
+        common: dict[str, Any] = {
+            "station": self.config.station,
+            "epoch": self.epoch,
+            "simulated": self.is_simulated,
+        }
+        current = self._current_state()
+        if current != self._announced:
+            self._announced = current
+            self.state, self.cause = current
+            if self.is_ready and self.ready_after_s is None:
+                self.ready_after_s = (time.monotonic_ns() - self._begun_ns) / 1e9
+            self.publisher.send(
+                StateChange(**common, state=self.state, cause=self.cause, last_seq=self.books.published)
+            )
+        clock = time.monotonic_ns()
+        if not now and clock < self._beat_due_ns:
+            return
+        period = HEARTBEAT_MS * 1_000_000
+        self._beat_due_ns = max(self._beat_due_ns + period, clock)
+        self.publisher.send(
+            Heartbeat(
+                **common,
+                state=self.state,
+                ready=self.is_ready,
+                valid_ms=LEASE_MS,
+                cause=self.cause,
+                last_seq=self.books.published,
+                ledger=self.books.ledger(),
+                restarts=self.restarts,
+            )
+        )
+        self._progress(self)
+
+
+class Signals:
+    """SIGINT and SIGTERM as a flag and a socket that wakes a sleeping loop, for as long as the context is open."""
+
+    def __enter__(self) -> "Signals":
+        self.came = False
+        self.wake, self._write = socket.socketpair()
+        self._write.setblocking(False)
+        self._old_fd = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+        self._old = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.came = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_fd)
+        self.wake.close()
+        self._write.close()
+        return False

@@ -1,0 +1,173 @@
+"""What a station says: verdict, heartbeat and state, as JSON on the wire, and the rules that hold for them.
+
+A controller imports this module: it needs the standard library and pydantic only.
+"""
+
+from enum import StrEnum
+from math import isfinite
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PROTOCOL = "evp1"
+"""Version of the wire format; the first part of every topic."""
+
+
+class Outcome(StrEnum):
+    """What the gate is told. `unknown` moves the gate as `reject` does and is counted apart."""
+
+    GOOD = "good"
+    REJECT = "reject"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why a verdict is what it is. `clear` belongs to good, `defect` to reject, all others to unknown."""
+
+    CLEAR = "clear"
+    DEFECT = "defect"
+    LATE = "late"
+    BACKEND = "backend"
+    CAMERA = "camera"
+    CORRUPT = "corrupt"
+    OVERLOAD = "overload"
+    STOPPED = "stopped"
+
+
+_REASONS_OF = {
+    Outcome.GOOD: {Reason.CLEAR},
+    Outcome.REJECT: {Reason.DEFECT},
+    Outcome.UNKNOWN: set(Reason) - {Reason.CLEAR, Reason.DEFECT},
+}
+
+
+class State(StrEnum):
+    """State of a station, in the words of OPC 40100-1 and PackML."""
+
+    PREOPERATIONAL = "preoperational"
+    READY = "ready"
+    EXECUTING = "executing"
+    HELD = "held"
+    SUSPENDED = "suspended"
+    ERROR = "error"
+    STOPPED = "stopped"
+
+
+class Message(BaseModel):
+    """What every message carries."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    protocol: Literal["evp1"] = "evp1"
+    station: str = Field(description="name of the station")
+    epoch: str = Field(description="random id of this run of the station")
+    simulated: bool = Field(description="true if the source or the bundle is the built-in demonstration")
+
+
+class Timing(BaseModel):
+    """Moments of one part, in nanoseconds of the monotonic clock of the station's machine; null if not reached."""
+
+    model_config = ConfigDict(frozen=True)
+
+    captured: int = Field(description="exposure, as nearly as the source can tell; the budget counts from here")
+    in_ring: int | None = Field(default=None, description="the frame lies in shared memory")
+    inference_start: int | None = None
+    inference_end: int | None = None
+    published: int = Field(description="handed to the socket")
+
+
+class Verdict(Message):
+    """The one final verdict of (epoch, seq).
+
+    Constructing one that breaks a rule raises pydantic's ValidationError: a good needs a finite score below the
+    threshold and an age within the budget, a reject a score at or above the threshold, an unknown has no score at all.
+    """
+
+    seq: int = Field(ge=1, description="counts the verdicts of an epoch from 1 without a gap")
+    part: str = Field(description="the part's id: a file name, a frame number, a printed code")
+    verdict: Outcome
+    reason: Reason
+    detail: str | None = Field(default=None, description="the reason in words, for people")
+    score: float | None = Field(default=None, description="higher is worse; null exactly for unknown")
+    threshold: float | None = Field(default=None, description="score >= threshold is a reject")
+    age_ms: float = Field(ge=0, description="from capture to publication")
+    budget_ms: float = Field(gt=0, description="the longest allowed age_ms of a good or a reject")
+    source: str
+    bundle: str = Field(description="name of the bundle and the first 12 digits of its manifest's SHA-256")
+    backend: str | None = Field(default=None, description="the runtime that gave the score")
+    truth: Literal["good", "bad"] | None = Field(default=None, description="known by simulated sources only")
+    timing: Timing
+    time: str = Field(description="wall clock at publication, UTC, ISO 8601: a label, never used for decisions")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        if self.reason not in _REASONS_OF[self.verdict]:
+            raise ValueError(f"{self.reason} is no reason for {self.verdict}")
+        if self.verdict is Outcome.UNKNOWN:
+            if self.score is not None:
+                raise ValueError("unknown carries no score")
+            return self
+        if self.score is None or self.threshold is None or not isfinite(self.score):
+            raise ValueError(f"{self.verdict} needs a finite score and a threshold")
+        if (self.score >= self.threshold) != (self.verdict is Outcome.REJECT):
+            raise ValueError(f"score {self.score} and threshold {self.threshold} do not make a {self.verdict}")
+        if self.age_ms > self.budget_ms:
+            raise ValueError(f"{self.verdict} after {self.age_ms} ms, budget {self.budget_ms} ms")
+        return self
+
+
+class Ledger(BaseModel):
+    """accepted = good + reject + unknown + in_flight, at every moment; in_flight is 0 at the end of an epoch."""
+
+    accepted: int = 0
+    good: int = 0
+    reject: int = 0
+    unknown: int = 0
+    in_flight: int = 0
+    dropped: int = Field(default=0, description="frames of a free-running camera never accepted; not parts")
+
+    @model_validator(mode="after")
+    def _balances(self) -> Self:
+        if self.accepted != self.good + self.reject + self.unknown + self.in_flight:
+            raise ValueError("the ledger does not balance")
+        return self
+
+
+class Heartbeat(Message):
+    """Sent every 100 ms. `ready` is a lease: without another heartbeat within `valid_ms` it is over."""
+
+    state: State
+    ready: bool
+    valid_ms: float
+    cause: str | None = Field(default=None, description="what holds the station, for people")
+    last_seq: int
+    ledger: Ledger
+    restarts: int = Field(description="how many times a child process was started again")
+
+
+class StateChange(Message):
+    """Sent when the state changes; `stopped` is the last message of an epoch."""
+
+    state: State
+    cause: str | None = None
+    last_seq: int
+
+
+def topic(station: str, kind: Literal["verdict", "heartbeat", "state"]) -> bytes:
+    """ZeroMQ topic of a kind of message. The trailing slash matters: ZeroMQ matches prefixes."""
+    return f"{PROTOCOL}/{station}/{kind}/".encode()
+
+
+MESSAGE_OF_KIND: dict[str, type[Verdict] | type[Heartbeat] | type[StateChange]] = {
+    "verdict": Verdict,
+    "heartbeat": Heartbeat,
+    "state": StateChange,
+}
+
+
+def parse(topic: bytes, payload: bytes) -> Verdict | Heartbeat | StateChange:
+    """Decode one message. Raises ValueError if the topic is not of this protocol or the JSON breaks a rule."""
+    parts = topic.decode(errors="replace").split("/")
+    if len(parts) != 4 or parts[0] != PROTOCOL or parts[2] not in MESSAGE_OF_KIND:
+        raise ValueError(f"not a topic of {PROTOCOL}: {topic!r}")
+    return MESSAGE_OF_KIND[parts[2]].model_validate_json(payload)

@@ -1,0 +1,53 @@
+"""edge-export: a training run becomes a bundle."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge.cli import run_app
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder written by edge-train.")],
+    out: Annotated[Path, typer.Option(help="Bundle to write, NAME.edge; must not exist.")],
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Mark the bundle as a demonstration: no gate passes its verdicts.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Export a training run to a bundle, refusing if the exported graphs disagree with PyTorch."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from export.pack import export_run
+    from train.run import load_run
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as progress:
+
+        def stage(what: str, steps: int):  # type: ignore[no-untyped-def]
+            task = progress.add_task(what, total=steps)
+            return lambda: progress.advance(task)
+
+        bundle = export_run(load_run(run), out, stage, simulated)
+    manifest = bundle.manifest
+    if as_json:
+        parity = json.loads((bundle.path / "parity.json").read_text())
+        print(json.dumps({"bundle": str(out), "sha256": bundle.digest, "parity": parity, **manifest.model_dump()}))
+        return
+    threshold = manifest.threshold
+    console.print(f"[bold]{out}[/bold]  {manifest.description}")
+    console.print(f"  threshold {threshold.value:.6g} ({threshold.strategy}) on {threshold.data}")
+    for name, rate in (("recall", threshold.recall), ("specificity", threshold.specificity)):
+        if rate.value is not None:
+            console.print(f"  {name} {rate.value:.3f}, 95% interval {rate.low:.3f} to {rate.high:.3f}")
+
+
+def main() -> None:
+    """Entry point."""
+    run_app(app)

@@ -1,0 +1,61 @@
+"""One graph with everything inside: letterbox and network, as ONNX, and the same as OpenVINO."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import openvino as ov
+import torch
+from onnx import compose, helper
+
+from edge.contract import LetterboxContract
+from export.letterbox_graph import IR_VERSION, OPSET, letterbox_model
+
+
+def write_onnx(network: torch.nn.Module, contract: LetterboxContract, path: Path, metadata: dict[str, str]) -> None:
+    """ONNX artifact: `frame` uint8 [1, H, W, 3] BGR of any size → `score` float32 [1], and `map` float32
+    [1, h, w] where the network has one.
+
+    `network` takes (image [1,3,S,S], mask [1,1,S,S]) and returns (score [1], map [1,h,w] or None).
+    """
+    model = compose.merge_models(
+        letterbox_model(contract), network_model(network, contract.side), io_map=[("image", "image"), ("mask", "mask")]
+    )
+    helper.set_model_props(model, metadata)
+    model.graph.name = "edge-inspect"
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def write_openvino(onnx_path: Path, path: Path, metadata: dict[str, str]) -> None:
+    """Write the OpenVINO artifact (`path` and its .bin) from the ONNX one, weights in float32."""
+    model = ov.convert_model(onnx_path)
+    for key, value in metadata.items():
+        model.set_rt_info(value, ["edge-inspect", key])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ov.save_model(model, path, compress_to_fp16=False)
+
+
+def network_model(network: torch.nn.Module, side: int) -> onnx.ModelProto:
+    """The network alone as ONNX, every shape static: inputs `image` and `mask`, outputs `score` and maybe `map`."""
+    inputs = (torch.zeros(1, 3, side, side), torch.ones(1, 1, side, side))
+    with torch.no_grad():
+        has_map = network(*inputs)[1] is not None
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            inputs,
+            input_names=["image", "mask"],
+            output_names=["score", "map"] if has_map else ["score"],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    model.ir_version = IR_VERSION
+    onnx.checker.check_model(model, full_check=True)
+    return model

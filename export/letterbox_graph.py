@@ -1,0 +1,120 @@
+"""The ONNX rendering of the letterbox contract: any frame in, a network input of one fixed shape out.
+
+The resize is two products with weight matrices, `rows · frame · columns`, both made inside the graph from the frame's
+own size. The positions are integers, so a weight is exact to one float division; the rows of a matrix that fall on
+the padding are zero, so every shape behind the prelude is static. OpenVINO ignores `antialias` of an ONNX Resize
+without a word, which is why no Resize is used here.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edge.contract import LetterboxContract
+
+OPSET = 18
+IR_VERSION = 10
+
+
+def letterbox_model(contract: LetterboxContract) -> onnx.ModelProto:
+    """ONNX model: `frame` uint8 [1, height, width, 3] BGR → `image` float32 [1,3,S,S] and `mask` float32 [1,1,S,S].
+
+    Height and width are dynamic; S is the contract's side.
+    """
+    g, side = _Graph(), contract.side
+    shape = g.add("Shape", "frame")
+    height = g.add("Slice", shape, g.integers(1), g.integers(2))
+    width = g.add("Slice", shape, g.integers(2), g.integers(3))
+    longest = g.add("Max", height, width)
+    rows, row_mask = _resize_matrix(g, height, longest, side)
+    columns, column_mask = _resize_matrix(g, width, longest, side)
+
+    lines = g.add("Reshape", g.cast("frame", TensorProto.FLOAT), g.add("Concat", height, g.integers(-1), axis=0))
+    lines = g.add("MatMul", rows, lines)  # [S, W·3]
+    planes = g.add("Reshape", lines, g.add("Concat", g.integers(side), width, g.integers(3), axis=0))
+    planes = g.add("Transpose", planes, perm=[2, 0, 1])  # [3, S, W], BGR
+    planes = g.add("MatMul", planes, g.add("Transpose", columns, perm=[1, 0]))  # [3, S, S]
+    planes = g.add("Gather", planes, g.integers(2, 1, 0), axis=0)  # RGB
+    planes = g.add("Reshape", planes, g.integers(1, 3, side, side))
+
+    mask = g.add("Mul", row_mask, g.add("Transpose", column_mask, perm=[1, 0]))
+    mask = g.add("Reshape", mask, g.integers(1, 1, side, side), output="mask")
+    padding = g.add("Mul", g.add("Sub", g.floats("one", 1), mask), g.floats("fill", contract.fill))
+    mean, std = (np.reshape(v, (1, 3, 1, 1)) for v in (contract.mean, contract.std))
+    scaled = g.add("Mul", g.add("Add", planes, padding), g.floats("scale", 1 / (255 * std)))
+    g.add("Add", scaled, g.floats("shift", -mean / std), output="image")
+    return g.model(side)
+
+
+def _resize_matrix(g: "_Graph", length: str, longest: str, side: int) -> tuple[str, str]:
+    """Weights `float32 [S, length]` that resize one axis and place it, and its mask `float32 [S, 1]`.
+
+    Output pixel i takes input pixel j with weight `1 - |j + ½ - (i + ½)·length/size| / max(1, length/size)`, cut at
+    zero and normalised: the triangle filter of PIL. Numerator and denominator are multiplied by 2·size, so that both
+    are integers.
+    """
+    size = g.add("Max", g.integers(1), g.add("Div", g.add("Mul", length, g.integers(side)), longest))
+    before = g.add("Div", g.add("Sub", g.integers(side), size), g.integers(2))
+    i = g.add("Sub", g.constant("positions", np.arange(side).reshape(side, 1)), before)  # [S, 1]
+    j = g.add("Range", g.integer(0), g.add("Squeeze", length), g.integer(1))  # [length]
+    centre = g.add("Mul", _odd(g, i), length)
+    distance = g.cast(g.add("Abs", g.add("Sub", g.add("Mul", _odd(g, j), size), centre)), TensorProto.FLOAT)
+    reach = g.cast(g.add("Mul", g.add("Max", size, length), g.integers(2)), TensorProto.FLOAT)
+    weights = g.add("Relu", g.add("Sub", g.floats("one", 1), g.add("Div", distance, reach)))
+
+    inside = g.add("And", g.add("GreaterOrEqual", i, g.integers(0)), g.add("Less", i, size))
+    mask = g.cast(inside, TensorProto.FLOAT)
+    total = g.add("ReduceSum", weights, g.integers(1), keepdims=1)
+    share = g.add("Div", mask, g.add("Max", total, g.floats("tiny", 1e-6)))
+    return g.add("Mul", weights, share), mask
+
+
+def _odd(g: "_Graph", index: str) -> str:
+    """2·index + 1: the centre of a pixel, in half pixels."""
+    return g.add("Add", g.add("Mul", index, g.integers(2)), g.integers(1))
+
+
+class _Graph:
+    """Collects nodes and constants; every method returns the name of a value."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+
+    def constant(self, name: str, array: npt.NDArray[np.generic]) -> str:
+        self.constants[name] = numpy_helper.from_array(array, name)
+        return name
+
+    def integers(self, *values: int) -> str:
+        return self.constant("_".join(("vector", *map(str, values))), np.array(values, np.int64))
+
+    def integer(self, value: int) -> str:
+        return self.constant(f"scalar_{value}", np.array(value, np.int64))
+
+    def floats(self, name: str, values: npt.ArrayLike) -> str:
+        return self.constant(name, np.asarray(values, np.float32))
+
+    def add(self, op: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
+        output = output or f"letterbox_{op}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
+        return output
+
+    def cast(self, value: str, to: int) -> str:
+        return self.add("Cast", value, to=to)
+
+    def model(self, side: int) -> onnx.ModelProto:
+        value = helper.make_tensor_value_info
+        graph = helper.make_graph(
+            self.nodes,
+            "letterbox",
+            [value("frame", TensorProto.UINT8, [1, "height", "width", 3])],
+            [
+                value("image", TensorProto.FLOAT, [1, 3, side, side]),
+                value("mask", TensorProto.FLOAT, [1, 1, side, side]),
+            ],
+            list(self.constants.values()),
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        onnx.checker.check_model(model, full_check=True)
+        return model

@@ -1,0 +1,171 @@
+"""From a training run to a sealed bundle: graphs, parity, threshold, golden frames, manifest."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.backends import load_backend
+from edge.bundle import GOLDEN, Artifact, Bundle, Interval, Manifest, Threshold, load_bundle, seal
+from edge.errors import BundleError
+from edge.evaluation import Rate, choose_threshold, judge
+from edge.machine import cores
+from edge.picture import read_picture
+from export.graph import write_onnx, write_openvino
+from export.parity import Agreement, Frame, compare, hard_frames, reference
+from train.run import Run
+
+TOLERANCE = 1e-4
+"""Largest difference of a score or map value between PyTorch and an artifact, at export and on the line."""
+
+THRESHOLD_ARTIFACT = "openvino"
+"""The artifact whose scores of the validation photographs the threshold is chosen on."""
+
+GOLDEN_SIDE = 640
+"""Golden photographs are shrunk to at most this, pixels, which keeps a bundle small."""
+
+ARTIFACTS = {
+    "onnxruntime": Artifact(backend="onnxruntime", path="model.onnx"),
+    "openvino": Artifact(backend="openvino", path="openvino/model.xml"),
+}
+
+Stage = Callable[[str, int], Callable[[], None]]
+"""Told (what begins, steps in it); returns what to call after each step."""
+
+
+def export_run(run: Run, out: Path, stage: Stage, simulated: bool = False) -> Bundle:
+    """Write the bundle `out` of a training run; it appears there only when everything has succeeded.
+
+    Raises BundleError if `out` exists, ParityError if an artifact disagrees with PyTorch.
+    """
+    if out.exists():
+        raise BundleError(f"{out} exists; remove it or choose another name with --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        _fill(work, run, out.name.removesuffix(".edge"), stage, simulated)
+        work.chmod(0o755)
+        os.replace(work, out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return load_bundle(out)
+
+
+def _fill(work: Path, run: Run, name: str, stage: Stage, simulated: bool) -> None:
+    provenance = _provenance(run)
+    step = stage("graphs", 2)
+    write_onnx(run.network, run.contract, work / ARTIFACTS["onnxruntime"].path, provenance)
+    step()
+    write_openvino(work / ARTIFACTS["onnxruntime"].path, work / ARTIFACTS["openvino"].path, provenance)
+    step()
+
+    photographs = run.photographs("val")
+    backends = [load_backend(a.backend, work / a.path, cores()) for a in ARTIFACTS.values()]
+    validation = compare(
+        run,
+        backends,
+        ((p.name, read_picture(p.path)) for p in photographs),
+        TOLERANCE,
+        stage("parity on validation photographs", len(photographs)),
+    )
+    hard = list(hard_frames())
+    hard_agreement = compare(run, backends, hard, TOLERANCE, stage("parity on hard frames", len(hard)))
+    (work / "parity.json").write_text(
+        json.dumps({"validation": _figures(validation), "hard frames": _figures(hard_agreement)}, indent=2) + "\n"
+    )
+
+    golden = _golden_frames(run)
+    answers = [reference(run, frame) for frame in golden]
+    _write_golden(work / GOLDEN, golden, answers)
+
+    scores = validation[THRESHOLD_ARTIFACT].scores
+    bad = [photograph.is_bad for photograph in photographs]
+    choice = run.recipe.threshold
+    chosen = choose_threshold(scores, bad, choice.strategy, **choice.options)
+    figures = judge(scores, bad, chosen.value)
+    where = answers[0][1]
+    seal(
+        work,
+        Manifest(
+            name=name,
+            task="one-class" if run.network.learns_from == "good" else "supervised",
+            description=run.recipe.title,
+            simulated=simulated,
+            letterbox=run.contract,
+            map_size=None if where is None else (where.shape[0], where.shape[1]),
+            threshold=Threshold(
+                value=chosen.value,
+                strategy=" ".join([chosen.strategy, *(f"{k}={v:g}" for k, v in chosen.parameters.items())]),
+                artifact=THRESHOLD_ARTIFACT,
+                data=f"validation photographs of {run.data.name}: {len(bad) - sum(bad)} good, {sum(bad)} bad",
+                recall=_interval(figures.recall),
+                specificity=_interval(figures.specificity),
+            ),
+            golden_tolerance=TOLERANCE,
+            metrics={"validation auroc": figures.auroc, "validation average precision": figures.average_precision},
+            artifacts=ARTIFACTS,
+            files={},
+            provenance=provenance,
+        ),
+    )
+
+
+def _provenance(run: Run) -> dict[str, str]:
+    libraries = ("edge-inspect", "torch", "onnx", "openvino", "onnxruntime")
+    return {
+        "recipe": run.recipe.title,
+        "data": run.data.name,
+        "data sha256": run.fingerprint,
+        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+        **{library: version(library) for library in libraries},
+    }
+
+
+def _figures(agreements: dict[str, Agreement]) -> dict[str, dict[str, object]]:
+    return {
+        name: {
+            "frames": len(a.scores),
+            "largest score difference": a.largest_score_difference,
+            "largest map difference": a.largest_map_difference,
+            "worst frame": a.worst_frame,
+        }
+        for name, a in agreements.items()
+    }
+
+
+def _golden_frames(run: Run) -> list[Frame]:
+    """A good and a bad validation photograph, shrunk, and noise of two sizes whose letterbox is awkward."""
+    rng = np.random.default_rng(11)
+    photographs = run.photographs("val")
+    firsts = [next((p for p in photographs if p.is_bad is bad), None) for bad in (False, True)]
+    frames = [_shrink(read_picture(p.path)) for p in firsts if p is not None]
+    return frames + [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((299, 133), (97, 224))]
+
+
+def _shrink(frame: Frame) -> Frame:
+    height, width = frame.shape[:2]
+    factor = GOLDEN_SIDE / max(height, width)
+    if factor >= 1:
+        return frame
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _write_golden(path: Path, frames: list[Frame], answers: list[tuple[float, np.ndarray | None]]) -> None:
+    arrays: dict[str, np.ndarray] = {"count": np.array(len(frames))}
+    for i, (frame, (score, where)) in enumerate(zip(frames, answers, strict=True)):
+        arrays[f"frame_{i}"], arrays[f"score_{i}"] = frame, np.array(score, np.float64)
+        if where is not None:
+            arrays[f"map_{i}"] = where
+    np.savez_compressed(path, **arrays)
+
+
+def _interval(rate: Rate) -> Interval:
+    return Interval(value=rate.value, low=rate.low, high=rate.high, count=rate.trials)

@@ -1,0 +1,81 @@
+"""The training rendering of the letterbox contract; the exported graphs are compared with this one.
+
+Everything stays float32 on the way: a value is never rounded to a grey level between the camera and the network.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from edge.contract import LetterboxContract
+from edge.geometry import Letterbox, letterbox
+
+TRUTH_COVERAGE = 0.25
+"""A pixel of the letterboxed truth is a defect where the filter sees at least this much of one.
+
+A quarter, not a half: a scratch one pixel wide in a frame shrunk four times covers a quarter of the pixels it
+crosses, and at a half it would vanish from the truth while the label still says bad."""
+
+
+def letterboxed(frame: npt.NDArray[np.uint8], contract: LetterboxContract) -> tuple[Tensor, Tensor]:
+    """What the network sees of a frame: `image` float32 [3, S, S] RGB normalised, `mask` float32 [1, S, S] of 0 and 1.
+
+    `frame` is uint8 [H, W, 3] BGR. The mask is 1 on the frame and 0 on the padding.
+    """
+    return placed(shrunk(frame, contract), contract)
+
+
+def shrunk(frame: npt.NDArray[np.uint8], contract: LetterboxContract) -> Tensor:
+    """The frame at its letterboxed size, without padding: float32 [3, h, w] RGB, 0 to 255, not rounded.
+
+    Raises ValueError if the frame is not uint8 [H, W, 3].
+    """
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise ValueError(f"a frame is uint8 [H, W, 3], not {frame.dtype} {list(frame.shape)}")
+    rgb = torch.from_numpy(np.ascontiguousarray(frame[:, :, ::-1].transpose(2, 0, 1))).float()
+    return _filtered(rgb, letterbox(*frame.shape[:2], contract.side))
+
+
+def placed(pixels: Tensor, contract: LetterboxContract) -> tuple[Tensor, Tensor]:
+    """`shrunk` pixels centred on the padding and normalised: (`image` [3, S, S], `mask` [1, S, S])."""
+    height, width = pixels.shape[1:]
+    top, left = (contract.side - height) // 2, (contract.side - width) // 2
+    around = (left, contract.side - width - left, top, contract.side - height - top)
+    image = F.pad(pixels.float(), around, value=float(contract.fill))
+    mask = F.pad(torch.ones(1, height, width), around)
+    return normalised(image / 255, contract), mask
+
+
+def normalised(image: Tensor, contract: LetterboxContract) -> Tensor:
+    """`(v - mean) / std` by channel of RGB values in 0..1; `image` is [..., 3, S, S]."""
+    mean = torch.tensor(contract.mean, device=image.device).view(3, 1, 1)
+    std = torch.tensor(contract.std, device=image.device).view(3, 1, 1)
+    return (image - mean) / std
+
+
+def letterboxed_truth(truth: npt.NDArray[np.uint8], contract: LetterboxContract) -> Tensor:
+    """A ground-truth mask in letterboxed coordinates: float32 [1, S, S] of 0 and 1, 0 on the padding.
+
+    `truth` is uint8 [H, W]; values above 127 are defect. It goes through the picture's own filter and is a defect
+    where coverage reaches `TRUTH_COVERAGE`. A defect too small for that keeps the pixel it covers most: a photograph
+    with a defect never gets an empty truth.
+    """
+    box = letterbox(*truth.shape, contract.side)
+    coverage = _filtered(torch.from_numpy(truth > 127).float()[None], box)
+    threshold = min(TRUTH_COVERAGE, float(coverage.max()))
+    small = ((coverage >= threshold) & (coverage > 0)).float()
+    return F.pad(small, (box.left, box.right, box.top, box.bottom))
+
+
+def _filtered(picture: Tensor, box: Letterbox) -> Tensor:
+    # The sizes are given, never a scale factor: torch then derives the scale from two integers, as the graph does.
+    # One axis at a time: with a result one pixel wide, torch 2.13 takes the tensor for channels-last and filters
+    # the other axis wrongly, by several grey levels.
+    lines = _resized(picture[None], (box.height, picture.shape[2]))
+    return _resized(lines, (box.height, box.width))[0]
+
+
+def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)
