@@ -16,8 +16,8 @@ STRENGTHS: tuple[Strength, ...] = get_args(Strength)
 SECOND_DEFECT_RATE = 0.15
 """Share of the bad parts that have a second defect."""
 
-PRINTED_CODES = 1_000_000
-"""The printed code has six digits after its letter; it repeats after a million parts."""
+LOT, PRINTED_CODES = 25, 1_000_000
+"""The printed code is a letter, the next one after each lot, and six digits; it repeats after a million parts."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def random_stream(seed: int, index: int, stream: Stream) -> np.random.Generator:
 def plan_part(seed: int, index: int, defect_rate: float) -> DemoPart:
     """Decide the truth of a part: bad with probability `defect_rate`, kinds and strengths equally likely."""
     rng = random_stream(seed, index, Stream.TRUTH)
-    code = f"{'ABCDEFGH'[seed % 8]}{index % PRINTED_CODES:06d}"
+    code = f"{'ABCDEFGH'[(seed + index // LOT) % 8]}{index % PRINTED_CODES:06d}"
     is_bad = rng.random() < defect_rate
     if not is_bad:
         return DemoPart(index, code, "good")
