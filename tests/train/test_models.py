@@ -1,0 +1,119 @@
+"""Every network keeps the interface: padding never counts, and both runtimes give PyTorch's scores."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import openvino
+import pytest
+import torch
+
+from edge.errors import RecipeError
+from train.models import Batch, Network, build_network, network_names
+
+SIDES = {"autoencoder-gelu": 32, "segmenter-small": 64}
+
+
+def network_and_side(name: str) -> tuple[Network, int]:
+    torch.manual_seed(0)
+    network = build_network(name, {})
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    return network.eval(), SIDES[name]
+
+
+def picture(side: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    mask = torch.zeros(1, 1, side, side)
+    mask[..., side // 4 : side - side // 4 + 3, :] = 1
+    return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(seed)), mask
+
+
+def test_every_network_is_tested_here() -> None:
+    assert set(network_names()) == set(SIDES)
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_score_and_map_have_the_promised_shapes(name: str) -> None:
+    network, side = network_and_side(name)
+    (image, mask), (other, _) = picture(side), picture(side, seed=1)
+    score, heat = network(torch.cat([image, other]), torch.cat([mask, mask]))
+    assert score.shape == (2,)
+    assert score.dtype == torch.float32
+    assert heat is not None
+    assert heat.shape[0] == 2
+    assert heat.dtype == torch.float32
+    torch.testing.assert_close(score[1:], network(other, mask)[0])
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_what_stands_under_the_padding_never_changes_score_or_map(name: str) -> None:
+    network, side = network_and_side(name)
+    image, mask = picture(side)
+    score, heat = network(image, mask)
+    score_with_noise, heat_with_noise = network(image + 1000 * (1 - mask), mask)
+    assert torch.equal(score, score_with_noise)
+    assert torch.equal(heat, heat_with_noise)
+    stride = side // heat.shape[-1]
+    outside = torch.nn.functional.max_pool2d(mask, stride)[0] == 0
+    assert outside.any()
+    assert (heat[outside] == 0).all()
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_a_change_on_the_frame_does_change_the_score(name: str) -> None:
+    network, side = network_and_side(name)
+    image, mask = picture(side)
+    assert network(image, mask)[0] != network(image + mask, mask)[0]
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_loss_reaches_every_weight(name: str) -> None:
+    network, side = network_and_side(name)
+    image, mask = picture(side)
+    truth = torch.zeros_like(mask)
+    truth[..., side // 2 : side // 2 + 8, 8:24] = 1
+    network.train()
+    terms = network.loss(Batch(image, mask, torch.ones(1), truth))
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.parameters())
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_exported_graph_gives_pytorch_scores_in_both_runtimes(name: str, tmp_path: Path) -> None:
+    network, side = network_and_side(name)
+    image, mask = picture(side)
+    wanted = [tensor.detach().numpy() for tensor in network(image, mask)]
+    file = tmp_path / "network.onnx"
+    program = torch.onnx.export(
+        network, (image, mask), dynamo=True, input_names=["image", "mask"], output_names=["score", "map"], verbose=False
+    )
+    program.save(file)
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    in_onnxruntime = session.run(["score", "map"], {"image": image.numpy(), "mask": mask.numpy()})
+    compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    results = compiled([image.numpy(), mask.numpy()])
+    for found in (in_onnxruntime, [results["score"], results["map"]]):
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_weights_come_back_without_executing_a_pickle() -> None:
+    network, _ = network_and_side("segmenter-small")
+    file = io.BytesIO()
+    torch.save({"model": network.state_dict()}, file)
+    file.seek(0)
+    weights = torch.load(file, weights_only=True)["model"]
+    build_network("segmenter-small", {}).load_state_dict(weights)
+
+
+def test_unknown_network_or_option_is_one_clear_line() -> None:
+    with pytest.raises(RecipeError, match="no network named 'unet'; there are autoencoder-gelu"):
+        build_network("unet", {})
+    with pytest.raises(RecipeError, match=r"\[model\] segmenter-small has no option 'width'; it has channels"):
+        build_network("segmenter-small", {"width": 3})
+    with pytest.raises(RecipeError, match=r"\[model\] segmenter-small: channels"):
+        build_network("segmenter-small", {"channels": "many"})

@@ -1,0 +1,78 @@
+"""What may happen to training pictures: kornia moves picture, mask and ground truth together, a batch at a time."""
+
+import torch
+from kornia import augmentation as K
+from torch import Tensor, nn
+
+from edge.contract import LetterboxContract
+from train.letterbox import normalised
+from train.models import Batch
+from train.recipe import Augment
+
+
+class Augmentation(nn.Module):
+    """Augments a batch as the recipe says, with torch's global random numbers.
+
+    Geometry moves image, mask and truth; what comes in from outside is padding, so its pixels get the contract's
+    fill and its mask 0. Colour, blur, noise and erasing touch the picture alone, on values in 0..1, before it is
+    normalised again.
+    """
+
+    def __init__(self, recipe: Augment, contract: LetterboxContract) -> None:
+        super().__init__()
+        self.contract = contract
+        moves = _moves(recipe, contract.side)
+        self.geometry = K.AugmentationSequential(*moves, data_keys=["input", "mask", "mask"]) if moves else None
+        self.appearance = nn.Sequential(*_appearance(recipe))
+
+    @torch.no_grad()
+    def forward(self, batch: Batch) -> Batch:
+        """An augmented batch of the same shapes and dtypes."""
+        image, mask, truth = self._levels(batch.image), batch.mask, batch.truth
+        if self.geometry is not None:
+            image, mask, truth = self.geometry(image, mask, truth)
+            mask, truth = (mask > 0.5).float(), (truth > 0.5).float()
+        image = self.appearance(image).clamp(0, 1)
+        image = image * mask + self.contract.fill / 255 * (1 - mask)
+        return Batch(normalised(image, self.contract), mask, batch.label, truth * mask)
+
+    def _levels(self, image: Tensor) -> Tensor:
+        mean = torch.tensor(self.contract.mean, device=image.device).view(3, 1, 1)
+        std = torch.tensor(self.contract.std, device=image.device).view(3, 1, 1)
+        return image * std + mean
+
+
+def _moves(recipe: Augment, side: int) -> list[nn.Module]:
+    moves: list[nn.Module] = []
+    if recipe.enlarge:
+        moves += [K.Resize((side + recipe.enlarge,) * 2), K.CenterCrop(side)]
+    if recipe.flip_horizontal:
+        moves.append(K.RandomHorizontalFlip(p=recipe.flip_horizontal))
+    if recipe.flip_vertical:
+        moves.append(K.RandomVerticalFlip(p=recipe.flip_vertical))
+    if recipe.rotate_90:
+        moves.append(K.RandomRotation90((1, 3), p=recipe.rotate_90))
+    if recipe.rotate or recipe.shift or recipe.zoom:
+        moves.append(
+            K.RandomAffine(
+                degrees=recipe.rotate,
+                translate=(recipe.shift, recipe.shift),
+                scale=(1 - recipe.zoom, 1 + recipe.zoom),
+                p=1.0,
+            )
+        )
+    return moves
+
+
+def _appearance(recipe: Augment) -> list[nn.Module]:
+    changes: list[nn.Module] = []
+    jitter = (recipe.brightness, recipe.contrast, recipe.saturation, recipe.hue)
+    if any(jitter):
+        changes.append(K.ColorJitter(*jitter, p=1.0))
+    if recipe.blur:
+        changes.append(K.RandomGaussianBlur((3, 3), (0.1, 2.0), p=recipe.blur))
+    if recipe.noise:
+        changes.append(K.RandomGaussianNoise(std=recipe.noise, p=1.0))
+    if recipe.erase:
+        changes.append(K.RandomErasing(p=recipe.erase))
+    return changes

@@ -1,0 +1,80 @@
+"""`edge-train`: from a recipe and a folder of photographs to a run. Torch is imported only once training begins."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from edge.cli import run_app
+from edge.errors import RecipeError
+
+if TYPE_CHECKING:
+    from train.run import Run
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="A recipe's name (see --list) or a .toml file.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with train/ and val/, each with good/ bad/ mask/.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one key of the recipe, such as train.epochs=3.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training in --out.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the recipes and leave.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Train RECIPE on the photographs in DATA and write a run to OUT, for edge-export."""
+    from train.recipe import load_recipe
+
+    if list_:
+        list_recipes(as_json)
+        return
+    if recipe is None or data is None or out is None:
+        raise RecipeError("give a recipe, --data and --out: edge-train demo-line --data photos/ --out run/")
+    chosen = load_recipe(recipe, set_)
+
+    from train.fit import fit
+
+    report(fit(Path(recipe).stem, chosen, data, out, resume=resume, quiet=as_json), as_json)
+
+
+def list_recipes(as_json: bool) -> None:
+    """Print the recipes that come with the package."""
+    from train.recipe import load_recipe, recipe_names
+
+    titles = {name: load_recipe(name).title for name in recipe_names()}
+    if as_json:
+        print(json.dumps([{"name": name, "title": title} for name, title in titles.items()], ensure_ascii=False))
+        return
+    width = max(map(len, titles))
+    for name, title in titles.items():
+        print(f"{name:{width}}  {title}")
+
+
+def report(run: "Run", as_json: bool) -> None:
+    """Print what was chosen and how good it is."""
+    record = run.record
+    if as_json:
+        print(record.model_dump_json())
+        return
+    selection = record.selection
+    assert selection is not None
+    kept = f"{selection.best} {selection.criterion} {selection.value:.4f}"
+    print(f"kept epoch {selection.epoch + 1} of {record.recipe.train.epochs} ({kept}), {record.minutes} minutes")
+    print(f"threshold {selection.threshold.value:.6g} ({selection.threshold.strategy}, chosen on val)")
+    for split, judged in record.metrics.items():
+        figures, counts = judged.figures, judged.figures.confusion
+        print(f"{split:5} recall {figures.recall}  specificity {figures.specificity}")
+        ranking = "-" if figures.auroc is None else f"{figures.auroc:.4f}"
+        print(f"      misses {counts.fn}  false rejects {counts.fp}  AUROC {ranking}")
+    print(f"run written to {run.path}", file=sys.stderr)
+
+
+def main() -> NoReturn:
+    """The entry point."""
+    run_app(app)

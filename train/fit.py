@@ -1,0 +1,257 @@
+"""Trains a recipe on photographs and writes a run: data, network, epochs, choice, figures, in this order."""
+
+import csv
+import importlib.metadata
+import logging
+import platform
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from edge.errors import DataError, RecipeError
+from edge.evaluation import Threshold, choose_threshold, judge, rejected_by_group, strategy_parameters
+from train.data.photographs import SPLITS, Photograph, list_photographs, survey
+from train.data.rendered import Rendered, Shuffled, in_order
+from train.learner import FIGURES, Learner
+from train.models import Network, build_network
+from train.progress import STDERR, History, Reporter
+from train.recipe import Recipe
+from train.run import (
+    DataRecord,
+    Run,
+    RunError,
+    RunRecord,
+    Selection,
+    SplitFigures,
+    load_run,
+    read_record,
+    write_record,
+)
+from train.score import score_photographs
+
+FEWEST = 4
+"""Photographs of a class to learn from; fewer are a mistake, not a data set."""
+
+Splits = dict[str, list[Photograph]]
+
+
+def fit(name: str, recipe: Recipe, data: Path, out: Path, resume: bool = False, quiet: bool = False) -> Run:
+    """Train `recipe` on the photographs in `data`, write the run folder `out` and read it back.
+
+    With `resume` an interrupted training of the same recipe and photographs goes on where it stopped, to the result
+    that it would have had. Everything is chosen on the validation photographs; the test photographs are scored once,
+    at the end. Raises RecipeError, DataError or RunError before the first epoch if something cannot work.
+    """
+    began = time.monotonic()
+    torch.manual_seed(recipe.train.seed)
+    network = build_network(recipe.model.name, recipe.model.options)
+    learner = Learner(network, recipe)
+    splits = {split: list_photographs(data, split) for split in SPLITS}
+    check(recipe, network, data, splits)
+    say(f"reading {sum(map(len, splits.values()))} photographs", quiet)
+    surveyed = survey([p for split in splits.values() for p in split], network.learns_from == "masks")
+    if surveyed.empty_masks and network.learns_from == "masks":
+        count, first = len(surveyed.empty_masks), surveyed.empty_masks[0]
+        say(f"{count} masks show no defect (first: that of {first}); these photographs teach their label alone", quiet)
+    record = new_record(
+        name,
+        recipe,
+        DataRecord(
+            folder=data.resolve(),
+            fingerprint=surveyed.fingerprint,
+            photographs={split: class_counts(photographs) for split, photographs in splits.items()},
+        ),
+        network,
+    )
+    open_run(out, record, resume)
+
+    with quiet_lightning():
+        checkpoint = run_epochs(learner, splits, out, resume, quiet)
+    chosen = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    weights = {key.removeprefix("network."): value for key, value in chosen["state_dict"].items()}
+    torch.save({"model": weights}, out / "model.pt")
+    network.load_state_dict(weights)
+    network.cpu()
+
+    say("scoring", quiet)
+    threshold, metrics = judge_splits(network, recipe, splits, out)
+    selection = Selection(
+        criterion=recipe.checkpoint.criterion,
+        best=recipe.checkpoint.best,
+        epoch=chosen["epoch"],
+        value=criterion_at(out, recipe.checkpoint.criterion, chosen["epoch"]),
+        threshold=threshold,
+    )
+    minutes = round((time.monotonic() - began) / 60, 2)
+    changes = {"finished": True, "minutes": minutes, "selection": selection, "metrics": metrics}
+    write_record(out, record.model_copy(update=changes))
+    return load_run(out)
+
+
+def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
+    """Refuse what cannot work before anything is rendered. Raises DataError or RecipeError."""
+    counts = {split: class_counts(photographs) for split, photographs in splits.items()}
+    needed = {"good": "good"} if network.learns_from == "good" else {"good": "good", "bad": "bad"}
+    for label in needed:
+        if counts["train"][label] < FEWEST:
+            raise DataError(
+                f"{data / 'train' / label} holds {counts['train'][label]} photographs; {recipe.model.name} "
+                f"learns from {' and '.join(needed)} ones and needs at least {FEWEST}"
+            )
+    if not counts["val"]["good"]:
+        raise DataError(f"{data / 'val' / 'good'} holds no photographs; the threshold is chosen on those in val/")
+    strategy_parameters(recipe.threshold.strategy, recipe.threshold.options)
+    probe = [(0.0, False), (1.0, True)] if counts["val"]["bad"] else [(0.0, False)]
+    choose_threshold(*map(list, zip(*probe, strict=True)), recipe.threshold.strategy, **recipe.threshold.options)
+    criterion = recipe.checkpoint.criterion
+    if criterion not in FIGURES:
+        raise RecipeError(f"no checkpoint criterion {criterion!r}; there are {', '.join(FIGURES)}")
+    if criterion in ("val_auroc", "val_ap") and not counts["val"]["bad"]:
+        raise DataError(f"checkpoint criterion {criterion!r} needs photographs in {data / 'val' / 'bad'}; try val_loss")
+
+
+def class_counts(photographs: list[Photograph]) -> dict[str, int]:
+    """How many are good and how many bad."""
+    bad = sum(photograph.is_bad for photograph in photographs)
+    return {"good": len(photographs) - bad, "bad": bad}
+
+
+def new_record(name: str, recipe: Recipe, data: DataRecord, network: Network) -> RunRecord:
+    """The record of a training that begins now."""
+    libraries = ("edge-inspect", "torch", "lightning", "kornia", "numpy", "opencv-python-headless")
+    return RunRecord(
+        finished=False,
+        recipe_name=name,
+        recipe=recipe,
+        data=data,
+        provenance={
+            "command": shlex.join(["edge-train", *sys.argv[1:]]),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            **{library: importlib.metadata.version(library) for library in libraries},
+        },
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+    )
+
+
+def open_run(out: Path, record: RunRecord, resume: bool) -> None:
+    """Make the run folder, or see that the one to resume is of the same training. Raises RunError."""
+    if not resume:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise RunError(f"{out} already exists; --resume goes on with it, or give --out another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        write_record(out, record)
+        return
+    before = read_record(out)
+    if before.recipe != record.recipe:
+        raise RunError(f"{out} was made with other settings; give those it began with, or --out another folder")
+    if before.data.fingerprint != record.data.fingerprint:
+        raise RunError(f"the photographs have changed since {out} began; give --out another folder")
+
+
+def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet: bool) -> Path:
+    """Train to the end, and return the checkpoint that the criterion chose."""
+    recipe, network = learner.recipe, learner.network
+    train = [p for p in splits["train"] if not p.is_bad] if network.learns_from == "good" else splits["train"]
+    batch = min(recipe.train.batch, len(train))
+    loader = DataLoader(
+        Rendered(train, recipe.letterbox, exact=False).keep(),
+        batch_size=batch,
+        sampler=Shuffled(train, recipe.train.seed, recipe.train.bad_share),
+        drop_last=True,
+    )
+    validation = in_order(Rendered(splits["val"], recipe.letterbox, exact=True).keep(), recipe.train.batch)
+    monitor, mode = recipe.checkpoint.criterion, "min" if recipe.checkpoint.best == "lowest" else "max"
+    folder = out / "checkpoints"
+    best = ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False)
+    last = ModelCheckpoint(folder, "last", enable_version_counter=False, save_on_train_epoch_end=True)
+    stops = [EarlyStopping(monitor, mode=mode, patience=recipe.train.patience)] if recipe.train.patience else []
+    trainer = Trainer(
+        max_epochs=recipe.train.epochs,
+        devices=1,
+        logger=False,
+        callbacks=[best, *stops, Reporter(quiet), History(out / "history.csv"), last],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        deterministic=True,
+    )
+    previous = folder / "last.ckpt"
+    trainer.fit(
+        learner, loader, validation, ckpt_path=previous if resume and previous.exists() else None, weights_only=True
+    )
+    if trainer.interrupted:
+        raise RunError(f"interrupted; edge-train … --out {out} --resume goes on after epoch {trainer.current_epoch}")
+    return Path(best.best_model_path)
+
+
+def judge_splits(
+    network: Network, recipe: Recipe, splits: Splits, out: Path
+) -> tuple[Threshold, dict[str, SplitFigures]]:
+    """Score every photograph, choose the threshold on val, judge val and test by it, and write scores.csv."""
+    scores = {
+        split: score_photographs(network, recipe.letterbox, photographs)
+        for split, photographs in splits.items()
+        if photographs
+    }
+    threshold = choose_threshold(
+        scores["val"], labels(splits["val"]), recipe.threshold.strategy, **recipe.threshold.options
+    )
+    metrics = {
+        split: SplitFigures(
+            figures=judge(scores[split], labels(splits[split]), threshold.value),
+            rejected_by_defect=rejected_by_group(
+                scores[split], [p.defect or p.label for p in splits[split]], threshold.value
+            ),
+        )
+        for split in scores
+        if split != "train"
+    }
+    with (out / "scores.csv").open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["file", "split", "label", "defect", "score"])
+        for split, values in scores.items():
+            for photograph, score in zip(splits[split], values, strict=True):
+                writer.writerow([photograph.name, split, photograph.label, photograph.defect or "", f"{score:.9g}"])
+    return threshold, metrics
+
+
+def labels(photographs: list[Photograph]) -> list[bool]:
+    """True for each bad one."""
+    return [photograph.is_bad for photograph in photographs]
+
+
+def criterion_at(out: Path, criterion: str, epoch: int) -> float:
+    """The criterion's value in the row of an epoch of history.csv."""
+    with (out / "history.csv").open(newline="") as lines:
+        return next(float(row[criterion]) for row in csv.DictReader(lines) if int(row["epoch"]) == epoch)
+
+
+def say(message: str, quiet: bool) -> None:
+    """One line on standard error."""
+    if not quiet:
+        STDERR.print(message, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Lightning's notices about devices, workers and itself say nothing that a person here could act on."""
+    log = logging.getLogger("lightning.pytorch")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning.*")
+        warnings.filterwarnings("ignore", module="torch.*")
+        yield
+    log.setLevel(level)

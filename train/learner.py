@@ -1,0 +1,107 @@
+"""One network under training, as Lightning sees it: a step, a validation, an optimiser."""
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer, lr_scheduler
+
+from edge.evaluation import auroc, average_precision
+from train.augment import Augmentation
+from train.models import Batch, Network, checked_options
+from train.recipe import Recipe
+
+FIGURES = ("train_loss", "val_loss", "val_auroc", "val_ap")
+"""What every epoch logs and a checkpoint can be chosen by; the last two where validation has both classes."""
+
+
+class Learner(LightningModule):
+    """Trains `network` by `recipe`. Random numbers depend on the seed and the epoch alone, so a resume is exact."""
+
+    def __init__(self, network: Network, recipe: Recipe) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.augment = Augmentation(recipe.augment, recipe.letterbox)
+        self.loss_options = checked_options(network.loss, recipe.loss.options, "[loss]")
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's own random numbers."""
+        torch.manual_seed(self.recipe.train.seed * 1_000_003 + self.current_epoch)
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        """The sum of the network's loss terms on an augmented batch."""
+        batch = self.augment(batch)
+        terms = self.network.loss(trimmed(batch) if self.network.takes_any_size else batch, **self.loss_options)
+        total = torch.stack(list(terms.values())).sum()
+        for name, value in ({"train_loss": total} | {f"train_{name}": term for name, term in terms.items()}).items():
+            self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch.label))
+        return total
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        """Scores of all, and the loss of those that the network learns from."""
+        scores, _ = self.network(batch.image, batch.mask)
+        self.seen.append((scores, batch.label))
+        if self.network.learns_from == "good":
+            batch = Batch(*(part[batch.label == 0] for part in batch))
+        if len(batch.label):
+            loss = torch.stack(list(self.network.loss(batch, **self.loss_options).values())).sum()
+            self.log("val_loss", loss, batch_size=len(batch.label))
+
+    def on_validation_epoch_end(self) -> None:
+        """Ranking figures over all validation photographs."""
+        scores = torch.cat([scores for scores, _ in self.seen]).double().cpu().numpy()
+        bad = torch.cat([label for _, label in self.seen]).bool().cpu().numpy()
+        self.seen.clear()
+        for name, figure in (("val_auroc", auroc(scores, bad)), ("val_ap", average_precision(scores, bad))):
+            if figure is not None:
+                self.log(name, figure)
+
+    def configure_optimizers(self) -> dict[str, object]:
+        """The recipe's optimiser and schedule."""
+        chosen = self.recipe.train
+        kinds: dict[str, type[Optimizer]] = {
+            "adam": torch.optim.Adam,
+            "adamw": torch.optim.AdamW,
+            "sgd": torch.optim.SGD,
+        }
+        extra = {"momentum": 0.9} if chosen.optimizer == "sgd" else {}
+        optimizer = kinds[chosen.optimizer](
+            self.network.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay, **extra
+        )
+        schedule = self._schedule(optimizer)
+        return {"optimizer": optimizer} | ({"lr_scheduler": schedule} if schedule else {})
+
+    def _schedule(self, optimizer: Optimizer) -> dict[str, object] | None:
+        chosen, steps = self.recipe.train, int(self.trainer.estimated_stepping_batches)
+        if chosen.schedule == "one-cycle":
+            return {
+                "scheduler": lr_scheduler.OneCycleLR(optimizer, chosen.learning_rate, total_steps=steps),
+                "interval": "step",
+            }
+        if chosen.schedule == "cosine":
+            return {"scheduler": lr_scheduler.CosineAnnealingLR(optimizer, steps), "interval": "step"}
+        if chosen.schedule == "plateau":
+            checkpoint = self.recipe.checkpoint
+            mode = "min" if checkpoint.best == "lowest" else "max"
+            return {"scheduler": lr_scheduler.ReduceLROnPlateau(optimizer, mode), "monitor": checkpoint.criterion}
+        return None
+
+
+def trimmed(batch: Batch, multiple: int = 32) -> Batch:
+    """The batch without the rows and columns that are padding in all its pictures, sides a multiple of `multiple`.
+
+    A 16:9 frame fills little more than half of its square; the rest need not be computed to be ignored.
+    """
+    rows, columns = (_kept(batch.mask.amax(dim), multiple) for dim in ((0, 1, 3), (0, 1, 2)))
+    image, mask, truth = (part[..., rows, columns] for part in (batch.image, batch.mask, batch.truth))
+    return Batch(image, mask, batch.label, truth)
+
+
+def _kept(used: Tensor, multiple: int) -> slice:
+    """The smallest range of whole multiples, aligned to the multiple, that holds all of `used` [S]."""
+    places = used.nonzero().flatten()
+    if not len(places):
+        return slice(None)
+    first = int(places[0]) // multiple * multiple
+    return slice(first, -(-(int(places[-1]) + 1) // multiple) * multiple)

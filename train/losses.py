@@ -1,0 +1,35 @@
+"""Losses that several networks share. Logits and truths are float32 [N, 1, h, w]; `frame` is 0 where padding is."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def balanced_bce(logits: Tensor, truth: Tensor, frame: Tensor, label: Tensor, hardest: float) -> Tensor:
+    """Cross-entropy where defect and background weigh the same in each picture, whatever their areas.
+
+    Of the background only the share `hardest` counts, the cells with the highest loss (at least one): a picture is
+    judged by its worst cell, and the mean over thousands of easy ones would hide it. A good picture counts by its
+    background alone; a bad one whose `truth` is empty does not count, as nobody drew where its defect is. `label`
+    is [N], 1 is bad. Shrivastava et al., "Training region-based object detectors with online hard example mining",
+    2016.
+    """
+    losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").flatten(1)
+    defect, background = (truth * frame).flatten(1), ((1 - truth) * frame).flatten(1)
+    on_defect = (losses * defect).sum(1) / defect.sum(1).clamp(min=1)
+    count = max(1, round(hardest * losses.shape[1]))
+    on_background = torch.topk(losses * background, count, dim=1).values.mean(1)
+    known = ((label == 0) | (defect.amax(1) > 0)).float()
+    return ((on_defect + on_background) * known).sum() / known.sum().clamp(min=1)
+
+
+def dice_loss(logits: Tensor, truth: Tensor, frame: Tensor) -> Tensor:
+    """One minus the soft Dice coefficient, for each picture with a defect on its own; 0 if none has one.
+
+    Pooled over the batch instead, large defects would outvote small ones. Milletari et al., "V-Net", 2016.
+    """
+    found, truth = (logits.sigmoid() * frame).flatten(1), (truth * frame).flatten(1)
+    overlap = 2 * (found * truth).sum(1) + 1
+    losses = 1 - overlap / (found.sum(1) + truth.sum(1) + 1)
+    bad = truth.amax(1)
+    return (losses * bad).sum() / bad.sum().clamp(min=1)

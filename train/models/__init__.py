@@ -1,0 +1,89 @@
+"""Networks, one file each, and the interface that training, export and scoring know them by."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from pydantic import ConfigDict, ValidationError, create_model
+from torch import Tensor, nn
+
+from edge.errors import RecipeError
+
+
+class Batch(NamedTuple):
+    """Photographs on their way into a network; N of them, letterboxed to S×S.
+
+    `image` float32 [N, 3, S, S] RGB normalised; `mask` float32 [N, 1, S, S], 1 on the frame, 0 on the padding;
+    `label` float32 [N], 1 is bad; `truth` float32 [N, 1, S, S], 1 on the defect (all 0 where no mask is known).
+    """
+
+    image: Tensor
+    mask: Tensor
+    label: Tensor
+    truth: Tensor
+
+
+class Network(nn.Module, ABC):
+    """What every network of this package is.
+
+    `learns_from` says what the network needs: "good" photographs only (a one-class model), "labels" or "masks".
+    `takes_any_size` says that `loss` takes pictures of any size, so that padding common to a batch can be cut away.
+    Options of the recipe's [model] are the keyword arguments of `__init__`, those of [loss] are the keyword-only
+    arguments of `loss`. A module of this package holds exactly one Network.
+    """
+
+    learns_from: ClassVar[Literal["good", "labels", "masks"]]
+    takes_any_size: ClassVar[bool] = False
+
+    @abstractmethod
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(`score` float32 [N], higher is worse; `map` float32 [N, h, w], 0 on the padding, or None).
+
+        What stands under the padding of `image` never changes the score. Exportable by
+        `torch.onnx.export(dynamo=True)` with static shapes.
+        """
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the training loss, scalars by name; training minimises their sum."""
+
+
+def build_network(name: str, options: dict[str, Any]) -> Network:
+    """The network of the module `name` (dashes or underscores), made with `options`.
+
+    Raises RecipeError if there is no such module or it does not take these options.
+    """
+    module_name = f"{__name__}.{name.replace('-', '_')}"
+    if name not in network_names():
+        raise RecipeError(f"no network named {name!r}; there are {', '.join(network_names())}")
+    members = vars(import_module(module_name)).values()
+    (network,) = (
+        item
+        for item in members
+        if inspect.isclass(item) and issubclass(item, Network) and item.__module__ == module_name
+    )
+    return network(**checked_options(network.__init__, options, f"[model] {name}"))
+
+
+def network_names() -> list[str]:
+    """The names that `build_network` knows."""
+    files = Path(__file__).parent.glob("*.py")
+    return sorted(file.stem.replace("_", "-") for file in files if not file.stem.startswith("_"))
+
+
+def checked_options(function: Callable[..., Any], options: dict[str, Any], where: str) -> dict[str, Any]:
+    """`options`, checked against the keyword-only parameters of `function`. Raises RecipeError, naming the wrong."""
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
+    fields: dict[str, Any] = {p.name: (p.annotation, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    schema = create_model("Options", __config__=ConfigDict(extra="forbid"), **fields)
+    try:
+        return schema.model_validate(options).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise RecipeError(f"{where} has no option {key!r}; it has {', '.join(fields) or 'none'}") from None
+        raise RecipeError(f"{where}: {key}: {first['msg']}") from None

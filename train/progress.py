@@ -1,0 +1,73 @@
+"""What a person sees of a training, on standard error, and what stays of it in history.csv."""
+
+import csv
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+STDERR = Console(stderr=True)
+
+
+class Reporter(Callback):
+    """A bar for the epoch on a terminal, and one line for each epoch that is over."""
+
+    def __init__(self, quiet: bool) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=STDERR, transient=True, disable=quiet or not sys.stderr.isatty())
+        self.quiet = quiet
+        self.task = self.bar.add_task("training")
+        self.began = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the bar."""
+        self.bar.start()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Empty the bar."""
+        self.began = time.monotonic()
+        name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self.bar.reset(self.task, total=trainer.num_training_batches, description=name)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """One step further."""
+        self.bar.advance(self.task)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """One line with the epoch's figures."""
+        if not self.quiet:
+            figures = "  ".join(f"{name} {value:.4f}" for name, value in _figures(trainer).items())
+            seconds = time.monotonic() - self.began
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            STDERR.print(f"{epoch}  {figures}  {seconds:.0f} s", highlight=False, soft_wrap=True)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the bar away, also when training was interrupted."""
+        self.bar.stop()
+
+
+class History(Callback):
+    """One row an epoch in a CSV file; a resumed training goes on in the same file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Rewrite the file with this epoch's row at its end, in place of any row an interrupted run left there."""
+        rows = []
+        if self.file.exists():
+            with self.file.open(newline="") as lines:
+                rows = [row for row in csv.DictReader(lines) if int(row["epoch"]) < trainer.current_epoch]
+        row: dict[str, Any] = {"epoch": trainer.current_epoch, **_figures(trainer)}
+        with self.file.open("w", newline="") as lines:
+            writer = csv.DictWriter(lines, fieldnames=list(row), restval="", extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows([*rows, row])
+
+
+def _figures(trainer: Trainer) -> dict[str, float]:
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -1,0 +1,171 @@
+"""A recipe: everything that decides what a training makes, as data. Read from TOML, checked, never executed."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.contract import LetterboxContract
+from edge.errors import RecipeError
+
+FOLDER = Path(__file__).parent / "recipes"
+"""The recipes that come with the package, one TOML file each."""
+
+
+class Section(BaseModel):
+    """A table of a recipe: what it does not know, it refuses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NamedOptions(BaseModel):
+    """A table whose further keys are options of the thing it names; that thing checks them when it is made."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The further keys."""
+        return dict(self.model_extra or {})
+
+
+class Model(NamedOptions):
+    """[model]: a module of train/models, and the keyword arguments of its network."""
+
+    name: str
+
+
+class Loss(NamedOptions):
+    """[loss]: the keyword arguments of the network's `loss`."""
+
+
+class Augment(Section):
+    """[augment]: what may happen to a training picture, in this order; zero means never.
+
+    Geometry moves picture, mask and ground truth together, and what it moves in from outside counts as padding.
+    Shares of colour are those of ColorJitter; probabilities are for each picture on its own.
+    """
+
+    enlarge: int = Field(default=0, ge=0, description="pixels added to the side before a centre crop back to it")
+    flip_horizontal: float = Field(default=0, ge=0, le=1, description="probability")
+    flip_vertical: float = Field(default=0, ge=0, le=1, description="probability")
+    rotate_90: float = Field(default=0, ge=0, le=1, description="probability of one to three quarter turns")
+    rotate: float = Field(default=0, ge=0, le=180, description="largest angle either way, degrees")
+    shift: float = Field(default=0, ge=0, le=0.5, description="largest shift either way, share of the side")
+    zoom: float = Field(default=0, ge=0, lt=1, description="largest change of scale either way, share")
+    brightness: float = Field(default=0, ge=0, le=1, description="largest change either way, share")
+    contrast: float = Field(default=0, ge=0, le=1, description="largest change either way, share")
+    saturation: float = Field(default=0, ge=0, le=1, description="largest change either way, share")
+    hue: float = Field(default=0, ge=0, le=0.5, description="largest change either way, share of the circle")
+    blur: float = Field(default=0, ge=0, le=1, description="probability of a 3x3 Gaussian blur, sigma 0.1 to 2")
+    noise: float = Field(default=0, ge=0, le=1, description="deviation of Gaussian noise, share of full scale")
+    erase: float = Field(default=0, ge=0, le=1, description="probability of a random rectangle set to black")
+
+
+class Train(Section):
+    """[train]: optimisation."""
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(default=0, ge=0)
+    batch: int = Field(default=16, ge=1)
+    epochs: int = Field(ge=1)
+    schedule: Literal["constant", "one-cycle", "cosine", "plateau"] = "constant"
+    patience: int | None = Field(default=None, ge=1, description="epochs without a better criterion, then stop")
+    bad_share: float | None = Field(
+        default=None, gt=0, lt=1, description="share of bad photographs among those drawn; None: as they are"
+    )
+    seed: int = Field(default=0, ge=0)
+
+
+class Checkpoint(Section):
+    """[checkpoint]: which epoch is kept, by a figure on the validation photographs (a column of history.csv)."""
+
+    criterion: str = "val_loss"
+    best: Literal["lowest", "highest"] = "lowest"
+
+
+class ThresholdChoice(NamedOptions):
+    """[threshold]: a strategy of `edge.evaluation.STRATEGIES` and its parameters."""
+
+    strategy: str
+
+
+class Recipe(Section):
+    """A whole recipe; see the files of train/recipes."""
+
+    title: str
+    about: str
+    letterbox: LetterboxContract
+    model: Model
+    loss: Loss = Loss()
+    augment: Augment = Augment()
+    train: Train
+    checkpoint: Checkpoint = Checkpoint()
+    threshold: ThresholdChoice
+
+
+def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
+    """The recipe called `name` (a file of train/recipes without its suffix, or a path to a TOML file).
+
+    Each override is "table.key=value", the value written as in TOML; a bare word is a string. Raises RecipeError, in
+    one line, if there is no such recipe, it is not TOML, or a key or value is wrong.
+    """
+    path = recipe_file(name)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"recipe {path} cannot be read: {error}") from None
+    for override in overrides or []:
+        _override(content, override)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"recipe {name}: {_first_error(error)}") from None
+
+
+def recipe_file(name: str) -> Path:
+    """Where a recipe is. Raises RecipeError if there is none."""
+    if name in recipe_names():
+        return FOLDER / f"{name}.toml"
+    if Path(name).is_file():
+        return Path(name)
+    raise RecipeError(f"no recipe {name!r}; there are {', '.join(recipe_names())}, or give the path of a .toml file")
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package, sorted."""
+    return sorted(file.stem for file in FOLDER.glob("*.toml"))
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    *tables, last = key.strip().split(".")
+    if not equals or not last:
+        raise RecipeError(f"--set {override!r} is not of the form table.key=value, such as train.epochs=3")
+    for table in tables:
+        content = content.setdefault(table, {})
+        if not isinstance(content, dict):
+            raise RecipeError(f"--set {override!r}: {table!r} is not a table of the recipe")
+    try:
+        content[last] = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        content[last] = value.strip()
+
+
+def _first_error(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; {_known_keys(first['loc'])}"
+    if first["type"] == "missing":
+        return f"{key} is missing"
+    return f"{key} = {first['input']!r}: {first['msg']}"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    table: type[BaseModel] = Recipe
+    for name in location[:-1]:
+        table = Recipe.model_fields[str(name)].annotation or Recipe
+    return f"{'.'.join(map(str, location[:-1])) or 'a recipe'} has {', '.join(table.model_fields)}"

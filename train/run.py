@@ -1,0 +1,151 @@
+"""A run folder: what a training made, what from, and how good it is. The exporter reads it through `load_run`.
+
+RUN/run.json         this file's `RunRecord`
+RUN/model.pt         {"model": state_dict} of the chosen checkpoint, read with weights_only
+RUN/history.csv      the figures of each epoch
+RUN/scores.csv       the score of every photograph, by the chosen checkpoint
+RUN/checkpoints/     best and last, to resume from
+"""
+
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge.contract import LetterboxContract
+from edge.errors import EdgeError
+from edge.evaluation import Figures, Rate, Threshold
+from train.data.photographs import Photograph, list_photographs
+from train.models import Network, build_network
+from train.recipe import Recipe
+
+SCHEMA = 1
+
+
+class RunError(EdgeError):
+    """A run folder that is missing, unfinished, damaged or of a newer schema."""
+
+
+class DataRecord(BaseModel):
+    """The photographs a run was made from: folder, `survey` fingerprint, and how many by split and label."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: Path
+    fingerprint: str
+    photographs: dict[str, dict[str, int]]
+
+
+class Selection(BaseModel):
+    """What was chosen, on the validation photographs alone. `epoch` counts from 0."""
+
+    model_config = ConfigDict(frozen=True)
+
+    criterion: str
+    best: str
+    epoch: int
+    value: float
+    threshold: Threshold
+
+
+class SplitFigures(BaseModel):
+    """What the judge says of one split at the chosen threshold, and what is rejected of each kind of defect."""
+
+    model_config = ConfigDict(frozen=True)
+
+    figures: Figures
+    rejected_by_defect: dict[str, Rate]
+
+
+class RunRecord(BaseModel):
+    """run.json. While `finished` is False, training was interrupted or goes on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int = SCHEMA
+    finished: bool
+    recipe_name: str
+    recipe: Recipe
+    data: DataRecord
+    provenance: dict[str, str]
+    parameters: int
+    minutes: float | None = None
+    selection: Selection | None = None
+    metrics: dict[str, SplitFigures] = {}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training: its network in evaluation mode with the chosen weights, and where it comes from."""
+
+    path: Path
+    record: RunRecord
+    network: Network
+
+    @property
+    def recipe(self) -> Recipe:
+        """The effective recipe, overrides included."""
+        return self.record.recipe
+
+    @property
+    def contract(self) -> LetterboxContract:
+        """The letterbox contract that the network was trained with."""
+        return self.recipe.letterbox
+
+    @property
+    def data(self) -> Path:
+        """The folder of the photographs."""
+        return self.record.data.folder
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the photographs, sha256 in hexadecimal."""
+        return self.record.data.fingerprint
+
+    def photographs(self, split: str) -> list[Photograph]:
+        """The photographs of "train", "val" or "test". Raises DataError if the data folder is gone."""
+        return list_photographs(self.data, split)
+
+
+def load_run(path: Path) -> Run:
+    """Read a finished run. Raises RunError, in one line, if it cannot be used as it is."""
+    record = read_record(path)
+    if not record.finished:
+        raise RunError(f"the training in {path} has not finished; go on with it: edge-train … --out {path} --resume")
+    network = build_network(record.recipe.model.name, record.recipe.model.options)
+    try:
+        weights = torch.load(path / "model.pt", map_location="cpu", weights_only=True)
+        network.load_state_dict(weights["model"])
+    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RunError(f"{path / 'model.pt'} does not hold this run's weights: {reason}") from None
+    return Run(path, record, network.eval())
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read and check run.json. Raises RunError."""
+    file = path / "run.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise RunError(f"{path} is not a run: it has no run.json") from None
+    except ValueError as error:
+        raise RunError(f"{file} is not JSON: {error}") from None
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > SCHEMA:
+        raise RunError(f"{file} has schema {version}, this program knows up to {SCHEMA}: install a newer one")
+    try:
+        return RunRecord.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RunError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def write_record(path: Path, record: RunRecord) -> None:
+    """Write run.json, whole or not at all."""
+    part = path / "run.json.part"
+    part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    part.replace(path / "run.json")
