@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edge.cli import run_app
+from edge.cli.size import parse_size
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -33,7 +34,6 @@ def demo(
     from rich.console import Console
     from rich.progress import Progress
 
-    from edge.cli.size import parse_size
     from edge.demo.photographs import write_photographs
 
     height_width = parse_size(size)

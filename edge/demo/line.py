@@ -69,7 +69,7 @@ class DemoLine:
         rng = random_stream(self.seed, part.index, Stream.BELT)
         self._belt.view(rng.random(), frame)
         self._belt.soil(frame, rng)
-        lay_down(draw_part(self._design, part, self.seed), self._pose(part.index), frame)
+        lay_down(draw_part(self._design, part, self.seed), self.pose(part.index), frame)
         self._camera.expose(frame, self.seed, part.index)
         return DemoFrame(frame, part)
 
@@ -83,11 +83,11 @@ class DemoLine:
             return np.zeros(self.size, np.uint8)
         picture = draw_part(self._design, part, self.seed)
         height, width = self.size
-        moved = np.asarray(cv2.warpAffine(picture.mask, self._pose(part.index), (width, height)), np.uint8)
+        moved = np.asarray(cv2.warpAffine(picture.mask, self.pose(part.index), (width, height)), np.uint8)
         half = max(1, min(128, int(moved.max()) // 2))
         return np.where(moved >= half, 255, 0).astype(np.uint8)
 
-    def _pose(self, index: int) -> npt.NDArray[np.float64]:
+    def pose(self, index: int) -> npt.NDArray[np.float64]:
         """Where the part came to lie: the matrix `float64 [2, 3]` from its own picture to the frame."""
         rng = random_stream(self.seed, index, Stream.POSE)
         angle = np.radians(np.clip(rng.normal(0, 1.8), -5, 5))

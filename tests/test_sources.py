@@ -1,0 +1,450 @@
+"""Sources: what they promise of order, numbers, faults and time, on real files."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.errors import DataError, SourceError
+from edge.picture import read_picture
+from edge.sources import Capture, Source, SourceRequest, list_sources, open_source
+from edge.sources import camera as camera_source
+
+BLUE, ORANGE = (200, 40, 20), (30, 120, 240)
+
+
+def taken(source: Source) -> list[Capture]:
+    captures = list(source.captures())
+    source.close()
+    source.close()
+    return captures
+
+
+def captures_of(name: str | Path, **options: object) -> list[Capture]:
+    return taken(open_source(SourceRequest(str(name), **options)))  # type: ignore[arg-type]
+
+
+def picture(width: int = 48, height: int = 32, colour: tuple[int, int, int] = BLUE) -> np.ndarray:
+    frame = np.full((height, width, 3), colour, np.uint8)
+    frame[: height // 2, : width // 2] = ORANGE
+    return frame
+
+
+def noisy_jpeg() -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    return cv2.imencode(".jpg", noise)[1].tobytes()
+
+
+# ---- pictures
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".png", ".bmp", ".tif", ".TIFF", ".webp"])
+def test_every_kind_of_picture_becomes_a_bgr_frame(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"one{suffix}"
+    path.write_bytes(cv2.imencode(suffix.lower(), picture())[1].tobytes())
+    frame = read_picture(path)
+    assert frame.shape == (32, 48, 3)
+    assert frame.dtype == np.uint8
+    assert frame.flags.c_contiguous
+    assert np.abs(frame[28, 40].astype(int) - BLUE).max() < 12
+
+
+def test_grey_sixteen_bits_and_alpha_become_three_channels_of_eight_bits(tmp_path: Path) -> None:
+    grey = np.arange(0, 256, dtype=np.uint8).reshape(16, 16)
+    stored = {
+        "grey.png": grey,
+        "grey16.png": grey.astype(np.uint16) * 257,
+        "colour16.tif": np.dstack([grey] * 3).astype(np.uint16) * 257,
+        "alpha.png": np.dstack([grey, grey, grey, 255 - grey]),
+    }
+    for name, pixels in stored.items():
+        cv2.imwrite(str(tmp_path / name), pixels)
+        assert np.array_equal(read_picture(tmp_path / name), np.dstack([grey] * 3)), name
+
+
+def test_the_exif_orientation_is_not_applied(tmp_path: Path) -> None:
+    quarter_turn = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    jpeg = cv2.imencode(".jpg", picture())[1].tobytes()
+    tagged = jpeg[:2] + b"\xff\xe1" + (len(quarter_turn) + 2).to_bytes(2, "big") + quarter_turn + jpeg[2:]
+    path = tmp_path / "turned.jpg"
+    path.write_bytes(tagged)
+    assert cv2.imread(str(path)).shape == (48, 32, 3), "OpenCV itself would have turned it"
+    assert np.array_equal(read_picture(path), cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR))
+
+
+def flipped(data: bytes) -> bytes:
+    damaged = bytearray(data)
+    for position in np.random.default_rng(0).integers(len(data) // 3, len(data) - 10, 20):
+        damaged[position] ^= 0x55
+    return bytes(damaged)
+
+
+CORRUPT = {
+    "text.jpg": b"this is a text file\n" * 50,
+    "empty.png": b"",
+    "half.jpg": noisy_jpeg()[: len(noisy_jpeg()) // 2],
+    "almost.jpg": noisy_jpeg()[:-2],
+    "flipped.jpg": flipped(noisy_jpeg()),
+    "half.png": cv2.imencode(".png", picture())[1].tobytes()[:-30],
+    "half.bmp": cv2.imencode(".bmp", picture())[1].tobytes()[:-300],
+    "half.tif": cv2.imencode(".tif", picture())[1].tobytes()[:-300],
+}
+
+
+@pytest.mark.parametrize("name", CORRUPT)
+def test_a_corrupt_picture_is_one_clear_line_and_no_noise(
+    tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(CORRUPT[name])
+    with pytest.raises(DataError) as refusal:
+        read_picture(path)
+    assert str(refusal.value).startswith(f"{path}: ")
+    assert "\n" not in str(refusal.value)
+    assert capfd.readouterr() == ("", "")
+
+
+# ---- folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Ten pictures that count, in several folders, among files that do not."""
+    folder = tmp_path / "photos"
+    counted = [
+        "b/2.png",
+        "b/10.JPG",
+        "a.jpg",
+        "a/c.bmp",
+        "z.webp",
+        "b/deep/er/x.tif",
+        "B.jpeg",
+        "m.PNG",
+        "n.Tiff",
+        "é.jpg",
+    ]
+    others = ["mask/a.png", "b/masks/2.png", "b/ground_truth/2.png", ".hidden.jpg", ".cache/x.jpg", "b/.x.png"]
+    for number, name in enumerate(counted + others):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(path.suffix.lower(), picture(40 + number, 30))[1].tobytes())
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_a_folder_gives_its_pictures_sorted_and_nothing_else(photos: Path) -> None:
+    source = open_source(SourceRequest(str(photos)))
+    assert (source.length, source.shape, source.live, source.simulated) == (10, None, False, False)
+    captures = taken(source)
+    names = [capture.name for capture in captures]
+    assert names == sorted(names)
+    assert set(names) == {
+        "b/2.png", "b/10.JPG", "a.jpg", "a/c.bmp", "z.webp", "b/deep/er/x.tif", "B.jpeg", "m.PNG", "n.Tiff", "é.jpg",
+    }  # fmt: skip
+    assert [capture.index for capture in captures] == list(range(10))
+    assert all(capture.frame is not None and capture.fault is None for capture in captures)
+    assert all(capture.captured_ns is None and capture.truth is None for capture in captures)
+    assert {capture.name: capture.frame.shape[1] for capture in captures}["b/deep/er/x.tif"] == 45
+
+
+def test_a_corrupt_picture_is_a_fault_and_the_folder_goes_on(photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name, data in CORRUPT.items():
+        (photos / name).write_bytes(data)
+    (photos / "gone.jpg").symlink_to(photos / "nowhere")
+    captures = captures_of(photos)
+    assert len(captures) == 10 + len(CORRUPT) + 1
+    for capture in captures:
+        is_corrupt = capture.name in CORRUPT or capture.name == "gone.jpg"
+        assert (capture.frame is None) == is_corrupt
+        assert (capture.fault is not None) == is_corrupt
+        if capture.fault is not None:
+            assert capture.fault.startswith("corrupt: ")
+            assert "\n" not in capture.fault
+    assert capfd.readouterr().err == ""
+
+
+def test_a_single_picture_is_a_source_of_one(photos: Path) -> None:
+    [capture] = captures_of(photos / "b" / "10.JPG")
+    assert capture.name == "10.JPG"
+    assert capture.frame is not None
+
+
+@pytest.mark.parametrize("fill", [[], ["notes.txt", "mask/a.png"]])
+def test_a_folder_without_pictures_is_refused(tmp_path: Path, fill: list[str]) -> None:
+    for name in fill:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(SourceError, match=rf"no pictures in folder {tmp_path}.*jpg"):
+        open_source(SourceRequest(str(tmp_path)))
+
+
+def test_start_limit_and_loop_of_a_folder_are_exact(photos: Path) -> None:
+    everything = [capture.name for capture in captures_of(photos)]
+    middle = captures_of(photos, start=3, limit=7)
+    assert [(c.index, c.name) for c in middle] == list(enumerate(everything))[3:7]
+    looped = captures_of(photos, start=8, limit=23, loop=True)
+    assert [(c.index, c.name) for c in looped] == [(i, everything[i % 10]) for i in range(8, 23)]
+    for options, length in [
+        ({"start": 3, "limit": 7}, 4),
+        ({"start": 3}, 7),
+        ({"limit": 50}, 10),
+        ({"start": 12}, 0),
+        ({"limit": 50, "loop": True}, 50),
+        ({"loop": True}, None),
+        ({"limit": 0}, 0),
+    ]:
+        source = open_source(SourceRequest(str(photos), **options))
+        assert source.length == length, options
+        if length is not None:
+            assert len(taken(source)) == length, options
+
+
+# ---- video
+
+
+def write_video(path: Path, codec: str, frames: int = 12) -> Path:
+    """Frame k is grey with level 20·k."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25, (64, 48))
+    assert writer.isOpened()
+    for index in range(frames):
+        writer.write(np.full((48, 64, 3), 20 * index, np.uint8))
+    writer.release()
+    return path
+
+
+def frame_numbers(captures: list[Capture]) -> list[int]:
+    return [round(float(capture.frame.mean()) / 20) for capture in captures if capture.frame is not None]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("v.mp4", "mp4v"), ("v.avi", "MJPG"), ("v.mkv", "mp4v"), ("v.mov", "mp4v")]
+)
+def test_a_video_gives_every_frame_in_order(tmp_path: Path, name: str, codec: str) -> None:
+    source = open_source(SourceRequest(str(write_video(tmp_path / name, codec))))
+    assert (source.length, source.shape, source.live, source.simulated) == (12, (48, 64), False, False)
+    captures = taken(source)
+    assert frame_numbers(captures) == list(range(12))
+    assert [capture.index for capture in captures] == list(range(12))
+    assert all(capture.frame is not None and capture.frame.flags.c_contiguous for capture in captures)
+
+
+def test_start_limit_and_loop_of_a_video_are_exact(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.mp4", "mp4v")
+    middle = captures_of(video, start=5, limit=9)
+    assert [capture.index for capture in middle] == frame_numbers(middle) == [5, 6, 7, 8]
+    looped = captures_of(video, start=10, limit=27, loop=True)
+    assert [capture.index for capture in looped] == list(range(10, 27))
+    assert frame_numbers(looped) == [index % 12 for index in range(10, 27)]
+    assert captures_of(video, start=30) == []
+
+
+def test_a_video_can_be_read_again_and_ends_when_closed(tmp_path: Path) -> None:
+    source = open_source(SourceRequest(str(write_video(tmp_path / "v.mp4", "mp4v")), loop=True))
+    captures = source.captures()
+    assert frame_numbers([next(captures), next(captures)]) == [0, 1]
+    source.close()
+    assert list(captures) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all\n" * 100, None])
+def test_a_file_that_is_no_video_is_refused_in_one_line(
+    tmp_path: Path, content: bytes | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(write_video(tmp_path / "v.mp4", "mp4v").read_bytes()[:-500] if content is None else content)
+    capfd.readouterr()
+    with pytest.raises(SourceError, match=rf"^{path}: no video"):
+        open_source(SourceRequest(str(path)))
+    assert capfd.readouterr() == ("", "")
+
+
+# ---- demo
+
+
+def test_the_demo_line_tells_the_truth_of_each_part() -> None:
+    source = open_source(SourceRequest("demo", size=(64, 96), limit=40))
+    assert (source.length, source.shape, source.live, source.simulated) == (40, (64, 96), False, True)
+    captures = taken(source)
+    assert {capture.truth for capture in captures} == {"good", "bad"}
+    for capture in captures:
+        assert capture.captured_ns is None, "a part that waits until it is taken has no moment of exposure"
+        assert capture.details["code"] == capture.name
+        assert ("defect" in capture.details) == (capture.truth == "bad")
+
+
+def test_a_restarted_demo_line_goes_on_where_it_stopped() -> None:
+    whole = captures_of("demo", size=(64, 96), limit=6, seed=3)
+    rest = captures_of("demo", size=(64, 96), limit=6, seed=3, start=4)
+    assert [capture.index for capture in rest] == [4, 5]
+    assert all(np.array_equal(a.frame, b.frame) for a, b in zip(whole[4:], rest, strict=True))  # type: ignore[arg-type]
+
+
+def test_the_demo_line_is_endless_and_as_large_as_a_camera_by_default() -> None:
+    source = open_source(SourceRequest("demo"))
+    assert source.length is None
+    assert source.shape == (720, 1280)
+
+
+@pytest.mark.parametrize("kind", ["demo", "folder", "video"])
+def test_a_given_rate_is_kept_without_drift_whatever_the_reader_does(tmp_path: Path, photos: Path, kind: str) -> None:
+    name = {"demo": "demo", "folder": str(photos), "video": str(tmp_path / "v.mp4")}[kind]
+    write_video(tmp_path / "v.mp4", "mp4v")
+    source = open_source(SourceRequest(name, rate=50.0, size=(64, 96), loop=True))
+    assert source.live
+    captures: Iterator[Capture] = source.captures()
+    stamps = []
+    for _ in range(20):
+        capture = next(captures)
+        assert capture.captured_ns is not None
+        assert capture.captured_ns <= time.monotonic_ns()
+        stamps.append(capture.captured_ns)
+        time.sleep(0.010)  # half a period: it would add up if deadlines were counted from the last frame
+    early_ms = [(20.0 * k - (stamp - stamps[0]) / 1e6) for k, stamp in enumerate(stamps)]
+    assert max(early_ms) < 15, "no frame comes before its time"
+    assert (stamps[-1] - stamps[0]) / 1e6 < 1.25 * 380
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"rate": 0.0}, "rate 0"),
+        ({"rate": -3.0}, "rate -3"),
+        ({"start": -1}, "start -1"),
+        ({"limit": -1}, "limit -1"),
+        ({"size": (8, 8)}, "8x8"),
+        ({"seed": -1}, "seed -1"),
+    ],
+)
+def test_an_impossible_request_is_refused(options: dict[str, object], complaint: str) -> None:
+    with pytest.raises(SourceError, match=complaint):
+        open_source(SourceRequest("demo", **options))  # type: ignore[arg-type]
+
+
+# ---- camera
+
+
+class FakeVideoCapture:
+    """A camera at the boundary of cv2.VideoCapture: these machines have none. It delivers three frames, then fails."""
+
+    def __init__(self, device: str, api: int) -> None:
+        self.device, self.api, self.asked, self.released = device, api, {}, 0
+        self.left, self.grabbed_ns, self.retrieved_ns = 3, [], []
+        self.decodes = True
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return "refuses" not in self.device
+
+    def set(self, key: int, value: float) -> bool:
+        self.asked[key] = value
+        return True
+
+    def get(self, key: int) -> float:
+        return {cv2.CAP_PROP_FRAME_HEIGHT: 48.0, cv2.CAP_PROP_FRAME_WIDTH: 64.0}.get(key, 0.0)
+
+    def grab(self) -> bool:
+        time.sleep(0.002)
+        self.left -= 1
+        self.grabbed_ns.append(time.monotonic_ns())
+        return self.left >= 0
+
+    def retrieve(self) -> tuple[bool, np.ndarray | None]:
+        self.retrieved_ns.append(time.monotonic_ns())
+        time.sleep(0.002)
+        return (True, picture(64, 48)) if self.decodes else (False, None)
+
+    def release(self) -> None:
+        self.released += 1
+
+
+@pytest.fixture
+def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in the place of /dev, with two cameras, one of which has a second node for its metadata."""
+    folder = tmp_path / "dev"
+    (folder / "v4l" / "by-id").mkdir(parents=True)
+    for number in (0, 1, 10):
+        (folder / f"video{number}").touch()
+    for index in (0, 1):
+        (folder / "v4l" / "by-id" / f"usb-Acme_Eye_42-video-index{index}").symlink_to(folder / f"video{index}")
+    monkeypatch.setattr(camera_source, "DEVICES", folder)
+    monkeypatch.setattr(cv2, "VideoCapture", FakeVideoCapture)
+    return folder
+
+
+def test_a_camera_is_asked_for_size_rate_and_the_shortest_queue(devices: Path) -> None:
+    source = open_source(SourceRequest("camera0", size=(720, 1280), rate=30.0))
+    fake = source._camera  # type: ignore[attr-defined]
+    assert fake.device == str(devices / "video0")
+    assert fake.api == cv2.CAP_V4L2
+    assert fake.asked == {
+        cv2.CAP_PROP_FRAME_HEIGHT: 720,
+        cv2.CAP_PROP_FRAME_WIDTH: 1280,
+        cv2.CAP_PROP_FPS: 30.0,
+        cv2.CAP_PROP_BUFFERSIZE: 1,
+    }
+    assert (source.shape, source.length, source.live, source.free_running) == ((48, 64), None, True, True)
+    source.close()
+    source.close()
+    assert fake.released > 0
+
+
+def test_a_camera_frame_is_stamped_between_grab_and_retrieve(devices: Path) -> None:
+    source = open_source(SourceRequest("camera0", start=5, limit=8))
+    fake = source._camera  # type: ignore[attr-defined]
+    captures = list(source.captures())
+    assert [capture.index for capture in captures] == [5, 6, 7]
+    for capture, grabbed_ns, retrieved_ns in zip(captures, fake.grabbed_ns, fake.retrieved_ns, strict=True):
+        assert capture.captured_ns is not None
+        assert grabbed_ns <= capture.captured_ns <= retrieved_ns
+
+
+def test_a_camera_that_stops_is_an_error_and_not_the_end(devices: Path) -> None:
+    captures = open_source(SourceRequest("camera0")).captures()
+    assert len([next(captures) for _ in range(3)]) == 3
+    with pytest.raises(SourceError, match="camera0 delivers no frames"):
+        next(captures)
+
+
+def test_a_camera_frame_that_does_not_decode_is_a_fault(devices: Path) -> None:
+    source = open_source(SourceRequest("camera0", limit=1))
+    source._camera.decodes = False  # type: ignore[attr-defined]
+    [capture] = source.captures()
+    assert capture.frame is None
+    assert capture.fault is not None
+    assert capture.fault.startswith("corrupt: ")
+
+
+def test_a_missing_camera_is_named_with_what_is_there(devices: Path) -> None:
+    with pytest.raises(SourceError) as refusal:
+        open_source(SourceRequest("camera7"))
+    assert "camera7" in str(refusal.value)
+    assert "usb-Acme_Eye_42-video-index0" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.skipif(os.path.exists("/dev/video0"), reason="a camera is connected")
+@pytest.mark.parametrize("name", ["camera0", "/dev/video0", "/dev/v4l/by-id/usb-Nothing-video-index0"])
+def test_a_camera_on_a_machine_without_one_is_one_line(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SourceError, match=rf"no camera {name}: .*connect one, or try --source demo"):
+        open_source(SourceRequest(name))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_cameras_are_listed_by_their_lasting_names(devices: Path) -> None:
+    names = [name for name, _ in camera_source.available()]
+    assert names == [str(devices / "v4l" / "by-id" / "usb-Acme_Eye_42-video-index0"), str(devices / "video10")]
+
+
+# ---- which source
+
+
+def test_the_demo_line_is_always_listed() -> None:
+    assert ("demo", "built-in rendered production line (simulated)") in list_sources()
+
+
+def test_an_unknown_source_is_refused_by_name() -> None:
+    with pytest.raises(SourceError, match=r"no such source: 'nothing\.mp4'"):
+        open_source(SourceRequest("nothing.mp4"))
