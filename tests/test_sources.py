@@ -283,6 +283,12 @@ def test_a_restarted_demo_line_goes_on_where_it_stopped() -> None:
     assert all(np.array_equal(a.frame, b.frame) for a, b in zip(whole[4:], rest, strict=True))  # type: ignore[arg-type]
 
 
+def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(DataError, match=r"empty\.jpg: the file is empty"):
+        read_picture(tmp_path / "empty.jpg")
+
+
 def test_the_demo_line_is_endless_and_as_large_as_a_camera_by_default() -> None:
     source = open_source(SourceRequest("demo"))
     assert source.length is None
