@@ -1,5 +1,6 @@
 """The demo line: the same for everyone, true in what it says of its parts, and hard in an honest way."""
 
+import doctest
 import hashlib
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import edge.demo.line
 from edge.demo.belt import lay_belt
 from edge.demo.design import draw_design, plate_width
 from edge.demo.line import DemoLine
@@ -192,6 +194,10 @@ def test_the_belt_moves_under_the_parts_and_comes_round() -> None:
 def test_an_impossible_line_is_refused(arguments: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         DemoLine(**arguments)  # type: ignore[arg-type]
+
+
+def test_the_example_in_the_documentation_is_true() -> None:
+    assert doctest.testmod(edge.demo.line).failed == 0
 
 
 def test_a_part_before_the_first_is_refused() -> None:
