@@ -2,8 +2,10 @@
 
 >>> line = DemoLine(seed=0)
 >>> photograph = line.render(7)
->>> photograph.frame.shape, photograph.part.truth, photograph.part.code
-((720, 1280, 3), 'good', 'A000007')
+>>> photograph.frame.shape, photograph.part.code, photograph.part.truth
+((720, 1280, 3), 'A000007', 'bad')
+>>> [str(defect) for defect in photograph.part.defects]
+['chip/strong']
 """
 
 from dataclasses import dataclass
