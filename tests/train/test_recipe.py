@@ -1,0 +1,80 @@
+"""A recipe is data: what it does not know it refuses, in one line that names the key."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.errors import RecipeError
+from train.models import build_network
+from train.recipe import Recipe, load_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_of_the_package_loads_and_makes_its_network(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.title
+    build_network(recipe.model.name, recipe.model.options)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipe_survives_being_written_into_a_run(name: str) -> None:
+    recipe = load_recipe(name)
+    assert Recipe.model_validate(json.loads(recipe.model_dump_json())) == recipe
+
+
+def test_any_key_can_be_set_with_its_toml_type() -> None:
+    recipe = load_recipe(
+        "demo-line",
+        [
+            "train.epochs=3",
+            "letterbox.mean=[0, 0.5, 1]",
+            "threshold.strategy=recall",
+            "threshold.at_least=0.9",
+            "title=mine",
+        ],
+    )
+    assert recipe.train.epochs == 3
+    assert recipe.letterbox.mean == (0, 0.5, 1)
+    assert (recipe.threshold.strategy, recipe.threshold.options) == ("recall", {"at_least": 0.9})
+    assert recipe.title == "mine"
+    assert load_recipe("demo-line").train.epochs != 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epoch=3", r"unknown key 'train\.epoch'; train has optimizer, learning_rate"),
+        ("trian.epochs=3", r"unknown key 'trian'; a recipe has title, about, letterbox"),
+        ("train.epochs=0", r"train\.epochs = 0: Input should be greater than or equal to 1"),
+        ("train.epochs=many", r"train\.epochs = 'many'"),
+        ("letterbox.side=8", r"letterbox\.side = 8"),
+        ("letterbox.filter=nearest", r"letterbox\.filter = 'nearest'"),
+        ("train.epochs", r"--set 'train\.epochs' is not of the form table\.key=value"),
+        ("title.epochs=3", r"--set 'title\.epochs=3': 'title' is not a table"),
+    ],
+)
+def test_wrong_key_or_value_is_named_in_one_line(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as refusal:
+        load_recipe("demo-line", [override])
+    assert "\n" not in str(refusal.value)
+
+
+def test_recipe_of_ones_own_is_a_path(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('title = "mine"\n')
+    with pytest.raises(RecipeError, match="about is missing"):
+        load_recipe(str(mine))
+    mine.write_text("title = \n")
+    with pytest.raises(RecipeError, match="cannot be read: Invalid value"):
+        load_recipe(str(mine))
+    with pytest.raises(RecipeError, match="no recipe 'hers'; there are autoencoder-gelu"):
+        load_recipe("hers")
+
+
+def test_listing_and_help_do_not_import_torch() -> None:
+    code = "import sys, train.cli, train.recipe as r; [r.load_recipe(n) for n in r.recipe_names()]; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "lightning", "kornia", "sklearn", "scipy", "cv2"} & set(loaded)
