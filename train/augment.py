@@ -42,6 +42,30 @@ class Augmentation(nn.Module):
         return image * std + mean
 
 
+def cropped(batch: Batch, side: int) -> Batch:
+    """One square of `side` pixels out of each picture, labelled by the truth inside it.
+
+    Where a picture has a defect, half of the squares are centred near one of its pixels; the others lie anywhere on
+    the frame. A picture called bad whose truth is empty keeps its label: nobody knows where to look.
+    """
+    squares = [_square(mask[0], truth[0], side) for mask, truth in zip(batch.mask, batch.truth, strict=True)]
+    image, mask, truth = (
+        torch.stack([picture[(..., *square)] for picture, square in zip(part, squares, strict=True)])
+        for part in (batch.image, batch.mask, batch.truth)
+    )
+    drawn = batch.truth.flatten(1).amax(1)
+    return Batch(image, mask, torch.where(drawn > 0, truth.flatten(1).amax(1), batch.label), truth)
+
+
+def _square(mask: Tensor, truth: Tensor, side: int) -> tuple[slice, slice]:
+    places = truth.nonzero() if torch.rand(()) < 0.5 else mask.nonzero()
+    if not len(places):
+        places = mask.nonzero()
+    centre = places[torch.randint(len(places), ())] + torch.randint(-side // 4, side // 4 + 1, (2,))
+    top, left = (int((at - side // 2).clamp(0, size - side)) for at, size in zip(centre, mask.shape, strict=True))
+    return slice(top, top + side), slice(left, left + side)
+
+
 def _moves(recipe: Augment, side: int) -> list[nn.Module]:
     moves: list[nn.Module] = []
     if recipe.enlarge:

@@ -113,6 +113,10 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
     strategy_parameters(recipe.threshold.strategy, recipe.threshold.options)
     probe = [(0.0, False), (1.0, True)] if counts["val"]["bad"] else [(0.0, False)]
     choose_threshold(*map(list, zip(*probe, strict=True)), recipe.threshold.strategy, **recipe.threshold.options)
+    if recipe.train.crop and not (network.takes_any_size and recipe.train.crop <= recipe.letterbox.side):
+        raise RecipeError(
+            f"train.crop = {recipe.train.crop}: {recipe.model.name} learns from whole pictures of its side"
+        )
     criterion = recipe.checkpoint.criterion
     if criterion not in FIGURES:
         raise RecipeError(f"no checkpoint criterion {criterion!r}; there are {', '.join(FIGURES)}")

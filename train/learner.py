@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
 from edge.evaluation import auroc, average_precision
-from train.augment import Augmentation
+from train.augment import Augmentation, cropped
 from train.models import Batch, Network, checked_options
 from train.recipe import Recipe
 
@@ -31,8 +31,9 @@ class Learner(LightningModule):
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """The sum of the network's loss terms on an augmented batch."""
-        batch = self.augment(batch)
-        terms = self.network.loss(trimmed(batch) if self.network.takes_any_size else batch, **self.loss_options)
+        if self.recipe.train.crop:
+            batch = cropped(batch, self.recipe.train.crop)
+        terms = self.network.loss(self.augment(batch), **self.loss_options)
         total = torch.stack(list(terms.values())).sum()
         for name, value in ({"train_loss": total} | {f"train_{name}": term for name, term in terms.items()}).items():
             self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch.label))
@@ -86,22 +87,3 @@ class Learner(LightningModule):
             mode = "min" if checkpoint.best == "lowest" else "max"
             return {"scheduler": lr_scheduler.ReduceLROnPlateau(optimizer, mode), "monitor": checkpoint.criterion}
         return None
-
-
-def trimmed(batch: Batch, multiple: int = 32) -> Batch:
-    """The batch without the rows and columns that are padding in all its pictures, sides a multiple of `multiple`.
-
-    A 16:9 frame fills little more than half of its square; the rest need not be computed to be ignored.
-    """
-    rows, columns = (_kept(batch.mask.amax(dim), multiple) for dim in ((0, 1, 3), (0, 1, 2)))
-    image, mask, truth = (part[..., rows, columns] for part in (batch.image, batch.mask, batch.truth))
-    return Batch(image, mask, batch.label, truth)
-
-
-def _kept(used: Tensor, multiple: int) -> slice:
-    """The smallest range of whole multiples, aligned to the multiple, that holds all of `used` [S]."""
-    places = used.nonzero().flatten()
-    if not len(places):
-        return slice(None)
-    first = int(places[0]) // multiple * multiple
-    return slice(first, -(-(int(places[-1]) + 1) // multiple) * multiple)

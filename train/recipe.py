@@ -76,6 +76,9 @@ class Train(Section):
     bad_share: float | None = Field(
         default=None, gt=0, lt=1, description="share of bad photographs among those drawn; None: as they are"
     )
+    crop: int | None = Field(
+        default=None, ge=32, multiple_of=32, description="train on squares of this side cut out of the pictures, pixels"
+    )
     seed: int = Field(default=0, ge=0)
 
 

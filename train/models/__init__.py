@@ -30,7 +30,7 @@ class Network(nn.Module, ABC):
     """What every network of this package is.
 
     `learns_from` says what the network needs: "good" photographs only (a one-class model), "labels" or "masks".
-    `takes_any_size` says that `loss` takes pictures of any size, so that padding common to a batch can be cut away.
+    `takes_any_size` says that `loss` takes squares of another side than the network's, so that it can learn from crops.
     Options of the recipe's [model] are the keyword arguments of `__init__`, those of [loss] are the keyword-only
     arguments of `loss`. A module of this package holds exactly one Network.
     """
