@@ -7,14 +7,21 @@ import typer
 
 from edge.errors import EdgeError
 
+# Typer carries a click of its own in newer versions; its errors are reached through the one that Typer names.
+_UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
 
 def run_app(app: typer.Typer) -> NoReturn:
-    """Run a command; an EdgeError becomes one line on standard error and exit code 2, never a traceback."""
+    """Run a command; what a person got wrong is one line on standard error and exit code 2, never a traceback."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except EdgeError as error:
         fail(str(error))
-    sys.exit(0)
+    except _UsageError as error:
+        said = str(getattr(error, "format_message")())  # noqa: B009  its type has no public name
+        fail(f"{said.replace('Value error, ', '').rstrip('.')}; see --help")
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
 
 
 def fail(message: str) -> NoReturn:

@@ -155,3 +155,7 @@ def _line(received: "Received") -> list[str] | None:
 def main() -> None:
     """Entry point."""
     run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edge.cli import run_app
+from edge.cli.size import parse_size
 
 if TYPE_CHECKING:
     from edge.station.supervisor import Station
@@ -75,15 +76,13 @@ def run(
         wait_subscribers=wait_subscribers,
         limit=limit,
         rate=rate,
-        size=_size(size),
+        size=None if size is None else parse_size(size),
         loop=loop,
         seed=seed,
     )
     if insecure:
         _say(f"WARNING: --insecure: anyone who reaches {bind} reads the verdicts and can pretend to be this station")
-    if bundle is None:
-        _say("WARNING: no --bundle given: the DEMONSTRATION bundle runs, every verdict is marked simulated")
-    progress = Progress()
+    progress = Progress(shows_demo_bundle=bundle is None)
     line = Station(config, progress.show, insecure)
     try:
         line.run()
@@ -107,18 +106,6 @@ def _print_sources(as_json: bool) -> None:
     print("\n".join(f"{name:{width}}  {about}" for name, about in rows))
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
-    """(height, width) of WIDTHxHEIGHT."""
-    from edge.errors import SourceError
-
-    if text is None:
-        return None
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and 16 <= int(width) <= 16384 and 16 <= int(height) <= 16384):
-        raise SourceError(f"--size {text!r} is no size; write WIDTHxHEIGHT in pixels, as 1280x720")
-    return int(height), int(width)
-
-
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -126,16 +113,21 @@ def _say(text: str) -> None:
 class Progress:
     """Says on standard error what state the station is in, and on a terminal how far it is."""
 
-    def __init__(self) -> None:
-        """Nothing is shown before the first heartbeat."""
+    def __init__(self, shows_demo_bundle: bool) -> None:
+        """Nothing is shown before the station is ready, so that a failure to start is one line."""
+        self._shows_demo_bundle = shows_demo_bundle
         self._last: tuple[State, str | None] | None = None
         self._is_terminal = sys.stderr.isatty()
         self._line = ""
 
     def show(self, station: "Station") -> None:
         """Called at each heartbeat, ten times a second."""
+        if station.ready_after_s is None:
+            return
         current = (station.state, station.cause)
         if current != self._last:
+            if self._last is None and self._shows_demo_bundle:
+                _say("WARNING: no --bundle given: the DEMONSTRATION bundle runs, every verdict is marked simulated")
             self._last = current
             self._erase()
             cause = f": {station.cause}" if station.cause else ""
@@ -160,3 +152,7 @@ class Progress:
 def main() -> None:
     """Entry point."""
     run_app(app)
+
+
+if __name__ == "__main__":
+    main()

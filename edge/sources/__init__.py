@@ -79,7 +79,7 @@ class SourceRequest:
     seed: int = 0
 
 
-_KINDS = ("demo", "camera", "folder", "video")
+_KINDS = ("demo", "replay", "camera", "folder", "video")
 """Modules of this package, in the order in which they are asked whether a name is theirs.
 
 Each has `claims(name) -> bool`, `open(request) -> Source` and `available() -> list[tuple[str, str]]` (name,
@@ -97,8 +97,7 @@ def open_source(request: SourceRequest) -> Source:
             source: Source = module.open(request)
             return source
     raise SourceError(
-        f"no such source: {request.name!r} is neither a file, a folder nor a known name; "
-        "see edge-run --list-sources"
+        f"no such source: {request.name!r} is neither a file, a folder nor a known name; see edge-run --list-sources"
     )
 
 

@@ -45,8 +45,12 @@ class DemoSource:
 
     def captures(self) -> Iterator[Capture]:
         """One capture a part, in order; the stamp of a live one is the moment at which its frame is complete."""
-        photographs = (_capture(self._line.render(index)) for index in self._wanted.indices())
+        photographs = (self.capture(index) for index in self._wanted.indices())
         return paced(photographs, self._rate)
+
+    def capture(self, index: int) -> Capture:
+        """Render part `index`."""
+        return _capture(self._line.render(index))
 
     def close(self) -> None:
         """Nothing to release."""

@@ -26,8 +26,11 @@ def run_capture(connection: Connection, request: "SourceRequest", policy: str | 
         connection.send(Failed(str(error)))
         return
     policy = policy or ("latest" if source.free_running else "every")
-    connection.send(Opened(source.name, source.shape, source.length, source.live, source.simulated, policy))
+    connection.send(
+        Opened(source.name, source.shape, source.length, source.live, source.free_running, source.simulated, policy)
+    )
     slots = _Slots(connection, waits=not source.live)
+    slots.wait_for_first()
     try:
         dropped = 0
         for capture in source.captures():
@@ -39,7 +42,7 @@ def run_capture(connection: Connection, request: "SourceRequest", policy: str | 
                 continue
             connection.send(_store(capture, slot, slots, dropped))
             dropped = 0
-        connection.send(Ended())
+        connection.send(Ended(dropped))
         slots.wait_for_stop()
     except EdgeError as error:
         connection.send(Failed(str(error)))
@@ -55,6 +58,11 @@ class _Slots:
         self.memory = Attached()
         self._connection, self._waits = connection, waits
         self._free: deque[GiveSlot] = deque()
+
+    def wait_for_first(self) -> None:
+        """Return when the supervisor has lent a slot: until then the source is not to begin."""
+        while not self._free and not self.is_stopped:
+            self._receive()
 
     def take(self) -> GiveSlot | None:
         """A free slot; None if there is none and the source is live, which nothing may hold up."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 from typing import Any
 
 from edge.station.messages import Stop
@@ -98,6 +99,8 @@ def _run(work: Callable[..., None], connection: Connection, *arguments: Any) -> 
     """First lines of every child: Ctrl-C is the supervisor's business, standard output the command's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)
+    with contextlib.suppress(OSError):  # where there is /proc, ps and top show the child by its name
+        Path("/proc/self/comm").write_text(multiprocessing.current_process().name[:15])
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         work(connection, *arguments)

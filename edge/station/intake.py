@@ -22,7 +22,10 @@ POISON_DEATHS = 2
 
 
 class Intake:
-    """Frames come out of `hear`, in order; each one's slot must be given back with `release`."""
+    """Frames come out of `hear`, in order; each one's slot must be given back with `release`.
+
+    `dropped` counts the frames that were lost in the capture child because no slot was free.
+    """
 
     def __init__(self, config: StationConfig) -> None:
         """Nothing runs before `start`."""
@@ -30,6 +33,7 @@ class Intake:
         self.opened: Opened | None = None
         self.is_up = False
         self.has_ended = False
+        self.dropped = 0
         self.cause: str | None = "the source is being opened"
         self._config = config
         self._ring: Ring | None = None
@@ -37,6 +41,7 @@ class Intake:
         self._next_index = 0
         self._deaths = 0
         self._heard_ns = 0
+        self._has_begun = False
 
     def _arguments(self) -> tuple[SourceRequest, str | None]:
         c = self._config
@@ -57,12 +62,19 @@ class Intake:
                         self._open(message)
                     case Ended():
                         self.has_ended = True
+                        self.dropped += message.dropped
                     case Failed():
                         if self.opened is None:
                             raise SourceError(message.message)
                         self.cause = message.message
         except EOFError:
             yield from self._lose("the capture process died")
+
+    def begin(self) -> None:
+        """Let the source begin. A free-running camera has begun when it was opened; its frames pass by till then."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._lend_all()
 
     def release(self, slot: int | None) -> None:
         """The frame in this slot is done with."""
@@ -77,7 +89,7 @@ class Intake:
 
     def revive(self) -> Iterator[Captured]:
         """Kill the child if it hangs; start one where there is none and its time has come."""
-        if self.is_up and not self.has_ended and self.opened is not None and self.opened.live:
+        if self.is_up and self._has_begun and not self.has_ended and self.opened is not None and self.opened.live:
             period_ms = 1000 / self._config.rate if self._config.rate else 0.0
             silent_ms = (time.monotonic_ns() - self._heard_ns) / 1e6
             if silent_ms > max(SILENCE_MS, 3 * period_ms):
@@ -96,7 +108,13 @@ class Intake:
         if self._ring is None:
             height, width = opened.shape or (1, 1)
             self._ring = Ring(SLOTS[opened.policy], height * width * 3)
-        for slot in range(len(self._ring)):
+        self._has_begun |= opened.free_running
+        self._lend_all()
+
+    def _lend_all(self) -> None:
+        """Every slot that holds no frame goes to the capture child, once the source may begin."""
+        self._heard_ns = time.monotonic_ns()
+        for slot in range(len(self._ring) if self._ring else 0):
             if slot not in self._busy:
                 self._lend(slot)
 
@@ -106,11 +124,12 @@ class Intake:
         self._lend(request.slot)
 
     def _lend(self, slot: int) -> None:
-        if self._ring is not None and self.is_up:
+        if self._ring is not None and self.is_up and self._has_begun:
             self.child.send(GiveSlot(slot, self._ring.name(slot), self._ring.capacity(slot)))
 
     def _take(self, captured: Captured) -> Captured:
         self._next_index = captured.position + 1
+        self.dropped += captured.dropped
         self._deaths = 0
         if captured.slot is not None:
             self._busy.add(captured.slot)

@@ -21,6 +21,7 @@ class Opened(NamedTuple):
     shape: tuple[int, int] | None
     length: int | None
     live: bool
+    free_running: bool
     simulated: bool
     policy: str
 
@@ -52,7 +53,9 @@ class Captured(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """Capture → supervisor: the source has no more pictures."""
+    """Capture → supervisor: the source has no more pictures. `dropped` counts those lost since the last capture."""
+
+    dropped: int
 
 
 class Failed(NamedTuple):

@@ -78,11 +78,11 @@ class Station:
         self._pending: deque[Captured] = deque()
         self._parts: dict[int, Part] = {}
         self._slots_inferring: dict[int, int] = {}  # by seq; busy until the runtime is done with them
+        self._passed_over = 0
         self._is_opened = False
         self._subscribers_came = config.wait_subscribers == 0
         self._beat_due_ns = 0
         self._begun_ns = time.monotonic_ns()
-        self._announced: tuple[State, str | None] | None = None
 
     # -------------------------------------------------------------------------------------------------- life
 
@@ -98,8 +98,10 @@ class Station:
                     self._publish()
                     self._beat()
                     self._wait(signals)
-            finally:
-                self._shut_down()
+                self._shut_down("the source has ended" if self._is_finished() else "told to stop")
+            except BaseException as error:
+                self._shut_down(str(error) or type(error).__name__)
+                raise
 
     def _is_finished(self) -> bool:
         return self.intake.has_ended and not self._pending and not self._parts
@@ -116,13 +118,16 @@ class Station:
         timeout_s = min(timeout_s, *(child.due_in_s for child in children if not child.is_running), timeout_s)
         wait([signals.wake, *(c.connection for c in children if c.connection)], max(0.0, timeout_s))
 
-    def _shut_down(self) -> None:
+    def _shut_down(self, cause: str) -> None:
         """Answer the parts in flight, say goodbye, and leave nothing behind."""
         for part in self._parts.values():
             part.finding = part.finding or Finding(reason=Reason.STOPPED, detail="the station was stopped")
         self._publish()
-        self.state = State.STOPPED
-        self._beat(now=True)
+        self._drop_all_but(0)
+        self.state, self.cause = State.STOPPED, cause
+        self._heartbeat()
+        self._announce(self.state, cause)
+        self._progress(self)
         deadline = time.monotonic() + CHILD_PATIENCE_S
         self.scoring.child.stop(CHILD_PATIENCE_S)
         self.intake.close(max(0.05, deadline - time.monotonic()))
@@ -165,14 +170,21 @@ class Station:
                     part.finding = Finding(reason=Reason.BACKEND, detail=self.scoring.cause)
 
     def _accept(self) -> None:
-        """Give pending frames their sequence numbers, by policy: from here on each is owed a verdict."""
+        """Give pending frames their sequence numbers, by policy: from here on each is owed a verdict.
+
+        The source begins when the station is ready for the first time; a camera that runs anyway is passed over till
+        then.
+        """
         opened = self.intake.opened
-        if opened is None or not self._pending:
+        if opened is None:
             return
         self._subscribers_came |= self.publisher.subscribers() >= self.config.wait_subscribers
-        if opened.policy == "latest" or (opened.live and not self._subscribers_came):
-            self._drop_all_but(1 if self._subscribers_came else 0)
-        if not self._subscribers_came:
+        may_begin = self._subscribers_came and self.scoring.loaded is not None
+        if opened.policy == "latest" or (opened.live and not may_begin):
+            self._drop_all_but(1 if may_begin else 0)
+        if may_begin:
+            self.intake.begin()
+        if not may_begin or not self._pending:
             return
         if opened.live and opened.policy == "every":
             while self._pending:
@@ -183,14 +195,14 @@ class Station:
     def _drop_all_but(self, newest: int) -> None:
         while len(self._pending) > newest:
             self.intake.release(self._pending.popleft().slot)
-            self.books.dropped += 1
+            self._passed_over += 1
+        self.books.dropped = self._passed_over + self.intake.dropped
 
     def _enter(self, capture: Captured) -> None:
         now = time.monotonic_ns()
         captured_ns = now if capture.captured_ns is None else capture.captured_ns
         deadline_ns = captured_ns + int(self.config.budget_ms * 1e6)
         part = Part(self.books.accept(), capture, captured_ns, deadline_ns)
-        self.books.dropped += capture.dropped
         fault = capture.fault or self._wrong_shape(capture)
         if fault is not None:
             reason, _, detail = fault.partition(": ")
@@ -299,8 +311,6 @@ class Station:
         }
 
     def _current_state(self) -> tuple[State, str | None]:
-        if self.state is State.STOPPED:
-            return State.STOPPED, "the source has ended" if self.intake.has_ended else "told to stop"
         if self.intake.opened is None:
             return State.PREOPERATIONAL, self.intake.cause
         if self.scoring.loaded is None:
@@ -313,30 +323,28 @@ class Station:
             return State.READY, f"waiting for {self.config.wait_subscribers} subscribers"
         return (State.EXECUTING if self.books.accepted else State.READY), None
 
-    def _beat(self, now: bool = False) -> None:
+    def _beat(self) -> None:
         """Announce a change of state at once, and a heartbeat when it is due."""
-        common: dict[str, Any] = {
-            "station": self.config.station,
-            "epoch": self.epoch,
-            "simulated": self.is_simulated,
-        }
         current = self._current_state()
-        if current != self._announced:
-            self._announced = current
-            self.state, self.cause = current
-            if self.is_ready and self.ready_after_s is None:
-                self.ready_after_s = (time.monotonic_ns() - self._begun_ns) / 1e9
-            self.publisher.send(
-                StateChange(**common, state=self.state, cause=self.cause, last_seq=self.books.published)
-            )
-        clock = time.monotonic_ns()
-        if not now and clock < self._beat_due_ns:
-            return
-        period = HEARTBEAT_MS * 1_000_000
-        self._beat_due_ns = max(self._beat_due_ns + period, clock)
+        if current != (self.state, self.cause):
+            self._announce(*current)
+        now = time.monotonic_ns()
+        if now >= self._beat_due_ns:
+            self._beat_due_ns = max(self._beat_due_ns + HEARTBEAT_MS * 1_000_000, now)
+            self._heartbeat()
+            self._progress(self)
+
+    def _announce(self, state: State, cause: str | None) -> None:
+        self.state, self.cause = state, cause
+        if self.is_ready and self.ready_after_s is None:
+            self.ready_after_s = (time.monotonic_ns() - self._begun_ns) / 1e9
+        last_seq = self.books.published
+        self.publisher.send(StateChange(**self._sender(), state=state, cause=cause, last_seq=last_seq))
+
+    def _heartbeat(self) -> None:
         self.publisher.send(
             Heartbeat(
-                **common,
+                **self._sender(),
                 state=self.state,
                 ready=self.is_ready,
                 valid_ms=LEASE_MS,
@@ -346,7 +354,9 @@ class Station:
                 restarts=self.restarts,
             )
         )
-        self._progress(self)
+
+    def _sender(self) -> dict[str, Any]:
+        return {"station": self.config.station, "epoch": self.epoch, "simulated": self.is_simulated}
 
 
 class Signals:

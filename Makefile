@@ -1,0 +1,46 @@
+# make run    sets up and runs the built-in line on the shipped bundle; ends by itself
+# make test   sets up and runs every check and test
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PARTS ?= 200
+
+.PHONY: run test check docs demo-bundle clean
+
+run: .venv/runtime
+	@$(BIN)/edge-listen --once --wait-s 60 & listener=$$!; \
+	$(BIN)/edge-run --source demo --limit $(PARTS) --wait-subscribers 1; status=$$?; \
+	wait $$listener && exit $$status
+
+test: check
+	$(BIN)/pytest
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: .venv/dev
+	$(BIN)/python -m edge.schema docs
+
+# Renders the training photographs, trains the demonstration network and exports it. About ten minutes on two cores.
+demo-bundle: .venv/dev
+	rm -rf build/demo-data build/demo-run models/demo.edge
+	$(BIN)/edge-demo build/demo-data --train 2000 --val 400 --test 1000
+	$(BIN)/edge-train demo-line --data build/demo-data --out build/demo-run
+	$(BIN)/edge-export build/demo-run --out models/demo.edge --simulated
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/runtime: .venv/bin/pip pyproject.toml constraints.txt
+	$(PIP) --editable .
+	touch $@
+
+.venv/dev: .venv/bin/pip pyproject.toml constraints.txt
+	$(PIP) --editable '.[dev]'
+	touch $@ .venv/runtime
+
+clean:
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,111 @@
+"""A bundle that is not the one that was exported never runs."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import DEMO_BUNDLE
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.backends import BACKENDS, check_golden, check_static, load_backend
+from edge.bundle import GOLDEN, MANIFEST, MANIFEST_HASH, load_bundle, seal
+from edge.errors import BundleError
+
+FILES = sorted(p.relative_to(DEMO_BUNDLE).as_posix() for p in DEMO_BUNDLE.rglob("*") if p.is_file())
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(DEMO_BUNDLE, tmp_path / "copy.edge"))
+
+
+@pytest.mark.parametrize("name", FILES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8, deadline=None)
+@given(data=st.data())
+def test_one_changed_byte_in_any_file_is_refused_by_name(bundle: Path, name: str, data: st.DataObject) -> None:
+    original = (bundle / name).read_bytes()
+    changed = bytearray(original)
+    changed[data.draw(st.integers(0, len(original) - 1))] ^= data.draw(st.integers(1, 255))
+    (bundle / name).write_bytes(changed)
+    with pytest.raises(BundleError, match=MANIFEST if name == MANIFEST_HASH else name):
+        load_bundle(bundle)
+    (bundle / name).write_bytes(original)
+    load_bundle(bundle)
+
+
+def test_a_missing_file_and_a_strange_one_are_refused(bundle: Path) -> None:
+    (bundle / "strange.bin").write_bytes(b"")
+    with pytest.raises(BundleError, match=r"strange\.bin is not in the manifest"):
+        load_bundle(bundle)
+    (bundle / "strange.bin").unlink()
+    (bundle / GOLDEN).unlink()
+    with pytest.raises(BundleError, match=r"golden\.npz is missing"):
+        load_bundle(bundle)
+
+
+def test_a_newer_schema_is_named_with_the_remedy(bundle: Path) -> None:
+    manifest = json.loads((bundle / MANIFEST).read_text()) | {"schema_version": 2, "a new thing": 1}
+    write_manifest(bundle, json.dumps(manifest))
+    with pytest.raises(BundleError, match=r"bundle schema 2 is newer than 1.*update edge-inspect"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": "x"}', '{"schema_version": 1}', "null"])
+def test_a_manifest_that_is_none_is_one_clear_error(bundle: Path, content: str) -> None:
+    write_manifest(bundle, content)
+    with pytest.raises(BundleError) as caught:
+        load_bundle(bundle)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_artifact_outside_the_hashed_files_is_refused(bundle: Path) -> None:
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    manifest["artifacts"]["onnxruntime"]["path"] = "../elsewhere.onnx"
+    write_manifest(bundle, json.dumps(manifest))
+    with pytest.raises(BundleError, match="no hash for"):
+        load_bundle(bundle)
+
+
+def write_manifest(bundle: Path, content: str) -> None:
+    (bundle / MANIFEST).write_text(content)
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    (bundle / MANIFEST_HASH).write_text(f"{digest}  {MANIFEST}\n")
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_golden_frames_agree_on_this_machine(name: str) -> None:
+    bundle = load_bundle(DEMO_BUNDLE)
+    assert check_golden(bundle, load_backend(name, bundle.artifact_path(name), 2)) <= bundle.manifest.golden_tolerance
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("what", ["score_1", "map_0"])
+def test_a_golden_frame_that_disagrees_is_named_with_its_difference(bundle: Path, name: str, what: str) -> None:
+    with np.load(bundle / GOLDEN) as arrays:
+        changed = dict(arrays)
+    changed[what] = changed[what] + 0.01
+    np.savez_compressed(bundle / GOLDEN, **changed)
+    sealed = seal(bundle, load_bundle(DEMO_BUNDLE).manifest)
+    with pytest.raises(BundleError, match=rf"golden frame {what[-1]} \(\d+×\d+\).*0\.01"):
+        check_golden(sealed, load_backend(name, sealed.artifact_path(name), 2))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("shape", [(720, 1280), (333, 97), (16, 16)])
+def test_the_static_variant_scores_as_the_graph_for_any_size(name: str, shape: tuple[int, int]) -> None:
+    bundle = load_bundle(DEMO_BUNDLE)
+    path = bundle.artifact_path(name)
+    assert check_static(bundle, load_backend(name, path, 2), load_backend(name, path, 2, shape), shape) <= 1e-5
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_an_artifact_that_is_no_model_is_one_clear_error(tmp_path: Path, name: str) -> None:
+    path = tmp_path / ("model.xml" if name == "openvino" else "model.onnx")
+    path.write_bytes(b"not a model")
+    with pytest.raises(BundleError, match="cannot load it") as caught:
+        load_backend(name, path, 1)
+    assert "\n" not in str(caught.value)

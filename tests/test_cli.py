@@ -1,0 +1,134 @@
+"""What a person gets wrong is one line that names it, and exit code 2."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import DEMO_BUNDLE, command, free_endpoint
+
+from edge.channel.publisher import Publisher
+
+COMMANDS = ["run", "listen", "bench", "demo"]
+HEAVY = {"numpy", "cv2", "openvino", "onnxruntime", "torch", "zmq", "pydantic_core"}
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*map(str, arguments)], capture_output=True, text=True, timeout=60)
+
+
+def refused(*arguments: object) -> str:
+    """The one line that edge-run says when it refuses these arguments."""
+    done = run(*command("run", "--bind", free_endpoint(), *arguments))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "no source given"),
+        (["--source", "nosuch.mp4"], "no such source: 'nosuch.mp4'"),
+        (["--source", "camera7"], "camera7"),
+        (["--source", "/dev/video77"], "/dev/video77"),
+        (["--source", "demo", "--bundle", "nosuch.edge"], "nosuch.edge: not a bundle"),
+        (["--source", "demo", "--backend", "tensorrt"], "'tensorrt' is not one of"),
+        (["--source", "demo", "--budget-ms", "0"], "budget-ms"),
+        (["--source", "demo", "--size", "wide"], "size 'wide'"),
+        (["--source", "demo", "--no-such-option"], "No such option"),
+        (["--source", "demo", "--bind", "tcp://0.0.0.0:5570"], "can be reached from the network"),
+        (["--source", "demo", "--bind", "5570"], "'5570' is no endpoint"),
+    ],
+)
+def test_what_a_person_gets_wrong_is_named_in_one_line(arguments: list[str], says: str) -> None:
+    assert says in refused(*arguments)
+
+
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+    assert str(tmp_path) in refused("--source", tmp_path)
+
+
+def test_a_text_file_called_mp4_is_no_video(tmp_path: Path) -> None:
+    (tmp_path / "line.mp4").write_text("text")
+    assert "line.mp4: no video" in refused("--source", tmp_path / "line.mp4")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "openvino/model.bin", "golden.npz", "manifest.json"])
+def test_a_changed_bundle_does_not_run(tmp_path: Path, name: str) -> None:
+    bundle = Path(shutil.copytree(DEMO_BUNDLE, tmp_path / "copy.edge"))
+    content = bytearray((bundle / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / name).write_bytes(content)
+    assert name in refused("--source", "demo", "--bundle", bundle)
+
+
+def test_a_port_in_use_is_named_before_anything_starts() -> None:
+    holder = Publisher(free_endpoint(), "other")
+    try:
+        assert f"{holder.endpoint} is in use" in refused("--source", "demo", "--bind", holder.endpoint)
+    finally:
+        holder.close()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_imports_nothing_heavy(name: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['edge-{name}', '--help']\n"
+        f"import atexit; atexit.register(lambda: print('LOADED', *sys.modules))\n"
+        f"from edge.cli.{name} import main; main()"
+    )
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 0
+    loaded = set(done.stdout.splitlines()[-1].split()) & HEAVY
+    assert not loaded - {"pydantic_core"}, loaded
+
+
+def test_the_supervisor_loads_neither_pixels_nor_runtimes() -> None:
+    code = "import sys, edge.station.supervisor; print(*sys.modules)"
+    loaded = set(run(sys.executable, "-c", code).stdout.split())
+    assert not loaded & {"numpy", "cv2", "openvino", "onnxruntime", "torch"}
+
+
+def test_a_listener_alone_says_so() -> None:
+    done = run(*command("listen", "--connect", free_endpoint(), "--wait-s", "0.3"))
+    assert done.returncode == 2
+    assert "nothing heard from 'line1'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_listener_and_a_line_count_alike() -> None:
+    endpoint = free_endpoint()
+    listener = subprocess.Popen(
+        command("listen", "--connect", endpoint, "--once", "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    done = run(*command("run", "--source", "demo", "--size", "320x180", "--limit", 20, "--bind", endpoint, "--json",
+                        "--wait-subscribers", 1, "--budget-ms", 20_000))  # fmt: skip
+    out, _ = listener.communicate(timeout=30)
+    verdicts = [json.loads(line) for line in out.splitlines()]
+    result = json.loads(done.stdout)
+    assert done.returncode == listener.returncode == 0
+    assert [v["seq"] for v in verdicts] == list(range(1, 21))
+    for outcome in ("good", "reject", "unknown"):
+        assert result[outcome] == sum(v["verdict"] == outcome for v in verdicts)
+    assert {"accepted", "p50_ms", "p99_ms"} <= result.keys()
+
+
+def test_sources_are_listed_with_the_names_that_open_them() -> None:
+    done = run(*command("run", "--list-sources", "--json"))
+    assert "demo" in [row["source"] for row in json.loads(done.stdout)]
+
+
+def test_a_bench_measures_every_backend_both_ways() -> None:
+    done = run(*command("bench", DEMO_BUNDLE, "--frames", 20, "--size", "320x180", "--json"))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert {row["backend"] for row in result["backends"]} == {"openvino", "onnxruntime"}
+    for row in result["backends"]:
+        for figures in (row["bare"], row["whole_way"]):
+            assert 0 < figures["p50_ms"] <= figures["p90_ms"] <= figures["p99_ms"] <= figures["max_ms"]

@@ -1,0 +1,20 @@
+"""Who may import whom, and what the tree may say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_import_contracts_hold() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_shipped_bundles_are_small() -> None:
+    size = sum(path.stat().st_size for path in (ROOT / "models").rglob("*") if path.is_file())
+    assert size < 12 * 2**20

@@ -1,0 +1,160 @@
+"""A running line, in its own processes, as a subscriber sees it."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+from conftest import Line, running_line
+
+from edge.verdict import Outcome, Reason, State, StateChange
+
+
+def assert_balanced(line: Line, accepted: int | None = None) -> None:
+    """One verdict for each accepted part, without a gap, as the subscriber and the station count it."""
+    assert [v.seq for v in line.verdicts] == list(range(1, len(line.verdicts) + 1))
+    result = json.loads(line.stdout.splitlines()[-1])
+    assert result["accepted"] == len(line.verdicts) == result["good"] + result["reject"] + result["unknown"]
+    assert result["in_flight"] == 0
+    if accepted is not None:
+        assert result["accepted"] == accepted
+
+
+def shared_memory() -> set[str]:
+    return set(os.listdir("/dev/shm"))
+
+
+def test_a_finite_line_ends_by_itself_with_one_verdict_for_each_part() -> None:
+    before = shared_memory()
+    with running_line("--source", "demo", "--limit", 40, "--size", "640x360") as line:
+        assert line.to_the_end() == 0
+    assert_balanced(line, 40)
+    assert all(v.simulated and v.truth for v in line.verdicts)
+    assert len({v.part for v in line.verdicts}) == 40
+    assert {v.verdict for v in line.verdicts} == {Outcome.GOOD, Outcome.REJECT}
+    assert shared_memory() <= before
+
+
+def test_moments_of_a_part_are_in_order_and_its_age_is_theirs() -> None:
+    with running_line("--source", "demo", "--limit", 5, "--size", "320x180", "--rate", 20) as line:
+        line.to_the_end()
+    for verdict in line.verdicts:
+        t = verdict.timing
+        assert t.in_ring is not None
+        assert t.inference_start is not None
+        assert t.inference_end is not None
+        assert t.captured <= t.in_ring <= t.inference_start <= t.inference_end <= t.published
+        assert verdict.age_ms == pytest.approx((t.published - t.captured) / 1e6)
+
+
+def test_heartbeats_carry_the_ledger_and_the_lease() -> None:
+    with running_line("--source", "demo", "--limit", 30, "--size", "320x180", "--rate", 20) as line:
+        line.to_the_end()
+    assert isinstance(line.received[-1].message, StateChange), "the last word of an epoch"
+    beats = line.heartbeats
+    assert len(beats) > 5
+    assert beats[-1].state is State.STOPPED
+    assert not beats[-1].ready
+    assert any(b.ready and b.valid_ms == 300 for b in beats)
+    assert beats[-1].ledger.accepted == beats[-1].last_seq == 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_line_in_order(number: signal.Signals) -> None:
+    before = shared_memory()
+    with running_line("--source", "demo", "--size", "640x360") as line:
+        line.until(10)
+        children = [line.child("edge-capture"), line.child("edge-inference")]
+        line.process.send_signal(number)
+        assert line.to_the_end() == 0
+    assert_balanced(line)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+    assert shared_memory() <= before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_starting_ends_the_line_too(number: signal.Signals) -> None:
+    with running_line("--source", "demo") as line:
+        line.until_state(State.PREOPERATIONAL)
+        line.process.send_signal(number)
+        assert line.to_the_end() == 0
+
+
+def test_children_and_memory_go_when_the_station_is_killed() -> None:
+    before = shared_memory()
+    with running_line("--source", "demo", "--size", "320x180") as line:
+        line.until(5)
+        children = [line.child("edge-capture"), line.child("edge-inference")]
+        line.process.kill()
+        deadline = time.monotonic() + 20
+        while any(Path(f"/proc/{pid}").exists() for pid in children) or not shared_memory() <= before:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_pictures_of_any_size_pass_and_a_file_that_is_none_is_unknown(tmp_path: Path) -> None:
+    for i, (height, width) in enumerate([(40, 50), (900, 1400), (16, 16), (2000, 1000)]):
+        picture = cv2.resize(cv2.imread(str(sample(tmp_path))), (width, height))
+        cv2.imwrite(str(tmp_path / f"{i}.png"), picture)
+    (tmp_path / "1a.jpg").write_text("this is no picture")
+    (tmp_path / "mask").mkdir()
+    shutil.copy(tmp_path / "0.png", tmp_path / "mask" / "0.png")
+    with running_line("--source", tmp_path) as line:
+        assert line.to_the_end() == 0
+    assert_balanced(line, 5)
+    assert [v.part for v in line.verdicts] == ["0.png", "1.png", "1a.jpg", "2.png", "3.png"]
+    assert [v.reason for v in line.verdicts if v.verdict is Outcome.UNKNOWN] == [Reason.CORRUPT]
+    assert line.verdicts[2].score is None
+
+
+def sample(folder: Path) -> Path:
+    from edge.demo.line import DemoLine
+
+    path = folder.parent / "sample.png"
+    cv2.imwrite(str(path), DemoLine(size=(360, 640)).render(0).frame)
+    return path
+
+
+def test_a_free_running_source_under_the_latest_policy_counts_what_it_passes_over() -> None:
+    options = ("--policy", "latest", "--rate", 1000, "--limit", 400, "--threads", 1)
+    with running_line("--source", "replay", *options) as line:
+        assert line.to_the_end() == 0
+    assert_balanced(line)
+    result = json.loads(line.stdout)
+    assert result["dropped"] > 0
+    assert result["accepted"] + result["dropped"] == 400
+
+
+def test_more_parts_than_the_model_can_judge_are_unknown_and_never_lost() -> None:
+    options = ("--rate", 2000, "--limit", 500, "--threads", 1, "--budget-ms", 20)
+    with running_line("--source", "replay", *options) as line:
+        assert line.to_the_end() == 0
+    assert_balanced(line, 500)
+    assert {v.reason for v in line.verdicts if v.verdict is Outcome.UNKNOWN} <= {Reason.OVERLOAD, Reason.LATE}
+    assert json.loads(line.stdout)["unknown"] > 0
+    assert all(v.age_ms <= 20 for v in line.verdicts if v.verdict is not Outcome.UNKNOWN)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_photographs_of_a_real_line_have_one_verdict_each(tiles: Path, backend: str) -> None:
+    with running_line("--source", tiles / "test", "--backend", backend) as line:
+        assert line.to_the_end() == 0
+    assert_balanced(line, 272)
+    assert not any(v.verdict is Outcome.UNKNOWN for v in line.verdicts)
+
+
+def test_a_video_gives_the_verdicts_of_its_frames(tmp_path: Path) -> None:
+    from edge.demo.line import DemoLine
+
+    line_ = DemoLine(size=(360, 640))
+    video = cv2.VideoWriter(str(tmp_path / "line.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (640, 360))
+    for i in range(12):
+        video.write(line_.render(i).frame)
+    video.release()
+    with running_line("--source", tmp_path / "line.avi") as line:
+        assert line.to_the_end() == 0
+    assert_balanced(line, 12)

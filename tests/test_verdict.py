@@ -1,0 +1,101 @@
+"""The rules that no verdict can break."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from edge.schema import schemas
+from edge.verdict import Ledger, Outcome, Reason, Timing, Verdict, parse, topic
+
+ROOT = Path(__file__).parents[1]
+
+
+def verdict(**changes: Any) -> Verdict:
+    fields: dict[str, Any] = {
+        "station": "line1",
+        "epoch": "e",
+        "simulated": False,
+        "seq": 1,
+        "part": "a.jpg",
+        "verdict": "good",
+        "reason": "clear",
+        "score": 0.25,
+        "threshold": 0.5,
+        "age_ms": 10.0,
+        "budget_ms": 50.0,
+        "source": "photos/",
+        "bundle": "b@0",
+        "timing": Timing(captured=0, published=10_000_000),
+        "time": "2026-01-01T00:00:00.000+00:00",
+    }
+    return Verdict(**(fields | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"score": None}, "finite score"),
+        ({"score": math.nan}, "finite score"),
+        ({"score": math.inf, "verdict": "reject", "reason": "defect"}, "finite score"),
+        ({"threshold": None}, "threshold"),
+        ({"score": 0.5}, "do not make a good"),
+        ({"verdict": "reject", "reason": "defect"}, "do not make a reject"),
+        ({"age_ms": 50.1}, "budget"),
+        ({"reason": "late"}, "no reason for good"),
+        ({"verdict": "unknown", "reason": "late"}, "no score"),
+        ({"verdict": "unknown", "reason": "clear", "score": None}, "no reason for unknown"),
+        ({"seq": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_a_verdict_that_breaks_a_rule_cannot_be_made(changes: dict[str, Any], rule: str) -> None:
+    with pytest.raises(ValidationError, match=rule):
+        verdict(**changes)
+
+
+@given(
+    st.sampled_from(Outcome),
+    st.sampled_from(Reason),
+    st.none() | st.floats(),
+    st.floats(0, 100),
+)
+def test_every_good_that_can_be_made_is_below_the_threshold_in_time_and_finite(
+    outcome: Outcome, reason: Reason, score: float | None, age_ms: float
+) -> None:
+    try:
+        made = verdict(verdict=outcome, reason=reason, score=score, age_ms=age_ms)
+    except ValidationError:
+        return
+    if made.verdict is Outcome.GOOD:
+        assert made.score is not None
+        assert math.isfinite(made.score)
+        assert made.score < 0.5
+        assert made.age_ms <= 50
+    assert (made.score is None) == (made.verdict is Outcome.UNKNOWN)
+
+
+def test_a_verdict_survives_the_wire() -> None:
+    sent = verdict()
+    assert parse(topic("line1", "verdict"), sent.model_dump_json().encode()) == sent
+
+
+@pytest.mark.parametrize("name", [b"evp1/line1/verdict", b"evp2/line1/verdict/", b"", b"\xff/a/b/", b"evp1/l/other/"])
+def test_a_topic_of_another_protocol_is_refused(name: bytes) -> None:
+    with pytest.raises(ValueError, match="not a topic"):
+        parse(name, verdict().model_dump_json().encode())
+
+
+def test_a_ledger_that_does_not_balance_cannot_be_made() -> None:
+    Ledger(accepted=3, good=1, reject=1, in_flight=1)
+    with pytest.raises(ValidationError, match="balance"):
+        Ledger(accepted=3, good=1, reject=1)
+
+
+def test_the_schemas_in_docs_are_those_of_the_code() -> None:
+    for name, schema in schemas().items():
+        assert json.loads((ROOT / "docs" / name).read_text()) == schema, "run make docs"

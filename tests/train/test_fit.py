@@ -1,0 +1,240 @@
+"""A training ends in a run that says what it is; an interrupted one goes on to the same result."""
+
+import csv
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from edge.errors import DataError, EdgeError, RecipeError
+from edge.picture import read_picture
+from train.fit import fit
+from train.learner import Learner
+from train.letterbox import letterboxed
+from train.recipe import Recipe, load_recipe
+from train.run import RunError, load_run
+
+MakeData = Callable[..., Path]
+
+QUICK = {
+    "autoencoder-gelu": ["train.epochs=4"],
+    "demo-line": ["train.epochs=4", "letterbox.side=64", "train.crop=32", "train.batch=8"],
+}
+
+
+def quick(name: str, *overrides: str) -> Recipe:
+    return load_recipe(name, QUICK[name] + list(overrides))
+
+
+@pytest.fixture
+def data(make_data: MakeData) -> Path:
+    return make_data(train=(12, 12), val=(6, 6), test=(6, 6))
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_training_writes_a_run_that_reads_back(name: str, data: Path, tmp_path: Path) -> None:
+    run = fit(name, quick(name), data, tmp_path / "run", quiet=True)
+    again = load_run(tmp_path / "run")
+    assert again.recipe == quick(name)
+    assert again.contract == run.contract
+    assert again.data == data
+    assert again.fingerprint == run.record.data.fingerprint
+    assert not again.network.training
+    assert [len(again.photographs(split)) for split in ("train", "val", "test")] == [24, 12, 12]
+    assert set(again.record.metrics) == {"val", "test"}
+    assert again.record.selection is not None
+    assert again.record.metrics["val"].figures.confusion == again.record.selection.threshold.confusion
+    with (tmp_path / "run" / "history.csv").open() as lines:
+        assert [row["epoch"] for row in csv.DictReader(lines)] == ["0", "1", "2", "3"]
+
+
+def test_scores_of_the_run_are_those_of_its_network_on_the_exact_letterbox(data: Path, tmp_path: Path) -> None:
+    run = fit("demo-line", quick("demo-line"), data, tmp_path / "run", quiet=True)
+    with (tmp_path / "run" / "scores.csv").open() as lines:
+        written = {row["file"]: float(row["score"]) for row in csv.DictReader(lines)}
+    assert len(written) == 48
+    for photograph in run.photographs("test"):
+        image, mask = letterboxed(read_picture(photograph.path), run.contract)
+        with torch.inference_mode():
+            score, _ = run.network(image[None], mask[None])
+        assert written[photograph.name] == pytest.approx(float(score), abs=1e-5)
+
+
+def test_supervised_network_learns_the_plain_defect(data: Path, tmp_path: Path) -> None:
+    recipe = quick("demo-line", "train.epochs=25", "augment.rotate=0", "loss.hardest=0.05")
+    run = fit("demo-line", recipe, data, tmp_path / "run", quiet=True)
+    assert run.record.metrics["test"].figures.auroc == 1.0
+
+
+def test_autoencoder_never_sees_a_bad_photograph(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = []
+    step = Learner.training_step
+
+    def watched(learner: Learner, batch: object, index: int) -> torch.Tensor:
+        labels.extend(batch.label.tolist())
+        return step(learner, batch, index)
+
+    monkeypatch.setattr(Learner, "training_step", watched)
+    fit("autoencoder-gelu", quick("autoencoder-gelu"), data, tmp_path / "run", quiet=True)
+    assert labels
+    assert not any(labels)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_interrupted_training_resumes_to_the_uninterrupted_result(
+    name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = quick(name, "train.schedule=one-cycle")
+    whole = fit(name, recipe, data, tmp_path / "whole", quiet=True)
+
+    def power_cut(learner: Learner) -> None:
+        if learner.current_epoch == 2:
+            raise OSError("power cut")
+        start(learner)
+
+    start = Learner.on_train_epoch_start
+    monkeypatch.setattr(Learner, "on_train_epoch_start", power_cut)
+    with pytest.raises(OSError, match="power cut"):
+        fit(name, recipe, data, tmp_path / "cut", quiet=True)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="has not finished"):
+        load_run(tmp_path / "cut")
+
+    resumed = fit(name, recipe, data, tmp_path / "cut", resume=True, quiet=True)
+    for key, weight in whole.network.state_dict().items():
+        assert torch.equal(weight, resumed.network.state_dict()[key]), key
+    assert (tmp_path / "cut" / "scores.csv").read_bytes() == (tmp_path / "whole" / "scores.csv").read_bytes()
+    assert (tmp_path / "cut" / "history.csv").read_bytes() == (tmp_path / "whole" / "history.csv").read_bytes()
+
+
+def test_same_seed_same_weights_and_other_seed_others(data: Path, tmp_path: Path) -> None:
+    def weights(out: str, seed: int) -> torch.Tensor:
+        recipe = quick("autoencoder-gelu", "train.epochs=1", f"train.seed={seed}")
+        run = fit("autoencoder-gelu", recipe, data, tmp_path / out, quiet=True)
+        return torch.cat([weight.flatten() for weight in run.network.state_dict().values()])
+
+    assert torch.equal(weights("a", 1), weights("b", 1))
+    assert not torch.equal(weights("c", 1), weights("d", 2))
+
+
+def test_validation_without_bad_photographs_is_enough_for_one_class(make_data: MakeData, tmp_path: Path) -> None:
+    run = fit(
+        "autoencoder-gelu", quick("autoencoder-gelu"), make_data(train=(8, 0), val=(6, 0)), tmp_path / "r", quiet=True
+    )
+    assert run.record.metrics["val"].figures.recall.value is None
+    assert run.record.metrics["val"].figures.specificity.value is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "splits", "overrides", "message"),
+    [
+        ("demo-line", {"train": (8, 0), "val": (4, 4)}, [], r"train/bad holds 0 photographs; segmenter-small learns"),
+        ("demo-line", {"train": (2, 1), "val": (4, 4)}, [], r"train/good holds 2 photographs.* needs at least 4"),
+        ("demo-line", {"train": (8, 8)}, [], r"val/good holds no photographs"),
+        ("demo-line", {"train": (8, 8), "val": (4, 0)}, [], r"'balanced' needs bad photographs and there are none"),
+        (
+            "autoencoder-gelu",
+            {"train": (8, 0), "val": (4, 0)},
+            ["checkpoint.criterion=val_ap"],
+            r"val/bad; try val_loss",
+        ),
+    ],
+)
+def test_wrong_data_is_one_line_before_anything_is_written(
+    name: str,
+    splits: dict[str, tuple[int, int]],
+    overrides: list[str],
+    message: str,
+    make_data: MakeData,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(DataError, match=message) as refusal:
+        fit(name, quick(name, *overrides), make_data(**splits), tmp_path / "run", quiet=True)
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("checkpoint.criterion=val_f1", "no checkpoint criterion 'val_f1'; there are train_loss, val_loss"),
+        ("threshold.strategy=best", "no threshold strategy 'best'; there are best-f1"),
+        ("threshold.at_least=0.5", "'balanced' has no parameter 'at_least'"),
+        ("model.depth=3", "segmenter-small has no option 'depth'; it has channels"),
+        ("loss.focus=3", r"\[loss\] has no option 'focus'; it has picture, hardest"),
+        ("train.crop=96", r"train\.crop = 96"),
+    ],
+)
+def test_wrong_recipe_is_one_line_before_anything_is_written(
+    override: str, message: str, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        fit("demo-line", quick("demo-line", override), data, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_folder_in_use_is_never_overwritten_nor_resumed_as_another(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    recipe = quick("autoencoder-gelu", "train.epochs=1")
+    fit("autoencoder-gelu", recipe, data, out, quiet=True)
+    with pytest.raises(RunError, match="already exists; --resume goes on"):
+        fit("autoencoder-gelu", recipe, data, out, quiet=True)
+    with pytest.raises(RunError, match="was made with other settings"):
+        fit("autoencoder-gelu", quick("autoencoder-gelu"), data, out, resume=True, quiet=True)
+    next((data / "train" / "good").iterdir()).unlink()
+    with pytest.raises(RunError, match="the photographs have changed"):
+        fit("autoencoder-gelu", recipe, data, out, resume=True, quiet=True)
+
+
+class Hostile:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.trace),)
+
+
+def test_no_file_of_a_run_executes_anything_when_read(data: Path, tmp_path: Path) -> None:
+    out, trace = tmp_path / "run", tmp_path / "executed"
+    recipe = quick("autoencoder-gelu", "train.epochs=1")
+    fit("autoencoder-gelu", recipe, data, out, quiet=True)
+    for file in (out / "model.pt", out / "checkpoints" / "last.ckpt"):
+        torch.save({"model": Hostile(trace)}, file)
+    with pytest.raises(RunError, match=r"model\.pt does not hold this run's weights"):
+        load_run(out)
+    with pytest.raises((EdgeError, pickle.UnpicklingError)):
+        fit("autoencoder-gelu", recipe, data, out, resume=True, quiet=True)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 99}, "has schema 99, this program knows up to 1"),
+        ({"finished": False}, "has not finished"),
+        ({"recipe": {}}, r"run\.json: recipe\.title"),
+    ],
+)
+def test_run_that_cannot_be_used_says_why(change: dict[str, object], message: str, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    fit("autoencoder-gelu", quick("autoencoder-gelu", "train.epochs=1"), data, out, quiet=True)
+    content = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps(content | change))
+    with pytest.raises(RunError, match=message):
+        load_run(out)
+
+
+def test_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is not a run: it has no run.json"):
+        load_run(tmp_path)
