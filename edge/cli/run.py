@@ -59,13 +59,14 @@ def run(
         return
     from edge.cli.summary import describe, summary
     from edge.errors import SourceError
-    from edge.station.config import DEMO_BUNDLE, StationConfig
+    from edge.shipped import DEMO, shipped_bundle
+    from edge.station.config import StationConfig
     from edge.station.supervisor import Station
 
     if source is None:
         raise SourceError("no source given; say --source camera0, or --source demo for the built-in line")
     config = StationConfig(
-        bundle=bundle or DEMO_BUNDLE,
+        bundle=bundle or shipped_bundle(DEMO),
         source=source,
         station=station,
         bind=bind,

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-DEMO_BUNDLE = Path(__file__).parents[2] / "models" / "demo.edge"
 VERDICTS = "tcp://127.0.0.1:5570"
 
 
