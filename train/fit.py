@@ -192,11 +192,12 @@ def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet:
         deterministic=True,
     )
     previous = folder / "last.ckpt"
-    trainer.fit(
-        learner, loader, validation, ckpt_path=previous if resume and previous.exists() else None, weights_only=True
-    )
-    if trainer.interrupted:
-        raise RunError(f"interrupted; edge-train … --out {out} --resume goes on after epoch {trainer.current_epoch}")
+    checkpoint = previous if resume and previous.exists() else None
+    try:
+        trainer.fit(learner, loader, validation, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # how Lightning answers Ctrl-C
+        epoch = trainer.current_epoch + 1
+        raise RunError(f"interrupted in epoch {epoch}; the same command with --resume goes on") from None
     return Path(best.best_model_path)
 
 

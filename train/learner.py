@@ -15,7 +15,7 @@ FIGURES = ("train_loss", "val_loss", "val_auroc", "val_ap")
 
 
 class Learner(LightningModule):
-    """Trains `network` by `recipe`. Random numbers depend on the seed and the epoch alone, so a resume is exact."""
+    """Trains `network` by `recipe`. Each step has its own random numbers, so a resume is exact."""
 
     def __init__(self, network: Network, recipe: Recipe) -> None:
         super().__init__()
@@ -25,12 +25,9 @@ class Learner(LightningModule):
         self.loss_options = checked_options(network.loss, recipe.loss.options, "[loss]")
         self.seen: list[tuple[Tensor, Tensor]] = []
 
-    def on_train_epoch_start(self) -> None:
-        """Start the epoch's own random numbers."""
-        torch.manual_seed(self.recipe.train.seed * 1_000_003 + self.current_epoch)
-
-    def training_step(self, batch: Batch, _index: int) -> Tensor:
+    def training_step(self, batch: Batch, index: int) -> Tensor:
         """The sum of the network's loss terms on an augmented batch."""
+        torch.manual_seed((self.recipe.train.seed * 1_000_003 + self.current_epoch) * 1_000_003 + index)
         if self.recipe.train.crop:
             batch = cropped(batch, self.recipe.train.crop)
         terms = self.network.loss(self.augment(batch), **self.loss_options)
@@ -39,7 +36,7 @@ class Learner(LightningModule):
             self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch.label))
         return total
 
-    def validation_step(self, batch: Batch, _index: int) -> None:
+    def validation_step(self, batch: Batch, index: int) -> None:
         """Scores of all, and the loss of those that the network learns from."""
         scores, _ = self.network(batch.image, batch.mask)
         self.seen.append((scores, batch.label))

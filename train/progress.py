@@ -45,8 +45,12 @@ class Reporter(Callback):
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             STDERR.print(f"{epoch}  {figures}  {seconds:.0f} s", highlight=False, soft_wrap=True)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the bar away, also when training was interrupted."""
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the bar away."""
+        self.bar.stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take the bar away when training was interrupted."""
         self.bar.stop()
 
 
