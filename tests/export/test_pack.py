@@ -1,0 +1,87 @@
+"""Export ends in a bundle only where every artifact says what PyTorch says."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import export.pack
+from edge.bundle import load_bundle
+from edge.contract import LetterboxContract
+from edge.errors import BundleError
+from export.graph import write_openvino
+from export.pack import export_run
+from export.parity import ParityError
+from train.data.photographs import Photograph, list_photographs
+from train.models import build_network
+from train.recipe import Recipe, load_recipe
+
+
+@dataclass
+class UntrainedRun:
+    """What `export_run` needs of a run, with a network as it was initialised."""
+
+    data: Path
+    recipe: Recipe = field(default_factory=lambda: load_recipe("autoencoder-gelu"))
+    fingerprint: str = "0" * 64
+
+    def __post_init__(self) -> None:
+        torch.manual_seed(0)
+        self.network = build_network(self.recipe.model.name, self.recipe.model.options).eval()
+
+    @property
+    def contract(self) -> LetterboxContract:
+        return self.recipe.letterbox
+
+    def photographs(self, split: str) -> list[Photograph]:
+        return list_photographs(self.data, split)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> UntrainedRun:
+    rng = np.random.default_rng(0)
+    for label in ("good", "bad"):
+        (tmp_path / "data" / "val" / label).mkdir(parents=True)
+        for i in range(4):
+            picture = rng.integers(0, 256, (90 + i, 120, 3), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / "data" / "val" / label / f"{i}.png"), picture)
+    return UntrainedRun(tmp_path / "data")
+
+
+def quiet(what: str, steps: int):  # type: ignore[no-untyped-def]
+    return lambda: None
+
+
+def test_a_bundle_holds_its_threshold_its_parity_and_where_it_came_from(run: UntrainedRun, tmp_path: Path) -> None:
+    bundle = export_run(run, tmp_path / "model.edge", quiet)  # type: ignore[arg-type]
+    manifest = load_bundle(tmp_path / "model.edge").manifest
+    assert manifest.name == "model"
+    assert manifest.threshold.recall.count == manifest.threshold.specificity.count == 4
+    assert manifest.provenance["data sha256"] == "0" * 64
+    assert len(bundle.golden()) == 4
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")], "nothing is left beside the bundle"
+
+
+def test_an_existing_bundle_is_never_overwritten(run: UntrainedRun, tmp_path: Path) -> None:
+    (tmp_path / "model.edge").mkdir()
+    with pytest.raises(BundleError, match="exists"):
+        export_run(run, tmp_path / "model.edge", quiet)  # type: ignore[arg-type]
+
+
+def test_an_artifact_that_differs_leaves_no_bundle(
+    run: UntrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def from_other_weights(onnx_path: Path, path: Path, metadata: dict[str, str]) -> None:
+        torch.manual_seed(1)
+        other = build_network(run.recipe.model.name, run.recipe.model.options).eval()
+        export.pack.write_onnx(other, run.contract, tmp_path / "other.onnx", metadata)
+        write_openvino(tmp_path / "other.onnx", path, metadata)
+
+    monkeypatch.setattr(export.pack, "write_openvino", from_other_weights)
+    with pytest.raises(ParityError, match="openvino differs from PyTorch on val/good"):
+        export_run(run, tmp_path / "model.edge", quiet)  # type: ignore[arg-type]
+    assert not (tmp_path / "model.edge").exists()
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]

@@ -1,0 +1,59 @@
+"""Photographs → trained network → bundle → running station → verdicts in another process, on a real line's parts."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from conftest import running_line
+
+from edge.bundle import load_bundle
+from edge.picture import read_picture
+from edge.verdict import Outcome, Verdict
+from export.parity import reference
+from train.run import load_run
+
+
+def test_the_station_says_of_each_photograph_what_pytorch_says(tiles: Path, tmp_path: Path) -> None:
+    run_folder, bundle = tmp_path / "run", tmp_path / "tiles.edge"
+    project("train.cli", "autoencoder-gelu", "--data", tiles, "--out", run_folder, "--set", "train.epochs=2")
+    project("export.cli", run_folder, "--out", bundle)
+
+    by_openvino = verdicts(tiles / "test", bundle, "openvino")
+    by_onnxruntime = verdicts(tiles / "test", bundle, "onnxruntime")
+    assert [v.seq for v in by_openvino] == list(range(1, 273))
+    assert [(v.part, v.verdict) for v in by_openvino] == [(v.part, v.verdict) for v in by_onnxruntime]
+
+    run, threshold = load_run(run_folder), load_bundle(bundle).manifest.threshold.value
+    for first, second in zip(by_openvino, by_onnxruntime, strict=True):
+        score, _ = reference(run, read_picture(tiles / "test" / first.part))
+        assert first.score == pytest.approx(score, abs=1e-4)
+        assert second.score == pytest.approx(score, abs=1e-4)
+        assert (first.verdict is Outcome.REJECT) == (score >= threshold)
+
+    video = write_video(tmp_path / "tiles.avi", sorted((tiles / "test").glob("[bg]*/*.jpg"))[:60])
+    by_video = verdicts(video, bundle, "openvino")
+    assert [v.seq for v in by_video] == list(range(1, 61))
+
+
+def project(module: str, *arguments: object) -> None:
+    """Run one of the project's commands to success."""
+    code = f"from {module} import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def verdicts(source: Path, bundle: Path, backend: str) -> list[Verdict]:
+    with running_line("--source", source, "--backend", backend, bundle=bundle) as line:
+        assert line.to_the_end() == 0
+    assert not any(v.simulated for v in line.verdicts)
+    return line.verdicts
+
+
+def write_video(path: Path, photographs: list[Path]) -> Path:
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (320, 240))
+    for photograph in photographs:
+        video.write(cv2.resize(read_picture(photograph), (320, 240)))
+    video.release()
+    return path
