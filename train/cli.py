@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from edge.cli import run_app
-from edge.errors import RecipeError
+from edge.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     from train.run import Run
@@ -37,6 +37,8 @@ def train(
     if recipe is None or data is None or out is None:
         raise RecipeError("give a recipe, --data and --out: edge-train demo-line --data photos/ --out run/")
     chosen = load_recipe(recipe, set_)
+    if not data.is_dir():
+        raise DataError(f"no such data folder: {data}")
 
     from train.fit import fit
 

@@ -1,14 +1,11 @@
-"""Photographs to train on, made in a moment, and the magnetic tiles where they are."""
+"""Photographs to train on, made in a moment."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-
-TILES = Path(os.environ.get("EDGE_DATA", Path(__file__).parents[2] / ".." / "shared" / "data" / "magnetic-tile"))
 
 MakeData = Callable[..., Path]
 
@@ -34,14 +31,6 @@ def make_data(tmp_path: Path) -> MakeData:
         return folder
 
     return make
-
-
-@pytest.fixture
-def tiles() -> Path:
-    """The magnetic tiles; skips where they are not."""
-    if not TILES.is_dir():
-        pytest.skip(f"no magnetic tiles at {TILES} (EDGE_DATA names another folder)")
-    return TILES
 
 
 def plate(rng: np.random.Generator, bad: bool) -> tuple[np.ndarray, np.ndarray]:

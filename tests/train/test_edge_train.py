@@ -1,0 +1,76 @@
+"""`edge-train` as a person meets it: quick to answer, one line for what is wrong, JSON alone on standard output."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+MakeData = Callable[..., Path]
+
+TRAIN = [sys.executable, "-c", "import train.cli; train.cli.main()"]
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def edge_train(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*TRAIN, *map(str, arguments)], capture_output=True, text=True, env=ONE_THREAD, check=False)
+
+
+def test_list_names_every_recipe_without_waiting_for_torch() -> None:
+    began = time.perf_counter()
+    listed = edge_train("--list")
+    seconds = time.perf_counter() - began
+    assert listed.returncode == 0
+    names = [line.split()[0] for line in listed.stdout.splitlines()]
+    assert {"autoencoder-gelu", "demo-line"} <= set(names)
+    assert {row["name"] for row in json.loads(edge_train("--list", "--json").stdout)} == set(names)
+    assert seconds < 2, "half a second on a quiet machine; torch alone takes longer than this allows"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["demo-lin", "--data", ".", "--out", "run"], "error: no recipe 'demo-lin'; there are autoencoder-gelu"),
+        (["demo-line", "--data", "nowhere", "--out", "run"], "error: no such data folder: nowhere"),
+        (["demo-line", "--out", "run"], "error: give a recipe, --data and --out"),
+        (["demo-line", "--data", ".", "--out", "run", "--set", "train.epoch=3"], "unknown key 'train.epoch'"),
+    ],
+)
+def test_what_a_person_gets_wrong_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = edge_train(*arguments)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert message in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+def test_interrupted_from_the_keyboard_it_says_how_to_go_on_and_does(make_data: MakeData, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = ["autoencoder-gelu", "--data", make_data(train=(8, 0), val=(4, 4), test=(4, 4)), "--out", out]
+    arguments += ["--set", "train.epochs=80", "--set", "train.batch=4"]
+    training = subprocess.Popen([*TRAIN, *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
+    assert training.stderr is not None
+    for line in training.stderr:
+        if line.startswith("epoch 2/80"):
+            break
+    training.send_signal(signal.SIGINT)
+    _, said = training.communicate(timeout=60)
+    assert training.returncode == 2
+    assert said.splitlines()[-1].startswith("error: interrupted in epoch ")
+    assert said.splitlines()[-1].endswith("the same command with --resume goes on")
+
+    resumed = edge_train(*arguments, "--resume", "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    record = json.loads(resumed.stdout)
+    assert record["finished"]
+    assert set(record["metrics"]) == {"val", "test"}
+    assert resumed.stderr == ""
+    assert len((out / "history.csv").read_text().splitlines()) == 81
