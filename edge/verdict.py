@@ -34,10 +34,11 @@ class Reason(StrEnum):
     STOPPED = "stopped"
 
 
+UNKNOWN_REASONS = frozenset(Reason) - {Reason.CLEAR, Reason.DEFECT}
 _REASONS_OF = {
     Outcome.GOOD: {Reason.CLEAR},
     Outcome.REJECT: {Reason.DEFECT},
-    Outcome.UNKNOWN: set(Reason) - {Reason.CLEAR, Reason.DEFECT},
+    Outcome.UNKNOWN: UNKNOWN_REASONS,
 }
 
 

@@ -16,6 +16,7 @@ from edge.station.messages import Stop
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
+KILL_PATIENCE_S = 1.0
 STABLE_S = 10.0
 """A child that lived this long is started again without delay."""
 
@@ -77,7 +78,7 @@ class Child:
         if self.connection is None:
             return
         self._process.kill()
-        self._process.join()
+        self._process.join(KILL_PATIENCE_S)
         self.connection.close()
         self.connection = None
         lived_s = time.monotonic() - self._started

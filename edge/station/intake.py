@@ -14,8 +14,14 @@ from edge.station.ring import Ring
 SLOTS = {"every": 8, "latest": 4}
 """Frames the ring holds: one is inferred, one is written, the rest wait."""
 
-SILENCE_MS = 1000
-"""A live source that says nothing for this long, and for three of its periods, is killed and opened again."""
+LIVE_SILENCE_MS = 1000
+"""A live source that gives no frame for this long, and for three of its periods, is killed and opened again."""
+
+STORED_SILENCE_MS = 10_000
+"""The same for a stored source that has a slot to fill."""
+
+FIRST_DEATHS = 3
+"""A capture process that died this often before it opened the source will not open it the next time either."""
 
 POISON_DEATHS = 2
 """A picture on which the capture child died this often is given up as corrupt."""
@@ -39,6 +45,7 @@ class Intake:
         self._ring: Ring | None = None
         self._busy: set[int] = set()
         self._next_index = 0
+        self._said: str | None = None  # its last words
         self._deaths = 0
         self._heard_ns = 0
         self._has_begun = False
@@ -66,9 +73,9 @@ class Intake:
                     case Failed():
                         if self.opened is None:
                             raise SourceError(message.message)
-                        self.cause = message.message
+                        self._said = message.message
         except EOFError:
-            yield from self._lose("the capture process died")
+            yield from self._lose(self._said or "the capture process died")
 
     def begin(self) -> None:
         """Let the source begin. A free-running camera has begun when it was opened; its frames pass by till then."""
@@ -89,13 +96,22 @@ class Intake:
 
     def revive(self) -> Iterator[Captured]:
         """Kill the child if it hangs; start one where there is none and its time has come."""
-        if self.is_up and self._has_begun and not self.has_ended and self.opened is not None and self.opened.live:
-            period_ms = 1000 / self._config.rate if self._config.rate else 0.0
-            silent_ms = (time.monotonic_ns() - self._heard_ns) / 1e6
-            if silent_ms > max(SILENCE_MS, 3 * period_ms):
-                yield from self._lose(f"no frame for {silent_ms:.0f} ms")
+        silent_ms = (time.monotonic_ns() - self._heard_ns) / 1e6
+        if self._owes_a_frame and silent_ms > self._patience_ms:
+            yield from self._lose(f"no frame for {silent_ms:.0f} ms")
         if not self.child.is_running and not self.has_ended and self.child.due_in_s == 0:
             self.child.start()
+
+    @property
+    def _owes_a_frame(self) -> bool:
+        has_room = self._ring is not None and len(self._busy) < len(self._ring)
+        return self.is_up and self._has_begun and not self.has_ended and has_room
+
+    @property
+    def _patience_ms(self) -> float:
+        if self.opened is None or not self.opened.live:
+            return STORED_SILENCE_MS
+        return max(LIVE_SILENCE_MS, 3000 / self._config.rate if self._config.rate else 0)
 
     def close(self, patience_s: float) -> None:
         """End the child and free the ring."""
@@ -125,6 +141,8 @@ class Intake:
 
     def _lend(self, slot: int) -> None:
         if self._ring is not None and self.is_up and self._has_begun:
+            if len(self._busy) + 1 == len(self._ring):  # the child had no room till now
+                self._heard_ns = time.monotonic_ns()
             self.child.send(GiveSlot(slot, self._ring.name(slot), self._ring.capacity(slot)))
 
     def _take(self, captured: Captured) -> Captured:
@@ -138,11 +156,12 @@ class Intake:
     def _lose(self, cause: str) -> Iterator[Captured]:
         """The child is dead or hangs: bury it. A stored picture it died on again and again is given up, and said so."""
         self.child.bury()
-        self.is_up, self.cause = False, cause
-        if self.opened is None or self.opened.live or self.has_ended:
-            return
+        self.is_up, self.cause, self._said = False, cause, None
         self._deaths += 1
-        if self._deaths >= POISON_DEATHS:
+        if self.opened is None and self._deaths >= FIRST_DEATHS:
+            raise SourceError(f"{self._config.source}: the capture process died {self._deaths} times opening it")
+        is_stored = self.opened is not None and not self.opened.live
+        if is_stored and not self.has_ended and self._deaths >= POISON_DEATHS:
             now, position = time.monotonic_ns(), self._next_index
             fault = f"corrupt: the capture process died on it {self._deaths} times"
             yield self._take(Captured(None, position, f"#{position}", 0, 0, None, now, fault, None, 0))

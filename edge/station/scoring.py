@@ -13,6 +13,9 @@ from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded
 STUCK_MS = 1000
 """An inference this long past its part's deadline is killed."""
 
+FIRST_DEATHS = 3
+"""An inference process that died this often before it was ready will not be ready the next time either."""
+
 
 class Scoring:
     """Every `submit` is answered by exactly one Inferred, with a `fault` if the child died on it or hung."""
@@ -25,6 +28,8 @@ class Scoring:
         self.cause: str | None = "the model is being loaded"
         self._arguments = (config.bundle, config.backend, config.threads or cores())
         self._shape: Configure | None = None
+        self._said: str | None = None  # its last words
+        self._first_deaths = 0
         self._seq: int | None = None
         self._stuck_at_ns = 0
 
@@ -57,9 +62,9 @@ class Scoring:
                     case Failed():
                         if self.loaded is None:
                             raise BundleError(message.message)
-                        self.cause = message.message
+                        self._said = message.message
         except EOFError:
-            yield from self._lose("the inference process died")
+            yield from self._lose(self._said or "the inference process died")
 
     def revive(self) -> Iterator[Inferred]:
         """Kill the child if it hangs; start one where there is none and its time has come."""
@@ -72,7 +77,11 @@ class Scoring:
 
     def _lose(self, cause: str) -> Iterator[Inferred]:
         self.child.bury()
-        self.is_up, self.cause = False, cause
+        self.is_up, self.cause, self._said = False, cause, None
+        if self.loaded is None:
+            self._first_deaths += 1
+            if self._first_deaths >= FIRST_DEATHS:
+                raise BundleError(f"{self._arguments[0]}: the inference process died {FIRST_DEATHS} times loading it")
         if self._seq is not None:
             now, seq = time.monotonic_ns(), self._seq
             self._seq = None

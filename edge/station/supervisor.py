@@ -24,7 +24,7 @@ from edge.station.intake import Intake
 from edge.station.ledger import Books
 from edge.station.messages import Captured, Inferred
 from edge.station.scoring import Scoring
-from edge.verdict import Heartbeat, Outcome, Reason, State, StateChange, Timing, Verdict
+from edge.verdict import UNKNOWN_REASONS, Heartbeat, Outcome, Reason, State, StateChange, Timing, Verdict
 
 HEARTBEAT_MS = 100
 LEASE_MS = 3 * HEARTBEAT_MS
@@ -110,13 +110,13 @@ class Station:
         """Sleep until a child or a signal has something to say, or the clock has."""
         if self._is_finished():
             return
-        open_parts = (part.deadline_ns for part in self._parts.values() if part.finding is None)
-        timeout_s = (min(self._beat_due_ns, *open_parts, self._beat_due_ns) - time.monotonic_ns()) / 1e9
-        if not self._subscribers_came:
-            timeout_s = min(timeout_s, SUBSCRIBER_POLL_S)
         children = (self.intake.child, self.scoring.child)
-        timeout_s = min(timeout_s, *(child.due_in_s for child in children if not child.is_running), timeout_s)
-        wait([signals.wake, *(c.connection for c in children if c.connection)], max(0.0, timeout_s))
+        due_ns = [part.deadline_ns for part in self._parts.values() if part.finding is None]
+        waits_s = [(min([self._beat_due_ns, *due_ns]) - time.monotonic_ns()) / 1e9]
+        waits_s += [child.due_in_s for child in children if not child.is_running]
+        if not self._subscribers_came:
+            waits_s.append(SUBSCRIBER_POLL_S)
+        wait([signals.wake, *(c.connection for c in children if c.connection)], max(0.0, min(waits_s)))
 
     def _shut_down(self, cause: str) -> None:
         """Answer the parts in flight, say goodbye, and leave nothing behind."""
@@ -178,7 +178,8 @@ class Station:
         opened = self.intake.opened
         if opened is None:
             return
-        self._subscribers_came |= self.publisher.subscribers() >= self.config.wait_subscribers
+        if not self._subscribers_came:
+            self._subscribers_came = self.publisher.subscribers() >= self.config.wait_subscribers
         may_begin = self._subscribers_came and self.scoring.loaded is not None
         if opened.policy == "latest" or (opened.live and not may_begin):
             self._drop_all_but(1 if may_begin else 0)
@@ -205,8 +206,9 @@ class Station:
         part = Part(self.books.accept(), capture, captured_ns, deadline_ns)
         fault = capture.fault or self._wrong_shape(capture)
         if fault is not None:
-            reason, _, detail = fault.partition(": ")
-            part.finding = Finding(reason=Reason(reason), detail=detail)
+            kind, _, detail = fault.partition(": ")
+            reason = Reason(kind) if kind in UNKNOWN_REASONS else Reason.CORRUPT
+            part.finding = Finding(reason=reason, detail=detail or fault)
         self._parts[part.seq] = part
 
     def _wrong_shape(self, capture: Captured) -> str | None:
@@ -331,6 +333,7 @@ class Station:
         now = time.monotonic_ns()
         if now >= self._beat_due_ns:
             self._beat_due_ns = max(self._beat_due_ns + HEARTBEAT_MS * 1_000_000, now)
+            self.publisher.subscribers()  # takes the notes of who came and went off the socket
             self._heartbeat()
             self._progress(self)
 
