@@ -1,9 +1,9 @@
 """The ONNX rendering of the letterbox contract: any frame in, a network input of one fixed shape out.
 
 The resize is two products with weight matrices, `rows · frame · columns`, both made inside the graph from the frame's
-own size. The positions are integers, so a weight is exact to one float division; the rows of a matrix that fall on
-the padding are zero, so every shape behind the prelude is static. OpenVINO ignores `antialias` of an ONNX Resize
-without a word, which is why no Resize is used here.
+own size. The positions are integers, so a weight is exact to one float division. Every shape behind the padding is
+static, so a new frame size compiles the prelude again and not the network. OpenVINO ignores `antialias` of an ONNX
+Resize without a word, which is why no Resize is used here.
 """
 
 import numpy as np
@@ -27,47 +27,57 @@ def letterbox_model(contract: LetterboxContract) -> onnx.ModelProto:
     height = g.add("Slice", shape, g.integers(1), g.integers(2))
     width = g.add("Slice", shape, g.integers(2), g.integers(3))
     longest = g.add("Max", height, width)
-    rows, row_mask = _resize_matrix(g, height, longest, side)
-    columns, column_mask = _resize_matrix(g, width, longest, side)
+    rows = _Axis(g, height, longest, side)
+    columns = _Axis(g, width, longest, side)
 
     lines = g.add("Reshape", g.cast("frame", TensorProto.FLOAT), g.add("Concat", height, g.integers(-1), axis=0))
-    lines = g.add("MatMul", rows, lines)  # [S, W·3]
-    planes = g.add("Reshape", lines, g.add("Concat", g.integers(side), width, g.integers(3), axis=0))
-    planes = g.add("Transpose", planes, perm=[2, 0, 1])  # [3, S, W], BGR
-    planes = g.add("MatMul", planes, g.add("Transpose", columns, perm=[1, 0]))  # [3, S, S]
+    lines = g.add("MatMul", rows.weights, lines)  # [h, W·3]
+    planes = g.add("Reshape", lines, g.add("Concat", rows.size, width, g.integers(3), axis=0))
+    planes = g.add("Transpose", planes, perm=[2, 0, 1])  # [3, h, W], BGR
+    planes = g.add("MatMul", planes, g.add("Transpose", columns.weights, perm=[1, 0]))  # [3, h, w]
     planes = g.add("Gather", planes, g.integers(2, 1, 0), axis=0)  # RGB
+    none = g.integers(0)
+    pads = g.add("Concat", none, rows.before, columns.before, none, rows.after, columns.after, axis=0)
+    planes = g.add("Pad", planes, pads, g.floats("fill", contract.fill))
     planes = g.add("Reshape", planes, g.integers(1, 3, side, side))
-
-    mask = g.add("Mul", row_mask, g.add("Transpose", column_mask, perm=[1, 0]))
-    mask = g.add("Reshape", mask, g.integers(1, 1, side, side), output="mask")
-    padding = g.add("Mul", g.add("Sub", g.floats("one", 1), mask), g.floats("fill", contract.fill))
     mean, std = (np.reshape(v, (1, 3, 1, 1)) for v in (contract.mean, contract.std))
-    scaled = g.add("Mul", g.add("Add", planes, padding), g.floats("scale", 1 / (255 * std)))
+    scaled = g.add("Mul", planes, g.floats("scale", 1 / (255 * std)))
     g.add("Add", scaled, g.floats("shift", -mean / std), output="image")
+
+    mask = g.add("Mul", g.add("Unsqueeze", rows.mask, g.integers(1)), columns.mask)
+    g.add("Reshape", mask, g.integers(1, 1, side, side), output="mask")
     return g.model(side)
 
 
-def _resize_matrix(g: "_Graph", length: str, longest: str, side: int) -> tuple[str, str]:
-    """Weights `float32 [S, length]` that resize one axis and place it, and its mask `float32 [S, 1]`.
+class _Axis:
+    """One axis of the letterbox. `size`, `before`, `after` int64 [1] are pixels; `mask` float32 [S].
 
-    Output pixel i takes input pixel j with weight `1 - |j + ½ - (i + ½)·length/size| / max(1, length/size)`, cut at
-    zero and normalised: the triangle filter of PIL. Numerator and denominator are multiplied by 2·size, so that both
-    are integers.
+    `weights` float32 [size, length]: output pixel i takes input pixel j with
+    `1 - |j + ½ - (i + ½)·length/size| / max(1, length/size)`, cut at zero and normalised: the triangle filter of PIL.
+    Numerator and denominator are multiplied by 2·size, so that both are integers.
     """
-    size = g.add("Max", g.integers(1), g.add("Div", g.add("Mul", length, g.integers(side)), longest))
-    before = g.add("Div", g.add("Sub", g.integers(side), size), g.integers(2))
-    i = g.add("Sub", g.constant("positions", np.arange(side).reshape(side, 1)), before)  # [S, 1]
-    j = g.add("Range", g.integer(0), g.add("Squeeze", length), g.integer(1))  # [length]
-    centre = g.add("Mul", _odd(g, i), length)
-    distance = g.cast(g.add("Abs", g.add("Sub", g.add("Mul", _odd(g, j), size), centre)), TensorProto.FLOAT)
-    reach = g.cast(g.add("Mul", g.add("Max", size, length), g.integers(2)), TensorProto.FLOAT)
-    weights = g.add("Relu", g.add("Sub", g.floats("one", 1), g.add("Div", distance, reach)))
 
-    inside = g.add("And", g.add("GreaterOrEqual", i, g.integers(0)), g.add("Less", i, size))
-    mask = g.cast(inside, TensorProto.FLOAT)
-    total = g.add("ReduceSum", weights, g.integers(1), keepdims=1)
-    share = g.add("Div", mask, g.add("Max", total, g.floats("tiny", 1e-6)))
-    return g.add("Mul", weights, share), mask
+    def __init__(self, g: "_Graph", length: str, longest: str, side: int) -> None:
+        whole = g.integers(side)
+        self.size = g.add("Max", g.integers(1), g.add("Div", g.add("Mul", length, whole), longest))
+        self.before = g.add("Div", g.add("Sub", whole, self.size), g.integers(2))
+        self.after = g.add("Sub", g.add("Sub", whole, self.size), self.before)
+        self.mask = self._mask(g, side)
+        self.weights = self._weights(g, length)
+
+    def _mask(self, g: "_Graph", side: int) -> str:
+        position = g.add("Sub", g.constant("positions", np.arange(side)), self.before)
+        is_inside = g.add("And", g.add("GreaterOrEqual", position, g.integers(0)), g.add("Less", position, self.size))
+        return g.cast(is_inside, TensorProto.FLOAT)
+
+    def _weights(self, g: "_Graph", length: str) -> str:
+        i = g.add("Unsqueeze", g.range(self.size), g.integers(1))  # [size, 1]
+        j = g.range(length)  # [length]
+        here = g.add("Mul", _odd(g, i), length)
+        distance = g.cast(g.add("Abs", g.add("Sub", g.add("Mul", _odd(g, j), self.size), here)), TensorProto.FLOAT)
+        reach = g.cast(g.add("Mul", g.add("Max", self.size, length), g.integers(2)), TensorProto.FLOAT)
+        weights = g.add("Relu", g.add("Sub", g.floats("one", 1), g.add("Div", distance, reach)))
+        return g.add("Div", weights, g.add("ReduceSum", weights, g.integers(1), keepdims=1))
 
 
 def _odd(g: "_Graph", index: str) -> str:
@@ -99,6 +109,9 @@ class _Graph:
         output = output or f"letterbox_{op}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
         return output
+
+    def range(self, length: str) -> str:
+        return self.add("Range", self.integer(0), self.add("Squeeze", length), self.integer(1))
 
     def cast(self, value: str, to: int) -> str:
         return self.add("Cast", value, to=to)

@@ -126,7 +126,7 @@ class _Table:
     def _table(self) -> "Table":
         from rich.table import Table
 
-        table = Table(title=self._title, caption=self._foot, width=100)
+        table = Table(title=self._title, caption=self._foot, expand=True)
         for name in ("seq", "verdict", "score", "age", "part"):
             table.add_column(name, justify="right" if name in ("seq", "score", "age") else "left", no_wrap=True)
         colours = {"good": "green", "reject": "red"}
