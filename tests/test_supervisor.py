@@ -1,0 +1,156 @@
+"""The supervisor's rules, driven message by message, without children: what may become of an accepted part."""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import DEMO_BUNDLE, free_endpoint
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.channel.publisher import Publisher
+from edge.station.config import StationConfig
+from edge.station.messages import Captured, Inferred, Loaded, Opened
+from edge.station.supervisor import Station
+from edge.verdict import Outcome, Reason, Verdict
+
+BUDGET_MS = 50.0
+
+
+class Bare(Station):
+    """A station whose children are never started; what it publishes is kept, what it would send them is dropped."""
+
+    def __init__(self) -> None:
+        config = StationConfig(DEMO_BUNDLE, "test", bind=free_endpoint(), budget_ms=BUDGET_MS)
+        super().__init__(config, lambda _: None)
+        self.said: list[Verdict] = []
+        self.intake.opened = Opened("test", None, None, True, False, False, "every")
+        self.intake.is_up = self.scoring.is_up = True
+        self.intake.has_ended = False
+        self.intake.memory = lambda slot: f"slot {slot}"  # type: ignore[method-assign]
+        self.intake.release = lambda slot: None  # type: ignore[method-assign]
+        self.scoring.loaded = Loaded("test", 0.0)
+
+    def show(self, fault: str | None = None) -> None:
+        """A live frame comes."""
+        self.intake._has_begun = True
+        position = self.books.accepted + len(self._pending)
+        now = time.monotonic_ns()
+        self._pending.append(Captured(position % 8, position, f"part {position}", 9, 9, now, now, fault, None, 0))
+        self._accept()
+        self._submit()
+        self._publish()
+
+    def answer(self, score: float, fault: str | None = None) -> None:
+        """The runtime answers the part it has, if it has one."""
+        if self.scoring._seq is not None:
+            seq, self.scoring._seq = self.scoring._seq, None
+            self._settle(Inferred(seq, score, fault, 0, 0))
+            self._submit()
+            self._publish()
+
+    def let_budgets_pass(self) -> None:
+        """Every part in flight is older than its budget now."""
+        for part in self._parts.values():
+            part.deadline_ns -= int(2 * BUDGET_MS * 1e6)
+            part.captured_ns -= int(2 * BUDGET_MS * 1e6)
+        self._expire()
+        self._publish()
+
+
+@pytest.fixture
+def station(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bare]:
+    made: list[Bare] = []
+
+    def keep(publisher: Publisher, message: Any) -> None:
+        if isinstance(message, Verdict):
+            made[0].said.append(message)
+
+    monkeypatch.setattr(Publisher, "send", keep)
+    made.append(Bare())
+    yield made[0]
+    made[0].publisher.close()
+
+
+def test_a_score_below_the_threshold_is_good_and_one_at_it_is_reject(station: Bare) -> None:
+    threshold = station.bundle.manifest.threshold.value
+    for score in (threshold, math.nextafter(threshold, -math.inf)):
+        station.show()
+        station.answer(score)
+    assert [v.verdict for v in station.said] == [Outcome.REJECT, Outcome.GOOD]
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_no_number_is_unknown_and_never_a_score(station: Bare, score: float) -> None:
+    station.show()
+    station.answer(score)
+    assert (station.said[0].verdict, station.said[0].reason) == (Outcome.UNKNOWN, Reason.BACKEND)
+    assert station.said[0].score is None
+
+
+def test_a_late_result_is_unknown_and_never_good(station: Bare) -> None:
+    station.show()
+    station.let_budgets_pass()
+    station.answer(-1e9)
+    assert [v.reason for v in station.said] == [Reason.LATE]
+    assert station.books.late_results == 1
+
+
+def test_a_result_in_time_that_would_be_published_late_is_unknown(station: Bare) -> None:
+    station.show()
+    for part in station._parts.values():
+        part.captured_ns -= int(2 * BUDGET_MS * 1e6)
+    station.answer(-1e9)
+    assert [v.reason for v in station.said] == [Reason.LATE]
+
+
+def test_a_fault_waits_for_the_part_before_it(station: Bare) -> None:
+    station.show()
+    station.show(fault="corrupt: it does not decode")
+    assert station.said == []
+    station.answer(-1e9)
+    assert [(v.seq, v.reason) for v in station.said] == [(1, Reason.CLEAR), (2, Reason.CORRUPT)]
+
+
+def test_a_fault_of_an_unheard_of_kind_is_corrupt_and_costs_no_line(station: Bare) -> None:
+    station.show(fault="the lens fell off")
+    assert [(v.reason, v.detail) for v in station.said] == [(Reason.CORRUPT, "the lens fell off")]
+
+
+events = st.lists(
+    st.sampled_from(["show", "show", "fault", "good", "bad", "nan", "raise", "budget", "crash"]), max_size=40
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(events=events)
+def test_whatever_happens_each_accepted_part_has_one_verdict_in_order(station: Bare, events: list[str]) -> None:
+    threshold = station.bundle.manifest.threshold.value
+    begun = len(station.said)
+    for event in events:
+        match event:
+            case "show":
+                station.show()
+            case "fault":
+                station.show(fault="corrupt: x")
+            case "good":
+                station.answer(threshold - 1)
+            case "bad":
+                station.answer(threshold + 1)
+            case "nan":
+                station.answer(math.nan)
+            case "raise":
+                station.answer(math.nan, fault="it raised")
+            case "budget":
+                station.let_budgets_pass()
+            case "crash":
+                station.answer(math.nan, fault="the inference process died")
+        station.books.ledger()  # raises if it does not balance
+    station.let_budgets_pass()
+    station.answer(threshold - 1)
+    said = station.said[begun:]
+    assert [v.seq for v in station.said] == list(range(1, len(station.said) + 1))
+    assert len(said) == sum(event in ("show", "fault") for event in events)
+    assert station.books.ledger().in_flight == 0
