@@ -13,7 +13,7 @@ from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
-from edge.backends import Backend, load_backend
+from edge.backends import Backend, load_from
 from edge.bundle import Bundle
 from edge.channel.subscriber import Subscriber
 from edge.errors import EdgeError
@@ -62,7 +62,7 @@ def measure(
     Bare inference is measured before and after the whole way, half of the frames each, so that a machine that grows
     slower or faster meanwhile does not favour one of them. Raises EdgeError if the station fails.
     """
-    runtime = load_backend(backend, bundle.artifact_path(backend), threads, size)
+    runtime = load_from(bundle, backend, threads, size)
     stock = [ReplaySource(SourceRequest("replay", size=size)).capture(i).frame for i in range(FRAMES)]
     pictures = [frame for frame in stock if frame is not None]
     before = bare(runtime, pictures, frames // 2)

@@ -12,13 +12,16 @@ class LetterboxContract(BaseModel):
     the grey level `fill`; then every value v becomes `(v / 255 - mean) / std`, channel by channel, padding included.
     The mask `float32 [1, 1, side, side]` is 1 on the frame and 0 on the padding.
 
-    `antialias` is the triangle filter of PIL and of `torch.nn.functional.interpolate(antialias=True)`, on floats.
+    `antialias` is the triangle filter of PIL and of `torch.nn.functional.interpolate(antialias=True)`, on floats. `box`
+    takes the mean over blocks of k×k pixels first, k = max(H, W) // side, then the same filter on the block means: as
+    blind to nothing, and several times faster on large frames. The two differ by up to 10 grey levels at edges, so a
+    network runs with the one it was trained with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     side: int = Field(ge=16, le=2048, description="side of the square network input, pixels")
-    filter: Literal["antialias"] = "antialias"
+    filter: Literal["antialias", "box"] = "antialias"
     fill: int = Field(default=0, ge=0, le=255, description="grey level of the padding")
     mean: tuple[float, float, float] = Field(default=(0.0, 0.0, 0.0), description="RGB, of values in 0..1")
     std: tuple[float, float, float] = Field(default=(1.0, 1.0, 1.0), description="RGB, of values in 0..1")

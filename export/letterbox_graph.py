@@ -1,9 +1,9 @@
 """The ONNX rendering of the letterbox contract: any frame in, a network input of one fixed shape out.
 
 The resize is two products with weight matrices, `rows · frame · columns`, both made inside the graph from the frame's
-own size. The positions are integers, so a weight is exact to one float division. Every shape behind the padding is
-static, so a new frame size compiles the prelude again and not the network. OpenVINO ignores `antialias` of an ONNX
-Resize without a word, which is why no Resize is used here.
+own size; for the filter `box`, of the block means instead of the frame. The positions are integers, so a weight is
+exact to one float division. Every shape behind the padding is static, so a new frame size compiles the prelude again
+and not the network. OpenVINO ignores `antialias` of an ONNX Resize without a word, which is why no Resize is used here.
 """
 
 import numpy as np
@@ -27,13 +27,16 @@ def letterbox_model(contract: LetterboxContract) -> onnx.ModelProto:
     height = g.add("Slice", shape, g.integers(1), g.integers(2))
     width = g.add("Slice", shape, g.integers(2), g.integers(3))
     longest = g.add("Max", height, width)
-    rows = _Axis(g, height, longest, side)
-    columns = _Axis(g, width, longest, side)
+    block = g.integers(1)
+    if contract.filter == "box":
+        block = g.add("Max", block, g.add("Div", longest, g.integers(side)))
+    rows = _Axis(g, height, longest, block, side)
+    columns = _Axis(g, width, longest, block, side)
 
-    lines = g.add("Reshape", g.cast("frame", TensorProto.FLOAT), g.add("Concat", height, g.integers(-1), axis=0))
-    lines = g.add("MatMul", rows.weights, lines)  # [h, W·3]
-    planes = g.add("Reshape", lines, g.add("Concat", rows.size, width, g.integers(3), axis=0))
-    planes = g.add("Transpose", planes, perm=[2, 0, 1])  # [3, h, W], BGR
+    lines = _block_means(g, rows, columns) if contract.filter == "box" else _pixels(g, height)
+    lines = g.add("MatMul", rows.weights, lines)  # [h, Wb·3]
+    planes = g.add("Reshape", lines, g.add("Concat", rows.size, columns.blocks, g.integers(3), axis=0))
+    planes = g.add("Transpose", planes, perm=[2, 0, 1])  # [3, h, Wb], BGR
     planes = g.add("MatMul", planes, g.add("Transpose", columns.weights, perm=[1, 0]))  # [3, h, w]
     planes = g.add("Gather", planes, g.integers(2, 1, 0), axis=0)  # RGB
     none = g.integers(0)
@@ -49,19 +52,38 @@ def letterbox_model(contract: LetterboxContract) -> onnx.ModelProto:
     return g.model(side)
 
 
-class _Axis:
-    """One axis of the letterbox. `size`, `before`, `after` int64 [1] are pixels; `mask` float32 [S].
+def _pixels(g: "_Graph", height: str) -> str:
+    """The frame as float32 [H, W·3]."""
+    return g.add("Reshape", g.cast("frame", TensorProto.FLOAT), g.add("Concat", height, g.integers(-1), axis=0))
 
-    `weights` float32 [size, length]: output pixel i takes input pixel j with
-    `1 - |j + ½ - (i + ½)·length/size| / max(1, length/size)`, cut at zero and normalised: the triangle filter of PIL.
-    Numerator and denominator are multiplied by 2·size, so that both are integers.
+
+def _block_means(g: "_Graph", rows: "_Axis", columns: "_Axis") -> str:
+    """Means over k×k blocks, float32 [Hb, Wb·3]; pixels beyond the frame count as 0."""
+    none, three, last = g.integers(0), g.integers(3), g.integers(-1)
+    pads = g.add("Concat", none, none, none, none, none, rows.missing, columns.missing, none, axis=0)
+    whole = g.cast(g.add("Pad", "frame", pads), TensorProto.FLOAT)
+    lines = g.add("Reshape", whole, g.add("Concat", rows.blocks, rows.block, last, axis=0))
+    lines = g.add("ReduceSum", lines, g.integers(1), keepdims=0)  # [Hb, Wb·k·3]
+    cells = g.add("Reshape", lines, g.add("Concat", rows.blocks, columns.blocks, columns.block, three, axis=0))
+    cells = g.add("ReduceSum", cells, g.integers(2), keepdims=0)  # [Hb, Wb, 3]
+    area = g.cast(g.add("Mul", rows.block, columns.block), TensorProto.FLOAT)
+    return g.add("Reshape", g.add("Div", cells, area), g.add("Concat", rows.blocks, last, axis=0))
+
+
+class _Axis:
+    """One axis of the letterbox. `size`, `before`, `after` are pixels of the result, `blocks` and `block` how many
+    blocks of how many pixels the frame has, `missing` the pixels that the last one lacks: int64 [1]. `mask` is float32
+    [S], `weights` float32 [size, blocks] as `edge.letterbox_weights.resize_weights` defines it.
     """
 
-    def __init__(self, g: "_Graph", length: str, longest: str, side: int) -> None:
-        whole = g.integers(side)
-        self.size = g.add("Max", g.integers(1), g.add("Div", g.add("Mul", length, whole), longest))
+    def __init__(self, g: "_Graph", length: str, longest: str, block: str, side: int) -> None:
+        whole, one = g.integers(side), g.integers(1)
+        self.size = g.add("Max", one, g.add("Div", g.add("Mul", length, whole), longest))
         self.before = g.add("Div", g.add("Sub", whole, self.size), g.integers(2))
         self.after = g.add("Sub", g.add("Sub", whole, self.size), self.before)
+        self.block = block
+        self.blocks = g.add("Div", g.add("Sub", g.add("Add", length, block), one), block)
+        self.missing = g.add("Sub", g.add("Mul", self.blocks, block), length)
         self.mask = self._mask(g, side)
         self.weights = self._weights(g, length)
 
@@ -72,12 +94,16 @@ class _Axis:
 
     def _weights(self, g: "_Graph", length: str) -> str:
         i = g.add("Unsqueeze", g.range(self.size), g.integers(1))  # [size, 1]
-        j = g.range(length)  # [length]
-        here = g.add("Mul", _odd(g, i), length)
-        distance = g.cast(g.add("Abs", g.add("Sub", g.add("Mul", _odd(g, j), self.size), here)), TensorProto.FLOAT)
-        reach = g.cast(g.add("Mul", g.add("Max", self.size, length), g.integers(2)), TensorProto.FLOAT)
-        weights = g.add("Relu", g.add("Sub", g.floats("one", 1), g.add("Div", distance, reach)))
-        return g.add("Div", weights, g.add("ReduceSum", weights, g.integers(1), keepdims=1))
+        b = g.range(self.blocks)
+        reach = g.add("Mul", self.size, self.block)
+        apart = g.add("Sub", g.add("Mul", _odd(g, b), reach), g.add("Mul", _odd(g, i), length))
+        width = g.add("Mul", g.add("Max", reach, length), g.integers(2))
+        share = g.add("Div", g.cast(g.add("Abs", apart), TensorProto.FLOAT), g.cast(width, TensorProto.FLOAT))
+        weights = g.add("Relu", g.add("Sub", g.floats("one", 1), share))
+        pixels = g.add("Min", self.block, g.add("Sub", length, g.add("Mul", b, self.block)))
+        filled = g.add("Div", g.cast(pixels, TensorProto.FLOAT), g.cast(self.block, TensorProto.FLOAT))
+        total = g.add("ReduceSum", g.add("Mul", weights, filled), g.integers(1), keepdims=1)
+        return g.add("Div", weights, total)
 
 
 def _odd(g: "_Graph", index: str) -> str:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DEMO_BUNDLE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from running import DEMO_BUNDLE
 
-from edge.backends import BACKENDS, check_golden, check_static, load_backend
+from edge.backends import BACKENDS, check_golden, check_static, load_backend, load_from
 from edge.bundle import GOLDEN, MANIFEST, MANIFEST_HASH, load_bundle, seal
 from edge.errors import BundleError
 
@@ -79,7 +79,7 @@ def write_manifest(bundle: Path, content: str) -> None:
 @pytest.mark.parametrize("name", BACKENDS)
 def test_golden_frames_agree_on_this_machine(name: str) -> None:
     bundle = load_bundle(DEMO_BUNDLE)
-    assert check_golden(bundle, load_backend(name, bundle.artifact_path(name), 2)) <= bundle.manifest.golden_tolerance
+    assert check_golden(bundle, load_from(bundle, name, 2)) <= bundle.manifest.golden_tolerance
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -91,15 +91,14 @@ def test_a_golden_frame_that_disagrees_is_named_with_its_difference(bundle: Path
     np.savez_compressed(bundle / GOLDEN, **changed)
     sealed = seal(bundle, load_bundle(DEMO_BUNDLE).manifest)
     with pytest.raises(BundleError, match=rf"golden frame {what[-1]} \(\d+×\d+\).*0\.01"):
-        check_golden(sealed, load_backend(name, sealed.artifact_path(name), 2))
+        check_golden(sealed, load_from(sealed, name, 2))
 
 
 @pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize("shape", [(720, 1280), (333, 97), (16, 16)])
 def test_the_static_variant_scores_as_the_graph_for_any_size(name: str, shape: tuple[int, int]) -> None:
     bundle = load_bundle(DEMO_BUNDLE)
-    path = bundle.artifact_path(name)
-    assert check_static(bundle, load_backend(name, path, 2), load_backend(name, path, 2, shape), shape) <= 1e-5
+    assert check_static(bundle, load_from(bundle, name, 2), load_from(bundle, name, 2, shape), shape) <= 1e-5
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DEMO_BUNDLE, command, free_endpoint
+from running import DEMO_BUNDLE, command, free_endpoint
 
 from edge.channel.publisher import Publisher
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from conftest import Line, running_line
+from running import Line, running_line
 
 from edge.verdict import Outcome, Reason, State, StateChange
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import DEMO_BUNDLE, free_endpoint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from running import DEMO_BUNDLE, free_endpoint
 
 from edge.channel.publisher import Publisher
 from edge.station.config import StationConfig

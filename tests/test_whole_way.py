@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from conftest import running_line
+from running import running_line
 
 from edge.bundle import load_bundle
 from edge.picture import read_picture

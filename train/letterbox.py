@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from edge.contract import LetterboxContract
 from edge.geometry import Letterbox, letterbox
+from edge.letterbox_weights import block_side, resize_weights
 
 TRUTH_COVERAGE = 0.25
 """A pixel of the letterboxed truth is a defect where the filter sees at least this much of one.
@@ -35,7 +36,7 @@ def shrunk(frame: npt.NDArray[np.uint8], contract: LetterboxContract) -> Tensor:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"a frame is uint8 [H, W, 3], not {frame.dtype} {list(frame.shape)}")
     rgb = torch.from_numpy(np.ascontiguousarray(frame[:, :, ::-1].transpose(2, 0, 1))).float()
-    return _filtered(rgb, letterbox(*frame.shape[:2], contract.side))
+    return _filtered(rgb, letterbox(*frame.shape[:2], contract.side), contract)
 
 
 def placed(pixels: Tensor, contract: LetterboxContract) -> tuple[Tensor, Tensor]:
@@ -63,19 +64,27 @@ def letterboxed_truth(truth: npt.NDArray[np.uint8], contract: LetterboxContract)
     with a defect never gets an empty truth.
     """
     box = letterbox(*truth.shape, contract.side)
-    coverage = _filtered(torch.from_numpy(truth > 127).float()[None], box)
+    coverage = _filtered(torch.from_numpy(truth > 127).float()[None], box, contract)
     threshold = min(TRUTH_COVERAGE, float(coverage.max()))
     small = ((coverage >= threshold) & (coverage > 0)).float()
     return F.pad(small, (box.left, box.right, box.top, box.bottom))
 
 
-def _filtered(picture: Tensor, box: Letterbox) -> Tensor:
-    # The sizes are given, never a scale factor: torch then derives the scale from two integers, as the graph does.
-    # One axis at a time: with a result one pixel wide, torch 2.13 takes the tensor for channels-last and filters
-    # the other axis wrongly, by several grey levels.
-    lines = _resized(picture[None], (box.height, picture.shape[2]))
-    return _resized(lines, (box.height, box.width))[0]
+def _filtered(picture: Tensor, box: Letterbox, contract: LetterboxContract) -> Tensor:
+    """`picture` float32 [C, H, W] at the letterbox's size [C, h, w], by the contract's filter."""
+    block = block_side(box.frame_height, box.frame_width, contract)
+    if block == 1:
+        # One axis at a time: with a result one pixel wide, torch 2.13 takes the tensor for channels-last and filters
+        # the other axis wrongly, by several grey levels.
+        lines = _resized(picture[None], (box.height, box.frame_width))
+        return _resized(lines, (box.height, box.width))[0]
+    rows = torch.from_numpy(resize_weights(box.frame_height, box.height, block))
+    columns = torch.from_numpy(resize_weights(box.frame_width, box.width, block))
+    whole = F.pad(picture, (0, -box.frame_width % block, 0, -box.frame_height % block))
+    cells = whole.unflatten(2, (-1, block)).unflatten(1, (-1, block))  # [C, Hb, k, Wb, k]
+    return rows @ (cells.sum(2).sum(3) / block**2) @ columns.T  # faster than avg_pool2d
 
 
 def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    # The size is given, never a scale factor: torch then derives the scale from two integers, as the graph does.
     return F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.bundle import Bundle
+from edge.contract import LetterboxContract
 from edge.errors import BundleError
 
 BACKENDS = ("openvino", "onnxruntime")
@@ -37,15 +38,23 @@ class Backend(Protocol):
         ...
 
 
-def load_backend(name: str, path: Path, threads: int, shape: tuple[int, int] | None = None) -> Backend:
+@dataclass(frozen=True)
+class Fixed:
+    """Every frame has this `shape` (height, width) and is letterboxed by this contract: a camera's static variant."""
+
+    shape: tuple[int, int]
+    contract: LetterboxContract
+
+
+def load_backend(name: str, path: Path, threads: int, fixed: Fixed | None = None) -> Backend:
     """Compile the artifact at `path` for the runtime called `name`, one of BACKENDS.
 
-    `threads` is the number of threads of one inference. `shape` (height, width) compiles the static variant for a
-    fixed camera; None accepts frames of any size. Raises BundleError if the runtime refuses the artifact.
+    `threads` is the number of threads of one inference. `fixed` compiles the static variant, which is faster; None
+    accepts frames of any size. Raises BundleError if the runtime refuses the artifact.
     """
     module: Any = import_module(f"edge.backends.{name}")
     try:
-        backend: Backend = module.load(path, threads, shape)
+        backend: Backend = module.load(path, threads, fixed)
     except Exception as error:  # each runtime has its own kinds
         reason = str(error).strip().splitlines()[-1]
         raise BundleError(f"{path}: {name} cannot load it: {reason}; export the bundle again") from error
@@ -77,6 +86,15 @@ def check_golden(bundle: Bundle, backend: Backend) -> float:
             difference = max(difference, far)
         worst = max(worst, difference)
     return worst
+
+
+def load_from(bundle: Bundle, name: str, threads: int, shape: tuple[int, int] | None = None) -> Backend:
+    """Compile the bundle's artifact for a backend, for frames of `shape` (height, width) or, if None, of any size.
+
+    Raises BundleError if the bundle has no artifact for it.
+    """
+    fixed = None if shape is None else Fixed(shape, bundle.manifest.letterbox)
+    return load_backend(name, bundle.artifact_path(name), threads, fixed)
 
 
 def check_static(bundle: Bundle, anysize: Backend, fixed: Backend, shape: tuple[int, int]) -> float:

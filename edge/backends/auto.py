@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from edge.backends import BACKENDS, Backend, load_backend
+from edge.backends import BACKENDS, Backend, load_from
 from edge.bundle import Bundle
 from edge.machine import cache_folder
 
@@ -32,9 +32,7 @@ def fastest_backend(bundle: Bundle, threads: int, shape: tuple[int, int] | None)
             return str(chosen)
     except (OSError, ValueError, KeyError, TypeError):
         pass  # nothing remembered, or not readable: measure
-    medians = measure_alternating(
-        [load_backend(name, bundle.artifact_path(name), threads, shape) for name in available], shape
-    )
+    medians = measure_alternating([load_from(bundle, name, threads, shape) for name in available], shape)
     chosen = min(medians, key=lambda name: medians[name])
     memory.write_text(json.dumps({"backend": chosen, "median_ms": medians, "for": json.loads(key)}))
     return chosen

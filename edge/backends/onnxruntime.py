@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.backends import Frame, Output
+from edge.backends import Fixed, Frame, Output
 
 
 class OnnxRuntime:
@@ -12,7 +12,7 @@ class OnnxRuntime:
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path, threads: int, shape: tuple[int, int] | None) -> None:
+    def __init__(self, path: Path, threads: int, fixed: Fixed | None) -> None:
         """Load the graph; a static shape lets the session fold the letterbox's matrices into constants."""
         import onnxruntime as ort
 
@@ -21,9 +21,9 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if shape is not None:
-            options.add_free_dimension_override_by_name("height", shape[0])
-            options.add_free_dimension_override_by_name("width", shape[1])
+        if fixed is not None:
+            for axis, pixels in zip(("height", "width"), fixed.shape, strict=True):
+                options.add_free_dimension_override_by_name(axis, pixels)
         self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._outputs = [o.name for o in self._session.get_outputs()]
 
@@ -34,6 +34,6 @@ class OnnxRuntime:
         return Output(float(values["score"][0]), None if where is None else where.reshape(where.shape[-2:]))
 
 
-def load(path: Path, threads: int, shape: tuple[int, int] | None) -> OnnxRuntime:
+def load(path: Path, threads: int, fixed: Fixed | None) -> OnnxRuntime:
     """Compile the artifact at `path`; see `edge.backends.load_backend`."""
-    return OnnxRuntime(path, threads, shape)
+    return OnnxRuntime(path, threads, fixed)

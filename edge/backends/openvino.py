@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from edge.backends import Frame, Output
+from edge.backends import Fixed, Frame, Output
+from edge.backends.openvino_letterbox import use_fast_letterbox
 from edge.machine import cache_folder
 
 
@@ -14,15 +15,16 @@ class OpenVino:
 
     name = "openvino"
 
-    def __init__(self, path: Path, threads: int, shape: tuple[int, int] | None) -> None:
+    def __init__(self, path: Path, threads: int, fixed: Fixed | None) -> None:
         """Compile for latency, in full float32: the default on CPUs with AVX512_BF16 would be bfloat16."""
         import openvino as ov
 
         self._tensor: Any = ov.Tensor
         core = ov.Core()
         model = core.read_model(path)
-        if shape is not None:
-            model.reshape({"frame": [1, *shape, 3]})
+        if fixed is not None:
+            model.reshape({"frame": [1, *fixed.shape, 3]})
+            use_fast_letterbox(model, fixed.shape, fixed.contract)
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
@@ -49,6 +51,6 @@ class OpenVino:
         return height, width
 
 
-def load(path: Path, threads: int, shape: tuple[int, int] | None) -> OpenVino:
+def load(path: Path, threads: int, fixed: Fixed | None) -> OpenVino:
     """Compile the artifact at `path`; see `edge.backends.load_backend`."""
-    return OpenVino(path, threads, shape)
+    return OpenVino(path, threads, fixed)

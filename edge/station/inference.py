@@ -36,17 +36,17 @@ def _prepare(path: Path, backend: str, threads: int, shape: tuple[int, int] | No
 
     Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
     """
-    from edge.backends import check_golden, check_static, load_backend
+    from edge.backends import check_golden, check_static, load_from
     from edge.backends.auto import fastest_backend
     from edge.bundle import load_bundle
 
     bundle = load_bundle(path)
     if backend == "auto":
         backend = fastest_backend(bundle, threads, shape)
-    runtime = load_backend(backend, bundle.artifact_path(backend), threads)
+    runtime = load_from(bundle, backend, threads)
     difference = check_golden(bundle, runtime)
     if shape is not None:
-        fixed = load_backend(backend, bundle.artifact_path(backend), threads, shape)
+        fixed = load_from(bundle, backend, threads, shape)
         difference = max(difference, check_static(bundle, runtime, fixed, shape))
         runtime = fixed
     return runtime, Loaded(runtime.name, difference)

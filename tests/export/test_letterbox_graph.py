@@ -1,7 +1,7 @@
 """The letterbox in the exported graph, against an oracle that shares no code with it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from edge.backends.openvino_letterbox import use_fast_letterbox
 from edge.contract import LetterboxContract
 from edge.geometry import letterbox
 from export.letterbox_graph import letterbox_model
 from train.letterbox import letterboxed
 
 Array = npt.NDArray[Any]
-CONTRACT = LetterboxContract(side=64, fill=9, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+CONTRACTS = [
+    LetterboxContract(side=64, fill=9, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), filter=name)
+    for name in get_args(LetterboxContract.model_fields["filter"].annotation)
+]
 LEVEL = 1 / (255 * 0.224)
 """One grey level, normalised."""
 
@@ -30,7 +34,10 @@ EXTREMES = [(16, 16), (16, 4096), (4096, 16), (4096, 4096), (4095, 4093), (17, 1
 def oracle(frame: Array, contract: LetterboxContract) -> Array:
     """Letterbox in float64 with dense weights, straight from the definition."""
     box = letterbox(*frame.shape[:2], contract.side)
-    rows, columns = triangle(frame.shape[0], box.height), triangle(frame.shape[1], box.width)
+    block = max(1, max(frame.shape[:2]) // contract.side) if contract.filter == "box" else 1
+    rows, columns = (
+        triangle(n, size, block) for n, size in ((frame.shape[0], box.height), (frame.shape[1], box.width))
+    )
     small = np.stack([rows @ frame[:, :, c].astype(np.float64) @ columns.T for c in (2, 1, 0)])
     image = np.full((3, contract.side, contract.side), float(contract.fill))
     image[:, box.top : box.top + box.height, box.left : box.left + box.width] = small
@@ -38,18 +45,24 @@ def oracle(frame: Array, contract: LetterboxContract) -> Array:
     return (image / 255 - mean) / std
 
 
-def triangle(length: int, size: int) -> Array:
-    scale = length / size
-    centres = (np.arange(size) + 0.5) * scale
-    distance = np.abs(np.arange(length) + 0.5 - centres[:, None]) / max(1.0, scale)
+def triangle(length: int, size: int, block: int) -> Array:
+    """Weight of each pixel for each output: that of its block; even a short one is centred like a whole one."""
+    centres = (np.arange(size) + 0.5) * length / size
+    pixels = (np.arange(length) // block + 0.5) * block
+    distance = np.abs(pixels - centres[:, None]) / max(block, length / size)
     weights = np.maximum(0, 1 - distance)
     return weights / weights.sum(axis=1, keepdims=True)
 
 
+@pytest.fixture(scope="module", params=CONTRACTS, ids=lambda contract: contract.filter)
+def contract(request: pytest.FixtureRequest) -> LetterboxContract:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def runtimes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def runtimes(contract: LetterboxContract, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = tmp_path_factory.mktemp("letterbox") / "letterbox.onnx"
-    onnx.save(letterbox_model(CONTRACT), path)
+    onnx.save(letterbox_model(contract), path)
     session = ort.InferenceSession(str(path))
     compiled = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return {
@@ -65,42 +78,54 @@ def noise(height: int, width: int) -> Array:
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize(("height", "width"), FAILS_IN_FLOATS + EXTREMES)
 def test_noise_of_awkward_sizes_is_letterboxed_exactly(
-    runtimes: dict[str, Any], runtime: str, height: int, width: int
+    runtimes: dict[str, Any], contract: LetterboxContract, runtime: str, height: int, width: int
 ) -> None:
-    check(runtimes[runtime], noise(height, width))
+    check(runtimes[runtime], noise(height, width), contract)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @settings(max_examples=40, deadline=None)
 @given(height=st.integers(16, 1500), width=st.integers(16, 1500))
 def test_noise_of_any_size_is_letterboxed_exactly(
-    runtimes: dict[str, Any], runtime: str, height: int, width: int
+    runtimes: dict[str, Any], contract: LetterboxContract, runtime: str, height: int, width: int
 ) -> None:
-    check(runtimes[runtime], noise(height, width))
+    check(runtimes[runtime], noise(height, width), contract)
 
 
-def check(run: Any, frame: Array) -> None:
+def check(run: Any, frame: Array, contract: LetterboxContract) -> None:
     image, mask = run(frame)
-    assert np.abs(image[0] - oracle(frame, CONTRACT)).max() < 0.005 * LEVEL
-    box = letterbox(*frame.shape[:2], CONTRACT.side)
-    expected = np.zeros((CONTRACT.side, CONTRACT.side))
+    assert np.abs(image[0] - oracle(frame, contract)).max() < 0.005 * LEVEL
+    box = letterbox(*frame.shape[:2], contract.side)
+    expected = np.zeros((contract.side, contract.side))
     expected[box.top : box.top + box.height, box.left : box.left + box.width] = 1
     assert np.array_equal(mask[0, 0], expected)
 
 
+@pytest.mark.parametrize(("height", "width"), [*FAILS_IN_FLOATS, *EXTREMES, (1081, 1923)])
+def test_the_letterbox_of_a_fixed_size_is_exact(contract: LetterboxContract, height: int, width: int) -> None:
+    core = ov.Core()
+    model = core.read_model(letterbox_model(contract).SerializeToString())
+    model.reshape({"frame": [1, height, width, 3]})
+    before = len(model.get_ops())
+    use_fast_letterbox(model, (height, width), contract)
+    assert len(model.get_ops()) < before / 2, "the graph's own letterbox is gone"
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    check(lambda frame: list(compiled([frame[None]]).values()), noise(height, width), contract)
+
+
 @pytest.mark.parametrize(("height", "width"), [*FAILS_IN_FLOATS, *EXTREMES])
-def test_training_letterboxes_as_the_oracle_does(height: int, width: int) -> None:
+def test_training_letterboxes_as_the_oracle_does(contract: LetterboxContract, height: int, width: int) -> None:
     frame = noise(height, width)
-    image, _ = letterboxed(frame, CONTRACT)
-    assert np.abs(image.numpy() - oracle(frame, CONTRACT)).max() < 0.005 * LEVEL
+    image, _ = letterboxed(frame, contract)
+    assert np.abs(image.numpy() - oracle(frame, contract)).max() < 0.005 * LEVEL
 
 
-def test_a_scratch_one_pixel_wide_survives_a_large_frame(runtimes: dict[str, Any]) -> None:
+def test_a_scratch_one_pixel_wide_survives_a_large_frame(runtimes: dict[str, Any], contract: LetterboxContract) -> None:
     frame = np.zeros((2048, 2448, 3), np.uint8)
     frame[:, 1201] = 255
     for run in runtimes.values():
         image, _ = run(frame)
-        grey = (image[0] * np.reshape(CONTRACT.std, (3, 1, 1)) + np.reshape(CONTRACT.mean, (3, 1, 1))) * 255
+        grey = (image[0] * np.reshape(contract.std, (3, 1, 1)) + np.reshape(contract.mean, (3, 1, 1))) * 255
         assert grey[:, 32].max() > 5, "a filter that is not antialiased does not see it"
 
 

@@ -6,7 +6,7 @@ import signal
 from collections import Counter
 
 import pytest
-from conftest import running_line
+from running import running_line
 
 from edge.verdict import Outcome, Reason, State
 

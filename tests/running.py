@@ -1,0 +1,97 @@
+"""A station in its own processes, for tests to run, listen to and hurt."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge.channel.subscriber import Received, Subscriber
+from edge.verdict import Heartbeat, State, StateChange, Verdict
+
+ROOT = Path(__file__).parents[1]
+DEMO_BUNDLE = ROOT / "models" / "demo.edge"
+SILENCE_S = 20.0
+
+
+def free_endpoint() -> str:
+    """A loopback endpoint nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def command(name: str, *arguments: object) -> list[str]:
+    """The command line of one of the project's commands, in this interpreter."""
+    return [sys.executable, "-m", f"edge.cli.{name}", *map(str, arguments)]
+
+
+@dataclass
+class Line:
+    """A station in its own processes, and what a subscriber in this one received."""
+
+    process: subprocess.Popen[str]
+    subscriber: Subscriber
+    received: list[Received] = field(default_factory=list)
+    stdout: str = ""
+    stderr: str = ""
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [r.message for r in self.received if isinstance(r.message, Verdict)]
+
+    @property
+    def heartbeats(self) -> list[Heartbeat]:
+        return [r.message for r in self.received if isinstance(r.message, Heartbeat)]
+
+    def until(self, verdicts: int) -> None:
+        """Receive until so many verdicts have come."""
+        count = len(self.verdicts)
+        for message in self._receive():
+            count += isinstance(message, Verdict)
+            if count >= verdicts:
+                return
+
+    def until_state(self, state: State) -> None:
+        """Receive until the station announces a state."""
+        for message in self._receive():
+            if isinstance(message, StateChange) and message.state is state:
+                return
+
+    def _receive(self) -> Iterator[Verdict | Heartbeat | StateChange]:
+        """Messages as they come; a silent or dead station fails the test and shows what it said."""
+        for received in self.subscriber.messages(SILENCE_S):
+            self.received.append(received)
+            yield received.message
+        self.process.kill()
+        raise AssertionError(f"the station fell silent; it said: {self.process.communicate()}")
+
+    def to_the_end(self) -> int:
+        """Receive until the station says goodbye; its exit code."""
+        self.until_state(State.STOPPED)
+        self.stdout, self.stderr = self.process.communicate(timeout=30)
+        return self.process.returncode
+
+    def child(self, name: str) -> int:
+        """Process id of the station's child "edge-capture" or "edge-inference"."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return next(int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == name)
+
+
+@contextmanager
+def running_line(*arguments: object, bundle: Path = DEMO_BUNDLE) -> Iterator[Line]:
+    """`edge-run` with these arguments, waiting for its one subscriber; killed at the end if it still runs."""
+    endpoint = free_endpoint()
+    subscriber = Subscriber(endpoint, "line1")
+    options = ["--bundle", bundle, "--bind", endpoint, "--wait-subscribers", 1, "--budget-ms", 20_000, "--json"]
+    process = subprocess.Popen(
+        command("run", *options, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield Line(process, subscriber)
+    finally:
+        subscriber.close()
+        process.kill()
+        process.communicate()
