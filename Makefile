@@ -1,7 +1,7 @@
 # make run    sets up and runs the built-in line on the shipped bundle; ends by itself
 # make test   sets up and runs every check and test
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PARTS ?= 200

@@ -1,0 +1,61 @@
+"""The choice of a runtime, and what a runtime does with frames it was not made for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from running import DEMO_BUNDLE
+
+from edge.backends import BACKENDS, auto, load_from
+from edge.bundle import load_bundle
+
+
+def test_the_faster_backend_is_measured_once_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path))
+    bundle = load_bundle(DEMO_BUNDLE)
+    measured: list[Any] = []
+
+    def fake_medians(backends: list[Any], shape: tuple[int, int] | None) -> dict[str, float]:
+        measured.append(shape)
+        return {backend.name: 1.0 if backend.name == "onnxruntime" else 2.0 for backend in backends}
+
+    monkeypatch.setattr(auto, "measure_alternating", fake_medians)
+    assert [auto.fastest_backend(bundle, 2, (180, 320)) for _ in range(2)] == ["onnxruntime"] * 2
+    assert measured == [(180, 320)]
+    auto.fastest_backend(bundle, 1, (180, 320))
+    assert len(measured) == 2, "another number of threads is another question"
+
+
+@pytest.mark.parametrize("memory", ["", "[]", '{"backend": "gone"}', "null", "{}"])
+def test_a_damaged_memory_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: str) -> None:
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path))
+    bundle = load_bundle(DEMO_BUNDLE)
+    assert auto.fastest_backend(bundle, 2, (90, 160)) in BACKENDS
+    (file,) = tmp_path.glob("backend-*.json")
+    file.write_text(memory)
+    assert auto.fastest_backend(bundle, 2, (90, 160)) in BACKENDS
+    assert json.loads(file.read_text())["backend"] in BACKENDS
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_both_runtimes_agree_on_frames_of_any_size(name: str) -> None:
+    bundle = load_bundle(DEMO_BUNDLE)
+    first, second = load_from(bundle, name, 2), load_from(bundle, "onnxruntime", 1)
+    rng = np.random.default_rng(3)
+    for height, width in ((16, 16), (480, 640), (641, 333)):
+        frame = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        one, other = first.infer(frame), second.infer(frame)
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+        assert one.map is not None
+        assert other.map is not None
+        assert one.map.shape == bundle.manifest.map_size
+        assert np.abs(one.map - other.map).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_static_variant_refuses_another_size_instead_of_scoring_it(name: str) -> None:
+    runtime = load_from(load_bundle(DEMO_BUNDLE), name, 1, (90, 160))
+    with pytest.raises(Exception, match=r".+"):
+        runtime.infer(np.zeros((91, 160, 3), np.uint8))
