@@ -23,6 +23,7 @@ EDGE = 1e-9
 
 Parts = Sequence[str] | None
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 def clustered_rate(hits: Truths, parts: Parts = None, confidence: float = 0.95) -> Rate:
@@ -51,8 +52,9 @@ def clustered_rate(hits: Truths, parts: Parts = None, confidence: float = 0.95) 
 def rates_differ(first: Truths, second: Truths, first_parts: Parts = None, second_parts: Parts = None) -> float:
     """The chance that two samples of one process differ in their share of hits by at least as much as these do.
 
-    Fisher's exact test where each part was photographed once, else a permutation test that deals whole parts out to
-    the two samples anew, `SHUFFLES` times, from a fixed seed. 1.0 if one of the samples is empty.
+    Fisher's exact test where each part was photographed once. Else each part counts once, by the share of its
+    photographs that are hits, and a permutation test deals the parts out to the two samples anew, `SHUFFLES` times
+    from a fixed seed. 1.0 if one of the samples is empty.
     """
     hits_a, sizes_a = _by_part(first, first_parts)
     hits_b, sizes_b = _by_part(second, second_parts)
@@ -61,7 +63,7 @@ def rates_differ(first: Truths, second: Truths, first_parts: Parts = None, secon
     if _one_each(sizes_a) and _one_each(sizes_b):
         table = [[hits.sum(), sizes.sum() - hits.sum()] for hits, sizes in ((hits_a, sizes_a), (hits_b, sizes_b))]
         return float(fisher_exact(table).pvalue)
-    return _by_permutation(np.concatenate([hits_a, hits_b]), np.concatenate([sizes_a, sizes_b]), len(sizes_a))
+    return _by_permutation(hits_a / sizes_a, hits_b / sizes_b)
 
 
 def auroc_interval(auroc: float, bad: int, good: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -110,12 +112,10 @@ def _one_each(sizes: Ints) -> bool:
     return bool((sizes == 1).all())
 
 
-def _by_permutation(hits: Ints, sizes: Ints, first: int) -> float:
-    def difference(hits_a: Ints, sizes_a: Ints) -> npt.NDArray[np.float64]:
-        share_a, share_b = hits_a / sizes_a, (hits.sum() - hits_a) / (sizes.sum() - sizes_a)
-        return np.asarray(np.abs(share_a - share_b), np.float64)
-
-    dealt = np.random.default_rng(0).random((SHUFFLES, len(sizes))).argsort(axis=1)[:, :first]
-    seen = difference(hits[:first].sum(keepdims=True), sizes[:first].sum(keepdims=True))
-    as_far = difference(hits[dealt].sum(axis=1), sizes[dealt].sum(axis=1)) >= seen - 1e-12
+def _by_permutation(first: Floats, second: Floats) -> float:
+    shares, count = np.concatenate([first, second]), len(first)
+    dealt = np.random.default_rng(0).random((SHUFFLES, len(shares))).argsort(axis=1)[:, :count]
+    means = shares[dealt].mean(axis=1)
+    differences = np.abs(means - (shares.sum() - count * means) / len(second))
+    as_far = differences >= abs(first.mean() - second.mean()) - 1e-12
     return float((1 + as_far.sum()) / (1 + SHUFFLES))
