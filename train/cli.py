@@ -24,6 +24,9 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one key of the recipe, such as train.epochs=3.")
     ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="A checkpoint to start from, or published, or random; as --set model.weights=.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training in --out.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the recipes and leave.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
@@ -36,7 +39,7 @@ def train(
         return
     if recipe is None or data is None or out is None:
         raise RecipeError("give a recipe, --data and --out: edge-train demo-line --data photos/ --out run/")
-    chosen = load_recipe(recipe, set_)
+    chosen = load_recipe(recipe, [*(set_ or []), *([f"model.weights={json.dumps(weights)}"] if weights else [])])
     if not data.is_dir():
         raise DataError(f"no such data folder: {data}")
 

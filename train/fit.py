@@ -38,6 +38,7 @@ from train.run import (
     write_record,
 )
 from train.score import score_photographs
+from train.weights import start_from
 
 FEWEST = 4
 """Photographs of a class to learn from; fewer are a mistake, not a data set."""
@@ -58,6 +59,9 @@ def fit(name: str, recipe: Recipe, data: Path, out: Path, resume: bool = False, 
     learner = Learner(network, recipe)
     splits = {split: list_photographs(data, split) for split in SPLITS}
     check(recipe, network, data, splits)
+    start = start_from(network, recipe.model.weights)
+    if start:
+        say(start, quiet)
     say(f"reading {sum(map(len, splits.values()))} photographs", quiet)
     surveyed = survey([p for split in splits.values() for p in split], network.learns_from == "masks")
     if surveyed.empty_masks and network.learns_from == "masks":
@@ -72,13 +76,16 @@ def fit(name: str, recipe: Recipe, data: Path, out: Path, resume: bool = False, 
             photographs={split: class_counts(photographs) for split, photographs in splits.items()},
         ),
         network,
+        start or "weights: random initialisation",
     )
     open_run(out, record, resume)
 
     with quiet_lightning():
         checkpoint = run_epochs(learner, splits, out, resume, quiet)
     chosen = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    weights = {key.removeprefix("network."): value for key, value in chosen["state_dict"].items()}
+    weights = {
+        key.removeprefix("network."): value for key, value in chosen["state_dict"].items() if key.startswith("network.")
+    }
     torch.save({"model": weights}, out / "model.pt")
     network.load_state_dict(weights)
     network.cpu()
@@ -120,8 +127,10 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
     criterion = recipe.checkpoint.criterion
     if criterion not in FIGURES:
         raise RecipeError(f"no checkpoint criterion {criterion!r}; there are {', '.join(FIGURES)}")
-    if criterion in ("val_auroc", "val_ap") and not counts["val"]["bad"]:
+    if criterion in FIGURES[2:] and not counts["val"]["bad"]:
         raise DataError(f"checkpoint criterion {criterion!r} needs photographs in {data / 'val' / 'bad'}; try val_loss")
+    if criterion == "val_dice" and network.learns_from != "masks":
+        raise RecipeError(f"checkpoint criterion 'val_dice': {recipe.model.name} does not learn from masks")
 
 
 def class_counts(photographs: list[Photograph]) -> dict[str, int]:
@@ -130,7 +139,7 @@ def class_counts(photographs: list[Photograph]) -> dict[str, int]:
     return {"good": len(photographs) - bad, "bad": bad}
 
 
-def new_record(name: str, recipe: Recipe, data: DataRecord, network: Network) -> RunRecord:
+def new_record(name: str, recipe: Recipe, data: DataRecord, network: Network, start: str) -> RunRecord:
     """The record of a training that begins now."""
     libraries = ("edge-inspect", "torch", "lightning", "kornia", "numpy", "opencv-python-headless")
     return RunRecord(
@@ -142,6 +151,7 @@ def new_record(name: str, recipe: Recipe, data: DataRecord, network: Network) ->
             "command": shlex.join(["edge-train", *sys.argv[1:]]),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "platform": platform.platform(),
+            "weights": start.removeprefix("weights: "),
             "python": platform.python_version(),
             **{library: importlib.metadata.version(library) for library in libraries},
         },

@@ -3,6 +3,7 @@
 import torch
 from lightning import LightningModule
 from torch import Tensor
+from torch.nn import functional as F
 from torch.optim import Optimizer, lr_scheduler
 
 from edge.evaluation import auroc, average_precision
@@ -10,8 +11,12 @@ from train.augment import Augmentation, cropped
 from train.models import Batch, Network, checked_options
 from train.recipe import Recipe
 
-FIGURES = ("train_loss", "val_loss", "val_auroc", "val_ap")
-"""What every epoch logs and a checkpoint can be chosen by; the last two where validation has both classes."""
+FIGURES = ("train_loss", "val_loss", "val_auroc", "val_ap", "val_recall", "val_dice")
+"""What every epoch logs and a checkpoint can be chosen by; from val_auroc on where validation has bad photographs.
+
+val_recall is the share of bad photographs whose score reaches 0.5; val_dice is the Dice coefficient, over all pixels
+of the validation photographs at once, of a map above 0.5, where a network learns from masks.
+"""
 
 
 class Learner(LightningModule):
@@ -24,22 +29,35 @@ class Learner(LightningModule):
         self.augment = Augmentation(recipe.augment, recipe.letterbox)
         self.loss_options = checked_options(network.loss, recipe.loss.options, "[loss]")
         self.seen: list[tuple[Tensor, Tensor]] = []
+        self.pixels: list[tuple[Tensor, Tensor]] = []
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The sum of the network's loss terms on an augmented batch."""
+    def training_step(self, batch: Batch, index: int) -> Tensor | None:
+        """The sum of the network's loss terms on an augmented batch, or None if it only gathers."""
         torch.manual_seed((self.recipe.train.seed * 1_000_003 + self.current_epoch) * 1_000_003 + index)
         if self.recipe.train.crop:
             batch = cropped(batch, self.recipe.train.crop)
+        if self.network.learns_by == "statistics":
+            self.network.gather(self.augment(batch))
+            return None
         terms = self.network.loss(self.augment(batch), **self.loss_options)
         total = torch.stack(list(terms.values())).sum()
         for name, value in ({"train_loss": total} | {f"train_{name}": term for name, term in terms.items()}).items():
             self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch.label))
         return total
 
+    def on_validation_epoch_start(self) -> None:
+        """A network of statistics is made now, from what it gathered."""
+        if self.network.learns_by == "statistics":
+            self.network.conclude()
+
     def validation_step(self, batch: Batch, index: int) -> None:
         """Scores of all, and the loss of those that the network learns from."""
-        scores, _ = self.network(batch.image, batch.mask)
+        scores, maps = self.network(batch.image, batch.mask)
         self.seen.append((scores, batch.label))
+        if maps is not None and self.network.learns_from == "masks":
+            found = maps > 0.5
+            truth = F.adaptive_max_pool2d(batch.truth, maps.shape[-2:]).squeeze(1) > 0
+            self.pixels.append(((found & truth).sum(), found.sum() + truth.sum()))
         if self.network.learns_from == "good":
             batch = Batch(*(part[batch.label == 0] for part in batch))
         if len(batch.label):
@@ -51,12 +69,20 @@ class Learner(LightningModule):
         scores = torch.cat([scores for scores, _ in self.seen]).double().cpu().numpy()
         bad = torch.cat([label for _, label in self.seen]).bool().cpu().numpy()
         self.seen.clear()
+        if bad.any():
+            self.log("val_recall", float((scores[bad] >= 0.5).mean()))
+        if bad.any() and self.pixels:
+            overlap, total = (torch.stack(counts).sum() for counts in zip(*self.pixels, strict=True))
+            self.log("val_dice", 2 * overlap / total.clamp(min=1))
+        self.pixels.clear()
         for name, figure in (("val_auroc", auroc(scores, bad)), ("val_ap", average_precision(scores, bad))):
             if figure is not None:
                 self.log(name, figure)
 
-    def configure_optimizers(self) -> dict[str, object]:
-        """The recipe's optimiser and schedule."""
+    def configure_optimizers(self) -> dict[str, object] | None:
+        """The recipe's optimiser and schedule; none for a network of statistics."""
+        if self.network.learns_by == "statistics":
+            return None
         chosen = self.recipe.train
         kinds: dict[str, type[Optimizer]] = {
             "adam": torch.optim.Adam,

@@ -31,9 +31,13 @@ class NamedOptions(BaseModel):
 
 
 class Model(NamedOptions):
-    """[model]: a module of train/models, and the keyword arguments of its network."""
+    """[model]: a module of train/models, what it starts from, and the keyword arguments of its network.
+
+    `weights` is "random", "published" or the path of a checkpoint; see `train.weights.start_from`.
+    """
 
     name: str
+    weights: str = "random"
 
 
 class Loss(NamedOptions):
@@ -112,14 +116,11 @@ class Recipe(Section):
 def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     """The recipe called `name` (a file of train/recipes without its suffix, or a path to a TOML file).
 
-    Each override is "table.key=value", the value written as in TOML; a bare word is a string. Raises RecipeError, in
-    one line, if there is no such recipe, it is not TOML, or a key or value is wrong.
+    A file that says `extends = "NAME"` holds only what differs from that recipe of the package. Each override is
+    "table.key=value", the value written as in TOML; a bare word is a string. Raises RecipeError, in one line, if there
+    is no such recipe, it is not TOML, or a key or value is wrong.
     """
-    path = recipe_file(name)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"recipe {path} cannot be read: {error}") from None
+    content = _content(recipe_file(name))
     for override in overrides or []:
         _override(content, override)
     try:
@@ -140,6 +141,29 @@ def recipe_file(name: str) -> Path:
 def recipe_names() -> list[str]:
     """The recipes that come with the package, sorted."""
     return sorted(file.stem for file in FOLDER.glob("*.toml"))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What a file says, on top of what the recipe says that it `extends`."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"recipe {path} cannot be read: {error}") from None
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    if base not in recipe_names() or recipe_file(base) == path:
+        raise RecipeError(f"recipe {path} extends {base!r}; it can extend {', '.join(recipe_names())}")
+    return _laid_over(_content(recipe_file(base)), content)
+
+
+def _laid_over(base: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the keys of `content` added or put in their place, table by table."""
+    merged = base | content
+    for key in base.keys() & content.keys():
+        if isinstance(base[key], dict) and isinstance(content[key], dict):
+            merged[key] = _laid_over(base[key], content[key])
+    return merged
 
 
 def _override(content: dict[str, Any], override: str) -> None:

@@ -12,7 +12,14 @@ import torch
 from edge.errors import RecipeError
 from train.models import Batch, Network, build_network, network_names
 
-SIDES = {"autoencoder-gelu": 32, "segmenter-small": 64}
+SIDES = {
+    "autoencoder-bottleneck": 32,
+    "autoencoder-gelu": 32,
+    "autoencoder-relu": 32,
+    "densenet121": 128,
+    "segmenter-small": 64,
+    "unet-resnet34": 64,
+}
 
 
 def network_and_side(name: str) -> tuple[Network, int]:
@@ -98,7 +105,7 @@ def test_exported_graph_gives_pytorch_scores_in_both_runtimes(name: str, tmp_pat
     results = compiled([image.numpy(), mask.numpy()])
     for found in (in_onnxruntime, [results["score"], results["map"]]):
         for one, other in zip(found, wanted, strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-5)
+            np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_weights_come_back_without_executing_a_pickle() -> None:
@@ -111,7 +118,7 @@ def test_weights_come_back_without_executing_a_pickle() -> None:
 
 
 def test_unknown_network_or_option_is_one_clear_line() -> None:
-    with pytest.raises(RecipeError, match="no network named 'unet'; there are autoencoder-gelu"):
+    with pytest.raises(RecipeError, match="no network named 'unet'; there are autoencoder-bottleneck"):
         build_network("unet", {})
     with pytest.raises(RecipeError, match=r"\[model\] segmenter-small has no option 'width'; it has channels"):
         build_network("segmenter-small", {"width": 3})

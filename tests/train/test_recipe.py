@@ -70,7 +70,7 @@ def test_recipe_of_ones_own_is_a_path(tmp_path: Path) -> None:
     mine.write_text("title = \n")
     with pytest.raises(RecipeError, match="cannot be read: Invalid value"):
         load_recipe(str(mine))
-    with pytest.raises(RecipeError, match="no recipe 'hers'; there are autoencoder-gelu"):
+    with pytest.raises(RecipeError, match="no recipe 'hers'; there are autoencoder-bottleneck"):
         load_recipe("hers")
 
 

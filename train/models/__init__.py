@@ -31,12 +31,14 @@ class Network(nn.Module, ABC):
 
     `learns_from` says what the network needs: "good" photographs only (a one-class model), "labels" or "masks".
     `takes_any_size` says that `loss` takes squares of another side than the network's, so that it can learn from crops.
+    `learns_by` says how: descending the gradients of `loss`, or from what `gather` and `conclude` make of one epoch.
     Options of the recipe's [model] are the keyword arguments of `__init__`, those of [loss] are the keyword-only
     arguments of `loss`. A module of this package holds exactly one Network.
     """
 
     learns_from: ClassVar[Literal["good", "labels", "masks"]]
     takes_any_size: ClassVar[bool] = False
+    learns_by: ClassVar[Literal["gradients", "statistics"]] = "gradients"
 
     @abstractmethod
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -49,6 +51,18 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of the training loss, scalars by name; training minimises their sum."""
+
+    def gather(self, batch: Batch) -> None:
+        """Take in one training batch: called instead of a step down the loss where `learns_by` is "statistics"."""
+        raise NotImplementedError
+
+    def conclude(self) -> None:
+        """Make the model of all that was gathered: called after the last batch, before validation."""
+        raise NotImplementedError
+
+    def pretrained(self) -> tuple[nn.Module, str] | None:
+        """The part of this network that others have trained, and its name in `train.weights.PUBLISHED`."""
+        return None
 
 
 def build_network(name: str, options: dict[str, Any]) -> Network:

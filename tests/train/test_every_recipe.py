@@ -1,0 +1,36 @@
+"""Every recipe of the package trains: a smoke run of one epoch on a handful of parts, to a run that reads back."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from train.fit import fit
+from train.recipe import load_recipe, recipe_names
+from train.run import load_run
+
+MakeData = Callable[..., Path]
+
+SMALL = ["train.epochs=1", "train.batch=4", "model.weights=random"]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipe_trains(name: str, make_data: MakeData, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    recipe = load_recipe(name, SMALL)
+    if recipe.letterbox.side > 32:
+        recipe = load_recipe(name, [*SMALL, "letterbox.side=32"] + ["train.crop=32"] * (recipe.train.crop is not None))
+    run = fit(name, recipe, make_data(train=(5, 5), val=(3, 3), test=(2, 2)), tmp_path / "run", quiet=True)
+    assert run.record.finished
+    assert run.record.metrics["test"].figures.auroc is not None
+    again = load_run(tmp_path / "run").network.state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in run.network.state_dict().items())
+
+
+def test_recipe_that_extends_another_holds_what_both_say() -> None:
+    base, recipe = load_recipe("unet-resnet34"), load_recipe("unet-resnet34-alpha-0.2")
+    assert recipe.loss.options == {"alpha": 0.2}
+    assert recipe.title != base.title
+    assert recipe.letterbox == base.letterbox
+    assert recipe.train == base.train

@@ -1,0 +1,1 @@
+"""Networks that others trained on ImageNet, one file each, with their publishers' state-dict names."""

