@@ -28,9 +28,9 @@ def test_one_certain_cell_outweighs_a_frame_of_doubtful_ones() -> None:
 
 
 def map_gradient(truth: torch.Tensor, label: float) -> torch.Tensor:
-    """What the losses of the map ask of logits that call everything, padding included, a defect."""
-    logits = torch.full((1, 1, 16, 16), 4.0, requires_grad=True)
+    """What the losses of the map ask of logits that call everything a defect, the padding most of all."""
     frame = a_frame()
+    logits = (8 - 4 * frame).requires_grad_()
     loss = balanced_bce(logits, truth, frame, torch.tensor([label]), 0.2) + dice_loss(logits, truth, frame)
     return torch.autograd.grad(loss, logits)[0]
 
