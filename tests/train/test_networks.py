@@ -17,6 +17,7 @@ SIDES = {
     "autoencoder-gelu": 32,
     "autoencoder-relu": 32,
     "densenet121": 128,
+    "inspector": 128,
     "segmenter-small": 64,
     "unet-resnet34": 64,
 }
