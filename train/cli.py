@@ -19,7 +19,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def train(
     recipe: Annotated[str | None, typer.Argument(help="A recipe's name (see --list) or a .toml file.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with train/ and val/, each with good/ bad/ mask/.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of photographs: good/ bad/ mask/, one-class or MVTec.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to write.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change one key of the recipe, such as train.epochs=3.")
@@ -27,6 +29,20 @@ def train(
     weights: Annotated[
         str | None, typer.Option(help="A checkpoint to start from, or published, or random; as --set model.weights=.")
     ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Split anew by a column of parts.csv, or by the (group) of a regular expression in the path."
+        ),
+    ] = None,
+    split_seed: Annotated[int, typer.Option(min=0, help="Another number, another split by --group-by.")] = 0,
+    split: Annotated[Path | None, typer.Option(help="Split as this CSV file says, such as split.csv of a run.")] = None,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Train although different splits show the same thing.")
+    ] = False,
+    drop_leaks: Annotated[
+        bool, typer.Option("--drop-leaks", help="Leave out of the earlier split what a later one shows too.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training in --out.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the recipes and leave.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
@@ -42,10 +58,14 @@ def train(
     chosen = load_recipe(recipe, [*(set_ or []), *([f"model.weights={json.dumps(weights)}"] if weights else [])])
     if not data.is_dir():
         raise DataError(f"no such data folder: {data}")
+    if allow_leaks and drop_leaks:
+        raise DataError("--allow-leaks and --drop-leaks: give one of them")
 
+    from train.data.split import SplitChoice
     from train.fit import fit
 
-    report(fit(Path(recipe).stem, chosen, data, out, resume=resume, quiet=as_json), as_json)
+    choice = SplitChoice(group_by, split_seed, split, "allow" if allow_leaks else "drop" if drop_leaks else "refuse")
+    report(fit(Path(recipe).stem, chosen, data, out, resume=resume, quiet=as_json, choice=choice), as_json)
 
 
 def list_recipes(as_json: bool) -> None:
@@ -77,6 +97,8 @@ def report(run: "Run", as_json: bool) -> None:
         print(f"{split:5} recall {figures.recall}  specificity {figures.specificity}")
         ranking = "-" if figures.auroc is None else f"{figures.auroc:.4f}"
         print(f"      misses {counts.fn}  false rejects {counts.fp}  AUROC {ranking}")
+    if record.data.leaks and record.data.leaks.warning:
+        print(f"beware: {record.data.leaks.warning}")
     print(f"run written to {run.path}", file=sys.stderr)
 
 

@@ -20,13 +20,16 @@ from torch.utils.data import DataLoader
 
 from edge.errors import DataError, RecipeError
 from edge.evaluation import Threshold, choose_threshold, judge, rejected_by_group, strategy_parameters
-from train.data.photographs import SPLITS, Photograph, list_photographs, survey
+from train.data.leaks import find_leaks, settle_leaks
+from train.data.photographs import Photograph, survey
 from train.data.rendered import Rendered, Shuffled, in_order
+from train.data.split import AS_FOLDERS, SplitChoice, divide, write_split
 from train.learner import FIGURES, Learner
 from train.models import Network, build_network
 from train.progress import STDERR, History, Reporter
 from train.recipe import Recipe
 from train.run import (
+    SPLIT_FILE,
     DataRecord,
     Run,
     RunError,
@@ -46,8 +49,16 @@ FEWEST = 4
 Splits = dict[str, list[Photograph]]
 
 
-def fit(name: str, recipe: Recipe, data: Path, out: Path, resume: bool = False, quiet: bool = False) -> Run:
-    """Train `recipe` on the photographs in `data`, write the run folder `out` and read it back.
+def fit(
+    name: str,
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    resume: bool = False,
+    quiet: bool = False,
+    choice: SplitChoice = AS_FOLDERS,
+) -> Run:
+    """Train `recipe` on the photographs in `data`, split as `choice` says; write the run folder `out`, read it back.
 
     With `resume` an interrupted training of the same recipe and photographs goes on where it stopped, to the result
     that it would have had. Everything is chosen on the validation photographs; the test photographs are scored once,
@@ -57,16 +68,21 @@ def fit(name: str, recipe: Recipe, data: Path, out: Path, resume: bool = False, 
     torch.manual_seed(recipe.train.seed)
     network = build_network(recipe.model.name, recipe.model.options)
     learner = Learner(network, recipe)
-    splits = {split: list_photographs(data, split) for split in SPLITS}
-    check(recipe, network, data, splits)
+    division = divide(data, choice)
+    check(recipe, network, data, division.splits)
     start = start_from(network, recipe.model.weights)
     if start:
         say(start, quiet)
-    say(f"reading {sum(map(len, splits.values()))} photographs", quiet)
-    surveyed = survey([p for split in splits.values() for p in split], network.learns_from == "masks")
+    say(f"reading {sum(map(len, division.splits.values()))} photographs ({division.layout}; {division.said})", quiet)
+    surveyed = survey([p for split in division.splits.values() for p in split], network.learns_from == "masks")
     if surveyed.empty_masks and network.learns_from == "masks":
         count, first = len(surveyed.empty_masks), surveyed.empty_masks[0]
         say(f"{count} masks show no defect (first: that of {first}); these photographs teach their label alone", quiet)
+    found = find_leaks(division.splits, surveyed.thumbnails)
+    division, leaks = settle_leaks(division, found, choice.leaks, out)
+    say(str(leaks), quiet)
+    splits = division.splits
+    check(recipe, network, data, splits)
     record = new_record(
         name,
         recipe,
@@ -74,11 +90,15 @@ def fit(name: str, recipe: Recipe, data: Path, out: Path, resume: bool = False, 
             folder=data.resolve(),
             fingerprint=surveyed.fingerprint,
             photographs={split: class_counts(photographs) for split, photographs in splits.items()},
+            layout=division.layout,
+            split=division.said,
+            leaks=leaks,
         ),
         network,
         start or "weights: random initialisation",
     )
     open_run(out, record, resume)
+    write_split(out / SPLIT_FILE, division)
 
     with quiet_lightning():
         checkpoint = run_epochs(learner, splits, out, resume, quiet)
@@ -112,11 +132,11 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
     for label in needed:
         if counts["train"][label] < FEWEST:
             raise DataError(
-                f"{data / 'train' / label} holds {counts['train'][label]} photographs; {recipe.model.name} "
+                f"{data}: train/{label} holds {counts['train'][label]} photographs; {recipe.model.name} "
                 f"learns from {' and '.join(needed)} ones and needs at least {FEWEST}"
             )
     if not counts["val"]["good"]:
-        raise DataError(f"{data / 'val' / 'good'} holds no photographs; the threshold is chosen on those in val/")
+        raise DataError(f"{data}: val/good holds no photographs; the threshold is chosen on those in val/")
     strategy_parameters(recipe.threshold.strategy, recipe.threshold.options)
     probe = [(0.0, False), (1.0, True)] if counts["val"]["bad"] else [(0.0, False)]
     choose_threshold(*map(list, zip(*probe, strict=True)), recipe.threshold.strategy, **recipe.threshold.options)

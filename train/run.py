@@ -4,7 +4,9 @@ RUN/run.json         this file's `RunRecord`
 RUN/model.pt         {"model": state_dict} of the chosen checkpoint, read with weights_only
 RUN/history.csv      the figures of each epoch
 RUN/scores.csv       the score of every photograph, by the chosen checkpoint
+RUN/split.csv        the split of every photograph: edge-train --split takes it
 RUN/checkpoints/     best and last, to resume from
+RUN.leaks.csv, .png  beside the folder, where different splits show the same thing: the pairs, and pictures of some
 """
 
 import json
@@ -18,11 +20,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge.contract import LetterboxContract
 from edge.errors import EdgeError
 from edge.evaluation import Figures, Rate, Threshold
+from train.data.leaks import LeakFindings
 from train.data.photographs import Photograph, list_photographs
+from train.data.split import read_split
 from train.models import Network, build_network
 from train.recipe import Recipe
 
 SCHEMA = 1
+SPLIT_FILE = "split.csv"
 
 
 class RunError(EdgeError):
@@ -30,13 +35,20 @@ class RunError(EdgeError):
 
 
 class DataRecord(BaseModel):
-    """The photographs a run was made from: folder, `survey` fingerprint, and how many by split and label."""
+    """The photographs a run was made from.
+
+    Folder, `survey` fingerprint, how many by split and label, their layout and how they were split, each in one line,
+    and what was found of near-duplicates (None in a record from before that was looked for).
+    """
 
     model_config = ConfigDict(frozen=True)
 
     folder: Path
     fingerprint: str
     photographs: dict[str, dict[str, int]]
+    layout: str = ""
+    split: str = ""
+    leaks: LeakFindings | None = None
 
 
 class Selection(BaseModel):
@@ -106,8 +118,9 @@ class Run:
         return self.record.data.fingerprint
 
     def photographs(self, split: str) -> list[Photograph]:
-        """The photographs of "train", "val" or "test". Raises DataError if the data folder is gone."""
-        return list_photographs(self.data, split)
+        """The photographs of "train", "val" or "test". Raises DataError if they are not all there any more."""
+        file = self.path / SPLIT_FILE
+        return read_split(self.data, file).splits[split] if file.exists() else list_photographs(self.data, split)
 
 
 def load_run(path: Path) -> Run:

@@ -1,0 +1,48 @@
+"""The layout of the MVTec anomaly detection data (Bergmann et al., CVPR 2019), one product of it.
+
+    DATA/train/good/*                              to learn from: split train
+    DATA/test/good/*                               split test
+    DATA/test/DEFECT/*                             bad, of kind DEFECT: split test
+    DATA/ground_truth/DEFECT/STEM_mask.png         the mask of DATA/test/DEFECT/STEM.png, same size
+    DATA/parts.csv                                 optional, as in the layout good/ bad/ mask/
+
+There is no validation split: `--group-by` divides test/ between val and test and leaves train/ as it is.
+"""
+
+from pathlib import Path
+
+from edge.errors import DataError
+from train.data.photograph import Photograph, files, labelled, parts, subfolders
+
+NAME = "MVTec"
+SHAPE = "train/good test/DEFECT ground_truth/DEFECT"
+TRAINS_APART = True
+MASK_SUFFIX = "_mask"
+
+
+def signs(data: Path) -> list[str]:
+    """What only this layout has: ground truth apart, or kinds of defects as folders of test/."""
+    own = ["ground_truth"] if (data / "ground_truth").is_dir() else []
+    return own + [f"test/{name}" for name in subfolders(data / "test") if name not in ("good", "bad", "mask")]
+
+
+def listing(data: Path) -> dict[str, list[Photograph]]:
+    """Photographs by split, good first.
+
+    Raises DataError if train/ holds another folder than good/, or there is ground truth of a defect without
+    photographs.
+    """
+    stray = [f"train/{name}" for name in subfolders(data / "train") if name != "good"]
+    defects = [name for name in subfolders(data / "test") if name != "good"]
+    stray += [f"ground_truth/{name}" for name in subfolders(data / "ground_truth") if name not in defects]
+    if stray:
+        raise DataError(f"{data / stray[0]} does not belong to the {NAME} layout ({SHAPE}): move it out or rename it")
+    rows = parts(data)
+    test = labelled(data, data / "test" / "good", "good", rows)
+    for defect in defects:
+        test += labelled(data, data / "test" / defect, "bad", rows, _masks(data, defect), defect)
+    return {"train": labelled(data, data / "train" / "good", "good", rows), "test": test}
+
+
+def _masks(data: Path, defect: str) -> dict[str, Path]:
+    return {path.stem.removesuffix(MASK_SUFFIX): path for path in files(data / "ground_truth" / defect)}
