@@ -1,0 +1,97 @@
+"""A layout is told by what is there: what is taken for what is exact, and what is ambiguous is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn import write
+
+from edge.errors import DataError
+from train.data.layouts import read_listing
+from train.data.photograph import Photograph
+
+GREY = np.full((8, 8, 3), 90, np.uint8)
+
+
+def lay(folder: Path, *names: str) -> Path:
+    for name in names:
+        write(folder / name, GREY)
+    return folder
+
+
+def told(photographs: list[Photograph]) -> list[tuple[str, str, str | None]]:
+    return [(photograph.name, photograph.label, photograph.defect) for photograph in photographs]
+
+
+def test_good_bad_mask_with_splits(tmp_path: Path) -> None:
+    data = lay(tmp_path, "train/good/a.png", "train/bad/b.png", "train/mask/b.png", "test/good/c.png")
+    listing = read_listing(data)
+    assert told(listing.splits["train"]) == [("train/good/a.png", "good", None), ("train/bad/b.png", "bad", None)]
+    assert listing.splits["train"][1].mask == data / "train/mask/b.png"
+    assert set(listing.splits) == {"train", "test"}
+    assert listing.said == "good/ bad/ mask/: 2 train, 1 test"
+    assert not listing.trains_apart
+
+
+def test_good_bad_mask_without_splits(tmp_path: Path) -> None:
+    data = lay(tmp_path, "good/a.png", "bad/b.png", "mask/b.png")
+    listing = read_listing(data)
+    assert told(listing.splits[""]) == [("good/a.png", "good", None), ("bad/b.png", "bad", None)]
+    assert listing.splits[""][1].mask == data / "mask/b.png"
+
+
+def test_one_class_learns_from_train_and_holds_back_test_and_proliv(tmp_path: Path) -> None:
+    data = lay(tmp_path, "train/a.png", "proliv/b.png", "test/c.png")
+    listing = read_listing(data)
+    assert told(listing.splits["train"]) == [("train/a.png", "good", None)]
+    assert told(listing.splits["test"]) == [("test/c.png", "good", None), ("proliv/b.png", "bad", "proliv")]
+    assert listing.trains_apart
+
+
+def test_mvtec_takes_defects_from_folders_and_masks_from_ground_truth(tmp_path: Path) -> None:
+    data = lay(
+        tmp_path,
+        *("train/good/000.png", "test/good/000.png", "test/crack/000.png", "test/hole/000.png"),
+        *("ground_truth/crack/000_mask.png", "ground_truth/hole/000_mask.png"),
+    )
+    listing = read_listing(data)
+    assert told(listing.splits["train"]) == [("train/good/000.png", "good", None)]
+    assert told(listing.splits["test"]) == [
+        ("test/good/000.png", "good", None),
+        ("test/crack/000.png", "bad", "crack"),
+        ("test/hole/000.png", "bad", "hole"),
+    ]
+    crack, hole = listing.splits["test"][1:]
+    assert crack.mask == data / "ground_truth/crack/000_mask.png"
+    assert hole.mask == data / "ground_truth/hole/000_mask.png"
+
+
+def test_a_defect_that_is_called_bad_is_still_mvtec(tmp_path: Path) -> None:
+    data = lay(tmp_path, "train/good/0.png", "test/good/0.png", "test/bad/0.png", "ground_truth/bad/0_mask.png")
+    assert told(read_listing(data).splits["test"])[1] == ("test/bad/0.png", "bad", "bad")
+
+
+def test_parts_csv_goes_before_the_folder(tmp_path: Path) -> None:
+    data = lay(tmp_path, "train/good/0.png", "test/crack/0.png")
+    (data / "parts.csv").write_text("file,defect,part\ntest/crack/0.png,hairline crack,p7\n")
+    (photograph,) = read_listing(data).splits["test"]
+    assert (photograph.defect, photograph.details) == ("hairline crack", {"part": "p7"})
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train/bad/a.png", "proliv/b.png"], r"in 2 layouts at once, by train/bad/ \(good/.* and proliv/ \(one-class"),
+        (["val/good/a.png", "ground_truth/x/b_mask.png"], r"in 2 layouts at once.*move out"),
+        (["good/a.png", "train/good/b.png"], r"holds both good/ and train/"),
+        (["train/good/a.png", "train/scratch/b.png"], r"train/scratch is no part of the layout"),
+        (["train/a.png", "proliv/b.png", "train/odd/c.png"], r"train/odd does not belong to the one-class"),
+        (["train/good/a.png", "train/crack/a.png", "test/crack/b.png"], r"train/crack does not belong to the MVTec"),
+        (["train/good/a.png", "test/good/b.png", "ground_truth/x/c_mask.png"], r"ground_truth/x does not belong"),
+        (["photos/a.png"], r"in no layout known here, which are good/ bad/ mask/.*; train/ proliv/ test/"),
+    ],
+)
+def test_what_is_ambiguous_or_unknown_is_refused_in_one_line(tmp_path: Path, names: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message) as refusal:
+        read_listing(lay(tmp_path, *names))
+    assert "\n" not in str(refusal.value)
