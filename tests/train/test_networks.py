@@ -19,6 +19,7 @@ SIDES = {
     "densenet121": 128,
     "inspector": 128,
     "segmenter-small": 64,
+    "unet-autoencoder": 64,
     "unet-resnet34": 64,
 }
 

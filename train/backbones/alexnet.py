@@ -6,8 +6,8 @@ from torch import Tensor, nn
 class AlexNet(nn.Module):
     """`image` float32 [N, 3, H, W] → `forward` gives class logits [N, classes], `taps` five maps.
 
-    With `classes` 0 it has no classifier. H and W are at least 32. Krizhevsky, "One weird trick for parallelizing
-    convolutional neural networks", 2014.
+    With `classes` 0 it has no classifier. H and W are at least 64, for `taps` 32. Krizhevsky, "One weird
+    trick for parallelizing convolutional neural networks", 2014.
     """
 
     def __init__(self, *, classes: int = 1000) -> None:
@@ -45,7 +45,7 @@ class AlexNet(nn.Module):
 
     def taps(self, image: Tensor) -> list[Tensor]:
         """What each of the five convolutions says, after its ReLU."""
-        return taps(self.features, image)
+        return taps(self.features[:-1], image)
 
 
 def taps(layers: nn.Sequential, x: Tensor) -> list[Tensor]:
