@@ -5,6 +5,8 @@ RUN/model.pt         {"model": state_dict} of the chosen checkpoint, read with w
 RUN/history.csv      the figures of each epoch
 RUN/scores.csv       the score of every photograph, by the chosen checkpoint
 RUN/split.csv        the split of every photograph: edge-train --split takes it
+RUN/augmentation.png what letterbox and augmentation make of a few photographs
+RUN/report.html      all of it for a person to read: see train.report
 RUN/checkpoints/     best and last, to resume from
 RUN.leaks.csv, .png  beside the folder, where different splits show the same thing: the pairs, and pictures of some
 """
@@ -28,6 +30,8 @@ from train.recipe import Recipe
 
 SCHEMA = 1
 SPLIT_FILE = "split.csv"
+AUGMENTATION_FILE = "augmentation.png"
+REPORT_FILE = "report.html"
 
 
 class RunError(EdgeError):

@@ -1,0 +1,98 @@
+"""RUN/augmentation.png: what letterbox and augmentation make of real training photographs, before training starts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from edge.contract import LetterboxContract
+from edge.picture import read_picture
+from train.augment import Augmentation, cropped
+from train.data.photographs import Photograph
+from train.data.rendered import Rendered
+from train.models import Batch
+from train.recipe import Recipe
+from train.report.heat import Frame, outlined
+
+ROWS = 4
+DRAWS = 5
+GAP = 8
+BETWEEN = 255
+"""Grey level between the pictures."""
+
+HEADER = 26
+CELL = 176
+"""Pixels of one picture's side; of the line above them."""
+
+
+def write_augmentation(file: Path, recipe: Recipe, photographs: Sequence[Photograph], good_alone: bool) -> None:
+    """Draw a few photographs of each class, or good ones alone: as taken, letterboxed, and augmented `DRAWS` times.
+
+    The random numbers of the training stay as they were.
+    """
+    shown = _few([one for one in photographs if not (good_alone and one.is_bad)])
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.train.seed)
+        rows = [_row(recipe, photograph) for photograph in shown]
+    lines = [_spaced(np.concatenate(row, axis=1), axis=0) for row in rows]
+    sheet = np.concatenate([_header(), *lines], axis=0)[:-GAP]
+    cv2.imencode(".png", sheet)[1].tofile(file)
+
+
+def _few(photographs: Sequence[Photograph]) -> list[Photograph]:
+    classes = [[one for one in photographs if one.is_bad == bad] for bad in (False, True)]
+    there = [members for members in classes if members]
+    each = ROWS // max(1, len(there))
+    return [one for members in there for one in members[:: max(1, len(members) // each)][:each]]
+
+
+def _header() -> Frame:
+    line = np.full((HEADER, (CELL + GAP) * (2 + DRAWS) - GAP, 3), BETWEEN, np.uint8)
+    for column, text in enumerate(("as taken", "letterboxed", "augmented")):
+        place = column * (CELL + GAP), HEADER - 9
+        cv2.putText(line, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (70, 70, 70), 1, cv2.LINE_AA)
+    return line
+
+
+def _row(recipe: Recipe, photograph: Photograph) -> list[Frame]:
+    augment = Augmentation(recipe.augment, recipe.letterbox)
+    rendered = Rendered([photograph], recipe.letterbox, exact=True)[0]
+    one = Batch(*(part[None] for part in rendered))
+    pictures = [_fitted(read_picture(photograph.path)), _drawn(one, recipe.letterbox)]
+    for _ in range(DRAWS):
+        batch = cropped(one, recipe.train.crop) if recipe.train.crop else one
+        pictures.append(_drawn(augment(batch), recipe.letterbox))
+    return [_spaced(picture, axis=1) for picture in pictures[:-1]] + [pictures[-1]]
+
+
+def _drawn(batch: Batch, contract: LetterboxContract) -> Frame:
+    std, mean = (torch.tensor(values).view(3, 1, 1) for values in (contract.std, contract.mean))
+    levels = _levels(batch.image[0] * std + mean)
+    picture = _fitted(cv2.cvtColor(levels, cv2.COLOR_RGB2BGR))
+    truth = _fitted(_levels(batch.truth[0].expand(3, -1, -1)))[:, :, 0]
+    return outlined(picture, truth) if truth.any() else picture
+
+
+def _levels(image: Tensor) -> Frame:
+    return (image * 255).round().clamp(0, 255).byte().numpy().transpose(1, 2, 0).copy()
+
+
+def _fitted(picture: Frame) -> Frame:
+    """The whole picture in a cell, small ones with their pixels seen; what stays free is the grey between."""
+    height, width = picture.shape[:2]
+    shrink = CELL / max(height, width)
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrink < 1 else cv2.INTER_NEAREST)
+    cell = np.full((CELL, CELL, 3), BETWEEN, np.uint8)
+    top, left = (CELL - size[1]) // 2, (CELL - size[0]) // 2
+    cell[top : top + size[1], left : left + size[0]] = small
+    return cell
+
+
+def _spaced(picture: Frame, axis: int) -> Frame:
+    after = [(0, 0), (0, 0), (0, 0)]
+    after[axis] = (0, GAP)
+    return np.pad(picture, after, constant_values=BETWEEN)

@@ -1,0 +1,79 @@
+"""The photographs worth looking at: misses and false alarms, worst first, and what was only just right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from train.report.heat import Scale, outlined, overlaid
+from train.report.inspected import Inspected
+from train.report.pictures import Look, data_uri, reconstruction, shown_size
+from train.run import Run
+
+MOST = 24
+"""Misses shown, and false alarms."""
+
+CLOSE = 6
+"""Good and bad photographs shown that were judged right but stand nearest to the threshold."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a card: its address inside the page, what it is, and its size in pixels."""
+
+    address: str
+    about: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """A photograph in the gallery with everything that helps to see why it was judged so."""
+
+    inspected: Inspected
+    pictures: list[Picture]
+
+    @property
+    def is_landscape(self) -> bool:
+        """Whether its pictures are so wide that they stand better below each other."""
+        return self.pictures[0].width > 1.5 * self.pictures[0].height
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the gallery shows of one split."""
+
+    misses: list[Inspected]
+    false_alarms: list[Inspected]
+    close_bad: list[Inspected]
+    close_good: list[Inspected]
+
+    @property
+    def all(self) -> list[Inspected]:
+        """Each photograph once."""
+        return [*self.misses, *self.false_alarms, *self.close_bad, *self.close_good]
+
+
+def choose(inspected: Sequence[Inspected], threshold: float) -> Chosen:
+    """The worst of each kind: misses by ascending score, false alarms by descending, the others by nearness."""
+    by_score = sorted(inspected, key=lambda one: (one.score, one.name))
+    misses = [one for one in by_score if one.is_miss(threshold)]
+    false_alarms = [one for one in reversed(by_score) if one.is_false_alarm(threshold)]
+    caught = [one for one in by_score if one.is_bad and one.score >= threshold]
+    passed = [one for one in reversed(by_score) if not one.is_bad and one.score < threshold]
+    return Chosen(misses[:MOST], false_alarms[:MOST], caught[:CLOSE], passed[:CLOSE])
+
+
+def card(run: Run, look: Look, scale: Scale | None) -> Card:
+    """Draw one: the photograph, the heat over it, and the reconstruction if the network makes one."""
+    size = shown_size(look.frame)
+    truth = look.truth
+    marked = look.frame if truth is None else outlined(look.frame, truth)
+    pictures = [Picture(data_uri(marked), "photograph" if truth is None else "photograph, defect outlined", *size)]
+    heat = look.heat
+    if heat is not None and scale is not None:
+        hot = overlaid(look.frame, scale.of(heat))
+        pictures.append(Picture(data_uri(hot if truth is None else outlined(hot, truth)), "heat", *size))
+    drawn = reconstruction(run, look.frame)
+    if drawn is not None:
+        pictures.append(Picture(data_uri(drawn, size), "as the network draws it", *size))
+    return Card(look.inspected, pictures)

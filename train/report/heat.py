@@ -1,0 +1,73 @@
+"""Where the network looks, in the coordinates of the frame: heat, and the outline of the ground truth."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.geometry import letterbox
+
+Frame = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+OUTLINE = (255, 229, 0)
+"""Cyan, BGR: far from every colour of the heat."""
+
+
+def map_in_frame(heat: Floats, side: int, height: int, width: int) -> Floats:
+    """A map float32 [h, w] over a letterboxed square of `side` pixels, as float32 [height, width] over its frame.
+
+    Each pixel of the frame takes the map's value at its centre, between the cells by their distance. Cells that only
+    lie on the padding are not looked at.
+    """
+    box = letterbox(height, width, side)
+    (left, top), (right, bottom) = box.to_frame(0, 0), box.to_frame(side, side)
+    rows, columns = _cells(height, heat.shape[0], top, bottom), _cells(width, heat.shape[1], left, right)
+    return cv2.remap(heat, *np.meshgrid(columns, rows), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _cells(pixels: int, cells: int, before: float, after: float) -> Floats:
+    """Which cell, in parts of one, lies over the centre of each pixel; `before`, `after` are the square's edges."""
+    pitch = (after - before) / cells
+    first, last = np.floor(-before / pitch), np.ceil((pixels - before) / pitch) - 1
+    return ((np.arange(pixels) + 0.5 - before) / pitch - 0.5).clip(first, last).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Which values of a map are cold and which are hot: one scale for all pictures of a report."""
+
+    cold: float
+    hot: float
+
+    def of(self, heat: Floats) -> Floats:
+        """0 for cold to 1 for hot."""
+        return ((heat - self.cold) / max(self.hot - self.cold, 1e-12)).clip(0, 1).astype(np.float32)
+
+
+def shared_scale(good: list[Floats], level: float | None = None) -> Scale:
+    """Cold is what half of the cells of good photographs reach; hot what one in 500 does, or `level` if that is more.
+
+    `level` is where a map is taken for a defect, if that is known.
+    """
+    cells = np.concatenate([heat.ravel() for heat in good])
+    cold, hot = (float(value) for value in np.quantile(cells, [0.5, 0.998]))
+    hot = max(hot, level) if level is not None else hot
+    return Scale(cold, hot) if hot > cold else Scale(cold, cold + 1)
+
+
+def overlaid(frame: Frame, heat: Floats) -> Frame:
+    """The frame uint8 [H, W, 3] BGR in grey under `heat` (0 to 1, [H, W]); what is cold stays as it was taken."""
+    grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR).astype(np.float32)
+    colour = cv2.applyColorMap((heat * 255).round().astype(np.uint8), cv2.COLORMAP_INFERNO).astype(np.float32)
+    opacity = 0.85 * heat[:, :, None]
+    return (grey * (1 - opacity) + colour * opacity).round().astype(np.uint8)
+
+
+def outlined(frame: Frame, truth: Frame) -> Frame:
+    """A copy of the frame with an outline around `truth` (uint8 [H, W], above 127 is defect), just outside of it."""
+    thickness = max(1, round(max(frame.shape) / 320))
+    around = cv2.dilate((truth > 127).astype(np.uint8), np.ones((4 * thickness + 1,) * 2, np.uint8))
+    contours, _ = cv2.findContours(around, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(frame.copy(), contours, -1, OUTLINE, thickness)

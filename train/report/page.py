@@ -1,0 +1,314 @@
+"""RUN/report.html, one file that needs nothing else: reads the run, judges it, draws it and fills page.html.j2."""
+
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from edge.chance import clustered_rate
+from edge.errors import EdgeError
+from edge.evaluation import Rate, confusion
+from edge.promise import Promise, Sample, every_promise, keep_promise
+from train.report import figures
+from train.report.augmentation import write_augmentation
+from train.report.differences import compare_splits
+from train.report.gallery import Card, card, choose
+from train.report.heat import Scale, shared_scale
+from train.report.inspected import Inspected, count_parts, read_inspected, sample
+from train.report.overlap import Overlap, best_level, coverage, levels_of, overlap
+from train.report.parts import JUDGES, Ranking, by_part, ranking
+from train.report.pictures import Look, looks
+from train.report.verdict import aim, interval, judge_split, p_value, percent, verdict
+from train.run import AUGMENTATION_FILE, REPORT_FILE, Run, load_run
+
+JUDGED = ("val", "test")
+LOSSES = {"train_loss": "training", "val_loss": "validation"}
+RANKINGS = {"val_auroc": "AUROC", "val_ap": "average precision"}
+MOST_LOOKS = 200
+"""Photographs of one split whose maps are compared with the ground truth, spread evenly over the list."""
+
+GOOD_LOOKS = 24
+"""Good validation photographs that say what a cold map is."""
+
+
+def write_report(path: Path, out: Path | None = None) -> Path:
+    """Write the report of the finished run in `path` to `out`, else to RUN/report.html; returns where it is.
+
+    Raises RunError if the run cannot be read. Photographs that are gone are missed by the pictures alone.
+    """
+    run = load_run(path)
+    file = out or path / REPORT_FILE
+    page = render(run, read_inspected(run))
+    part = file.with_name(f"{file.name}.part")
+    part.write_text(page, encoding="utf-8")
+    part.replace(file)
+    return file
+
+
+def render(run: Run, inspected: dict[str, list[Inspected]]) -> str:
+    """The page as HTML."""
+    samples = {split: sample(inspected[split]) for split in inspected}
+    selection = run.record.selection
+    assert selection is not None
+    threshold = selection.threshold
+    judged = {
+        split: judge_split(
+            split,
+            samples[split],
+            confusion(samples[split].scores, samples[split].bad, threshold.value),
+            threshold.value,
+        )
+        for split in JUDGED
+        if split in samples
+    }
+    promises = _promises(run, samples)
+    promise = keep_promise(threshold, samples["val"], samples["test"]) if "test" in samples else None
+    comparison = compare_splits(inspected)
+    gallery, overlaps = _look(run, inspected, threshold.value)
+    leaks = run.record.data.leaks
+    environment = Environment(
+        loader=PackageLoader("train.report", "."),
+        autoescape=select_autoescape(["j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "rate": _rate,
+        "ranking": _ranking,
+        "p_value": p_value,
+        "interval": interval,
+    }
+    return environment.get_template("page.html.j2").render(
+        style=Markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8")),
+        run=run,
+        record=run.record,
+        threshold=threshold,
+        aim=aim,
+        verdict=verdict(run, judged, promise, comparison.found, bool(leaks and leaks.warning)),
+        judged=judged,
+        misses={split: _misses(inspected[split], threshold.value) for split in judged},
+        promises=promises,
+        promise=promise,
+        charts=_charts(run, samples, promises),
+        kinds=_kinds(inspected, threshold.value),
+        parts=_parts(samples),
+        overlaps=overlaps,
+        gallery=gallery,
+        comparison=comparison,
+        splits=figures.SPLIT_NAMES,
+        data=_data(inspected),
+        findings=_findings(run),
+        leaks=leaks,
+        leak_sheet=_inlined(run.path.with_name(f"{run.path.name}.leaks.png")),
+        augmentation=_augmentation(run),
+    )
+
+
+def _promises(run: Run, samples: dict[str, Sample]) -> dict[str, Promise]:
+    """Every strategy, the recipe's own with the recipe's parameters; without test photographs test is validation."""
+    chosen = run.recipe.threshold
+    own = {chosen.strategy.replace("-", "_"): chosen.options}
+    return every_promise(samples["val"], samples.get("test", samples["val"]), **own)
+
+
+def _misses(inspected: Sequence[Inspected], threshold: float) -> dict[str, list[Inspected]]:
+    """Every miss by its kind of defect, worst first."""
+    missed: dict[str, list[Inspected]] = {}
+    for one in sorted(inspected, key=lambda one: (one.defect or "", one.score)):
+        if one.is_miss(threshold):
+            missed.setdefault(one.defect or "bad", []).append(one)
+    return missed
+
+
+def _charts(run: Run, samples: dict[str, Sample], promises: dict[str, Promise]) -> dict[str, Any]:
+    selection = run.record.selection
+    assert selection is not None
+    value = selection.threshold.value
+    both = {split: samples[split] for split in JUDGED if split in samples and _has_both(samples[split])}
+    history = run.path / "history.csv"
+    scores = [score for one in samples.values() for score in one.scores]
+    span = (float(min(scores)), float(max(scores)))
+    others = [promise.threshold.value for promise in promises.values()]
+    drawn = {
+        "roc": figures.roc_chart(both, value) if both else None,
+        "precision_recall": figures.precision_recall_chart(both, value) if both else None,
+        "losses": figures.epochs_chart(history, LOSSES, selection.epoch, "loss"),
+        "ranking": figures.epochs_chart(history, RANKINGS, selection.epoch, "on validation"),
+    }
+    return {name: Markup(chart) for name, chart in drawn.items() if chart} | {
+        "histograms": {
+            split: Markup(figures.histogram(one, split, span, value, others)) for split, one in samples.items()
+        }
+    }
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of defect: how many of its photographs each split rejects, and the interval that counts parts once."""
+
+    name: str
+    rejected: dict[str, Rate]
+    parts: dict[str, int | None]
+
+
+def _kinds(inspected: dict[str, list[Inspected]], threshold: float) -> list[Kind]:
+    bad = {split: [one for one in inspected[split] if one.is_bad] for split in JUDGED if split in inspected}
+    kinds = []
+    for name in sorted({one.defect or "bad" for members in bad.values() for one in members}):
+        members = {split: [one for one in bad[split] if (one.defect or "bad") == name] for split in bad}
+        rejected = {}
+        for split, of_kind in members.items():
+            scored = sample(of_kind)
+            rejected[split] = clustered_rate(scored.scores >= threshold, scored.parts)
+        kinds.append(Kind(name, rejected, {split: count_parts(of_kind) for split, of_kind in members.items()}))
+    return kinds
+
+
+def _parts(samples: dict[str, Sample]) -> dict[str, dict[str, Ranking]]:
+    """AUROC over whole parts, by split and by how the scores of a part become one; photographs first."""
+    table: dict[str, dict[str, Ranking]] = {}
+    for split in JUDGED:
+        judged = {name: by_part(samples[split], judge) for name, judge in JUDGES.items()} if split in samples else {}
+        ranked = {name: ranking(one) for name, one in judged.items() if one is not None}
+        if any(ranked.values()):
+            alone = ranking(samples[split])
+            table[split] = {"each photograph alone": alone} if alone else {}
+            table[split] |= {f"{name} of its photographs": one for name, one in ranked.items() if one}
+    return table
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of one split, under the heading of why they are shown."""
+
+    split: str
+    cards: dict[str, list[Card]]
+    counts: dict[str, int]
+    scale: Scale | None
+    draws: bool
+
+
+def _look(run: Run, inspected: dict[str, list[Inspected]], threshold: float) -> tuple[Gallery, dict[str, Overlap]]:
+    """Show the network again what the report shows, for its maps: the gallery, and how well maps cover defects."""
+    split = "test" if "test" in inspected else "val"
+    chosen = choose(inspected[split], threshold)
+    seen = {look.inspected.name: look for look in looks(run, chosen.all)}
+    overlaps = _overlaps(run, inspected)
+    scale = _scale(run, inspected["val"], overlaps)
+    groups = {
+        "misses": chosen.misses,
+        "false_alarms": chosen.false_alarms,
+        "close_bad": chosen.close_bad,
+        "close_good": chosen.close_good,
+    }
+    cards = {
+        name: [card(run, seen[one.name], scale) for one in members if one.name in seen]
+        for name, members in groups.items()
+    }
+    counts = {
+        "misses": sum(one.is_miss(threshold) for one in inspected[split]),
+        "false_alarms": sum(one.is_false_alarm(threshold) for one in inspected[split]),
+    }
+    return Gallery(split, cards, counts, scale, hasattr(run.network, "reconstruct")), overlaps
+
+
+def _scale(run: Run, validation: Sequence[Inspected], overlaps: dict[str, Overlap]) -> Scale | None:
+    good = looks(run, _evenly([one for one in validation if not one.is_bad], GOOD_LOOKS))
+    cells = [look.cells for look in good if look.cells is not None]
+    return shared_scale(cells, overlaps["val"].level if overlaps else None) if cells else None
+
+
+def _overlaps(run: Run, inspected: dict[str, list[Inspected]]) -> dict[str, Overlap]:
+    """Dice and IoU of each split that has ground truth, at the level of the map that is best on validation."""
+    with_truth = {split: list(_with_truth(run, inspected.get(split, []))) for split in JUDGED}
+    if not with_truth["val"]:
+        return {}
+    levels = levels_of([look.cells for look in with_truth["val"] if look.cells is not None])
+    counted = {
+        split: coverage(((look.heat, look.truth) for look in members), levels)
+        for split, members in with_truth.items()
+        if members
+    }
+    index = best_level(counted["val"].dice)
+    return {
+        split: overlap(seen, float(levels[index]), index, sample([look.inspected for look in with_truth[split]]).parts)
+        for split, seen in counted.items()
+    }
+
+
+def _with_truth(run: Run, inspected: Sequence[Inspected]) -> list[Look]:
+    marked = [one for one in inspected if one.is_bad and one.photograph and one.photograph.mask]
+    found = looks(run, _evenly(marked, MOST_LOOKS))
+    return [look for look in found if look.cells is not None and look.truth is not None and look.truth.any()]
+
+
+def _evenly(inspected: Sequence[Inspected], most: int) -> Sequence[Inspected]:
+    return inspected[:: max(1, -(-len(inspected) // most))]
+
+
+def _data(inspected: dict[str, list[Inspected]]) -> list[dict[str, Any]]:
+    """One row a split: photographs and parts of each class, and how many of each kind of defect."""
+    return [
+        {
+            "split": split,
+            **{
+                label: (len(members), count_parts(members))
+                for label, members in (
+                    ("good", [one for one in listed if not one.is_bad]),
+                    ("bad", [one for one in listed if one.is_bad]),
+                )
+            },
+            "kinds": sorted(Counter(one.defect or "bad" for one in listed if one.is_bad).items()),
+        }
+        for split, listed in inspected.items()
+    ]
+
+
+def _augmentation(run: Run) -> str | None:
+    """RUN/augmentation.png inlined; drawn now if the training left none and its photographs are still there."""
+    file = run.path / AUGMENTATION_FILE
+    if not file.exists():
+        try:
+            write_augmentation(file, run.recipe, run.photographs("train"), run.network.learns_from == "good")
+        except (OSError, ValueError, EdgeError):
+            return None
+    return _inlined(file)
+
+
+def _inlined(file: Path) -> str | None:
+    return f"data:image/png;base64,{b64encode(file.read_bytes()).decode()}" if file.is_file() else None
+
+
+def _findings(run: Run) -> dict[str, str]:
+    """What the record says of the data, in lines with their headings."""
+    data = run.record.data
+    lines = {
+        "Folder": str(data.folder),
+        "Layout": data.layout,
+        "Split": data.split,
+        "Leaks": str(data.leaks or "not looked for"),
+    }
+    return {heading: line for heading, line in lines.items() if line}
+
+
+def _has_both(one: Sample) -> bool:
+    return bool(one.bad.any() and not one.bad.all())
+
+
+def _rate(rate: Rate) -> Markup:
+    if rate.value is None:
+        return Markup('<span class="none">none</span>')
+    return Markup('<b>{}</b> <span class="range">{}</span>').format(percent(rate.value), interval(rate))
+
+
+def _ranking(one: Ranking | None) -> Markup:
+    if one is None:
+        return Markup('<span class="none">one class only</span>')
+    return Markup('<b>{:.3f}</b> <span class="range">{:.2f}–{:.2f}</span>').format(one.auroc, one.low, one.high)

@@ -1,0 +1,52 @@
+"""Whole parts judged by all their photographs together: by the mean of the scores, and by the highest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.chance import auroc_interval
+from edge.evaluation import auroc
+from edge.promise import Sample
+
+Judge = Callable[[npt.NDArray[np.float64]], float]
+JUDGES: dict[str, Judge] = {"mean": lambda scores: float(scores.mean()), "highest": lambda scores: float(scores.max())}
+"""How the scores of a part's photographs become one."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """An AUROC with its interval, from so many bad and good parts (photographs where parts are not known)."""
+
+    auroc: float
+    low: float
+    high: float
+    bad: int
+    good: int
+
+
+def ranking(sample: Sample) -> Ranking | None:
+    """The AUROC over photographs; its interval counts each part once. None with one class."""
+    value = auroc(sample.scores, sample.bad)
+    if value is None:
+        return None
+    bad, good = (_units(sample.of_class(is_bad)) for is_bad in (True, False))
+    return Ranking(value, *auroc_interval(value, bad, good), bad, good)
+
+
+def by_part(sample: Sample, judge: Judge) -> Sample | None:
+    """One score a part, bad if one of its photographs is; None unless some part has several photographs."""
+    if sample.parts is None or len(set(sample.parts)) == len(sample.parts):
+        return None
+    names, part = np.unique(np.asarray(sample.parts), return_inverse=True)
+    members = [part == index for index in range(len(names))]
+    return Sample(
+        scores=np.array([judge(sample.scores[of]) for of in members]),
+        bad=np.array([sample.bad[of].any() for of in members]),
+        parts=tuple(map(str, names)),
+    )
+
+
+def _units(sample: Sample) -> int:
+    return len(sample.bad) if sample.parts is None else len(set(sample.parts))

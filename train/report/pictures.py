@@ -1,0 +1,105 @@
+"""Photographs as the report shows them: read once, looked at by the network, small enough to travel in the page."""
+
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import torch
+
+from edge.errors import DataError
+from edge.geometry import letterbox
+from edge.picture import read_picture
+from train.data.photographs import read_truth
+from train.letterbox import letterboxed
+from train.report.heat import Floats, Frame, map_in_frame
+from train.report.inspected import Inspected
+from train.run import Run
+from train.score import scores_and_maps
+
+LONGEST = 400
+"""Pixels of the longer side of a picture in the page: sharp on a phone, some 15 kB."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A photograph and what the network made of it; `cells` is its map in letterboxed coordinates, if it has one."""
+
+    inspected: Inspected
+    side: int
+    cells: Floats | None
+
+    @cached_property
+    def frame(self) -> Frame:
+        """The photograph, uint8 [H, W, 3] BGR. Raises DataError."""
+        assert self.inspected.photograph is not None
+        return read_picture(self.inspected.photograph.path)
+
+    @property
+    def heat(self) -> Floats | None:
+        """The map in frame coordinates, float32 [H, W]."""
+        return None if self.cells is None else map_in_frame(self.cells, self.side, *self.frame.shape[:2])
+
+    @property
+    def truth(self) -> Frame | None:
+        """The ground truth, uint8 [H, W] of 0 and 255; None where it is unknown or of another size."""
+        photograph = self.inspected.photograph
+        if photograph is None or photograph.mask is None:
+            return None
+        try:
+            truth = read_truth(photograph.mask)
+        except DataError:
+            return None
+        return truth if truth.shape == self.frame.shape[:2] else None
+
+
+def looks(run: Run, inspected: Sequence[Inspected]) -> Iterator[Look]:
+    """Show photographs to the network again, for its maps; those that are gone or cannot be read are left out."""
+    there = [one for one in inspected if _is_readable(one)]
+    photographs = [one.photograph for one in there if one.photograph]
+    answers = scores_and_maps(run.network, run.contract, photographs)
+    for one, (_, cells) in zip(there, answers, strict=True):
+        yield Look(one, run.contract.side, cells)
+
+
+def reconstruction(run: Run, frame: Frame) -> Frame | None:
+    """The frame as the network would have drawn it, at its letterboxed size; None if this network draws nothing."""
+    draw = getattr(run.network, "reconstruct", None)
+    if draw is None:
+        return None
+    image, mask = letterboxed(frame, run.contract)
+    with torch.inference_mode():
+        drawn = draw((image * mask)[None])[0]
+    if drawn.shape != image.shape:
+        return None
+    std, mean = (torch.tensor(values).view(3, 1, 1) for values in (run.contract.std, run.contract.mean))
+    levels = ((drawn * std + mean) * 255).round().clamp(0, 255).byte().numpy()
+    box = letterbox(*frame.shape[:2], run.contract.side)
+    inside = levels[:, box.top : box.top + box.height, box.left : box.left + box.width]
+    return cv2.cvtColor(inside.transpose(1, 2, 0), cv2.COLOR_RGB2BGR)
+
+
+def data_uri(picture: Frame, size: tuple[int, int] | None = None) -> str:
+    """A picture as a JPEG inside an address, shrunk to `LONGEST`, or drawn at (width, height) with its pixels seen."""
+    height, width = picture.shape[:2]
+    if size:
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
+    elif max(height, width) > LONGEST:
+        picture = cv2.resize(picture, shown_size(picture), interpolation=cv2.INTER_AREA)
+    encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 82])[1]
+    return f"data:image/jpeg;base64,{b64encode(encoded).decode()}"
+
+
+def shown_size(frame: Frame) -> tuple[int, int]:
+    """(width, height) at which the page shows a frame."""
+    height, width = frame.shape[:2]
+    shrink = min(1.0, LONGEST / max(height, width))
+    return max(1, round(width * shrink)), max(1, round(height * shrink))
+
+
+def _is_readable(one: Inspected) -> bool:
+    try:
+        return one.photograph is not None and bool(read_picture(one.photograph.path).size)
+    except DataError:
+        return False

@@ -1,0 +1,171 @@
+"""The verdict on a run in words that a quality manager can act on: no figure without its interval or its count."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.chance import clustered_rate
+from edge.evaluation import STRATEGIES, Confusion, Rate, Threshold
+from edge.promise import Promise, Sample
+from train.report.differences import Difference
+from train.report.parts import Ranking, ranking
+from train.run import Run
+
+CRITERIA = {
+    "val_loss": "validation loss",
+    "train_loss": "training loss",
+    "val_auroc": "validation AUROC",
+    "val_ap": "validation average precision",
+}
+
+
+@dataclass(frozen=True)
+class SplitVerdict:
+    """What the chosen threshold does on one split; the `_by_part` intervals count each part once."""
+
+    split: str
+    confusion: Confusion
+    recall_by_part: Rate
+    specificity_by_part: Rate
+    ranking: Ranking | None
+
+    @property
+    def tells_apart(self) -> bool | None:
+        """Whether scores tell bad from good better than guessing, beyond chance; None with one class."""
+        return None if self.ranking is None else self.ranking.low > 0.5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`headline` in one sentence, `tone` "bad", "warn" or "plain", and what a careful reader asks next."""
+
+    headline: str
+    tone: str
+    sentences: list[str]
+
+
+def judge_split(split: str, sample: Sample, confusion: Confusion, threshold: float) -> SplitVerdict:
+    """The verdict on one split at a threshold."""
+    bad, good = sample.of_class(True), sample.of_class(False)
+    return SplitVerdict(
+        split,
+        confusion,
+        clustered_rate(bad.scores >= threshold, bad.parts),
+        clustered_rate(good.scores < threshold, good.parts),
+        ranking(sample),
+    )
+
+
+def verdict(
+    run: Run, judged: dict[str, SplitVerdict], promise: Promise | None, found: Sequence[Difference], leaks: bool
+) -> Verdict:
+    """Put it into words: what it does first, then what it is, what it was chosen on, whether that held, and why not."""
+    headline, tone = _headline(judged, promise)
+    if leaks:
+        headline, tone = (
+            f"{headline} These figures are too good: nearly the same photographs stand in two splits.",
+            "bad",
+        )
+    sentences = [_what(run), _chosen_on(run), *(_held(promise, judged["test"]) if promise else [])]
+    reason = next((one.sentence for one in found if one.is_after_choice), None)
+    if promise is not None and promise.held is False and reason:
+        sentences.append(f"A likely reason: {reason[0].lower()}{reason[1:]}")
+    return Verdict(headline, tone, sentences)
+
+
+def percent(value: float | None) -> str:
+    """A share from 0 to 1 in percent; a dash for None."""
+    return "–" if value is None else f"{100 * value:.1f}\u00a0%"
+
+
+def interval(rate: Rate) -> str:
+    """The interval of a rate in percent."""
+    return f"{100 * rate.low:.1f}–{100 * rate.high:.1f}\u00a0%"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value as it stands in a sentence; its spaces do not break."""
+    if value is None:
+        return "–"
+    return "p\u00a0<\u00a00.001" if value < 0.001 else f"p\u00a0=\u00a0{value:.{3 if value < 0.1 else 2}f}"
+
+
+def aim(threshold: Threshold) -> str:
+    """What a strategy aims at, with its parameters' values in their places."""
+    about = STRATEGIES[threshold.strategy].about
+    for name, value in threshold.parameters.items():
+        about = re.sub(rf"\b{name}\b", f"{value:g}", about)
+    return about.replace(">=", "≥").replace("≥ ", "≥\u00a0").replace("*", "×")
+
+
+def _headline(judged: dict[str, SplitVerdict], promise: Promise | None) -> tuple[str, str]:
+    test = judged.get("test")
+    if test is None:
+        return "Not judged yet: there are no test photographs, and validation figures flatter themselves.", "warn"
+    counts = test.confusion
+    said = []
+    if counts.recall.trials:
+        said.append(f"stops {counts.tp} of {counts.recall.trials} bad photographs")
+    if counts.specificity.trials:
+        said.append(f"passes {counts.tn} of {counts.specificity.trials} good ones")
+    outcome = " and ".join(said)
+    if test.tells_apart is False:
+        return f"Does not tell good from bad: on test it {outcome}, not measurably better than guessing.", "bad"
+    if promise is not None and promise.held is False:
+        return f"Do not rely on this threshold: on test it {outcome}, not what validation promised.", "bad"
+    return f"On test it {outcome}.", "warn" if counts.fn else "plain"
+
+
+def _what(run: Run) -> str:
+    record = run.record
+    counts = record.data.photographs["train"]
+    alone = run.network.learns_from == "good"
+    learnt = (
+        f"{counts['good']} photographs of good parts alone"
+        if alone
+        else (
+            f"{counts['good']} photographs of good and {counts['bad']} of bad parts"
+            + (" with their defects outlined" if run.network.learns_from == "masks" else "")
+        )
+    )
+    return (
+        f"The network is {record.recipe.model.name}, made by the recipe {record.recipe_name} "
+        f"({record.parameters:,} weights). It learnt from {learnt}."
+    )
+
+
+def _chosen_on(run: Run) -> str:
+    selection = run.record.selection
+    assert selection is not None
+    threshold = selection.threshold
+    return (
+        f"Everything was chosen on the validation photographs alone: epoch {selection.epoch + 1} of "
+        f"{run.recipe.train.epochs} for its {selection.best} {CRITERIA.get(selection.criterion, selection.criterion)}, "
+        f"and the threshold {threshold.value:.5g} for {aim(threshold)}."
+    )
+
+
+def _held(promise: Promise, test: SplitVerdict) -> list[str]:
+    sentences = []
+    for name, held, value in (
+        ("recall", promise.recall_held, promise.recall_p_value),
+        ("specificity", promise.specificity_held, promise.specificity_p_value),
+    ):
+        if held is None:
+            continue
+        promised, given = (getattr(side, name) for side in (promise.promised, promise.given))
+        outcome = "a difference that chance explains" if held else _beyond(promised, given)
+        sentences.append(
+            f"Validation promised a {name} of {percent(promised.value)} (95\u00a0% interval {interval(promised)}), "
+            f"test gave {percent(given.value)} ({interval(given)}): {outcome}, {p_value(value)}."
+        )
+    if promise.held and test.ranking:
+        counted = f"{test.ranking.bad} bad and {test.ranking.good} good parts"
+        sentences.append(f"So the threshold held, as far as {counted} can tell.")
+    return sentences
+
+
+def _beyond(promised: Rate, given: Rate) -> str:
+    """How a rate that chance does not explain reads; both have values."""
+    worse = (given.value or 0) < (promised.value or 0)
+    return "less than chance explains, so it did not hold" if worse else "more than chance explains"
