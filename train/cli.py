@@ -63,9 +63,14 @@ def train(
 
     from train.data.split import SplitChoice
     from train.fit import fit
+    from train.report.page import write_report
 
     choice = SplitChoice(group_by, split_seed, split, "allow" if allow_leaks else "drop" if drop_leaks else "refuse")
-    report(fit(Path(recipe).stem, chosen, data, out, resume=resume, quiet=as_json, choice=choice), as_json)
+    run = fit(Path(recipe).stem, chosen, data, out, resume=resume, quiet=as_json, choice=choice)
+    report(run, as_json)
+    written = write_report(run.path)
+    if not as_json:
+        print(f"report in {written}", file=sys.stderr)
 
 
 def list_recipes(as_json: bool) -> None:

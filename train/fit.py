@@ -28,7 +28,9 @@ from train.learner import FIGURES, Learner
 from train.models import Network, build_network
 from train.progress import STDERR, History, Reporter
 from train.recipe import Recipe
+from train.report.augmentation import write_augmentation
 from train.run import (
+    AUGMENTATION_FILE,
     SPLIT_FILE,
     DataRecord,
     Run,
@@ -99,6 +101,7 @@ def fit(
     )
     open_run(out, record, resume)
     write_split(out / SPLIT_FILE, division)
+    write_augmentation(out / AUGMENTATION_FILE, recipe, splits["train"], network.learns_from == "good")
 
     with quiet_lightning():
         checkpoint = run_epochs(learner, splits, out, resume, quiet)
