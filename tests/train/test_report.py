@@ -1,0 +1,341 @@
+"""The report says what the run holds: every miss by name, every promise with what came of it, heat where it belongs."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.contract import LetterboxContract
+from edge.evaluation import STRATEGIES, choose_threshold, confusion, dice, iou
+from edge.geometry import letterbox
+from train.fit import fit
+from train.letterbox import letterboxed_truth
+from train.recipe import ThresholdChoice, load_recipe
+from train.report.augmentation import write_augmentation
+from train.report.gallery import MOST
+from train.report.heat import map_in_frame, outlined, overlaid
+from train.report.overlap import coverage
+from train.report.page import write_report
+from train.run import Run
+
+MakeData = Callable[..., Path]
+EVERYTHING = {"train": (8, 4), "val": (8, 8), "test": (8, 8)}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def autoencoder(data: Path, out: Path) -> Run:
+    """A run of one epoch whose threshold rejects so few that it must miss some."""
+    recipe = load_recipe("autoencoder-gelu", ["train.epochs=1", "train.batch=4"])
+    few = ThresholdChoice(strategy="reject-rate", at_most=0.25)
+    return fit("autoencoder-gelu", recipe.model_copy(update={"threshold": few}), data, out, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[str, Run]:
+    """Where `run` keeps its run for the tests that only look at it."""
+    return {}
+
+
+@pytest.fixture
+def run(kept: dict[str, Run], make_data: MakeData, tmp_path: Path) -> Run:
+    """A finished run of all splits, trained and reported once for this file."""
+    if "run" not in kept:
+        kept["run"] = autoencoder(make_data(**EVERYTHING), tmp_path / "run")
+        write_report(kept["run"].path)
+    return kept["run"]
+
+
+class Page(HTMLParser):
+    """A report, read as a browser reads it: its text by section, its addresses, its tables."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.sections: dict[str, str] = {}
+        self.addresses: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: dict[str, list[list[str]]] = {}
+        self._section = "header"
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        self.addresses += [value or "" for key, value in attrs if key in ("href", "src", "action", "xlink:href")]
+        if tag == "section":
+            self._section = given["id"] or ""
+        if tag == "tr":
+            self.rows.setdefault(self._section, []).append([])
+        if tag in ("small", "span", "br"):
+            self.handle_data(" ")
+        if tag in ("td", "th") and self.rows.get(self._section):
+            self.rows[self._section][-1].append("")
+
+    def handle_data(self, data: str) -> None:
+        self.sections[self._section] = self.sections.get(self._section, "") + data
+        if self.rows.get(self._section) and self.rows[self._section][-1]:
+            self.rows[self._section][-1][-1] += data.replace("\u00a0", " ")
+
+    @property
+    def pictures(self) -> list[dict[str, str | None]]:
+        return [given for tag, given in self.tags if tag == "img"]
+
+
+def page_of(run: Run) -> Page:
+    return Page((run.path / "report.html").read_text(encoding="utf-8"))
+
+
+def report_of(run: Run) -> Page:
+    write_report(run.path)
+    return page_of(run)
+
+
+def scores_of(run: Run) -> list[dict[str, str]]:
+    with (run.path / "scores.csv").open(encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_every_miss_is_named_and_nothing_else_is_called_one(run: Run) -> None:
+    threshold = json.loads((run.path / "run.json").read_text())["selection"]["threshold"]["value"]
+    page = page_of(run)
+    misses = {
+        row["file"]
+        for row in scores_of(run)
+        if row["split"] != "train" and row["label"] == "bad" and float(row["score"]) < threshold
+    }
+    assert misses, "a network of one epoch misses something"
+    assert set(re.findall(r"\S+/bad/\S+\.png", page.sections["misses"])) == misses
+
+
+def test_page_needs_nothing_from_anywhere(run: Run) -> None:
+    html = (run.path / "report.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert [address[:30] for address in page.addresses if not address.startswith(("data:", "#"))] == []
+    assert "://" not in re.sub(r'"data:[^"]*"', "", html)
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, given in page.tags if given.get("rel") != "icon"}
+    inside = {address[1:] for address in page.addresses if address.startswith("#")}
+    assert inside <= {given.get("id") for _, given in page.tags}
+
+
+def test_threshold_table_is_the_evaluation_computed_independently(run: Run) -> None:
+    rows = {
+        cells[0].split()[0]: [" ".join(cell.split()) for cell in cells] for cells in page_of(run).rows["thresholds"][1:]
+    }
+    assert set(rows) == set(STRATEGIES)
+    scores = {
+        split: [(float(row["score"]), row["label"] == "bad") for row in scores_of(run) if row["split"] == split]
+        for split in ("val", "test")
+    }
+    for strategy, cells in rows.items():
+        own = run.recipe.threshold
+        parameters = own.options if strategy == own.strategy else {}
+        chosen = choose_threshold(*zip(*scores["val"], strict=True), strategy, **parameters)
+        given = confusion(*zip(*scores["test"], strict=True), chosen.value)
+        assert cells[1] == f"{chosen.value:.4g}"
+        for cell, counts, figure in zip(
+            cells[2:], (chosen.confusion, given) * 2, ("recall", "recall", "specificity", "specificity"), strict=True
+        ):
+            wanted = getattr(counts, figure)
+            assert cell.startswith(f"{100 * wanted.value:.1f} % {100 * wanted.low:.1f}–{100 * wanted.high:.1f} %")
+            assert ("chance, p" in cell) == (counts is given)
+
+
+@given(st.integers(20, 400), st.integers(20, 400), st.integers(32, 320), st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_map_lies_over_the_frame_exactly_where_the_geometry_says(
+    height: int, width: int, side: int, data: st.DataObject
+) -> None:
+    """A map that holds its own coordinates must hold, over the frame, the coordinates that the letterbox gives."""
+    cells = data.draw(st.sampled_from([side, side // 2, side // 4]))
+    centres = (np.arange(cells) + 0.5) * side / cells
+    columns = map_in_frame(np.tile(centres, (cells, 1)).astype(np.float32), side, height, width)
+    rows = map_in_frame(np.tile(centres[:, None], (1, cells)).astype(np.float32), side, height, width)
+    box = letterbox(height, width, side)
+    wanted_columns = box.left + (np.arange(width) + 0.5) * box.width / width
+    wanted_rows = box.top + (np.arange(height) + 0.5) * box.height / height
+    first, last = centres[0], centres[-1]
+    edge = side / cells / 2 + 1e-2  # a frame's outermost pixels may lie beyond the centre of its outermost cell
+    inside_columns = (wanted_columns > max(first, box.left + edge)) & (
+        wanted_columns < min(last, box.left + box.width - edge)
+    )
+    inside_rows = (wanted_rows > max(first, box.top + edge)) & (wanted_rows < min(last, box.top + box.height - edge))
+    assert np.abs(columns[0] - wanted_columns)[inside_columns].max(initial=0) < side * 1e-4 + side / cells / 30
+    assert np.abs(rows[:, 0] - wanted_rows)[inside_rows].max(initial=0) < side * 1e-4 + side / cells / 30
+
+
+@pytest.mark.parametrize("shape", [(72, 128), (301, 97), (240, 240)])
+def test_heat_of_the_letterboxed_truth_lands_on_the_truth(shape: tuple[int, int]) -> None:
+    truth = np.zeros(shape, np.uint8)
+    truth[20:60, 30:70] = 255
+    cells = letterboxed_truth(truth, LetterboxContract(side=160))[0].numpy()
+    heat = map_in_frame(cells, 160, *shape)
+    assert heat.shape == shape
+    found = dice(heat > 0.5, truth > 127)
+    assert found is not None
+    assert found > 0.93
+    hot = overlaid(np.zeros((*shape, 3), np.uint8), heat)
+    assert hot[40, 50].sum() > 300
+    assert hot[65, 15].sum() == 0
+    drawn = outlined(np.zeros((*shape, 3), np.uint8), truth)
+    assert drawn[20:60, 30:70].sum() == 0, "the outline hides nothing of the defect"
+    assert drawn[14:66, 24:76].sum() == drawn.sum() > 0
+
+
+def test_what_lies_on_the_padding_does_not_colour_the_frame() -> None:
+    box = letterbox(60, 120, 64)
+    cells = np.full((16, 16), 9.0, np.float32)
+    cells[box.top // 4 : (box.top + box.height) // 4] = 1.0
+    assert (map_in_frame(cells, 64, 60, 120) == 1.0).all()
+
+
+def test_dice_at_all_levels_at_once_is_the_judges_dice() -> None:
+    rng = np.random.default_rng(0)
+    pairs = [(rng.random((30, 40)).astype(np.float32), (rng.random((30, 40)) < 0.2) * np.uint8(255)) for _ in range(5)]
+    levels = np.array([0.1, 0.5, 0.95], np.float32)
+    seen = coverage(pairs, levels)
+    for row, (heat, truth) in enumerate(pairs):
+        for column, level in enumerate(levels):
+            assert seen.dice[row, column] == pytest.approx(dice(heat >= level, truth > 127))
+            assert seen.iou[row, column] == pytest.approx(iou(heat >= level, truth > 127))
+
+
+def test_gallery_shows_the_worst_with_heat_and_what_the_autoencoder_drew(run: Run) -> None:
+    assert run.record.selection is not None
+    threshold = run.record.selection.threshold.value
+    alts = [str(picture["alt"]) for picture in page_of(run).pictures]
+    missed = [
+        row["file"]
+        for row in sorted(scores_of(run), key=lambda row: float(row["score"]))
+        if row["split"] == "test" and row["label"] == "bad" and float(row["score"]) < threshold
+    ]
+    assert [alt.split(" of ")[1] for alt in alts if alt.startswith("heat")][: len(missed)] == missed[:MOST]
+    for name in missed:
+        assert f"photograph, defect outlined of {name}" in alts
+        assert f"as the network draws it of {name}" in alts
+
+
+def test_parts_photographed_several_times_are_judged_together(make_data: MakeData, tmp_path: Path) -> None:
+    data = make_data(**EVERYTHING)
+    table = (data / "parts.csv").read_text().splitlines()
+    paired = [re.sub(r"-(\d+)$", lambda found: f"-{int(found[1]) // 2}", line) for line in table]
+    (data / "parts.csv").write_text("\n".join(paired) + "\n")
+    page = report_of(autoencoder(data, tmp_path / "run"))
+    assert "mean of its photographs" in page.sections["kinds"]
+    assert "4 bad parts, 4 good" in page.sections["kinds"]
+    assert "photographs of 4 good and 4 bad parts" in " ".join(page.sections["header"].split())
+
+
+@pytest.mark.parametrize(
+    ("splits", "says"),
+    [
+        ({"train": (6, 0), "val": (6, 6)}, "Not judged yet: there are no test photographs"),
+        ({"train": (6, 0), "val": (6, 0), "test": (6, 0)}, "On test it passes "),
+        ({"train": (6, 0), "val": (6, 0), "test": (0, 6)}, "On test it stops "),
+    ],
+)
+def test_a_run_that_lacks_a_split_or_a_class_still_has_a_page(
+    splits: dict[str, tuple[int, int]], says: str, make_data: MakeData, tmp_path: Path
+) -> None:
+    assert says in report_of(autoencoder(make_data(**splits), tmp_path / "run")).sections["header"]
+
+
+def test_a_run_without_masks_has_no_dice_and_still_a_page(make_data: MakeData, tmp_path: Path) -> None:
+    data = make_data(**EVERYTHING)
+    for split in EVERYTHING:
+        shutil.rmtree(data / split / "mask")
+    page = report_of(autoencoder(data, tmp_path / "run"))
+    assert "covers the defect" not in page.sections["kinds"]
+    assert any("heat of test/" in str(picture["alt"]) for picture in page.pictures)
+
+
+def test_photographs_that_are_gone_are_missed_by_the_pictures_alone(make_data: MakeData, tmp_path: Path) -> None:
+    data = make_data(**EVERYTHING)
+    run = autoencoder(data, tmp_path / "run")
+    before = report_of(run).sections["misses"]
+    shutil.rmtree(data)
+    page = report_of(run)
+    assert page.sections["misses"] == before
+    assert "no longer in the data folder" in page.sections["gallery"]
+
+
+def test_hostile_names_are_text(make_data: MakeData, tmp_path: Path) -> None:
+    data = make_data(**EVERYTHING)
+    hostile = '"><img src=x onerror=alert(1)>'
+    for split in EVERYTHING:
+        for index in range(EVERYTHING[split][1]):
+            for folder in ("bad", "mask"):
+                photograph = data / split / folder / f"part{index:02}.png"
+                photograph.rename(photograph.with_stem(f"{hostile}{index}"))
+    rows = [["file", "defect"], *([p.relative_to(data).as_posix(), "<b>blot"] for p in data.rglob("bad/*"))]
+    with (data / "parts.csv").open("w", newline="") as lines:
+        csv.writer(lines).writerows(rows)
+    page = report_of(autoencoder(data, tmp_path / "run"))
+    assert f"{hostile}0.png" in page.sections["misses"]
+    assert "<b>blot" in page.sections["kinds"]
+    assert all(str(picture["src"]).startswith("data:") for picture in page.pictures)
+    assert not any("onerror" in given for _, given in page.tags)
+
+
+def test_augmentation_is_drawn_without_touching_the_random_numbers_of_the_training(run: Run, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    wanted = torch.rand(3)
+    torch.manual_seed(7)
+    write_augmentation(tmp_path / "sheet.png", run.recipe, run.photographs("train"), good_alone=False)
+    assert torch.equal(torch.rand(3), wanted)
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape[1] > sheet.shape[0] > 500
+
+
+def test_edge_report_writes_the_page_and_answers_mistakes_in_one_line(run: Run, tmp_path: Path) -> None:
+    def edge_report(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "import train.report.cli; train.report.cli.main()", *map(str, arguments)]
+        return subprocess.run(
+            command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False
+        )
+
+    out = tmp_path / "written.html"
+    written = edge_report(run.path, "--out", out)
+    assert (written.returncode, written.stdout.strip()) == (0, str(out)), written.stderr
+    assert out.stat().st_size > 50_000
+    refused = edge_report(tmp_path / "nowhere")
+    assert refused.returncode == 2
+    assert refused.stderr == f"error: {tmp_path / 'nowhere'} is not a run: it has no run.json\n"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: how the page looks in a browser is not tested")
+@pytest.mark.parametrize("width", [500, 1280])
+def test_a_browser_shows_the_page_and_nothing_hangs_over_its_edge(width: int, run: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "page.png"
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--hide-scrollbars"]
+    options = [*quiet, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},9000"]
+    subprocess.run(
+        [*command, *options, f"--screenshot={picture}", (run.path / "report.html").as_uri()],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    shown = cv2.imread(str(picture))
+    assert shown.shape[1] == width
+    paper = shown[0, 0]
+    assert (shown[:, -4:] == paper).all(), "something is wider than the page"
+    assert ((shown != paper).any(axis=(1, 2))).mean() > 0.3
