@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from drawn import part, seen_again, write
 
+from edge.demo.line import DemoLine
 from edge.errors import DataError
 from edge.picture import read_picture
 from train.data.leaks import Leaks, find_leaks, settle_leaks, write_leaks
-from train.data.likeness import SIDE, near_duplicates, thumbnail
+from train.data.likeness import SIDE, appearances, correlation, near_duplicates, thumbnail
 from train.data.photograph import SPLITS
 from train.data.photographs import Survey, survey
 from train.data.split import Division, SplitChoice, divide
@@ -75,6 +76,24 @@ def test_equal_pictures_are_alike_even_if_plain() -> None:
     plain = np.full((SIDE, SIDE), 90, np.uint8)
     assert [pair[:2] for pair in near_duplicates(np.stack([plain, plain]))] == [(0, 1)]
     assert near_duplicates(plain[None]) == []
+
+
+def test_what_is_the_same_everywhere_is_like_nothing() -> None:
+    marked = appearances(np.stack([thumbnail(part(np.random.default_rng(seed))) for seed in range(2)]))[0]
+    plain = np.zeros_like(marked)
+    assert correlation(marked, plain) == correlation(plain, marked) == 0
+    assert correlation(marked, marked) > 0.999
+
+
+def test_rendered_parts_that_lie_alike_are_not_taken_for_the_same_and_copies_are() -> None:
+    line = DemoLine(5, (180, 320), 0.3)
+    frames = [line.render(index).frame for index in range(60)]
+    seen = appearances(np.stack([thumbnail(frame) for frame in frames]))
+    likest = max(correlation(seen[a], seen[b]) for a in range(60) for b in range(a))
+    assert likest > 0.8  # more than many photographs of one tile: only the limit drawn from the data tells
+    assert pairs(frames) == set()
+    darker = [(frame * 0.9 + 5).clip(0, 255).astype(np.uint8) for frame in frames[:5]]
+    assert pairs(frames + darker) == {(index, 60 + index) for index in range(5)}
 
 
 def test_thousand_photographs_take_seconds() -> None:
