@@ -1,0 +1,122 @@
+"""PaDiM, our one-class network: how far is each place of a part from what good parts look like at that place."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.backbones.efficientnet_lite import EfficientNetLite
+from train.models import Batch, Network
+
+STRIDE = 16
+"""Pixels of the input to one cell, each way."""
+
+STAGES = 5
+"""Of the encoder: features at strides 4, 8 and 16."""
+
+
+class Padim(Network):
+    """One Gaussian for each cell of 16×16 pixels over the features that an ImageNet network has of good parts there.
+
+    Nothing is trained: one pass over the good photographs gives each cell's mean and covariance of `dimensions`
+    features drawn at random, and the map is the Mahalanobis distance d to them, smoothed over one cell and written
+    as d / (d + sqrt(dimensions)), 0 to 1, about 0.5 where a part is as good parts are. The score is the map's largest
+    value. Only cells as fully on the frame as any count: padding, and what it does to a cell, never does.
+
+    A cell that few parts cover leans on all the others: its covariance counts as `pooled` further photographs with
+    the covariance common to all cells. At run time there is no search, one product of a constant matrix a cell: at a
+    side of 320 the matrices take 16 MB in float32. Expects values normalised by `MEAN` and `STD` of
+    `train.backbones.efficientnet_lite`. The side must be a multiple of 32. Defard et al., "PaDiM: a patch
+    distribution modeling framework for anomaly detection and localization", 2021.
+    """
+
+    learns_from = "good"
+    learns_by = "statistics"
+
+    def __init__(
+        self, *, version: int = 0, dimensions: int = 100, pooled: float = 30.0, smoothing: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.version, self.pooled = version, pooled
+        self.encoder = EfficientNetLite(version, classes=0, stages=STAGES).requires_grad_(False)
+        channels = sum(self.encoder.channels[1:])
+        chosen = torch.randperm(channels, generator=torch.Generator().manual_seed(0))[:dimensions].sort().values
+        self.register_buffer("chosen", chosen)
+        self.register_buffer("mean", torch.zeros(0))  # [cells, dimensions]
+        self.register_buffer("whitening", torch.zeros(0))  # [cells, dimensions, dimensions]
+        self.register_buffer("window", _window(smoothing), persistent=False)
+        self.sums: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Score [N] and map [N, S/16, S/16]; see Network."""
+        features, frame = self.features(image, mask)
+        apart = features.flatten(2).permute(2, 1, 0) - self.mean[:, :, None]  # [cells, dimensions, N]
+        distance = torch.matmul(self.whitening, apart).square().sum(dim=1).sqrt().T.reshape(frame.shape)
+        distance = self.smoothed(distance * frame) / self.smoothed(frame).clamp(min=1e-6)
+        where = distance / (distance + math.sqrt(len(self.chosen))) * frame
+        return where.amax(dim=(1, 2, 3)), where.squeeze(1)
+
+    def features(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The chosen features [N, dimensions, S/16, S/16], and which cells count [N, 1, S/16, S/16]."""
+        fine, middle, coarse = self.encoder.features(image * mask)[1:]
+        together = torch.cat([F.avg_pool2d(fine, 4), F.avg_pool2d(middle, 2), coarse], dim=1)
+        covered = F.avg_pool2d(mask, STRIDE)
+        return together[:, self.chosen], (covered >= 0.999 * covered.amax(dim=(2, 3), keepdim=True)).float()
+
+    def smoothed(self, cells: Tensor) -> Tensor:
+        """A Gaussian filter over [N, 1, h, w]."""
+        return F.conv2d(cells, self.window, padding=self.window.shape[-1] // 2)
+
+    @torch.no_grad()
+    def gather(self, batch: Batch) -> None:
+        """Add up the features of good photographs, and their products, cell by cell."""
+        features, frame = self.features(batch.image, batch.mask)
+        x = features.flatten(2).permute(2, 0, 1).double()  # [cells, N, dimensions]
+        here = x * frame.flatten(1).T[:, :, None]
+        new = (frame.flatten(1).sum(dim=0).double(), here.sum(dim=1), here.transpose(1, 2) @ x)
+        self.sums = new if self.sums is None else tuple(old + more for old, more in zip(self.sums, new, strict=True))
+
+    @torch.no_grad()
+    def conclude(self) -> None:
+        """Each cell's Gaussian from the sums: count n, sum s and sum of products Q give Q - s mᵀ - m sᵀ + n m mᵀ."""
+        assert self.sums is not None
+        count, total, products = self.sums
+        self.sums = None
+        mean = (total + total.sum(dim=0) / count.sum()) / (count[:, None] + 1)
+        crossed = total[:, :, None] * mean[:, None, :]
+        scatter = products - crossed - crossed.transpose(1, 2)
+        scatter += count[:, None, None] * mean[:, :, None] * mean[:, None, :]
+        common = scatter.sum(dim=0) / count.sum()
+        covariance = (scatter + self.pooled * common) / (count[:, None, None] + self.pooled)
+        covariance += 0.01 * torch.diag(common.diagonal() + 1e-6)
+        root = torch.linalg.cholesky(covariance)
+        self.mean = mean.float()
+        self.whitening = torch.linalg.solve_triangular(root, torch.eye(len(common)).to(root), upper=False).float()
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The mean score: how far good photographs are, for comparison only."""
+        return {"distance": self(batch.image, batch.mask)[0].mean()}
+
+    def pretrained(self) -> tuple[nn.Module, str]:
+        """The encoder, which stays as it is."""
+        return self.encoder, f"efficientnet-lite{self.version}"
+
+    def train(self, mode: bool = True) -> "Padim":
+        """The encoder is always in evaluation mode: it does not learn."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
+        for name in ("mean", "whitening"):  # as many cells as the side they were made for has
+            if prefix + name in state:
+                setattr(self, name, torch.empty_like(state[prefix + name], device=self.mean.device))
+        super()._load_from_state_dict(state, prefix, *rest)
+
+
+def _window(sigma: float) -> Tensor:
+    """A Gaussian of deviation `sigma` cells, [1, 1, 5, 5]; 0 smooths nothing."""
+    line = torch.exp(-(torch.arange(-2.0, 3.0) ** 2) / (2 * max(sigma, 1e-3) ** 2))
+    window = line[:, None] * line
+    return (window / window.sum())[None, None]
