@@ -17,7 +17,9 @@ from train.run import load_run
 
 def test_the_station_says_of_each_photograph_what_pytorch_says(tiles: Path, tmp_path: Path) -> None:
     run_folder, bundle = tmp_path / "run", tmp_path / "tiles.edge"
-    project("train.cli", "autoencoder-gelu", "--data", tiles, "--out", run_folder, "--set", "train.epochs=2")
+    project(
+        "train.cli", "autoencoder-gelu", "--data", tiles, "--out", run_folder, "--set", "train.epochs=2", "--drop-leaks"
+    )
     project("export.cli", run_folder, "--out", bundle)
 
     by_openvino = verdicts(tiles / "test", bundle, "openvino")
