@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from edge.contract import LetterboxContract
 from edge.evaluation import STRATEGIES, choose_threshold, confusion, dice, iou
 from edge.geometry import letterbox
+from train.data.split import SplitChoice
 from train.fit import fit
 from train.letterbox import letterboxed_truth
 from train.recipe import ThresholdChoice, load_recipe
@@ -275,6 +276,18 @@ def test_photographs_that_are_gone_are_missed_by_the_pictures_alone(make_data: M
     page = report_of(run)
     assert page.sections["misses"] == before
     assert "no longer in the data folder" in page.sections["gallery"]
+
+
+def test_a_run_whose_splits_leak_says_first_that_its_figures_are_not_to_be_believed(
+    make_data: MakeData, tmp_path: Path
+) -> None:
+    data = make_data(**EVERYTHING)
+    shutil.copy(data / "train" / "good" / "part00.png", data / "test" / "good" / "part00.png")
+    recipe = load_recipe("autoencoder-gelu", ["train.epochs=1", "train.batch=4"])
+    run = fit("autoencoder-gelu", recipe, data, tmp_path / "run", quiet=True, choice=SplitChoice(leaks="allow"))
+    page = report_of(run)
+    assert "Do not believe these figures: 1 pairs of photographs" in page.sections["header"]
+    assert any("show the same thing" in str(picture["alt"]) for picture in page.pictures)
 
 
 def test_hostile_names_are_text(make_data: MakeData, tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
+
 from train.report.heat import Scale, outlined, overlaid
 from train.report.inspected import Inspected
-from train.report.pictures import Look, data_uri, reconstruction, shown_size
+from train.report.pictures import Look, data_uri, fitted, reconstruction
 from train.run import Run
 
 MOST = 24
@@ -65,15 +67,18 @@ def choose(inspected: Sequence[Inspected], threshold: float) -> Chosen:
 
 def card(run: Run, look: Look, scale: Scale | None) -> Card:
     """Draw one: the photograph, the heat over it, and the reconstruction if the network makes one."""
-    size = shown_size(look.frame)
     truth = look.truth
     marked = look.frame if truth is None else outlined(look.frame, truth)
-    pictures = [Picture(data_uri(marked), "photograph" if truth is None else "photograph, defect outlined", *size)]
+    shown = fitted(marked)
+    height, width = shown.shape[:2]
+    pictures = {"photograph" if truth is None else "photograph, defect outlined": shown}
     heat = look.heat
     if heat is not None and scale is not None:
         hot = overlaid(look.frame, scale.of(heat))
-        pictures.append(Picture(data_uri(hot if truth is None else outlined(hot, truth)), "heat", *size))
+        pictures["heat"] = fitted(hot if truth is None else outlined(hot, truth))
     drawn = reconstruction(run, look.frame)
     if drawn is not None:
-        pictures.append(Picture(data_uri(drawn, size), "as the network draws it", *size))
-    return Card(look.inspected, pictures)
+        pictures["as the network draws it"] = cv2.resize(drawn, (width, height), None, 0, 0, cv2.INTER_NEAREST)
+    return Card(
+        look.inspected, [Picture(data_uri(picture), about, width, height) for about, picture in pictures.items()]
+    )

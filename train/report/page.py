@@ -1,6 +1,5 @@
 """RUN/report.html, one file that needs nothing else: reads the run, judges it, draws it and fills page.html.j2."""
 
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from markupsafe import Markup
 from edge.chance import clustered_rate
 from edge.errors import EdgeError
 from edge.evaluation import Rate, confusion
+from edge.picture import read_picture
 from edge.promise import Promise, Sample, every_promise, keep_promise
 from train.report import figures
 from train.report.augmentation import write_augmentation
@@ -22,7 +22,7 @@ from train.report.heat import Scale, shared_scale
 from train.report.inspected import Inspected, count_parts, read_inspected, sample
 from train.report.overlap import Overlap, best_level, coverage, levels_of, overlap
 from train.report.parts import JUDGES, Ranking, by_part, ranking
-from train.report.pictures import Look, looks
+from train.report.pictures import Look, data_uri, fitted, looks
 from train.report.verdict import aim, interval, judge_split, p_value, percent, verdict
 from train.run import AUGMENTATION_FILE, REPORT_FILE, Run, load_run
 
@@ -31,6 +31,9 @@ LOSSES = {"train_loss": "training", "val_loss": "validation"}
 RANKINGS = {"val_auroc": "AUROC", "val_ap": "average precision"}
 MOST_LOOKS = 200
 """Photographs of one split whose maps are compared with the ground truth, spread evenly over the list."""
+
+SHEET = 1400
+"""Pixels of the longer side of a sheet of many photographs."""
 
 GOOD_LOOKS = 24
 """Good validation photographs that say what a cold map is."""
@@ -91,7 +94,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]]) -> str:
         record=run.record,
         threshold=threshold,
         aim=aim,
-        verdict=verdict(run, judged, promise, comparison.found, bool(leaks and leaks.warning)),
+        verdict=verdict(run, judged, promise, comparison.found, leaks.warning if leaks else None),
         judged=judged,
         misses={split: _misses(inspected[split], threshold.value) for split in judged},
         promises=promises,
@@ -272,7 +275,7 @@ def _data(inspected: dict[str, list[Inspected]]) -> list[dict[str, Any]]:
 
 
 def _augmentation(run: Run) -> str | None:
-    """RUN/augmentation.png inlined; drawn now if the training left none and its photographs are still there."""
+    """RUN/augmentation.png as an address; drawn now if the training left none and its photographs are still there."""
     file = run.path / AUGMENTATION_FILE
     if not file.exists():
         try:
@@ -283,7 +286,7 @@ def _augmentation(run: Run) -> str | None:
 
 
 def _inlined(file: Path) -> str | None:
-    return f"data:image/png;base64,{b64encode(file.read_bytes()).decode()}" if file.is_file() else None
+    return data_uri(fitted(read_picture(file), SHEET)) if file.is_file() else None
 
 
 def _findings(run: Run) -> dict[str, str]:

@@ -80,22 +80,21 @@ def reconstruction(run: Run, frame: Frame) -> Frame | None:
     return cv2.cvtColor(inside.transpose(1, 2, 0), cv2.COLOR_RGB2BGR)
 
 
-def data_uri(picture: Frame, size: tuple[int, int] | None = None) -> str:
-    """A picture as a JPEG inside an address, shrunk to `LONGEST`, or drawn at (width, height) with its pixels seen."""
-    height, width = picture.shape[:2]
-    if size:
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)
-    elif max(height, width) > LONGEST:
-        picture = cv2.resize(picture, shown_size(picture), interpolation=cv2.INTER_AREA)
+def data_uri(picture: Frame) -> str:
+    """A picture as a JPEG inside an address."""
     encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 82])[1]
     return f"data:image/jpeg;base64,{b64encode(encoded).decode()}"
 
 
-def shown_size(frame: Frame) -> tuple[int, int]:
-    """(width, height) at which the page shows a frame."""
-    height, width = frame.shape[:2]
-    shrink = min(1.0, LONGEST / max(height, width))
-    return max(1, round(width * shrink)), max(1, round(height * shrink))
+def fitted(picture: Frame, longest: int = LONGEST) -> Frame:
+    """The picture, shrunk to `longest` pixels if it is larger."""
+    height, width = picture.shape[:2]
+    shrink = longest / max(height, width)
+    if shrink >= 1:
+        return picture
+    return cv2.resize(
+        picture, (max(1, round(width * shrink)), max(1, round(height * shrink))), None, 0, 0, cv2.INTER_AREA
+    )
 
 
 def _is_readable(one: Inspected) -> bool:

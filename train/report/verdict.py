@@ -37,10 +37,14 @@ class SplitVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`headline` in one sentence, `tone` "bad", "warn" or "plain", and what a careful reader asks next."""
+    """`headline` in one sentence, `tone` "bad", "warn" or "plain", and what a careful reader asks next.
+
+    `warning` says why the figures themselves are not to be trusted, if they are not.
+    """
 
     headline: str
     tone: str
+    warning: str | None
     sentences: list[str]
 
 
@@ -57,20 +61,16 @@ def judge_split(split: str, sample: Sample, confusion: Confusion, threshold: flo
 
 
 def verdict(
-    run: Run, judged: dict[str, SplitVerdict], promise: Promise | None, found: Sequence[Difference], leaks: bool
+    run: Run, judged: dict[str, SplitVerdict], promise: Promise | None, found: Sequence[Difference], leaks: str | None
 ) -> Verdict:
     """Put it into words: what it does first, then what it is, what it was chosen on, whether that held, and why not."""
     headline, tone = _headline(judged, promise)
-    if leaks:
-        headline, tone = (
-            f"{headline} These figures are too good: nearly the same photographs stand in two splits.",
-            "bad",
-        )
-    sentences = [_what(run), _chosen_on(run), *(_held(promise, judged["test"]) if promise else [])]
+    warning = f"Do not believe these figures: {leaks}." if leaks else None
+    sentences = [_what(run), _chosen_on(run), *(_held(promise, judged["test"], leaks is not None) if promise else [])]
     reason = next((one.sentence for one in found if one.is_after_choice), None)
     if promise is not None and promise.held is False and reason:
         sentences.append(f"A likely reason: {reason[0].lower()}{reason[1:]}")
-    return Verdict(headline, tone, sentences)
+    return Verdict(headline, "bad" if leaks else tone, warning, sentences)
 
 
 def percent(value: float | None) -> str:
@@ -145,7 +145,7 @@ def _chosen_on(run: Run) -> str:
     )
 
 
-def _held(promise: Promise, test: SplitVerdict) -> list[str]:
+def _held(promise: Promise, test: SplitVerdict, leaks: bool) -> list[str]:
     sentences = []
     for name, held, value in (
         ("recall", promise.recall_held, promise.recall_p_value),
@@ -159,7 +159,7 @@ def _held(promise: Promise, test: SplitVerdict) -> list[str]:
             f"Validation promised a {name} of {percent(promised.value)} (95\u00a0% interval {interval(promised)}), "
             f"test gave {percent(given.value)} ({interval(given)}): {outcome}, {p_value(value)}."
         )
-    if promise.held and test.ranking:
+    if promise.held and test.ranking and not leaks:
         counted = f"{test.ranking.bad} bad and {test.ranking.good} good parts"
         sentences.append(f"So the threshold held, as far as {counted} can tell.")
     return sentences
