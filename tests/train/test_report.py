@@ -33,7 +33,7 @@ from train.report.page import write_report
 from train.run import Run
 
 MakeData = Callable[..., Path]
-EVERYTHING = {"train": (8, 4), "val": (8, 8), "test": (8, 8)}
+EVERYTHING = {"train": (8, 4), "val": (8, 8), "test": (10, 9)}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -241,8 +241,8 @@ def test_parts_photographed_several_times_are_judged_together(make_data: MakeDat
     (data / "parts.csv").write_text("\n".join(paired) + "\n")
     page = report_of(autoencoder(data, tmp_path / "run"))
     assert "mean of its photographs" in page.sections["kinds"]
-    assert "4 bad parts, 4 good" in page.sections["kinds"]
-    assert "photographs of 4 good and 4 bad parts" in " ".join(page.sections["header"].split())
+    assert "5 bad parts, 5 good" in page.sections["kinds"]
+    assert "photographs of 5 good and 5 bad parts" in " ".join(page.sections["header"].split())
 
 
 @pytest.mark.parametrize(

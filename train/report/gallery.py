@@ -67,16 +67,16 @@ def choose(inspected: Sequence[Inspected], threshold: float) -> Chosen:
 
 def card(run: Run, look: Look, scale: Scale | None) -> Card:
     """Draw one: the photograph, the heat over it, and the reconstruction if the network makes one."""
-    truth = look.truth
-    marked = look.frame if truth is None else outlined(look.frame, truth)
+    frame, truth = look.frame, look.truth
+    marked = frame if truth is None else outlined(frame, truth)
     shown = fitted(marked)
     height, width = shown.shape[:2]
     pictures = {"photograph" if truth is None else "photograph, defect outlined": shown}
     heat = look.heat
     if heat is not None and scale is not None:
-        hot = overlaid(look.frame, scale.of(heat))
+        hot = overlaid(frame, scale.of(heat))
         pictures["heat"] = fitted(hot if truth is None else outlined(hot, truth))
-    drawn = reconstruction(run, look.frame)
+    drawn = reconstruction(run, frame)
     if drawn is not None:
         pictures["as the network draws it"] = cv2.resize(drawn, (width, height), None, 0, 0, cv2.INTER_NEAREST)
     return Card(

@@ -3,7 +3,6 @@
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import torch
@@ -30,9 +29,9 @@ class Look:
     side: int
     cells: Floats | None
 
-    @cached_property
+    @property
     def frame(self) -> Frame:
-        """The photograph, uint8 [H, W, 3] BGR. Raises DataError."""
+        """The photograph, uint8 [H, W, 3] BGR, read anew each time: many are looked at. Raises DataError."""
         assert self.inspected.photograph is not None
         return read_picture(self.inspected.photograph.path)
 
