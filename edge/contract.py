@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class LetterboxContract(BaseModel):
@@ -16,12 +16,27 @@ class LetterboxContract(BaseModel):
     takes the mean over blocks of k×k pixels first, k = max(H, W) // side, then the same filter on the block means: as
     blind to nothing, and several times faster on large frames. The two differ by up to 10 grey levels at edges, so a
     network runs with the one it was trained with.
+
+    With the mode `stretch` both sides of the frame become `side`: no padding, the mask is 1 everywhere, and the frame's
+    proportions are lost. It knows the filter `antialias` alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     side: int = Field(ge=16, le=2048, description="side of the square network input, pixels")
+    mode: Literal["letterbox", "stretch"] = "letterbox"
     filter: Literal["antialias", "box"] = "antialias"
     fill: int = Field(default=0, ge=0, le=255, description="grey level of the padding")
     mean: tuple[float, float, float] = Field(default=(0.0, 0.0, 0.0), description="RGB, of values in 0..1")
     std: tuple[float, float, float] = Field(default=(1.0, 1.0, 1.0), description="RGB, of values in 0..1")
+
+    @property
+    def is_stretched(self) -> bool:
+        """Whether the frame fills the square, its proportions lost."""
+        return self.mode == "stretch"
+
+    @model_validator(mode="after")
+    def _stretch_is_antialiased(self) -> "LetterboxContract":
+        if self.is_stretched and self.filter != "antialias":
+            raise ValueError("mode stretch has the filter antialias; square blocks do not fit a stretched frame")
+        return self

@@ -36,13 +36,17 @@ class Letterbox:
         return (x - self.left) * self.frame_width / self.width, (y - self.top) * self.frame_height / self.height
 
 
-def letterbox(frame_height: int, frame_width: int, side: int) -> Letterbox:
+def letterbox(frame_height: int, frame_width: int, side: int, stretch: bool = False) -> Letterbox:
     """Fit a frame into a square of `side` pixels, aspect kept, centred; the odd pixel of padding goes after.
+
+    With `stretch` the frame fills the square instead, and its aspect is lost.
 
     Raises ValueError if a size is not positive.
     """
     if min(frame_height, frame_width, side) < 1:
         raise ValueError(f"letterbox of {frame_width}×{frame_height} into {side}: sizes must be at least 1")
+    if stretch:
+        return Letterbox(frame_height, frame_width, side, side, side, 0, 0)
     longest = max(frame_height, frame_width)
     height = max(1, frame_height * side // longest)
     width = max(1, frame_width * side // longest)

@@ -30,8 +30,8 @@ def letterbox_model(contract: LetterboxContract) -> onnx.ModelProto:
     block = g.integers(1)
     if contract.filter == "box":
         block = g.add("Max", block, g.add("Div", longest, g.integers(side)))
-    rows = _Axis(g, height, longest, block, side)
-    columns = _Axis(g, width, longest, block, side)
+    rows = _Axis(g, height, height if contract.is_stretched else longest, block, side)
+    columns = _Axis(g, width, width if contract.is_stretched else longest, block, side)
 
     lines = _block_means(g, rows, columns) if contract.filter == "box" else _pixels(g, height)
     lines = g.add("MatMul", rows.weights, lines)  # [h, Wb·3]
@@ -71,9 +71,11 @@ def _block_means(g: "_Graph", rows: "_Axis", columns: "_Axis") -> str:
 
 
 class _Axis:
-    """One axis of the letterbox. `size`, `before`, `after` are pixels of the result, `blocks` and `block` how many
-    blocks of how many pixels the frame has, `missing` the pixels that the last one lacks: int64 [1]. `mask` is float32
-    [S], `weights` float32 [size, blocks] as `edge.letterbox_weights.resize_weights` defines it.
+    """One axis of the letterbox: `longest` becomes `side`, and `length` in proportion.
+
+    `size`, `before`, `after` are pixels of the result, `blocks` and `block` how many blocks of how many pixels the
+    frame has, `missing` the pixels that the last one lacks: int64 [1]. `mask` is float32 [S], `weights` float32
+    [size, blocks] as `edge.letterbox_weights.resize_weights` defines it.
     """
 
     def __init__(self, g: "_Graph", length: str, longest: str, block: str, side: int) -> None:

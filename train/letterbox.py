@@ -36,7 +36,7 @@ def shrunk(frame: npt.NDArray[np.uint8], contract: LetterboxContract) -> Tensor:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"a frame is uint8 [H, W, 3], not {frame.dtype} {list(frame.shape)}")
     rgb = torch.from_numpy(np.ascontiguousarray(frame[:, :, ::-1].transpose(2, 0, 1))).float()
-    return _filtered(rgb, letterbox(*frame.shape[:2], contract.side), contract)
+    return _filtered(rgb, letterbox(*frame.shape[:2], contract.side, contract.is_stretched), contract)
 
 
 def placed(pixels: Tensor, contract: LetterboxContract) -> tuple[Tensor, Tensor]:
@@ -63,7 +63,7 @@ def letterboxed_truth(truth: npt.NDArray[np.uint8], contract: LetterboxContract)
     where coverage reaches `TRUTH_COVERAGE`. A defect too small for that keeps the pixel it covers most: a photograph
     with a defect never gets an empty truth.
     """
-    box = letterbox(*truth.shape, contract.side)
+    box = letterbox(*truth.shape, contract.side, contract.is_stretched)
     coverage = _filtered(torch.from_numpy(truth > 127).float()[None], box, contract)
     threshold = min(TRUTH_COVERAGE, float(coverage.max()))
     small = ((coverage >= threshold) & (coverage > 0)).float()

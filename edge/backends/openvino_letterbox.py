@@ -37,7 +37,8 @@ def fixed_letterbox(frame: Any, shape: tuple[int, int], contract: LetterboxContr
     from openvino import opset13 as ops
 
     height, width = shape
-    box, block = letterbox(height, width, contract.side), block_side(height, width, contract)
+    box = letterbox(height, width, contract.side, contract.is_stretched)
+    block = block_side(height, width, contract)
     placed = (box.top, box.bottom), (box.left, box.right)
     rows = np.pad(resize_weights(height, box.height, block), (placed[0], (0, 0)))
     columns = np.pad(resize_weights(width, box.width, block), (placed[1], (0, 0)))

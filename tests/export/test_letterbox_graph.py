@@ -21,8 +21,8 @@ from train.letterbox import letterboxed
 
 Array = npt.NDArray[Any]
 CONTRACTS = [
-    LetterboxContract(side=64, fill=9, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), filter=name)
-    for name in get_args(LetterboxContract.model_fields["filter"].annotation)
+    LetterboxContract(side=64, fill=9, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), filter=name, mode=mode)
+    for name, mode in (("antialias", "letterbox"), ("box", "letterbox"), ("antialias", "stretch"))
 ]
 LEVEL = 1 / (255 * 0.224)
 """One grey level, normalised."""
@@ -33,7 +33,7 @@ EXTREMES = [(16, 16), (16, 4096), (4096, 16), (4096, 4096), (4095, 4093), (17, 1
 
 def oracle(frame: Array, contract: LetterboxContract) -> Array:
     """Letterbox in float64 with dense weights, straight from the definition."""
-    box = letterbox(*frame.shape[:2], contract.side)
+    box = letterbox(*frame.shape[:2], contract.side, contract.is_stretched)
     block = max(1, max(frame.shape[:2]) // contract.side) if contract.filter == "box" else 1
     rows, columns = (
         triangle(n, size, block) for n, size in ((frame.shape[0], box.height), (frame.shape[1], box.width))
@@ -54,7 +54,7 @@ def triangle(length: int, size: int, block: int) -> Array:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-@pytest.fixture(scope="module", params=CONTRACTS, ids=lambda contract: contract.filter)
+@pytest.fixture(scope="module", params=CONTRACTS, ids=lambda contract: f"{contract.mode} {contract.filter}")
 def contract(request: pytest.FixtureRequest) -> LetterboxContract:
     return request.param
 
@@ -95,7 +95,7 @@ def test_noise_of_any_size_is_letterboxed_exactly(
 def check(run: Any, frame: Array, contract: LetterboxContract) -> None:
     image, mask = run(frame)
     assert np.abs(image[0] - oracle(frame, contract)).max() < 0.005 * LEVEL
-    box = letterbox(*frame.shape[:2], contract.side)
+    box = letterbox(*frame.shape[:2], contract.side, contract.is_stretched)
     expected = np.zeros((contract.side, contract.side))
     expected[box.top : box.top + box.height, box.left : box.left + box.width] = 1
     assert np.array_equal(mask[0, 0], expected)
@@ -118,6 +118,20 @@ def test_training_letterboxes_as_the_oracle_does(contract: LetterboxContract, he
     frame = noise(height, width)
     image, _ = letterboxed(frame, contract)
     assert np.abs(image.numpy() - oracle(frame, contract)).max() < 0.005 * LEVEL
+
+
+def test_a_stretched_frame_fills_the_square_and_takes_no_blocks() -> None:
+    _, mask = letterboxed(noise(40, 200), LetterboxContract(side=64, mode="stretch"))
+    assert mask.all()
+    assert letterbox(40, 200, 64, stretch=True).to_frame(64, 64) == (200, 40)
+    with pytest.raises(ValueError, match="mode stretch has the filter antialias"):
+        LetterboxContract(side=64, mode="stretch", filter="box")
+
+
+def test_every_filter_and_mode_is_tested_here() -> None:
+    for field in ("filter", "mode"):
+        known = get_args(LetterboxContract.model_fields[field].annotation)
+        assert {getattr(contract, field) for contract in CONTRACTS} == set(known)
 
 
 def test_a_scratch_one_pixel_wide_survives_a_large_frame(runtimes: dict[str, Any], contract: LetterboxContract) -> None:

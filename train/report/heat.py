@@ -15,13 +15,15 @@ OUTLINE = (255, 229, 0)
 """Cyan, BGR: far from every colour of the heat."""
 
 
-def map_in_frame(heat: Floats, side: int, height: int, width: int) -> Floats:
+def map_in_frame(heat: Floats, side: int, height: int, width: int, stretch: bool = False) -> Floats:
     """A map float32 [h, w] over a letterboxed square of `side` pixels, as float32 [height, width] over its frame.
+
+    `stretch` says that the frame fills the square.
 
     Each pixel of the frame takes the map's value at its centre, between the cells by their distance. Cells that only
     lie on the padding are not looked at.
     """
-    box = letterbox(height, width, side)
+    box = letterbox(height, width, side, stretch)
     (left, top), (right, bottom) = box.to_frame(0, 0), box.to_frame(side, side)
     rows, columns = _cells(height, heat.shape[0], top, bottom), _cells(width, heat.shape[1], left, right)
     return cv2.remap(heat, *np.meshgrid(columns, rows), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

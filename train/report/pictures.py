@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import torch
 
+from edge.contract import LetterboxContract
 from edge.errors import DataError
 from edge.geometry import letterbox
 from edge.picture import read_picture
@@ -26,7 +27,7 @@ class Look:
     """A photograph and what the network made of it; `cells` is its map in letterboxed coordinates, if it has one."""
 
     inspected: Inspected
-    side: int
+    contract: LetterboxContract
     cells: Floats | None
 
     @property
@@ -38,7 +39,9 @@ class Look:
     @property
     def heat(self) -> Floats | None:
         """The map in frame coordinates, float32 [H, W]."""
-        return None if self.cells is None else map_in_frame(self.cells, self.side, *self.frame.shape[:2])
+        if self.cells is None:
+            return None
+        return map_in_frame(self.cells, self.contract.side, *self.frame.shape[:2], self.contract.is_stretched)
 
     @property
     def truth(self) -> Frame | None:
@@ -59,7 +62,7 @@ def looks(run: Run, inspected: Sequence[Inspected]) -> Iterator[Look]:
     photographs = [one.photograph for one in there if one.photograph]
     answers = scores_and_maps(run.network, run.contract, photographs)
     for one, (_, cells) in zip(there, answers, strict=True):
-        yield Look(one, run.contract.side, cells)
+        yield Look(one, run.contract, cells)
 
 
 def reconstruction(run: Run, frame: Frame) -> Frame | None:
@@ -74,7 +77,7 @@ def reconstruction(run: Run, frame: Frame) -> Frame | None:
         return None
     std, mean = (torch.tensor(values).view(3, 1, 1) for values in (run.contract.std, run.contract.mean))
     levels = ((drawn * std + mean) * 255).round().clamp(0, 255).byte().numpy()
-    box = letterbox(*frame.shape[:2], run.contract.side)
+    box = letterbox(*frame.shape[:2], run.contract.side, run.contract.is_stretched)
     inside = levels[:, box.top : box.top + box.height, box.left : box.left + box.width]
     return cv2.cvtColor(inside.transpose(1, 2, 0), cv2.COLOR_RGB2BGR)
 
