@@ -168,4 +168,4 @@ def _held(promise: Promise, test: SplitVerdict, leaks: bool) -> list[str]:
 def _beyond(promised: Rate, given: Rate) -> str:
     """How a rate that chance does not explain reads; both have values."""
     worse = (given.value or 0) < (promised.value or 0)
-    return "less than chance explains, so it did not hold" if worse else "more than chance explains"
+    return "lower than chance explains, so it did not hold" if worse else "higher than chance explains"
