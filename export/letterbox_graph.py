@@ -16,6 +16,9 @@ from edge.contract import LetterboxContract
 OPSET = 18
 IR_VERSION = 10
 
+PREFIX = "letterbox/"
+"""Of every name in the letterbox but its inputs and outputs: the network behind it may call its values as it likes."""
+
 
 def letterbox_model(contract: LetterboxContract) -> onnx.ModelProto:
     """ONNX model: `frame` uint8 [1, height, width, 3] BGR → `image` float32 [1,3,S,S] and `mask` float32 [1,1,S,S].
@@ -121,6 +124,7 @@ class _Graph:
         self.constants: dict[str, onnx.TensorProto] = {}
 
     def constant(self, name: str, array: npt.NDArray[np.generic]) -> str:
+        name = f"{PREFIX}{name}"
         self.constants[name] = numpy_helper.from_array(array, name)
         return name
 
@@ -134,7 +138,7 @@ class _Graph:
         return self.constant(name, np.asarray(values, np.float32))
 
     def add(self, op: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
-        output = output or f"letterbox_{op}_{len(self.nodes)}"
+        output = output or f"{PREFIX}{op}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
         return output
 
