@@ -10,8 +10,8 @@ PARTS ?= 200
 
 run: .venv/runtime
 	@$(BIN)/edge-listen --once --wait-s 60 & listener=$$!; \
-	$(BIN)/edge-run --source demo --limit $(PARTS) --wait-subscribers 1; status=$$?; \
-	wait $$listener && exit $$status
+	$(BIN)/edge-run --source demo --limit $(PARTS) --wait-subscribers 1 || { kill $$listener; exit 2; }; \
+	wait $$listener
 
 test: check
 	$(BIN)/pytest

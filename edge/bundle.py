@@ -74,7 +74,9 @@ class Manifest(_Section):
     map_size: tuple[int, int] | None = Field(description="(height, width) of the map, if the graph has one")
     labels: tuple[str, str] = ("good", "bad")
     threshold: Threshold
-    golden_tolerance: float = Field(gt=0, description="largest allowed difference of a golden score or map value")
+    golden_tolerance: float = Field(
+        gt=0, allow_inf_nan=False, description="largest allowed difference of a golden score or map value"
+    )
     metrics: dict[str, float | None]
     artifacts: dict[str, Artifact] = Field(description="by the name of the backend that runs it")
     files: dict[str, str] = Field(description="SHA-256 of every file but the manifest and its own hash")

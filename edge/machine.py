@@ -9,13 +9,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def cache_folder() -> Path:
+def cache_folder() -> Path | None:
     """Folder for compiled models and measured choices, made on the way, readable by its owner only.
 
-    `EDGE_CACHE`, else `XDG_CACHE_HOME/edge-inspect`, else `~/.cache/edge-inspect`.
+    `EDGE_CACHE`, else `XDG_CACHE_HOME/edge-inspect`, else `~/.cache/edge-inspect`; None where it cannot be written, for
+    a station starts without it, only later.
     """
     chosen = os.environ.get("EDGE_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = Path(chosen) if chosen else Path(base) / "edge-inspect"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None

@@ -4,7 +4,6 @@ A controller imports this module: it needs the standard library and pydantic onl
 """
 
 from enum import StrEnum
-from math import isfinite
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -57,10 +56,10 @@ class State(StrEnum):
 class Message(BaseModel):
     """What every message carries."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     protocol: Literal["evp1"] = "evp1"
-    station: str = Field(description="name of the station")
+    station: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="name of the station")
     epoch: str = Field(description="random id of this run of the station")
     simulated: bool = Field(description="true if the source or the bundle is the built-in demonstration")
 
@@ -108,10 +107,12 @@ class Verdict(Message):
             if self.score is not None:
                 raise ValueError("unknown carries no score")
             return self
-        if self.score is None or self.threshold is None or not isfinite(self.score):
-            raise ValueError(f"{self.verdict} needs a finite score and a threshold")
+        if self.score is None or self.threshold is None:
+            raise ValueError(f"{self.verdict} needs a score and a threshold")
         if (self.score >= self.threshold) != (self.verdict is Outcome.REJECT):
             raise ValueError(f"score {self.score} and threshold {self.threshold} do not make a {self.verdict}")
+        if abs((self.timing.published - self.timing.captured) / 1e6 - self.age_ms) > 1e-3:
+            raise ValueError(f"age {self.age_ms} ms is not the time from capture to publication")
         if self.age_ms > self.budget_ms:
             raise ValueError(f"{self.verdict} after {self.age_ms} ms, budget {self.budget_ms} ms")
         return self
@@ -171,4 +172,7 @@ def parse(topic: bytes, payload: bytes) -> Verdict | Heartbeat | StateChange:
     parts = topic.decode(errors="replace").split("/")
     if len(parts) != 4 or parts[0] != PROTOCOL or parts[2] not in MESSAGE_OF_KIND:
         raise ValueError(f"not a topic of {PROTOCOL}: {topic!r}")
-    return MESSAGE_OF_KIND[parts[2]].model_validate_json(payload)
+    message = MESSAGE_OF_KIND[parts[2]].model_validate_json(payload)
+    if message.station != parts[1]:
+        raise ValueError(f"a message of {message.station!r} under the topic of {parts[1]!r}")
+    return message

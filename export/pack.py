@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.backends import load_backend
+from edge.backends import check_golden, check_static, load_backend, load_from
 from edge.bundle import GOLDEN, Artifact, Bundle, Interval, Manifest, Threshold, load_bundle, seal
 from edge.errors import BundleError
 from edge.evaluation import Rate, choose_threshold, judge
@@ -30,6 +30,9 @@ THRESHOLD_ARTIFACT = "openvino"
 
 GOLDEN_SIDE = 640
 """Golden photographs are shrunk to at most this, pixels, which keeps a bundle small."""
+
+STATIC_SHAPE = (720, 1280)
+"""(height, width) for which the static variant is tried at export."""
 
 ARTIFACTS = {
     "onnxruntime": Artifact(backend="onnxruntime", path="model.onnx"),
@@ -91,7 +94,7 @@ def _fill(work: Path, run: Run, name: str, stage: Stage, simulated: bool) -> Non
     chosen = choose_threshold(scores, bad, choice.strategy, **choice.options)
     figures = judge(scores, bad, chosen.value)
     where = answers[0][1]
-    seal(
+    sealed = seal(
         work,
         Manifest(
             name=name,
@@ -115,6 +118,12 @@ def _fill(work: Path, run: Run, name: str, stage: Stage, simulated: bool) -> Non
             provenance=provenance,
         ),
     )
+    step = stage("static variants", len(ARTIFACTS))
+    for backend in ARTIFACTS:
+        anysize, fixed = load_from(sealed, backend, cores()), load_from(sealed, backend, cores(), STATIC_SHAPE)
+        check_golden(sealed, anysize)
+        check_static(sealed, anysize, fixed, STATIC_SHAPE)
+        step()
 
 
 def _provenance(run: Run) -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from running import DEMO_BUNDLE, ROOT
+
+from edge.bundle import load_bundle
 
 
 def test_the_import_contracts_hold() -> None:
@@ -18,3 +19,7 @@ def test_the_import_contracts_hold() -> None:
 def test_the_shipped_bundles_are_small() -> None:
     size = sum(path.stat().st_size for path in (ROOT / "models").rglob("*") if path.is_file())
     assert size < 12 * 2**20
+
+
+def test_the_demonstration_bundle_says_that_it_is_one() -> None:
+    assert load_bundle(DEMO_BUNDLE).manifest.simulated

@@ -40,13 +40,18 @@ def verdict(**changes: Any) -> Verdict:
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"score": None}, "finite score"),
-        ({"score": math.nan}, "finite score"),
-        ({"score": math.inf, "verdict": "reject", "reason": "defect"}, "finite score"),
+        ({"score": None}, "needs a score"),
+        ({"score": math.nan}, "finite number"),
+        ({"score": math.inf, "verdict": "reject", "reason": "defect"}, "finite number"),
         ({"threshold": None}, "threshold"),
+        ({"threshold": math.nan}, "finite number"),
+        ({"threshold": math.inf}, "finite number"),
+        ({"budget_ms": math.inf}, "finite number"),
+        ({"age_ms": 1.0}, "not the time from capture"),
+        ({"station": "a/b"}, "pattern"),
         ({"score": 0.5}, "do not make a good"),
         ({"verdict": "reject", "reason": "defect"}, "do not make a reject"),
-        ({"age_ms": 50.1}, "budget"),
+        ({"age_ms": 50.1, "timing": Timing(captured=0, published=50_100_000)}, "budget"),
         ({"reason": "late"}, "no reason for good"),
         ({"verdict": "unknown", "reason": "late"}, "no score"),
         ({"verdict": "unknown", "reason": "clear", "score": None}, "no reason for unknown"),
@@ -62,20 +67,26 @@ def test_a_verdict_that_breaks_a_rule_cannot_be_made(changes: dict[str, Any], ru
     st.sampled_from(Outcome),
     st.sampled_from(Reason),
     st.none() | st.floats(),
+    st.none() | st.floats(),
     st.floats(0, 100),
+    st.floats(),
 )
 def test_every_good_that_can_be_made_is_below_the_threshold_in_time_and_finite(
-    outcome: Outcome, reason: Reason, score: float | None, age_ms: float
+    outcome: Outcome, reason: Reason, score: float | None, threshold: float | None, age_ms: float, budget_ms: float
 ) -> None:
+    timing = Timing(captured=0, published=round(age_ms * 1e6))
     try:
-        made = verdict(verdict=outcome, reason=reason, score=score, age_ms=age_ms)
+        made = verdict(verdict=outcome, reason=reason, score=score, threshold=threshold, age_ms=age_ms,
+                       budget_ms=budget_ms, timing=timing)  # fmt: skip
     except ValidationError:
         return
+    assert math.isfinite(made.budget_ms)
     if made.verdict is Outcome.GOOD:
         assert made.score is not None
-        assert math.isfinite(made.score)
-        assert made.score < 0.5
-        assert made.age_ms <= 50
+        assert made.threshold is not None
+        assert math.isfinite(made.threshold)
+        assert -math.inf < made.score < made.threshold
+        assert made.age_ms <= made.budget_ms
     assert (made.score is None) == (made.verdict is Outcome.UNKNOWN)
 
 

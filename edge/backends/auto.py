@@ -1,5 +1,6 @@
 """Picks the faster runtime for a bundle on this machine, by measuring, and remembers the answer."""
 
+import contextlib
 import hashlib
 import json
 import statistics
@@ -25,16 +26,18 @@ def fastest_backend(bundle: Bundle, threads: int, shape: tuple[int, int] | None)
         return available[0]
     versions = [f"{name} {version(name)}" for name in available]
     key = json.dumps([bundle.digest, shape, threads, versions])
-    memory = cache_folder() / f"backend-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-    try:
-        chosen = json.loads(memory.read_text())["backend"]
-        if chosen in available:
-            return str(chosen)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # nothing remembered, or not readable: measure
+    cache = cache_folder()
+    memory = cache / f"backend-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json" if cache else None
+    if memory is not None:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # nothing remembered that can be read
+            chosen = json.loads(memory.read_text())["backend"]
+            if chosen in available:
+                return str(chosen)
     medians = measure_alternating([load_from(bundle, name, threads, shape) for name in available], shape)
     chosen = min(medians, key=lambda name: medians[name])
-    memory.write_text(json.dumps({"backend": chosen, "median_ms": medians, "for": json.loads(key)}))
+    if memory is not None:
+        with contextlib.suppress(OSError):
+            memory.write_text(json.dumps({"backend": chosen, "median_ms": medians, "for": json.loads(key)}))
     return chosen
 
 

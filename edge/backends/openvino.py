@@ -30,8 +30,9 @@ class OpenVino:
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,
-            "CACHE_DIR": str(cache_folder() / "openvino"),
         }
+        if (cache := cache_folder()) is not None:
+            settings["CACHE_DIR"] = str(cache / "openvino")
         compiled = core.compile_model(model, "CPU", settings)
         self._request = compiled.create_infer_request()
         self._score = compiled.output("score")

@@ -26,8 +26,8 @@ def use_fast_letterbox(model: Any, shape: tuple[int, int], contract: LetterboxCo
 
     image, mask = fixed_letterbox(model.input("frame").get_node(), shape, contract)
     for name, value in (("image", image), ("mask", ops.constant(mask))):
-        old = next(o for node in model.get_ordered_ops() for o in node.outputs() if name in o.get_names())
-        for reader in old.get_target_inputs():
+        found = (o for node in model.get_ordered_ops() for o in node.outputs() if name in o.get_names())
+        for reader in [reader for old in found for reader in old.get_target_inputs()]:  # none if nothing reads it
             reader.replace_source_output(value.output(0))
     model.validate_nodes_and_infer_types()
 

@@ -1,6 +1,7 @@
 """The station's side of the verdict channel: an XPUB socket that knows who listens."""
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 import zmq
@@ -20,6 +21,8 @@ class Publisher:
     def __init__(self, endpoint: str, station: str, allow_insecure: bool = False) -> None:
         """Raises ChannelError, in one line, if the endpoint is in use, is no endpoint, or is open to the network."""
         check_endpoint(endpoint, allow_insecure)
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", station):
+            raise ChannelError(f"station name {station!r}: use letters, digits, dot, dash and underscore")
         self._topics = {
             Verdict: topic(station, "verdict"),
             Heartbeat: topic(station, "heartbeat"),
@@ -49,7 +52,7 @@ class Publisher:
         self._socket.send_multipart([self._topics[type(message)], message.model_dump_json().encode()], zmq.NOBLOCK)
 
     def subscribers(self) -> int:
-        """How many subscriptions match verdicts now."""
+        """How many subscriptions match verdicts now. A listener that subscribes twice counts twice."""
         while self._socket.poll(0):
             note: bytes = self._socket.recv(zmq.NOBLOCK)
             if note[:1] in (b"\0", b"\1"):

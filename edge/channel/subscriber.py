@@ -26,7 +26,10 @@ class Subscriber:
         """Raises ChannelError if `endpoint` is no endpoint."""
         self.missed = 0
         self.malformed = 0
+        self.repeated = 0
+        self.first_seq = 1
         self._epoch: str | None = None
+        self._past_epochs: set[str] = set()
         self._last_seq = 0
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
@@ -40,7 +43,10 @@ class Subscriber:
         self._socket.subscribe(f"{PROTOCOL}/{station}/")
 
     def messages(self, silence_s: float | None = None) -> Iterator[Received]:
-        """Messages as they come, until none has come for `silence_s` seconds. A malformed one is counted, not given."""
+        """Messages as they come, until none has come for `silence_s` seconds.
+
+        A malformed message, and a verdict that came before, are counted and not given.
+        """
         while self._socket.poll(None if silence_s is None else int(silence_s * 1000)):
             topic, *payload = self._socket.recv_multipart()
             try:
@@ -48,20 +54,33 @@ class Subscriber:
             except ValueError:
                 self.malformed += 1
                 continue
+            if isinstance(message, Verdict) and self._is_old(message):
+                self.repeated += 1
+                continue
             yield Received(message, self._follow(message), time.monotonic_ns())
 
+    def _is_old(self, verdict: Verdict) -> bool:
+        return verdict.epoch in self._past_epochs or (verdict.epoch == self._epoch and verdict.seq <= self._last_seq)
+
     def _follow(self, message: Verdict | Heartbeat | StateChange) -> int:
-        """Verdicts lost before this message. A heartbeat or state change also says how far the sequence is."""
-        if message.epoch != self._epoch:
-            joined_late = message.seq - 1 if isinstance(message, Verdict) else message.last_seq
-            self._epoch, self._last_seq = message.epoch, joined_late
-            if isinstance(message, Verdict):
-                self._last_seq = message.seq
-            return 0
-        expected = self._last_seq + 1 if isinstance(message, Verdict) else self._last_seq
+        """Verdicts lost before this message; a heartbeat or a change of state also says how far the sequence is.
+
+        What went before the first message ever heard is not lost but history: `first_seq` says where it ends.
+        """
+        is_verdict = isinstance(message, Verdict)
         reached = message.seq if isinstance(message, Verdict) else message.last_seq
+        if message.epoch != self._epoch:
+            if message.epoch in self._past_epochs:
+                return 0
+            if self._epoch is None:
+                self._last_seq = reached - is_verdict
+                self.first_seq = self._last_seq + 1
+            else:
+                self._past_epochs.add(self._epoch)
+                self._last_seq = 0
+            self._epoch = message.epoch
+        missed = max(0, reached - is_verdict - self._last_seq)
         self._last_seq = max(self._last_seq, reached)
-        missed = max(0, reached - expected)
         self.missed += missed
         return missed
 

@@ -12,7 +12,7 @@ from edge.cli import run_app
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edge.channel.subscriber import Received
+    from edge.channel.subscriber import Received, Subscriber
     from edge.station.ledger import Books
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -61,16 +61,27 @@ def listen(
         show.close()
         subscriber.close()
     if as_json:
-        print(json.dumps({"missed": subscriber.missed, **summary(books)}), file=sys.stderr)
+        counts = {"missed": subscriber.missed, "repeated": subscriber.repeated, "malformed": subscriber.malformed}
+        print(json.dumps({**counts, "first_seq": subscriber.first_seq, **summary(books)}), file=sys.stderr)
     else:
-        print("\n".join([f"received: {line}" for line in describe(books)] + [_sequence(subscriber.missed, books)]))
+        print("\n".join(f"received: {line}" for line in [*describe(books), *_sequence(subscriber, books)]))
     sys.exit(1 if subscriber.missed else 0)
 
 
-def _sequence(missed: int, books: "Books") -> str:
-    if not missed:
-        return f"received: the sequence has no gap over {books.accepted} verdicts"
-    return f"received: {missed} verdicts MISSED; a controller rejects those parts"
+def _sequence(subscriber: "Subscriber", books: "Books") -> list[str]:
+    lines = []
+    if subscriber.missed:
+        lines.append(f"{subscriber.missed} verdicts MISSED; a controller rejects those parts")
+    else:
+        since = "" if subscriber.first_seq == 1 else f", from seq {subscriber.first_seq} on"
+        lines.append(f"the sequence has no gap over {books.accepted} verdicts{since}")
+    for count, what in (
+        (subscriber.repeated, "repeated verdicts ignored"),
+        (subscriber.malformed, "malformed messages"),
+    ):
+        if count:
+            lines.append(f"{count} {what}")
+    return lines
 
 
 class _Json:

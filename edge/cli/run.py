@@ -1,7 +1,10 @@
 """edge-run: run one line, from a source to verdicts on a socket."""
 
+import contextlib
 import json
+import queue
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -42,7 +45,7 @@ def run(
     loop: Annotated[bool, typer.Option("--loop", help="Begin a folder or video again at its end.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the demo line.", min=0)] = 0,
     wait_subscribers: Annotated[
-        int, typer.Option(help="Hold a finite source until so many subscribers listen.", min=0)
+        int, typer.Option(help="Hold the source until so many subscriptions to verdicts are there.", min=0)
     ] = 0,
     list_sources: Annotated[bool, typer.Option("--list-sources", help="List the sources of this machine.")] = False,
     insecure: Annotated[
@@ -80,6 +83,7 @@ def run(
         size=None if size is None else parse_size(size),
         loop=loop,
         seed=seed,
+        simulated=bundle is None,
     )
     if insecure:
         _say(f"WARNING: --insecure: anyone who reaches {bind} reads the verdicts and can pretend to be this station")
@@ -112,42 +116,62 @@ def _say(text: str) -> None:
 
 
 class Progress:
-    """Says on standard error what state the station is in, and on a terminal how far it is."""
+    """Says on standard error what state the station is in, and on a terminal how far it is.
+
+    A thread of its own writes, and what it cannot write in time is dropped: a terminal that nobody reads, or that is
+    gone, never holds up a verdict.
+    """
 
     def __init__(self, shows_demo_bundle: bool) -> None:
         """Nothing is shown before the station is ready, so that a failure to start is one line."""
         self._shows_demo_bundle = shows_demo_bundle
         self._last: tuple[State, str | None] | None = None
         self._is_terminal = sys.stderr.isatty()
-        self._line = ""
+        self._width = 0
+        self._texts: queue.Queue[str | None] = queue.Queue(maxsize=100)
+        self._writer = threading.Thread(target=self._write, daemon=True)
+        self._writer.start()
 
     def show(self, station: "Station") -> None:
-        """Called at each heartbeat, ten times a second."""
+        """Called at each heartbeat, ten times a second; never waits."""
         if station.ready_after_s is None:
             return
+        text = ""
         current = (station.state, station.cause)
         if current != self._last:
             if self._last is None and self._shows_demo_bundle:
-                _say("WARNING: no --bundle given: the DEMONSTRATION bundle runs, every verdict is marked simulated")
+                text += "WARNING: no --bundle given: the DEMONSTRATION bundle runs, every verdict is marked simulated\n"
             self._last = current
-            self._erase()
             cause = f": {station.cause}" if station.cause else ""
-            _say(f"{station.config.station}: {station.state}{cause}")
+            text += f"{station.config.station}: {station.state}{cause}\n"
         if self._is_terminal:
-            ledger, length = station.books.ledger(), station.intake.opened and station.intake.opened.length
-            of = f" of {length}" if length else ""
-            self._erase()
-            self._line = f"{ledger.accepted}{of}: {ledger.good} good, {ledger.reject} reject, {ledger.unknown} unknown"
-            print(self._line, end="", file=sys.stderr, flush=True)
+            text = self._erased() + text + self._counts(station)
+        if text:
+            with contextlib.suppress(queue.Full):
+                self._texts.put_nowait(text)
 
-    def _erase(self) -> None:
-        if self._line:
-            print("\r" + " " * len(self._line) + "\r", end="", file=sys.stderr)
-            self._line = ""
+    def _counts(self, station: "Station") -> str:
+        ledger, opened = station.books.ledger(), station.intake.opened
+        of = f" of {opened.length}" if opened and opened.length else ""
+        line = f"{ledger.accepted}{of}: {ledger.good} good, {ledger.reject} reject, {ledger.unknown} unknown"
+        self._width = len(line)
+        return line
+
+    def _erased(self) -> str:
+        return "\r" + " " * self._width + "\r" if self._width else ""
+
+    def _write(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # standard error is gone: nobody listens any more
+            while (text := self._texts.get()) is not None:
+                sys.stderr.write(text)
+                sys.stderr.flush()
 
     def close(self) -> None:
-        """Leave the terminal's cursor on a fresh line."""
-        self._erase()
+        """Write what is left, for a fifth of a second at the most."""
+        with contextlib.suppress(queue.Full):
+            self._texts.put_nowait(self._erased())
+            self._texts.put_nowait(None)
+        self._writer.join(0.2)
 
 
 def main() -> None:

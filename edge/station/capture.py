@@ -1,5 +1,6 @@
 """The capture child: reads the source and writes each frame into the ring, once."""
 
+import os
 import time
 from collections import deque
 from multiprocessing.connection import Connection
@@ -111,7 +112,7 @@ def _store(capture: "Capture", slot: GiveSlot | None, slots: _Slots, dropped: in
     return Captured(
         slot=None if slot is None else slot.slot,
         position=capture.index,
-        name=capture.name,
+        name=os.fsencode(capture.name).decode(errors="backslashreplace"),  # a file's name need not be UTF-8
         height=height,
         width=width,
         captured_ns=capture.captured_ns,

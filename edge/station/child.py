@@ -47,13 +47,22 @@ class Child:
         """Seconds until `start` may be called again; 0 if now."""
         return max(0.0, self._due - time.monotonic())
 
+    @property
+    def lived_s(self) -> float:
+        """Seconds since the process was started; 0 if none runs."""
+        return time.monotonic() - self._started if self.is_running else 0.0
+
     def start(self) -> None:
-        """Start a process."""
+        """Start a process. It ignores SIGINT from its first moment: Ctrl-C is the supervisor's business."""
         self.connection, theirs = _spawn.Pipe()
         self._process = _spawn.Process(
             target=_run, args=(self._work, theirs, *self._arguments()), name=self.name, daemon=True
         )
-        self._process.start()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the new process
+        try:
+            self._process.start()
+        finally:
+            signal.signal(signal.SIGINT, before)
         theirs.close()
         self._started = time.monotonic()
         self.restarts += 1
@@ -74,11 +83,12 @@ class Child:
             raise EOFError from error
 
     def bury(self) -> None:
-        """End what is left of the process at once and set the time of the next start."""
+        """End what is left of the process and set the time of the next start. Never waits: a process that a driver
+        holds in the kernel dies when the driver lets it.
+        """
         if self.connection is None:
             return
         self._process.kill()
-        self._process.join(KILL_PATIENCE_S)
         self.connection.close()
         self.connection = None
         lived_s = time.monotonic() - self._started
@@ -92,13 +102,15 @@ class Child:
         if self.connection is None:
             return
         self.send(Stop())
-        self._process.join(patience_s)
+        process = self._process
+        process.join(patience_s)
         self.bury()
+        process.join(KILL_PATIENCE_S)
 
 
 def _run(work: Callable[..., None], connection: Connection, *arguments: Any) -> None:
-    """First lines of every child: Ctrl-C is the supervisor's business, standard output the command's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """First lines of every child: Ctrl-C is the supervisor's, standard output the command's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not inherited
     os.dup2(2, 1)
     with contextlib.suppress(OSError):  # where there is /proc, ps and top show the child by its name
         Path("/proc/self/comm").write_text(multiprocessing.current_process().name[:15])

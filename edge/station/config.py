@@ -13,6 +13,7 @@ class StationConfig:
 
     `policy` "every" judges each frame in order, "latest" the newest one of a free-running camera; None picks by
     source ("latest" for cameras, "every" for all else). `rate`, `size`, `limit`, `loop`, `seed` belong to the source.
+    `simulated` marks every verdict so, whatever bundle and source say of themselves.
     """
 
     bundle: Path
@@ -29,3 +30,4 @@ class StationConfig:
     size: tuple[int, int] | None = None
     loop: bool = False
     seed: int = 0
+    simulated: bool = False

@@ -5,7 +5,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import EdgeError
+from edge.errors import BundleError, EdgeError
 from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded
 from edge.station.ring import Attached
 
@@ -13,15 +13,19 @@ if TYPE_CHECKING:
     from edge.backends import Backend
 
 
-def run_inference(connection: Connection, bundle: Path, backend: str, threads: int) -> None:
-    """Work of the inference child; returns when told to stop."""
-    import openvino  # noqa: F401  takes a while; the capture child opens the source meanwhile
+def run_inference(connection: Connection, bundle: Path, digest: str, backend: str, threads: int) -> None:
+    """Work of the inference child; returns when told to stop.
+
+    `digest` is that of the bundle the supervisor read: another one in its place is refused.
+    """
+    if backend != "onnxruntime":
+        import openvino  # noqa: F401  takes a while; the capture child opens the source meanwhile
 
     configure = connection.recv()
     if not isinstance(configure, Configure):
         return
     try:
-        runtime, loaded = _prepare(bundle, backend, threads, configure.shape)
+        runtime, loaded = _prepare(bundle, digest, backend, threads, configure.shape)
     except EdgeError as error:
         connection.send(Failed(str(error)))
         return
@@ -31,7 +35,9 @@ def run_inference(connection: Connection, bundle: Path, backend: str, threads: i
         connection.send(_infer(runtime, ring, order))
 
 
-def _prepare(path: Path, backend: str, threads: int, shape: tuple[int, int] | None) -> tuple["Backend", Loaded]:
+def _prepare(
+    path: Path, digest: str, backend: str, threads: int, shape: tuple[int, int] | None
+) -> tuple["Backend", Loaded]:
     """Load, check against the golden frames, compile for the camera's shape, and warm up.
 
     Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
@@ -41,6 +47,8 @@ def _prepare(path: Path, backend: str, threads: int, shape: tuple[int, int] | No
     from edge.bundle import load_bundle
 
     bundle = load_bundle(path)
+    if bundle.digest != digest:
+        raise BundleError(f"{path}: another bundle lies there since the station started; start the station again")
     if backend == "auto":
         backend = fastest_backend(bundle, threads, shape)
     runtime = load_from(bundle, backend, threads)

@@ -14,14 +14,21 @@ from edge.station.ring import Ring
 SLOTS = {"every": 8, "latest": 4}
 """Frames the ring holds: one is inferred, one is written, the rest wait."""
 
+OPENING_S = 20.0
+"""A child that takes longer to open the source hangs. Network cameras and USB cameras just plugged in take seconds."""
+
+FIRST_FRAME_MS = 5000
+"""Patience with a live source for its first frame, doubled each time that it was not enough, four times at most."""
+
 LIVE_SILENCE_MS = 1000
 """A live source that gives no frame for this long, and for three of its periods, is killed and opened again."""
 
 STORED_SILENCE_MS = 10_000
 """The same for a stored source that has a slot to fill."""
 
-FIRST_DEATHS = 3
-"""A capture process that died this often before it opened the source will not open it the next time either."""
+LAST_DEATHS = 3
+"""A capture process that died this often on opening the source will not open it the next time either: a stored source
+is given up then, and a camera that was never there."""
 
 POISON_DEATHS = 2
 """A picture on which the capture child died this often is given up as corrupt."""
@@ -49,6 +56,7 @@ class Intake:
         self._deaths = 0
         self._heard_ns = 0
         self._has_begun = False
+        self._has_frames = False  # since it was opened last
 
     def _arguments(self) -> tuple[SourceRequest, str | None]:
         c = self._config
@@ -99,6 +107,8 @@ class Intake:
         silent_ms = (time.monotonic_ns() - self._heard_ns) / 1e6
         if self._owes_a_frame and silent_ms > self._patience_ms:
             yield from self._lose(f"no frame for {silent_ms:.0f} ms")
+        if not self.is_up and self.child.lived_s > OPENING_S:
+            yield from self._lose(f"the source did not open within {OPENING_S:.0f} s")
         if not self.child.is_running and not self.has_ended and self.child.due_in_s == 0:
             self.child.start()
 
@@ -111,6 +121,8 @@ class Intake:
     def _patience_ms(self) -> float:
         if self.opened is None or not self.opened.live:
             return STORED_SILENCE_MS
+        if not self._has_frames:
+            return float(FIRST_FRAME_MS << min(4, self._deaths))
         return max(LIVE_SILENCE_MS, 3000 / self._config.rate if self._config.rate else 0)
 
     def close(self, patience_s: float) -> None:
@@ -120,7 +132,7 @@ class Intake:
             self._ring.close()
 
     def _open(self, opened: Opened) -> None:
-        self.opened, self.is_up, self.cause = opened, True, None
+        self.opened, self.is_up, self.cause, self._has_frames = opened, True, None, False
         if self._ring is None:
             height, width = opened.shape or (1, 1)
             self._ring = Ring(SLOTS[opened.policy], height * width * 3)
@@ -148,20 +160,25 @@ class Intake:
     def _take(self, captured: Captured) -> Captured:
         self._next_index = captured.position + 1
         self.dropped += captured.dropped
-        self._deaths = 0
+        self._deaths, self._has_frames = 0, True
         if captured.slot is not None:
             self._busy.add(captured.slot)
         return captured
 
     def _lose(self, cause: str) -> Iterator[Captured]:
-        """The child is dead or hangs: bury it. A stored picture it died on again and again is given up, and said so."""
+        """The child is dead or hangs: bury it. A stored picture it died on again and again is given up, and said so.
+
+        Raises SourceError if the source cannot be opened and never will be.
+        """
         self.child.bury()
-        self.is_up, self.cause, self._said = False, cause, None
+        was_up, self.is_up, self.cause, self._said = self.is_up, False, cause, None
+        if self.has_ended:
+            return
         self._deaths += 1
-        if self.opened is None and self._deaths >= FIRST_DEATHS:
-            raise SourceError(f"{self._config.source}: the capture process died {self._deaths} times opening it")
         is_stored = self.opened is not None and not self.opened.live
-        if is_stored and not self.has_ended and self._deaths >= POISON_DEATHS:
+        if not was_up and (self.opened is None or is_stored) and self._deaths >= LAST_DEATHS:
+            raise SourceError(f"{self._config.source} cannot be opened: {cause}, {self._deaths} times")
+        if was_up and is_stored and self._has_begun and self._deaths >= POISON_DEATHS:
             now, position = time.monotonic_ns(), self._next_index
             fault = f"corrupt: the capture process died on it {self._deaths} times"
             yield self._take(Captured(None, position, f"#{position}", 0, 0, None, now, fault, None, 0))

@@ -1,6 +1,7 @@
 """The books of an epoch: what was accepted, what became of it, and how long it took."""
 
 from collections import Counter, deque
+from math import ceil
 
 from edge.verdict import Ledger, Outcome, Verdict
 
@@ -59,4 +60,4 @@ def percentile(ascending: list[float], percent: float) -> float | None:
     """Nearest-rank percentile of an ascending list; None if it is empty."""
     if not ascending:
         return None
-    return ascending[min(len(ascending) - 1, int(len(ascending) * percent / 100))]
+    return ascending[max(0, ceil(len(ascending) * percent / 100) - 1)]

@@ -4,9 +4,12 @@ The supervisor makes, hands out and frees them and never looks inside. A slot th
 by a larger one, so pictures of any size pass, and pages that no frame touched cost nothing.
 """
 
+import os
 from collections import OrderedDict
 from multiprocessing.shared_memory import SharedMemory
 from typing import TYPE_CHECKING
+
+from edge.errors import SourceError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +21,7 @@ class Ring:
 
     def __init__(self, slots: int, capacity: int) -> None:
         """`slots` slots of `capacity` bytes each."""
-        self._memory = [SharedMemory(create=True, size=capacity) for _ in range(slots)]
+        self._memory = [_allocate(capacity) for _ in range(slots)]
 
     def __len__(self) -> int:
         return len(self._memory)
@@ -34,13 +37,32 @@ class Ring:
     def enlarge(self, slot: int, size: int) -> None:
         """Replace the slot's memory by one of at least `size` bytes; what it held is gone."""
         _free(self._memory[slot])
-        self._memory[slot] = SharedMemory(create=True, size=size)
+        self._memory[slot] = _allocate(size)
 
     def close(self) -> None:
         """Free all memory."""
         for memory in self._memory:
             _free(memory)
         self._memory = []
+
+
+def _allocate(size: int) -> SharedMemory:
+    """Shared memory that is really there: without this, too little of it is a crash at the first write.
+
+    Raises SourceError.
+    """
+    memory = SharedMemory(create=True, size=size)
+    if hasattr(os, "posix_fallocate"):
+        try:
+            # The descriptor has no public name; opening the memory again by its own would be no different.
+            os.posix_fallocate(memory._fd, 0, size)  # type: ignore[attr-defined]
+        except OSError as error:
+            _free(memory)
+            raise SourceError(
+                f"no shared memory for a frame of {size / 2**20:.0f} MiB ({error.strerror}); make /dev/shm larger "
+                "(docker run --shm-size), or the frames smaller"
+            ) from error
+    return memory
 
 
 def _free(memory: SharedMemory) -> None:

@@ -13,6 +13,9 @@ from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded
 STUCK_MS = 1000
 """An inference this long past its part's deadline is killed."""
 
+LOADING_S = 120.0
+"""A child that loads longer than this hangs. The slowest seen, measuring both runtimes without a cache, took 10 s."""
+
 FIRST_DEATHS = 3
 """An inference process that died this often before it was ready will not be ready the next time either."""
 
@@ -20,13 +23,13 @@ FIRST_DEATHS = 3
 class Scoring:
     """Every `submit` is answered by exactly one Inferred, with a `fault` if the child died on it or hung."""
 
-    def __init__(self, config: StationConfig) -> None:
-        """Nothing runs before `start`."""
+    def __init__(self, config: StationConfig, digest: str) -> None:
+        """Nothing runs before `revive`. `digest` is that of the bundle whose threshold the station uses."""
         self.child = Child("edge-inference", run_inference, lambda: self._arguments)
         self.loaded: Loaded | None = None
         self.is_up = False
         self.cause: str | None = "the model is being loaded"
-        self._arguments = (config.bundle, config.backend, config.threads or cores())
+        self._arguments = (config.bundle, digest, config.backend, config.threads or cores())
         self._shape: Configure | None = None
         self._said: str | None = None  # its last words
         self._first_deaths = 0
@@ -46,7 +49,7 @@ class Scoring:
     def submit(self, seq: int, memory: str, height: int, width: int, deadline_ns: int) -> None:
         """Hand over a frame; allowed only when idle."""
         assert self.is_idle
-        self._seq, self._stuck_at_ns = seq, deadline_ns + STUCK_MS * 1_000_000
+        self._seq, self._stuck_at_ns = seq, max(deadline_ns, time.monotonic_ns()) + STUCK_MS * 1_000_000
         self.child.send(Infer(seq, memory, height, width))
 
     def hear(self) -> Iterator[Inferred]:
@@ -70,6 +73,8 @@ class Scoring:
         """Kill the child if it hangs; start one where there is none and its time has come."""
         if self._seq is not None and time.monotonic_ns() > self._stuck_at_ns:
             yield from self._lose("the inference process hung and was killed")
+        if self._shape is not None and not self.is_up and self.child.lived_s > LOADING_S:
+            yield from self._lose(f"the inference process did not load the bundle within {LOADING_S:.0f} s")
         if not self.child.is_running and self.child.due_in_s == 0:
             self.child.start()
             if self._shape is not None:

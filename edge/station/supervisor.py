@@ -10,6 +10,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
@@ -69,7 +70,7 @@ class Station:
         self.epoch = secrets.token_hex(8)
         self.books = Books()
         self.intake = Intake(config)
-        self.scoring = Scoring(config)
+        self.scoring = Scoring(config, self.bundle.digest)
         self.state = State.PREOPERATIONAL
         self.cause: str | None = None
         self.ready_after_s: float | None = None
@@ -80,6 +81,7 @@ class Station:
         self._slots_inferring: dict[int, int] = {}  # by seq; busy until the runtime is done with them
         self._passed_over = 0
         self._is_opened = False
+        self._shape: tuple[int, int] | None = None  # of every frame, as first opened
         self._subscribers_came = config.wait_subscribers == 0
         self._beat_due_ns = 0
         self._begun_ns = time.monotonic_ns()
@@ -92,8 +94,8 @@ class Station:
             try:
                 while not (signals.came or self._is_finished()):
                     self._hear()
-                    self._expire()
                     self._accept()
+                    self._expire()
                     self._submit()
                     self._publish()
                     self._beat()
@@ -113,25 +115,27 @@ class Station:
         children = (self.intake.child, self.scoring.child)
         due_ns = [part.deadline_ns for part in self._parts.values() if part.finding is None]
         waits_s = [(min([self._beat_due_ns, *due_ns]) - time.monotonic_ns()) / 1e9]
-        waits_s += [child.due_in_s for child in children if not child.is_running]
+        if not self.intake.child.is_running and not self.intake.has_ended:
+            waits_s.append(self.intake.child.due_in_s)
+        if not self.scoring.child.is_running:
+            waits_s.append(self.scoring.child.due_in_s)
         if not self._subscribers_came:
             waits_s.append(SUBSCRIBER_POLL_S)
         wait([signals.wake, *(c.connection for c in children if c.connection)], max(0.0, min(waits_s)))
 
     def _shut_down(self, cause: str) -> None:
         """Answer the parts in flight, say goodbye, and leave nothing behind."""
-        for part in self._parts.values():
-            part.finding = part.finding or Finding(reason=Reason.STOPPED, detail="the station was stopped")
-        self._publish()
-        self._drop_all_but(0)
-        self.state, self.cause = State.STOPPED, cause
-        self._heartbeat()
-        self._announce(self.state, cause)
-        self._progress(self)
-        deadline = time.monotonic() + CHILD_PATIENCE_S
-        self.scoring.child.stop(CHILD_PATIENCE_S)
-        self.intake.close(max(0.05, deadline - time.monotonic()))
-        self.publisher.close()
+        with ExitStack() as last:  # in reverse order, each whatever becomes of the others
+            last.callback(self._progress, self)
+            last.callback(self.publisher.close)
+            last.callback(self.intake.close, CHILD_PATIENCE_S)
+            last.callback(self.scoring.child.stop, CHILD_PATIENCE_S)
+            for part in self._parts.values():
+                part.finding = part.finding or Finding(reason=Reason.STOPPED, detail="the station was stopped")
+            self._publish()
+            self.state, self.cause = State.STOPPED, cause
+            self._heartbeat()
+            self._announce(self.state, cause)
 
     # --------------------------------------------------------------------------------------- one turn of the loop
 
@@ -141,7 +145,8 @@ class Station:
             self._pending.extend(source())
         if self.intake.opened is not None and not self._is_opened:
             self._is_opened = True
-            self.scoring.configure(self.intake.opened.shape)
+            self._shape = self.intake.opened.shape
+            self.scoring.configure(self._shape)
         for results in (self.scoring.hear, self.scoring.revive):
             for result in results():
                 self._settle(result)
@@ -182,7 +187,7 @@ class Station:
             self._subscribers_came = self.publisher.subscribers() >= self.config.wait_subscribers
         may_begin = self._subscribers_came and self.scoring.loaded is not None
         if opened.policy == "latest" or (opened.live and not may_begin):
-            self._drop_all_but(1 if may_begin else 0)
+            self._pass_over_all_but(1 if may_begin else 0)
         if may_begin:
             self.intake.begin()
         if not may_begin or not self._pending:
@@ -193,7 +198,7 @@ class Station:
         elif self.scoring.is_idle and not self._parts:
             self._enter(self._pending.popleft())
 
-    def _drop_all_but(self, newest: int) -> None:
+    def _pass_over_all_but(self, newest: int) -> None:
         while len(self._pending) > newest:
             self.intake.release(self._pending.popleft().slot)
             self._passed_over += 1
@@ -201,7 +206,7 @@ class Station:
 
     def _enter(self, capture: Captured) -> None:
         now = time.monotonic_ns()
-        captured_ns = now if capture.captured_ns is None else capture.captured_ns
+        captured_ns = now if capture.captured_ns is None else min(capture.captured_ns, now)
         deadline_ns = captured_ns + int(self.config.budget_ms * 1e6)
         part = Part(self.books.accept(), capture, captured_ns, deadline_ns)
         fault = capture.fault or self._wrong_shape(capture)
@@ -212,10 +217,10 @@ class Station:
         self._parts[part.seq] = part
 
     def _wrong_shape(self, capture: Captured) -> str | None:
-        shape = self.intake.opened and self.intake.opened.shape
-        if not shape or shape == (capture.height, capture.width):
+        shape = self._shape
+        if shape is None or shape == (capture.height, capture.width):
             return None
-        return f"corrupt: the frame is {capture.width}×{capture.height}, the camera opened with {shape[1]}×{shape[0]}"
+        return f"corrupt: the frame is {capture.width}×{capture.height}, the line began with {shape[1]}×{shape[0]}"
 
     def _submit(self) -> None:
         """Give the runtime the oldest part that waits for it."""
@@ -235,9 +240,9 @@ class Station:
             part = next(iter(self._parts.values()))
             if part.finding is None:
                 return
-            del self._parts[part.seq]
             verdict = self._verdict(part, part.finding, time.monotonic_ns())
             self.publisher.send(verdict)
+            del self._parts[part.seq]
             self.books.enter(verdict)
             if not part.is_submitted:
                 self.intake.release(part.capture.slot)
@@ -285,7 +290,8 @@ class Station:
     @property
     def is_simulated(self) -> bool:
         """True if the source or the bundle is the built-in demonstration."""
-        return self.bundle.manifest.simulated or bool(self.intake.opened and self.intake.opened.simulated)
+        opened = self.intake.opened
+        return self.config.simulated or self.bundle.manifest.simulated or bool(opened and opened.simulated)
 
     @property
     def is_ready(self) -> bool:
