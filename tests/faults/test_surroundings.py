@@ -1,0 +1,93 @@
+"""What is around a running station changes or goes away: files, bundle, terminal, cache."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import cv2
+import pytest
+from running import DEMO_BUNDLE, command, free_endpoint, running_line
+
+from edge.bundle import load_bundle, seal
+from edge.channel.subscriber import Subscriber
+from edge.demo.line import DemoLine
+from edge.verdict import Heartbeat, Outcome, State, Verdict
+
+
+def photographs(folder: Path, names: list[bytes]) -> Path:
+    """Pictures of the demo line under these names."""
+    folder.mkdir()
+    line = DemoLine(size=(180, 320))
+    for index, name in enumerate(names):
+        done, data = cv2.imencode(".png", line.render(index).frame)
+        assert done
+        with open(os.path.join(os.fsencode(folder), name), "wb") as file:
+            file.write(data.tobytes())
+    return folder
+
+
+def test_a_bundle_put_in_place_of_the_running_one_is_never_run(tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(DEMO_BUNDLE, tmp_path / "part.edge"))
+    manifest = load_bundle(bundle).manifest
+    with running_line("--source", "demo", "--size", "320x180", bundle=bundle) as line:
+        line.until(5)
+        seal(bundle, manifest.model_copy(update={"description": "another one"}))
+        os.kill(line.child("edge-inference"), signal.SIGKILL)
+        for message in line._receive():
+            if isinstance(message, Heartbeat) and message.cause and "another bundle lies there" in message.cause:
+                assert message.state is State.HELD
+                assert not message.ready
+                break
+        line.process.send_signal(signal.SIGTERM)
+        assert line.to_the_end() == 0
+    assert json.loads(line.stdout)["in_flight"] == 0
+
+
+def test_file_names_that_are_no_text_cost_no_verdict(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "pictures", [b"a.png", b"b\xff.png", "ü €.png".encode()])
+    with running_line("--source", folder) as line:
+        assert line.to_the_end() == 0
+    assert [v.part for v in line.verdicts] == ["a.png", "b\\xff.png", "ü €.png"]
+    assert not any(v.verdict is Outcome.UNKNOWN for v in line.verdicts)
+
+
+def test_a_folder_that_goes_away_ends_the_run_and_makes_no_parts_up(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "pictures", [f"{i:03}.png".encode() for i in range(60)])
+    with running_line("--source", folder, "--rate", 20) as line:
+        line.until(5)
+        shutil.rmtree(folder)
+        os.kill(line.child("edge-capture"), signal.SIGKILL)
+        assert line.to_the_end() in (0, 2)
+    assert {v.part for v in line.verdicts} <= {f"{i:03}.png" for i in range(60)}
+
+
+def test_a_closed_standard_error_does_not_end_the_line() -> None:
+    endpoint = free_endpoint()
+    subscriber = Subscriber(endpoint, "line1")
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        command("run", "--bundle", DEMO_BUNDLE, "--bind", endpoint, "--source", "demo", "--size", "320x180",
+                "--limit", 60, "--wait-subscribers", 1, "--budget-ms", 20_000, "--json"),
+        stdout=subprocess.PIPE, stderr=write,
+    )  # fmt: skip
+    os.close(write)
+    os.close(read)
+    try:
+        verdicts = [r.message for r in subscriber.messages(5) if isinstance(r.message, Verdict)]
+        out, _ = process.communicate(timeout=20)
+    finally:
+        subscriber.close()
+        process.kill()
+    assert process.returncode == 0
+    assert len(verdicts) == json.loads(out)["accepted"] == 60
+
+
+@pytest.mark.parametrize("backend", ["auto", "openvino"])
+def test_a_station_starts_without_a_cache(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_CACHE", "/proc/nowhere")
+    with running_line("--source", "demo", "--size", "320x180", "--limit", 3, "--backend", backend) as line:
+        assert line.to_the_end() == 0
+    assert len(line.verdicts) == 3
