@@ -56,7 +56,13 @@ def test_interrupted_from_the_keyboard_it_says_how_to_go_on_and_does(make_data: 
     out = tmp_path / "run"
     arguments = ["autoencoder-gelu", "--data", make_data(train=(8, 0), val=(4, 4), test=(4, 4)), "--out", out]
     arguments += ["--set", "train.epochs=80", "--set", "train.batch=4"]
-    training = subprocess.Popen([*TRAIN, *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
+    training = subprocess.Popen(
+        [*TRAIN, *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ONE_THREAD,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background has it ignored
+    )
     assert training.stderr is not None
     for line in training.stderr:
         if line.startswith("epoch 2/80"):
