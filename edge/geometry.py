@@ -5,6 +5,9 @@ Floats get the letterboxed size wrong: ``int(299 * (224 / 299))`` is 223. Here e
 
 from dataclasses import dataclass
 
+SMALLEST_FRAME, LARGEST_FRAME = 16, 8192
+"""Pixels a side of a frame that may be judged. A smaller one shows no part, a larger one has never been tried."""
+
 
 @dataclass(frozen=True)
 class Letterbox:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,8 @@ def read_picture(path: Path | str) -> Frame:
 def read_bytes(path: Path | str) -> bytes:
     """The file's content. Raises DataError, with the reason alone, if the system does not give it."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe or device may never return
+            raise DataError("not a regular file")
         return Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}") from None

@@ -38,7 +38,7 @@ class Bare(Station):
         self.intake._has_begun = True
         position = self.books.accepted + len(self._pending)
         now = time.monotonic_ns()
-        self._pending.append(Captured(position % 8, position, f"part {position}", 9, 9, now, now, fault, None, 0))
+        self._pending.append(Captured(position % 8, position, f"part {position}", 90, 90, now, now, fault, None, 0))
         self._accept()
         self._submit()
         self._publish()

@@ -17,7 +17,9 @@ def bench(
     backend: Annotated[list[str] | None, typer.Option(help="Backend to measure; every one if not given.")] = None,
     size: Annotated[str, typer.Option(help="Frame size, WIDTHxHEIGHT.")] = "1280x720",
     frames: Annotated[int, typer.Option(help="Frames a measurement.", min=10)] = 1000,
-    threads: Annotated[int | None, typer.Option(help="Threads of an inference; all cores if not given.", min=1)] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of an inference; all cores if not given.", min=1, max=256)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Measure bare inference, and the whole way from a frame in shared memory to a verdict in another process."""

@@ -19,6 +19,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 ROWS = 20
 REFRESHES_PER_S = 8
+POLL_S = 0.1
+SILENCE_S = 1.0
+"""Heartbeats come every 0.1 s and their lease is 0.3 s; this is well past both."""
 
 
 @app.command()
@@ -27,11 +30,11 @@ def listen(
     station: Annotated[str, typer.Option(help="Name of the station.")] = "line1",
     once: Annotated[bool, typer.Option("--once", help="Leave when the station's run ends.")] = False,
     wait_s: Annotated[
-        float | None, typer.Option(help="Leave after so many seconds without any message.", min=0.1)
+        float | None, typer.Option(help="Leave after so many seconds without any message.", min=0.1, max=86_400)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print each verdict as a line of JSON.")] = False,
 ) -> None:
-    """Print verdicts as they come. Exit code 1 if the sequence had a gap, 2 if nothing was heard at all."""
+    """Print verdicts as they come. Exit code 1 if there was a gap or a silence, 2 if nothing was heard at all."""
     from edge.channel.subscriber import Subscriber
     from edge.cli.summary import describe, summary
     from edge.errors import ChannelError
@@ -40,21 +43,21 @@ def listen(
 
     subscriber, books = Subscriber(connect, station), Books()
     show = _Json() if as_json else _Table(f"{station} at {connect}") if sys.stdout.isatty() else _Lines()
-    heard = False
+    watch = _Watch()
     try:
-        for received in subscriber.messages(wait_s):
-            heard = True
-            if isinstance(received.message, Verdict):
-                books.accept()
-                books.enter(received.message)
-            show.show(received, books)
-            if once and isinstance(received.message, StateChange) and received.message.state is State.STOPPED:
-                break
-        else:
-            if not heard:
-                raise ChannelError(
-                    f"nothing heard from {station!r} at {connect} for {wait_s:g} s; is edge-run running?"
-                )
+        while not (once and watch.is_over) and (wait_s is None or watch.silent_s < wait_s):
+            for received in subscriber.messages(POLL_S):
+                watch.hear(isinstance(received.message, StateChange) and received.message.state is State.STOPPED)
+                if isinstance(received.message, Verdict):
+                    books.accept()
+                    books.enter(received.message)
+                show.show(received, books)
+                if once and watch.is_over:
+                    break
+            else:
+                watch.wait()
+        if not watch.has_heard:
+            raise ChannelError(f"nothing heard from {station!r} at {connect} for {wait_s:g} s; is edge-run running?")
     except KeyboardInterrupt:
         pass  # the way to leave; the summary follows
     finally:
@@ -65,7 +68,28 @@ def listen(
         print(json.dumps({**counts, "first_seq": subscriber.first_seq, **summary(books)}), file=sys.stderr)
     else:
         print("\n".join(f"received: {line}" for line in [*describe(books), *_sequence(subscriber, books)]))
-    sys.exit(1 if subscriber.missed else 0)
+    sys.exit(1 if subscriber.missed or watch.silences else 0)
+
+
+class _Watch:
+    """Notices that a station which was heard, and has not said goodbye, is silent."""
+
+    def __init__(self) -> None:
+        self.has_heard = self.is_over = False
+        self.silent_s = 0.0
+        self.silences = 0
+
+    def hear(self, is_goodbye: bool) -> None:
+        if self.silent_s >= SILENCE_S and self.has_heard and not self.is_over:
+            print(f"heard again after {self.silent_s:.1f} s", file=sys.stderr)
+        self.has_heard, self.is_over, self.silent_s = True, is_goodbye, 0.0
+
+    def wait(self) -> None:
+        before = self.silent_s
+        self.silent_s += POLL_S
+        if self.has_heard and not self.is_over and before < SILENCE_S <= self.silent_s:
+            self.silences += 1
+            print("SILENT: no heartbeat; a controller rejects every part until it hears one", file=sys.stderr)
 
 
 def _sequence(subscriber: "Subscriber", books: "Books") -> list[str]:

@@ -31,12 +31,16 @@ def run(
     backend: Annotated[
         Literal["auto", "openvino", "onnxruntime"], typer.Option(help="auto: the faster one here, measured once.")
     ] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Threads of an inference; all cores if not given.", min=1)] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of an inference; all cores if not given.", min=1, max=256)
+    ] = None,
     policy: Annotated[
         Literal["every", "latest"] | None,
         typer.Option(help="Every frame in order, or the latest one. Cameras: latest; all else: every."),
     ] = None,
-    budget_ms: Annotated[float, typer.Option(help="Longest time from capture to verdict, ms.", min=1)] = 500.0,
+    budget_ms: Annotated[
+        float, typer.Option(help="Longest time from capture to verdict, ms.", min=1, max=600_000)
+    ] = 500.0,
     limit: Annotated[int | None, typer.Option(help="Stop after so many pictures of the source.", min=1)] = None,
     rate: Annotated[
         float | None, typer.Option(help="Pictures a second of a source that can be paced.", min=0.01)

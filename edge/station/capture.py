@@ -112,7 +112,7 @@ def _store(capture: "Capture", slot: GiveSlot | None, slots: _Slots, dropped: in
     return Captured(
         slot=None if slot is None else slot.slot,
         position=capture.index,
-        name=os.fsencode(capture.name).decode(errors="backslashreplace"),  # a file's name need not be UTF-8
+        name=_printable(capture.name),
         height=height,
         width=width,
         captured_ns=capture.captured_ns,
@@ -121,3 +121,9 @@ def _store(capture: "Capture", slot: GiveSlot | None, slots: _Slots, dropped: in
         truth=capture.truth,
         dropped=dropped,
     )
+
+
+def _printable(name: str) -> str:
+    """A name that travels as JSON and shows on a terminal: a file's name need not be UTF-8, nor free of escapes."""
+    text = os.fsencode(name).decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from edge.bundle import load_bundle
 from edge.channel.publisher import Publisher
+from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.station.config import StationConfig
 from edge.station.intake import Intake
 from edge.station.ledger import Books
@@ -89,7 +90,7 @@ class Station:
     # -------------------------------------------------------------------------------------------------- life
 
     def run(self) -> None:
-        """Serve to the end. SIGINT and SIGTERM end it in order. Raises EdgeError if it cannot start."""
+        """Serve to the end. SIGINT, SIGTERM and SIGHUP end it in order. Raises EdgeError if it cannot start."""
         with Signals() as signals:
             try:
                 while not (signals.came or self._is_finished()):
@@ -218,6 +219,9 @@ class Station:
 
     def _wrong_shape(self, capture: Captured) -> str | None:
         shape = self._shape
+        if not all(SMALLEST_FRAME <= n <= LARGEST_FRAME for n in (capture.height, capture.width)):
+            limits = f"{SMALLEST_FRAME} to {LARGEST_FRAME}"
+            return f"corrupt: the frame is {capture.width}×{capture.height}; a side may have {limits} pixels"
         if shape is None or shape == (capture.height, capture.width):
             return None
         return f"corrupt: the frame is {capture.width}×{capture.height}, the line began with {shape[1]}×{shape[0]}"
@@ -368,15 +372,20 @@ class Station:
         return {"station": self.config.station, "epoch": self.epoch, "simulated": self.is_simulated}
 
 
+ENDING_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]  # SIGHUP: the terminal was closed
+
+
 class Signals:
-    """SIGINT and SIGTERM as a flag and a socket that wakes a sleeping loop, for as long as the context is open."""
+    """The signals that end a run, as a flag and a socket that wakes a sleeping loop, while the context is open."""
 
     def __enter__(self) -> "Signals":
         self.came = False
         self.wake, self._write = socket.socketpair()
         self._write.setblocking(False)
         self._old_fd = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        self._old = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._old = {number: signal.signal(number, self._on_signal) for number in ENDING_SIGNALS}
         return self
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

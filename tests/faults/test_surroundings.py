@@ -47,10 +47,10 @@ def test_a_bundle_put_in_place_of_the_running_one_is_never_run(tmp_path: Path) -
 
 
 def test_file_names_that_are_no_text_cost_no_verdict(tmp_path: Path) -> None:
-    folder = photographs(tmp_path / "pictures", [b"a.png", b"b\xff.png", "ü €.png".encode()])
+    folder = photographs(tmp_path / "pictures", [b"a.png", b"b\xff.png", b"c\x1b[2J\n.png", "ü €.png".encode()])
     with running_line("--source", folder) as line:
         assert line.to_the_end() == 0
-    assert [v.part for v in line.verdicts] == ["a.png", "b\\xff.png", "ü €.png"]
+    assert [v.part for v in line.verdicts] == ["a.png", "b\\xff.png", "c\\x1b[2J\\n.png", "ü €.png"]
     assert not any(v.verdict is Outcome.UNKNOWN for v in line.verdicts)
 
 
@@ -91,3 +91,37 @@ def test_a_station_starts_without_a_cache(backend: str, monkeypatch: pytest.Monk
     with running_line("--source", "demo", "--size", "320x180", "--limit", 3, "--backend", backend) as line:
         assert line.to_the_end() == 0
     assert len(line.verdicts) == 3
+
+
+def test_a_listener_notices_that_a_station_fell_silent() -> None:
+    endpoint = free_endpoint()
+    listener = subprocess.Popen(
+        command("listen", "--connect", endpoint, "--wait-s", 3),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    station = subprocess.Popen(
+        command("run", "--bundle", DEMO_BUNDLE, "--bind", endpoint, "--source", "demo", "--size", "320x180"),
+        stderr=subprocess.DEVNULL,
+    )
+    assert listener.stdout is not None
+    for line in listener.stdout:
+        if "good" in line:
+            break
+    station.kill()
+    _, complaint = listener.communicate(timeout=30)
+    station.wait()
+    assert "SILENT" in complaint
+    assert listener.returncode == 1
+
+
+def test_a_pipe_among_the_pictures_is_unknown_and_stalls_nothing(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "pictures", [b"a.png", b"c.png"])
+    os.mkfifo(folder / "b.png")
+    with running_line("--source", folder) as line:
+        assert line.to_the_end() == 0
+    assert [(v.part, v.verdict is Outcome.UNKNOWN) for v in line.verdicts] == [
+        ("a.png", False), ("b.png", True), ("c.png", False),
+    ]  # fmt: skip
+    assert json.loads(line.stdout)["restarts"] == 0
