@@ -67,6 +67,7 @@ def fit(
     at the end. Raises RecipeError, DataError or RunError before the first epoch if something cannot work.
     """
     began = time.monotonic()
+    check_out(out, resume)
     torch.manual_seed(recipe.train.seed)
     network = build_network(recipe.model.name, recipe.model.options)
     learner = Learner(network, recipe)
@@ -182,11 +183,15 @@ def new_record(name: str, recipe: Recipe, data: DataRecord, network: Network, st
     )
 
 
+def check_out(out: Path, resume: bool) -> None:
+    """Raise RunError if something lies where a new run is to be written."""
+    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} already exists; --resume goes on with it, or give --out another folder")
+
+
 def open_run(out: Path, record: RunRecord, resume: bool) -> None:
     """Make the run folder, or see that the one to resume is of the same training. Raises RunError."""
     if not resume:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise RunError(f"{out} already exists; --resume goes on with it, or give --out another folder")
         out.mkdir(parents=True, exist_ok=True)
         write_record(out, record)
         return
