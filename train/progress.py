@@ -61,16 +61,21 @@ class History(Callback):
         self.file = file
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Rewrite the file with this epoch's row at its end, in place of any row an interrupted run left there."""
+        """Rewrite the file with this epoch's row at its end, in place of any row an interrupted run left there.
+
+        Whole or not at all: Ctrl-C in the middle must not cost the rows before.
+        """
         rows = []
         if self.file.exists():
             with self.file.open(newline="") as lines:
                 rows = [row for row in csv.DictReader(lines) if int(row["epoch"]) < trainer.current_epoch]
         row: dict[str, Any] = {"epoch": trainer.current_epoch, **_figures(trainer)}
-        with self.file.open("w", newline="") as lines:
+        part = self.file.with_suffix(".part")
+        with part.open("w", newline="") as lines:
             writer = csv.DictWriter(lines, fieldnames=list(row), restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows([*rows, row])
+        part.replace(self.file)
 
 
 def _figures(trainer: Trainer) -> dict[str, float]:
