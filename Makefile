@@ -24,7 +24,8 @@ check: .venv/dev
 docs: .venv/dev
 	$(BIN)/python -m edge.schema docs
 
-# Renders the training photographs, trains the demonstration network and exports it. About ten minutes on two cores.
+# Renders the training photographs, trains the demonstration network and exports it. Training took 17 minutes on two
+# cores that had other work.
 demo-bundle: .venv/dev
 	rm -rf build/demo-data build/demo-run models/demo.edge
 	$(BIN)/edge-demo build/demo-data --train 2000 --val 400 --test 1000

@@ -14,7 +14,8 @@ STUCK_MS = 1000
 """An inference this long past its part's deadline is killed."""
 
 LOADING_S = 120.0
-"""A child that loads longer than this hangs. The slowest seen, measuring both runtimes without a cache, took 10 s."""
+"""A child that loads longer than this hangs. The demonstration bundle takes 2.4 s without a cache,
+both runtimes measured."""
 
 FIRST_DEATHS = 3
 """An inference process that died this often before it was ready will not be ready the next time either."""

@@ -5,8 +5,6 @@ children, the deadlines here hold.
 """
 
 import secrets
-import signal
-import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,8 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
 from multiprocessing.connection import wait
-from types import FrameType, TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from edge.bundle import load_bundle
 from edge.channel.publisher import Publisher
@@ -26,6 +23,7 @@ from edge.station.intake import Intake
 from edge.station.ledger import Books
 from edge.station.messages import Captured, Inferred
 from edge.station.scoring import Scoring
+from edge.station.signals import Signals
 from edge.verdict import UNKNOWN_REASONS, Heartbeat, Outcome, Reason, State, StateChange, Timing, Verdict
 
 HEARTBEAT_MS = 100
@@ -109,7 +107,7 @@ class Station:
     def _is_finished(self) -> bool:
         return self.intake.has_ended and not self._pending and not self._parts
 
-    def _wait(self, signals: "Signals") -> None:
+    def _wait(self, signals: Signals) -> None:
         """Sleep until a child or a signal has something to say, or the clock has."""
         if self._is_finished():
             return
@@ -370,33 +368,3 @@ class Station:
 
     def _sender(self) -> dict[str, Any]:
         return {"station": self.config.station, "epoch": self.epoch, "simulated": self.is_simulated}
-
-
-ENDING_SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-]  # SIGHUP: the terminal was closed
-
-
-class Signals:
-    """The signals that end a run, as a flag and a socket that wakes a sleeping loop, while the context is open."""
-
-    def __enter__(self) -> "Signals":
-        self.came = False
-        self.wake, self._write = socket.socketpair()
-        self._write.setblocking(False)
-        self._old_fd = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        self._old = {number: signal.signal(number, self._on_signal) for number in ENDING_SIGNALS}
-        return self
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.came = True
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False]:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._old_fd)
-        self.wake.close()
-        self._write.close()
-        return False
