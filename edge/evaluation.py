@@ -158,6 +158,22 @@ def rejected_by_group(scores: Numbers, groups: Iterable[str], threshold: float) 
     return {name: rate(int(rejected[of].sum()), int(of.sum())) for name, of in members.items()}
 
 
+def part_scores(
+    scores: Numbers, bad: Truths, parts: Sequence[str], together: Callable[[Floats], Any] = np.mean
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """One score for each of M parts, that of its photographs `together`, and whether it is bad: float64, bool [M].
+
+    `parts` names the part that each photograph shows; the answer is sorted by these names. A part is bad if one of
+    its photographs is. Raises ValueError unless there is one name for each score, DataError as `judge` does.
+    """
+    values, truths = _checked(scores, bad)
+    if len(parts) != len(values):
+        raise ValueError(f"{len(values)} photographs and {len(parts)} names of parts")
+    names, part = np.unique(np.asarray(parts, dtype=np.str_), return_inverse=True)
+    members = [part == index for index in range(len(names))]
+    return np.array([float(together(values[of])) for of in members]), np.array([truths[of].any() for of in members])
+
+
 def dice(found: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float | None:
     """Twice the overlap of two boolean maps of one shape over the sum of their areas; None if both empty."""
     both, either = _overlap(found, truth)

@@ -19,6 +19,7 @@ from edge.evaluation import (
     dice,
     iou,
     judge,
+    part_scores,
     rate,
     rejected_by_group,
 )
@@ -203,3 +204,28 @@ def test_dice_and_iou_of_maps() -> None:
     assert iou(np.zeros((2, 2)), truth) == 0.0
     with pytest.raises(ValueError, match="different shapes"):
         dice(np.zeros((2, 2)), np.zeros((2, 3)))
+
+
+@given(parts, st.integers(1, 6))
+def test_a_part_photographed_several_times_with_one_score_is_judged_as_once(
+    rows: list[tuple[int, bool]], times: int
+) -> None:
+    scores, bad = zip(*rows, strict=True)
+    names = [f"part-{index:03}" for index in range(len(rows))]
+    by_part = part_scores(scores * times, bad * times, names * times)
+    assert by_part[0] == pytest.approx(scores)
+    assert by_part[1].tolist() == list(bad)
+
+
+def test_a_part_has_the_mean_score_of_its_photographs_and_is_bad_if_one_of_them_is() -> None:
+    rows = [(0.2, False, "b"), (0.9, True, "a"), (0.5, False, "a"), (0.4, False, "b")]
+    scores, bad, names = zip(*rows, strict=True)
+    means, bad_parts = part_scores(scores, bad, names)
+    assert means == pytest.approx([0.7, 0.3])
+    assert bad_parts.tolist() == [True, False]
+    assert part_scores(scores, bad, names, max)[0] == pytest.approx([0.9, 0.4])
+
+
+def test_photographs_without_a_name_of_their_part_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 photographs and 1 names of parts"):
+        part_scores([0.1, 0.2], [True, False], ["a"])

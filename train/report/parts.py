@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.chance import auroc_interval
-from edge.evaluation import auroc
+from edge.evaluation import auroc, part_scores
 from edge.promise import Sample
 
 Judge = Callable[[npt.NDArray[np.float64]], float]
@@ -39,13 +39,8 @@ def by_part(sample: Sample, judge: Judge) -> Sample | None:
     """One score a part, bad if one of its photographs is; None unless some part has several photographs."""
     if sample.parts is None or len(set(sample.parts)) == len(sample.parts):
         return None
-    names, part = np.unique(np.asarray(sample.parts), return_inverse=True)
-    members = [part == index for index in range(len(names))]
-    return Sample(
-        scores=np.array([judge(sample.scores[of]) for of in members]),
-        bad=np.array([sample.bad[of].any() for of in members]),
-        parts=tuple(map(str, names)),
-    )
+    scores, bad = part_scores(sample.scores, sample.bad, sample.parts, judge)
+    return Sample(scores, bad, tuple(sorted(set(sample.parts))))
 
 
 def _units(sample: Sample) -> int:
