@@ -17,7 +17,7 @@ from edge.backends import Backend, load_from
 from edge.bundle import Bundle
 from edge.channel.subscriber import Subscriber
 from edge.errors import EdgeError
-from edge.machine import cores
+from edge.machine import cores, cpu_model
 from edge.sources import Frame, SourceRequest
 from edge.sources.replay import FRAMES, ReplaySource
 from edge.station.ledger import percentile
@@ -130,7 +130,7 @@ def whole_way(bundle: Bundle, backend: str, size: tuple[int, int], frames: int, 
 def machine() -> dict[str, Any]:
     """The machine in words."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": cores(),
         "load_1_min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
@@ -151,14 +151,6 @@ def as_json(bundle: Bundle, size: tuple[int, int], frames: int, threads: int, re
             "backends": [asdict(result) for result in results],
         }
     )
-
-
-def _cpu_model() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def _free_port() -> int:

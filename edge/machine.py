@@ -1,12 +1,22 @@
-"""What this machine offers: cores, and a folder for what may be forgotten."""
+"""What this machine offers: a processor, its cores, and a folder for what may be forgotten."""
 
 import os
+import platform
 from pathlib import Path
 
 
 def cores() -> int:
     """Cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_model() -> str:
+    """The processor in words, as it names itself."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
 
 
 def cache_folder() -> Path | None:

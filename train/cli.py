@@ -102,6 +102,13 @@ def report(run: "Run", as_json: bool) -> None:
         print(f"{split:5} recall {figures.recall}  specificity {figures.specificity}")
         ranking = "-" if figures.auroc is None else f"{figures.auroc:.4f}"
         print(f"      misses {counts.fn}  false rejects {counts.fp}  AUROC {ranking}")
+        if judged.by_part:
+            whole = judged.by_part
+            ranking = "-" if whole.auroc is None else f"{whole.auroc:.4f}"
+            print(f"      by part  recall {whole.recall}  specificity {whole.specificity}  AUROC {ranking}")
+        if judged.overlap:
+            covered = judged.overlap
+            print(f"      Dice of the map {covered.dice:.3f} [{covered.low:.3f}, {covered.high:.3f}]")
     if record.data.leaks and record.data.leaks.warning:
         print(f"beware: {record.data.leaks.warning}")
     print(f"run written to {run.path}", file=sys.stderr)

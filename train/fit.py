@@ -13,13 +13,24 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from edge.errors import DataError, RecipeError
-from edge.evaluation import Threshold, choose_threshold, judge, rejected_by_group, strategy_parameters
+from edge.evaluation import (
+    Figures,
+    Threshold,
+    choose_threshold,
+    judge,
+    part_scores,
+    rejected_by_group,
+    strategy_parameters,
+)
+from edge.machine import cores, cpu_model
 from train.data.leaks import find_leaks, settle_leaks
 from train.data.photographs import Photograph, survey
 from train.data.rendered import Rendered, Shuffled, in_order
@@ -29,6 +40,7 @@ from train.models import Network, build_network
 from train.progress import STDERR, History, Reporter
 from train.recipe import Recipe
 from train.report.augmentation import write_augmentation
+from train.report.overlap import overlaps
 from train.run import (
     AUGMENTATION_FILE,
     SPLIT_FILE,
@@ -49,6 +61,7 @@ FEWEST = 4
 """Photographs of a class to learn from; fewer are a mistake, not a data set."""
 
 Splits = dict[str, list[Photograph]]
+Scores = npt.NDArray[np.float32]
 
 
 def fit(
@@ -175,6 +188,7 @@ def new_record(name: str, recipe: Recipe, data: DataRecord, network: Network, st
             "command": shlex.join(["edge-train", *sys.argv[1:]]),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "platform": platform.platform(),
+            "processor": f"{cpu_model()}, {cores()} cores",
             "weights": start.removeprefix("weights: "),
             "python": platform.python_version(),
             **{library: importlib.metadata.version(library) for library in libraries},
@@ -251,23 +265,35 @@ def judge_splits(
     threshold = choose_threshold(
         scores["val"], labels(splits["val"]), recipe.threshold.strategy, **recipe.threshold.options
     )
+    covered = overlaps(network, recipe.letterbox, {split: splits[split] for split in scores if split != "train"})
     metrics = {
         split: SplitFigures(
             figures=judge(scores[split], labels(splits[split]), threshold.value),
             rejected_by_defect=rejected_by_group(
                 scores[split], [p.defect or p.label for p in splits[split]], threshold.value
             ),
+            by_part=judge_parts(scores[split], splits[split], threshold.value),
+            overlap=covered.get(split),
         )
         for split in scores
         if split != "train"
     }
     with (out / "scores.csv").open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines)
-        writer.writerow(["file", "split", "label", "defect", "score"])
+        writer.writerow(["file", "split", "label", "defect", "part", "score"])
         for split, values in scores.items():
-            for photograph, score in zip(splits[split], values, strict=True):
-                writer.writerow([photograph.name, split, photograph.label, photograph.defect or "", f"{score:.9g}"])
+            for photo, score in zip(splits[split], values, strict=True):
+                part = photo.details.get("part", "")
+                writer.writerow([photo.name, split, photo.label, photo.defect or "", part, f"{score:.9g}"])
     return threshold, metrics
+
+
+def judge_parts(scores: Scores, photographs: list[Photograph], threshold: float) -> Figures | None:
+    """What the judge says of whole parts, by the mean score of their photographs; None unless some have several."""
+    parts = [photograph.details.get("part", "") for photograph in photographs]
+    if not all(parts) or len(set(parts)) == len(parts):
+        return None
+    return judge(*part_scores(scores, labels(photographs), parts), threshold)
 
 
 def labels(photographs: list[Photograph]) -> list[bool]:

@@ -3,7 +3,7 @@
 RUN/run.json         this file's `RunRecord`
 RUN/model.pt         {"model": state_dict} of the chosen checkpoint, read with weights_only
 RUN/history.csv      the figures of each epoch
-RUN/scores.csv       the score of every photograph, by the chosen checkpoint
+RUN/scores.csv       the score of every photograph, by the chosen checkpoint, and the part that it shows
 RUN/split.csv        the split of every photograph: edge-train --split takes it
 RUN/augmentation.png what letterbox and augmentation make of a few photographs
 RUN/report.html      all of it for a person to read: see train.report
@@ -11,6 +11,7 @@ RUN/checkpoints/     best and last, to resume from
 RUN.leaks.csv, .png  beside the folder, where different splits show the same thing: the pairs, and pictures of some
 """
 
+import csv
 import json
 import pickle
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from train.data.photographs import Photograph, list_photographs
 from train.data.split import read_split
 from train.models import Network, build_network
 from train.recipe import Recipe
+from train.report.overlap import Overlap
 
 SCHEMA = 1
 SPLIT_FILE = "split.csv"
@@ -68,12 +70,18 @@ class Selection(BaseModel):
 
 
 class SplitFigures(BaseModel):
-    """What the judge says of one split at the chosen threshold, and what is rejected of each kind of defect."""
+    """What the judge says of one split at the chosen threshold, and what is rejected of each kind of defect.
+
+    `by_part` judges all photographs of a part together, by the mean of their scores; None where no part is known to
+    have several. `overlap` says how well the map covers the defects; None without a map or without ground truth.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     figures: Figures
     rejected_by_defect: dict[str, Rate]
+    by_part: Figures | None = None
+    overlap: Overlap | None = None
 
 
 class RunRecord(BaseModel):
@@ -125,6 +133,40 @@ class Run:
         """The photographs of "train", "val" or "test". Raises DataError if they are not all there any more."""
         file = self.path / SPLIT_FILE
         return read_split(self.data, file).splits[split] if file.exists() else list_photographs(self.data, split)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One row of scores.csv: a photograph and its score. `defect` and `part` are None where they are unknown."""
+
+    name: str
+    split: str
+    is_bad: bool
+    defect: str | None
+    part: str | None
+    score: float
+
+
+def read_scores(path: Path) -> list[Scored]:
+    """Every photograph of the finished run in `path`, in the order of scores.csv. Raises RunError."""
+    file = path / "scores.csv"
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            return [
+                Scored(
+                    name=row["file"],
+                    split=row["split"],
+                    is_bad=row["label"] == "bad",
+                    defect=row["defect"] or None,
+                    part=row.get("part") or None,  # runs from before that column have none
+                    score=float(row["score"]),
+                )
+                for row in csv.DictReader(lines)
+            ]
+    except OSError as error:
+        raise RunError(f"{file} cannot be read: {error.strerror or error}") from None
+    except (KeyError, ValueError) as error:
+        raise RunError(f"{file} is not the table of a run's scores: {error}") from None
 
 
 def load_run(path: Path) -> Run:

@@ -1,33 +1,27 @@
 """Every photograph of a run with the score it got: what all figures of the report are made from."""
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from edge.errors import DataError
 from edge.promise import Sample
 from train.data.photographs import SPLITS, Photograph
-from train.run import Run, RunError
+from train.run import Run, read_scores
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """One row of scores.csv. `photograph` is None where the data folder no longer holds it."""
+    """One row of scores.csv. `photograph` is None where the data folder no longer holds it, `part` where unknown."""
 
     name: str
     split: str
     is_bad: bool
     defect: str | None
+    part: str | None
     score: float
     photograph: Photograph | None
-
-    @property
-    def part(self) -> str | None:
-        """The part that it shows, if parts.csv says so."""
-        return self.photograph.details.get("part") or None if self.photograph else None
 
     def is_miss(self, threshold: float) -> bool:
         """Whether it is bad and would pass."""
@@ -42,15 +36,10 @@ def read_inspected(run: Run) -> dict[str, list[Inspected]]:
     """The photographs of each split that has any, in the order of scores.csv. Raises RunError."""
     photographs = {p.name: p for split in SPLITS for p in _photographs(run, split)}
     found: dict[str, list[Inspected]] = {}
-    for row in _rows(run.path / "scores.csv"):
-        inspected = Inspected(
-            name=row["file"],
-            split=row["split"],
-            is_bad=row["label"] == "bad",
-            defect=row["defect"] or None,
-            score=float(row["score"]),
-            photograph=photographs.get(row["file"]),
-        )
+    for row in read_scores(run.path):
+        photograph = photographs.get(row.name)
+        part = row.part or (photograph.details.get("part") or None if photograph else None)
+        inspected = Inspected(row.name, row.split, row.is_bad, row.defect, part, row.score, photograph)
         found.setdefault(inspected.split, []).append(inspected)
     return {split: found[split] for split in SPLITS if split in found}
 
@@ -76,11 +65,3 @@ def _photographs(run: Run, split: str) -> list[Photograph]:
         return run.photographs(split)
     except DataError:
         return []
-
-
-def _rows(file: Path) -> list[dict[str, str]]:
-    try:
-        with file.open(newline="", encoding="utf-8") as lines:
-            return list(csv.DictReader(lines))
-    except OSError as error:
-        raise RunError(f"{file} cannot be read: {error.strerror or error}") from None

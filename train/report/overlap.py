@@ -1,12 +1,22 @@
 """How well the map covers the true defects: Dice and IoU, at a level of the map chosen on validation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
 
-from train.report.heat import Floats, Frame
+from edge.contract import LetterboxContract
+from edge.errors import DataError
+from edge.picture import read_picture
+from train.data.photographs import Photograph, read_truth
+from train.models import Network
+from train.report.heat import Floats, Frame, map_in_frame
+from train.score import scores_and_maps
+
+MOST = 200
+"""Photographs of one split whose maps are compared with the ground truth, spread evenly over the list."""
 
 LEVELS = 64
 """How many levels of the map are tried: so many quantiles of its values on the validation photographs."""
@@ -39,12 +49,13 @@ class Coverage:
         return self.both / (self.found + self.true - self.both)
 
 
-@dataclass(frozen=True)
-class Overlap:
+class Overlap(BaseModel):
     """Mean Dice and IoU over `photographs` with ground truth, at `level`; the interval is that of the Dice.
 
     `whole` is the Dice of a map that marks the whole frame.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     level: float
     photographs: int
@@ -53,6 +64,29 @@ class Overlap:
     high: float
     iou: float
     whole: float
+
+
+def overlaps(
+    network: Network, contract: LetterboxContract, splits: Mapping[str, Sequence[Photograph]]
+) -> dict[str, Overlap]:
+    """Dice and IoU of each split that has ground truth, at the level of the map that is best on "val".
+
+    Empty where the network has no map or the validation photographs have no ground truth.
+    """
+    marked = {split: _marked(network, contract, photographs) for split, photographs in splits.items()}
+    if not marked.get("val"):
+        return {}
+    levels = levels_of(one.cells for one in marked["val"])
+    counted = {
+        split: coverage(((_in_frame(one, contract), one.truth) for one in members), levels)
+        for split, members in marked.items()
+        if members
+    }
+    index = best_level(counted["val"].dice)
+    return {
+        split: overlap(seen, float(levels[index]), index, _part_names([one.photograph for one in marked[split]]))
+        for split, seen in counted.items()
+    }
 
 
 def levels_of(heats: Iterable[Floats]) -> Floats:
@@ -83,7 +117,56 @@ def overlap(seen: Coverage, level: float, index: int, parts: tuple[str, ...] | N
     means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     iou, whole = float(seen.iou[:, index].mean()), float((2 * seen.true / (seen.frame + seen.true)).mean())
-    return Overlap(level, len(dice), float(dice.mean()), float(low), float(high), iou, whole)
+    return Overlap(
+        level=level,
+        photographs=len(dice),
+        dice=float(dice.mean()),
+        low=float(low),
+        high=float(high),
+        iou=iou,
+        whole=whole,
+    )
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """A bad photograph with its ground truth, uint8 [H, W], and the map of the network, in letterboxed coordinates."""
+
+    photograph: Photograph
+    truth: Frame
+    cells: Floats
+
+
+def _marked(network: Network, contract: LetterboxContract, photographs: Sequence[Photograph]) -> list[_Marked]:
+    """Those at most `MOST` photographs whose truth shows a defect; none where the network has no map."""
+    with_mask = [photograph for photograph in photographs if photograph.is_bad and photograph.mask]
+    chosen = with_mask[:: max(1, -(-len(with_mask) // MOST))]
+    known = [(photograph, truth) for photograph in chosen if (truth := _truth(photograph)) is not None]
+    maps = scores_and_maps(network, contract, [photograph for photograph, _ in known])
+    return [
+        _Marked(photograph, truth, cells)
+        for (photograph, truth), (_, cells) in zip(known, maps, strict=True)
+        if cells is not None
+    ]
+
+
+def _truth(photograph: Photograph) -> Frame | None:
+    """The ground truth; None where it or the photograph cannot be read, their sizes differ, or it shows nothing."""
+    try:
+        assert photograph.mask
+        truth, frame = read_truth(photograph.mask), read_picture(photograph.path)
+    except DataError:
+        return None
+    return truth if truth.any() and truth.shape == frame.shape[:2] else None
+
+
+def _in_frame(marked: _Marked, contract: LetterboxContract) -> Floats:
+    return map_in_frame(marked.cells, contract.side, *marked.truth.shape, contract.is_stretched)
+
+
+def _part_names(photographs: Sequence[Photograph]) -> tuple[str, ...] | None:
+    names = tuple(photograph.details.get("part", "") for photograph in photographs)
+    return names if all(names) else None
 
 
 def _pixels(heat: Floats, truth: npt.NDArray[np.bool_], levels: Floats) -> tuple[Counts, Counts, int, int]:

@@ -20,18 +20,15 @@ from train.report.differences import compare_splits
 from train.report.gallery import Card, card, choose
 from train.report.heat import Scale, shared_scale
 from train.report.inspected import Inspected, count_parts, read_inspected, sample
-from train.report.overlap import Overlap, best_level, coverage, levels_of, overlap
+from train.report.overlap import Overlap, overlaps
 from train.report.parts import JUDGES, Ranking, by_part, ranking
-from train.report.pictures import Look, data_uri, fitted, looks
+from train.report.pictures import data_uri, fitted, looks
 from train.report.verdict import aim, interval, judge_split, p_value, percent, verdict
 from train.run import AUGMENTATION_FILE, REPORT_FILE, Run, load_run
 
 JUDGED = ("val", "test")
 LOSSES = {"train_loss": "training", "val_loss": "validation"}
 RANKINGS = {"val_auroc": "AUROC", "val_ap": "average precision"}
-MOST_LOOKS = 200
-"""Photographs of one split whose maps are compared with the ground truth, spread evenly over the list."""
-
 SHEET = 1400
 """Pixels of the longer side of a sheet of many photographs."""
 
@@ -72,7 +69,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]]) -> str:
     promises = _promises(run, samples)
     promise = keep_promise(threshold, samples["val"], samples["test"]) if "test" in samples else None
     comparison = compare_splits(inspected)
-    gallery, overlaps = _look(run, inspected, threshold.value)
+    gallery, covered = _look(run, inspected, threshold.value)
     leaks = run.record.data.leaks
     environment = Environment(
         loader=PackageLoader("train.report", "."),
@@ -102,7 +99,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]]) -> str:
         charts=_charts(run, samples, promises),
         kinds=_kinds(inspected, threshold.value),
         parts=_parts(samples),
-        overlaps=overlaps,
+        overlaps=covered,
         gallery=gallery,
         comparison=comparison,
         splits=figures.SPLIT_NAMES,
@@ -203,8 +200,8 @@ def _look(run: Run, inspected: dict[str, list[Inspected]], threshold: float) -> 
     split = "test" if "test" in inspected else "val"
     chosen = choose(inspected[split], threshold)
     seen = {look.inspected.name: look for look in looks(run, chosen.all)}
-    overlaps = _overlaps(run, inspected)
-    scale = _scale(run, inspected["val"], overlaps)
+    covered = _overlaps(run, inspected)
+    scale = _scale(run, inspected["val"], covered)
     groups = {
         "misses": chosen.misses,
         "false_alarms": chosen.false_alarms,
@@ -219,7 +216,7 @@ def _look(run: Run, inspected: dict[str, list[Inspected]], threshold: float) -> 
         "misses": sum(one.is_miss(threshold) for one in inspected[split]),
         "false_alarms": sum(one.is_false_alarm(threshold) for one in inspected[split]),
     }
-    return Gallery(split, cards, counts, scale, hasattr(run.network, "reconstruct")), overlaps
+    return Gallery(split, cards, counts, scale, hasattr(run.network, "reconstruct")), covered
 
 
 def _scale(run: Run, validation: Sequence[Inspected], overlaps: dict[str, Overlap]) -> Scale | None:
@@ -229,27 +226,14 @@ def _scale(run: Run, validation: Sequence[Inspected], overlaps: dict[str, Overla
 
 
 def _overlaps(run: Run, inspected: dict[str, list[Inspected]]) -> dict[str, Overlap]:
-    """Dice and IoU of each split that has ground truth, at the level of the map that is best on validation."""
-    with_truth = {split: list(_with_truth(run, inspected.get(split, []))) for split in JUDGED}
-    if not with_truth["val"]:
-        return {}
-    levels = levels_of([look.cells for look in with_truth["val"] if look.cells is not None])
-    counted = {
-        split: coverage(((look.heat, look.truth) for look in members), levels)
-        for split, members in with_truth.items()
-        if members
+    """Dice and IoU as the training recorded them; counted now where it did not."""
+    recorded = {split: one.overlap for split, one in run.record.metrics.items() if one.overlap}
+    if recorded:
+        return recorded
+    photographs = {
+        split: [one.photograph for one in inspected[split] if one.photograph] for split in JUDGED if split in inspected
     }
-    index = best_level(counted["val"].dice)
-    return {
-        split: overlap(seen, float(levels[index]), index, sample([look.inspected for look in with_truth[split]]).parts)
-        for split, seen in counted.items()
-    }
-
-
-def _with_truth(run: Run, inspected: Sequence[Inspected]) -> list[Look]:
-    marked = [one for one in inspected if one.is_bad and one.photograph and one.photograph.mask]
-    found = looks(run, _evenly(marked, MOST_LOOKS))
-    return [look for look in found if look.cells is not None and look.truth is not None and look.truth.any()]
+    return overlaps(run.network, run.contract, photographs)
 
 
 def _evenly(inspected: Sequence[Inspected], most: int) -> Sequence[Inspected]:
