@@ -11,7 +11,7 @@ from edge.cli import run_app
 from edge.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
-    from train.run import Run
+    from train.run import Run, RunRecord
 
 app = typer.Typer(add_completion=False)
 
@@ -109,9 +109,29 @@ def report(run: "Run", as_json: bool) -> None:
         if judged.overlap:
             covered = judged.overlap
             print(f"      Dice of the map {covered.dice:.3f} [{covered.low:.3f}, {covered.high:.3f}]")
+    if record.last:
+        print(last_epoch(record))
     if record.data.leaks and record.data.leaks.warning:
         print(f"beware: {record.data.leaks.warning}")
     print(f"run written to {run.path}", file=sys.stderr)
+
+
+def last_epoch(record: "RunRecord") -> str:
+    """One line: what the last epoch gives instead of the one kept, on test, or on val if that is all there is."""
+    assert record.last is not None
+    split = "test" if "test" in record.metrics else "val"
+    kept, last = record.metrics[split].figures, record.last.metrics[split].figures
+    pairs = {name: (getattr(last, name).value, getattr(kept, name).value) for name in ("recall", "precision")}
+    pairs["AUROC"] = last.auroc, kept.auroc
+    covered = [one[split].overlap for one in (record.last.metrics, record.metrics)]
+    if covered[0] and covered[1]:
+        pairs["Dice"] = covered[0].dice, covered[1].dice
+    said = [
+        f"{name} {there:.3f} (kept {here:.3f})"
+        for name, (there, here) in pairs.items()
+        if there is not None and here is not None
+    ]
+    return f"last epoch {record.last.epoch + 1} instead: {split} {', '.join(said) or 'has no bad photographs'}"
 
 
 def main() -> NoReturn:

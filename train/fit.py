@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from edge.errors import DataError, RecipeError
@@ -45,6 +46,7 @@ from train.run import (
     AUGMENTATION_FILE,
     SPLIT_FILE,
     DataRecord,
+    LastEpoch,
     Run,
     RunError,
     RunRecord,
@@ -119,25 +121,23 @@ def fit(
 
     with quiet_lightning():
         checkpoint = run_epochs(learner, splits, out, resume, quiet)
-    chosen = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    weights = {
-        key.removeprefix("network."): value for key, value in chosen["state_dict"].items() if key.startswith("network.")
-    }
+    epoch, weights = read_checkpoint(checkpoint)
     torch.save({"model": weights}, out / "model.pt")
     network.load_state_dict(weights)
     network.cpu()
 
     say("scoring", quiet)
-    threshold, metrics = judge_splits(network, recipe, splits, out)
+    threshold, metrics = judge_splits(network, recipe, splits, out / "scores.csv")
     selection = Selection(
         criterion=recipe.checkpoint.criterion,
         best=recipe.checkpoint.best,
-        epoch=chosen["epoch"],
-        value=criterion_at(out, recipe.checkpoint.criterion, chosen["epoch"]),
+        epoch=epoch,
+        value=criterion_at(out, recipe.checkpoint.criterion, epoch),
         threshold=threshold,
     )
+    last = judge_last_epoch(network, recipe, splits, out, epoch)
     minutes = round((time.monotonic() - began) / 60, 2)
-    changes = {"finished": True, "minutes": minutes, "selection": selection, "metrics": metrics}
+    changes = {"finished": True, "minutes": minutes, "selection": selection, "metrics": metrics, "last": last}
     write_record(out, record.model_copy(update=changes))
     return load_run(out)
 
@@ -253,10 +253,35 @@ def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet:
     return Path(best.best_model_path)
 
 
+def read_checkpoint(file: Path) -> tuple[int, dict[str, Tensor]]:
+    """The epoch that Lightning wrote a checkpoint after, from 0, and the network's weights in it."""
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    weights = {
+        key.removeprefix("network."): value
+        for key, value in content["state_dict"].items()
+        if key.startswith("network.")
+    }
+    return content["epoch"], weights
+
+
+def judge_last_epoch(network: Network, recipe: Recipe, splits: Splits, out: Path, kept: int) -> LastEpoch | None:
+    """The last epoch judged as the one `kept` was, by a threshold of its own; None if they are the same.
+
+    `network` has the weights of the last epoch afterwards.
+    """
+    epoch, weights = read_checkpoint(out / "checkpoints" / "last.ckpt")
+    if epoch == kept:
+        return None
+    network.load_state_dict(weights)
+    threshold, metrics = judge_splits(network, recipe, {split: splits[split] for split in ("val", "test")})
+    value = criterion_at(out, recipe.checkpoint.criterion, epoch)
+    return LastEpoch(epoch=epoch, value=value, threshold=threshold, metrics=metrics)
+
+
 def judge_splits(
-    network: Network, recipe: Recipe, splits: Splits, out: Path
+    network: Network, recipe: Recipe, splits: Splits, file: Path | None = None
 ) -> tuple[Threshold, dict[str, SplitFigures]]:
-    """Score every photograph, choose the threshold on val, judge val and test by it, and write scores.csv."""
+    """Score all of `splits`, choose the threshold on val, judge val and test by it; `file` gets the scores."""
     scores = {
         split: score_photographs(network, recipe.letterbox, photographs)
         for split, photographs in splits.items()
@@ -278,14 +303,20 @@ def judge_splits(
         for split in scores
         if split != "train"
     }
-    with (out / "scores.csv").open("w", newline="", encoding="utf-8") as lines:
+    if file is not None:
+        write_scores(file, splits, scores)
+    return threshold, metrics
+
+
+def write_scores(file: Path, splits: Splits, scores: dict[str, Scores]) -> None:
+    """scores.csv: the score of every photograph, split by split."""
+    with file.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines)
         writer.writerow(["file", "split", "label", "defect", "part", "score"])
         for split, values in scores.items():
             for photo, score in zip(splits[split], values, strict=True):
                 part = photo.details.get("part", "")
                 writer.writerow([photo.name, split, photo.label, photo.defect or "", part, f"{score:.9g}"])
-    return threshold, metrics
 
 
 def judge_parts(scores: Scores, photographs: list[Photograph], threshold: float) -> Figures | None:

@@ -84,8 +84,22 @@ class SplitFigures(BaseModel):
     overlap: Overlap | None = None
 
 
+class LastEpoch(BaseModel):
+    """What the last epoch would have given instead of the one kept. `epoch` counts from 0.
+
+    `value` is that of the criterion by which the other was kept; `threshold` is its own, chosen the same way.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: int
+    value: float
+    threshold: Threshold
+    metrics: dict[str, SplitFigures]
+
+
 class RunRecord(BaseModel):
-    """run.json. While `finished` is False, training was interrupted or goes on."""
+    """run.json. Until `finished`, training goes on or was interrupted. `last` is None if that epoch was kept."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -99,6 +113,7 @@ class RunRecord(BaseModel):
     minutes: float | None = None
     selection: Selection | None = None
     metrics: dict[str, SplitFigures] = {}
+    last: LastEpoch | None = None
 
 
 @dataclass(frozen=True)

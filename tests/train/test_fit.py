@@ -117,6 +117,34 @@ def test_interrupted_training_resumes_to_the_uninterrupted_result(
     assert (tmp_path / "cut" / "history.csv").read_bytes() == (tmp_path / "whole" / "history.csv").read_bytes()
 
 
+def test_last_epoch_is_judged_beside_the_one_kept_by_a_threshold_of_its_own(data: Path, tmp_path: Path) -> None:
+    recipe = quick("demo-line", "checkpoint.best=highest", "checkpoint.criterion=train_loss")
+    run = fit("demo-line", recipe, data, tmp_path / "kept-first", quiet=True)
+    selection, last = run.record.selection, run.record.last
+    assert selection is not None
+    assert last is not None
+    assert (selection.epoch, last.epoch) == (0, 3), "the loss falls, so its highest is that of the first epoch"
+    assert last.value < selection.value
+
+    until_the_end = quick("demo-line", "checkpoint.best=lowest", "checkpoint.criterion=train_loss")
+    same = fit("demo-line", until_the_end, data, tmp_path / "kept-last", quiet=True)
+    assert same.record.last is None
+    assert same.record.selection is not None
+    assert last.threshold == same.record.selection.threshold
+    assert last.metrics == same.record.metrics
+    kept = {key: value for key, value in torch.load(run.path / "model.pt")["model"].items() if "running" in key}
+    assert all(torch.equal(value, run.network.state_dict()[key]) for key, value in kept.items())
+    assert any(not torch.equal(value, same.network.state_dict()[key]) for key, value in kept.items())
+
+
+def test_record_of_before_the_last_epoch_was_judged_still_reads(data: Path, tmp_path: Path) -> None:
+    run = fit("autoencoder-gelu", quick("autoencoder-gelu", "train.epochs=1"), data, tmp_path / "run", quiet=True)
+    content = json.loads((run.path / "run.json").read_text())
+    del content["last"]
+    (run.path / "run.json").write_text(json.dumps(content))
+    assert load_run(run.path).record.last is None
+
+
 def test_same_seed_same_weights_and_other_seed_others(data: Path, tmp_path: Path) -> None:
     def weights(out: str, seed: int) -> torch.Tensor:
         recipe = quick("autoencoder-gelu", "train.epochs=1", f"train.seed={seed}")

@@ -234,6 +234,22 @@ def test_gallery_shows_the_worst_with_heat_and_what_the_autoencoder_drew(run: Ru
         assert f"as the network draws it of {name}" in alts
 
 
+def test_last_epoch_stands_beside_the_one_kept_where_they_differ(run: Run, make_data: MakeData, tmp_path: Path) -> None:
+    assert "The last epoch instead" not in page_of(run).sections["judged"]
+    recipe = load_recipe(
+        "autoencoder-gelu",
+        ["train.epochs=3", "train.batch=4", "checkpoint.best=highest", "checkpoint.criterion=train_loss"],
+    )
+    other = fit("autoencoder-gelu", recipe, make_data(**EVERYTHING), tmp_path / "other", quiet=True)
+    page = report_of(other)
+    assert other.record.last is not None
+    rows = [cells for cells in page.rows["judged"] if cells and cells[0].split()[0] in ("1", "3")]
+    names = [" ".join(cells[0].split()) for cells in rows]
+    assert names == ["1 kept validation", "1 kept test", "3 validation", "3 test"]
+    assert rows[3][2].split()[0] == f"{other.record.last.threshold.value:.4g}"
+    assert rows[3][6].split()[0] == f"{other.record.last.metrics['test'].figures.auroc:.3f}"
+
+
 def test_parts_photographed_several_times_are_judged_together(make_data: MakeData, tmp_path: Path) -> None:
     data = make_data(**EVERYTHING)
     table = (data / "parts.csv").read_text().splitlines()
