@@ -25,20 +25,23 @@ def export(
     from rich.progress import Progress
 
     from export.pack import export_run
+    from train.report.verdict import blindness
     from train.run import load_run
 
-    console = Console(stderr=True)
+    console, trained = Console(stderr=True), load_run(run)
+    blind = blindness(trained)
     with Progress(console=console, transient=True) as progress:
 
         def stage(what: str, steps: int):  # type: ignore[no-untyped-def]
             task = progress.add_task(what, total=steps)
             return lambda: progress.advance(task)
 
-        bundle = export_run(load_run(run), out, stage, simulated)
+        bundle = export_run(trained, out, stage, simulated)
     manifest = bundle.manifest
     if as_json:
         parity = json.loads((bundle.path / "parity.json").read_text())
-        print(json.dumps({"bundle": str(out), "sha256": bundle.digest, "parity": parity, **manifest.model_dump()}))
+        result = {"bundle": str(out), "sha256": bundle.digest, "parity": parity, "warning": blind}
+        print(json.dumps(result | manifest.model_dump()))
         return
     threshold = manifest.threshold
     console.print(f"[bold]{out}[/bold]  {manifest.description}")
@@ -46,6 +49,8 @@ def export(
     for name, rate in (("recall", threshold.recall), ("specificity", threshold.specificity)):
         if rate.value is not None:
             console.print(f"  {name} {rate.value:.3f}, 95% interval {rate.low:.3f} to {rate.high:.3f}")
+    if blind:
+        console.print(f"  [bold red]beware:[/bold red] {blind}", highlight=False, soft_wrap=True)
 
 
 def main() -> None:

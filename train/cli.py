@@ -70,7 +70,7 @@ def train(
     report(run, as_json)
     written = write_report(run.path)
     if not as_json:
-        print(f"report in {written}", file=sys.stderr)
+        print(f"report in {written.file}", file=sys.stderr)
 
 
 def list_recipes(as_json: bool) -> None:
@@ -87,10 +87,12 @@ def list_recipes(as_json: bool) -> None:
 
 
 def report(run: "Run", as_json: bool) -> None:
-    """Print what was chosen and how good it is."""
-    record = run.record
+    """Print what was chosen and how good it is, and plainly where it is no better than guessing."""
+    from train.report.verdict import blindness
+
+    record, blind = run.record, blindness(run)
     if as_json:
-        print(record.model_dump_json())
+        print(json.dumps(record.model_dump(mode="json") | {"warning": blind}, ensure_ascii=False))
         return
     selection = record.selection
     assert selection is not None
@@ -111,8 +113,9 @@ def report(run: "Run", as_json: bool) -> None:
             print(f"      Dice of the map {covered.dice:.3f} [{covered.low:.3f}, {covered.high:.3f}]")
     if record.last:
         print(last_epoch(record))
-    if record.data.leaks and record.data.leaks.warning:
-        print(f"beware: {record.data.leaks.warning}")
+    for warning in (blind, record.data.leaks.warning if record.data.leaks else None):
+        if warning:
+            print(f"beware: {warning}")
     print(f"run written to {run.path}", file=sys.stderr)
 
 

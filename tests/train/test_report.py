@@ -345,6 +345,10 @@ def test_edge_report_writes_the_page_and_answers_mistakes_in_one_line(run: Run, 
     written = edge_report(run.path, "--out", out)
     assert (written.returncode, written.stdout.strip()) == (0, str(out)), written.stderr
     assert out.stat().st_size > 50_000
+    told = json.loads(edge_report(run.path, "--out", out, "--json").stdout)
+    assert (told["run"], told["report"]) == (str(run.path), str(out))
+    assert told["verdict"]["headline"] in page_of(run).sections["header"]
+    assert set(told["verdict"]["tells_apart"]) == {"val", "test"}
     refused = edge_report(tmp_path / "nowhere")
     assert refused.returncode == 2
     assert refused.stderr == f"error: {tmp_path / 'nowhere'} is not a run: it has no run.json\n"

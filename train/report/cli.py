@@ -1,5 +1,7 @@
 """`edge-report`: the report of a finished run, written again. Torch is imported only once there is one."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -15,6 +17,7 @@ app = typer.Typer(add_completion=False)
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, as edge-train wrote it.")],
     out: Annotated[Path | None, typer.Option(help="HTML file to write, instead of RUN/report.html.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Write the report of RUN as one HTML file that needs nothing else, and print where it is."""
     if not (run / "run.json").is_file():
@@ -24,7 +27,12 @@ def report(
 
     from train.report.page import write_report
 
-    print(write_report(run, out))
+    written = write_report(run, out)
+    if as_json:
+        result = {"run": str(run), "report": str(written.file), "verdict": asdict(written.verdict)}
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    print(written.file)
 
 
 def main() -> NoReturn:

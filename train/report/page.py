@@ -23,7 +23,7 @@ from train.report.inspected import Inspected, count_parts, read_inspected, sampl
 from train.report.overlap import Overlap, overlaps
 from train.report.parts import JUDGES, Ranking, by_part, ranking
 from train.report.pictures import data_uri, fitted, looks
-from train.report.verdict import aim, interval, judge_split, p_value, percent, verdict
+from train.report.verdict import Verdict, aim, interval, judge_split, p_value, percent, verdict
 from train.run import AUGMENTATION_FILE, REPORT_FILE, Run, load_run
 
 JUDGED = ("val", "test")
@@ -36,22 +36,30 @@ GOOD_LOOKS = 24
 """Good validation photographs that say what a cold map is."""
 
 
-def write_report(path: Path, out: Path | None = None) -> Path:
-    """Write the report of the finished run in `path` to `out`, else to RUN/report.html; returns where it is.
+@dataclass(frozen=True)
+class Report:
+    """Where the report of a run lies, and what it says first."""
+
+    file: Path
+    verdict: Verdict
+
+
+def write_report(path: Path, out: Path | None = None) -> Report:
+    """Write the report of the finished run in `path` to `out`, else to RUN/report.html.
 
     Raises RunError if the run cannot be read. Photographs that are gone are missed by the pictures alone.
     """
     run = load_run(path)
     file = out or path / REPORT_FILE
-    page = render(run, read_inspected(run))
+    page, said = render(run, read_inspected(run))
     part = file.with_name(f"{file.name}.part")
     part.write_text(page, encoding="utf-8")
     part.replace(file)
-    return file
+    return Report(file, said)
 
 
-def render(run: Run, inspected: dict[str, list[Inspected]]) -> str:
-    """The page as HTML."""
+def render(run: Run, inspected: dict[str, list[Inspected]]) -> tuple[str, Verdict]:
+    """The page as HTML, and the verdict on it."""
     samples = {split: sample(inspected[split]) for split in inspected}
     selection = run.record.selection
     assert selection is not None
@@ -71,6 +79,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]]) -> str:
     comparison = compare_splits(inspected)
     gallery, covered = _look(run, inspected, threshold.value)
     leaks = run.record.data.leaks
+    said = verdict(run, judged, promise, comparison.found, leaks.warning if leaks else None)
     environment = Environment(
         loader=PackageLoader("train.report", "."),
         autoescape=select_autoescape(["j2"]),
@@ -85,13 +94,13 @@ def render(run: Run, inspected: dict[str, list[Inspected]]) -> str:
         "p_value": p_value,
         "interval": interval,
     }
-    return environment.get_template("page.html.j2").render(
+    page = environment.get_template("page.html.j2").render(
         style=Markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8")),
         run=run,
         record=run.record,
         threshold=threshold,
         aim=aim,
-        verdict=verdict(run, judged, promise, comparison.found, leaks.warning if leaks else None),
+        verdict=said,
         judged=judged,
         misses={split: _misses(inspected[split], threshold.value) for split in judged},
         promises=promises,
@@ -109,6 +118,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]]) -> str:
         leak_sheet=_inlined(run.path.with_name(f"{run.path.name}.leaks.png")),
         augmentation=_augmentation(run),
     )
+    return page, said
 
 
 def _promises(run: Run, samples: dict[str, Sample]) -> dict[str, Promise]:

@@ -25,6 +25,11 @@ class Ranking:
     bad: int
     good: int
 
+    @property
+    def tells_apart(self) -> bool:
+        """Whether scores tell bad from good better than guessing, beyond chance: the interval lies above 0.5."""
+        return self.low > 0.5
+
 
 def ranking(sample: Sample) -> Ranking | None:
     """The AUROC over photographs; its interval counts each part once. None with one class."""

@@ -8,6 +8,7 @@ from edge.chance import clustered_rate
 from edge.evaluation import STRATEGIES, Confusion, Rate, Threshold
 from edge.promise import Promise, Sample
 from train.report.differences import Difference
+from train.report.inspected import read_inspected, sample
 from train.report.parts import Ranking, ranking
 from train.run import Run
 
@@ -32,20 +33,22 @@ class SplitVerdict:
     @property
     def tells_apart(self) -> bool | None:
         """Whether scores tell bad from good better than guessing, beyond chance; None with one class."""
-        return None if self.ranking is None else self.ranking.low > 0.5
+        return None if self.ranking is None else self.ranking.tells_apart
 
 
 @dataclass(frozen=True)
 class Verdict:
     """`headline` in one sentence, `tone` "bad", "warn" or "plain", and what a careful reader asks next.
 
-    `warning` says why the figures themselves are not to be trusted, if they are not.
+    `warning` says why the figures themselves are not to be trusted, if they are not. `tells_apart` is that of each
+    split judged.
     """
 
     headline: str
     tone: str
     warning: str | None
     sentences: list[str]
+    tells_apart: dict[str, bool | None]
 
 
 def judge_split(split: str, sample: Sample, confusion: Confusion, threshold: float) -> SplitVerdict:
@@ -70,7 +73,22 @@ def verdict(
     reason = next((one.sentence for one in found if one.is_after_choice), None)
     if promise is not None and promise.held is False and reason:
         sentences.append(f"A likely reason: {reason[0].lower()}{reason[1:]}")
-    return Verdict(headline, "bad" if leaks else tone, warning, sentences)
+    apart = {split: one.tells_apart for split, one in judged.items()}
+    return Verdict(headline, "bad" if leaks else tone, warning, sentences, apart)
+
+
+def blindness(run: Run) -> str | None:
+    """One line for a terminal where validation does not show that the run tells good from bad; else None.
+
+    None with one class too: then there is nothing to tell apart. Raises RunError if scores.csv cannot be read.
+    """
+    ranked = ranking(sample(read_inspected(run)["val"]))
+    if ranked is None or ranked.tells_apart:
+        return None
+    return (
+        f"this model does not tell good from bad: AUROC on val {ranked.auroc:.3f} [{ranked.low:.3f}, "
+        f"{ranked.high:.3f}] from {ranked.bad} bad and {ranked.good} good parts, not measurably better than guessing"
+    )
 
 
 def percent(value: float | None) -> str:

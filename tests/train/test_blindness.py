@@ -1,0 +1,91 @@
+"""A run that does not tell good from bad says so wherever a person meets it, by one definition, counted by parts."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from train.cli import report
+from train.fit import fit
+from train.recipe import load_recipe
+from train.report.page import write_report
+from train.report.verdict import blindness
+from train.run import Run
+
+MakeData = Callable[..., Path]
+
+
+@pytest.fixture
+def run(make_data: MakeData, tmp_path: Path) -> Run:
+    torch.set_num_threads(1)
+    recipe = load_recipe("autoencoder-gelu", ["train.epochs=1", "train.batch=4"])
+    return fit(
+        "autoencoder-gelu", recipe, make_data(train=(6, 0), val=(6, 6), test=(6, 6)), tmp_path / "run", quiet=True
+    )
+
+
+def scored(run: Run, scores: Iterable[float], bad: Iterable[bool], photographs_of_a_part: int) -> Run:
+    """The run, as if validation and test had had these scores."""
+    with (run.path / "scores.csv").open("w", newline="") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["file", "split", "label", "defect", "part", "score"])
+        for split in ("val", "test"):
+            for index, (score, is_bad) in enumerate(zip(scores, bad, strict=True)):
+                label, part = "bad" if is_bad else "good", index // photographs_of_a_part
+                writer.writerow([f"{split}/{label}/{index}.png", split, label, "", f"{split}-{part}", score])
+    return run
+
+
+def command(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    code = f"from {module} import main; main()"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=environment, check=True
+    )
+
+
+def test_many_photographs_of_few_parts_do_not_make_a_guess_better(run: Run) -> None:
+    bad = [True] * 30 + [False] * 30
+    scores = np.concatenate([np.linspace(0.4, 1.4, 30), np.linspace(0, 1, 30)]).tolist()
+    assert blindness(scored(run, scores, bad, photographs_of_a_part=1)) is None
+    said = blindness(scored(run, scores, bad, photographs_of_a_part=10))
+    assert said is not None
+    assert "from 3 bad and 3 good parts" in said
+    assert "\n" not in said
+
+
+def test_with_one_class_there_is_nothing_to_tell_apart(run: Run) -> None:
+    assert blindness(scored(run, [0.1, 0.2, 0.3], [False] * 3, 1)) is None
+
+
+def test_terminals_of_train_and_export_and_the_report_say_the_same(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blind = scored(run, [0.1, 0.4, 0.2, 0.3] * 4, [True, False] * 8, 1)
+    said = blindness(blind)
+    assert said is not None
+    report(blind, as_json=False)
+    assert f"beware: {said}" in capsys.readouterr().out.splitlines()
+    report(blind, as_json=True)
+    assert json.loads(capsys.readouterr().out)["warning"] == said
+    verdict = write_report(blind.path).verdict
+    assert verdict.headline.startswith("Does not tell good from bad")
+    assert verdict.tells_apart == {"val": False, "test": False}
+    assert f"beware: {said}" in command("export.cli", blind.path, "--out", tmp_path / "blind.edge").stderr
+    exported = json.loads(command("export.cli", blind.path, "--out", tmp_path / "again.edge", "--json").stdout)
+    assert exported["warning"] == said
+
+
+def test_a_run_that_tells_them_apart_is_not_warned_of(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    sharp = scored(run, [1.0] * 12 + [0.0] * 12, [True] * 12 + [False] * 12, 1)
+    assert blindness(sharp) is None
+    report(sharp, as_json=False)
+    assert "beware" not in capsys.readouterr().out
+    assert write_report(sharp.path).verdict.tells_apart == {"val": True, "test": True}
