@@ -70,6 +70,12 @@ def build_network(name: str, options: dict[str, Any]) -> Network:
 
     Raises RecipeError if there is no such module or it does not take these options.
     """
+    network = network_class(name)
+    return network(**checked_options(network.__init__, options, f"[model] {name}"))
+
+
+def network_class(name: str) -> type[Network]:
+    """The class that `build_network` makes one of. Raises RecipeError if there is no such module."""
     module_name = f"{__name__}.{name.replace('-', '_')}"
     if name not in network_names():
         raise RecipeError(f"no network named {name!r}; there are {', '.join(network_names())}")
@@ -79,7 +85,7 @@ def build_network(name: str, options: dict[str, Any]) -> Network:
         for item in members
         if inspect.isclass(item) and issubclass(item, Network) and item.__module__ == module_name
     )
-    return network(**checked_options(network.__init__, options, f"[model] {name}"))
+    return network
 
 
 def network_names() -> list[str]:

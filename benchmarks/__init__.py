@@ -1,0 +1,1 @@
+"""Measurements side by side, each from one run of one command."""
