@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PARTS ?= 200
 
-.PHONY: run test check docs demo-bundle clean
+.PHONY: run test check docs demo-bundle results clean
 
 run: .venv/runtime
 	@$(BIN)/edge-listen --once --wait-s 60 & listener=$$!; \
@@ -31,6 +31,12 @@ demo-bundle: .venv/dev
 	$(BIN)/edge-demo build/demo-data --train 2000 --val 400 --test 1000
 	$(BIN)/edge-train demo-line --data build/demo-data --out build/demo-run
 	$(BIN)/edge-export build/demo-run --out models/demo.edge --simulated
+
+# Trains every recipe as benchmarks/results.toml says, which takes hours, and writes docs/results.md and its picture
+# from the runs in build/results. What is finished there is not trained again; what was interrupted goes on. EDGE_DATA names
+# the folder of the magnetic tiles. `python -m benchmarks.results --help` says how to train or measure a part of it.
+results: .venv/dev
+	$(BIN)/python -m benchmarks.results
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv
