@@ -30,7 +30,7 @@ def fitted(*batches: Batch, **options: object) -> Padim:
 
 def test_map_is_the_mahalanobis_distance_of_each_cell() -> None:
     batch = good(60)
-    network = fitted(batch, pooled=0.0, smoothing=0.0)
+    network = fitted(batch, flips=False, pooled=0.0, smoothing=0.0)
     features, _ = network.features(batch.image, batch.mask)
     _, where = network(batch.image[:1], batch.mask[:1])
     row, column = 2, 1
@@ -53,6 +53,15 @@ def test_batches_of_any_size_make_the_same_model() -> None:
     once, often = fitted(whole), fitted(*parts)
     torch.testing.assert_close(once.mean, often.mean)
     torch.testing.assert_close(once.whitening, often.whitening, rtol=1e-3, atol=1e-3)
+
+
+def test_part_that_lies_the_other_way_round_is_as_good() -> None:
+    batch = good(12)
+    network, plain = fitted(batch), fitted(batch, flips=False)
+    for axes in ((2,), (3,), (2, 3)):
+        mirrored = Batch(batch.image.flip(axes), *batch[1:])
+        torch.testing.assert_close(fitted(mirrored).mean, network.mean)
+        assert not torch.allclose(fitted(mirrored, flips=False).mean, plain.mean)
 
 
 def test_what_good_parts_never_show_scores_higher_than_they_do() -> None:

@@ -15,19 +15,24 @@ STRIDE = 16
 STAGES = 5
 """Of the encoder: features at strides 4, 8 and 16."""
 
+FLIPS = ((), (2,), (3,), (2, 3))
+"""The axes of [N, C, H, W] along which a picture is mirrored: not at all, upside down, left to right, both."""
+
 
 class Padim(Network):
     """One Gaussian for each cell of 16×16 pixels over the features that an ImageNet network has of good parts there.
 
     Nothing is trained: one pass over the good photographs gives each cell's mean and covariance of `dimensions`
-    features drawn at random, and the map is the Mahalanobis distance d to them, smoothed over one cell and written
-    as d / (d + sqrt(dimensions)), 0 to 1, about 0.5 where a part is as good parts are. The score is the map's largest
-    value. Only cells as fully on the frame as any count: padding, and what it does to a cell, never does.
+    features drawn at random (with torch's global random numbers), and the map is the Mahalanobis distance d to them,
+    smoothed over one cell and written as d / (d + sqrt(dimensions)), 0 to 1, about 0.5 where a part is as good parts
+    are. The score is the map's largest value. Only cells as fully on the frame as any count: padding, and what it does
+    to a cell, never does.
 
-    A cell that few parts cover leans on all the others: its covariance counts as `pooled` further photographs with
-    the covariance common to all cells. At run time there is no search, one product of a constant matrix a cell: at a
-    side of 320 the matrices take 16 MB in float32. Expects values normalised by `MEAN` and `STD` of
-    `train.backbones.efficientnet_lite`. The side must be a multiple of 32. Defard et al., "PaDiM: a patch
+    With `flips` every photograph is learnt four times, mirrored each way: parts may lie either way round, and a cell
+    has four times as many to learn from. A cell that few parts cover leans on all the others: its covariance counts as
+    `pooled` further pictures with the covariance common to all cells. At run time there is no search, one product of a
+    constant matrix a cell: at a side of 320 the matrices take 16 MB in float32. Expects values normalised by `MEAN` and
+    `STD` of `train.backbones.efficientnet_lite`. The side must be a multiple of 32. Defard et al., "PaDiM: a patch
     distribution modeling framework for anomaly detection and localization", 2021.
     """
 
@@ -35,13 +40,20 @@ class Padim(Network):
     learns_by = "statistics"
 
     def __init__(
-        self, *, version: int = 0, dimensions: int = 100, pooled: float = 30.0, smoothing: float = 1.0
+        self,
+        *,
+        version: int = 0,
+        dimensions: int = 100,
+        flips: bool = True,
+        pooled: float = 40.0,
+        smoothing: float = 1.0,
     ) -> None:
         super().__init__()
         self.version, self.pooled = version, pooled
+        self.turns = FLIPS if flips else FLIPS[:1]
         self.encoder = EfficientNetLite(version, classes=0, stages=STAGES).requires_grad_(False)
         channels = sum(self.encoder.channels[1:])
-        chosen = torch.randperm(channels, generator=torch.Generator().manual_seed(0))[:dimensions].sort().values
+        chosen = torch.randperm(channels)[:dimensions].sort().values
         self.register_buffer("chosen", chosen)
         self.register_buffer("mean", torch.zeros(0))  # [cells, dimensions]
         self.register_buffer("whitening", torch.zeros(0))  # [cells, dimensions, dimensions]
@@ -71,11 +83,13 @@ class Padim(Network):
     @torch.no_grad()
     def gather(self, batch: Batch) -> None:
         """Add up the features of good photographs, and their products, cell by cell."""
-        features, frame = self.features(batch.image, batch.mask)
-        x = features.flatten(2).permute(2, 0, 1).double()  # [cells, N, dimensions]
-        here = x * frame.flatten(1).T[:, :, None]
-        new = (frame.flatten(1).sum(dim=0).double(), here.sum(dim=1), here.transpose(1, 2) @ x)
-        self.sums = new if self.sums is None else tuple(old + more for old, more in zip(self.sums, new, strict=True))
+        for axes in self.turns:
+            features, frame = self.features(batch.image.flip(axes), batch.mask.flip(axes))
+            x = features.flatten(2).permute(2, 0, 1).double()  # [cells, N, dimensions]
+            here = x * frame.flatten(1).T[:, :, None]
+            new = (frame.flatten(1).sum(dim=0).double(), here.sum(dim=1), here.transpose(1, 2) @ x)
+            sums = self.sums
+            self.sums = new if sums is None else tuple(old + more for old, more in zip(sums, new, strict=True))
 
     @torch.no_grad()
     def conclude(self) -> None:
