@@ -84,7 +84,7 @@ def fit(
     began = time.monotonic()
     check_out(out, resume)
     torch.manual_seed(recipe.train.seed)
-    network = build_network(recipe.model.name, recipe.model.options)
+    network = build_network(recipe.model.name, recipe.model.options).to(memory_format=torch.channels_last)
     learner = Learner(network, recipe)
     division = divide(data, choice)
     check(recipe, network, data, division.splits)
@@ -242,6 +242,7 @@ def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet:
         enable_model_summary=False,
         num_sanity_val_steps=0,
         deterministic=True,
+        precision="bf16-mixed" if recipe.train.precision == "bfloat16" else "32-true",
     )
     previous = folder / "last.ckpt"
     checkpoint = previous if resume and previous.exists() else None
@@ -257,7 +258,7 @@ def read_checkpoint(file: Path) -> tuple[int, dict[str, Tensor]]:
     """The epoch that Lightning wrote a checkpoint after, from 0, and the network's weights in it."""
     content = torch.load(file, map_location="cpu", weights_only=True)
     weights = {
-        key.removeprefix("network."): value
+        key.removeprefix("network."): value.contiguous()
         for key, value in content["state_dict"].items()
         if key.startswith("network.")
     }

@@ -84,6 +84,9 @@ class Train(Section):
         default=None, ge=32, multiple_of=32, description="train on squares of this side cut out of the pictures, pixels"
     )
     seed: int = Field(default=0, ge=0)
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="of the products while learning; bfloat16 is faster where the processor has it"
+    )
 
 
 class Checkpoint(Section):
