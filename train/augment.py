@@ -5,7 +5,7 @@ from kornia import augmentation as K
 from torch import Tensor, nn
 
 from edge.contract import LetterboxContract
-from train.letterbox import normalised
+from train.letterbox import in_levels, normalised
 from train.models import Batch
 from train.recipe import Augment
 
@@ -28,18 +28,13 @@ class Augmentation(nn.Module):
     @torch.no_grad()
     def forward(self, batch: Batch) -> Batch:
         """An augmented batch of the same shapes and dtypes."""
-        image, mask, truth = self._levels(batch.image), batch.mask, batch.truth
+        image, mask, truth = in_levels(batch.image, self.contract), batch.mask, batch.truth
         if self.geometry is not None:
             image, mask, truth = self.geometry(image, mask, truth)
             mask, truth = (mask > 0.5).float(), (truth > 0.5).float()
         image = self.appearance(image).clamp(0, 1)
         image = image * mask + self.contract.fill / 255 * (1 - mask)
         return Batch(normalised(image, self.contract), mask, batch.label, truth * mask)
-
-    def _levels(self, image: Tensor) -> Tensor:
-        mean = torch.tensor(self.contract.mean, device=image.device).view(3, 1, 1)
-        std = torch.tensor(self.contract.std, device=image.device).view(3, 1, 1)
-        return image * std + mean
 
 
 def cropped(batch: Batch, side: int) -> Batch:

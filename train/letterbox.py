@@ -56,6 +56,13 @@ def normalised(image: Tensor, contract: LetterboxContract) -> Tensor:
     return (image - mean) / std
 
 
+def in_levels(image: Tensor, contract: LetterboxContract) -> Tensor:
+    """RGB values in 0..1 again of what `normalised` made; `image` is [..., 3, S, S]."""
+    mean = torch.tensor(contract.mean, device=image.device).view(3, 1, 1)
+    std = torch.tensor(contract.std, device=image.device).view(3, 1, 1)
+    return image * std + mean
+
+
 def letterboxed_truth(truth: npt.NDArray[np.uint8], contract: LetterboxContract) -> Tensor:
     """A ground-truth mask in letterboxed coordinates: float32 [1, S, S] of 0 and 1, 0 on the padding.
 

@@ -21,15 +21,19 @@ from hypothesis import strategies as st
 from edge.contract import LetterboxContract
 from edge.evaluation import STRATEGIES, choose_threshold, confusion, dice, iou
 from edge.geometry import letterbox
+from train.data.photographs import Photograph
 from train.data.split import SplitChoice
 from train.fit import fit
-from train.letterbox import letterboxed_truth
+from train.letterbox import letterboxed_truth, shrunk
 from train.recipe import ThresholdChoice, load_recipe
 from train.report.augmentation import write_augmentation
 from train.report.gallery import MOST
 from train.report.heat import map_in_frame, outlined, overlaid
+from train.report.inspected import Inspected, read_inspected
 from train.report.overlap import coverage
 from train.report.page import write_report
+from train.report.pictures import drawing, looks
+from train.report.resolution import Fineness, fineness
 from train.run import Run
 
 MakeData = Callable[..., Path]
@@ -231,7 +235,52 @@ def test_gallery_shows_the_worst_with_heat_and_what_the_autoencoder_drew(run: Ru
     assert [alt.split(" of ")[1] for alt in alts if alt.startswith("heat")][: len(missed)] == missed[:MOST]
     for name in missed:
         assert f"photograph, defect outlined of {name}" in alts
+        assert f"as the network sees it, 32×18 pixels of {name}" in alts
         assert f"as the network draws it of {name}" in alts
+
+
+def test_a_drawing_is_what_the_network_saw_what_it_made_of_it_and_the_error_it_scores_by(run: Run) -> None:
+    inspected = read_inspected(run)["test"][:3]
+    for look in looks(run, inspected):
+        made = drawing(run, look)
+        assert made is not None
+        assert made.seen.shape == made.drawn.shape == (18, 32, 3)
+        seen = shrunk(look.frame, run.contract).permute(1, 2, 0).numpy()[:, :, ::-1]
+        assert np.abs(made.seen - seen).max() <= 0.5
+        assert made.heat.mean() == pytest.approx(look.inspected.score, rel=1e-4)
+
+
+@pytest.mark.parametrize(("wide", "is_thin"), [(5, True), (9, False)])
+def test_a_defect_is_too_fine_where_it_is_thinner_than_a_pixel_of_the_network(
+    wide: int, is_thin: bool, tmp_path: Path
+) -> None:
+    truth = np.zeros((200, 256), np.uint8)
+    truth[40:160, 100 : 100 + wide] = 255
+    mask = tmp_path / "mask.png"
+    cv2.imwrite(str(mask), truth)
+    photograph = Photograph(tmp_path / "a.png", "a", "bad", mask)
+    bad = [Inspected("a", "test", True, "crack", None, score, photograph) for score in (0.1, 0.9)]
+    good = Inspected("g", "test", False, None, None, 0.1, Photograph(tmp_path / "g.png", "g", "good"))
+    found = fineness(LetterboxContract(side=32), [*bad, good], threshold=0.5)
+    assert found == (Fineness(8.0, 2, 1, 0, 0) if is_thin else Fineness(8.0, 0, 0, 2, 1))
+    assert fineness(LetterboxContract(side=32), [good], threshold=0.5) is None
+
+
+def test_what_is_too_fine_for_the_network_is_said_with_its_misses(make_data: MakeData, tmp_path: Path) -> None:
+    data = make_data(**EVERYTHING)
+    for mask in (data / "test" / "mask").iterdir():
+        scratch = np.zeros((72, 128), np.uint8)
+        scratch[30, 20:90] = 255
+        cv2.imwrite(str(mask), scratch)
+    run = autoencoder(data, tmp_path / "run")
+    said = " ".join(report_of(run).sections["gallery"].split())
+    assert "The network sees 32×32 pixels, one for 4.0×4.0 of a photograph." in said
+    assert "In 9 of 9 bad photographs the whole defect is thinner than one of its pixels" in said
+    threshold = run.record.selection.threshold.value if run.record.selection else 0
+    missed = sum(
+        row["split"] == "test" and row["label"] == "bad" and float(row["score"]) < threshold for row in scores_of(run)
+    )
+    assert f"It misses {missed} of these." in said
 
 
 def test_last_epoch_stands_beside_the_one_kept_where_they_differ(run: Run, make_data: MakeData, tmp_path: Path) -> None:
@@ -281,7 +330,7 @@ def test_a_run_without_masks_has_no_dice_and_still_a_page(make_data: MakeData, t
         shutil.rmtree(data / split / "mask")
     page = report_of(autoencoder(data, tmp_path / "run"))
     assert "covers the defect" not in page.sections["kinds"]
-    assert any("heat of test/" in str(picture["alt"]) for picture in page.pictures)
+    assert any("differ of test/" in str(picture["alt"]) for picture in page.pictures)
 
 
 def test_photographs_that_are_gone_are_missed_by_the_pictures_alone(make_data: MakeData, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from edge.picture import read_picture
 from train.augment import Augmentation, cropped
 from train.data.photographs import Photograph
 from train.data.rendered import Rendered
+from train.letterbox import in_levels
 from train.models import Batch
 from train.recipe import Recipe
 from train.report.heat import Frame, outlined
@@ -69,9 +70,7 @@ def _row(recipe: Recipe, photograph: Photograph) -> list[Frame]:
 
 
 def _drawn(batch: Batch, contract: LetterboxContract) -> Frame:
-    std, mean = (torch.tensor(values).view(3, 1, 1) for values in (contract.std, contract.mean))
-    levels = _levels(batch.image[0] * std + mean)
-    picture = _fitted(cv2.cvtColor(levels, cv2.COLOR_RGB2BGR))
+    picture = _fitted(cv2.cvtColor(_levels(in_levels(batch.image[0], contract)), cv2.COLOR_RGB2BGR))
     truth = _fitted(_levels(batch.truth[0].expand(3, -1, -1)))[:, :, 0]
     return outlined(picture, truth) if truth.any() else picture
 

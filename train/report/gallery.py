@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import cv2
 
-from train.report.heat import Scale, outlined, overlaid
+from train.report.heat import Frame, Scale, coloured, outlined, overlaid
 from train.report.inspected import Inspected
-from train.report.pictures import Look, data_uri, fitted, reconstruction
+from train.report.pictures import Drawing, Look, data_uri, drawing, fitted
 from train.run import Run
 
 MOST = 24
@@ -66,19 +66,33 @@ def choose(inspected: Sequence[Inspected], threshold: float) -> Chosen:
 
 
 def card(run: Run, look: Look, scale: Scale | None) -> Card:
-    """Draw one: the photograph, the heat over it, and the reconstruction if the network makes one."""
+    """Draw one: the photograph and the heat over it, or the heat beside what a network that draws sees and draws."""
     frame, truth = look.frame, look.truth
-    marked = frame if truth is None else outlined(frame, truth)
-    shown = fitted(marked)
-    height, width = shown.shape[:2]
-    pictures = {"photograph" if truth is None else "photograph, defect outlined": shown}
-    heat = look.heat
-    if heat is not None and scale is not None:
-        hot = overlaid(frame, scale.of(heat))
-        pictures["heat"] = fitted(hot if truth is None else outlined(hot, truth))
-    drawn = reconstruction(run, frame)
-    if drawn is not None:
-        pictures["as the network draws it"] = cv2.resize(drawn, (width, height), None, 0, 0, cv2.INTER_NEAREST)
+    pictures = {"photograph" if truth is None else "photograph, defect outlined": frame}
+    if scale is not None:
+        pictures |= _drawn(drawing(run, look), scale, frame) or _overlaid(look, scale, frame)
+    shown = {
+        about: fitted(picture if truth is None else outlined(picture, truth)) for about, picture in pictures.items()
+    }
     return Card(
-        look.inspected, [Picture(data_uri(picture), about, width, height) for about, picture in pictures.items()]
+        look.inspected,
+        [Picture(data_uri(picture), about, picture.shape[1], picture.shape[0]) for about, picture in shown.items()],
     )
+
+
+def _drawn(made: Drawing | None, scale: Scale, frame: Frame) -> dict[str, Frame]:
+    """Each pixel of the network a square, as large as the frame."""
+    if made is None:
+        return {}
+    height, width = made.seen.shape[:2]
+    squares = {
+        f"as the network sees it, {width}×{height} pixels": made.seen,
+        "as the network draws it": made.drawn,
+        "heat, where the two differ": coloured(scale.of(made.heat)),
+    }
+    size = frame.shape[1], frame.shape[0]
+    return {about: cv2.resize(picture, size, None, 0, 0, cv2.INTER_NEAREST) for about, picture in squares.items()}
+
+
+def _overlaid(look: Look, scale: Scale, frame: Frame) -> dict[str, Frame]:
+    return {} if look.heat is None else {"heat": overlaid(frame, scale.of(look.heat))}

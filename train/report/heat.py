@@ -62,9 +62,14 @@ def shared_scale(good: list[Floats], level: float | None = None) -> Scale:
 def overlaid(frame: Frame, heat: Floats) -> Frame:
     """The frame uint8 [H, W, 3] BGR in grey under `heat` (0 to 1, [H, W]); what is cold stays as it was taken."""
     grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR).astype(np.float32)
-    colour = cv2.applyColorMap((heat * 255).round().astype(np.uint8), cv2.COLORMAP_INFERNO).astype(np.float32)
+    colour = coloured(heat).astype(np.float32)
     opacity = 0.85 * heat[:, :, None]
     return (grey * (1 - opacity) + colour * opacity).round().astype(np.uint8)
+
+
+def coloured(heat: Floats) -> Frame:
+    """Heat from 0 to 1, [H, W], in the colours of the legend: uint8 [H, W, 3] BGR."""
+    return cv2.applyColorMap((heat * 255).round().astype(np.uint8), cv2.COLORMAP_INFERNO)
 
 
 def outlined(frame: Frame, truth: Frame) -> Frame:

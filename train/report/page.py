@@ -23,6 +23,7 @@ from train.report.inspected import Inspected, count_parts, read_inspected, sampl
 from train.report.overlap import Overlap, overlaps
 from train.report.parts import JUDGES, Ranking, by_part, ranking
 from train.report.pictures import data_uri, fitted, looks
+from train.report.resolution import Fineness, fineness
 from train.report.verdict import Verdict, aim, interval, judge_split, p_value, percent, verdict
 from train.run import AUGMENTATION_FILE, REPORT_FILE, Run, load_run
 
@@ -203,6 +204,7 @@ class Gallery:
     counts: dict[str, int]
     scale: Scale | None
     draws: bool
+    fineness: Fineness | None
 
 
 def _look(run: Run, inspected: dict[str, list[Inspected]], threshold: float) -> tuple[Gallery, dict[str, Overlap]]:
@@ -226,7 +228,8 @@ def _look(run: Run, inspected: dict[str, list[Inspected]], threshold: float) -> 
         "misses": sum(one.is_miss(threshold) for one in inspected[split]),
         "false_alarms": sum(one.is_false_alarm(threshold) for one in inspected[split]),
     }
-    return Gallery(split, cards, counts, scale, hasattr(run.network, "reconstruct")), covered
+    fine = fineness(run.contract, inspected[split], threshold)
+    return Gallery(split, cards, counts, scale, hasattr(run.network, "reconstruct"), fine), covered
 
 
 def _scale(run: Run, validation: Sequence[Inspected], overlaps: dict[str, Overlap]) -> Scale | None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import cv2
 import torch
+from torch import Tensor
 
 from edge.contract import LetterboxContract
 from edge.errors import DataError
 from edge.geometry import letterbox
 from edge.picture import read_picture
 from train.data.photographs import read_truth
-from train.letterbox import letterboxed
+from train.letterbox import in_levels, letterboxed
 from train.report.heat import Floats, Frame, map_in_frame
 from train.report.inspected import Inspected
 from train.run import Run
@@ -65,21 +66,38 @@ def looks(run: Run, inspected: Sequence[Inspected]) -> Iterator[Look]:
         yield Look(one, run.contract, cells)
 
 
-def reconstruction(run: Run, frame: Frame) -> Frame | None:
-    """The frame as the network would have drawn it, at its letterboxed size; None if this network draws nothing."""
+@dataclass(frozen=True)
+class Drawing:
+    """A photograph as the network sees it and as it draws that again: uint8 [h, w, 3] BGR at its letterboxed size.
+
+    `heat` is where the two differ, the network's map: float32 [h, w].
+    """
+
+    seen: Frame
+    drawn: Frame
+    heat: Floats
+
+
+def drawing(run: Run, look: Look) -> Drawing | None:
+    """What a network that draws does with a photograph, without the padding; None if this one draws nothing."""
     draw = getattr(run.network, "reconstruct", None)
-    if draw is None:
+    if draw is None or look.cells is None:
         return None
+    frame = look.frame
     image, mask = letterboxed(frame, run.contract)
     with torch.inference_mode():
         drawn = draw((image * mask)[None])[0]
-    if drawn.shape != image.shape:
+    if drawn.shape != image.shape or look.cells.shape != image.shape[1:]:
         return None
-    std, mean = (torch.tensor(values).view(3, 1, 1) for values in (run.contract.std, run.contract.mean))
-    levels = ((drawn * std + mean) * 255).round().clamp(0, 255).byte().numpy()
     box = letterbox(*frame.shape[:2], run.contract.side, run.contract.is_stretched)
-    inside = levels[:, box.top : box.top + box.height, box.left : box.left + box.width]
-    return cv2.cvtColor(inside.transpose(1, 2, 0), cv2.COLOR_RGB2BGR)
+    inside = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+    seen, again = (_as_frame(in_levels(picture, run.contract))[inside] for picture in (image, drawn))
+    return Drawing(seen, again, look.cells[inside])
+
+
+def _as_frame(levels: Tensor) -> Frame:
+    rgb = (levels * 255).round().clamp(0, 255).byte().numpy()
+    return cv2.cvtColor(rgb.transpose(1, 2, 0), cv2.COLOR_RGB2BGR)
 
 
 def data_uri(picture: Frame) -> str:
