@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,6 +44,10 @@ class Loss(NamedOptions):
     """[loss]: the keyword arguments of the network's `loss`."""
 
 
+Probability = Annotated[float, Field(ge=0, le=1, description="probability")]
+Change = Annotated[float, Field(ge=0, le=1, description="largest change either way, share")]
+
+
 class Augment(Section):
     """[augment]: what may happen to a training picture, in this order; zero means never.
 
@@ -52,19 +56,19 @@ class Augment(Section):
     """
 
     enlarge: int = Field(default=0, ge=0, description="pixels added to the side before a centre crop back to it")
-    flip_horizontal: float = Field(default=0, ge=0, le=1, description="probability")
-    flip_vertical: float = Field(default=0, ge=0, le=1, description="probability")
-    rotate_90: float = Field(default=0, ge=0, le=1, description="probability of one to three quarter turns")
+    flip_horizontal: Probability = 0
+    flip_vertical: Probability = 0
+    rotate_90: Probability = Field(default=0, description="probability of one to three quarter turns")
     rotate: float = Field(default=0, ge=0, le=180, description="largest angle either way, degrees")
     shift: float = Field(default=0, ge=0, le=0.5, description="largest shift either way, share of the side")
     zoom: float = Field(default=0, ge=0, lt=1, description="largest change of scale either way, share")
-    brightness: float = Field(default=0, ge=0, le=1, description="largest change either way, share")
-    contrast: float = Field(default=0, ge=0, le=1, description="largest change either way, share")
-    saturation: float = Field(default=0, ge=0, le=1, description="largest change either way, share")
+    brightness: Change = 0
+    contrast: Change = 0
+    saturation: Change = 0
     hue: float = Field(default=0, ge=0, le=0.5, description="largest change either way, share of the circle")
-    blur: float = Field(default=0, ge=0, le=1, description="probability of a 3x3 Gaussian blur, sigma 0.1 to 2")
+    blur: Probability = Field(default=0, description="probability of a 3x3 Gaussian blur, sigma 0.1 to 2")
     noise: float = Field(default=0, ge=0, le=1, description="deviation of Gaussian noise, share of full scale")
-    erase: float = Field(default=0, ge=0, le=1, description="probability of a random rectangle set to black")
+    erase: Probability = Field(default=0, description="probability of a random rectangle set to black")
 
 
 class Train(Section):
