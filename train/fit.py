@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -233,11 +233,12 @@ def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet:
     best = ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False)
     last = ModelCheckpoint(folder, "last", enable_version_counter=False, save_on_train_epoch_end=True)
     stops = [EarlyStopping(monitor, mode=mode, patience=recipe.train.patience)] if recipe.train.patience else []
+    average = [EMAWeightAveraging(decay=recipe.train.average)] if recipe.train.average else []
     trainer = Trainer(
         max_epochs=recipe.train.epochs,
         devices=1,
         logger=False,
-        callbacks=[best, *stops, Reporter(quiet), History(out / "history.csv"), last],
+        callbacks=[*average, best, *stops, Reporter(quiet), History(out / "history.csv"), last],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -88,6 +88,12 @@ class Train(Section):
         default=None, ge=32, multiple_of=32, description="train on squares of this side cut out of the pictures, pixels"
     )
     seed: int = Field(default=0, ge=0)
+    average: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="judge and keep a moving average of the weights, exponential, this decay a step; None: as they are",
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="of the products while learning; bfloat16 is faster where the processor has it"
     )

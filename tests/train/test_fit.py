@@ -15,7 +15,7 @@ from edge.picture import read_picture
 from train.fit import fit
 from train.learner import Learner
 from train.letterbox import letterboxed
-from train.models import Batch
+from train.models import Batch, build_network
 from train.recipe import Recipe, load_recipe
 from train.run import RunError, load_run
 
@@ -90,11 +90,13 @@ def test_autoencoder_never_sees_a_bad_photograph(data: Path, tmp_path: Path, mon
     assert not any(labels)
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(
+    ("name", "changes"), [*((name, []) for name in QUICK), ("demo-line", ["train.average=0.9"])], ids=str
+)
 def test_interrupted_training_resumes_to_the_uninterrupted_result(
-    name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, changes: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = quick(name, "train.schedule=one-cycle")
+    recipe = quick(name, "train.schedule=one-cycle", *changes)
     whole = fit(name, recipe, data, tmp_path / "whole", quiet=True)
 
     def power_cut(learner: Learner, batch: Batch, index: int) -> torch.Tensor:
@@ -115,6 +117,17 @@ def test_interrupted_training_resumes_to_the_uninterrupted_result(
         assert torch.equal(weight, resumed.network.state_dict()[key]), key
     assert (tmp_path / "cut" / "scores.csv").read_bytes() == (tmp_path / "whole" / "scores.csv").read_bytes()
     assert (tmp_path / "cut" / "history.csv").read_bytes() == (tmp_path / "whole" / "history.csv").read_bytes()
+
+
+def test_averaged_weights_are_those_judged_and_kept(data: Path, tmp_path: Path) -> None:
+    plain = fit("demo-line", quick("demo-line"), data, tmp_path / "plain", quiet=True)
+    averaged = fit("demo-line", quick("demo-line", "train.average=0.999999"), data, tmp_path / "averaged", quiet=True)
+    torch.manual_seed(0)
+    start = build_network(averaged.recipe.model.name, averaged.recipe.model.options).state_dict()
+    for key, weight in averaged.network.state_dict().items():
+        if weight.is_floating_point():
+            torch.testing.assert_close(weight, start[key], rtol=1e-3, atol=1e-3)
+    assert any(not torch.allclose(weight, start[key], atol=1e-2) for key, weight in plain.network.state_dict().items())
 
 
 def test_last_epoch_is_judged_beside_the_one_kept_by_a_threshold_of_its_own(data: Path, tmp_path: Path) -> None:
