@@ -17,6 +17,9 @@ STRIDE = 2
 COARSE = 32
 """Pixels of the input to one cell of the encoder's last features."""
 
+STAGES = 6
+"""Of the encoder; the seventh would be a fifth of all parameters, and sees no finer."""
+
 SHARPNESS = 4.0
 """Of the soft maximum over a map; see `SoftMaximum`."""
 
@@ -26,7 +29,9 @@ class Inspector(Network):
 
     The map is the probability of a defect in each cell of 2×2 pixels. The score is the probability of a bad part: its
     logit is `map_share` of the soft maximum over the map and the rest of the soft maximum over a classifier of the
-    encoder's last features, which sees less sharply and further around. `version` is that of EfficientNet-Lite: 0, 1
+    encoder's last features, which sees less sharply and further around. The encoder's depthwise kernels stay as
+    ImageNet left them unless `learn_depthwise`: their gradient is most of a training step on a CPU, and they are one
+    parameter in thirty. `version` is that of EfficientNet-Lite: 0, 1
     or 2. Expects values normalised by `MEAN` and `STD` of `train.backbones.efficientnet_lite`. The side must be a
     multiple of 32. Ronneberger et al., "U-Net", 2015; Tan and Le, "EfficientNet", 2019.
     """
@@ -35,11 +40,19 @@ class Inspector(Network):
     takes_any_size = True
 
     def __init__(
-        self, *, version: int = 0, channels: tuple[int, int, int, int] = (64, 48, 32, 16), map_share: float = 0.5
+        self,
+        *,
+        version: int = 0,
+        channels: tuple[int, int, int, int] = (64, 48, 32, 16),
+        map_share: float = 0.5,
+        learn_depthwise: bool = False,
     ) -> None:
         super().__init__()
         self.version, self.map_share = version, map_share
-        self.encoder = EfficientNetLite(version, classes=0)
+        self.encoder = EfficientNetLite(version, classes=0, stages=STAGES)
+        for module in self.encoder.modules():
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                module.requires_grad_(learn_depthwise)
         *skips, deepest = self.encoder.channels
         self.narrow = nn.Conv2d(deepest, channels[0], kernel_size=1)
         inputs = (channels[0], *channels[:-1])
