@@ -37,7 +37,8 @@ from train.data.photographs import Photograph, survey
 from train.data.rendered import Rendered, Shuffled, in_order
 from train.data.split import AS_FOLDERS, SplitChoice, divide, write_split
 from train.learner import FIGURES, Learner
-from train.models import Network, build_network
+from train.models import Network, build_network, checked_options
+from train.normalisation import normalised_by_data
 from train.progress import STDERR, History, Reporter
 from train.recipe import Recipe
 from train.report.augmentation import write_augmentation
@@ -85,7 +86,6 @@ def fit(
     check_out(out, resume)
     torch.manual_seed(recipe.train.seed)
     network = build_network(recipe.model.name, recipe.model.options).to(memory_format=torch.channels_last)
-    learner = Learner(network, recipe)
     division = divide(data, choice)
     check(recipe, network, data, division.splits)
     start = start_from(network, recipe.model.weights)
@@ -101,6 +101,13 @@ def fit(
     say(str(leaks), quiet)
     splits = division.splits
     check(recipe, network, data, splits)
+    origins = {"weights": start.removeprefix("weights: ") if start else "random initialisation"}
+    if recipe.train.normalise == "data":
+        recipe = normalised_by_data(recipe, taught(network, splits))
+        mean, std = (" ".join(f"{value:g}" for value in row) for row in (recipe.letterbox.mean, recipe.letterbox.std))
+        origins["normalisation"] = f"by the training photographs: mean {mean}, deviation {std}"
+        say(f"normalisation {origins['normalisation']}", quiet)
+    learner = Learner(network, recipe)
     record = new_record(
         name,
         recipe,
@@ -113,7 +120,7 @@ def fit(
             leaks=leaks,
         ),
         network,
-        start or "weights: random initialisation",
+        origins,
     )
     open_run(out, record, resume)
     write_split(out / SPLIT_FILE, division)
@@ -144,6 +151,7 @@ def fit(
 
 def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
     """Refuse what cannot work before anything is rendered. Raises DataError or RecipeError."""
+    checked_options(network.loss, recipe.loss.options, "[loss]")
     counts = {split: class_counts(photographs) for split, photographs in splits.items()}
     needed = {"good": "good"} if network.learns_from == "good" else {"good": "good", "bad": "bad"}
     for label in needed:
@@ -170,14 +178,19 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
         raise RecipeError(f"checkpoint criterion 'val_dice': {recipe.model.name} does not learn from masks")
 
 
+def taught(network: Network, splits: Splits) -> list[Photograph]:
+    """The photographs that this network learns from."""
+    return [p for p in splits["train"] if not (p.is_bad and network.learns_from == "good")]
+
+
 def class_counts(photographs: list[Photograph]) -> dict[str, int]:
     """How many are good and how many bad."""
     bad = sum(photograph.is_bad for photograph in photographs)
     return {"good": len(photographs) - bad, "bad": bad}
 
 
-def new_record(name: str, recipe: Recipe, data: DataRecord, network: Network, start: str) -> RunRecord:
-    """The record of a training that begins now."""
+def new_record(name: str, recipe: Recipe, data: DataRecord, network: Network, origins: dict[str, str]) -> RunRecord:
+    """The record of a training that begins now; `origins` say what it begins with."""
     libraries = ("edge-inspect", "torch", "lightning", "kornia", "numpy", "opencv-python-headless")
     return RunRecord(
         finished=False,
@@ -189,7 +202,7 @@ def new_record(name: str, recipe: Recipe, data: DataRecord, network: Network, st
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "platform": platform.platform(),
             "processor": f"{cpu_model()}, {cores()} cores",
-            "weights": start.removeprefix("weights: "),
+            **origins,
             "python": platform.python_version(),
             **{library: importlib.metadata.version(library) for library in libraries},
         },
@@ -219,7 +232,7 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
 def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet: bool) -> Path:
     """Train to the end, and return the checkpoint that the criterion chose."""
     recipe, network = learner.recipe, learner.network
-    train = [p for p in splits["train"] if not p.is_bad] if network.learns_from == "good" else splits["train"]
+    train = taught(network, splits)
     batch = min(recipe.train.batch, len(train))
     loader = DataLoader(
         Rendered(train, recipe.letterbox, exact=False).keep(),

@@ -27,6 +27,7 @@ class Learner(LightningModule):
         self.network = network
         self.recipe = recipe
         self.augment = Augmentation(recipe.augment, recipe.letterbox)
+        network.normalised_by(recipe.letterbox)
         self.loss_options = checked_options(network.loss, recipe.loss.options, "[loss]")
         self.seen: list[tuple[Tensor, Tensor]] = []
         self.pixels: list[tuple[Tensor, Tensor]] = []

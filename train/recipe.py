@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.contract import LetterboxContract
 from edge.errors import RecipeError
@@ -94,6 +94,10 @@ class Train(Section):
         lt=1,
         description="judge and keep a moving average of the weights, exponential, this decay a step; None: as they are",
     )
+    normalise: Literal["letterbox", "data"] = Field(
+        default="letterbox",
+        description="by mean and std of [letterbox], or by those of the training photographs, put there when it begins",
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="of the products while learning; bfloat16 is faster where the processor has it"
     )
@@ -124,6 +128,17 @@ class Recipe(Section):
     train: Train
     checkpoint: Checkpoint = Checkpoint()
     threshold: ThresholdChoice
+
+    @model_validator(mode="after")
+    def _is_normalised_once(self) -> "Recipe":
+        without = LetterboxContract(side=self.letterbox.side)
+        given = (self.letterbox.mean, self.letterbox.std) != (without.mean, without.std)
+        if self.train.normalise == "data" and given:
+            raise ValueError(
+                "train.normalise = 'data' computes letterbox.mean and letterbox.std; leave those out, "
+                "or set train.normalise to 'letterbox'"
+            )
+        return self
 
 
 def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
@@ -201,6 +216,8 @@ def _first_error(error: ValidationError) -> str:
         return f"unknown key {key!r}; {_known_keys(first['loc'])}"
     if first["type"] == "missing":
         return f"{key} is missing"
+    if first["type"] == "value_error":  # of a whole table: the message names its keys
+        return first["msg"].removeprefix("Value error, ")
     return f"{key} = {first['input']!r}: {first['msg']}"
 
 

@@ -91,7 +91,13 @@ def test_autoencoder_never_sees_a_bad_photograph(data: Path, tmp_path: Path, mon
 
 
 @pytest.mark.parametrize(
-    ("name", "changes"), [*((name, []) for name in QUICK), ("demo-line", ["train.average=0.9"])], ids=str
+    ("name", "changes"),
+    [
+        *((name, []) for name in QUICK),
+        ("demo-line", ["train.average=0.9"]),
+        ("autoencoder-gelu", ["train.normalise=data"]),
+    ],
+    ids=str,
 )
 def test_interrupted_training_resumes_to_the_uninterrupted_result(
     name: str, changes: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -128,6 +134,22 @@ def test_averaged_weights_are_those_judged_and_kept(data: Path, tmp_path: Path) 
     for key, weight in averaged.network.named_parameters():
         assert (weight - start[key]).abs().max() < step
     assert any((weight - start[key]).abs().max() > step for key, weight in plain.network.named_parameters())
+
+
+def test_data_normalises_itself_and_the_run_holds_plain_numbers(data: Path, tmp_path: Path) -> None:
+    recipe = quick("autoencoder-gelu", "train.normalise=data", "train.epochs=1")
+    run = fit("autoencoder-gelu", recipe, data, tmp_path / "run", quiet=True)
+    plain = run.contract.model_copy(update={"mean": (0.0,) * 3, "std": (1.0,) * 3})
+    good = [p for p in run.photographs("train") if not p.is_bad]
+    assert 0 < len(good) < len(run.photographs("train"))
+    seen = [letterboxed(read_picture(photograph.path), plain) for photograph in good]
+    pixels = torch.cat([image[:, mask[0] > 0] for image, mask in seen], dim=1).double()
+    assert run.contract.mean == pytest.approx(pixels.mean(1).tolist(), abs=1e-6)
+    assert run.contract.std == pytest.approx(pixels.std(1, unbiased=False).tolist(), abs=1e-6)
+    assert load_run(run.path).contract == run.contract
+    assert run.recipe.train.normalise == "letterbox"
+    again = fit("autoencoder-gelu", run.recipe, data, tmp_path / "again", quiet=True)
+    assert (again.path / "scores.csv").read_bytes() == (run.path / "scores.csv").read_bytes()
 
 
 def test_last_epoch_is_judged_beside_the_one_kept_by_a_threshold_of_its_own(data: Path, tmp_path: Path) -> None:

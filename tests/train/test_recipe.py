@@ -62,6 +62,14 @@ def test_wrong_key_or_value_is_named_in_one_line(override: str, message: str) ->
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("override", ["letterbox.mean=[0.5, 0.5, 0.5]", "letterbox.std=[0.2, 0.2, 0.2]"])
+def test_recipe_is_normalised_by_the_data_or_by_numbers_and_not_by_both(override: str) -> None:
+    with pytest.raises(RecipeError, match=r"train\.normalise = 'data' computes letterbox\.mean") as refusal:
+        load_recipe("demo-line", ["train.normalise=data", override])
+    assert "\n" not in str(refusal.value)
+    assert load_recipe("demo-line", [override]).train.normalise == "letterbox"
+
+
 def test_recipe_of_ones_own_is_a_path(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text('title = "mine"\n')

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from edge.contract import LetterboxContract
+from train.letterbox import normalised
 from train.models import Batch, build_network
 from train.models.unet_autoencoder import Judge, with_spots
 
@@ -25,6 +27,29 @@ def test_judge_tells_pictures_apart_and_teaches_the_network_without_belonging_to
     assert all(weight.grad is None for weight in network.judge.network.parameters())
     assert not any("judge" in key for key in network.state_dict())
     assert isinstance(network.judge, Judge)
+
+
+IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+
+@pytest.mark.parametrize(
+    ("judge", "mean", "std"),
+    [("alexnet", *IMAGENET), ("vgg16", *IMAGENET), ("efficientnet-lite0", [127 / 255] * 3, [128 / 255] * 3)],
+)
+def test_judge_sees_what_its_network_learnt_from_however_the_pictures_are_normalised(
+    judge: str, mean: list[float], std: list[float]
+) -> None:
+    torch.manual_seed(0)
+    network = build_network("unet-autoencoder", {"judge": judge})
+    first, second = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    wanted = network.judge(*(normalised(image, contract(mean, std)) for image in (first, second)))
+    for other in (contract([0.3, 0.4, 0.2], [0.1, 0.12, 0.08]), contract([0.0] * 3, [1.0] * 3)):
+        network.normalised_by(other)
+        torch.testing.assert_close(network.judge(*(normalised(image, other) for image in (first, second))), wanted)
+
+
+def contract(mean: list[float], std: list[float]) -> LetterboxContract:
+    return LetterboxContract(side=64, mean=tuple(mean), std=tuple(std))
 
 
 @pytest.mark.parametrize("pixels", [0.0, 0.3, 0.6, 0.8, 1.0])

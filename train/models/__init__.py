@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import ConfigDict, ValidationError, create_model
 from torch import Tensor, nn
 
+from edge.contract import LetterboxContract
 from edge.errors import RecipeError
 
 
@@ -59,6 +60,9 @@ class Network(nn.Module, ABC):
     def conclude(self) -> None:
         """Make the model of all that was gathered: called after the last batch, before validation."""
         raise NotImplementedError
+
+    def normalised_by(self, contract: LetterboxContract) -> None:
+        """Told before training how its pictures are normalised, for a network that compares by another's eyes."""
 
     def pretrained(self) -> tuple[nn.Module, str] | None:
         """The part of this network that others have trained, and its name in `train.weights.PUBLISHED`."""

@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge.contract import LetterboxContract
+from train.backbones import IMAGENET_MEAN, IMAGENET_STD, efficientnet_lite
 from train.backbones.alexnet import AlexNet
 from train.backbones.efficientnet_lite import EfficientNetLite
 from train.backbones.vgg16 import Vgg16
+from train.letterbox import in_levels, normalised
 from train.models import Batch
 from train.reconstruction import Reconstruction
 
@@ -67,18 +70,32 @@ class UnetAutoencoder(Reconstruction):
             terms["perceptual"] = (1 - pixels) * self.judge(drawn, clean)
         return terms
 
+    def normalised_by(self, contract: LetterboxContract) -> None:
+        """The network that judges has other habits: it has to know."""
+        self.judge.sees = contract
+
     def pretrained(self) -> tuple[nn.Module, str]:
         """The network that judges."""
         return self.judge.network, self.judge.name
 
 
 class Judge:
-    """Compares pictures by the features of a network that others have trained; not a part of the one it teaches."""
+    """Compares pictures by the features of a network that others have trained; not a part of the one it teaches.
+
+    `sees` says how the pictures it is shown are normalised, None that they are so as its network `expects` them.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        makers = {"alexnet": AlexNet, "vgg16": Vgg16, "efficientnet-lite0": EfficientNetLite}
-        self.network = makers[name](classes=0).eval().requires_grad_(False)
+        imagenet = IMAGENET_MEAN, IMAGENET_STD
+        maker, (mean, std) = {
+            "alexnet": (AlexNet, imagenet),
+            "vgg16": (Vgg16, imagenet),
+            "efficientnet-lite0": (EfficientNetLite, (efficientnet_lite.MEAN, efficientnet_lite.STD)),
+        }[name]
+        self.network = maker(classes=0).eval().requires_grad_(False)
+        self.expects = {"mean": mean, "std": std}
+        self.sees: LetterboxContract | None = None
 
     def __call__(self, drawn: Tensor, clean: Tensor) -> Tensor:
         """Mean squared distance of the features, each normalised over its channels; mean over layers."""
@@ -87,6 +104,8 @@ class Judge:
         return torch.stack([((a - b) ** 2).sum(dim=1).mean() for a, b in pairs]).mean()
 
     def _features(self, image: Tensor) -> list[Tensor]:
+        if self.sees is not None:
+            image = normalised(in_levels(image, self.sees), self.sees.model_copy(update=self.expects))
         network = self.network
         maps = network.features(image) if isinstance(network, EfficientNetLite) else network.taps(image)
         return [F.normalize(features, dim=1, eps=1e-6) for features in maps]
