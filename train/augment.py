@@ -56,7 +56,7 @@ def _square(mask: Tensor, truth: Tensor, side: int) -> tuple[slice, slice]:
     places = truth.nonzero() if torch.rand(()) < 0.5 else mask.nonzero()
     if not len(places):
         places = mask.nonzero()
-    centre = places[torch.randint(len(places), ())] + torch.randint(-side // 4, side // 4 + 1, (2,))
+    centre = places[torch.randint(len(places), ())].cpu() + torch.randint(-side // 4, side // 4 + 1, (2,))
     top, left = (int((at - side // 2).clamp(0, size - side)) for at, size in zip(centre, mask.shape, strict=True))
     return slice(top, top + side), slice(left, left + side)
 

@@ -43,6 +43,9 @@ def train(
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="Leave out of the earlier split what a later one shows too.")
     ] = False,
+    accelerator: Annotated[
+        str, typer.Option(help="Where to train, as Lightning names it: auto, cpu, gpu …; always one device.")
+    ] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training in --out.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the recipes and leave.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
@@ -66,7 +69,16 @@ def train(
     from train.report.page import write_report
 
     choice = SplitChoice(group_by, split_seed, split, "allow" if allow_leaks else "drop" if drop_leaks else "refuse")
-    run = fit(Path(recipe).stem, chosen, data, out, resume=resume, quiet=as_json, choice=choice)
+    run = fit(
+        Path(recipe).stem,
+        chosen,
+        data,
+        out,
+        resume=resume,
+        quiet=as_json,
+        choice=choice,
+        accelerator=accelerator,
+    )
     report(run, as_json)
     written = write_report(run.path)
     if not as_json:

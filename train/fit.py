@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning import Trainer
+from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -75,15 +76,17 @@ def fit(
     resume: bool = False,
     quiet: bool = False,
     choice: SplitChoice = AS_FOLDERS,
+    accelerator: str = "auto",
 ) -> Run:
     """Train `recipe` on the photographs in `data`, split as `choice` says; write the run folder `out`, read it back.
 
     With `resume` an interrupted training of the same recipe and photographs goes on where it stopped, to the result
     that it would have had. Everything is chosen on the validation photographs; the test photographs are scored once,
-    at the end. Raises RecipeError, DataError or RunError before the first epoch if something cannot work.
+    at the end. `accelerator` is Lightning's name of where to train: one device of that kind. Raises RecipeError, DataError or RunError before the first epoch if something cannot work.
     """
     began = time.monotonic()
     check_out(out, resume)
+    check_accelerator(accelerator)
     torch.manual_seed(recipe.train.seed)
     network = build_network(recipe.model.name, recipe.model.options).to(memory_format=torch.channels_last)
     division = divide(data, choice)
@@ -127,7 +130,7 @@ def fit(
     write_augmentation(out / AUGMENTATION_FILE, recipe, splits["train"], network.learns_from == "good")
 
     with quiet_lightning():
-        checkpoint = run_epochs(learner, splits, out, resume, quiet)
+        checkpoint = run_epochs(learner, splits, out, resume, quiet, accelerator)
     epoch, weights = read_checkpoint(checkpoint)
     torch.save({"model": weights}, out / "model.pt")
     network.load_state_dict(weights)
@@ -216,6 +219,15 @@ def check_out(out: Path, resume: bool) -> None:
         raise RunError(f"{out} already exists; --resume goes on with it, or give --out another folder")
 
 
+def check_accelerator(name: str) -> None:
+    """Raise RecipeError unless Lightning finds it on this machine."""
+    kinds = AcceleratorRegistry.available_accelerators()
+    here = ["auto", *(kind for kind in kinds if AcceleratorRegistry[kind]["accelerator"].is_available())]
+    here += ["gpu"] if {"cuda", "mps"} & set(here) else []
+    if name not in here:
+        raise RecipeError(f"no accelerator {name!r} on this machine; there are {', '.join(here)}")
+
+
 def open_run(out: Path, record: RunRecord, resume: bool) -> None:
     """Make the run folder, or see that the one to resume is of the same training. Raises RunError."""
     if not resume:
@@ -229,7 +241,7 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
         raise RunError(f"the photographs have changed since {out} began; give --out another folder")
 
 
-def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet: bool) -> Path:
+def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet: bool, accelerator: str) -> Path:
     """Train to the end, and return the checkpoint that the criterion chose."""
     recipe, network = learner.recipe, learner.network
     train = taught(network, splits)
@@ -249,7 +261,8 @@ def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet:
     average = [EMAWeightAveraging(decay=recipe.train.average)] if recipe.train.average else []
     trainer = Trainer(
         max_epochs=recipe.train.epochs,
-        devices=1,
+        accelerator=accelerator,
+        devices=1,  # with several, each would judge its share of the validation photographs alone
         logger=False,
         callbacks=[*average, best, *stops, Reporter(quiet), History(out / "history.csv"), last],
         enable_progress_bar=False,

@@ -67,7 +67,7 @@ class Learner(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Ranking figures over all validation photographs."""
-        scores = torch.cat([scores for scores, _ in self.seen]).double().cpu().numpy()
+        scores = torch.cat([scores for scores, _ in self.seen]).cpu().double().numpy()
         bad = torch.cat([label for _, label in self.seen]).bool().cpu().numpy()
         self.seen.clear()
         if bad.any():

@@ -37,6 +37,10 @@ def test_list_names_every_recipe_without_waiting_for_torch() -> None:
     [
         (["demo-lin", "--data", ".", "--out", "run"], "error: no recipe 'demo-lin'; there are autoencoder-"),
         (["demo-line", "--data", "nowhere", "--out", "run"], "error: no such data folder: nowhere"),
+        (
+            ["demo-line", "--data", ".", "--out", "run", "--accelerator", "abacus"],
+            "error: no accelerator 'abacus' on this machine; there are auto, ",
+        ),
         (["demo-line", "--out", "run"], "error: give a recipe, --data and --out"),
         (["demo-line", "--data", ".", "--out", "run", "--set", "train.epoch=3"], "unknown key 'train.epoch'"),
     ],
