@@ -82,7 +82,8 @@ def fit(
 
     With `resume` an interrupted training of the same recipe and photographs goes on where it stopped, to the result
     that it would have had. Everything is chosen on the validation photographs; the test photographs are scored once,
-    at the end. `accelerator` is Lightning's name of where to train: one device of that kind. Raises RecipeError, DataError or RunError before the first epoch if something cannot work.
+    at the end. `accelerator` is Lightning's name of where to train: one device of that kind. Raises RecipeError,
+    DataError or RunError before the first epoch if something cannot work.
     """
     began = time.monotonic()
     check_out(out, resume)
