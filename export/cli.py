@@ -18,13 +18,19 @@ def export(
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Mark the bundle as a demonstration: no gate passes its verdicts.")
     ] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Round the weights to float16, half the bytes; computed with in float32.")
+    ] = False,
+    photographs: Annotated[
+        bool, typer.Option(help="Carry two validation photographs as golden frames; without, drawn ones alone.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Export a training run to a bundle, refusing if the exported graphs disagree with PyTorch."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from export.pack import export_run
+    from export.pack import Packing, export_run
     from train.report.verdict import blindness
     from train.run import load_run
 
@@ -36,7 +42,7 @@ def export(
             task = progress.add_task(what, total=steps)
             return lambda: progress.advance(task)
 
-        bundle = export_run(trained, out, stage, simulated)
+        bundle = export_run(trained, out, stage, Packing(simulated, half, photographs))
     manifest = bundle.manifest
     if as_json:
         parity = json.loads((bundle.path / "parity.json").read_text())

@@ -10,6 +10,7 @@ import torch
 from onnx import compose, helper
 
 from edge.contract import LetterboxContract
+from export.half import store_half
 from export.letterbox_graph import IR_VERSION, OPSET, letterbox_model
 
 
@@ -17,20 +18,22 @@ def write_onnx(network: torch.nn.Module, contract: LetterboxContract, path: Path
     """ONNX artifact: `frame` uint8 [1, H, W, 3] BGR of any size → `score` float32 [1], and `map` float32
     [1, h, w] where the network has one.
 
-    `network` takes (image [1,3,S,S], mask [1,1,S,S]) and returns (score [1], map [1,h,w] or None).
+    `network` takes (image [1,3,S,S], mask [1,1,S,S]) and returns (score [1], map [1,h,w] or None). Constants that a
+    float16 holds exactly are stored as such: those of a network from `export.half.halved`.
     """
     model = compose.merge_models(
         letterbox_model(contract), network_model(network, contract.side), io_map=[("image", "image"), ("mask", "mask")]
     )
     helper.set_model_props(model, metadata)
     model.graph.name = "edge-inspect"
+    store_half(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 
 
 def write_openvino(onnx_path: Path, path: Path, metadata: dict[str, str]) -> None:
-    """Write the OpenVINO artifact (`path` and its .bin) from the ONNX one, weights in float32."""
-    model = ov.convert_model(onnx_path)
+    """Write the OpenVINO artifact (`path` and its .bin) from the ONNX one, weights as they are there."""
+    model = ov.Core().read_model(onnx_path)  # convert_model would write constants stored in half as float32
     for key, value in metadata.items():
         model.set_rt_info(value, ["edge-inspect", key])
     path.parent.mkdir(parents=True, exist_ok=True)

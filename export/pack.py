@@ -5,9 +5,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -19,8 +21,11 @@ from edge.evaluation import Rate, choose_threshold, judge
 from edge.machine import cores
 from edge.picture import read_picture
 from export.graph import write_onnx, write_openvino
+from export.half import halved
 from export.parity import Agreement, Frame, compare, hard_frames, reference
+from train.models import Network
 from train.run import Run
+from train.score import score_photographs
 
 TOLERANCE = 1e-4
 """Largest difference of a score or map value between PyTorch and an artifact, at export and on the line."""
@@ -43,7 +48,23 @@ Stage = Callable[[str, int], Callable[[], None]]
 """Told (what begins, steps in it); returns what to call after each step."""
 
 
-def export_run(run: Run, out: Path, stage: Stage, simulated: bool = False) -> Bundle:
+@dataclass(frozen=True)
+class Packing:
+    """Choices that are not the model's.
+
+    `simulated` marks a demonstration that no gate passes; `half` rounds the weights to float16 and stores them so;
+    without `photographs` the golden frames are noise alone, for bundles that go where the photographs may not.
+    """
+
+    simulated: bool = False
+    half: bool = False
+    photographs: bool = True
+
+
+PLAIN = Packing()
+
+
+def export_run(run: Run, out: Path, stage: Stage, packing: Packing = PLAIN) -> Bundle:
     """Write the bundle `out` of a training run; it appears there only when everything has succeeded.
 
     Raises BundleError if `out` exists, ParityError if an artifact disagrees with PyTorch.
@@ -53,7 +74,7 @@ def export_run(run: Run, out: Path, stage: Stage, simulated: bool = False) -> Bu
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        _fill(work, run, out.name.removesuffix(".edge"), stage, simulated)
+        _fill(work, run, out.name.removesuffix(".edge"), stage, packing)
         work.chmod(0o755)
         os.replace(work, out)
     finally:
@@ -61,8 +82,11 @@ def export_run(run: Run, out: Path, stage: Stage, simulated: bool = False) -> Bu
     return load_bundle(out)
 
 
-def _fill(work: Path, run: Run, name: str, stage: Stage, simulated: bool) -> None:
-    provenance = _provenance(run)
+def _fill(work: Path, run: Run, name: str, stage: Stage, packing: Packing) -> None:
+    provenance, task = _provenance(run), "one-class" if run.network.learns_from == "good" else "supervised"
+    parity: dict[str, object] = {}
+    if packing.half:
+        run, parity["float16 weights"] = _halved(run)
     step = stage("graphs", 2)
     write_onnx(run.network, run.contract, work / ARTIFACTS["onnxruntime"].path, provenance)
     step()
@@ -80,11 +104,10 @@ def _fill(work: Path, run: Run, name: str, stage: Stage, simulated: bool) -> Non
     )
     hard = list(hard_frames())
     hard_agreement = compare(run, backends, hard, TOLERANCE, stage("parity on hard frames", len(hard)))
-    (work / "parity.json").write_text(
-        json.dumps({"validation": _figures(validation), "hard frames": _figures(hard_agreement)}, indent=2) + "\n"
-    )
+    parity |= {"validation": _figures(validation), "hard frames": _figures(hard_agreement)}
+    (work / "parity.json").write_text(json.dumps(parity, indent=2) + "\n")
 
-    golden = _golden_frames(run)
+    golden = _golden_frames(run) if packing.photographs else _drawn_frames()
     answers = [reference(run, frame) for frame in golden]
     _write_golden(work / GOLDEN, golden, answers)
 
@@ -98,9 +121,9 @@ def _fill(work: Path, run: Run, name: str, stage: Stage, simulated: bool) -> Non
         work,
         Manifest(
             name=name,
-            task="one-class" if run.network.learns_from == "good" else "supervised",
+            task=task,
             description=run.recipe.title,
-            simulated=simulated,
+            simulated=packing.simulated,
             letterbox=run.contract,
             map_size=None if where is None else (where.shape[0], where.shape[1]),
             threshold=Threshold(
@@ -149,13 +172,41 @@ def _figures(agreements: dict[str, Agreement]) -> dict[str, dict[str, object]]:
     }
 
 
+def _halved(run: Run) -> tuple[Run, dict[str, object]]:
+    """The run with its weights rounded to float16, and how far that moves the scores of the validation photographs."""
+    photographs = run.photographs("val")
+    before = score_photographs(run.network, run.contract, photographs)
+    rounded = replace(run, network=cast(Network, halved(run.network)))
+    off = np.abs(score_photographs(rounded.network, run.contract, photographs) - before)
+    worst = int(off.argmax())
+    return rounded, {
+        "frames": len(photographs),
+        "largest score difference": float(off[worst]),
+        "worst frame": photographs[worst].name,
+    }
+
+
+def _drawn_frames() -> list[Frame]:
+    """A smooth picture, the same with a scratch, and the noise of the golden frames."""
+    rows, columns = np.indices((240, 360))
+    smooth = 96 + 48 * np.sin(columns / 60) * np.cos(rows / 45)
+    scratched = np.where(np.abs(rows - 40 - columns / 2) < 2, 30, smooth)
+    drawn = [np.repeat(picture.astype(np.uint8)[:, :, None], 3, axis=2) for picture in (smooth, scratched)]
+    return [*drawn, *_noise()]
+
+
 def _golden_frames(run: Run) -> list[Frame]:
-    """A good and a bad validation photograph, shrunk, and noise of two sizes whose letterbox is awkward."""
-    rng = np.random.default_rng(11)
+    """A good and a bad validation photograph, shrunk, and noise."""
     photographs = run.photographs("val")
     firsts = [next((p for p in photographs if p.is_bad is bad), None) for bad in (False, True)]
     frames = [_shrink(read_picture(p.path)) for p in firsts if p is not None]
-    return frames + [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((299, 133), (97, 224))]
+    return [*frames, *_noise()]
+
+
+def _noise() -> list[Frame]:
+    """Two sizes whose letterbox is awkward."""
+    rng = np.random.default_rng(11)
+    return [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((299, 133), (97, 224))]
 
 
 def _shrink(frame: Frame) -> Frame:

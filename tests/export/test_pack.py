@@ -1,5 +1,6 @@
 """Export ends in a bundle only where every artifact says what PyTorch says."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import export.pack
 from edge.bundle import load_bundle
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
+from edge.picture import read_picture
 from export.graph import write_openvino
-from export.pack import export_run
+from export.pack import Packing, export_run
 from export.parity import ParityError
 from train.data.photographs import Photograph, list_photographs
-from train.models import build_network
+from train.models import Network, build_network
 from train.recipe import Recipe, load_recipe
 
 
@@ -27,10 +29,12 @@ class UntrainedRun:
     data: Path
     recipe: Recipe = field(default_factory=lambda: load_recipe("autoencoder-gelu"))
     fingerprint: str = "0" * 64
+    network: Network | None = None
 
     def __post_init__(self) -> None:
-        torch.manual_seed(0)
-        self.network = build_network(self.recipe.model.name, self.recipe.model.options).eval()
+        if self.network is None:
+            torch.manual_seed(0)
+            self.network = build_network(self.recipe.model.name, self.recipe.model.options).eval()
 
     @property
     def contract(self) -> LetterboxContract:
@@ -85,3 +89,24 @@ def test_an_artifact_that_differs_leaves_no_bundle(
         export_run(run, tmp_path / "model.edge", quiet)  # type: ignore[arg-type]
     assert not (tmp_path / "model.edge").exists()
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_half_the_bytes_and_the_same_parity(run: UntrainedRun, tmp_path: Path) -> None:
+    whole = export_run(run, tmp_path / "whole.edge", quiet)  # type: ignore[arg-type]
+    half = export_run(run, tmp_path / "half.edge", quiet, Packing(half=True))  # type: ignore[arg-type]
+    for artifact in ("model.onnx", "openvino/model.bin"):
+        before, after = ((b.path / artifact).stat().st_size for b in (whole, half))
+        assert after < 0.75 * before, artifact
+    parity = json.loads((half.path / "parity.json").read_text())
+    assert 0 < parity["float16 weights"]["largest score difference"] < 0.01
+    assert parity["validation"]["openvino"]["largest score difference"] <= half.manifest.golden_tolerance == 1e-4
+
+
+def test_bundle_without_photographs_holds_none(run: UntrainedRun, tmp_path: Path) -> None:
+    kept = [read_picture(p.path) for p in run.photographs("val")]
+    for photographs in (True, False):
+        out = tmp_path / f"{photographs}.edge"
+        bundle = export_run(run, out, quiet, Packing(photographs=photographs))  # type: ignore[arg-type]
+        frames = [golden.frame for golden in bundle.golden()]
+        assert len(frames) == 4
+        assert photographs is any(np.array_equal(frame, photograph) for frame in frames for photograph in kept)

@@ -1,0 +1,43 @@
+"""Weights in half the bytes: rounded to float16 before anything is compared, stored so, computed with in float32."""
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+from torch.fx.experimental.optimization import fuse
+
+SMALLEST = 1024
+"""Values in a tensor that is worth storing in half; a smaller one saves less than its conversion costs."""
+
+
+def halved(network: nn.Module) -> nn.Module:
+    """A network that computes as `network` does, in evaluation mode, with weights that a float16 can hold.
+
+    Batch normalisation is folded into the convolutions first, as the exporter would do it later: a product of two
+    rounded numbers is not a rounded number. Raises ValueError where a weight is too large for a float16.
+    """
+    folded = fuse(network.eval())
+    with torch.no_grad():
+        for weight in folded.state_dict().values():
+            if weight.is_floating_point():
+                weight.copy_(weight.half().to(weight.dtype))
+                if not weight.isfinite().all():
+                    raise ValueError("a weight is beyond 65504, the largest float16")
+    return folded
+
+
+def store_half(model: onnx.ModelProto) -> None:
+    """Store in float16, with a conversion behind it, every large float32 constant that loses nothing by it."""
+    casts = []
+    for constant in model.graph.initializer:
+        values = numpy_helper.to_array(constant)
+        half = values.astype(np.float16)
+        if values.dtype != np.float32 or values.size < SMALLEST or not np.array_equal(half.astype(np.float32), values):
+            continue
+        name = constant.name
+        constant.CopyFrom(numpy_helper.from_array(half, f"{name}/float16"))
+        casts.append(helper.make_node("Cast", [constant.name], [name], name=f"{name}/cast", to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
