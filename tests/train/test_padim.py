@@ -55,6 +55,12 @@ def test_batches_of_any_size_make_the_same_model() -> None:
     torch.testing.assert_close(once.whitening, often.whitening, rtol=1e-3, atol=1e-3)
 
 
+def test_gathering_is_exact_while_others_learn_in_bfloat16() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        hurried = fitted(good(12))
+    assert torch.equal(hurried.whitening, fitted(good(12)).whitening)
+
+
 def test_part_that_lies_the_other_way_round_is_as_good() -> None:
     batch = good(12)
     network, plain = fitted(batch), fitted(batch, flips=False)

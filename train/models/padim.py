@@ -82,9 +82,13 @@ class Padim(Network):
 
     @torch.no_grad()
     def gather(self, batch: Batch) -> None:
-        """Add up the features of good photographs, and their products, cell by cell."""
+        """Add up the features of good photographs, and their products, cell by cell; always in float32 or better.
+
+        Gathered in bfloat16, the whitening blew its rounding up: AUROC on validation fell from 0.86 to 0.71.
+        """
         for axes in self.turns:
-            features, frame = self.features(batch.image.flip(axes), batch.mask.flip(axes))
+            with torch.autocast(batch.image.device.type, enabled=False):
+                features, frame = self.features(batch.image.flip(axes), batch.mask.flip(axes))
             x = features.flatten(2).permute(2, 0, 1).double()  # [cells, N, dimensions]
             here = x * frame.flatten(1).T[:, :, None]
             new = (frame.flatten(1).sum(dim=0).double(), here.sum(dim=1), here.transpose(1, 2) @ x)
