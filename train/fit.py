@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from lightning import Trainer
 from lightning.pytorch.accelerators import AcceleratorRegistry
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -130,12 +130,14 @@ def fit(
     write_split(out / SPLIT_FILE, division)
     write_augmentation(out / AUGMENTATION_FILE, recipe, splits["train"], network.learns_from == "good")
 
+    good = [photograph for photograph in splits["train"] if not photograph.is_bad]
+    with torch.no_grad():
+        network.eval().familiarise(in_order(Rendered(good, recipe.letterbox, exact=True), recipe.train.batch))
     with quiet_lightning():
         checkpoint = run_epochs(learner, splits, out, resume, quiet, accelerator)
-    epoch, weights = read_checkpoint(checkpoint)
+    epoch = take_checkpoint(checkpoint, network, recipe, splits["val"])
+    weights = {key: value.contiguous() for key, value in network.state_dict().items()}
     torch.save({"model": weights}, out / "model.pt")
-    network.load_state_dict(weights)
-    network.cpu()
 
     say("scoring", quiet)
     threshold, metrics = judge_splits(network, recipe, splits, out / "scores.csv")
@@ -259,7 +261,8 @@ def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet:
     best = ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False)
     last = ModelCheckpoint(folder, "last", enable_version_counter=False, save_on_train_epoch_end=True)
     stops = [EarlyStopping(monitor, mode=mode, patience=recipe.train.patience)] if recipe.train.patience else []
-    average = [EMAWeightAveraging(decay=recipe.train.average)] if recipe.train.average else []
+    decay = recipe.train.average
+    average = [WeightAveraging(avg_fn=lambda old, new, _: moving_average(old, new, decay))] if decay else []
     trainer = Trainer(
         max_epochs=recipe.train.epochs,
         accelerator=accelerator,
@@ -282,15 +285,25 @@ def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet:
     return Path(best.best_model_path)
 
 
-def read_checkpoint(file: Path) -> tuple[int, dict[str, Tensor]]:
-    """The epoch that Lightning wrote a checkpoint after, from 0, and the network's weights in it."""
+def take_checkpoint(file: Path, network: Network, recipe: Recipe, validation: list[Photograph]) -> int:
+    """Give `network` the weights that Lightning wrote, calibrated; returns the epoch they are of, from 0."""
     content = torch.load(file, map_location="cpu", weights_only=True)
-    weights = {
-        key.removeprefix("network."): value.contiguous()
-        for key, value in content["state_dict"].items()
-        if key.startswith("network.")
-    }
-    return content["epoch"], weights
+    network.cpu()
+    network.load_state_dict(
+        {
+            key.removeprefix("network."): value
+            for key, value in content["state_dict"].items()
+            if key.startswith("network.")
+        }
+    )
+    with torch.no_grad():
+        network.eval().calibrate(in_order(Rendered(validation, recipe.letterbox, exact=True), recipe.train.batch))
+    return int(content["epoch"])
+
+
+def moving_average(average: Tensor, weight: Tensor, decay: float) -> Tensor:
+    """One step of an exponential average that leaves what does not change as it is, and counts as counts."""
+    return average.lerp(weight, 1 - decay) if weight.is_floating_point() else weight
 
 
 def judge_last_epoch(network: Network, recipe: Recipe, splits: Splits, out: Path, kept: int) -> LastEpoch | None:
@@ -298,10 +311,10 @@ def judge_last_epoch(network: Network, recipe: Recipe, splits: Splits, out: Path
 
     `network` has the weights of the last epoch afterwards.
     """
-    epoch, weights = read_checkpoint(out / "checkpoints" / "last.ckpt")
-    if epoch == kept:
+    file = out / "checkpoints" / "last.ckpt"
+    if torch.load(file, map_location="cpu", weights_only=True)["epoch"] == kept:
         return None
-    network.load_state_dict(weights)
+    epoch = take_checkpoint(file, network, recipe, splits["val"])
     threshold, metrics = judge_splits(network, recipe, {split: splits[split] for split in ("val", "test")})
     value = criterion_at(out, recipe.checkpoint.criterion, epoch)
     return LastEpoch(epoch=epoch, value=value, threshold=threshold, metrics=metrics)

@@ -32,10 +32,14 @@ def network_and_side(name: str) -> tuple[Network, int]:
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
             torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    side = SIDES[name]
+    shown = Batch(torch.randn(8, 3, side, side), torch.ones(8, 1, side, side), torch.arange(8) % 2, None)
+    network.eval()
     if network.learns_by == "statistics":
-        side = SIDES[name]
-        network.eval().gather(Batch(torch.randn(8, 3, side, side), torch.ones(8, 1, side, side), None, None))
+        network.gather(shown)
         network.conclude()
+    with torch.no_grad():
+        network.familiarise([shown])
     return network.eval(), SIDES[name]
 
 
@@ -95,7 +99,10 @@ def test_loss_reaches_every_weight(name: str) -> None:
     network.train()
     terms = network.loss(Batch(image, mask, torch.ones(1), truth))
     torch.stack(list(terms.values())).sum().backward()
-    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.parameters())
+    learning = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in learning.values())
+    fixed = {name.split(".")[0] for name, _ in network.named_parameters()} - {name.split(".")[0] for name in learning}
+    assert fixed == ({"familiar", "verdict"} if name == "inspector" else set())
 
 
 @pytest.mark.parametrize("name", SIDES)

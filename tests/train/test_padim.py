@@ -55,10 +55,13 @@ def test_batches_of_any_size_make_the_same_model() -> None:
     torch.testing.assert_close(once.whitening, often.whitening, rtol=1e-3, atol=1e-3)
 
 
-def test_gathering_is_exact_while_others_learn_in_bfloat16() -> None:
+def test_features_are_exact_while_others_learn_in_bfloat16() -> None:
+    network, batch = fitted(good(12)), good(1, seed=1)
+    exact, _ = network.features(batch.image, batch.mask)
     with torch.autocast("cpu", torch.bfloat16):
-        hurried = fitted(good(12))
-    assert torch.equal(hurried.whitening, fitted(good(12)).whitening)
+        hurried, _ = network.features(batch.image, batch.mask)
+        assert torch.equal(fitted(good(12)).whitening, network.whitening)
+    assert torch.equal(exact, hurried)
 
 
 def test_part_that_lies_the_other_way_round_is_as_good() -> None:
@@ -99,11 +102,13 @@ def test_frame_thinner_than_a_cell_still_has_a_score() -> None:
     assert 0 < float(score) < 1
 
 
-def test_encoder_never_learns() -> None:
-    before = build_network("padim", {}).encoder
-    network = fitted(good(8))
-    assert not network.encoder.training
+def test_encoder_never_learns_even_where_every_module_is_told_to() -> None:
     torch.manual_seed(0)
-    fresh = build_network("padim", {"dimensions": 10}).encoder.state_dict()
-    assert all(torch.equal(value, fresh[key]) for key, value in network.encoder.state_dict().items())
-    assert not any(weight.requires_grad for weight in before.parameters())
+    network = build_network("padim", {"dimensions": 10})
+    before = {key: value.clone() for key, value in network.encoder.state_dict().items()}
+    for module in network.modules():
+        module.training = True
+    network.gather(good(8))
+    network.conclude()
+    assert all(torch.equal(value, before[key]) for key, value in network.encoder.state_dict().items())
+    assert not any(weight.requires_grad for weight in network.parameters())

@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -60,6 +60,12 @@ class Network(nn.Module, ABC):
     def conclude(self) -> None:
         """Make the model of all that was gathered: called after the last batch, before validation."""
         raise NotImplementedError
+
+    def familiarise(self, good: Iterable[Batch]) -> None:
+        """Look at every good training photograph once, whole and as it is, before the first epoch."""
+
+    def calibrate(self, known: Iterable[Batch]) -> None:
+        """Look at every validation photograph once, after the last epoch, to set what training does not."""
 
     def normalised_by(self, contract: LetterboxContract) -> None:
         """Told before training how its pictures are normalised, for a network that compares by another's eyes."""

@@ -15,6 +15,9 @@ STRIDE = 16
 STAGES = 5
 """Of the encoder: features at strides 4, 8 and 16."""
 
+REACH = 2
+"""Cells that the smoothing reaches, each way."""
+
 FLIPS = ((), (2,), (3,), (2, 3))
 """The axes of [N, C, H, W] along which a picture is mirrored: not at all, upside down, left to right, both."""
 
@@ -49,7 +52,7 @@ class Padim(Network):
         smoothing: float = 1.0,
     ) -> None:
         super().__init__()
-        self.version, self.pooled = version, pooled
+        self.version, self.pooled, self.usual = version, pooled, math.sqrt(dimensions)
         self.turns = FLIPS if flips else FLIPS[:1]
         self.encoder = EfficientNetLite(version, classes=0, stages=STAGES).requires_grad_(False)
         channels = sum(self.encoder.channels[1:])
@@ -66,29 +69,30 @@ class Padim(Network):
         apart = features.flatten(2).permute(2, 1, 0) - self.mean[:, :, None]  # [cells, dimensions, N]
         distance = torch.matmul(self.whitening, apart).square().sum(dim=1).sqrt().T.reshape(frame.shape)
         distance = self.smoothed(distance * frame) / self.smoothed(frame).clamp(min=1e-6)
-        where = distance / (distance + math.sqrt(len(self.chosen))) * frame
+        where = distance / (distance + self.usual) * frame
         return where.amax(dim=(1, 2, 3)), where.squeeze(1)
 
     def features(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The chosen features [N, dimensions, S/16, S/16], and which cells count [N, 1, S/16, S/16]."""
-        fine, middle, coarse = self.encoder.features(image * mask)[1:]
+        """The chosen features [N, dimensions, S/16, S/16], and which cells count [N, 1, S/16, S/16].
+
+        Always in float32: the whitening would blow the rounding of bfloat16 up.
+        """
+        with torch.autocast(image.device.type, enabled=False):
+            fine, middle, coarse = self.encoder.features(image * mask)[1:]
         together = torch.cat([F.avg_pool2d(fine, 4), F.avg_pool2d(middle, 2), coarse], dim=1)
         covered = F.avg_pool2d(mask, STRIDE)
         return together[:, self.chosen], (covered >= 0.999 * covered.amax(dim=(2, 3), keepdim=True)).float()
 
     def smoothed(self, cells: Tensor) -> Tensor:
         """A Gaussian filter over [N, 1, h, w]."""
-        return F.conv2d(cells, self.window, padding=self.window.shape[-1] // 2)
+        return F.conv2d(cells, self.window, padding=REACH)
 
     @torch.no_grad()
     def gather(self, batch: Batch) -> None:
-        """Add up the features of good photographs, and their products, cell by cell; always in float32 or better.
-
-        Gathered in bfloat16, the whitening blew its rounding up: AUROC on validation fell from 0.86 to 0.71.
-        """
+        """Add up the features of good photographs, and their products, cell by cell."""
+        self.encoder.eval()  # Lightning sets modes one module at a time, past `train`
         for axes in self.turns:
-            with torch.autocast(batch.image.device.type, enabled=False):
-                features, frame = self.features(batch.image.flip(axes), batch.mask.flip(axes))
+            features, frame = self.features(batch.image.flip(axes), batch.mask.flip(axes))
             x = features.flatten(2).permute(2, 0, 1).double()  # [cells, N, dimensions]
             here = x * frame.flatten(1).T[:, :, None]
             new = (frame.flatten(1).sum(dim=0).double(), here.sum(dim=1), here.transpose(1, 2) @ x)
@@ -120,12 +124,6 @@ class Padim(Network):
         """The encoder, which stays as it is."""
         return self.encoder, f"efficientnet-lite{self.version}"
 
-    def train(self, mode: bool = True) -> "Padim":
-        """The encoder is always in evaluation mode: it does not learn."""
-        super().train(mode)
-        self.encoder.eval()
-        return self
-
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
         for name in ("mean", "whitening"):  # as many cells as the side they were made for has
             if prefix + name in state:
@@ -135,6 +133,6 @@ class Padim(Network):
 
 def _window(sigma: float) -> Tensor:
     """A Gaussian of deviation `sigma` cells, [1, 1, 5, 5]; 0 smooths nothing."""
-    line = torch.exp(-(torch.arange(-2.0, 3.0) ** 2) / (2 * max(sigma, 1e-3) ** 2))
+    line = torch.exp(-(torch.arange(-REACH, REACH + 1.0) ** 2) / (2 * max(sigma, 1e-3) ** 2))
     window = line[:, None] * line
     return (window / window.sum())[None, None]
