@@ -265,7 +265,8 @@ def _commands(plan: Plan, found: list[Outcome], runs: Path) -> str:
 
 def _command(plan: Plan, outcome: Outcome, seeds: Sequence[int], runs: Path) -> str:
     """What makes the first of these seeds, and how the others differ."""
-    command = plan.training(outcome.entry, seeds[0]).command(PHOTOGRAPHS.get(outcome.entry.data, "DATA"), _shown(runs))
+    lies_in = plan.photographs[outcome.entry.data].folder or outcome.entry.data
+    command = plan.training(outcome.entry, seeds[0]).command(PHOTOGRAPHS.get(lies_in, "DATA"), _shown(runs))
     others = [f"`--set train.seed={seed}`" for seed in seeds[1:]]
     return f"`{command}`" + (f"; the others with {', '.join(others)} and their own `--out`" if others else "")
 

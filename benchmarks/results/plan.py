@@ -26,11 +26,15 @@ class Row(BaseModel):
 
 
 class Photographs(Row):
-    """Where trainings learn from: how the page speaks of it, further options of edge-train, parts to render if any."""
+    """Where trainings learn from: how the page speaks of it, further options of edge-train, parts to render if any.
+
+    `folder` is the name of the photographs that lie in the same folder, where it is another's.
+    """
 
     title: str
     about: str
     options: tuple[str, ...] = ()
+    folder: str = ""
     rendered: dict[str, int] | None = None
 
 

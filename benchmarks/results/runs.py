@@ -20,6 +20,9 @@ BACKEND = "openvino"
 WORDS = {"title", "about"}
 """Keys of a recipe that change nothing in what it makes."""
 
+COMPUTED = {"letterbox.mean", "letterbox.std", "train.normalise"}
+"""Keys that training writes itself where the recipe leaves the normalisation to the photographs."""
+
 Say = Callable[[str], None]
 
 
@@ -60,7 +63,8 @@ def look(training: Training, runs: Path) -> Found:
 def differences(made: Recipe, planned: Recipe) -> list[str]:
     """Every key in which a recipe that was trained is not the one planned, in words."""
     before, after = (_flat(recipe.model_dump(exclude=WORDS)) for recipe in (made, planned))
-    keys = [key for key in before | after if before.get(key) != after.get(key)]
+    computed = COMPUTED if planned.train.normalise == "data" else set()
+    keys = [key for key in before | after if before.get(key) != after.get(key) and key not in computed]
     return [f"{key} is {before.get(key)}, the plan says {after.get(key)}" for key in keys]
 
 
@@ -92,7 +96,7 @@ def train_all(trainings: Sequence[Training], folders: dict[str, Path], runs: Pat
 
 def photographs_of(name: str, about: Photographs, given: dict[str, Path], say: Say) -> Path:
     """The folder of photographs, rendered first where the plan says so. Raises DataError, in one line."""
-    folder = given[name]
+    folder = given[about.folder or name]
     if folder.is_dir():
         return folder
     if about.rendered is None:
