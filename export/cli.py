@@ -24,6 +24,9 @@ def export(
     photographs: Annotated[
         bool, typer.Option(help="Carry two validation photographs as golden frames; without, drawn ones alone.")
     ] = True,
+    one_file: Annotated[
+        bool, typer.Option("--one-file", help="OpenVINO reads the ONNX file too: half the bytes, longer to load.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Export a training run to a bundle, refusing if the exported graphs disagree with PyTorch."""
@@ -42,7 +45,7 @@ def export(
             task = progress.add_task(what, total=steps)
             return lambda: progress.advance(task)
 
-        bundle = export_run(trained, out, stage, Packing(simulated, half, photographs))
+        bundle = export_run(trained, out, stage, Packing(simulated, half, photographs, one_file))
     manifest = bundle.manifest
     if as_json:
         parity = json.loads((bundle.path / "parity.json").read_text())

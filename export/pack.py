@@ -39,11 +39,6 @@ GOLDEN_SIDE = 640
 STATIC_SHAPE = (720, 1280)
 """(height, width) for which the static variant is tried at export."""
 
-ARTIFACTS = {
-    "onnxruntime": Artifact(backend="onnxruntime", path="model.onnx"),
-    "openvino": Artifact(backend="openvino", path="openvino/model.xml"),
-}
-
 Stage = Callable[[str, int], Callable[[], None]]
 """Told (what begins, steps in it); returns what to call after each step."""
 
@@ -53,12 +48,23 @@ class Packing:
     """Choices that are not the model's.
 
     `simulated` marks a demonstration that no gate passes; `half` rounds the weights to float16 and stores them so;
-    without `photographs` the golden frames are noise alone, for bundles that go where the photographs may not.
+    without `photographs` the golden frames are drawn ones, for bundles that go where the photographs may not; with
+    `one_file` OpenVINO reads the ONNX artifact too, which takes half the bytes and longer to load.
     """
 
     simulated: bool = False
     half: bool = False
     photographs: bool = True
+    one_file: bool = False
+
+    @property
+    def artifacts(self) -> dict[str, Artifact]:
+        """What goes into the bundle, by backend."""
+        openvino = "model.onnx" if self.one_file else "openvino/model.xml"
+        return {
+            "onnxruntime": Artifact(backend="onnxruntime", path="model.onnx"),
+            "openvino": Artifact(backend="openvino", path=openvino),
+        }
 
 
 PLAIN = Packing()
@@ -87,14 +93,16 @@ def _fill(work: Path, run: Run, name: str, stage: Stage, packing: Packing) -> No
     parity: dict[str, object] = {}
     if packing.half:
         run, parity["float16 weights"] = _halved(run)
-    step = stage("graphs", 2)
-    write_onnx(run.network, run.contract, work / ARTIFACTS["onnxruntime"].path, provenance)
+    artifacts = packing.artifacts
+    step = stage("graphs", len(artifacts))
+    write_onnx(run.network, run.contract, work / artifacts["onnxruntime"].path, provenance)
     step()
-    write_openvino(work / ARTIFACTS["onnxruntime"].path, work / ARTIFACTS["openvino"].path, provenance)
+    if not packing.one_file:
+        write_openvino(work / artifacts["onnxruntime"].path, work / artifacts["openvino"].path, provenance)
     step()
 
     photographs = run.photographs("val")
-    backends = [load_backend(a.backend, work / a.path, cores()) for a in ARTIFACTS.values()]
+    backends = [load_backend(a.backend, work / a.path, cores()) for a in artifacts.values()]
     validation = compare(
         run,
         backends,
@@ -136,13 +144,13 @@ def _fill(work: Path, run: Run, name: str, stage: Stage, packing: Packing) -> No
             ),
             golden_tolerance=TOLERANCE,
             metrics={"validation auroc": figures.auroc, "validation average precision": figures.average_precision},
-            artifacts=ARTIFACTS,
+            artifacts=artifacts,
             files={},
             provenance=provenance,
         ),
     )
-    step = stage("static variants", len(ARTIFACTS))
-    for backend in ARTIFACTS:
+    step = stage("static variants", len(artifacts))
+    for backend in artifacts:
         anysize, fixed = load_from(sealed, backend, cores()), load_from(sealed, backend, cores(), STATIC_SHAPE)
         check_golden(sealed, anysize)
         check_static(sealed, anysize, fixed, STATIC_SHAPE)

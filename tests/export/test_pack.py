@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import export.pack
+from edge.backends import check_golden, load_from
 from edge.bundle import load_bundle
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
@@ -110,3 +111,12 @@ def test_bundle_without_photographs_holds_none(run: UntrainedRun, tmp_path: Path
         frames = [golden.frame for golden in bundle.golden()]
         assert len(frames) == 4
         assert photographs is any(np.array_equal(frame, photograph) for frame in frames for photograph in kept)
+
+
+def test_one_file_for_both_runtimes_is_proven_in_both(run: UntrainedRun, tmp_path: Path) -> None:
+    bundle = export_run(run, tmp_path / "one.edge", quiet, Packing(one_file=True))  # type: ignore[arg-type]
+    assert not (bundle.path / "openvino").exists()
+    parity = json.loads((bundle.path / "parity.json").read_text())
+    assert set(parity["validation"]) == {"onnxruntime", "openvino"}
+    for name in ("onnxruntime", "openvino"):
+        assert check_golden(bundle, load_from(bundle, name, 1)) < 1e-4
