@@ -9,6 +9,17 @@ from edge.errors import BundleError
 DEMO = "demo.edge"
 
 
+def found_bundle(given: Path) -> Path:
+    """The folder `given`, or the shipped bundle of that name ("magnetic-tile") where there is no such folder."""
+    named = given.with_suffix(".edge")
+    if given.exists() or given.parent != Path() or given.suffix not in ("", ".edge"):
+        return given
+    try:
+        return shipped_bundle(named.name)
+    except BundleError:
+        return given
+
+
 def shipped_bundle(name: str) -> Path:
     """Path of a shipped bundle. Raises BundleError if this installation lacks it."""
     checkout = Path(__file__).parents[1] / "models" / name

@@ -14,6 +14,7 @@ from running import DEMO_BUNDLE
 from edge.backends import BACKENDS, check_golden, check_static, load_backend, load_from
 from edge.bundle import GOLDEN, MANIFEST, MANIFEST_HASH, load_bundle, seal
 from edge.errors import BundleError
+from edge.shipped import found_bundle
 
 FILES = sorted(p.relative_to(DEMO_BUNDLE).as_posix() for p in DEMO_BUNDLE.rglob("*") if p.is_file())
 
@@ -108,3 +109,14 @@ def test_an_artifact_that_is_no_model_is_one_clear_error(tmp_path: Path, name: s
     with pytest.raises(BundleError, match="cannot load it") as caught:
         load_backend(name, path, 1)
     assert "\n" not in str(caught.value)
+
+
+def test_shipped_bundle_is_found_by_its_name_unless_a_folder_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_bundle(found_bundle(Path("demo"))).manifest.name == "demo"
+    assert found_bundle(Path("no-such-thing")) == Path("no-such-thing")
+    assert found_bundle(tmp_path / "demo") == tmp_path / "demo"
+    Path("demo").mkdir()
+    assert found_bundle(Path("demo")) == Path("demo")

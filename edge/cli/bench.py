@@ -13,7 +13,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def bench(
-    bundle: Annotated[Path, typer.Argument(help="Bundle to measure.")],
+    bundle: Annotated[Path, typer.Argument(help="Bundle to measure, or the name of a shipped one.")],
     backend: Annotated[list[str] | None, typer.Option(help="Backend to measure; every one if not given.")] = None,
     size: Annotated[str, typer.Option(help="Frame size, WIDTHxHEIGHT.")] = "1280x720",
     frames: Annotated[int, typer.Option(help="Frames a measurement.", min=10)] = 1000,
@@ -30,8 +30,9 @@ def bench(
     from edge import bench as measuring
     from edge.bundle import load_bundle
     from edge.machine import cores
+    from edge.shipped import found_bundle
 
-    loaded, shape, threads = load_bundle(bundle), parse_size(size), threads or cores()
+    loaded, shape, threads = load_bundle(found_bundle(bundle)), parse_size(size), threads or cores()
     names = backend or sorted(loaded.manifest.artifacts)
     for name in names:
         loaded.artifact_path(name)  # says what is wrong before anything is measured

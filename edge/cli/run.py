@@ -25,7 +25,9 @@ def run(
     source: Annotated[
         str | None, typer.Option(help="demo, camera0, /dev/v4l/by-id/…, a video file or a folder of pictures.")
     ] = None,
-    bundle: Annotated[Path | None, typer.Option(help="Bundle to run; without it the demonstration bundle.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle to run, or the name of a shipped one; without it the demonstration.")
+    ] = None,
     station: Annotated[str, typer.Option(help="Name of the station, part of every topic.")] = "line1",
     bind: Annotated[str, typer.Option(help="Endpoint for verdicts.")] = "tcp://127.0.0.1:5570",
     backend: Annotated[
@@ -66,14 +68,14 @@ def run(
         return
     from edge.cli.summary import describe, summary
     from edge.errors import SourceError
-    from edge.shipped import DEMO, shipped_bundle
+    from edge.shipped import DEMO, found_bundle, shipped_bundle
     from edge.station.config import StationConfig
     from edge.station.supervisor import Station
 
     if source is None:
         raise SourceError("no source given; say --source camera0, or --source demo for the built-in line")
     config = StationConfig(
-        bundle=bundle or shipped_bundle(DEMO),
+        bundle=found_bundle(bundle) if bundle else shipped_bundle(DEMO),
         source=source,
         station=station,
         bind=bind,
