@@ -133,6 +133,7 @@ def fit(
     good = [photograph for photograph in splits["train"] if not photograph.is_bad]
     with torch.no_grad():
         network.eval().familiarise(in_order(Rendered(good, recipe.letterbox, exact=True), recipe.train.batch))
+    network.train()  # Lightning trains each module in the mode that it finds it in
     with quiet_lightning():
         checkpoint = run_epochs(learner, splits, out, resume, quiet, accelerator)
     epoch = take_checkpoint(checkpoint, network, recipe, splits["val"])

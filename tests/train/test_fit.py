@@ -125,6 +125,18 @@ def test_interrupted_training_resumes_to_the_uninterrupted_result(
     assert (tmp_path / "cut" / "history.csv").read_bytes() == (tmp_path / "whole" / "history.csv").read_bytes()
 
 
+def test_batch_statistics_are_learnt_by_who_should_and_kept_by_who_should_not(data: Path, tmp_path: Path) -> None:
+    def moved(name: str, *changes: str) -> bool:
+        recipe = load_recipe(name, ["train.epochs=1", "letterbox.side=64", "train.batch=8", "train.crop=32", *changes])
+        state = fit(name, recipe, data, tmp_path / name, quiet=True).network.state_dict()
+        torch.manual_seed(0)
+        start = build_network(recipe.model.name, recipe.model.options).state_dict()
+        return any(not torch.equal(state[key], start[key]) for key in state if "running" in key)
+
+    assert moved("demo-line")
+    assert not moved("inspector", "model.weights=random")
+
+
 def test_averaged_weights_are_those_judged_and_kept(data: Path, tmp_path: Path) -> None:
     plain = fit("demo-line", quick("demo-line"), data, tmp_path / "plain", quiet=True)
     averaged = fit("demo-line", quick("demo-line", "train.average=0.999999"), data, tmp_path / "averaged", quiet=True)

@@ -39,9 +39,11 @@ class Inspector(Network):
     machines", 1999.
 
     `version` is that of EfficientNet-Lite: 0, 1 or 2. Its depthwise kernels stay as ImageNet left them unless
-    `learn_depthwise`: they are 6% of the parameters and a third of a training step on a CPU. Expects values
-    normalised by `MEAN` and `STD` of `train.backbones.efficientnet_lite`. The side must be a multiple of 32.
-    Ronneberger et al., "U-Net", 2015; Tan and Le, "EfficientNet", 2019.
+    `learn_depthwise`: they are 6% of the parameters and a third of a training step on a CPU. Batch normalisation keeps
+    its statistics, ImageNet's in the encoder, zero and one in the decoder, where a learnt scale and shift remain: crops
+    around defects are not what a camera shows. Expects values normalised by `MEAN` and `STD` of
+    `train.backbones.efficientnet_lite`. The side must be a multiple of 32. Ronneberger et al., "U-Net", 2015; Tan and
+    Le, "EfficientNet", 2019.
     """
 
     learns_from = "masks"
@@ -81,6 +83,14 @@ class Inspector(Network):
         """Score [N] and map [N, S/2, S/2]; see Network."""
         opinions, cells = self.opinions(image, mask)
         return self.verdict(opinions).squeeze(1).sigmoid(), (cells.sigmoid() * F.max_pool2d(mask, STRIDE)).squeeze(1)
+
+    def train(self, mode: bool = True) -> "Inspector":
+        """As of any module, but no batch normalisation ever learns its statistics."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
     def opinions(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The logits [N, 3] that the score weighs, and those of the map [N, 1, S/2, S/2]."""
