@@ -77,7 +77,7 @@ class Padim(Network):
 
         Always in float32: the whitening would blow the rounding of bfloat16 up.
         """
-        with torch.autocast(image.device.type, enabled=False):
+        with torch.autocast(self.window.device.type, enabled=False):
             fine, middle, coarse = self.encoder.features(image * mask)[1:]
         together = torch.cat([F.avg_pool2d(fine, 4), F.avg_pool2d(middle, 2), coarse], dim=1)
         covered = F.avg_pool2d(mask, STRIDE)
