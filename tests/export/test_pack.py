@@ -16,10 +16,11 @@ from edge.contract import LetterboxContract
 from edge.errors import BundleError
 from edge.picture import read_picture
 from export.graph import write_openvino
+from export.half import halved
 from export.pack import Packing, export_run
 from export.parity import ParityError
 from train.data.photographs import Photograph, list_photographs
-from train.models import Network, build_network
+from train.models import Batch, Network, build_network, network_names
 from train.recipe import Recipe, load_recipe
 
 
@@ -120,3 +121,17 @@ def test_one_file_for_both_runtimes_is_proven_in_both(run: UntrainedRun, tmp_pat
     assert set(parity["validation"]) == {"onnxruntime", "openvino"}
     for name in ("onnxruntime", "openvino"):
         assert check_golden(bundle, load_from(bundle, name, 1)) < 1e-4
+
+
+@pytest.mark.parametrize("name", [name for name in network_names() if name != "densenet121"])
+def test_every_network_can_be_halved_and_says_nearly_the_same(name: str) -> None:
+    torch.manual_seed(0)
+    network, side = build_network(name, {}).eval(), 64
+    shown = Batch(torch.rand(4, 3, side, side), torch.ones(4, 1, side, side), torch.zeros(4), None)
+    with torch.no_grad():
+        if network.learns_by == "statistics":
+            network.gather(shown)
+            network.conclude()
+        network.familiarise([shown])
+        score, _ = halved(network)(shown.image, shown.mask)
+        torch.testing.assert_close(score, network(shown.image, shown.mask)[0], atol=0.02, rtol=0.02)
