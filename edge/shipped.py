@@ -11,11 +11,10 @@ DEMO = "demo.edge"
 
 def found_bundle(given: Path) -> Path:
     """The folder `given`, or the shipped bundle of that name ("magnetic-tile") where there is no such folder."""
-    named = given.with_suffix(".edge")
-    if given.exists() or given.parent != Path() or given.suffix not in ("", ".edge"):
+    if given.exists() or not given.name or given.parent != Path() or given.suffix not in ("", ".edge"):
         return given
     try:
-        return shipped_bundle(named.name)
+        return shipped_bundle(given.with_suffix(".edge").name)
     except BundleError:
         return given
 

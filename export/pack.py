@@ -21,7 +21,7 @@ from edge.evaluation import Rate, choose_threshold, judge
 from edge.machine import cores
 from edge.picture import read_picture
 from export.graph import write_onnx, write_openvino
-from export.half import halved
+from export.half import HalfError, halved
 from export.parity import Agreement, Frame, compare, hard_frames, reference
 from train.models import Network
 from train.run import Run
@@ -93,6 +93,7 @@ def _fill(work: Path, run: Run, name: str, stage: Stage, packing: Packing) -> No
     parity: dict[str, object] = {}
     if packing.half:
         run, parity["float16 weights"] = _halved(run)
+        provenance["weights"] = "rounded to float16"
     artifacts = packing.artifacts
     step = stage("graphs", len(artifacts))
     write_onnx(run.network, run.contract, work / artifacts["onnxruntime"].path, provenance)
@@ -185,12 +186,22 @@ def _halved(run: Run) -> tuple[Run, dict[str, object]]:
     photographs = run.photographs("val")
     before = score_photographs(run.network, run.contract, photographs)
     rounded = replace(run, network=cast(Network, halved(run.network)))
-    off = np.abs(score_photographs(rounded.network, run.contract, photographs) - before)
+    after = score_photographs(rounded.network, run.contract, photographs)
+    off = np.abs(after - before)
     worst = int(off.argmax())
+    bad, choice = [photograph.is_bad for photograph in photographs], run.recipe.threshold
+    threshold = choose_threshold(before, bad, choice.strategy, **choice.options).value
+    turned = [photographs[i].name for i in np.flatnonzero((before >= threshold) != (after >= threshold))]
+    if turned:
+        raise HalfError(
+            f"float16 weights turn {len(turned)} of {len(photographs)} validation verdicts, that of {turned[0]} first, "
+            f"and move scores by up to {off[worst]:.2g}: export without --half"
+        )
     return rounded, {
         "frames": len(photographs),
         "largest score difference": float(off[worst]),
         "worst frame": photographs[worst].name,
+        "verdicts turned at the threshold of the unrounded network": 0,
     }
 
 

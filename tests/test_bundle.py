@@ -116,7 +116,8 @@ def test_shipped_bundle_is_found_by_its_name_unless_a_folder_is_called_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_bundle(found_bundle(Path("demo"))).manifest.name == "demo"
-    assert found_bundle(Path("no-such-thing")) == Path("no-such-thing")
+    for other in ("no-such-thing", ".", "/", "", "demo.onnx"):
+        assert found_bundle(Path(other)) == Path(other)
     assert found_bundle(tmp_path / "demo") == tmp_path / "demo"
     Path("demo").mkdir()
     assert found_bundle(Path("demo")) == Path("demo")

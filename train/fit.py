@@ -19,6 +19,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -40,8 +41,9 @@ from train.data.split import AS_FOLDERS, SplitChoice, divide, write_split
 from train.learner import FIGURES, Learner
 from train.models import Network, build_network, checked_options
 from train.normalisation import normalised_by_data
-from train.progress import STDERR, History, Reporter
+from train.progress import STDERR, History, Reporter, Sketches
 from train.recipe import Recipe
+from train.reconstruction import Reconstruction
 from train.report.augmentation import write_augmentation
 from train.report.overlap import overlaps
 from train.run import (
@@ -81,9 +83,10 @@ def fit(
     """Train `recipe` on the photographs in `data`, split as `choice` says; write the run folder `out`, read it back.
 
     With `resume` an interrupted training of the same recipe and photographs goes on where it stopped, to the result
-    that it would have had. Everything is chosen on the validation photographs; the test photographs are scored once,
-    at the end. `accelerator` is Lightning's name of where to train: one device of that kind. Raises RecipeError,
-    DataError or RunError before the first epoch if something cannot work.
+    that it would have had. Everything is chosen on the validation photographs; the test photographs are scored at the
+    end, by the epoch kept and by the last one, and nothing is chosen by them. `accelerator` is Lightning's name of
+    where to train: one device of that kind. Raises RecipeError, DataError or RunError before the first epoch if
+    something cannot work.
     """
     began = time.monotonic()
     check_out(out, resume)
@@ -176,6 +179,10 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
         raise RecipeError(
             f"train.crop = {recipe.train.crop}: {recipe.model.name} learns from whole pictures of its side"
         )
+    if recipe.train.crop and recipe.augment.enlarge:
+        raise RecipeError("train.crop and augment.enlarge: a crop cannot be enlarged back to the side; leave one out")
+    if recipe.train.average and network.learns_by == "statistics":
+        raise RecipeError(f"train.average: {recipe.model.name} takes no steps whose weights could be averaged")
     criterion = recipe.checkpoint.criterion
     if criterion not in FIGURES:
         raise RecipeError(f"no checkpoint criterion {criterion!r}; there are {', '.join(FIGURES)}")
@@ -264,12 +271,16 @@ def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet:
     stops = [EarlyStopping(monitor, mode=mode, patience=recipe.train.patience)] if recipe.train.patience else []
     decay = recipe.train.average
     average = [WeightAveraging(avg_fn=lambda old, new, _: moving_average(old, new, decay))] if decay else []
+    sketches = []
+    if recipe.train.pictures and isinstance(network, Reconstruction):
+        shown = Rendered(a_few_of_each(splits["val"]), recipe.letterbox, exact=True)
+        sketches = [Sketches(out / "reconstructions", shown, recipe.letterbox, recipe.train.pictures)]
     trainer = Trainer(
         max_epochs=recipe.train.epochs,
         accelerator=accelerator,
         devices=1,  # with several, each would judge its share of the validation photographs alone
-        logger=False,
-        callbacks=[*average, best, *stops, Reporter(quiet), History(out / "history.csv"), last],
+        logger=TensorBoardLogger(out, "", "tensorboard", default_hp_metric=False),
+        callbacks=[*average, best, *stops, *sketches, Reporter(quiet), History(out / "history.csv"), last],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -300,6 +311,11 @@ def take_checkpoint(file: Path, network: Network, recipe: Recipe, validation: li
     with torch.no_grad():
         network.eval().calibrate(in_order(Rendered(validation, recipe.letterbox, exact=True), recipe.train.batch))
     return int(content["epoch"])
+
+
+def a_few_of_each(photographs: list[Photograph], count: int = 4) -> list[Photograph]:
+    """The first good ones and the first bad ones."""
+    return [p for bad in (False, True) for p in [p for p in photographs if p.is_bad is bad][:count]]
 
 
 def moving_average(average: Tensor, weight: Tensor, decay: float) -> Tensor:

@@ -52,7 +52,11 @@ class Learner(LightningModule):
             self.network.conclude()
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Scores of all, and the loss of those that the network learns from."""
+        """Scores of all, and the loss of those that the network learns from; in float32, as on the line."""
+        with torch.autocast(self.device.type, enabled=False):
+            self._validate(batch)
+
+    def _validate(self, batch: Batch) -> None:
         scores, maps = self.network(batch.image, batch.mask)
         self.seen.append((scores, batch.label))
         if maps is not None and self.network.learns_from == "masks":

@@ -6,9 +6,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
+import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edge.contract import LetterboxContract
+from train.data.rendered import Rendered, in_order
+from train.letterbox import in_levels
+
+SKETCH_SIDE = 128
+"""Pixels that a picture takes on a sheet, about."""
 
 STDERR = Console(stderr=True)
 
@@ -52,6 +62,33 @@ class Reporter(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Take the bar away when training was interrupted."""
         self.bar.stop()
+
+
+class Sketches(Callback):
+    """Every so many epochs, what an autoencoder sees of a few validation photographs and, below, what it draws."""
+
+    def __init__(self, folder: Path, shown: Rendered, contract: LetterboxContract, every: int) -> None:
+        self.folder, self.contract, self.every = folder, contract, every
+        self.batch = next(iter(in_order(shown, len(shown))))
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes FOLDER/epoch-NNN.png, and the same picture for TensorBoard."""
+        epoch = trainer.current_epoch + 1
+        if epoch % self.every:
+            return
+        image, mask = (part.to(pl_module.device) for part in (self.batch.image, self.batch.mask))
+        seen = image * mask
+        drawn = pl_module.network.reconstruct(seen) * mask
+        sheet = torch.cat([torch.cat(list(row), dim=2) for row in (seen, drawn)], dim=1).float().cpu()
+        levels = (in_levels(sheet, self.contract) * 255).clamp(0, 255).byte().permute(1, 2, 0).numpy()
+        larger = max(1, SKETCH_SIDE // self.contract.side)
+        picture = levels.repeat(larger, axis=0).repeat(larger, axis=1)
+        self.folder.mkdir(exist_ok=True)
+        file = self.folder / f"epoch-{epoch:03d}.png"
+        file.write_bytes(cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
+        if isinstance(trainer.logger, TensorBoardLogger):
+            trainer.logger.experiment.add_image("reconstructions", picture, epoch, dataformats="HWC")
 
 
 class History(Callback):

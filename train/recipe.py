@@ -98,6 +98,9 @@ class Train(Section):
         default="letterbox",
         description="by mean and std of [letterbox], or by those of the training photographs, put there when it begins",
     )
+    pictures: int | None = Field(
+        default=None, ge=1, description="epochs from one picture of an autoencoder's reconstructions to the next"
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="of the products while learning; bfloat16 is faster where the processor has it"
     )

@@ -7,6 +7,8 @@ RUN/scores.csv       the score of every photograph, by the chosen checkpoint, an
 RUN/split.csv        the split of every photograph: edge-train --split takes it
 RUN/augmentation.png what letterbox and augmentation make of a few photographs
 RUN/report.html      all of it for a person to read: see train.report
+RUN/reconstructions/ what an autoencoder drew after every so many epochs, where the recipe asks for pictures
+RUN/tensorboard/     the same figures and pictures for `tensorboard --logdir RUN`
 RUN/checkpoints/     best and last, to resume from
 RUN.leaks.csv, .png  beside the folder, where different splits show the same thing: the pairs, and pictures of some
 """

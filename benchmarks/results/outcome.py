@@ -14,7 +14,7 @@ from benchmarks.results.runs import Found, State, look, read_latency
 from edge.chance import auroc_interval, clustered_rate
 from edge.errors import DataError
 from edge.evaluation import Rate, auroc, average_precision, part_scores
-from train.data.photograph import SPLITS, parts
+from edge.photographs.photograph import SPLITS, parts
 from train.models import network_class
 from train.run import RunRecord, Scored, read_record, read_scores
 

@@ -10,6 +10,8 @@ from benchmarks.results.outcome import SEVERAL, Figure, Outcome, SeedRun, outcom
 from benchmarks.results.plan import Plan
 from benchmarks.results.runs import BACKEND
 from edge.chance import auroc_interval
+from train.recipe import load_recipe
+from train.run import SPLIT_FILE
 
 LEARNS = {"good": "good photographs", "labels": "good and bad", "masks": "good, bad and masks"}
 NONE = "–"
@@ -22,12 +24,13 @@ HEAD = """\
 # Results
 
 Written by `make results` from the run folders of the trainings that it made; no figure on this page was typed by a
-person. Recall is the share of bad photographs that are rejected (TPR), specificity the share of good ones that pass
-(TNR), both at the threshold that each run chose. **Everything was chosen on the validation photographs**: the epoch
-that is kept and the threshold. The test photographs were scored once, after that. Several seeds: the mean, and below
-it the lowest and the highest seed. In brackets the 95 % interval, in which all photographs of one part count as one
-witness, not as several: Newcombe for AUROC, Korn and Graubard for rates (`edge/chance.py`), a bootstrap over parts
-for Dice.
+person but those under "reported there". Recall is the share of bad photographs that are rejected (TPR), specificity the
+share of good ones that pass (TNR), both at the threshold that each run chose. **Everything was chosen on the validation
+photographs**: the epoch that is kept, what the inspector's opinions weigh, and the threshold; figures on validation
+flatter all of them. The test photographs were scored after that, and nothing was chosen by them. Several seeds: the
+mean, and below it the lowest and the highest seed. In brackets the 95 % interval of one such training, in which
+photographs of a part are taken together as far as they fail together; it does not hold what another seed would change:
+Newcombe for AUROC, Korn and Graubard for rates (`edge/chance.py`), a bootstrap over parts for Dice.
 """
 
 REPORTED = """\
@@ -90,6 +93,9 @@ def _counts(found: list[Outcome]) -> str:
     fingerprints = Counter(run.record.data.fingerprint for run in runs)
     if len(fingerprints) > 1:
         said += "\n**Beware: these runs were not all made from the same photographs.** Their fingerprints differ.\n"
+    splits = Counter((run.path / SPLIT_FILE).read_bytes() for run in runs)
+    if len(splits) > 1:
+        said += "\n**Beware: these runs were not all split in the same way.** The files split.csv differ.\n"
     for run in runs:
         if (leaks := run.record.data.leaks) and leaks.warning:
             said += f"\n**Beware, {run.path.name}: {leaks.warning}.**\n"
@@ -149,7 +155,7 @@ def _cost(found: list[Outcome]) -> str:
                 f"`{outcome.entry.label}`",
                 f"{outcome.runs[0].record.parameters:,}",
                 _start(outcome.runs[0]),
-                "; ".join(dict.fromkeys(f"{run.epochs} ({_kept(run)})" for run in outcome.runs)),
+                "; ".join(dict.fromkeys(f"{_epochs(run)} ({_kept(run)})" for run in outcome.runs)),
                 _span([run.record.minutes for run in outcome.runs if run.record.minutes is not None]),
                 f"{latency[0]:.1f}" if latency else NONE,
             ]
@@ -291,7 +297,7 @@ def _machine(plan: Plan, found: list[Outcome]) -> str:
     starts = {
         outcome.entry.label: outcome.runs[0].record.provenance.get("weights", "") for outcome in found if outcome.runs
     }
-    missing = {label: start for label, start in starts.items() if " as " in start}
+    missing = {label: start for label, start in starts.items() if start.startswith("random initialisation, as ")}
     if missing:
         said += "\nWeights that could not be had; these networks start from random numbers, or are judged by such:\n\n"
         said += "".join(f"- `{label}`: {start}\n" for label, start in missing.items())
@@ -305,6 +311,13 @@ def _start(run: SeedRun) -> str:
     if short != "random initialisation" and said != NONE:
         short = f"{short}, ImageNet" if ", published" in said else Path(said).name
     return f"random; judge: {short}" if "judge" in run.record.recipe.model.options else short
+
+
+def _epochs(run: SeedRun) -> str:
+    """How many, and how many the recipe asks for where the plan asks for less."""
+    asked = load_recipe(run.record.recipe_name).train.epochs
+    shortened = run.record.recipe.train.epochs < asked
+    return f"{run.epochs} of the recipe's {asked}" if shortened else str(run.epochs)
 
 
 def _kept(run: SeedRun) -> str:

@@ -17,7 +17,7 @@ from train.run import RunError, read_record
 
 BENCH_FRAMES = 300
 BACKEND = "openvino"
-WORDS = {"title", "about"}
+IDLE = {"title", "about", "train.pictures"}
 """Keys of a recipe that change nothing in what it makes."""
 
 COMPUTED = {"letterbox.mean", "letterbox.std", "train.normalise"}
@@ -52,7 +52,8 @@ def look(training: Training, runs: Path) -> Found:
         record = read_record(folder)
     except RunError as error:
         return Found(State.OTHER, str(error))
-    differs = differences(record.recipe, training.recipe)
+    computed = COMPUTED if "normalisation" in record.provenance else set()
+    differs = differences(record.recipe, training.recipe, computed)
     if differs:
         return Found(State.OTHER, f"{State.OTHER.value}: {differs[0]}{_more(differs)}")
     if not record.finished:
@@ -60,11 +61,10 @@ def look(training: Training, runs: Path) -> Found:
     return Found(State.FINISHED)
 
 
-def differences(made: Recipe, planned: Recipe) -> list[str]:
-    """Every key in which a recipe that was trained is not the one planned, in words."""
-    before, after = (_flat(recipe.model_dump(exclude=WORDS)) for recipe in (made, planned))
-    computed = COMPUTED if planned.train.normalise == "data" else set()
-    keys = [key for key in before | after if before.get(key) != after.get(key) and key not in computed]
+def differences(made: Recipe, planned: Recipe, computed: set[str]) -> list[str]:
+    """Every key in which a recipe that was trained is not the one planned, in words, but those that it `computed`."""
+    before, after = (_flat(recipe.model_dump()) for recipe in (made, planned))
+    keys = [key for key in before | after if before.get(key) != after.get(key) and key not in computed | IDLE]
     return [f"{key} is {before.get(key)}, the plan says {after.get(key)}" for key in keys]
 
 
@@ -96,7 +96,9 @@ def train_all(trainings: Sequence[Training], folders: dict[str, Path], runs: Pat
 
 def photographs_of(name: str, about: Photographs, given: dict[str, Path], say: Say) -> Path:
     """The folder of photographs, rendered first where the plan says so. Raises DataError, in one line."""
-    folder = given[about.folder or name]
+    folder = given.get(about.folder or name)
+    if folder is None:
+        raise DataError(f"no option says where the {name} photographs are; there are {', '.join(given)}")
     if folder.is_dir():
         return folder
     if about.rendered is None:

@@ -1,5 +1,6 @@
 """Export ends in a bundle only where every artifact says what PyTorch says."""
 
+import copy
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from edge.contract import LetterboxContract
 from edge.errors import BundleError
 from edge.picture import read_picture
 from export.graph import write_openvino
-from export.half import halved
+from export.half import HalfError, halved
 from export.pack import Packing, export_run
 from export.parity import ParityError
 from train.data.photographs import Photograph, list_photographs
@@ -135,3 +136,27 @@ def test_every_network_can_be_halved_and_says_nearly_the_same(name: str) -> None
         network.familiarise([shown])
         score, _ = halved(network)(shown.image, shown.mask)
         torch.testing.assert_close(score, network(shown.image, shown.mask)[0], atol=0.02, rtol=0.02)
+
+
+def test_rounding_that_turns_a_verdict_leaves_no_bundle(
+    run: UntrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rounded_beyond_recognition(network: Network) -> Network:
+        other = copy.deepcopy(network)
+        with torch.no_grad():
+            for weight in other.parameters():
+                weight.zero_()
+        return other
+
+    monkeypatch.setattr(export.pack, "halved", rounded_beyond_recognition)
+    with pytest.raises(HalfError, match=r"float16 weights turn \d of 8 validation verdicts, .* export without --half"):
+        export_run(run, tmp_path / "half.edge", quiet, Packing(half=True))  # type: ignore[arg-type]
+    assert not (tmp_path / "half.edge").exists()
+
+
+def test_weight_that_no_float16_holds_is_said_in_one_line(run: UntrainedRun) -> None:
+    assert run.network is not None
+    with torch.no_grad():
+        run.network.decoder[-1].bias.fill_(1e5)
+    with pytest.raises(HalfError, match="a weight is beyond 65504"):
+        halved(run.network)

@@ -7,8 +7,10 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from edge.errors import DataError, EdgeError, RecipeError
 from edge.picture import read_picture
@@ -162,6 +164,35 @@ def test_data_normalises_itself_and_the_run_holds_plain_numbers(data: Path, tmp_
     assert run.recipe.train.normalise == "letterbox"
     again = fit("autoencoder-gelu", run.recipe, data, tmp_path / "again", quiet=True)
     assert (again.path / "scores.csv").read_bytes() == (run.path / "scores.csv").read_bytes()
+
+
+def test_pictures_of_reconstructions_are_drawn_as_often_as_asked(data: Path, tmp_path: Path) -> None:
+    fit("autoencoder-gelu", quick("autoencoder-gelu", "train.pictures=2"), data, tmp_path / "run", quiet=True)
+    files = sorted((tmp_path / "run" / "reconstructions").iterdir())
+    assert [file.name for file in files] == ["epoch-002.png", "epoch-004.png"]
+    first, second = map(read_picture, files)
+    assert first.shape == (2 * 128, 8 * 128, 3)
+    assert np.array_equal(first[:128], second[:128]), "what was seen stays the same"
+    assert not np.array_equal(first[128:], second[128:]), "what was drawn does not"
+
+
+def test_tensorboard_reads_the_figures_of_every_epoch(data: Path, tmp_path: Path) -> None:
+    fit("autoencoder-gelu", quick("autoencoder-gelu"), data, tmp_path / "run", quiet=True)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    with (tmp_path / "run" / "history.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    logged = [event.value for event in events.Scalars("val_loss")]
+    assert logged == pytest.approx([float(row["val_loss"]) for row in rows])
+
+
+def test_settings_that_cannot_work_together_are_said_before_anything_is_read(data: Path, tmp_path: Path) -> None:
+    for name, changes, complaint in (
+        ("padim", ["train.average=0.9"], "takes no steps whose weights could be averaged"),
+        ("demo-line", ["augment.enlarge=10"], "a crop cannot be enlarged"),
+    ):
+        with pytest.raises(RecipeError, match=complaint):
+            fit(name, load_recipe(name, ["model.weights=random", *changes]), data, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_last_epoch_is_judged_beside_the_one_kept_by_a_threshold_of_its_own(data: Path, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """The inspector weighs three opinions: what it saw of defects, near and from afar, and what good parts look like."""
 
+import numpy as np
 import torch
 
 from train.models import Batch, build_network
-from train.models.inspector import Inspector
+from train.models.inspector import Inspector, _weighed
 
 SIDE = 64
 
@@ -63,3 +64,15 @@ def test_inspector_without_familiarity_has_two_opinions() -> None:
     network.calibrate([batch])
     assert network.verdict.in_features == 2
     assert network(batch.image, batch.mask)[0].shape == (4,)
+
+
+def test_no_opinion_ever_counts_against_what_it_sees() -> None:
+    rng = np.random.default_rng(0)
+    bad = np.arange(200) < 60
+    sees = bad + 0.5 * rng.standard_normal(200)
+    against = rng.standard_normal(200) - bad
+    opinions = np.stack([sees, sees + 0.1 * rng.standard_normal(200), against], axis=1)
+    weights, _ = _weighed(opinions, bad)
+    assert (weights >= 0).all()
+    assert weights[2] == 0
+    assert weights[:2].sum() > 1

@@ -7,8 +7,8 @@ import pytest
 from drawn import write
 
 from edge.errors import DataError
-from train.data.layouts import read_listing
-from train.data.photograph import Photograph
+from edge.photographs import read_listing
+from edge.photographs.photograph import Photograph
 
 GREY = np.full((8, 8, 3), 90, np.uint8)
 

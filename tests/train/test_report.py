@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from edge.contract import LetterboxContract
 from edge.evaluation import STRATEGIES, choose_threshold, confusion, dice, iou
 from edge.geometry import letterbox
+from edge.heat import map_in_frame, outlined, overlaid
 from train.data.photographs import Photograph
 from train.data.split import SplitChoice
 from train.fit import fit
@@ -28,7 +29,6 @@ from train.letterbox import letterboxed_truth, shrunk
 from train.recipe import ThresholdChoice, load_recipe
 from train.report.augmentation import write_augmentation
 from train.report.gallery import MOST
-from train.report.heat import map_in_frame, outlined, overlaid
 from train.report.inspected import Inspected, read_inspected
 from train.report.overlap import coverage
 from train.report.page import write_report

@@ -118,7 +118,7 @@ def test_the_page_says_of_each_row_what_its_runs_say(plan: Plan, data: Path, tmp
     spread = f"{min(first, second):.3f}–{max(first, second):.3f}"
     assert main[2:4] == ["2", f"**{mean:.3f}** [{low:.2f}, {high:.2f}]<br>{spread}"]
     assert main[8].startswith(f"**{(first_parts + second_parts) / 2:.3f}**")
-    assert cost[1:4] == ["47,107", "random initialisation", "1 (1)"]
+    assert cost[1:4] == ["47,107", "random initialisation", "1 of the recipe's 25 (1)"]
     assert len(kinds) == 2, "one kind of defect"
     assert [row[1:3] for row in seeds[:2]] == [["0", f"{first:.3f}"], ["1", f"{second:.3f}"]]
     record = read_record(runs / "demo-line-seed0").metrics["test"]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import DataError
-from train.data.photograph import SPLITS
+from edge.photographs.photograph import SPLITS
 from train.data.split import SHARES, Division, SplitChoice, assign_groups, divide, read_split, write_split
 
 GREY = np.full((8, 8, 3), 90, np.uint8)

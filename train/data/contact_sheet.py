@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.photographs.photograph import Photograph
 from edge.picture import read_picture
-from train.data.photograph import Photograph
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -15,9 +15,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from edge.errors import DataError
+from edge.photographs.photograph import SPLITS, Photograph
 from train.data.contact_sheet import write_contact_sheet
 from train.data.likeness import Thumbnail, near_duplicates
-from train.data.photograph import SPLITS, Photograph
 from train.data.split import Division, LeakPolicy
 
 SHOWN = 12

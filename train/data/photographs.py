@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import DataError, EdgeError
-from edge.picture import read_picture
-from train.data.layouts import read_listing
+from edge.photographs import read_listing
+from edge.photographs.photograph import SPLITS, Photograph, read_labelled, read_truth, unusable
 from train.data.likeness import Thumbnail, thumbnail
-from train.data.photograph import SPLITS, Photograph, read_truth
 
 __all__ = ["SPLITS", "Photograph", "Survey", "list_photographs", "read_truth", "survey"]
 
@@ -18,7 +17,7 @@ __all__ = ["SPLITS", "Photograph", "Survey", "list_photographs", "read_truth", "
 def list_photographs(data: Path, split: str) -> list[Photograph]:
     """The photographs that the folders of `data` give to one split, good first, sorted by name; [] if there are none.
 
-    Raises DataError if `data` is no folder or in no layout of `train.data.layouts`.
+    Raises DataError if `data` is no folder or in no layout of `edge.photographs`.
     """
     return read_listing(data).splits.get(split, [])
 
@@ -49,8 +48,7 @@ def survey(photographs: Iterable[Photograph], masks_needed: bool) -> Survey:
     problems = [answer for answer in answers if isinstance(answer, str)]
     examined = [answer for answer in answers if not isinstance(answer, str)]
     if problems:
-        shown = "; ".join(problems[:5]) + ("; …" if len(problems) > 5 else "")
-        raise DataError(f"{len(problems)} of {len(listed)} photographs cannot be used: {shown}. Mend or remove them")
+        raise unusable(problems, len(listed))
     if len(listed) > 1 and len({answer.file_hash for answer in examined}) == 1:
         raise DataError(f"all {len(listed)} photographs are the same picture: {listed[0].name}")
     pairs = list(zip(listed, examined, strict=True))
@@ -73,15 +71,11 @@ class _Examined:
 def _examine(photograph: Photograph, masks_needed: bool) -> _Examined | str:
     """What one photograph tells, or in words why it cannot be used."""
     try:
-        frame = read_picture(photograph.path)
+        frame, truth = read_labelled(photograph)
         file_hash, small = _sha256(photograph.path), thumbnail(frame)
-        if photograph.mask is None:
+        if photograph.mask is None or truth is None:
             missing = photograph.is_bad and masks_needed
             return f"{photograph.name} (no mask)" if missing else _Examined(file_hash, small)
-        truth = read_truth(photograph.mask)
-        if truth.shape != frame.shape[:2]:
-            mask_size, frame_size = (f"{width}×{height}" for height, width in (truth.shape, frame.shape[:2]))
-            return f"{photograph.name} (mask is {mask_size}, photograph {frame_size})"
         return _Examined(file_hash, small, _sha256(photograph.mask), empty_mask=not truth.any())
     except (EdgeError, OSError, ValueError) as error:
         return str(error)

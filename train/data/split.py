@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from edge.errors import DataError
-from train.data.layouts import Listing, read_listing
-from train.data.photograph import SPLITS, Photograph
+from edge.photographs import Listing, read_listing
+from edge.photographs.photograph import SPLITS, Photograph
 
 Splits = dict[str, list[Photograph]]
 LeakPolicy = Literal["refuse", "allow", "drop"]

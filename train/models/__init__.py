@@ -33,13 +33,15 @@ class Network(nn.Module, ABC):
     `learns_from` says what the network needs: "good" photographs only (a one-class model), "labels" or "masks".
     `takes_any_size` says that `loss` takes squares of another side than the network's, so that it can learn from crops.
     `learns_by` says how: descending the gradients of `loss`, or from what `gather` and `conclude` make of one epoch.
-    Options of the recipe's [model] are the keyword arguments of `__init__`, those of [loss] are the keyword-only
-    arguments of `loss`. A module of this package holds exactly one Network.
+    `calibrated` says that `calibrate` sets weights of the score on the validation photographs, whose figures then
+    flatter. Options of the recipe's [model] are the keyword arguments of `__init__`, those of [loss] are the
+    keyword-only arguments of `loss`. A module of this package holds exactly one Network.
     """
 
     learns_from: ClassVar[Literal["good", "labels", "masks"]]
     takes_any_size: ClassVar[bool] = False
     learns_by: ClassVar[Literal["gradients", "statistics"]] = "gradients"
+    calibrated: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:

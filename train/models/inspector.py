@@ -5,6 +5,7 @@ Learns from good and bad photographs and from masks at once.
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ COARSE = 32
 """Pixels of the input to one cell of the encoder's last features."""
 
 STAGES = 6
-"""Of the encoder; the seventh would be a fifth of all parameters, and sees no finer."""
+"""Of the encoder; the seventh would add a quarter to its parameters, and sees no finer."""
 
 SHARPNESS = 4.0
 """Of the soft maximum over a map; see `SoftMaximum`."""
@@ -31,23 +32,23 @@ SHARPNESS = 4.0
 class Inspector(Network):
     """EfficientNet-Lite and a U-Net-like decoder of few channels; a map, and a score out of three opinions.
 
-    The map is the probability of a defect in each cell of 2×2 pixels. The score is the probability of a bad part by
-    logistic regression over three logits: the soft maximum over the map; that over a classifier of the encoder's last
-    features, which sees less sharply and further around; and the PaDiM distance of `familiar` random features from
-    good parts (0: without), which knows no kind of defect, and so none that it has never seen. The weights of the
-    three are set after training, on the validation photographs: Platt, "Probabilistic outputs for support vector
-    machines", 1999.
+    The map is the probability of a defect in each cell of 2×2 pixels. The score is a logistic regression over three
+    logits, the probability of a bad part if half of all were bad: the soft maximum over the map; that over a classifier
+    of the encoder's last features, which sees less sharply and further around; and the PaDiM distance of `familiar`
+    random features from good parts (0: without), which knows no kind of defect, and so none that it has never seen. The
+    weights of the three are set after training, on the validation photographs: Platt, "Probabilistic outputs for
+    support vector machines", 1999.
 
     `version` is that of EfficientNet-Lite: 0, 1 or 2. Its depthwise kernels stay as ImageNet left them unless
-    `learn_depthwise`: they are 6% of the parameters and a third of a training step on a CPU. Batch normalisation keeps
-    its statistics, ImageNet's in the encoder, zero and one in the decoder, where a learnt scale and shift remain: crops
-    around defects are not what a camera shows. Expects values normalised by `MEAN` and `STD` of
-    `train.backbones.efficientnet_lite`. The side must be a multiple of 32. Ronneberger et al., "U-Net", 2015; Tan and
-    Le, "EfficientNet", 2019.
+    `learn_depthwise`: they are 7% of its parameters, and their gradient was a third of a training step where it was
+    measured. Batch normalisation keeps its statistics, ImageNet's in the encoder, zero and one in the decoder, where a
+    learnt scale and shift remain. Expects values normalised by `MEAN` and `STD` of `train.backbones.efficientnet_lite`.
+    The side must be a multiple of 32. Ronneberger et al., "U-Net", 2015; Tan and Le, "EfficientNet", 2019.
     """
 
     learns_from = "masks"
     takes_any_size = True
+    calibrated = True
 
     def __init__(
         self,
@@ -114,15 +115,13 @@ class Inspector(Network):
         self.familiar.conclude()
 
     def calibrate(self, known: Iterable[Batch]) -> None:
-        """Weighs the opinions by logistic regression; leaves them as they are where one class is missing."""
+        """Weighs the opinions; leaves their weights as they are where one class is missing."""
         batches = [(self.opinions(batch.image, batch.mask)[0], batch.label) for batch in known]
         opinions, bad = (torch.cat(parts).double().numpy() for parts in zip(*batches, strict=True))
         if 0 < bad.sum() < len(bad):
-            usual, spread = opinions.mean(axis=0), opinions.std(axis=0) + 1e-6
-            fitted = LogisticRegression(class_weight="balanced").fit((opinions - usual) / spread, bad)
-            weights = fitted.coef_ / spread
-            self.verdict.weight.copy_(torch.from_numpy(weights))
-            self.verdict.bias.copy_(torch.from_numpy(fitted.intercept_ - weights @ usual))
+            weights, bias = _weighed(opinions, bad)
+            self.verdict.weight.copy_(torch.from_numpy(weights)[None])
+            self.verdict.bias.copy_(torch.tensor([bias]))
 
     def logits(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of a defect in cells of 2×2 pixels, [N, 1, S/2, S/2], and of 32×32, [N, 1, S/32, S/32]."""
@@ -171,3 +170,20 @@ def _convolution(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
     )
+
+
+def _weighed(opinions: np.ndarray, bad: np.ndarray) -> tuple[np.ndarray, float]:
+    """Weights [K] and bias of a logistic regression over opinions [N, K], as if half of the parts were bad.
+
+    No weight is negative: an opinion that would lower the score where it sees more of a defect is left out.
+    """
+    usual, spread = opinions.mean(axis=0), opinions.std(axis=0) + 1e-6
+    weights, asked = np.zeros(opinions.shape[1]), np.arange(opinions.shape[1])
+    while len(asked):
+        fitted = LogisticRegression(class_weight="balanced").fit(((opinions - usual) / spread)[:, asked], bad)
+        found = fitted.coef_[0]
+        if (found >= 0).all():
+            weights[asked] = found / spread[asked]
+            return weights, float(fitted.intercept_[0] - weights @ usual)
+        asked = np.delete(asked, found.argmin())
+    return weights, 0.0

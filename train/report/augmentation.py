@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from edge.contract import LetterboxContract
+from edge.heat import Frame, outlined
 from edge.picture import read_picture
 from train.augment import Augmentation, cropped
 from train.data.photographs import Photograph
@@ -16,7 +17,6 @@ from train.data.rendered import Rendered
 from train.letterbox import in_levels
 from train.models import Batch
 from train.recipe import Recipe
-from train.report.heat import Frame, outlined
 
 ROWS = 4
 DRAWS = 5

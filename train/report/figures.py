@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from edge.promise import Sample
+from edge.score_axis import score_axis, ticks
 from train.report.parts import ranking
 
 COLOURS = {
@@ -53,7 +54,6 @@ STYLE = {
     "legend.labelcolor": COLOURS["ink"],
 }
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
-BINS = 36
 
 
 @matplotlib.rc_context(STYLE)
@@ -133,7 +133,7 @@ def histogram(sample: Sample, split: str, span: tuple[float, float], chosen: flo
         axes.axvline(np.clip(value, floor, ceiling), color=COLOURS["muted"], linewidth=0.7, linestyle=(0, (1, 2)))
     axes.axvline(np.clip(chosen, floor, ceiling), color=COLOURS["ink"], linewidth=1.4, label="threshold")
     axes.set_xscale(scale)
-    axes.set_xticks(_ticks(scale, floor, ceiling), minor=False)
+    axes.set_xticks(ticks(scale, floor, ceiling), minor=False)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(floor, ceiling)
@@ -141,33 +141,6 @@ def histogram(sample: Sample, split: str, span: tuple[float, float], chosen: flo
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     _legend_above(axes)
     return _svg(figure, f"Scores of {SPLIT_NAMES[split]} photographs")
-
-
-def score_axis(span: tuple[float, float]) -> tuple[str, np.ndarray]:
-    """The axis that shows scores best ("logit" for probabilities that crowd at 0 and 1, "log", "linear"); its bins."""
-    low, high = span
-    if low >= 0 and high <= 1 and (low < 0.02 or high > 0.98) and high > 0.5:
-        edge = 1e-5
-        low, high = np.clip([low, high], edge, 1 - edge)
-        logits = np.linspace(np.log(low / (1 - low)) - 1e-3, np.log(high / (1 - high)) + 1e-3, BINS + 1)
-        return "logit", 1 / (1 + np.exp(-logits))
-    if low > 0 and high > 20 * low:
-        return "log", np.geomspace(low * 0.999, high * 1.001, BINS + 1)
-    margin = (high - low or 1.0) * 1e-3
-    return "linear", np.linspace(low - margin, high + margin, BINS + 1)
-
-
-def _ticks(scale: str, low: float, high: float) -> list[float]:
-    """At most five plain numbers between the ends of a histogram."""
-    if scale == "linear":
-        return [float(tick) for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
-    if scale == "logit":
-        plain = [1e-4, 0.01, 0.5, 0.99, 0.9999] if high - low > 0.9 else [1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999]
-    else:
-        powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-        plain = [digit * 10.0**power for power in powers for digit in ((1, 2, 5) if high < 50 * low else (1,))]
-    inside = [float(f"{tick:.6g}") for tick in plain if low <= tick <= high]
-    return inside[:: -(-len(inside) // 5) or 1]
 
 
 def _square(x: str, y: str) -> tuple[Figure, Axes]:

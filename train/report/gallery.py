@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import cv2
 
-from train.report.heat import Frame, Scale, coloured, outlined, overlaid
+from edge.heat import Frame, Scale, coloured, outlined, overlaid
+from edge.thumbnail import data_uri, fitted
 from train.report.inspected import Inspected
-from train.report.pictures import Drawing, Look, data_uri, drawing, fitted
+from train.report.pictures import Drawing, Look, drawing
 from train.run import Run
 
 MOST = 24

@@ -1,6 +1,5 @@
 """Photographs as the report shows them: read once, looked at by the network, small enough to travel in the page."""
 
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,16 +10,13 @@ from torch import Tensor
 from edge.contract import LetterboxContract
 from edge.errors import DataError
 from edge.geometry import letterbox
+from edge.heat import Floats, Frame, map_in_frame
 from edge.picture import read_picture
 from train.data.photographs import read_truth
 from train.letterbox import in_levels, letterboxed
-from train.report.heat import Floats, Frame, map_in_frame
 from train.report.inspected import Inspected
 from train.run import Run
 from train.score import scores_and_maps
-
-LONGEST = 400
-"""Pixels of the longer side of a picture in the page: sharp on a phone, some 15 kB."""
 
 
 @dataclass(frozen=True)
@@ -98,23 +94,6 @@ def drawing(run: Run, look: Look) -> Drawing | None:
 def _as_frame(levels: Tensor) -> Frame:
     rgb = (levels * 255).round().clamp(0, 255).byte().numpy()
     return cv2.cvtColor(rgb.transpose(1, 2, 0), cv2.COLOR_RGB2BGR)
-
-
-def data_uri(picture: Frame) -> str:
-    """A picture as a JPEG inside an address."""
-    encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 82])[1]
-    return f"data:image/jpeg;base64,{b64encode(encoded).decode()}"
-
-
-def fitted(picture: Frame, longest: int = LONGEST) -> Frame:
-    """The picture, shrunk to `longest` pixels if it is larger."""
-    height, width = picture.shape[:2]
-    shrink = longest / max(height, width)
-    if shrink >= 1:
-        return picture
-    return cv2.resize(
-        picture, (max(1, round(width * shrink)), max(1, round(height * shrink))), None, 0, 0, cv2.INTER_AREA
-    )
 
 
 def _is_readable(one: Inspected) -> bool:

@@ -10,8 +10,8 @@ import numpy as np
 from edge.contract import LetterboxContract
 from edge.errors import DataError
 from edge.geometry import letterbox
+from edge.heat import Frame
 from train.data.photographs import read_truth
-from train.report.heat import Frame
 from train.report.inspected import Inspected
 
 

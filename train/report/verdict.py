@@ -152,6 +152,9 @@ def _what(run: Run) -> str:
     )
 
 
+CALIBRATED = "the weights of the opinions that make its score, so that figures on validation flatter, "
+
+
 def _chosen_on(run: Run) -> str:
     selection = run.record.selection
     assert selection is not None
@@ -159,7 +162,7 @@ def _chosen_on(run: Run) -> str:
     return (
         f"Everything was chosen on the validation photographs alone: epoch {selection.epoch + 1} of "
         f"{run.recipe.train.epochs} for its {selection.best} {CRITERIA.get(selection.criterion, selection.criterion)}, "
-        f"and the threshold {threshold.value:.5g} for {aim(threshold)}."
+        f"{CALIBRATED if run.network.calibrated else ''}and the threshold {threshold.value:.5g} for {aim(threshold)}."
     )
 
 
