@@ -26,7 +26,8 @@ def map_in_frame(heat: Floats, side: int, height: int, width: int, stretch: bool
     box = letterbox(height, width, side, stretch)
     (left, top), (right, bottom) = box.to_frame(0, 0), box.to_frame(side, side)
     rows, columns = _cells(height, heat.shape[0], top, bottom), _cells(width, heat.shape[1], left, right)
-    return cv2.remap(heat, *np.meshgrid(columns, rows), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    found = cv2.remap(heat, *np.meshgrid(columns, rows), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, np.float32)
 
 
 def _cells(pixels: int, cells: int, before: float, after: float) -> Floats:
@@ -69,7 +70,7 @@ def overlaid(frame: Frame, heat: Floats) -> Frame:
 
 def coloured(heat: Floats) -> Frame:
     """Heat from 0 to 1, [H, W], in the colours of the legend: uint8 [H, W, 3] BGR."""
-    return cv2.applyColorMap((heat * 255).round().astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return np.asarray(cv2.applyColorMap((heat * 255).round().astype(np.uint8), cv2.COLORMAP_INFERNO), np.uint8)
 
 
 def outlined(frame: Frame, truth: Frame) -> Frame:
@@ -77,4 +78,4 @@ def outlined(frame: Frame, truth: Frame) -> Frame:
     thickness = max(1, round(max(frame.shape) / 320))
     around = cv2.dilate((truth > 127).astype(np.uint8), np.ones((4 * thickness + 1,) * 2, np.uint8))
     contours, _ = cv2.findContours(around, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(frame.copy(), contours, -1, OUTLINE, thickness)
+    return np.asarray(cv2.drawContours(frame.copy(), contours, -1, OUTLINE, thickness), np.uint8)

@@ -1,4 +1,4 @@
-"""How photographs lie in a data folder: one file a layout, told apart by what only one of them has.
+"""Labelled photographs in a folder: one file a layout, told apart by what only one of them has.
 
 Adding a layout is adding one file with its NAME, `signs` and `listing`, and naming it in `LAYOUTS`.
 """
@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 
 from edge.errors import DataError
-from train.data.layouts import good_bad, mvtec, one_class
-from train.data.photograph import Photograph
+from edge.photographs import good_bad, mvtec, one_class
+from edge.photographs.photograph import Photograph
 
 LAYOUTS: tuple[ModuleType, ...] = (good_bad, one_class, mvtec)
 

@@ -3,6 +3,7 @@
     DATA/train/good/*   DATA/train/bad/*   DATA/train/mask/*   the same under val/ and test/   DATA/parts.csv
     DATA/good/*         DATA/bad/*         DATA/mask/*         DATA/parts.csv                   no split
 
+In bad/ there may be a folder for each kind of defect, bad/KIND/*, whose masks lie in mask/KIND/ or in mask/ itself.
 A mask has the stem and the size of its bad photograph. `parts.csv` is optional: column `file` names a photograph by
 its path from DATA, column `defect` its kind; further columns are kept as they are.
 """
@@ -10,7 +11,7 @@ its path from DATA, column `defect` its kind; further columns are kept as they a
 from pathlib import Path
 
 from edge.errors import DataError
-from train.data.photograph import SPLITS, Photograph, files, labelled, parts, subfolders
+from edge.photographs.photograph import SPLITS, Photograph, files, labelled, parts, subfolders
 
 NAME = "good/ bad/ mask/"
 SHAPE = "good/ bad/ mask/ with or without train/ val/ test/ above them"
@@ -28,7 +29,7 @@ def signs(data: Path) -> list[str]:
 def listing(data: Path) -> dict[str, list[Photograph]]:
     """Photographs by split, good first; by "" where there are no split folders.
 
-    Raises DataError if there are both, or a split folder holds another folder than good/, bad/ and mask/.
+    Raises DataError if there are both, good/ holds a folder, or a split holds another than good/, bad/ and mask/.
     """
     rooted = [name for name in ("good", "bad") if (data / name).is_dir()]
     above = [split for split in SPLITS if (data / split).is_dir()]
@@ -44,5 +45,11 @@ def listing(data: Path) -> dict[str, list[Photograph]]:
 
 
 def _labelled(data: Path, folder: Path, rows: dict[str, dict[str, str]]) -> list[Photograph]:
+    for inner in subfolders(folder / "good"):
+        raise DataError(f"{folder / 'good' / inner} is no part of the layout {NAME}: move its photographs to good/")
     masks = {path.stem: path for path in files(folder / "mask")}
-    return labelled(data, folder / "good", "good", rows) + labelled(data, folder / "bad", "bad", rows, masks)
+    found = labelled(data, folder / "good", "good", rows) + labelled(data, folder / "bad", "bad", rows, masks)
+    for kind in subfolders(folder / "bad"):
+        own = masks | {path.stem: path for path in files(folder / "mask" / kind)}
+        found += labelled(data, folder / "bad" / kind, "bad", rows, own, kind)
+    return found

@@ -12,7 +12,7 @@ There is no validation split: `--group-by` divides test/ between val and test an
 from pathlib import Path
 
 from edge.errors import DataError
-from train.data.photograph import Photograph, files, labelled, parts, subfolders
+from edge.photographs.photograph import Photograph, files, labelled, parts, subfolders
 
 NAME = "MVTec"
 SHAPE = "train/good test/DEFECT ground_truth/DEFECT"

@@ -13,7 +13,7 @@ say that what lies in it is not what is written above. There are no masks and th
 from pathlib import Path
 
 from edge.errors import DataError
-from train.data.photograph import Photograph, labelled, parts, subfolders
+from edge.photographs.photograph import Photograph, labelled, parts, subfolders
 
 NAME = "one-class train/ proliv/ test/"
 SHAPE = "train/ proliv/ test/ with photographs directly in them"

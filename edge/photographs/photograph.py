@@ -1,7 +1,7 @@
 """One labelled photograph, its ground truth, and what lies beside it: files in a folder, rows of parts.csv."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,7 @@ LITTER = {"Thumbs.db", "desktop.ini"}
 """What file managers leave behind. Any other file that is not hidden is a photograph, or is refused as none."""
 
 Label = Literal["good", "bad"]
+Frame = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,34 @@ class Photograph:
         return self.label == "bad"
 
 
-def read_truth(mask: Path) -> npt.NDArray[np.uint8]:
+def read_truth(mask: Path) -> Frame:
     """The ground-truth mask of a photograph: uint8 [H, W], 0 or 255 (above 127 is defect). Raises DataError."""
     try:
         truth = cv2.cvtColor(read_picture(mask), cv2.COLOR_BGR2GRAY)
     except DataError as error:
         raise DataError(f"mask {error}") from None
     return np.where(truth > 127, 255, 0).astype(np.uint8)
+
+
+def read_labelled(photograph: Photograph) -> tuple[Frame, Frame | None]:
+    """Its pixels, `uint8 [H, W, 3]` BGR, and its ground truth, `uint8 [H, W]`, 0 or 255, if it has one.
+
+    Raises DataError, naming the file, if one of them cannot be read or their sizes differ.
+    """
+    frame = read_picture(photograph.path)
+    if photograph.mask is None:
+        return frame, None
+    truth = read_truth(photograph.mask)
+    if truth.shape != frame.shape[:2]:
+        mask_size, frame_size = (f"{width}×{height}" for height, width in (truth.shape, frame.shape[:2]))
+        raise DataError(f"{photograph.name} (mask is {mask_size}, photograph {frame_size})")
+    return frame, truth
+
+
+def unusable(problems: Sequence[str], total: int) -> DataError:
+    """The error that counts the photographs that cannot be used, and says of the first few why."""
+    shown = "; ".join(problems[:5]) + ("; …" if len(problems) > 5 else "")
+    return DataError(f"{len(problems)} of {total} photographs cannot be used: {shown}. Mend or remove them")
 
 
 def labelled(

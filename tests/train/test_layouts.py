@@ -95,3 +95,17 @@ def test_what_is_ambiguous_or_unknown_is_refused_in_one_line(tmp_path: Path, nam
     with pytest.raises(DataError, match=message) as refusal:
         read_listing(lay(tmp_path, *names))
     assert "\n" not in str(refusal.value)
+
+
+def test_folders_in_bad_name_the_kind_and_their_masks_lie_beside_or_apart(tmp_path: Path) -> None:
+    names = ["good/a.png", "bad/scratch/b.png", "bad/hole/b.png", "mask/scratch/b.png", "mask/b.png"]
+    data = lay(tmp_path, *names)
+    bad = [one for one in read_listing(data).splits[""] if one.is_bad]
+    assert told(bad) == [("bad/hole/b.png", "bad", "hole"), ("bad/scratch/b.png", "bad", "scratch")]
+    assert [one.mask for one in bad] == [data / "mask/b.png", data / "mask/scratch/b.png"]
+
+
+def test_a_folder_in_good_is_refused_by_name(tmp_path: Path) -> None:
+    data = lay(tmp_path, "good/a.png", "good/more/c.png")
+    with pytest.raises(DataError, match="good/more is no part of the layout"):
+        read_listing(data)
