@@ -1,0 +1,138 @@
+"""Where on the frame the map says the defect is: boxes, outlines and areas in pixels of the frame.
+
+A map is `float32 [h, w]` over the letterboxed square: its cell (row, column) lies over `side / h` × `side / w` pixels
+of the square, and over that much of the frame as the letterbox says. All edges are ratios of integers, rounded only
+where a whole pixel is asked for. Only the inference child and the export look here: the station's own process loads no
+pixels.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.contract import LetterboxContract
+from edge.geometry import letterbox
+
+Map = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+MOST = 16
+"""Regions of one frame that are told; a map above its threshold nearly everywhere would break into many."""
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Cells of the map that reach the threshold and touch, if only at their corners; in pixels of the frame.
+
+    The box (`x`, `y`, `width`, `height`) holds every pixel that one of the cells covers a part of, and lies inside the
+    frame. `area` is that of the cells themselves, rounded, at least 1; `peak` the map's largest value in them, at most
+    the largest float32. `contour` is `int32 [N, 2]`: the corners (x, y) of the outline, simplified to half a cell;
+    holes are not told.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    area: int
+    peak: float
+    contour: npt.NDArray[np.int32]
+
+
+def find_regions(heat: Map, shape: tuple[int, int], contract: LetterboxContract, threshold: float) -> list[Region]:
+    """The regions of a map where it is >= `threshold`, on a frame of `shape` (height, width): at most `MOST`.
+
+    The largest peak comes first. Cells that lie on padding alone are not looked at, nor is a value that is no number.
+    """
+    box = letterbox(*shape, contract.side, contract.is_stretched)
+    down = _axis(heat.shape[0], contract.side, box.top, box.height, box.frame_height)
+    across = _axis(heat.shape[1], contract.side, box.left, box.width, box.frame_width)
+    seen = heat[down.first : down.first + down.cells, across.first : across.first + across.cells]
+    hot = (seen >= threshold).astype(np.uint8)
+    left, top, wide, high = cv2.boundingRect(hot)
+    if not high:
+        return []
+    across, down = across.part(left, wide), down.part(top, high)
+    seen, hot = seen[top : top + high, left : left + wide], hot[top : top + high, left : left + wide]
+    count, found, boxes, _ = cv2.connectedComponentsWithStats(hot, connectivity=8, ltype=cv2.CV_32S)
+    labels = np.asarray(found, np.int32)
+    rows, columns = np.nonzero(hot)
+    label = labels[rows, columns]
+    peaks = np.full(count, -np.inf, np.float32)
+    np.maximum.at(peaks, label, seen[rows, columns])
+    areas = np.bincount(label, down.lengths[rows] * across.lengths[columns], count)
+    hottest = np.argsort(-peaks, kind="stable")[: min(MOST, count - 1)]  # label 0, the rest of the frame, is last
+    return [
+        _region(labels, int(one), boxes[one].tolist(), down, across, float(areas[one]), float(peaks[one]))
+        for one in hottest
+    ]
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The cells of one axis of a map that touch the frame, from cell `first` on.
+
+    `edges` int64 [cells + 1] over `unit` are where they begin and end, in pixels of the frame, cut off at its borders.
+    """
+
+    first: int
+    edges: Ints
+    unit: int
+
+    @property
+    def cells(self) -> int:
+        return len(self.edges) - 1
+
+    @cached_property
+    def lengths(self) -> Floats:
+        return np.diff(self.edges) / self.unit
+
+    def part(self, start: int, cells: int) -> "_Axis":
+        """So many of the cells, from the one at `start`."""
+        return _Axis(self.first + start, self.edges[start : start + cells + 1], self.unit)
+
+    def span(self, start: int, stop: int) -> tuple[int, int]:
+        """The first pixel that cells `start` to before `stop` cover a part of, and how many they are."""
+        begin, end = int(self.edges[start]) // self.unit, -(-int(self.edges[stop]) // self.unit)
+        return begin, end - begin
+
+    def nearest(self, edge: Ints) -> npt.NDArray[np.int32]:
+        """The border between two pixels that is nearest to each of the cells' edges."""
+        return ((2 * self.edges[edge] + self.unit) // (2 * self.unit)).astype(np.int32)
+
+
+def _axis(cells: int, side: int, before: int, inside: int, pixels: int) -> _Axis:
+    """`inside` pixels of the square show `pixels` of the frame, after `before` of padding."""
+    first, last = before * cells // side, -(-(before + inside) * cells // side)
+    unit = cells * inside
+    edges = (np.arange(first, last + 1, dtype=np.int64) * side - before * cells) * pixels
+    return _Axis(first, edges.clip(0, pixels * unit), unit)
+
+
+def _region(
+    labels: npt.NDArray[np.int32], label: int, box: list[int], down: _Axis, across: _Axis, area: float, peak: float
+) -> Region:
+    column, row, columns, rows, _ = box
+    (x, width), (y, height) = across.span(column, column + columns), down.span(row, row + rows)
+    own = (labels[row : row + rows, column : column + columns] == label).astype(np.uint8)
+    contour = _outline(own, row, column, down, across)
+    return Region(x, y, width, height, max(1, round(area)), min(peak, _LARGEST), contour)
+
+
+def _outline(own: npt.NDArray[np.uint8], row: int, column: int, down: _Axis, across: _Axis) -> npt.NDArray[np.int32]:
+    """The outline along the edges of the cells `own` [rows, columns], which begin at `row`, `column`.
+
+    With every cell doubled, its first pixel stands for the edge before it and its second for the one after it.
+    """
+    doubled = own.repeat(2, axis=0).repeat(2, axis=1)
+    (points,), _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    edges = (points[:, 0].astype(np.int64) + 1) // 2
+    corners = np.stack([across.nearest(edges[:, 0] + column), down.nearest(edges[:, 1] + row)], axis=1)
+    half_a_cell = min(down.lengths.max(), across.lengths.max()) / 2
+    return np.asarray(cv2.approxPolyDP(corners, float(half_a_cell), closed=True)[:, 0], np.int32)
