@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PARTS ?= 200
 
-.PHONY: run test check docs demo-bundle results clean
+.PHONY: run test check docs demo-bundle tile-bundle results clean
 
 run: .venv/runtime
 	@$(BIN)/edge-listen --once --wait-s 60 & listener=$$!; \
@@ -31,6 +31,14 @@ demo-bundle: .venv/dev
 	$(BIN)/edge-demo build/demo-data --train 2000 --val 400 --test 1000
 	$(BIN)/edge-train demo-line --data build/demo-data --out build/demo-run
 	$(BIN)/edge-export build/demo-run --out models/demo.edge --simulated
+
+# Trains the inspector on the magnetic tiles (EDGE_DATA) and exports it: its weights in float16, one file for both
+# runtimes, and none of the photographs.
+tile-bundle: .venv/dev
+	rm -rf models/magnetic-tile.edge
+	test -f build/results/inspector-seed0/model.pt || $(BIN)/edge-train inspector --data "$(EDGE_DATA)" --drop-leaks \
+	  --set train.precision=bfloat16 --out build/results/inspector-seed0
+	$(BIN)/edge-export build/results/inspector-seed0 --out models/magnetic-tile.edge --half --one-file --no-photographs
 
 # Trains every recipe as benchmarks/results.toml says, which takes hours, and writes docs/results.md and its picture
 # from the runs in build/results. What is finished there is not trained again; what was interrupted goes on. EDGE_DATA names
