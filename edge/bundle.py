@@ -54,6 +54,16 @@ class Threshold(_Section):
     specificity: Interval
 
 
+class MapThreshold(_Section):
+    """A cell of the map at or above value belongs to a defect: says where a reject's defects are, not whether."""
+
+    value: float = Field(allow_inf_nan=False)
+    strategy: str = Field(description="how it was chosen")
+    artifact: str = Field(description="the artifact whose maps it was chosen on")
+    data: str = Field(description="the photographs it was chosen on")
+    dice: float | None = Field(description="Dice over all their pixels together; null where it was not chosen by masks")
+
+
 class Artifact(_Section):
     """A compiled form of the network; `path` is relative to the bundle."""
 
@@ -74,6 +84,16 @@ class Manifest(_Section):
     map_size: tuple[int, int] | None = Field(description="(height, width) of the map, if the graph has one")
     labels: tuple[str, str] = ("good", "bad")
     threshold: Threshold
+    map_threshold: MapThreshold | None = Field(
+        default=None, description="null where the graph has no map, and in bundles from before there was this field"
+    )
+    margin: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="largest difference of a score among PyTorch and the artifacts, on the frames compared at export; "
+        "a score this near the threshold is marginal",
+    )
     golden_tolerance: float = Field(
         gt=0, allow_inf_nan=False, description="largest allowed difference of a golden score or map value"
     )

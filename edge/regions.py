@@ -15,13 +15,11 @@ import numpy.typing as npt
 
 from edge.contract import LetterboxContract
 from edge.geometry import letterbox
+from edge.verdict import MOST_DEFECTS
 
 Map = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-
-MOST = 16
-"""Regions of one frame that are told; a map above its threshold nearly everywhere would break into many."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -46,7 +44,7 @@ class Region:
 
 
 def find_regions(heat: Map, shape: tuple[int, int], contract: LetterboxContract, threshold: float) -> list[Region]:
-    """The regions of a map where it is >= `threshold`, on a frame of `shape` (height, width): at most `MOST`.
+    """The regions of a map where it is >= `threshold`, on a frame of `shape` (height, width): at most `MOST_DEFECTS`.
 
     The largest peak comes first. Cells that lie on padding alone are not looked at, nor is a value that is no number.
     """
@@ -67,7 +65,7 @@ def find_regions(heat: Map, shape: tuple[int, int], contract: LetterboxContract,
     peaks = np.full(count, -np.inf, np.float32)
     np.maximum.at(peaks, label, seen[rows, columns])
     areas = np.bincount(label, down.lengths[rows] * across.lengths[columns], count)
-    hottest = np.argsort(-peaks, kind="stable")[: min(MOST, count - 1)]  # label 0, the rest of the frame, is last
+    hottest = np.argsort(-peaks, kind="stable")[: min(MOST_DEFECTS, count - 1)]  # last is 0, the rest of the frame
     return [
         _region(labels, int(one), boxes[one].tolist(), down, across, float(areas[one]), float(peaks[one]))
         for one in hottest

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 PROTOCOL = "evp1"
 """Version of the wire format; the first part of every topic."""
 
+MOST_DEFECTS = 16
+"""Places that a verdict names."""
+
 
 class Outcome(StrEnum):
     """What the gate is told. `unknown` moves the gate as `reject` does and is counted apart."""
@@ -76,6 +79,27 @@ class Timing(BaseModel):
     published: int = Field(description="handed to the socket")
 
 
+class Box(BaseModel):
+    """Whole pixels of the frame: columns `x` to before `x + width`, rows `y` to before `y + height`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    x: int = Field(ge=0)
+    y: int = Field(ge=0)
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+
+
+class Defect(BaseModel):
+    """A place of the part where the model's map is at or above the bundle's map threshold."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    box: Box
+    area: int = Field(ge=1, description="pixels of the frame")
+    peak: float = Field(description="the map's largest value there")
+
+
 class Verdict(Message):
     """The one final verdict of (epoch, seq).
 
@@ -90,6 +114,16 @@ class Verdict(Message):
     detail: str | None = Field(default=None, description="the reason in words, for people")
     score: float | None = Field(default=None, description="higher is worse; null exactly for unknown")
     threshold: float | None = Field(default=None, description="score >= threshold is a reject")
+    marginal: bool = Field(
+        default=False,
+        description="the score is as near the threshold as runtimes differ: another one might have said otherwise",
+    )
+    defects: tuple[Defect, ...] | None = Field(
+        default=None,
+        max_length=MOST_DEFECTS,
+        description="where a reject's defects are, the largest peak first; empty if no place of the map stands out, "
+        "null if nothing was looked for: not a reject, or a bundle without a map threshold",
+    )
     age_ms: float = Field(ge=0, description="from capture to publication")
     budget_ms: float = Field(gt=0, description="the longest allowed age_ms of a good or a reject")
     source: str

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 from running import DEMO_BUNDLE, command, free_endpoint
+from test_verdict import verdict
 
 from edge.channel.publisher import Publisher
+from edge.channel.subscriber import Received
+from edge.cli.listen import _line
 
 COMMANDS = ["run", "listen", "bench", "demo"]
 HEAVY = {"numpy", "cv2", "openvino", "onnxruntime", "torch", "zmq", "pydantic_core"}
@@ -92,7 +95,7 @@ def test_help_imports_nothing_heavy(name: str) -> None:
 def test_the_supervisor_loads_neither_pixels_nor_runtimes() -> None:
     code = "import sys, edge.station.supervisor; print(*sys.modules)"
     loaded = set(run(sys.executable, "-c", code).stdout.split())
-    assert not loaded & {"numpy", "cv2", "openvino", "onnxruntime", "torch"}
+    assert not loaded & {"numpy", "cv2", "openvino", "onnxruntime", "torch", "edge.regions"}
 
 
 def test_a_listener_alone_says_so() -> None:
@@ -117,6 +120,16 @@ def test_a_listener_and_a_line_count_alike() -> None:
     for outcome in ("good", "reject", "unknown"):
         assert result[outcome] == sum(v["verdict"] == outcome for v in verdicts)
     assert {"accepted", "p50_ms", "p99_ms"} <= result.keys()
+
+
+def test_a_listener_shows_the_first_defect_of_a_reject() -> None:
+    defect = {"box": {"x": 10, "y": 20, "width": 30, "height": 40}, "area": 900, "peak": 0.9}
+    ends = {1: "a.jpg  30×40 at (10, 20)", 0: "a.jpg"}
+    for count, end in ends.items():
+        reject = verdict(verdict="reject", reason="defect", score=0.75, defects=[defect] * count)
+        line = _line(Received(reject, 0, 0))
+        assert line is not None
+        assert line[-1] == end
 
 
 def test_sources_are_listed_with_the_names_that_open_them() -> None:

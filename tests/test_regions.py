@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from edge.contract import LetterboxContract
 from edge.geometry import letterbox
 from edge.heat import map_in_frame
-from edge.regions import MOST, Region, find_regions
+from edge.regions import Region, find_regions
+from edge.verdict import MOST_DEFECTS
 
 frames = st.integers(16, 8192)
 sides = st.integers(1, 64).map(lambda n: 16 * n)
@@ -63,7 +64,7 @@ def test_no_box_leaves_the_frame_and_each_holds_its_contour_and_its_area(
 ) -> None:
     heat = np.random.default_rng(seed).random((side // stride, side // stride), np.float32)
     found = find_regions(heat, (height, width), contract(side, mode), threshold)
-    assert len(found) <= MOST
+    assert len(found) <= MOST_DEFECTS
     assert [region.peak for region in found] == sorted((region.peak for region in found), reverse=True)
     for region in found:
         assert min(region.x, region.y) >= 0

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import cv2
 import pytest
-from running import Line, running_line
+from running import DEMO_BUNDLE, Line, running_line
 
+from edge.bundle import MANIFEST, MANIFEST_HASH, MapThreshold, load_bundle, seal
+from edge.demo.line import DemoLine
 from edge.verdict import Outcome, Reason, State, StateChange
 
 
@@ -37,6 +39,40 @@ def test_a_finite_line_ends_by_itself_with_one_verdict_for_each_part() -> None:
     assert len({v.part for v in line.verdicts}) == 40
     assert {v.verdict for v in line.verdicts} == {Outcome.GOOD, Outcome.REJECT}
     assert shared_memory() <= before
+
+
+def telling(folder: Path, map_threshold: float | None) -> Path:
+    """A copy of the demonstration bundle with this map threshold."""
+    copy = Path(shutil.copytree(DEMO_BUNDLE, folder / "telling.edge"))
+    manifest = load_bundle(copy).manifest
+    for name in (MANIFEST, MANIFEST_HASH):
+        (copy / name).unlink()
+    chosen = None
+    if map_threshold is not None:
+        chosen = MapThreshold(value=map_threshold, strategy="given", artifact="openvino", data="none", dice=None)
+    seal(copy, manifest.model_copy(update={"map_threshold": chosen}))
+    return copy
+
+
+def test_a_reject_says_where_its_defects_are_and_a_good_part_says_nothing(tmp_path: Path) -> None:
+    with running_line("--source", "demo", "--limit", 20, bundle=telling(tmp_path, 0.5)) as line:
+        assert line.to_the_end() == 0
+    assert_balanced(line, 20)
+    rejects = [v for v in line.verdicts if v.verdict is Outcome.REJECT]
+    assert rejects
+    assert all(v.defects is None for v in line.verdicts if v.verdict is not Outcome.REJECT)
+    demo = DemoLine(0, (720, 1280))
+    for verdict in rejects:
+        assert verdict.defects
+        truth = demo.mask(verdict.seq - 1)
+        assert any(truth[d.box.y :, d.box.x :][: d.box.height, : d.box.width].any() for d in verdict.defects)
+
+
+def test_a_bundle_that_cannot_tell_where_says_so(tmp_path: Path) -> None:
+    with running_line("--source", "demo", "--limit", 10, bundle=telling(tmp_path, None)) as line:
+        assert line.to_the_end() == 0
+    assert_balanced(line, 10)
+    assert all(v.defects is None for v in line.verdicts)
 
 
 def test_moments_of_a_part_are_in_order_and_its_age_is_theirs() -> None:

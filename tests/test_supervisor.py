@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from running import DEMO_BUNDLE, free_endpoint
 
 from edge.channel.publisher import Publisher
 from edge.station.config import StationConfig
-from edge.station.messages import Captured, Inferred, Loaded, Opened
+from edge.station.messages import Captured, Inferred, Loaded, Located, Opened
 from edge.station.supervisor import Station
 from edge.verdict import Outcome, Reason, Verdict
 
@@ -43,11 +44,11 @@ class Bare(Station):
         self._submit()
         self._publish()
 
-    def answer(self, score: float, fault: str | None = None) -> None:
+    def answer(self, score: float, fault: str | None = None, located: tuple[Located, ...] | None = None) -> None:
         """The runtime answers the part it has, if it has one."""
         if self.scoring._seq is not None:
             seq, self.scoring._seq = self.scoring._seq, None
-            self._settle(Inferred(seq, score, fault, 0, 0))
+            self._settle(Inferred(seq, score, fault, 0, 0, located))
             self._submit()
             self._publish()
 
@@ -80,6 +81,37 @@ def test_a_score_below_the_threshold_is_good_and_one_at_it_is_reject(station: Ba
         station.show()
         station.answer(score)
     assert [v.verdict for v in station.said] == [Outcome.REJECT, Outcome.GOOD]
+
+
+def test_a_reject_says_where_and_nothing_else_does(station: Bare) -> None:
+    threshold = station.bundle.manifest.threshold.value
+    places = (Located(10, 20, 30, 40, 900, 0.9), Located(0, 0, 1, 1, 1, 0.6))
+    for score, located in (
+        (threshold + 1, places),
+        (threshold - 1, places),
+        (threshold + 1, ()),
+        (threshold + 1, None),
+    ):
+        station.show()
+        station.answer(score, located=located)
+    station.show()
+    station.let_budgets_pass()
+    station.answer(threshold + 1, located=places)
+    said = [None if v.defects is None else [d.box.x for d in v.defects] for v in station.said]
+    assert said == [[10, 0], None, [], None, None]
+    assert [v.verdict for v in station.said] == ["reject", "good", "reject", "reject", "unknown"]
+
+
+def test_a_score_in_the_margin_around_the_threshold_is_marginal_on_either_side(station: Bare) -> None:
+    threshold = station.bundle.manifest.threshold.value
+    margin = {"margin": 0.25}
+    station.bundle = replace(station.bundle, manifest=station.bundle.manifest.model_copy(update=margin))
+    for far in (-0.3, -0.2, 0.0, 0.2, 0.3):
+        station.show()
+        station.answer(threshold + far)
+    station.show()
+    station.answer(math.nan)
+    assert [v.marginal for v in station.said] == [False, True, True, True, False, False]
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])

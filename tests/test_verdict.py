@@ -90,9 +90,32 @@ def test_every_good_that_can_be_made_is_below_the_threshold_in_time_and_finite(
     assert (made.score is None) == (made.verdict is Outcome.UNKNOWN)
 
 
-def test_a_verdict_survives_the_wire() -> None:
-    sent = verdict()
+DEFECT = {"box": {"x": 1, "y": 2, "width": 3, "height": 4}, "area": 9, "peak": 0.75}
+
+
+@pytest.mark.parametrize("defects", [None, (), (DEFECT,)])
+def test_a_verdict_survives_the_wire(defects: Any) -> None:
+    sent = verdict(verdict="reject", reason="defect", score=0.75, defects=defects, marginal=True)
     assert parse(topic("line1", "verdict"), sent.model_dump_json().encode()) == sent
+
+
+def test_a_verdict_from_before_it_said_where_is_still_one() -> None:
+    fields = verdict().model_dump(mode="json", exclude={"defects", "marginal"})
+    assert parse(topic("line1", "verdict"), json.dumps(fields).encode()) == verdict()
+
+
+@pytest.mark.parametrize(
+    "defects",
+    [
+        [DEFECT] * 17,
+        [DEFECT | {"peak": math.inf}],
+        [DEFECT | {"area": 0}],
+        [DEFECT | {"box": {"x": -1, "y": 0, "width": 1, "height": 1}}],
+    ],
+)
+def test_a_verdict_names_at_most_sixteen_places_and_each_of_them_exists(defects: Any) -> None:
+    with pytest.raises(ValidationError, match="defects"):
+        verdict(defects=defects)
 
 
 @pytest.mark.parametrize("name", [b"evp1/line1/verdict", b"evp2/line1/verdict/", b"", b"\xff/a/b/", b"evp1/l/other/"])

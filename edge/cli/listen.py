@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from edge.channel.subscriber import Received, Subscriber
     from edge.station.ledger import Books
+    from edge.verdict import Verdict
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -183,8 +184,16 @@ def _line(received: "Received") -> list[str] | None:
     if not isinstance(message, Verdict):
         return None
     score = "" if message.score is None else f"{message.score:.4f}"
-    why = "" if message.score is not None else f"  {message.reason}: {message.detail}"
+    why = _where(message) if message.score is not None else f"  {message.reason}: {message.detail}"
     return [f"{message.seq:6}", f"{message.verdict:7}", f"{score:>8}", f"{message.age_ms:7.2f} ms", message.part + why]
+
+
+def _where(verdict: "Verdict") -> str:
+    """The first defect of a reject, the one with the largest peak, if the bundle can tell."""
+    if not verdict.defects:
+        return ""
+    box = verdict.defects[0].box
+    return f"  {box.width}×{box.height} at ({box.x}, {box.y})"
 
 
 def main() -> None:

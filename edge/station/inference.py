@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import BundleError, EdgeError
-from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded
+from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, Located
 from edge.station.ring import Attached
 
 if TYPE_CHECKING:
-    from edge.backends import Backend
+    from edge.backends import Backend, Output
+    from edge.bundle import Manifest
 
 
 def run_inference(connection: Connection, bundle: Path, digest: str, backend: str, threads: int) -> None:
@@ -25,19 +26,19 @@ def run_inference(connection: Connection, bundle: Path, digest: str, backend: st
     if not isinstance(configure, Configure):
         return
     try:
-        runtime, loaded = _prepare(bundle, digest, backend, threads, configure.shape)
+        runtime, manifest, loaded = _prepare(bundle, digest, backend, threads, configure.shape)
     except EdgeError as error:
         connection.send(Failed(str(error)))
         return
     connection.send(loaded)
     ring = Attached()
     while isinstance(order := connection.recv(), Infer):
-        connection.send(_infer(runtime, ring, order))
+        connection.send(_infer(runtime, manifest, ring, order))
 
 
 def _prepare(
     path: Path, digest: str, backend: str, threads: int, shape: tuple[int, int] | None
-) -> tuple["Backend", Loaded]:
+) -> tuple["Backend", "Manifest", Loaded]:
     """Load, check against the golden frames, compile for the camera's shape, and warm up.
 
     Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
@@ -57,15 +58,28 @@ def _prepare(
         fixed = load_from(bundle, backend, threads, shape)
         difference = max(difference, check_static(bundle, runtime, fixed, shape))
         runtime = fixed
-    return runtime, Loaded(runtime.name, difference)
+    if bundle.manifest.map_threshold is not None:
+        import edge.regions  # noqa: F401  not while a reject waits for it
+    return runtime, bundle.manifest, Loaded(runtime.name, difference)
 
 
-def _infer(runtime: "Backend", ring: Attached, order: Infer) -> Inferred:
+def _infer(runtime: "Backend", manifest: "Manifest", ring: Attached, order: Infer) -> Inferred:
     """Score one frame; whatever the runtime raises is the fault of this frame and goes no further."""
     start = time.monotonic_ns()
     try:
         output = runtime.infer(ring.frame(order.memory, order.height, order.width))
-        return Inferred(order.seq, output.score, None, start, time.monotonic_ns())
+        end = time.monotonic_ns()
+        return Inferred(order.seq, output.score, None, start, end, _locate(output, manifest, order))
     except Exception as error:
         fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         return Inferred(order.seq, float("nan"), fault, start, time.monotonic_ns())
+
+
+def _locate(output: "Output", manifest: "Manifest", order: Infer) -> tuple[Located, ...] | None:
+    """Where a reject's defects are; None for a good part, and where the bundle cannot tell."""
+    if output.map is None or manifest.map_threshold is None or not output.score >= manifest.threshold.value:
+        return None
+    from edge.regions import find_regions
+
+    found = find_regions(output.map, (order.height, order.width), manifest.letterbox, manifest.map_threshold.value)
+    return tuple(Located(one.x, one.y, one.width, one.height, one.area, one.peak) for one in found)

@@ -86,14 +86,29 @@ class Infer(NamedTuple):
     width: int
 
 
+class Located(NamedTuple):
+    """A place of the frame where the map says a defect is: box and area in pixels, and the map's largest value."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    area: int
+    peak: float
+
+
 class Inferred(NamedTuple):
-    """Inference → supervisor: the score of frame `seq`, or `fault` in words if the runtime failed on it."""
+    """Inference → supervisor: the score of frame `seq`, or `fault` in words if the runtime failed on it.
+
+    `located` says where the defects are, the largest peak first; None if nothing was looked for.
+    """
 
     seq: int
     score: float
     fault: str | None
     start_ns: int
     end_ns: int
+    located: tuple[Located, ...] | None = None
 
 
 class Stop(NamedTuple):

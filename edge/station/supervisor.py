@@ -21,10 +21,21 @@ from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.station.config import StationConfig
 from edge.station.intake import Intake
 from edge.station.ledger import Books
-from edge.station.messages import Captured, Inferred
+from edge.station.messages import Captured, Inferred, Located
 from edge.station.scoring import Scoring
 from edge.station.signals import Signals
-from edge.verdict import UNKNOWN_REASONS, Heartbeat, Outcome, Reason, State, StateChange, Timing, Verdict
+from edge.verdict import (
+    UNKNOWN_REASONS,
+    Box,
+    Defect,
+    Heartbeat,
+    Outcome,
+    Reason,
+    State,
+    StateChange,
+    Timing,
+    Verdict,
+)
 
 HEARTBEAT_MS = 100
 LEASE_MS = 3 * HEARTBEAT_MS
@@ -271,6 +282,8 @@ class Station:
             detail=finding.detail,
             score=finding.score,
             threshold=threshold,
+            marginal=finding.score is not None and abs(finding.score - threshold) <= self.bundle.manifest.margin,
+            defects=_defects(part.inferred) if outcome is Outcome.REJECT else None,
             age_ms=age_ms,
             budget_ms=self.config.budget_ms,
             source=self.config.source,
@@ -368,3 +381,15 @@ class Station:
 
     def _sender(self) -> dict[str, Any]:
         return {"station": self.config.station, "epoch": self.epoch, "simulated": self.is_simulated}
+
+
+def _defects(inferred: Inferred | None) -> tuple[Defect, ...] | None:
+    """What the inference child located, as the verdict says it; None if it did not look."""
+    if inferred is None or inferred.located is None:
+        return None
+    return tuple(_defect(located) for located in inferred.located)
+
+
+def _defect(located: Located) -> Defect:
+    box = Box(x=located.x, y=located.y, width=located.width, height=located.height)
+    return Defect(box=box, area=located.area, peak=located.peak)
