@@ -14,7 +14,7 @@ from edge.channel.publisher import Publisher
 from edge.channel.subscriber import Received
 from edge.cli.listen import _line
 
-COMMANDS = ["run", "listen", "bench", "demo"]
+COMMANDS = ["run", "listen", "bench", "verify", "demo"]
 HEAVY = {"numpy", "cv2", "openvino", "onnxruntime", "torch", "zmq", "pydantic_core"}
 
 

@@ -1,0 +1,143 @@
+"""edge-verify: what a bundle does on this machine, against its golden frames and on labelled photographs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge.cli import run_app
+from edge.errors import DataError, EdgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.progress import Progress
+
+    from edge.backends import Backend
+    from edge.bundle import Bundle
+    from edge.verify.looking import Chosen
+    from edge.verify.result import Judged
+
+EXTRA = {"sklearn": "scikit-learn", "scipy": "scipy", "jinja2": "jinja2", "markupsafe": "jinja2"}
+"""What --data needs beyond the runtime, by the name it is imported by."""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Bundle to verify, or the name of a shipped one.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled photographs, good/ bad/ mask/ with or without splits above them.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the photographs; test if there are splits.")] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="Backend to verify; every one if not given.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of an inference; all cores if not given.", min=1, max=256)
+    ] = None,
+    map_level: Annotated[
+        float | None,
+        typer.Option(help="A map from here on is a defect, for Dice and IoU. The bundle's, else 0.5 if supervised."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures, one file, here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Check hashes and golden frames on this machine; with --data, judge photographs too. Exit code 1 if one fails."""
+    if data is None and (html is not None or split is not None):
+        raise DataError(f"{'--html' if html else '--split'} needs photographs: give --data")
+    if html is not None and not html.absolute().parent.is_dir():
+        raise DataError(f"no such folder: {html.absolute().parent}")
+    if data is not None:
+        _require_extra()
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from edge.bench import machine
+    from edge.machine import cores
+    from edge.shipped import found_bundle
+    from edge.verify.checks import check_artifacts, open_bundle
+    from edge.verify.looking import check_photographs, choose_photographs
+    from edge.verify.result import Verification
+
+    opened = open_bundle(found_bundle(bundle))
+    if isinstance(opened, str):
+        if as_json:
+            print(json.dumps({"passed": False, "error": opened}, ensure_ascii=False))
+        print(f"FAILED: {opened}", file=sys.stderr)
+        sys.exit(1)
+    names, threads = backend or sorted(opened.manifest.artifacts), threads or cores()
+    for name in names:
+        opened.artifact_path(name)  # says what is wrong before anything is measured
+    chosen = None if data is None else choose_photographs(data, split)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        if chosen is not None:
+            task = progress.add_task("reading", total=len(chosen.photographs))
+            check_photographs(chosen.photographs, lambda: progress.advance(task))
+        task = progress.add_task("golden frames", total=len(names))
+        checks, passed = check_artifacts(opened, names, threads, lambda: progress.advance(task))
+        judged = _judge(opened, passed, chosen, map_level, progress) if chosen and passed else None
+        done = Verification(opened, machine(), threads, checks, judged)
+        if html is not None and judged is not None:
+            from edge.verify.page import write_page
+
+            task = progress.add_task("page", total=None)
+            write_page(html, done, judged, passed)
+    for check in checks:
+        if check.error:
+            print(f"FAILED: {check.error}", file=sys.stderr)
+    if as_json:
+        print(done.as_json())
+    else:
+        from edge.verify.tables import print_checks, print_judged
+
+        print_checks(Console(), done)
+        if judged is not None:
+            print_judged(Console(), done, judged)
+    if html is not None and judged is not None:
+        print(f"page in {html}", file=sys.stderr)
+    sys.exit(0 if done.passed else 1)
+
+
+def _judge(
+    bundle: "Bundle", runtimes: "Mapping[str, Backend]", chosen: "Chosen", level: float | None, progress: "Progress"
+) -> "Judged":
+    """Show the photographs to every artifact that passed."""
+    from edge.verify.findings import findings, flips
+    from edge.verify.looking import LEVEL, look
+    from edge.verify.result import Judged, notes_on
+
+    manifest, photographs = bundle.manifest, chosen.photographs
+    if level is None and manifest.map_threshold is not None:
+        level = manifest.map_threshold.value
+    elif level is None and manifest.task == "supervised":
+        level = LEVEL
+    looking = progress.add_task("judging", total=len(photographs))
+    seen = look(runtimes, photographs, manifest.letterbox, level, lambda: progress.advance(looking))
+    threshold = manifest.threshold.value
+    said = {name: findings(seen, name, threshold, level) for name in runtimes}
+    return Judged(chosen, seen, said, flips(seen, threshold), notes_on(seen))
+
+
+def _require_extra() -> None:
+    """Raise EdgeError, naming the extra, if something of it is not installed."""
+    from importlib import import_module
+
+    for module, distribution in EXTRA.items():
+        try:
+            import_module(module)
+        except ImportError as error:
+            remedy = "pip install 'edge-inspect[verify]'"
+            raise EdgeError(f"--data needs {distribution}, which is not installed: {remedy}") from error
+
+
+def main() -> None:
+    """Entry point."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Does each artifact load here, and does it say of the golden frames what PyTorch said?"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from edge.backends import Backend, check_golden, load_from
+from edge.bundle import MANIFEST, Bundle, load_bundle
+from edge.errors import BundleError
+
+
+class Check(BaseModel):
+    """One artifact on this machine; `error` is None where it passed, `largest_difference` where it did not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    backend: str
+    artifact: str
+    golden_frames: int
+    largest_difference: float | None
+    allowed: float
+    load_s: float
+    golden_s: float
+    error: str | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether a station here would run it."""
+        return self.error is None
+
+
+def open_bundle(path: Path) -> Bundle | str:
+    """The bundle, every hash checked; or in one line why this one is not as it was exported.
+
+    Raises BundleError if there is no bundle at all.
+    """
+    if not (path / MANIFEST).is_file():
+        return load_bundle(path)
+    try:
+        return load_bundle(path)
+    except BundleError as error:
+        return str(error)
+
+
+def check_artifacts(
+    bundle: Bundle, names: list[str], threads: int, advance: Callable[[], None] = lambda: None
+) -> tuple[list[Check], dict[str, Backend]]:
+    """Load each artifact and run the golden frames; the checks, and the runtimes that passed, by name."""
+    checks, passed = [], {}
+    for name in names:
+        check, runtime = _check(bundle, name, threads)
+        checks.append(check)
+        if runtime is not None and check.passed:
+            passed[name] = runtime
+        advance()
+    return checks, passed
+
+
+def _check(bundle: Bundle, name: str, threads: int) -> tuple[Check, Backend | None]:
+    began = loaded = time.perf_counter()
+    runtime, difference, said = None, None, None
+    try:
+        runtime = load_from(bundle, name, threads)
+        loaded = time.perf_counter()
+        difference = check_golden(bundle, runtime)
+    except BundleError as error:
+        said = str(error)
+    ended = time.perf_counter()
+    check = Check(
+        backend=name,
+        artifact=bundle.manifest.artifacts[name].path,
+        golden_frames=len(bundle.golden()),
+        largest_difference=difference,
+        allowed=bundle.manifest.golden_tolerance,
+        load_s=(loaded if runtime else ended) - began,
+        golden_s=ended - loaded if runtime else 0.0,
+        error=said,
+    )
+    return check, runtime

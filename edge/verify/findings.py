@@ -1,0 +1,162 @@
+"""What an artifact did with labelled photographs, at the threshold of the manifest. Needs the extra `verify`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from edge.chance import auroc_interval, clustered_rate
+from edge.evaluation import Figures, Rate, judge, part_scores
+from edge.station.ledger import percentile
+from edge.verify.looking import Seen
+
+UNNAMED = "bad"
+"""The kind of a defect that neither a folder nor parts.csv names."""
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ByPart(_Said):
+    """The same when each part counts once; a part with several photographs is bad if one of them is.
+
+    `recall` and `specificity` are those of the photographs, with intervals that take the photographs of one part
+    together; `whole_parts` judges parts by the highest score of their photographs, and is None where each part was
+    photographed once.
+    """
+
+    parts: int
+    recall: Rate
+    specificity: Rate
+    whole_parts: Figures | None
+
+
+class Overlap(_Said):
+    """Means over `photographs` with ground truth; a map's pixel from `level` on is taken for a defect."""
+
+    level: float
+    photographs: int
+    dice: float
+    iou: float
+
+
+class Latency(_Said):
+    """Of one inference, from the frame in memory to the score, for frames of any size; milliseconds."""
+
+    p50_ms: float
+    p99_ms: float
+
+
+class Findings(_Said):
+    """One artifact. `misses` and `false_rejects` name photographs, the worst first."""
+
+    figures: Figures
+    auroc_low: float | None
+    auroc_high: float | None
+    by_part: ByPart | None
+    kinds: dict[str, Rate]
+    overlap: Overlap | None
+    latency: Latency
+    misses: list[str]
+    false_rejects: list[str]
+
+
+class Flip(_Said):
+    """A photograph of which two artifacts say different things."""
+
+    name: str
+    label: str
+    scores: dict[str, float]
+
+
+def part_names(seen: Sequence[Seen]) -> tuple[str, ...] | None:
+    """The part that each photograph shows; None unless every one names it in parts.csv."""
+    names = tuple(one.photograph.details.get("part", "") for one in seen)
+    return names if all(names) else None
+
+
+def kind_of(one: Seen) -> str:
+    """The kind of a bad photograph's defect."""
+    return one.photograph.defect or UNNAMED
+
+
+def findings(seen: Sequence[Seen], artifact: str, threshold: float, level: float | None) -> Findings:
+    """Everything that can be said of one artifact. Raises DataError if a score is not finite."""
+    scores = np.array([one.scores[artifact] for one in seen])
+    bad = np.array([one.photograph.is_bad for one in seen])
+    parts = part_names(seen)
+    figures = judge(scores, bad, threshold)
+    low, high = (None, None) if figures.auroc is None else auroc_interval(figures.auroc, *_units(bad, parts))
+    ascending = sorted(one.ms[artifact] for one in seen)
+    order = np.argsort(scores, kind="stable")
+    return Findings(
+        figures=figures,
+        auroc_low=low,
+        auroc_high=high,
+        by_part=None if parts is None else _by_part(scores, bad, parts, threshold),
+        kinds=_kinds(seen, artifact, threshold),
+        overlap=_overlap(seen, artifact, level),
+        latency=Latency(p50_ms=percentile(ascending, 50) or 0.0, p99_ms=percentile(ascending, 99) or 0.0),
+        misses=[seen[index].photograph.name for index in order if bad[index] and scores[index] < threshold],
+        false_rejects=[
+            seen[index].photograph.name for index in order[::-1] if not bad[index] and scores[index] >= threshold
+        ],
+    )
+
+
+def flips(seen: Sequence[Seen], threshold: float) -> list[Flip]:
+    """Photographs that one artifact rejects and another passes."""
+    return [
+        Flip(name=one.photograph.name, label=one.photograph.label, scores=one.scores)
+        for one in seen
+        if len({score >= threshold for score in one.scores.values()}) > 1
+    ]
+
+
+def wrong(seen: Sequence[Seen], said: Mapping[str, Findings]) -> tuple[list[Seen], list[Seen]]:
+    """Photographs that some artifact missed, and that some artifact rejected though good; the worst first."""
+    by_name = {one.photograph.name: one for one in seen}
+    misses = dict.fromkeys(name for one in said.values() for name in one.misses)
+    false_rejects = dict.fromkeys(name for one in said.values() for name in one.false_rejects)
+    return [by_name[name] for name in misses], [by_name[name] for name in false_rejects]
+
+
+def _units(bad: npt.NDArray[Any], parts: tuple[str, ...] | None) -> tuple[int, int]:
+    """Bad and good trials: parts where they are named, else photographs."""
+    if parts is None:
+        return int(bad.sum()), int((~bad).sum())
+    names = np.array(parts)
+    return len(set(names[bad])), len(set(names[~bad]))
+
+
+def _by_part(scores: npt.NDArray[Any], bad: npt.NDArray[Any], parts: tuple[str, ...], threshold: float) -> ByPart:
+    names, count = np.array(parts), len(set(parts))
+    rejected = scores >= threshold
+    whole = None if count == len(parts) else judge(*part_scores(scores, bad, parts, np.max), threshold)
+    return ByPart(
+        parts=count,
+        recall=clustered_rate(rejected[bad], list(names[bad])),
+        specificity=clustered_rate(~rejected[~bad], list(names[~bad])),
+        whole_parts=whole,
+    )
+
+
+def _kinds(seen: Sequence[Seen], artifact: str, threshold: float) -> dict[str, Rate]:
+    """How many photographs of each kind of defect are rejected; several photographs of a part count as one trial."""
+    bad = [one for one in seen if one.photograph.is_bad]
+    members = {kind: [one for one in bad if kind_of(one) == kind] for kind in sorted({kind_of(one) for one in bad})}
+    return {
+        kind: clustered_rate([one.scores[artifact] >= threshold for one in those], part_names(those))
+        for kind, those in members.items()
+    }
+
+
+def _overlap(seen: Sequence[Seen], artifact: str, level: float | None) -> Overlap | None:
+    found = [one.overlaps[artifact] for one in seen if artifact in one.overlaps]
+    if not found or level is None:
+        return None
+    dice, iou = (float(mean) for mean in np.mean(found, axis=0))
+    return Overlap(level=level, photographs=len(found), dice=dice, iou=iou)

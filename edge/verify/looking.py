@@ -1,0 +1,126 @@
+"""Labelled photographs through every artifact of a bundle: scores, overlap with the ground truth, and times."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge.backends import Backend, Frame
+from edge.contract import LetterboxContract
+from edge.errors import DataError
+from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
+from edge.heat import Floats, map_in_frame
+from edge.photographs import read_listing
+from edge.photographs.photograph import Photograph, read_labelled, unusable
+
+USUAL_SPLIT = "test"
+LEVEL = 0.5
+"""From here on a pixel of a map is taken for a defect, where it is a probability and the bundle says nothing."""
+
+Advance = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The photographs to judge, good first; `split` is None where the folders make no splits."""
+
+    folder: Path
+    layout: str
+    split: str | None
+    photographs: list[Photograph]
+
+    @property
+    def name(self) -> str:
+        """The folder, and the split in it."""
+        return self.folder.name if self.split is None else f"{self.folder.name}, split {self.split}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One photograph and, by artifact, its score, the milliseconds of the inference, and Dice and IoU of the map.
+
+    `overlaps` is empty where the photograph has no ground truth, or the truth shows no defect.
+    """
+
+    photograph: Photograph
+    scores: dict[str, float] = field(default_factory=dict)
+    ms: dict[str, float] = field(default_factory=dict)
+    overlaps: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def choose_photographs(data: Path, split: str | None) -> Chosen:
+    """The photographs of one split, "test" where nothing is asked for; all of them if the folders make no splits.
+
+    Raises DataError, in one line, if there are none.
+    """
+    listing = read_listing(data)
+    there = listing.splits
+    if not there:
+        raise DataError(f"{data}: its folders hold no photographs")
+    layout = listing.said.partition(": ")[0]
+    if "" in there:
+        if split is not None:
+            raise DataError(f"{data} has no splits, so there is no {split!r}: leave out --split")
+        return Chosen(data, layout, None, there[""])
+    wanted = split or USUAL_SPLIT
+    if wanted not in there:
+        have = ", ".join(f"{name} ({len(members)})" for name, members in there.items())
+        raise DataError(f"{data}: split {wanted!r} holds no photographs; there are {have}: give one with --split")
+    return Chosen(data, layout, wanted, there[wanted])
+
+
+def check_photographs(photographs: Sequence[Photograph], advance: Advance = lambda: None) -> None:
+    """Decode every photograph and mask. Raises DataError that counts those that cannot be judged and names some."""
+    problems = []
+    for photograph in photographs:
+        try:
+            frame, _ = read_labelled(photograph)
+            if not SMALLEST_FRAME <= min(frame.shape[:2]) <= max(frame.shape[:2]) <= LARGEST_FRAME:
+                height, width = frame.shape[:2]
+                problems.append(
+                    f"{photograph.name} ({width}×{height}; a side is {SMALLEST_FRAME} to {LARGEST_FRAME} pixels)"
+                )
+        except DataError as error:
+            problems.append(str(error))
+        advance()
+    if problems:
+        raise unusable(problems, len(photographs))
+
+
+def look(
+    backends: Mapping[str, Backend],
+    photographs: Sequence[Photograph],
+    contract: LetterboxContract,
+    level: float | None,
+    advance: Advance = lambda: None,
+) -> list[Seen]:
+    """Show each photograph to every artifact, one after the other, so that a machine that slows down slows them all.
+
+    `level` is where a map is taken for a defect; None does not compare maps. The first frame of a size is inferred
+    once before it is timed: a runtime prepares itself for a size it has not seen.
+    """
+    seen, sizes = [], set()
+    for photograph in photographs:
+        frame, truth = read_labelled(photograph)
+        one = Seen(photograph)
+        for name, backend in backends.items():
+            if frame.shape not in sizes:
+                backend.infer(frame)
+            began = time.perf_counter_ns()
+            output = backend.infer(frame)
+            one.ms[name] = (time.perf_counter_ns() - began) / 1e6
+            one.scores[name] = output.score
+            if level is not None and output.map is not None and truth is not None and truth.any():
+                one.overlaps[name] = _overlap(output.map, truth, contract, level)
+        sizes.add(frame.shape)
+        seen.append(one)
+        advance()
+    return seen
+
+
+def _overlap(cells: Floats, truth: Frame, contract: LetterboxContract, level: float) -> tuple[float, float]:
+    """Dice and IoU in the coordinates of the frame; the truth shows a defect."""
+    from edge.evaluation import dice, iou
+
+    found = map_in_frame(cells, contract.side, truth.shape[0], truth.shape[1], contract.is_stretched) >= level
+    return dice(found, truth > 0) or 0.0, iou(found, truth > 0) or 0.0

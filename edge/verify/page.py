@@ -1,0 +1,231 @@
+"""A verification as one HTML page that needs nothing else: figures, histogram, and what was wrong, in pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from edge.backends import Backend
+from edge.contract import LetterboxContract
+from edge.heat import Floats, Frame, Scale, map_in_frame, outlined, overlaid, shared_scale
+from edge.photographs.photograph import Photograph, read_labelled
+from edge.score_axis import score_axis, ticks
+from edge.thumbnail import data_uri, fitted
+from edge.verify.findings import kind_of, wrong
+from edge.verify.looking import Seen
+from edge.verify.result import Judged, Verification
+from edge.verify.rows import figure_rows, kind_rows
+
+MOST = 60
+"""Photographs shown under one heading; those beyond are named."""
+
+COLD_LOOKS = 12
+"""Good photographs that say what a cold map is."""
+
+WIDTH, HEIGHT, BASE = 640, 180, 150
+"""Of a histogram, in its own units; `BASE` is where the bars stand."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a card: its address inside the page, what it is, and its size in pixels."""
+
+    address: str
+    about: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """A photograph, beside it the heat of one artifact; `verdicts` says of each artifact its score and verdict."""
+
+    name: str
+    kind: str
+    verdicts: list[str]
+    pictures: list[Picture]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The photographs under one heading: cards, and the names of those for which there was no room."""
+
+    heading: str
+    about: str
+    total: int
+    cards: list[Card]
+    others: list[str]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of the histogram."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A histogram of one artifact's scores: places in units of the drawing."""
+
+    artifact: str
+    bars: list[Bar]
+    threshold: float
+    ticks: list[tuple[float, str]]
+    highest: int
+
+
+def write_page(file: Path, done: Verification, judged: Judged, runtimes: Mapping[str, Backend]) -> None:
+    """Write the page to `file`; it appears there whole. The photographs shown are inferred again, for their maps."""
+    environment = Environment(
+        loader=PackageLoader("edge.verify", "."),
+        autoescape=select_autoescape(["j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    manifest = done.bundle.manifest
+    here = Path(__file__).parent
+    groups, has_heat = _groups(done, judged, runtimes)
+    page = environment.get_template("page.html.j2").render(
+        style=Markup((here / "page.css").read_text(encoding="utf-8")),
+        done=done,
+        judged=judged,
+        manifest=manifest,
+        artifacts=list(judged.findings),
+        good=sum(not one.photograph.is_bad for one in judged.seen),
+        bad=sum(one.photograph.is_bad for one in judged.seen),
+        figures=figure_rows(judged.findings),
+        kinds=kind_rows(judged.findings),
+        charts=[histogram(judged.seen, name, manifest.threshold.value) for name in judged.findings],
+        groups=groups,
+        has_heat=has_heat,
+        size={"width": WIDTH, "height": HEIGHT, "base": BASE},
+    )
+    part = file.with_name(f"{file.name}.part")
+    part.write_text(page, encoding="utf-8")
+    part.replace(file)
+
+
+def histogram(seen: Sequence[Seen], artifact: str, threshold: float) -> Chart:
+    """How many good and bad photographs have which score, good bars left and bad ones right in each bin."""
+    scores = np.array([one.scores[artifact] for one in seen])
+    bad = np.array([one.photograph.is_bad for one in seen])
+    scale, edges = score_axis((min(scores.min(), threshold), max(scores.max(), threshold)))
+    inside = scores.clip(edges[0], edges[-1])
+    counts = {
+        label: np.histogram(inside[bad == is_bad], edges)[0] for label, is_bad in (("good", False), ("bad", True))
+    }
+    highest = max(1, *(int(count.max()) for count in counts.values()))
+    pitch = WIDTH / (len(edges) - 1)
+    bars = [
+        Bar(index * pitch + (pitch / 2 if label == "bad" else 0.5), BASE - tall, pitch / 2 - 0.5, tall, label)
+        for label, count in counts.items()
+        for index, number in enumerate(count)
+        if (tall := (BASE - 10) * float(number) / highest)
+    ]
+    labelled = [(_place(scale, edges, tick), f"{tick:g}") for tick in ticks(scale, float(edges[0]), float(edges[-1]))]
+    return Chart(artifact, bars, _place(scale, edges, threshold), labelled, highest)
+
+
+def _place(scale: str, edges: npt.NDArray[np.float64], value: float) -> float:
+    """Where a score stands on the axis; bins are equally wide there."""
+    low, high, at = (_straight(scale, float(x)) for x in (edges[0], edges[-1], np.clip(value, edges[0], edges[-1])))
+    return WIDTH * (at - low) / (high - low)
+
+
+def _straight(scale: str, value: float) -> float:
+    if scale == "linear":
+        return value
+    return log(value) if scale == "log" else log(value / (1 - value))
+
+
+def _groups(done: Verification, judged: Judged, runtimes: Mapping[str, Backend]) -> tuple[list[Group], bool]:
+    """Misses, false rejects and flips, with pictures; and whether there is a heat map beside them."""
+    misses, false_rejects = wrong(judged.seen, judged.findings)
+    flipped = {flip.name for flip in judged.flips}
+    headings = [
+        ("Misses", "Bad photographs that an artifact would let pass, the lowest score first.", misses),
+        ("False rejects", "Good photographs that an artifact would stop, the highest score first.", false_rejects),
+    ]
+    if len(judged.findings) > 1:
+        both = [one for one in judged.seen if one.photograph.name in flipped]
+        headings.append(("Flips", "Photographs of which two artifacts say different things.", both))
+    painter = _Painter(done, judged, runtimes)
+    groups = [
+        Group(
+            heading,
+            about,
+            len(members),
+            [painter.card(one) for one in members[:MOST]],
+            [_name(m) for m in members[MOST:]],
+        )
+        for heading, about, members in headings
+    ]
+    return groups, painter.scale is not None
+
+
+def _name(one: Seen) -> str:
+    return one.photograph.name
+
+
+class _Painter:
+    """Draws cards: the photograph, its ground truth outlined, and the heat of the artifact that got it wrong."""
+
+    def __init__(self, done: Verification, judged: Judged, runtimes: Mapping[str, Backend]) -> None:
+        self._threshold = done.bundle.manifest.threshold.value
+        self._contract: LetterboxContract = done.bundle.manifest.letterbox
+        self._runtimes = runtimes
+        good = [one.photograph for one in judged.seen if not one.photograph.is_bad] or [
+            one.photograph for one in judged.seen
+        ]
+        first = next(iter(runtimes))
+        levels = [one.overlap.level for one in judged.findings.values() if one.overlap]
+        few = good[:: max(1, -(-len(good) // COLD_LOOKS))]
+        cells = [cells for photograph in few if (cells := self._cells(read_labelled(photograph)[0], first)) is not None]
+        self.scale: Scale | None = shared_scale(cells, levels[0] if levels else None) if cells else None
+
+    def card(self, one: Seen) -> Card:
+        photograph = one.photograph
+        frame, truth = read_labelled(photograph)
+        pictures = {"photograph" if truth is None else "photograph, defect outlined": frame}
+        artifact = next((name for name in self._runtimes if self._is_wrong(one, name)), next(iter(self._runtimes)))
+        cells = self._cells(frame, artifact)
+        if cells is not None and self.scale is not None:
+            height, width = frame.shape[:2]
+            heat = map_in_frame(cells, self._contract.side, height, width, self._contract.is_stretched)
+            pictures[f"heat of {artifact}"] = overlaid(frame, self.scale.of(heat))
+        return Card(
+            photograph.name,
+            _kind(photograph, one),
+            [f"{name} {score:.6g}, {self._verdict(score)}" for name, score in one.scores.items()],
+            [_picture(picture, about, truth) for about, picture in pictures.items()],
+        )
+
+    def _cells(self, frame: Frame, artifact: str) -> Floats | None:
+        found = self._runtimes[artifact].infer(frame).map
+        return None if found is None else found.copy()
+
+    def _is_wrong(self, one: Seen, artifact: str) -> bool:
+        return (one.scores[artifact] >= self._threshold) != one.photograph.is_bad
+
+    def _verdict(self, score: float) -> str:
+        return "reject" if score >= self._threshold else "good"
+
+
+def _kind(photograph: Photograph, one: Seen) -> str:
+    return kind_of(one) if photograph.is_bad else "good"
+
+
+def _picture(picture: Frame, about: str, truth: Frame | None) -> Picture:
+    shown = fitted(picture if truth is None else outlined(picture, truth))
+    return Picture(data_uri(shown), about, shown.shape[1], shown.shape[0])

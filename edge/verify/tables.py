@@ -1,0 +1,69 @@
+"""A verification in the terminal."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edge.verify.result import Judged, Verification
+
+MOST = 20
+"""Photographs listed in the terminal under one heading; JSON and the page have all."""
+
+
+def print_checks(console: Console, done: Verification) -> None:
+    """What each artifact made of the golden frames."""
+    machine = done.machine
+    table = Table(title=escape(f"{done.bundle.label}, {done.threads} threads, {machine['cpu']}"))
+    for column in ("backend", "frames", "largest difference", "allowed", "loading", "frames took"):
+        table.add_column(column, justify="left" if column == "backend" else "right")
+    table.add_column("")
+    for check in done.checks:
+        far = "–" if check.largest_difference is None else f"{check.largest_difference:.2g}"
+        times = f"{check.load_s:.2f} s", f"{check.golden_s:.2f} s"
+        verdict = "[green]passed[/]" if check.passed else "[bold red]FAILED[/]"
+        about = str(check.golden_frames), far, f"{check.allowed:.2g}"
+        table.add_row(check.backend, *about, *times, verdict)
+    console.print(table)
+
+
+def print_judged(console: Console, done: Verification, judged: Judged) -> None:
+    """Figures, kinds of defects, what was wrong by name, and where the artifacts disagree."""
+    from edge.verify.findings import wrong
+    from edge.verify.rows import figure_rows, kind_rows
+
+    bad = sum(one.photograph.is_bad for one in judged.seen)
+    threshold = done.bundle.manifest.threshold.value
+    artifacts = list(judged.findings)
+    title = f"{judged.chosen.name}: {len(judged.seen) - bad} good, {bad} bad; threshold {threshold:.5g}"
+    table = Table("", *artifacts, title=escape(title))
+    for name, cells in figure_rows(judged.findings):
+        table.add_row(name, *map(escape, cells))
+    if kinds := kind_rows(judged.findings):
+        table.add_section()
+        table.add_row("rejected, by kind")
+        for kind, cells in kinds:
+            table.add_row(escape(f"  {kind}"), *map(escape, cells))
+    console.print(table)
+    for note in judged.notes:
+        console.print(escape(f"note: {note}"))
+    misses, false_rejects = wrong(judged.seen, judged.findings)
+    _list(console, artifacts, "misses", [(one.photograph.name, one.scores) for one in misses])
+    _list(console, artifacts, "false rejects", [(one.photograph.name, one.scores) for one in false_rejects])
+    flipped = [(flip.name, flip.scores) for flip in judged.flips]
+    if len(artifacts) > 1:
+        _list(console, artifacts, "flips between artifacts", flipped)
+
+
+def _list(console: Console, artifacts: list[str], what: str, rows: Sequence[tuple[str, dict[str, float]]]) -> None:
+    if not rows:
+        console.print(f"{what}: none")
+        return
+    more = f", the first {MOST}; --json and --html name all" if len(rows) > MOST else ""
+    table = Table("photograph", title=f"{what}: {len(rows)}{more}", title_justify="left")
+    for name in artifacts:
+        table.add_column(name, justify="right")
+    for name, scores in rows[:MOST]:
+        table.add_row(escape(name), *(f"{scores[artifact]:.6g}" for artifact in artifacts))
+    console.print(table)
