@@ -178,6 +178,7 @@ def test_a_threshold_between_two_artifacts_scores_is_a_flip(
 ) -> None:
     apart = next(one for one in verified["photographs"] if len(set(one["scores"].values())) == 2)
     bundle = with_threshold(max(apart["scores"].values()), tmp_path / "between.edge")
+    assert "flips between artifacts: 1" in verify(bundle, "--data", photographs).stdout
     found = json.loads(verify(bundle, "--data", photographs, "--json").stdout)["flips"]
     assert {"name": apart["name"], "label": apart["label"], "scores": apart["scores"]} in found
 

@@ -18,7 +18,7 @@ from edge.score_axis import score_axis, ticks
 from edge.thumbnail import data_uri, fitted
 from edge.verify.findings import kind_of, wrong
 from edge.verify.looking import Seen
-from edge.verify.result import Judged, Verification
+from edge.verify.result import Judged, Verification, judged_score
 from edge.verify.rows import figure_rows, kind_rows
 
 MOST = 60
@@ -207,7 +207,7 @@ class _Painter:
         return Card(
             photograph.name,
             _kind(photograph, one),
-            [f"{name} {score:.6g}, {self._verdict(score)}" for name, score in one.scores.items()],
+            [f"{name} {judged_score(score, self._threshold)}" for name, score in one.scores.items()],
             [_picture(picture, about, truth) for about, picture in pictures.items()],
         )
 
@@ -217,9 +217,6 @@ class _Painter:
 
     def _is_wrong(self, one: Seen, artifact: str) -> bool:
         return (one.scores[artifact] >= self._threshold) != one.photograph.is_bad
-
-    def _verdict(self, score: float) -> str:
-        return "reject" if score >= self._threshold else "good"
 
 
 def _kind(photograph: Photograph, one: Seen) -> str:

@@ -63,6 +63,11 @@ class Verification:
         )
 
 
+def judged_score(score: float, threshold: float) -> str:
+    """A score, with the digits that tell any two float32 apart, and its verdict."""
+    return f"{score:.9g} {'reject' if score >= threshold else 'good'}"
+
+
 def notes_on(seen: list[Seen]) -> list[str]:
     """What cannot be said of these photographs, and why."""
     bad, parts = [one for one in seen if one.photograph.is_bad], [one.photograph.details.get("part") for one in seen]

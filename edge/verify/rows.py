@@ -66,10 +66,10 @@ def _part_rows(all_said: Sequence[Findings]) -> list[Row]:
 
 def _overlap_rows(all_said: Sequence[Findings]) -> list[Row]:
     first = next(one.overlap for one in all_said if one.overlap)
-    about = f"map ≥ {first.level:.4g} ({first.photographs})"
+    about = f"{first.photographs} maps ≥ {first.level:.4g}"
     return [
-        (f"Dice, {about}", [number(one.overlap.dice if one.overlap else None) for one in all_said]),
-        (f"IoU, {about}", [number(one.overlap.iou if one.overlap else None) for one in all_said]),
+        (f"Dice of {about}", [number(one.overlap.dice if one.overlap else None) for one in all_said]),
+        (f"IoU of {about}", [number(one.overlap.iou if one.overlap else None) for one in all_said]),
     ]
 
 

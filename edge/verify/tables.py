@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edge.verify.result import Judged, Verification
+from edge.verify.result import Judged, Verification, judged_score
 
 MOST = 20
 """Photographs listed in the terminal under one heading; JSON and the page have all."""
@@ -49,14 +49,16 @@ def print_judged(console: Console, done: Verification, judged: Judged) -> None:
     for note in judged.notes:
         console.print(escape(f"note: {note}"))
     misses, false_rejects = wrong(judged.seen, judged.findings)
-    _list(console, artifacts, "misses", [(one.photograph.name, one.scores) for one in misses])
-    _list(console, artifacts, "false rejects", [(one.photograph.name, one.scores) for one in false_rejects])
+    _list(console, threshold, artifacts, "misses", [(one.photograph.name, one.scores) for one in misses])
+    _list(console, threshold, artifacts, "false rejects", [(one.photograph.name, one.scores) for one in false_rejects])
     flipped = [(flip.name, flip.scores) for flip in judged.flips]
     if len(artifacts) > 1:
-        _list(console, artifacts, "flips between artifacts", flipped)
+        _list(console, threshold, artifacts, "flips between artifacts", flipped)
 
 
-def _list(console: Console, artifacts: list[str], what: str, rows: Sequence[tuple[str, dict[str, float]]]) -> None:
+def _list(
+    console: Console, threshold: float, artifacts: list[str], what: str, rows: Sequence[tuple[str, dict[str, float]]]
+) -> None:
     if not rows:
         console.print(f"{what}: none")
         return
@@ -65,5 +67,5 @@ def _list(console: Console, artifacts: list[str], what: str, rows: Sequence[tupl
     for name in artifacts:
         table.add_column(name, justify="right")
     for name, scores in rows[:MOST]:
-        table.add_row(escape(name), *(f"{scores[artifact]:.6g}" for artifact in artifacts))
+        table.add_row(escape(name), *(judged_score(scores[artifact], threshold) for artifact in artifacts))
     console.print(table)
