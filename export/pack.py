@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,7 +21,8 @@ from edge.machine import cores
 from edge.picture import read_picture
 from export.graph import write_onnx, write_openvino
 from export.half import HalfError, halved
-from export.parity import Agreement, Frame, compare, hard_frames, reference
+from export.map_threshold import Stage, choose_map_threshold
+from export.parity import Agreement, Frame, compare, hard_frames, largest_spread, reference
 from train.models import Network
 from train.run import Run
 from train.score import score_photographs
@@ -38,9 +38,6 @@ GOLDEN_SIDE = 640
 
 STATIC_SHAPE = (720, 1280)
 """(height, width) for which the static variant is tried at export."""
-
-Stage = Callable[[str, int], Callable[[], None]]
-"""Told (what begins, steps in it); returns what to call after each step."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +100,16 @@ def _fill(work: Path, run: Run, name: str, stage: Stage, packing: Packing) -> No
     step()
 
     photographs = run.photographs("val")
-    backends = [load_backend(a.backend, work / a.path, cores()) for a in artifacts.values()]
+    backends = {name: load_backend(a.backend, work / a.path, cores()) for name, a in artifacts.items()}
     validation = compare(
         run,
-        backends,
+        backends.values(),
         ((p.name, read_picture(p.path)) for p in photographs),
         TOLERANCE,
         stage("parity on validation photographs", len(photographs)),
     )
     hard = list(hard_frames())
-    hard_agreement = compare(run, backends, hard, TOLERANCE, stage("parity on hard frames", len(hard)))
+    hard_agreement = compare(run, backends.values(), hard, TOLERANCE, stage("parity on hard frames", len(hard)))
     parity |= {"validation": _figures(validation), "hard frames": _figures(hard_agreement)}
     (work / "parity.json").write_text(json.dumps(parity, indent=2) + "\n")
 
@@ -143,6 +140,8 @@ def _fill(work: Path, run: Run, name: str, stage: Stage, packing: Packing) -> No
                 recall=_interval(figures.recall),
                 specificity=_interval(figures.specificity),
             ),
+            map_threshold=choose_map_threshold(run, backends[THRESHOLD_ARTIFACT], stage),
+            margin=max(largest_spread(validation), largest_spread(hard_agreement)),
             golden_tolerance=TOLERANCE,
             metrics={"validation auroc": figures.auroc, "validation average precision": figures.average_precision},
             artifacts=artifacts,

@@ -100,6 +100,13 @@ def compare(
     return agreements
 
 
+def largest_spread(agreements: dict[str, Agreement]) -> float:
+    """The largest difference of one frame's score between any two of PyTorch and the artifacts that were compared."""
+    from_pytorch = max(agreement.largest_score_difference for agreement in agreements.values())
+    each = np.array([agreement.scores for agreement in agreements.values()])
+    return max(from_pytorch, float(np.ptp(each, axis=0).max(initial=0.0)))
+
+
 def _note(agreement: Agreement, frame: str, score: float, off: float, map_off: float) -> None:
     agreement.scores.append(score)
     if max(off, map_off) >= max(agreement.largest_score_difference, agreement.largest_map_difference):

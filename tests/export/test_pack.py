@@ -68,6 +68,11 @@ def test_a_bundle_holds_its_threshold_its_parity_and_where_it_came_from(run: Unt
     assert manifest.name == "model"
     assert manifest.threshold.recall.count == manifest.threshold.specificity.count == 4
     assert manifest.provenance["data sha256"] == "0" * 64
+    assert manifest.map_threshold is not None
+    assert manifest.map_threshold.data.endswith("4 good"), "these photographs have no masks"
+    parity = json.loads((bundle.path / "parity.json").read_text())
+    apart = [one["largest score difference"] for what in parity.values() for one in what.values()]
+    assert max(apart) <= manifest.margin <= 2 * max(apart), "from PyTorch, or from one runtime to the other"
     assert len(bundle.golden()) == 4
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")], "nothing is left beside the bundle"
 

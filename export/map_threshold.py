@@ -1,0 +1,99 @@
+"""From which value on a cell of the map belongs to a defect: chosen on the maps that an artifact gives."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from edge.backends import Backend
+from edge.bundle import MapThreshold
+from edge.errors import DataError
+from edge.heat import Floats, Frame, map_in_frame
+from edge.photographs.photograph import Photograph, read_labelled
+from edge.picture import read_picture
+from train.report.overlap import coverage, levels_of
+from train.run import Run
+
+Stage = Callable[[str, int], Callable[[], None]]
+"""Told (what begins, steps in it); returns what to call after each step."""
+
+MOST = 200
+"""Photographs whose maps are looked at, spread evenly over the list."""
+
+QUANTILE = 0.95
+"""Without masks: the share of good photographs whose largest map value stays below the threshold."""
+
+
+def choose_map_threshold(run: Run, backend: Backend, stage: Stage) -> MapThreshold | None:
+    """Where the bad validation photographs have ground truth, the level of the map with the best Dice over all their
+    pixels; else the `QUANTILE` of the largest map values of the good ones.
+
+    None where `backend` gives no map, or where there are neither.
+    """
+    photographs = run.photographs("val")
+    return _by_masks(run, backend, photographs, stage) or _by_good(run, backend, photographs, stage)
+
+
+def _by_masks(run: Run, backend: Backend, photographs: list[Photograph], stage: Stage) -> MapThreshold | None:
+    contract, with_mask = run.contract, _spread([p for p in photographs if p.is_bad and p.mask is not None])
+    marked = [
+        (heat, truth)
+        for frame, truth in _truths(with_mask, stage("map threshold by masks", len(with_mask)))
+        if (heat := _map(backend, frame)) is not None
+    ]
+    if not marked:
+        return None
+    levels = levels_of(heat for heat, _ in marked)
+    seen = coverage(
+        ((map_in_frame(heat, contract.side, *truth.shape, contract.is_stretched), truth) for heat, truth in marked),
+        levels,
+    )
+    dice = 2 * seen.both.sum(axis=0) / (seen.found.sum(axis=0) + seen.true.sum())
+    best = int(dice.argmax())
+    return MapThreshold(
+        value=float(levels[best]),
+        strategy="best Dice over the pixels of all the photographs together",
+        artifact=backend.name,
+        data=f"validation photographs of {run.data.name}: {len(marked)} bad with ground truth",
+        dice=float(dice[best]),
+    )
+
+
+def _by_good(run: Run, backend: Backend, photographs: list[Photograph], stage: Stage) -> MapThreshold | None:
+    good, largest = _spread([p for p in photographs if not p.is_bad]), []
+    tick = stage("map threshold by good photographs", len(good))
+    for photograph in good:
+        heat = _map(backend, read_picture(photograph.path))
+        tick()
+        if heat is None:
+            return None
+        largest.append(float(heat.max()))
+    if not largest:
+        return None
+    return MapThreshold(
+        value=float(np.quantile(largest, QUANTILE)),
+        strategy=f"quantile {QUANTILE:g} of the largest map value of a photograph",
+        artifact=backend.name,
+        data=f"validation photographs of {run.data.name}: {len(largest)} good",
+        dice=None,
+    )
+
+
+def _truths(photographs: list[Photograph], tick: Callable[[], None]) -> Iterator[tuple[Frame, Frame]]:
+    """Frame and ground truth of those whose truth can be read and shows something."""
+    for photograph in photographs:
+        tick()
+        try:
+            frame, truth = read_labelled(photograph)
+        except DataError:
+            continue
+        if truth is not None and truth.any():
+            yield frame, truth
+
+
+def _spread(photographs: list[Photograph]) -> list[Photograph]:
+    return photographs[:: max(1, -(-len(photographs) // MOST))]
+
+
+def _map(backend: Backend, frame: Frame) -> Floats | None:
+    heat = backend.infer(frame).map
+    return None if heat is None else heat.copy()  # the next inference writes over it

@@ -1,0 +1,120 @@
+"""Where a map begins to mean a defect is chosen on photographs that know, and the manifest says on which."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.backends import Frame, Output
+from edge.contract import LetterboxContract
+from edge.photographs.photograph import Photograph
+from export.map_threshold import choose_map_threshold
+from export.parity import Agreement, largest_spread
+from train.data.photographs import list_photographs
+
+SIDE, CELL, GREY = 64, 4, 100
+
+
+class Brightness:
+    """A graph whose map is the brightness of each cell, 0 to 1, and which writes every map into the same memory."""
+
+    name = "brightness"
+
+    def __init__(self) -> None:
+        self.map = np.zeros((SIDE // CELL, SIDE // CELL), np.float32)
+
+    def infer(self, frame: Frame) -> Output:
+        self.map[:] = frame[:, :, 0].reshape(SIDE // CELL, CELL, SIDE // CELL, CELL).mean(axis=(1, 3)) / 255
+        return Output(float(self.map.max()), self.map)
+
+
+class Blind(Brightness):
+    """A graph without a map."""
+
+    def infer(self, frame: Frame) -> Output:
+        return Output(0.0, None)
+
+
+def run_of(data: Path) -> Any:
+    """What is needed of a run on the photographs in `data`."""
+
+    def photographs(split: str) -> list[Photograph]:
+        return list_photographs(data, split)
+
+    return SimpleNamespace(data=data, contract=LetterboxContract(side=SIDE), photographs=photographs)
+
+
+def stage(what: str, steps: int) -> Any:
+    return lambda: None
+
+
+def write(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), picture)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Good parts whose brightest cells are 100 to 119; bad ones with a blurred square of 220 amid 140."""
+    for i in range(20):
+        good = np.full((SIDE, SIDE, 3), 50, np.uint8)
+        good[:CELL, :CELL] = GREY + i
+        write(tmp_path / "val" / "good" / f"{i}.png", good)
+    for i in range(3):
+        bad = np.full((SIDE, SIDE, 3), 50, np.uint8)
+        bad[8:40, 8:56] = 140
+        bad[16:32, 16:40] = 220
+        bad = cv2.GaussianBlur(bad, (0, 0), 2)
+        write(tmp_path / "val" / "bad" / f"{i}.png", bad)
+    return tmp_path
+
+
+def with_masks(data: Path) -> Path:
+    for i in range(3):
+        truth = np.zeros((SIDE, SIDE), np.uint8)
+        truth[16:32, 16:40] = 255
+        write(data / "val" / "mask" / f"{i}.png", truth)
+    return data
+
+
+def test_masks_choose_the_level_with_the_best_dice(data: Path) -> None:
+    chosen = choose_map_threshold(run_of(with_masks(data)), Brightness(), stage)
+    assert chosen is not None
+    assert 140 / 255 < chosen.value <= 220 / 255, "between what surrounds the defect and the defect"
+    assert chosen.dice is not None
+    assert 0.8 < chosen.dice <= 1, "marking all that is bright would give 0.57"
+    assert "Dice" in chosen.strategy
+    assert "3 bad with ground truth" in chosen.data
+    assert chosen.artifact == "brightness"
+
+
+def test_without_masks_nearly_all_good_photographs_stay_below(data: Path) -> None:
+    chosen = choose_map_threshold(run_of(data), Brightness(), stage)
+    assert chosen is not None
+    largest = np.arange(GREY, GREY + 20) / 255
+    assert (largest >= chosen.value).sum() == 1, "one of twenty"
+    assert chosen.dice is None
+    assert "0.95" in chosen.strategy
+    assert "20 good" in chosen.data
+
+
+def test_an_empty_or_unreadable_mask_is_no_ground_truth(data: Path) -> None:
+    write(data / "val" / "mask" / "0.png", np.zeros((SIDE, SIDE), np.uint8))
+    write(data / "val" / "mask" / "1.png", np.full((SIDE, 2 * SIDE), 255, np.uint8))
+    (data / "val" / "mask" / "2.png").write_bytes(b"not a picture")
+    chosen = choose_map_threshold(run_of(data), Brightness(), stage)
+    assert chosen is not None
+    assert chosen.dice is None
+
+
+def test_without_a_map_there_is_no_threshold_of_it(data: Path) -> None:
+    assert choose_map_threshold(run_of(with_masks(data)), Blind(), stage) is None
+
+
+def test_the_spread_is_the_largest_between_any_two_whichever_they_are() -> None:
+    one = Agreement("one", [0.5, 0.25], largest_score_difference=0.125)
+    for other, spread in (([0.5, 0.25], 0.125), ([0.5, 0.5], 0.25)):
+        assert largest_spread({"one": one, "other": Agreement("other", other)}) == spread
