@@ -13,6 +13,7 @@ from edge.verdict import Heartbeat, State, StateChange, Verdict
 
 ROOT = Path(__file__).parents[1]
 DEMO_BUNDLE = ROOT / "models" / "demo.edge"
+TILE_BUNDLE = ROOT / "models" / "magnetic-tile.edge"
 SILENCE_S = 20.0
 
 

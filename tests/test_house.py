@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from running import DEMO_BUNDLE, ROOT
+from running import DEMO_BUNDLE, ROOT, TILE_BUNDLE
 
 from edge.bundle import load_bundle
 
@@ -19,6 +19,12 @@ def test_the_import_contracts_hold() -> None:
 def test_the_shipped_bundles_are_small() -> None:
     size = sum(path.stat().st_size for path in (ROOT / "models").rglob("*") if path.is_file())
     assert size < 12 * 2**20
+
+
+def test_the_tile_bundle_holds_no_photograph_and_is_no_demonstration() -> None:
+    bundle = load_bundle(TILE_BUNDLE)
+    assert not bundle.manifest.simulated
+    assert [golden.frame.shape for golden in bundle.golden()] == [(240, 360, 3)] * 2 + [(299, 133, 3), (97, 224, 3)]
 
 
 def test_the_demonstration_bundle_says_that_it_is_one() -> None:

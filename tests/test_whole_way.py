@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from running import running_line
+from running import TILE_BUNDLE, running_line
 
 from edge.bundle import load_bundle
 from edge.picture import read_picture
@@ -37,6 +37,14 @@ def test_the_station_says_of_each_photograph_what_pytorch_says(tiles: Path, tmp_
     video = write_video(tmp_path / "tiles.avi", sorted((tiles / "test").glob("[bg]*/*.jpg"))[:60])
     by_video = verdicts(video, bundle, "openvino")
     assert [v.seq for v in by_video] == list(range(1, 61))
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_the_shipped_tile_bundle_does_what_it_was_measured_to_do(tiles: Path, backend: str) -> None:
+    heard = verdicts(tiles / "test", TILE_BUNDLE, backend)
+    rejected = {kind: sum(v.verdict is Outcome.REJECT for v in heard if kind in v.part) for kind in ("bad/", "good/")}
+    assert len(heard) == 272
+    assert rejected == {"bad/": 60, "good/": 11}, "of 79 bad and 193 good photographs"
 
 
 def project(module: str, *arguments: object) -> None:
