@@ -11,7 +11,7 @@ from edge.station.ring import Attached
 
 if TYPE_CHECKING:
     from edge.backends import Backend, Output
-    from edge.bundle import Manifest
+    from edge.bundle import Bundle, Manifest
 
 
 def run_inference(connection: Connection, bundle: Path, digest: str, backend: str, threads: int) -> None:
@@ -59,8 +59,18 @@ def _prepare(
         difference = max(difference, check_static(bundle, runtime, fixed, shape))
         runtime = fixed
     if bundle.manifest.map_threshold is not None:
-        import edge.regions  # noqa: F401  not while a reject waits for it
+        _warm_up_locating(bundle)
     return runtime, bundle.manifest, Loaded(runtime.name, difference)
+
+
+def _warm_up_locating(bundle: "Bundle") -> None:
+    """The first look for regions loads and starts what the later ones have: not while a reject waits for it."""
+    from edge.regions import find_regions
+
+    for golden in bundle.golden():
+        if golden.map is not None:
+            height, width = golden.frame.shape[:2]
+            find_regions(golden.map, (height, width), bundle.manifest.letterbox, float(golden.map.mean()))
 
 
 def _infer(runtime: "Backend", manifest: "Manifest", ring: Attached, order: Infer) -> Inferred:
