@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from edge.backends import Backend
 from edge.contract import LetterboxContract
 from edge.heat import Floats, Frame, Scale, map_in_frame, outlined, overlaid, shared_scale
+from edge.pages import Picture, embedded, templates
 from edge.photographs.photograph import Photograph, read_labelled
 from edge.score_axis import score_axis, ticks
-from edge.thumbnail import data_uri, fitted
+from edge.thumbnail import fitted
 from edge.verify.findings import kind_of, wrong
 from edge.verify.looking import Seen
 from edge.verify.result import Judged, Verification, judged_score
@@ -29,16 +29,6 @@ COLD_LOOKS = 12
 
 WIDTH, HEIGHT, BASE = 640, 180, 150
 """Of a histogram, in its own units; `BASE` is where the bars stand."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of a card: its address inside the page, what it is, and its size in pixels."""
-
-    address: str
-    about: str
-    width: int
-    height: int
 
 
 @dataclass(frozen=True)
@@ -86,13 +76,7 @@ class Chart:
 
 def write_page(file: Path, done: Verification, judged: Judged, runtimes: Mapping[str, Backend]) -> None:
     """Write the page to `file`; it appears there whole. The photographs shown are inferred again, for their maps."""
-    environment = Environment(
-        loader=PackageLoader("edge.verify", "."),
-        autoescape=select_autoescape(["j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("edge.verify")
     manifest = done.bundle.manifest
     here = Path(__file__).parent
     groups, has_heat = _groups(done, judged, runtimes)
@@ -225,4 +209,4 @@ def _kind(photograph: Photograph, one: Seen) -> str:
 
 def _picture(picture: Frame, about: str, truth: Frame | None) -> Picture:
     shown = fitted(picture if truth is None else outlined(picture, truth))
-    return Picture(data_uri(shown), about, shown.shape[1], shown.shape[0])
+    return embedded(shown, about)

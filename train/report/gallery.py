@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import cv2
 
 from edge.heat import Frame, Scale, coloured, outlined, overlaid
-from edge.thumbnail import data_uri, fitted
+from edge.pages import Picture, embedded
+from edge.thumbnail import fitted
 from train.report.inspected import Inspected
 from train.report.pictures import Drawing, Look, drawing
 from train.run import Run
@@ -16,16 +17,6 @@ MOST = 24
 
 CLOSE = 6
 """Good and bad photographs shown that were judged right but stand nearest to the threshold."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of a card: its address inside the page, what it is, and its size in pixels."""
-
-    address: str
-    about: str
-    width: int
-    height: int
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ def card(run: Run, look: Look, scale: Scale | None) -> Card:
     }
     return Card(
         look.inspected,
-        [Picture(data_uri(picture), about, picture.shape[1], picture.shape[0]) for about, picture in shown.items()],
+        [embedded(picture, about) for about, picture in shown.items()],
     )
 
 

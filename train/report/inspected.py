@@ -8,19 +8,13 @@ import numpy as np
 from edge.errors import DataError
 from edge.promise import Sample
 from train.data.photographs import SPLITS, Photograph
-from train.run import Run, read_scores
+from train.run import Run, Scored, read_scores
 
 
 @dataclass(frozen=True)
-class Inspected:
-    """One row of scores.csv. `photograph` is None where the data folder no longer holds it, `part` where unknown."""
+class Inspected(Scored):
+    """A row of scores.csv and its `photograph`, None where the data folder no longer holds it."""
 
-    name: str
-    split: str
-    is_bad: bool
-    defect: str | None
-    part: str | None
-    score: float
     photograph: Photograph | None
 
     def is_miss(self, threshold: float) -> bool:

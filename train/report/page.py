@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from edge.chance import clustered_rate
 from edge.errors import EdgeError
 from edge.evaluation import Rate, confusion
 from edge.heat import Scale, shared_scale
+from edge.pages import templates
 from edge.picture import read_picture
 from edge.promise import Promise, Sample, every_promise, keep_promise
 from edge.thumbnail import data_uri, fitted
@@ -82,13 +82,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]]) -> tuple[str, Verdic
     gallery, covered = _look(run, inspected, threshold.value)
     leaks = run.record.data.leaks
     said = verdict(run, judged, promise, comparison.found, leaks.warning if leaks else None)
-    environment = Environment(
-        loader=PackageLoader("train.report", "."),
-        autoescape=select_autoescape(["j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("train.report")
     environment.filters |= {
         "percent": percent,
         "rate": _rate,
