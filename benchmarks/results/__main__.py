@@ -1,6 +1,5 @@
 """`python -m benchmarks.results`: trains what the plan says and is not there yet, then writes docs/results.md."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +8,6 @@ import typer
 
 from benchmarks.results.plan import PLAN
 from edge.cli import run_app
-
-ROOT = Path(__file__).parents[2]
-TILES = Path(os.environ.get("EDGE_DATA", ROOT.parent / "shared" / "data" / "magnetic-tile"))
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -24,7 +20,9 @@ def results(
     ] = None,
     table_only: Annotated[bool, typer.Option("--table-only", help="Train nothing; write the page anew.")] = False,
     latency: Annotated[bool, typer.Option("--latency", help="Export and measure the first seed of each row.")] = False,
-    data: Annotated[Path, typer.Option(help="Folder of the magnetic tiles; EDGE_DATA if not given.")] = TILES,
+    data: Annotated[Path, typer.Option(envvar="EDGE_DATA", help="Folder of the magnetic tiles.")] = Path(
+        "magnetic-tile"
+    ),
     demo_data: Annotated[
         Path, typer.Option(help="Folder of the rendered photographs; rendered if it is not there.")
     ] = Path("build/demo-data"),
