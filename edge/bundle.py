@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 MANIFEST_HASH = "manifest.sha256"
 GOLDEN = "golden.npz"
@@ -48,7 +48,6 @@ class Threshold(_Section):
 
     value: float = Field(allow_inf_nan=False)
     strategy: str = Field(description="how it was chosen")
-    artifact: str = Field(description="the artifact whose scores it was chosen on")
     data: str = Field(description="the photographs it was chosen on")
     recall: Interval
     specificity: Interval
@@ -65,17 +64,27 @@ class MapThreshold(_Section):
 
 
 class Artifact(_Section):
-    """A compiled form of the network; `path` is relative to the bundle."""
+    """A compiled form of the network, with the threshold for its own scores; `path` is relative to the bundle."""
 
-    backend: Literal["onnxruntime", "openvino"]
+    backend: Literal["onnxruntime", "openvino"] = Field(description="the runtime that runs it")
     precision: Literal["f32"] = "f32"
     path: str
+    threshold: Threshold
+    margin: float = Field(
+        ge=0,
+        allow_inf_nan=False,
+        description="largest difference of its score from that of PyTorch or a float32 artifact, on the frames "
+        "compared at export; a score this near the threshold is marginal",
+    )
+    golden_tolerance: float = Field(
+        gt=0, allow_inf_nan=False, description="largest allowed difference of a golden score or map value"
+    )
 
 
 class Manifest(_Section):
     """Everything a station needs to know about a bundle besides the graphs themselves."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     name: str
     task: Literal["one-class", "supervised"]
     description: str
@@ -83,22 +92,11 @@ class Manifest(_Section):
     letterbox: LetterboxContract
     map_size: tuple[int, int] | None = Field(description="(height, width) of the map, if the graph has one")
     labels: tuple[str, str] = ("good", "bad")
-    threshold: Threshold
-    map_threshold: MapThreshold | None = Field(
-        default=None, description="null where the graph has no map, and in bundles from before there was this field"
-    )
-    margin: float = Field(
-        default=0.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="largest difference of a score among PyTorch and the artifacts, on the frames compared at export; "
-        "a score this near the threshold is marginal",
-    )
-    golden_tolerance: float = Field(
-        gt=0, allow_inf_nan=False, description="largest allowed difference of a golden score or map value"
-    )
+    map_threshold: MapThreshold | None = Field(description="null where the graph has no map")
     metrics: dict[str, float | None]
-    artifacts: dict[str, Artifact] = Field(description="by the name of the backend that runs it")
+    artifacts: dict[str, Artifact] = Field(
+        min_length=1, description="by name: that of the backend, and of the precision where it is not float32"
+    )
     files: dict[str, str] = Field(description="SHA-256 of every file but the manifest and its own hash")
     provenance: dict[str, str]
 
@@ -125,12 +123,12 @@ class Bundle:
         """Name and short digest, as verdicts carry it."""
         return f"{self.manifest.name}@{self.digest[:12]}"
 
-    def artifact_path(self, backend: str) -> Path:
-        """Path of the artifact for a backend. Raises BundleError if the bundle has none."""
-        if backend not in self.manifest.artifacts:
+    def artifact(self, name: str) -> Artifact:
+        """The artifact of that name. Raises BundleError if the bundle has none."""
+        if name not in self.manifest.artifacts:
             have = ", ".join(sorted(self.manifest.artifacts))
-            raise BundleError(f"{self.path}: no artifact for {backend!r}; the bundle has {have}")
-        return self.path / self.manifest.artifacts[backend].path
+            raise BundleError(f"{self.path}: no artifact {name!r}; the bundle has {have}")
+        return self.manifest.artifacts[name]
 
     def golden(self) -> list[Golden]:
         """The golden frames. Needs numpy, which loading a bundle does not."""
@@ -185,6 +183,11 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
         version = fields["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path}: {MANIFEST} is not a bundle's manifest; export the bundle again") from error
+    if isinstance(version, int) and version < SCHEMA_VERSION:
+        raise BundleError(
+            f"{path}: bundle schema {version} is older than {SCHEMA_VERSION}, the one this edge-inspect reads; "
+            "export the bundle again"
+        )
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise BundleError(
             f"{path}: bundle schema {version} is newer than {SCHEMA_VERSION}, the newest this edge-inspect reads; "

@@ -128,7 +128,7 @@ class Verdict(Message):
     budget_ms: float = Field(gt=0, description="the longest allowed age_ms of a good or a reject")
     source: str
     bundle: str = Field(description="name of the bundle and the first 12 digits of its manifest's SHA-256")
-    backend: str | None = Field(default=None, description="the runtime that gave the score")
+    backend: str | None = Field(default=None, description="the artifact of the bundle that gave the score")
     truth: Literal["good", "bad"] | None = Field(default=None, description="known by simulated sources only")
     timing: Timing
     time: str = Field(description="wall clock at publication, UTC, ISO 8601: a label, never used for decisions")

@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge.cli import run_app
+
+if TYPE_CHECKING:
+    from edge.bundle import Artifact
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -33,7 +36,8 @@ def export(
     from rich.console import Console
     from rich.progress import Progress
 
-    from export.pack import Packing, export_run
+    from export.pack import Packing, export_subject
+    from export.subject import trained as subject_of
     from train.report.verdict import blindness
     from train.run import load_run
 
@@ -45,21 +49,32 @@ def export(
             task = progress.add_task(what, total=steps)
             return lambda: progress.advance(task)
 
-        bundle = export_run(trained, out, stage, Packing(simulated, half, photographs, one_file))
+        bundle = export_subject(subject_of(trained), out, stage, Packing(simulated, half, photographs, one_file))
     manifest = bundle.manifest
     if as_json:
         parity = json.loads((bundle.path / "parity.json").read_text())
         result = {"bundle": str(out), "sha256": bundle.digest, "parity": parity, "warning": blind}
         print(json.dumps(result | manifest.model_dump()))
         return
-    threshold = manifest.threshold
     console.print(f"[bold]{out}[/bold]  {manifest.description}")
-    console.print(f"  threshold {threshold.value:.6g} ({threshold.strategy}) on {threshold.data}")
-    for name, rate in (("recall", threshold.recall), ("specificity", threshold.specificity)):
-        if rate.value is not None:
-            console.print(f"  {name} {rate.value:.3f}, 95% interval {rate.low:.3f} to {rate.high:.3f}")
+    for name, artifact in manifest.artifacts.items():
+        console.print(f"  {name}: {describe(artifact)}", highlight=False, soft_wrap=True)
+    if (level := manifest.map_threshold) is not None:
+        console.print(
+            f"  map threshold {level.value:.6g} ({level.strategy}) on {level.data}", highlight=False, soft_wrap=True
+        )
     if blind:
         console.print(f"  [bold red]beware:[/bold red] {blind}", highlight=False, soft_wrap=True)
+
+
+def describe(artifact: "Artifact") -> str:
+    """The threshold of an artifact, what it does on the photographs it was chosen on, and the margin around it."""
+    threshold = artifact.threshold
+    said = [f"threshold {threshold.value:.6g} ({threshold.strategy}), margin {artifact.margin:.2g}"]
+    for name, rate in (("recall", threshold.recall), ("specificity", threshold.specificity)):
+        if rate.value is not None:
+            said.append(f"{name} {rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]")
+    return f"{', '.join(said)} on {threshold.data}"
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from edge.errors import DataError
 from edge.heat import Floats, Frame, map_in_frame
 from edge.photographs.photograph import Photograph, read_labelled
 from edge.picture import read_picture
+from export.subject import Subject
 from train.report.overlap import coverage, levels_of
-from train.run import Run
 
 Stage = Callable[[str, int], Callable[[], None]]
 """Told (what begins, steps in it); returns what to call after each step."""
@@ -23,18 +23,18 @@ QUANTILE = 0.95
 """Without masks: the share of good photographs whose largest map value stays below the threshold."""
 
 
-def choose_map_threshold(run: Run, backend: Backend, stage: Stage) -> MapThreshold | None:
+def choose_map_threshold(subject: Subject, backend: Backend, stage: Stage) -> MapThreshold | None:
     """Where the bad validation photographs have ground truth, the level of the map with the best Dice over all their
     pixels; else the `QUANTILE` of the largest map values of the good ones.
 
     None where `backend` gives no map, or where there are neither.
     """
-    photographs = run.photographs("val")
-    return _by_masks(run, backend, photographs, stage) or _by_good(run, backend, photographs, stage)
+    photographs = subject.photographs("val")
+    return _by_masks(subject, backend, photographs, stage) or _by_good(subject, backend, photographs, stage)
 
 
-def _by_masks(run: Run, backend: Backend, photographs: list[Photograph], stage: Stage) -> MapThreshold | None:
-    contract, with_mask = run.contract, _spread([p for p in photographs if p.is_bad and p.mask is not None])
+def _by_masks(subject: Subject, backend: Backend, photographs: list[Photograph], stage: Stage) -> MapThreshold | None:
+    contract, with_mask = subject.contract, _spread([p for p in photographs if p.is_bad and p.mask is not None])
     marked = [
         (heat, truth)
         for frame, truth in _truths(with_mask, stage("map threshold by masks", len(with_mask)))
@@ -53,12 +53,12 @@ def _by_masks(run: Run, backend: Backend, photographs: list[Photograph], stage: 
         value=float(levels[best]),
         strategy="best Dice over the pixels of all the photographs together",
         artifact=backend.name,
-        data=f"validation photographs of {run.data.name}: {len(marked)} bad with ground truth",
+        data=f"validation photographs of {subject.data.name}: {len(marked)} bad with ground truth",
         dice=float(dice[best]),
     )
 
 
-def _by_good(run: Run, backend: Backend, photographs: list[Photograph], stage: Stage) -> MapThreshold | None:
+def _by_good(subject: Subject, backend: Backend, photographs: list[Photograph], stage: Stage) -> MapThreshold | None:
     good, largest = _spread([p for p in photographs if not p.is_bad]), []
     tick = stage("map threshold by good photographs", len(good))
     for photograph in good:
@@ -73,7 +73,7 @@ def _by_good(run: Run, backend: Backend, photographs: list[Photograph], stage: S
         value=float(np.quantile(largest, QUANTILE)),
         strategy=f"quantile {QUANTILE:g} of the largest map value of a photograph",
         artifact=backend.name,
-        data=f"validation photographs of {run.data.name}: {len(largest)} good",
+        data=f"validation photographs of {subject.data.name}: {len(largest)} good",
         dice=None,
     )
 

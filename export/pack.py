@@ -1,9 +1,10 @@
-"""From a training run to a sealed bundle: graphs, parity, threshold, golden frames, manifest."""
+"""From a trained network to a sealed bundle: graphs, parity, threshold, golden frames, manifest."""
 
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,25 +17,27 @@ import numpy as np
 from edge.backends import check_golden, check_static, load_backend, load_from
 from edge.bundle import GOLDEN, Artifact, Bundle, Interval, Manifest, Threshold, load_bundle, seal
 from edge.errors import BundleError
-from edge.evaluation import Rate, choose_threshold, judge
+from edge.evaluation import Figures, Rate, choose_threshold, judge, strategy_parameters
 from edge.machine import cores
 from edge.picture import read_picture
 from export.graph import write_onnx, write_openvino
 from export.half import HalfError, halved
 from export.map_threshold import Stage, choose_map_threshold
 from export.parity import Agreement, Frame, compare, hard_frames, largest_spread, reference
+from export.subject import Subject
 from train.models import Network
-from train.run import Run
 from train.score import score_photographs
 
 TOLERANCE = 1e-4
 """Largest difference of a score or map value between PyTorch and an artifact, at export and on the line."""
 
-THRESHOLD_ARTIFACT = "openvino"
-"""The artifact whose scores of the validation photographs the threshold is chosen on."""
+MAP_ARTIFACT = "openvino"
+"""The artifact whose maps of the validation photographs the map threshold is chosen on."""
 
 GOLDEN_SIDE = 640
 """Golden photographs are shrunk to at most this, pixels, which keeps a bundle small."""
+
+ONNX_PATH = "model.onnx"
 
 STATIC_SHAPE = (720, 1280)
 """(height, width) for which the static variant is tried at export."""
@@ -55,20 +58,16 @@ class Packing:
     one_file: bool = False
 
     @property
-    def artifacts(self) -> dict[str, Artifact]:
-        """What goes into the bundle, by backend."""
-        openvino = "model.onnx" if self.one_file else "openvino/model.xml"
-        return {
-            "onnxruntime": Artifact(backend="onnxruntime", path="model.onnx"),
-            "openvino": Artifact(backend="openvino", path=openvino),
-        }
+    def openvino_path(self) -> str:
+        """Where the OpenVINO artifact lies in the bundle."""
+        return ONNX_PATH if self.one_file else "openvino/model.xml"
 
 
 PLAIN = Packing()
 
 
-def export_run(run: Run, out: Path, stage: Stage, packing: Packing = PLAIN) -> Bundle:
-    """Write the bundle `out` of a training run; it appears there only when everything has succeeded.
+def export_subject(subject: Subject, out: Path, stage: Stage, packing: Packing = PLAIN) -> Bundle:
+    """Write the bundle `out` of a network; it appears there only when everything has succeeded.
 
     Raises BundleError if `out` exists, ParityError if an artifact disagrees with PyTorch.
     """
@@ -77,7 +76,7 @@ def export_run(run: Run, out: Path, stage: Stage, packing: Packing = PLAIN) -> B
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        _fill(work, run, out.name.removesuffix(".edge"), stage, packing)
+        _fill(work, subject, out.name.removesuffix(".edge"), stage, packing)
         work.chmod(0o755)
         os.replace(work, out)
     finally:
@@ -85,84 +84,99 @@ def export_run(run: Run, out: Path, stage: Stage, packing: Packing = PLAIN) -> B
     return load_bundle(out)
 
 
-def _fill(work: Path, run: Run, name: str, stage: Stage, packing: Packing) -> None:
-    provenance, task = _provenance(run), "one-class" if run.network.learns_from == "good" else "supervised"
+def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packing) -> None:
+    provenance = _provenance(subject)
     parity: dict[str, object] = {}
     if packing.half:
-        run, parity["float16 weights"] = _halved(run)
+        subject, parity["float16 weights"] = _halved(subject)
         provenance["weights"] = "rounded to float16"
-    artifacts = packing.artifacts
-    step = stage("graphs", len(artifacts))
-    write_onnx(run.network, run.contract, work / artifacts["onnxruntime"].path, provenance)
+    step = stage("graphs", 2)
+    write_onnx(subject.network, subject.contract, work / ONNX_PATH, provenance)
     step()
     if not packing.one_file:
-        write_openvino(work / artifacts["onnxruntime"].path, work / artifacts["openvino"].path, provenance)
+        write_openvino(work / ONNX_PATH, work / packing.openvino_path, provenance)
     step()
 
-    photographs = run.photographs("val")
-    backends = {name: load_backend(a.backend, work / a.path, cores()) for name, a in artifacts.items()}
+    photographs = subject.photographs("val")
+    paths = {"onnxruntime": ONNX_PATH, "openvino": packing.openvino_path}
+    backends = {name: load_backend(name, work / path, cores()) for name, path in paths.items()}
     validation = compare(
-        run,
+        subject,
         backends.values(),
         ((p.name, read_picture(p.path)) for p in photographs),
         TOLERANCE,
         stage("parity on validation photographs", len(photographs)),
     )
     hard = list(hard_frames())
-    hard_agreement = compare(run, backends.values(), hard, TOLERANCE, stage("parity on hard frames", len(hard)))
+    hard_agreement = compare(subject, backends.values(), hard, TOLERANCE, stage("parity on hard frames", len(hard)))
     parity |= {"validation": _figures(validation), "hard frames": _figures(hard_agreement)}
     (work / "parity.json").write_text(json.dumps(parity, indent=2) + "\n")
 
-    golden = _golden_frames(run) if packing.photographs else _drawn_frames()
-    answers = [reference(run, frame) for frame in golden]
+    golden = _golden_frames(subject) if packing.photographs else _drawn_frames()
+    answers = [reference(subject, frame) for frame in golden]
     _write_golden(work / GOLDEN, golden, answers)
 
-    scores = validation[THRESHOLD_ARTIFACT].scores
-    bad = [photograph.is_bad for photograph in photographs]
-    choice = run.recipe.threshold
-    chosen = choose_threshold(scores, bad, choice.strategy, **choice.options)
-    figures = judge(scores, bad, chosen.value)
-    where = answers[0][1]
+    margin = max(largest_spread(validation), largest_spread(hard_agreement))
+    bad, where = [photograph.is_bad for photograph in photographs], answers[0][1]
+    every_figure = {name: _judged(subject, agreement.scores, bad) for name, agreement in validation.items()}
+    best = every_figure[MAP_ARTIFACT]
     sealed = seal(
         work,
         Manifest(
             name=name,
-            task=task,
-            description=run.recipe.title,
+            task=subject.task,
+            description=subject.title,
             simulated=packing.simulated,
-            letterbox=run.contract,
+            letterbox=subject.contract,
             map_size=None if where is None else (where.shape[0], where.shape[1]),
-            threshold=Threshold(
-                value=chosen.value,
-                strategy=" ".join([chosen.strategy, *(f"{k}={v:g}" for k, v in chosen.parameters.items())]),
-                artifact=THRESHOLD_ARTIFACT,
-                data=f"validation photographs of {run.data.name}: {len(bad) - sum(bad)} good, {sum(bad)} bad",
-                recall=_interval(figures.recall),
-                specificity=_interval(figures.specificity),
-            ),
-            map_threshold=choose_map_threshold(run, backends[THRESHOLD_ARTIFACT], stage),
-            margin=max(largest_spread(validation), largest_spread(hard_agreement)),
-            golden_tolerance=TOLERANCE,
-            metrics={"validation auroc": figures.auroc, "validation average precision": figures.average_precision},
-            artifacts=artifacts,
+            map_threshold=choose_map_threshold(subject, backends[MAP_ARTIFACT], stage),
+            metrics={"validation auroc": best.auroc, "validation average precision": best.average_precision},
+            artifacts={
+                name: Artifact(
+                    backend=name,
+                    path=path,
+                    threshold=_threshold(subject, every_figure[name]),
+                    margin=margin,
+                    golden_tolerance=TOLERANCE,
+                )
+                for name, path in paths.items()
+            },
             files={},
             provenance=provenance,
         ),
     )
-    step = stage("static variants", len(artifacts))
-    for backend in artifacts:
-        anysize, fixed = load_from(sealed, backend, cores()), load_from(sealed, backend, cores(), STATIC_SHAPE)
+    step = stage("static variants", len(paths))
+    for artifact in paths:
+        anysize, fixed = load_from(sealed, artifact, cores()), load_from(sealed, artifact, cores(), STATIC_SHAPE)
         check_golden(sealed, anysize)
         check_static(sealed, anysize, fixed, STATIC_SHAPE)
         step()
 
 
-def _provenance(run: Run) -> dict[str, str]:
+def _judged(subject: Subject, scores: Sequence[float], bad: Sequence[bool]) -> Figures:
+    """What the judge says of one artifact's scores at the threshold that they choose."""
+    choice = subject.threshold
+    return judge(scores, bad, choose_threshold(scores, bad, choice.strategy, **choice.options).value)
+
+
+def _threshold(subject: Subject, figures: Figures) -> Threshold:
+    good, bad = figures.specificity.trials, figures.recall.trials
+    parameters = strategy_parameters(subject.threshold.strategy, subject.threshold.options)
+    return Threshold(
+        value=figures.threshold,
+        strategy=" ".join([subject.threshold.strategy, *(f"{k}={v:g}" for k, v in parameters.items())]),
+        data=f"validation photographs of {subject.data.name}: {good} good, {bad} bad",
+        recall=_interval(figures.recall),
+        specificity=_interval(figures.specificity),
+    )
+
+
+def _provenance(subject: Subject) -> dict[str, str]:
     libraries = ("edge-inspect", "torch", "onnx", "openvino", "onnxruntime")
     return {
-        "recipe": run.recipe.title,
-        "data": run.data.name,
-        "data sha256": run.fingerprint,
+        "recipe": subject.title,
+        "data": subject.data.name,
+        "data sha256": subject.fingerprint,
         "exported": datetime.now(UTC).isoformat(timespec="seconds"),
         **{library: version(library) for library in libraries},
     }
@@ -180,15 +194,15 @@ def _figures(agreements: dict[str, Agreement]) -> dict[str, dict[str, object]]:
     }
 
 
-def _halved(run: Run) -> tuple[Run, dict[str, object]]:
-    """The run with its weights rounded to float16, and how far that moves the scores of the validation photographs."""
-    photographs = run.photographs("val")
-    before = score_photographs(run.network, run.contract, photographs)
-    rounded = replace(run, network=cast(Network, halved(run.network)))
-    after = score_photographs(rounded.network, run.contract, photographs)
+def _halved(subject: Subject) -> tuple[Subject, dict[str, object]]:
+    """The network with its weights rounded to float16, and how far that moves validation scores."""
+    photographs = subject.photographs("val")
+    before = score_photographs(subject.network, subject.contract, photographs)
+    rounded = replace(subject, network=cast(Network, halved(subject.network)))
+    after = score_photographs(rounded.network, subject.contract, photographs)
     off = np.abs(after - before)
     worst = int(off.argmax())
-    bad, choice = [photograph.is_bad for photograph in photographs], run.recipe.threshold
+    bad, choice = [photograph.is_bad for photograph in photographs], subject.threshold
     threshold = choose_threshold(before, bad, choice.strategy, **choice.options).value
     turned = [photographs[i].name for i in np.flatnonzero((before >= threshold) != (after >= threshold))]
     if turned:
@@ -213,9 +227,9 @@ def _drawn_frames() -> list[Frame]:
     return [*drawn, *_noise()]
 
 
-def _golden_frames(run: Run) -> list[Frame]:
+def _golden_frames(subject: Subject) -> list[Frame]:
     """A good and a bad validation photograph, shrunk, and noise."""
-    photographs = run.photographs("val")
+    photographs = subject.photographs("val")
     firsts = [next((p for p in photographs if p.is_bad is bad), None) for bad in (False, True)]
     frames = [_shrink(read_picture(p.path)) for p in firsts if p is not None]
     return [*frames, *_noise()]

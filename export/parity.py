@@ -9,8 +9,8 @@ import torch
 
 from edge.backends import Backend
 from edge.errors import EdgeError
+from export.subject import Subject
 from train.letterbox import letterboxed
-from train.run import Run
 
 Frame = npt.NDArray[np.uint8]
 
@@ -45,11 +45,11 @@ class Agreement:
     worst_frame: str = ""
 
 
-def reference(run: Run, frame: Frame) -> tuple[float, npt.NDArray[np.float32] | None]:
+def reference(subject: Subject, frame: Frame) -> tuple[float, npt.NDArray[np.float32] | None]:
     """Score and map float32 [h, w] that PyTorch gives a frame, by the code that trained the network."""
-    image, mask = letterboxed(frame, run.contract)
+    image, mask = letterboxed(frame, subject.contract)
     with torch.inference_mode():
-        score, where = run.network(image[None], mask[None])
+        score, where = subject.network(image[None], mask[None])
     return float(score[0]), None if where is None else where[0].numpy()
 
 
@@ -71,7 +71,7 @@ def hard_frames() -> Iterator[tuple[str, Frame]]:
 
 
 def compare(
-    run: Run,
+    subject: Subject,
     backends: Iterable[Backend],
     frames: Iterable[tuple[str, Frame]],
     tolerance: float,
@@ -83,7 +83,7 @@ def compare(
     """
     agreements = {backend.name: Agreement(backend.name) for backend in backends}
     for name, frame in frames:
-        score, where = reference(run, frame)
+        score, where = reference(subject, frame)
         for backend in backends:
             output = backend.infer(frame)
             if (where is None) != (output.map is None):

@@ -22,21 +22,21 @@ def test_the_faster_backend_is_measured_once_and_remembered(tmp_path: Path, monk
         return {backend.name: 1.0 if backend.name == "onnxruntime" else 2.0 for backend in backends}
 
     monkeypatch.setattr(auto, "measure_alternating", fake_medians)
-    assert [auto.fastest_backend(bundle, 2, (180, 320)) for _ in range(2)] == ["onnxruntime"] * 2
+    assert [auto.fastest_artifact(bundle, 2, (180, 320)) for _ in range(2)] == ["onnxruntime"] * 2
     assert measured == [(180, 320)]
-    auto.fastest_backend(bundle, 1, (180, 320))
+    auto.fastest_artifact(bundle, 1, (180, 320))
     assert len(measured) == 2, "another number of threads is another question"
 
 
-@pytest.mark.parametrize("memory", ["", "[]", '{"backend": "gone"}', "null", "{}"])
+@pytest.mark.parametrize("memory", ["", "[]", '{"artifact": "gone"}', "null", "{}"])
 def test_a_damaged_memory_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: str) -> None:
     monkeypatch.setenv("EDGE_CACHE", str(tmp_path))
     bundle = load_bundle(DEMO_BUNDLE)
-    assert auto.fastest_backend(bundle, 2, (90, 160)) in BACKENDS
-    (file,) = tmp_path.glob("backend-*.json")
+    assert auto.fastest_artifact(bundle, 2, (90, 160)) in BACKENDS
+    (file,) = tmp_path.glob("artifact-*.json")
     file.write_text(memory)
-    assert auto.fastest_backend(bundle, 2, (90, 160)) in BACKENDS
-    assert json.loads(file.read_text())["backend"] in BACKENDS
+    assert auto.fastest_artifact(bundle, 2, (90, 160)) in BACKENDS
+    assert json.loads(file.read_text())["artifact"] in BACKENDS
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from running import DEMO_BUNDLE
 
 from edge.backends import BACKENDS, check_golden, check_static, load_backend, load_from
-from edge.bundle import GOLDEN, MANIFEST, MANIFEST_HASH, load_bundle, seal
+from edge.bundle import GOLDEN, MANIFEST, MANIFEST_HASH, SCHEMA_VERSION, load_bundle, seal
 from edge.errors import BundleError
 from edge.shipped import found_bundle
 
@@ -49,13 +49,19 @@ def test_a_missing_file_and_a_strange_one_are_refused(bundle: Path) -> None:
 
 
 def test_a_newer_schema_is_named_with_the_remedy(bundle: Path) -> None:
-    manifest = json.loads((bundle / MANIFEST).read_text()) | {"schema_version": 2, "a new thing": 1}
+    manifest = json.loads((bundle / MANIFEST).read_text()) | {"schema_version": SCHEMA_VERSION + 1}
     write_manifest(bundle, json.dumps(manifest))
-    with pytest.raises(BundleError, match=r"bundle schema 2 is newer than 1.*update edge-inspect"):
+    with pytest.raises(BundleError, match=r"bundle schema \d is newer than \d.*update edge-inspect"):
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": "x"}', '{"schema_version": 1}', "null"])
+def test_an_older_schema_is_named_with_the_remedy(bundle: Path) -> None:
+    write_manifest(bundle, '{"schema_version": 1}')
+    with pytest.raises(BundleError, match=r"bundle schema 1 is older than \d.*export the bundle again"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": "x"}', '{"schema_version": 2}', "null"])
 def test_a_manifest_that_is_none_is_one_clear_error(bundle: Path, content: str) -> None:
     write_manifest(bundle, content)
     with pytest.raises(BundleError) as caught:
@@ -80,7 +86,7 @@ def write_manifest(bundle: Path, content: str) -> None:
 @pytest.mark.parametrize("name", BACKENDS)
 def test_golden_frames_agree_on_this_machine(name: str) -> None:
     bundle = load_bundle(DEMO_BUNDLE)
-    assert check_golden(bundle, load_from(bundle, name, 2)) <= bundle.manifest.golden_tolerance
+    assert check_golden(bundle, load_from(bundle, name, 2)) <= bundle.artifact(name).golden_tolerance
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -41,7 +41,7 @@ def refused(*arguments: object) -> str:
         (["--source", "camera7"], "camera7"),
         (["--source", "/dev/video77"], "/dev/video77"),
         (["--source", "demo", "--bundle", "nosuch.edge"], "nosuch.edge: not a bundle"),
-        (["--source", "demo", "--backend", "tensorrt"], "'tensorrt' is not one of"),
+        (["--source", "demo", "--backend", "tensorrt"], "no artifact 'tensorrt'"),
         (["--source", "demo", "--budget-ms", "0"], "budget-ms"),
         (["--source", "demo", "--size", "wide"], "size 'wide'"),
         (["--source", "demo", "--no-such-option"], "No such option"),

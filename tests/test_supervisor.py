@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,7 +31,7 @@ class Bare(Station):
         self.intake.has_ended = False
         self.intake.memory = lambda slot: f"slot {slot}"  # type: ignore[method-assign]
         self.intake.release = lambda slot: None  # type: ignore[method-assign]
-        self.scoring.loaded = Loaded("test", 0.0)
+        self.scoring.loaded = Loaded("openvino", 0.0)
 
     def show(self, fault: str | None = None) -> None:
         """A live frame comes."""
@@ -75,8 +74,12 @@ def station(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bare]:
     made[0].publisher.close()
 
 
+def threshold_of(station: Station) -> float:
+    return station.bundle.artifact("openvino").threshold.value
+
+
 def test_a_score_below_the_threshold_is_good_and_one_at_it_is_reject(station: Bare) -> None:
-    threshold = station.bundle.manifest.threshold.value
+    threshold = threshold_of(station)
     for score in (threshold, math.nextafter(threshold, -math.inf)):
         station.show()
         station.answer(score)
@@ -84,7 +87,7 @@ def test_a_score_below_the_threshold_is_good_and_one_at_it_is_reject(station: Ba
 
 
 def test_a_reject_says_where_and_nothing_else_does(station: Bare) -> None:
-    threshold = station.bundle.manifest.threshold.value
+    threshold = threshold_of(station)
     places = (Located(10, 20, 30, 40, 900, 0.9), Located(0, 0, 1, 1, 1, 0.6))
     for score, located in (
         (threshold + 1, places),
@@ -103,9 +106,9 @@ def test_a_reject_says_where_and_nothing_else_does(station: Bare) -> None:
 
 
 def test_a_score_in_the_margin_around_the_threshold_is_marginal_on_either_side(station: Bare) -> None:
-    threshold = station.bundle.manifest.threshold.value
-    margin = {"margin": 0.25}
-    station.bundle = replace(station.bundle, manifest=station.bundle.manifest.model_copy(update=margin))
+    threshold = threshold_of(station)
+    artifacts = station.bundle.manifest.artifacts
+    artifacts["openvino"] = artifacts["openvino"].model_copy(update={"margin": 0.25})
     for far in (-0.3, -0.2, 0.0, 0.2, 0.3):
         station.show()
         station.answer(threshold + far)
@@ -159,7 +162,7 @@ events = st.lists(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(events=events)
 def test_whatever_happens_each_accepted_part_has_one_verdict_in_order(station: Bare, events: list[str]) -> None:
-    threshold = station.bundle.manifest.threshold.value
+    threshold = threshold_of(station)
     begun = len(station.said)
     for event in events:
         match event:

@@ -81,8 +81,10 @@ def with_threshold(value: float, path: Path) -> Path:
     """The demonstration bundle, sealed with another threshold."""
     shutil.copytree(DEMO_BUNDLE, path)
     manifest = load_bundle(path).manifest
-    threshold = manifest.threshold.model_copy(update={"value": value})
-    seal(path, manifest.model_copy(update={"threshold": threshold}))
+    for name, artifact in manifest.artifacts.items():
+        threshold = artifact.threshold.model_copy(update={"value": value})
+        manifest.artifacts[name] = artifact.model_copy(update={"threshold": threshold})
+    seal(path, manifest)
     return path
 
 
@@ -121,8 +123,8 @@ def test_figures_are_those_of_the_scores_that_stand_beside_them(verified: dict[s
     for backend, said in verified["artifacts"].items():
         scored = [(one["scores"][backend], one["label"] == "bad") for one in verified["photographs"]]
         counts = said["figures"]["confusion"]
-        assert counts["tp"] == sum(bad and score >= verified["threshold"] for score, bad in scored)
-        assert counts["fp"] == sum(not bad and score >= verified["threshold"] for score, bad in scored)
+        assert counts["tp"] == sum(bad and score >= verified["thresholds"][backend] for score, bad in scored)
+        assert counts["fp"] == sum(not bad and score >= verified["thresholds"][backend] for score, bad in scored)
         assert sum(counts.values()) == len(scored) == 11
         recall = said["figures"]["recall"]
         assert recall["low"] < recall["value"] <= recall["high"]
@@ -143,7 +145,9 @@ def test_dice_compares_the_map_with_the_truth_where_it_lies(verified: dict[str, 
     output = load_from(bundle, "openvino", 1).infer(read_picture(photographs / one["name"]))
     truth = cv2.imread(str(photographs / "test" / "mask" / f"{Path(one['name']).stem}.png"), 0) > 0
     assert output.map is not None
-    found = map_in_frame(output.map, bundle.manifest.letterbox.side, *truth.shape) >= 0.5
+    assert bundle.manifest.map_threshold is not None
+    level = bundle.manifest.map_threshold.value
+    found = map_in_frame(output.map, bundle.manifest.letterbox.side, *truth.shape) >= level
     assert one["dice"]["openvino"] == pytest.approx(2 * (found & truth).sum() / (found.sum() + truth.sum()), abs=1e-3)
     turned = np.rot90(truth, 2)
     assert 2 * (found & turned).sum() / (found.sum() + turned.sum()) < one["dice"]["openvino"] / 2
@@ -198,7 +202,7 @@ def test_parts_photographed_often_are_counted_once() -> None:
     assert said.by_part.whole_parts is not None
     assert said.by_part.whole_parts.confusion.model_dump() == {"tp": 1, "fn": 1, "tn": 1, "fp": 0}
     assert said.by_part.recall.high - said.by_part.recall.low > said.figures.recall.high - said.figures.recall.low
-    assert flips(seen, 0.5) == []
+    assert flips(seen, {"a": 0.5}) == []
 
 
 @pytest.mark.parametrize(
@@ -231,7 +235,7 @@ def test_what_else_a_person_gets_wrong_is_one_line(tmp_path: Path) -> None:
     assert "not a bundle" in refused(tmp_path / "nosuch.edge")
     assert "no such data folder" in refused(DEMO_BUNDLE, "--data", tmp_path / "nosuch")
     assert "--html needs photographs: give --data" in refused(DEMO_BUNDLE, "--html", tmp_path / "page.html")
-    assert "no artifact for 'tensorrt'" in refused(DEMO_BUNDLE, "--backend", "tensorrt")
+    assert "no artifact 'tensorrt'; the bundle has onnxruntime" in refused(DEMO_BUNDLE, "--backend", "tensorrt")
 
 
 def test_without_scikit_learn_golden_frames_are_checked_and_data_names_the_extra(photographs: Path) -> None:

@@ -12,6 +12,7 @@ from edge.bundle import load_bundle
 from edge.picture import read_picture
 from edge.verdict import Outcome, Verdict
 from export.parity import reference
+from export.subject import trained
 from train.run import load_run
 
 
@@ -27,9 +28,9 @@ def test_the_station_says_of_each_photograph_what_pytorch_says(tiles: Path, tmp_
     assert [v.seq for v in by_openvino] == list(range(1, 273))
     assert [(v.part, v.verdict) for v in by_openvino] == [(v.part, v.verdict) for v in by_onnxruntime]
 
-    run, threshold = load_run(run_folder), load_bundle(bundle).manifest.threshold.value
+    subject, threshold = trained(load_run(run_folder)), load_bundle(bundle).artifact("openvino").threshold.value
     for first, second in zip(by_openvino, by_onnxruntime, strict=True):
-        score, _ = reference(run, read_picture(tiles / "test" / first.part))
+        score, _ = reference(subject, read_picture(tiles / "test" / first.part))
         assert first.score == pytest.approx(score, abs=1e-4)
         assert second.score == pytest.approx(score, abs=1e-4)
         assert (first.verdict is Outcome.REJECT) == (score >= threshold)

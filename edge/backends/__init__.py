@@ -13,6 +13,7 @@ from edge.contract import LetterboxContract
 from edge.errors import BundleError
 
 BACKENDS = ("openvino", "onnxruntime")
+"""The runtimes; a bundle may hold several artifacts for one of them, each with a name of its own."""
 
 Frame = npt.NDArray[np.uint8]
 
@@ -29,7 +30,7 @@ class Output:
 
 
 class Backend(Protocol):
-    """A compiled graph. Not for use by two threads at once."""
+    """A compiled graph, called by the name of its artifact. Not for use by two threads at once."""
 
     name: str
 
@@ -69,13 +70,14 @@ def check_golden(bundle: Bundle, backend: Backend) -> float:
     frames = bundle.golden()
     if not frames:
         raise BundleError(f"{bundle.path}: no golden frames, so nothing can be proven here; export the bundle again")
+    tolerance = bundle.artifact(backend.name).golden_tolerance
     return max(
         _check(
             backend.infer(np.ascontiguousarray(golden.frame)),
             Output(golden.score, golden.map),
             f"{bundle.path}: golden frame {number} ({golden.frame.shape[1]}×{golden.frame.shape[0]})",
             backend.name,
-            bundle.manifest.golden_tolerance,
+            tolerance,
         )
         for number, golden in enumerate(frames)
     )
@@ -103,12 +105,14 @@ def _check(found: Output, expected: Output, what: str, backend: str, tolerance: 
 
 
 def load_from(bundle: Bundle, name: str, threads: int, shape: tuple[int, int] | None = None) -> Backend:
-    """Compile the bundle's artifact for a backend, for frames of `shape` (height, width) or, if None, of any size.
+    """Compile the bundle's artifact `name`, for frames of `shape` (height, width) or, if None, of any size.
 
-    Raises BundleError if the bundle has no artifact for it.
+    Raises BundleError if the bundle has no such artifact.
     """
-    fixed = None if shape is None else Fixed(shape, bundle.manifest.letterbox)
-    return load_backend(name, bundle.artifact_path(name), threads, fixed)
+    fixed, artifact = None if shape is None else Fixed(shape, bundle.manifest.letterbox), bundle.artifact(name)
+    backend = load_backend(artifact.backend, bundle.path / artifact.path, threads, fixed)
+    backend.name = name
+    return backend
 
 
 def check_static(bundle: Bundle, anysize: Backend, fixed: Backend, shape: tuple[int, int]) -> float:
@@ -117,13 +121,11 @@ def check_static(bundle: Bundle, anysize: Backend, fixed: Backend, shape: tuple[
     Returns the largest difference of score or map; raises BundleError where it exceeds the manifest's tolerance. The
     runs of `fixed` are also its warm-up.
     """
-    worst = 0.0
+    worst, tolerance = 0.0, bundle.artifact(fixed.name).golden_tolerance
     for number, golden in enumerate(bundle.golden()):
         tile = golden.frame
         repeats = (-(-shape[0] // tile.shape[0]), -(-shape[1] // tile.shape[1]), 1)
         frame = np.ascontiguousarray(np.tile(tile, repeats)[: shape[0], : shape[1]])
         what = f"{bundle.path}: golden frame {number}, tiled to {shape[1]}×{shape[0]} and compiled for it,"
-        worst = max(
-            worst, _check(fixed.infer(frame), anysize.infer(frame), what, fixed.name, bundle.manifest.golden_tolerance)
-        )
+        worst = max(worst, _check(fixed.infer(frame), anysize.infer(frame), what, fixed.name, tolerance))
     return worst

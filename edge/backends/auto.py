@@ -1,4 +1,4 @@
-"""Picks the faster runtime for a bundle on this machine, by measuring, and remembers the answer."""
+"""Picks the fastest artifact of a bundle on this machine, by measuring, and remembers the answer."""
 
 import contextlib
 import hashlib
@@ -16,28 +16,28 @@ from edge.machine import cache_folder
 _WARM_UP, _ROUNDS = 5, 20
 
 
-def fastest_backend(bundle: Bundle, threads: int, shape: tuple[int, int] | None) -> str:
-    """Name of the backend with the lowest median latency for frames of `shape` (720×1280 if None).
+def fastest_artifact(bundle: Bundle, threads: int, shape: tuple[int, int] | None) -> str:
+    """Name of the artifact with the lowest median latency for frames of `shape` (720×1280 if None).
 
     The answer is kept in the cache folder, for this bundle, shape, number of threads and these versions.
     """
-    available = [name for name in BACKENDS if name in bundle.manifest.artifacts]
+    available = sorted(bundle.manifest.artifacts)
     if len(available) == 1:
         return available[0]
-    versions = [f"{name} {version(name)}" for name in available]
+    versions = [f"{name} {version(name)}" for name in BACKENDS]
     key = json.dumps([bundle.digest, shape, threads, versions])
     cache = cache_folder()
-    memory = cache / f"backend-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json" if cache else None
+    memory = cache / f"artifact-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json" if cache else None
     if memory is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # nothing remembered that can be read
-            chosen = json.loads(memory.read_text())["backend"]
+            chosen = json.loads(memory.read_text())["artifact"]
             if chosen in available:
                 return str(chosen)
     medians = measure_alternating([load_from(bundle, name, threads, shape) for name in available], shape)
     chosen = min(medians, key=lambda name: medians[name])
     if memory is not None:
         with contextlib.suppress(OSError):
-            memory.write_text(json.dumps({"backend": chosen, "median_ms": medians, "for": json.loads(key)}))
+            memory.write_text(json.dumps({"artifact": chosen, "median_ms": medians, "for": json.loads(key)}))
     return chosen
 
 

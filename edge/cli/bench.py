@@ -1,4 +1,4 @@
-"""edge-bench: latency and throughput of a bundle on this machine, for each backend."""
+"""edge-bench: latency and throughput of a bundle on this machine, for each of its artifacts."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def bench(
     bundle: Annotated[Path, typer.Argument(help="Bundle to measure, or the name of a shipped one.")],
-    backend: Annotated[list[str] | None, typer.Option(help="Backend to measure; every one if not given.")] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="Artifact to measure; every one if not given.")] = None,
     size: Annotated[str, typer.Option(help="Frame size, WIDTHxHEIGHT.")] = "1280x720",
     frames: Annotated[int, typer.Option(help="Frames a measurement.", min=10)] = 1000,
     threads: Annotated[
@@ -35,7 +35,7 @@ def bench(
     loaded, shape, threads = load_bundle(found_bundle(bundle)), parse_size(size), threads or cores()
     names = backend or sorted(loaded.manifest.artifacts)
     for name in names:
-        loaded.artifact_path(name)  # says what is wrong before anything is measured
+        loaded.artifact(name)  # says what is wrong before anything is measured
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("measuring", total=2 * frames * len(names))

@@ -31,7 +31,7 @@ def run(
     station: Annotated[str, typer.Option(help="Name of the station, part of every topic.")] = "line1",
     bind: Annotated[str, typer.Option(help="Endpoint for verdicts.")] = "tcp://127.0.0.1:5570",
     backend: Annotated[
-        Literal["auto", "openvino", "onnxruntime"], typer.Option(help="auto: the faster one here, measured once.")
+        str, typer.Option(help="Artifact of the bundle to run; auto: the fastest here, measured once.")
     ] = "auto",
     threads: Annotated[
         int | None, typer.Option(help="Threads of an inference; all cores if not given.", min=1, max=256)

@@ -33,7 +33,7 @@ def verify(
         Path | None, typer.Option(help="Labelled photographs, good/ bad/ mask/ with or without splits above them.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split of the photographs; test if there are splits.")] = None,
-    backend: Annotated[list[str] | None, typer.Option(help="Backend to verify; every one if not given.")] = None,
+    backend: Annotated[list[str] | None, typer.Option(help="Artifact to verify; every one if not given.")] = None,
     threads: Annotated[
         int | None, typer.Option(help="Threads of an inference; all cores if not given.", min=1, max=256)
     ] = None,
@@ -70,7 +70,7 @@ def verify(
         sys.exit(1)
     names, threads = backend or sorted(opened.manifest.artifacts), threads or cores()
     for name in names:
-        opened.artifact_path(name)  # says what is wrong before anything is measured
+        opened.artifact(name)  # says what is wrong before anything is measured
     chosen = None if data is None else choose_photographs(data, split)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -117,9 +117,9 @@ def _judge(
         level = LEVEL
     looking = progress.add_task("judging", total=len(photographs))
     seen = look(runtimes, photographs, manifest.letterbox, level, lambda: progress.advance(looking))
-    threshold = manifest.threshold.value
-    said = {name: findings(seen, name, threshold, level) for name in runtimes}
-    return Judged(chosen, seen, said, flips(seen, threshold), notes_on(seen))
+    thresholds = {name: bundle.artifact(name).threshold.value for name in runtimes}
+    said = {name: findings(seen, name, threshold, level) for name, threshold in thresholds.items()}
+    return Judged(chosen, seen, said, flips(seen, thresholds), notes_on(seen))
 
 
 def _require_extra() -> None:

@@ -19,7 +19,7 @@ def run_inference(connection: Connection, bundle: Path, digest: str, backend: st
 
     `digest` is that of the bundle the supervisor read: another one in its place is refused.
     """
-    if backend != "onnxruntime":
+    if not backend.startswith("onnxruntime"):
         import openvino  # noqa: F401  takes a while; the capture child opens the source meanwhile
 
     configure = connection.recv()
@@ -44,14 +44,14 @@ def _prepare(
     Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
     """
     from edge.backends import check_golden, check_static, load_from
-    from edge.backends.auto import fastest_backend
+    from edge.backends.auto import fastest_artifact
     from edge.bundle import load_bundle
 
     bundle = load_bundle(path)
     if bundle.digest != digest:
         raise BundleError(f"{path}: another bundle lies there since the station started; start the station again")
     if backend == "auto":
-        backend = fastest_backend(bundle, threads, shape)
+        backend = fastest_artifact(bundle, threads, shape)
     runtime = load_from(bundle, backend, threads)
     difference = check_golden(bundle, runtime)
     if shape is not None:
@@ -79,15 +79,17 @@ def _infer(runtime: "Backend", manifest: "Manifest", ring: Attached, order: Infe
     try:
         output = runtime.infer(ring.frame(order.memory, order.height, order.width))
         end = time.monotonic_ns()
-        return Inferred(order.seq, output.score, None, start, end, _locate(output, manifest, order))
+        threshold = manifest.artifacts[runtime.name].threshold.value
+        located = _locate(output, manifest, order) if output.score >= threshold else None
+        return Inferred(order.seq, output.score, None, start, end, located)
     except Exception as error:
         fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         return Inferred(order.seq, float("nan"), fault, start, time.monotonic_ns())
 
 
 def _locate(output: "Output", manifest: "Manifest", order: Infer) -> tuple[Located, ...] | None:
-    """Where a reject's defects are; None for a good part, and where the bundle cannot tell."""
-    if output.map is None or manifest.map_threshold is None or not output.score >= manifest.threshold.value:
+    """Where a reject's defects are; None where the bundle cannot tell."""
+    if output.map is None or manifest.map_threshold is None:
         return None
     from edge.regions import find_regions
 

@@ -71,7 +71,10 @@ class Configure(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """Inference → supervisor: golden frames agree, the runtime is warm. `golden_difference` is the largest seen."""
+    """Inference → supervisor: golden frames agree, the runtime is warm. `golden_difference` is the largest seen.
+
+    `backend` is the name of the artifact that runs.
+    """
 
     backend: str
     golden_difference: float

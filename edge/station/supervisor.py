@@ -15,7 +15,7 @@ from math import isfinite
 from multiprocessing.connection import wait
 from typing import Any
 
-from edge.bundle import load_bundle
+from edge.bundle import Artifact, load_bundle
 from edge.channel.publisher import Publisher
 from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.station.config import StationConfig
@@ -260,14 +260,20 @@ class Station:
             if not part.is_submitted:
                 self.intake.release(part.capture.slot)
 
+    @property
+    def _artifact(self) -> Artifact | None:
+        """The artifact that runs; None until one is loaded."""
+        loaded = self.scoring.loaded
+        return self.bundle.manifest.artifacts[loaded.backend] if loaded else None
+
     def _verdict(self, part: Part, finding: Finding, now: int) -> Verdict:
         age_ms = (now - part.captured_ns) / 1e6
         if finding.score is not None and age_ms > self.config.budget_ms:
             finding = Finding(reason=Reason.LATE, detail="the result came within the budget, publication did not")
-        threshold = self.bundle.manifest.threshold.value
-        if finding.score is None:
+        artifact = self._artifact
+        if finding.score is None or artifact is None:
             outcome, reason = Outcome.UNKNOWN, finding.reason or Reason.BACKEND
-        elif finding.score >= threshold:
+        elif finding.score >= artifact.threshold.value:
             outcome, reason = Outcome.REJECT, Reason.DEFECT
         else:
             outcome, reason = Outcome.GOOD, Reason.CLEAR
@@ -281,8 +287,8 @@ class Station:
             reason=reason,
             detail=finding.detail,
             score=finding.score,
-            threshold=threshold,
-            marginal=finding.score is not None and abs(finding.score - threshold) <= self.bundle.manifest.margin,
+            threshold=artifact.threshold.value if artifact else None,
+            marginal=artifact is not None and _is_marginal(finding.score, artifact),
             defects=_defects(part.inferred) if outcome is Outcome.REJECT else None,
             age_ms=age_ms,
             budget_ms=self.config.budget_ms,
@@ -381,6 +387,11 @@ class Station:
 
     def _sender(self) -> dict[str, Any]:
         return {"station": self.config.station, "epoch": self.epoch, "simulated": self.is_simulated}
+
+
+def _is_marginal(score: float | None, artifact: Artifact) -> bool:
+    """Whether the score is as near the threshold as runtimes differ."""
+    return score is not None and abs(score - artifact.threshold.value) <= artifact.margin
 
 
 def _defects(inferred: Inferred | None) -> tuple[Defect, ...] | None:

@@ -70,10 +70,10 @@ def _check(bundle: Bundle, name: str, threads: int) -> tuple[Check, Backend | No
     ended = time.perf_counter()
     check = Check(
         backend=name,
-        artifact=bundle.manifest.artifacts[name].path,
+        artifact=bundle.artifact(name).path,
         golden_frames=len(bundle.golden()),
         largest_difference=difference,
-        allowed=bundle.manifest.golden_tolerance,
+        allowed=bundle.artifact(name).golden_tolerance,
         load_s=(loaded if runtime else ended) - began,
         golden_s=ended - loaded if runtime else 0.0,
         error=said,

@@ -1,4 +1,4 @@
-"""What an artifact did with labelled photographs, at the threshold of the manifest. Needs the extra `verify`."""
+"""What an artifact did with labelled photographs, at its own threshold. Needs the extra `verify`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -107,12 +107,12 @@ def findings(seen: Sequence[Seen], artifact: str, threshold: float, level: float
     )
 
 
-def flips(seen: Sequence[Seen], threshold: float) -> list[Flip]:
-    """Photographs that one artifact rejects and another passes."""
+def flips(seen: Sequence[Seen], thresholds: Mapping[str, float]) -> list[Flip]:
+    """Photographs that one artifact rejects and another passes, each at its own threshold."""
     return [
         Flip(name=one.photograph.name, label=one.photograph.label, scores=one.scores)
         for one in seen
-        if len({score >= threshold for score in one.scores.values()}) > 1
+        if len({score >= thresholds[artifact] for artifact, score in one.scores.items()}) > 1
     ]
 
 

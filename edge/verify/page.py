@@ -90,7 +90,7 @@ def write_page(file: Path, done: Verification, judged: Judged, runtimes: Mapping
         bad=sum(one.photograph.is_bad for one in judged.seen),
         figures=figure_rows(judged.findings),
         kinds=kind_rows(judged.findings),
-        charts=[histogram(judged.seen, name, manifest.threshold.value) for name in judged.findings],
+        charts=[histogram(judged.seen, name, done.thresholds[name]) for name in judged.findings],
         groups=groups,
         has_heat=has_heat,
         size={"width": WIDTH, "height": HEIGHT, "base": BASE},
@@ -166,7 +166,7 @@ class _Painter:
     """Draws cards: the photograph, its ground truth outlined, and the heat of the artifact that got it wrong."""
 
     def __init__(self, done: Verification, judged: Judged, runtimes: Mapping[str, Backend]) -> None:
-        self._threshold = done.bundle.manifest.threshold.value
+        self._thresholds = done.thresholds
         self._contract: LetterboxContract = done.bundle.manifest.letterbox
         self._runtimes = runtimes
         good = [one.photograph for one in judged.seen if not one.photograph.is_bad] or [
@@ -191,7 +191,7 @@ class _Painter:
         return Card(
             photograph.name,
             _kind(photograph, one),
-            [f"{name} {judged_score(score, self._threshold)}" for name, score in one.scores.items()],
+            [f"{name} {judged_score(score, self._thresholds[name])}" for name, score in one.scores.items()],
             [_picture(picture, about, truth) for about, picture in pictures.items()],
         )
 
@@ -200,7 +200,7 @@ class _Painter:
         return None if found is None else found.copy()
 
     def _is_wrong(self, one: Seen, artifact: str) -> bool:
-        return (one.scores[artifact] >= self._threshold) != one.photograph.is_bad
+        return (one.scores[artifact] >= self._thresholds[artifact]) != one.photograph.is_bad
 
 
 def _kind(photograph: Photograph, one: Seen) -> str:

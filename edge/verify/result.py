@@ -34,6 +34,11 @@ class Verification:
     judged: Judged | None = field(default=None)
 
     @property
+    def thresholds(self) -> dict[str, float]:
+        """By artifact: a score from there on is a reject."""
+        return {name: artifact.threshold.value for name, artifact in self.bundle.manifest.artifacts.items()}
+
+    @property
     def passed(self) -> bool:
         """Whether every artifact passed its checks; figures on photographs pass no judgement."""
         return all(check.passed for check in self.checks)
@@ -48,7 +53,7 @@ class Verification:
                 "sha256": self.bundle.digest,
                 "task": manifest.task,
                 "simulated": manifest.simulated,
-                "threshold": manifest.threshold.value,
+                "thresholds": self.thresholds,
                 "machine": self.machine,
                 "threads": self.threads,
                 "checks": [check.model_dump(mode="json") | {"passed": check.passed} for check in self.checks],

@@ -34,10 +34,10 @@ def print_judged(console: Console, done: Verification, judged: Judged) -> None:
     from edge.verify.rows import figure_rows, kind_rows
 
     bad = sum(one.photograph.is_bad for one in judged.seen)
-    threshold = done.bundle.manifest.threshold.value
-    artifacts = list(judged.findings)
-    title = f"{judged.chosen.name}: {len(judged.seen) - bad} good, {bad} bad; threshold {threshold:.5g}"
-    table = Table("", *artifacts, title=escape(title))
+    thresholds = {name: done.thresholds[name] for name in judged.findings}
+    title = f"{judged.chosen.name}: {len(judged.seen) - bad} good, {bad} bad"
+    table = Table("", *thresholds, title=escape(title))
+    table.add_row("threshold", *(f"{value:.5g}" for value in thresholds.values()))
     for name, cells in figure_rows(judged.findings):
         table.add_row(name, *map(escape, cells))
     if kinds := kind_rows(judged.findings):
@@ -49,23 +49,23 @@ def print_judged(console: Console, done: Verification, judged: Judged) -> None:
     for note in judged.notes:
         console.print(escape(f"note: {note}"))
     misses, false_rejects = wrong(judged.seen, judged.findings)
-    _list(console, threshold, artifacts, "misses", [(one.photograph.name, one.scores) for one in misses])
-    _list(console, threshold, artifacts, "false rejects", [(one.photograph.name, one.scores) for one in false_rejects])
+    _list(console, thresholds, "misses", [(one.photograph.name, one.scores) for one in misses])
+    _list(console, thresholds, "false rejects", [(one.photograph.name, one.scores) for one in false_rejects])
     flipped = [(flip.name, flip.scores) for flip in judged.flips]
-    if len(artifacts) > 1:
-        _list(console, threshold, artifacts, "flips between artifacts", flipped)
+    if len(thresholds) > 1:
+        _list(console, thresholds, "flips between artifacts", flipped)
 
 
 def _list(
-    console: Console, threshold: float, artifacts: list[str], what: str, rows: Sequence[tuple[str, dict[str, float]]]
+    console: Console, thresholds: dict[str, float], what: str, rows: Sequence[tuple[str, dict[str, float]]]
 ) -> None:
     if not rows:
         console.print(f"{what}: none")
         return
     more = f", the first {MOST}; --json and --html name all" if len(rows) > MOST else ""
     table = Table("photograph", title=f"{what}: {len(rows)}{more}", title_justify="left")
-    for name in artifacts:
+    for name in thresholds:
         table.add_column(name, justify="right")
     for name, scores in rows[:MOST]:
-        table.add_row(escape(name), *(judged_score(scores[artifact], threshold) for artifact in artifacts))
+        table.add_row(escape(name), *(judged_score(scores[name], value) for name, value in thresholds.items()))
     console.print(table)
