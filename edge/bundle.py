@@ -3,6 +3,7 @@
 NAME.edge/
     manifest.json      what it is, how it was made, and the SHA-256 of every other file
     manifest.sha256    the SHA-256 of manifest.json, in the format of sha256sum
+    manifest.sig       if it was signed: who vouches for manifest.json, see edge.signature
     model.onnx         the ONNX artifact
     openvino/          the OpenVINO artifact: model.xml, model.bin
     golden.npz         frames with the score and map that PyTorch gave them
@@ -24,10 +25,15 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from edge.signature import Trust
+
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 MANIFEST_HASH = "manifest.sha256"
+SIGNATURES = "manifest.sig"
 GOLDEN = "golden.npz"
+
+_UNHASHED = {MANIFEST, MANIFEST_HASH, SIGNATURES}
 
 
 class _Section(BaseModel):
@@ -97,7 +103,7 @@ class Manifest(_Section):
     artifacts: dict[str, Artifact] = Field(
         min_length=1, description="by name: that of the backend, and of the precision where it is not float32"
     )
-    files: dict[str, str] = Field(description="SHA-256 of every file but the manifest and its own hash")
+    files: dict[str, str] = Field(description="SHA-256 of every file but the manifest, its own hash and signatures")
     provenance: dict[str, str]
 
 
@@ -112,11 +118,15 @@ class Golden:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files were found to be the ones its manifest names. `digest` is the manifest's SHA-256."""
+    """A bundle whose files were found to be the ones its manifest names. `digest` is the manifest's SHA-256.
+
+    `signed_by` is the fingerprint of the trusted key that signed it; None if no signature was asked for.
+    """
 
     path: Path
     manifest: Manifest
     digest: str
+    signed_by: str | None = None
 
     @property
     def label(self) -> str:
@@ -146,15 +156,16 @@ class Bundle:
             ]
 
 
-def load_bundle(path: Path) -> Bundle:
-    """Read a bundle and check every file against its hash.
+def load_bundle(path: Path, trust: "Trust | None" = None) -> Bundle:
+    """Read a bundle and check every file against its hash; with `trust`, its signature before all else.
 
-    Raises BundleError, in one line, if a file is missing, changed or not named by the manifest, or if the bundle is
-    of a schema newer than this version of edge-inspect reads.
+    Raises BundleError, in one line, if a file is missing, changed or not named by the manifest, if the bundle is
+    of a schema newer than this version of edge-inspect reads, or if nobody in `trust` signed it.
     """
     if not (path / MANIFEST).is_file():
         raise BundleError(f"{path}: not a bundle (no {MANIFEST}); edge-export writes one")
     content = (path / MANIFEST).read_bytes()
+    signed_by = None if trust is None else trust.check(path, content, _signatures(path))
     digest = hashlib.sha256(content).hexdigest()
     if _read(path / MANIFEST_HASH) != _hash_line(digest):
         raise BundleError(f"{path}: {MANIFEST} does not match {MANIFEST_HASH}: changed since export, export it again")
@@ -163,7 +174,7 @@ def load_bundle(path: Path) -> Bundle:
     for artifact in manifest.artifacts.values():
         if artifact.path not in manifest.files:
             raise BundleError(f"{path}: {MANIFEST} gives no hash for {artifact.path}; export the bundle again")
-    return Bundle(path, manifest, digest)
+    return Bundle(path, manifest, digest, signed_by)
 
 
 def _read(path: Path) -> bytes:
@@ -171,6 +182,11 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); copy the whole bundle again") from error
+
+
+def _signatures(path: Path) -> bytes | None:
+    file = path / SIGNATURES
+    return _read(file) if file.exists() else None
 
 
 def _hash_line(digest: str) -> bytes:
@@ -202,10 +218,7 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
 
 
 def _check_files(path: Path, files: dict[str, str]) -> None:
-    present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()} - {
-        MANIFEST,
-        MANIFEST_HASH,
-    }
+    present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()} - _UNHASHED
     if missing := sorted(set(files) - present):
         raise BundleError(f"{path}: {missing[0]} is missing; copy the whole bundle again")
     if strange := sorted(present - set(files)):
@@ -222,9 +235,13 @@ def sha256(path: Path) -> str:
 
 
 def seal(path: Path, manifest: Manifest) -> Bundle:
-    """Write `manifest` into the folder `path`, with the hashes of all files that lie there, and read it back."""
+    """Write `manifest` into the folder `path`, with the hashes of all files that lie there, and read it back.
+
+    It loses its signatures: they were of another manifest.
+    """
+    (path / SIGNATURES).unlink(missing_ok=True)
     names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
-    files = {name: sha256(path / name) for name in names if name not in (MANIFEST, MANIFEST_HASH)}
+    files = {name: sha256(path / name) for name in names if name not in _UNHASHED}
     content = manifest.model_copy(update={"files": files}).model_dump_json(indent=2).encode() + b"\n"
     (path / MANIFEST).write_bytes(content)
     (path / MANIFEST_HASH).write_bytes(_hash_line(hashlib.sha256(content).hexdigest()))

@@ -13,6 +13,10 @@ class BundleError(EdgeError):
     """A bundle that is incomplete, changed, of a newer schema, or that scores differently on this machine."""
 
 
+class KeyFileError(EdgeError):
+    """A key file that does not exist, is no key of the right kind, or that others can read."""
+
+
 class ChannelError(EdgeError):
     """A socket that cannot be bound or reached."""
 

@@ -14,8 +14,8 @@ from edge.channel.publisher import Publisher
 from edge.channel.subscriber import Received
 from edge.cli.listen import _line
 
-COMMANDS = ["run", "listen", "bench", "verify", "demo"]
-HEAVY = {"numpy", "cv2", "openvino", "onnxruntime", "torch", "zmq", "pydantic_core"}
+COMMANDS = ["run", "listen", "bench", "verify", "demo", "keys"]
+HEAVY = {"numpy", "cv2", "openvino", "onnxruntime", "torch", "zmq", "pydantic_core", "cryptography"}
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -57,6 +57,10 @@ def run(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Allow an endpoint that the network can reach, unencrypted.")
     ] = False,
+    trust: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Public key, may be repeated: run only a bundle that one of these signed."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Inspect every part a source shows and publish one verdict for each.
@@ -90,6 +94,7 @@ def run(
         loop=loop,
         seed=seed,
         simulated=bundle is None,
+        trust=tuple(trust or ()),
     )
     if insecure:
         _say(f"WARNING: --insecure: anyone who reaches {bind} reads the verdicts and can pretend to be this station")

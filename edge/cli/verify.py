@@ -41,6 +41,10 @@ def verify(
         float | None,
         typer.Option(help="A map from here on is a defect, for Dice and IoU. The bundle's, else 0.5 if supervised."),
     ] = None,
+    trust: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Public key, may be repeated: pass only a bundle that one of these signed."),
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with pictures, one file, here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
@@ -58,11 +62,12 @@ def verify(
     from edge.bench import machine
     from edge.machine import cores
     from edge.shipped import found_bundle
+    from edge.signature import Trust
     from edge.verify.checks import check_artifacts, open_bundle
     from edge.verify.looking import check_photographs, choose_photographs
     from edge.verify.result import Verification
 
-    opened = open_bundle(found_bundle(bundle))
+    opened = open_bundle(found_bundle(bundle), Trust.read(trust or []))
     if isinstance(opened, str):
         if as_json:
             print(json.dumps({"passed": False, "error": opened}, ensure_ascii=False))

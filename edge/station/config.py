@@ -13,7 +13,8 @@ class StationConfig:
 
     `policy` "every" judges each frame in order, "latest" the newest one of a free-running camera; None picks by
     source ("latest" for cameras, "every" for all else). `rate`, `size`, `limit`, `loop`, `seed` belong to the source.
-    `simulated` marks every verdict so, whatever bundle and source say of themselves.
+    `simulated` marks every verdict so, whatever bundle and source say of themselves. `trust` names public key files:
+    if there are any, only a bundle that one of these keys signed is run.
     """
 
     bundle: Path
@@ -31,3 +32,4 @@ class StationConfig:
     loop: bool = False
     seed: int = 0
     simulated: bool = False
+    trust: tuple[Path, ...] = ()

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def run_inference(connection: Connection, bundle: Path, digest: str, backend: str, threads: int) -> None:
     """Work of the inference child; returns when told to stop.
 
-    `digest` is that of the bundle the supervisor read: another one in its place is refused.
+    `digest` is that of the manifest whose signature the supervisor checked, if it was to: whatever else lies there now,
+    signed or not, is refused.
     """
     if not backend.startswith("onnxruntime"):
         import openvino  # noqa: F401  takes a while; the capture child opens the source meanwhile

@@ -18,6 +18,7 @@ from typing import Any
 from edge.bundle import Artifact, load_bundle
 from edge.channel.publisher import Publisher
 from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
+from edge.signature import Trust
 from edge.station.config import StationConfig
 from edge.station.intake import Intake
 from edge.station.ledger import Books
@@ -71,12 +72,12 @@ class Station:
     def __init__(
         self, config: StationConfig, progress: Callable[["Station"], None], allow_insecure: bool = False
     ) -> None:
-        """Check the bundle and bind the socket. Raises BundleError, ChannelError.
+        """Check the bundle and bind the socket. Raises BundleError, KeyFileError, ChannelError.
 
         `progress` is called with the station at each heartbeat.
         """
         self.config = config
-        self.bundle = load_bundle(config.bundle)
+        self.bundle = load_bundle(config.bundle, Trust.read(config.trust))
         self.epoch = secrets.token_hex(8)
         self.books = Books()
         self.intake = Intake(config)

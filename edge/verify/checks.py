@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from edge.backends import Backend, check_golden, load_from
 from edge.bundle import MANIFEST, Bundle, load_bundle
 from edge.errors import BundleError
+from edge.signature import Trust
 
 
 class Check(BaseModel):
@@ -31,15 +32,15 @@ class Check(BaseModel):
         return self.error is None
 
 
-def open_bundle(path: Path) -> Bundle | str:
-    """The bundle, every hash checked; or in one line why this one is not as it was exported.
+def open_bundle(path: Path, trust: Trust | None = None) -> Bundle | str:
+    """The bundle, every hash checked; or in one line why it is not as exported, or not signed by anyone in `trust`.
 
     Raises BundleError if there is no bundle at all.
     """
     if not (path / MANIFEST).is_file():
         return load_bundle(path)
     try:
-        return load_bundle(path)
+        return load_bundle(path, trust)
     except BundleError as error:
         return str(error)
 
