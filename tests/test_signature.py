@@ -81,9 +81,9 @@ def signed(bundle: Path, lab: Pair) -> Path:
 
 
 def changed(content: bytes, data: st.DataObject) -> bytes:
-    """`content` with one byte changed."""
+    """`content` with one byte changed, often only from small to capital letter."""
     spoilt = bytearray(content)
-    spoilt[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    spoilt[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.just(ord(" ")) | st.integers(1, 255))
     return bytes(spoilt)
 
 
@@ -131,9 +131,7 @@ def test_a_bundle_sealed_again_loses_its_signature(signed: Path, lab: Pair) -> N
 
 def test_a_changed_manifest_with_its_hash_made_again_is_refused(signed: Path, lab: Pair) -> None:
     signature = (signed / SIGNATURES).read_bytes()
-    manifest = load_bundle(signed).manifest
-    lenient = manifest.threshold.model_copy(update={"value": 1e9})
-    seal(signed, manifest.model_copy(update={"threshold": lenient}))
+    seal(signed, load_bundle(signed).manifest.model_copy(update={"description": "another one"}))
     (signed / SIGNATURES).write_bytes(signature)
     load_bundle(signed)
     with pytest.raises(BundleError, match=f"signature by {lab.who} does not match"):
