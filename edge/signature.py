@@ -2,7 +2,9 @@
 
 A valid signature proves that a holder of a trusted private key signed exactly this manifest, so exactly these files. It
 does not prove that the bundle is good, the newest, or meant for this line: an older one that was signed still passes.
-Nor does it protect a machine whose programs, trusted key files or cache of compiled models an attacker can write.
+Nor does it protect a machine whose programs, trusted key files, cache of compiled models or bundles an attacker can
+write: files are hashed when the bundle is loaded, and read again by the runtime. A child process accepts only the
+manifest whose signature the station checked.
 
 manifest.sig holds a line for each key that signed:
 
@@ -58,7 +60,7 @@ class Trust:
         from cryptography.exceptions import InvalidSignature
 
         if signatures is None:
-            raise BundleError(f"{path}: not signed, and --trust allows only signed bundles; edge-keys sign-bundle")
+            raise BundleError(f"{path}: not signed, and --trust runs only signed ones; edge-keys sign-bundle signs it")
         signed = parse_signatures(path, signatures)
         known = [(who, signature) for who, signature in signed.items() if who in self.keys]
         if not known:
