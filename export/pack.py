@@ -1,6 +1,5 @@
 """From a trained network to a sealed bundle: graphs, parity, threshold, golden frames, manifest."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -22,8 +21,10 @@ from edge.machine import cores
 from edge.picture import read_picture
 from export.graph import write_onnx, write_openvino
 from export.half import HalfError, halved
+from export.inside import Frame
 from export.map_threshold import Stage, choose_map_threshold
-from export.parity import Agreement, Frame, compare, hard_frames, largest_spread, reference
+from export.parity import compare_verdicts, reference
+from export.proof import VALIDATION, prove, write_figures, write_page
 from export.subject import Subject
 from train.models import Network
 from train.score import score_photographs
@@ -86,9 +87,9 @@ def export_subject(subject: Subject, out: Path, stage: Stage, packing: Packing =
 
 def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packing) -> None:
     provenance = _provenance(subject)
-    parity: dict[str, object] = {}
+    more: dict[str, object] = {}
     if packing.half:
-        subject, parity["float16 weights"] = _halved(subject)
+        subject, more["float16 weights"] = _halved(subject)
         provenance["weights"] = "rounded to float16"
     step = stage("graphs", 2)
     write_onnx(subject.network, subject.contract, work / ONNX_PATH, provenance)
@@ -100,26 +101,25 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     photographs = subject.photographs("val")
     paths = {"onnxruntime": ONNX_PATH, "openvino": packing.openvino_path}
     backends = {name: load_backend(name, work / path, cores()) for name, path in paths.items()}
-    validation = compare(
-        subject,
-        backends.values(),
-        ((p.name, read_picture(p.path)) for p in photographs),
-        TOLERANCE,
-        stage("parity on validation photographs", len(photographs)),
-    )
-    hard = list(hard_frames())
-    hard_agreement = compare(subject, backends.values(), hard, TOLERANCE, stage("parity on hard frames", len(hard)))
-    parity |= {"validation": _figures(validation), "hard frames": _figures(hard_agreement)}
-    (work / "parity.json").write_text(json.dumps(parity, indent=2) + "\n")
+    graphs = work / ONNX_PATH, work / packing.openvino_path
+    proof = prove(subject, *graphs, backends, TOLERANCE, stage)
+    validation, margin = proof.compared[VALIDATION].agreements, proof.margin
 
     golden = _golden_frames(subject) if packing.photographs else _drawn_frames()
     answers = [reference(subject, frame) for frame in golden]
     _write_golden(work / GOLDEN, golden, answers)
 
-    margin = max(largest_spread(validation), largest_spread(hard_agreement))
     bad, where = [photograph.is_bad for photograph in photographs], answers[0][1]
     every_figure = {name: _judged(subject, agreement.scores, bad) for name, agreement in validation.items()}
     best = every_figure[MAP_ARTIFACT]
+    names = [photograph.name for photograph in photographs]
+    expected = _judged(subject, validation[MAP_ARTIFACT].expected, bad).threshold
+    more["verdicts turned on validation photographs"] = {
+        name: compare_verdicts(agreement, names, expected, every_figure[name].threshold, margin)
+        for name, agreement in validation.items()
+    }
+    write_figures(work, proof, more)
+    write_page(work, subject, proof, graphs[1], backends, TOLERANCE, packing.photographs)
     sealed = seal(
         work,
         Manifest(
@@ -179,18 +179,6 @@ def _provenance(subject: Subject) -> dict[str, str]:
         "data sha256": subject.fingerprint,
         "exported": datetime.now(UTC).isoformat(timespec="seconds"),
         **{library: version(library) for library in libraries},
-    }
-
-
-def _figures(agreements: dict[str, Agreement]) -> dict[str, dict[str, object]]:
-    return {
-        name: {
-            "frames": len(a.scores),
-            "largest score difference": a.largest_score_difference,
-            "largest map difference": a.largest_map_difference,
-            "worst frame": a.worst_frame,
-        }
-        for name, a in agreements.items()
     }
 
 

@@ -1,6 +1,6 @@
-"""Parity: do PyTorch, ONNX Runtime and OpenVINO say the same of the same frames?"""
+"""Parity of what a bundle answers: do PyTorch, ONNX Runtime and OpenVINO give the same scores, maps and verdicts?"""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,38 +8,18 @@ import numpy.typing as npt
 import torch
 
 from edge.backends import Backend
-from edge.errors import EdgeError
+from export.inside import Frame, ParityError
 from export.subject import Subject
 from train.letterbox import letterboxed
-
-Frame = npt.NDArray[np.uint8]
-
-HARD_SIZES = (
-    (16, 16),
-    (16, 4096),
-    (4096, 16),
-    (31, 33),
-    (200, 299),
-    (299, 299),
-    (480, 640),
-    (720, 1280),
-    (1281, 733),
-    (1080, 1920),
-    (2048, 2448),
-)
-"""(height, width) of the noise frames: both orientations, up- and downscaling, odd sizes, floats off by one."""
-
-
-class ParityError(EdgeError):
-    """An artifact does not say what PyTorch says; there is no bundle."""
 
 
 @dataclass
 class Agreement:
-    """What one artifact said of the frames so far: its scores, in order, and the largest differences from PyTorch."""
+    """Scores that one artifact gave the frames so far and that PyTorch expected, and the largest differences."""
 
     backend: str
     scores: list[float] = field(default_factory=list)
+    expected: list[float] = field(default_factory=list)
     largest_score_difference: float = 0.0
     largest_map_difference: float = 0.0
     worst_frame: str = ""
@@ -51,23 +31,6 @@ def reference(subject: Subject, frame: Frame) -> tuple[float, npt.NDArray[np.flo
     with torch.inference_mode():
         score, where = subject.network(image[None], mask[None])
     return float(score[0]), None if where is None else where[0].numpy()
-
-
-def hard_frames() -> Iterator[tuple[str, Frame]]:
-    """Frames made to break a letterbox: noise of every awkward size, one-pixel lines, a checkerboard, black, white."""
-    rng = np.random.default_rng(7)
-    for height, width in HARD_SIZES:
-        yield f"noise {width}×{height}", rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    rows, columns = np.indices((720, 1280))
-    patterns = {
-        "vertical lines": columns % 9 == 0,
-        "horizontal lines": rows % 7 == 0,
-        "checkerboard": (rows + columns) % 2 == 0,
-        "black": rows < 0,
-        "white": rows >= 0,
-    }
-    for name, pattern in patterns.items():
-        yield name, np.repeat((pattern * 255).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def compare(
@@ -95,6 +58,7 @@ def compare(
                     f"{backend.name} differs from PyTorch on {name}: score {output.score:.6g} against {score:.6g}, "
                     f"map {map_off:.2g} off, allowed {tolerance:.2g}; no bundle was written"
                 )
+            agreements[backend.name].expected.append(score)
             _note(agreements[backend.name], name, output.score, off, map_off)
         tick()
     return agreements
@@ -105,6 +69,27 @@ def largest_spread(agreements: dict[str, Agreement]) -> float:
     from_pytorch = max(agreement.largest_score_difference for agreement in agreements.values())
     each = np.array([agreement.scores for agreement in agreements.values()])
     return max(from_pytorch, float(np.ptp(each, axis=0).max(initial=0.0)))
+
+
+def compare_verdicts(
+    agreement: Agreement, frames: Sequence[str], expected: float, threshold: float, margin: float
+) -> list[str]:
+    """The frames that the artifact judges otherwise at `threshold` than PyTorch at `expected`.
+
+    Raises ParityError if one of them is not within `margin` of the threshold.
+    """
+    flips = [
+        (name, score)
+        for name, score, said in zip(frames, agreement.scores, agreement.expected, strict=True)
+        if (score >= threshold) != (said >= expected)
+    ]
+    for name, score in flips:
+        if abs(score - threshold) > margin:
+            raise ParityError(
+                f"{agreement.backend} turns the verdict of {name}, score {score:.6g}, threshold {threshold:.6g}, "
+                f"margin {margin:.2g}; no bundle was written"
+            )
+    return [name for name, _ in flips]
 
 
 def _note(agreement: Agreement, frame: str, score: float, off: float, map_off: float) -> None:

@@ -1,0 +1,41 @@
+"""Frames made to break a letterbox, or what comes behind one."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+Frame = npt.NDArray[np.uint8]
+
+HARD_SIZES = (
+    (16, 16),
+    (16, 4096),
+    (4096, 16),
+    (31, 33),
+    (200, 299),
+    (299, 299),
+    (480, 640),
+    (720, 1280),
+    (1281, 733),
+    (1080, 1920),
+    (2048, 2448),
+)
+"""(height, width) of the noise frames: both orientations, up- and downscaling, odd sizes, floats off by one."""
+
+
+def hard_frames() -> Iterator[tuple[str, Frame]]:
+    """Frames made to break a letterbox: noise of every awkward size, one-pixel lines, checkerboards, black, white."""
+    rng = np.random.default_rng(7)
+    for height, width in HARD_SIZES:
+        yield f"noise {width}×{height}", rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    for about, shape in (("landscape", (720, 1280)), ("portrait", (1280, 720))):
+        rows, columns = np.indices(shape)
+        patterns = {
+            "vertical lines": columns % 9 == 0,
+            "horizontal lines": rows % 7 == 0,
+            "checkerboard": (rows + columns) % 2 == 0,
+            "black": rows < 0,
+            "white": rows >= 0,
+        }
+        for name, pattern in patterns.items():
+            yield f"{name}, {about}", np.repeat((pattern * 255).astype(np.uint8)[:, :, None], 3, axis=2)

@@ -1,0 +1,225 @@
+"""The proof that travels in a bundle: what was compared at every stage, the worst frames, parity.json and a page."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.backends import Backend
+from edge.heat import coloured
+from edge.pages import Picture, embedded, templates
+from edge.picture import read_picture
+from edge.thumbnail import fitted
+from export.hard_frames import hard_frames
+from export.inside import IMAGE, Floats, Frame, Inside, InsideOpenVino
+from export.map_threshold import Stage
+from export.parity import Agreement, compare, largest_spread, reference
+from export.stages import Stages, Worst, compare_inside
+from export.subject import Subject
+from train.letterbox import in_levels, letterboxed
+
+VALIDATION, HARD = "validation photographs", "hard frames"
+
+PAGE, FIGURES = "parity.html", "parity.json"
+
+SHOWN = 160
+"""Pixels of the longer side of a picture on the page: a bundle stays small."""
+
+SHOWN_ARTIFACT = "openvino"
+"""The artifact whose differences are drawn."""
+
+Named = Callable[[], Iterator[tuple[str, Frame]]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was found on one set of frames: inside the graphs, and of what each artifact answers."""
+
+    stages: Stages
+    agreements: dict[str, Agreement]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was found, by the set of frames: `VALIDATION` and `HARD`."""
+
+    compared: dict[str, Compared]
+
+    @property
+    def margin(self) -> float:
+        """The largest difference of a score that any two of PyTorch and the artifacts gave one frame."""
+        return max(largest_spread(one.agreements) for one in self.compared.values())
+
+
+def prove(
+    subject: Subject,
+    onnx_path: Path,
+    openvino_path: Path,
+    backends: Mapping[str, Backend],
+    tolerance: float,
+    stage: Stage,
+) -> Proof:
+    """Compare every stage on every validation photograph and every hard frame.
+
+    `tolerance` is the bound of scores and maps. Raises ParityError at the first difference that is not allowed.
+    """
+    compared = {}
+    for about, frames, count in frame_sets(subject):
+        inside = stage(f"inside the graphs, {about}", count)
+        stages = compare_inside(subject, onnx_path, openvino_path, frames(), inside)
+        agreements = compare(subject, backends.values(), frames(), tolerance, stage(f"parity on {about}", count))
+        compared[about] = Compared(stages, agreements)
+    return Proof(compared)
+
+
+def frame_sets(subject: Subject) -> Iterator[tuple[str, Named, int]]:
+    """The two sets: what it is called, how to go through it, and how many frames there are."""
+    photographs, hard = subject.photographs("val"), list(hard_frames())
+    yield VALIDATION, lambda: ((p.name, read_picture(p.path)) for p in photographs), len(photographs)
+    yield HARD, lambda: iter(hard), len(hard)
+
+
+def write_figures(folder: Path, proof: Proof, more: Mapping[str, object]) -> None:
+    """Write parity.json: each stage by artifact, with what is allowed; `more` is put before it."""
+    content = {**more, **{about: _figures(compared) for about, compared in proof.compared.items()}}
+    (folder / FIGURES).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _figures(compared: Compared) -> dict[str, Any]:
+    stages = compared.stages
+    return {
+        "letterbox, values 0 to 1": {name: vars(worst) for name, worst in stages.letterbox.items()},
+        "letterbox between runtimes": vars(stages.between),
+        "layer": {
+            "compared": stages.module or "none: graph and network have no layer of one shape in common",
+            **{name: vars(worst) for name, worst in stages.layer.items()},
+        },
+        "score and map": {
+            name: {
+                "frames": len(a.scores),
+                "largest score difference": a.largest_score_difference,
+                "largest map difference": a.largest_map_difference,
+                "worst frame": a.worst_frame,
+            }
+            for name, a in compared.agreements.items()
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the page's table."""
+
+    stage: str
+    artifact: str
+    frames: int
+    difference: float
+    allowed: float
+    frame: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """The worst frame of a stage, in pictures."""
+
+    stage: str
+    frame: str
+    pictures: list[Picture]
+
+
+def write_page(
+    folder: Path,
+    subject: Subject,
+    proof: Proof,
+    openvino_path: Path,
+    backends: Mapping[str, Backend],
+    tolerance: float,
+    show_photographs: bool,
+) -> None:
+    """Write parity.html. Without `show_photographs` only hard frames are shown, for a bundle that holds none."""
+    painter, cards = _Painter(subject, InsideOpenVino(openvino_path, [IMAGE]), backends[SHOWN_ARTIFACT]), []
+    for about, frames, _ in frame_sets(subject):
+        if about == HARD or show_photographs:
+            cards += painter.cards(proof.compared[about], frames())
+    page = (
+        templates("export")
+        .get_template("parity.html.j2")
+        .render(
+            title=subject.title,
+            tables={about: _rows(compared, tolerance) for about, compared in proof.compared.items()},
+            module=proof.compared[HARD].stages.module,
+            cards=cards,
+            margin=proof.margin,
+        )
+    )
+    (folder / PAGE).write_text(page, encoding="utf-8")
+
+
+def _rows(compared: Compared, tolerance: float) -> list[Row]:
+    stages = compared.stages
+    rows = [_row("letterboxed picture", name, worst) for name, worst in stages.letterbox.items()]
+    rows.append(_row("letterboxed picture", "from runtime to runtime", stages.between))
+    rows += [_row("late layer", name, worst) for name, worst in stages.layer.items()]
+    for name, a in compared.agreements.items():
+        for what, difference in (("score", a.largest_score_difference), ("map", a.largest_map_difference)):
+            rows.append(Row(what, name, len(a.scores), difference, tolerance, a.worst_frame))
+    return rows
+
+
+def _row(stage: str, artifact: str, worst: Worst) -> Row:
+    return Row(stage, artifact, worst.frames, worst.difference, worst.allowed, worst.frame)
+
+
+class _Painter:
+    """Draws the frames on which a stage differed most: what PyTorch makes of it, and where OpenVINO is off."""
+
+    def __init__(self, subject: Subject, inside: Inside, backend: Backend) -> None:
+        self._subject, self._inside, self._backend = subject, inside, backend
+
+    def cards(self, compared: Compared, frames: Iterator[tuple[str, Frame]]) -> list[Card]:
+        """One card for the letterbox, one for the map where there is a map."""
+        letterbox = compared.stages.letterbox[SHOWN_ARTIFACT].frame
+        answer = compared.agreements[SHOWN_ARTIFACT].worst_frame
+        cards = []
+        for name, frame in frames:
+            if name == letterbox:
+                cards.append(Card("letterboxed picture", name, self._letterbox(frame)))
+            if name == answer and (pictures := self._maps(frame)):
+                cards.append(Card("map", name, pictures))
+        return cards
+
+    def _letterbox(self, frame: Frame) -> list[Picture]:
+        contract = self._subject.contract
+        image = letterboxed(frame, contract)[0]
+        apart = (np.abs(self._inside.look(frame)[IMAGE][0] - image.numpy()) * np.reshape(contract.std, (-1, 1, 1))).max(
+            0
+        )
+        levels = in_levels(image, contract).numpy().transpose(1, 2, 0)[:, :, ::-1] * 255
+        return [
+            _picture(frame, f"frame, {frame.shape[1]}×{frame.shape[0]}"),
+            _picture(np.ascontiguousarray(levels.round().clip(0, 255).astype(np.uint8)), "letterboxed by PyTorch"),
+            _picture(_heat(apart), f"difference of OpenVINO, hottest {255 * apart.max():.2g} grey levels"),
+        ]
+
+    def _maps(self, frame: Frame) -> list[Picture]:
+        expected, found = reference(self._subject, frame)[1], self._backend.infer(frame).map
+        if expected is None or found is None:
+            return []
+        apart = np.abs(found - expected)
+        return [
+            _picture(frame, f"frame, {frame.shape[1]}×{frame.shape[0]}"),
+            _picture(_heat(expected), f"map of PyTorch, hottest {expected.max():.3g}"),
+            _picture(_heat(apart), f"difference of OpenVINO, hottest {apart.max():.2g}"),
+        ]
+
+
+def _heat(values: Floats) -> Frame:
+    """From black, 0, to the hottest of these values."""
+    return coloured((values.clip(0) / max(float(values.max()), 1e-12)).astype(np.float32))
+
+
+def _picture(picture: Frame, about: str) -> Picture:
+    return embedded(fitted(picture, SHOWN), about)

@@ -1,0 +1,104 @@
+"""A stage that is off ends the export and is named: the letterboxed picture, a late layer, the verdict."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edge.contract import LetterboxContract
+from export.graph import write_onnx, write_openvino
+from export.inside import Frame, InsideOnnx, ParityError, late_layer
+from export.parity import Agreement, compare_verdicts
+from export.stages import Stages, compare_inside
+from export.subject import Subject
+from train.models import Batch, build_network
+from train.recipe import load_recipe
+
+NETWORKS = ["autoencoder-gelu", "autoencoder-bottleneck", "segmenter-small", "padim", "inspector", "unet-resnet34"]
+
+
+def subject_of(name: str, contract: LetterboxContract) -> Subject:
+    """A network as it was initialised; one that learns by statistics has seen noise."""
+    torch.manual_seed(0)
+    network = build_network(name, {}).eval()
+    side = contract.side
+    shown = Batch(torch.rand(4, 3, side, side), torch.ones(4, 1, side, side), torch.zeros(4), None)  # type: ignore[arg-type]
+    with torch.no_grad():
+        if network.learns_by == "statistics":
+            network.gather(shown)
+            network.conclude()
+        network.familiarise([shown])
+        for weight in network.parameters():
+            if not weight.any():  # a head that begins at nothing says the same of everything
+                weight.fill_(0.5)
+    choice = load_recipe("autoencoder-gelu").threshold
+    return Subject("drawn", "one-class", network, contract, choice, Path("data"), "0" * 64, lambda split: [])
+
+
+def frames() -> Iterator[tuple[str, Frame]]:
+    rng = np.random.default_rng(3)
+    for height, width in ((90, 160), (200, 50)):
+        yield f"noise {width}×{height}", rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def compared(subject: Subject, folder: Path, other: Subject | None = None) -> Stages:
+    """The stages of a subject's artifacts; of another's, where one is given for ONNX Runtime."""
+    write_onnx(subject.network, subject.contract, folder / "own.onnx", {})
+    write_openvino(folder / "own.onnx", folder / "own.xml", {})
+    onnx = folder / "own.onnx"
+    if other is not None:
+        onnx = folder / "other.onnx"
+        write_onnx(other.network, other.contract, onnx, {})
+    return compare_inside(subject, onnx, folder / "own.xml", frames(), lambda: None)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_stage_of_a_network_agrees_and_a_late_layer_is_among_them(name: str, tmp_path: Path) -> None:
+    found = compared(subject_of(name, LetterboxContract(side=64, fill=9)), tmp_path)
+    assert found.module is not None
+    assert set(found.layer) == {"onnxruntime", "openvino"}
+    assert set(found.letterbox) == {"onnxruntime", "openvino", "openvino, fixed size"}
+    for worst in (*found.letterbox.values(), found.between, *found.layer.values()):
+        assert worst.frames == 2
+        assert worst.difference <= worst.allowed
+    assert max(worst.difference for worst in found.layer.values()) > 0, "two computations, not one with itself"
+
+
+def test_a_letterbox_that_is_off_by_two_grey_levels_is_named(tmp_path: Path) -> None:
+    network = "autoencoder-gelu"
+    own, other = (subject_of(network, LetterboxContract(side=64, fill=fill)) for fill in (9, 11))
+    with pytest.raises(ParityError, match=r"letterboxed picture of onnxruntime differs by 0\.0078 on noise 160×90"):
+        compared(own, tmp_path, other)
+
+
+def test_a_network_with_another_weight_is_named_by_its_layer(tmp_path: Path) -> None:
+    own, other = (subject_of("autoencoder-gelu", LetterboxContract(side=64)) for _ in range(2))
+    with torch.no_grad():
+        other.network.get_submodule("decoder.4").weight.mul_(1.001)  # type: ignore[union-attr, operator]
+    with pytest.raises(ParityError, match=r"layer decoder\.4 in onnxruntime differs by 0\.00"):
+        compared(own, tmp_path, other)
+
+
+def test_a_network_without_a_layer_in_common_is_not_taken_for_one_that_agrees(tmp_path: Path) -> None:
+    own = subject_of("autoencoder-gelu", LetterboxContract(side=64))
+    torch.manual_seed(1)
+    stranger = build_network("autoencoder-gelu", {}).eval()
+    write_onnx(stranger, own.contract, tmp_path / "stranger.onnx", {})
+    with pytest.raises(ParityError, match="no layer of the ONNX graph says what one of PyTorch's says"):
+        late_layer(own, tmp_path / "stranger.onnx", next(frames())[1])
+
+
+def test_what_is_read_inside_a_graph_is_what_the_network_sees(tmp_path: Path) -> None:
+    own = subject_of("autoencoder-gelu", LetterboxContract(side=64, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)))
+    write_onnx(own.network, own.contract, tmp_path / "own.onnx", {})
+    white = np.full((64, 64, 3), 255, np.uint8)
+    assert InsideOnnx(tmp_path / "own.onnx", ["image"]).look(white)["image"] == pytest.approx(2.0)
+
+
+def test_a_flip_within_the_margin_is_listed_and_one_beyond_it_ends_the_export() -> None:
+    said = Agreement("openvino-int8", scores=[0.2, 0.52, 0.9], expected=[0.2, 0.49, 0.9])
+    assert compare_verdicts(said, ["a", "b", "c"], expected=0.5, threshold=0.51, margin=0.03) == ["b"]
+    with pytest.raises(ParityError, match=r"openvino-int8 turns the verdict of b, score 0\.52, threshold 0\.51"):
+        compare_verdicts(said, ["a", "b", "c"], expected=0.5, threshold=0.51, margin=0.005)
