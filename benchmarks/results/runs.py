@@ -138,12 +138,18 @@ def latency_file(run: Path) -> Path:
     return run.with_name(f"{run.name}.latency.json")
 
 
-def _measure(run: Path) -> None:
+def exported(run: Path) -> Path:
+    """The bundle of a run, beside it; exported if it is not there. Raises DataError if it is older than the run."""
     bundle = run.with_name(f"{run.name}.edge")
     if bundle.exists() and _is_older(bundle / "manifest.json", run / "model.pt"):
         raise DataError(f"{bundle} is older than its run: remove it")
     if not bundle.exists() and _run("export.cli", [str(run), "--out", str(bundle)]):
         raise DataError(f"{run} could not be exported")
+    return bundle
+
+
+def _measure(run: Path) -> None:
+    bundle = exported(run)
     options = ["--backend", BACKEND, "--frames", str(BENCH_FRAMES), "--threads", str(cores()), "--json"]
     command = _command("edge.cli.bench", [str(bundle), *options])
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
