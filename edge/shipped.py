@@ -11,7 +11,7 @@ DEMO = "demo.edge"
 
 def found_bundle(given: Path) -> Path:
     """The folder `given`, or the shipped bundle of that name ("magnetic-tile") where there is no such folder."""
-    if given.exists() or not given.name or given.parent != Path() or given.suffix not in ("", ".edge"):
+    if given.exists() or given.parent != Path() or given.suffix not in ("", ".edge"):
         return given
     try:
         return shipped_bundle(given.with_suffix(".edge").name)
