@@ -11,9 +11,10 @@ SMALLEST_FRAME, LARGEST_FRAME = 16, 8192
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where a frame of `frame_height` × `frame_width` pixels lies inside a square model input of `side` pixels.
+    """Where `frame_height` × `frame_width` pixels of a frame lie inside a square model input of `side` pixels.
 
-    `height`, `width` are the size of the resized frame, `top`, `left` the padding before it, all in pixels.
+    `height`, `width` are their size after resizing, `top`, `left` the padding before it, all in pixels. In the frame
+    they begin at row `frame_top`, column `frame_left`.
     """
 
     frame_height: int
@@ -23,6 +24,8 @@ class Letterbox:
     width: int
     top: int
     left: int
+    frame_top: int = 0
+    frame_left: int = 0
 
     @property
     def bottom(self) -> int:
@@ -36,21 +39,26 @@ class Letterbox:
 
     def to_frame(self, x: float, y: float) -> tuple[float, float]:
         """Frame coordinates (x, y) of a point in letterboxed coordinates; pixel edges, not centres, are integers."""
-        return (x - self.left) * self.frame_width / self.width, (y - self.top) * self.frame_height / self.height
+        return (
+            self.frame_left + (x - self.left) * self.frame_width / self.width,
+            self.frame_top + (y - self.top) * self.frame_height / self.height,
+        )
 
 
-def letterbox(frame_height: int, frame_width: int, side: int, stretch: bool = False) -> Letterbox:
+def letterbox(
+    frame_height: int, frame_width: int, side: int, stretch: bool = False, origin: tuple[int, int] = (0, 0)
+) -> Letterbox:
     """Fit a frame into a square of `side` pixels, aspect kept, centred; the odd pixel of padding goes after.
 
-    With `stretch` the frame fills the square instead, and its aspect is lost.
+    With `stretch` the frame fills the square instead, and its aspect is lost. `origin` (row, column) is where these
+    pixels begin in a larger frame.
 
     Raises ValueError if a size is not positive.
     """
     if min(frame_height, frame_width, side) < 1:
         raise ValueError(f"letterbox of {frame_width}×{frame_height} into {side}: sizes must be at least 1")
-    if stretch:
-        return Letterbox(frame_height, frame_width, side, side, side, 0, 0)
     longest = max(frame_height, frame_width)
-    height = max(1, frame_height * side // longest)
-    width = max(1, frame_width * side // longest)
-    return Letterbox(frame_height, frame_width, side, height, width, (side - height) // 2, (side - width) // 2)
+    height = side if stretch else max(1, frame_height * side // longest)
+    width = side if stretch else max(1, frame_width * side // longest)
+    top, left = (side - height) // 2, (side - width) // 2
+    return Letterbox(frame_height, frame_width, side, height, width, top, left, *origin)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.geometry import letterbox
+from edge.contract import LetterboxContract
 
 Frame = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -15,19 +15,20 @@ OUTLINE = (255, 229, 0)
 """Cyan, BGR: far from every colour of the heat."""
 
 
-def map_in_frame(heat: Floats, side: int, height: int, width: int, stretch: bool = False) -> Floats:
-    """A map float32 [h, w] over a letterboxed square of `side` pixels, as float32 [height, width] over its frame.
-
-    `stretch` says that the frame fills the square.
+def map_in_frame(heat: Floats, contract: LetterboxContract, height: int, width: int) -> Floats:
+    """A map float32 [h, w] over the letterboxed square of `contract`, as float32 [height, width] over its frame.
 
     Each pixel of the frame takes the map's value at its centre, between the cells by their distance. Cells that only
-    lie on the padding are not looked at.
+    lie on the padding are not looked at. Outside the contract's region, where nothing was looked at, it is -inf.
     """
-    box = letterbox(height, width, side, stretch)
-    (left, top), (right, bottom) = box.to_frame(0, 0), box.to_frame(side, side)
-    rows, columns = _cells(height, heat.shape[0], top, bottom), _cells(width, heat.shape[1], left, right)
+    box = contract.fit(height, width)
+    (left, top), (right, bottom) = box.to_frame(0, 0), box.to_frame(box.side, box.side)
+    rows = _cells(box.frame_height, heat.shape[0], top - box.frame_top, bottom - box.frame_top)
+    columns = _cells(box.frame_width, heat.shape[1], left - box.frame_left, right - box.frame_left)
     found = cv2.remap(heat, *np.meshgrid(columns, rows), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found, np.float32)
+    whole = np.full((height, width), -np.inf, np.float32)
+    whole[box.frame_top :, box.frame_left :][: box.frame_height, : box.frame_width] = found
+    return whole
 
 
 def _cells(pixels: int, cells: int, before: float, after: float) -> Floats:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.contract import LetterboxContract
-from edge.geometry import letterbox
 from edge.verdict import MOST_DEFECTS
 
 Map = npt.NDArray[np.float32]
@@ -47,10 +46,11 @@ def find_regions(heat: Map, shape: tuple[int, int], contract: LetterboxContract,
     """The regions of a map where it is >= `threshold`, on a frame of `shape` (height, width): at most `MOST_DEFECTS`.
 
     The largest peak comes first. Cells that lie on padding alone are not looked at, nor is a value that is no number.
+    Raises DataError if the frame does not hold the contract's region.
     """
-    box = letterbox(*shape, contract.side, contract.is_stretched)
-    down = _axis(heat.shape[0], contract.side, box.top, box.height, box.frame_height)
-    across = _axis(heat.shape[1], contract.side, box.left, box.width, box.frame_width)
+    box = contract.fit(*shape)
+    down = _axis(heat.shape[0], contract.side, box.top, box.height, box.frame_top, box.frame_height)
+    across = _axis(heat.shape[1], contract.side, box.left, box.width, box.frame_left, box.frame_width)
     seen = heat[down.first : down.first + down.cells, across.first : across.first + across.cells]
     hot = (seen >= threshold).astype(np.uint8)
     left, top, wide, high = cv2.boundingRect(hot)
@@ -76,7 +76,8 @@ def find_regions(heat: Map, shape: tuple[int, int], contract: LetterboxContract,
 class _Axis:
     """The cells of one axis of a map that touch the frame, from cell `first` on.
 
-    `edges` int64 [cells + 1] over `unit` are where they begin and end, in pixels of the frame, cut off at its borders.
+    `edges` int64 [cells + 1] over `unit` are where they begin and end, in pixels of the frame, cut off where what is
+    looked at ends.
     """
 
     first: int
@@ -105,12 +106,12 @@ class _Axis:
         return ((2 * self.edges[edge] + self.unit) // (2 * self.unit)).astype(np.int32)
 
 
-def _axis(cells: int, side: int, before: int, inside: int, pixels: int) -> _Axis:
-    """`inside` pixels of the square show `pixels` of the frame, after `before` of padding."""
+def _axis(cells: int, side: int, before: int, inside: int, origin: int, pixels: int) -> _Axis:
+    """`inside` pixels of the square show `pixels` of the frame, from `origin` on, after `before` of padding."""
     first, last = before * cells // side, -(-(before + inside) * cells // side)
     unit = cells * inside
     edges = (np.arange(first, last + 1, dtype=np.int64) * side - before * cells) * pixels
-    return _Axis(first, edges.clip(0, pixels * unit), unit)
+    return _Axis(first, edges.clip(0, pixels * unit) + origin * unit, unit)
 
 
 def _region(

@@ -42,7 +42,7 @@ def export(
     from train.run import load_run
 
     console, trained = Console(stderr=True), load_run(run)
-    blind = blindness(trained)
+    warnings = [said for said in (blindness(trained), trained.contract.warning) if said]
     with Progress(console=console, transient=True) as progress:
 
         def stage(what: str, steps: int):  # type: ignore[no-untyped-def]
@@ -53,18 +53,17 @@ def export(
     manifest = bundle.manifest
     if as_json:
         parity = json.loads((bundle.path / "parity.json").read_text())
-        result = {"bundle": str(out), "sha256": bundle.digest, "parity": parity, "warning": blind}
+        result = {"bundle": str(out), "sha256": bundle.digest, "parity": parity, "warning": "; ".join(warnings) or None}
         print(json.dumps(result | manifest.model_dump()))
         return
     console.print(f"[bold]{out}[/bold]  {manifest.description}")
     for name, artifact in manifest.artifacts.items():
         console.print(f"  {name}: {describe(artifact)}", highlight=False, soft_wrap=True)
     if (level := manifest.map_threshold) is not None:
-        console.print(
-            f"  map threshold {level.value:.6g} ({level.strategy}) on {level.data}", highlight=False, soft_wrap=True
-        )
-    if blind:
-        console.print(f"  [bold red]beware:[/bold red] {blind}", highlight=False, soft_wrap=True)
+        said = f"  map threshold {level.value:.6g} ({level.strategy}) on {level.data}"
+        console.print(said, highlight=False, soft_wrap=True)
+    for warning in warnings:
+        console.print(f"  [bold red]beware:[/bold red] {warning}", highlight=False, soft_wrap=True)
 
 
 def describe(artifact: "Artifact") -> str:

@@ -15,14 +15,16 @@ from export.letterbox_graph import IR_VERSION, OPSET, letterbox_model
 
 
 def write_onnx(network: torch.nn.Module, contract: LetterboxContract, path: Path, metadata: dict[str, str]) -> None:
-    """ONNX artifact: `frame` uint8 [1, H, W, 3] BGR of any size → `score` float32 [1], and `map` float32
+    """ONNX artifact: `frame` uint8 of any size, as `letterbox_model` takes it → `score` float32 [1], and `map` float32
     [1, h, w] where the network has one.
 
-    `network` takes (image [1,3,S,S], mask [1,1,S,S]) and returns (score [1], map [1,h,w] or None). Constants that a
+    `network` takes (image [1,C,S,S], mask [1,1,S,S]) and returns (score [1], map [1,h,w] or None). Constants that a
     float16 holds exactly are stored as such: those of a network from `export.half.halved`.
     """
     model = compose.merge_models(
-        letterbox_model(contract), network_model(network, contract.side), io_map=[("image", "image"), ("mask", "mask")]
+        letterbox_model(contract),
+        network_model(network, contract.channels, contract.side),
+        io_map=[("image", "image"), ("mask", "mask")],
     )
     helper.set_model_props(model, metadata)
     model.graph.name = "edge-inspect"
@@ -40,9 +42,9 @@ def write_openvino(onnx_path: Path, path: Path, metadata: dict[str, str]) -> Non
     ov.save_model(model, path, compress_to_fp16=False)
 
 
-def network_model(network: torch.nn.Module, side: int) -> onnx.ModelProto:
+def network_model(network: torch.nn.Module, channels: int, side: int) -> onnx.ModelProto:
     """The network alone as ONNX, every shape static: inputs `image` and `mask`, outputs `score` and maybe `map`."""
-    inputs = (torch.zeros(1, 3, side, side), torch.ones(1, 1, side, side))
+    inputs = (torch.zeros(1, channels, side, side), torch.ones(1, 1, side, side))
     with torch.no_grad():
         has_map = network(*inputs)[1] is not None
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

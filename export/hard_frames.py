@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from edge.contract import LetterboxContract
+
 Frame = npt.NDArray[np.uint8]
 
 HARD_SIZES = (
@@ -23,13 +25,16 @@ HARD_SIZES = (
 """(height, width) of the noise frames: both orientations, up- and downscaling, odd sizes, floats off by one."""
 
 
-def hard_frames() -> Iterator[tuple[str, Frame]]:
-    """Frames made to break a letterbox: noise of every awkward size, one-pixel lines, checkerboards, black, white."""
+def hard_frames(contract: LetterboxContract) -> Iterator[tuple[str, Frame]]:
+    """Frames made to break a letterbox: noise of every awkward size, one-pixel lines, checkerboards, black, white.
+
+    Where the contract has a region, each is large enough to hold it.
+    """
     rng = np.random.default_rng(7)
-    for height, width in HARD_SIZES:
+    for height, width in dict.fromkeys(contract.holding(*size) for size in HARD_SIZES):
         yield f"noise {width}×{height}", rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     for about, shape in (("landscape", (720, 1280)), ("portrait", (1280, 720))):
-        rows, columns = np.indices(shape)
+        rows, columns = np.indices(contract.holding(*shape))
         patterns = {
             "vertical lines": columns % 9 == 0,
             "horizontal lines": rows % 7 == 0,

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 from edge.backends.openvino_letterbox import fixed_letterbox
 from edge.contract import LetterboxContract
 from edge.errors import EdgeError
+from edge.frame import graph_frame
 from export.letterbox_graph import PREFIX
 from export.subject import Subject
 from train.letterbox import letterboxed
@@ -43,7 +44,7 @@ class Inside(Protocol):
     """A graph that tells what passes inside it."""
 
     def look(self, frame: Frame) -> dict[str, Floats]:
-        """The tensors asked for, by name, when it is shown `frame` uint8 [H, W, 3]."""
+        """The tensors asked for, by name, when it is shown `frame`, as `edge.frame.graph_frame` gives it."""
         ...
 
 
@@ -93,7 +94,8 @@ class FixedLetterbox:
 def _fixed(shape: tuple[int, int], contract: LetterboxContract) -> ov.Model:
     from openvino import opset13 as ops
 
-    frame = ops.parameter([1, *shape, 3], np.uint8, name="frame")
+    channels = [] if contract.frame == "grey" else [3]
+    frame = ops.parameter([1, *shape, *channels], np.uint8, name="frame")
     return ov.Model([fixed_letterbox(frame, shape, contract)[0]], [frame], "letterbox")
 
 
@@ -117,7 +119,8 @@ def late_layer(subject: Subject, path: Path, frame: Frame) -> Layer | None:
     """
     nodes = [node for node in onnx.load(path).graph.node if node.op_type in HEAVY]
     tensors = [node.output[0] for node in nodes if not node.output[0].startswith(PREFIX)]
-    said, layers = InsideOnnx(path, tensors).look(frame), _layers(subject, frame)
+    said = InsideOnnx(path, tensors).look(graph_frame(frame, subject.contract))
+    layers = _layers(subject, frame)
     has_rival = False
     for tensor in reversed(tensors):
         apart = {module: off(said[tensor], out) for module, out in layers.items() if out.shape == said[tensor].shape}

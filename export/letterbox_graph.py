@@ -1,103 +1,173 @@
 """The ONNX rendering of the letterbox contract: any frame in, a network input of one fixed shape out.
 
 The resize is two products with weight matrices, `rows · frame · columns`, both made inside the graph from the frame's
-own size; for the filter `box`, of the block means instead of the frame. The positions are integers, so a weight is
-exact to one float division. Every shape behind the padding is static, so a new frame size compiles the prelude again
-and not the network. OpenVINO ignores `antialias` of an ONNX Resize without a word, which is why no Resize is used here.
+own size; for the filter `box`, of the block means instead of the frame. The filter `bilinear` gathers its pixels. All
+positions are integers, so a weight is exact to one float division. Every shape behind the padding is static, so a new
+frame size compiles the prelude again and not the network. OpenVINO ignores `antialias` of an ONNX Resize without a
+word, which is why no Resize is used here.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.contract import LetterboxContract
+from edge.contract import LUMINANCE, LetterboxContract
 
 OPSET = 18
 IR_VERSION = 10
+
+TOGETHER = 4
+"""Blocks that are added up at once; the frame is padded to a whole number of them. 4 takes half the time of 1 or 8."""
 
 PREFIX = "letterbox/"
 """Of every name in the letterbox but its inputs and outputs: the network behind it may call its values as it likes."""
 
 
 def letterbox_model(contract: LetterboxContract) -> onnx.ModelProto:
-    """ONNX model: `frame` uint8 [1, height, width, 3] BGR → `image` float32 [1,3,S,S] and `mask` float32 [1,1,S,S].
+    """ONNX model: `frame` → `image` float32 [1, C, S, S] and `mask` float32 [1, 1, S, S].
 
-    Height and width are dynamic; S is the contract's side.
+    `frame` is uint8 [1, height, width, 3] BGR, or [1, height, width] where the contract says grey; height and width are
+    dynamic. S is the contract's side, C the channels of its `colour`.
     """
     g, side = _Graph(), contract.side
-    shape = g.add("Shape", "frame")
-    height = g.add("Slice", shape, g.integers(1), g.integers(2))
-    width = g.add("Slice", shape, g.integers(2), g.integers(3))
+    frame, height, width = _seen(g, contract)
     longest = g.add("Max", height, width)
     block = g.integers(1)
     if contract.filter == "box":
         block = g.add("Max", block, g.add("Div", longest, g.integers(side)))
+    together = TOGETHER if contract.filter == "box" else 1
     rows = _Axis(g, height, height if contract.is_stretched else longest, block, side)
-    columns = _Axis(g, width, width if contract.is_stretched else longest, block, side)
+    columns = _Axis(g, width, width if contract.is_stretched else longest, block, side, together)
 
-    lines = _block_means(g, rows, columns) if contract.filter == "box" else _pixels(g, height)
-    lines = g.add("MatMul", rows.weights, lines)  # [h, Wb·3]
-    planes = g.add("Reshape", lines, g.add("Concat", rows.size, columns.blocks, g.integers(3), axis=0))
-    planes = g.add("Transpose", planes, perm=[2, 0, 1])  # [3, h, Wb], BGR
-    planes = g.add("MatMul", planes, g.add("Transpose", columns.weights, perm=[1, 0]))  # [3, h, w]
-    planes = g.add("Gather", planes, g.integers(2, 1, 0), axis=0)  # RGB
+    if contract.filter == "bilinear":
+        lines = _between_taps(g, _between_taps(g, frame, rows, along=0), columns, along=1)
+    else:
+        channels = 1 if contract.frame == "grey" else 3
+        is_box = contract.filter == "box"
+        lines = _block_means(g, frame, rows, columns, channels) if is_box else _pixels(g, frame, rows)
+        lines = g.add("MatMul", rows.weights(), lines)
+        lines = g.add("Reshape", lines, g.add("Concat", rows.size, columns.blocks, g.integers(channels), axis=0))
+    planes = _coloured(g, lines, contract)
+    if contract.filter != "bilinear":
+        planes = g.add("MatMul", planes, g.add("Transpose", columns.weights(), perm=[1, 0]))
     none = g.integers(0)
     pads = g.add("Concat", none, rows.before, columns.before, none, rows.after, columns.after, axis=0)
     planes = g.add("Pad", planes, pads, g.floats("fill", contract.fill))
-    planes = g.add("Reshape", planes, g.integers(1, 3, side, side))
-    mean, std = (np.reshape(v, (1, 3, 1, 1)) for v in (contract.mean, contract.std))
+    planes = g.add("Reshape", planes, g.integers(1, contract.channels, side, side))
+    mean, std = (np.reshape(v, (1, -1, 1, 1)) for v in (contract.mean, contract.std))
     scaled = g.add("Mul", planes, g.floats("scale", 1 / (255 * std)))
     g.add("Add", scaled, g.floats("shift", -mean / std), output="image")
 
     mask = g.add("Mul", g.add("Unsqueeze", rows.mask, g.integers(1)), columns.mask)
     g.add("Reshape", mask, g.integers(1, 1, side, side), output="mask")
-    return g.model(side)
+    return g.model(contract)
 
 
-def _pixels(g: "_Graph", height: str) -> str:
-    """The frame as float32 [H, W·3]."""
-    return g.add("Reshape", g.cast("frame", TensorProto.FLOAT), g.add("Concat", height, g.integers(-1), axis=0))
+def _seen(g: "_Graph", contract: LetterboxContract) -> tuple[str, str, str]:
+    """What is looked at, uint8 [height, width, channels], and its height and width, int64 [1]."""
+    frame, region = "frame", contract.region
+    if contract.frame == "grey":
+        frame = g.add("Unsqueeze", frame, g.integers(3))
+    frame = g.add("Squeeze", frame, g.integers(0))
+    if region is None:
+        shape = g.add("Shape", frame)
+        first, second, third = (g.integers(n) for n in range(3))
+        return frame, g.add("Slice", shape, first, second), g.add("Slice", shape, second, third)
+    begin, end = g.integers(region.top, region.left), g.integers(region.bottom, region.right)
+    frame = g.add("Slice", frame, begin, end, g.integers(0, 1))
+    # A frame that does not hold the region is cut shorter than this says, which no runtime reshapes.
+    size = g.integers(region.height, region.width, 1 if contract.frame == "grey" else 3)
+    return g.add("Reshape", frame, size), g.integers(region.height), g.integers(region.width)
 
 
-def _block_means(g: "_Graph", rows: "_Axis", columns: "_Axis") -> str:
-    """Means over k×k blocks, float32 [Hb, Wb·3]; pixels beyond the frame count as 0."""
-    none, three, last = g.integers(0), g.integers(3), g.integers(-1)
-    pads = g.add("Concat", none, none, none, none, none, rows.missing, columns.missing, none, axis=0)
-    whole = g.cast(g.add("Pad", "frame", pads), TensorProto.FLOAT)
-    lines = g.add("Reshape", whole, g.add("Concat", rows.blocks, rows.block, last, axis=0))
-    lines = g.add("ReduceSum", lines, g.integers(1), keepdims=0)  # [Hb, Wb·k·3]
-    cells = g.add("Reshape", lines, g.add("Concat", rows.blocks, columns.blocks, columns.block, three, axis=0))
-    cells = g.add("ReduceSum", cells, g.integers(2), keepdims=0)  # [Hb, Wb, 3]
+def _pixels(g: "_Graph", frame: str, rows: "_Axis") -> str:
+    """The frame as float32 [H, W·channels]."""
+    return g.cast(g.add("Reshape", frame, g.add("Concat", rows.blocks, g.integers(-1), axis=0)), TensorProto.FLOAT)
+
+
+def _block_means(g: "_Graph", frame: str, rows: "_Axis", columns: "_Axis", channels: int) -> str:
+    """Means over k×k blocks, float32 [Hb, Wb·channels]; pixels beyond the frame count as 0.
+
+    Along the columns they are an integer product of the grey levels as they come: the frame is read once, as bytes.
+    `TOGETHER` blocks make one row of it, which is what ONNX Runtime's kernel is fastest with.
+    """
+    none, last, values = g.integers(0), g.integers(-1), TOGETHER * channels
+    pads = g.add("Concat", none, none, none, rows.missing, columns.missing, none, axis=0)
+    rows_of_blocks = g.add("Concat", last, g.add("Mul", columns.block, g.integers(values)), axis=0)
+    whole = g.add("Reshape", g.add("Pad", frame, pads), rows_of_blocks)
+    lines = g.add("MatMulInteger", whole, _adding_up(g, columns.block, channels))
+    lines = g.add("Reshape", lines, g.add("Concat", rows.blocks, rows.block, last, axis=0))
+    cells = g.add("ReduceSum", g.cast(lines, TensorProto.FLOAT), g.integers(1), keepdims=0)
     area = g.cast(g.add("Mul", rows.block, columns.block), TensorProto.FLOAT)
-    return g.add("Reshape", g.add("Div", cells, area), g.add("Concat", rows.blocks, last, axis=0))
+    return g.add("Div", cells, area)
+
+
+def _adding_up(g: "_Graph", block: str, channels: int) -> str:
+    """Int8 [TOGETHER·k·channels, TOGETHER·channels] of 0 and 1: adds up each channel of each block."""
+    size = TOGETHER * channels
+    by_block = np.eye(size, dtype=np.int8).reshape(TOGETHER, 1, channels, size)
+    repeats = g.add("Concat", g.integers(1), block, g.integers(1, 1), axis=0)
+    return g.add("Reshape", g.add("Tile", g.constant(f"each_{size}", by_block), repeats), g.integers(-1, size))
+
+
+def _between_taps(g: "_Graph", picture: str, axis: "_Axis", along: int) -> str:
+    """One axis of [rows, columns, channels] by the filter `bilinear`, as float32; see `two_taps`."""
+    taps = axis.taps()
+    low, high = (g.cast(g.add("Gather", picture, at, axis=along), TensorProto.FLOAT) for at in (taps.low, taps.high))
+    share = g.add("Unsqueeze", taps.share, g.integers(*range(1, 3 - along)))
+    return g.add("Add", low, g.add("Mul", g.add("Sub", high, low), share))
+
+
+def _coloured(g: "_Graph", lines: str, contract: LetterboxContract) -> str:
+    """What the network sees of [rows, columns, channels of the frame]: [its channels, rows, columns]."""
+    if (contract.frame, contract.colour) == ("bgr", "grey"):
+        lines = g.add("MatMul", lines, g.floats("luminance", np.reshape(LUMINANCE[::-1], (3, 1))))
+    planes = g.add("Transpose", lines, perm=[2, 0, 1])
+    order = {("bgr", "rgb"): (2, 1, 0), ("grey", "rgb"): (0, 0, 0), ("grey", "bgr"): (0, 0, 0)}
+    taken = order.get((contract.frame, contract.colour))
+    return planes if taken is None else g.add("Gather", planes, g.integers(*taken), axis=0)
+
+
+class _Taps(NamedTuple):
+    """The two pixels that each pixel of the result lies between, int64 [size], and the share of the second, float32."""
+
+    low: str
+    high: str
+    share: str
 
 
 class _Axis:
     """One axis of the letterbox: `longest` becomes `side`, and `length` in proportion.
 
     `size`, `before`, `after` are pixels of the result, `blocks` and `block` how many blocks of how many pixels the
-    frame has, `missing` the pixels that the last one lacks: int64 [1]. `mask` is float32 [S], `weights` float32
-    [size, blocks] as `edge.letterbox_weights.resize_weights` defines it.
+    frame has, `missing` the pixels that the last ones lack: int64 [1]. `blocks` is a multiple of `together`. `mask` is
+    float32 [S].
     """
 
-    def __init__(self, g: "_Graph", length: str, longest: str, block: str, side: int) -> None:
+    def __init__(self, g: "_Graph", length: str, longest: str, block: str, side: int, together: int = 1) -> None:
         whole, one = g.integers(side), g.integers(1)
         self.size = g.add("Max", one, g.add("Div", g.add("Mul", length, whole), longest))
         self.before = g.add("Div", g.add("Sub", whole, self.size), g.integers(2))
         self.after = g.add("Sub", g.add("Sub", whole, self.size), self.before)
         self.block = block
-        self.blocks = g.add("Div", g.add("Sub", g.add("Add", length, block), one), block)
+        unit = g.add("Mul", block, g.integers(together))
+        units = g.add("Div", g.add("Sub", g.add("Add", length, unit), one), unit)
+        self.blocks = g.add("Mul", units, g.integers(together))
         self.missing = g.add("Sub", g.add("Mul", self.blocks, block), length)
         self.mask = self._mask(g, side)
-        self.weights = self._weights(g, length)
+        self._g, self._length = g, length
 
     def _mask(self, g: "_Graph", side: int) -> str:
         position = g.add("Sub", g.constant("positions", np.arange(side)), self.before)
         is_inside = g.add("And", g.add("GreaterOrEqual", position, g.integers(0)), g.add("Less", position, self.size))
         return g.cast(is_inside, TensorProto.FLOAT)
 
-    def _weights(self, g: "_Graph", length: str) -> str:
+    def weights(self) -> str:
+        """Float32 [size, blocks], as `edge.letterbox_weights.resize_weights` defines them."""
+        g, length = self._g, self._length
         i = g.add("Unsqueeze", g.range(self.size), g.integers(1))  # [size, 1]
         b = g.range(self.blocks)
         reach = g.add("Mul", self.size, self.block)
@@ -106,9 +176,22 @@ class _Axis:
         share = g.add("Div", g.cast(g.add("Abs", apart), TensorProto.FLOAT), g.cast(width, TensorProto.FLOAT))
         weights = g.add("Relu", g.add("Sub", g.floats("one", 1), share))
         pixels = g.add("Min", self.block, g.add("Sub", length, g.add("Mul", b, self.block)))
+        pixels = g.add("Max", pixels, g.integers(0))  # blocks that lie beyond the frame altogether
         filled = g.add("Div", g.cast(pixels, TensorProto.FLOAT), g.cast(self.block, TensorProto.FLOAT))
         total = g.add("ReduceSum", g.add("Mul", weights, filled), g.integers(1), keepdims=1)
         return g.add("Div", weights, total)
+
+    def taps(self) -> _Taps:
+        """As `edge.letterbox_weights.two_taps` defines them."""
+        g, none, one = self._g, self._g.integers(0), self._g.integers(1)
+        place = g.add("Sub", g.add("Mul", _odd(g, g.range(self.size)), self._length), self.size)
+        place, unit = g.add("Max", place, none), g.add("Mul", self.size, g.integers(2))
+        low = g.add("Div", place, unit)
+        share = g.cast(g.add("Sub", place, g.add("Mul", low, unit)), TensorProto.FLOAT)
+        last = g.add("Sub", self._length, one)
+        return _Taps(
+            low, g.add("Min", g.add("Add", low, one), last), g.add("Div", share, g.cast(unit, TensorProto.FLOAT))
+        )
 
 
 def _odd(g: "_Graph", index: str) -> str:
@@ -148,14 +231,15 @@ class _Graph:
     def cast(self, value: str, to: int) -> str:
         return self.add("Cast", value, to=to)
 
-    def model(self, side: int) -> onnx.ModelProto:
-        value = helper.make_tensor_value_info
+    def model(self, contract: LetterboxContract) -> onnx.ModelProto:
+        value, side = helper.make_tensor_value_info, contract.side
+        pixels = [1, "height", "width"] + ([3] if contract.frame == "bgr" else [])
         graph = helper.make_graph(
             self.nodes,
             "letterbox",
-            [value("frame", TensorProto.UINT8, [1, "height", "width", 3])],
+            [value("frame", TensorProto.UINT8, pixels)],
             [
-                value("image", TensorProto.FLOAT, [1, 3, side, side]),
+                value("image", TensorProto.FLOAT, [1, contract.channels, side, side]),
                 value("mask", TensorProto.FLOAT, [1, 1, side, side]),
             ],
             list(self.constants.values()),

@@ -44,7 +44,7 @@ def _by_masks(subject: Subject, backend: Backend, photographs: list[Photograph],
         return None
     levels = levels_of(heat for heat, _ in marked)
     seen = coverage(
-        ((map_in_frame(heat, contract.side, *truth.shape, contract.is_stretched), truth) for heat, truth in marked),
+        ((map_in_frame(heat, contract, *truth.shape), truth) for heat, truth in marked),
         levels,
     )
     dice = 2 * seen.both.sum(axis=0) / (seen.found.sum(axis=0) + seen.true.sum())

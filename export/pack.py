@@ -15,10 +15,12 @@ import numpy as np
 
 from edge.backends import check_golden, check_static, load_backend, load_from
 from edge.bundle import GOLDEN, Artifact, Bundle, Interval, Manifest, Threshold, load_bundle, seal
+from edge.contract import LetterboxContract
 from edge.errors import BundleError
 from edge.evaluation import Figures, Rate, choose_threshold, judge, strategy_parameters
 from edge.machine import cores
 from edge.picture import read_picture
+from edge.verify.looking import check_photographs
 from export.graph import write_onnx, write_openvino
 from export.half import HalfError, halved
 from export.inside import Frame
@@ -41,7 +43,7 @@ GOLDEN_SIDE = 640
 ONNX_PATH = "model.onnx"
 
 STATIC_SHAPE = (720, 1280)
-"""(height, width) for which the static variant is tried at export."""
+"""(height, width) for which the static variant is tried at export, larger where the region asks for it."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,15 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     step()
 
     photographs = subject.photographs("val")
+    if subject.contract.region is not None:
+        check_photographs(photographs, subject.contract, stage("reading validation photographs", len(photographs)))
     paths = {"onnxruntime": ONNX_PATH, "openvino": packing.openvino_path}
-    backends = {name: load_backend(name, work / path, cores()) for name, path in paths.items()}
+    backends = {name: load_backend(name, work / path, cores(), subject.contract) for name, path in paths.items()}
     graphs = work / ONNX_PATH, work / packing.openvino_path
     proof = prove(subject, *graphs, backends, TOLERANCE, stage)
     validation, margin = proof.compared[VALIDATION].agreements, proof.margin
 
-    golden = _golden_frames(subject) if packing.photographs else _drawn_frames()
+    golden = _golden_frames(subject) if packing.photographs else _drawn_frames(subject.contract)
     answers = [reference(subject, frame) for frame in golden]
     _write_golden(work / GOLDEN, golden, answers)
 
@@ -145,11 +149,11 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
             provenance=provenance,
         ),
     )
-    step = stage("static variants", len(paths))
+    step, shape = stage("static variants", len(paths)), subject.contract.holding(*STATIC_SHAPE)
     for artifact in paths:
-        anysize, fixed = load_from(sealed, artifact, cores()), load_from(sealed, artifact, cores(), STATIC_SHAPE)
+        anysize, fixed = load_from(sealed, artifact, cores()), load_from(sealed, artifact, cores(), shape)
         check_golden(sealed, anysize)
-        check_static(sealed, anysize, fixed, STATIC_SHAPE)
+        check_static(sealed, anysize, fixed, shape)
         step()
 
 
@@ -206,30 +210,34 @@ def _halved(subject: Subject) -> tuple[Subject, dict[str, object]]:
     }
 
 
-def _drawn_frames() -> list[Frame]:
+def _drawn_frames(contract: LetterboxContract) -> list[Frame]:
     """A smooth picture, the same with a scratch, and the noise of the golden frames."""
-    rows, columns = np.indices((240, 360))
+    rows, columns = np.indices(contract.holding(240, 360))
     smooth = 96 + 48 * np.sin(columns / 60) * np.cos(rows / 45)
     scratched = np.where(np.abs(rows - 40 - columns / 2) < 2, 30, smooth)
     drawn = [np.repeat(picture.astype(np.uint8)[:, :, None], 3, axis=2) for picture in (smooth, scratched)]
-    return [*drawn, *_noise()]
+    return [*drawn, *_noise(contract)]
 
 
 def _golden_frames(subject: Subject) -> list[Frame]:
-    """A good and a bad validation photograph, shrunk, and noise."""
+    """A good and a bad validation photograph, made small, and noise."""
     photographs = subject.photographs("val")
     firsts = [next((p for p in photographs if p.is_bad is bad), None) for bad in (False, True)]
-    frames = [_shrink(read_picture(p.path)) for p in firsts if p is not None]
-    return [*frames, *_noise()]
+    frames = [_small(read_picture(p.path), subject.contract) for p in firsts if p is not None]
+    return [*frames, *_noise(subject.contract)]
 
 
-def _noise() -> list[Frame]:
+def _noise(contract: LetterboxContract) -> list[Frame]:
     """Two sizes whose letterbox is awkward."""
     rng = np.random.default_rng(11)
-    return [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((299, 133), (97, 224))]
+    sizes = (contract.holding(*size) for size in ((299, 133), (97, 224)))
+    return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
 
 
-def _shrink(frame: Frame) -> Frame:
+def _small(frame: Frame, contract: LetterboxContract) -> Frame:
+    """Shrunk; or, where there is a region, as taken but without what lies below and beyond it."""
+    if contract.region is not None:
+        return np.ascontiguousarray(frame[: contract.region.bottom, : contract.region.right])
     height, width = frame.shape[:2]
     factor = GOLDEN_SIDE / max(height, width)
     if factor >= 1:

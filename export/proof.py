@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edge.backends import Backend
+from edge.frame import graph_frame
 from edge.heat import coloured
 from edge.pages import Picture, embedded, templates
 from edge.picture import read_picture
@@ -77,7 +78,7 @@ def prove(
 
 def frame_sets(subject: Subject) -> Iterator[tuple[str, Named, int]]:
     """The two sets: what it is called, how to go through it, and how many frames there are."""
-    photographs, hard = subject.photographs("val"), list(hard_frames())
+    photographs, hard = subject.photographs("val"), list(hard_frames(subject.contract))
     yield VALIDATION, lambda: ((p.name, read_picture(p.path)) for p in photographs), len(photographs)
     yield HARD, lambda: iter(hard), len(hard)
 
@@ -194,13 +195,15 @@ class _Painter:
     def _letterbox(self, frame: Frame) -> list[Picture]:
         contract = self._subject.contract
         image = letterboxed(frame, contract)[0]
-        apart = (np.abs(self._inside.look(frame)[IMAGE][0] - image.numpy()) * np.reshape(contract.std, (-1, 1, 1))).max(
-            0
-        )
-        levels = in_levels(image, contract).numpy().transpose(1, 2, 0)[:, :, ::-1] * 255
+        apart = (
+            np.abs(self._inside.look(graph_frame(frame, contract))[IMAGE][0] - image.numpy())
+            * np.reshape(contract.std, (-1, 1, 1))
+        ).max(0)
+        levels = in_levels(image, contract).numpy().transpose(1, 2, 0) * 255
+        shown = np.broadcast_to(levels[:, :, ::-1] if contract.colour == "rgb" else levels, (*levels.shape[:2], 3))
         return [
             _picture(frame, f"frame, {frame.shape[1]}×{frame.shape[0]}"),
-            _picture(np.ascontiguousarray(levels.round().clip(0, 255).astype(np.uint8)), "letterboxed by PyTorch"),
+            _picture(shown.round().clip(0, 255).astype(np.uint8), "letterboxed by PyTorch"),
             _picture(_heat(apart), f"difference of OpenVINO, hottest {255 * apart.max():.2g} grey levels"),
         ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.frame import graph_frame
 from export.hard_frames import hard_frames
 from export.inside import (
     IMAGE,
@@ -76,7 +77,7 @@ def compare_inside(
     OpenVINO's letterbox for a fixed frame size is compared, too. Raises ParityError at the first difference beyond a
     stage's bound.
     """
-    drawn = next(iter(hard_frames()))[1]
+    drawn = next(iter(hard_frames(subject.contract)))[1]
     layer = late_layer(subject, onnx_path, drawn)
     tensors = [IMAGE] if layer is None else [IMAGE, layer.tensor]
     insides: dict[str, Inside] = {
@@ -95,7 +96,8 @@ def compare_inside(
         for name, frame in frames:
             image, mask = letterboxed(frame, subject.contract)
             subject.network(image[None], mask[None])
-            said = {artifact: inside.look(frame) for artifact, inside in insides.items()}
+            given = graph_frame(frame, subject.contract)
+            said = {artifact: inside.look(given) for artifact, inside in insides.items()}
             pictures = {artifact: tensors[IMAGE] * std for artifact, tensors in said.items()}
             for artifact, picture in pictures.items():
                 apart = float(np.abs(picture - image[None].numpy() * std).max())

@@ -113,7 +113,7 @@ def test_an_artifact_that_is_no_model_is_one_clear_error(tmp_path: Path, name: s
     path = tmp_path / ("model.xml" if name == "openvino" else "model.onnx")
     path.write_bytes(b"not a model")
     with pytest.raises(BundleError, match="cannot load it") as caught:
-        load_backend(name, path, 1)
+        load_backend(name, path, 1, load_bundle(DEMO_BUNDLE).manifest.letterbox)
     assert "\n" not in str(caught.value)
 
 

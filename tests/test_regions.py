@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edge.contract import LetterboxContract
+from edge.contract import LetterboxContract, RegionOfInterest
 from edge.geometry import letterbox
 from edge.heat import map_in_frame
 from edge.regions import Region, find_regions
@@ -130,6 +130,28 @@ def test_the_map_over_the_frame_is_hot_where_the_box_is() -> None:
     heat = np.zeros((20, 20), np.float32)
     heat[8, 3:6] = 1
     (region,) = find_regions(heat, (333, 777), contract(320), 0.5)
-    rows, columns = np.nonzero(map_in_frame(heat, 320, 333, 777) >= 0.5)
+    rows, columns = np.nonzero(map_in_frame(heat, contract(320), 333, 777) >= 0.5)
     assert holds(region, int(columns.min()), int(rows.min()))
     assert holds(region, int(columns.max()), int(rows.max()))
+
+
+@settings(max_examples=100, deadline=None)
+@given(frames, frames, st.integers(0, 900), st.integers(0, 900), sides, modes, st.integers(0, 2**32 - 1))
+def test_what_is_found_in_a_region_lies_there_in_the_frame(
+    height: int, width: int, top: int, left: int, side: int, mode: str, seed: int
+) -> None:
+    height, width = min(height, 1000), min(width, 1000)
+    heat = np.random.default_rng(seed).random((side // 8, side // 8), np.float32)
+    region = RegionOfInterest(top=top, left=left, height=height, width=width)
+    whole, part = contract(side, mode), contract(side, mode).model_copy(update={"region": region})
+    shape = region.bottom + seed % 7, region.right + seed % 3
+    for there, here in zip(
+        find_regions(heat, shape, part, 0.7), find_regions(heat, (height, width), whole, 0.7), strict=True
+    ):
+        assert (there.x, there.y) == (here.x + left, here.y + top)
+        assert (there.width, there.height, there.area, there.peak) == (here.width, here.height, here.area, here.peak)
+        assert np.array_equal(there.contour, here.contour + np.array([left, top]))
+    over = map_in_frame(heat, part, *shape)
+    inside = over[top : region.bottom, left : region.right]
+    assert np.array_equal(inside, map_in_frame(heat, whole, height, width))
+    assert np.isneginf(over).sum() == over.size - inside.size, "where nothing was looked at, nothing is hot"

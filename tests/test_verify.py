@@ -147,7 +147,7 @@ def test_dice_compares_the_map_with_the_truth_where_it_lies(verified: dict[str, 
     assert output.map is not None
     assert bundle.manifest.map_threshold is not None
     level = bundle.manifest.map_threshold.value
-    found = map_in_frame(output.map, bundle.manifest.letterbox.side, *truth.shape) >= level
+    found = map_in_frame(output.map, bundle.manifest.letterbox, *truth.shape) >= level
     assert one["dice"]["openvino"] == pytest.approx(2 * (found & truth).sum() / (found.sum() + truth.sum()), abs=1e-3)
     turned = np.rot90(truth, 2)
     assert 2 * (found & turned).sum() / (found.sum() + turned.sum()) < one["dice"]["openvino"] / 2

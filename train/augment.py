@@ -32,7 +32,8 @@ class Augmentation(nn.Module):
         if self.geometry is not None:
             image, mask, truth = self.geometry(image, mask, truth)
             mask, truth = (mask > 0.5).float(), (truth > 0.5).float()
-        image = self.appearance(image).clamp(0, 1)
+        coloured = image.expand(-1, 3, -1, -1)  # of a grey one, one channel of three is taken again
+        image = self.appearance(coloured)[:, : image.shape[1]].clamp(0, 1)
         image = image * mask + self.contract.fill / 255 * (1 - mask)
         return Batch(normalised(image, self.contract), mask, batch.label, truth * mask)
 

@@ -93,16 +93,23 @@ def fit(
     check_accelerator(accelerator)
     torch.manual_seed(recipe.train.seed)
     network = build_network(recipe.model.name, recipe.model.options).to(memory_format=torch.channels_last)
+    if recipe.letterbox.warning:
+        say(f"beware: {recipe.letterbox.warning}", quiet)
     division = divide(data, choice)
     check(recipe, network, data, division.splits)
     start = start_from(network, recipe.model.weights)
     if start:
         say(start, quiet)
-    say(f"reading {sum(map(len, division.splits.values()))} photographs ({division.layout}; {division.said})", quiet)
-    surveyed = survey([p for split in division.splits.values() for p in split], network.learns_from == "masks")
+    everything = [p for split in division.splits.values() for p in split]
+    say(f"reading {len(everything)} photographs ({division.layout}; {division.said})", quiet)
+    surveyed = survey(everything, network.learns_from == "masks", recipe.letterbox)
     if surveyed.empty_masks and network.learns_from == "masks":
         count, first = len(surveyed.empty_masks), surveyed.empty_masks[0]
-        say(f"{count} masks show no defect (first: that of {first}); these photographs teach their label alone", quiet)
+        where = " in letterbox.region" if recipe.letterbox.region else ""
+        say(
+            f"{count} masks show no defect{where} (first: that of {first}); these photographs teach their label alone",
+            quiet,
+        )
     found = find_leaks(division.splits, surveyed.thumbnails)
     division, leaks = settle_leaks(division, found, choice.leaks, out)
     say(str(leaks), quiet)
@@ -175,6 +182,11 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
     strategy_parameters(recipe.threshold.strategy, recipe.threshold.options)
     probe = [(0.0, False), (1.0, True)] if counts["val"]["bad"] else [(0.0, False)]
     choose_threshold(*map(list, zip(*probe, strict=True)), recipe.threshold.strategy, **recipe.threshold.options)
+    if recipe.letterbox.channels != network.channels:
+        raise RecipeError(
+            f"letterbox.colour = {recipe.letterbox.colour!r}: {recipe.model.name} sees {network.channels} channels; "
+            "for grey frames set letterbox.frame to 'grey' and leave letterbox.colour out"
+        )
     if recipe.train.crop and not (network.takes_any_size and recipe.train.crop <= recipe.letterbox.side):
         raise RecipeError(
             f"train.crop = {recipe.train.crop}: {recipe.model.name} learns from whole pictures of its side"

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edge.contract import LetterboxContract
-from edge.geometry import Letterbox, letterbox
-from edge.letterbox_weights import block_side, resize_weights
+from edge.contract import LUMINANCE, LetterboxContract
+from edge.frame import graph_frame, seen
+from edge.geometry import Letterbox
+from edge.letterbox_weights import block_side, resize_weights, two_taps
 
 TRUTH_COVERAGE = 0.25
 """A pixel of the letterboxed truth is a defect where the filter sees at least this much of one.
@@ -21,26 +22,32 @@ crosses, and at a half it would vanish from the truth while the label still says
 
 
 def letterboxed(frame: npt.NDArray[np.uint8], contract: LetterboxContract) -> tuple[Tensor, Tensor]:
-    """What the network sees of a frame: `image` float32 [3, S, S] RGB normalised, `mask` float32 [1, S, S] of 0 and 1.
+    """What the network sees of a frame: `image` float32 [C, S, S] normalised, `mask` float32 [1, S, S] of 0 and 1.
 
-    `frame` is uint8 [H, W, 3] BGR. The mask is 1 on the frame and 0 on the padding.
+    `frame` is uint8 [H, W, 3] BGR; C is the contract's channels. The mask is 1 on the frame and 0 on the padding.
     """
     return placed(shrunk(frame, contract), contract)
 
 
 def shrunk(frame: npt.NDArray[np.uint8], contract: LetterboxContract) -> Tensor:
-    """The frame at its letterboxed size, without padding: float32 [3, h, w] RGB, 0 to 255, not rounded.
+    """What is looked at, at its letterboxed size, without padding: float32 [3, h, w] RGB or [1, h, w] grey, 0 to 255.
 
-    Raises ValueError if the frame is not uint8 [H, W, 3].
+    Nothing is rounded. Raises ValueError if the frame is not uint8 [H, W, 3], DataError if it does not hold the region.
     """
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"a frame is uint8 [H, W, 3], not {frame.dtype} {list(frame.shape)}")
-    rgb = torch.from_numpy(np.ascontiguousarray(frame[:, :, ::-1].transpose(2, 0, 1))).float()
-    return _filtered(rgb, letterbox(*frame.shape[:2], contract.side, contract.is_stretched), contract)
+    box = contract.fit(*frame.shape[:2])
+    given = np.atleast_3d(seen(graph_frame(frame, contract), contract))
+    small = _filtered(
+        torch.from_numpy(np.ascontiguousarray(given[:, :, ::-1].transpose(2, 0, 1))).float(), box, contract
+    )
+    if contract.colour == "grey" and len(small) == 3:
+        return torch.tensordot(torch.tensor([LUMINANCE]), small, 1)
+    return small.expand(contract.channels, -1, -1)
 
 
 def placed(pixels: Tensor, contract: LetterboxContract) -> tuple[Tensor, Tensor]:
-    """`shrunk` pixels centred on the padding and normalised: (`image` [3, S, S], `mask` [1, S, S])."""
+    """`shrunk` pixels centred on the padding and normalised: (`image` [C, S, S], `mask` [1, S, S])."""
     height, width = pixels.shape[1:]
     top, left = (contract.side - height) // 2, (contract.side - width) // 2
     around = (left, contract.side - width - left, top, contract.side - height - top)
@@ -49,18 +56,24 @@ def placed(pixels: Tensor, contract: LetterboxContract) -> tuple[Tensor, Tensor]
     return normalised(image / 255, contract), mask
 
 
-def normalised(image: Tensor, contract: LetterboxContract) -> Tensor:
-    """`(v - mean) / std` by channel of RGB values in 0..1; `image` is [..., 3, S, S]."""
-    mean = torch.tensor(contract.mean, device=image.device).view(3, 1, 1)
-    std = torch.tensor(contract.std, device=image.device).view(3, 1, 1)
-    return (image - mean) / std
+def normalised(levels: Tensor, contract: LetterboxContract) -> Tensor:
+    """What the network sees of RGB or grey values in 0..1: its own order of channels, each `(v - mean) / std`.
+
+    `levels` is [..., C, S, S].
+    """
+    mean, std = (torch.tensor(row, device=levels.device).view(-1, 1, 1) for row in (contract.mean, contract.std))
+    return (in_order_of(contract, levels) - mean) / std
 
 
 def in_levels(image: Tensor, contract: LetterboxContract) -> Tensor:
-    """RGB values in 0..1 again of what `normalised` made; `image` is [..., 3, S, S]."""
-    mean = torch.tensor(contract.mean, device=image.device).view(3, 1, 1)
-    std = torch.tensor(contract.std, device=image.device).view(3, 1, 1)
-    return image * std + mean
+    """RGB or grey values in 0..1 again of what `normalised` made; `image` is [..., C, S, S]."""
+    mean, std = (torch.tensor(row, device=image.device).view(-1, 1, 1) for row in (contract.mean, contract.std))
+    return in_order_of(contract, image * std + mean)
+
+
+def in_order_of(contract: LetterboxContract, levels: Tensor) -> Tensor:
+    """RGB or grey channels [..., C, h, w] as the contract's network orders them, or its order as RGB again."""
+    return levels.flip(-3) if contract.colour == "bgr" else levels
 
 
 def letterboxed_truth(truth: npt.NDArray[np.uint8], contract: LetterboxContract) -> Tensor:
@@ -68,10 +81,12 @@ def letterboxed_truth(truth: npt.NDArray[np.uint8], contract: LetterboxContract)
 
     `truth` is uint8 [H, W]; values above 127 are defect. It goes through the picture's own filter and is a defect
     where coverage reaches `TRUTH_COVERAGE`. A defect too small for that keeps the pixel it covers most: a photograph
-    with a defect never gets an empty truth.
+    with a defect where the network looks never gets an empty truth. The filter `bilinear` would lose some between its
+    taps; `antialias` stands in for it here.
     """
-    box = letterbox(*truth.shape, contract.side, contract.is_stretched)
-    coverage = _filtered(torch.from_numpy(truth > 127).float()[None], box, contract)
+    box = contract.fit(*truth.shape)
+    whole = contract.model_copy(update={"filter": "antialias"}) if contract.filter == "bilinear" else contract
+    coverage = _filtered(torch.from_numpy(seen(truth, contract) > 127).float()[None], box, whole)
     threshold = min(TRUTH_COVERAGE, float(coverage.max()))
     small = ((coverage >= threshold) & (coverage > 0)).float()
     return F.pad(small, (box.left, box.right, box.top, box.bottom))
@@ -79,6 +94,12 @@ def letterboxed_truth(truth: npt.NDArray[np.uint8], contract: LetterboxContract)
 
 def _filtered(picture: Tensor, box: Letterbox, contract: LetterboxContract) -> Tensor:
     """`picture` float32 [C, H, W] at the letterbox's size [C, h, w], by the contract's filter."""
+    if contract.filter == "bilinear":
+        for axis, length, size in ((1, box.frame_height, box.height), (2, box.frame_width, box.width)):
+            low, high, share = map(torch.from_numpy, two_taps(length, size))
+            share = share.unsqueeze(1) if axis == 1 else share
+            picture = picture.index_select(axis, low) * (1 - share) + picture.index_select(axis, high) * share
+        return picture
     block = block_side(box.frame_height, box.frame_width, contract)
     if block == 1:
         # One axis at a time: with a result one pixel wide, torch 2.13 takes the tensor for channels-last and filters

@@ -8,10 +8,10 @@ import torch
 from edge.contract import LetterboxContract
 from edge.picture import read_picture
 from train.data.photographs import Photograph
-from train.letterbox import shrunk
+from train.letterbox import in_order_of, shrunk
 from train.recipe import Recipe
 
-Colour = tuple[float, float, float]
+Colour = tuple[float, ...]
 
 DECIMALS = 6
 """Of the numbers, so that a training that is resumed on other cores comes to the same ones."""
@@ -32,14 +32,14 @@ def normalised_by_data(recipe: Recipe, photographs: Sequence[Photograph]) -> Rec
 
 
 def colours(photographs: Sequence[Photograph], contract: LetterboxContract) -> tuple[Colour, Colour]:
-    """Mean and deviation of each channel, RGB of values in 0..1, over all pixels of the letterboxed photographs.
+    """Mean and deviation of each channel that the network sees, of values in 0..1, over all pixels of the photographs.
 
-    The padding does not count. Raises DataError if a photograph cannot be read.
+    They are letterboxed first; the padding does not count. Raises DataError if a photograph cannot be read.
     """
 
     def sums(photograph: Photograph) -> torch.Tensor:
-        pixels = shrunk(read_picture(photograph.path), contract).double().flatten(1) / 255
-        return torch.stack([torch.full((3,), pixels.shape[1]).double(), pixels.sum(1), (pixels**2).sum(1)])
+        pixels = in_order_of(contract, shrunk(read_picture(photograph.path), contract)).double().flatten(1) / 255
+        return torch.stack([torch.full_like(pixels[:, 0], pixels.shape[1]), pixels.sum(1), (pixels**2).sum(1)])
 
     with ThreadPoolExecutor(2) as pool:
         count, first, second = torch.stack(list(pool.map(sums, photographs))).sum(0)
@@ -49,5 +49,4 @@ def colours(photographs: Sequence[Photograph], contract: LetterboxContract) -> t
 
 
 def _plain(values: torch.Tensor) -> Colour:
-    red, green, blue = (round(value, DECIMALS) for value in values.tolist())
-    return red, green, blue
+    return tuple(round(value, DECIMALS) for value in values.tolist())

@@ -81,7 +81,7 @@ class Sketches(Callback):
         seen = image * mask
         drawn = pl_module.network.reconstruct(seen) * mask
         sheet = torch.cat([torch.cat(list(row), dim=2) for row in (seen, drawn)], dim=1).float().cpu()
-        levels = (in_levels(sheet, self.contract) * 255).clamp(0, 255).byte().permute(1, 2, 0).numpy()
+        levels = (in_levels(sheet, self.contract).expand(3, -1, -1) * 255).clamp(0, 255).byte().permute(1, 2, 0).numpy()
         larger = max(1, SKETCH_SIDE // self.contract.side)
         picture = levels.repeat(larger, axis=0).repeat(larger, axis=1)
         self.folder.mkdir(exist_ok=True)

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -134,7 +134,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _is_normalised_once(self) -> "Recipe":
-        without = LetterboxContract(side=self.letterbox.side)
+        without = LetterboxContract(side=self.letterbox.side, colour=self.letterbox.colour)
         given = (self.letterbox.mean, self.letterbox.std) != (without.mean, without.std)
         if self.train.normalise == "data" and given:
             raise ValueError(
@@ -227,5 +227,6 @@ def _first_error(error: ValidationError) -> str:
 def _known_keys(location: tuple[int | str, ...]) -> str:
     table: type[BaseModel] = Recipe
     for name in location[:-1]:
-        table = Recipe.model_fields[str(name)].annotation or Recipe
+        kinds = [table.model_fields[str(name)].annotation, *get_args(table.model_fields[str(name)].annotation)]
+        table = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
     return f"{'.'.join(map(str, location[:-1])) or 'a recipe'} has {', '.join(table.model_fields)}"

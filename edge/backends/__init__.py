@@ -11,6 +11,7 @@ import numpy.typing as npt
 from edge.bundle import Bundle
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
+from edge.frame import graph_frame
 
 BACKENDS = ("openvino", "onnxruntime")
 """The runtimes; a bundle may hold several artifacts for one of them, each with a name of its own."""
@@ -47,19 +48,37 @@ class Fixed:
     contract: LetterboxContract
 
 
-def load_backend(name: str, path: Path, threads: int, fixed: Fixed | None = None) -> Backend:
-    """Compile the artifact at `path` for the runtime called `name`, one of BACKENDS.
+class Fed:
+    """A backend whose graph is given each frame as its contract says; see `edge.frame.graph_frame`."""
 
-    `threads` is the number of threads of one inference. `fixed` compiles the static variant, which is faster; None
-    accepts frames of any size. Raises BundleError if the runtime refuses the artifact.
+    def __init__(self, graph: Backend, contract: LetterboxContract) -> None:
+        """`graph` takes what comes out of `graph_frame`."""
+        self.name, self._graph, self._contract = graph.name, graph, contract
+
+    def infer(self, frame: Frame) -> Output:
+        """See `Backend.infer`. Raises DataError if the frame does not hold the contract's region."""
+        return self._graph.infer(graph_frame(frame, self._contract))
+
+
+def load_backend(
+    name: str, path: Path, threads: int, contract: LetterboxContract, shape: tuple[int, int] | None = None
+) -> Backend:
+    """Compile the artifact at `path`, with a letterbox by `contract`, for the runtime called `name`, one of BACKENDS.
+
+    `threads` is the number of threads of one inference. `shape` (height, width) compiles the static variant, which is
+    faster; None accepts frames of any size. Raises DataError if a frame of that shape does not hold the contract's
+    region, BundleError if the runtime refuses the artifact.
     """
+    if shape is not None:
+        contract.fit(*shape)
+    fixed = None if shape is None else Fixed(shape, contract)
     module: Any = import_module(f"edge.backends.{name}")
     try:
         backend: Backend = module.load(path, threads, fixed)
     except Exception as error:  # each runtime has its own kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise BundleError(f"{path}: {name} cannot load it: {reason}; export the bundle again") from error
-    return backend
+    return Fed(backend, contract)
 
 
 def check_golden(bundle: Bundle, backend: Backend) -> float:
@@ -107,10 +126,10 @@ def _check(found: Output, expected: Output, what: str, backend: str, tolerance: 
 def load_from(bundle: Bundle, name: str, threads: int, shape: tuple[int, int] | None = None) -> Backend:
     """Compile the bundle's artifact `name`, for frames of `shape` (height, width) or, if None, of any size.
 
-    Raises BundleError if the bundle has no such artifact.
+    Raises BundleError if the bundle has no such artifact, DataError if such frames do not hold its region.
     """
-    fixed, artifact = None if shape is None else Fixed(shape, bundle.manifest.letterbox), bundle.artifact(name)
-    backend = load_backend(artifact.backend, bundle.path / artifact.path, threads, fixed)
+    artifact = bundle.artifact(name)
+    backend = load_backend(artifact.backend, bundle.path / artifact.path, threads, bundle.manifest.letterbox, shape)
     backend.name = name
     return backend
 

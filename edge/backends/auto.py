@@ -17,7 +17,8 @@ _WARM_UP, _ROUNDS = 5, 20
 
 
 def fastest_artifact(bundle: Bundle, threads: int, shape: tuple[int, int] | None) -> str:
-    """Name of the artifact with the lowest median latency for frames of `shape` (720×1280 if None).
+    """Name of the artifact with the lowest median latency for frames of `shape` (720×1280, or larger where the bundle's
+    region asks for it, if None).
 
     The answer is kept in the cache folder, for this bundle, shape, number of threads and these versions.
     """
@@ -33,7 +34,8 @@ def fastest_artifact(bundle: Bundle, threads: int, shape: tuple[int, int] | None
             chosen = json.loads(memory.read_text())["artifact"]
             if chosen in available:
                 return str(chosen)
-    medians = measure_alternating([load_from(bundle, name, threads, shape) for name in available], shape)
+    size = shape or bundle.manifest.letterbox.holding(720, 1280)
+    medians = measure_alternating([load_from(bundle, name, threads, shape) for name in available], size)
     chosen = min(medians, key=lambda name: medians[name])
     if memory is not None:
         with contextlib.suppress(OSError):
@@ -41,9 +43,9 @@ def fastest_artifact(bundle: Bundle, threads: int, shape: tuple[int, int] | None
     return chosen
 
 
-def measure_alternating(backends: list[Backend], shape: tuple[int, int] | None) -> dict[str, float]:
+def measure_alternating(backends: list[Backend], shape: tuple[int, int]) -> dict[str, float]:
     """Median latency in milliseconds of each backend on a noisy frame, taken in turns so that load hits all alike."""
-    frame = np.random.default_rng(0).integers(0, 256, (*(shape or (720, 1280)), 3), dtype=np.uint8)
+    frame = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     samples: dict[str, list[float]] = {backend.name: [] for backend in backends}
     for turn in range(_WARM_UP + _ROUNDS):
         for backend in backends:

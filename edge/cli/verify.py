@@ -81,7 +81,7 @@ def verify(
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         if chosen is not None:
             task = progress.add_task("reading", total=len(chosen.photographs))
-            check_photographs(chosen.photographs, lambda: progress.advance(task))
+            check_photographs(chosen.photographs, opened.manifest.letterbox, lambda: progress.advance(task))
         task = progress.add_task("golden frames", total=len(names))
         checks, passed = check_artifacts(opened, names, threads, lambda: progress.advance(task))
         judged = _judge(opened, passed, chosen, map_level, progress) if chosen and passed else None

@@ -51,6 +51,8 @@ def _prepare(
     bundle = load_bundle(path)
     if bundle.digest != digest:
         raise BundleError(f"{path}: another bundle lies there since the station started; start the station again")
+    if shape is not None and bundle.manifest.letterbox.refusal(*shape) is not None:
+        shape = None  # the station submits none of these frames
     if backend == "auto":
         backend = fastest_artifact(bundle, threads, shape)
     runtime = load_from(bundle, backend, threads)

@@ -232,9 +232,10 @@ class Station:
         if not all(SMALLEST_FRAME <= n <= LARGEST_FRAME for n in (capture.height, capture.width)):
             limits = f"{SMALLEST_FRAME} to {LARGEST_FRAME}"
             return f"corrupt: the frame is {capture.width}×{capture.height}; a side may have {limits} pixels"
-        if shape is None or shape == (capture.height, capture.width):
-            return None
-        return f"corrupt: the frame is {capture.width}×{capture.height}, the line began with {shape[1]}×{shape[0]}"
+        if shape not in (None, (capture.height, capture.width)):
+            return f"corrupt: the frame is {capture.width}×{capture.height}, the line began with {shape[1]}×{shape[0]}"
+        refusal = self.bundle.manifest.letterbox.refusal(capture.height, capture.width)
+        return refusal and f"corrupt: the frame of {refusal}"
 
     def _submit(self) -> None:
         """Give the runtime the oldest part that waits for it."""

@@ -69,7 +69,9 @@ def choose_photographs(data: Path, split: str | None) -> Chosen:
     return Chosen(data, layout, wanted, there[wanted])
 
 
-def check_photographs(photographs: Sequence[Photograph], advance: Advance = lambda: None) -> None:
+def check_photographs(
+    photographs: Sequence[Photograph], contract: LetterboxContract, advance: Advance = lambda: None
+) -> None:
     """Decode every photograph and mask. Raises DataError that counts those that cannot be judged and names some."""
     problems = []
     for photograph in photographs:
@@ -80,6 +82,8 @@ def check_photographs(photographs: Sequence[Photograph], advance: Advance = lamb
                 problems.append(
                     f"{photograph.name} ({width}×{height}; a side is {SMALLEST_FRAME} to {LARGEST_FRAME} pixels)"
                 )
+            elif refusal := contract.refusal(*frame.shape[:2]):
+                problems.append(f"{photograph.name} ({refusal})")
         except DataError as error:
             problems.append(str(error))
         advance()
@@ -122,5 +126,5 @@ def _overlap(cells: Floats, truth: Frame, contract: LetterboxContract, level: fl
     """Dice and IoU in the coordinates of the frame; the truth shows a defect."""
     from edge.evaluation import dice, iou
 
-    found = map_in_frame(cells, contract.side, truth.shape[0], truth.shape[1], contract.is_stretched) >= level
+    found = map_in_frame(cells, contract, *truth.shape) >= level
     return dice(found, truth > 0) or 0.0, iou(found, truth > 0) or 0.0

@@ -186,7 +186,7 @@ class _Painter:
         cells = self._cells(frame, artifact)
         if cells is not None and self.scale is not None:
             height, width = frame.shape[:2]
-            heat = map_in_frame(cells, self._contract.side, height, width, self._contract.is_stretched)
+            heat = map_in_frame(cells, self._contract, height, width)
             pictures[f"heat of {artifact}"] = overlaid(frame, self.scale.of(heat))
         return Card(
             photograph.name,

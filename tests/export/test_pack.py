@@ -2,24 +2,30 @@
 
 import copy
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from running import running_line
 
 import export.pack
-from edge.backends import check_golden, load_from
-from edge.bundle import load_bundle
-from edge.errors import BundleError
+from edge.backends import check_golden, load_backend, load_from
+from edge.bundle import load_bundle, seal
+from edge.contract import LetterboxContract
+from edge.errors import BundleError, DataError
 from edge.picture import read_picture
+from edge.verdict import Outcome, Reason
+from edge.verify.looking import check_photographs
 from export.graph import write_openvino
 from export.half import HalfError, halved
 from export.pack import Packing, export_subject
-from export.parity import ParityError
+from export.parity import ParityError, reference
 from export.subject import Subject
-from train.data.photographs import list_photographs
+from train.data.photographs import Photograph, list_photographs
 from train.models import Batch, Network, build_network, network_names
 from train.recipe import load_recipe
 
@@ -169,3 +175,57 @@ def test_weight_that_no_float16_holds_is_said_in_one_line(subject: Subject) -> N
         subject.network.decoder[-1].bias.fill_(1e5)
     with pytest.raises(HalfError, match="a weight is beyond 65504"):
         halved(subject.network)
+
+
+def test_a_bundle_for_a_grey_camera_with_a_region_says_on_the_line_what_pytorch_says(
+    subject: Subject, tmp_path: Path
+) -> None:
+    region = "letterbox.region={top=12, left=30, height=70, width=80}"
+    subject = replace(subject, contract=load_recipe("autoencoder-gelu", ["letterbox.frame=grey", region]).letterbox)
+    bundle = export_subject(subject, tmp_path / "grey.edge", quiet)
+    for name in ("onnxruntime", "openvino"):
+        check_golden(bundle, load_from(bundle, name, 1, None))
+        with pytest.raises(DataError, match="80×60 does not hold the region of 80×70 pixels"):
+            load_from(bundle, name, 1, (60, 80))
+    for name, artifact in bundle.manifest.artifacts.items():
+        all_rejects = artifact.threshold.model_copy(update={"value": -1.0})
+        bundle.manifest.artifacts[name] = artifact.model_copy(update={"threshold": all_rejects})
+    seal(bundle.path, bundle.manifest)
+    folder = Path(shutil.copytree(subject.data / "val" / "good", tmp_path / "line"))
+    cv2.imwrite(str(folder / "small.png"), np.full((81, 200, 3), 90, np.uint8))
+    with running_line("--source", folder, bundle=bundle.path) as line:
+        assert line.to_the_end() == 0
+    *seen, small = line.verdicts
+    assert (small.verdict, small.reason, small.score) == (Outcome.UNKNOWN, Reason.CORRUPT, None)
+    assert small.detail == "the frame of 200×81 does not hold the region of 80×70 pixels at column 30, row 12"
+    assert len(seen) == 4
+    for verdict in seen:
+        score, _ = reference(subject, read_picture(folder / verdict.part))
+        assert verdict.score == pytest.approx(score, abs=1e-4)
+        for box in (defect.box for defect in verdict.defects or ()):
+            assert 30 <= box.x < box.x + box.width <= 110
+            assert 12 <= box.y < box.y + box.height <= 82
+    assert any(verdict.defects for verdict in seen)
+    with pytest.raises(DataError, match=r"1 of 1 photographs cannot be used: s \(200×81 does not hold the region"):
+        check_photographs([Photograph(folder / "small.png", "s", "good")], subject.contract)
+
+
+def test_a_photograph_without_the_region_leaves_no_bundle(subject: Subject, tmp_path: Path) -> None:
+    wide = load_recipe("autoencoder-gelu", ["letterbox.region={top=0, left=0, height=92, width=100}"]).letterbox
+    with pytest.raises(DataError, match=r"4 of 8 photographs cannot be used: val/good/0.png \(120×90 does not hold"):
+        export_subject(replace(subject, contract=wide), tmp_path / "model.edge", quiet)
+    assert not (tmp_path / "model.edge").exists()
+
+
+def test_a_network_of_one_channel_is_exported_with_the_luminance_inside(tmp_path: Path) -> None:
+    class Brightness(torch.nn.Module):
+        def forward(self, image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, None]:
+            return (image * mask).sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3)), None
+
+    contract = LetterboxContract(side=32, colour="grey")
+    export.pack.write_onnx(Brightness(), contract, tmp_path / "model.onnx", {})
+    frame = np.full((40, 60, 3), (255, 0, 0), np.uint8)
+    for name in ("onnxruntime", "openvino"):
+        for shape in (None, (40, 60)):
+            backend = load_backend(name, tmp_path / "model.onnx", 1, contract, shape)
+            assert backend.infer(frame).score == pytest.approx(0.114, abs=1e-5), "blue alone"

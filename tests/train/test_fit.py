@@ -345,3 +345,20 @@ def test_run_that_cannot_be_used_says_why(change: dict[str, object], message: st
 def test_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run: it has no run\.json"):
         load_run(tmp_path)
+
+
+def test_region_grey_frames_and_bilinear_reach_the_run_and_what_cannot_work_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    height, width = read_picture(next((data / "train" / "good").iterdir())).shape[:2]
+    region = f"letterbox.region={{top=4, left=8, height={height - 8}, width={width - 8}}}"
+    chosen = ["letterbox.frame=grey", "letterbox.filter=bilinear", region, "train.epochs=1"]
+    run = fit("autoencoder-gelu", quick("autoencoder-gelu", *chosen), data, tmp_path / "run")
+    assert load_run(tmp_path / "run").contract == run.contract
+    assert run.contract.region is not None
+    assert "beware: letterbox.filter bilinear" in capsys.readouterr().err
+    with pytest.raises(RecipeError, match="autoencoder-gelu sees 3 channels; for grey frames set"):
+        fit("x", quick("autoencoder-gelu", "letterbox.colour=grey"), data, tmp_path / "grey", quiet=True)
+    beyond = f"letterbox.region={{top=4, left=8, height={height}, width={width}}}"
+    with pytest.raises(DataError, match=r"48 of 48 photographs cannot be used: .* does not hold the region of"):
+        fit("x", quick("autoencoder-gelu", beyond), data, tmp_path / "beyond", quiet=True)

@@ -172,8 +172,10 @@ def test_a_map_lies_over_the_frame_exactly_where_the_geometry_says(
     """A map that holds its own coordinates must hold, over the frame, the coordinates that the letterbox gives."""
     cells = data.draw(st.sampled_from([side, side // 2, side // 4]))
     centres = (np.arange(cells) + 0.5) * side / cells
-    columns = map_in_frame(np.tile(centres, (cells, 1)).astype(np.float32), side, height, width)
-    rows = map_in_frame(np.tile(centres[:, None], (1, cells)).astype(np.float32), side, height, width)
+    columns = map_in_frame(np.tile(centres, (cells, 1)).astype(np.float32), LetterboxContract(side=side), height, width)
+    rows = map_in_frame(
+        np.tile(centres[:, None], (1, cells)).astype(np.float32), LetterboxContract(side=side), height, width
+    )
     box = letterbox(height, width, side)
     wanted_columns = box.left + (np.arange(width) + 0.5) * box.width / width
     wanted_rows = box.top + (np.arange(height) + 0.5) * box.height / height
@@ -192,7 +194,7 @@ def test_heat_of_the_letterboxed_truth_lands_on_the_truth(shape: tuple[int, int]
     truth = np.zeros(shape, np.uint8)
     truth[20:60, 30:70] = 255
     cells = letterboxed_truth(truth, LetterboxContract(side=160))[0].numpy()
-    heat = map_in_frame(cells, 160, *shape)
+    heat = map_in_frame(cells, LetterboxContract(side=160), *shape)
     assert heat.shape == shape
     found = dice(heat > 0.5, truth > 127)
     assert found is not None
@@ -209,7 +211,7 @@ def test_what_lies_on_the_padding_does_not_colour_the_frame() -> None:
     box = letterbox(60, 120, 64)
     cells = np.full((16, 16), 9.0, np.float32)
     cells[box.top // 4 : (box.top + box.height) // 4] = 1.0
-    assert (map_in_frame(cells, 64, 60, 120) == 1.0).all()
+    assert (map_in_frame(cells, LetterboxContract(side=64), 60, 120) == 1.0).all()
 
 
 def test_dice_at_all_levels_at_once_is_the_judges_dice() -> None:

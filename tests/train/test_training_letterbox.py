@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edge.contract import LetterboxContract
 from edge.geometry import letterbox
-from train.letterbox import letterboxed, letterboxed_truth, placed, shrunk
+from train.letterbox import in_levels, letterboxed, letterboxed_truth, normalised, placed, shrunk
 
 PLAIN = LetterboxContract(side=224)
 IMAGENET = LetterboxContract(side=224, fill=114, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -108,3 +108,35 @@ def test_defect_of_one_pixel_never_vanishes_from_the_truth(y: int, x: int) -> No
 
 def test_truth_without_a_defect_is_empty() -> None:
     assert not letterboxed_truth(np.zeros((720, 1280), np.uint8), PLAIN).any()
+
+
+def test_picture_and_truth_are_cut_to_the_region() -> None:
+    region = {"top": 100, "left": 200, "height": 90, "width": 160}
+    contract = LetterboxContract(side=64, region=region)  # type: ignore[arg-type]
+    frame, truth = noise(300, 400), np.zeros((300, 400), np.uint8)
+    truth[120:140, 230:250] = 255
+    cut = slice(100, 190), slice(200, 360)
+    plain = LetterboxContract(side=64)
+    assert torch.equal(letterboxed(frame, contract)[0], letterboxed(frame[cut], plain)[0])
+    assert torch.equal(letterboxed_truth(truth, contract), letterboxed_truth(truth[cut], plain))
+    truth[:] = 255
+    truth[cut] = 0
+    assert not letterboxed_truth(truth, contract).any()
+
+
+def test_a_thin_defect_stays_in_the_truth_where_the_filter_loses_it_in_the_picture() -> None:
+    contract = LetterboxContract(side=32, filter="bilinear")
+    frame, truth = np.zeros((720, 1280, 3), np.uint8), np.zeros((720, 1280), np.uint8)
+    frame[:, 650], truth[:, 650] = 255, 255
+    assert not shrunk(frame, contract).any()
+    assert letterboxed_truth(truth, contract).any()
+
+
+@pytest.mark.parametrize("colour", ["rgb", "bgr", "grey"])
+def test_levels_come_back_from_what_was_normalised(colour: str) -> None:
+    channels = 1 if colour == "grey" else 3
+    contract = LetterboxContract(
+        side=32, colour=colour, mean=(0.1, 0.2, 0.3)[:channels], std=(0.5, 0.6, 0.7)[:channels]
+    )
+    levels = torch.rand(channels, 8, 8)
+    torch.testing.assert_close(in_levels(normalised(levels, contract), contract), levels)

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.contract import LetterboxContract
 from edge.errors import DataError, EdgeError
+from edge.frame import seen
 from edge.photographs import read_listing
 from edge.photographs.photograph import SPLITS, Photograph, read_labelled, read_truth, unusable
 from train.data.likeness import Thumbnail, thumbnail
@@ -36,15 +38,15 @@ class Survey:
     thumbnails: dict[str, Thumbnail]
 
 
-def survey(photographs: Iterable[Photograph], masks_needed: bool) -> Survey:
-    """Decode every photograph and mask once.
+def survey(photographs: Iterable[Photograph], masks_needed: bool, contract: LetterboxContract | None = None) -> Survey:
+    """Decode every photograph and mask once. Where there is a `contract`, its region alone is looked at.
 
-    Raises DataError, naming the first few, if any file is unreadable, a mask is missing (where
-    `masks_needed`) or has another size than its photograph, or if all photographs are the same.
+    Raises DataError, naming the first few, if any file is unreadable, does not hold the region, a mask is missing
+    (where `masks_needed`) or has another size than its photograph, or if all photographs are the same.
     """
     listed = sorted(photographs, key=lambda photograph: photograph.name)
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda photograph: _examine(photograph, masks_needed), listed))
+        answers = list(pool.map(lambda photograph: _examine(photograph, masks_needed, contract), listed))
     problems = [answer for answer in answers if isinstance(answer, str)]
     examined = [answer for answer in answers if not isinstance(answer, str)]
     if problems:
@@ -68,10 +70,14 @@ class _Examined:
     empty_mask: bool = False
 
 
-def _examine(photograph: Photograph, masks_needed: bool) -> _Examined | str:
+def _examine(photograph: Photograph, masks_needed: bool, contract: LetterboxContract | None) -> _Examined | str:
     """What one photograph tells, or in words why it cannot be used."""
     try:
         frame, truth = read_labelled(photograph)
+        if contract is not None:
+            if refusal := contract.refusal(*frame.shape[:2]):
+                return f"{photograph.name} ({refusal})"
+            frame, truth = seen(frame, contract), None if truth is None else seen(truth, contract)
         file_hash, small = _sha256(photograph.path), thumbnail(frame)
         if photograph.mask is None or truth is None:
             missing = photograph.is_bad and masks_needed

@@ -17,8 +17,9 @@ from edge.errors import RecipeError
 class Batch(NamedTuple):
     """Photographs on their way into a network; N of them, letterboxed to S×S.
 
-    `image` float32 [N, 3, S, S] RGB normalised; `mask` float32 [N, 1, S, S], 1 on the frame, 0 on the padding;
-    `label` float32 [N], 1 is bad; `truth` float32 [N, 1, S, S], 1 on the defect (all 0 where no mask is known).
+    `image` float32 [N, C, S, S] normalised, with the channels of the letterbox's `colour`; `mask` float32 [N, 1, S, S],
+    1 on the frame, 0 on the padding; `label` float32 [N], 1 is bad; `truth` float32 [N, 1, S, S], 1 on the defect (all
+    0 where no mask is known).
     """
 
     image: Tensor
@@ -34,14 +35,16 @@ class Network(nn.Module, ABC):
     `takes_any_size` says that `loss` takes squares of another side than the network's, so that it can learn from crops.
     `learns_by` says how: descending the gradients of `loss`, or from what `gather` and `conclude` make of one epoch.
     `calibrated` says that `calibrate` sets weights of the score on the validation photographs, whose figures then
-    flatter. Options of the recipe's [model] are the keyword arguments of `__init__`, those of [loss] are the
-    keyword-only arguments of `loss`. A module of this package holds exactly one Network.
+    flatter. `channels` are those of its pictures. Options of the recipe's [model] are the keyword arguments of
+    `__init__`, those of [loss] are the keyword-only arguments of `loss`. A module of this package holds exactly one
+    Network.
     """
 
     learns_from: ClassVar[Literal["good", "labels", "masks"]]
     takes_any_size: ClassVar[bool] = False
     learns_by: ClassVar[Literal["gradients", "statistics"]] = "gradients"
     calibrated: ClassVar[bool] = False
+    channels: ClassVar[int] = 3
 
     @abstractmethod
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -94,7 +94,7 @@ class Judge:
             "efficientnet-lite0": (EfficientNetLite, (efficientnet_lite.MEAN, efficientnet_lite.STD)),
         }[name]
         self.network = maker(classes=0).eval().requires_grad_(False)
-        self.expects = {"mean": mean, "std": std}
+        self.expects = {"colour": "rgb", "mean": mean, "std": std}
         self.sees: LetterboxContract | None = None
 
     def __call__(self, drawn: Tensor, clean: Tensor) -> Tensor:

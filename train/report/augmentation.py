@@ -70,7 +70,7 @@ def _row(recipe: Recipe, photograph: Photograph) -> list[Frame]:
 
 
 def _drawn(batch: Batch, contract: LetterboxContract) -> Frame:
-    picture = _fitted(cv2.cvtColor(_levels(in_levels(batch.image[0], contract)), cv2.COLOR_RGB2BGR))
+    picture = _fitted(cv2.cvtColor(_levels(in_levels(batch.image[0], contract).expand(3, -1, -1)), cv2.COLOR_RGB2BGR))
     truth = _fitted(_levels(batch.truth[0].expand(3, -1, -1)))[:, :, 0]
     return outlined(picture, truth) if truth.any() else picture
 

@@ -161,7 +161,7 @@ def _truth(photograph: Photograph) -> Frame | None:
 
 
 def _in_frame(marked: _Marked, contract: LetterboxContract) -> Floats:
-    return map_in_frame(marked.cells, contract.side, *marked.truth.shape, contract.is_stretched)
+    return map_in_frame(marked.cells, contract, *marked.truth.shape)
 
 
 def _part_names(photographs: Sequence[Photograph]) -> tuple[str, ...] | None:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from edge.contract import LetterboxContract
 from edge.errors import DataError
-from edge.geometry import letterbox
 from edge.heat import Floats, Frame, map_in_frame
 from edge.picture import read_picture
 from train.data.photographs import read_truth
@@ -38,7 +37,7 @@ class Look:
         """The map in frame coordinates, float32 [H, W]."""
         if self.cells is None:
             return None
-        return map_in_frame(self.cells, self.contract.side, *self.frame.shape[:2], self.contract.is_stretched)
+        return map_in_frame(self.cells, self.contract, *self.frame.shape[:2])
 
     @property
     def truth(self) -> Frame | None:
@@ -85,14 +84,14 @@ def drawing(run: Run, look: Look) -> Drawing | None:
         drawn = draw((image * mask)[None])[0]
     if drawn.shape != image.shape or look.cells.shape != image.shape[1:]:
         return None
-    box = letterbox(*frame.shape[:2], run.contract.side, run.contract.is_stretched)
+    box = run.contract.fit(*frame.shape[:2])
     inside = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
     seen, again = (_as_frame(in_levels(picture, run.contract))[inside] for picture in (image, drawn))
     return Drawing(seen, again, look.cells[inside])
 
 
 def _as_frame(levels: Tensor) -> Frame:
-    rgb = (levels * 255).round().clamp(0, 255).byte().numpy()
+    rgb = (levels.expand(3, -1, -1) * 255).round().clamp(0, 255).byte().numpy()
     return cv2.cvtColor(rgb.transpose(1, 2, 0), cv2.COLOR_RGB2BGR)
 
 

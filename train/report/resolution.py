@@ -9,7 +9,6 @@ import numpy as np
 
 from edge.contract import LetterboxContract
 from edge.errors import DataError
-from edge.geometry import letterbox
 from edge.heat import Frame
 from train.data.photographs import read_truth
 from train.report.inspected import Inspected
@@ -63,6 +62,5 @@ def _truth(one: Inspected) -> Frame | None:
 
 
 def _pixel(truth: Frame, contract: LetterboxContract) -> float:
-    height, width = truth.shape
-    box = letterbox(height, width, contract.side, contract.is_stretched)
-    return min(height / box.height, width / box.width)
+    box = contract.fit(*truth.shape)
+    return min(box.frame_height / box.height, box.frame_width / box.width)

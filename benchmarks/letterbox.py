@@ -1,0 +1,186 @@
+"""`python -m benchmarks.letterbox`: the letterbox in the graph against the same work on the host, side by side.
+
+The host does what a user would write: `cv2.resize(INTER_AREA)`, padding, then BGR to RGB, float32, normalisation and
+NCHW. The graph takes the frame as it comes. Both are timed in turns, so that load hits all alike.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from edge.bench import machine
+from edge.cli import run_app
+from edge.contract import LetterboxContract
+from edge.geometry import letterbox
+
+CASES = (((1080, 1920), 224), ((2048, 2448), 224), ((2048, 2448), 320), ((1080, 1920), 320))
+"""((height, width) of the frame, side). The last shrinks by a whole factor, for which OpenCV has a path of its own."""
+
+FILTERS = ("box", "antialias")
+RUNTIMES = ("openvino", "onnxruntime")
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+WARM_UP = 5
+
+Frame = npt.NDArray[np.uint8]
+Run = Callable[[Frame], object]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One frame size and side: the medians of the host and of one runtime's graph, in milliseconds."""
+
+    width: int
+    height: int
+    side: int
+    filter: str
+    runtime: str
+    host_ms: float
+    graph_ms: float
+    ratio: float
+
+
+@app.command()
+def compare(
+    rounds: Annotated[int, typer.Option(help="Frames of each measurement.", min=3)] = 60,
+    threads: Annotated[int, typer.Option(help="Threads of every one.", min=1, max=256)] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Measure the letterbox of the graph, compiled for its frame size, against that of the host."""
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    cv2.setNumThreads(threads)
+    console = Console(stderr=True)
+    rows: list[Row] = []
+    with TemporaryDirectory() as folder, Progress(console=console, transient=True) as progress:
+        task = progress.add_task("measuring", total=len(CASES) * (rounds + WARM_UP))
+        for shape, side in CASES:
+            runs: dict[tuple[str, str], Run] = {("host", ""): host(shape, side)}
+            for runtime in RUNTIMES:
+                for filter_ in FILTERS:
+                    contract = LetterboxContract(side=side, filter=filter_, mean=MEAN, std=STD)
+                    runs[runtime, filter_] = graph(runtime, contract, shape, threads, Path(folder))
+            medians = in_turns(runs, shape, rounds, lambda: progress.advance(task))
+            rows += [
+                Row(shape[1], shape[0], side, filter_, runtime, ours := medians["host", ""], ms, ms / ours)
+                for (runtime, filter_), ms in medians.items()
+                if runtime != "host"
+            ]
+    if as_json:
+        print(json.dumps({"machine": machine(), "threads": threads, "rows": [asdict(row) for row in rows]}))
+        return
+    table = Table(title=f"letterbox, {threads} threads, {rounds} frames each, {machine()['cpu']}")
+    for column in ("frame", "side", "filter", "runtime", "host ms", "graph ms", "graph / host"):
+        table.add_column(column, justify="right" if column.endswith(("ms", "host")) else "left")
+    for row in rows:
+        figures = (f"{row.host_ms:.2f}", f"{row.graph_ms:.2f}", f"{row.ratio:.2f}")
+        table.add_row(f"{row.width}×{row.height}", str(row.side), row.filter, row.runtime, *figures)
+    Console().print(table)
+
+
+def in_turns(
+    runs: dict[tuple[str, str], Run], shape: tuple[int, int], rounds: int, tick: Callable[[], None]
+) -> dict[tuple[str, str], float]:
+    """Median milliseconds of each on noise, one after the other in every round."""
+    frame = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    samples: dict[tuple[str, str], list[float]] = {name: [] for name in runs}
+    for turn in range(WARM_UP + rounds):
+        for name, run in runs.items():
+            begun = time.perf_counter_ns()
+            run(frame)
+            if turn >= WARM_UP:
+                samples[name].append((time.perf_counter_ns() - begun) / 1e6)
+        tick()
+    return {name: statistics.median(times) for name, times in samples.items()}
+
+
+def host(shape: tuple[int, int], side: int) -> Run:
+    """Well-written OpenCV: the frame is small before it becomes float, and every buffer is made once.
+
+    `cv2.split` writes the planes of NCHW in RGB order; normalising works in place. `cv2.dnn.blobFromImage` does the
+    same steps but knows one deviation for all channels, and has to resize without keeping the proportions.
+    """
+    box = letterbox(*shape, side)
+    padded = np.zeros((side, side, 3), np.uint8)
+    inside = padded[box.top : box.top + box.height, box.left : box.left + box.width]
+    small = np.empty((box.height, box.width, 3), np.uint8)
+    scaled = np.empty((side, side, 3), np.float32)
+    blob = np.empty((1, 3, side, side), np.float32)
+    factor, shift = (np.array(v, np.float32) for v in _affine())
+
+    def run(frame: Frame) -> object:
+        cv2.resize(frame, (box.width, box.height), dst=small, interpolation=cv2.INTER_AREA)
+        inside[:] = small
+        np.multiply(padded, factor, out=scaled, casting="unsafe")
+        np.add(scaled, shift, out=scaled)
+        blob[0] = scaled.transpose(2, 0, 1)[::-1]
+        return blob
+
+    return run
+
+
+def _affine() -> tuple[list[float], list[float]]:
+    """What a BGR value is multiplied by, and what is added."""
+    pairs = list(zip(MEAN, STD, strict=True))[::-1]
+    return [1 / (255 * std) for _, std in pairs], [-mean / std for mean, std in pairs]
+
+
+def graph(runtime: str, contract: LetterboxContract, shape: tuple[int, int], threads: int, folder: Path) -> Run:
+    """The letterbox alone as its graph, compiled for `shape` as the station's backends compile it."""
+    from export.letterbox_graph import letterbox_model
+
+    path = folder / f"{runtime}-{contract.filter}-{contract.side}.onnx"
+    path.write_bytes(letterbox_model(contract).SerializeToString())
+    return _openvino(path, contract, shape, threads) if runtime == "openvino" else _onnxruntime(path, shape, threads)
+
+
+def _openvino(path: Path, contract: LetterboxContract, shape: tuple[int, int], threads: int) -> Run:
+    import openvino as ov
+
+    from edge.backends.openvino_letterbox import use_fast_letterbox
+
+    core = ov.Core()
+    model = core.read_model(path)
+    model.reshape({"frame": [1, *shape, 3]})
+    use_fast_letterbox(model, shape, contract)
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,
+    }
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+
+    def run(frame: Frame) -> object:
+        return request.infer({"frame": ov.Tensor(frame[np.newaxis], shared_memory=True)}, share_inputs=True)
+
+    return run
+
+
+def _onnxruntime(path: Path, shape: tuple[int, int], threads: int) -> Run:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for axis, pixels in zip(("height", "width"), shape, strict=True):
+        options.add_free_dimension_override_by_name(axis, pixels)
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda frame: session.run(["image"], {"frame": frame[np.newaxis]})
+
+
+if __name__ == "__main__":
+    run_app(app)
