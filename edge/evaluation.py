@@ -122,6 +122,20 @@ def judge(scores: Numbers, bad: Truths, threshold: float) -> Figures:
     )
 
 
+def unjudged(threshold: float) -> Figures:
+    """The figures at a threshold of which nothing is known, for want of photographs."""
+    return Figures(
+        threshold=threshold,
+        confusion=Confusion(tp=0, fp=0, tn=0, fn=0),
+        recall=rate(0, 0),
+        specificity=rate(0, 0),
+        precision=rate(0, 0),
+        f1=None,
+        auroc=None,
+        average_precision=None,
+    )
+
+
 def confusion(scores: Numbers, bad: Truths, threshold: float) -> Confusion:
     """Counts at a threshold; a score equal to it is rejected. Raises DataError as `judge` does."""
     values, truths = _checked(scores, bad)

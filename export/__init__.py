@@ -1,1 +1,1 @@
-"""From a training run to a bundle: ONNX, OpenVINO, parity, threshold, packing."""
+"""From a training run, a checkpoint or an ONNX model to a bundle: ONNX, OpenVINO, parity, threshold, packing."""

@@ -1,4 +1,4 @@
-"""edge-export: a training run becomes a bundle."""
+"""edge-export: a training run, a checkpoint or somebody's ONNX model becomes a bundle."""
 
 import json
 from pathlib import Path
@@ -9,15 +9,66 @@ import typer
 from edge.cli import run_app
 
 if TYPE_CHECKING:
-    from edge.bundle import Artifact
+    from edge.bundle import Artifact, Manifest
+    from export.subject import Subject
+
+TAKES = {
+    "--data": ("--onnx", "--checkpoint"),
+    "--threshold": ("--onnx", "--checkpoint"),
+    "--letterbox": ("--onnx",),
+    "--output": ("--onnx",),
+    "--tolerance": ("--onnx",),
+    "--recipe": ("--checkpoint",),
+    "--set": ("--checkpoint",),
+    "--half": ("RUN", "--checkpoint"),
+}
+"""What an option goes with, of those that do not go with everything that can be exported."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder written by edge-train.")],
     out: Annotated[Path, typer.Option(help="Bundle to write, NAME.edge; must not exist.")],
+    run: Annotated[Path | None, typer.Argument(help="Folder written by edge-train.")] = None,
+    onnx: Annotated[
+        Path | None,
+        typer.Option(help="Instead of RUN, an ONNX model of whatever origin: one float32 picture in, NCHW."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Instead of RUN, weights of the network of a --recipe: .pt, .pth, .safetensors.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="With --checkpoint: network, letterbox and threshold strategy; see edge-train.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="With --checkpoint: change a key of the recipe, as in edge-train.")
+    ] = None,
+    letterbox: Annotated[
+        list[str] | None,
+        typer.Option(help="With --onnx: what its pictures are, key=value: side=224, mode=stretch, mean=0.5,0.5,0.5 …"),
+    ] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --onnx: score=NAME and maybe map=NAME; then, left to right, :sigmoid, :softmax, [CLASS], :max, "
+            ":negative, :complement. Higher is worse."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="With --onnx or --checkpoint: labelled photographs; val/ if there are splits, else all."),
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            help="With --onnx or --checkpoint: a number, or a strategy: balanced, specificity=0.95, cost=10,1 …"
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="With --onnx: largest difference of a score; 0.0001 if not given.", min=1e-9, max=1e6),
+    ] = None,
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Mark the bundle as a demonstration: no gate passes its verdicts.")
     ] = False,
@@ -32,25 +83,41 @@ def export(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Export a training run to a bundle, refusing if the exported graphs disagree with PyTorch."""
+    """Export a training run, --checkpoint or --onnx to a bundle, refusing if the exported graphs disagree with it."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from export.pack import Packing, export_subject
-    from export.subject import trained as subject_of
-    from train.report.verdict import blindness
-    from train.run import load_run
+    origin = chosen_origin({"RUN": run, "--onnx": onnx, "--checkpoint": checkpoint})
+    given = {"--data": data, "--threshold": threshold, "--letterbox": letterbox, "--output": output}
+    given |= {"--tolerance": tolerance, "--recipe": recipe, "--set": set_, "--half": half or None}
+    refuse_strangers(origin, [option for option, value in given.items() if value is not None])
 
-    console, trained = Console(stderr=True), load_run(run)
-    warnings = [said for said in (blindness(trained), trained.contract.warning) if said]
-    with Progress(console=console, transient=True) as progress:
+    from export.inside import ParityError
+    from export.pack import PLAIN, Packing, export_subject
+
+    blind: str | None = None
+    if run:
+        subject, blind = from_run(run)
+    elif onnx:
+        subject = from_onnx(onnx, letterbox or [], output or [], data, threshold)
+    else:
+        assert checkpoint
+        subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold)
+    packing = Packing(simulated, half, photographs, one_file, tolerance or PLAIN.tolerance)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
 
         def stage(what: str, steps: int):  # type: ignore[no-untyped-def]
             task = progress.add_task(what, total=steps)
             return lambda: progress.advance(task)
 
-        bundle = export_subject(subject_of(trained), out, stage, Packing(simulated, half, photographs, one_file))
+        try:
+            bundle = export_subject(subject, out, stage, packing)
+        except ParityError as error:
+            remedy = "; if that is rounding in large numbers, --tolerance allows more" if onnx else ""
+            raise ParityError(f"{error}{remedy}") from None
     manifest = bundle.manifest
+    warnings = [said for said in (blind or turned_round(manifest), subject.contract.warning) if said]
     if as_json:
         parity = json.loads((bundle.path / "parity.json").read_text())
         result = {"bundle": str(out), "sha256": bundle.digest, "parity": parity, "warning": "; ".join(warnings) or None}
@@ -64,6 +131,74 @@ def export(
         console.print(said, highlight=False, soft_wrap=True)
     for warning in warnings:
         console.print(f"  [bold red]beware:[/bold red] {warning}", highlight=False, soft_wrap=True)
+
+
+def chosen_origin(origins: dict[str, Path | None]) -> str:
+    """The name of the one thing that is to be exported."""
+    from export.subject import SubjectError
+
+    given = [name for name, path in origins.items() if path is not None]
+    if len(given) != 1:
+        raise SubjectError(
+            f"export one of RUN, --onnx FILE and --checkpoint FILE, not {' and '.join(given) or 'nothing'}"
+        )
+    return given[0]
+
+
+def refuse_strangers(origin: str, options: list[str]) -> None:
+    """Raise SubjectError at the first of these options that does not go with `origin`."""
+    from export.subject import SubjectError
+
+    for option in options:
+        if origin not in TAKES[option]:
+            raise SubjectError(f"{option} goes with {' or '.join(TAKES[option])}, not with {origin}")
+
+
+def from_run(run: Path) -> "tuple[Subject, str | None]":
+    """A training run, and where its network does not tell good from bad, that."""
+    from export.subject import trained
+    from train.report.verdict import blindness
+    from train.run import load_run
+
+    loaded = load_run(run)
+    return trained(loaded), blindness(loaded)
+
+
+def from_onnx(
+    file: Path, letterbox: list[str], output: list[str], data: Path | None, threshold: str | None
+) -> "Subject":
+    """Somebody's ONNX model."""
+    from export.onnx_model import subject_of
+    from export.subject import evidence_from, parse_threshold
+
+    choice = parse_threshold(threshold or "balanced")
+    return subject_of(file, letterbox, output, choice, evidence_from(data, choice))
+
+
+def from_checkpoint(
+    file: Path, recipe: str | None, overrides: list[str], data: Path | None, threshold: str | None
+) -> "Subject":
+    """Weights of the network of a recipe."""
+    from export.checkpoint import subject_of
+    from export.subject import SubjectError, evidence_from, parse_threshold
+    from train.recipe import load_recipe, recipe_names
+
+    if recipe is None:
+        raise SubjectError(f"--checkpoint needs the --recipe of its network; there are {', '.join(recipe_names())}")
+    loaded = load_recipe(recipe, overrides)
+    choice = parse_threshold(threshold) if threshold else loaded.threshold
+    return subject_of(file, recipe, loaded, choice, evidence_from(data, choice))
+
+
+def turned_round(manifest: "Manifest") -> str | None:
+    """What to say where bad photographs score lower than good ones; None where they do not."""
+    auroc = manifest.metrics["validation auroc"]
+    if auroc is None or auroc >= 0.5:
+        return None
+    return (
+        f"bad photographs score lower than good ones (AUROC {auroc:.3f}); higher must be worse: "
+        "is it the class of the good? For --onnx, --output has :complement and :negative"
+    )
 
 
 def describe(artifact: "Artifact") -> str:

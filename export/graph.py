@@ -7,30 +7,45 @@ from pathlib import Path
 import onnx
 import openvino as ov
 import torch
-from onnx import compose, helper
+from onnx import compose, helper, version_converter
 
 from edge.contract import LetterboxContract
 from export.half import store_half
 from export.letterbox_graph import IR_VERSION, OPSET, letterbox_model
+from export.onnx_model import OnnxNetwork
 
 
 def write_onnx(network: torch.nn.Module, contract: LetterboxContract, path: Path, metadata: dict[str, str]) -> None:
     """ONNX artifact: `frame` uint8 of any size, as `letterbox_model` takes it → `score` float32 [1], and `map` float32
     [1, h, w] where the network has one.
 
-    `network` takes (image [1,C,S,S], mask [1,1,S,S]) and returns (score [1], map [1,h,w] or None). Constants that a
-    float16 holds exactly are stored as such: those of a network from `export.half.halved`.
+    `network` takes (image [1,C,S,S], mask [1,1,S,S]) and returns (score [1], map [1,h,w] or None); an OnnxNetwork
+    brings its own graph. Constants that a float16 holds exactly are stored as such: those of a network from
+    `export.half.halved`.
     """
+    inner = (
+        network.graph if isinstance(network, OnnxNetwork) else network_model(network, contract.channels, contract.side)
+    )
     model = compose.merge_models(
-        letterbox_model(contract),
-        network_model(network, contract.channels, contract.side),
-        io_map=[("image", "image"), ("mask", "mask")],
+        _alike(letterbox_model(contract), inner),
+        inner,
+        io_map=[(value.name, value.name) for value in inner.graph.input],
+        outputs=[value.name for value in inner.graph.output],
     )
     helper.set_model_props(model, metadata)
     model.graph.name = "edge-inspect"
     store_half(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
+
+
+def _alike(letterbox: onnx.ModelProto, inner: onnx.ModelProto) -> onnx.ModelProto:
+    """The letterbox at the opset and IR version of a network that is newer: two models merge only so."""
+    (opset,) = (entry.version for entry in inner.opset_import if entry.domain in ("", "ai.onnx"))
+    if opset != OPSET:
+        letterbox = version_converter.convert_version(letterbox, opset)
+    letterbox.ir_version = inner.ir_version
+    return letterbox
 
 
 def write_openvino(onnx_path: Path, path: Path, metadata: dict[str, str]) -> None:

@@ -119,8 +119,10 @@ def late_layer(subject: Subject, path: Path, frame: Frame) -> Layer | None:
     """
     nodes = [node for node in onnx.load(path).graph.node if node.op_type in HEAVY]
     tensors = [node.output[0] for node in nodes if not node.output[0].startswith(PREFIX)]
-    said = InsideOnnx(path, tensors).look(graph_frame(frame, subject.contract))
     layers = _layers(subject, frame)
+    if not tensors or not layers:
+        return None
+    said = InsideOnnx(path, tensors).look(graph_frame(frame, subject.contract))
     has_rival = False
     for tensor in reversed(tensors):
         apart = {module: off(said[tensor], out) for module, out in layers.items() if out.shape == said[tensor].shape}

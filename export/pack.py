@@ -17,7 +17,7 @@ from edge.backends import check_golden, check_static, load_backend, load_from
 from edge.bundle import GOLDEN, Artifact, Bundle, Interval, Manifest, Threshold, load_bundle, seal
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
-from edge.evaluation import Figures, Rate, choose_threshold, judge, strategy_parameters
+from edge.evaluation import Figures, Rate, choose_threshold, judge, strategy_parameters, unjudged
 from edge.machine import cores
 from edge.picture import read_picture
 from edge.verify.looking import check_photographs
@@ -52,13 +52,15 @@ class Packing:
 
     `simulated` marks a demonstration that no gate passes; `half` rounds the weights to float16 and stores them so;
     without `photographs` the golden frames are drawn ones, for bundles that go where the photographs may not; with
-    `one_file` OpenVINO reads the ONNX artifact too, which takes half the bytes and longer to load.
+    `one_file` OpenVINO reads the ONNX artifact too, which takes half the bytes and longer to load. `tolerance` is the
+    largest difference of a score or map value that parity and the golden frames allow.
     """
 
     simulated: bool = False
     half: bool = False
     photographs: bool = True
     one_file: bool = False
+    tolerance: float = TOLERANCE
 
     @property
     def openvino_path(self) -> str:
@@ -106,10 +108,10 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     paths = {"onnxruntime": ONNX_PATH, "openvino": packing.openvino_path}
     backends = {name: load_backend(name, work / path, cores(), subject.contract) for name, path in paths.items()}
     graphs = work / ONNX_PATH, work / packing.openvino_path
-    proof = prove(subject, *graphs, backends, TOLERANCE, stage)
+    proof = prove(subject, *graphs, backends, packing.tolerance, stage)
     validation, margin = proof.compared[VALIDATION].agreements, proof.margin
 
-    golden = _golden_frames(subject) if packing.photographs else _drawn_frames(subject.contract)
+    golden = _golden_frames(subject) if packing.photographs and photographs else _drawn_frames(subject.contract)
     answers = [reference(subject, frame) for frame in golden]
     _write_golden(work / GOLDEN, golden, answers)
 
@@ -123,7 +125,7 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
         for name, agreement in validation.items()
     }
     write_figures(work, proof, more)
-    write_page(work, subject, proof, graphs[1], backends, TOLERANCE, packing.photographs)
+    write_page(work, subject, proof, graphs[1], backends, packing.tolerance, packing.photographs)
     sealed = seal(
         work,
         Manifest(
@@ -141,7 +143,7 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
                     path=path,
                     threshold=_threshold(subject, every_figure[name]),
                     margin=margin,
-                    golden_tolerance=TOLERANCE,
+                    golden_tolerance=packing.tolerance,
                 )
                 for name, path in paths.items()
             },
@@ -158,18 +160,31 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
 
 
 def _judged(subject: Subject, scores: Sequence[float], bad: Sequence[bool]) -> Figures:
-    """What the judge says of one artifact's scores at the threshold that they choose."""
+    """What the judge says of one artifact's scores, at the threshold that they choose or that was given."""
+    threshold = _level(subject, scores, bad)
+    return judge(scores, bad, threshold) if scores else unjudged(threshold)
+
+
+def _level(subject: Subject, scores: Sequence[float], bad: Sequence[bool]) -> float:
     choice = subject.threshold
-    return judge(scores, bad, choose_threshold(scores, bad, choice.strategy, **choice.options).value)
+    return (
+        choice if isinstance(choice, float) else choose_threshold(scores, bad, choice.strategy, **choice.options).value
+    )
 
 
 def _threshold(subject: Subject, figures: Figures) -> Threshold:
-    good, bad = figures.specificity.trials, figures.recall.trials
-    parameters = strategy_parameters(subject.threshold.strategy, subject.threshold.options)
+    good, bad, choice = figures.specificity.trials, figures.recall.trials, subject.threshold
+    if isinstance(choice, float):
+        strategy = "given by hand"
+    else:
+        parameters = strategy_parameters(choice.strategy, choice.options)
+        strategy = " ".join([choice.strategy, *(f"{k}={v:g}" for k, v in parameters.items())])
     return Threshold(
         value=figures.threshold,
-        strategy=" ".join([subject.threshold.strategy, *(f"{k}={v:g}" for k, v in parameters.items())]),
-        data=f"validation photographs of {subject.data.name}: {good} good, {bad} bad",
+        strategy=strategy,
+        data=f"validation photographs of {subject.data.name}: {good} good, {bad} bad"
+        if subject.data
+        else "no photographs",
         recall=_interval(figures.recall),
         specificity=_interval(figures.specificity),
     )
@@ -178,9 +193,8 @@ def _threshold(subject: Subject, figures: Figures) -> Threshold:
 def _provenance(subject: Subject) -> dict[str, str]:
     libraries = ("edge-inspect", "torch", "onnx", "openvino", "onnxruntime")
     return {
-        "recipe": subject.title,
-        "data": subject.data.name,
-        "data sha256": subject.fingerprint,
+        **subject.origin,
+        **({"data": subject.data.name, "data sha256": subject.fingerprint or ""} if subject.data else {}),
         "exported": datetime.now(UTC).isoformat(timespec="seconds"),
         **{library: version(library) for library in libraries},
     }
@@ -189,13 +203,14 @@ def _provenance(subject: Subject) -> dict[str, str]:
 def _halved(subject: Subject) -> tuple[Subject, dict[str, object]]:
     """The network with its weights rounded to float16, and how far that moves validation scores."""
     photographs = subject.photographs("val")
+    if not photographs:
+        raise HalfError("rounding to float16 is proven on photographs: give --data, or export without --half")
     before = score_photographs(subject.network, subject.contract, photographs)
     rounded = replace(subject, network=cast(Network, halved(subject.network)))
     after = score_photographs(rounded.network, subject.contract, photographs)
     off = np.abs(after - before)
     worst = int(off.argmax())
-    bad, choice = [photograph.is_bad for photograph in photographs], subject.threshold
-    threshold = choose_threshold(before, bad, choice.strategy, **choice.options).value
+    threshold = _level(subject, list(before), [photograph.is_bad for photograph in photographs])
     turned = [photographs[i].name for i in np.flatnonzero((before >= threshold) != (after >= threshold))]
     if turned:
         raise HalfError(

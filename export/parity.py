@@ -26,7 +26,7 @@ class Agreement:
 
 
 def reference(subject: Subject, frame: Frame) -> tuple[float, npt.NDArray[np.float32] | None]:
-    """Score and map float32 [h, w] that PyTorch gives a frame, by the code that trained the network."""
+    """Score and map float32 [h, w] that the network itself gives a frame, letterboxed by the code that trains."""
     image, mask = letterboxed(frame, subject.contract)
     with torch.inference_mode():
         score, where = subject.network(image[None], mask[None])
@@ -50,13 +50,15 @@ def compare(
         for backend in backends:
             output = backend.infer(frame)
             if (where is None) != (output.map is None):
-                raise ParityError(f"{backend.name}: the map is in PyTorch or in the artifact, not in both; no bundle")
+                raise ParityError(
+                    f"{backend.name}: the map is in one of {subject.reference} and the artifact; no bundle"
+                )
             off = abs(output.score - score)
             map_off = 0.0 if where is None or output.map is None else float(np.abs(output.map - where).max())
             if not max(off, map_off) <= tolerance:
                 raise ParityError(
-                    f"{backend.name} differs from PyTorch on {name}: score {output.score:.6g} against {score:.6g}, "
-                    f"map {map_off:.2g} off, allowed {tolerance:.2g}; no bundle was written"
+                    f"{backend.name} differs from {subject.reference} on {name}: score {output.score:.6g} against "
+                    f"{score:.6g}, map {map_off:.2g} off, allowed {tolerance:.2g}; no bundle was written"
                 )
             agreements[backend.name].expected.append(score)
             _note(agreements[backend.name], name, output.score, off, map_off)

@@ -150,6 +150,7 @@ def write_page(
         .get_template("parity.html.j2")
         .render(
             title=subject.title,
+            reference=subject.reference,
             tables={about: _rows(compared, tolerance) for about, compared in proof.compared.items()},
             module=proof.compared[HARD].stages.module,
             cards=cards,
@@ -214,7 +215,7 @@ class _Painter:
         apart = np.abs(found - expected)
         return [
             _picture(frame, f"frame, {frame.shape[1]}×{frame.shape[0]}"),
-            _picture(_heat(expected), f"map of PyTorch, hottest {expected.max():.3g}"),
+            _picture(_heat(expected), f"map expected, hottest {expected.max():.3g}"),
             _picture(_heat(apart), f"difference of OpenVINO, hottest {apart.max():.2g}"),
         ]
 

@@ -206,10 +206,15 @@ def _override(content: dict[str, Any], override: str) -> None:
         content = content.setdefault(table, {})
         if not isinstance(content, dict):
             raise RecipeError(f"--set {override!r}: {table!r} is not a table of the recipe")
+    content[last] = toml_value(value)
+
+
+def toml_value(text: str) -> Any:
+    """What `text` says as a value of TOML; a bare word is a string."""
     try:
-        content[last] = tomllib.loads(f"value = {value}")["value"]
+        return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        content[last] = value.strip()
+        return text.strip()
 
 
 def _first_error(error: ValidationError) -> str:

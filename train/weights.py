@@ -128,8 +128,8 @@ def _download(name: str, address: str, file: Path) -> None:
 def read_state(file: Path) -> State:
     """The state dict in a checkpoint, also under "model" or "state_dict". Raises RecipeError if there is none."""
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError) as error:
+        content = _safetensors(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, BadZipFile, pickle.UnpicklingError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RecipeError(f"weights {file} cannot be read: {reason}") from None
     for key in ("model", "state_dict"):
@@ -142,6 +142,19 @@ def read_state(file: Path) -> State:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     return {_modern(key): value for key, value in state.items()}
+
+
+def _safetensors(file: Path) -> State:
+    """The tensors of a .safetensors file. Raises ValueError, with the reason alone."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise ValueError("that needs safetensors: pip install safetensors") from None
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
 
 
 def load_part(part: nn.Module, name: str, state: State, file: Path) -> None:

@@ -1,0 +1,37 @@
+"""A checkpoint of a network of this package that was trained elsewhere: the experiments' own files, for example."""
+
+from pathlib import Path
+
+from edge.bundle import sha256
+from export.subject import Evidence, Subject, SubjectError
+from train.models import build_network
+from train.recipe import Recipe, ThresholdChoice
+from train.weights import load_exactly, read_state
+
+
+def subject_of(
+    file: Path, name: str, recipe: Recipe, threshold: ThresholdChoice | float, evidence: Evidence
+) -> Subject:
+    """The network of a recipe with the weights of `file`: a state dict, on its own or under "model" or "state_dict".
+
+    Raises RecipeError, in one line, if the file cannot be read or holds another network, SubjectError if the recipe
+    `name` leaves open how pictures are normalised.
+    """
+    if recipe.train.normalise == "data":
+        raise SubjectError(
+            f"recipe {name} normalises by its training photographs, which {file} does not tell: give "
+            "--set train.normalise=letterbox --set 'letterbox.mean=[…]' --set 'letterbox.std=[…]'"
+        )
+    network = build_network(recipe.model.name, recipe.model.options)
+    load_exactly(network, read_state(file), f"{file} does not fit {recipe.model.name}, the network of recipe {name}")
+    return Subject(
+        title=recipe.title,
+        task="one-class" if network.learns_from == "good" else "supervised",
+        network=network.eval(),
+        contract=recipe.letterbox,
+        threshold=threshold,
+        data=evidence.folder,
+        fingerprint=evidence.fingerprint,
+        photographs=evidence.photographs,
+        origin={"recipe": recipe.title, "checkpoint": file.name, "checkpoint sha256": sha256(file)},
+    )
