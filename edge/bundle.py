@@ -6,6 +6,8 @@ NAME.edge/
     manifest.sig       if it was signed: who vouches for manifest.json, see edge.signature
     model.onnx         the ONNX artifact
     openvino/          the OpenVINO artifact: model.xml, model.bin
+    model-int8.onnx    the same in int8, where it was asked for and is as good
+    openvino-int8/
     golden.npz         frames with the score and map that PyTorch gave them
     parity.json        what was compared, and the largest differences
 """
@@ -69,11 +71,19 @@ class MapThreshold(_Section):
     dice: float | None = Field(description="Dice over all their pixels together; null where it was not chosen by masks")
 
 
+class Quantization(_Section):
+    """How an int8 artifact was made."""
+
+    calibrated_on: str = Field(description="the photographs that gave the ranges of its numbers")
+    integer_layers: int = Field(ge=0, description="layers that compute in int8")
+    given_back: list[str] = Field(description="layers that would turn verdicts in int8, and compute in float32")
+
+
 class Artifact(_Section):
     """A compiled form of the network, with the threshold for its own scores; `path` is relative to the bundle."""
 
     backend: Literal["onnxruntime", "openvino"] = Field(description="the runtime that runs it")
-    precision: Literal["f32"] = "f32"
+    precision: Literal["f32", "int8"] = "f32"
     path: str
     threshold: Threshold
     margin: float = Field(
@@ -85,6 +95,7 @@ class Artifact(_Section):
     golden_tolerance: float = Field(
         gt=0, allow_inf_nan=False, description="largest allowed difference of a golden score or map value"
     )
+    quantization: Quantization | None = Field(default=None, description="null where it computes in float32")
 
 
 class Manifest(_Section):
@@ -103,6 +114,7 @@ class Manifest(_Section):
     artifacts: dict[str, Artifact] = Field(
         min_length=1, description="by name: that of the backend, and of the precision where it is not float32"
     )
+    refused: dict[str, str] = Field(default={}, description="artifacts that were asked for and would not do, and why")
     files: dict[str, str] = Field(description="SHA-256 of every file but the manifest, its own hash and signatures")
     provenance: dict[str, str]
 

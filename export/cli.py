@@ -21,6 +21,7 @@ TAKES = {
     "--recipe": ("--checkpoint",),
     "--set": ("--checkpoint",),
     "--half": ("RUN", "--checkpoint"),
+    "--int8": ("RUN",),
 }
 """What an option goes with, of those that do not go with everything that can be exported."""
 
@@ -81,6 +82,12 @@ def export(
     one_file: Annotated[
         bool, typer.Option("--one-file", help="OpenVINO reads the ONNX file too: half the bytes, longer to load.")
     ] = False,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8", help="Add int8 artifacts, calibrated on training photographs; refused if they turn verdicts."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Export a training run, --checkpoint or --onnx to a bundle, refusing if the exported graphs disagree with it."""
@@ -89,7 +96,13 @@ def export(
 
     origin = chosen_origin({"RUN": run, "--onnx": onnx, "--checkpoint": checkpoint})
     given = {"--data": data, "--threshold": threshold, "--letterbox": letterbox, "--output": output}
-    given |= {"--tolerance": tolerance, "--recipe": recipe, "--set": set_, "--half": half or None}
+    given |= {
+        "--tolerance": tolerance,
+        "--recipe": recipe,
+        "--set": set_,
+        "--half": half or None,
+        "--int8": int8 or None,
+    }
     refuse_strangers(origin, [option for option, value in given.items() if value is not None])
 
     from export.inside import ParityError
@@ -103,7 +116,7 @@ def export(
     else:
         assert checkpoint
         subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold)
-    packing = Packing(simulated, half, photographs, one_file, tolerance or PLAIN.tolerance)
+    packing = Packing(simulated, half, photographs, one_file, int8, tolerance or PLAIN.tolerance)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
 
@@ -126,6 +139,8 @@ def export(
     console.print(f"[bold]{out}[/bold]  {manifest.description}")
     for name, artifact in manifest.artifacts.items():
         console.print(f"  {name}: {describe(artifact)}", highlight=False, soft_wrap=True)
+    for name, reason in manifest.refused.items():
+        console.print(f"  {name}: [bold red]refused:[/bold red] {reason}", highlight=False, soft_wrap=True)
     if (level := manifest.map_threshold) is not None:
         said = f"  map threshold {level.value:.6g} ({level.strategy}) on {level.data}"
         console.print(said, highlight=False, soft_wrap=True)
@@ -208,7 +223,18 @@ def describe(artifact: "Artifact") -> str:
     for name, rate in (("recall", threshold.recall), ("specificity", threshold.specificity)):
         if rate.value is not None:
             said.append(f"{name} {rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]")
-    return f"{', '.join(said)} on {threshold.data}"
+    return f"{', '.join(said)} on {threshold.data}{made(artifact)}"
+
+
+def made(artifact: "Artifact") -> str:
+    """How an int8 artifact was made; nothing of a float32 one."""
+    if (quantized := artifact.quantization) is None:
+        return ""
+    kept = len(quantized.given_back)
+    return (
+        f"; {quantized.integer_layers} layers in int8, {kept} given back to float32, "
+        f"calibrated on {quantized.calibrated_on}"
+    )
 
 
 def main() -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import cv2
 import numpy as np
 
-from edge.backends import check_golden, check_static, load_backend, load_from
+from edge.backends import Backend, check_golden, check_static, load_backend, load_from
 from edge.bundle import GOLDEN, Artifact, Bundle, Interval, Manifest, Threshold, load_bundle, seal
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
@@ -21,12 +21,14 @@ from edge.evaluation import Figures, Rate, choose_threshold, judge, strategy_par
 from edge.machine import cores
 from edge.picture import read_picture
 from edge.verify.looking import check_photographs
-from export.graph import write_onnx, write_openvino
+from export.graph import network_model, write_onnx, write_openvino
 from export.half import HalfError, halved
 from export.inside import Frame
+from export.int8 import Judged, Layers, calibration, figures, make_artifact
 from export.map_threshold import Stage, choose_map_threshold
 from export.parity import compare_verdicts, reference
 from export.proof import VALIDATION, prove, write_figures, write_page
+from export.quantize import OnnxRuntimeQuantizer, OpenVinoQuantizer
 from export.subject import Subject
 from train.models import Network
 from train.score import score_photographs
@@ -42,6 +44,15 @@ GOLDEN_SIDE = 640
 
 ONNX_PATH = "model.onnx"
 
+INT8: dict[Literal["openvino", "onnxruntime"], tuple[str, type[OpenVinoQuantizer] | type[OnnxRuntimeQuantizer]]] = {
+    "openvino": ("openvino-int8/model.xml", OpenVinoQuantizer),
+    "onnxruntime": ("model-int8.onnx", OnnxRuntimeQuantizer),
+}
+"""The int8 artifact of each runtime: where it lies in the bundle, and who writes it."""
+
+NEAREST = "fewest of PyTorch's verdicts turned, first tried: "
+"""How the threshold of an int8 artifact is chosen, before the strategy of the recipe."""
+
 STATIC_SHAPE = (720, 1280)
 """(height, width) for which the static variant is tried at export, larger where the region asks for it."""
 
@@ -52,14 +63,16 @@ class Packing:
 
     `simulated` marks a demonstration that no gate passes; `half` rounds the weights to float16 and stores them so;
     without `photographs` the golden frames are drawn ones, for bundles that go where the photographs may not; with
-    `one_file` OpenVINO reads the ONNX artifact too, which takes half the bytes and longer to load. `tolerance` is the
-    largest difference of a score or map value that parity and the golden frames allow.
+    `one_file` OpenVINO reads the ONNX artifact too, which takes half the bytes and longer to load. `int8` adds an int8
+    artifact for each runtime, where it is as good. `tolerance` is the largest difference of a score or map value that
+    parity and the golden frames of float32 artifacts allow.
     """
 
     simulated: bool = False
     half: bool = False
     photographs: bool = True
     one_file: bool = False
+    int8: bool = False
     tolerance: float = TOLERANCE
 
     @property
@@ -124,6 +137,23 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
         name: compare_verdicts(agreement, names, expected, every_figure[name].threshold, margin)
         for name, agreement in validation.items()
     }
+    level = choose_map_threshold(subject, backends[MAP_ARTIFACT], stage)
+    artifacts = {
+        name: Artifact(
+            backend=name,
+            path=path,
+            threshold=_threshold(subject, every_figure[name]),
+            margin=margin,
+            golden_tolerance=packing.tolerance,
+        )
+        for name, path in paths.items()
+    }
+    refused: dict[str, str] = {}
+    if packing.int8:
+        judged = Judged(photographs, validation[MAP_ARTIFACT].expected, backends[MAP_ARTIFACT], level)
+        golden_pairs = list(zip(golden, answers, strict=True))
+        added, refused, more["int8"] = _int8(work, subject, judged, golden_pairs, provenance, stage)
+        artifacts |= added
     write_figures(work, proof, more)
     write_page(work, subject, proof, graphs[1], backends, packing.tolerance, packing.photographs)
     sealed = seal(
@@ -135,28 +165,66 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
             simulated=packing.simulated,
             letterbox=subject.contract,
             map_size=None if where is None else (where.shape[0], where.shape[1]),
-            map_threshold=choose_map_threshold(subject, backends[MAP_ARTIFACT], stage),
+            map_threshold=level,
             metrics={"validation auroc": best.auroc, "validation average precision": best.average_precision},
-            artifacts={
-                name: Artifact(
-                    backend=name,
-                    path=path,
-                    threshold=_threshold(subject, every_figure[name]),
-                    margin=margin,
-                    golden_tolerance=packing.tolerance,
-                )
-                for name, path in paths.items()
-            },
+            artifacts=artifacts,
+            refused=refused,
             files={},
             provenance=provenance,
         ),
     )
-    step, shape = stage("static variants", len(paths)), subject.contract.holding(*STATIC_SHAPE)
-    for artifact in paths:
+    step, shape = stage("static variants", len(artifacts)), subject.contract.holding(*STATIC_SHAPE)
+    for artifact in artifacts:
         anysize, fixed = load_from(sealed, artifact, cores()), load_from(sealed, artifact, cores(), shape)
         check_golden(sealed, anysize)
         check_static(sealed, anysize, fixed, shape)
         step()
+
+
+def _int8(
+    work: Path,
+    subject: Subject,
+    judged: Judged,
+    golden: list[tuple[Frame, tuple[float, np.ndarray | None]]],
+    provenance: dict[str, str],
+    stage: Stage,
+) -> tuple[dict[str, Artifact], dict[str, str], dict[str, object]]:
+    """The int8 artifacts that will do, why the others will not, and what was tried."""
+    photographs, calibrated_on = calibration(subject, stage)
+    network = network_model(subject.network, subject.contract.channels, subject.contract.side)
+    layers = Layers(subject, network.graph, photographs, stage)
+    artifacts, refused, tried = {}, {}, {}
+    for runtime, (path, quantizer) in INT8.items():
+        name = f"{runtime}-int8"
+        write = quantizer(network, subject.contract, photographs, provenance)
+        outcome = make_artifact(name, work / path, write, layers, subject, judged, calibrated_on, stage)
+        tried[name] = figures(outcome)
+        if outcome.quantization is None:
+            refused[name] = str(outcome.reason)
+            continue
+        accepted = outcome.trials[-1]
+        assert accepted.figures is not None
+        artifacts[name] = Artifact(
+            backend=runtime,
+            precision="int8",
+            path=path,
+            threshold=_threshold(subject, accepted.figures, NEAREST),
+            margin=accepted.largest_difference,
+            golden_tolerance=_int8_tolerance(load_backend(runtime, work / path, cores(), subject.contract), golden),
+            quantization=outcome.quantization,
+        )
+    return artifacts, refused, tried
+
+
+def _int8_tolerance(backend: Backend, golden: list[tuple[Frame, tuple[float, np.ndarray | None]]]) -> float:
+    """Twice the largest difference from PyTorch on the golden frames: another CPU rounds otherwise."""
+    largest = TOLERANCE
+    for frame, (score, where) in golden:
+        output = backend.infer(frame)
+        largest = max(largest, abs(output.score - score))
+        if where is not None and output.map is not None:
+            largest = max(largest, float(np.abs(output.map - where).max()))
+    return 2 * largest
 
 
 def _judged(subject: Subject, scores: Sequence[float], bad: Sequence[bool]) -> Figures:
@@ -172,7 +240,7 @@ def _level(subject: Subject, scores: Sequence[float], bad: Sequence[bool]) -> fl
     )
 
 
-def _threshold(subject: Subject, figures: Figures) -> Threshold:
+def _threshold(subject: Subject, figures: Figures, said_before: str = "") -> Threshold:
     good, bad, choice = figures.specificity.trials, figures.recall.trials, subject.threshold
     if isinstance(choice, float):
         strategy = "given by hand"
@@ -181,7 +249,7 @@ def _threshold(subject: Subject, figures: Figures) -> Threshold:
         strategy = " ".join([choice.strategy, *(f"{k}={v:g}" for k, v in parameters.items())])
     return Threshold(
         value=figures.threshold,
-        strategy=strategy,
+        strategy=f"{said_before}{strategy}",
         data=f"validation photographs of {subject.data.name}: {good} good, {bad} bad"
         if subject.data
         else "no photographs",
@@ -191,7 +259,7 @@ def _threshold(subject: Subject, figures: Figures) -> Threshold:
 
 
 def _provenance(subject: Subject) -> dict[str, str]:
-    libraries = ("edge-inspect", "torch", "onnx", "openvino", "onnxruntime")
+    libraries = ("edge-inspect", "torch", "onnx", "openvino", "onnxruntime", "nncf")
     return {
         **subject.origin,
         **({"data": subject.data.name, "data sha256": subject.fingerprint or ""} if subject.data else {}),

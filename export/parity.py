@@ -60,8 +60,7 @@ def compare(
                     f"{backend.name} differs from {subject.reference} on {name}: score {output.score:.6g} against "
                     f"{score:.6g}, map {map_off:.2g} off, allowed {tolerance:.2g}; no bundle was written"
                 )
-            agreements[backend.name].expected.append(score)
-            _note(agreements[backend.name], name, output.score, off, map_off)
+            _note(agreements[backend.name], name, output.score, score, map_off)
         tick()
     return agreements
 
@@ -94,8 +93,10 @@ def compare_verdicts(
     return [name for name, _ in flips]
 
 
-def _note(agreement: Agreement, frame: str, score: float, off: float, map_off: float) -> None:
+def _note(agreement: Agreement, frame: str, score: float, expected: float, map_off: float) -> None:
+    off = abs(score - expected)
     agreement.scores.append(score)
+    agreement.expected.append(expected)
     if max(off, map_off) >= max(agreement.largest_score_difference, agreement.largest_map_difference):
         agreement.worst_frame = frame
     agreement.largest_score_difference = max(agreement.largest_score_difference, off)

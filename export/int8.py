@@ -1,0 +1,320 @@
+"""INT8 artifacts: accepted where they judge the validation photographs as PyTorch does, else refused with the reason.
+
+Where an artifact turns verdicts, layers are given back to float32, those first that make the most error for their
+cost, and it is tried again. What PyTorch says is judged at the threshold that its own scores choose.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+
+from edge.backends import Backend, load_backend
+from edge.bundle import MapThreshold, Quantization
+from edge.errors import EdgeError
+from edge.evaluation import Figures, choose_threshold, judge
+from edge.heat import map_in_frame
+from edge.machine import cores
+from edge.photographs.photograph import Photograph, read_labelled
+from edge.picture import read_picture
+from export.layers import Layer, integer_layers, integer_nodes, layer_errors, noisy_layers
+from export.map_threshold import Stage
+from export.quantize import Inputs, Quantizer
+from export.subject import Subject
+from train.letterbox import letterboxed
+
+FEWEST, MOST = 10, 100
+"""Calibration photographs: with fewer there is no artifact; more are thinned out evenly."""
+
+RANKED = 4
+"""Calibration photographs on which the layers' errors are measured."""
+
+SHARES = (1.0, 1 / 4, 1 / 16, 1 / 64)
+"""Of the layers' summed squared errors, what may remain at each attempt."""
+
+LEAST_INTEGER = 0.25
+"""Of all multiplications: an artifact that leaves less than this in int8 gains nothing."""
+
+TURNED = 0.002
+"""Of the validation verdicts, those that may differ from PyTorch's."""
+
+AUROC, DICE = 0.002, 0.02
+"""Largest differences from PyTorch's area under the ROC curve, and of the map's Dice from the float32 artifact's."""
+
+MOVED = 0.005
+"""Of the cells of the maps, those that may lie on the other side of the map threshold."""
+
+
+class CalibrationError(EdgeError):
+    """Too few photographs to calibrate with; there is no bundle."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Validation photographs, PyTorch's score of each, and the float32 artifact whose maps are the standard."""
+
+    photographs: list[Photograph]
+    scores: list[float]
+    standard: Backend
+    level: MapThreshold | None
+
+    @property
+    def bad(self) -> list[bool]:
+        """Which of them are bad."""
+        return [photograph.is_bad for photograph in self.photographs]
+
+
+@dataclass
+class Trial:
+    """What one attempt at an artifact said of the validation photographs, and why it will not do, if it will not."""
+
+    float_layers: list[str]
+    scores: list[float] = field(default_factory=list)
+    cells: int = 0
+    moved: int = 0
+    dice: tuple[float, float] | None = None
+    figures: Figures | None = None
+    turned: list[str] = field(default_factory=list)
+    new_misses: list[str] = field(default_factory=list)
+    auroc_difference: float = 0.0
+    largest_difference: float = 0.0
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The attempts at one artifact, in order; `quantization` is None where the last of them will not do either."""
+
+    trials: list[Trial]
+    quantization: Quantization | None
+    reason: str | None
+
+
+def calibration(subject: Subject, stage: Stage) -> tuple[list[Inputs], str]:
+    """Letterboxed training photographs, spread evenly over the list, and which they are in words.
+
+    Of a one-class network good ones alone. Raises CalibrationError if there are too few.
+    """
+    photographs = subject.photographs("train")
+    kind = "training photographs"
+    if subject.task == "one-class":
+        photographs, kind = [p for p in photographs if not p.is_bad], "good training photographs"
+    if len(photographs) < FEWEST:
+        raise CalibrationError(
+            f"{subject.data} has {len(photographs)} {kind}; INT8 is calibrated on {FEWEST} or more: "
+            "add some or export without --int8"
+        )
+    chosen = photographs[:: -(-len(photographs) // MOST)]
+    tick, inputs = stage("calibration photographs", len(chosen)), []
+    for photograph in chosen:
+        image, mask = letterboxed(read_picture(photograph.path), subject.contract)
+        inputs.append({"image": image[None].numpy(), "mask": mask[None].numpy()})
+        tick()
+    return inputs, f"{len(chosen)} of {len(photographs)} {kind} of {subject.data.name}"
+
+
+class Layers:
+    """The layers of a network, and which to leave in float32; their errors are measured when first asked for."""
+
+    def __init__(self, subject: Subject, graph: onnx.GraphProto, photographs: list[Inputs], stage: Stage) -> None:
+        self._subject, self._graph, self._stage = subject, graph, stage
+        spread = photographs[:: -(-len(photographs) // RANKED)]
+        self._inputs = [torch.from_numpy(np.concatenate([p[name] for p in spread])) for name in ("image", "mask")]
+        self.all: list[Layer] = integer_layers(subject.network, graph, *self._inputs)
+        self._errors: dict[str, float] | None = None
+
+    def noisy(self, share: float) -> set[str]:
+        """Names of the layers to leave in float32 so that `share` of the error remains; see `noisy_layers`."""
+        if share >= 1:
+            return set()
+        if self._errors is None:
+            tick = self._stage("error of each layer in int8", len(self.all))
+            self._errors = layer_errors(self._subject.network, self.all, *self._inputs, tick)
+        return noisy_layers(self.all, self._errors, share)
+
+    def integer(self, noisy: set[str]) -> set[str]:
+        """Names of the ONNX nodes that compute in int8 where the layers of `noisy` do not."""
+        return integer_nodes(self._graph, [layer for layer in self.all if layer.name not in noisy])
+
+    def integer_share(self, noisy: set[str]) -> float:
+        """Of the multiplications of all layers that could be in int8, those that then are."""
+        total = sum(layer.cost for layer in self.all)
+        return sum(layer.cost for layer in self.all if layer.name not in noisy) / max(total, 1)
+
+
+def make_artifact(
+    name: str,
+    path: Path,
+    quantizer: Quantizer,
+    layers: Layers,
+    subject: Subject,
+    judged: Judged,
+    calibrated_on: str,
+    stage: Stage,
+) -> Outcome:
+    """Write the artifact `name` of that runtime at `path`, or nothing where no attempt at it will do."""
+    trials: list[Trial] = []
+    tried: set[frozenset[str]] = set()
+    for share in SHARES if layers.all else ():
+        noisy = layers.noisy(share)
+        if frozenset(noisy) in tried or layers.integer_share(noisy) < LEAST_INTEGER:
+            continue
+        tried.add(frozenset(noisy))
+        _remove(path)
+        step = stage(f"{name}: quantizing, {len(noisy)} of {len(layers.all)} layers in float32", 1)
+        quantizer(layers.integer(noisy), path)
+        step()
+        backend = load_backend(name.removesuffix("-int8"), path, cores(), subject.contract)
+        trial = _tried(subject, judged, backend, [one.name for one in layers.all if one.name in noisy], stage, name)
+        trials.append(trial)
+        if trial.reason is None:
+            quantized = Quantization(
+                calibrated_on=calibrated_on,
+                integer_layers=len(layers.all) - len(noisy),
+                given_back=trial.float_layers,
+            )
+            return Outcome(trials, quantized, None)
+    _remove(path)
+    return Outcome(trials, None, _refusal(trials, layers))
+
+
+def _refusal(trials: list[Trial], layers: Layers) -> str:
+    if not trials:
+        return "the network has no layer that another one follows: nothing to compute in int8"
+    last = trials[-1]
+    if not last.float_layers:
+        return f"{last.reason}; no layer could be given back to float32 without losing what int8 gains"
+    return f"{last.reason}, even with {len(last.float_layers)} of {len(layers.all)} layers in float32"
+
+
+def _remove(path: Path) -> None:
+    """The artifact at `path`: OpenVINO's has a folder of its own."""
+    if path.suffix == ".xml":
+        shutil.rmtree(path.parent, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _tried(
+    subject: Subject, judged: Judged, backend: Backend, float_layers: list[str], stage: Stage, name: str
+) -> Trial:
+    trial = Trial(float_layers)
+    tick = stage(f"{name}: validation photographs", len(judged.photographs))
+    overlaps = _Overlaps()
+    for photograph in judged.photographs:
+        frame = read_picture(photograph.path)
+        output = backend.infer(frame)
+        trial.scores.append(output.score)
+        if output.map is not None and judged.level is not None:
+            found = output.map >= judged.level.value
+            expected = judged.standard.infer(frame).map
+            assert expected is not None
+            trial.cells += found.size
+            trial.moved += int((found != (expected >= judged.level.value)).sum())
+            if judged.level.dice is not None and photograph.is_bad and photograph.mask is not None:
+                overlaps.add(subject, judged.level.value, photograph, (output.map.copy(), expected.copy()))
+        tick()
+    trial.dice = overlaps.dice()
+    _judge(subject, judged, trial)
+    return trial
+
+
+def _judge(subject: Subject, judged: Judged, trial: Trial) -> None:
+    """Fill in the figures and the reason against it."""
+    bad, scores = np.array(judged.bad), np.array(trial.scores)
+    if not np.isfinite(scores).all():
+        first = judged.photographs[int(np.flatnonzero(~np.isfinite(scores))[0])].name
+        trial.reason = f"the score of {first} is no number"
+        return
+    reference = np.array(judged.scores)
+    choice = subject.threshold
+    expected = judge(reference, bad, choose_threshold(reference, bad, choice.strategy, **choice.options).value)
+    rejected = reference >= expected.threshold
+    own = choose_threshold(scores, bad, choice.strategy, **choice.options).value
+    trial.figures = judge(scores, bad, _nearest(scores, rejected, own))
+    turned = (scores >= trial.figures.threshold) != rejected
+    trial.turned = [judged.photographs[i].name for i in np.flatnonzero(turned)]
+    trial.new_misses = [judged.photographs[i].name for i in np.flatnonzero(turned & rejected & bad)]
+    trial.largest_difference = float(np.abs(scores - reference).max())
+    if trial.figures.auroc is not None and expected.auroc is not None:
+        trial.auroc_difference = trial.figures.auroc - expected.auroc
+    trial.reason = _reason(trial, len(bad))
+
+
+def _reason(trial: Trial, count: int) -> str | None:
+    if len(trial.turned) > TURNED * count:
+        return f"it turns {len(trial.turned)} of {count} validation verdicts, that of {trial.turned[0]} first"
+    if trial.new_misses:
+        return f"it misses {trial.new_misses[0]}, which PyTorch rejects"
+    if abs(trial.auroc_difference) > AUROC:
+        return f"its AUROC on the validation photographs is {trial.auroc_difference:+.4f} off, allowed {AUROC:g}"
+    if trial.dice is not None and abs(trial.dice[0] - trial.dice[1]) > DICE:
+        return f"the Dice of its map is {trial.dice[0]:.3f} instead of {trial.dice[1]:.3f}, allowed {DICE:g}"
+    if trial.moved > MOVED * trial.cells:
+        share = trial.moved / trial.cells
+        return f"{share:.1%} of the cells of its maps change sides of the map threshold, allowed {MOVED:.1%}"
+    return None
+
+
+def _nearest(scores: npt.NDArray[np.float64], rejected: npt.NDArray[np.bool_], own: float) -> float:
+    """The threshold that turns the fewest verdicts: `own`, chosen by the strategy, unless another turns fewer.
+
+    Scores that lie close together let the best of the strategy's measure jump from one end of them to the other.
+    """
+    levels = np.unique(scores)
+    cuts = [own, *(levels[:-1] + np.diff(levels) / 2)]
+    turned = [int(((scores >= cut) != rejected).sum()) for cut in cuts]
+    return float(cuts[int(np.argmin(turned))])
+
+
+class _Overlaps:
+    """Counts pixels of the int8 map and of the float32 map that lie on true defects."""
+
+    def __init__(self) -> None:
+        self._both, self._sizes = np.zeros(2), np.zeros(2)
+
+    def add(
+        self,
+        subject: Subject,
+        level: float,
+        photograph: Photograph,
+        maps: Sequence[npt.NDArray[np.float32]],
+    ) -> None:
+        truth = read_labelled(photograph)[1]
+        if truth is None or not truth.any():
+            return
+        contract = subject.contract
+        for i, one in enumerate(maps):
+            found = map_in_frame(one, contract, *truth.shape) >= level
+            self._both[i] += (found & (truth > 127)).sum()
+            self._sizes[i] += found.sum() + (truth > 127).sum()
+
+    def dice(self) -> tuple[float, float] | None:
+        """Dice over all pixels together, of int8 and of float32; None where no photograph had a truth."""
+        if not self._sizes.all():
+            return None
+        int8, float32 = 2 * self._both / self._sizes
+        return float(int8), float(float32)
+
+
+def figures(outcome: Outcome) -> list[dict[str, object]]:
+    """The attempts, for parity.json."""
+    return [
+        {
+            "layers in float32": trial.float_layers,
+            "frames": len(trial.scores),
+            "largest score difference": trial.largest_difference,
+            "turned verdicts": trial.turned,
+            "new misses": trial.new_misses,
+            "auroc difference": trial.auroc_difference,
+            "dice, and that of float32": trial.dice,
+            "cells moved": trial.moved / trial.cells if trial.cells else None,
+            "refused because": trial.reason,
+        }
+        for trial in outcome.trials
+    ]

@@ -1,0 +1,177 @@
+"""The network in int8, by each runtime's own quantizer, behind the letterbox of the float32 artifacts.
+
+Only the network is quantized; the letterbox, which stays float32, is put in front of it afterwards. Ranges are the
+smallest and largest values seen on the calibration photographs: a defect is an outlier, and a narrower range clips it.
+Weights are symmetric, one scale for each channel, and take 7 of 8 bits: CPUs without VNNI add two products of uint8 and
+int8 in 16 bits, which saturates above that.
+"""
+
+import io
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import openvino as ov
+from onnx import compose, helper
+
+from edge.contract import LetterboxContract
+from export.half import store_half
+from export.letterbox_graph import IR_VERSION, letterbox_model
+
+Inputs = dict[str, npt.NDArray[np.float32]]
+"""One letterboxed photograph: `image` float32 [1, C, S, S] and `mask` float32 [1, 1, S, S]."""
+
+INTEGER_IN_ONNXRUNTIME = ["AveragePool", "Clip", "Concat", "Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool", "Relu"]
+"""Operations that its quantizer is given: not an Add or a Resize alone, for each would be rounded twice more."""
+
+
+class Quantizer(Protocol):
+    """Writes the artifact at `path` in which the ONNX nodes named in `integer`, and no others, compute in int8."""
+
+    def __call__(self, integer: set[str], path: Path) -> None:
+        """Overwrites nothing: there is no file at `path` yet."""
+
+
+class OpenVinoQuantizer:
+    """NNCF's post-training quantization; the range of weights is halved for all layers (its `OverflowFix.ENABLE`)."""
+
+    def __init__(
+        self, network: onnx.ModelProto, contract: LetterboxContract, photographs: list[Inputs], metadata: dict[str, str]
+    ) -> None:
+        self._network, self._letterbox = network.SerializeToString(), letterbox_model(contract).SerializeToString()
+        self._nodes = {node.name for node in network.graph.node}
+        self._photographs, self._metadata = photographs, metadata
+
+    def __call__(self, integer: set[str], path: Path) -> None:
+        """See `Quantizer`."""
+        network = _quantized(_folded(self._network), self._photographs, self._nodes - integer)
+        model = _behind(ov.Core().read_model(io.BytesIO(self._letterbox)), network)
+        for key, value in self._metadata.items():
+            model.set_rt_info(value, ["edge-inspect", key])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ov.save_model(model, path, compress_to_fp16=False)
+
+
+class OnnxRuntimeQuantizer:
+    """ONNX Runtime's static quantization to QDQ: uint8 activations, int8 weights, `reduce_range`."""
+
+    def __init__(
+        self, network: onnx.ModelProto, contract: LetterboxContract, photographs: list[Inputs], metadata: dict[str, str]
+    ) -> None:
+        self._network, self._contract = network, contract
+        self._photographs, self._metadata = photographs, metadata
+        self._ranges: str | None = None
+
+    def __call__(self, integer: set[str], path: Path) -> None:
+        """See `Quantizer`; the ranges are measured the first time."""
+        with tempfile.TemporaryDirectory() as folder:
+            quantized = self._quantized(integer, Path(folder))
+        quantized.ir_version = IR_VERSION
+        model = compose.merge_models(
+            letterbox_model(self._contract), quantized, io_map=[("image", "image"), ("mask", "mask")]
+        )
+        helper.set_model_props(model, self._metadata)
+        store_half(model)
+        onnx.checker.check_model(model, full_check=True)
+        onnx.save(model, path)
+
+    def _quantized(self, integer: set[str], folder: Path) -> onnx.ModelProto:
+        from onnxruntime.quantization import QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        ranges, prepared, quantized = folder / "ranges.json", folder / "prepared.onnx", folder / "int8.onnx"
+        if self._ranges is not None:
+            ranges.write_text(self._ranges)
+        with _quiet():
+            quant_pre_process(self._network, prepared, skip_optimization=True, skip_symbolic_shape=True)
+            quantize_static(
+                prepared,
+                quantized,
+                _Reader(self._photographs),
+                op_types_to_quantize=INTEGER_IN_ONNXRUNTIME,
+                nodes_to_quantize=sorted(integer),
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+                reduce_range=True,
+                # A number is rounded where a layer in int8 reads it: other readers get it as it was made.
+                extra_options={"OpTypesToExcludeOutputQuantization": INTEGER_IN_ONNXRUNTIME},
+                calibration_cache_path=ranges,
+            )
+        self._ranges = ranges.read_text()
+        model: onnx.ModelProto = onnx.load(quantized)
+        return model
+
+
+class _Reader:
+    """What `quantize_static` reads photographs from."""
+
+    def __init__(self, photographs: list[Inputs]) -> None:
+        self._rest = iter(photographs)
+
+    def get_next(self) -> Inputs | None:
+        return next(self._rest, None)
+
+
+def _folded(network: bytes) -> ov.Model:
+    """The network with constants where it computes with constants alone: NNCF only sees weights that are constants."""
+    from openvino.passes import ConstantFolding, Manager
+
+    model = ov.Core().read_model(io.BytesIO(network))
+    passes = Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(model)
+    return model
+
+
+def _quantized(network: ov.Model, photographs: list[Inputs], kept: set[str]) -> ov.Model:
+    os.environ.setdefault("NNCF_CI", "1")  # else it reports to its makers what it is used for
+    import nncf
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    # An ONNX node may have become several, named after it.
+    names = [
+        node.get_friendly_name() for node in network.get_ops() if node.get_friendly_name().partition("/")[0] in kept
+    ]
+    with _quiet():
+        return nncf.quantize(
+            network,
+            nncf.Dataset(photographs),
+            subset_size=len(photographs),
+            ignored_scope=nncf.IgnoredScope(names=names, validate=False),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                overflow_fix=nncf.OverflowFix.ENABLE,
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+            ),
+        )
+
+
+def _behind(letterbox: ov.Model, network: ov.Model) -> ov.Model:
+    """One model: the outputs of `letterbox` are the inputs of `network`."""
+    for parameter in network.get_parameters():
+        source = letterbox.output(parameter.get_friendly_name()).get_node().input_value(0)
+        for reader in parameter.output(0).get_target_inputs():
+            reader.replace_source_output(source)
+    return ov.Model(network.get_results(), letterbox.get_parameters(), "edge-inspect")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the quantizers print: they warn of what is meant, and draw progress over ours."""
+    loggers: list[Any] = [logging.getLogger(), logging.getLogger("nncf")]
+    levels = [logger.level for logger in loggers]
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,239 @@
+"""An int8 artifact is in the bundle only where it judges as PyTorch does; else the bundle says why it is not."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime as ort
+import openvino as ov
+import pytest
+import torch
+from running import running_line
+from torch import Tensor, nn
+
+from edge.backends import check_golden, check_static, load_from
+from edge.backends.openvino_letterbox import use_fast_letterbox
+from edge.bundle import Bundle, load_bundle
+from edge.contract import LetterboxContract
+from edge.picture import read_picture
+from export.hard_frames import hard_frames
+from export.int8 import CalibrationError
+from export.letterbox_graph import PREFIX
+from export.pack import Packing, export_subject
+from export.subject import Subject
+from train.data.photographs import list_photographs
+from train.recipe import ThresholdChoice
+
+CONTRACT = LetterboxContract(side=64, mode="letterbox", filter="antialias", fill=0, mean=(0, 0, 0), std=(1, 1, 1))
+INT8 = {"openvino-int8", "onnxruntime-int8"}
+SIZE = (72, 128)
+
+
+def averaging(inputs: int, outputs: int, side: int) -> nn.Conv2d:
+    """A convolution that blurs: each weight is positive, and those of a channel add up to one."""
+    layer = nn.Conv2d(inputs, outputs, side, padding=side // 2)
+    with torch.no_grad():
+        layer.weight.uniform_(0.5, 1)
+        layer.weight /= layer.weight.sum(dim=(1, 2, 3), keepdim=True)
+        layer.bias.zero_()
+    return layer
+
+
+class Brightest(nn.Module):
+    """How bright is the brightest place? Of a `sick` one, `pick` reads what 8 bits cannot hold."""
+
+    def __init__(self, sick: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.grey, self.pick = averaging(3, 2, 1), averaging(2, 8, 3)
+        self.blur, self.again, self.head = averaging(8, 8, 3), averaging(8, 8, 3), averaging(8, 1, 3)
+        if sick:
+            with torch.no_grad():
+                self.grey.bias[0] = 1000  # one channel takes all of the range, and nothing looks at it
+                self.pick.weight[:, 0] = 0
+                self.pick.weight /= self.pick.weight.sum(dim=(1, 2, 3), keepdim=True)
+
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        x = torch.relu(self.pick(torch.relu(self.grey(image * mask))))
+        x = torch.relu(self.again(torch.relu(self.blur(x))))
+        where = (20 * (self.head(x) - 0.6)).sigmoid() * mask
+        return where.amax(dim=(1, 2, 3)), where.squeeze(1)
+
+
+def draw(folder: Path, good: int, bad: int) -> None:
+    """Noisy plates; the bad ones have a bright blot, and a mask that says where."""
+    rng = np.random.default_rng(len(str(folder)))
+    for label, count in (("good", good), ("bad", bad)):
+        for i in range(count):
+            frame, mask = rng.normal(110, 6, (*SIZE, 3)), np.zeros(SIZE, np.uint8)
+            y, x = rng.integers(12, 40), rng.integers(12, 90)
+            mask[y : y + 20, x : x + 20] = 255 * (label == "bad")
+            frame[mask > 0] += 90
+            for place, picture in ((label, frame.clip(0, 255).astype(np.uint8)), ("mask", mask)):
+                (folder / place).mkdir(parents=True, exist_ok=True)
+                if place != "mask" or label == "bad":
+                    cv2.imwrite(str(folder / place / f"{label}{i:02}.png"), picture)
+
+
+MakeSubject = Callable[..., Subject]
+
+
+@pytest.fixture(scope="module")
+def make_subject(tmp_path_factory: pytest.TempPathFactory) -> MakeSubject:
+    """`make_subject(network, train=N)` on N good and N bad drawn photographs for training and 6 and 6 to validate."""
+
+    def make(network: nn.Module, train: int = 8) -> Subject:
+        data = tmp_path_factory.mktemp("data")
+        draw(data / "train", train, train)
+        draw(data / "val", 6, 6)
+        return Subject(
+            title="brightest",
+            task="supervised",
+            network=network.eval(),  # type: ignore[arg-type]
+            contract=CONTRACT,
+            threshold=ThresholdChoice(strategy="balanced"),
+            data=data,
+            fingerprint="0" * 64,
+            photographs=lambda split: list_photographs(data, split),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def subject(make_subject: MakeSubject) -> Subject:
+    return make_subject(Brightest())
+
+
+@pytest.fixture(scope="module")
+def bundle(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return exported(subject, tmp_path_factory.mktemp("bundle") / "brightest.edge")
+
+
+def exported(subject: Subject, out: Path) -> Bundle:
+    return export_subject(subject, out, lambda what, steps: lambda: None, Packing(int8=True))
+
+
+def test_an_int8_artifact_that_judges_as_pytorch_does_is_in_the_bundle(bundle: Bundle) -> None:
+    manifest = load_bundle(bundle.path).manifest
+    assert set(manifest.artifacts) == {"openvino", "onnxruntime"} | INT8
+    assert manifest.refused == {}
+    for name in INT8:
+        artifact = bundle.artifact(name)
+        assert artifact.precision == "int8"
+        assert artifact.quantization is not None
+        assert artifact.quantization.calibrated_on.startswith("16 of 16 training photographs of ")
+        assert artifact.quantization.integer_layers >= 3
+        assert artifact.threshold.recall.value == artifact.threshold.specificity.value == 1.0
+        assert bundle.artifact("openvino").margin < 1e-4 < artifact.margin < 0.1, "rounded to 8 bits, and no worse"
+        assert 1e-4 < check_golden(bundle, load_from(bundle, name, 1)) <= artifact.golden_tolerance / 2
+
+
+def test_the_int8_artifacts_compute_in_int8(bundle: Bundle) -> None:
+    compiled = ov.Core().compile_model(bundle.path / bundle.artifact("openvino-int8").path, "CPU")
+    kernels = [
+        op.get_rt_info()["primitiveType"].astype(str)
+        for op in compiled.get_runtime_model().get_ops()
+        if op.get_rt_info()["layerType"].astype(str) == "Convolution"
+    ]
+    assert sum("8" in kernel.rpartition("_")[2] for kernel in kernels) >= 3, kernels
+    weights = onnx.load(bundle.path / bundle.artifact("onnxruntime-int8").path).graph.initializer
+    in_int8 = [w for w in weights if w.data_type == onnx.TensorProto.INT8 and len(w.dims) == 4]
+    assert len(in_int8) >= 3
+    assert all(np.abs(onnx.numpy_helper.to_array(w).astype(int)).max() <= 64 for w in in_int8), "7 bits: no saturation"
+
+
+def test_the_letterbox_of_an_int8_artifact_is_the_one_of_float32(bundle: Bundle) -> None:
+    images: dict[str, list[np.ndarray]] = {}
+    for name in ("openvino", "openvino-int8"):
+        model = ov.Core().read_model(bundle.path / bundle.artifact(name).path)
+        assert not [op for op in before_image(model) if op.get_type_name() == "FakeQuantize"]
+        model.add_outputs("image")
+        compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        images[name] = [compiled(frame[None])["image"].copy() for _, frame in list(hard_frames(CONTRACT))[:7]]
+    for name in ("onnxruntime", "onnxruntime-int8"):
+        graph = onnx.load(bundle.path / bundle.artifact(name).path)
+        assert not [n for n in graph.graph.node if n.name.startswith(PREFIX) and "Linear" in n.op_type]
+        graph.graph.output.append(onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 3, 64, 64]))
+        session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+        images[name] = [
+            session.run(["image"], {"frame": frame[None]})[0] for _, frame in list(hard_frames(CONTRACT))[:7]
+        ]
+    for runtime in ("openvino", "onnxruntime"):
+        for float32, int8 in zip(images[runtime], images[f"{runtime}-int8"], strict=True):
+            np.testing.assert_array_equal(float32, int8)
+
+
+def before_image(model: ov.Model) -> list[ov.Node]:
+    """Every node that the value `image` comes from."""
+    todo = [op for op in model.get_ops() if any("image" in output.get_names() for output in op.outputs())]
+    assert todo
+    seen = {op.get_friendly_name(): op for op in todo}
+    while todo:
+        for node in (value.get_node() for value in todo.pop().input_values()):
+            if node.get_friendly_name() not in seen:
+                seen[node.get_friendly_name()] = node
+                todo.append(node)
+    return list(seen.values())
+
+
+def test_the_static_variant_replaces_the_letterbox_of_the_int8_graph(bundle: Bundle) -> None:
+    model = ov.Core().read_model(bundle.path / bundle.artifact("openvino-int8").path)
+    assert any(op.get_friendly_name().startswith(PREFIX) for op in model.get_ordered_ops())
+    model.reshape({"frame": [1, *SIZE, 3]})
+    use_fast_letterbox(model, SIZE, CONTRACT)
+    assert not [op for op in model.get_ordered_ops() if op.get_friendly_name().startswith(PREFIX)]
+    for name in INT8:
+        anysize, fixed = (load_from(bundle, name, 1, shape) for shape in (None, SIZE))
+        assert check_static(bundle, anysize, fixed, SIZE) <= bundle.artifact(name).golden_tolerance
+
+
+def test_a_layer_that_int8_cannot_hold_is_given_back(make_subject: MakeSubject, tmp_path: Path) -> None:
+    manifest = exported(make_subject(Brightest(sick=True)), tmp_path / "sick.edge").manifest
+    for name in INT8:
+        quantization = manifest.artifacts[name].quantization
+        assert quantization is not None
+        assert "pick" in quantization.given_back
+        assert "again" not in quantization.given_back
+    tried = json.loads((tmp_path / "sick.edge" / "parity.json").read_text())["int8"]["openvino-int8"]
+    assert "validation verdicts" in tried[0]["refused because"]
+    assert tried[-1]["refused because"] is None
+
+
+def test_int8_that_turns_verdicts_is_refused_and_the_bundle_says_why(make_subject: MakeSubject, tmp_path: Path) -> None:
+    network = Brightest(sick=True)
+    network.blur = network.again = nn.Identity()  # without `pick`, nothing worth computing in int8 is left
+    refused = exported(make_subject(network), tmp_path / "refused.edge")
+    assert set(refused.manifest.artifacts) == {"openvino", "onnxruntime"}
+    assert set(refused.manifest.refused) == INT8
+    for reason in refused.manifest.refused.values():
+        assert "validation verdicts" in reason
+    assert not list(refused.path.glob("*int8*"))
+    check_golden(refused, load_from(refused, "openvino", 1))
+
+
+def test_too_few_photographs_to_calibrate_with_is_said_in_one_line(make_subject: MakeSubject, tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"has 8 training photographs; INT8 is calibrated on 10 or more.*--int8"):
+        exported(make_subject(Brightest(), train=4), tmp_path / "few.edge")
+    assert not list(tmp_path.iterdir())
+
+
+def test_halved_weights_and_int8_go_together(subject: Subject, tmp_path: Path) -> None:
+    bundle = export_subject(
+        subject, tmp_path / "half.edge", lambda what, steps: lambda: None, Packing(half=True, int8=True)
+    )
+    assert set(bundle.manifest.artifacts) >= INT8
+
+
+def test_the_station_runs_the_int8_artifact(bundle: Bundle, subject: Subject) -> None:
+    folder = subject.photographs("val")[0].path.parent
+    with running_line("--source", folder, "--backend", "openvino-int8", bundle=bundle.path) as line:
+        assert line.to_the_end() == 0
+    int8, float32 = (load_from(bundle, name, 1, SIZE) for name in ("openvino-int8", "openvino"))
+    frames = [read_picture(path) for path in sorted(folder.iterdir())]
+    said = [verdict.score for verdict in line.verdicts]
+    np.testing.assert_allclose(said, [int8.infer(frame).score for frame in frames], atol=1e-6)
+    assert max(abs(a - float32.infer(frame).score) for a, frame in zip(said, frames, strict=True)) > 1e-5
