@@ -71,7 +71,17 @@ def _products(frame: Any, box: Letterbox, contract: LetterboxContract) -> Any:
     over = [-box.frame_height % block, -box.frame_width % block]
     means = ops.convolution(levels, kernel, [block] * 2, [0, 0], over, [1, 1])
     means = means if is_order else _mixed(means, mix)
+    if (box.frame_height, box.frame_width) == (box.height * block, box.width * block):
+        return _surrounded(means, box)  # the fine step would change nothing
     return ops.matmul(ops.matmul(ops.constant(rows), means, False, False), ops.constant(columns), False, True)
+
+
+def _surrounded(picture: Any, box: Letterbox) -> Any:
+    """With 0 where the padding is."""
+    from openvino import opset13 as ops
+
+    before, after = np.array([0, 0, box.top, box.left]), np.array([0, 0, box.bottom, box.right])
+    return ops.pad(picture, before, after, "constant", np.float32(0))
 
 
 def _two_taps(frame: Any, box: Letterbox, contract: LetterboxContract) -> Any:
@@ -84,9 +94,7 @@ def _two_taps(frame: Any, box: Letterbox, contract: LetterboxContract) -> Any:
         first, second = (ops.convert(ops.gather(picture, at, np.int64(axis)), np.float32) for at in (low, high))
         weight = share.reshape([-1 if n == axis else 1 for n in range(3 if contract.frame == "grey" else 4)])
         picture = ops.add(first, ops.multiply(ops.subtract(second, first), ops.constant(weight)))
-    mixed = _mixed(_planes(picture, contract), _mix(contract))
-    before, after = np.array([0, 0, box.top, box.left]), np.array([0, 0, box.bottom, box.right])
-    return ops.pad(mixed, before, after, "constant", np.float32(0))
+    return _surrounded(_mixed(_planes(picture, contract), _mix(contract)), box)
 
 
 def _planes(frame: Any, contract: LetterboxContract) -> Any:
