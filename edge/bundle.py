@@ -209,7 +209,7 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
     try:
         fields: Any = json.loads(content)
         version = fields["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: {MANIFEST} is not a bundle's manifest; export the bundle again") from error
     if isinstance(version, int) and version < SCHEMA_VERSION:
         raise BundleError(

@@ -41,7 +41,7 @@ def write_onnx(network: torch.nn.Module, contract: LetterboxContract, path: Path
 
 def _alike(letterbox: onnx.ModelProto, inner: onnx.ModelProto) -> onnx.ModelProto:
     """The letterbox at the opset and IR version of a network that is newer: two models merge only so."""
-    (opset,) = (entry.version for entry in inner.opset_import if entry.domain in ("", "ai.onnx"))
+    opset = max(entry.version for entry in inner.opset_import if entry.domain in ("", "ai.onnx"))
     if opset != OPSET:
         letterbox = version_converter.convert_version(letterbox, opset)
     letterbox.ir_version = inner.ir_version

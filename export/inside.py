@@ -115,7 +115,8 @@ def late_layer(subject: Subject, path: Path, frame: Frame) -> Layer | None:
     """The last layer of the graph at `path` that is a module's output in PyTorch, too; found by showing both `frame`.
 
     An exporter folds and renames: a layer is known by its shape and, among those of one shape, by what it says. None
-    where no module has the shape of any layer of the graph; raises ParityError where some have, and none says the same.
+    where no module has the shape of any layer of the graph; raises ParityError where the last layer of which some has
+    the shape says what none of them says.
     """
     nodes = [node for node in onnx.load(path).graph.node if node.op_type in HEAVY]
     tensors = [node.output[0] for node in nodes if not node.output[0].startswith(PREFIX)]
@@ -123,15 +124,17 @@ def late_layer(subject: Subject, path: Path, frame: Frame) -> Layer | None:
     if not tensors or not layers:
         return None
     said = InsideOnnx(path, tensors).look(graph_frame(frame, subject.contract))
-    has_rival = False
     for tensor in reversed(tensors):
         apart = {module: off(said[tensor], out) for module, out in layers.items() if out.shape == said[tensor].shape}
         nearest = min(apart, key=lambda module: apart[module], default=None)
-        if nearest is not None and apart[nearest] <= ALIKE:
-            return Layer(tensor, nearest)
-        has_rival |= nearest is not None
-    if has_rival:
-        raise ParityError("no layer of the ONNX graph says what one of PyTorch's says; no bundle was written")
+        if nearest is None:
+            continue
+        if apart[nearest] > ALIKE:
+            raise ParityError(
+                f"layer {tensor} of the ONNX graph says what no layer of PyTorch says, {nearest} is nearest; "
+                "no bundle was written"
+            )
+        return Layer(tensor, nearest)
     return None
 
 

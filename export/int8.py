@@ -24,6 +24,7 @@ from edge.photographs.photograph import Photograph, read_labelled
 from edge.picture import read_picture
 from export.layers import Layer, integer_layers, integer_nodes, layer_errors, noisy_layers
 from export.map_threshold import Stage
+from export.parity import nearest_threshold
 from export.quantize import Inputs, Quantizer
 from export.subject import Subject
 from train.letterbox import letterboxed
@@ -98,12 +99,17 @@ class Outcome:
 def calibration(subject: Subject, stage: Stage) -> tuple[list[Inputs], str]:
     """Letterboxed training photographs, spread evenly over the list, and which they are in words.
 
-    Of a one-class network good ones alone. Raises CalibrationError if there are too few.
+    Of a one-class network good ones alone. Raises CalibrationError if there are too few, or no bad ones to judge by.
     """
     photographs = subject.photographs("train")
     kind = "training photographs"
     if subject.task == "one-class":
         photographs, kind = [p for p in photographs if not p.is_bad], "good training photographs"
+    if not any(photograph.is_bad for photograph in subject.photographs("val")):
+        raise CalibrationError(
+            f"{subject.data} has no bad validation photographs: nothing says what INT8 would miss; "
+            "add some or export without --int8"
+        )
     if len(photographs) < FEWEST:
         raise CalibrationError(
             f"{subject.data} has {len(photographs)} {kind}; INT8 is calibrated on {FEWEST} or more: "
@@ -236,7 +242,7 @@ def _judge(subject: Subject, judged: Judged, trial: Trial) -> None:
     expected = judge(reference, bad, choose_threshold(reference, bad, choice.strategy, **choice.options).value)
     rejected = reference >= expected.threshold
     own = choose_threshold(scores, bad, choice.strategy, **choice.options).value
-    trial.figures = judge(scores, bad, _nearest(scores, rejected, own))
+    trial.figures = judge(scores, bad, nearest_threshold(list(scores), list(rejected), own))
     turned = (scores >= trial.figures.threshold) != rejected
     trial.turned = [judged.photographs[i].name for i in np.flatnonzero(turned)]
     trial.new_misses = [judged.photographs[i].name for i in np.flatnonzero(turned & rejected & bad)]
@@ -259,17 +265,6 @@ def _reason(trial: Trial, count: int) -> str | None:
         share = trial.moved / trial.cells
         return f"{share:.1%} of the cells of its maps change sides of the map threshold, allowed {MOVED:.1%}"
     return None
-
-
-def _nearest(scores: npt.NDArray[np.float64], rejected: npt.NDArray[np.bool_], own: float) -> float:
-    """The threshold that turns the fewest verdicts: `own`, chosen by the strategy, unless another turns fewer.
-
-    Scores that lie close together let the best of the strategy's measure jump from one end of them to the other.
-    """
-    levels = np.unique(scores)
-    cuts = [own, *(levels[:-1] + np.diff(levels) / 2)]
-    turned = [int(((scores >= cut) != rejected).sum()) for cut in cuts]
-    return float(cuts[int(np.argmin(turned))])
 
 
 class _Overlaps:

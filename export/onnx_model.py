@@ -107,7 +107,7 @@ class OnnxNetwork(nn.Module):
 def read_onnx(path: Path) -> OnnxFile:
     """Read an ONNX file and the weights beside it. Raises SubjectError, in one line, if it cannot become a bundle."""
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, format="protobuf", load_external_data=False)
         weights = sorted({path.parent / _location(t) for t in model.graph.initializer if uses_external_data(t)})
         if sum(file.stat().st_size for file in (path, *weights)) > LARGEST:
             raise SubjectError(f"{path}: more than 2 GiB, too large for one ONNX file")

@@ -26,8 +26,8 @@ from export.half import HalfError, halved
 from export.inside import Frame
 from export.int8 import Judged, Layers, calibration, figures, make_artifact
 from export.map_threshold import Stage, choose_map_threshold
-from export.parity import compare_verdicts, reference
-from export.proof import VALIDATION, prove, write_figures, write_page
+from export.parity import compare_verdicts, nearest_threshold, reference
+from export.proof import VALIDATION, Proof, prove, write_figures, write_page
 from export.quantize import OnnxRuntimeQuantizer, OpenVinoQuantizer
 from export.subject import Subject
 from train.models import Network
@@ -129,12 +129,13 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     _write_golden(work / GOLDEN, golden, answers)
 
     bad, where = [photograph.is_bad for photograph in photographs], answers[0][1]
-    every_figure = {name: _judged(subject, agreement.scores, bad) for name, agreement in validation.items()}
+    said = validation[MAP_ARTIFACT].expected
+    expected = _level(subject, said, bad)
+    every_figure = {name: _judged(subject, a.scores, bad, said, expected) for name, a in validation.items()}
     best = every_figure[MAP_ARTIFACT]
     names = [photograph.name for photograph in photographs]
-    expected = _judged(subject, validation[MAP_ARTIFACT].expected, bad).threshold
     more["verdicts turned on validation photographs"] = {
-        name: compare_verdicts(agreement, names, expected, every_figure[name].threshold, margin)
+        name: compare_verdicts(agreement, names, expected, every_figure[name].threshold, packing.tolerance)
         for name, agreement in validation.items()
     }
     level = choose_map_threshold(subject, backends[MAP_ARTIFACT], stage)
@@ -144,7 +145,7 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
             path=path,
             threshold=_threshold(subject, every_figure[name]),
             margin=margin,
-            golden_tolerance=packing.tolerance,
+            golden_tolerance=_tolerance(every_figure[name].threshold, proof, packing),
         )
         for name, path in paths.items()
     }
@@ -179,6 +180,14 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
         check_golden(sealed, anysize)
         check_static(sealed, anysize, fixed, shape)
         step()
+
+
+def _tolerance(threshold: float, proof: Proof, packing: Packing) -> float:
+    """A hundredth of the threshold, where that is less than parity allows; at least twice what was seen.
+
+    A score of an autoencoder is some 0.001: an absolute bound would let it be off by a tenth.
+    """
+    return min(packing.tolerance, max(abs(threshold) / 100, 2 * proof.largest_difference))
 
 
 def _int8(
@@ -227,10 +236,19 @@ def _int8_tolerance(backend: Backend, golden: list[tuple[Frame, tuple[float, np.
     return 2 * largest
 
 
-def _judged(subject: Subject, scores: Sequence[float], bad: Sequence[bool]) -> Figures:
-    """What the judge says of one artifact's scores, at the threshold that they choose or that was given."""
+def _judged(
+    subject: Subject, scores: Sequence[float], bad: Sequence[bool], said: Sequence[float], expected: float
+) -> Figures:
+    """What the judge says of one artifact's scores, at the threshold that they choose or that was given.
+
+    `said` are PyTorch's scores and `expected` its threshold: near ties choose so that its verdicts are kept.
+    """
     threshold = _level(subject, scores, bad)
-    return judge(scores, bad, threshold) if scores else unjudged(threshold)
+    if not scores:
+        return unjudged(threshold)
+    if not isinstance(subject.threshold, float):
+        threshold = nearest_threshold(scores, [score >= expected for score in said], threshold)
+    return judge(scores, bad, threshold)
 
 
 def _level(subject: Subject, scores: Sequence[float], bad: Sequence[bool]) -> float:

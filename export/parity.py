@@ -55,7 +55,7 @@ def compare(
                 )
             off = abs(output.score - score)
             map_off = 0.0 if where is None or output.map is None else float(np.abs(output.map - where).max())
-            if not max(off, map_off) <= tolerance:
+            if not (off <= tolerance and map_off <= tolerance):  # a NaN is no agreement
                 raise ParityError(
                     f"{backend.name} differs from {subject.reference} on {name}: score {output.score:.6g} against "
                     f"{score:.6g}, map {map_off:.2g} off, allowed {tolerance:.2g}; no bundle was written"
@@ -73,24 +73,37 @@ def largest_spread(agreements: dict[str, Agreement]) -> float:
 
 
 def compare_verdicts(
-    agreement: Agreement, frames: Sequence[str], expected: float, threshold: float, margin: float
+    agreement: Agreement, frames: Sequence[str], expected: float, threshold: float, band: float
 ) -> list[str]:
     """The frames that the artifact judges otherwise at `threshold` than PyTorch at `expected`.
 
-    Raises ParityError if one of them is not within `margin` of the threshold.
+    Raises ParityError if PyTorch's own score of one of them is further than `band` from PyTorch's threshold.
     """
     flips = [
-        (name, score)
+        (name, score, said)
         for name, score, said in zip(frames, agreement.scores, agreement.expected, strict=True)
         if (score >= threshold) != (said >= expected)
     ]
-    for name, score in flips:
-        if abs(score - threshold) > margin:
+    for name, score, said in flips:
+        if not abs(said - expected) <= band:
             raise ParityError(
-                f"{agreement.backend} turns the verdict of {name}, score {score:.6g}, threshold {threshold:.6g}, "
-                f"margin {margin:.2g}; no bundle was written"
+                f"{agreement.backend} turns the verdict of {name}: score {score:.6g}, threshold {threshold:.6g}, "
+                f"expected {said:.6g} and {expected:.6g}; no bundle was written"
             )
-    return [name for name, _ in flips]
+    return [name for name, _, _ in flips]
+
+
+def nearest_threshold(scores: Sequence[float], rejected: Sequence[bool], own: float) -> float:
+    """The threshold for `scores` that turns the fewest of the verdicts `rejected`: `own` unless another turns fewer.
+
+    Where scores lie close together, the least difference lets the best of a strategy's measure jump from one end of
+    them to the other; a verdict that PyTorch gives is worth more than that.
+    """
+    values, verdicts = np.asarray(scores, np.float64), np.asarray(rejected, bool)
+    levels = np.unique(values)
+    cuts = [own, *(levels[:-1] + np.diff(levels) / 2)]
+    turned = [int(((values >= cut) != verdicts).sum()) for cut in cuts]
+    return float(cuts[int(np.argmin(turned))])
 
 
 def _note(agreement: Agreement, frame: str, score: float, expected: float, map_off: float) -> None:

@@ -54,6 +54,12 @@ class Proof:
         """The largest difference of a score that any two of PyTorch and the artifacts gave one frame."""
         return max(largest_spread(one.agreements) for one in self.compared.values())
 
+    @property
+    def largest_difference(self) -> float:
+        """The largest difference of a score or map value from PyTorch's."""
+        every = [agreement for one in self.compared.values() for agreement in one.agreements.values()]
+        return max(max(a.largest_score_difference, a.largest_map_difference) for a in every)
+
 
 def prove(
     subject: Subject,

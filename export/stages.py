@@ -97,7 +97,8 @@ def compare_inside(
     with listening(subject.network, [] if layer is None else [layer.module]) as heard:
         for name, frame in frames:
             image, mask = letterboxed(frame, subject.contract)
-            subject.network(image[None], mask[None])
+            if layer is not None:
+                subject.network(image[None], mask[None])
             given = graph_frame(frame, subject.contract)
             said = {artifact: inside.look(given) for artifact, inside in insides.items()}
             pictures = {artifact: tensors[IMAGE] * std for artifact, tensors in said.items()}

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from edge.backends import Output
 from edge.contract import LetterboxContract
 from export.graph import write_onnx, write_openvino
 from export.inside import Frame, InsideOnnx, ParityError, late_layer
-from export.parity import Agreement, compare_verdicts
+from export.parity import Agreement, compare, compare_verdicts, nearest_threshold, reference
 from export.stages import Stages, compare_inside
 from export.subject import Subject
 from train.models import Batch, build_network
@@ -86,7 +87,7 @@ def test_a_network_without_a_layer_in_common_is_not_taken_for_one_that_agrees(tm
     torch.manual_seed(1)
     stranger = build_network("autoencoder-gelu", {}).eval()
     write_onnx(stranger, own.contract, tmp_path / "stranger.onnx", {})
-    with pytest.raises(ParityError, match="no layer of the ONNX graph says what one of PyTorch's says"):
+    with pytest.raises(ParityError, match="of the ONNX graph says what no layer of PyTorch says"):
         late_layer(own, tmp_path / "stranger.onnx", next(frames())[1])
 
 
@@ -97,8 +98,28 @@ def test_what_is_read_inside_a_graph_is_what_the_network_sees(tmp_path: Path) ->
     assert InsideOnnx(tmp_path / "own.onnx", ["image"]).look(white)["image"] == pytest.approx(2.0)
 
 
-def test_a_flip_within_the_margin_is_listed_and_one_beyond_it_ends_the_export() -> None:
-    said = Agreement("openvino-int8", scores=[0.2, 0.52, 0.9], expected=[0.2, 0.49, 0.9])
-    assert compare_verdicts(said, ["a", "b", "c"], expected=0.5, threshold=0.51, margin=0.03) == ["b"]
-    with pytest.raises(ParityError, match=r"openvino-int8 turns the verdict of b, score 0\.52, threshold 0\.51"):
-        compare_verdicts(said, ["a", "b", "c"], expected=0.5, threshold=0.51, margin=0.005)
+def test_a_flip_of_a_score_at_the_threshold_is_listed_and_any_other_ends_the_export() -> None:
+    said = Agreement("openvino", scores=[0.2, 0.52, 0.9], expected=[0.2, 0.49, 0.9])
+    assert compare_verdicts(said, ["a", "b", "c"], expected=0.5, threshold=0.51, band=0.02) == ["b"]
+    with pytest.raises(ParityError, match=r"openvino turns the verdict of b: score 0\.52, threshold 0\.51"):
+        compare_verdicts(said, ["a", "b", "c"], expected=0.5, threshold=0.51, band=0.005)
+
+
+def test_near_ties_keep_pytorchs_verdicts() -> None:
+    scores, rejected = [0.1, 0.3, 0.300001, 0.7], [False, True, False, True]
+    assert nearest_threshold(scores, [False, False, False, True], own=0.2) == pytest.approx(0.5, abs=1e-3)
+    assert nearest_threshold(scores, rejected, own=0.6) == 0.6, "no other cut turns fewer"
+
+
+def test_a_map_that_is_no_number_is_no_agreement(tmp_path: Path) -> None:
+    class Broken:
+        name = "openvino"
+
+        def infer(self, frame: Frame) -> Output:
+            score, where = reference(own, frame)
+            assert where is not None
+            return Output(score, np.full_like(where, np.nan))
+
+    own = subject_of("autoencoder-gelu", LetterboxContract(side=64))
+    with pytest.raises(ParityError, match="map nan off"):
+        compare(own, [Broken()], frames(), 1e-4, lambda: None)
