@@ -75,7 +75,7 @@ class Quantization(_Section):
     """How an int8 artifact was made."""
 
     calibrated_on: str = Field(description="the photographs that gave the ranges of its numbers")
-    integer_layers: int = Field(ge=0, description="layers that compute in int8")
+    integer_layers: int = Field(ge=0, description="layers that the runtime computed in int8 at export")
     given_back: list[str] = Field(description="layers that would turn verdicts in int8, and compute in float32")
 
 

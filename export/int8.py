@@ -25,7 +25,7 @@ from edge.picture import read_picture
 from export.layers import Layer, integer_layers, integer_nodes, layer_errors, noisy_layers
 from export.map_threshold import Stage
 from export.parity import nearest_threshold
-from export.quantize import Inputs, Quantizer
+from export.quantize import Inputs, Quantizer, integer_kernels
 from export.subject import Subject
 from train.letterbox import letterboxed
 
@@ -84,6 +84,7 @@ class Trial:
     new_misses: list[str] = field(default_factory=list)
     auroc_difference: float = 0.0
     largest_difference: float = 0.0
+    integer_layers: int = 0
     reason: str | None = None
 
 
@@ -175,13 +176,17 @@ def make_artifact(
         step = stage(f"{name}: quantizing, {len(noisy)} of {len(layers.all)} layers in float32", 1)
         quantizer(layers.integer(noisy), path)
         step()
-        backend = load_backend(name.removesuffix("-int8"), path, cores(), subject.contract)
+        runtime = name.removesuffix("-int8")
+        backend = load_backend(runtime, path, cores(), subject.contract)
         trial = _tried(subject, judged, backend, [one.name for one in layers.all if one.name in noisy], stage, name)
+        trial.integer_layers = integer_kernels(runtime, path)
+        if trial.integer_layers == 0:
+            trial.reason = f"{runtime} computes no layer of it in int8"
         trials.append(trial)
         if trial.reason is None:
             quantized = Quantization(
                 calibrated_on=calibrated_on,
-                integer_layers=len(layers.all) - len(noisy),
+                integer_layers=trial.integer_layers,
                 given_back=trial.float_layers,
             )
             return Outcome(trials, quantized, None)
@@ -302,6 +307,7 @@ def figures(outcome: Outcome) -> list[dict[str, object]]:
     return [
         {
             "layers in float32": trial.float_layers,
+            "layers that the runtime computes in int8": trial.integer_layers,
             "frames": len(trial.scores),
             "largest score difference": trial.largest_difference,
             "turned verdicts": trial.turned,
