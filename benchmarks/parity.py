@@ -55,13 +55,14 @@ def parity(
         run = runs / training.folder
         if table_only or _file(run).exists():
             continue
+        found: list[Row] | str
         try:
-            rows = compare_run(run, exported(run), data)
+            found = compare_run(run, exported(run), data)
         except EdgeError as error:
+            found = str(error)
             failed.append(f"{training.folder}: {error}")
             print(failed[-1], file=sys.stderr)
-            continue
-        _file(run).write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        _file(run).write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     page.write_text(render(_firsts(plan.trainings(), runs), runs), encoding="utf-8")
     print(f"written: {page}", file=sys.stderr)
     sys.exit(1 if failed else 0)
@@ -144,10 +145,16 @@ def render(trainings: Iterator[Training], runs: Path) -> str:
     """The page as Markdown: a line for each artifact of each row that was compared."""
     lines = [HEAD.format(canvases=", ".join(CANVASES))]
     for training in trainings:
-        file = _file(runs / training.folder)
-        rows: list[Row] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-        for artifact in dict.fromkeys(row["artifact"] for row in rows):
-            lines.append(_line(training.entry.folder, artifact, [row for row in rows if row["artifact"] == artifact]))
+        file, recipe = _file(runs / training.folder), training.entry.folder
+        if not file.exists():
+            lines.append(f"| {recipe} | not compared yet |  |  |  |  |  |\n")
+            continue
+        found: list[Row] | str = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(found, str):
+            lines.append(f"| {recipe} | **failed**: {found} |  |  |  |  |  |\n")
+            continue
+        for artifact in dict.fromkeys(row["artifact"] for row in found):
+            lines.append(_line(recipe, artifact, [row for row in found if row["artifact"] == artifact]))
     return "".join(lines)
 
 
