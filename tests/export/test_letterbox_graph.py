@@ -1,4 +1,4 @@
-"""The letterbox in the exported graph, against an oracle that shares no code with it."""
+"""The letterbox in the exported graph, against an oracle that shares nothing with it but where the box lies."""
 
 from typing import Any, get_args
 
