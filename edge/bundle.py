@@ -231,6 +231,10 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
 
 def _check_files(path: Path, files: dict[str, str]) -> None:
     present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()} - _UNHASHED
+    if links := sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_symlink()):
+        raise BundleError(
+            f"{path}: {links[0]} is a link, and what it points to may change; copy the whole bundle again"
+        )
     if missing := sorted(set(files) - present):
         raise BundleError(f"{path}: {missing[0]} is missing; copy the whole bundle again")
     if strange := sorted(present - set(files)):

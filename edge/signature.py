@@ -83,7 +83,8 @@ def parse_signatures(path: Path, content: bytes) -> dict[str, bytes]:
     found = [match for line in lines if (match := _LINE.fullmatch(line))]
     signed = {match[1].decode(): bytes.fromhex(match[2].decode()) for match in found}
     if not lines or len(signed) != len(lines):
-        raise BundleError(f"{path}: {SIGNATURES} holds no signatures, or is damaged; copy or sign the bundle again")
+        remedy = "copy the bundle again, or remove that file and sign"
+        raise BundleError(f"{path}: {SIGNATURES} holds no signatures, or is damaged; {remedy}")
     return signed
 
 

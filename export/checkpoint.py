@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edge.bundle import sha256
 from export.subject import Evidence, Subject, SubjectError
-from train.models import build_network
+from train.models import build_network, check_side
 from train.recipe import Recipe, ThresholdChoice
 from train.weights import load_exactly, read_state
 
@@ -24,6 +24,7 @@ def subject_of(
         )
     network = build_network(recipe.model.name, recipe.model.options)
     load_exactly(network, read_state(file), f"{file} does not fit {recipe.model.name}, the network of recipe {name}")
+    check_side(network, recipe.letterbox.side)
     return Subject(
         title=recipe.title,
         task="one-class" if network.learns_from == "good" else "supervised",

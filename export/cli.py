@@ -130,7 +130,7 @@ def export(
             remedy = "; if that is rounding in large numbers, --tolerance allows more" if onnx else ""
             raise ParityError(f"{error}{remedy}") from None
     manifest = bundle.manifest
-    warnings = [said for said in (blind or turned_round(manifest), subject.contract.warning) if said]
+    warnings = [said for said in (blind or doubtful(manifest), subject.contract.warning) if said]
     if as_json:
         parity = json.loads((bundle.path / "parity.json").read_text())
         result = {"bundle": str(out), "sha256": bundle.digest, "parity": parity, "warning": "; ".join(warnings) or None}
@@ -205,15 +205,25 @@ def from_checkpoint(
     return subject_of(file, recipe, loaded, choice, evidence_from(data, choice))
 
 
-def turned_round(manifest: "Manifest") -> str | None:
-    """What to say where bad photographs score lower than good ones; None where they do not."""
-    auroc = manifest.metrics["validation auroc"]
-    if auroc is None or auroc >= 0.5:
+def doubtful(manifest: "Manifest") -> str | None:
+    """What to say where the validation photographs do not show that higher is worse; None where they do."""
+    from edge.chance import auroc_interval
+
+    auroc, threshold = manifest.metrics["validation auroc"], next(iter(manifest.artifacts.values())).threshold
+    if auroc is None:
         return None
-    return (
-        f"bad photographs score lower than good ones (AUROC {auroc:.3f}); higher must be worse: "
-        "is it the class of the good? For --onnx, --output has :complement and :negative"
-    )
+    low, high = auroc_interval(auroc, threshold.recall.count, threshold.specificity.count)
+    if high < 0.5:
+        return (
+            f"bad photographs score lower than good ones (AUROC {auroc:.3f}); higher must be worse: "
+            "is it the class of the good? For --onnx, --output has :complement and :negative"
+        )
+    if low <= 0.5:
+        return (
+            f"this model does not tell good from bad: AUROC {auroc:.3f} [{low:.3f}, {high:.3f}] on the validation "
+            "photographs, not measurably better than guessing"
+        )
+    return None
 
 
 def describe(artifact: "Artifact") -> str:

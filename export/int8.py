@@ -268,7 +268,7 @@ def _reason(trial: Trial, count: int) -> str | None:
         return f"the Dice of its map is {trial.dice[0]:.3f} instead of {trial.dice[1]:.3f}, allowed {DICE:g}"
     if trial.moved > MOVED * trial.cells:
         share = trial.moved / trial.cells
-        return f"{share:.1%} of the cells of its maps change sides of the map threshold, allowed {MOVED:.1%}"
+        return f"{share:.2%} of the cells of its maps change sides of the map threshold, allowed {MOVED:.2%}"
     return None
 
 

@@ -48,6 +48,13 @@ def test_a_missing_file_and_a_strange_one_are_refused(bundle: Path) -> None:
         load_bundle(bundle)
 
 
+def test_a_link_in_a_bundle_is_refused_whatever_it_points_to(bundle: Path) -> None:
+    (bundle / GOLDEN).rename(bundle.parent / "elsewhere.npz")
+    (bundle / GOLDEN).symlink_to(bundle.parent / "elsewhere.npz")
+    with pytest.raises(BundleError, match=r"golden\.npz is a link"):
+        load_bundle(bundle)
+
+
 def test_a_newer_schema_is_named_with_the_remedy(bundle: Path) -> None:
     manifest = json.loads((bundle / MANIFEST).read_text()) | {"schema_version": SCHEMA_VERSION + 1}
     write_manifest(bundle, json.dumps(manifest))

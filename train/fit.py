@@ -39,7 +39,7 @@ from train.data.photographs import Photograph, survey
 from train.data.rendered import Rendered, Shuffled, in_order
 from train.data.split import AS_FOLDERS, SplitChoice, divide, write_split
 from train.learner import FIGURES, Learner
-from train.models import Network, build_network, checked_options
+from train.models import Network, build_network, check_side, checked_options
 from train.normalisation import normalised_by_data
 from train.progress import STDERR, History, Reporter, Sketches
 from train.recipe import Recipe
@@ -187,6 +187,7 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
             f"letterbox.colour = {recipe.letterbox.colour!r}: {recipe.model.name} sees {network.channels} channels; "
             "for grey frames set letterbox.frame to 'grey' and leave letterbox.colour out"
         )
+    check_side(network, recipe.letterbox.side)
     if recipe.train.crop and not (network.takes_any_size and recipe.train.crop <= recipe.letterbox.side):
         raise RecipeError(
             f"train.crop = {recipe.train.crop}: {recipe.model.name} learns from whole pictures of its side"

@@ -5,6 +5,7 @@ import importlib.util
 import pickle
 import re
 import urllib.request
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -128,8 +129,16 @@ def _download(name: str, address: str, file: Path) -> None:
 def read_state(file: Path) -> State:
     """The state dict in a checkpoint, also under "model" or "state_dict". Raises RecipeError if there is none."""
     try:
-        content = _safetensors(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, BadZipFile, pickle.UnpicklingError) as error:
+        with warnings.catch_warnings(action="ignore"):  # of old pickles, which are refused
+            content = (
+                _safetensors(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+            )
+    except pickle.UnpicklingError:
+        raise RecipeError(
+            f"weights {file} cannot be read without executing what it holds: save a state dict, "
+            "torch.save({'model': network.state_dict()}, …), or .safetensors"
+        ) from None
+    except (OSError, RuntimeError, EOFError, ValueError, BadZipFile) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RecipeError(f"weights {file} cannot be read: {reason}") from None
     for key in ("model", "state_dict"):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from running import running_line
+from running import DEMO_BUNDLE, running_line
 
 import export.pack
 from edge.backends import check_golden, load_backend, load_from
@@ -20,6 +20,7 @@ from edge.errors import BundleError, DataError
 from edge.picture import read_picture
 from edge.verdict import Outcome, Reason
 from edge.verify.looking import check_photographs
+from export.cli import doubtful
 from export.graph import write_openvino
 from export.half import HalfError, halved
 from export.pack import Packing, export_subject
@@ -229,3 +230,10 @@ def test_a_network_of_one_channel_is_exported_with_the_luminance_inside(tmp_path
         for shape in (None, (40, 60)):
             backend = load_backend(name, tmp_path / "model.onnx", 1, contract, shape)
             assert backend.infer(frame).score == pytest.approx(0.114, abs=1e-5), "blue alone"
+
+
+def test_a_model_that_does_not_tell_good_from_bad_is_said() -> None:
+    manifest = load_bundle(DEMO_BUNDLE).manifest
+    for auroc, says in ((0.99, None), (0.52, "does not tell good from bad"), (0.1, "score lower than good ones")):
+        said = doubtful(manifest.model_copy(update={"metrics": {"validation auroc": auroc}}))
+        assert said is None if says is None else says in str(said)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from edge.errors import RecipeError
-from train.models import Batch, Network, build_network, network_names
+from train.models import Batch, Network, build_network, check_side, network_names
 
 SIDES = {
     "autoencoder-bottleneck": 32,
@@ -141,3 +141,12 @@ def test_unknown_network_or_option_is_one_clear_line() -> None:
         build_network("segmenter-small", {"width": 3})
     with pytest.raises(RecipeError, match=r"\[model\] segmenter-small: channels"):
         build_network("segmenter-small", {"channels": "many"})
+
+
+@pytest.mark.parametrize(("name", "side"), [("autoencoder-gelu", 33), ("unet-resnet34", 100)])
+def test_a_side_that_a_network_cannot_take_is_said_before_anything_is_trained(name: str, side: int) -> None:
+    network = build_network(name, {})
+    with pytest.raises(RecipeError, match=rf"letterbox\.side = {side}: the network cannot take it .*; try \d+"):
+        check_side(network, side)
+    assert network.training, "as it was"
+    check_side(network, 64)

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import torch
 from pydantic import ConfigDict, ValidationError, create_model
 from torch import Tensor, nn
 
@@ -87,6 +88,22 @@ def build_network(name: str, options: dict[str, Any]) -> Network:
     """
     network = network_class(name)
     return network(**checked_options(network.__init__, options, f"[model] {name}"))
+
+
+def check_side(network: Network, side: int) -> None:
+    """Raise RecipeError, in one line, if the network cannot work on squares of `side` pixels: it halves them often."""
+    if network.learns_by == "statistics":  # it has no numbers to work with yet
+        return
+    was_training = network.training
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, network.channels, side, side), torch.ones(1, 1, side, side))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        nearest = max(32, round(side / 32) * 32)
+        raise RecipeError(f"letterbox.side = {side}: the network cannot take it ({reason}); try {nearest}") from None
+    finally:
+        network.train(was_training)
 
 
 def network_class(name: str) -> type[Network]:
