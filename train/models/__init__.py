@@ -92,7 +92,8 @@ def build_network(name: str, options: dict[str, Any]) -> Network:
 
 def check_side(network: Network, side: int) -> None:
     """Raise RecipeError, in one line, if the network cannot work on squares of `side` pixels: it halves them often."""
-    if network.learns_by == "statistics":  # it has no numbers to work with yet
+    has_to_see_first = type(network).familiarise is not Network.familiarise
+    if network.learns_by == "statistics" or has_to_see_first:  # it has no numbers to work with yet
         return
     was_training = network.training
     try:
