@@ -1,13 +1,14 @@
 """Parity of what a bundle answers: do PyTorch, ONNX Runtime and OpenVINO give the same scores, maps and verdicts?"""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from edge.backends import Backend
+from edge.backends import Output
 from export.inside import Frame, ParityError
 from export.subject import Subject
 from train.letterbox import letterboxed
@@ -24,45 +25,48 @@ class Agreement:
     largest_map_difference: float = 0.0
     worst_frame: str = ""
 
+    def enter(self, frame: str, score: float, expected: float, map_off: float) -> None:
+        """Add a frame: both scores, and the largest difference of the maps."""
+        off = abs(score - expected)
+        self.scores.append(score)
+        self.expected.append(expected)
+        if max(off, map_off) >= max(self.largest_score_difference, self.largest_map_difference):
+            self.worst_frame = frame
+        self.largest_score_difference = max(self.largest_score_difference, off)
+        self.largest_map_difference = max(self.largest_map_difference, map_off)
 
-def reference(subject: Subject, frame: Frame) -> tuple[float, npt.NDArray[np.float32] | None]:
-    """Score and map float32 [h, w] that the network itself gives a frame, letterboxed by the code that trains."""
-    image, mask = letterboxed(frame, subject.contract)
+
+Answer = tuple[float, npt.NDArray[np.float32] | None]
+"""A score, and a map float32 [h, w] where there is one."""
+
+
+def reference(subject: Subject, frame: Frame) -> Answer:
+    """What the network itself answers to a frame, letterboxed by the code that trains."""
     with torch.inference_mode():
-        score, where = subject.network(image[None], mask[None])
+        return answer(subject, *letterboxed(frame, subject.contract))
+
+
+def answer(subject: Subject, image: Tensor, mask: Tensor) -> Answer:
+    """What the network answers to one letterboxed picture, float32 [C, S, S], and its mask [1, S, S]."""
+    score, where = subject.network(image[None], mask[None])
     return float(score[0]), None if where is None else where[0].numpy()
 
 
-def compare(
-    subject: Subject,
-    backends: Iterable[Backend],
-    frames: Iterable[tuple[str, Frame]],
-    tolerance: float,
-    tick: Callable[[], None],
-) -> dict[str, Agreement]:
-    """Run each frame through PyTorch and every backend; answers by the backend's name.
+def compare(agreement: Agreement, frame: str, output: Output, expected: Answer, reference: str, allowed: float) -> None:
+    """Enter what an artifact said of the frame of that name, and what the `reference` had said.
 
-    Raises ParityError at the first frame where a score or any value of a map is further off than `tolerance`.
+    Raises ParityError if the score or any value of the map is further off than `allowed`.
     """
-    agreements = {backend.name: Agreement(backend.name) for backend in backends}
-    for name, frame in frames:
-        score, where = reference(subject, frame)
-        for backend in backends:
-            output = backend.infer(frame)
-            if (where is None) != (output.map is None):
-                raise ParityError(
-                    f"{backend.name}: the map is in one of {subject.reference} and the artifact; no bundle"
-                )
-            off = abs(output.score - score)
-            map_off = 0.0 if where is None or output.map is None else float(np.abs(output.map - where).max())
-            if not (off <= tolerance and map_off <= tolerance):  # a NaN is no agreement
-                raise ParityError(
-                    f"{backend.name} differs from {subject.reference} on {name}: score {output.score:.6g} against "
-                    f"{score:.6g}, map {map_off:.2g} off, allowed {tolerance:.2g}; no bundle was written"
-                )
-            _note(agreements[backend.name], name, output.score, score, map_off)
-        tick()
-    return agreements
+    score, where = expected
+    if (where is None) != (output.map is None):
+        raise ParityError(f"{agreement.backend}: the map is in one of {reference} and the artifact; no bundle")
+    map_off = 0.0 if where is None or output.map is None else float(np.abs(output.map - where).max())
+    if not (abs(output.score - score) <= allowed and map_off <= allowed):  # a NaN is no agreement
+        raise ParityError(
+            f"{agreement.backend} differs from {reference} on {frame}: score {output.score:.6g} against "
+            f"{score:.6g}, map {map_off:.2g} off, allowed {allowed:.2g}; no bundle was written"
+        )
+    agreement.enter(frame, output.score, score, map_off)
 
 
 def largest_spread(agreements: dict[str, Agreement]) -> float:
@@ -104,13 +108,3 @@ def nearest_threshold(scores: Sequence[float], rejected: Sequence[bool], own: fl
     cuts = [own, *(levels[:-1] + np.diff(levels) / 2)]
     turned = [int(((values >= cut) != verdicts).sum()) for cut in cuts]
     return float(cuts[int(np.argmin(turned))])
-
-
-def _note(agreement: Agreement, frame: str, score: float, expected: float, map_off: float) -> None:
-    off = abs(score - expected)
-    agreement.scores.append(score)
-    agreement.expected.append(expected)
-    if max(off, map_off) >= max(agreement.largest_score_difference, agreement.largest_map_difference):
-        agreement.worst_frame = frame
-    agreement.largest_score_difference = max(agreement.largest_score_difference, off)
-    agreement.largest_map_difference = max(agreement.largest_map_difference, map_off)

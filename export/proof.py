@@ -1,8 +1,9 @@
 """The proof that travels in a bundle: what was compared at every stage, the worst frames, parity.json and a page."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from edge.pages import Picture, embedded, templates
 from edge.picture import read_picture
 from edge.thumbnail import fitted
 from export.hard_frames import hard_frames
-from export.inside import IMAGE, Floats, Frame, Inside, InsideOpenVino
+from export.inside import IMAGE, Floats, Frame, Inside, InsideOpenVino, listening
 from export.map_threshold import Stage
-from export.parity import Agreement, compare, largest_spread, reference
-from export.stages import Stages, Worst, compare_inside
+from export.parity import Agreement, answer, compare, largest_spread, reference
+from export.stages import StageCheck, Stages, Worst
 from export.subject import Subject
 from train.letterbox import in_levels, letterboxed
 
@@ -32,7 +33,8 @@ SHOWN = 112
 SHOWN_ARTIFACT = "openvino"
 """The artifact whose differences are drawn."""
 
-Named = Callable[[], Iterator[tuple[str, Frame]]]
+Frames = Mapping[str, Callable[[], Frame]]
+"""How to read each frame, by its name."""
 
 
 @dataclass(frozen=True)
@@ -74,19 +76,27 @@ def prove(
     `tolerance` is the bound of scores and maps. Raises ParityError at the first difference that is not allowed.
     """
     compared = {}
-    for about, frames, count in frame_sets(subject):
-        inside = stage(f"inside the graphs, {about}", count)
-        stages = compare_inside(subject, onnx_path, openvino_path, frames(), inside)
-        agreements = compare(subject, backends.values(), frames(), tolerance, stage(f"parity on {about}", count))
-        compared[about] = Compared(stages, agreements)
+    for about, frames in frame_sets(subject).items():
+        tick, check = stage(f"parity on {about}", len(frames)), StageCheck(subject, onnx_path, openvino_path)
+        agreements = {name: Agreement(name) for name in backends}
+        with listening(subject.network, [check.seen.module] if check.seen.module else []) as heard:
+            for name, read in frames.items():
+                frame = read()
+                image, mask = letterboxed(frame, subject.contract)
+                expected = answer(subject, image, mask)
+                check.look(name, frame, image, heard)
+                for artifact, backend in backends.items():
+                    said = backend.infer(frame)
+                    compare(agreements[artifact], name, said, expected, subject.reference, tolerance)
+                tick()
+        compared[about] = Compared(check.seen, agreements)
     return Proof(compared)
 
 
-def frame_sets(subject: Subject) -> Iterator[tuple[str, Named, int]]:
-    """The two sets: what it is called, how to go through it, and how many frames there are."""
-    photographs, hard = subject.photographs("val"), list(hard_frames(subject.contract))
-    yield VALIDATION, lambda: ((p.name, read_picture(p.path)) for p in photographs), len(photographs)
-    yield HARD, lambda: iter(hard), len(hard)
+def frame_sets(subject: Subject) -> dict[str, Frames]:
+    """The two sets of frames."""
+    photographs = {p.name: partial(read_picture, p.path) for p in subject.photographs("val")}
+    return {VALIDATION: photographs, HARD: {name: lambda f=frame: f for name, frame in hard_frames(subject.contract)}}
 
 
 def write_figures(folder: Path, proof: Proof, more: Mapping[str, object]) -> None:
@@ -148,9 +158,9 @@ def write_page(
 ) -> None:
     """Write parity.html. Without `show_photographs` only hard frames are shown, for a bundle that holds none."""
     painter, cards = _Painter(subject, InsideOpenVino(openvino_path, [IMAGE]), backends[SHOWN_ARTIFACT]), []
-    for about, frames, _ in frame_sets(subject):
+    for about, frames in frame_sets(subject).items():
         if about == HARD or show_photographs:
-            cards += painter.cards(proof.compared[about], frames())
+            cards += painter.cards(proof.compared[about], frames)
     page = (
         templates("export")
         .get_template("parity.html.j2")
@@ -187,16 +197,15 @@ class _Painter:
     def __init__(self, subject: Subject, inside: Inside, backend: Backend) -> None:
         self._subject, self._inside, self._backend = subject, inside, backend
 
-    def cards(self, compared: Compared, frames: Iterator[tuple[str, Frame]]) -> list[Card]:
-        """One card for the letterbox, one for the map where there is a map."""
-        letterbox = compared.stages.letterbox[SHOWN_ARTIFACT].frame
-        answer = compared.agreements[SHOWN_ARTIFACT].worst_frame
-        cards = []
-        for name, frame in frames:
-            if name == letterbox:
-                cards.append(Card("letterboxed picture", name, self._letterbox(frame)))
-            if name == answer and (pictures := self._maps(frame)):
-                cards.append(Card("map", name, pictures))
+    def cards(self, compared: Compared, frames: Frames) -> list[Card]:
+        """One card for the letterbox, one for the map where there is a map; none where there were no frames."""
+        if not frames:
+            return []
+        picture = compared.stages.letterbox[SHOWN_ARTIFACT].frame
+        where = compared.agreements[SHOWN_ARTIFACT].worst_frame
+        cards = [Card("letterboxed picture", picture, self._letterbox(frames[picture]()))]
+        if maps := self._maps(frames[where]()):
+            cards.append(Card("map", where, maps))
         return cards
 
     def _letterbox(self, frame: Frame) -> list[Picture]:

@@ -3,17 +3,20 @@
 A score that is off does not say where to look; the first stage that is off does.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from edge.frame import graph_frame
 from export.hard_frames import hard_frames
 from export.inside import (
     IMAGE,
     FixedLetterbox,
+    Floats,
     Frame,
     Inside,
     InsideOnnx,
@@ -32,8 +35,11 @@ BETWEEN = 1e-4
 """Bound of the letterboxed picture between the runtimes, of values from 0 to 1."""
 
 LAYER = 1e-4
-"""Bound of a late layer against PyTorch: the norm of the difference, as a share of the root mean square over the frames
-of the layer's norm. A share of the one frame's own norm would ask of a logit near zero more than float32 has."""
+"""Bound of a late layer against PyTorch: the norm of the difference, as a share of the layer's norm on that frame, or
+of its usual one on drawn frames where that is more: of a logit near zero its own would ask more than float32 has."""
+
+DRAWN = 7
+"""Hard frames, the small noisy ones, that say how large a layer usually is."""
 
 
 @dataclass
@@ -65,57 +71,59 @@ class Stages:
     """Name in PyTorch of the layer that was compared; None if graph and network have none in common."""
 
 
-def compare_inside(
-    subject: Subject,
-    onnx_path: Path,
-    openvino_path: Path,
-    frames: Iterable[tuple[str, Frame]],
-    tick: Callable[[], None],
-) -> Stages:
-    """Compare letterbox and late layer of both runtimes with PyTorch's on each frame, and the runtimes' letterboxes.
+class StageCheck:
+    """Holds what passes inside the graphs against PyTorch, frame by frame; `seen` is what was found so far.
 
-    OpenVINO's letterbox for a fixed frame size is compared, too. Raises ParityError at the first difference beyond a
-    stage's bound.
+    OpenVINO's letterbox for a fixed frame size is held against it, too.
     """
-    drawn = next(iter(hard_frames(subject.contract)))[1]
-    layer = late_layer(subject, onnx_path, drawn)
-    tensors = [IMAGE] if layer is None else [IMAGE, layer.tensor]
-    insides: dict[str, Inside] = {
-        "onnxruntime": InsideOnnx(onnx_path, tensors),
-        "openvino": InsideOpenVino(openvino_path, tensors),
-        "openvino, fixed size": FixedLetterbox(subject.contract),
-    }
-    seen = Stages(
-        letterbox={name: Worst(LEVEL) for name in insides},
-        between=Worst(BETWEEN),
-        layer={} if layer is None else {name: Worst(LAYER) for name in ("onnxruntime", "openvino")},
-        module=None if layer is None else layer.module,
-    )
-    norms: list[float] = []
-    distances: dict[str, list[tuple[str, float]]] = {artifact: [] for artifact in seen.layer}
-    std = np.reshape(subject.contract.std, (1, -1, 1, 1)).astype(np.float32)
-    with listening(subject.network, [] if layer is None else [layer.module]) as heard:
-        for name, frame in frames:
+
+    def __init__(self, subject: Subject, onnx_path: Path, openvino_path: Path) -> None:
+        """Raises ParityError where the graph has no layer that says what PyTorch's of the same place says."""
+        drawn = [frame for _, frame in islice(hard_frames(subject.contract), DRAWN)]
+        layer = late_layer(subject, onnx_path, drawn[0])
+        tensors = [IMAGE] if layer is None else [IMAGE, layer.tensor]
+        self._contract, self._layer = subject.contract, layer
+        self._usual = 0.0 if layer is None else _usual_norm(subject, layer.module, drawn)
+        self._insides: dict[str, Inside] = {
+            "onnxruntime": InsideOnnx(onnx_path, tensors),
+            "openvino": InsideOpenVino(openvino_path, tensors),
+            "openvino, fixed size": FixedLetterbox(subject.contract),
+        }
+        self.seen = Stages(
+            letterbox={name: Worst(LEVEL) for name in self._insides},
+            between=Worst(BETWEEN),
+            layer={} if layer is None else {name: Worst(LAYER) for name in ("onnxruntime", "openvino")},
+            module=None if layer is None else layer.module,
+        )
+
+    def look(self, name: str, frame: Frame, image: Tensor, heard: Mapping[str, Floats]) -> None:
+        """Hold one frame against PyTorch's letterboxed `image` float32 [C, S, S] and the layer it was `heard` to give.
+
+        Raises ParityError at the first difference beyond a stage's bound.
+        """
+        given, std = graph_frame(frame, self._contract), np.reshape(self._contract.std, (-1, 1, 1)).astype(np.float32)
+        said = {artifact: inside.look(given) for artifact, inside in self._insides.items()}
+        pictures = {artifact: tensors[IMAGE][0] * std for artifact, tensors in said.items()}
+        for artifact, picture in pictures.items():
+            apart = float(np.abs(picture - image.numpy() * std).max())
+            self.seen.letterbox[artifact].note(f"letterboxed picture of {artifact}", name, apart)
+        spread = float(np.ptp(np.stack(list(pictures.values())), axis=0).max())
+        self.seen.between.note("letterboxed picture, from runtime to runtime,", name, spread)
+        if self._layer is None:
+            return
+        expected = heard[self._layer.module]
+        for artifact, worst in self.seen.layer.items():
+            apart = float(np.linalg.norm(said[artifact][self._layer.tensor] - expected))
+            usual = max(self._usual, float(np.linalg.norm(expected)), 1e-12)
+            worst.note(f"layer {self._layer.module} in {artifact}", name, apart / usual)
+
+
+def _usual_norm(subject: Subject, module: str, frames: Iterable[Frame]) -> float:
+    """The root mean square over the frames of the norm of what `module` gives."""
+    norms = []
+    with listening(subject.network, [module]) as heard:
+        for frame in frames:
             image, mask = letterboxed(frame, subject.contract)
-            if layer is not None:
-                subject.network(image[None], mask[None])
-            given = graph_frame(frame, subject.contract)
-            said = {artifact: inside.look(given) for artifact, inside in insides.items()}
-            pictures = {artifact: tensors[IMAGE] * std for artifact, tensors in said.items()}
-            for artifact, picture in pictures.items():
-                apart = float(np.abs(picture - image[None].numpy() * std).max())
-                seen.letterbox[artifact].note(f"letterboxed picture of {artifact}", name, apart)
-            spread = float(np.ptp(np.stack(list(pictures.values())), axis=0).max())
-            seen.between.note("letterboxed picture, from runtime to runtime,", name, spread)
-            if layer is not None:
-                expected = heard[layer.module]
-                norms.append(float(np.linalg.norm(expected)))
-                for artifact in seen.layer:
-                    apart = float(np.linalg.norm(said[artifact][layer.tensor] - expected))
-                    distances[artifact].append((name, apart))
-            tick()
-    usual = float(np.sqrt(np.mean(np.square(norms)))) if any(norms) else 1.0
-    for artifact, worst in seen.layer.items():
-        for name, apart in distances[artifact]:
-            worst.note(f"layer {seen.module} in {artifact}", name, apart / usual)
-    return seen
+            subject.network(image[None], mask[None])
+            norms.append(np.linalg.norm(heard[module]))
+    return float(np.sqrt(np.mean(np.square(norms))))

@@ -10,10 +10,11 @@ import torch
 from edge.backends import Output
 from edge.contract import LetterboxContract
 from export.graph import write_onnx, write_openvino
-from export.inside import Frame, InsideOnnx, ParityError, late_layer
-from export.parity import Agreement, compare, compare_verdicts, nearest_threshold, reference
-from export.stages import Stages, compare_inside
+from export.inside import Frame, InsideOnnx, ParityError, late_layer, listening
+from export.parity import Agreement, compare, compare_verdicts, nearest_threshold
+from export.stages import StageCheck, Stages
 from export.subject import Subject
+from train.letterbox import letterboxed
 from train.models import Batch, build_network
 from train.recipe import load_recipe
 
@@ -52,7 +53,13 @@ def compared(subject: Subject, folder: Path, other: Subject | None = None) -> St
     if other is not None:
         onnx = folder / "other.onnx"
         write_onnx(other.network, other.contract, onnx, {})
-    return compare_inside(subject, onnx, folder / "own.xml", frames(), lambda: None)
+    check = StageCheck(subject, onnx, folder / "own.xml")
+    with listening(subject.network, [check.seen.module] if check.seen.module else []) as heard:
+        for name, frame in frames():
+            image, mask = letterboxed(frame, subject.contract)
+            subject.network(image[None], mask[None])
+            check.look(name, frame, image, heard)
+    return check.seen
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -111,15 +118,10 @@ def test_near_ties_keep_pytorchs_verdicts() -> None:
     assert nearest_threshold(scores, rejected, own=0.6) == 0.6, "no other cut turns fewer"
 
 
-def test_a_map_that_is_no_number_is_no_agreement(tmp_path: Path) -> None:
-    class Broken:
-        name = "openvino"
-
-        def infer(self, frame: Frame) -> Output:
-            score, where = reference(own, frame)
-            assert where is not None
-            return Output(score, np.full_like(where, np.nan))
-
-    own = subject_of("autoencoder-gelu", LetterboxContract(side=64))
-    with pytest.raises(ParityError, match="map nan off"):
-        compare(own, [Broken()], frames(), 1e-4, lambda: None)
+@pytest.mark.parametrize(("score", "where"), [(0.5, np.nan), (np.nan, 0.5), (0.5, 0.6), (0.6, 0.5)])
+def test_an_answer_that_is_off_or_no_number_is_no_agreement(score: float, where: float) -> None:
+    agreement, expected = Agreement("openvino"), (0.5, np.full((4, 4), 0.5, np.float32))
+    compare(agreement, "first", Output(0.5, np.full((4, 4), 0.50005, np.float32)), expected, "PyTorch", 1e-4)
+    with pytest.raises(ParityError, match="openvino differs from PyTorch on second"):
+        compare(agreement, "second", Output(score, np.full((4, 4), where, np.float32)), expected, "PyTorch", 1e-4)
+    assert (agreement.worst_frame, agreement.scores) == ("first", [0.5])
