@@ -247,7 +247,10 @@ def _judge(subject: Subject, judged: Judged, trial: Trial) -> None:
     expected = judge(reference, bad, choose_threshold(reference, bad, choice.strategy, **choice.options).value)
     rejected = reference >= expected.threshold
     own = choose_threshold(scores, bad, choice.strategy, **choice.options).value
-    trial.figures = judge(scores, bad, nearest_threshold(list(scores), list(rejected), own))
+    # What 8 bits move is as often up as down: where PyTorch's threshold keeps its verdicts here, it keeps more elsewhere
+    # than the middle of two scores that have both been moved.
+    threshold = nearest_threshold(list(scores), list(rejected), expected.threshold, own)
+    trial.figures = judge(scores, bad, threshold)
     turned = (scores >= trial.figures.threshold) != rejected
     trial.turned = [judged.photographs[i].name for i in np.flatnonzero(turned)]
     trial.new_misses = [judged.photographs[i].name for i in np.flatnonzero(turned & rejected & bad)]

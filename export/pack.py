@@ -50,7 +50,7 @@ INT8: dict[Literal["openvino", "onnxruntime"], tuple[str, type[OpenVinoQuantizer
 }
 """The int8 artifact of each runtime: where it lies in the bundle, and who writes it."""
 
-NEAREST = "fewest of PyTorch's verdicts turned, first tried: "
+NEAREST = "fewest of PyTorch's verdicts turned, first tried PyTorch's threshold, then "
 """How the threshold of an int8 artifact is chosen, before the strategy of the recipe."""
 
 STATIC_SHAPE = (720, 1280)

@@ -97,14 +97,14 @@ def compare_verdicts(
     return [name for name, _, _ in flips]
 
 
-def nearest_threshold(scores: Sequence[float], rejected: Sequence[bool], own: float) -> float:
-    """The threshold for `scores` that turns the fewest of the verdicts `rejected`: `own` unless another turns fewer.
+def nearest_threshold(scores: Sequence[float], rejected: Sequence[bool], *tried: float) -> float:
+    """The threshold for `scores` that turns the fewest of the verdicts `rejected`: of several, the first of `tried`.
 
     Where scores lie close together, the least difference lets the best of a strategy's measure jump from one end of
     them to the other; a verdict that PyTorch gives is worth more than that.
     """
     values, verdicts = np.asarray(scores, np.float64), np.asarray(rejected, bool)
     levels = np.unique(values)
-    cuts = [own, *(levels[:-1] + np.diff(levels) / 2)]
+    cuts = [*tried, *(levels[:-1] + np.diff(levels) / 2)]
     turned = [int(((values >= cut) != verdicts).sum()) for cut in cuts]
     return float(cuts[int(np.argmin(turned))])

@@ -114,8 +114,9 @@ def test_a_flip_of_a_score_at_the_threshold_is_listed_and_any_other_ends_the_exp
 
 def test_near_ties_keep_pytorchs_verdicts() -> None:
     scores, rejected = [0.1, 0.3, 0.300001, 0.7], [False, True, False, True]
-    assert nearest_threshold(scores, [False, False, False, True], own=0.2) == pytest.approx(0.5, abs=1e-3)
-    assert nearest_threshold(scores, rejected, own=0.6) == 0.6, "no other cut turns fewer"
+    assert nearest_threshold(scores, [False, False, False, True], 0.2) == pytest.approx(0.5, abs=1e-3)
+    assert nearest_threshold(scores, rejected, 0.6) == 0.6, "no other cut turns fewer"
+    assert nearest_threshold(scores, rejected, 0.59, 0.6) == 0.59, "of two that turn as few, the first"
 
 
 @pytest.mark.parametrize(("score", "where"), [(0.5, np.nan), (np.nan, 0.5), (0.5, 0.6), (0.6, 0.5)])
