@@ -1,9 +1,15 @@
-"""`python -m benchmarks.int8 BUNDLE…`: int8 against float32 artifacts of the same bundle, in turns, in one run."""
+"""`python -m benchmarks.int8 BUNDLE_OR_RUN…`: int8 against float32 of the same network, in turns, in one run.
+
+Of a bundle, the int8 artifacts that it carries. Of a run folder of edge-train, what int8 could give at most: every
+layer that can be is in int8 for OpenVINO, and nobody asks what that does to the verdicts.
+"""
 
 import json
 import statistics
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +20,7 @@ from edge.cli import run_app
 from edge.cli.size import parse_size
 
 if TYPE_CHECKING:
-    from edge.bundle import Bundle
+    from edge.backends import Backend
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,11 +28,23 @@ WARM_UP = 10
 
 
 @dataclass(frozen=True)
+class Pair:
+    """The same network twice, loaded for one frame size."""
+
+    what: str
+    backend: str
+    size: str
+    f32: "Backend"
+    int8: "Backend"
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Median latency of one inference in milliseconds; `ratio` is how many times faster int8 is."""
 
-    bundle: str
+    what: str
     backend: str
+    size: str
     f32_ms: float
     int8_ms: float
     ratio: float
@@ -34,55 +52,99 @@ class Comparison:
 
 @app.command()
 def int8(
-    bundles: Annotated[list[Path], typer.Argument(help="Bundles exported with --int8.")],
-    size: Annotated[str, typer.Option(help="Frame size, WIDTHxHEIGHT.")] = "1280x720",
+    paths: Annotated[list[Path], typer.Argument(help="Bundles exported with --int8, or run folders.")],
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Frame size, WIDTHxHEIGHT. If not given, that of the letterboxed picture: the network alone."
+        ),
+    ] = None,
     frames: Annotated[int, typer.Option(help="Frames for each artifact.", min=10)] = 200,
     threads: Annotated[int, typer.Option(help="Threads of an inference.", min=1, max=256)] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Measure each int8 artifact and the float32 artifact of the same runtime, frame by frame in turns."""
+    """Measure int8 and float32 of the same network and runtime, frame by frame in turns."""
     from edge.bench import machine
-    from edge.bundle import load_bundle
-    from edge.shipped import found_bundle
 
-    shape, found = parse_size(size), []
-    for bundle in map(load_bundle, map(found_bundle, bundles)):
-        pairs = {a.backend: name for name, a in bundle.manifest.artifacts.items() if a.precision == "int8"}
-        for name, reason in bundle.manifest.refused.items():
-            print(f"{bundle.label}: {name} was refused: {reason}", file=sys.stderr)
-        if not pairs and not bundle.manifest.refused:
-            print(f"{bundle.label} has no int8 artifact: edge-export --int8 adds them", file=sys.stderr)
-        for backend, name in pairs.items():
-            found.append(compare(bundle, backend, name, shape, frames, threads))
-            one = found[-1]
-            print(
-                f"{one.bundle}  {backend}: float32 {one.f32_ms:.2f} ms, int8 {one.int8_ms:.2f} ms, {one.ratio:.2f}×",
-                file=sys.stderr,
-            )
+    shape, found = None if size is None else parse_size(size), []
+    for path in paths:
+        with tempfile.TemporaryDirectory() as folder:
+            is_run = (path / "run.json").exists()
+            pairs = of_run(path, shape, threads, Path(folder)) if is_run else of_bundle(path, shape, threads)
+            for pair in pairs:
+                found.append(compare(pair, frames))
+                one = found[-1]
+                print(
+                    f"{one.what}  {one.backend}, {one.size}: float32 {one.f32_ms:.2f} ms, int8 {one.int8_ms:.2f} ms, "
+                    f"{one.ratio:.2f}×",
+                    file=sys.stderr,
+                )
     if as_json:
-        result = {"machine": machine(), "size": size, "frames": frames, "threads": threads}
+        result = {"machine": machine(), "frames": frames, "threads": threads}
         print(json.dumps(result | {"comparisons": [asdict(one) for one in found]}))
 
 
-def compare(
-    bundle: "Bundle", backend: str, int8_name: str, shape: tuple[int, int], frames: int, threads: int
-) -> Comparison:
-    """Medians over `frames` frames of the built-in line, of `shape` (height, width), the static variants."""
+def of_bundle(path: Path, shape: tuple[int, int] | None, threads: int) -> Iterator[Pair]:
+    """Each int8 artifact beside the float32 one of its runtime; says which were refused."""
     from edge.backends import load_from
+    from edge.bundle import load_bundle
+    from edge.shipped import found_bundle
+
+    bundle = load_bundle(found_bundle(path))
+    artifacts, side = bundle.manifest.artifacts, bundle.manifest.letterbox.side
+    height, width = shape or (side, side)
+    for name, reason in bundle.manifest.refused.items():
+        print(f"{bundle.label}: {name} was refused: {reason}", file=sys.stderr)
+    pairs = {name: one.backend for name, one in artifacts.items() if one.precision == "int8"}
+    if not pairs and not bundle.manifest.refused:
+        print(f"{bundle.label} has no int8 artifact: edge-export --int8 adds them", file=sys.stderr)
+    for name, backend in pairs.items():
+        f32, rounded = (load_from(bundle, one, threads, (height, width)) for one in (backend, name))
+        yield Pair(bundle.label, backend, f"{width}×{height}", f32, rounded)
+
+
+def of_run(path: Path, shape: tuple[int, int] | None, threads: int, folder: Path) -> Iterator[Pair]:
+    """The network of a run with nothing and with every layer in int8, as OpenVINO runs it."""
+    from rich.console import Console
+
+    from edge.backends import load_backend
+    from export.graph import network_model, write_onnx, write_openvino
+    from export.int8 import Layers, calibration
+    from export.progress import stages
+    from export.quantize import OpenVinoQuantizer
+    from export.subject import trained
+    from train.run import load_run
+
+    subject = trained(load_run(path))
+    contract, f32, rounded = subject.contract, folder / "f32" / "model.xml", folder / "int8" / "model.xml"
+    height, width = shape or (contract.side, contract.side)
+    with stages(Console(stderr=True)) as stage:
+        photographs, _ = calibration(subject, stage)
+        network = network_model(subject.network, contract.channels, contract.side)
+        layers = Layers(subject, network.graph, photographs, stage)
+        write_onnx(subject.network, contract, folder / "model.onnx", {})
+        write_openvino(folder / "model.onnx", f32, {})
+        OpenVinoQuantizer(network, contract, photographs, {})(layers.integer(set()), rounded)
+    both = (load_backend("openvino", one, threads, contract, (height, width)) for one in (f32, rounded))
+    yield Pair(f"{path.name}, all {len(layers.all)} layers", "openvino", f"{width}×{height}", *both)
+
+
+def compare(pair: Pair, frames: int) -> Comparison:
+    """Medians over `frames` frames of the built-in line."""
     from edge.sources import SourceRequest
     from edge.sources.replay import FRAMES, ReplaySource
 
-    stock = [ReplaySource(SourceRequest("replay", size=shape)).capture(i).frame for i in range(FRAMES)]
+    width, height = map(int, pair.size.split("×"))
+    stock = [ReplaySource(SourceRequest("replay", size=(height, width))).capture(i).frame for i in range(FRAMES)]
     pictures = [frame for frame in stock if frame is not None]
-    runtimes = {name: load_from(bundle, name, threads, shape) for name in (backend, int8_name)}
-    samples: dict[str, list[float]] = {name: [] for name in runtimes}
+    samples: dict[str, list[float]] = {"f32": [], "int8": []}
     for turn in range(WARM_UP + frames):
-        for name, runtime in runtimes.items():
+        for name, runtime in (("f32", pair.f32), ("int8", pair.int8)):
             begun = time.perf_counter_ns()
             runtime.infer(pictures[turn % len(pictures)])
             samples[name].append((time.perf_counter_ns() - begun) / 1e6)
-    f32, rounded = (statistics.median(samples[name][WARM_UP:]) for name in (backend, int8_name))
-    return Comparison(bundle.label, backend, f32, rounded, f32 / rounded)
+    f32, rounded = (statistics.median(samples[name][WARM_UP:]) for name in samples)
+    return Comparison(pair.what, pair.backend, pair.size, f32, rounded, f32 / rounded)
 
 
 if __name__ == "__main__":

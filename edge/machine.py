@@ -19,6 +19,18 @@ def cpu_model() -> str:
         return platform.processor()
 
 
+def adds_int8_exactly() -> bool:
+    """Whether products of uint8 and int8 are added in 32 bits here, where 16 bits saturate: x86 needs VNNI for that."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            flags = next(line for line in lines if line.startswith("flags")).split()
+    except (OSError, StopIteration):
+        return False
+    return "avx512_vnni" in flags or "avx_vnni" in flags
+
+
 def cache_folder() -> Path | None:
     """Folder for compiled models and measured choices, made on the way, readable by its owner only.
 

@@ -9,7 +9,10 @@ import typer
 from edge.cli import run_app
 
 if TYPE_CHECKING:
-    from edge.bundle import Artifact, Manifest
+    from rich.console import Console
+
+    from edge.bundle import Artifact, Bundle, Manifest
+    from export.quantize import WeightBits
     from export.subject import Subject
 
 TAKES = {
@@ -88,11 +91,13 @@ def export(
             "--int8", help="Add int8 artifacts, calibrated on training photographs; refused if they turn verdicts."
         ),
     ] = False,
+    weight_bits: Annotated[
+        int | None, typer.Option(help="With --int8: 8, or 7 for CPUs without VNNI; 8 if not given.", min=7, max=8)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Export a training run, --checkpoint or --onnx to a bundle, refusing if the exported graphs disagree with it."""
     from rich.console import Console
-    from rich.progress import Progress
 
     origin = chosen_origin({"RUN": run, "--onnx": onnx, "--checkpoint": checkpoint})
     given = {"--data": data, "--threshold": threshold, "--letterbox": letterbox, "--output": output}
@@ -107,7 +112,12 @@ def export(
 
     from export.inside import ParityError
     from export.pack import PLAIN, Packing, export_subject
+    from export.progress import stages
+    from export.subject import SubjectError
 
+    if weight_bits is not None and not int8:
+        raise SubjectError("--weight-bits goes with --int8")
+    bits: WeightBits = 7 if weight_bits == 7 else 8
     blind: str | None = None
     if run:
         subject, blind = from_run(run)
@@ -116,27 +126,27 @@ def export(
     else:
         assert checkpoint
         subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold)
-    packing = Packing(simulated, half, photographs, one_file, int8, tolerance or PLAIN.tolerance)
+    packing = Packing(simulated, half, photographs, one_file, int8, bits, tolerance or PLAIN.tolerance)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-
-        def stage(what: str, steps: int):  # type: ignore[no-untyped-def]
-            task = progress.add_task(what, total=steps)
-            return lambda: progress.advance(task)
-
+    with stages(console) as stage:
         try:
             bundle = export_subject(subject, out, stage, packing)
         except ParityError as error:
             remedy = "; if that is rounding in large numbers, --tolerance allows more" if onnx else ""
             raise ParityError(f"{error}{remedy}") from None
-    manifest = bundle.manifest
-    warnings = [said for said in (blind or doubtful(manifest), subject.contract.warning) if said]
+    warnings = [said for said in (blind or doubtful(bundle.manifest), subject.contract.warning) if said]
     if as_json:
         parity = json.loads((bundle.path / "parity.json").read_text())
         result = {"bundle": str(out), "sha256": bundle.digest, "parity": parity, "warning": "; ".join(warnings) or None}
-        print(json.dumps(result | manifest.model_dump()))
-        return
-    console.print(f"[bold]{out}[/bold]  {manifest.description}")
+        print(json.dumps(result | bundle.manifest.model_dump()))
+    else:
+        say(console, bundle, warnings)
+
+
+def say(console: "Console", bundle: "Bundle", warnings: list[str]) -> None:
+    """What there is in the bundle, what is not and why, and what to beware of."""
+    manifest = bundle.manifest
+    console.print(f"[bold]{bundle.path}[/bold]  {manifest.description}")
     for name, artifact in manifest.artifacts.items():
         console.print(f"  {name}: {describe(artifact)}", highlight=False, soft_wrap=True)
     for name, reason in manifest.refused.items():
@@ -242,8 +252,9 @@ def made(artifact: "Artifact") -> str:
         return ""
     kept = len(quantized.given_back)
     return (
-        f"; {quantized.integer_layers} layers in int8, {kept} given back to float32, "
-        f"calibrated on {quantized.calibrated_on}"
+        f"; {quantized.integer_layers} layers in int8, weights of {quantized.weight_bits} bits, "
+        f"{quantized.speedup:.2f} times as fast as float32 here, "
+        f"{kept} given back to float32, calibrated on {quantized.calibrated_on}"
     )
 
 

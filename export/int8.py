@@ -5,7 +5,7 @@ cost, and it is tried again. What PyTorch says is judged at the threshold that i
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,9 @@ import onnx
 import torch
 
 from edge.backends import Backend, load_backend
+from edge.backends.auto import measure_alternating
 from edge.bundle import MapThreshold, Quantization
+from edge.contract import LetterboxContract
 from edge.errors import EdgeError
 from edge.evaluation import Figures, choose_threshold, judge
 from edge.heat import map_in_frame
@@ -57,10 +59,14 @@ class CalibrationError(EdgeError):
 
 @dataclass(frozen=True)
 class Judged:
-    """Validation photographs, PyTorch's score of each, and the float32 artifact whose maps are the standard."""
+    """Validation photographs, PyTorch's score of each, and the float32 artifact of each runtime.
+
+    The maps of `standard` are what those of int8 are held against.
+    """
 
     photographs: list[Photograph]
     scores: list[float]
+    float32: Mapping[str, Path]
     standard: Backend
     level: MapThreshold | None
 
@@ -186,12 +192,23 @@ def make_artifact(
         if trial.reason is None:
             quantized = Quantization(
                 calibrated_on=calibrated_on,
+                weight_bits=quantizer.weight_bits,
+                speedup=_speedup(runtime, judged.float32[runtime], path, subject.contract),
                 integer_layers=trial.integer_layers,
                 given_back=trial.float_layers,
             )
             return Outcome(trials, quantized, None)
     _remove(path)
     return Outcome(trials, None, _refusal(trials, layers))
+
+
+def _speedup(runtime: str, float32: Path, int8: Path, contract: LetterboxContract) -> float:
+    """Of the network, frame by frame in turns: the letterbox of a picture of its own side costs least."""
+    shape = contract.holding(contract.side, contract.side)
+    paths = {"float32": float32, "int8": int8}
+    loaded = {which: load_backend(runtime, path, cores(), contract, shape) for which, path in paths.items()}
+    medians = measure_alternating(loaded, shape)
+    return medians["float32"] / medians["int8"]
 
 
 def _refusal(trials: list[Trial], layers: Layers) -> str:
@@ -247,8 +264,8 @@ def _judge(subject: Subject, judged: Judged, trial: Trial) -> None:
     expected = judge(reference, bad, choose_threshold(reference, bad, choice.strategy, **choice.options).value)
     rejected = reference >= expected.threshold
     own = choose_threshold(scores, bad, choice.strategy, **choice.options).value
-    # What 8 bits move is as often up as down: where PyTorch's threshold keeps its verdicts here, it keeps more elsewhere
-    # than the middle of two scores that have both been moved.
+    # What 8 bits move is as often up as down: where PyTorch's threshold keeps its verdicts here, it keeps more
+    # elsewhere than the middle of two scores that have both been moved.
     threshold = nearest_threshold(list(scores), list(rejected), expected.threshold, own)
     trial.figures = judge(scores, bad, threshold)
     turned = (scores >= trial.figures.threshold) != rejected

@@ -28,7 +28,7 @@ from export.int8 import Judged, Layers, calibration, figures, make_artifact
 from export.map_threshold import Stage, choose_map_threshold
 from export.parity import compare_verdicts, nearest_threshold, reference
 from export.proof import VALIDATION, Proof, prove, write_figures, write_page
-from export.quantize import OnnxRuntimeQuantizer, OpenVinoQuantizer
+from export.quantize import OnnxRuntimeQuantizer, OpenVinoQuantizer, WeightBits
 from export.subject import Subject
 from train.models import Network
 from train.score import score_photographs
@@ -64,8 +64,8 @@ class Packing:
     `simulated` marks a demonstration that no gate passes; `half` rounds the weights to float16 and stores them so;
     without `photographs` the golden frames are drawn ones, for bundles that go where the photographs may not; with
     `one_file` OpenVINO reads the ONNX artifact too, which takes half the bytes and longer to load. `int8` adds an int8
-    artifact for each runtime, where it is as good. `tolerance` is the largest difference of a score or map value that
-    parity and the golden frames of float32 artifacts allow.
+    artifact for each runtime, where it is as good; its weights take `weight_bits`. `tolerance` is the largest
+    difference of a score or map value that parity and the golden frames of float32 artifacts allow.
     """
 
     simulated: bool = False
@@ -73,6 +73,7 @@ class Packing:
     photographs: bool = True
     one_file: bool = False
     int8: bool = False
+    weight_bits: WeightBits = 8
     tolerance: float = TOLERANCE
 
     @property
@@ -119,9 +120,9 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     if subject.contract.region is not None:
         check_photographs(photographs, subject.contract, stage("reading validation photographs", len(photographs)))
     paths = {"onnxruntime": ONNX_PATH, "openvino": packing.openvino_path}
-    backends = {name: load_backend(name, work / path, cores(), subject.contract) for name, path in paths.items()}
-    graphs = work / ONNX_PATH, work / packing.openvino_path
-    proof = prove(subject, *graphs, backends, packing.tolerance, stage)
+    files = {name: work / path for name, path in paths.items()}
+    backends = {name: load_backend(name, file, cores(), subject.contract) for name, file in files.items()}
+    proof = prove(subject, files["onnxruntime"], files["openvino"], backends, packing.tolerance, stage)
     validation, margin = proof.compared[VALIDATION].agreements, proof.margin
 
     golden = _golden_frames(subject) if packing.photographs and photographs else _drawn_frames(subject.contract)
@@ -151,12 +152,14 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     }
     refused: dict[str, str] = {}
     if packing.int8:
-        judged = Judged(photographs, validation[MAP_ARTIFACT].expected, backends[MAP_ARTIFACT], level)
+        judged = Judged(photographs, validation[MAP_ARTIFACT].expected, files, backends[MAP_ARTIFACT], level)
         golden_pairs = list(zip(golden, answers, strict=True))
-        added, refused, more["int8"] = _int8(work, subject, judged, golden_pairs, provenance, stage)
+        added, refused, more["int8"] = _int8(
+            work, subject, judged, golden_pairs, packing.weight_bits, provenance, stage
+        )
         artifacts |= added
     write_figures(work, proof, more)
-    write_page(work, subject, proof, graphs[1], backends, packing.tolerance, packing.photographs)
+    write_page(work, subject, proof, files["openvino"], backends, packing.tolerance, packing.photographs)
     sealed = seal(
         work,
         Manifest(
@@ -195,6 +198,7 @@ def _int8(
     subject: Subject,
     judged: Judged,
     golden: list[tuple[Frame, tuple[float, np.ndarray | None]]],
+    weight_bits: WeightBits,
     provenance: dict[str, str],
     stage: Stage,
 ) -> tuple[dict[str, Artifact], dict[str, str], dict[str, object]]:
@@ -205,7 +209,7 @@ def _int8(
     artifacts, refused, tried = {}, {}, {}
     for runtime, (path, quantizer) in INT8.items():
         name = f"{runtime}-int8"
-        write = quantizer(network, subject.contract, photographs, provenance)
+        write = quantizer(network, subject.contract, photographs, provenance, weight_bits)
         outcome = make_artifact(name, work / path, write, layers, subject, judged, calibrated_on, stage)
         tried[name] = figures(outcome)
         if outcome.quantization is None:

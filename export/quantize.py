@@ -2,8 +2,8 @@
 
 Only the network is quantized; the letterbox, which stays float32, is put in front of it afterwards. Ranges are the
 smallest and largest values seen on the calibration photographs: a defect is an outlier, and a narrower range clips it.
-Weights are symmetric, one scale for each channel, and take 7 of 8 bits: CPUs without VNNI add two products of uint8 and
-int8 in 16 bits, which saturates above that.
+Weights are symmetric, one scale for each channel. CPUs without VNNI add two products of uint8 and int8 in 16 bits, and
+saturate unless the weights take 7 of the 8 bits.
 """
 
 import io
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ from onnx import compose, helper
 from edge.contract import LetterboxContract
 from export.half import store_half
 from export.letterbox_graph import IR_VERSION, letterbox_model
+
+WeightBits = Literal[7, 8]
 
 Inputs = dict[str, npt.NDArray[np.float32]]
 """One letterboxed photograph: `image` float32 [1, C, S, S] and `mask` float32 [1, 1, S, S]."""
@@ -41,23 +43,30 @@ LAYERS_IN_OPENVINO = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"
 class Quantizer(Protocol):
     """Writes the artifact at `path` in which the ONNX nodes named in `integer`, and no others, compute in int8."""
 
+    weight_bits: WeightBits
+
     def __call__(self, integer: set[str], path: Path) -> None:
         """Overwrites nothing: there is no file at `path` yet."""
 
 
 class OpenVinoQuantizer:
-    """NNCF's post-training quantization; the range of weights is halved for all layers (its `OverflowFix.ENABLE`)."""
+    """NNCF's post-training quantization; 7 bits are the weights' range halved (its `OverflowFix.ENABLE`)."""
 
     def __init__(
-        self, network: onnx.ModelProto, contract: LetterboxContract, photographs: list[Inputs], metadata: dict[str, str]
+        self,
+        network: onnx.ModelProto,
+        contract: LetterboxContract,
+        photographs: list[Inputs],
+        metadata: dict[str, str],
+        weight_bits: WeightBits = 8,
     ) -> None:
         self._network, self._letterbox = network.SerializeToString(), letterbox_model(contract).SerializeToString()
         self._nodes = {node.name for node in network.graph.node}
-        self._photographs, self._metadata = photographs, metadata
+        self._photographs, self._metadata, self.weight_bits = photographs, metadata, weight_bits
 
     def __call__(self, integer: set[str], path: Path) -> None:
         """See `Quantizer`."""
-        network = _quantized(_folded(self._network), self._photographs, self._nodes - integer)
+        network = _quantized(_folded(self._network), self._photographs, self._nodes - integer, self.weight_bits)
         model = _behind(ov.Core().read_model(io.BytesIO(self._letterbox)), network)
         for key, value in self._metadata.items():
             model.set_rt_info(value, ["edge-inspect", key])
@@ -66,13 +75,18 @@ class OpenVinoQuantizer:
 
 
 class OnnxRuntimeQuantizer:
-    """ONNX Runtime's static quantization to QDQ: uint8 activations, int8 weights, `reduce_range`."""
+    """ONNX Runtime's static quantization to QDQ: uint8 activations, int8 weights; 7 bits are its `reduce_range`."""
 
     def __init__(
-        self, network: onnx.ModelProto, contract: LetterboxContract, photographs: list[Inputs], metadata: dict[str, str]
+        self,
+        network: onnx.ModelProto,
+        contract: LetterboxContract,
+        photographs: list[Inputs],
+        metadata: dict[str, str],
+        weight_bits: WeightBits = 8,
     ) -> None:
         self._network, self._contract = network, contract
-        self._photographs, self._metadata = photographs, metadata
+        self._photographs, self._metadata, self.weight_bits = photographs, metadata, weight_bits
         self._ranges: str | None = None
 
     def __call__(self, integer: set[str], path: Path) -> None:
@@ -106,7 +120,7 @@ class OnnxRuntimeQuantizer:
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 per_channel=True,
-                reduce_range=True,
+                reduce_range=self.weight_bits == 7,
                 # A number is rounded where a layer in int8 reads it: other readers get it as it was made.
                 extra_options={"OpTypesToExcludeOutputQuantization": INTEGER_IN_ONNXRUNTIME},
                 calibration_cache_path=ranges,
@@ -137,7 +151,7 @@ def _folded(network: bytes) -> ov.Model:
     return model
 
 
-def _quantized(network: ov.Model, photographs: list[Inputs], kept: set[str]) -> ov.Model:
+def _quantized(network: ov.Model, photographs: list[Inputs], kept: set[str], bits: WeightBits) -> ov.Model:
     os.environ.setdefault("NNCF_CI", "1")  # else it reports to its makers what it is used for
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
@@ -153,7 +167,7 @@ def _quantized(network: ov.Model, photographs: list[Inputs], kept: set[str]) -> 
             subset_size=len(photographs),
             ignored_scope=nncf.IgnoredScope(names=names, validate=False),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
-                overflow_fix=nncf.OverflowFix.ENABLE,
+                overflow_fix=nncf.OverflowFix.ENABLE if bits == 7 else nncf.OverflowFix.DISABLE,
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
             ),
         )

@@ -17,9 +17,9 @@ def test_the_faster_backend_is_measured_once_and_remembered(tmp_path: Path, monk
     bundle = load_bundle(DEMO_BUNDLE)
     measured: list[Any] = []
 
-    def fake_medians(backends: list[Any], shape: tuple[int, int] | None) -> dict[str, float]:
+    def fake_medians(backends: dict[str, Any], shape: tuple[int, int] | None) -> dict[str, float]:
         measured.append(shape)
-        return {backend.name: 1.0 if backend.name == "onnxruntime" else 2.0 for backend in backends}
+        return {name: 1.0 if name == "onnxruntime" else 2.0 for name in backends}
 
     monkeypatch.setattr(auto, "measure_alternating", fake_medians)
     assert [auto.fastest_artifact(bundle, 2, (180, 320)) for _ in range(2)] == ["onnxruntime"] * 2

@@ -8,10 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge.bundle import Bundle
+from edge.bundle import Artifact, Bundle
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
 from edge.frame import graph_frame
+from edge.machine import adds_int8_exactly
 
 BACKENDS = ("openvino", "onnxruntime")
 """The runtimes; a bundle may hold several artifacts for one of them, each with a name of its own."""
@@ -81,6 +82,11 @@ def load_backend(
     return Fed(backend, contract)
 
 
+def is_exact_here(artifact: Artifact) -> bool:
+    """Whether this CPU can hold the sums of its products."""
+    return artifact.quantization is None or artifact.quantization.weight_bits == 7 or adds_int8_exactly()
+
+
 def check_golden(bundle: Bundle, backend: Backend) -> float:
     """Run the golden frames through `backend` and return the largest difference from PyTorch's score or map.
 
@@ -126,9 +132,15 @@ def _check(found: Output, expected: Output, what: str, backend: str, tolerance: 
 def load_from(bundle: Bundle, name: str, threads: int, shape: tuple[int, int] | None = None) -> Backend:
     """Compile the bundle's artifact `name`, for frames of `shape` (height, width) or, if None, of any size.
 
-    Raises BundleError if the bundle has no such artifact, DataError if such frames do not hold its region.
+    Raises BundleError if the bundle has no such artifact or this CPU would compute it wrongly, DataError if such frames
+    do not hold its region.
     """
     artifact = bundle.artifact(name)
+    if not is_exact_here(artifact):
+        raise BundleError(
+            f"{bundle.path}: {name} has int8 weights of 8 bits, whose sums saturate on this CPU, which has no VNNI: "
+            f"run {artifact.backend}, or export with --weight-bits 7"
+        )
     backend = load_backend(artifact.backend, bundle.path / artifact.path, threads, bundle.manifest.letterbox, shape)
     backend.name = name
     return backend

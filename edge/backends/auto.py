@@ -5,11 +5,12 @@ import hashlib
 import json
 import statistics
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 
 import numpy as np
 
-from edge.backends import BACKENDS, Backend, load_from
+from edge.backends import BACKENDS, Backend, is_exact_here, load_from
 from edge.bundle import Bundle
 from edge.machine import cache_folder
 
@@ -18,11 +19,11 @@ _WARM_UP, _ROUNDS = 5, 20
 
 def fastest_artifact(bundle: Bundle, threads: int, shape: tuple[int, int] | None) -> str:
     """Name of the artifact with the lowest median latency for frames of `shape` (720×1280, or larger where the bundle's
-    region asks for it, if None).
+    region asks for it, if None), of those that this CPU computes exactly.
 
     The answer is kept in the cache folder, for this bundle, shape, number of threads and these versions.
     """
-    available = sorted(bundle.manifest.artifacts)
+    available = sorted(name for name, artifact in bundle.manifest.artifacts.items() if is_exact_here(artifact))
     if len(available) == 1:
         return available[0]
     versions = [f"{name} {version(name)}" for name in BACKENDS]
@@ -35,7 +36,7 @@ def fastest_artifact(bundle: Bundle, threads: int, shape: tuple[int, int] | None
             if chosen in available:
                 return str(chosen)
     size = shape or bundle.manifest.letterbox.holding(720, 1280)
-    medians = measure_alternating([load_from(bundle, name, threads, shape) for name in available], size)
+    medians = measure_alternating({name: load_from(bundle, name, threads, shape) for name in available}, size)
     chosen = min(medians, key=lambda name: medians[name])
     if memory is not None:
         with contextlib.suppress(OSError):
@@ -43,14 +44,14 @@ def fastest_artifact(bundle: Bundle, threads: int, shape: tuple[int, int] | None
     return chosen
 
 
-def measure_alternating(backends: list[Backend], shape: tuple[int, int]) -> dict[str, float]:
+def measure_alternating(backends: Mapping[str, Backend], shape: tuple[int, int]) -> dict[str, float]:
     """Median latency in milliseconds of each backend on a noisy frame, taken in turns so that load hits all alike."""
     frame = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    samples: dict[str, list[float]] = {backend.name: [] for backend in backends}
+    samples: dict[str, list[float]] = {name: [] for name in backends}
     for turn in range(_WARM_UP + _ROUNDS):
-        for backend in backends:
+        for name, backend in backends.items():
             start = time.perf_counter_ns()
             backend.infer(frame)
             if turn >= _WARM_UP:
-                samples[backend.name].append((time.perf_counter_ns() - start) / 1e6)
+                samples[name].append((time.perf_counter_ns() - start) / 1e6)
     return {name: statistics.median(times) for name, times in samples.items()}

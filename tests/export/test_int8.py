@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,15 +15,20 @@ import torch
 from running import running_line
 from torch import Tensor, nn
 
+import edge.backends
+import export.pack
 from edge.backends import check_golden, check_static, load_from
+from edge.backends.auto import fastest_artifact
 from edge.backends.openvino_letterbox import use_fast_letterbox
 from edge.bundle import Bundle, load_bundle
 from edge.contract import LetterboxContract
+from edge.errors import BundleError
 from edge.picture import read_picture
 from export.hard_frames import hard_frames
 from export.int8 import CalibrationError
 from export.letterbox_graph import PREFIX
 from export.pack import Packing, export_subject
+from export.quantize import OpenVinoQuantizer, WeightBits
 from export.subject import Subject
 from train.data.photographs import list_photographs
 from train.recipe import ThresholdChoice
@@ -113,8 +119,9 @@ def bundle(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Bundle
     return exported(subject, tmp_path_factory.mktemp("bundle") / "brightest.edge")
 
 
-def exported(subject: Subject, out: Path) -> Bundle:
-    return export_subject(subject, out, lambda what, steps: lambda: None, Packing(int8=True))
+def exported(subject: Subject, out: Path, weight_bits: WeightBits = 8) -> Bundle:
+    packing = Packing(int8=True, weight_bits=weight_bits)
+    return export_subject(subject, out, lambda what, steps: lambda: None, packing)
 
 
 def test_an_int8_artifact_that_judges_as_pytorch_does_is_in_the_bundle(bundle: Bundle) -> None:
@@ -143,7 +150,37 @@ def test_the_int8_artifacts_compute_in_int8(bundle: Bundle) -> None:
     weights = onnx.load(bundle.path / bundle.artifact("onnxruntime-int8").path).graph.initializer
     in_int8 = [w for w in weights if w.data_type == onnx.TensorProto.INT8 and len(w.dims) == 4]
     assert len(in_int8) >= 3
-    assert all(np.abs(onnx.numpy_helper.to_array(w).astype(int)).max() <= 64 for w in in_int8), "7 bits: no saturation"
+    assert max(np.abs(onnx.numpy_helper.to_array(w).astype(int)).max() for w in in_int8) > 64, "all 8 bits"
+
+
+def test_weights_of_7_bits_leave_half_their_range_empty(subject: Subject, tmp_path: Path) -> None:
+    bundle = exported(subject, tmp_path / "narrow.edge", weight_bits=7)
+    weights = onnx.load(bundle.path / bundle.artifact("onnxruntime-int8").path).graph.initializer
+    in_int8 = [w for w in weights if w.data_type == onnx.TensorProto.INT8 and len(w.dims) == 4]
+    assert len(in_int8) >= 3
+    assert all(np.abs(onnx.numpy_helper.to_array(w).astype(int)).max() <= 64 for w in in_int8)
+    model = ov.Core().read_model(bundle.path / bundle.artifact("openvino-int8").path)
+    constants = [
+        op for op in model.get_ops() if op.get_type_name() == "Constant" and op.get_element_type() == ov.Type.i8
+    ]
+    assert len(constants) >= 3
+    assert all(np.abs(op.data.astype(int)).max() <= 64 for op in constants)
+
+
+@pytest.mark.parametrize("bits", [7, 8])
+def test_weights_of_8_bits_are_refused_where_their_sums_saturate(
+    bundle: Bundle, subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int
+) -> None:
+    made = bundle if bits == 8 else exported(subject, tmp_path / "narrow.edge", weight_bits=7)
+    monkeypatch.setattr(edge.backends, "adds_int8_exactly", lambda: False)  # no CPU without VNNI is at hand
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path))
+    for name in INT8:
+        if bits == 7:
+            check_golden(made, load_from(made, name, 1))
+            continue
+        with pytest.raises(BundleError, match=rf"{name} has int8 weights of 8 bits, .* no VNNI: run .*--weight-bits 7"):
+            load_from(made, name, 1)
+        assert fastest_artifact(made, 1, SIZE) not in INT8
 
 
 def test_the_letterbox_of_an_int8_artifact_is_the_one_of_float32(bundle: Bundle) -> None:
@@ -219,6 +256,33 @@ def test_too_few_photographs_to_calibrate_with_is_said_in_one_line(make_subject:
     with pytest.raises(CalibrationError, match=r"has 8 training photographs; INT8 is calibrated on 10 or more.*--int8"):
         exported(make_subject(Brightest(), train=4), tmp_path / "few.edge")
     assert not list(tmp_path.iterdir())
+
+
+def test_without_bad_photographs_nothing_says_what_int8_would_miss(make_subject: MakeSubject, tmp_path: Path) -> None:
+    subject = make_subject(Brightest())
+    only_good = replace(
+        subject,
+        threshold=ThresholdChoice(strategy="specificity", at_least=0.95),
+        photographs=lambda split: [p for p in subject.photographs(split) if not p.is_bad],
+    )
+    with pytest.raises(CalibrationError, match=r"has no bad validation photographs.*--int8"):
+        exported(only_good, tmp_path / "good.edge")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_runtime_does_not_compute_in_int8_is_refused(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Idle(OpenVinoQuantizer):
+        """One that quantizes nothing, whatever it is asked for."""
+
+        def __call__(self, integer: set[str], path: Path) -> None:
+            super().__call__(set(), path)
+
+    monkeypatch.setitem(export.pack.INT8, "openvino", (export.pack.INT8["openvino"][0], Idle))
+    manifest = exported(subject, tmp_path / "idle.edge").manifest
+    assert "openvino-int8" not in manifest.artifacts
+    assert "openvino computes no layer of it in int8" in manifest.refused["openvino-int8"]
 
 
 def test_halved_weights_and_int8_go_together(subject: Subject, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ LEVEL = 1 / (255 * 0.224)
 
 FAILS_IN_FLOATS = [(h, w) for h in (299, 301, 598) for w in (150, 299, 1196)]
 EXTREMES = [(16, 16), (16, 4096), (4096, 16), (4096, 4096), (4095, 4093), (17, 19), (63, 64), (65, 64), (720, 1280)]
+WHOLE_FACTOR_AND_PADDING = [(320, 640), (640, 320), (320, 576)]
 
 
 def oracle(frame: Array, contract: LetterboxContract) -> Array:
@@ -144,7 +145,7 @@ def in_training(contract: LetterboxContract) -> Any:
     return run
 
 
-@pytest.mark.parametrize(("height", "width"), [*FAILS_IN_FLOATS, *EXTREMES, (1081, 1923)])
+@pytest.mark.parametrize(("height", "width"), [*FAILS_IN_FLOATS, *EXTREMES, *WHOLE_FACTOR_AND_PADDING, (1081, 1923)])
 def test_the_letterbox_of_a_fixed_size_is_exact(contract: LetterboxContract, height: int, width: int) -> None:
     check(running_fixed(contract, (height, width)), noise(height, width), contract)
 

@@ -266,7 +266,8 @@ def named_model(name: str) -> bytes:
         model.opset_import.append(helper.make_opsetid("com.example", 1))
     if name == "dangling":
         model.graph.node[0].input[0] = "nowhere"
-    return {"garbage": b"garbage garbage", "empty": b""}.get(name, model.SerializeToString())
+    in_words = onnx.printer.to_text(model).encode()
+    return {"garbage": b"garbage garbage", "empty": b"", "in words": in_words}.get(name, model.SerializeToString())
 
 
 @pytest.mark.parametrize(
@@ -279,6 +280,7 @@ def named_model(name: str) -> bytes:
         ("no shape", "of any shape"),
         ("fixed size inside", "it does not take 32×32 pixels"),
         ("whole numbers", "its output class is tensor(int64)"),
+        ("in words", "not a sound ONNX model"),
         ("unknown operator", "ONNX Runtime cannot load it"),
         ("dangling", "ONNX Runtime cannot load it"),
     ],
@@ -286,10 +288,19 @@ def named_model(name: str) -> bytes:
 def test_a_model_that_cannot_become_a_bundle_is_one_line(
     refused: Callable[..., str], tmp_path: Path, name: str, says: str
 ) -> None:
-    (tmp_path / "m.onnx").write_bytes(named_model(name))
+    file = tmp_path / ("m.textproto" if name == "in words" else "m.onnx")
+    file.write_bytes(named_model(name))
     score = "score=class:max" if name == "whole numbers" else "score=mask:max"
     side = ["--letterbox", "side=32"]
-    assert says in refused("--onnx", tmp_path / "m.onnx", *side, "--threshold", "0.5", "--output", score)
+    assert says in refused("--onnx", file, *side, "--threshold", "0.5", "--output", score)
+
+
+def test_a_model_that_names_its_operators_twice_is_exported(tmp_path: Path, export: Export) -> None:
+    model = channel_means(opset=20)
+    model.opset_import.append(helper.make_opsetid("ai.onnx", 20))
+    onnx.save(model, tmp_path / "m.onnx")
+    options = ("--letterbox", "side=32", "--threshold", "0.5", "--output", "score=mask:max")
+    assert export("--onnx", tmp_path / "m.onnx", *options, "--out", tmp_path / "x.edge") == 0
 
 
 def test_a_missing_file_is_one_line(refused: Callable[..., str], tmp_path: Path) -> None:

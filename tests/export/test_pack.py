@@ -83,6 +83,14 @@ def test_a_bundle_holds_its_threshold_its_parity_and_where_it_came_from(subject:
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")], "nothing is left beside the bundle"
 
 
+@pytest.mark.parametrize(("threshold", "tolerance"), [(1e-3, 1e-5), (0.5, 1e-4)])
+def test_small_scores_have_a_small_golden_tolerance(
+    subject: Subject, tmp_path: Path, threshold: float, tolerance: float
+) -> None:
+    bundle = export_subject(replace(subject, threshold=threshold), tmp_path / "model.edge", quiet)
+    assert [a.golden_tolerance for a in bundle.manifest.artifacts.values()] == [pytest.approx(tolerance)] * 2
+
+
 def test_an_existing_bundle_is_never_overwritten(subject: Subject, tmp_path: Path) -> None:
     (tmp_path / "model.edge").mkdir()
     with pytest.raises(BundleError, match="exists"):

@@ -1,0 +1,21 @@
+"""Progress bars of an export: one for each stage, named after it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress
+
+from export.map_threshold import Stage
+
+
+@contextmanager
+def stages(console: Console) -> Iterator[Stage]:
+    """What to call at the beginning of each stage; the bars go away in the end, and are not drawn but on a terminal."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+
+        def begin(what: str, steps: int):  # type: ignore[no-untyped-def]
+            task = progress.add_task(what, total=steps)
+            return lambda: progress.advance(task)
+
+        yield begin
