@@ -22,18 +22,22 @@ from edge.errors import EdgeError
 CANVASES = {"own size": None, "in 1920×1080": (1080, 1920), "in 2448×2048": (2048, 2448)}
 """What a photograph is shown as; (height, width) of the black frame it is pasted into the middle of."""
 
+PASTED = 8
+"""Of the photographs, every how manyth is shown in a camera's frame as well, unless --all says so of each."""
+
 HEAD = """\
 # Parity
 
 Written by `python -m benchmarks.parity`. Every photograph of the magnetic tiles, of training, validation and test
-together, was scored by PyTorch, with the code that trained the network, and by every artifact of its bundle: as it is
-(through the graph for any size), and pasted into the middle of a black frame as two cameras give them (through the
-graph that a station compiles for a fixed size). A flip is another verdict than PyTorch's, each at its own threshold,
-both chosen on the validation photographs; it is marginal if the score is within the bundle's margin of the threshold.
-A part that covers a tenth of its frame says little about defects: here only agreement counts.
+together, was scored by PyTorch, with the code that trained the network, and by every artifact of its bundle, through
+the graph for any size. Every eighth of them, or with `--all` each, was also pasted into the middle of a black frame as
+two cameras give them, through the graph that a station compiles for a fixed size. A flip is another verdict than
+PyTorch's, each at its own threshold, both chosen on the validation photographs; it is marginal if the score is within
+the artifact's margin of the threshold. A part that covers a tenth of its frame says little about defects: here only
+agreement counts.
 
-| recipe | artifact | photographs | flips, {canvases} | beyond the margin | largest score difference | margin |
-| --- | --- | --- | --- | --- | --- | --- |
+| recipe | artifact | flips, {canvases} | beyond the margin | largest score difference | margin |
+| --- | --- | --- | --- | --- | --- |
 """
 
 Row = dict[str, Any]
@@ -45,6 +49,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def parity(
     data: Annotated[Path, typer.Option(envvar="EDGE_DATA", help="Folder of the magnetic tiles.")],
     only: Annotated[list[str] | None, typer.Option(help="Compare these rows, folders or recipes alone.")] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help=f"Paste each photograph into the cameras' frames, not every {PASTED}th.")
+    ] = False,
     table_only: Annotated[bool, typer.Option("--table-only", help="Compare nothing; write the page anew.")] = False,
     runs: Annotated[Path, typer.Option(help="Where the run folders lie.")] = Path("build/results"),
     page: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/parity.md"),
@@ -57,7 +64,7 @@ def parity(
             continue
         found: list[Row] | str
         try:
-            found = compare_run(run, exported(run), data)
+            found = compare_run(run, exported(run, training.entry.int8), data, 1 if all_ else PASTED)
         except EdgeError as error:
             found = str(error)
             failed.append(f"{training.folder}: {error}")
@@ -80,8 +87,8 @@ def _file(run: Path) -> Path:
     return run.with_name(f"{run.name}.parity.json")
 
 
-def compare_run(run: Path, bundle_path: Path, data: Path) -> list[Row]:
-    """Flips and differences by canvas and artifact, over every photograph in `data`."""
+def compare_run(run: Path, bundle_path: Path, data: Path, pasted_every: int) -> list[Row]:
+    """Flips and differences by canvas and artifact, over the photographs in `data`, each of them at its own size."""
     from rich.console import Console
     from rich.progress import track
 
@@ -98,9 +105,10 @@ def compare_run(run: Path, bundle_path: Path, data: Path) -> list[Row]:
     subject, bundle, console = trained(loaded), load_bundle(bundle_path), Console(stderr=True)
     assert loaded.record.selection is not None
     expected = loaded.record.selection.threshold.value
-    photographs = [one for members in read_listing(data).splits.values() for one in members]
+    everything = [one for members in read_listing(data).splits.values() for one in members]
     rows = []
     for canvas, shape in CANVASES.items():
+        photographs = everything[:: 1 if shape is None else pasted_every]
         runtimes = {name: load_from(bundle, name, cores(), shape) for name in bundle.manifest.artifacts}
         scores: dict[str, list[float]] = {name: [] for name in ("pytorch", *runtimes)}
         for photograph in track(photographs, f"{run.name} {canvas}", console=console, transient=True):
@@ -124,7 +132,7 @@ def compare_run(run: Path, bundle_path: Path, data: Path) -> list[Row]:
                     "margin": artifact.margin,
                 }
             )
-    return rows
+    return rows + [{"artifact": name, "refused": reason} for name, reason in bundle.manifest.refused.items()]
 
 
 def pasted(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -147,11 +155,11 @@ def render(trainings: Iterator[Training], runs: Path) -> str:
     for training in trainings:
         file, recipe = _file(runs / training.folder), training.entry.folder
         if not file.exists():
-            lines.append(f"| {recipe} | not compared yet |  |  |  |  |  |\n")
+            lines.append(f"| {recipe} | not compared yet |  |  |  |  |\n")
             continue
         found: list[Row] | str = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(found, str):
-            lines.append(f"| {recipe} | **failed**: {found} |  |  |  |  |  |\n")
+            lines.append(f"| {recipe} | **failed**: {found} |  |  |  |  |\n")
             continue
         for artifact in dict.fromkeys(row["artifact"] for row in found):
             lines.append(_line(recipe, artifact, [row for row in found if row["artifact"] == artifact]))
@@ -159,9 +167,11 @@ def render(trainings: Iterator[Training], runs: Path) -> str:
 
 
 def _line(recipe: str, artifact: str, rows: list[Row]) -> str:
-    flips = ", ".join(str(row["flips"]) for row in rows)
+    if "refused" in rows[0]:
+        return f"| {recipe} | {artifact} | no such artifact: {rows[0]['refused']} |  |  |  |\n"
+    flips = ", ".join(f"{row['flips']} of {row['photographs']:,}" for row in rows)
     beyond, largest = sum(len(row["beyond"]) for row in rows), max(row["largest"] for row in rows)
-    cells = recipe, artifact, rows[0]["photographs"], flips, beyond, f"{largest:.2g}", f"{rows[0]['margin']:.2g}"
+    cells = recipe, artifact, flips, beyond, f"{largest:.2g}", f"{rows[0]['margin']:.2g}"
     return f"| {' | '.join(map(str, cells))} |\n"
 
 

@@ -39,13 +39,14 @@ class Photographs(Row):
 
 
 class Entry(Row):
-    """One row of the page: a recipe, what is set in it, and its seeds."""
+    """One row of the page: a recipe, what is set in it, its seeds, and whether its bundle has int8 artifacts too."""
 
     recipe: str
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     set: tuple[str, ...] = ()
     name: str = ""
     data: str = "magnetic-tile"
+    int8: bool = False
 
     @property
     def label(self) -> str:

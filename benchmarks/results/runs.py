@@ -117,7 +117,7 @@ def measure_all(trainings: Sequence[Training], runs: Path, say: Say) -> list[str
     for number, training in enumerate(firsts, 1):
         say(f"latency, {number} of {len(firsts)}: {training.folder}")
         try:
-            _measure(runs / training.folder)
+            _measure(runs / training.folder, training.entry.int8)
         except EdgeError as error:
             say(str(error))
             failed.append(str(error))
@@ -138,18 +138,18 @@ def latency_file(run: Path) -> Path:
     return run.with_name(f"{run.name}.latency.json")
 
 
-def exported(run: Path) -> Path:
+def exported(run: Path, int8: bool = False) -> Path:
     """The bundle of a run, beside it; exported if it is not there. Raises DataError if it is older than the run."""
     bundle = run.with_name(f"{run.name}.edge")
     if bundle.exists() and _is_older(bundle / "manifest.json", run / "model.pt"):
         raise DataError(f"{bundle} is older than its run: remove it")
-    if not bundle.exists() and _run("export.cli", [str(run), "--out", str(bundle)]):
+    if not bundle.exists() and _run("export.cli", [str(run), "--out", str(bundle), *["--int8"][:int8]]):
         raise DataError(f"{run} could not be exported")
     return bundle
 
 
-def _measure(run: Path) -> None:
-    bundle = exported(run)
+def _measure(run: Path, int8: bool) -> None:
+    bundle = exported(run, int8)
     options = ["--backend", BACKEND, "--frames", str(BENCH_FRAMES), "--threads", str(cores()), "--json"]
     command = _command("edge.cli.bench", [str(bundle), *options])
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
