@@ -20,12 +20,11 @@ from edge.bundle import MapThreshold, Quantization
 from edge.contract import LetterboxContract
 from edge.errors import EdgeError
 from edge.evaluation import Figures, choose_threshold, judge
-from edge.heat import map_in_frame
 from edge.machine import cores
-from edge.photographs.photograph import Photograph, read_labelled
+from edge.photographs.photograph import Photograph
 from edge.picture import read_picture
 from export.layers import Layer, integer_layers, integer_nodes, layer_errors, noisy_layers
-from export.map_threshold import Stage
+from export.map_threshold import Stage, dice_at
 from export.parity import nearest_threshold
 from export.quantize import Inputs, Quantizer, integer_kernels
 from export.subject import Subject
@@ -61,14 +60,15 @@ class CalibrationError(EdgeError):
 class Judged:
     """Validation photographs, PyTorch's score of each, and the float32 artifact of each runtime.
 
-    The maps of `standard` are what those of int8 are held against.
+    `marked` holds for each photograph the cells of the float32 map, bool [h, w], that reach `level`; it is empty
+    without a map.
     """
 
     photographs: list[Photograph]
     scores: list[float]
     float32: Mapping[str, Path]
-    standard: Backend
     level: MapThreshold | None
+    marked: list[npt.NDArray[np.bool_]]
 
     @property
     def bad(self) -> list[bool]:
@@ -233,23 +233,32 @@ def _tried(
 ) -> Trial:
     trial = Trial(float_layers)
     tick = stage(f"{name}: validation photographs", len(judged.photographs))
-    overlaps = _Overlaps()
-    for photograph in judged.photographs:
-        frame = read_picture(photograph.path)
-        output = backend.infer(frame)
+    for i, photograph in enumerate(judged.photographs):
+        output = backend.infer(read_picture(photograph.path))
         trial.scores.append(output.score)
-        if output.map is not None and judged.level is not None:
-            found = output.map >= judged.level.value
-            expected = judged.standard.infer(frame).map
-            assert expected is not None
-            trial.cells += found.size
-            trial.moved += int((found != (expected >= judged.level.value)).sum())
-            if judged.level.dice is not None and photograph.is_bad and photograph.mask is not None:
-                overlaps.add(subject, judged.level.value, photograph, (output.map.copy(), expected.copy()))
+        if judged.marked and judged.level is not None and output.map is not None:
+            trial.cells += output.map.size
+            trial.moved += int(((output.map >= judged.level.value) != judged.marked[i]).sum())
         tick()
-    trial.dice = overlaps.dice()
+    if judged.level is not None and judged.level.dice is not None:
+        trial.dice = dice_at(subject, backend, judged.level.value, stage), judged.level.dice
     _judge(subject, judged, trial)
     return trial
+
+
+def marked_cells(
+    backend: Backend, photographs: Sequence[Photograph], level: MapThreshold | None, stage: Stage
+) -> list[npt.NDArray[np.bool_]]:
+    """Where the map of each photograph reaches `level`; nothing without a map."""
+    marked: list[npt.NDArray[np.bool_]] = []
+    tick = stage("maps of the validation photographs", len(photographs))
+    for photograph in photographs if level is not None else ():
+        where = backend.infer(read_picture(photograph.path)).map
+        if where is None or level is None:
+            return []
+        marked.append(where >= level.value)
+        tick()
+    return marked
 
 
 def _judge(subject: Subject, judged: Judged, trial: Trial) -> None:
@@ -290,36 +299,6 @@ def _reason(trial: Trial, count: int) -> str | None:
         share = trial.moved / trial.cells
         return f"{share:.2%} of the cells of its maps change sides of the map threshold, allowed {MOVED:.2%}"
     return None
-
-
-class _Overlaps:
-    """Counts pixels of the int8 map and of the float32 map that lie on true defects."""
-
-    def __init__(self) -> None:
-        self._both, self._sizes = np.zeros(2), np.zeros(2)
-
-    def add(
-        self,
-        subject: Subject,
-        level: float,
-        photograph: Photograph,
-        maps: Sequence[npt.NDArray[np.float32]],
-    ) -> None:
-        truth = read_labelled(photograph)[1]
-        if truth is None or not truth.any():
-            return
-        contract = subject.contract
-        for i, one in enumerate(maps):
-            found = map_in_frame(one, contract, *truth.shape) >= level
-            self._both[i] += (found & (truth > 127)).sum()
-            self._sizes[i] += found.sum() + (truth > 127).sum()
-
-    def dice(self) -> tuple[float, float] | None:
-        """Dice over all pixels together, of int8 and of float32; None where no photograph had a truth."""
-        if not self._sizes.all():
-            return None
-        int8, float32 = 2 * self._both / self._sizes
-        return float(int8), float(float32)
 
 
 def figures(outcome: Outcome) -> list[dict[str, object]]:

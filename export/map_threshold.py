@@ -34,20 +34,11 @@ def choose_map_threshold(subject: Subject, backend: Backend, stage: Stage) -> Ma
 
 
 def _by_masks(subject: Subject, backend: Backend, photographs: list[Photograph], stage: Stage) -> MapThreshold | None:
-    contract, with_mask = subject.contract, _spread([p for p in photographs if p.is_bad and p.mask is not None])
-    marked = [
-        (heat, truth)
-        for frame, truth in _truths(with_mask, stage("map threshold by masks", len(with_mask)))
-        if (heat := _map(backend, frame)) is not None
-    ]
+    marked = _marked(backend, photographs, stage)
     if not marked:
         return None
     levels = levels_of(heat for heat, _ in marked)
-    seen = coverage(
-        ((map_in_frame(heat, contract, *truth.shape), truth) for heat, truth in marked),
-        levels,
-    )
-    dice = 2 * seen.both.sum(axis=0) / (seen.found.sum(axis=0) + seen.true.sum())
+    dice = _pooled_dice(subject, marked, levels)
     best = int(dice.argmax())
     return MapThreshold(
         value=float(levels[best]),
@@ -56,6 +47,28 @@ def _by_masks(subject: Subject, backend: Backend, photographs: list[Photograph],
         data=f"validation photographs of {subject.data.name}: {len(marked)} bad with ground truth",
         dice=float(dice[best]),
     )
+
+
+def dice_at(subject: Subject, backend: Backend, level: float, stage: Stage) -> float:
+    """Dice of another artifact's maps at that level, over the pixels that `choose_map_threshold` looked at."""
+    marked = _marked(backend, subject.photographs("val"), stage)
+    return float(_pooled_dice(subject, marked, np.array([level]))[0])
+
+
+def _marked(backend: Backend, photographs: list[Photograph], stage: Stage) -> list[tuple[Floats, Frame]]:
+    """Map and ground truth of the bad photographs that have both."""
+    with_mask = _spread([p for p in photographs if p.is_bad and p.mask is not None])
+    return [
+        (heat, truth)
+        for frame, truth in _truths(with_mask, stage("maps of photographs with masks", len(with_mask)))
+        if (heat := _map(backend, frame)) is not None
+    ]
+
+
+def _pooled_dice(subject: Subject, marked: list[tuple[Floats, Frame]], levels: Floats) -> Floats:
+    contract = subject.contract
+    seen = coverage(((map_in_frame(heat, contract, *truth.shape), truth) for heat, truth in marked), levels)
+    return np.asarray(2 * seen.both.sum(axis=0) / (seen.found.sum(axis=0) + seen.true.sum()), np.float32)
 
 
 def _by_good(subject: Subject, backend: Backend, photographs: list[Photograph], stage: Stage) -> MapThreshold | None:

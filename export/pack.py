@@ -24,7 +24,7 @@ from edge.verify.looking import check_photographs
 from export.graph import network_model, write_onnx, write_openvino
 from export.half import HalfError, halved
 from export.inside import Frame
-from export.int8 import Judged, Layers, calibration, figures, make_artifact
+from export.int8 import Judged, Layers, calibration, figures, make_artifact, marked_cells
 from export.map_threshold import Stage, choose_map_threshold
 from export.parity import compare_verdicts, nearest_threshold, reference
 from export.proof import VALIDATION, Proof, prove, write_figures, write_page
@@ -151,15 +151,16 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
         for name, path in paths.items()
     }
     refused: dict[str, str] = {}
+    attempts: dict[str, list[dict[str, object]]] = {}
     if packing.int8:
-        judged = Judged(photographs, validation[MAP_ARTIFACT].expected, files, backends[MAP_ARTIFACT], level)
+        marked = marked_cells(backends[MAP_ARTIFACT], photographs, level, stage)
+        judged = Judged(photographs, validation[MAP_ARTIFACT].expected, files, level, marked)
         golden_pairs = list(zip(golden, answers, strict=True))
-        added, refused, more["int8"] = _int8(
-            work, subject, judged, golden_pairs, packing.weight_bits, provenance, stage
-        )
+        added, refused, attempts = _int8(work, subject, judged, golden_pairs, packing.weight_bits, provenance, stage)
         artifacts |= added
+        more["int8"] = attempts
     write_figures(work, proof, more)
-    write_page(work, subject, proof, files["openvino"], backends, packing.tolerance, packing.photographs)
+    write_page(work, subject, proof, files["openvino"], backends, packing.tolerance, packing.photographs, attempts)
     sealed = seal(
         work,
         Manifest(
@@ -201,7 +202,7 @@ def _int8(
     weight_bits: WeightBits,
     provenance: dict[str, str],
     stage: Stage,
-) -> tuple[dict[str, Artifact], dict[str, str], dict[str, object]]:
+) -> tuple[dict[str, Artifact], dict[str, str], dict[str, list[dict[str, object]]]]:
     """The int8 artifacts that will do, why the others will not, and what was tried."""
     photographs, calibrated_on = calibration(subject, stage)
     network = network_model(subject.network, subject.contract.channels, subject.contract.side)

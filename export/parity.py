@@ -1,5 +1,6 @@
 """Parity of what a bundle answers: do PyTorch, ONNX Runtime and OpenVINO give the same scores, maps and verdicts?"""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -58,6 +59,8 @@ def compare(agreement: Agreement, frame: str, output: Output, expected: Answer, 
     Raises ParityError if the score or any value of the map is further off than `allowed`.
     """
     score, where = expected
+    if not math.isfinite(score):
+        raise ParityError(f"{reference} scores {frame} {score:g}, which is no number; no bundle was written")
     if (where is None) != (output.map is None):
         raise ParityError(f"{agreement.backend}: the map is in one of {reference} and the artifact; no bundle")
     map_off = 0.0 if where is None or output.map is None else float(np.abs(output.map - where).max())

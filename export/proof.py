@@ -1,7 +1,7 @@
 """The proof that travels in a bundle: what was compared at every stage, the worst frames, parity.json and a page."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -155,8 +155,12 @@ def write_page(
     backends: Mapping[str, Backend],
     tolerance: float,
     show_photographs: bool,
+    int8: Mapping[str, Sequence[Mapping[str, object]]],
 ) -> None:
-    """Write parity.html. Without `show_photographs` only hard frames are shown, for a bundle that holds none."""
+    """Write parity.html. Without `show_photographs` only hard frames are shown, for a bundle that holds none.
+
+    `int8` holds the attempts at each int8 artifact, as `export.int8.figures` tells them.
+    """
     painter, cards = _Painter(subject, InsideOpenVino(openvino_path, [IMAGE]), backends[SHOWN_ARTIFACT]), []
     for about, frames in frame_sets(subject).items():
         if about == HARD or show_photographs:
@@ -171,6 +175,7 @@ def write_page(
             module=proof.compared[HARD].stages.module,
             cards=cards,
             margin=proof.margin,
+            int8=int8,
         )
     )
     (folder / PAGE).write_text(page, encoding="utf-8")

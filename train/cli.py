@@ -51,7 +51,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Train RECIPE on the photographs in DATA and write a run to OUT, for edge-export."""
-    from train.recipe import load_recipe
+    from train.recipe import called, load_recipe
 
     if list_:
         list_recipes(as_json)
@@ -70,7 +70,7 @@ def train(
 
     choice = SplitChoice(group_by, split_seed, split, "allow" if allow_leaks else "drop" if drop_leaks else "refuse")
     run = fit(
-        Path(recipe).stem,
+        called(recipe),
         chosen,
         data,
         out,

@@ -169,6 +169,11 @@ def recipe_file(name: str) -> Path:
     raise RecipeError(f"no recipe {name!r}; there are {', '.join(recipe_names())}, or give the path of a .toml file")
 
 
+def called(recipe: str) -> str:
+    """What a run remembers its recipe by: the name, which may have dots in it, or that of the .toml file."""
+    return recipe if recipe in recipe_names() else Path(recipe).stem
+
+
 def recipe_names() -> list[str]:
     """The recipes that come with the package, sorted."""
     return sorted(file.stem for file in FOLDER.glob("*.toml"))

@@ -139,6 +139,12 @@ def test_an_int8_artifact_that_judges_as_pytorch_does_is_in_the_bundle(bundle: B
         assert 1e-4 < check_golden(bundle, load_from(bundle, name, 1)) <= artifact.golden_tolerance / 2
 
 
+def test_the_page_tells_every_attempt(bundle: Bundle) -> None:
+    page = (bundle.path / "parity.html").read_text(encoding="utf-8")
+    assert "openvino-int8: accepted" in page
+    assert "of 12</td>" in page, "verdicts turned, of the validation photographs"
+
+
 def test_the_int8_artifacts_compute_in_int8(bundle: Bundle) -> None:
     compiled = ov.Core().compile_model(bundle.path / bundle.artifact("openvino-int8").path, "CPU")
     kernels = [
@@ -249,6 +255,9 @@ def test_int8_that_turns_verdicts_is_refused_and_the_bundle_says_why(make_subjec
     for reason in refused.manifest.refused.values():
         assert "validation verdicts" in reason
     assert not list(refused.path.glob("*int8*"))
+    page = (refused.path / "parity.html").read_text(encoding="utf-8")
+    assert "openvino-int8: refused" in page
+    assert "openvino-int8: accepted" not in page
     check_golden(refused, load_from(refused, "openvino", 1))
 
 

@@ -11,7 +11,7 @@ import pytest
 from edge.backends import Frame, Output
 from edge.contract import LetterboxContract
 from edge.photographs.photograph import Photograph
-from export.map_threshold import choose_map_threshold
+from export.map_threshold import choose_map_threshold, dice_at
 from export.parity import Agreement, largest_spread
 from train.data.photographs import list_photographs
 
@@ -89,6 +89,14 @@ def test_masks_choose_the_level_with_the_best_dice(data: Path) -> None:
     assert "Dice" in chosen.strategy
     assert "3 bad with ground truth" in chosen.data
     assert chosen.artifact == "brightness"
+
+
+def test_the_dice_of_another_artifact_is_told_at_the_same_level(data: Path) -> None:
+    subject = run_of(with_masks(data))
+    chosen = choose_map_threshold(subject, Brightness(), stage)
+    assert chosen is not None
+    assert dice_at(subject, Brightness(), chosen.value, stage) == pytest.approx(chosen.dice)
+    assert dice_at(subject, Brightness(), 1.0, stage) == 0.0
 
 
 def test_without_masks_nearly_all_good_photographs_stay_below(data: Path) -> None:

@@ -126,3 +126,8 @@ def test_an_answer_that_is_off_or_no_number_is_no_agreement(score: float, where:
     with pytest.raises(ParityError, match="openvino differs from PyTorch on second"):
         compare(agreement, "second", Output(score, np.full((4, 4), where, np.float32)), expected, "PyTorch", 1e-4)
     assert (agreement.worst_frame, agreement.scores) == ("first", [0.5])
+
+
+def test_a_reference_that_gives_no_number_is_told_so() -> None:
+    with pytest.raises(ParityError, match="PyTorch scores first nan, which is no number"):
+        compare(Agreement("openvino"), "first", Output(np.nan, None), (np.nan, None), "PyTorch", 1e-4)

@@ -9,7 +9,7 @@ import pytest
 
 from edge.errors import RecipeError
 from train.models import build_network
-from train.recipe import Recipe, load_recipe, recipe_names
+from train.recipe import Recipe, called, load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -23,6 +23,12 @@ def test_every_recipe_of_the_package_loads_and_makes_its_network(name: str) -> N
 def test_recipe_survives_being_written_into_a_run(name: str) -> None:
     recipe = load_recipe(name)
     assert Recipe.model_validate(json.loads(recipe.model_dump_json())) == recipe
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_run_remembers_a_recipe_by_its_whole_name(name: str, tmp_path: Path) -> None:
+    assert called(name) == name
+    assert called(str(tmp_path / "mine.toml")) == "mine"
 
 
 def test_any_key_can_be_set_with_its_toml_type() -> None:
