@@ -53,7 +53,7 @@ MOVED = 0.005
 
 
 class CalibrationError(EdgeError):
-    """Too few photographs to calibrate with; there is no bundle."""
+    """Nothing to calibrate or to try int8 with; there is no bundle."""
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from edge.bundle import GOLDEN, Artifact, Bundle, Interval, Manifest, Threshold,
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
 from edge.evaluation import Figures, Rate, choose_threshold, judge, strategy_parameters, unjudged
-from edge.machine import cores
+from edge.machine import adds_int8_exactly, cores
 from edge.picture import read_picture
 from edge.verify.looking import check_photographs
 from export.graph import network_model, write_onnx, write_openvino
 from export.half import HalfError, halved
 from export.inside import Frame
-from export.int8 import Judged, Layers, calibration, figures, make_artifact, marked_cells
+from export.int8 import CalibrationError, Judged, Layers, calibration, figures, make_artifact, marked_cells
 from export.map_threshold import Stage, choose_map_threshold
 from export.parity import compare_verdicts, nearest_threshold, reference
 from export.proof import VALIDATION, Proof, prove, write_figures, write_page
@@ -88,10 +88,15 @@ PLAIN = Packing()
 def export_subject(subject: Subject, out: Path, stage: Stage, packing: Packing = PLAIN) -> Bundle:
     """Write the bundle `out` of a network; it appears there only when everything has succeeded.
 
-    Raises BundleError if `out` exists, ParityError if an artifact disagrees with PyTorch.
+    Raises BundleError if `out` exists, ParityError if an artifact disagrees with PyTorch, CalibrationError if int8
+    cannot be tried.
     """
     if out.exists():
         raise BundleError(f"{out} exists; remove it or choose another name with --out")
+    if packing.int8 and packing.weight_bits == 8 and not adds_int8_exactly():
+        raise CalibrationError(
+            "int8 weights of 8 bits cannot be tried on this CPU, which has no VNNI: give --weight-bits 7"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:

@@ -189,6 +189,15 @@ def test_weights_of_8_bits_are_refused_where_their_sums_saturate(
         assert fastest_artifact(made, 1, SIZE) not in INT8
 
 
+def test_export_says_at_once_that_8_bits_cannot_be_tried_without_vnni(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export.pack, "adds_int8_exactly", lambda: False)  # no CPU without VNNI is at hand
+    with pytest.raises(CalibrationError, match=r"no VNNI: give --weight-bits 7"):
+        exported(subject, tmp_path / "wide.edge")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_letterbox_of_an_int8_artifact_is_the_one_of_float32(bundle: Bundle) -> None:
     images: dict[str, list[np.ndarray]] = {}
     for name in ("openvino", "openvino-int8"):
