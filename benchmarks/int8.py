@@ -29,18 +29,18 @@ WARM_UP = 10
 
 @dataclass(frozen=True)
 class Pair:
-    """The same network twice, loaded for one frame size."""
+    """The same network twice, loaded for frames of `shape` (height, width)."""
 
     what: str
     backend: str
-    size: str
+    shape: tuple[int, int]
     f32: "Backend"
     int8: "Backend"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Median latency of one inference in milliseconds; `ratio` is how many times faster int8 is."""
+    """Median latency of one inference in milliseconds; `ratio` is how many times as fast int8 is."""
 
     what: str
     backend: str
@@ -91,16 +91,16 @@ def of_bundle(path: Path, shape: tuple[int, int] | None, threads: int) -> Iterat
     from edge.shipped import found_bundle
 
     bundle = load_bundle(found_bundle(path))
-    artifacts, side = bundle.manifest.artifacts, bundle.manifest.letterbox.side
-    height, width = shape or (side, side)
+    artifacts, contract = bundle.manifest.artifacts, bundle.manifest.letterbox
+    shape = shape or contract.holding(contract.side, contract.side)
     for name, reason in bundle.manifest.refused.items():
         print(f"{bundle.label}: {name} was refused: {reason}", file=sys.stderr)
     pairs = {name: one.backend for name, one in artifacts.items() if one.precision == "int8"}
     if not pairs and not bundle.manifest.refused:
         print(f"{bundle.label} has no int8 artifact: edge-export --int8 adds them", file=sys.stderr)
     for name, backend in pairs.items():
-        f32, rounded = (load_from(bundle, one, threads, (height, width)) for one in (backend, name))
-        yield Pair(bundle.label, backend, f"{width}×{height}", f32, rounded)
+        f32, rounded = (load_from(bundle, one, threads, shape) for one in (backend, name))
+        yield Pair(bundle.label, backend, shape, f32, rounded)
 
 
 def of_run(path: Path, shape: tuple[int, int] | None, threads: int, folder: Path) -> Iterator[Pair]:
@@ -117,7 +117,7 @@ def of_run(path: Path, shape: tuple[int, int] | None, threads: int, folder: Path
 
     subject = trained(load_run(path))
     contract, f32, rounded = subject.contract, folder / "f32" / "model.xml", folder / "int8" / "model.xml"
-    height, width = shape or (contract.side, contract.side)
+    shape = shape or contract.holding(contract.side, contract.side)
     with stages(Console(stderr=True)) as stage:
         photographs, _ = calibration(subject, stage)
         network = network_model(subject.network, contract.channels, contract.side)
@@ -125,8 +125,8 @@ def of_run(path: Path, shape: tuple[int, int] | None, threads: int, folder: Path
         write_onnx(subject.network, contract, folder / "model.onnx", {})
         write_openvino(folder / "model.onnx", f32, {})
         OpenVinoQuantizer(network, contract, photographs, {})(layers.integer(set()), rounded)
-    both = (load_backend("openvino", one, threads, contract, (height, width)) for one in (f32, rounded))
-    yield Pair(f"{path.name}, all {len(layers.all)} layers", "openvino", f"{width}×{height}", *both)
+    both = (load_backend("openvino", one, threads, contract, shape) for one in (f32, rounded))
+    yield Pair(f"{path.name}, all {len(layers.all)} layers", "openvino", shape, *both)
 
 
 def compare(pair: Pair, frames: int) -> Comparison:
@@ -134,8 +134,7 @@ def compare(pair: Pair, frames: int) -> Comparison:
     from edge.sources import SourceRequest
     from edge.sources.replay import FRAMES, ReplaySource
 
-    width, height = map(int, pair.size.split("×"))
-    stock = [ReplaySource(SourceRequest("replay", size=(height, width))).capture(i).frame for i in range(FRAMES)]
+    stock = [ReplaySource(SourceRequest("replay", size=pair.shape)).capture(i).frame for i in range(FRAMES)]
     pictures = [frame for frame in stock if frame is not None]
     samples: dict[str, list[float]] = {"f32": [], "int8": []}
     for turn in range(WARM_UP + frames):
@@ -144,7 +143,8 @@ def compare(pair: Pair, frames: int) -> Comparison:
             runtime.infer(pictures[turn % len(pictures)])
             samples[name].append((time.perf_counter_ns() - begun) / 1e6)
     f32, rounded = (statistics.median(samples[name][WARM_UP:]) for name in samples)
-    return Comparison(pair.what, pair.backend, pair.size, f32, rounded, f32 / rounded)
+    size = f"{pair.shape[1]}×{pair.shape[0]}"
+    return Comparison(pair.what, pair.backend, size, f32, rounded, f32 / rounded)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`python -m benchmarks.parity`: does every artifact of every trained recipe keep PyTorch's verdicts?
 
 Exports the first seed of each row of the plan, shows every photograph, those of training too, to PyTorch and to each
-artifact, at its own size and pasted into the frames of two cameras, and writes docs/parity.md.
+artifact at its own size, some or all of them pasted into the frames of two cameras as well, and writes docs/parity.md.
 """
 
 import json
@@ -92,7 +92,7 @@ def compare_run(run: Path, bundle_path: Path, data: Path, pasted_every: int) -> 
     from rich.console import Console
     from rich.progress import track
 
-    from edge.backends import load_from
+    from edge.backends import is_exact_here, load_from
     from edge.bundle import load_bundle
     from edge.machine import cores
     from edge.photographs import read_listing
@@ -109,7 +109,11 @@ def compare_run(run: Path, bundle_path: Path, data: Path, pasted_every: int) -> 
     rows = []
     for canvas, shape in CANVASES.items():
         photographs = everything[:: 1 if shape is None else pasted_every]
-        runtimes = {name: load_from(bundle, name, cores(), shape) for name in bundle.manifest.artifacts}
+        runtimes = {
+            name: load_from(bundle, name, cores(), shape)
+            for name, one in bundle.manifest.artifacts.items()
+            if is_exact_here(one)
+        }
         scores: dict[str, list[float]] = {name: [] for name in ("pytorch", *runtimes)}
         for photograph in track(photographs, f"{run.name} {canvas}", console=console, transient=True):
             frame = read_picture(photograph.path) if shape is None else pasted(read_picture(photograph.path), shape)

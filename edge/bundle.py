@@ -75,10 +75,14 @@ class Quantization(_Section):
     """How an int8 artifact was made."""
 
     calibrated_on: str = Field(description="the photographs that gave the ranges of its numbers")
-    weight_bits: Literal[7, 8] = Field(description="8 are more exact; on CPUs without VNNI their sums saturate")
+    weight_bits: Literal[7, 8] = Field(
+        default=7, description="8 are more exact; on CPUs without VNNI their sums saturate"
+    )
     integer_layers: int = Field(ge=0, description="layers that the runtime computed in int8 at export")
-    speedup: float = Field(
-        gt=0, description="how many times as fast as the float32 artifact of its runtime, measured at export"
+    speedup: float | None = Field(
+        default=None,
+        gt=0,
+        description="how many times as fast as the float32 artifact of its runtime the network alone was at export",
     )
     given_back: list[str] = Field(description="layers that would turn verdicts in int8, and compute in float32")
 

@@ -4,6 +4,9 @@ import os
 import platform
 from pathlib import Path
 
+CPU = Path("/proc/cpuinfo")
+"""Where Linux tells about the processor."""
+
 
 def cores() -> int:
     """Cores this process may run on."""
@@ -13,18 +16,21 @@ def cores() -> int:
 def cpu_model() -> str:
     """The processor in words, as it names itself."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        with CPU.open(encoding="utf-8") as lines:
             return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor()
 
 
 def adds_int8_exactly() -> bool:
-    """Whether products of uint8 and int8 are added in 32 bits here, where 16 bits saturate: x86 needs VNNI for that."""
-    if platform.machine().lower() not in ("x86_64", "amd64"):
+    """Whether products of uint8 and int8 are added in 32 bits here, where 16 bits saturate: x86 needs VNNI for that.
+
+    False where nothing says what an x86 CPU can do.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64", "i386", "i586", "i686", "x86"):
         return True
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        with CPU.open(encoding="utf-8") as lines:
             flags = next(line for line in lines if line.startswith("flags")).split()
     except (OSError, StopIteration):
         return False

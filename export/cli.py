@@ -253,7 +253,7 @@ def made(artifact: "Artifact") -> str:
     kept = len(quantized.given_back)
     return (
         f"; {quantized.integer_layers} layers in int8, weights of {quantized.weight_bits} bits, "
-        f"{quantized.speedup:.2f} times as fast as float32 here, "
+        f"the network alone {quantized.speedup or 0:.2f} times as fast as float32 here, "
         f"{kept} given back to float32, calibrated on {quantized.calibrated_on}"
     )
 

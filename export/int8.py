@@ -76,20 +76,30 @@ class Judged:
         return [photograph.is_bad for photograph in self.photographs]
 
 
+@dataclass(frozen=True)
+class Against:
+    """The scores of an attempt held against PyTorch's; `turned` and `new_misses` name photographs."""
+
+    figures: Figures
+    turned: list[str]
+    new_misses: list[str]
+    auroc_difference: float
+    largest_difference: float
+
+
 @dataclass
 class Trial:
-    """What one attempt at an artifact said of the validation photographs, and why it will not do, if it will not."""
+    """What one attempt at an artifact said of the validation photographs, and why it will not do, if it will not.
+
+    `against` is None where a score is no number.
+    """
 
     float_layers: list[str]
     scores: list[float] = field(default_factory=list)
     cells: int = 0
     moved: int = 0
     dice: tuple[float, float] | None = None
-    figures: Figures | None = None
-    turned: list[str] = field(default_factory=list)
-    new_misses: list[str] = field(default_factory=list)
-    auroc_difference: float = 0.0
-    largest_difference: float = 0.0
+    against: Against | None = None
     integer_layers: int = 0
     reason: str | None = None
 
@@ -103,7 +113,11 @@ class Outcome:
     reason: str | None
 
 
-def calibration(subject: Subject, stage: Stage) -> tuple[list[Inputs], str]:
+Calibration = tuple[list[Inputs], str]
+"""Letterboxed photographs, and which they are in words."""
+
+
+def calibration(subject: Subject, stage: Stage) -> Calibration:
     """Letterboxed training photographs, spread evenly over the list, and which they are in words.
 
     Of a one-class network good ones alone. Raises CalibrationError if there are too few, or no bad ones to judge by.
@@ -203,7 +217,7 @@ def make_artifact(
 
 
 def _speedup(runtime: str, float32: Path, int8: Path, contract: LetterboxContract) -> float:
-    """Of the network, frame by frame in turns: the letterbox of a picture of its own side costs least."""
+    """Of the network alone, frame by frame in turns: the letterbox of a picture of its own side costs least."""
     shape = contract.holding(contract.side, contract.side)
     paths = {"float32": float32, "int8": int8}
     loaded = {which: load_backend(runtime, path, cores(), contract, shape) for which, path in paths.items()}
@@ -240,9 +254,14 @@ def _tried(
             trial.cells += output.map.size
             trial.moved += int(((output.map >= judged.level.value) != judged.marked[i]).sum())
         tick()
+    finite = np.isfinite(trial.scores)
+    if not finite.all():
+        trial.reason = f"the score of {judged.photographs[int(finite.argmin())].name} is no number"
+        return trial
+    trial.against = against(subject, judged, trial.scores)
     if judged.level is not None and judged.level.dice is not None:
         trial.dice = dice_at(subject, backend, judged.level.value, stage), judged.level.dice
-    _judge(subject, judged, trial)
+    trial.reason = reason_against(trial, trial.against)
     return trial
 
 
@@ -250,49 +269,46 @@ def marked_cells(
     backend: Backend, photographs: Sequence[Photograph], level: MapThreshold | None, stage: Stage
 ) -> list[npt.NDArray[np.bool_]]:
     """Where the map of each photograph reaches `level`; nothing without a map."""
-    marked: list[npt.NDArray[np.bool_]] = []
-    tick = stage("maps of the validation photographs", len(photographs))
-    for photograph in photographs if level is not None else ():
+    if level is None:
+        return []
+    tick, marked = stage("maps of the validation photographs", len(photographs)), []
+    for photograph in photographs:
         where = backend.infer(read_picture(photograph.path)).map
-        if where is None or level is None:
-            return []
+        assert where is not None, "there is a level because there is a map"
         marked.append(where >= level.value)
         tick()
     return marked
 
 
-def _judge(subject: Subject, judged: Judged, trial: Trial) -> None:
-    """Fill in the figures and the reason against it."""
-    bad, scores = np.array(judged.bad), np.array(trial.scores)
-    if not np.isfinite(scores).all():
-        first = judged.photographs[int(np.flatnonzero(~np.isfinite(scores))[0])].name
-        trial.reason = f"the score of {first} is no number"
-        return
-    reference = np.array(judged.scores)
+def against(subject: Subject, judged: Judged, said: Sequence[float]) -> Against:
+    """Hold an attempt's scores against PyTorch's, at the threshold that turns the fewest of PyTorch's verdicts."""
+    bad, scores, reference = np.array(judged.bad), np.array(said), np.array(judged.scores)
     choice = subject.threshold
     expected = judge(reference, bad, choose_threshold(reference, bad, choice.strategy, **choice.options).value)
     rejected = reference >= expected.threshold
     own = choose_threshold(scores, bad, choice.strategy, **choice.options).value
-    # What 8 bits move is as often up as down: where PyTorch's threshold keeps its verdicts here, it keeps more
-    # elsewhere than the middle of two scores that have both been moved.
     threshold = nearest_threshold(list(scores), list(rejected), expected.threshold, own)
-    trial.figures = judge(scores, bad, threshold)
-    turned = (scores >= trial.figures.threshold) != rejected
-    trial.turned = [judged.photographs[i].name for i in np.flatnonzero(turned)]
-    trial.new_misses = [judged.photographs[i].name for i in np.flatnonzero(turned & rejected & bad)]
-    trial.largest_difference = float(np.abs(scores - reference).max())
-    if trial.figures.auroc is not None and expected.auroc is not None:
-        trial.auroc_difference = trial.figures.auroc - expected.auroc
-    trial.reason = _reason(trial, len(bad))
+    found = judge(scores, bad, threshold)
+    turned = (scores >= threshold) != rejected
+    has_both = found.auroc is not None and expected.auroc is not None
+    return Against(
+        figures=found,
+        turned=[judged.photographs[i].name for i in np.flatnonzero(turned)],
+        new_misses=[judged.photographs[i].name for i in np.flatnonzero(turned & rejected & bad)],
+        auroc_difference=found.auroc - expected.auroc if has_both else 0.0,
+        largest_difference=float(np.abs(scores - reference).max()),
+    )
 
 
-def _reason(trial: Trial, count: int) -> str | None:
-    if len(trial.turned) > TURNED * count:
-        return f"it turns {len(trial.turned)} of {count} validation verdicts, that of {trial.turned[0]} first"
-    if trial.new_misses:
-        return f"it misses {trial.new_misses[0]}, which PyTorch rejects"
-    if abs(trial.auroc_difference) > AUROC:
-        return f"its AUROC on the validation photographs is {trial.auroc_difference:+.4f} off, allowed {AUROC:g}"
+def reason_against(trial: Trial, found: Against) -> str | None:
+    """The first rule that an attempt breaks, in words; None if it will do."""
+    count = len(trial.scores)
+    if len(found.turned) > TURNED * count:
+        return f"it turns {len(found.turned)} of {count} validation verdicts, that of {found.turned[0]} first"
+    if found.new_misses:
+        return f"it misses {found.new_misses[0]}, which PyTorch rejects"
+    if abs(found.auroc_difference) > AUROC:
+        return f"its AUROC on the validation photographs is {found.auroc_difference:+.4f} off, allowed {AUROC:g}"
     if trial.dice is not None and abs(trial.dice[0] - trial.dice[1]) > DICE:
         return f"the Dice of its map is {trial.dice[0]:.3f} instead of {trial.dice[1]:.3f}, allowed {DICE:g}"
     if trial.moved > MOVED * trial.cells:
@@ -302,19 +318,21 @@ def _reason(trial: Trial, count: int) -> str | None:
 
 
 def figures(outcome: Outcome) -> list[dict[str, object]]:
-    """The attempts, for parity.json."""
+    """The attempts, for parity.json; None where a score was no number."""
     return [
         {
             "layers in float32": trial.float_layers,
             "layers that the runtime computes in int8": trial.integer_layers,
             "frames": len(trial.scores),
-            "largest score difference": trial.largest_difference,
-            "turned verdicts": trial.turned,
-            "new misses": trial.new_misses,
-            "auroc difference": trial.auroc_difference,
+            "threshold": found and found.figures.threshold,
+            "largest score difference": found and found.largest_difference,
+            "turned verdicts": found and found.turned,
+            "new misses": found and found.new_misses,
+            "auroc difference": found and found.auroc_difference,
             "dice, and that of float32": trial.dice,
             "cells moved": trial.moved / trial.cells if trial.cells else None,
             "refused because": trial.reason,
         }
         for trial in outcome.trials
+        for found in (trial.against,)
     ]

@@ -24,7 +24,7 @@ from edge.verify.looking import check_photographs
 from export.graph import network_model, write_onnx, write_openvino
 from export.half import HalfError, halved
 from export.inside import Frame
-from export.int8 import CalibrationError, Judged, Layers, calibration, figures, make_artifact, marked_cells
+from export.int8 import Calibration, CalibrationError, Judged, Layers, calibration, figures, make_artifact, marked_cells
 from export.map_threshold import Stage, choose_map_threshold
 from export.parity import compare_verdicts, nearest_threshold, reference
 from export.proof import VALIDATION, Proof, prove, write_figures, write_page
@@ -95,7 +95,8 @@ def export_subject(subject: Subject, out: Path, stage: Stage, packing: Packing =
         raise BundleError(f"{out} exists; remove it or choose another name with --out")
     if packing.int8 and packing.weight_bits == 8 and not adds_int8_exactly():
         raise CalibrationError(
-            "int8 weights of 8 bits cannot be tried on this CPU, which has no VNNI: give --weight-bits 7"
+            "int8 weights of 8 bits cannot be tried on a CPU without VNNI, as this one seems to be: "
+            "give --weight-bits 7"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
@@ -114,6 +115,7 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     if packing.half:
         subject, more["float16 weights"] = _halved(subject)
         provenance["weights"] = "rounded to float16"
+    calibrated = calibration(subject, stage) if packing.int8 else None
     step = stage("graphs", 2)
     write_onnx(subject.network, subject.contract, work / ONNX_PATH, provenance)
     step()
@@ -157,11 +159,11 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     }
     refused: dict[str, str] = {}
     attempts: dict[str, list[dict[str, object]]] = {}
-    if packing.int8:
+    if calibrated is not None:
         marked = marked_cells(backends[MAP_ARTIFACT], photographs, level, stage)
-        judged = Judged(photographs, validation[MAP_ARTIFACT].expected, files, level, marked)
+        judged = Judged(photographs, said, files, level, marked)
         golden_pairs = list(zip(golden, answers, strict=True))
-        added, refused, attempts = _int8(work, subject, judged, golden_pairs, packing.weight_bits, provenance, stage)
+        added, refused, attempts = _int8(work, subject, calibrated, judged, golden_pairs, packing, provenance, stage)
         artifacts |= added
         more["int8"] = attempts
     write_figures(work, proof, more)
@@ -202,33 +204,34 @@ def _tolerance(threshold: float, proof: Proof, packing: Packing) -> float:
 def _int8(
     work: Path,
     subject: Subject,
+    calibrated: Calibration,
     judged: Judged,
     golden: list[tuple[Frame, tuple[float, np.ndarray | None]]],
-    weight_bits: WeightBits,
+    packing: Packing,
     provenance: dict[str, str],
     stage: Stage,
 ) -> tuple[dict[str, Artifact], dict[str, str], dict[str, list[dict[str, object]]]]:
     """The int8 artifacts that will do, why the others will not, and what was tried."""
-    photographs, calibrated_on = calibration(subject, stage)
+    photographs, calibrated_on = calibrated
     network = network_model(subject.network, subject.contract.channels, subject.contract.side)
     layers = Layers(subject, network.graph, photographs, stage)
     artifacts, refused, tried = {}, {}, {}
     for runtime, (path, quantizer) in INT8.items():
         name = f"{runtime}-int8"
-        write = quantizer(network, subject.contract, photographs, provenance, weight_bits)
+        write = quantizer(network, subject.contract, photographs, provenance, packing.weight_bits)
         outcome = make_artifact(name, work / path, write, layers, subject, judged, calibrated_on, stage)
         tried[name] = figures(outcome)
         if outcome.quantization is None:
             refused[name] = str(outcome.reason)
             continue
         accepted = outcome.trials[-1]
-        assert accepted.figures is not None
+        assert accepted.against is not None
         artifacts[name] = Artifact(
             backend=runtime,
             precision="int8",
             path=path,
-            threshold=_threshold(subject, accepted.figures, NEAREST),
-            margin=accepted.largest_difference,
+            threshold=_threshold(subject, accepted.against.figures, NEAREST),
+            margin=accepted.against.largest_difference,
             golden_tolerance=_int8_tolerance(load_backend(runtime, work / path, cores(), subject.contract), golden),
             quantization=outcome.quantization,
         )

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from running import DEMO_BUNDLE
 
+import edge.machine
 from edge.backends import BACKENDS, auto, load_from
 from edge.bundle import load_bundle
+from edge.machine import adds_int8_exactly
 
 
 def test_the_faster_backend_is_measured_once_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,3 +61,25 @@ def test_a_static_variant_refuses_another_size_instead_of_scoring_it(name: str) 
     runtime = load_from(load_bundle(DEMO_BUNDLE), name, 1, (90, 160))
     with pytest.raises(Exception, match=r".+"):
         runtime.infer(np.zeros((91, 160, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "exact"),
+    [
+        ("x86_64", "fma avx2 avx512f avx512_vnni", True),
+        ("AMD64", "fma avx2 avx_vnni", True),
+        ("x86_64", "fma avx2 avx512f", False),
+        ("i686", "avx2", False),
+        ("aarch64", None, True),
+        ("x86_64", None, False),
+    ],
+)
+def test_x86_adds_int8_exactly_only_with_vnni(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, machine: str, flags: str | None, exact: bool
+) -> None:
+    told = tmp_path / "cpuinfo"
+    if flags is not None:
+        told.write_text(f"processor\t: 0\nmodel name\t: some\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(edge.machine.platform, "machine", lambda: machine)  # no other CPU is at hand
+    monkeypatch.setattr(edge.machine, "CPU", told)
+    assert adds_int8_exactly() is exact

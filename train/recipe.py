@@ -171,7 +171,7 @@ def recipe_file(name: str) -> Path:
 
 def called(recipe: str) -> str:
     """What a run remembers its recipe by: the name, which may have dots in it, or that of the .toml file."""
-    return recipe if recipe in recipe_names() else Path(recipe).stem
+    return recipe_file(recipe).stem
 
 
 def recipe_names() -> list[str]:

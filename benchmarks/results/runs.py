@@ -143,7 +143,7 @@ def exported(run: Path, int8: bool = False) -> Path:
     bundle = run.with_name(f"{run.name}.edge")
     if bundle.exists() and _is_older(bundle / "manifest.json", run / "model.pt"):
         raise DataError(f"{bundle} is older than its run: remove it")
-    if not bundle.exists() and _run("export.cli", [str(run), "--out", str(bundle), *["--int8"][:int8]]):
+    if not bundle.exists() and _run("export.cli", [str(run), "--out", str(bundle), *(["--int8"] if int8 else [])]):
         raise DataError(f"{run} could not be exported")
     return bundle
 

@@ -138,8 +138,8 @@ def load_from(bundle: Bundle, name: str, threads: int, shape: tuple[int, int] | 
     artifact = bundle.artifact(name)
     if not is_exact_here(artifact):
         raise BundleError(
-            f"{bundle.path}: {name} has int8 weights of 8 bits, whose sums saturate on this CPU, which has no VNNI: "
-            f"run {artifact.backend}, or export with --weight-bits 7"
+            f"{bundle.path}: {name} has int8 weights of 8 bits, whose sums saturate on a CPU without VNNI, "
+            f"as this one seems to be: run {artifact.backend}, or export with --weight-bits 7"
         )
     backend = load_backend(artifact.backend, bundle.path / artifact.path, threads, bundle.manifest.letterbox, shape)
     backend.name = name

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge.backends import BACKENDS, Backend, is_exact_here, load_from
 from edge.bundle import Bundle
-from edge.machine import cache_folder
+from edge.machine import cache_folder, cpu_model
 
 _WARM_UP, _ROUNDS = 5, 20
 
@@ -21,13 +21,13 @@ def fastest_artifact(bundle: Bundle, threads: int, shape: tuple[int, int] | None
     """Name of the artifact with the lowest median latency for frames of `shape` (720×1280, or larger where the bundle's
     region asks for it, if None), of those that this CPU computes exactly.
 
-    The answer is kept in the cache folder, for this bundle, shape, number of threads and these versions.
+    The answer is kept in the cache folder, for this bundle, CPU, shape, number of threads and these versions.
     """
     available = sorted(name for name, artifact in bundle.manifest.artifacts.items() if is_exact_here(artifact))
     if len(available) == 1:
         return available[0]
     versions = [f"{name} {version(name)}" for name in BACKENDS]
-    key = json.dumps([bundle.digest, shape, threads, versions])
+    key = json.dumps([bundle.digest, available, shape, threads, versions, cpu_model()])
     cache = cache_folder()
     memory = cache / f"artifact-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json" if cache else None
     if memory is not None:

@@ -59,6 +59,7 @@ def verify(
     from rich.console import Console
     from rich.progress import Progress
 
+    from edge.backends import is_exact_here
     from edge.bench import machine
     from edge.machine import cores
     from edge.shipped import found_bundle
@@ -73,7 +74,10 @@ def verify(
             print(json.dumps({"passed": False, "error": opened}, ensure_ascii=False))
         print(f"FAILED: {opened}", file=sys.stderr)
         sys.exit(1)
-    names, threads = backend or sorted(opened.manifest.artifacts), threads or cores()
+    threads, artifacts = threads or cores(), opened.manifest.artifacts
+    names = backend or sorted(name for name, artifact in artifacts.items() if is_exact_here(artifact))
+    for name in sorted(set(artifacts) - set(names)) if not backend else ():
+        print(f"left out: {name}, whose sums would saturate on a CPU without VNNI", file=sys.stderr)
     for name in names:
         opened.artifact(name)  # says what is wrong before anything is measured
     chosen = None if data is None else choose_photographs(data, split)

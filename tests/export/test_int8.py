@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,16 +17,20 @@ from running import running_line
 from torch import Tensor, nn
 
 import edge.backends
+import edge.cli.verify
+import export.cli as export_cli
+import export.int8
 import export.pack
-from edge.backends import check_golden, check_static, load_from
+from edge.backends import Backend, Output, check_golden, check_static, load_from
 from edge.backends.auto import fastest_artifact
 from edge.backends.openvino_letterbox import use_fast_letterbox
 from edge.bundle import Bundle, load_bundle
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
+from edge.evaluation import unjudged
 from edge.picture import read_picture
 from export.hard_frames import hard_frames
-from export.int8 import CalibrationError
+from export.int8 import Against, CalibrationError, Trial, reason_against
 from export.letterbox_graph import PREFIX
 from export.pack import Packing, export_subject
 from export.quantize import OpenVinoQuantizer, WeightBits
@@ -85,6 +90,7 @@ def draw(folder: Path, good: int, bad: int) -> None:
 
 
 MakeSubject = Callable[..., Subject]
+Export = Callable[..., int | str]
 
 
 @pytest.fixture(scope="module")
@@ -139,12 +145,6 @@ def test_an_int8_artifact_that_judges_as_pytorch_does_is_in_the_bundle(bundle: B
         assert 1e-4 < check_golden(bundle, load_from(bundle, name, 1)) <= artifact.golden_tolerance / 2
 
 
-def test_the_page_tells_every_attempt(bundle: Bundle) -> None:
-    page = (bundle.path / "parity.html").read_text(encoding="utf-8")
-    assert "openvino-int8: accepted" in page
-    assert "of 12</td>" in page, "verdicts turned, of the validation photographs"
-
-
 def test_the_int8_artifacts_compute_in_int8(bundle: Bundle) -> None:
     compiled = ov.Core().compile_model(bundle.path / bundle.artifact("openvino-int8").path, "CPU")
     kernels = [
@@ -184,17 +184,37 @@ def test_weights_of_8_bits_are_refused_where_their_sums_saturate(
         if bits == 7:
             check_golden(made, load_from(made, name, 1))
             continue
-        with pytest.raises(BundleError, match=rf"{name} has int8 weights of 8 bits, .* no VNNI: run .*--weight-bits 7"):
+        with pytest.raises(
+            BundleError, match=rf"{name} has int8 weights of 8 bits, .* without VNNI, .*--weight-bits 7"
+        ):
             load_from(made, name, 1)
         assert fastest_artifact(made, 1, SIZE) not in INT8
+
+
+def test_edge_verify_leaves_out_what_this_cpu_cannot_compute(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(edge.backends, "adds_int8_exactly", lambda: False)  # no CPU without VNNI is at hand
+    for options, code in (([], 0), (["--backend", "openvino-int8"], 1)):
+        monkeypatch.setattr("sys.argv", ["edge-verify", str(bundle.path), "--json", *options])
+        with pytest.raises(SystemExit) as left:
+            edge.cli.verify.main()
+        assert left.value.code == code
+        said = capsys.readouterr()
+        checked = {check["backend"] for check in json.loads(said.out)["checks"]}
+        assert checked == ({"openvino-int8"} if options else {"openvino", "onnxruntime"})
+        assert ("FAILED: " if options else "left out: openvino-int8, ") in said.err
 
 
 def test_export_says_at_once_that_8_bits_cannot_be_tried_without_vnni(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def begun(what: str, steps: int) -> Callable[[], None]:
+        raise AssertionError(f"{what} before it was said")
+
     monkeypatch.setattr(export.pack, "adds_int8_exactly", lambda: False)  # no CPU without VNNI is at hand
-    with pytest.raises(CalibrationError, match=r"no VNNI: give --weight-bits 7"):
-        exported(subject, tmp_path / "wide.edge")
+    with pytest.raises(CalibrationError, match=r"without VNNI.*: give --weight-bits 7"):
+        export_subject(subject, tmp_path / "wide.edge", begun, Packing(int8=True))
     assert not list(tmp_path.iterdir())
 
 
@@ -253,6 +273,10 @@ def test_a_layer_that_int8_cannot_hold_is_given_back(make_subject: MakeSubject, 
     tried = json.loads((tmp_path / "sick.edge" / "parity.json").read_text())["int8"]["openvino-int8"]
     assert "validation verdicts" in tried[0]["refused because"]
     assert tried[-1]["refused because"] is None
+    page = (tmp_path / "sick.edge" / "parity.html").read_text(encoding="utf-8")
+    section = page.partition("openvino-int8: accepted")[2].partition("<tbody>")[2].partition("</tbody>")[0]
+    assert section.count("<tr><th>") == len(tried) >= 2
+    assert tried[0]["refused because"] in section
 
 
 def test_int8_that_turns_verdicts_is_refused_and_the_bundle_says_why(make_subject: MakeSubject, tmp_path: Path) -> None:
@@ -286,6 +310,81 @@ def test_without_bad_photographs_nothing_says_what_int8_would_miss(make_subject:
     with pytest.raises(CalibrationError, match=r"has no bad validation photographs.*--int8"):
         exported(only_good, tmp_path / "good.edge")
     assert not list(tmp_path.iterdir())
+
+
+FINE = Against(unjudged(0.5), turned=[], new_misses=[], auroc_difference=0.001, largest_difference=0.1)
+
+
+@pytest.mark.parametrize(
+    ("trial", "found", "says"),
+    [
+        ({}, {}, None),
+        ({}, {"turned": ["a.png"]}, None),
+        ({}, {"turned": ["a.png", "b.png", "c.png"]}, "it turns 3 of 1000 validation verdicts, that of a.png first"),
+        ({}, {"turned": ["a.png"], "new_misses": ["a.png"]}, "it misses a.png, which PyTorch rejects"),
+        ({}, {"auroc_difference": -0.003}, "its AUROC on the validation photographs is -0.0030 off"),
+        ({}, {"auroc_difference": 0.003}, "its AUROC on the validation photographs is +0.0030 off"),
+        ({"dice": (0.42, 0.43)}, {}, None),
+        ({"dice": (0.40, 0.43)}, {}, "the Dice of its map is 0.400 instead of 0.430"),
+        ({"cells": 1000, "moved": 5}, {}, None),
+        ({"cells": 1000, "moved": 6}, {}, "0.60% of the cells of its maps change sides"),
+    ],
+)
+def test_each_rule_refuses_what_breaks_it_alone(trial: dict[str, Any], found: dict[str, Any], says: str | None) -> None:
+    reason = reason_against(Trial([], scores=[0.0] * 1000, **trial), replace(FINE, **found))
+    assert reason is None if says is None else says in str(reason)
+
+
+def test_scores_that_are_no_number_are_refused_and_told(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Nan:
+        def __init__(self, backend: Backend) -> None:
+            self.name, self._backend = backend.name, backend
+
+        def infer(self, frame: np.ndarray) -> Output:
+            return Output(float("nan"), self._backend.infer(frame).map)
+
+    load = export.int8.load_backend
+    monkeypatch.setattr(export.int8, "load_backend", lambda *arguments: Nan(load(*arguments)))
+    refused = exported(subject, tmp_path / "nan.edge")
+    assert "is no number" in refused.manifest.refused["openvino-int8"]
+    tried = json.loads((refused.path / "parity.json").read_text())["int8"]["openvino-int8"]
+    assert tried[0]["largest score difference"] is None
+    assert "<td>–</td>" in (refused.path / "parity.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("float32_ms", "int8_ms", "speedup"), [(6.0, 2.0, 3.0), (2.0, 4.0, 0.5)])
+def test_the_artifact_says_how_many_times_as_fast_it_is(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, float32_ms: float, int8_ms: float, speedup: float
+) -> None:
+    medians = {"float32": float32_ms, "int8": int8_ms}
+    monkeypatch.setattr(
+        export.int8, "measure_alternating", lambda loaded, shape: {name: medians[name] for name in loaded}
+    )
+    quantization = exported(subject, tmp_path / "timed.edge").artifact("openvino-int8").quantization
+    assert quantization is not None
+    assert quantization.speedup == speedup
+
+
+@pytest.mark.parametrize(("given", "bits"), [((), 8), (("--weight-bits", 7), 7)])
+def test_the_command_line_says_how_many_bits(
+    subject: Subject,
+    export: Export,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: tuple[object, ...],
+    bits: int,
+) -> None:
+    monkeypatch.setattr(export_cli, "from_run", lambda run: (subject, None))  # instead of a training
+    assert export(tmp_path, "--int8", *given, "--out", tmp_path / "x.edge") == 0
+    made = load_bundle(tmp_path / "x.edge").artifact("openvino-int8").quantization
+    assert made is not None
+    assert made.weight_bits == bits
+
+
+def test_bits_without_int8_are_one_line(refused: Callable[..., str], tmp_path: Path) -> None:
+    assert refused(tmp_path, "--weight-bits", 7) == "error: --weight-bits goes with --int8"
 
 
 def test_what_the_runtime_does_not_compute_in_int8_is_refused(

@@ -28,7 +28,8 @@ def test_recipe_survives_being_written_into_a_run(name: str) -> None:
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_run_remembers_a_recipe_by_its_whole_name(name: str, tmp_path: Path) -> None:
     assert called(name) == name
-    assert called(str(tmp_path / "mine.toml")) == "mine"
+    (tmp_path / "mine.v2.toml").write_text("")
+    assert called(str(tmp_path / "mine.v2.toml")) == "mine.v2"
 
 
 def test_any_key_can_be_set_with_its_toml_type() -> None:
