@@ -28,10 +28,12 @@ def test_kill_9_of_a_child_costs_no_verdict_and_the_line_goes_on(child: str, pac
     assert max(Counter(v.part for v in line.verdicts).values()) == 1
     if not pace:
         assert result["accepted"] == 300, "a stored source goes on where it stopped"
+    unknown = {v.reason for v in line.verdicts if v.verdict is Outcome.UNKNOWN}
     if child == "edge-capture":
-        assert result["unknown"] == 0, "no accepted part was with the capture process"
+        busy = {Reason.OVERLOAD} if pace else set()
+        assert unknown <= busy, "no accepted part was with the capture process"
     else:
-        assert {v.reason for v in line.verdicts if v.verdict is Outcome.UNKNOWN} <= {Reason.BACKEND, Reason.OVERLOAD}
+        assert unknown <= {Reason.BACKEND, Reason.OVERLOAD}
 
 
 def test_a_stopped_inference_child_makes_late_parts_unknown_and_is_replaced() -> None:
