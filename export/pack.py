@@ -1,57 +1,48 @@
-"""From a trained network to a sealed bundle: graphs, parity, threshold, golden frames, manifest."""
+"""From a trained network to a sealed bundle: graphs, parity, thresholds, golden frames, int8, manifest."""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, cast
 
-import cv2
 import numpy as np
 
-from edge.backends import Backend, check_golden, check_static, load_backend, load_from
-from edge.bundle import GOLDEN, Artifact, Bundle, Interval, Manifest, Threshold, load_bundle, seal
-from edge.contract import LetterboxContract
+from edge.backends import check_golden, check_static, load_backend, load_from
+from edge.bundle import GOLDEN, Artifact, Bundle, Manifest, load_bundle, seal
 from edge.errors import BundleError
-from edge.evaluation import Figures, Rate, choose_threshold, judge, strategy_parameters, unjudged
+from edge.evaluation import Figures
 from edge.machine import adds_int8_exactly, cores
-from edge.picture import read_picture
 from edge.verify.looking import check_photographs
+from export.golden import Golden, golden_frames
 from export.graph import network_model, write_onnx, write_openvino
 from export.half import HalfError, halved
-from export.inside import Frame
 from export.int8 import Calibration, CalibrationError, Judged, Layers, calibration, figures, make_artifact, marked_cells
 from export.map_threshold import Stage, choose_map_threshold
-from export.parity import compare_verdicts, nearest_threshold, reference
-from export.proof import VALIDATION, Proof, prove, write_figures, write_page
+from export.parity import Agreement, compare_verdicts
+from export.proof import VALIDATION, prove, write_figures, write_page
 from export.quantize import OnnxRuntimeQuantizer, OpenVinoQuantizer, WeightBits
 from export.subject import Subject
+from export.threshold import NEAREST, TOLERANCE, int8_tolerance, judged, level_of, threshold_of, tolerance_of
 from train.models import Network
 from train.score import score_photographs
-
-TOLERANCE = 1e-4
-"""Largest difference of a score or map value between PyTorch and an artifact, at export and on the line."""
 
 MAP_ARTIFACT = "openvino"
 """The artifact whose maps of the validation photographs the map threshold is chosen on."""
 
-GOLDEN_SIDE = 640
-"""Golden photographs are shrunk to at most this, pixels, which keeps a bundle small."""
-
 ONNX_PATH = "model.onnx"
 
-INT8: dict[Literal["openvino", "onnxruntime"], tuple[str, type[OpenVinoQuantizer] | type[OnnxRuntimeQuantizer]]] = {
+Runtime = Literal["onnxruntime", "openvino"]
+
+INT8: dict[Runtime, tuple[str, type[OpenVinoQuantizer] | type[OnnxRuntimeQuantizer]]] = {
     "openvino": ("openvino-int8/model.xml", OpenVinoQuantizer),
     "onnxruntime": ("model-int8.onnx", OnnxRuntimeQuantizer),
 }
 """The int8 artifact of each runtime: where it lies in the bundle, and who writes it."""
-
-NEAREST = "fewest of PyTorch's verdicts turned, first tried PyTorch's threshold, then "
-"""How the threshold of an int8 artifact is chosen, before the strategy of the recipe."""
 
 STATIC_SHAPE = (720, 1280)
 """(height, width) for which the static variant is tried at export, larger where the region asks for it."""
@@ -116,58 +107,40 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
         subject, more["float16 weights"] = _halved(subject)
         provenance["weights"] = "rounded to float16"
     calibrated = calibration(subject, stage) if packing.int8 else None
-    step = stage("graphs", 2)
-    write_onnx(subject.network, subject.contract, work / ONNX_PATH, provenance)
-    step()
-    if not packing.one_file:
-        write_openvino(work / ONNX_PATH, work / packing.openvino_path, provenance)
-    step()
+    files = _write_graphs(work, subject, packing, provenance, stage)
 
     photographs = subject.photographs("val")
     if subject.contract.region is not None:
         check_photographs(photographs, subject.contract, stage("reading validation photographs", len(photographs)))
-    paths = {"onnxruntime": ONNX_PATH, "openvino": packing.openvino_path}
-    files = {name: work / path for name, path in paths.items()}
     backends = {name: load_backend(name, file, cores(), subject.contract) for name, file in files.items()}
     proof = prove(subject, files["onnxruntime"], files["openvino"], backends, packing.tolerance, stage)
-    validation, margin = proof.compared[VALIDATION].agreements, proof.margin
+    validation = proof.compared[VALIDATION].agreements
+    golden = golden_frames(subject, packing.photographs)
+    golden.save(work / GOLDEN)
 
-    golden = _golden_frames(subject) if packing.photographs and photographs else _drawn_frames(subject.contract)
-    answers = [reference(subject, frame) for frame in golden]
-    _write_golden(work / GOLDEN, golden, answers)
-
-    bad, where = [photograph.is_bad for photograph in photographs], answers[0][1]
-    said = validation[MAP_ARTIFACT].expected
-    expected = _level(subject, said, bad)
-    every_figure = {name: _judged(subject, a.scores, bad, said, expected) for name, a in validation.items()}
-    best = every_figure[MAP_ARTIFACT]
-    names = [photograph.name for photograph in photographs]
-    more["verdicts turned on validation photographs"] = {
-        name: compare_verdicts(agreement, names, expected, every_figure[name].threshold, packing.tolerance)
-        for name, agreement in validation.items()
-    }
+    every_figure, more["verdicts turned on validation photographs"] = _verdicts(subject, validation, packing.tolerance)
     level = choose_map_threshold(subject, backends[MAP_ARTIFACT], stage)
     artifacts = {
         name: Artifact(
             backend=name,
-            path=path,
-            threshold=_threshold(subject, every_figure[name]),
-            margin=margin,
-            golden_tolerance=_tolerance(every_figure[name].threshold, proof, packing),
+            path=file.relative_to(work).as_posix(),
+            threshold=threshold_of(subject, every_figure[name]),
+            margin=proof.margin,
+            golden_tolerance=tolerance_of(every_figure[name].threshold, proof.largest_difference, packing.tolerance),
         )
-        for name, path in paths.items()
+        for name, file in files.items()
     }
     refused: dict[str, str] = {}
     attempts: dict[str, list[dict[str, object]]] = {}
     if calibrated is not None:
         marked = marked_cells(backends[MAP_ARTIFACT], photographs, level, stage)
-        judged = Judged(photographs, said, files, level, marked)
-        golden_pairs = list(zip(golden, answers, strict=True))
-        added, refused, attempts = _int8(work, subject, calibrated, judged, golden_pairs, packing, provenance, stage)
+        standard = Judged(photographs, validation[MAP_ARTIFACT].expected, files, level, marked)
+        added, refused, attempts = _int8(work, subject, calibrated, standard, golden, packing, provenance, stage)
         artifacts |= added
         more["int8"] = attempts
     write_figures(work, proof, more)
     write_page(work, subject, proof, files["openvino"], backends, packing.tolerance, packing.photographs, attempts)
+    best = every_figure[MAP_ARTIFACT]
     sealed = seal(
         work,
         Manifest(
@@ -176,7 +149,7 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
             description=subject.title,
             simulated=packing.simulated,
             letterbox=subject.contract,
-            map_size=None if where is None else (where.shape[0], where.shape[1]),
+            map_size=golden.map_size,
             map_threshold=level,
             metrics={"validation auroc": best.auroc, "validation average precision": best.average_precision},
             artifacts=artifacts,
@@ -185,28 +158,55 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
             provenance=provenance,
         ),
     )
-    step, shape = stage("static variants", len(artifacts)), subject.contract.holding(*STATIC_SHAPE)
+    _check_loaded(sealed, stage)
+
+
+def _write_graphs(
+    work: Path, subject: Subject, packing: Packing, provenance: dict[str, str], stage: Stage
+) -> dict[Runtime, Path]:
+    """The float32 graph of each runtime."""
+    files: dict[Runtime, Path] = {"onnxruntime": work / ONNX_PATH, "openvino": work / packing.openvino_path}
+    step = stage("graphs", 2)
+    write_onnx(subject.network, subject.contract, files["onnxruntime"], provenance)
+    step()
+    if not packing.one_file:
+        write_openvino(files["onnxruntime"], files["openvino"], provenance)
+    step()
+    return files
+
+
+def _verdicts(
+    subject: Subject, validation: Mapping[str, Agreement], band: float
+) -> tuple[dict[str, Figures], dict[str, list[str]]]:
+    """The figures of each artifact at its threshold, and the photographs whose verdicts it turns all the same."""
+    photographs = subject.photographs("val")
+    names, bad = [photograph.name for photograph in photographs], [photograph.is_bad for photograph in photographs]
+    said = validation[MAP_ARTIFACT].expected
+    expected = level_of(subject, said, bad)
+    figures = {name: judged(subject, one.scores, bad, said, expected) for name, one in validation.items()}
+    turned = {
+        name: compare_verdicts(one, names, expected, figures[name].threshold, band) for name, one in validation.items()
+    }
+    return figures, turned
+
+
+def _check_loaded(bundle: Bundle, stage: Stage) -> None:
+    """Each artifact of the sealed bundle, for frames of any size and for a camera's, answers the golden frames."""
+    artifacts, shape = bundle.manifest.artifacts, bundle.manifest.letterbox.holding(*STATIC_SHAPE)
+    step = stage("static variants", len(artifacts))
     for artifact in artifacts:
-        anysize, fixed = load_from(sealed, artifact, cores()), load_from(sealed, artifact, cores(), shape)
-        check_golden(sealed, anysize)
-        check_static(sealed, anysize, fixed, shape)
+        anysize, fixed = (load_from(bundle, artifact, cores(), size) for size in (None, shape))
+        check_golden(bundle, anysize)
+        check_static(bundle, anysize, fixed, shape)
         step()
-
-
-def _tolerance(threshold: float, proof: Proof, packing: Packing) -> float:
-    """A hundredth of the threshold, where that is less than parity allows; at least twice what was seen.
-
-    A score of an autoencoder is some 0.001: an absolute bound would let it be off by a tenth.
-    """
-    return min(packing.tolerance, max(abs(threshold) / 100, 2 * proof.largest_difference))
 
 
 def _int8(
     work: Path,
     subject: Subject,
     calibrated: Calibration,
-    judged: Judged,
-    golden: list[tuple[Frame, tuple[float, np.ndarray | None]]],
+    standard: Judged,
+    golden: Golden,
     packing: Packing,
     provenance: dict[str, str],
     stage: Stage,
@@ -219,7 +219,7 @@ def _int8(
     for runtime, (path, quantizer) in INT8.items():
         name = f"{runtime}-int8"
         write = quantizer(network, subject.contract, photographs, provenance, packing.weight_bits)
-        outcome = make_artifact(name, work / path, write, layers, subject, judged, calibrated_on, stage)
+        outcome = make_artifact(name, work / path, write, layers, subject, standard, calibrated_on, stage)
         tried[name] = figures(outcome)
         if outcome.quantization is None:
             refused[name] = str(outcome.reason)
@@ -230,63 +230,12 @@ def _int8(
             backend=runtime,
             precision="int8",
             path=path,
-            threshold=_threshold(subject, accepted.against.figures, NEAREST),
+            threshold=threshold_of(subject, accepted.against.figures, NEAREST),
             margin=accepted.against.largest_difference,
-            golden_tolerance=_int8_tolerance(load_backend(runtime, work / path, cores(), subject.contract), golden),
+            golden_tolerance=int8_tolerance(load_backend(runtime, work / path, cores(), subject.contract), golden),
             quantization=outcome.quantization,
         )
     return artifacts, refused, tried
-
-
-def _int8_tolerance(backend: Backend, golden: list[tuple[Frame, tuple[float, np.ndarray | None]]]) -> float:
-    """Twice the largest difference from PyTorch on the golden frames: another CPU rounds otherwise."""
-    largest = TOLERANCE
-    for frame, (score, where) in golden:
-        output = backend.infer(frame)
-        largest = max(largest, abs(output.score - score))
-        if where is not None and output.map is not None:
-            largest = max(largest, float(np.abs(output.map - where).max()))
-    return 2 * largest
-
-
-def _judged(
-    subject: Subject, scores: Sequence[float], bad: Sequence[bool], said: Sequence[float], expected: float
-) -> Figures:
-    """What the judge says of one artifact's scores, at the threshold that they choose or that was given.
-
-    `said` are PyTorch's scores and `expected` its threshold: near ties choose so that its verdicts are kept.
-    """
-    threshold = _level(subject, scores, bad)
-    if not scores:
-        return unjudged(threshold)
-    if not isinstance(subject.threshold, float):
-        threshold = nearest_threshold(scores, [score >= expected for score in said], threshold)
-    return judge(scores, bad, threshold)
-
-
-def _level(subject: Subject, scores: Sequence[float], bad: Sequence[bool]) -> float:
-    choice = subject.threshold
-    return (
-        choice if isinstance(choice, float) else choose_threshold(scores, bad, choice.strategy, **choice.options).value
-    )
-
-
-def _threshold(subject: Subject, figures: Figures, said_before: str = "") -> Threshold:
-    good, bad, choice = figures.specificity.trials, figures.recall.trials, subject.threshold
-    if isinstance(choice, float):
-        strategy = "given by hand"
-    else:
-        parameters = strategy_parameters(choice.strategy, choice.options)
-        strategy = " ".join([choice.strategy, *(f"{k}={v:g}" for k, v in parameters.items())])
-    return Threshold(
-        value=figures.threshold,
-        strategy=f"{said_before}{strategy}",
-        data=f"validation photographs of {subject.data.name}: {good} good, {bad} bad"
-        if subject.data
-        else "no photographs",
-        recall=_interval(figures.recall),
-        specificity=_interval(figures.specificity),
-    )
 
 
 def _provenance(subject: Subject) -> dict[str, str]:
@@ -309,7 +258,7 @@ def _halved(subject: Subject) -> tuple[Subject, dict[str, object]]:
     after = score_photographs(rounded.network, subject.contract, photographs)
     off = np.abs(after - before)
     worst = int(off.argmax())
-    threshold = _level(subject, list(before), [photograph.is_bad for photograph in photographs])
+    threshold = level_of(subject, list(before), [photograph.is_bad for photograph in photographs])
     turned = [photographs[i].name for i in np.flatnonzero((before >= threshold) != (after >= threshold))]
     if turned:
         raise HalfError(
@@ -322,52 +271,3 @@ def _halved(subject: Subject) -> tuple[Subject, dict[str, object]]:
         "worst frame": photographs[worst].name,
         "verdicts turned at the threshold of the unrounded network": 0,
     }
-
-
-def _drawn_frames(contract: LetterboxContract) -> list[Frame]:
-    """A smooth picture, the same with a scratch, and the noise of the golden frames."""
-    rows, columns = np.indices(contract.holding(240, 360))
-    smooth = 96 + 48 * np.sin(columns / 60) * np.cos(rows / 45)
-    scratched = np.where(np.abs(rows - 40 - columns / 2) < 2, 30, smooth)
-    drawn = [np.repeat(picture.astype(np.uint8)[:, :, None], 3, axis=2) for picture in (smooth, scratched)]
-    return [*drawn, *_noise(contract)]
-
-
-def _golden_frames(subject: Subject) -> list[Frame]:
-    """A good and a bad validation photograph, made small, and noise."""
-    photographs = subject.photographs("val")
-    firsts = [next((p for p in photographs if p.is_bad is bad), None) for bad in (False, True)]
-    frames = [_small(read_picture(p.path), subject.contract) for p in firsts if p is not None]
-    return [*frames, *_noise(subject.contract)]
-
-
-def _noise(contract: LetterboxContract) -> list[Frame]:
-    """Two sizes whose letterbox is awkward."""
-    rng = np.random.default_rng(11)
-    sizes = (contract.holding(*size) for size in ((299, 133), (97, 224)))
-    return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
-
-
-def _small(frame: Frame, contract: LetterboxContract) -> Frame:
-    """Shrunk; or, where there is a region, as taken but without what lies below and beyond it."""
-    if contract.region is not None:
-        return np.ascontiguousarray(frame[: contract.region.bottom, : contract.region.right])
-    height, width = frame.shape[:2]
-    factor = GOLDEN_SIDE / max(height, width)
-    if factor >= 1:
-        return frame
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _write_golden(path: Path, frames: list[Frame], answers: list[tuple[float, np.ndarray | None]]) -> None:
-    arrays: dict[str, np.ndarray] = {"count": np.array(len(frames))}
-    for i, (frame, (score, where)) in enumerate(zip(frames, answers, strict=True)):
-        arrays[f"frame_{i}"], arrays[f"score_{i}"] = frame, np.array(score, np.float64)
-        if where is not None:
-            arrays[f"map_{i}"] = where
-    np.savez_compressed(path, **arrays)
-
-
-def _interval(rate: Rate) -> Interval:
-    return Interval(value=rate.value, low=rate.low, high=rate.high, count=rate.trials)

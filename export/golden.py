@@ -1,0 +1,82 @@
+"""Golden frames: by them a station proves on its own machine that a bundle answers as PyTorch did."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.contract import LetterboxContract
+from edge.picture import read_picture
+from export.inside import Frame
+from export.parity import Answer, reference
+from export.subject import Subject
+
+GOLDEN_SIDE = 640
+"""Golden photographs are shrunk to at most this, pixels, which keeps a bundle small."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Frames, and what PyTorch answered to each."""
+
+    frames: list[Frame]
+    answers: list[Answer]
+
+    @property
+    def map_size(self) -> tuple[int, int] | None:
+        """(height, width) of the map, where there is one."""
+        where = self.answers[0][1]
+        return None if where is None else (where.shape[0], where.shape[1])
+
+    def save(self, path: Path) -> None:
+        """As `Bundle.golden` reads them."""
+        arrays: dict[str, np.ndarray] = {"count": np.array(len(self.frames))}
+        for i, (frame, (score, where)) in enumerate(zip(self.frames, self.answers, strict=True)):
+            arrays[f"frame_{i}"], arrays[f"score_{i}"] = frame, np.array(score, np.float64)
+            if where is not None:
+                arrays[f"map_{i}"] = where
+        np.savez_compressed(path, **arrays)
+
+
+def golden_frames(subject: Subject, may_carry_photographs: bool) -> Golden:
+    """Small photographs and noise; drawn frames instead of photographs where there are none, or none may go."""
+    carries = may_carry_photographs and subject.photographs("val")
+    frames = _photographs(subject) if carries else _drawn(subject.contract)
+    return Golden(frames, [reference(subject, frame) for frame in frames])
+
+
+def _drawn(contract: LetterboxContract) -> list[Frame]:
+    """A smooth picture, the same with a scratch, and the noise of the golden frames."""
+    rows, columns = np.indices(contract.holding(240, 360))
+    smooth = 96 + 48 * np.sin(columns / 60) * np.cos(rows / 45)
+    scratched = np.where(np.abs(rows - 40 - columns / 2) < 2, 30, smooth)
+    drawn = [np.repeat(picture.astype(np.uint8)[:, :, None], 3, axis=2) for picture in (smooth, scratched)]
+    return [*drawn, *_noise(contract)]
+
+
+def _photographs(subject: Subject) -> list[Frame]:
+    """A good and a bad validation photograph, made small, and noise."""
+    photographs = subject.photographs("val")
+    firsts = [next((p for p in photographs if p.is_bad is bad), None) for bad in (False, True)]
+    frames = [_small(read_picture(p.path), subject.contract) for p in firsts if p is not None]
+    return [*frames, *_noise(subject.contract)]
+
+
+def _noise(contract: LetterboxContract) -> list[Frame]:
+    """Two sizes whose letterbox is awkward."""
+    rng = np.random.default_rng(11)
+    sizes = (contract.holding(*size) for size in ((299, 133), (97, 224)))
+    return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+
+
+def _small(frame: Frame, contract: LetterboxContract) -> Frame:
+    """Shrunk; or, where there is a region, as taken but without what lies below and beyond it."""
+    if contract.region is not None:
+        return np.ascontiguousarray(frame[: contract.region.bottom, : contract.region.right])
+    height, width = frame.shape[:2]
+    factor = GOLDEN_SIDE / max(height, width)
+    if factor >= 1:
+        return frame
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
