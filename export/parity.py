@@ -56,7 +56,8 @@ def answer(subject: Subject, image: Tensor, mask: Tensor) -> Answer:
 def compare(agreement: Agreement, frame: str, output: Output, expected: Answer, reference: str, allowed: float) -> None:
     """Enter what an artifact said of the frame of that name, and what the `reference` had said.
 
-    Raises ParityError if the score or any value of the map is further off than `allowed`.
+    Raises ParityError if the score or any value of the map is further off than `allowed`, or than that share of the
+    score or of the map's largest value where they are more than 1: float32 has so many digits and no more.
     """
     score, where = expected
     if not math.isfinite(score):
@@ -64,10 +65,13 @@ def compare(agreement: Agreement, frame: str, output: Output, expected: Answer, 
     if (where is None) != (output.map is None):
         raise ParityError(f"{agreement.backend}: the map is in one of {reference} and the artifact; no bundle")
     map_off = 0.0 if where is None or output.map is None else float(np.abs(output.map - where).max())
-    if not (abs(output.score - score) <= allowed and map_off <= allowed):  # a NaN is no agreement
+    largest = 0.0 if where is None else float(np.abs(where).max())
+    score_allowed, map_allowed = (allowed * max(1.0, abs(value)) for value in (score, largest))
+    if not (abs(output.score - score) <= score_allowed and map_off <= map_allowed):  # a NaN is no agreement
         raise ParityError(
             f"{agreement.backend} differs from {reference} on {frame}: score {output.score:.6g} against "
-            f"{score:.6g}, map {map_off:.2g} off, allowed {allowed:.2g}; no bundle was written"
+            f"{score:.6g}, allowed {score_allowed:.3g} off; map {map_off:.3g} off, allowed {map_allowed:.3g}; "
+            "no bundle was written"
         )
     agreement.enter(frame, output.score, score, map_off)
 

@@ -61,11 +61,11 @@ def threshold_of(subject: Subject, figures: Figures, said_before: str = "") -> T
 
 
 def tolerance_of(threshold: float, largest_difference: float, tolerance: float) -> float:
-    """A hundredth of the threshold, where that is less than parity's `tolerance`; at least twice what was seen.
+    """Parity's `tolerance`, or a hundredth of the threshold where that is less; at least twice what was seen.
 
     A score of an autoencoder is some 0.001: an absolute bound would let it be off by a tenth.
     """
-    return min(tolerance, max(abs(threshold) / 100, 2 * largest_difference))
+    return max(2 * largest_difference, min(tolerance, abs(threshold) / 100))
 
 
 def int8_tolerance(backend: Backend, golden: Golden) -> float:

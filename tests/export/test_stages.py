@@ -131,3 +131,14 @@ def test_an_answer_that_is_off_or_no_number_is_no_agreement(score: float, where:
 def test_a_reference_that_gives_no_number_is_told_so() -> None:
     with pytest.raises(ParityError, match="PyTorch scores first nan, which is no number"):
         compare(Agreement("openvino"), "first", Output(np.nan, None), (np.nan, None), "PyTorch", 1e-4)
+
+
+@pytest.mark.parametrize(("largest", "off", "agrees"), [(1.0, 2e-4, False), (50.0, 2e-3, True), (50.0, 2e-2, False)])
+def test_what_is_allowed_grows_with_values_beyond_1(largest: float, off: float, agrees: bool) -> None:
+    expected = (largest, np.full((4, 4), largest, np.float32))
+    for said in (Output(largest + off, expected[1]), Output(largest, expected[1] + np.float32(off))):
+        if agrees:
+            compare(Agreement("openvino"), "first", said, expected, "PyTorch", 1e-4)
+            continue
+        with pytest.raises(ParityError, match="openvino differs from PyTorch on first"):
+            compare(Agreement("openvino"), "first", said, expected, "PyTorch", 1e-4)
