@@ -10,10 +10,12 @@ import io
 import logging
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -40,54 +42,44 @@ LAYERS_IN_OPENVINO = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"
 """Layers of a graph as the runtime executes it."""
 
 
-class Quantizer(Protocol):
-    """Writes the artifact at `path` in which the ONNX nodes named in `integer`, and no others, compute in int8."""
+@dataclass
+class Quantizer(ABC):
+    """What is quantized, and how. Called, it writes one artifact; the same one may be called again and again."""
 
-    weight_bits: WeightBits
+    network: onnx.ModelProto
+    contract: LetterboxContract
+    photographs: list[Inputs]
+    metadata: dict[str, str]
+    weight_bits: WeightBits = 8
 
+    @abstractmethod
     def __call__(self, integer: set[str], path: Path) -> None:
-        """Overwrites nothing: there is no file at `path` yet."""
+        """Write the artifact at `path` in which the ONNX nodes named in `integer`, and no others, compute in int8.
+
+        Overwrites nothing: there is no file at `path` yet.
+        """
 
 
-class OpenVinoQuantizer:
+class OpenVinoQuantizer(Quantizer):
     """NNCF's post-training quantization; 7 bits are the weights' range halved (its `OverflowFix.ENABLE`)."""
-
-    def __init__(
-        self,
-        network: onnx.ModelProto,
-        contract: LetterboxContract,
-        photographs: list[Inputs],
-        metadata: dict[str, str],
-        weight_bits: WeightBits = 8,
-    ) -> None:
-        self._network, self._letterbox = network.SerializeToString(), letterbox_model(contract).SerializeToString()
-        self._nodes = {node.name for node in network.graph.node}
-        self._photographs, self._metadata, self.weight_bits = photographs, metadata, weight_bits
 
     def __call__(self, integer: set[str], path: Path) -> None:
         """See `Quantizer`."""
-        network = _quantized(_folded(self._network), self._photographs, self._nodes - integer, self.weight_bits)
-        model = _behind(ov.Core().read_model(io.BytesIO(self._letterbox)), network)
-        for key, value in self._metadata.items():
+        kept = {node.name for node in self.network.graph.node} - integer
+        network = _quantized(_folded(self.network.SerializeToString()), self.photographs, kept, self.weight_bits)
+        letterbox = ov.Core().read_model(io.BytesIO(letterbox_model(self.contract).SerializeToString()))
+        model = _behind(letterbox, network)
+        for key, value in self.metadata.items():
             model.set_rt_info(value, ["edge-inspect", key])
         path.parent.mkdir(parents=True, exist_ok=True)
         ov.save_model(model, path, compress_to_fp16=False)
 
 
-class OnnxRuntimeQuantizer:
+@dataclass
+class OnnxRuntimeQuantizer(Quantizer):
     """ONNX Runtime's static quantization to QDQ: uint8 activations, int8 weights; 7 bits are its `reduce_range`."""
 
-    def __init__(
-        self,
-        network: onnx.ModelProto,
-        contract: LetterboxContract,
-        photographs: list[Inputs],
-        metadata: dict[str, str],
-        weight_bits: WeightBits = 8,
-    ) -> None:
-        self._network, self._contract = network, contract
-        self._photographs, self._metadata, self.weight_bits = photographs, metadata, weight_bits
-        self._ranges: str | None = None
+    _ranges: str | None = field(default=None, init=False)
 
     def __call__(self, integer: set[str], path: Path) -> None:
         """See `Quantizer`; the ranges are measured the first time."""
@@ -95,9 +87,9 @@ class OnnxRuntimeQuantizer:
             quantized = self._quantized(integer, Path(folder))
         quantized.ir_version = IR_VERSION
         model = compose.merge_models(
-            letterbox_model(self._contract), quantized, io_map=[("image", "image"), ("mask", "mask")]
+            letterbox_model(self.contract), quantized, io_map=[("image", "image"), ("mask", "mask")]
         )
-        helper.set_model_props(model, self._metadata)
+        helper.set_model_props(model, self.metadata)
         store_half(model)
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, path)
@@ -110,11 +102,11 @@ class OnnxRuntimeQuantizer:
         if self._ranges is not None:
             ranges.write_text(self._ranges)
         with _quiet():
-            quant_pre_process(self._network, prepared, skip_optimization=True, skip_symbolic_shape=True)
+            quant_pre_process(self.network, prepared, skip_optimization=True, skip_symbolic_shape=True)
             quantize_static(
                 prepared,
                 quantized,
-                _Reader(self._photographs),
+                _Reader(self.photographs),
                 op_types_to_quantize=INTEGER_IN_ONNXRUNTIME,
                 nodes_to_quantize=sorted(integer),
                 activation_type=QuantType.QUInt8,
