@@ -27,3 +27,7 @@ class DataError(EdgeError):
 
 class RecipeError(EdgeError):
     """A training recipe that does not exist or says something impossible."""
+
+
+class RecordsError(EdgeError):
+    """Records that cannot be written or read, or that another station is writing."""

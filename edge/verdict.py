@@ -64,6 +64,9 @@ class Message(BaseModel):
     protocol: Literal["evp1"] = "evp1"
     station: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="name of the station")
     epoch: str = Field(description="random id of this run of the station")
+    boot: int = Field(
+        default=0, ge=0, description="counts the runs of the station, kept beside its records; 0: unknown"
+    )
     simulated: bool = Field(description="true if the source or the bundle is the built-in demonstration")
 
 
@@ -170,20 +173,37 @@ class Ledger(BaseModel):
 
 
 class Heartbeat(Message):
-    """Sent every 100 ms. `ready` is a lease: without another heartbeat within `valid_ms` it is over."""
+    """Sent every 100 ms. `ready` is a lease: without another heartbeat before `valid_until` it is over.
 
+    `sent` and `valid_until` are nanoseconds of the monotonic clock of the station's machine, as in `Timing`. A
+    controller on another machine learns from the pong of the control socket what time it is there.
+    """
+
+    sent: int
     state: State
-    ready: bool
+    ready: bool = Field(description="parts that come now are judged, and all that judges them made progress just now")
     valid_ms: float
+    valid_until: int
     cause: str | None = Field(default=None, description="what holds the station, for people")
-    last_seq: int
+    alarms: tuple[str, ...] = Field(default=(), description="what is wrong and holds nothing up, for people")
+    last_seq: int = Field(description="the last verdict that was published")
+    durable_seq: int | None = Field(
+        default=None, description="verdicts up to here are on disk; null: no journal is kept"
+    )
+    camera_age_ms: float | None = Field(
+        default=None, description="since the camera's process gave its last sign of life"
+    )
+    loop_age_ms: float | None = Field(
+        default=None, description="since the model's process gave its last result, of a part or of a golden frame"
+    )
     ledger: Ledger
     restarts: int = Field(description="how many times a child process was started again")
 
 
 class StateChange(Message):
-    """Sent when the state changes; `stopped` is the last message of an epoch."""
+    """Sent when the state changes; `stopped` is the last message of an epoch. `sent` is as in `Heartbeat`."""
 
+    sent: int
     state: State
     cause: str | None = None
     last_seq: int

@@ -28,6 +28,7 @@ def ends() -> Iterator[tuple[Publisher, Subscriber]]:
 def heartbeat(epoch: str, last_seq: int) -> Heartbeat:
     return Heartbeat(
         station="line1", epoch=epoch, simulated=False, state=State.EXECUTING, ready=True, valid_ms=300,
+        sent=0, valid_until=300_000_000,
         last_seq=last_seq, ledger=Ledger(accepted=last_seq, good=last_seq), restarts=0,
     )  # fmt: skip
 

@@ -370,16 +370,19 @@ class Station:
         self.state, self.cause = state, cause
         if self.is_ready and self.ready_after_s is None:
             self.ready_after_s = (time.monotonic_ns() - self._begun_ns) / 1e9
-        last_seq = self.books.published
-        self.publisher.send(StateChange(**self._sender(), state=state, cause=cause, last_seq=last_seq))
+        last_seq, now = self.books.published, time.monotonic_ns()
+        self.publisher.send(StateChange(**self._sender(), sent=now, state=state, cause=cause, last_seq=last_seq))
 
     def _heartbeat(self) -> None:
+        now = time.monotonic_ns()
         self.publisher.send(
             Heartbeat(
                 **self._sender(),
+                sent=now,
                 state=self.state,
                 ready=self.is_ready,
                 valid_ms=LEASE_MS,
+                valid_until=now + LEASE_MS * 1_000_000,
                 cause=self.cause,
                 last_seq=self.books.published,
                 ledger=self.books.ledger(),

@@ -1,0 +1,164 @@
+"""What a controller and a station say to each other on the control socket, as JSON, one frame a message.
+
+A request is answered by at most one message, a replay by one for each verdict and one for its end. Anything that is no
+request is dropped and counted. A controller imports this module: it needs the standard library and pydantic only.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from edge.verdict import Heartbeat, Verdict
+
+LARGEST_REQUEST = 4096
+"""Bytes. A peer that sends more is disconnected by ZeroMQ itself."""
+
+MOST_REPLAYED = 10_000
+"""Verdicts that one replay gives."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
+Seq = Annotated[int, Field(ge=1, le=2**53)]
+PartId = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Fate(StrEnum):
+    """What became of a part at the gate. `late_reject`: its verdict came too late for the gate; `missed`: none came."""
+
+    PASSED = "passed"
+    REJECTED = "rejected"
+    LATE_REJECT = "late_reject"
+    MISSED = "missed"
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Hello(_Said):
+    """Who is there. Where the channel is encrypted the name of the key counts, not this one."""
+
+    type: Literal["hello"] = "hello"
+    client: Name
+
+
+class Ping(_Said):
+    """Sign of life, and the question what time it is at the station."""
+
+    type: Literal["ping"] = "ping"
+    nonce: int = Field(ge=0, le=2**53)
+
+
+class AskSnapshot(_Said):
+    """The question how the station stands."""
+
+    type: Literal["snapshot"] = "snapshot"
+
+
+class AskReplay(_Said):
+    """The verdicts `from_seq` to `to_seq` again, for the record: a replayed verdict moves no gate."""
+
+    type: Literal["replay"] = "replay"
+    epoch: Epoch
+    from_seq: Seq
+    to_seq: Seq
+
+
+class Acknowledge(_Said):
+    """What became of a part."""
+
+    type: Literal["ack"] = "ack"
+    epoch: Epoch
+    seq: Seq
+    fate: Fate
+
+
+class Trigger(_Said):
+    """A part is in front of the camera now: its clock starts when this arrives, its verdict has this id."""
+
+    type: Literal["trigger"] = "trigger"
+    part: PartId
+
+
+Request = Hello | Ping | AskSnapshot | AskReplay | Acknowledge | Trigger
+
+
+class Welcome(_Said):
+    """The answer to a hello. `client` is the name that counts."""
+
+    type: Literal["welcome"] = "welcome"
+    station: str
+    epoch: str
+    boot: int
+    client: str
+    is_required: bool = Field(description="the station is suspended while this client is silent")
+    budget_ms: float
+
+
+class Pong(_Said):
+    """The answer to a ping: `now` is the station's monotonic clock in nanoseconds when it answered."""
+
+    type: Literal["pong"] = "pong"
+    nonce: int
+    epoch: str
+    now: int
+
+
+class Snapshot(_Said):
+    """The answer to the question how the station stands."""
+
+    type: Literal["snapshot"] = "snapshot"
+    heartbeat: Heartbeat
+
+
+class Replayed(_Said):
+    """One verdict of a replay."""
+
+    type: Literal["replayed"] = "replayed"
+    verdict: Verdict
+
+
+class ReplayEnd(_Said):
+    """The end of a replay: how many came; those that the station does not have did not."""
+
+    type: Literal["replay_end"] = "replay_end"
+    epoch: str
+    from_seq: int
+    to_seq: int
+    count: int
+
+
+class Triggered(_Said):
+    """The answer to a trigger: the part is accepted, its verdict will have this number."""
+
+    type: Literal["triggered"] = "triggered"
+    part: str
+    epoch: str
+    seq: int
+
+
+class Refused(_Said):
+    """The answer to a request that cannot be met, with the reason for people."""
+
+    type: Literal["refused"] = "refused"
+    request: str
+    why: str
+
+
+Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Refused
+
+_REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
+_REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])
+
+
+def parse_request(payload: bytes) -> Request:
+    """Decode what a controller sent. Raises ValueError if it is too long or no request."""
+    if len(payload) > LARGEST_REQUEST:
+        raise ValueError(f"{len(payload)} bytes, more than {LARGEST_REQUEST}")
+    return _REQUESTS.validate_json(payload)
+
+
+def parse_reply(payload: bytes) -> Reply:
+    """Decode what a station answered. Raises ValueError if it is no answer."""
+    return _REPLIES.validate_json(payload)
