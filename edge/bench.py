@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 from edge.backends import Backend, load_from
 from edge.bundle import Bundle
+from edge.channel.endpoints import free_endpoint
 from edge.channel.subscriber import Subscriber
 from edge.errors import EdgeError
 from edge.machine import cores, cpu_model
@@ -90,7 +90,7 @@ def bare(runtime: Backend, pictures: list[Frame], frames: int) -> Latency:
 
 def whole_way(bundle: Bundle, backend: str, size: tuple[int, int], frames: int, threads: int) -> Latency:
     """A station in its own processes, back to back; from the frame in shared memory to the verdict decoded here."""
-    endpoint = f"tcp://127.0.0.1:{_free_port()}"
+    endpoint = free_endpoint()
     subscriber = Subscriber(endpoint, "bench")
     options = {
         "source": "replay",
@@ -151,9 +151,3 @@ def as_json(bundle: Bundle, size: tuple[int, int], frames: int, threads: int, re
             "backends": [asdict(result) for result in results],
         }
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,6 +1,5 @@
 """A station in its own processes, for tests to run, listen to and hurt."""
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge.channel.endpoints import free_endpoint
 from edge.channel.subscriber import Received, Subscriber
 from edge.verdict import Heartbeat, State, StateChange, Verdict
 
@@ -16,12 +16,7 @@ DEMO_BUNDLE = ROOT / "models" / "demo.edge"
 TILE_BUNDLE = ROOT / "models" / "magnetic-tile.edge"
 SILENCE_S = 20.0
 
-
-def free_endpoint() -> str:
-    """A loopback endpoint nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+__all__ = ["DEMO_BUNDLE", "ROOT", "TILE_BUNDLE", "Line", "command", "free_endpoint", "running_line"]
 
 
 def command(name: str, *arguments: object) -> list[str]:

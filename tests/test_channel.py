@@ -16,13 +16,14 @@ from edge.verdict import Heartbeat, Ledger, State, StateChange, topic
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Publisher, Subscriber]]:
-    endpoint = free_endpoint()
-    publisher, subscriber = Publisher(endpoint, "line1"), Subscriber(endpoint, "line1")
+    endpoint, context = free_endpoint(), zmq.Context()
+    publisher, subscriber = Publisher(context, "line1", endpoint), Subscriber(endpoint, "line1")
     while not publisher.subscribers():
         pass
     yield publisher, subscriber
     subscriber.close()
     publisher.close()
+    context.term()
 
 
 def heartbeat(epoch: str, last_seq: int) -> Heartbeat:
@@ -79,7 +80,8 @@ def test_a_malformed_message_is_counted_and_not_given(ends: tuple[Publisher, Sub
 
 def test_subscriptions_to_other_stations_do_not_count() -> None:
     endpoint = free_endpoint()
-    publisher = Publisher(endpoint, "line1")
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    publisher = Publisher(context, "line1", endpoint)
     other, ours = Subscriber(endpoint, "line2"), Subscriber(endpoint, "line1")
     while publisher.subscribers() < 1:
         pass
@@ -89,6 +91,7 @@ def test_subscriptions_to_other_stations_do_not_count() -> None:
         pass
     other.close()
     publisher.close()
+    context.term()
 
 
 @pytest.mark.parametrize("endpoint", ["tcp://0.0.0.0:5570", "tcp://*:5570", "tcp://192.0.2.1:1", "tcp://[::]:1"])
@@ -106,4 +109,4 @@ def test_loopback_is_free(endpoint: str) -> None:
 @pytest.mark.parametrize("name", ["", "a/b", "a b", "line\n1"])
 def test_a_station_name_that_would_break_a_topic_is_refused(name: str) -> None:
     with pytest.raises(ChannelError, match="station name"):
-        Publisher(free_endpoint(), name)
+        Publisher(zmq.Context(), name, free_endpoint())

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import zmq
 from running import DEMO_BUNDLE, command, free_endpoint
 from test_verdict import verdict
 
@@ -72,11 +73,13 @@ def test_a_changed_bundle_does_not_run(tmp_path: Path, name: str) -> None:
 
 
 def test_a_port_in_use_is_named_before_anything_starts() -> None:
-    holder = Publisher(free_endpoint(), "other")
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    holder = Publisher(context, "other", free_endpoint())
     try:
         assert f"{holder.endpoint} is in use" in refused("--source", "demo", "--bind", holder.endpoint)
     finally:
         holder.close()
+        context.term()
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -30,7 +30,7 @@ class Bare(Station):
         self.intake.is_up = self.scoring.is_up = True
         self.intake.has_ended = False
         self.intake.memory = lambda slot: f"slot {slot}"  # type: ignore[method-assign]
-        self.intake.release = lambda slot: None  # type: ignore[method-assign]
+        self.intake.release = self.intake.hold = lambda slot: None  # type: ignore[method-assign]
         self.scoring.loaded = Loaded("openvino", 0.0)
 
     def show(self, fault: str | None = None) -> None:
@@ -64,14 +64,15 @@ class Bare(Station):
 def station(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bare]:
     made: list[Bare] = []
 
-    def keep(publisher: Publisher, message: Any) -> None:
+    def keep(publisher: Publisher, message: Any) -> bytes:
         if isinstance(message, Verdict):
             made[0].said.append(message)
+        return b""
 
     monkeypatch.setattr(Publisher, "send", keep)
     made.append(Bare())
     yield made[0]
-    made[0].publisher.close()
+    made[0].channel.close()
 
 
 def threshold_of(station: Station) -> float:

@@ -154,9 +154,13 @@ def check_static(bundle: Bundle, anysize: Backend, fixed: Backend, shape: tuple[
     """
     worst, tolerance = 0.0, bundle.artifact(fixed.name).golden_tolerance
     for number, golden in enumerate(bundle.golden()):
-        tile = golden.frame
-        repeats = (-(-shape[0] // tile.shape[0]), -(-shape[1] // tile.shape[1]), 1)
-        frame = np.ascontiguousarray(np.tile(tile, repeats)[: shape[0], : shape[1]])
+        frame = tiled(golden.frame, shape)
         what = f"{bundle.path}: golden frame {number}, tiled to {shape[1]}×{shape[0]} and compiled for it,"
         worst = max(worst, _check(fixed.infer(frame), anysize.infer(frame), what, fixed.name, tolerance))
     return worst
+
+
+def tiled(frame: Frame, shape: tuple[int, int]) -> Frame:
+    """The frame uint8 [h, w, 3] beside and below itself until it fills `shape` (height, width)."""
+    repeats = (-(-shape[0] // frame.shape[0]), -(-shape[1] // frame.shape[1]), 1)
+    return np.ascontiguousarray(np.tile(frame, repeats)[: shape[0], : shape[1]])

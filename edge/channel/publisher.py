@@ -2,25 +2,40 @@
 
 import ipaddress
 import re
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import zmq
 
+from edge.channel.sockets import bind
 from edge.errors import ChannelError
 from edge.verdict import Heartbeat, StateChange, Verdict, topic
 
 _HIGH_WATER = 10_000
 """Messages kept for a subscriber that is slow; those beyond are lost to it alone, which it sees as a gap."""
 
+_LARGEST_SUBSCRIPTION = 1024
+_MOST_NOTES = 1000
+"""Notes of subscribers who came and went that are read at a time: a flood of them holds up no verdict."""
+
 _LINGER_MS = 500
 
 
 class Publisher:
-    """Binds the verdict endpoint. Sending never blocks."""
+    """Binds the verdict endpoint and the viewers'. Sending never blocks, and no viewer can touch a controller."""
 
-    def __init__(self, endpoint: str, station: str, allow_insecure: bool = False) -> None:
-        """Raises ChannelError, in one line, if the endpoint is in use, is no endpoint, or is open to the network."""
-        check_endpoint(endpoint, allow_insecure)
+    def __init__(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        station: str,
+        verdicts: str,
+        viewers: str | None = None,
+        guard: Callable[["zmq.Socket[bytes]"], None] = lambda socket: None,
+    ) -> None:
+        """`guard` sets what keeps strangers out, before a socket is bound.
+
+        Raises ChannelError, in one line, if an endpoint is in use or is none.
+        """
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", station):
             raise ChannelError(f"station name {station!r}: use letters, digits, dot, dash and underscore")
         self._topics = {
@@ -29,42 +44,72 @@ class Publisher:
             StateChange: topic(station, "state"),
         }
         self._subscribed: dict[bytes, int] = {}
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.XPUB)
-        self._socket.set(zmq.XPUB_VERBOSER, 1)
-        self._socket.set(zmq.SNDHWM, _HIGH_WATER)
-        self._socket.set(zmq.LINGER, _LINGER_MS)
-        try:
-            self._socket.bind(endpoint)
-        except zmq.ZMQError as error:
-            self.close()
-            if error.errno == zmq.EADDRINUSE:
-                remedy = "another station runs there; stop it, or choose another port with --bind"
-                raise ChannelError(f"{endpoint} is in use: {remedy}") from error
-            raise ChannelError(
-                f"cannot bind {endpoint}: {error.strerror}; an endpoint looks like tcp://127.0.0.1:5570"
-            ) from error
-        last = self._socket.get(zmq.LAST_ENDPOINT)
-        self.endpoint = last.decode().rstrip("\0") if isinstance(last, bytes) else str(last)
+        self._socket = self._bound(context, verdicts, "--bind", guard)
+        self.endpoint = self._last_endpoint
+        self._viewers = None
+        if viewers is not None:
+            try:
+                self._viewers = self._bound(context, viewers, "--viewers", guard)
+            except ChannelError:
+                self._socket.close(0)
+                raise
 
-    def send(self, message: Verdict | Heartbeat | StateChange) -> None:
-        """Publish one message as two frames, topic and JSON."""
-        self._socket.send_multipart([self._topics[type(message)], message.model_dump_json().encode()], zmq.NOBLOCK)
+    def _bound(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        endpoint: str,
+        option: str,
+        guard: Callable[["zmq.Socket[bytes]"], None],
+    ) -> "zmq.Socket[bytes]":
+        socket = context.socket(zmq.XPUB)
+        socket.set(zmq.XPUB_VERBOSER, 1)
+        socket.set(zmq.SNDHWM, _HIGH_WATER)
+        socket.set(zmq.MAXMSGSIZE, _LARGEST_SUBSCRIPTION)
+        socket.set(zmq.LINGER, _LINGER_MS)
+        guard(socket)
+        self._last_endpoint = bind(socket, endpoint, option)
+        return socket
 
-    def subscribers(self) -> int:
-        """How many subscriptions match verdicts now. A listener that subscribes twice counts twice."""
-        while self._socket.poll(0):
-            note: bytes = self._socket.recv(zmq.NOBLOCK)
-            if note[:1] in (b"\0", b"\1"):
-                change = 1 if note[:1] == b"\1" else -1
-                self._subscribed[note[1:]] = max(0, self._subscribed.get(note[1:], 0) + change)
+    def send(self, message: Verdict | Heartbeat | StateChange) -> bytes:
+        """Publish one message as two frames, topic and JSON; returns the JSON."""
+        payload = message.model_dump_json().encode()
+        frames = [self._topics[type(message)], payload]
+        self._socket.send_multipart(frames, zmq.NOBLOCK)
+        if self._viewers is not None:
+            self._viewers.send_multipart(frames, zmq.NOBLOCK)
+        return payload
+
+    def subscribers(self, met: Callable[[zmq.Frame], None] = lambda frame: None) -> int:
+        """How many subscriptions match verdicts now. A listener that subscribes twice counts twice.
+
+        Takes the notes of who came and went off the sockets; `met` is shown each.
+        """
+        for note in _notes(self._socket):
+            met(note)
+            data = note.bytes
+            if data[:1] in (b"\0", b"\1"):
+                change = 1 if data[:1] == b"\1" else -1
+                count = self._subscribed.pop(data[1:], 0) + change
+                if count > 0:
+                    self._subscribed[data[1:]] = count
+        for note in _notes(self._viewers) if self._viewers is not None else ():
+            met(note)
         verdicts = self._topics[Verdict]
         return sum(count for prefix, count in self._subscribed.items() if verdicts.startswith(prefix))
 
     def close(self) -> None:
-        """Send what is queued, for half a second at most, and free the port."""
+        """Send what is queued, for half a second at most once the context is terminated, and free the ports."""
         self._socket.close()
-        self._context.term()
+        if self._viewers is not None:
+            self._viewers.close()
+
+
+def _notes(socket: "zmq.Socket[bytes]") -> Iterator[zmq.Frame]:
+    for _ in range(_MOST_NOTES):
+        try:
+            yield socket.recv(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return
 
 
 def check_endpoint(endpoint: str, allow_insecure: bool) -> None:

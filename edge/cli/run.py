@@ -30,6 +30,20 @@ def run(
     ] = None,
     station: Annotated[str, typer.Option(help="Name of the station, part of every topic.")] = "line1",
     bind: Annotated[str, typer.Option(help="Endpoint for verdicts.")] = "tcp://127.0.0.1:5570",
+    control: Annotated[
+        str | None, typer.Option(help="Endpoint for what controllers ask; the port after that for verdicts.")
+    ] = None,
+    viewers: Annotated[
+        str | None, typer.Option(help="Endpoint where viewers hear the same; the second port after that for verdicts.")
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Controller, may be repeated: suspended while it is silent for 500 ms."),
+    ] = None,
+    trigger: Annotated[
+        Literal["free", "external"],
+        typer.Option(help="A part for each frame, or for each trigger message on the control socket."),
+    ] = "free",
     backend: Annotated[
         str, typer.Option(help="Artifact of the bundle to run; auto: the fastest here, measured once.")
     ] = "auto",
@@ -83,6 +97,10 @@ def run(
         source=source,
         station=station,
         bind=bind,
+        control=control,
+        viewers=viewers,
+        required=tuple(require or ()),
+        trigger=trigger,
         backend=backend,
         threads=threads,
         policy=policy,

@@ -15,6 +15,10 @@ class StationConfig:
     source ("latest" for cameras, "every" for all else). `rate`, `size`, `limit`, `loop`, `seed` belong to the source.
     `simulated` marks every verdict so, whatever bundle and source say of themselves. `trust` names public key files:
     if there are any, only a bundle that one of these keys signed is run.
+
+    `trigger` "free" makes a part of each frame that the policy takes, "external" of each trigger on the control
+    socket. `control` and `viewers` are endpoints; None: beside `bind`. `required` names the controllers without which
+    the station is suspended. `records` is the folder of journal and images; None: no record is kept.
     """
 
     bundle: Path
@@ -33,3 +37,8 @@ class StationConfig:
     seed: int = 0
     simulated: bool = False
     trust: tuple[Path, ...] = ()
+    trigger: Literal["free", "external"] = "free"
+    control: str | None = None
+    viewers: str | None = None
+    required: tuple[str, ...] = ()
+    records: Path | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import BundleError, EdgeError
-from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, Located
+from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
 from edge.station.ring import Attached
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edge.bundle import Bundle, Manifest
 
 
-def run_inference(connection: Connection, bundle: Path, digest: str, backend: str, threads: int) -> None:
+def run_inference(connection: Connection, path: Path, digest: str, backend: str, threads: int) -> None:
     """Work of the inference child; returns when told to stop.
 
     `digest` is that of the manifest whose signature the supervisor checked, if it was to: whatever else lies there now,
@@ -27,19 +27,44 @@ def run_inference(connection: Connection, bundle: Path, digest: str, backend: st
     if not isinstance(configure, Configure):
         return
     try:
-        runtime, manifest, loaded = _prepare(bundle, digest, backend, threads, configure.shape)
+        runtime, bundle, loaded = _prepare(path, digest, backend, threads, configure.shape)
+        proof = _Proof(bundle, runtime, configure.shape)
     except EdgeError as error:
         connection.send(Failed(str(error)))
         return
     connection.send(loaded)
     ring = Attached()
-    while isinstance(order := connection.recv(), Infer):
-        connection.send(_infer(runtime, manifest, ring, order))
+    while isinstance(order := connection.recv(), Infer | SelfTest):
+        connection.send(_infer(runtime, bundle.manifest, ring, order) if isinstance(order, Infer) else proof.again())
+
+
+class _Proof:
+    """The first golden frame, as the line's frames are, and what it scored when the runtime was started."""
+
+    def __init__(self, bundle: "Bundle", runtime: "Backend", shape: tuple[int, int] | None) -> None:
+        from edge.backends import tiled
+
+        frame = bundle.golden()[0].frame
+        if shape is not None and bundle.manifest.letterbox.refusal(*shape) is None:
+            frame = tiled(frame, shape)
+        self._runtime, self._frame = runtime, frame
+        self._score = runtime.infer(frame).score
+
+    def again(self) -> Inferred:
+        """Score it again; one runtime on one machine gives the same score every time."""
+        start, score, fault = time.monotonic_ns(), float("nan"), None
+        try:
+            score = self._runtime.infer(self._frame).score
+            if score != self._score:
+                fault = f"a golden frame scores {score:.6g}, at the start it was {self._score:.6g}"
+        except Exception as error:
+            fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        return Inferred(0, score, fault, start, time.monotonic_ns())
 
 
 def _prepare(
     path: Path, digest: str, backend: str, threads: int, shape: tuple[int, int] | None
-) -> tuple["Backend", "Manifest", Loaded]:
+) -> tuple["Backend", "Bundle", Loaded]:
     """Load, check against the golden frames, compile for the camera's shape, and warm up.
 
     Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
@@ -63,7 +88,7 @@ def _prepare(
         runtime = fixed
     if bundle.manifest.map_threshold is not None:
         _warm_up_locating(bundle)
-    return runtime, bundle.manifest, Loaded(runtime.name, difference)
+    return runtime, bundle, Loaded(runtime.name, difference)
 
 
 def _warm_up_locating(bundle: "Bundle") -> None:

@@ -11,8 +11,8 @@ from edge.station.config import StationConfig
 from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened
 from edge.station.ring import Ring
 
-SLOTS = {"every": 8, "latest": 4}
-"""Frames the ring holds: one is inferred, one is written, the rest wait."""
+SLOTS = {"every": 10, "latest": 6}
+"""Frames the ring holds: one is inferred, one is written, two may be on loan to the archive, the rest wait."""
 
 OPENING_S = 20.0
 """A child that takes longer to open the source hangs. Network cameras and USB cameras just plugged in take seconds."""
@@ -35,7 +35,8 @@ POISON_DEATHS = 2
 
 
 class Intake:
-    """Frames come out of `hear`, in order; each one's slot must be given back with `release`.
+    """Frames come out of `hear`, in order; each one's slot is held once and must be given back with `release`, as often
+    as it was held.
 
     `dropped` counts the frames that were lost in the capture child because no slot was free.
     """
@@ -50,7 +51,7 @@ class Intake:
         self.cause: str | None = "the source is being opened"
         self._config = config
         self._ring: Ring | None = None
-        self._busy: set[int] = set()
+        self._busy: dict[int, int] = {}  # slots that hold frames, and how many hold each
         self._next_index = 0
         self._said: str | None = None  # its last words
         self._deaths = 0
@@ -91,11 +92,25 @@ class Intake:
             self._has_begun = True
             self._lend_all()
 
+    def hold(self, slot: int) -> None:
+        """One more needs the frame in this slot."""
+        self._busy[slot] += 1
+
     def release(self, slot: int | None) -> None:
-        """The frame in this slot is done with."""
-        if slot is not None:
-            self._busy.remove(slot)
+        """One of those who hold the frame in this slot is done with it; after the last it is free."""
+        if slot is None:
+            return
+        self._busy[slot] -= 1
+        if not self._busy[slot]:
+            del self._busy[slot]
             self._lend(slot)
+
+    @property
+    def age_ms(self) -> float | None:
+        """Since the last sign of life of a live source; None of a stored one, which waits until it is asked."""
+        if self.opened is None or not self.opened.live or not self._has_begun:
+            return None
+        return (time.monotonic_ns() - self._heard_ns) / 1e6
 
     def memory(self, slot: int) -> str:
         """Name of the shared memory of a slot."""
@@ -162,7 +177,7 @@ class Intake:
         self.dropped += captured.dropped
         self._deaths, self._has_frames = 0, True
         if captured.slot is not None:
-            self._busy.add(captured.slot)
+            self._busy[captured.slot] = 1
         return captured
 
     def _lose(self, cause: str) -> Iterator[Captured]:

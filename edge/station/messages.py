@@ -89,6 +89,12 @@ class Infer(NamedTuple):
     width: int
 
 
+class SelfTest(NamedTuple):
+    """Supervisor → inference: judge the frame that was judged at the start, and say whether it scores the same. The
+    answer is an Inferred of `seq` 0.
+    """
+
+
 class Located(NamedTuple):
     """A place of the frame where the map says a defect is: box and area in pixels, and the map's largest value."""
 

@@ -8,10 +8,20 @@ from edge.machine import cores
 from edge.station.child import Child
 from edge.station.config import StationConfig
 from edge.station.inference import run_inference
-from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded
+from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, SelfTest
 
-STUCK_MS = 1000
+STUCK_MS = 500
 """An inference this long past its part's deadline is killed."""
+
+SELF_TEST_MS = 1000
+"""A model that has judged nothing for this long is asked to prove that it still can; or after twenty times as long as
+the proof took last, if that is more."""
+
+SELF_TEST_PATIENCE_MS = 2000
+"""A self-test that takes longer hangs."""
+
+MOST_FAULTS = 10
+"""Frames on which the runtime failed in a row: the process is replaced then."""
 
 LOADING_S = 120.0
 """A child that loads longer than this hangs. The demonstration bundle takes 2.4 s without a cache,
@@ -35,12 +45,25 @@ class Scoring:
         self._said: str | None = None  # its last words
         self._first_deaths = 0
         self._seq: int | None = None
-        self._stuck_at_ns = 0
+        self._deadline_ns = self._stuck_at_ns = 0
+        self._progress_ns: int | None = None
+        self._self_test_ns = 0  # how long it took last
+        self._faults = 0  # in a row
 
     @property
     def is_idle(self) -> bool:
         """True if a frame can be submitted now."""
         return self.is_up and self._seq is None
+
+    @property
+    def is_overdue(self) -> bool:
+        """True while the frame that was submitted has missed its deadline."""
+        return self._seq is not None and time.monotonic_ns() > self._deadline_ns
+
+    @property
+    def age_ms(self) -> float | None:
+        """Since the model last proved that it works; None before it is loaded."""
+        return None if self._progress_ns is None else (time.monotonic_ns() - self._progress_ns) / 1e6
 
     def configure(self, shape: tuple[int, int] | None) -> None:
         """Say once what frames will come; the child compiles its graph for them."""
@@ -50,7 +73,8 @@ class Scoring:
     def submit(self, seq: int, memory: str, height: int, width: int, deadline_ns: int) -> None:
         """Hand over a frame; allowed only when idle."""
         assert self.is_idle
-        self._seq, self._stuck_at_ns = seq, max(deadline_ns, time.monotonic_ns()) + STUCK_MS * 1_000_000
+        self._seq, self._deadline_ns = seq, deadline_ns
+        self._stuck_at_ns = max(deadline_ns, time.monotonic_ns()) + STUCK_MS * 1_000_000
         self.child.send(Infer(seq, memory, height, width))
 
     def hear(self) -> Iterator[Inferred]:
@@ -59,16 +83,38 @@ class Scoring:
             while (message := self.child.receive()) is not None:
                 match message:
                     case Inferred():
-                        self._seq = None
-                        yield message
+                        yield from self._take(message)
                     case Loaded():
                         self.loaded, self.is_up, self.cause = message, True, None
+                        self._progress_ns = time.monotonic_ns()
                     case Failed():
                         if self.loaded is None:
                             raise BundleError(message.message)
                         self._said = message.message
         except EOFError:
             yield from self._lose(self._said or "the inference process died")
+
+    def _take(self, result: Inferred) -> Iterator[Inferred]:
+        """A result came. One fault is the fault of its frame; many in a row, or one of a self-test, are the child's."""
+        self._seq, self._progress_ns = None, time.monotonic_ns()
+        self._faults = 0 if result.fault is None else self._faults + 1
+        if result.seq:
+            yield result
+            if self._faults >= MOST_FAULTS:
+                yield from self._lose(f"it failed {self._faults} times in a row: {result.fault}")
+            return
+        self._self_test_ns = result.end_ns - result.start_ns
+        if result.fault is not None:
+            yield from self._lose(f"the self-test failed: {result.fault}")
+
+    def test(self) -> None:
+        """Ask for a self-test if the model has had nothing to do for long enough."""
+        pause_ns = max(SELF_TEST_MS * 1_000_000, 20 * self._self_test_ns)
+        now = time.monotonic_ns()
+        if self.is_idle and self._progress_ns is not None and now - self._progress_ns > pause_ns:
+            self._seq, self._deadline_ns = 0, now + SELF_TEST_PATIENCE_MS * 1_000_000
+            self._stuck_at_ns = self._deadline_ns
+            self.child.send(SelfTest())
 
     def revive(self) -> Iterator[Inferred]:
         """Kill the child if it hangs; start one where there is none and its time has come."""
@@ -83,12 +129,12 @@ class Scoring:
 
     def _lose(self, cause: str) -> Iterator[Inferred]:
         self.child.bury()
-        self.is_up, self.cause, self._said = False, cause, None
+        self.is_up, self.cause, self._said, self._faults = False, cause, None, 0
         if self.loaded is None:
             self._first_deaths += 1
             if self._first_deaths >= FIRST_DEATHS:
                 raise BundleError(f"{self._arguments[0]}: the inference process died {FIRST_DEATHS} times loading it")
-        if self._seq is not None:
-            now, seq = time.monotonic_ns(), self._seq
-            self._seq = None
+        seq, self._seq = self._seq, None
+        if seq:
+            now = time.monotonic_ns()
             yield Inferred(seq, float("nan"), cause, now, now)

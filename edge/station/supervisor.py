@@ -1,7 +1,7 @@
-"""The station: accepts frames, keeps their deadlines, publishes exactly one verdict for each.
+"""The station: accepts parts, keeps their deadlines, publishes exactly one verdict for each.
 
-This process never touches a pixel and loads neither OpenCV nor a runtime: whatever hangs or crashes in its two
-children, the deadlines here hold.
+This process never touches a pixel and loads neither OpenCV nor a runtime: whatever hangs or crashes in its children,
+the deadlines here hold.
 """
 
 import secrets
@@ -9,61 +9,32 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import isfinite
 from multiprocessing.connection import wait
 from typing import Any
 
-from edge.bundle import Artifact, load_bundle
-from edge.channel.publisher import Publisher
+from edge.bundle import load_bundle
+from edge.channel.channel import Channel
 from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.signature import Trust
 from edge.station.config import StationConfig
+from edge.station.desk import Desk, Line
 from edge.station.intake import Intake
 from edge.station.ledger import Books
-from edge.station.messages import Captured, Inferred, Located
+from edge.station.messages import Captured, Inferred
+from edge.station.parts import Finding, Part, judge
+from edge.station.replay import Replays
 from edge.station.scoring import Scoring
 from edge.station.signals import Signals
-from edge.verdict import (
-    UNKNOWN_REASONS,
-    Box,
-    Defect,
-    Heartbeat,
-    Outcome,
-    Reason,
-    State,
-    StateChange,
-    Timing,
-    Verdict,
-)
+from edge.verdict import UNKNOWN_REASONS, Heartbeat, Reason, State, StateChange, Verdict
 
 HEARTBEAT_MS = 100
 LEASE_MS = 3 * HEARTBEAT_MS
 CHILD_PATIENCE_S = 0.5
 SUBSCRIBER_POLL_S = 0.01
 
-
-@dataclass(frozen=True)
-class Finding:
-    """What is known of a part: the score, or the reason why there is none."""
-
-    score: float | None = None
-    reason: Reason | None = None
-    detail: str | None = None
-
-
-@dataclass
-class Part:
-    """An accepted frame on its way to its verdict. `finding` is set once, by whatever comes first."""
-
-    seq: int
-    capture: Captured
-    captured_ns: int
-    deadline_ns: int
-    is_submitted: bool = False
-    finding: Finding | None = None
-    inferred: Inferred | None = None
+MOST_TRIGGERED = 8
+"""Parts that wait for their frames; a further trigger is answered unknown/overload at once."""
 
 
 class Station:
@@ -72,30 +43,46 @@ class Station:
     def __init__(
         self, config: StationConfig, progress: Callable[["Station"], None], allow_insecure: bool = False
     ) -> None:
-        """Check the bundle and bind the socket. Raises BundleError, KeyFileError, ChannelError.
+        """Check the bundle and bind the sockets. Raises BundleError, KeyFileError, ChannelError.
 
         `progress` is called with the station at each heartbeat.
         """
         self.config = config
         self.bundle = load_bundle(config.bundle, Trust.read(config.trust))
         self.epoch = secrets.token_hex(8)
+        self.boot = 0
         self.books = Books()
         self.intake = Intake(config)
         self.scoring = Scoring(config, self.bundle.digest)
         self.state = State.PREOPERATIONAL
         self.cause: str | None = None
         self.ready_after_s: float | None = None
-        self.publisher = Publisher(config.bind, config.station, allow_insecure)
+        self.channel = Channel(config.station, config.bind, config.control, config.viewers, allow_insecure)
+        self.publisher = self.channel.publisher
+        self.replays = Replays(self.channel.control, self.epoch, None)
+        self.desk = Desk(self.channel.control, self._line(), self.replays, None, config.required)
         self._progress = progress
         self._pending: deque[Captured] = deque()
         self._parts: dict[int, Part] = {}
-        self._slots_inferring: dict[int, int] = {}  # by seq; busy until the runtime is done with them
+        self._awaited: deque[Part] = deque()  # announced by a trigger, still without a frame
+        self._slots_inferring: dict[int, int] = {}  # by seq; held until the runtime is done with them
         self._passed_over = 0
         self._is_opened = False
         self._shape: tuple[int, int] | None = None  # of every frame, as first opened
-        self._subscribers_came = config.wait_subscribers == 0
+        self._listeners_came = config.wait_subscribers == 0 and not config.required
         self._beat_due_ns = 0
         self._begun_ns = time.monotonic_ns()
+
+    def _line(self) -> Line:
+        return Line(
+            station=self.config.station,
+            epoch=self.epoch,
+            boot=self.boot,
+            budget_ms=self.config.budget_ms,
+            heartbeat=self._current_heartbeat,
+            accepted=lambda: self.books.accepted,
+            trigger=self._trigger,
+        )
 
     # -------------------------------------------------------------------------------------------------- life
 
@@ -105,6 +92,7 @@ class Station:
             try:
                 while not (signals.came or self._is_finished()):
                     self._hear()
+                    self.desk.serve(self.channel.met)
                     self._accept()
                     self._expire()
                     self._submit()
@@ -120,8 +108,8 @@ class Station:
         return self.intake.has_ended and not self._pending and not self._parts
 
     def _wait(self, signals: Signals) -> None:
-        """Sleep until a child or a signal has something to say, or the clock has."""
-        if self._is_finished():
+        """Sleep until a child, a controller or a signal has something to say, or the clock has."""
+        if self._is_finished() or self.desk.has_more:
             return
         children = (self.intake.child, self.scoring.child)
         due_ns = [part.deadline_ns for part in self._parts.values() if part.finding is None]
@@ -130,22 +118,23 @@ class Station:
             waits_s.append(self.intake.child.due_in_s)
         if not self.scoring.child.is_running:
             waits_s.append(self.scoring.child.due_in_s)
-        if not self._subscribers_came:
+        if not self._listeners_came:
             waits_s.append(SUBSCRIBER_POLL_S)
-        wait([signals.wake, *(c.connection for c in children if c.connection)], max(0.0, min(waits_s)))
+        connections = (c.connection for c in children if c.connection)
+        wait([signals.wake, self.channel.control.fileno(), *connections], max(0.0, min(waits_s)))
 
     def _shut_down(self, cause: str) -> None:
         """Answer the parts in flight, say goodbye, and leave nothing behind."""
         with ExitStack() as last:  # in reverse order, each whatever becomes of the others
             last.callback(self._progress, self)
-            last.callback(self.publisher.close)
+            last.callback(self.channel.close)
             last.callback(self.intake.close, CHILD_PATIENCE_S)
             last.callback(self.scoring.child.stop, CHILD_PATIENCE_S)
             for part in self._parts.values():
                 part.finding = part.finding or Finding(reason=Reason.STOPPED, detail="the station was stopped")
             self._publish()
             self.state, self.cause = State.STOPPED, cause
-            self._heartbeat()
+            self.publisher.send(self._current_heartbeat())
             self._announce(self.state, cause)
 
     # --------------------------------------------------------------------------------------- one turn of the loop
@@ -161,6 +150,7 @@ class Station:
         for results in (self.scoring.hear, self.scoring.revive):
             for result in results():
                 self._settle(result)
+        self.scoring.test()
 
     def _settle(self, result: Inferred) -> None:
         """The runtime is done with a frame; if its part has its verdict already, the result is only counted."""
@@ -180,13 +170,15 @@ class Station:
         now = time.monotonic_ns()
         for part in self._parts.values():
             if part.finding is None and now >= part.deadline_ns:
-                if part.is_submitted or self.scoring.is_up:
+                if part.capture is None:
+                    part.finding = Finding(reason=Reason.CAMERA, detail="no frame came for the trigger")
+                elif part.is_submitted or self.scoring.is_up:
                     part.finding = Finding(reason=Reason.LATE, detail="no result within the budget")
                 else:
                     part.finding = Finding(reason=Reason.BACKEND, detail=self.scoring.cause)
 
     def _accept(self) -> None:
-        """Give pending frames their sequence numbers, by policy: from here on each is owed a verdict.
+        """Make parts of pending frames, by policy; from here on each is owed a verdict.
 
         The source begins when the station is ready for the first time; a camera that runs anyway is passed over till
         then.
@@ -194,13 +186,14 @@ class Station:
         opened = self.intake.opened
         if opened is None:
             return
-        if not self._subscribers_came:
-            self._subscribers_came = self.publisher.subscribers() >= self.config.wait_subscribers
-        may_begin = self._subscribers_came and self.scoring.loaded is not None
-        if opened.policy == "latest" or (opened.live and not may_begin):
-            self._pass_over_all_but(1 if may_begin else 0)
+        may_begin = self._have_listeners_come() and self.scoring.loaded is not None
         if may_begin:
             self.intake.begin()
+        if self.config.trigger == "external":
+            self._match(passes_over=opened.live)
+            return
+        if opened.policy == "latest" or (opened.live and not may_begin):
+            self._pass_over_all_but(1 if may_begin else 0)
         if not may_begin or not self._pending:
             return
         if opened.live and opened.policy == "every":
@@ -209,23 +202,70 @@ class Station:
         elif self.scoring.is_idle and not self._parts:
             self._enter(self._pending.popleft())
 
+    def _have_listeners_come(self) -> bool:
+        """Whether the subscribers and the required controllers that the source waits for have been there."""
+        if not self._listeners_came:
+            enough = self.publisher.subscribers(self.channel.met) >= self.config.wait_subscribers
+            self._listeners_came = enough and not self.desk.missing()
+        return self._listeners_came
+
     def _pass_over_all_but(self, newest: int) -> None:
         while len(self._pending) > newest:
-            self.intake.release(self._pending.popleft().slot)
-            self._passed_over += 1
+            self._pass_over()
+
+    def _pass_over(self) -> None:
+        """The oldest pending frame is of no part."""
+        self.intake.release(self._pending.popleft().slot)
+        self._passed_over += 1
         self.books.dropped = self._passed_over + self.intake.dropped
 
     def _enter(self, capture: Captured) -> None:
+        """A part begins with its frame."""
         now = time.monotonic_ns()
         captured_ns = now if capture.captured_ns is None else min(capture.captured_ns, now)
+        self._show(self._begin(capture.name, captured_ns), capture)
+
+    def _trigger(self, name: str) -> int | str:
+        """A part begins with its trigger, and waits for its frame. Returns its number, or why there is none."""
+        if self.config.trigger != "external":
+            return "this station makes parts of frames, not of triggers; start it with --trigger external"
+        part = self._begin(name, time.monotonic_ns())
+        if len(self._awaited) >= MOST_TRIGGERED:
+            detail = f"{MOST_TRIGGERED} triggers wait for their frames"
+            part.finding = Finding(reason=Reason.OVERLOAD, detail=detail)
+        else:
+            self._awaited.append(part)
+        return part.seq
+
+    def _begin(self, name: str, captured_ns: int) -> Part:
         deadline_ns = captured_ns + int(self.config.budget_ms * 1e6)
-        part = Part(self.books.accept(), capture, captured_ns, deadline_ns)
+        part = Part(self.books.accept(), name, captured_ns, deadline_ns)
+        self._parts[part.seq] = part
+        return part
+
+    def _match(self, passes_over: bool) -> None:
+        """Give each triggered part the first frame that was exposed after its trigger; pass over the others."""
+        while self._pending:
+            while self._awaited and self._awaited[0].finding is not None:
+                self._awaited.popleft()
+            if not self._awaited:
+                if passes_over:
+                    self._pass_over_all_but(0)
+                return
+            exposed_ns = self._pending[0].captured_ns
+            if exposed_ns is not None and exposed_ns < self._awaited[0].captured_ns:
+                self._pass_over()
+            else:
+                self._show(self._awaited.popleft(), self._pending.popleft())
+
+    def _show(self, part: Part, capture: Captured) -> None:
+        """This is the part's frame; a frame that cannot be judged is its finding."""
+        part.capture = capture
         fault = capture.fault or self._wrong_shape(capture)
         if fault is not None:
             kind, _, detail = fault.partition(": ")
             reason = Reason(kind) if kind in UNKNOWN_REASONS else Reason.CORRUPT
             part.finding = Finding(reason=reason, detail=detail or fault)
-        self._parts[part.seq] = part
 
     def _wrong_shape(self, capture: Captured) -> str | None:
         shape = self._shape
@@ -242,10 +282,11 @@ class Station:
         if not self.scoring.is_idle:
             return
         for part in self._parts.values():
-            if part.finding is None and not part.is_submitted:
-                c = part.capture
+            c = part.capture
+            if part.finding is None and not part.is_submitted and c is not None:
                 assert c.slot is not None
                 part.is_submitted, self._slots_inferring[part.seq] = True, c.slot
+                self.intake.hold(c.slot)
                 self.scoring.submit(part.seq, self.intake.memory(c.slot), c.height, c.width, part.deadline_ns)
                 return
 
@@ -255,57 +296,24 @@ class Station:
             part = next(iter(self._parts.values()))
             if part.finding is None:
                 return
-            verdict = self._verdict(part, part.finding, time.monotonic_ns())
-            self.publisher.send(verdict)
+            verdict = self._verdict(part)
+            payload = self.publisher.send(verdict)
             del self._parts[part.seq]
             self.books.enter(verdict)
-            if not part.is_submitted:
+            self.replays.remember(verdict.seq, payload)
+            if part.capture is not None:
                 self.intake.release(part.capture.slot)
 
-    @property
-    def _artifact(self) -> Artifact | None:
-        """The artifact that runs; None until one is loaded."""
+    def _verdict(self, part: Part) -> Verdict:
         loaded = self.scoring.loaded
-        return self.bundle.manifest.artifacts[loaded.backend] if loaded else None
-
-    def _verdict(self, part: Part, finding: Finding, now: int) -> Verdict:
-        age_ms = (now - part.captured_ns) / 1e6
-        if finding.score is not None and age_ms > self.config.budget_ms:
-            finding = Finding(reason=Reason.LATE, detail="the result came within the budget, publication did not")
-        artifact = self._artifact
-        if finding.score is None or artifact is None:
-            outcome, reason = Outcome.UNKNOWN, finding.reason or Reason.BACKEND
-        elif finding.score >= artifact.threshold.value:
-            outcome, reason = Outcome.REJECT, Reason.DEFECT
-        else:
-            outcome, reason = Outcome.GOOD, Reason.CLEAR
-        return Verdict(
-            station=self.config.station,
-            epoch=self.epoch,
-            simulated=self.is_simulated,
-            seq=part.seq,
-            part=part.capture.name,
-            verdict=outcome,
-            reason=reason,
-            detail=finding.detail,
-            score=finding.score,
-            threshold=artifact.threshold.value if artifact else None,
-            marginal=artifact is not None and _is_marginal(finding.score, artifact),
-            defects=_defects(part.inferred) if outcome is Outcome.REJECT else None,
-            age_ms=age_ms,
-            budget_ms=self.config.budget_ms,
+        return judge(
+            part,
+            self.bundle.manifest.artifacts[loaded.backend] if loaded else None,
+            self.config.budget_ms,
+            **self._sender(),
             source=self.config.source,
             bundle=self.bundle.label,
-            backend=self.scoring.loaded.backend if self.scoring.loaded else None,
-            truth=part.capture.truth,
-            timing=Timing(
-                captured=part.captured_ns,
-                in_ring=part.capture.in_ring_ns,
-                inference_start=part.inferred.start_ns if part.inferred else None,
-                inference_end=part.inferred.end_ns if part.inferred else None,
-                published=now,
-            ),
-            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            backend=loaded.backend if loaded else None,
         )
 
     # -------------------------------------------------------------------------------------------------- state
@@ -318,8 +326,8 @@ class Station:
 
     @property
     def is_ready(self) -> bool:
-        """True while parts that come are judged."""
-        return self.state in (State.READY, State.EXECUTING)
+        """True while parts that come are judged: an inference that is past its deadline makes no progress."""
+        return self.state in (State.READY, State.EXECUTING) and not self.scoring.is_overdue
 
     @property
     def restarts(self) -> int:
@@ -332,6 +340,7 @@ class Station:
         return {
             "station": self.config.station,
             "epoch": self.epoch,
+            "boot": self.boot,
             "source": self.config.source,
             "bundle": self.bundle.label,
             "simulated": self.is_simulated,
@@ -339,6 +348,9 @@ class Station:
             "golden_difference": loaded.golden_difference if loaded else None,
             "ready_after_s": self.ready_after_s,
             "restarts": self.restarts,
+            "requests": dict(self.desk.counts),
+            "malformed_requests": self.desk.malformed,
+            "acknowledged": dict(self.desk.fates),
         }
 
     def _current_state(self) -> tuple[State, str | None]:
@@ -350,7 +362,9 @@ class Station:
             return State.HELD, f"model: {self.scoring.cause}"
         if not self.intake.is_up:
             return State.HELD, f"camera: {self.intake.cause}"
-        if not self._subscribers_came:
+        if missing := self.desk.missing():
+            return State.SUSPENDED, f"controller: nothing heard from {', '.join(missing)}"
+        if not self._listeners_came:
             return State.READY, f"waiting for {self.config.wait_subscribers} subscribers"
         return (State.EXECUTING if self.books.accepted else State.READY), None
 
@@ -362,8 +376,8 @@ class Station:
         now = time.monotonic_ns()
         if now >= self._beat_due_ns:
             self._beat_due_ns = max(self._beat_due_ns + HEARTBEAT_MS * 1_000_000, now)
-            self.publisher.subscribers()  # takes the notes of who came and went off the socket
-            self._heartbeat()
+            self.publisher.subscribers(self.channel.met)  # takes the notes of who came and went off the socket
+            self.publisher.send(self._current_heartbeat())
             self._progress(self)
 
     def _announce(self, state: State, cause: str | None) -> None:
@@ -373,39 +387,27 @@ class Station:
         last_seq, now = self.books.published, time.monotonic_ns()
         self.publisher.send(StateChange(**self._sender(), sent=now, state=state, cause=cause, last_seq=last_seq))
 
-    def _heartbeat(self) -> None:
+    def _current_heartbeat(self) -> Heartbeat:
         now = time.monotonic_ns()
-        self.publisher.send(
-            Heartbeat(
-                **self._sender(),
-                sent=now,
-                state=self.state,
-                ready=self.is_ready,
-                valid_ms=LEASE_MS,
-                valid_until=now + LEASE_MS * 1_000_000,
-                cause=self.cause,
-                last_seq=self.books.published,
-                ledger=self.books.ledger(),
-                restarts=self.restarts,
-            )
+        return Heartbeat(
+            **self._sender(),
+            sent=now,
+            state=self.state,
+            ready=self.is_ready,
+            valid_ms=LEASE_MS,
+            valid_until=now + LEASE_MS * 1_000_000,
+            cause=self.cause,
+            last_seq=self.books.published,
+            camera_age_ms=self.intake.age_ms,
+            loop_age_ms=self.scoring.age_ms,
+            ledger=self.books.ledger(),
+            restarts=self.restarts,
         )
 
     def _sender(self) -> dict[str, Any]:
-        return {"station": self.config.station, "epoch": self.epoch, "simulated": self.is_simulated}
-
-
-def _is_marginal(score: float | None, artifact: Artifact) -> bool:
-    """Whether the score is as near the threshold as runtimes differ."""
-    return score is not None and abs(score - artifact.threshold.value) <= artifact.margin
-
-
-def _defects(inferred: Inferred | None) -> tuple[Defect, ...] | None:
-    """What the inference child located, as the verdict says it; None if it did not look."""
-    if inferred is None or inferred.located is None:
-        return None
-    return tuple(_defect(located) for located in inferred.located)
-
-
-def _defect(located: Located) -> Defect:
-    box = Box(x=located.x, y=located.y, width=located.width, height=located.height)
-    return Defect(box=box, area=located.area, peak=located.peak)
+        return {
+            "station": self.config.station,
+            "epoch": self.epoch,
+            "boot": self.boot,
+            "simulated": self.is_simulated,
+        }

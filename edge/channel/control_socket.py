@@ -1,0 +1,93 @@
+"""The station's side of the control socket: a ROUTER that nothing a peer sends can crash, block or fill."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import zmq
+
+from edge.channel.control import LARGEST_REQUEST, MOST_REPLAYED, Refused, Reply, Request, parse_request
+from edge.channel.sockets import bind
+
+_RECEIVED_HIGH_WATER = 1000
+_SENT_HIGH_WATER = 2 * MOST_REPLAYED
+_LINGER_MS = 500
+
+
+class Peer(NamedTuple):
+    """Where an answer goes, and the name of the key that the connection proved; None without encryption."""
+
+    route: tuple[bytes, ...]
+    user: str | None
+
+
+class ControlSocket:
+    """Binds the control endpoint. Receiving and answering never block."""
+
+    def __init__(
+        self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, guard: Callable[["zmq.Socket[bytes]"], None]
+    ) -> None:
+        """`guard` sets what keeps strangers out, before the socket is bound. Raises ChannelError."""
+        self.malformed = 0
+        self._socket = context.socket(zmq.ROUTER)
+        self._socket.set(zmq.MAXMSGSIZE, LARGEST_REQUEST)
+        self._socket.set(zmq.RCVHWM, _RECEIVED_HIGH_WATER)
+        self._socket.set(zmq.SNDHWM, _SENT_HIGH_WATER)
+        self._socket.set(zmq.LINGER, _LINGER_MS)
+        guard(self._socket)
+        self.endpoint = bind(self._socket, endpoint, "--control")
+
+    def fileno(self) -> int:
+        """Becomes readable when something may have come; then `has_more` says whether it has."""
+        return int(self._socket.get(zmq.FD))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a message waits."""
+        return bool(int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN)
+
+    def requests(self, most: int, met: Callable[[zmq.Frame], None]) -> Iterator[tuple[Peer, Request]]:
+        """Of the next `most` messages those that are requests; the others are counted and dropped.
+
+        `met` is shown the first frame of each.
+        """
+        for _ in range(most):
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            met(frames[0])
+            *route, payload = frames
+            if len(route) not in (1, 2) or (len(route) == 2 and len(route[1])):
+                self.malformed += 1
+                continue
+            try:
+                request = parse_request(payload.bytes)
+            except ValueError:
+                self.malformed += 1
+                continue
+            yield Peer(tuple(frame.bytes for frame in route), _user(frames[0])), request
+
+    def reply(self, peer: Peer, reply: Reply) -> None:
+        """Send an answer; it is dropped if the peer is gone or reads nothing."""
+        self.send(peer, reply.model_dump_json().encode())
+
+    def refuse(self, peer: Peer, request: Request, why: str) -> None:
+        """Answer that the request cannot be met."""
+        self.reply(peer, Refused(request=request.type, why=why))
+
+    def send(self, peer: Peer, payload: bytes) -> None:
+        """As `reply`, of an answer that is JSON already."""
+        with contextlib.suppress(zmq.Again):
+            self._socket.send_multipart([*peer.route, payload], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Send what is queued, for half a second at most, once the context is terminated."""
+        self._socket.close()
+
+
+def _user(frame: zmq.Frame) -> str | None:
+    try:
+        return str(frame.get("User-Id")) or None
+    except zmq.ZMQError:
+        return None

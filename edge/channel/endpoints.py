@@ -1,0 +1,35 @@
+"""Where a station's sockets are: verdicts at one endpoint, control and viewers beside it."""
+
+import contextlib
+import re
+import socket
+
+CONTROL, VIEWERS = 1, 2
+"""What is added to the port of the verdicts."""
+
+_NAMES = {CONTROL: "control", VIEWERS: "viewers"}
+
+
+def beside(verdicts: str, offset: int) -> str:
+    """The endpoint `offset` ports after that of the verdicts; of `ipc://PATH`, `ipc://PATH.control` or `.viewers`.
+
+    What is no endpoint comes back as it is, for ZeroMQ to refuse.
+    """
+    if verdicts.startswith("ipc://"):
+        return f"{verdicts}.{_NAMES[offset]}"
+    return re.sub(r":(\d+)$", lambda match: f":{int(match[1]) + offset}", verdicts)
+
+
+def free_endpoint() -> str:
+    """A loopback endpoint for verdicts that nobody uses now, nor those beside it: for trials and measurements."""
+    while True:
+        with contextlib.ExitStack() as probes:
+            port = 0
+            try:
+                for offset in range(VIEWERS + 1):
+                    probe = probes.enter_context(socket.socket())
+                    probe.bind(("127.0.0.1", port and port + offset))
+                    port = port or probe.getsockname()[1]
+            except (OSError, OverflowError):
+                continue
+            return f"tcp://127.0.0.1:{port}"

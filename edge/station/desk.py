@@ -1,0 +1,148 @@
+"""Answers what controllers ask on the control socket, and knows who of them is there."""
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import zmq
+
+from edge.channel.control import (
+    Acknowledge,
+    AskReplay,
+    AskSnapshot,
+    Hello,
+    Ping,
+    Pong,
+    Request,
+    Snapshot,
+    Trigger,
+    Triggered,
+    Welcome,
+)
+from edge.channel.control_socket import ControlSocket, Peer
+from edge.station.replay import Replays
+
+if TYPE_CHECKING:
+    from edge.records.recorder import Recorder
+    from edge.verdict import Heartbeat
+
+SILENCE_MS = 500
+"""A required controller that says nothing for this long is missing. It pings every 100 ms."""
+
+A_TURN = 64
+"""Requests that are answered in a turn of the station's loop."""
+
+MOST_NAMED = 1000
+"""Connections whose name is remembered, without encryption; those that said hello longest ago are forgotten."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the desk may know and do of the station."""
+
+    station: str
+    epoch: str
+    boot: int
+    budget_ms: float
+    heartbeat: "Callable[[], Heartbeat]"
+    accepted: Callable[[], int]
+    trigger: Callable[[str], int | str]
+    """Accepts the part of this id; its sequence number, or why the station takes no triggers."""
+
+
+class Desk:
+    """Serves the control socket, a bounded number of requests in each turn of the station's loop."""
+
+    def __init__(
+        self,
+        socket: ControlSocket,
+        line: Line,
+        replays: Replays,
+        recorder: "Recorder | None",
+        required: tuple[str, ...] = (),
+    ) -> None:
+        """`required` names controllers without which the station is suspended."""
+        self.counts: Counter[str] = Counter()
+        self.fates: Counter[str] = Counter()
+        self._socket, self._line, self._replays, self._recorder = socket, line, replays, recorder
+        self._named: OrderedDict[tuple[bytes, ...], str] = OrderedDict()
+        self._heard_ns: dict[str, int | None] = dict.fromkeys(required)
+
+    @property
+    def malformed(self) -> int:
+        """Messages that were no requests."""
+        return self._socket.malformed
+
+    def missing(self) -> list[str]:
+        """The required controllers that are silent."""
+        limit = time.monotonic_ns() - SILENCE_MS * 1_000_000
+        return [name for name, heard_ns in self._heard_ns.items() if heard_ns is None or heard_ns < limit]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the next turn has something to do."""
+        return self._socket.has_more or self._replays.is_sending
+
+    def serve(self, met: Callable[[zmq.Frame], None]) -> None:
+        """Answer what has come; `met` is shown a frame of each message."""
+        for peer, request in self._socket.requests(A_TURN, met):
+            self.counts[request.type] += 1
+            self._hear(peer, request)
+            self._answer(peer, request)
+        self._replays.serve()
+
+    def _name(self, peer: Peer) -> str | None:
+        return peer.user or self._named.get(peer.route)
+
+    def _hear(self, peer: Peer, request: Request) -> None:
+        if isinstance(request, Hello) and peer.user is None:
+            self._named[peer.route] = request.client
+            self._named.move_to_end(peer.route)
+            if len(self._named) > MOST_NAMED:
+                self._named.popitem(last=False)
+        name = self._name(peer)
+        if name in self._heard_ns:
+            self._heard_ns[name] = time.monotonic_ns()
+
+    def _answer(self, peer: Peer, request: Request) -> None:
+        line = self._line
+        match request:
+            case Hello():
+                name = self._name(peer) or request.client
+                welcome = Welcome(
+                    station=line.station,
+                    epoch=line.epoch,
+                    boot=line.boot,
+                    client=name,
+                    is_required=name in self._heard_ns,
+                    budget_ms=line.budget_ms,
+                )
+                self._socket.reply(peer, welcome)
+            case Ping():
+                self._socket.reply(peer, Pong(nonce=request.nonce, epoch=line.epoch, now=time.monotonic_ns()))
+            case AskSnapshot():
+                self._socket.reply(peer, Snapshot(heartbeat=line.heartbeat()))
+            case AskReplay():
+                self._replays.ask(peer, request)
+            case Acknowledge():
+                self._acknowledge(peer, request)
+            case Trigger():
+                accepted = line.trigger(request.part)
+                if isinstance(accepted, str):
+                    self._socket.refuse(peer, request, accepted)
+                else:
+                    self._socket.reply(peer, Triggered(part=request.part, epoch=line.epoch, seq=accepted))
+
+    def _acknowledge(self, peer: Peer, ack: Acknowledge) -> None:
+        name = self._name(peer)
+        if name is None:
+            self._socket.refuse(peer, ack, "say hello first, so that it is known who acknowledges")
+            return
+        if ack.epoch == self._line.epoch and ack.seq > self._line.accepted():
+            self._socket.refuse(peer, ack, f"no part of this epoch has the number {ack.seq}")
+            return
+        self.fates[ack.fate] += 1
+        if self._recorder is not None:
+            self._recorder.acknowledge(ack.epoch, ack.seq, ack.fate, name)

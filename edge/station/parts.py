@@ -1,0 +1,98 @@
+"""A part on its way, and what is said of it in the end."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from edge.station.messages import Captured, Inferred, Located
+from edge.verdict import Box, Defect, Outcome, Reason, Timing, Verdict
+
+if TYPE_CHECKING:
+    from edge.bundle import Artifact
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of a part: the score, or the reason why there is none."""
+
+    score: float | None = None
+    reason: Reason | None = None
+    detail: str | None = None
+
+
+@dataclass
+class Part:
+    """An accepted part on its way to its verdict. `finding` is set once, by whatever comes first.
+
+    A part that a trigger announced has no capture till its frame comes. Its clock starts at `captured_ns`, the exposure
+    or the trigger.
+    """
+
+    seq: int
+    name: str
+    captured_ns: int
+    deadline_ns: int
+    capture: Captured | None = None
+    is_submitted: bool = False
+    finding: Finding | None = None
+    inferred: Inferred | None = None
+
+
+def judge(part: Part, artifact: "Artifact | None", budget_ms: float, **context: Any) -> Verdict:
+    """The verdict of a part that has its finding, as of now. `context` are the fields that the line knows.
+
+    A score that would be published after the budget is unknown/late: age is looked at here, right before the send.
+    """
+    finding, now = part.finding, time.monotonic_ns()
+    assert finding is not None
+    age_ms = (now - part.captured_ns) / 1e6
+    if finding.score is not None and age_ms > budget_ms:
+        finding = Finding(reason=Reason.LATE, detail="the result came within the budget, publication did not")
+    if finding.score is None or artifact is None:
+        outcome, reason = Outcome.UNKNOWN, finding.reason or Reason.BACKEND
+    elif finding.score >= artifact.threshold.value:
+        outcome, reason = Outcome.REJECT, Reason.DEFECT
+    else:
+        outcome, reason = Outcome.GOOD, Reason.CLEAR
+    capture, inferred = part.capture, part.inferred
+    return Verdict(
+        **context,
+        seq=part.seq,
+        part=part.name,
+        verdict=outcome,
+        reason=reason,
+        detail=finding.detail,
+        score=finding.score,
+        threshold=artifact.threshold.value if artifact else None,
+        marginal=artifact is not None and _is_marginal(finding.score, artifact),
+        defects=_defects(inferred) if outcome is Outcome.REJECT else None,
+        age_ms=age_ms,
+        budget_ms=budget_ms,
+        truth=capture.truth if capture else None,
+        timing=Timing(
+            captured=part.captured_ns,
+            in_ring=capture.in_ring_ns if capture else None,
+            inference_start=inferred.start_ns if inferred else None,
+            inference_end=inferred.end_ns if inferred else None,
+            published=now,
+        ),
+        time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+
+
+def _is_marginal(score: float | None, artifact: "Artifact") -> bool:
+    """Whether the score is as near the threshold as runtimes differ."""
+    return score is not None and abs(score - artifact.threshold.value) <= artifact.margin
+
+
+def _defects(inferred: Inferred | None) -> tuple[Defect, ...] | None:
+    """What the inference child located, as the verdict says it; None if it did not look."""
+    if inferred is None or inferred.located is None:
+        return None
+    return tuple(_defect(located) for located in inferred.located)
+
+
+def _defect(located: Located) -> Defect:
+    box = Box(x=located.x, y=located.y, width=located.width, height=located.height)
+    return Defect(box=box, area=located.area, peak=located.peak)
