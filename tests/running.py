@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.channel.endpoints import free_endpoint
+import zmq
+
+from edge.channel.control import Reply, Request, parse_reply
+from edge.channel.endpoints import CONTROL, beside, free_endpoint
 from edge.channel.subscriber import Received, Subscriber
 from edge.verdict import Heartbeat, State, StateChange, Verdict
 
@@ -16,7 +19,7 @@ DEMO_BUNDLE = ROOT / "models" / "demo.edge"
 TILE_BUNDLE = ROOT / "models" / "magnetic-tile.edge"
 SILENCE_S = 20.0
 
-__all__ = ["DEMO_BUNDLE", "ROOT", "TILE_BUNDLE", "Line", "command", "free_endpoint", "running_line"]
+__all__ = ["DEMO_BUNDLE", "ROOT", "TILE_BUNDLE", "Asking", "Line", "command", "free_endpoint", "running_line"]
 
 
 def command(name: str, *arguments: object) -> list[str]:
@@ -25,11 +28,33 @@ def command(name: str, *arguments: object) -> list[str]:
 
 
 @dataclass
+class Asking:
+    """A bare controller: requests out, replies in."""
+
+    socket: "zmq.Socket[bytes]"
+
+    def __call__(self, request: Request) -> Reply:
+        """Send a request and wait for its answer."""
+        self.socket.send(request.model_dump_json().encode())
+        return self.next()
+
+    def next(self) -> Reply:
+        """The next answer."""
+        assert self.socket.poll(20_000), "no answer"
+        return parse_reply(self.socket.recv())
+
+    def hears_nothing(self) -> bool:
+        """Whether no answer comes for a while."""
+        return not self.socket.poll(300)
+
+
+@dataclass
 class Line:
     """A station in its own processes, and what a subscriber in this one received."""
 
     process: subprocess.Popen[str]
     subscriber: Subscriber
+    endpoint: str
     received: list[Received] = field(default_factory=list)
     stdout: str = ""
     stderr: str = ""
@@ -70,6 +95,14 @@ class Line:
         self.stdout, self.stderr = self.process.communicate(timeout=30)
         return self.process.returncode
 
+    @contextmanager
+    def asking(self) -> Iterator["Asking"]:
+        """A connection to the control socket."""
+        with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+            socket.set(zmq.LINGER, 0)
+            socket.connect(beside(self.endpoint, CONTROL))
+            yield Asking(socket)
+
     def child(self, name: str) -> int:
         """Process id of the station's child "edge-capture" or "edge-inference"."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -86,7 +119,7 @@ def running_line(*arguments: object, bundle: Path = DEMO_BUNDLE) -> Iterator[Lin
         command("run", *options, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        yield Line(process, subscriber)
+        yield Line(process, subscriber, endpoint)
     finally:
         subscriber.close()
         process.kill()

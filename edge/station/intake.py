@@ -62,7 +62,7 @@ class Intake:
     def _arguments(self) -> tuple[SourceRequest, str | None]:
         c = self._config
         request = SourceRequest(c.source, self._next_index, c.limit, c.rate, c.size, c.loop, c.seed)
-        return request, c.policy
+        return request, "latest" if c.trigger == "external" else c.policy  # frames of no part make room for others
 
     def hear(self) -> Iterator[Captured]:
         """What the capture child has captured since. Raises SourceError if the source cannot be opened at first."""

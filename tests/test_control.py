@@ -1,0 +1,239 @@
+"""The control socket of a live station: what a controller may ask, and what nobody can do to it."""
+
+import json
+import os
+import signal
+
+import pytest
+from running import Line, command, free_endpoint, running_line
+
+from edge.channel.control import (
+    LARGEST_REQUEST,
+    Acknowledge,
+    AskReplay,
+    AskSnapshot,
+    Fate,
+    Hello,
+    Ping,
+    Pong,
+    Refused,
+    Replayed,
+    ReplayEnd,
+    Snapshot,
+    Trigger,
+    Triggered,
+    Welcome,
+    parse_request,
+)
+from edge.channel.endpoints import CONTROL, VIEWERS, beside
+from edge.channel.subscriber import Subscriber
+from edge.station.replay import REMEMBERED
+from edge.verdict import Heartbeat, Outcome, Reason, State, Verdict
+
+SMALL = ("--source", "demo", "--size", "320x180")
+
+
+def stopped(line: Line) -> dict[str, object]:
+    """The station's result after SIGTERM."""
+    line.process.send_signal(signal.SIGTERM)
+    assert line.to_the_end() == 0
+    result: dict[str, object] = json.loads(line.stdout)
+    return result
+
+
+def test_a_controller_is_told_who_speaks_what_time_it_is_and_how_the_line_stands() -> None:
+    with running_line(*SMALL, "--rate", 20) as line, line.asking() as ask:
+        line.until(3)
+        welcome, pong, snapshot = ask(Hello(client="gate1")), ask(Ping(nonce=7)), ask(AskSnapshot())
+        assert isinstance(welcome, Welcome)
+        assert (welcome.station, welcome.client, welcome.is_required) == ("line1", "gate1", False)
+        assert isinstance(pong, Pong)
+        assert (pong.nonce, pong.epoch) == (7, welcome.epoch)
+        assert pong.now > line.heartbeats[-1].sent
+        assert isinstance(snapshot, Snapshot)
+        assert snapshot.heartbeat.last_seq >= 3
+        assert snapshot.heartbeat.epoch == welcome.epoch == line.verdicts[0].epoch
+        assert stopped(line)["requests"] == {"hello": 1, "ping": 1, "snapshot": 1}
+
+
+def test_a_replay_gives_the_verdicts_as_they_were_and_says_how_many() -> None:
+    with running_line(*SMALL, "--rate", 50) as line, line.asking() as ask:
+        line.until(30)
+        epoch = line.verdicts[0].epoch
+        first = ask(AskReplay(epoch=epoch, from_seq=5, to_seq=9))
+        replies = [first, *(ask.next() for _ in range(5))]
+        assert [r.verdict for r in replies if isinstance(r, Replayed)] == line.verdicts[4:9]
+        assert replies[-1] == ReplayEnd(epoch=epoch, from_seq=5, to_seq=9, count=5)
+        assert ask(AskReplay(epoch="abc", from_seq=1, to_seq=9)) == ReplayEnd(
+            epoch="abc", from_seq=1, to_seq=9, count=0
+        )
+        end = ask(AskReplay(epoch=epoch, from_seq=10**6, to_seq=10**6 + 5 * REMEMBERED))
+        assert isinstance(end, ReplayEnd)
+        assert end.count == 0
+
+
+def test_an_acknowledgement_counts_only_from_somebody_and_for_a_part_that_is() -> None:
+    with running_line(*SMALL, "--rate", 50) as line, line.asking() as ask:
+        line.until(5)
+        ack = Acknowledge(epoch=line.verdicts[0].epoch, seq=3, fate=Fate.PASSED)
+        assert isinstance(ask(ack), Refused)
+        ask(Hello(client="gate1"))
+        ask.socket.send(ack.model_dump_json().encode())
+        assert ask.hears_nothing()
+        assert isinstance(ask(ack.model_copy(update={"seq": 10**9})), Refused)
+        assert stopped(line)["acknowledged"] == {"passed": 1}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"", b"{", b"[]", b"null", b"\xff\xfe", b"{}", b'{"type":"open the gate"}', b'{"type":"ping"}',
+        b'{"type":"ping","nonce":-1}', b'{"type":"ping","nonce":1e400}', b'{"type":"hello","client":"a b"}',
+        b'{"type":"trigger","part":""}', b'{"type":"ack","epoch":"e","seq":0,"fate":"passed"}',
+        b'{"type":"replay","epoch":"../..","from_seq":1,"to_seq":2}', b"[" * 4000,
+    ],
+)  # fmt: skip
+def test_what_is_no_request_is_refused_by_the_parser(payload: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_request(payload)
+
+
+def test_a_peer_that_talks_nonsense_is_counted_and_dropped_and_others_are_answered() -> None:
+    with running_line(*SMALL, "--rate", 20) as line, line.asking() as bad, line.asking() as good:
+        line.until(2)
+        for payload in (b"", b"{", b'{"type":"open the gate"}', b"\0" * LARGEST_REQUEST):
+            bad.socket.send(payload)
+        bad.socket.send_multipart([b"a", b"b", b"c"])
+        assert isinstance(good(Ping(nonce=1)), Pong)
+        assert bad.hears_nothing()
+        bad.socket.send(b"x" * (LARGEST_REQUEST + 1))  # ZeroMQ itself disconnects this one
+        assert isinstance(good(Ping(nonce=2)), Pong)
+        assert stopped(line)["malformed_requests"] == 5
+
+
+def test_a_viewer_hears_the_same_and_counts_as_no_subscriber() -> None:
+    with running_line(*SMALL, "--rate", 50, "--limit", 100) as line:
+        viewer = Subscriber(beside(line.endpoint, VIEWERS), "line1")
+        line.until(1)
+        assert line.to_the_end() == 0
+        seen = [r.message for r in viewer.messages(0.5) if isinstance(r.message, Verdict)]
+        viewer.close()
+    assert seen
+    assert seen == line.verdicts[seen[0].seq - 1 :]
+
+
+def test_a_line_without_triggers_refuses_one() -> None:
+    with running_line(*SMALL, "--rate", 20) as line, line.asking() as ask:
+        line.until(1)
+        assert isinstance(ask(Trigger(part="A1")), Refused)
+
+
+def test_each_trigger_has_one_frame_and_one_verdict_and_frames_without_a_trigger_are_no_parts() -> None:
+    with running_line(*SMALL, "--rate", 30, "--trigger", "external") as line, line.asking() as ask:
+        line.until_state(State.READY)
+        for number in range(1, 21):
+            triggered = ask(Trigger(part=f"A{number}"))
+            assert isinstance(triggered, Triggered)
+            assert (triggered.part, triggered.seq) == (f"A{number}", number)
+            line.until(number)
+        result = stopped(line)
+    assert [v.part for v in line.verdicts] == [f"A{n}" for n in range(1, 21)]
+    assert {v.verdict for v in line.verdicts} == {Outcome.GOOD, Outcome.REJECT}
+    assert result["accepted"] == 20
+    assert all(v.timing.in_ring is not None and v.timing.in_ring > v.timing.captured for v in line.verdicts)
+
+
+def test_a_trigger_without_a_frame_is_unknown_camera_at_the_budget() -> None:
+    options = ("--rate", 30, "--trigger", "external", "--budget-ms", 300)
+    with running_line(*SMALL, *options) as line, line.asking() as ask:
+        line.until_state(State.READY)
+        os.kill(line.child("edge-capture"), signal.SIGSTOP)
+        ask(Trigger(part="A1"))
+        line.until(1)
+        stopped(line)
+    assert [(v.part, v.reason) for v in line.verdicts] == [("A1", Reason.CAMERA)]
+    assert line.verdicts[0].age_ms >= 300
+
+
+def test_more_triggers_than_frames_are_answered_overload_at_once_and_none_is_lost() -> None:
+    with running_line(*SMALL, "--rate", 5, "--trigger", "external") as line, line.asking() as ask:
+        line.until_state(State.READY)
+        for number in range(40):
+            ask(Trigger(part=f"A{number}"))
+        line.until(40)
+        result = stopped(line)
+    assert [v.part for v in line.verdicts] == [f"A{n}" for n in range(40)]
+    reasons = [v.reason for v in line.verdicts]
+    assert Reason.OVERLOAD in reasons
+    assert {Reason.CLEAR, Reason.DEFECT} & set(reasons)
+    assert result["accepted"] == 40
+
+
+def test_a_required_controller_that_falls_silent_suspends_the_line_until_it_speaks() -> None:
+    with running_line(*SMALL, "--rate", 20, "--require", "gate1") as line, line.asking() as ask:
+        line.until_state(State.SUSPENDED)
+        assert not line.verdicts, "the source waits for the controller"
+        ask(Hello(client="gate1"))
+        line.until_state(State.EXECUTING)
+        line.until_state(State.SUSPENDED)
+        assert line.heartbeats[-1].cause is None or "gate1" in line.heartbeats[-1].cause
+        ask(Ping(nonce=1))
+        line.until_state(State.EXECUTING)
+        stopped(line)
+    assert [v.seq for v in line.verdicts] == list(range(1, len(line.verdicts) + 1))
+
+
+def test_an_idle_line_proves_that_its_model_works() -> None:
+    with running_line(*SMALL, "--rate", 30, "--trigger", "external") as line:
+        line.until_state(State.READY)
+        ages = []
+        for message in line._receive():
+            if isinstance(message, Heartbeat):
+                assert message.loop_age_ms is not None
+                ages.append(message.loop_age_ms)
+                if len(ages) > 1 and ages[-1] < ages[-2]:
+                    break
+        assert stopped(line)["restarts"] == 0
+
+
+def test_an_idle_line_whose_model_hangs_is_no_longer_ready_and_replaces_it() -> None:
+    with running_line(*SMALL, "--rate", 30, "--trigger", "external") as line:
+        line.until_state(State.READY)
+        os.kill(line.child("edge-inference"), signal.SIGSTOP)
+        line.until_state(State.HELD)
+        line.until_state(State.READY)
+        assert stopped(line)["restarts"] == 1
+
+
+@pytest.mark.parametrize("offset", [CONTROL, VIEWERS])
+def test_every_port_of_a_station_is_named_if_it_is_in_use(offset: int) -> None:
+    import socket
+    import subprocess
+
+    endpoint = free_endpoint()
+    taken = beside(endpoint, offset)
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", int(taken.rpartition(":")[2])))
+        holder.listen()
+        done = subprocess.run(
+            command("run", "--source", "demo", "--bind", endpoint), capture_output=True, text=True, timeout=60
+        )
+    assert done.returncode == 2
+    assert f"{taken} is in use" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_second_station_does_not_take_the_path_of_a_running_one(tmp_path: object) -> None:
+    import subprocess
+
+    path = f"ipc://{tmp_path}/line"
+    options = ("--source", "demo", "--size", "320x180", "--rate", "5", "--bind", path)
+    first = subprocess.Popen(command("run", *options), stderr=subprocess.DEVNULL)
+    listener = Subscriber(path, "line1")
+    assert next(listener.messages(20), None) is not None
+    second = subprocess.run(command("run", *options), capture_output=True, text=True, timeout=60)
+    listener.close()
+    first.terminate()
+    first.wait(20)
+    assert second.returncode == 2
+    assert f"{path} is in use" in second.stderr
