@@ -3,6 +3,7 @@
 import contextlib
 import json
 import queue
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -88,6 +89,7 @@ def run(
     from edge.errors import SourceError
     from edge.shipped import DEMO, found_bundle, shipped_bundle
     from edge.station.config import StationConfig
+    from edge.station.signals import ENDING_SIGNALS
     from edge.station.supervisor import Station
 
     if source is None:
@@ -118,6 +120,8 @@ def run(
         _say(f"WARNING: --insecure: anyone who reaches {bind} reads the verdicts and can pretend to be this station")
     progress = Progress(shows_demo_bundle=bundle is None)
     line = Station(config, progress.show, insecure)
+    for number in ENDING_SIGNALS:  # while it runs the station takes them; after that there is nothing left to end
+        signal.signal(number, signal.SIG_IGN)
     try:
         line.run()
     finally:

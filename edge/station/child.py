@@ -53,7 +53,21 @@ class Child:
         return time.monotonic() - self._started if self.is_running else 0.0
 
     def start(self) -> None:
-        """Start a process. It ignores SIGINT from its first moment: Ctrl-C is the supervisor's business."""
+        """Start a process. It ignores SIGINT from its first moment: Ctrl-C is the supervisor's business.
+
+        Where the machine has no room for one, that is a start that failed: the next one is due with back-off.
+        """
+        self.restarts += 1
+        self._started = time.monotonic()
+        try:
+            self._start()
+        except OSError:  # no descriptors, no processes, no memory
+            if self.connection is not None:
+                self.connection.close()
+                self.connection = None
+            self._set_back()
+
+    def _start(self) -> None:
         self.connection, theirs = _spawn.Pipe()
         self._process = _spawn.Process(
             target=_run, args=(self._work, theirs, *self._arguments()), name=self.name, daemon=True
@@ -63,9 +77,7 @@ class Child:
             self._process.start()
         finally:
             signal.signal(signal.SIGINT, before)
-        theirs.close()
-        self._started = time.monotonic()
-        self.restarts += 1
+            theirs.close()
 
     def send(self, message: tuple[Any, ...]) -> None:
         """Send a message; to a child that just died it is lost, and its end is seen by the next `receive`."""
@@ -91,6 +103,9 @@ class Child:
         self._process.kill()
         self.connection.close()
         self.connection = None
+        self._set_back()
+
+    def _set_back(self) -> None:
         lived_s = time.monotonic() - self._started
         self._backoff_s = (
             0.0 if lived_s > STABLE_S else min(LONGEST_BACKOFF_S, max(FIRST_BACKOFF_S, 2 * self._backoff_s))

@@ -4,6 +4,7 @@ The supervisor makes, hands out and frees them and never looks inside. A slot th
 by a larger one, so pictures of any size pass, and pages that no frame touched cost nothing.
 """
 
+import contextlib
 import os
 from collections import OrderedDict
 from multiprocessing.shared_memory import SharedMemory
@@ -67,7 +68,15 @@ def _allocate(size: int) -> SharedMemory:
 
 def _free(memory: SharedMemory) -> None:
     memory.close()
-    memory.unlink()
+    with contextlib.suppress(FileNotFoundError):  # somebody emptied /dev/shm
+        memory.unlink()
+
+
+class _Attachment(SharedMemory):
+    """Somebody else's memory. Python removes what it cannot map, though it is not the owner's process that failed."""
+
+    def unlink(self) -> None:
+        """Leave it to its owner."""
 
 
 class Attached:
@@ -75,7 +84,7 @@ class Attached:
 
     def __init__(self, most: int = 32) -> None:
         """Keep at most `most` segments attached."""
-        self._memory: OrderedDict[str, SharedMemory] = OrderedDict()
+        self._memory: OrderedDict[str, _Attachment] = OrderedDict()
         self._most = most
 
     def frame(self, name: str, height: int, width: int) -> "npt.NDArray[np.uint8]":
@@ -85,6 +94,6 @@ class Attached:
         if name not in self._memory:
             while len(self._memory) >= self._most:
                 self._memory.popitem(last=False)[1].close()
-            self._memory[name] = SharedMemory(name)
+            self._memory[name] = _Attachment(name)
         self._memory.move_to_end(name)
         return np.ndarray((height, width, 3), np.uint8, self._memory[name].buf)

@@ -89,6 +89,7 @@ class Station:
     def run(self) -> None:
         """Serve to the end. SIGINT, SIGTERM and SIGHUP end it in order. Raises EdgeError if it cannot start."""
         with Signals() as signals:
+            cause = "told to stop"
             try:
                 while not (signals.came or self._is_finished()):
                     self._hear()
@@ -99,10 +100,13 @@ class Station:
                     self._publish()
                     self._beat()
                     self._wait(signals)
-                self._shut_down("the source has ended" if self._is_finished() else "told to stop")
+                if self._is_finished():
+                    cause = "the source has ended"
             except BaseException as error:
-                self._shut_down(str(error) or type(error).__name__)
+                cause = str(error) or type(error).__name__
                 raise
+            finally:
+                self._shut_down(cause)
 
     def _is_finished(self) -> bool:
         return self.intake.has_ended and not self._pending and not self._parts
