@@ -161,19 +161,21 @@ class Bundle:
         return self.manifest.artifacts[name]
 
     def golden(self) -> list[Golden]:
-        """The golden frames. Needs numpy, which loading a bundle does not."""
+        """The golden frames. Needs numpy, which loading a bundle does not. Raises BundleError if the file is damaged."""
         import numpy as np
 
-        with np.load(self.path / GOLDEN, allow_pickle=False) as arrays:
-            count = int(arrays["count"])
-            return [
-                Golden(
-                    frame=arrays[f"frame_{i}"],
-                    score=float(arrays[f"score_{i}"]),
-                    map=arrays[f"map_{i}"] if f"map_{i}" in arrays else None,
-                )
-                for i in range(count)
-            ]
+        try:
+            with np.load(self.path / GOLDEN, allow_pickle=False) as arrays:
+                return [
+                    Golden(
+                        frame=arrays[f"frame_{i}"],
+                        score=float(arrays[f"score_{i}"]),
+                        map=arrays[f"map_{i}"] if f"map_{i}" in arrays else None,
+                    )
+                    for i in range(int(arrays["count"]))
+                ]
+        except Exception as error:  # zipfile, zlib and numpy each have their own kinds
+            raise BundleError(f"{self.path}: {GOLDEN} holds no golden frames; export the bundle again") from error
 
 
 def load_bundle(path: Path, trust: "Trust | None" = None) -> Bundle:

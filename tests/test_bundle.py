@@ -134,3 +134,49 @@ def test_shipped_bundle_is_found_by_its_name_unless_a_folder_is_called_so(
     assert found_bundle(tmp_path / "demo") == tmp_path / "demo"
     Path("demo").mkdir()
     assert found_bundle(Path("demo")) == Path("demo")
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Every place of a JSON value, as the keys that lead to it."""
+    if isinstance(value, dict):
+        return [path, *(p for key, inner in value.items() for p in places(inner, (*path, key)))]
+    if isinstance(value, list):
+        return [path, *(p for index, inner in enumerate(value) for p in places(inner, (*path, index)))]
+    return [path]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_manifest_with_anything_anywhere_is_read_or_refused_in_one_line(bundle: Path, data: st.DataObject) -> None:
+    original = load_bundle(DEMO_BUNDLE).manifest.model_dump(mode="json")
+    where, what = data.draw(st.sampled_from(places(original)[1:])), data.draw(ANYTHING)
+    inner = original
+    for key in where[:-1]:
+        inner = inner[key]
+    inner[where[-1]] = what
+    write_manifest(bundle, json.dumps(original))
+    try:
+        load_bundle(bundle).golden()
+    except BundleError as error:
+        assert len(str(error).splitlines()) == 1, error
+        assert len(str(error)) < 2000
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(content=st.binary(max_size=200), cut=st.integers(0, 10_000), name=st.sampled_from([GOLDEN, "model.onnx"]))
+def test_a_file_of_anything_with_the_right_hash_is_refused_in_one_line(
+    bundle: Path, content: bytes, cut: int, name: str
+) -> None:
+    whole = (DEMO_BUNDLE / name).read_bytes()
+    (bundle / name).write_bytes(whole[: cut % len(whole)] + content)
+    found = seal(bundle, load_bundle(DEMO_BUNDLE).manifest)
+    with pytest.raises(BundleError) as caught:
+        check_golden(found, load_from(found, "onnxruntime", 1))
+    assert len(str(caught.value).splitlines()) == 1
