@@ -203,5 +203,6 @@ class Writer(threading.Thread):
                     why = "they were not written before the run ended"
                     lost = (epoch, self._last_seq + 1, end.last_seq, end.last_seq, why, now)
                     journal.execute(INSERT_LOST_RANGE, lost)
+                journal.execute(ACCEPTED, (self.accepted, epoch))
                 journal.execute(END_RUN, (now, end.cause, end.last_seq, epoch))
             journal.execute("COMMIT")
