@@ -103,7 +103,7 @@ def _is_sound(folder: Path) -> bool:
     """SQLite takes what it can of a torn log by itself; what is left must be whole."""
     log = folder / f"{JOURNAL}-wal"
     if _size(folder / JOURNAL) == 0:
-        return _size(log) == 0  # SQLite would throw away the log of an empty file
+        return _size(log) == 0
     try:
         with contextlib.closing(_connected(folder)) as connection:
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
@@ -147,7 +147,7 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
     Raises RecordsError if there is none, or one of a later version; sqlite3.Error if it is damaged.
     """
     path = (folder / JOURNAL).absolute()
-    if not path.is_file():
+    if _size(path) == 0:  # of an empty file SQLite would throw away the log
         raise RecordsError(f"{folder} holds no journal; give the folder that edge-run --records wrote")
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=1.0)
     try:
@@ -167,7 +167,7 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
 
 def last_boot(folder: Path) -> int:
     """The largest number of a run in the journal; 0 if none can be read. Raises RecordsError as `open_to_read`."""
-    if not (folder / JOURNAL).is_file():
+    if _size(folder / JOURNAL) == 0:
         return 0
     try:
         with contextlib.closing(open_to_read(folder)) as connection:

@@ -136,9 +136,7 @@ class Recorder:
         if self._writer.is_on_reserve:
             said.append("the disk is full: the journal lives on its reserve")
         if self.lost or self._dropped:
-            said.append(
-                f"the journal did not keep up: {self.lost} verdicts and {self._dropped} other rows are lost to it"
-            )
+            said.append(f"the journal did not keep up and lost {self.lost} verdicts and {self._dropped} other rows")
         return tuple(text for text in said if text is not None)
 
     def close(self, cause: str, last_seq: int, patience_s: float = 1.0) -> None:
