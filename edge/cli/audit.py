@@ -90,7 +90,7 @@ def _print(found: "Audit") -> None:
 
     from edge.records.audit import Kind
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table("boot", "epoch", "started", "accepted", "good", "reject", "unknown", "lost", "passed", "ended")
     for run in found.runs:
         ended = "runs" if run.is_live else run.cause or "?"

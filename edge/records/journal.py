@@ -127,8 +127,13 @@ def _move_aside(folder: Path) -> str:
     return name
 
 
-def close_unfinished(connection: sqlite3.Connection) -> list[str]:
-    """Give each run that never ended the range of what it may have published beyond the last row; their epochs."""
+def has_run(connection: sqlite3.Connection, epoch: str) -> bool:
+    """Whether the journal knows this run."""
+    return connection.execute("SELECT 1 FROM runs WHERE epoch = ?", (epoch,)).fetchone() is not None
+
+
+def close_unfinished(connection: sqlite3.Connection) -> None:
+    """Give each run that never ended the range of what it may have published beyond the last row."""
     unfinished = connection.execute("SELECT epoch, accepted FROM runs WHERE ended IS NULL").fetchall()
     now = wall_time()
     connection.execute("BEGIN IMMEDIATE")
@@ -138,7 +143,6 @@ def close_unfinished(connection: sqlite3.Connection) -> list[str]:
         connection.execute(INSERT_LOST_RANGE, (epoch, last + 1, None, max(accepted, last), why, now))
         connection.execute(END_RUN, (now, why, None, epoch))
     connection.execute("COMMIT")
-    return [epoch for epoch, _ in unfinished]
 
 
 def open_to_read(folder: Path) -> sqlite3.Connection:

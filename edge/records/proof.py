@@ -4,6 +4,7 @@ import sqlite3
 from enum import StrEnum
 from typing import NamedTuple
 
+from edge.records.journal import has_run
 from edge.verdict import Outcome, Verdict
 
 
@@ -52,11 +53,10 @@ def _without_verdict(journal: sqlite3.Connection, live: str | None, epoch: str, 
     if epoch == live and seq > last:
         return Proof(Standing.PENDING, "its verdict is not on disk yet")
     # A lost range without an epoch is that of a damaged journal: whose runs it held is not known.
-    is_known = journal.execute("SELECT 1 FROM runs WHERE epoch = ?", (epoch,)).fetchone() is not None
     lost = journal.execute(
         "SELECT 1 FROM lost_ranges WHERE (epoch = ? OR (epoch IS NULL AND NOT ?)) "
         "AND lost_from <= ? AND (lost_to IS NULL OR lost_to >= ?) LIMIT 1",
-        (epoch, is_known, seq, seq),
+        (epoch, has_run(journal, epoch), seq, seq),
     ).fetchone()
     if lost is not None:
         return Proof(Standing.UNPROVEN, "its verdict is in a range that the journal lost")

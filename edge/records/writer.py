@@ -14,7 +14,9 @@ from edge.records.journal import (
     INSERT_EVENT,
     INSERT_LOST_RANGE,
     INSERT_RUN,
+    JOURNAL,
     close_unfinished,
+    has_run,
     is_damage,
     open_to_write,
     wall_time,
@@ -24,6 +26,8 @@ from edge.records.reserve import LAST, Reserve, free_bytes, is_full
 COMMIT_EVERY_S = 0.02
 MOST_IN_A_COMMIT = 2000
 RETRY_S = 0.5
+
+REMOVED = "the journal was removed while it was written"
 
 Value = str | int | float | None
 
@@ -59,6 +63,8 @@ class Writer(threading.Thread):
         self._reserve = reserve
         self._folder = folder
         self._is_open = False
+        self._path = folder / JOURNAL
+        self._inode = 0
         self._rows: deque[Row] = deque()
         self._put = self._done = 0
         self._last_seq = 0  # the last one written; beyond durable_seq if rows were lost between
@@ -113,10 +119,13 @@ class Writer(threading.Thread):
     def _open(self) -> sqlite3.Connection:
         journal, aside = open_to_write(self._folder)
         try:
-            for epoch in close_unfinished(journal) if self._run is None else ():
-                journal.execute(INSERT_EVENT, (epoch, "journal", "found unfinished; see lost_ranges", wall_time()))
+            if self._run is None:
+                close_unfinished(journal)
             if aside is not None:
-                self._begin_anew(journal, aside)
+                self._begin_anew(journal, f"the journal was damaged; what it held is in {aside}")
+            elif self._run is not None and not has_run(journal, str(self._run.values[0])):
+                self._begin_anew(journal, REMOVED)
+            self._inode = self._path.stat().st_ino
         except BaseException:
             journal.close()
             raise
@@ -124,9 +133,9 @@ class Writer(threading.Thread):
         self._is_open = True
         return journal
 
-    def _begin_anew(self, journal: sqlite3.Connection, aside: str) -> None:
-        """The first rows of a journal that stands in for a damaged one."""
-        self.damage = f"the journal was damaged; what it held is in {aside}"
+    def _begin_anew(self, journal: sqlite3.Connection, damage: str) -> None:
+        """The first rows of a journal that stands in for another."""
+        self.damage = damage
         now, epoch = wall_time(), None
         if self._run is not None:
             journal.execute(*self._run[:2])
@@ -155,6 +164,8 @@ class Writer(threading.Thread):
         if self._run is not None and accepted != self._accepted_written:
             journal.execute(ACCEPTED, (accepted, self._run.values[0]))
         journal.execute("COMMIT")
+        if self._path.stat().st_ino != self._inode:
+            raise FileNotFoundError(REMOVED)
         self._accepted_written = accepted
         for row in batch:
             if row.sql == INSERT_RUN:
@@ -175,7 +186,7 @@ class Writer(threading.Thread):
             with contextlib.suppress(sqlite3.Error):
                 if journal.in_transaction:
                     journal.execute("ROLLBACK")
-            if is_damage(error):
+            if is_damage(error) or isinstance(error, FileNotFoundError):
                 journal.close()
                 journal = None
         if not (self._is_full(error) and self._reserve.release(keep=LAST)):

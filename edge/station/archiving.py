@@ -115,6 +115,11 @@ class Archiving:
         return max(0.0, min(self._loans.values(), default=now + SLOW_S) + LOAN_S - now)
 
     @property
+    def waiting(self) -> int:
+        """Images that wait for the disk."""
+        return len(self._owed)
+
+    @property
     def alarms(self) -> tuple[str, ...]:
         """What is wrong with the images, for people."""
         said = []

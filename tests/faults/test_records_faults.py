@@ -174,6 +174,22 @@ def test_a_journal_that_is_damaged_while_it_is_written_is_moved_aside_and_the_ru
     assert set(audit(tmp_path).counts) == {Kind.LOST, Kind.JOURNAL}
 
 
+def test_a_journal_that_is_removed_while_it_is_written_is_begun_again_and_says_so(tmp_path: Path) -> None:
+    journal = recorder(tmp_path)
+    enter(journal, *(verdict(seq) for seq in range(1, 11)))
+    settle(journal)
+    for path in tmp_path.glob(f"{JOURNAL}*"):
+        path.unlink()
+    enter(journal, verdict(11))
+    settle(journal)
+    assert journal.alarms == ("the journal was removed while it was written",)
+    assert journal.durable_seq == 0
+    journal.close("told to stop", 11)
+    assert rows(tmp_path, "SELECT epoch, last_seq FROM runs") == [("ab12", 11)]
+    assert rows(tmp_path, "SELECT seq FROM verdicts") == [(11,)]
+    assert rows(tmp_path, "SELECT epoch, lost_from, lost_to FROM lost_ranges") == [("ab12", 1, 10)]
+
+
 # ------------------------------------------------------------------------------------------------------- a full disk
 
 
