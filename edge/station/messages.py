@@ -1,4 +1,4 @@
-"""What passes between the supervisor and its two children: numbers and names, never pixels.
+"""What passes between the supervisor and its children: numbers and names, never pixels.
 
 All times are `time.monotonic_ns()`, one clock for all processes of a machine.
 """
@@ -122,3 +122,55 @@ class Inferred(NamedTuple):
 
 class Stop(NamedTuple):
     """Supervisor → child: leave."""
+
+
+class ArchiveReady(NamedTuple):
+    """Archive → supervisor: frames can be handed over."""
+
+
+class Keep(NamedTuple):
+    """Supervisor → archive: store the frame in shared memory `memory` as the image of this verdict.
+
+    `verdict` is its outcome, `day` the date of publication, `payload` the verdict as published.
+    """
+
+    epoch: str
+    seq: int
+    verdict: str
+    day: str
+    payload: bytes
+    slot: int
+    memory: str
+    height: int
+    width: int
+
+
+class Copied(NamedTuple):
+    """Archive → supervisor: the slot is not needed any more."""
+
+    slot: int
+
+
+class Stored(NamedTuple):
+    """Archive → supervisor: the image is on disk, at `path` below the records' folder, `size` bytes."""
+
+    epoch: str
+    seq: int
+    path: str
+    sha256: str
+    size: int
+
+
+class NotStored(NamedTuple):
+    """Archive → supervisor: there will be no image of this verdict, for a reason in words."""
+
+    epoch: str
+    seq: int
+    why: str
+
+
+class Removed(NamedTuple):
+    """Archive → supervisor: an image is removed to make room, or for its age."""
+
+    path: str
+    why: str

@@ -1,0 +1,293 @@
+"""Does the record hold? Every run's ledger and sequence, every acknowledgement, every image, and a gate's own log."""
+
+import contextlib
+import hashlib
+import json
+import sqlite3
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from edge.channel.control import Fate
+from edge.records.gate_log import GateReport, join
+from edge.records.journal import JOURNAL, open_to_read
+from edge.records.proof import Standing, prove
+from edge.records.recorder import is_taken
+from edge.records.retention import SIDECAR
+from edge.verdict import Outcome, Verdict
+
+MOST_NAMED = 100
+"""Problems of a kind that are named one by one; the rest are counted."""
+
+REMOVAL_S = 0.5
+"""The archive removes an image before the journal of a live station says so; no longer than this before."""
+
+
+class Kind(StrEnum):
+    """Kinds of problems, the worst first."""
+
+    ESCAPE = "escape"
+    UNPROVEN = "unproven"
+    SEQUENCE = "sequence"
+    LEDGER = "ledger"
+    VERDICT = "verdict"
+    RUN = "run"
+    LOST = "lost"
+    ACKNOWLEDGEMENT = "acknowledgement"
+    IMAGE = "image"
+    JOURNAL = "journal"
+
+
+class Problem(NamedTuple):
+    """Something that is not as it should be, in words."""
+
+    kind: Kind
+    text: str
+    epoch: str | None = None
+    seq: int | None = None
+
+
+@dataclass
+class Run:
+    """The books of one epoch, as the journal has them. `lost` counts the verdicts known to be missing."""
+
+    epoch: str
+    boot: int
+    station: str
+    source: str
+    bundle: str
+    started: str
+    ended: str | None
+    cause: str | None
+    last_seq: int | None
+    accepted: int
+    good: int = 0
+    reject: int = 0
+    unknown: int = 0
+    lost: int = 0
+    passed: int = 0
+    is_live: bool = False
+
+
+@dataclass
+class Audit:
+    """What was found. The record is sound if there is no problem."""
+
+    folder: Path
+    is_live: bool
+    runs: list[Run] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    images: int = 0
+    images_gone: int = 0
+    gate: GateReport | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """True if there is no problem at all."""
+        return not self.counts
+
+    def find(self, kind: Kind, text: str, epoch: str | None = None, seq: int | None = None) -> None:
+        """Note a problem."""
+        self.counts[kind] += 1
+        if self.counts[kind] <= MOST_NAMED:
+            self.problems.append(Problem(kind, text, epoch, seq))
+
+    @property
+    def live_epoch(self) -> str | None:
+        """The run that is still being written."""
+        return next((run.epoch for run in self.runs if run.is_live), None)
+
+
+def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True) -> Audit:
+    """Check the records of a live or a dead station; writes nothing.
+
+    Raises RecordsError if there is no journal in `folder`, or `gate_log` is none.
+    """
+    found = Audit(folder, is_taken(folder))
+    for aside in sorted(folder.glob("journal-damaged-*.db")):
+        found.find(Kind.JOURNAL, f"a damaged journal was moved aside: {aside.name}")
+    try:
+        with contextlib.closing(open_to_read(folder)) as journal:
+            journal.execute("BEGIN")  # one moment of a live journal
+            _check_file(journal, found)
+            if journal.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
+                _check_runs(journal, found)
+                _check_acknowledgements(journal, found)
+                if gate_log is not None:
+                    _check_gate(journal, found, gate_log)
+                journal.execute("COMMIT")
+                if with_images:
+                    _check_images(journal, found)
+    except sqlite3.Error as error:
+        found.find(Kind.JOURNAL, f"{JOURNAL} cannot be read to its end: {error}")
+    found.problems.sort(key=lambda problem: list(Kind).index(problem.kind))
+    return found
+
+
+def _check_file(journal: sqlite3.Connection, found: Audit) -> None:
+    for (said,) in journal.execute("PRAGMA quick_check(5)"):
+        if said != "ok":
+            found.find(Kind.JOURNAL, f"{JOURNAL} is damaged: {said}")
+
+
+def _check_runs(journal: sqlite3.Connection, found: Audit) -> None:
+    columns = "epoch, boot, station, source, bundle, started, ended, cause, last_seq, accepted"
+    found.runs = [Run(*row) for row in journal.execute(f"SELECT {columns} FROM runs ORDER BY rowid")]
+    if found.runs and found.is_live and found.runs[-1].ended is None:
+        found.runs[-1].is_live = True
+    for epoch, count in Counter(run.epoch for run in found.runs).items():
+        if count > 1:
+            found.find(Kind.RUN, f"{count} runs have the same epoch", epoch)
+    for before, after in zip(found.runs, found.runs[1:], strict=False):
+        if after.boot <= before.boot:
+            found.find(Kind.RUN, f"boot {after.boot} came after boot {before.boot}", after.epoch)
+    known = {run.epoch for run in found.runs}
+    for (epoch,) in journal.execute("SELECT DISTINCT epoch FROM verdicts"):
+        if epoch not in known:
+            found.find(Kind.RUN, "verdicts of a run that the journal does not know", epoch)
+    for (why,) in journal.execute("SELECT why FROM lost_ranges WHERE epoch IS NULL"):
+        found.find(Kind.LOST, why)
+    for run in found.runs:
+        _check_run(journal, found, run)
+
+
+class _Range(NamedTuple):
+    first: int
+    last: int | None  # None: unknown
+
+
+def _check_run(journal: sqlite3.Connection, found: Audit, run: Run) -> None:
+    lost: list[_Range] = []
+    for first, last, why in journal.execute(
+        "SELECT lost_from, lost_to, why FROM lost_ranges WHERE epoch = ?", (run.epoch,)
+    ):
+        lost.append(_Range(first, last))
+        which = f"from {first} on, how many is unknown" if last is None else f"{first} to {last}"
+        found.find(Kind.LOST, f"verdicts {which}: {why}", run.epoch, first)
+    last_seq = _check_verdicts(journal, found, run, lost)
+    if run.ended is None and not run.is_live:
+        found.find(Kind.RUN, "did not end in order, and no station has been started since", run.epoch)
+    if run.last_seq is None:  # it runs, or did not end in order
+        if not run.is_live:
+            run.lost += max(0, run.accepted - last_seq)
+        return
+    if last_seq < run.last_seq:
+        _check_gap(found, run, lost, last_seq + 1, run.last_seq)
+    elif last_seq > run.last_seq:
+        found.find(Kind.SEQUENCE, f"ended at {run.last_seq}, and has verdicts up to {last_seq}", run.epoch)
+    answered = run.good + run.reject + run.unknown + run.lost
+    if run.accepted != answered:
+        found.find(Kind.LEDGER, f"{run.accepted} parts were accepted, {answered} were answered", run.epoch)
+
+
+def _check_verdicts(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_Range]) -> int:
+    """Go through the verdicts of a run in order; the last one's number."""
+    columns = "seq, part, verdict, reason, score, threshold, age_ms, time, backend, json"
+    last_seq, counts = 0, Counter[str]()
+    for seq, *row, text in journal.execute(
+        f"SELECT {columns} FROM verdicts WHERE epoch = ? ORDER BY seq, rowid", (run.epoch,)
+    ):
+        if seq == last_seq:
+            found.find(Kind.SEQUENCE, f"verdict {seq} was given twice", run.epoch, seq)
+            continue
+        if seq > last_seq + 1:
+            _check_gap(found, run, lost, last_seq + 1, seq - 1)
+        last_seq = seq
+        counts[row[1]] += 1
+        _check_verdict(found, run, seq, row, text)
+    run.good, run.reject, run.unknown = (counts[o] for o in (Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN))
+    return last_seq
+
+
+def _check_gap(found: Audit, run: Run, lost: list[_Range], first: int, last: int) -> None:
+    """Verdicts `first` to `last` are not there: the journal must say so itself."""
+    run.lost += last - first + 1
+    for one in sorted(lost, key=lambda one: one.first):
+        if one.first <= first:
+            first = last + 1 if one.last is None else max(first, one.last + 1)
+    if first <= last:
+        which = f"verdict {first} is" if first == last else f"verdicts {first} to {last} are"
+        found.find(Kind.SEQUENCE, f"{which} missing, and the journal does not say why", run.epoch, first)
+
+
+def _check_verdict(found: Audit, run: Run, seq: int, row: list[object], text: str) -> None:
+    try:
+        v = Verdict.model_validate_json(text)
+    except ValueError as error:
+        why = str(error).splitlines()[2].strip() if str(error).count("\n") > 1 else str(error)
+        found.find(Kind.VERDICT, f"verdict {seq} breaks the rules: {why}", run.epoch, seq)
+        return
+    published = [v.part, v.verdict, v.reason, v.score, v.threshold, v.age_ms, v.time, v.backend]
+    if (v.epoch, v.seq) != (run.epoch, seq) or published != row:
+        found.find(Kind.VERDICT, f"verdict {seq} is not what was published", run.epoch, seq)
+    elif v.boot not in (0, run.boot):
+        found.find(Kind.RUN, f"verdict {seq} says boot {v.boot}, the run is boot {run.boot}", run.epoch, seq)
+
+
+def _check_acknowledgements(journal: sqlite3.Connection, found: Audit) -> None:
+    runs = {run.epoch: run for run in found.runs}
+    for epoch, seq, client in journal.execute(
+        "SELECT DISTINCT epoch, seq, client FROM acknowledgements WHERE fate = ? ORDER BY rowid", (Fate.PASSED,)
+    ):
+        proof = prove(journal, found.live_epoch, epoch, seq)
+        if epoch in runs:
+            runs[epoch].passed += 1
+        if proof.standing in (Standing.ESCAPE, Standing.UNPROVEN):
+            found.find(Kind(proof.standing), f"{client} let part {seq} pass: {proof.why}", epoch, seq)
+    for epoch, seq, client, fates in journal.execute(
+        "SELECT epoch, seq, client, group_concat(DISTINCT fate) FROM acknowledgements "
+        "GROUP BY epoch, seq, client HAVING count(DISTINCT fate) > 1"
+    ):
+        said = " and ".join(fates.split(","))
+        found.find(Kind.ACKNOWLEDGEMENT, f"{client} said of part {seq} that it was {said}", epoch, seq)
+
+
+def _check_gate(journal: sqlite3.Connection, found: Audit, path: Path) -> None:
+    found.gate = GateReport()
+    for decision, proof in join(journal, found.live_epoch, path):
+        if decision.decision == "reject":
+            found.gate.rejects[decision.why or "no reason"] += 1
+            continue
+        found.gate.passes[proof.standing] += 1
+        if proof.standing in (Standing.ESCAPE, Standing.UNPROVEN):
+            named = f"part {decision.part or '?'} ({decision.seq})"
+            found.find(Kind(proof.standing), f"the gate let {named} pass: {proof.why}", decision.epoch, decision.seq)
+
+
+def _check_images(journal: sqlite3.Connection, found: Audit) -> None:
+    rows = journal.execute("SELECT rowid, epoch, seq, path, sha256, gone FROM images ORDER BY rowid").fetchall()
+    for rowid, epoch, seq, path, digest, gone in rows:
+        if gone is not None:
+            found.images_gone += 1
+            continue
+        fault = _image_fault(journal, found.folder / path, epoch, seq, digest)
+        if fault is not None and found.is_live and not (found.folder / path).exists():
+            time.sleep(REMOVAL_S)
+            if journal.execute("SELECT gone FROM images WHERE rowid = ?", (rowid,)).fetchone() != (None,):
+                found.images_gone += 1
+                continue
+        found.images += 1
+        if fault is not None:
+            found.find(Kind.IMAGE, f"{path}: {fault}", epoch, seq)
+
+
+def _image_fault(journal: sqlite3.Connection, path: Path, epoch: str, seq: int, digest: str) -> str | None:
+    """What is wrong with an image or its sidecar, in words."""
+    try:
+        with open(path, "rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                return "is not the image that was stored"
+        said = json.loads(path.with_suffix(SIDECAR).read_bytes())
+        verdict, about = said["verdict"], said["image"]
+    except OSError as error:
+        return f"{Path(error.filename).suffix} cannot be read: {error.strerror}"
+    except (ValueError, KeyError, TypeError):
+        return "its sidecar is damaged"
+    row = journal.execute("SELECT json FROM verdicts WHERE epoch = ? AND seq = ? LIMIT 1", (epoch, seq)).fetchone()
+    if about.get("sha256") != digest or (row is not None and json.loads(row[0]) != verdict):
+        return "its sidecar says something else than the journal"
+    return None

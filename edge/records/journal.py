@@ -1,0 +1,181 @@
+"""The journal on disk: one SQLite file in WAL mode, its tables, how it is opened and checked.
+
+Every table only grows, but for the end of a run and the note that an image is gone. The station's writer has the one
+connection that writes; everything else reads.
+"""
+
+import contextlib
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edge.errors import RecordsError
+from edge.records.durable import sync_folder
+
+JOURNAL = "journal.db"
+
+VERSION = 1
+"""Of the tables; a journal of a later one is refused."""
+
+_TABLES = """
+CREATE TABLE runs (
+    epoch TEXT NOT NULL, boot INTEGER NOT NULL, station TEXT NOT NULL, source TEXT NOT NULL, bundle TEXT NOT NULL,
+    started TEXT NOT NULL, config TEXT NOT NULL, accepted INTEGER NOT NULL DEFAULT 0,
+    ended TEXT, cause TEXT, last_seq INTEGER);
+CREATE TABLE verdicts (
+    epoch TEXT NOT NULL, seq INTEGER NOT NULL, part TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,
+    score REAL, threshold REAL, age_ms REAL NOT NULL, time TEXT NOT NULL, backend TEXT, json TEXT NOT NULL);
+CREATE INDEX verdicts_by_seq ON verdicts (epoch, seq);
+CREATE INDEX verdicts_by_part ON verdicts (part);
+CREATE TABLE acknowledgements (
+    epoch TEXT NOT NULL, seq INTEGER NOT NULL, fate TEXT NOT NULL, client TEXT NOT NULL, time TEXT NOT NULL);
+CREATE INDEX acknowledgements_by_seq ON acknowledgements (epoch, seq);
+CREATE TABLE late_results (
+    epoch TEXT NOT NULL, seq INTEGER NOT NULL, score REAL, fault TEXT, time TEXT NOT NULL);
+CREATE INDEX late_results_by_seq ON late_results (epoch, seq);
+CREATE TABLE images (
+    epoch TEXT NOT NULL, seq INTEGER NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
+    time TEXT NOT NULL, gone TEXT);
+CREATE INDEX images_by_seq ON images (epoch, seq);
+CREATE INDEX images_by_path ON images (path);
+CREATE TABLE events (epoch TEXT, kind TEXT NOT NULL, text TEXT NOT NULL, time TEXT NOT NULL);
+CREATE TABLE lost_ranges (
+    epoch TEXT, lost_from INTEGER NOT NULL, lost_to INTEGER, accepted INTEGER, why TEXT NOT NULL, time TEXT NOT NULL);
+"""
+# No (epoch, seq) is unique by force: a station that published one twice is to be found out, not to be tidied up.
+
+INSERT_RUN = "INSERT INTO runs (epoch, boot, station, source, bundle, started, config) VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT_VERDICT = "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_ACKNOWLEDGEMENT = "INSERT INTO acknowledgements VALUES (?, ?, ?, ?, ?)"
+INSERT_LATE_RESULT = "INSERT INTO late_results VALUES (?, ?, ?, ?, ?)"
+INSERT_IMAGE = "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, NULL)"
+INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?)"
+INSERT_LOST_RANGE = "INSERT INTO lost_ranges VALUES (?, ?, ?, ?, ?, ?)"
+IMAGE_GONE = "UPDATE images SET gone = ? WHERE path = ? AND gone IS NULL"
+ACCEPTED = "UPDATE runs SET accepted = ? WHERE epoch = ?"
+END_RUN = "UPDATE runs SET ended = ?, cause = ?, last_seq = ? WHERE epoch = ?"
+
+
+def wall_time() -> str:
+    """Now, UTC, ISO 8601: a label, never used for decisions."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether SQLite says that the file is no sound journal, as opposed to: not now."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def open_to_write(folder: Path) -> tuple[sqlite3.Connection, str | None]:
+    """The journal, checked and with its tables; and the name under which a damaged one was moved aside, else None.
+
+    A new journal is begun where there is none. Reads the whole file. Raises sqlite3.Error or OSError, if it cannot
+    be opened now.
+    """
+    aside = None
+    if not _is_sound(folder):
+        aside = _move_aside(folder)
+    connection = _connected(folder)
+    try:
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+            sync_folder(folder)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, aside
+
+
+def _connected(folder: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(folder / JOURNAL, isolation_level=None, timeout=1.0)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {16 * 2**20}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_sound(folder: Path) -> bool:
+    """SQLite takes what it can of a torn log by itself; what is left must be whole."""
+    log = folder / f"{JOURNAL}-wal"
+    if _size(folder / JOURNAL) == 0:
+        return _size(log) == 0
+    try:
+        with contextlib.closing(_connected(folder)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+    except sqlite3.Error as error:
+        if is_damage(error):
+            return False
+        raise
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _move_aside(folder: Path) -> str:
+    """Rename the damaged journal and what belongs to it; the log first, which must never meet another journal."""
+    name = f"journal-damaged-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.db"
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / f"{JOURNAL}{suffix}").rename(folder / f"{name}{suffix}")
+    sync_folder(folder)
+    return name
+
+
+def has_run(connection: sqlite3.Connection, epoch: str) -> bool:
+    """Whether the journal knows this run."""
+    return connection.execute("SELECT 1 FROM runs WHERE epoch = ?", (epoch,)).fetchone() is not None
+
+
+def close_unfinished(connection: sqlite3.Connection) -> None:
+    """Give each run that never ended the range of what it may have published beyond the last row."""
+    unfinished = connection.execute("SELECT epoch, accepted FROM runs WHERE ended IS NULL").fetchall()
+    now = wall_time()
+    connection.execute("BEGIN IMMEDIATE")
+    for epoch, accepted in unfinished:
+        (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM verdicts WHERE epoch = ?", (epoch,)).fetchone()
+        why = "the run did not end in order"
+        connection.execute(INSERT_LOST_RANGE, (epoch, last + 1, None, max(accepted, last), why, now))
+        connection.execute(END_RUN, (now, why, None, epoch))
+    connection.execute("COMMIT")
+
+
+def open_to_read(folder: Path) -> sqlite3.Connection:
+    """The journal of a live or a dead station, for reading only.
+
+    Raises RecordsError if there is none, or one of a later version; sqlite3.Error if it is damaged.
+    """
+    path = (folder / JOURNAL).absolute()
+    if _size(path) == 0:  # of an empty file SQLite would throw away the log
+        raise RecordsError(f"{folder} holds no journal; give the folder that edge-run --records wrote")
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=1.0)
+    try:
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError:  # where nothing can be written, SQLite must be told that nothing will be
+            connection.close()
+            connection = sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True, isolation_level=None)
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise RecordsError(f"{path} is of a later version of this software; read it with that one")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def last_boot(folder: Path) -> int:
+    """The largest number of a run in the journal; 0 if none can be read. Raises RecordsError as `open_to_read`."""
+    if _size(folder / JOURNAL) == 0:
+        return 0
+    try:
+        with contextlib.closing(open_to_read(folder)) as connection:
+            (boot,) = connection.execute("SELECT coalesce(max(boot), 0) FROM runs").fetchone()
+            return int(boot)
+    except sqlite3.Error:
+        return 0

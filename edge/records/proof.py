@@ -1,0 +1,63 @@
+"""Whether a part that went through the gate may have: the one question that a record is kept for."""
+
+import sqlite3
+from enum import StrEnum
+from typing import NamedTuple
+
+from edge.records.journal import has_run
+from edge.verdict import Outcome, Verdict
+
+
+class Standing(StrEnum):
+    """What the journal says of a part that passed."""
+
+    PROVEN = "proven"
+    PENDING = "pending"
+    UNPROVEN = "unproven"
+    ESCAPE = "escape"
+
+
+class Proof(NamedTuple):
+    """`why` is in words, for people; empty if proven."""
+
+    standing: Standing
+    why: str = ""
+
+
+def prove(journal: sqlite3.Connection, live: str | None, epoch: str, seq: int, part: str | None = None) -> Proof:
+    """Look for the in-time final good that lets (epoch, seq) pass, and `part` if it is named.
+
+    Pending: the verdict of the epoch `live`, which is still being written, is not on disk yet. Unproven: the verdict is
+    in a range that the journal says it lost. Anything else but a good is an escape.
+    """
+    row = journal.execute(
+        "SELECT json FROM verdicts WHERE epoch = ? AND seq = ? ORDER BY rowid LIMIT 1", (epoch, seq)
+    ).fetchone()
+    if row is None:
+        return _without_verdict(journal, live, epoch, seq)
+    try:
+        verdict = Verdict.model_validate_json(row[0])
+    except ValueError:
+        return Proof(Standing.ESCAPE, "its verdict breaks the rules of verdicts")
+    if (verdict.epoch, verdict.seq) != (epoch, seq):
+        return Proof(Standing.ESCAPE, f"the row holds verdict {verdict.seq} of {verdict.epoch}")
+    if verdict.verdict is not Outcome.GOOD:
+        return Proof(Standing.ESCAPE, f"its verdict was {verdict.verdict}/{verdict.reason}")
+    if part is not None and verdict.part != part:
+        return Proof(Standing.ESCAPE, f"the verdict was good for part {verdict.part}, not for {part}")
+    return Proof(Standing.PROVEN)  # a good that came after its budget breaks the rules
+
+
+def _without_verdict(journal: sqlite3.Connection, live: str | None, epoch: str, seq: int) -> Proof:
+    (last,) = journal.execute("SELECT coalesce(max(seq), 0) FROM verdicts WHERE epoch = ?", (epoch,)).fetchone()
+    if epoch == live and seq > last:
+        return Proof(Standing.PENDING, "its verdict is not on disk yet")
+    # A lost range without an epoch is that of a damaged journal: whose runs it held is not known.
+    lost = journal.execute(
+        "SELECT 1 FROM lost_ranges WHERE (epoch = ? OR (epoch IS NULL AND NOT ?)) "
+        "AND lost_from <= ? AND (lost_to IS NULL OR lost_to >= ?) LIMIT 1",
+        (epoch, has_run(journal, epoch), seq, seq),
+    ).fetchone()
+    if lost is not None:
+        return Proof(Standing.UNPROVEN, "its verdict is in a range that the journal lost")
+    return Proof(Standing.ESCAPE, "the journal has no such verdict")

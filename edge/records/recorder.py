@@ -1,0 +1,213 @@
+"""The station's hold on its journal: everything is handed over, nothing is waited for."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge.channel.control import Fate
+from edge.errors import RecordsError
+from edge.records.durable import write_durably
+from edge.records.journal import (
+    IMAGE_GONE,
+    INSERT_ACKNOWLEDGEMENT,
+    INSERT_EVENT,
+    INSERT_IMAGE,
+    INSERT_LATE_RESULT,
+    INSERT_LOST_RANGE,
+    INSERT_RUN,
+    INSERT_VERDICT,
+    last_boot,
+    wall_time,
+)
+from edge.records.replayer import Answer, Replayer, Wanted
+from edge.records.reserve import LAST, Reserve, is_full
+from edge.records.writer import End, Row, Writer
+from edge.verdict import Verdict
+
+MOST_WAITING = 100_000
+"""Rows that wait for the disk; those beyond are lost to the journal, counted and named there."""
+
+LOCK = "lock"
+LOCK_TRIES, LOCK_TRY_S = 4, 0.05
+"""An audit holds the lock for a moment, to see whether a station does."""
+
+BOOT = "boot"
+
+
+class Recorder:
+    """One run's rows on their way to the journal. All of it is called from one thread, and no call waits.
+
+    A call never raises either, whatever the disk does: what is wrong is said in `alarms`.
+    """
+
+    def __init__(self, folder: Path, station: str, most_waiting: int = MOST_WAITING) -> None:
+        """Take the folder, which is made if it is not there, and begin to check the journal in it.
+
+        Raises RecordsError if the folder cannot be used, or if another station writes there.
+        """
+        self.station = station
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _locked(folder)
+            reserve = Reserve(folder / "reserve")
+            self.boot = _next_boot(folder, reserve)
+        except OSError as error:
+            remedy = "give a folder that this user may write"
+            raise RecordsError(f"{folder}: records cannot be kept there ({error.strerror}); {remedy}") from error
+        self.lost = 0
+        self._dropped = 0  # rows that are no verdicts
+        self._lost_from: int | None = None
+        self._lost_to = 0
+        self._epoch: str | None = None
+        self._most_waiting = most_waiting
+        self._writer, self._replayer = Writer(folder, reserve), Replayer(folder)
+        self._writer.start()
+        self._replayer.start()
+
+    # ------------------------------------------------------------------------------------------- what happens
+
+    def begin(self, epoch: str, source: str, bundle: str, config: str) -> None:
+        """A run begins. `bundle` is the bundle's label, `config` what the station was asked to do, as JSON."""
+        self._epoch = epoch
+        self._put(Row(INSERT_RUN, (epoch, self.boot, self.station, source, bundle, wall_time(), config)))
+
+    def accept(self, accepted: int) -> None:
+        """So many parts of this run have been accepted; the journal knows it if the run should not end in order."""
+        self._writer.accepted = accepted
+
+    def enter(self, verdict: Verdict, payload: bytes) -> None:
+        """The verdict that was published as `payload`. Verdicts are entered in order of their `seq`."""
+        v = verdict
+        row = (v.epoch, v.seq, v.part, v.verdict, v.reason, v.score, v.threshold, v.age_ms, v.time, v.backend)
+        if self.backlog >= self._most_waiting:
+            self._lose(v.seq)
+            return
+        self._say_what_was_lost()
+        self._writer.put(Row(INSERT_VERDICT, (*row, payload.decode()), v.seq))
+
+    def acknowledge(self, epoch: str, seq: int, fate: Fate, client: str) -> None:
+        """What became of a part, as a controller said."""
+        self._put(Row(INSERT_ACKNOWLEDGEMENT, (epoch, seq, fate, client, wall_time())))
+
+    def late_result(self, epoch: str, seq: int, score: float | None, fault: str | None) -> None:
+        """A result that came after its part had been answered without it: kept here, and nowhere else."""
+        self._put(Row(INSERT_LATE_RESULT, (epoch, seq, score, fault, wall_time())))
+
+    def event(self, kind: str, text: str) -> None:
+        """Anything else worth keeping, in words."""
+        self._put(Row(INSERT_EVENT, (self._epoch, kind, text, wall_time())))
+
+    def image(self, epoch: str, seq: int, path: str, sha256: str, size: int) -> None:
+        """A part's image is stored, at `path` below the folder, `size` bytes."""
+        self._put(Row(INSERT_IMAGE, (epoch, seq, path, sha256, size, wall_time())))
+
+    def image_gone(self, path: str, why: str) -> None:
+        """A stored image was removed."""
+        self._put(Row(IMAGE_GONE, (f"{why}, {wall_time()}", path)))
+
+    def read(self, token: object, epoch: str, from_seq: int, to_seq: int) -> None:
+        """Ask for verdicts again; `replays` answers each request once, with `token`."""
+        self._replayer.ask(Wanted(token, epoch, from_seq, to_seq))
+
+    def replays(self) -> Iterator[Answer]:
+        """What was asked for by `read` and has been found since, as published: those that are on disk, 10,000 at most,
+        in order of `seq`.
+        """
+        return self._replayer.answers()
+
+    # ----------------------------------------------------------------------------------------------- how it is
+
+    @property
+    def durable_seq(self) -> int:
+        """The verdicts of this run up to here are on disk, every one."""
+        return self._writer.durable_seq
+
+    @property
+    def backlog(self) -> int:
+        """Rows that wait for the disk."""
+        return self._writer.backlog
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What is wrong with the journal, for people."""
+        said = [self._writer.trouble, self._writer.damage]
+        if self._writer.is_on_reserve:
+            said.append("the disk is full: the journal lives on its reserve")
+        if self.lost or self._dropped:
+            said.append(f"the journal did not keep up and lost {self.lost} verdicts and {self._dropped} other rows")
+        return tuple(text for text in said if text is not None)
+
+    def close(self, cause: str, last_seq: int, patience_s: float = 1.0) -> None:
+        """End the run: `last_seq` verdicts were published. Waits for the disk, `patience_s` seconds at most."""
+        self._writer.finish(End(cause, last_seq))
+        self._writer.join(patience_s)
+        if not self._writer.is_alive():  # else the folder stays taken for as long as this process lives
+            os.close(self._lock)
+
+    # ------------------------------------------------------------------------------------------------- inside
+
+    def _put(self, row: Row) -> None:
+        if self.backlog >= self._most_waiting:
+            self._dropped += 1
+            return
+        self._say_what_was_lost()
+        self._writer.put(row)
+
+    def _lose(self, seq: int) -> None:
+        self.lost += 1
+        self._lost_from, self._lost_to = self._lost_from or seq, seq
+
+    def _say_what_was_lost(self) -> None:
+        if self._lost_from is not None:
+            why = "the disk did not keep up"
+            row = (self._epoch, self._lost_from, self._lost_to, self._lost_to, why, wall_time())
+            self._writer.put(Row(INSERT_LOST_RANGE, row))
+            self._lost_from = None
+
+
+def _locked(folder: Path) -> int:
+    """Descriptor of the lock that says whose folder this is; the system frees it when the process ends, however."""
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            time.sleep(LOCK_TRY_S)
+    os.close(descriptor)
+    remedy = "stop it, or give this one a folder of its own"
+    raise RecordsError(f"{folder}: another station writes its records there; {remedy}")
+
+
+def is_taken(folder: Path) -> bool:
+    """Whether a station writes its records in this folder now."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _next_boot(folder: Path, reserve: Reserve) -> int:
+    """One more than any run before, by the journal and by a small file that outlives it; never less. Raises OSError."""
+    path = folder / BOOT
+    try:
+        said = int(path.read_text())
+    except (FileNotFoundError, ValueError):
+        said = 0
+    boot = max(said, last_boot(folder)) + 1
+    try:
+        write_durably(path, f"{boot}\n".encode())
+    except OSError as error:
+        if not (is_full(error) and reserve.release(keep=LAST)):
+            raise
+        write_durably(path, f"{boot}\n".encode())
+    return boot

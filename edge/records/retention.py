@@ -1,0 +1,169 @@
+"""Which images are kept, where they lie, and which go first when there is no room."""
+
+import contextlib
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from edge.records.durable import NEW
+from edge.records.reserve import free_bytes
+from edge.verdict import Outcome
+
+IMAGES = "images"
+"""Folder of the images, in the folder of the records: `images/YYYY-MM-DD/EPOCH/SEQ-VERDICT.png`."""
+
+HOLD, SIDECAR = ".hold", ".json"
+"""Suffixes of the files beside an image: it is never removed; its verdict as published, and its hash."""
+
+FIRST_TO_GO = (Outcome.GOOD, Outcome.UNKNOWN, Outcome.REJECT)
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What a station keeps of its images, below `folder`, the folder of its records.
+
+    Every reject and every unknown that has a frame is kept, and of the goods one in `good_every`, none if 0. Together
+    they take `max_bytes` at most, are kept `max_age_days` days (None: for ever), and leave `min_free_bytes` of the
+    disk free.
+    """
+
+    folder: Path
+    good_every: int = 100
+    max_bytes: int = 50 * 2**30
+    max_age_days: float | None = None
+    min_free_bytes: int = 2 * 2**30
+
+    def wants(self, outcome: Outcome, seq: int) -> bool:
+        """Whether the image of this verdict is to be kept."""
+        if outcome is Outcome.GOOD:
+            return self.good_every > 0 and seq % self.good_every == 0
+        return True
+
+
+class NoRoomError(Exception):
+    """An image cannot be stored; the message says why, for people."""
+
+
+class Gone(NamedTuple):
+    """An image was removed: its path below the records' folder, and why."""
+
+    path: str
+    why: str
+
+
+class _Shelved(NamedTuple):
+    path: Path
+    size: int
+    stored: float  # wall clock, as the file has it: there is no other for what an earlier run stored
+
+
+@dataclass
+class Shelf:
+    """The images that are there, oldest first. Only one process may have one for a folder."""
+
+    keeping: Keeping
+    size: int = 0
+    _shelves: dict[Outcome, deque[_Shelved]] = field(default_factory=lambda: {kind: deque() for kind in FIRST_TO_GO})
+    _held: list[_Shelved] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Take stock; what a crash left unfinished is removed."""
+        found: list[_Shelved] = []
+        for folder, _, names in os.walk(self.keeping.folder / IMAGES):
+            for path in (Path(folder, name) for name in names):
+                if path.suffix == NEW or (path.suffix == SIDECAR and not path.with_suffix(".png").exists()):
+                    path.unlink(missing_ok=True)
+                elif path.suffix == ".png" and _kind(path) is not None:
+                    found.append(_Shelved(path, _size(path), path.stat().st_mtime))
+        for shelved in sorted(found, key=lambda one: one.stored):
+            self._put(shelved)
+
+    def add(self, path: Path) -> None:
+        """An image was stored just now, with its sidecar."""
+        self._put(_Shelved(path, _size(path), time.time()))
+
+    def make_room(self, size: int, outcome: Outcome) -> Iterator[Gone]:
+        """Remove what may go for an image of `size` bytes: the oldest goods, then unknowns, then rejects, never one
+        that is worth more than the new one, never one that is held. Raises NoRoomError if that is not enough.
+        """
+        too_many = self.size + size - self.keeping.max_bytes
+        too_full = self.keeping.min_free_bytes + size - free_bytes(self.keeping.folder)
+        why = "the disk is full" if too_full > 0 else f"the images have {self.keeping.max_bytes / 1e9:.3g} GB"
+        missing = max(too_many, too_full)
+        while missing > 0:
+            oldest = self._next_to_go(outcome)
+            if oldest is None:
+                raise NoRoomError(f"{why}, and none may go for {_article(outcome)}")
+            missing -= oldest.size
+            yield self._remove(oldest, why)
+
+    def expire(self) -> Iterator[Gone]:
+        """Remove what is too old, and what the disk has no room for any more."""
+        with contextlib.suppress(NoRoomError):
+            yield from self.make_room(0, FIRST_TO_GO[-1])
+        days = self.keeping.max_age_days
+        if days is None:
+            return
+        before = time.time() - days * 86_400
+        for shelf in self._shelves.values():
+            while shelf and shelf[0].stored < before:
+                oldest = shelf.popleft()
+                if _is_held(oldest):
+                    self._held.append(oldest)
+                else:
+                    yield self._remove(oldest, f"older than {days:g} days")
+
+    def _put(self, shelved: _Shelved) -> None:
+        kind = _kind(shelved.path)
+        assert kind is not None
+        self._shelves[kind].append(shelved)
+        self.size += shelved.size
+
+    def _next_to_go(self, outcome: Outcome) -> _Shelved | None:
+        self._take_back_released()
+        for kind in FIRST_TO_GO[: FIRST_TO_GO.index(outcome) + 1]:
+            while self._shelves[kind]:
+                oldest = self._shelves[kind].popleft()
+                if not _is_held(oldest):
+                    return oldest
+                self._held.append(oldest)
+        return None
+
+    def _take_back_released(self) -> None:
+        for shelved in [one for one in self._held if not _is_held(one)]:
+            self._held.remove(shelved)
+            kind = _kind(shelved.path)
+            assert kind is not None
+            self._shelves[kind].appendleft(shelved)
+
+    def _remove(self, shelved: _Shelved, why: str) -> Gone:
+        """The image goes last, so that one without its sidecar is the trace of a crash and nothing else."""
+        for path in (shelved.path.with_suffix(SIDECAR), shelved.path):
+            path.unlink(missing_ok=True)
+        self.size -= shelved.size
+        with contextlib.suppress(OSError):  # not empty yet
+            shelved.path.parent.rmdir()
+            shelved.path.parent.parent.rmdir()
+        return Gone(shelved.path.relative_to(self.keeping.folder).as_posix(), why)
+
+
+def _kind(path: Path) -> Outcome | None:
+    said = path.stem.rpartition("-")[2]
+    return Outcome(said) if said in set(Outcome) else None
+
+
+def _size(path: Path) -> int:
+    """Bytes of an image and its sidecar."""
+    return sum(one.stat().st_size for one in (path, path.with_suffix(SIDECAR)) if one.exists())
+
+
+def _is_held(shelved: _Shelved) -> bool:
+    return shelved.path.with_suffix(HOLD).exists()
+
+
+def _article(outcome: Outcome) -> str:
+    return f"an {outcome}" if outcome is Outcome.UNKNOWN else f"a {outcome}"

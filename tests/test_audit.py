@@ -1,0 +1,384 @@
+"""edge-audit: what is wrong with a record is found, and what happened to a part is told."""
+
+import json
+import os
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from entries import enter, journal_taken, payload, recorder, settle, small_disk, verdict
+from running import command
+from test_records import Line
+
+from edge.channel.control import Fate
+from edge.records.audit import Kind, audit
+from edge.records.journal import INSERT_VERDICT, JOURNAL
+from edge.records.recorder import Recorder
+from edge.records.retention import Keeping
+from edge.station.messages import Stored
+from edge.verdict import Outcome
+
+G, R, U = Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN
+
+
+def edge_audit(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command("audit", *arguments), capture_output=True, text=True, timeout=60)
+
+
+def line_of_six(folder: Path) -> None:
+    """A run of six parts, of which 1, 2 and 4 are good and passed, in a record without a fault."""
+    journal = recorder(folder)
+    for seq, outcome in enumerate([G, G, R, G, U, R], 1):
+        enter(journal, verdict(seq, outcome))
+        journal.acknowledge("ab12", seq, Fate.PASSED if outcome is G else Fate.REJECTED, "gate1")
+    journal.late_result("ab12", 5, 0.25, None)
+    journal.close("told to stop", 6)
+
+
+def spoil(folder: Path, *statements: str) -> None:
+    """What no station would do."""
+    with closing(sqlite3.connect(folder / JOURNAL)) as journal:
+        for statement in statements:
+            journal.execute(statement)
+        journal.commit()
+
+
+def test_a_sound_record_has_no_problem_and_its_ledger_balances(tmp_path: Path) -> None:
+    line_of_six(tmp_path)
+    found = audit(tmp_path)
+    assert found.problems == []
+    (run,) = found.runs
+    assert (run.accepted, run.good, run.reject, run.unknown, run.lost, run.passed) == (6, 3, 2, 1, 0, 3)
+    done = edge_audit(tmp_path)
+    assert done.returncode == 0
+    assert "the record is sound" in done.stderr
+    said = json.loads(edge_audit(tmp_path, "--json").stdout)
+    assert said["sound"]
+    assert said["runs"][0]["good"] == 3
+
+
+SPOILT = {
+    "passed a reject": ("UPDATE acknowledgements SET fate = 'passed' WHERE seq = 3", Kind.ESCAPE),
+    "passed an unknown": ("UPDATE acknowledgements SET fate = 'passed' WHERE seq = 5", Kind.ESCAPE),
+    "passed what never was": ("UPDATE acknowledgements SET seq = 7 WHERE seq = 1", Kind.ESCAPE),
+    "passed in a strange run": ("UPDATE acknowledgements SET epoch = 'ff00' WHERE seq = 1", Kind.ESCAPE),
+    "passed a late good": (
+        """UPDATE verdicts SET json = replace(json, '"budget_ms":500', '"budget_ms":12') WHERE seq = 1""",
+        Kind.ESCAPE,
+    ),
+    "a gap": ("DELETE FROM verdicts WHERE seq = 3", Kind.SEQUENCE),
+    "the last ones missing": ("DELETE FROM verdicts WHERE seq > 4", Kind.SEQUENCE),
+    "one too many": ("UPDATE runs SET last_seq = 5, accepted = 5", Kind.SEQUENCE),
+    "one twice": ("INSERT INTO verdicts SELECT * FROM verdicts WHERE seq = 3", Kind.SEQUENCE),
+    "accepted and never answered": ("UPDATE runs SET accepted = 7", Kind.LEDGER),
+    "another part": ("UPDATE verdicts SET part = 'x' WHERE seq = 3", Kind.VERDICT),
+    "a reject turned good": ("UPDATE verdicts SET verdict = 'good' WHERE seq = 3", Kind.VERDICT),
+    "no JSON": ("UPDATE verdicts SET json = '{' WHERE seq = 3", Kind.VERDICT),
+    "an impossible good": (
+        """UPDATE verdicts SET json = replace(json, '"score":0.9', '"score":0.1') WHERE seq = 3""",
+        Kind.VERDICT,
+    ),
+    "verdicts without a run": ("DELETE FROM runs", Kind.RUN),
+    "never ended": ("UPDATE runs SET ended = NULL, cause = NULL, last_seq = NULL", Kind.RUN),
+    "lost": ("INSERT INTO lost_ranges VALUES ('ab12', 7, NULL, 9, 'killed', '')", Kind.LOST),
+    "two fates": ("INSERT INTO acknowledgements VALUES ('ab12', 1, 'rejected', 'gate1', '')", Kind.ACKNOWLEDGEMENT),
+}
+
+
+FOLLOWS = {
+    "passed a late good": [Kind.VERDICT],
+    "one too many": [Kind.LEDGER],
+}
+"""What else is wrong then."""
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_what_is_wrong_is_found(tmp_path: Path, what: str) -> None:
+    statement, kind = SPOILT[what]
+    line_of_six(tmp_path)
+    spoil(tmp_path, statement)
+    found = audit(tmp_path)
+    assert kind in found.counts, found.problems
+    assert set(found.counts) <= {kind, *FOLLOWS.get(what, ())}, found.problems
+    assert not found.is_sound
+
+
+def test_epochs_and_boots_are_told_apart(tmp_path: Path) -> None:
+    for epoch in ("ab12", "ab12", "cd34"):
+        recorder(tmp_path, epoch).close("told to stop", 0)
+    spoil(tmp_path, "UPDATE runs SET boot = 1 WHERE epoch = 'cd34'")
+    assert sorted(problem.text for problem in audit(tmp_path).problems) == [
+        "2 runs have the same epoch",
+        "boot 1 came after boot 2",
+    ]
+
+
+def test_a_gap_that_the_journal_owns_up_to_is_lost_and_not_a_hole(tmp_path: Path) -> None:
+    line_of_six(tmp_path)
+    spoil(
+        tmp_path,
+        "DELETE FROM verdicts WHERE seq BETWEEN 2 AND 5",
+        "DELETE FROM acknowledgements WHERE seq BETWEEN 2 AND 5",
+        "INSERT INTO lost_ranges VALUES ('ab12', 4, 5, 5, 'slow', ''), ('ab12', 2, 3, 5, 'slow', '')",
+    )
+    found = audit(tmp_path)
+    assert dict(found.counts) == {Kind.LOST: 2}
+    assert (found.runs[0].lost, found.runs[0].accepted) == (4, 6)
+
+
+def test_a_pass_in_a_range_that_was_lost_is_unproven_and_outside_of_it_an_escape(tmp_path: Path) -> None:
+    line_of_six(tmp_path)
+    spoil(
+        tmp_path,
+        "UPDATE runs SET last_seq = NULL",
+        "INSERT INTO lost_ranges VALUES ('ab12', 7, NULL, 9, 'killed', '')",
+        "INSERT INTO acknowledgements VALUES ('ab12', 7, 'passed', 'gate1', '')",
+    )
+    assert dict(audit(tmp_path).counts) == {Kind.LOST: 1, Kind.UNPROVEN: 1}
+    spoil(tmp_path, "UPDATE lost_ranges SET lost_from = 8")
+    assert audit(tmp_path).counts[Kind.ESCAPE] == 1
+
+
+def test_the_pass_of_a_run_that_a_damaged_journal_held_is_unproven(tmp_path: Path) -> None:
+    line_of_six(tmp_path)
+    os.truncate(tmp_path / JOURNAL, 5000)
+    journal = recorder(tmp_path, "cd34")
+    settle(journal)
+    log = decisions(tmp_path, ("ab12", 1, "part-1", "pass"), ("cd34", 1, "part-1", "pass"))
+    journal.close("told to stop", 0)
+    found = audit(tmp_path, log)
+    assert (found.counts[Kind.UNPROVEN], found.counts[Kind.ESCAPE]) == (1, 1)
+
+
+def test_an_escape_is_loud(tmp_path: Path) -> None:
+    line_of_six(tmp_path)
+    spoil(tmp_path, "UPDATE acknowledgements SET fate = 'passed' WHERE seq = 3")
+    done = edge_audit(tmp_path)
+    assert done.returncode == 1
+    assert "ESCAPE ab12: gate1 let part 3 pass: its verdict was reject/defect" in done.stdout
+    told = edge_audit(tmp_path, "--part", "part-3")
+    assert told.returncode == 1
+    assert "ESCAPE: its verdict was reject/defect" in told.stdout
+
+
+def test_a_live_record_is_audited_while_it_is_written(tmp_path: Path) -> None:
+    journal = recorder(tmp_path)
+    enter(journal, verdict(1), verdict(2, R))
+    settle(journal)
+    log = decisions(tmp_path, ("ab12", 1, "part-1", "pass"), ("ab12", 3, "part-3", "pass"))
+    with journal_taken(tmp_path):
+        found = audit(tmp_path, log)
+    assert found.is_live
+    assert found.is_sound
+    assert found.runs[0].is_live
+    assert found.gate is not None
+    assert found.gate.passes == {"proven": 1, "pending": 1}, "the third verdict is on its way to the disk"
+    enter(journal, verdict(3))
+    journal.close("told to stop", 3)
+    assert audit(tmp_path, log).gate.passes == {"proven": 2}  # type: ignore[union-attr]
+
+
+def test_a_record_on_a_disk_that_cannot_be_written_is_audited(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 16) as disk:
+        line_of_six(disk / "records")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert audit(disk / "records").is_sound
+
+
+def test_an_audit_changes_nothing_that_it_audits(tmp_path: Path) -> None:
+    line_of_six(tmp_path)
+    before = (tmp_path / JOURNAL).read_bytes()
+    assert audit(tmp_path).is_sound
+    assert (tmp_path / JOURNAL).read_bytes() == before
+    recorder(tmp_path, "cd34").close("told to stop", 0)
+
+
+def test_a_damaged_journal_is_a_finding_and_no_traceback(tmp_path: Path) -> None:
+    line_of_six(tmp_path)
+    with open(tmp_path / JOURNAL, "r+b") as file:
+        file.seek(5000)
+        file.write(os.urandom(30_000))
+    done = edge_audit(tmp_path)
+    assert done.returncode == 1
+    assert "JOURNAL" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nowhere"], "nowhere holds no journal"),
+        (["records", "--part", "nobody"], "knows no part 'nobody'"),
+        (["records", "--hold", "part-1"], "keeps no image of part 'part-1'"),
+        (["records", "--gate", "nolog"], "nolog cannot be read"),
+        (["records", "--gate", "records/lock"], None),
+        (["records", "--gate", "bad.log"], "bad.log line 2 is no decision of a gate: decision"),
+        (["records", "--part", "a", "--hold", "b"], "give one of them"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], complaint: str | None
+) -> None:
+    line_of_six(tmp_path / "records")
+    (tmp_path / "bad.log").write_text('{"decision":"reject"}\n{"decision":"maybe"}\n')
+    monkeypatch.chdir(tmp_path)
+    done = edge_audit(*arguments)
+    if complaint is None:  # an empty log is a log
+        assert done.returncode == 0
+        return
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# ---------------------------------------------------------------------------------------------------- the gate's log
+
+
+def decisions(folder: Path, *made: tuple[Any, Any, Any, str]) -> Path:
+    """A gate's log."""
+    log = folder / "gate.log"
+    names = ("epoch", "seq", "part", "decision")
+    lines = [dict(zip(names, one, strict=True), why="good", fate="passed", time="") for one in made]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return log
+
+
+@pytest.mark.parametrize(
+    ("made", "standing"),
+    [
+        (("ab12", 1, "part-1", "pass"), "proven"),
+        (("ab12", 1, "part-2", "pass"), "escape"),
+        (("ab12", 3, "part-3", "pass"), "escape"),
+        (("ab12", 5, "part-5", "pass"), "escape"),
+        (("ab12", 7, "part-7", "pass"), "escape"),
+        (("cd34", 1, "part-1", "pass"), "escape"),
+        ((None, None, None, "pass"), "escape"),
+    ],
+)
+def test_only_an_in_time_final_good_for_that_very_part_proves_a_pass(
+    tmp_path: Path, made: tuple[Any, Any, Any, str], standing: str
+) -> None:
+    line_of_six(tmp_path)
+    found = audit(tmp_path, decisions(tmp_path, made))
+    assert found.gate is not None
+    assert found.gate.passes == {standing: 1}
+    assert found.is_sound == (standing == "proven")
+
+
+def test_two_parts_never_pass_on_one_verdict(tmp_path: Path) -> None:
+    line_of_six(tmp_path)
+    found = audit(tmp_path, decisions(tmp_path, *[("ab12", 1, "part-1", "pass")] * 2))
+    assert found.gate is not None
+    assert found.gate.passes == {"proven": 1, "escape": 1}
+
+
+def test_the_first_final_verdict_stands_whatever_comes_after_it(tmp_path: Path) -> None:
+    line_of_six(tmp_path)
+    late = verdict(3, G)
+    row = (late.epoch, 3, late.part, "good", "clear", 0.1, 0.5, 12.5, late.time, "", payload(late).decode())
+    with closing(sqlite3.connect(tmp_path / JOURNAL)) as journal:
+        journal.execute(INSERT_VERDICT, row)
+        journal.commit()
+    found = audit(tmp_path, decisions(tmp_path, ("ab12", 3, "part-3", "pass")))
+    assert found.counts[Kind.ESCAPE] == 1
+
+
+def test_decisions_are_counted_with_the_gates_reasons_and_half_a_line_is_still_being_written(tmp_path: Path) -> None:
+    line_of_six(tmp_path)
+    log = decisions(tmp_path, ("ab12", 1, "part-1", "pass"))
+    with open(log, "a") as file:
+        for why in ("defect", "late", "defect"):
+            file.write(
+                json.dumps({"epoch": "ab12", "seq": 3, "part": "part-3", "decision": "reject", "why": why}) + "\n"
+            )
+        file.write('{"epoch": "ab12", "se')
+    done = edge_audit(tmp_path, "--gate", log)
+    assert done.returncode == 0
+    assert "gate: 1 passes: 1 proven" in done.stdout
+    assert "gate: 3 rejects: 2 defect, 1 late" in done.stdout
+
+
+# -------------------------------------------------------------------------------------------------- images and parts
+
+
+def with_image(folder: Path) -> Stored:
+    """A record with the image of one reject."""
+    journal = recorder(folder)
+    one = verdict(1, R, part="código 7")
+    enter(journal, one)
+    line = Line(Keeping(folder, min_free_bytes=0))
+    line.start()
+    assert line.offer(one)
+    (stored,) = line.until(Stored, 1)
+    line.close()
+    assert isinstance(stored, Stored)
+    journal.image(*stored)
+    journal.close("told to stop", 1)
+    return stored
+
+
+def test_an_image_that_is_not_what_was_stored_is_found(tmp_path: Path) -> None:
+    image = tmp_path / with_image(tmp_path).path
+    assert audit(tmp_path).is_sound
+    assert audit(tmp_path).images == 1
+    was = image.read_bytes()
+    image.write_bytes(was[:-1] + b"\0")
+    assert audit(tmp_path).counts == {Kind.IMAGE: 1}
+    assert audit(tmp_path, with_images=False).is_sound
+    image.write_bytes(was)
+    beside = image.with_suffix(".json")
+    beside.write_text(beside.read_text().replace("0.9", "0.8"))
+    assert "its sidecar says something else" in audit(tmp_path).problems[0].text
+    beside.write_text("{")
+    assert "its sidecar is damaged" in audit(tmp_path).problems[0].text
+    image.unlink()
+    assert ".png cannot be read" in audit(tmp_path).problems[0].text
+
+
+def test_an_image_that_was_removed_to_make_room_is_no_problem(tmp_path: Path) -> None:
+    stored = with_image(tmp_path)
+    journal = recorder(tmp_path, "cd34")
+    journal.image_gone(stored.path, "the disk is full")
+    journal.close("told to stop", 0)
+    (tmp_path / stored.path).unlink()
+    found = audit(tmp_path)
+    assert (found.is_sound, found.images, found.images_gone) == (True, 0, 1)
+
+
+def test_the_images_of_a_part_are_held_and_released(tmp_path: Path) -> None:
+    image = tmp_path / with_image(tmp_path).path
+    done = edge_audit(tmp_path, "--hold", "código 7")
+    assert (done.returncode, done.stdout) == (0, f"{image}: held\n")
+    assert image.with_suffix(".hold").exists()
+    assert "held" in edge_audit(tmp_path, "--part", "código 7").stdout
+    assert edge_audit(tmp_path, "--release", "código 7").returncode == 0
+    assert not image.with_suffix(".hold").exists()
+
+
+def test_the_story_of_a_part_tells_all_that_happened_to_it(tmp_path: Path) -> None:
+    line_of_six(tmp_path)
+    done = edge_audit(tmp_path, "--part", "part-5")
+    assert done.returncode == 0
+    for said in (
+        "part part-5: unknown/late, verdict 5 of line1, run ab12",
+        "SIMULATED",
+        "captured from demo",
+        "+12.50 ms  published unknown/late",
+        "gate1 acknowledged: rejected",
+        "a result came too late and moved nothing: score 0.25",
+    ):
+        assert said in done.stdout
+    (told,) = json.loads(edge_audit(tmp_path, "--part", "part-5", "--json").stdout)
+    assert told["verdict"]["reason"] == "late"
+    assert told["late_results"][0]["score"] == 0.25
+
+
+def test_a_part_that_came_twice_has_two_stories(tmp_path: Path) -> None:
+    for epoch in ("ab12", "cd34"):
+        journal: Recorder = recorder(tmp_path, epoch)
+        enter(journal, verdict(1, epoch=epoch, part="same"))
+        journal.close("told to stop", 1)
+    assert edge_audit(tmp_path, "--part", "same").stdout.count("part same: good/clear") == 2
