@@ -16,6 +16,7 @@ class Why(StrEnum):
     GAP = "gap"
     HEARTBEAT_LOST = "heartbeat lost"
     EPOCH_CHANGED = "epoch changed"
+    STATION_STOPPED = "station stopped"
     SIMULATED = "simulated"
     DUPLICATE_STATION = "duplicate station"
     NOT_JOINED = "not joined"

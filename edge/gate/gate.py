@@ -11,7 +11,7 @@ knows whether the epoch still is. Once it says that it has stopped, or failed, n
 import heapq
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 from edge.channel.control import Fate
@@ -62,6 +62,22 @@ class _Part:
     is_decided: bool = False
 
 
+@dataclass
+class _Epoch:
+    """What is known of the station's present run. Its own clock shows `told` and `valid_until`."""
+
+    opens_ns: int  # nothing passes before
+    last_seq: int  # the last number heard or missed
+    clock: StationClock = field(default_factory=StationClock)
+    has_heartbeat: bool = False
+    is_joined: bool = False
+    history_to: int = 0
+    state: State = State.PREOPERATIONAL
+    told: int = 0  # when it said last how it stands
+    valid_until: int = 0
+    beat_ns: int = 0
+
+
 class Gate:
     """Decides once about each part. `decided` is called with each decision before anything else happens.
 
@@ -102,28 +118,30 @@ class Gate:
             self._take(message, at_ns)
             return
         self._miss_up_to(message.last_seq, at_ns)
-        if message.sent < self._told:
+        if message.sent < self._run.told:
             return
-        self._told, self._state = message.sent, message.state
+        self._run.told, self._run.state = message.sent, message.state
         if isinstance(message, Heartbeat):
-            self._has_heartbeat = True
-            self._valid_until = min(message.valid_until, message.sent + LEASE_NS)
-            self._beat_ns = at_ns
+            self._run.has_heartbeat = True
+            self._run.valid_until = min(message.valid_until, message.sent + LEASE_NS)
+            self._run.beat_ns = at_ns
+        if self._run.state is State.STOPPED:
+            self._reject_all(Why.STATION_STOPPED, at_ns)
 
     def pong(self, epoch: str, now: int, sent_ns: int, received_ns: int) -> None:
         """Take the station's time: `now` of its clock was between local `sent_ns` and `received_ns`."""
         if epoch == self.epoch:
-            self._clock.pong(now, sent_ns, received_ns)
+            self._run.clock.pong(now, sent_ns, received_ns)
 
     def snapshot(self, heartbeat: Heartbeat) -> None:
         """Join the epoch: verdicts up to the snapshot's last one are history and pass nothing."""
         if self.wants_snapshot and heartbeat.epoch == self.epoch:
-            self._is_joined, self._history_to = True, heartbeat.last_seq
+            self._run.is_joined, self._run.history_to = True, heartbeat.last_seq
 
     @property
     def wants_snapshot(self) -> bool:
         """Whether a heartbeat of an epoch was heard that is not joined yet."""
-        return self._has_heartbeat and not self._is_joined
+        return self._run.has_heartbeat and not self._run.is_joined
 
     def expect(self, part: str, at_ns: int) -> None:
         """Announce a part: it is at the camera at `at_ns`, and its verdict will carry this id.
@@ -144,7 +162,7 @@ class Gate:
         if announced is None or announced.seq is not None or epoch != self.epoch:
             return
         announced.seq = seq
-        if seq <= self._last_seq:  # it was decided as a gap
+        if seq <= self._run.last_seq:  # it was decided as a gap
             announced.is_decided = True
             del self._awaited[part]
         else:
@@ -156,6 +174,11 @@ class Gate:
         while here is not None and self._in_flight and self._in_flight[0][0] <= here:
             part = heapq.heappop(self._in_flight)[2]
             self._decide(part, self._judge(part, here, now_ns), now_ns)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the station said goodbye and nothing is in flight."""
+        return self._run.state is State.STOPPED and not self._in_flight
 
     def wait_ns(self, now_ns: int) -> int | None:
         """How long nothing is due; None if nothing is in flight."""
@@ -198,12 +221,7 @@ class Gate:
         self.epoch, self._boot = message.epoch, message.boot or self._boot
 
     def _forget_epoch(self, opens_ns: int, last_seq: int) -> None:
-        self._clock = StationClock()
-        self._opens_ns, self._last_seq = opens_ns, last_seq
-        self._is_joined = self._has_heartbeat = False
-        self._history_to = 0
-        self._state = State.PREOPERATIONAL
-        self._told, self._valid_until, self._beat_ns = 0, 0, 0
+        self._run = _Epoch(opens_ns, last_seq)
         self._numbered.clear()
         self._overdue = {key: None for key in self._overdue if isinstance(key, str)}
 
@@ -220,12 +238,12 @@ class Gate:
 
     def _take(self, verdict: Verdict, at_ns: int) -> None:
         """The first verdict of a number stands. One whose number was passed over is rejected already."""
-        if verdict.seq <= self._last_seq:
+        if verdict.seq <= self._run.last_seq:
             self.repeated += 1
             return
         self._miss_up_to(verdict.seq - 1, at_ns)
-        self._last_seq = verdict.seq
-        exposed = self._clock.earliest(verdict.timing.captured, at_ns)
+        self._run.last_seq = verdict.seq
+        exposed = self._run.clock.earliest(verdict.timing.captured, at_ns)
         if exposed is not None and exposed > at_ns:  # no clock shows the future
             exposed = None
         if (part := self._announced(verdict, at_ns)) is None:
@@ -241,7 +259,7 @@ class Gate:
 
     def _refusal(self, part: _Part, verdict: Verdict, exposed: int | None, at_ns: int) -> Why | None:
         """Why a verdict that came now can pass nothing, however good it is."""
-        if not self._is_joined or verdict.seq <= self._history_to or at_ns < self._opens_ns:
+        if not self._run.is_joined or verdict.seq <= self._run.history_to or at_ns < self._run.opens_ns:
             return Why.NOT_JOINED
         if exposed is None:
             return Why.NO_CLOCK
@@ -260,7 +278,7 @@ class Gate:
         part = self._numbered.get(verdict.seq) or self._awaited.get(verdict.part)
         if part is None or part.announced_ns is None or part.seq not in (None, verdict.seq):
             return None
-        exposed = self._clock.latest(verdict.timing.captured, at_ns)
+        exposed = self._run.clock.latest(verdict.timing.captured, at_ns)
         if exposed is not None and exposed < part.announced_ns:
             return None
         self._forget(part)
@@ -275,7 +293,7 @@ class Gate:
 
     def _miss_up_to(self, seq: int, at_ns: int) -> None:
         """The verdicts from the last one heard up to this one are lost, or come too late to count."""
-        first, self._last_seq = self._last_seq + 1, max(self._last_seq, seq)
+        first, self._run.last_seq = self._run.last_seq + 1, max(self._run.last_seq, seq)
         listed = max(first, seq - MOST_LISTED + 1)
         if listed > first:
             many = Decision(self.epoch, first, None, False, Why.GAP, Fate.MISSED, at_ns, to_seq=listed - 1)
@@ -326,8 +344,8 @@ class Gate:
 
     def _is_leased(self, now_ns: int) -> bool:
         """Whether the station's last heartbeat still holds: by its own clock, and by when it was heard."""
-        until = self._clock.earliest(self._valid_until, now_ns)
-        return self._state in LIVING and until is not None and now_ns < min(until, self._beat_ns + LEASE_NS)
+        until = self._run.clock.earliest(self._run.valid_until, now_ns)
+        return self._run.state in LIVING and until is not None and now_ns < min(until, self._run.beat_ns + LEASE_NS)
 
     def _decide(self, part: _Part, why: Why, at_ns: int) -> None:
         if part.is_decided:
