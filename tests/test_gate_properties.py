@@ -8,6 +8,7 @@ import os
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -32,6 +33,7 @@ DRIFT = 0.9 * DRIFT_PPM / 1e6
 AGES_MS = st.sampled_from([1.0, 20.0, 60.0, 99.9])
 SAYS = st.sampled_from(["good"] * 5 + ["reject", "camera", "late"])
 DELAYS_MS = st.sampled_from([0] * 6 + [3, 40, 120, 300, 900])
+STATES = st.sampled_from([State.EXECUTING] * 3 + [State.HELD, State.SUSPENDED, State.ERROR, State.STOPPED])
 COPIES = st.sampled_from([1] * 8 + [0, 2, 3])
 
 Message = Verdict | Heartbeat | StateChange
@@ -49,7 +51,7 @@ class Truth:
     pong_ns: int | None = None
     joined_ns: int | None = None
     history_to: int = 0
-    silent: bool = False  # it said that it stopped or failed
+    is_over: bool = False  # it said goodbye
 
 
 class GateUnderAttack(RuleBasedStateMachine):
@@ -136,8 +138,7 @@ class GateUnderAttack(RuleBasedStateMachine):
     ) -> None:
         """Parts, of which the network loses, doubles or delays the first."""
         for part in range(parts):
-            verdict = self.station.verdict(self.now, age_ms, says, simulated=simulated)
-            self.truth(verdict).captured[verdict.part] = self.now - round(age_ms * MS)
+            verdict = self.part(says, age_ms, simulated=simulated)
             for copy in range(copies if part == 0 else 1):
                 self.send(verdict, (delay_ms if part == 0 else 0) + 70 * copy)
             self.turn(after_ms, 0, False)
@@ -147,27 +148,36 @@ class GateUnderAttack(RuleBasedStateMachine):
     def contradict(self, back: int, delay_ms: int) -> None:
         """A station that breaks the rule of one final verdict, or somebody who speaks in its name."""
         seq = max(1, self.station.seq - back)
-        verdict = self.station.verdict(self.now, 5.0, "good", seq=seq)
-        self.truth(verdict).captured.setdefault(verdict.part, self.now - 5 * MS)
-        self.send(verdict, delay_ms)
+        self.send(self.part("good", 5.0, seq=seq, part=f"another {self.now}"), delay_ms)
 
-    @rule(skipped=st.sampled_from([1, 2, 3000, 2**50]))
+    def part(self, says: str, age_ms: float, **changes: Any) -> Verdict:
+        verdict = self.station.verdict(self.now, age_ms, says, **changes)
+        self.truth(verdict).captured[verdict.part] = self.now - round(age_ms * MS)
+        return verdict
+
+    @rule(skipped=st.sampled_from([1, 2, 1100, 2**50]))
     def skip(self, skipped: int) -> None:
         """Verdicts that nobody ever sees."""
         self.station.seq = min(self.station.seq + skipped, 2**52)
 
-    @rule(beats=st.booleans(), state=st.sampled_from(State))
+    @rule(beats=st.sampled_from([True] * 3 + [False]), state=STATES)
     def change_state(self, beats: bool, state: State) -> None:
         self.beats, self.beat_as = beats, state
         self.send(self.station.state(self.now, state), 0)
 
-    @rule()
-    def recover(self) -> None:
-        self.beats, self.beat_as, self.is_cut, self.talks = True, State.EXECUTING, False, True
-        self.speed = PULSES_A_MS
-        self.turn(200, 0, False)
+    @rule(ms=st.sampled_from([0, 100, 700]))
+    def recover(self, ms: int) -> None:
+        """All is well again; a run that had said goodbye is followed by another."""
+        if self.beat_as is State.STOPPED:
+            self.begin(self.station.offset_ns, self.station.drift)
+        self.beats, self.beat_as, self.speed = True, State.EXECUTING, PULSES_A_MS
+        self.turn(500, 0, False)
+        for _ in range(3):
+            self.send(self.part("good", 20.0), 0)
+            self.turn(40, 0, False)
+        self.turn(ms, 0, False)
 
-    @rule(speed=st.sampled_from([0, PULSES_A_MS, 3 * PULSES_A_MS]))
+    @rule(speed=st.sampled_from([0, PULSES_A_MS, PULSES_A_MS, 3 * PULSES_A_MS]))
     def drive(self, speed: int) -> None:
         self.speed = speed
 
@@ -176,15 +186,19 @@ class GateUnderAttack(RuleBasedStateMachine):
     def send(self, message: Message, delay_ms: int) -> None:
         self.wire.append((self.now + delay_ms * MS, next(self.order), message))
 
-    @rule(talks=st.booleans())
-    def cut_control(self, talks: bool) -> None:
-        self.talks = talks
-
-    @rule(cut=st.booleans(), ms=st.sampled_from([50, 200, 700]))
-    def partition(self, cut: bool, ms: int) -> None:
-        """Nothing comes; what is held up comes at once in the end."""
-        self.is_cut = cut
+    @rule(ms=st.sampled_from([100, 700]))
+    def cut_control(self, ms: int) -> None:
+        self.talks = False
         self.turn(ms, 0, False)
+        self.talks = True
+
+    @rule(ms=st.sampled_from([60, 200, 700]), judged=SAYS)
+    def partition(self, ms: int, judged: str) -> None:
+        """Nothing comes; what is held up comes at once in the end."""
+        self.is_cut = True
+        self.send(self.part(judged, 20.0), 0)
+        self.turn(ms, 0, False)
+        self.is_cut = False
 
     @precondition(lambda self: len(self.truths) > 1)
     @rule(back=st.integers(0, 2))
@@ -195,6 +209,7 @@ class GateUnderAttack(RuleBasedStateMachine):
             ghost = ModelledStation(old, self.boot, self.station.offset_ns, self.station.drift, 5)
             self.send(ghost.heartbeat(self.now), 0)
 
+    @precondition(lambda self: self.is_fault)
     @rule()
     def reset(self) -> None:
         """A person stops the second station and resets the fault."""
@@ -211,7 +226,11 @@ class GateUnderAttack(RuleBasedStateMachine):
 
     # --------------------------------------------------------------------------------------------------- the gate
 
-    @rule(ms=st.sampled_from([20, 100, 300, 700]), rtt_ms=st.sampled_from([0, 1, 20]), sleeps=st.booleans())
+    @rule(
+        ms=st.sampled_from([20, 100, 300, 700]),
+        rtt_ms=st.sampled_from([0, 1, 20]),
+        sleeps=st.sampled_from([False] * 3 + [True]),
+    )
     def turn(self, ms: int, rtt_ms: int, sleeps: bool) -> None:
         """Time passes. A gate that sleeps hears, and decides, only at the end."""
         for turn in range(ms // TURN_MS):
@@ -278,7 +297,7 @@ class GateUnderAttack(RuleBasedStateMachine):
             truth.reached = max(truth.reached, message.seq)
             return
         truth.reached = max(truth.reached, message.last_seq)
-        truth.silent |= message.state in (State.STOPPED, State.ERROR)
+        truth.is_over |= message.state is State.STOPPED
         if isinstance(message, Heartbeat) and (sent := self.sent_ns.get((message.epoch, message.sent))) is not None:
             truth.sent.append(sent)
 
@@ -295,6 +314,7 @@ class GateUnderAttack(RuleBasedStateMachine):
         truth = self.truths[decision.epoch]
         assert decision.epoch == self.current, "of another epoch"
         assert not self.is_fault, "two stations"
+        assert not truth.is_over, "the station had stopped"
         verdict, came_ns = truth.first[decision.seq]
         captured_ns = truth.captured[verdict.part]
         assert verdict.verdict is Outcome.GOOD
@@ -323,7 +343,7 @@ class GateUnderAttack(RuleBasedStateMachine):
         """In the end nothing is left undecided."""
         if not hasattr(self, "station"):
             return
-        self.speed, self.is_cut = PULSES_A_MS, False
+        self.speed = PULSES_A_MS
         self.turn(2000, 0, False)
         assert self.owed <= self.decided
         acknowledged = [(epoch, seq) for epoch, seq, _ in self.acks if (epoch, seq) in self.owed]
@@ -337,8 +357,8 @@ class GateWithEncoderUnderAttack(GateUnderAttack):
 
 
 _SETTINGS = settings(
-    max_examples=int(os.environ.get("EDGE_EXAMPLES", 40)),
-    stateful_step_count=25,
+    max_examples=int(os.environ.get("EDGE_EXAMPLES", 100)),
+    stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize="EDGE_EXAMPLES" not in os.environ,

@@ -118,7 +118,7 @@ class Gate:
             self._take(message, at_ns)
             return
         self._miss_up_to(message.last_seq, at_ns)
-        if message.sent < self._run.told:
+        if message.sent < self._run.told or self._run.state is State.STOPPED:  # that was its last word
             return
         self._run.told, self._run.state = message.sent, message.state
         if isinstance(message, Heartbeat):
