@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from modelled import BUDGET_MS, MS, ModelledStation
 
 from edge.channel.control import Fate
@@ -15,7 +17,7 @@ from edge.gate.belt import Belt, EncoderBelt, SteadyBelt
 from edge.gate.decision import Decision, Why
 from edge.gate.gate import LATE_ALARM, MOST_IN_FLIGHT, MOST_LISTED, Gate, Rules
 from edge.gate.log import GateLog
-from edge.gate.station_clock import StationClock
+from edge.gate.station_clock import DRIFT_PPM, StationClock
 from edge.verdict import State
 
 TRAVEL_S, LEAD_S = 1.0, 0.05
@@ -178,6 +180,66 @@ def test_held_and_suspended_let_pass_what_was_judged_before_and_stopped_does_not
         line.beat_as = state
         line.go(1100)
         assert line.passed == passes, state
+
+
+def test_a_held_up_heartbeat_is_old_however_long_it_says_that_it_holds() -> None:
+    line = Line()
+    line.say()
+    line.beats = False
+    held_up = line.station.heartbeat(line.now, valid_until=line.station.clock(line.now) + 10**12)
+    line.go(920)
+    line.gate.hear(held_up, line.now)
+    line.go(100)
+    assert line.whys == [Why.HEARTBEAT_LOST]
+
+
+def test_an_older_heartbeat_does_not_undo_what_the_station_said_since() -> None:
+    for last_word in (State.ERROR, State.STOPPED):
+        line = Line()
+        older = line.station.heartbeat(line.now)
+        line.beats = False
+        line.go(900)
+        line.say()
+        line.gate.hear(line.station.state(line.now, last_word), line.now)
+        line.gate.hear(older, line.now)
+        line.beat_as, line.beats = last_word, True
+        line.go(600)
+        line.gate.hear(older, line.now)
+        line.go(500)
+        assert line.passed == []
+
+
+def test_after_goodbye_an_epoch_does_not_come_back() -> None:
+    line = Line()
+    line.beat_as = State.STOPPED
+    line.go(200)
+    line.beat_as = State.EXECUTING
+    line.go(200)
+    line.say()
+    line.go(1100)
+    assert line.whys == [Why.HEARTBEAT_LOST]
+
+
+def test_the_clock_of_the_former_run_says_nothing_of_the_new_one() -> None:
+    line = Line()
+    line.go(500)
+    line.station = ModelledStation("b2", boot=2, offset_ns=line.station.offset_ns)
+    line.gate.hear(line.station.heartbeat(line.now), line.now)
+    line.gate.snapshot(line.station.heartbeat(line.now))
+    line.now += 500 * MS
+    line.say()
+    assert line.whys == [Why.NO_CLOCK]
+
+
+def test_an_age_that_may_be_too_much_is_too_much() -> None:
+    line = Line(joined=False)
+    line.gate.hear(line.station.heartbeat(line.now), line.now)
+    line.gate.pong("a1", line.station.clock(line.now), line.now - 100 * MS, line.now)
+    line.gate.snapshot(line.station.heartbeat(line.now))
+    line.say(age_ms=100)
+    line.beats = False
+    line.go(1100)
+    assert line.whys == [Why.LATE]
 
 
 def test_a_new_epoch_rejects_every_part_in_flight_at_once() -> None:
@@ -444,6 +506,13 @@ def test_a_belt_that_stands_still_brings_nothing() -> None:
     assert line.passed == [1]
 
 
+def test_between_two_samples_the_encoder_is_in_proportion() -> None:
+    belt = EncoderBelt(1000, 50)
+    belt.sample(0, 0)
+    belt.sample(100 * MS, 200)
+    assert [belt.place(t * MS) for t in (-1, 0, 25, 100, 250, 301)] == [None, 0, 50, 200, 200, None]
+
+
 def test_a_part_exposed_while_the_encoder_was_silent_is_rejected() -> None:
     line, _, _ = encoder_line()
     line.go(300)
@@ -462,6 +531,25 @@ def test_an_encoder_that_was_silent_passes_nothing_that_went_by_meanwhile() -> N
 
 
 # ---------------------------------------------------------------------------------------------------------------- time
+
+
+@given(
+    offset=st.integers(-(10**18), 10**18),
+    drift=st.floats(-0.99 * DRIFT_PPM / 1e6, 0.99 * DRIFT_PPM / 1e6),
+    pings=st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 10**9), st.integers(0, 10**9)), min_size=1),
+    moment=st.integers(-(10**10), 2 * 10**10),
+)
+def test_the_bounds_of_a_clock_that_drifts_hold_at_every_moment(
+    offset: int, drift: float, pings: list[tuple[int, int, int]], moment: int
+) -> None:
+    station = ModelledStation(offset_ns=offset, drift=drift)
+    clock = StationClock()
+    for answered, there, back in pings:
+        clock.pong(station.clock(answered), answered - there, answered + back)
+    earliest, latest = (bound(station.clock(moment), 10**10) for bound in (clock.earliest, clock.latest))
+    assert earliest is not None
+    assert latest is not None
+    assert earliest <= moment <= latest
 
 
 def test_a_slow_pong_makes_the_age_larger_never_smaller() -> None:

@@ -37,6 +37,9 @@ PINGS_PER_HELLO = 10
 MOST_AT_ONCE = 200
 """Messages taken before the gate looks again at what is due: a flood must not hold it up."""
 
+MOST_PINGS = 64
+"""Unanswered ones that an answer is still awaited of."""
+
 LONGEST_SLEEP_NS = 20_000_000
 LARGEST_MESSAGE = 1 << 20
 LINGER_MS = 200
@@ -197,7 +200,7 @@ class _Control:
         self.is_required = False
         self._socket, self._name = socket, name
         self._pings: dict[int, int] = {}
-        self._said = 0
+        self._nonce = self._until_hello = 0
         self._due_ns = 0
         self._owed: deque[Acknowledge] = deque(maxlen=10_000)
 
@@ -207,13 +210,14 @@ class _Control:
         if now < self._due_ns:
             return
         self._due_ns = now + PING_NS
-        if self._said % PINGS_PER_HELLO == 0:
-            self.say(Hello(client=self._name))
-        self._said += 1
-        self._pings[self._said] = time.monotonic_ns()
-        while len(self._pings) > 64:
+        if self._until_hello == 0 and self.say(Hello(client=self._name)):
+            self._until_hello = PINGS_PER_HELLO
+        self._nonce += 1
+        self._pings[self._nonce] = time.monotonic_ns()
+        while len(self._pings) > MOST_PINGS:
             del self._pings[next(iter(self._pings))]
-        self.say(Ping(nonce=self._said))
+        is_heard = self.say(Ping(nonce=self._nonce))
+        self._until_hello = max(0, self._until_hello - 1) if is_heard else 0
         if gate.wants_snapshot:
             self.say(AskSnapshot())
 

@@ -73,7 +73,7 @@ class _Epoch:
     is_joined: bool = False
     history_to: int = 0
     state: State = State.PREOPERATIONAL
-    told: int = 0  # when it said last how it stands
+    told: int | None = None  # when it said last how it stands
     valid_until: int = 0
     beat_ns: int = 0
 
@@ -118,7 +118,9 @@ class Gate:
             self._take(message, at_ns)
             return
         self._miss_up_to(message.last_seq, at_ns)
-        if message.sent < self._run.told or self._run.state is State.STOPPED:  # that was its last word
+        if self._run.told is not None and message.sent < self._run.told:
+            return
+        if self._run.state is State.STOPPED:  # that was its last word
             return
         self._run.told, self._run.state = message.sent, message.state
         if isinstance(message, Heartbeat):
