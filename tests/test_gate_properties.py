@@ -76,7 +76,7 @@ class GateUnderAttack(RuleBasedStateMachine):
         self.is_fault = False
         self.beats, self.talks, self.is_cut = True, True, False
         self.beat_as = State.EXECUTING
-        self.boot = 0
+        self.boot = self.heard_boot = 0
         self.lag_ms = 0
         self.shows = True
         self.speed = PULSES_A_MS
@@ -248,7 +248,7 @@ class GateUnderAttack(RuleBasedStateMachine):
         """A person stops the second station and resets the fault."""
         self.wire.clear()
         self.gate.reset()
-        self.current, self.is_fault = None, False
+        self.current, self.heard_boot, self.is_fault = None, 0, False
         self.left.clear()
         for truth in self.truths.values():
             truth.pong_ns = truth.joined_ns = None
@@ -307,7 +307,7 @@ class GateUnderAttack(RuleBasedStateMachine):
         """The model's own books of what was delivered."""
         truth = self.truth(message)
         if message.epoch != self.current:
-            if message.epoch in self.left:
+            if message.epoch in self.left or message.boot < self.heard_boot:
                 self.is_fault = True
             if self.is_fault:
                 return
@@ -315,7 +315,7 @@ class GateUnderAttack(RuleBasedStateMachine):
                 self.left.add(self.current)
             else:
                 truth.reached = message.seq - 1 if isinstance(message, Verdict) else message.last_seq
-            self.current = message.epoch
+            self.current, self.heard_boot = message.epoch, message.boot
         if isinstance(message, Verdict):
             if message.seq not in truth.first:
                 truth.first[message.seq] = message, self.now
