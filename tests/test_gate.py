@@ -326,7 +326,8 @@ def test_two_stations_of_one_name_are_a_fault_until_a_person_resets_it() -> None
     line.gate.hear(other.verdict(line.now), line.now)
     line.go(1100)
     assert line.passed == []
-    line.gate.reset()
+    line.say()
+    line.gate.reset(line.now)
     line.join()
     line.say()
     line.go(1100)

@@ -1,7 +1,8 @@
 """Whatever the station and the network do: passed ⊆ in-time final goods of the current epoch for that very part.
 
 The model knows the true time of everything, and judges each decision by it, not by what the gate was told. The gate's
-clock is the true one; the station's runs at an offset, faster or slower.
+clock is the true one; the station's runs at an offset, faster or slower. EDGE_EXAMPLES=N tries N random ones instead of
+a fixed hundred.
 """
 
 import os
@@ -52,6 +53,9 @@ class Truth:
     joined_ns: int | None = None
     history_to: int = 0
     is_over: bool = False  # it said goodbye
+    last_word: tuple[int, State] = (-(10**30), State.PREOPERATIONAL)
+    former_ns: int = 0  # when the run before it was heard last
+    heard_ns: int = 0
 
 
 class GateUnderAttack(RuleBasedStateMachine):
@@ -78,6 +82,7 @@ class GateUnderAttack(RuleBasedStateMachine):
         self.beat_as = State.EXECUTING
         self.boot = self.heard_boot = 0
         self.lag_ms = 0
+        self.reset_ns = 0
         self.shows = True
         self.speed = PULSES_A_MS
         self.track: list[tuple[int, int]] = [(START - 1000 * MS, 0)]  # true time and place of the belt
@@ -143,8 +148,8 @@ class GateUnderAttack(RuleBasedStateMachine):
     @rule(says=SAYS, lag_ms=st.sampled_from([0, 100]))
     def restart_and_be_slow_to_tell(self, says: str, lag_ms: int) -> None:
         """The first parts come before the answer to how it stands, or after it though it speaks of them."""
-        self.restart(None, self.station.drift, True)
         self.shows = False
+        self.restart(None, self.station.drift, True)
         for part in range(4):
             self.shows = part > 1
             self.lag_ms = lag_ms
@@ -247,7 +252,8 @@ class GateUnderAttack(RuleBasedStateMachine):
     def reset(self) -> None:
         """A person stops the second station and resets the fault."""
         self.wire.clear()
-        self.gate.reset()
+        self.gate.reset(self.now)
+        self.reset_ns = self.now
         self.current, self.heard_boot, self.is_fault = None, 0, False
         self.left.clear()
         for truth in self.truths.values():
@@ -313,9 +319,11 @@ class GateUnderAttack(RuleBasedStateMachine):
                 return
             if self.current is not None:
                 self.left.add(self.current)
+                truth.former_ns = self.truths[self.current].heard_ns
             else:
                 truth.reached = message.seq - 1 if isinstance(message, Verdict) else message.last_seq
             self.current, self.heard_boot = message.epoch, message.boot
+        truth.heard_ns = self.now
         if isinstance(message, Verdict):
             if message.seq not in truth.first:
                 truth.first[message.seq] = message, self.now
@@ -325,6 +333,8 @@ class GateUnderAttack(RuleBasedStateMachine):
             truth.reached = max(truth.reached, message.seq)
             return
         truth.reached = max(truth.reached, message.last_seq)
+        if message.sent >= truth.last_word[0]:
+            truth.last_word = message.sent, message.state
         truth.is_over |= message.state is State.STOPPED
         if isinstance(message, Heartbeat) and (sent := self.sent_ns.get((message.epoch, message.sent))) is not None:
             truth.sent.append(sent)
@@ -340,14 +350,17 @@ class GateUnderAttack(RuleBasedStateMachine):
         assert decision.epoch is not None
         assert decision.seq is not None
         truth = self.truths[decision.epoch]
+        verdict, came_ns = truth.first[decision.seq]
         assert decision.epoch == self.current, "of another epoch"
         assert not self.is_fault, "two stations"
+        assert came_ns >= truth.former_ns + LEASE_NS, "while the former run may have lived"
+        assert truth.last_word[1] not in (State.PREOPERATIONAL, State.ERROR, State.STOPPED)
         assert not truth.is_over, "the station had stopped"
-        verdict, came_ns = truth.first[decision.seq]
         captured_ns = truth.captured[verdict.part]
         assert verdict.verdict is Outcome.GOOD
         assert not verdict.simulated
         assert decision.part == verdict.part
+        assert came_ns > self.reset_ns, "judged before a person reset a fault"
         assert decision.seq in truth.in_order, "its number had been passed over"
         assert truth.pong_ns is not None, "before the first pong"
         assert truth.joined_ns is not None, "before the gate had joined"

@@ -106,7 +106,7 @@ class Gate:
         self._awaited: dict[str, _Part] = {}  # announced, without a verdict
         self._numbered: dict[int, _Part] = {}  # the same, those whose number the station has told
         self._overdue: dict[str | int, None] = {}  # decided without a verdict, which may still come
-        self.reset()
+        self._forget_stations()
 
     # --------------------------------------------------------------------------------------------------- what it hears
 
@@ -159,15 +159,13 @@ class Gate:
         self._schedule(announced, at_ns)
 
     def number(self, part: str, epoch: str, seq: int) -> None:
-        """Take the station's answer to a trigger: the verdict of this announced part will have this number."""
+        """Take the station's answer to a trigger: the verdict of this announced part will have this number.
+
+        A number that is gone by already tells nothing: the part is late in the end.
+        """
         announced = self._awaited.get(part)
-        if announced is None or announced.seq is not None or epoch != self.epoch:
-            return
-        announced.seq = seq
-        if seq <= self._run.last_seq:  # it was decided as a gap
-            announced.is_decided = True
-            del self._awaited[part]
-        else:
+        if announced is not None and announced.seq is None and epoch == self.epoch and seq > self._run.last_seq:
+            announced.seq = seq
             self._numbered[seq] = announced
 
     def step(self, now_ns: int) -> None:
@@ -186,16 +184,20 @@ class Gate:
         """How long nothing is due; None if nothing is in flight."""
         return self._belt.wait_ns(self._in_flight[0][0], now_ns) if self._in_flight else None
 
-    def reset(self) -> None:
-        """A person has looked at the fault: forget the stations heard so far and join as if new."""
+    def reset(self, now_ns: int) -> None:
+        """A person has put the fault right: forget the stations heard so far and what they judged, join as new."""
+        self._reject_all(Why.DUPLICATE_STATION if self.fault else Why.NOT_JOINED, now_ns)
+        self._forget_stations()
+
+    # ---------------------------------------------------------------------------------------------------------- epochs
+
+    def _forget_stations(self) -> None:
         self.fault: str | None = None
         self.epoch: str | None = None
         self._left: deque[str] = deque(maxlen=1_000)
         self._boot = 0
         self._heard_ns = 0
         self._forget_epoch(0, 0)
-
-    # ---------------------------------------------------------------------------------------------------------- epochs
 
     def _is_of_this_epoch(self, message: Verdict | Heartbeat | StateChange, at_ns: int) -> bool:
         """Whether the message counts; a new epoch begins with it. One that comes back is a second station's."""
