@@ -44,8 +44,8 @@ LONGEST_SLEEP_NS = 20_000_000
 LARGEST_MESSAGE = 1 << 20
 LINGER_MS = 200
 
-Secure = Callable[[zmq.Socket[bytes]], None]
-"""Puts keys on a socket before it connects."""
+Secure = Callable[[zmq.Socket[bytes], str], None]
+"""Puts keys on a socket before it connects to this endpoint; each station has a key of its own."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +98,18 @@ class Controller:
         self._actuate, self._log, self._read_encoder = actuate, log, read_encoder
         self._context = zmq.Context()
         self._poller = zmq.Poller()
+        self._verdicts: list[zmq.Socket[bytes]] = []
         self._controls: list[_Control] = []
         try:
-            self._verdicts = self._socket(zmq.SUB, secure, [endpoint.verdicts for endpoint in endpoints])
-            self._verdicts.subscribe(f"{PROTOCOL}/{station}/")
             for endpoint in endpoints:
-                self._controls.append(_Control(self._socket(zmq.DEALER, secure, [endpoint.control]), name))
+                self._verdicts.append(self._socket(zmq.SUB, secure, endpoint.verdicts))
+                self._verdicts[-1].subscribe(f"{PROTOCOL}/{station}/")
+                self._controls.append(_Control(self._socket(zmq.DEALER, secure, endpoint.control), name))
         except BaseException:
             self._context.destroy(linger=0)
             raise
 
-    def _socket(self, kind: int, secure: Secure | None, endpoints: list[str]) -> zmq.Socket[bytes]:
+    def _socket(self, kind: int, secure: Secure | None, endpoint: str) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
         socket.set(zmq.RCVHWM, 10_000)
         socket.set(zmq.LINGER, 0)
@@ -116,12 +117,11 @@ class Controller:
         if kind == zmq.DEALER:
             socket.set(zmq.IMMEDIATE, 1)  # what nobody hears now must not be said later
         if secure is not None:
-            secure(socket)
-        for endpoint in endpoints:
-            try:
-                socket.connect(endpoint)
-            except zmq.ZMQError as error:
-                raise ChannelError(f"{endpoint!r} is no endpoint; one looks like tcp://127.0.0.1:5570") from error
+            secure(socket, endpoint)
+        try:
+            socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            raise ChannelError(f"{endpoint!r} is no endpoint; one looks like tcp://127.0.0.1:5570") from error
         self._poller.register(socket, zmq.POLLIN)
         return socket
 
@@ -135,7 +135,8 @@ class Controller:
             self._read_encoder(time.monotonic_ns())
         for control in self._controls:
             control.hear(self.gate)
-        self._hear()
+        for verdicts in self._verdicts:
+            self._hear(verdicts)
         self.gate.step(time.monotonic_ns())
 
     def trigger(self, part: str) -> None:
@@ -154,10 +155,10 @@ class Controller:
         wait = self.gate.wait_ns(now)
         return LONGEST_SLEEP_NS if wait is None else min(wait, LONGEST_SLEEP_NS)
 
-    def _hear(self) -> None:
+    def _hear(self, verdicts: zmq.Socket[bytes]) -> None:
         for _ in range(MOST_AT_ONCE):
             try:
-                topic, *payload = self._verdicts.recv_multipart(zmq.NOBLOCK)
+                topic, *payload = verdicts.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             self.heard_ns = time.monotonic_ns()
