@@ -1,0 +1,14 @@
+"""The reference controller: opens a gate for a part only on an in-time final good for that very part.
+
+`Gate` decides and touches no socket; `Controller` joins it to a station. They need the standard library, pyzmq and
+pydantic.
+
+    belt = SteadyBelt(travel_s=1.0, lead_s=0.05)
+    log = GateLog(Path("gate.jsonl"))
+    controller = Controller([Endpoint.of("tcp://127.0.0.1:5570")], "line1", "gate1", belt, actuate, Rules(), log)
+    while True:
+        controller.turn()
+
+`actuate` is the site's own function: it is called with each `Decision` when its part is `lead_s` before the gate, opens
+the gate for a part that passes, and keeps it closed otherwise and afterwards.
+"""

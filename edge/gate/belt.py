@@ -1,0 +1,70 @@
+"""Where parts are between the camera and the gate: by time where the belt's speed is constant, by an encoder else."""
+
+from bisect import bisect_right
+from collections import deque
+from typing import Protocol
+
+ENCODER_SILENCE_NS = 200_000_000
+"""An encoder is read at fixed times, also while the belt stands. After a longer silence its belt is nowhere."""
+
+
+class Belt(Protocol):
+    """A place on the belt is a whole number that grows as it moves: nanoseconds or pulses.
+
+    A part exposed at place p is at the gate at p + `travel`; the gate decides at p + `travel` - `lead`.
+    """
+
+    travel: int
+    lead: int
+
+    def place(self, at_ns: int) -> int | None:
+        """Where the belt was at a local moment, at the latest now; None if that is not known."""
+
+    def wait_ns(self, place: int, now_ns: int) -> int:
+        """How long to sleep, at most, so as not to miss a place."""
+
+
+class SteadyBelt:
+    """A belt that never stops and never changes its speed: its place is the time."""
+
+    def __init__(self, travel_s: float, lead_s: float) -> None:
+        """Seconds from the camera to the gate, and how much sooner the gate decides."""
+        self.travel, self.lead = int(travel_s * 1e9), int(lead_s * 1e9)
+
+    def place(self, at_ns: int) -> int:
+        """The time itself."""
+        return at_ns
+
+    def wait_ns(self, place: int, now_ns: int) -> int:
+        """Until then."""
+        return max(0, place - now_ns)
+
+
+class EncoderBelt:
+    """A belt that says how far it is. While it stands no part arrives."""
+
+    def __init__(self, travel_pulses: int, lead_pulses: int) -> None:
+        """Pulses from the camera to the gate, and how many sooner the gate decides."""
+        self.travel, self.lead = travel_pulses, lead_pulses
+        self._samples: deque[tuple[int, int]] = deque(maxlen=10_000)
+
+    def sample(self, at_ns: int, pulses: int) -> None:
+        """The encoder's count at a local moment, in the order of time; the oldest of 10,000 is forgotten."""
+        self._samples.append((at_ns, pulses))
+
+    def place(self, at_ns: int) -> int | None:
+        """The count then, between two samples in proportion; None before the first and in a silence of the encoder."""
+        after = bisect_right(self._samples, at_ns, key=lambda sample: sample[0])
+        if after == 0:
+            return None
+        then, pulses = self._samples[after - 1]
+        if after == len(self._samples):
+            return pulses if at_ns - then <= ENCODER_SILENCE_NS else None
+        later, pulses_later = self._samples[after]
+        if later - then > ENCODER_SILENCE_NS:
+            return None
+        return pulses + (pulses_later - pulses) * (at_ns - then) // (later - then)
+
+    def wait_ns(self, place: int, now_ns: int) -> int:
+        """A moment: the belt may go faster at any time."""
+        return 2_000_000

@@ -1,0 +1,260 @@
+"""The gate at its sockets: verdicts come in, pings and acknowledgements go out, decisions go to the actuator."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import zmq
+
+from edge.channel.control import (
+    Acknowledge,
+    AskSnapshot,
+    Fate,
+    Hello,
+    Ping,
+    Pong,
+    Refused,
+    Request,
+    Snapshot,
+    Trigger,
+    Triggered,
+    Welcome,
+    parse_reply,
+)
+from edge.errors import ChannelError
+from edge.gate.belt import Belt
+from edge.gate.decision import Decision
+from edge.gate.gate import Gate, Rules
+from edge.gate.log import GateLog
+from edge.verdict import PROTOCOL, parse
+
+PING_NS = 100_000_000
+PINGS_PER_HELLO = 10
+"""A reconnect is invisible here, and the station does not know the new connection: it is told now and then."""
+
+MOST_AT_ONCE = 200
+"""Messages taken before the gate looks again at what is due: a flood must not hold it up."""
+
+MOST_PINGS = 64
+"""Unanswered ones that an answer is still awaited of."""
+
+LONGEST_SLEEP_NS = 20_000_000
+LARGEST_MESSAGE = 1 << 20
+LINGER_MS = 200
+
+Secure = Callable[[zmq.Socket[bytes], str], None]
+"""Puts keys on a socket before it connects to this endpoint; each station has a key of its own."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a station publishes and where it is spoken to."""
+
+    verdicts: str
+    control: str
+
+    @classmethod
+    def of(cls, verdicts: str, control: str | None = None) -> "Endpoint":
+        """The control socket is one port above the verdicts, or `.control` beside an ipc path. Raises ChannelError."""
+        if control is not None:
+            return cls(verdicts, control)
+        if verdicts.startswith("ipc://"):
+            return cls(verdicts, f"{verdicts}.control")
+        try:
+            port = urlsplit(verdicts).port
+        except ValueError:
+            port = None
+        if port is None or not 0 < port < 65535:
+            raise ChannelError(f"{verdicts!r} has no port with one above it; say where the station listens: --control")
+        return cls(verdicts, f"{verdicts.removesuffix(f':{port}')}:{port + 1}")
+
+
+class Controller:
+    """Runs a gate. Call `turn` again and again from one thread; `gate` tells how it stands."""
+
+    def __init__(
+        self,
+        endpoints: list[Endpoint],
+        station: str,
+        name: str,
+        belt: Belt,
+        actuate: Callable[[Decision], None],
+        rules: Rules,
+        log: GateLog | None = None,
+        read_encoder: Callable[[int], None] | None = None,
+        secure: Secure | None = None,
+    ) -> None:
+        """Connect; the station need not run yet. Raises ChannelError if an endpoint is none.
+
+        `actuate` is called with each decision, after it is in the log. `read_encoder` is called with the local time,
+        every 20 ms at least, and gives the belt a sample. More than one endpoint lets the gate see a second station
+        of the same name, which is a fault.
+        """
+        self.gate = Gate(belt, self._decide, self._acknowledge, rules)
+        self.malformed = 0
+        self.heard_ns = time.monotonic_ns()
+        self._actuate, self._log, self._read_encoder = actuate, log, read_encoder
+        self._context = zmq.Context()
+        self._poller = zmq.Poller()
+        self._verdicts: list[zmq.Socket[bytes]] = []
+        self._controls: list[_Control] = []
+        try:
+            for endpoint in endpoints:
+                self._verdicts.append(self._socket(zmq.SUB, secure, endpoint.verdicts))
+                self._verdicts[-1].subscribe(f"{PROTOCOL}/{station}/")
+                self._controls.append(_Control(self._socket(zmq.DEALER, secure, endpoint.control), name))
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+
+    def _socket(self, kind: int, secure: Secure | None, endpoint: str) -> zmq.Socket[bytes]:
+        socket = self._context.socket(kind)
+        socket.set(zmq.RCVHWM, 10_000)
+        socket.set(zmq.LINGER, 0)
+        socket.set(zmq.MAXMSGSIZE, LARGEST_MESSAGE)
+        if kind == zmq.DEALER:
+            socket.set(zmq.IMMEDIATE, 1)  # what nobody hears now must not be said later
+        if secure is not None:
+            secure(socket, endpoint)
+        try:
+            socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            raise ChannelError(f"{endpoint!r} is no endpoint; one looks like tcp://127.0.0.1:5570") from error
+        self._poller.register(socket, zmq.POLLIN)
+        return socket
+
+    def turn(self) -> None:
+        """Hear, speak and decide once; sleeps for 20 ms at most. Raises RecordsError if the log cannot be written."""
+        now = time.monotonic_ns()
+        for control in self._controls:
+            control.speak(self.gate, now)
+        self._poller.poll(self._sleep_ns(now) // 1_000_000 + 1)
+        if self._read_encoder is not None:
+            self._read_encoder(time.monotonic_ns())
+        for control in self._controls:
+            control.hear(self.gate)
+        for verdicts in self._verdicts:
+            self._hear(verdicts)
+        self.gate.step(time.monotonic_ns())
+
+    def trigger(self, part: str) -> None:
+        """Tell the station that this part is in front of its camera now. Needs `Rules(announced=True)`."""
+        self.gate.expect(part, time.monotonic_ns())
+        for control in self._controls:
+            control.say(Trigger(part=part))
+
+    def close(self) -> None:
+        """Send the last acknowledgements, for 0.2 s at most, and leave."""
+        for control in self._controls:
+            control.flush()
+        self._context.destroy(linger=LINGER_MS)
+
+    def _sleep_ns(self, now: int) -> int:
+        wait = self.gate.wait_ns(now)
+        return LONGEST_SLEEP_NS if wait is None else min(wait, LONGEST_SLEEP_NS)
+
+    def _hear(self, verdicts: zmq.Socket[bytes]) -> None:
+        for _ in range(MOST_AT_ONCE):
+            try:
+                topic, *payload = verdicts.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self.heard_ns = time.monotonic_ns()
+            try:
+                message = parse(topic, payload[0] if payload else b"")
+            except (ValueError, OverflowError):
+                self.malformed += 1
+                continue
+            self.gate.hear(message, self.heard_ns)
+
+    def _decide(self, decision: Decision) -> None:
+        if self._log is not None:
+            self._log.write(decision)
+        self._actuate(decision)
+
+    def _acknowledge(self, epoch: str, seq: int, fate: Fate) -> None:
+        try:
+            acknowledge = Acknowledge(epoch=epoch, seq=seq, fate=fate)
+        except ValueError:  # no station of this project counts so
+            return
+        for control in self._controls:
+            control.owe(acknowledge)
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """What the station would not do for this controller, the last of each connection."""
+        return tuple(control.refusal for control in self._controls if control.refusal is not None)
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a station said that it waits for this controller."""
+        return any(control.is_required for control in self._controls)
+
+
+class _Control:
+    """One connection to a control socket. What cannot be sent now is dropped, but for acknowledgements."""
+
+    def __init__(self, socket: zmq.Socket[bytes], name: str) -> None:
+        self.refusal: str | None = None
+        self.is_required = False
+        self._socket, self._name = socket, name
+        self._pings: dict[int, int] = {}
+        self._nonce = self._until_hello = 0
+        self._due_ns = 0
+        self._owed: deque[Acknowledge] = deque(maxlen=10_000)
+
+    def speak(self, gate: Gate, now: int) -> None:
+        """The sign of life, the question what time it is and, until it is answered, how the station stands."""
+        self.flush()
+        if now < self._due_ns:
+            return
+        self._due_ns = now + PING_NS
+        if self._until_hello == 0 and self.say(Hello(client=self._name)):
+            self._until_hello = PINGS_PER_HELLO
+        self._nonce += 1
+        self._pings[self._nonce] = time.monotonic_ns()
+        while len(self._pings) > MOST_PINGS:
+            del self._pings[next(iter(self._pings))]
+        is_heard = self.say(Ping(nonce=self._nonce))
+        self._until_hello = max(0, self._until_hello - 1) if is_heard else 0
+        if gate.wants_snapshot:
+            self.say(AskSnapshot())
+
+    def hear(self, gate: Gate) -> None:
+        for _ in range(MOST_AT_ONCE):
+            try:
+                reply = parse_reply(self._socket.recv(zmq.NOBLOCK))
+            except zmq.Again:
+                return
+            except (ValueError, OverflowError):
+                continue
+            received_ns = time.monotonic_ns()
+            match reply:
+                case Pong():
+                    if (sent_ns := self._pings.pop(reply.nonce, None)) is not None:
+                        gate.pong(reply.epoch, reply.now, sent_ns, received_ns)
+                case Snapshot():
+                    gate.snapshot(reply.heartbeat)
+                case Triggered():
+                    gate.number(reply.part, reply.epoch, reply.seq)
+                case Welcome():
+                    self.is_required, self.refusal = reply.is_required, None
+                case Refused():
+                    self.refusal = f"{reply.request}: {reply.why}"
+
+    def say(self, request: Request) -> bool:
+        try:
+            self._socket.send(request.model_dump_json().encode(), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def owe(self, acknowledge: Acknowledge) -> None:
+        self._owed.append(acknowledge)
+        self.flush()
+
+    def flush(self) -> None:
+        while self._owed and self.say(self._owed[0]):
+            self._owed.popleft()

@@ -1,0 +1,394 @@
+"""The decision machine: what it is told goes in with its local time, one decision for each part comes out.
+
+A part passes only on an in-time final good of the current epoch for that very part; whatever is missing, late, doubtful
+or out of order is a reject. No sockets and no clock of its own: everything here can be replayed by a test.
+
+While the station is Held or Suspended new parts are unknown, and a good that it gave in time before still passes: what
+holds the station says nothing against a part that was judged. Its heartbeats must go on, though: without them nobody
+knows whether the epoch still is. Once it says that it has stopped, or failed, nothing passes.
+"""
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+from edge.channel.control import Fate
+from edge.gate.belt import Belt
+from edge.gate.decision import Decision, Why
+from edge.gate.station_clock import StationClock
+from edge.verdict import Heartbeat, Outcome, Reason, State, StateChange, Verdict
+
+LEASE_NS = 300_000_000
+"""Three heartbeats. No station is trusted for longer, whatever its heartbeat says."""
+
+MOST_IN_FLIGHT = 10_000
+"""Parts between camera and gate; those beyond are rejected at once."""
+
+MOST_LISTED = 1_000
+"""Numbers of a gap that get a decision each; the ones before share one."""
+
+LATE_ALARM = 3
+"""Late parts in a row."""
+
+LIVING = frozenset({State.READY, State.EXECUTING, State.HELD, State.SUSPENDED})
+"""States of a station whose goods count."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a site chooses.
+
+    `transit_ms` is how long after the budget, which ends with the publication, a verdict may still come. With
+    `announced` each part is told with `expect` before its verdict comes, and a verdict of another part passes nothing.
+    """
+
+    transit_ms: float = 50.0
+    allow_simulated: bool = False
+    announced: bool = False
+
+
+@dataclass(eq=False)
+class _Part:
+    """A part on its way. `arrives` is the place of the belt at which it is at the gate, None if that is not known."""
+
+    id: str | None
+    arrives: int | None
+    announced_ns: int | None = None
+    seq: int | None = None
+    verdict: Verdict | None = None
+    refusal: Why | None = None
+    is_decided: bool = False
+
+
+@dataclass
+class _Epoch:
+    """What is known of the station's present run. Its own clock shows `told` and `valid_until`."""
+
+    opens_ns: int  # nothing passes before
+    last_seq: int  # the last number heard or missed
+    clock: StationClock = field(default_factory=StationClock)
+    has_heartbeat: bool = False
+    is_joined: bool = False
+    history_to: int = 0
+    state: State = State.PREOPERATIONAL
+    told: int | None = None  # when it said last how it stands
+    valid_until: int = 0
+    beat_ns: int = 0
+
+
+class Gate:
+    """Decides once about each part. `decided` is called with each decision before anything else happens.
+
+    `acknowledge` is called with epoch, sequence number and fate of each part whose number is known: once, when its
+    verdict has come and it is decided, or when it is clear that none will come.
+
+    All times are local, `time.monotonic_ns()`, and never go back from call to call.
+    """
+
+    def __init__(
+        self,
+        belt: Belt,
+        decided: Callable[[Decision], None],
+        acknowledge: Callable[[str, int, Fate], None],
+        rules: Rules = Rules(),
+    ) -> None:
+        """Closed until it has heard a heartbeat, a snapshot and a pong of one epoch."""
+        self.counts: Counter[Why] = Counter()
+        self.repeated = 0
+        self.foreign = 0
+        self.alarms = 0
+        self.late_in_a_row = 0
+        self._belt, self._decided, self._acknowledge, self._rules = belt, decided, acknowledge, rules
+        self._in_flight: list[tuple[int, int, _Part]] = []  # by the place where it is to be decided
+        self._order = count()
+        self._awaited: dict[str, _Part] = {}  # announced, without a verdict
+        self._numbered: dict[int, _Part] = {}  # the same, those whose number the station has told
+        self._overdue: dict[str | int, None] = {}  # decided without a verdict, which may still come
+        self._forget_stations()
+
+    # --------------------------------------------------------------------------------------------------- what it hears
+
+    def hear(self, message: Verdict | Heartbeat | StateChange, at_ns: int) -> None:
+        """Take a message of the verdict channel, read at `at_ns`. Replayed verdicts are history and do not go here."""
+        if not self._is_of_this_epoch(message, at_ns):
+            return
+        if isinstance(message, Verdict):
+            self._take(message, at_ns)
+            return
+        self._miss_up_to(message.last_seq, at_ns)
+        if self._run.told is not None and message.sent < self._run.told:
+            return
+        if self._run.state is State.STOPPED:  # that was its last word
+            return
+        self._run.told, self._run.state = message.sent, message.state
+        if isinstance(message, Heartbeat):
+            self._run.has_heartbeat = True
+            self._run.valid_until = min(message.valid_until, message.sent + LEASE_NS)
+            self._run.beat_ns = at_ns
+        if self._run.state is State.STOPPED:
+            self._reject_all(Why.STATION_STOPPED, at_ns)
+
+    def pong(self, epoch: str, now: int, sent_ns: int, received_ns: int) -> None:
+        """Take the station's time: `now` of its clock was between local `sent_ns` and `received_ns`."""
+        if epoch == self.epoch:
+            self._run.clock.pong(now, sent_ns, received_ns)
+
+    def snapshot(self, heartbeat: Heartbeat) -> None:
+        """Join the epoch: verdicts up to the snapshot's last one are history and pass nothing."""
+        if self.wants_snapshot and heartbeat.epoch == self.epoch:
+            self._run.is_joined, self._run.history_to = True, heartbeat.last_seq
+
+    @property
+    def wants_snapshot(self) -> bool:
+        """Whether a heartbeat of an epoch was heard that is not joined yet."""
+        return self._run.has_heartbeat and not self._run.is_joined
+
+    def expect(self, part: str, at_ns: int) -> None:
+        """Announce a part: it is at the camera at `at_ns`, and its verdict will carry this id.
+
+        An id that is announced again before its verdict came is ambiguous; both parts are rejected.
+        """
+        place = self._belt.place(at_ns)
+        announced = _Part(part, None if place is None else place + self._belt.travel, announced_ns=at_ns)
+        if part in self._awaited:
+            self._awaited[part].refusal = announced.refusal = Why.ANNOUNCED_TWICE
+        else:
+            self._awaited[part] = announced
+        self._schedule(announced, at_ns)
+
+    def number(self, part: str, epoch: str, seq: int) -> None:
+        """Take the station's answer to a trigger: the verdict of this announced part will have this number.
+
+        A number that is gone by already tells nothing: the part is late in the end.
+        """
+        announced = self._awaited.get(part)
+        if announced is not None and announced.seq is None and epoch == self.epoch and seq > self._run.last_seq:
+            announced.seq = seq
+            self._numbered[seq] = announced
+
+    def step(self, now_ns: int) -> None:
+        """Decide what is due."""
+        here = self._belt.place(now_ns)
+        while here is not None and self._in_flight and self._in_flight[0][0] <= here:
+            part = heapq.heappop(self._in_flight)[2]
+            self._decide(part, self._judge(part, here, now_ns), now_ns)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the station said goodbye and nothing is in flight."""
+        return self._run.state is State.STOPPED and not self._in_flight
+
+    def wait_ns(self, now_ns: int) -> int | None:
+        """How long nothing is due; None if nothing is in flight."""
+        return self._belt.wait_ns(self._in_flight[0][0], now_ns) if self._in_flight else None
+
+    def reset(self, now_ns: int) -> None:
+        """A person has put the fault right: forget the stations heard so far and what they judged, join as new."""
+        self._reject_all(Why.DUPLICATE_STATION if self.fault else Why.NOT_JOINED, now_ns)
+        self._forget_stations()
+
+    # ---------------------------------------------------------------------------------------------------------- epochs
+
+    def _forget_stations(self) -> None:
+        self.fault: str | None = None
+        self.epoch: str | None = None
+        self._left: deque[str] = deque(maxlen=1_000)
+        self._boot = 0
+        self._heard_ns = 0
+        self._forget_epoch(0, 0)
+
+    def _is_of_this_epoch(self, message: Verdict | Heartbeat | StateChange, at_ns: int) -> bool:
+        """Whether the message counts; a new epoch begins with it. One that comes back is a second station's."""
+        if message.epoch != self.epoch:
+            if self.fault is None and message.epoch in self._left:
+                self._latch(f"two stations: epoch {message.epoch} had ended and speaks again", at_ns)
+            elif self.fault is None and 0 < message.boot < self._boot:
+                self._latch(f"two stations: run {message.boot} speaks after run {self._boot}", at_ns)
+            if self.fault is not None:
+                self.foreign += 1
+                return False
+            self._begin(message, at_ns)
+        self._heard_ns = at_ns
+        return True
+
+    def _begin(self, message: Verdict | Heartbeat | StateChange, at_ns: int) -> None:
+        """Every part in flight is rejected. Nothing passes until the former epoch was silent for a whole lease."""
+        self._reject_all(Why.EPOCH_CHANGED, at_ns)
+        if self.epoch is None:  # what went before is history, not lost
+            reached = message.seq - 1 if isinstance(message, Verdict) else message.last_seq
+            self._forget_epoch(at_ns, reached)
+        else:
+            self._left.append(self.epoch)
+            self._forget_epoch(self._heard_ns + LEASE_NS, 0)
+        self.epoch, self._boot = message.epoch, message.boot or self._boot
+
+    def _forget_epoch(self, opens_ns: int, last_seq: int) -> None:
+        self._run = _Epoch(opens_ns, last_seq)
+        self._numbered.clear()
+        self._overdue = {key: None for key in self._overdue if isinstance(key, str)}
+
+    def _latch(self, fault: str, at_ns: int) -> None:
+        self.fault = fault
+        self._reject_all(Why.DUPLICATE_STATION, at_ns)
+
+    def _reject_all(self, why: Why, at_ns: int) -> None:
+        for _, _, part in sorted(self._in_flight, key=lambda entry: entry[:2]):
+            self._decide(part, why, at_ns)
+        self._in_flight.clear()
+
+    # -------------------------------------------------------------------------------------------------------- verdicts
+
+    def _take(self, verdict: Verdict, at_ns: int) -> None:
+        """The first verdict of a number stands. One whose number was passed over is rejected already."""
+        if verdict.seq <= self._run.last_seq:
+            self.repeated += 1
+            return
+        self._miss_up_to(verdict.seq - 1, at_ns)
+        self._run.last_seq = verdict.seq
+        exposed = self._run.clock.earliest(verdict.timing.captured, at_ns)
+        if exposed is not None and exposed > at_ns:  # no clock shows the future
+            exposed = None
+        if (part := self._announced(verdict, at_ns)) is None:
+            if self._is_overdue(verdict):
+                self._acknowledge(verdict.epoch, verdict.seq, Fate.LATE_REJECT)
+                return
+            place = None if exposed is None else self._belt.place(exposed)
+            part = _Part(verdict.part, None if place is None else place + self._belt.travel)
+        part.seq, part.verdict = verdict.seq, verdict
+        part.refusal = part.refusal or self._refusal(part, verdict, exposed, at_ns)
+        if part.announced_ns is None:
+            self._schedule(part, at_ns)
+
+    def _refusal(self, part: _Part, verdict: Verdict, exposed: int | None, at_ns: int) -> Why | None:
+        """Why a verdict that came now can pass nothing, however good it is."""
+        if not self._run.is_joined or verdict.seq <= self._run.history_to or at_ns < self._run.opens_ns:
+            return Why.NOT_JOINED
+        if exposed is None:
+            return Why.NO_CLOCK
+        here = self._belt.place(at_ns)
+        if here is None or part.arrives is None:
+            return Why.NO_BELT
+        oldest_ns = verdict.budget_ms * 1e6 + self._rules.transit_ms * 1e6
+        if at_ns - exposed > oldest_ns or here >= part.arrives - self._belt.lead:
+            return Why.LATE
+        if part.id != verdict.part or (self._rules.announced and part.announced_ns is None):
+            return Why.NOT_ANNOUNCED
+        return None
+
+    def _announced(self, verdict: Verdict, at_ns: int) -> _Part | None:
+        """The announced part of a verdict. A verdict exposed before a part was announced is not of that part."""
+        part = self._numbered.get(verdict.seq) or self._awaited.get(verdict.part)
+        if part is None or part.announced_ns is None or part.seq not in (None, verdict.seq):
+            return None
+        exposed = self._run.clock.latest(verdict.timing.captured, at_ns)
+        if exposed is not None and exposed < part.announced_ns:
+            return None
+        self._forget(part)
+        return part
+
+    def _is_overdue(self, verdict: Verdict) -> bool:
+        """Whether the part was decided while it had no verdict; this is that verdict, then."""
+        keys = [key for key in (verdict.seq, verdict.part) if key in self._overdue]
+        for key in keys:
+            del self._overdue[key]
+        return bool(keys)
+
+    def _miss_up_to(self, seq: int, at_ns: int) -> None:
+        """The verdicts from the last one heard up to this one are lost, or come too late to count."""
+        first, self._run.last_seq = self._run.last_seq + 1, max(self._run.last_seq, seq)
+        listed = max(first, seq - MOST_LISTED + 1)
+        if listed > first:
+            many = Decision(self.epoch, first, None, False, Why.GAP, Fate.MISSED, at_ns, to_seq=listed - 1)
+            self._settle(many, listed - first)
+        for missing in range(listed, seq + 1):
+            self._miss(missing, at_ns)
+
+    def _miss(self, seq: int, at_ns: int) -> None:
+        assert self.epoch is not None
+        if seq in self._overdue:
+            del self._overdue[seq]
+        else:
+            self._decide(self._numbered.get(seq) or _Part(None, None, seq=seq), Why.GAP, at_ns)
+        self._acknowledge(self.epoch, seq, Fate.MISSED)
+
+    # ------------------------------------------------------------------------------------------------------- decisions
+
+    def _schedule(self, part: _Part, at_ns: int) -> None:
+        """A part that cannot be followed is decided at once."""
+        if part.arrives is not None and len(self._in_flight) < MOST_IN_FLIGHT:
+            due = part.arrives - self._belt.lead
+            heapq.heappush(self._in_flight, (due, next(self._order), part))
+        else:
+            self._decide(part, part.refusal or (Why.NO_BELT if part.arrives is None else Why.OVERFLOW), at_ns)
+
+    def _judge(self, part: _Part, here: int, now_ns: int) -> Why:
+        """The rule above all others. Every way out but the last is a reject."""
+        verdict = part.verdict
+        if self.fault is not None:
+            return Why.DUPLICATE_STATION
+        if part.refusal is not None:
+            return part.refusal
+        if verdict is None or verdict.reason is Reason.LATE:
+            return Why.LATE
+        if verdict.verdict is Outcome.REJECT:
+            return Why.DEFECT
+        if verdict.verdict is not Outcome.GOOD or verdict.reason is not Reason.CLEAR:
+            return Why.UNKNOWN
+        if verdict.epoch != self.epoch:
+            return Why.EPOCH_CHANGED
+        if verdict.simulated and not self._rules.allow_simulated:
+            return Why.SIMULATED
+        if part.arrives is None or here >= part.arrives:
+            return Why.GATE_LATE
+        if not self._is_leased(now_ns):
+            return Why.HEARTBEAT_LOST
+        return Why.CLEAR
+
+    def _is_leased(self, now_ns: int) -> bool:
+        """Whether the station's last heartbeat still holds: by its own clock, and by when it was heard."""
+        until = self._run.clock.earliest(self._run.valid_until, now_ns)
+        return self._run.state in LIVING and until is not None and now_ns < min(until, self._run.beat_ns + LEASE_NS)
+
+    def _decide(self, part: _Part, why: Why, at_ns: int) -> None:
+        if part.is_decided:
+            return
+        part.is_decided = True
+        self._forget(part)
+        fate = _fate(part, why)
+        detail = part.verdict.detail if part.verdict and why in (Why.UNKNOWN, Why.LATE) else None
+        self._settle(Decision(self.epoch, part.seq, part.id, why is Why.CLEAR, why, fate, at_ns, detail))
+        if part.verdict is not None:
+            self._acknowledge(part.verdict.epoch, part.verdict.seq, fate)
+        elif part.announced_ns is not None and why is not Why.GAP:
+            self._owe(part)
+
+    def _settle(self, decision: Decision, parts: int = 1) -> None:
+        self._decided(decision)
+        self.counts[decision.why] += parts
+        self.late_in_a_row = self.late_in_a_row + 1 if decision.why is Why.LATE else 0
+        self.alarms += self.late_in_a_row == LATE_ALARM
+
+    def _owe(self, part: _Part) -> None:
+        """Remember a part that was decided without a verdict, so that the verdict decides nothing when it comes."""
+        for key in (part.id, part.seq):
+            if key is not None:
+                self._overdue[key] = None
+        while len(self._overdue) > MOST_IN_FLIGHT:
+            del self._overdue[next(iter(self._overdue))]
+
+    def _forget(self, part: _Part) -> None:
+        """The part awaits no verdict any more."""
+        if part.id is not None and self._awaited.get(part.id) is part:
+            del self._awaited[part.id]
+        if part.seq is not None and self._numbered.get(part.seq) is part:
+            del self._numbered[part.seq]
+
+
+def _fate(part: _Part, why: Why) -> Fate:
+    if why is Why.CLEAR:
+        return Fate.PASSED
+    if part.verdict is None:
+        return Fate.MISSED
+    return Fate.LATE_REJECT if part.refusal is Why.LATE else Fate.REJECTED
