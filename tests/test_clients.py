@@ -16,6 +16,9 @@ import pytest
 import zmq
 from running import DEMO_BUNDLE, ROOT, command, free_endpoint
 
+from edge.channel.subscriber import Subscriber
+from edge.verdict import Outcome, State, Verdict
+
 CLIENTS = ROOT / "docs" / "clients"
 GATE_MS = 2000
 PATIENCE_S = 20
@@ -321,16 +324,31 @@ def test_without_the_right_key_nothing_comes_and_nothing_passes(client: list[str
 
 def test_a_live_station_is_followed_to_its_end(client: list[str]) -> None:
     endpoint = free_endpoint()
-    options = ["--bundle", DEMO_BUNDLE, "--bind", endpoint, "--wait-subscribers", 1, "--budget-ms", 20_000, "--json"]
-    with running(client, endpoint, "line1", 20_000, EDGE_SIMULATED="1") as gate:
-        done = subprocess.run(
-            command("run", *options, "--source", "demo", "--size", "320x180", "--limit", 40, "--rate", 50),
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        lines = [gate.line() for _ in range(40)]
-        assert gate.line() == "reject all heartbeat lost"
-    result: dict[str, Any] = json.loads(done.stdout)
-    assert [int(line.split()[1]) for line in lines] == list(range(1, 41))
-    doubted = sum(line.endswith("no heartbeat") for line in lines)
-    assert sum(line.startswith("pass") for line in lines) + doubted >= result["good"] > 0
-    assert sum(line.endswith('"defect"') for line in lines) == result["reject"]
+    options = ["--bundle", DEMO_BUNDLE, "--bind", endpoint, "--wait-subscribers", 2, "--budget-ms", 20_000]
+    pace = ["--source", "demo", "--size", "320x180", "--limit", 60, "--rate", 50]
+    subscriber = Subscriber(endpoint, "line1")
+    station = subprocess.Popen(command("run", *options, *pace), stderr=subprocess.PIPE)
+    try:
+        with running(client, endpoint, "line1", 20_000, EDGE_SIMULATED="1") as gate:
+            verdicts = {}
+            for received in subscriber.messages(PATIENCE_S):
+                if isinstance(received.message, Verdict):
+                    verdicts[received.message.seq] = received.message
+                elif received.message.state is State.STOPPED:
+                    break
+            lines = [gate.line() for _ in verdicts]
+            assert gate.line() == "reject all heartbeat lost"
+            assert gate.said() == []
+    finally:
+        subscriber.close()
+        station.kill()
+        station.communicate()
+    assert [int(line.split()[1]) for line in lines] == list(verdicts) == list(range(1, 61))
+    passed = {int(line.split()[1]) for line in lines if line.startswith("pass ")}
+    doubted = {int(line.split()[1]) for line in lines if line.endswith(("no heartbeat", "not ready"))}
+    good = {seq for seq, verdict in verdicts.items() if verdict.verdict is Outcome.GOOD}
+    assert passed
+    assert passed == good - doubted
+    assert all(
+        json.loads(line.split(" ", 2)[2]) == verdicts[int(line.split()[1])].part for line in lines if line[0] == "p"
+    )

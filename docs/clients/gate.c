@@ -150,7 +150,7 @@ static char epochs[EPOCHS][EPOCH_SIZE]; /* of this run (at `run`) and the runs b
 static size_t run, runs;
 static int64_t last, sent, lease; /* the station's word holds until `lease`, by its own clock */
 static int64_t asked, clock_set, ahead;
-static bool is_clock_known, is_ready;
+static bool is_clock_known, is_ready, is_alive;
 
 static int64_t ours(void)
 {
@@ -192,7 +192,7 @@ static void begin_epoch(text epoch, int64_t reached)
     memcpy(epochs[run], epoch.at, epoch.size);
     epochs[run][epoch.size] = '\0';
     sent = lease = asked = 0;
-    is_clock_known = false;
+    is_clock_known = is_alive = false;
 }
 
 /* Why a part must not pass; an empty text if nothing speaks against it. */
@@ -385,10 +385,10 @@ int main(int argc, char **argv)
         if (has_control)
             receive(control, 1);
         receive(verdicts, 2);
-        if (lease != 0 && now() > lease) {
-            lease = 0;
+        bool was_alive = is_alive;
+        is_alive = now() <= lease;
+        if (was_alive && !is_alive)
             say("reject all heartbeat lost");
-        }
         if (has_control && ours() - asked > SECOND) {
             char ping[64];
             asked = ours();

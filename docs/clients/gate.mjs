@@ -18,6 +18,7 @@ let last = 0
 let sent = 0
 let lease = 0 // the station's word holds until then, by its own clock
 let isReady = false
+let isAlive = false
 let asked = 0
 let clockSet = 0
 let ahead = controlEndpoint ? Infinity : 0 // how far the station's clock is ahead of ours
@@ -67,6 +68,7 @@ function hear(topic, payload) {
     last = epoch === null ? reached : 0 // what went before we came is history
     epoch = run
     sent = lease = asked = 0
+    isAlive = false
     ahead = controlEndpoint ? Infinity : 0
   }
   if (reached > last) say(`reject ${last + 1}..${reached} - gap`)
@@ -116,10 +118,9 @@ verdicts.connect(endpoint)
 verdicts.subscribe(`evp1/${station}/`)
 listen(verdicts, hear)
 setInterval(() => {
-  if (lease && now() > lease) {
-    lease = 0
-    say("reject all heartbeat lost")
-  }
+  const wasAlive = isAlive
+  isAlive = now() <= lease
+  if (wasAlive && !isAlive) say("reject all heartbeat lost")
 }, 50)
 
 if (controlEndpoint) {

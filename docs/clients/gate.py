@@ -11,7 +11,7 @@ import zmq
 endpoint, station, gate_ms, *control_endpoint = sys.argv[1:]
 context, clock = zmq.Context(), time.monotonic_ns
 epoch, past, last = None, set(), 0
-sent, lease, is_ready = 0, 0, False  # the station's word holds until `lease`, by its own clock
+sent, lease, is_ready, is_alive = 0, 0, False, False  # the station's word holds until `lease`, by its own clock
 asked, clock_set, ahead = 0, 0, 0 if not control_endpoint else float("inf")  # how far the station's clock is ahead
 
 
@@ -43,7 +43,7 @@ def whole(value, least=0):
 
 def hear(topic, payload):
     """Take one message; what is malformed raises and changes nothing."""
-    global epoch, last, sent, lease, is_ready, ahead, asked
+    global epoch, last, sent, lease, is_ready, is_alive, ahead, asked
     kind, m = topic.split(b"/")[2], json.loads(payload)
     is_verdict, is_heartbeat = kind == b"verdict", kind == b"heartbeat"
     if kind not in (b"verdict", b"heartbeat", b"state") or m["protocol"] != "evp1" or m["station"] != station:
@@ -62,7 +62,8 @@ def hear(topic, payload):
             print("reject all new epoch", flush=True)
             past.add(epoch)
         last = reached if epoch is None else 0  # what went before we came is history
-        epoch, sent, lease, ahead, asked = run, 0, 0, float("inf") if control_endpoint else 0, 0
+        epoch, sent, lease, is_alive = run, 0, 0, False
+        ahead, asked = float("inf") if control_endpoint else 0, 0
     if reached > last:
         print(f"reject {last + 1}..{reached} - gap", flush=True)
     if is_verdict and reached >= last:  # else it came before, or its place was a gap
@@ -103,8 +104,8 @@ while True:
                 take(*socket.recv_multipart())
             except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
                 print(f"ignored what is no message: {error!r}", file=sys.stderr)
-    if lease and now() > lease:
-        lease = 0
+    was_alive, is_alive = is_alive, now() <= lease
+    if was_alive and not is_alive:
         print("reject all heartbeat lost", flush=True)
     if control and clock() - asked > 1e9:
         asked = clock()
