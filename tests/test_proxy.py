@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 import zmq
-from running import free_endpoint
 
 from edge.drill.proxy import Proxy
 from edge.errors import ChannelError
@@ -176,17 +175,20 @@ def test_the_upstream_can_be_switched(proxy: Proxy) -> None:
 
 
 def test_an_upstream_that_does_not_listen_cuts_the_client_off() -> None:
-    with Proxy(free_endpoint()) as proxy, connected(proxy.endpoint) as peer, pytest.raises(ConnectionResetError):
-        peer.recv(1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        upstream = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        with Proxy(upstream) as proxy, connected(proxy.endpoint) as peer, pytest.raises(ConnectionResetError):
+            peer.recv(1)
 
 
 def test_nothing_is_left_behind(proxy: Proxy) -> None:
-    threads = threading.active_count()
+    before = set(threading.enumerate())
     with Proxy(proxy.endpoint) as second, connected(second.endpoint) as peer:
         peer.sendall(b"x")
         assert received(peer, 1) == b"x"
         second.partition()
-    assert threading.active_count() == threads
+    assert not [one for one in set(threading.enumerate()) - before if one.name == "edge-proxy"]
     with pytest.raises(ConnectionRefusedError):
         connected(second.endpoint)
 
@@ -216,7 +218,10 @@ def test_zeromq_loses_nothing_in_a_partition_and_comes_back_after_a_cut() -> Non
             proxy.flush()
             assert [int(subscriber.recv()) for _ in range(100)] == list(range(100))
             proxy.cut()
-            assert {publisher.recv(), publisher.recv()} == {b"\0", b"\1"}, "it left, and came back"
+            assert publisher.recv() == b"\0"
+            while not publisher.poll(10):  # a subscriber subscribes again when its program next looks at it
+                subscriber.poll(10)
+            assert publisher.recv() == b"\1"
             publisher.send(b"again")
             assert subscriber.recv() == b"again"
     finally:
