@@ -17,6 +17,7 @@ import zmq
 from running import DEMO_BUNDLE, ROOT, command, free_endpoint
 
 from edge.channel.subscriber import Subscriber
+from edge.drill.proxy import Proxy
 from edge.verdict import Outcome, State, Verdict
 
 CLIENTS = ROOT / "docs" / "clients"
@@ -262,6 +263,22 @@ def test_silence_rejects_all_until_a_heartbeat_comes(client: list[str], station:
         assert [gate.line() for _ in range(4)] == [
             'reject 1 "p1" no heartbeat', 'reject 2 "p2" no heartbeat', 'pass 3 "p3"', 'reject 4 "p4" not ready',
         ]  # fmt: skip
+
+
+def test_goods_that_a_partition_held_up_are_late(client: list[str], station: Station) -> None:
+    with Proxy(station.endpoints[0]) as proxy, running(client, proxy.endpoint, "line1", 400, **station.environ) as gate:
+        station.wait_for_subscriber()
+        station.beat(0)
+        station.verdict(1)
+        assert gate.line() == 'pass 1 "p1"'
+        proxy.partition()
+        for seq in (2, 3, 4):
+            station.verdict(seq)
+        time.sleep(0.5)
+        proxy.flush()
+        assert [gate.line() for _ in range(3)] == [f'reject {seq} "p{seq}" late' for seq in (2, 3, 4)]
+        station.verdict(5)
+        assert gate.line() == 'pass 5 "p5"'
 
 
 GARBAGE = [
