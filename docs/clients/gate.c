@@ -369,7 +369,12 @@ int main(int argc, char **argv)
     }
     char prefix[128];
     station = argv[2];
-    gate_ns = strtoll(argv[3], NULL, 10) * 1000000;
+    long gate_ms = strtol(argv[3], NULL, 10);
+    if (gate_ms < 1 || gate_ms > 600000) {
+        fputs("GATE_MS is 1 to 600000\n", stderr);
+        return 2;
+    }
+    gate_ns = (int64_t)gate_ms * 1000000;
     has_control = argc == 5;
     may_pass_simulated = getenv("EDGE_SIMULATED") != NULL && strcmp(getenv("EDGE_SIMULATED"), "1") == 0;
     int size = snprintf(prefix, sizeof prefix, "evp1/%s/", station);
