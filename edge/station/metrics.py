@@ -1,0 +1,311 @@
+"""What a station counts and measures, for Prometheus: one page over HTTP, on loopback unless asked otherwise.
+
+The supervisor's loop only puts plain numbers here, without a lock; a thread of its own makes the page when asked, one
+at a time and twenty a second at most. A scrape that hangs, or a thousand of them, delay other scrapes and no verdict.
+"""
+
+import contextlib
+import ipaddress
+import socket
+import sys
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http.server import HTTPServer
+from typing import Any
+
+from prometheus_client import CollectorRegistry, MetricsHandler, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from edge.channel.control import Fate
+from edge.errors import ChannelError
+from edge.verdict import UNKNOWN_REASONS, Outcome, Reason, State, Verdict
+
+BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+"""Upper bounds of the histograms, in seconds: from a copy into the ring to a budget of seconds."""
+
+LEASE_S = 0.3
+"""A beat older than this says nothing about now: the page shows the station as not ready."""
+
+PATIENCE_S = 1.0
+"""A scrape that takes longer is cut off, whatever it waits for."""
+
+PAUSE_S = 0.05
+"""Rest after each scrape."""
+
+_BACKLOG = 16
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """How the station stands at one heartbeat. What counts up is the total of this run; None: there is no such thing.
+
+    `restarts` is by child, `requests` by type of control message, `acknowledgements` by fate.
+    """
+
+    state: State
+    is_ready: bool
+    is_simulated: bool = False
+    boot: int = 0
+    subscribers: int = 0
+    in_flight: int = 0
+    pending: int = 0
+    dropped: int = 0
+    late_results: int = 0
+    alarms: int = 0
+    camera_age_ms: float | None = None
+    loop_age_ms: float | None = None
+    journal_backlog: int | None = None
+    durable_lag: int | None = None
+    images_kept: int = 0
+    images_skipped: int = 0
+    records_free_bytes: int | None = None
+    malformed_requests: int = 0
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    requests: Mapping[str, int] = field(default_factory=dict)
+    acknowledgements: Mapping[Fate, int] = field(default_factory=dict)
+
+
+_GAUGES: tuple[tuple[str, str, Callable[[Vitals], float | None]], ...] = (
+    ("edge_simulated", "1 if source or bundle is the built-in demonstration.", lambda v: v.is_simulated),
+    ("edge_boot", "Counts the runs of the station; 0: unknown.", lambda v: v.boot),
+    ("edge_subscribers", "Subscriptions to verdicts.", lambda v: v.subscribers),
+    ("edge_parts_in_flight", "Parts accepted that have no verdict yet.", lambda v: v.in_flight),
+    ("edge_frames_pending", "Frames captured that are not accepted yet.", lambda v: v.pending),
+    ("edge_alarms", "What is wrong and holds nothing up: how many such things.", lambda v: v.alarms),
+    (
+        "edge_camera_age_seconds",
+        "Since the camera's process gave its last sign of life.",
+        lambda v: _s(v.camera_age_ms),
+    ),
+    ("edge_loop_age_seconds", "Since the model's process gave its last result.", lambda v: _s(v.loop_age_ms)),
+    ("edge_journal_backlog", "Rows that wait to be written to the journal.", lambda v: v.journal_backlog),
+    ("edge_durable_lag", "Verdicts published that are not on disk yet.", lambda v: v.durable_lag),
+    ("edge_records_free_bytes", "Free space where the records are.", lambda v: v.records_free_bytes),
+)
+
+_COUNTERS: tuple[tuple[str, str, Callable[[Vitals], float]], ...] = (
+    ("edge_frames_dropped", "Frames of a free-running camera that were never accepted.", lambda v: v.dropped),
+    ("edge_late_results", "Results of the model that came after their part's verdict.", lambda v: v.late_results),
+    ("edge_images_kept", "Images written to the archive.", lambda v: v.images_kept),
+    ("edge_images_skipped", "Images that should have been written and were not.", lambda v: v.images_skipped),
+    ("edge_control_malformed", "Control messages dropped because they are no request.", lambda v: v.malformed_requests),
+)
+
+_LABELLED: tuple[tuple[str, str, str, Callable[[Vitals], Mapping[Any, int]]], ...] = (
+    ("edge_restarts", "Starts of a child process after its first.", "child", lambda v: v.restarts),
+    ("edge_control_requests", "Control messages by type.", "type", lambda v: v.requests),
+    (
+        "edge_acknowledgements",
+        "Parts by what became of them at the gate, as controllers said.",
+        "fate",
+        lambda v: dict.fromkeys(Fate, 0) | dict(v.acknowledgements),
+    ),
+)
+
+
+def _s(ms: float | None) -> float | None:
+    return None if ms is None else ms / 1000
+
+
+class _Durations:
+    """A histogram that one thread writes and another reads, without a lock."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BUCKETS_S) + 1)
+        self._sum_s = 0.0
+
+    def add(self, begin_ns: int | None, end_ns: int | None) -> None:
+        """Enter the time between two moments; nothing if one was not reached, or if they are the wrong way round.
+
+        The latter is a source that cannot tell when it exposed: such a part counts as captured when it is accepted.
+        """
+        if begin_ns is None or end_ns is None or end_ns < begin_ns:
+            return
+        duration_s = (end_ns - begin_ns) / 1e9
+        self._counts[bisect_left(BUCKETS_S, duration_s)] += 1
+        self._sum_s += duration_s
+
+    def buckets(self) -> tuple[list[tuple[str, float]], float]:
+        """The cumulative counts by upper bound, and the sum in seconds."""
+        counts, total = list(self._counts), 0
+        cumulative: list[tuple[str, float]] = []
+        for bound, count in zip([*map(str, BUCKETS_S), "+Inf"], counts, strict=True):
+            total += count
+            cumulative.append((bound, total))
+        return cumulative, self._sum_s
+
+
+class Metrics(Collector):
+    """Serves the page at `endpoint`, `HOST:PORT` of where it is in truth, until `close`."""
+
+    def __init__(self, endpoint: str, station: str, bundle: str, allow_insecure: bool = False) -> None:
+        """`endpoint` is HOST:PORT or PORT, which means loopback. `bundle` is the bundle's label.
+
+        Raises ChannelError, in one line, if the endpoint is none, is in use, or is open to the network.
+        """
+        self._about = {"station": station, "bundle": bundle}
+        self._verdicts = dict.fromkeys(
+            [(Outcome.GOOD, Reason.CLEAR), (Outcome.REJECT, Reason.DEFECT)]
+            + [(Outcome.UNKNOWN, reason) for reason in sorted(UNKNOWN_REASONS)],
+            0,
+        )
+        self._to_ring, self._to_inference, self._inference, self._to_publication, self._age = (
+            _Durations() for _ in range(5)
+        )
+        self._beat: tuple[Vitals, int] | None = None
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+        self._server = _bind(endpoint, self.registry, allow_insecure)
+        host, port = self._server.server_address[:2]
+        self.endpoint = f"[{host!s}]:{port}" if ":" in str(host) else f"{host!s}:{port}"
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._serve, name="edge-metrics", daemon=True)
+        self._thread.start()
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Count a published verdict and how long its part took on its way."""
+        self._verdicts[verdict.verdict, verdict.reason] += 1
+        t = verdict.timing
+        self._to_ring.add(t.captured, t.in_ring)
+        self._to_inference.add(t.in_ring, t.inference_start)
+        self._inference.add(t.inference_start, t.inference_end)
+        self._to_publication.add(t.inference_end, t.published)
+        self._age.add(t.captured, t.published)
+
+    def beat(self, vitals: Vitals) -> None:
+        """Say how the station stands; called at each heartbeat."""
+        self._beat = vitals, time.monotonic_ns()
+
+    def close(self) -> None:
+        """Free the port; a scrape that hangs may keep it a second longer."""
+        self._is_closing = True
+        self._thread.join(3 * PAUSE_S)
+
+    def collect(self) -> Iterable[Metric]:
+        """The numbers as Prometheus has them; called in the server's thread."""
+        about = GaugeMetricFamily(
+            "edge_station_info", "Which station, and which bundle it runs.", labels=list(self._about)
+        )
+        about.add_metric(list(self._about.values()), 1)
+        yield about
+        yield from self._of_verdicts()
+        if self._beat is not None:
+            yield from _of_beat(*self._beat)
+
+    def _of_verdicts(self) -> Iterable[Metric]:
+        verdicts = CounterMetricFamily(
+            "edge_verdicts", "Verdicts published, by kind and reason.", labels=["verdict", "reason"]
+        )
+        for kind, count in self._verdicts.items():
+            verdicts.add_metric(kind, count)
+        yield verdicts
+        stages = HistogramMetricFamily(
+            "edge_stage_seconds", "Time of a part in each stage of its way.", labels=["stage"]
+        )
+        stages.add_metric(["capture_to_ring"], *self._to_ring.buckets())
+        stages.add_metric(["ring_to_inference"], *self._to_inference.buckets())
+        stages.add_metric(["inference"], *self._inference.buckets())
+        stages.add_metric(["inference_to_publication"], *self._to_publication.buckets())
+        yield stages
+        age = HistogramMetricFamily("edge_verdict_age_seconds", "From capture to publication.")
+        age.add_metric([], *self._age.buckets())
+        yield age
+
+    def _serve(self) -> None:
+        with self._server as server:
+            while not self._is_closing:
+                server.handle_request()
+                time.sleep(PAUSE_S)
+
+
+def _of_beat(v: Vitals, at_ns: int) -> Iterable[Metric]:
+    age_s = (time.monotonic_ns() - at_ns) / 1e9
+    yield GaugeMetricFamily("edge_heartbeat_age_seconds", "Since the station's loop last came by.", value=age_s)
+    is_ready = v.is_ready and age_s <= LEASE_S
+    yield GaugeMetricFamily("edge_ready", "1 while parts that come are judged.", value=is_ready)
+    state = GaugeMetricFamily("edge_state", "1 for the state the station is in, 0 for all others.", labels=["state"])
+    for one in State:
+        state.add_metric([one], one is v.state)
+    yield state
+    for name, about, value in _GAUGES:
+        if (number := value(v)) is not None:
+            yield GaugeMetricFamily(name, about, value=number)
+    for name, about, total in _COUNTERS:
+        yield CounterMetricFamily(name, about, value=total(v))
+    for name, about, label, totals in _LABELLED:
+        family = CounterMetricFamily(name, about, labels=[label])
+        for key, count in dict(totals(v)).items():
+            family.add_metric([key], count)
+        yield family
+
+
+# ------------------------------------------------------------------------------------------------------ the server
+
+
+class _Server(HTTPServer):
+    """Answers one scrape at a time. The library's own server keeps a thread and a file for each that hangs."""
+
+    request_queue_size = _BACKLOG
+    timeout = PAUSE_S
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Answer, or cut the connection when patience is over: a peer may send nothing, or a byte now and then."""
+        cut = threading.Timer(PATIENCE_S, _cut, [request])
+        cut.daemon = True
+        cut.start()
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            cut.cancel()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A peer that went away is no error."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server for this machine's name, as the inherited one does."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+def _cut(request: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
+
+
+def _bind(endpoint: str, registry: CollectorRegistry, allow_insecure: bool) -> HTTPServer:
+    host, port = _parse(endpoint)
+    if not ipaddress.ip_address(host).is_loopback and not allow_insecure:
+        raise ChannelError(
+            f"metrics at {endpoint} can be read from the network by anyone; "
+            "use 127.0.0.1, or say --insecure if that is meant"
+        )
+    try:
+        return (_Server6 if ":" in host else _Server)((host, port), MetricsHandler.factory(registry))
+    except OSError as error:
+        raise ChannelError(f"cannot serve metrics at {endpoint}: {error.strerror}; choose another port") from error
+
+
+def _parse(endpoint: str) -> tuple[str, int]:
+    """Address and port of HOST:PORT or PORT."""
+    host, _, port = endpoint.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    try:
+        number = int(port)
+        if not 0 <= number <= 65535:
+            raise ValueError(number)
+        address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0][4][0]
+    except (ValueError, OSError) as error:
+        raise ChannelError(f"{endpoint!r} is no place for metrics; one looks like 127.0.0.1:9109 or 9109") from error
+    return str(address).partition("%")[0], number
