@@ -9,13 +9,14 @@ import stat
 import struct
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
 import zmq
 
 from edge.channel.certificate import KEY_BYTES, fingerprint, from_z85, spoken, to_z85
-from edge.channel.keystore import Admission, KeyStore
+from edge.channel.keystore import KeyStore
 from edge.channel.refusals import Refusals
 from edge.errors import KeyFileError
 
@@ -29,6 +30,7 @@ _MOST_PER_TURN = 50
 _DOMAIN = b"edge"
 _KEY = "X-Public-Key"
 _ZAP_FRAMES = 7
+_LOCAL = "a process of this machine"
 _WATCHED = (
     zmq.EVENT_ACCEPTED
     | zmq.EVENT_DISCONNECTED
@@ -52,6 +54,7 @@ class Doorkeeper:
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", store: KeyStore, say: Callable[[str], None]) -> None:
         """Raises KeyFileError, and leaves nothing behind, if the store cannot be trusted."""
+        self.context = context
         self._store, self._say = store, say
         self._stamp = store.stamp()
         self._pair = store.station()
@@ -119,13 +122,14 @@ class Doorkeeper:
         try:
             key = from_z85(str(frame.get(_KEY)))
             descriptor = int(frame.get(zmq.SRCFD))
-            connection = descriptor, os.fstat(descriptor).st_ino
-        except (zmq.ZMQError, ValueError, OSError):
+        except (zmq.ZMQError, ValueError):
             return None
-        self._connections.setdefault(connection, set()).add(key)
         name = self._admission.admitted.get(key)
-        if name is None:
-            self._cut(connection)
+        with suppress(OSError):  # the connection is gone already; what came over it counts
+            connection = descriptor, os.fstat(descriptor).st_ino
+            self._connections.setdefault(connection, set()).add(key)
+            if name is None:
+                self._cut(connection)
         return name
 
     def close(self) -> None:
@@ -170,12 +174,9 @@ class Doorkeeper:
         """End one connection under ZeroMQ's feet: it notices, drops that peer alone, and lets nobody else wait."""
         self._connections.pop(connection, None)
         descriptor, inode = connection
-        try:
-            with sockets.socket(fileno=os.dup(descriptor)) as same:
-                if os.fstat(same.fileno()).st_ino == inode:  # the number may be another's by now
-                    same.shutdown(sockets.SHUT_RDWR)
-        except OSError:
-            pass  # gone already
+        with suppress(OSError), sockets.socket(fileno=os.dup(descriptor)) as same:
+            if os.fstat(same.fileno()).st_ino == inode:  # the number may be another's by now
+                same.shutdown(sockets.SHUT_RDWR)
 
     # ------------------------------------------------------------------------------------------- who knocks
 
@@ -194,7 +195,7 @@ class Doorkeeper:
         if len(request) != _ZAP_FRAMES or request[2] != _DOMAIN or request[5] != b"CURVE":
             self._refusals.note("no question", "a question about admission that is none was refused")
             return None, b""
-        address, key = _who(request[3].decode(errors="replace")), request[6]
+        address, key = request[3].decode(errors="replace") or _LOCAL, request[6]
         if len(key) == KEY_BYTES and key in self._admission.admitted:
             return self._admission.admitted[key], key
         digits = fingerprint(key)
@@ -215,7 +216,7 @@ class Doorkeeper:
                 gone = (zmq.EVENT_DISCONNECTED, value) in events[index:]
                 watched.addresses[value] = "" if gone else _address(value)
             elif event == zmq.EVENT_DISCONNECTED:
-                address = _who(watched.addresses.pop(value, ""))
+                address = watched.addresses.pop(value, "") or "a peer that was gone before its address could be read"
                 if watched.failure is not None:
                     self._refusals.note(*_why(*watched.failure, address))
                 watched.failure = None
@@ -248,10 +249,6 @@ def _why(event: int, value: int, address: str) -> tuple[str, str]:
     return "broken", f"refused {address}: broken handshake (ZeroMQ's protocol error {value:#x})"
 
 
-def _who(address: str) -> str:
-    return address or "a peer that was gone before its address could be read"
-
-
 def _address(descriptor: int) -> str:
     """Where a connection comes from, without the port; empty if it is not open any more."""
     try:
@@ -259,7 +256,7 @@ def _address(descriptor: int) -> str:
             peer = same.getpeername()
     except OSError:
         return ""
-    return str(peer[0]) if isinstance(peer, tuple) else "a process of this machine"
+    return str(peer[0]) if isinstance(peer, tuple) else _LOCAL
 
 
 def _is_open(descriptor: int, inode: int) -> bool:

@@ -33,7 +33,7 @@ class Refusals:
             self._unsaid[kind] += 1
 
     def tell(self) -> None:
-        """Say the counts if the window is over. A line that came again stays known, so that it is said once a window."""
+        """Say the counts if the window is over. A line that came again stays known: it is said once a window."""
         if time.monotonic_ns() < self._ends_ns:
             return
         self._ends_ns = _in_a_window()
