@@ -240,7 +240,8 @@ def _waiting(socket: "zmq.Socket[bytes]") -> Iterator[list[bytes]]:
 def _why(event: int, value: int, address: str) -> tuple[str, str]:
     """Kind of a failed handshake, and the line about it."""
     if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-        return "left", f"{address} left during the handshake ({os.strerror(value)})"
+        hint = "it speaks without a key, or no ZeroMQ at all, or was stopped"  # whoever notices first breaks off
+        return "left", f"{address} left during the handshake ({os.strerror(value)}): {hint}"
     if value == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
         return "plain", f"refused {address}: it speaks without a key; edge-keys export writes the file it needs"
     if value == zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,7 +110,7 @@ def add(
 def list_clients(keys: Folder = None, as_json: AsJson = False) -> None:
     """Show the clients and the revoked keys."""
     clients = _store(keys).clients()
-    lines = [f"{'revoked' if c.is_revoked else 'admitted'}  {_line(c.name, c.fingerprint)}" for c in clients]
+    lines = [f"{'revoked' if c.is_revoked else 'admitted':8}  {_line(c.name, c.fingerprint)}" for c in clients]
     _report(as_json, {"clients": [vars(client) for client in clients]}, lines)
 
 
@@ -182,8 +183,9 @@ def _line(name: str, digits: str) -> str:
     return f"{spoken(digits)}  {name}"
 
 
-def _report(as_json: bool, result: dict[str, object], lines: list[str]) -> None:
-    print(json.dumps(result) if as_json else "\n".join(lines))
+def _report(as_json: bool, result: Mapping[str, object], lines: list[str]) -> None:
+    for line in [json.dumps(result)] if as_json else lines:
+        print(line)
 
 
 def _passphrase(confirm: bool = False) -> str:
