@@ -17,7 +17,7 @@ from running import command, free_endpoint
 from edge.channel import refusals
 from edge.channel.certificate import Certificate, Pair, fingerprint, from_z85, spoken, to_z85
 from edge.channel.credentials import ClientKeys, read_client_keys, secure
-from edge.channel.doorkeeper import Doorkeeper
+from edge.channel.doorkeeper import Doorkeeper, _cut
 from edge.channel.keystore import KeyStore, default_folder
 from edge.channel.publisher import check_endpoint
 from edge.errors import ChannelError, KeyFileError
@@ -340,12 +340,12 @@ def test_unread_events_of_a_flood_do_not_stop_the_sockets(store: KeyStore, door:
     gone(dealer)
 
 
-def test_a_descriptor_that_is_anothers_by_now_is_left_alone(door: Door) -> None:
+def test_a_descriptor_that_is_anothers_by_now_is_left_alone() -> None:
     ours, theirs = sockets.socketpair()
-    door.keeper._cut((ours.fileno(), os.fstat(theirs.fileno()).st_ino))
+    _cut(ours.fileno(), os.fstat(theirs.fileno()).st_ino)
     theirs.sendall(b"still open")
     assert ours.recv(100) == b"still open"
-    door.keeper._cut((ours.fileno(), os.fstat(ours.fileno()).st_ino))
+    _cut(ours.fileno(), os.fstat(ours.fileno()).st_ino)
     assert ours.recv(100) == b""
     ours.close()
     theirs.close()
@@ -369,6 +369,18 @@ def test_a_connection_that_has_ended_is_forgotten(store: KeyStore, door: Door) -
     assert len(door.keeper._connections) == 1
     gone(dealer)
     door.serve_until(lambda: not door.keeper._connections)
+
+
+def test_while_the_folder_cannot_be_read_the_same_clients_are_admitted(store: KeyStore, door: Door) -> None:
+    keys = keys_of(store, "gate")
+    away = store.folder.rename(store.folder.with_name("away"))
+    door.serve_until(lambda: any("no folder of keys" in line for line in door.said))
+    dealer = connect(door, keys)
+    door.serve_until(lambda: door.socket.poll(0))
+    away.rename(store.folder)
+    store.revoke("gate")
+    door.serve_until(lambda: any("may no longer connect" in line for line in door.said))
+    gone(dealer)
 
 
 # ------------------------------------------------------------------------------------------------------- refusals

@@ -9,7 +9,7 @@ import stat
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -108,6 +108,7 @@ class Doorkeeper:
         if time.monotonic_ns() >= self._reload_ns:
             self._reload_ns = time.monotonic_ns() + int(RELOAD_S * 1e9)
             self._reload()
+            self._sweep()
         answered = sum(1 for _ in map(self._answer, _waiting(self._zap)))
         noted = [self._note(watched) for watched in self._watched]
         self._has_more = _MOST_PER_TURN in (answered, *noted)
@@ -129,7 +130,7 @@ class Doorkeeper:
             connection = descriptor, os.fstat(descriptor).st_ino
             self._connections.setdefault(connection, set()).add(key)
             if name is None:
-                self._cut(connection)
+                _cut(*connection)
         return name
 
     def close(self) -> None:
@@ -144,7 +145,7 @@ class Doorkeeper:
     # -------------------------------------------------------------------------------------------- the key store
 
     def _reload(self) -> None:
-        self._connections = {c: keys for c, keys in self._connections.items() if _is_open(*c)}
+        """Read the store again if it has changed. While it cannot be read, what it said last holds."""
         stamp = self._store.stamp()
         if stamp == self._stamp:
             return
@@ -157,26 +158,21 @@ class Doorkeeper:
         except KeyFileError as error:
             self._complain(error)
         for key in before.admitted.keys() - self._admission.admitted.keys():
-            self._expel(key, before.admitted[key])
+            count = sum(key in keys for keys in self._connections.values())
+            line = f"{before.admitted[key]} may no longer connect: key {spoken(fingerprint(key))}"
+            self._say(f"{line}, {count} connections cut")
         for key in self._admission.admitted.keys() - before.admitted.keys():
             self._say(f"{self._admission.admitted[key]} may connect: key {spoken(fingerprint(key))}")
 
     def _complain(self, error: KeyFileError) -> None:
         self._say(str(error))
 
-    def _expel(self, key: bytes, name: str) -> None:
-        mine = [connection for connection, keys in self._connections.items() if key in keys]
-        for connection in mine:
-            self._cut(connection)
-        self._say(f"{name} may no longer connect: key {spoken(fingerprint(key))}, {len(mine)} connections cut")
-
-    def _cut(self, connection: tuple[int, int]) -> None:
-        """End one connection under ZeroMQ's feet: it notices, drops that peer alone, and lets nobody else wait."""
-        self._connections.pop(connection, None)
-        descriptor, inode = connection
-        with suppress(OSError), sockets.socket(fileno=os.dup(descriptor)) as same:
-            if os.fstat(same.fileno()).st_ino == inode:  # the number may be another's by now
-                same.shutdown(sockets.SHUT_RDWR)
+    def _sweep(self) -> None:
+        """Forget the connections that have ended; cut those whose key may no longer connect."""
+        self._connections = {c: keys for c, keys in self._connections.items() if _is_open(*c)}
+        for connection, keys in self._connections.items():
+            if not keys <= self._admission.admitted.keys():
+                _cut(*connection)
 
     # ------------------------------------------------------------------------------------------- who knocks
 
@@ -253,11 +249,31 @@ def _why(event: int, value: int, address: str) -> tuple[str, str]:
 def _address(descriptor: int) -> str:
     """Where a connection comes from, without the port; empty if it is not open any more."""
     try:
-        with sockets.socket(fileno=os.dup(descriptor)) as same:
-            peer = same.getpeername()
+        with _connection(descriptor) as connection:
+            peer = connection.getpeername()
     except OSError:
         return ""
     return str(peer[0]) if isinstance(peer, tuple) else _LOCAL
+
+
+def _cut(descriptor: int, inode: int) -> None:
+    """End one connection under ZeroMQ's feet: it notices, drops that peer alone, and lets nobody else wait."""
+    with suppress(OSError), _connection(descriptor) as connection:
+        if os.fstat(connection.fileno()).st_ino == inode:  # the number may be another's by now
+            connection.shutdown(sockets.SHUT_RDWR)
+
+
+@contextmanager
+def _connection(descriptor: int) -> Iterator[sockets.socket]:
+    """A connection of ZeroMQ's under a number of our own, that nobody else closes. Raises OSError if it is none."""
+    own = os.dup(descriptor)
+    try:
+        connection = sockets.socket(fileno=own)
+    except OSError:
+        os.close(own)
+        raise
+    with connection:
+        yield connection
 
 
 def _is_open(descriptor: int, inode: int) -> bool:
