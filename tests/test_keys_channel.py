@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from stat import S_IMODE
+from string import printable
 
 import pytest
 import zmq
 import zmq.auth
+from hypothesis import given
+from hypothesis import strategies as st
 from running import command, free_endpoint
 
 from edge.channel import refusals
@@ -139,6 +142,21 @@ def test_what_is_no_certificate_is_refused_in_one_line(tmp_path: Path, content: 
     file.write_bytes(content)
     with pytest.raises(KeyFileError, match=r"^[^\n]*no CURVE certificate[^\n]*$"):
         read_client_keys(file)
+
+
+@given(st.text(max_size=60) | st.text(printable, min_size=40, max_size=40))
+def test_a_text_is_32_bytes_in_one_way_or_no_key(text: str) -> None:
+    try:
+        key = from_z85(text)
+    except ValueError:
+        return
+    assert len(key) == 32
+    assert to_z85(key) == text
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_every_key_survives_its_text(key: bytes) -> None:
+    assert from_z85(to_z85(key)) == key
 
 
 def test_a_revoked_key_stays_revoked_and_its_name_is_free(store: KeyStore) -> None:

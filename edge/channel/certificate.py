@@ -16,7 +16,6 @@ from zmq.utils import z85
 from edge import key_file
 from edge.errors import KeyFileError
 
-KEY_BYTES = 32
 _LINE = re.compile(r'^\s*([a-z-]+)\s*=\s*"?([^"\s]+)"?\s*$')
 
 

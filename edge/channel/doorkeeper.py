@@ -15,7 +15,7 @@ from itertools import islice
 
 import zmq
 
-from edge.channel.certificate import KEY_BYTES, fingerprint, from_z85, spoken, to_z85
+from edge.channel.certificate import fingerprint, from_z85, spoken, to_z85
 from edge.channel.keystore import KeyStore
 from edge.channel.refusals import Refusals
 from edge.errors import KeyFileError
@@ -62,7 +62,7 @@ class Doorkeeper:
         self._refusals = Refusals(say)
         self._connections: dict[tuple[int, int], set[bytes]] = {}  # keys seen, by descriptor and inode
         self._watched: list[_Watched] = []
-        self._has_more = False
+        self._has_more = self._is_rotated = False
         self._reload_ns = time.monotonic_ns() + int(RELOAD_S * 1e9)
         self._zap = context.socket(zmq.REP)
         self._zap.set(zmq.LINGER, 0)
@@ -153,7 +153,8 @@ class Doorkeeper:
         before = self._admission
         try:
             self._admission = self._store.admission(self._complain)
-            if self._store.station() != self._pair:
+            if self._store.station() != self._pair and not self._is_rotated:
+                self._is_rotated = True
                 self._say("the station's key was changed; this run keeps the one it began with until it is restarted")
         except KeyFileError as error:
             self._complain(error)
@@ -178,31 +179,28 @@ class Doorkeeper:
 
     def _answer(self, request: list[bytes]) -> None:
         """Answer one question of ZeroMQ's authentication protocol (RFC 27)."""
-        name, key = self._judge(request)
+        name = self._judge(request)
         version, number = b"1.0", request[1] if len(request) > 1 else b""
         if name is None:
             reply = [version, number, b"400", b"refused", b"", b""]
         else:
-            reply = [version, number, b"200", b"OK", name.encode(), _property(_KEY, to_z85(key))]
+            reply = [version, number, b"200", b"OK", name.encode(), _property(_KEY, to_z85(request[6]))]
         self._zap.send_multipart(reply, zmq.NOBLOCK)
 
-    def _judge(self, request: list[bytes]) -> tuple[str | None, bytes]:
-        """The name of who knocks, or None, which is told; and its key."""
+    def _judge(self, request: list[bytes]) -> str | None:
+        """The name of who knocks, or None and a line that says why."""
         if len(request) != _ZAP_FRAMES or request[2] != _DOMAIN or request[5] != b"CURVE":
             self._refusals.note("no question", "a question about admission that is none was refused")
-            return None, b""
+            return None
         address, key = request[3].decode(errors="replace") or _LOCAL, request[6]
-        if len(key) == KEY_BYTES and key in self._admission.admitted:
-            return self._admission.admitted[key], key
-        digits = fingerprint(key)
+        name, digits = self._admission.admitted.get(key), fingerprint(key)
         if digits in self._admission.revoked:
-            self._refusals.note(
-                "revoked", f"refused {address}: the key of {self._admission.revoked[digits]} is revoked"
-            )
-        else:
+            who = self._admission.revoked[digits]
+            self._refusals.note("revoked", f"refused {address}: the key of {who} is revoked")
+        elif name is None:
             hint = "no client of this station (edge-keys list, edge-keys add)"
             self._refusals.note("unknown", f"refused {address}: key {spoken(digits)} is {hint}")
-        return None, key
+        return name
 
     def _note(self, watched: _Watched) -> int:
         """Read what became of connections; how many events there were."""
