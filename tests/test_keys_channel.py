@@ -16,13 +16,15 @@ import zmq.auth
 from hypothesis import given
 from hypothesis import strategies as st
 from running import command, free_endpoint
+from test_verdict import verdict
 
 from edge.channel import refusals
 from edge.channel.certificate import Certificate, Pair, fingerprint, from_z85, spoken, to_z85
 from edge.channel.credentials import ClientKeys, read_client_keys, secure
 from edge.channel.doorkeeper import Doorkeeper, _cut
 from edge.channel.keystore import KeyStore, default_folder
-from edge.channel.publisher import check_endpoint
+from edge.channel.publisher import Publisher, check_endpoint
+from edge.channel.subscriber import Subscriber
 from edge.errors import ChannelError, KeyFileError
 
 
@@ -375,7 +377,7 @@ def test_a_client_over_a_local_socket_is_named_and_cut_too(store: KeyStore, tmp_
         door.serve_until(lambda: door.socket.poll(0))
         assert door.keeper.met(door.socket.recv_multipart(copy=False)[-1]) == "gate"
         store.revoke("gate")
-        door.serve_until(lambda: any("1 connections cut" in line for line in door.said))
+        door.serve_until(lambda: any("connections cut: 1" in line for line in door.said))
         door.serve_until(lambda: any("the key of gate is revoked" in line for line in door.said))
         gone(dealer)
 
@@ -399,6 +401,24 @@ def test_while_the_folder_cannot_be_read_the_same_clients_are_admitted(store: Ke
     store.revoke("gate")
     door.serve_until(lambda: any("may no longer connect" in line for line in door.said))
     gone(dealer)
+
+
+def test_what_was_published_before_the_end_still_arrives(store: KeyStore) -> None:
+    context, endpoint = zmq.Context(), free_endpoint()
+    keeper = Doorkeeper(context, store, pytest.fail)
+    publisher = Publisher(endpoint, "line1", doorkeeper=keeper)
+    subscriber = Subscriber(endpoint, "line1", keys_of(store, "gate"), pytest.fail)
+    ends = time.monotonic() + 20
+    while not publisher.subscribers():
+        assert time.monotonic() < ends
+        keeper.serve()
+    for seq in range(1, 101):
+        publisher.send(verdict(seq=seq))
+    publisher.close()
+    keeper.close()
+    context.term()
+    assert len(list(subscriber.messages(0.5))) == 100
+    subscriber.close()
 
 
 # ------------------------------------------------------------------------------------------------------- refusals

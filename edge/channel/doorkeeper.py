@@ -161,7 +161,7 @@ class Doorkeeper:
         for key in before.admitted.keys() - self._admission.admitted.keys():
             count = sum(key in keys for keys in self._connections.values())
             line = f"{before.admitted[key]} may no longer connect: key {spoken(fingerprint(key))}"
-            self._say(f"{line}, {count} connections cut")
+            self._say(f"{line}; connections cut: {count}")
         for key in self._admission.admitted.keys() - before.admitted.keys():
             self._say(f"{self._admission.admitted[key]} may connect: key {spoken(fingerprint(key))}")
 
