@@ -104,7 +104,8 @@ def whole_way(bundle: Bundle, backend: str, size: tuple[int, int], frames: int, 
         "budget-ms": "60000",
         "wait-subscribers": "1",
     }
-    command = [sys.executable, "-m", "edge.cli.run", *(f"--{name}={value}" for name, value in options.items())]
+    flags = ["--no-records", *(f"--{name}={value}" for name, value in options.items())]
+    command = [sys.executable, "-m", "edge.cli.run", *flags]
     station = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     samples, published = [], []
     try:

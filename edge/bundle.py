@@ -161,7 +161,7 @@ class Bundle:
         return self.manifest.artifacts[name]
 
     def golden(self) -> list[Golden]:
-        """The golden frames. Needs numpy, which loading a bundle does not. Raises BundleError if the file is damaged."""
+        """The golden frames. Needs numpy, unlike the loading of a bundle. Raises BundleError if the file is damaged."""
         import numpy as np
 
         try:

@@ -4,21 +4,18 @@ Needs the extra `keys`; importing this module does not, so that a command which 
 """
 
 import hashlib
-import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from stat import S_IMODE
 from typing import TYPE_CHECKING
 
+from edge import key_file
 from edge.errors import KeyFileError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 PRIVATE, PUBLIC = ".key", ".pub"
-LARGEST_FILE = 64 * 1024
-"""Bytes; a PEM of an Ed25519 key has a few hundred."""
 
 
 def require_extra(what: str) -> None:
@@ -65,9 +62,9 @@ def write_pair(private_path: Path, private: bytes, public_path: Path, public: by
     """Write two files that do not exist yet, both or none, the private one with mode 0600. Raises KeyFileError."""
     try:
         private_path.parent.mkdir(parents=True, exist_ok=True)
-        _create(public_path, public, 0o644)
+        key_file.create(public_path, public, 0o644)
         try:
-            _create(private_path, private, 0o600)
+            key_file.create(private_path, private, 0o600)
         except BaseException:
             public_path.unlink()
             raise
@@ -78,19 +75,6 @@ def write_pair(private_path: Path, private: bytes, public_path: Path, public: by
         raise KeyFileError(f"{error.filename or private_path}: cannot be written ({error.strerror})") from error
 
 
-def _create(path: Path, content: bytes, mode: int) -> None:
-    """Create with `mode` from the first moment: not opened wide and narrowed afterwards."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        path.unlink()
-        raise
-
-
 def read_private_key(path: Path, passphrase: Callable[[], str]) -> "Ed25519PrivateKey":
     """The Ed25519 key of a PKCS8 file that only its owner can read; `passphrase` is asked if it is encrypted.
 
@@ -99,11 +83,10 @@ def read_private_key(path: Path, passphrase: Callable[[], str]) -> "Ed25519Priva
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    content, mode = _read(path)
+    content, mode = key_file.read(path)
     if b"PUBLIC KEY-----" in content:
         raise KeyFileError(f"{path} is a public key; give the private one, NAME{PRIVATE}")
-    if mode & 0o077:
-        raise KeyFileError(f"{path}: others than its owner may use it (mode {mode:04o}); chmod 600 {path}")
+    key_file.refuse_shared(path, mode)
     locked = passphrase().encode() if b"ENCRYPTED PRIVATE KEY" in content else None
     try:
         key = load_pem_private_key(content, locked)
@@ -120,7 +103,7 @@ def read_public_key(path: Path) -> "Ed25519PublicKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    content, _ = _read(path)
+    content, _ = key_file.read(path)
     if b"PRIVATE KEY-----" in content:
         raise KeyFileError(
             f"{path} is a private key; give the public one, NAME{PUBLIC}, and keep this one off stations"
@@ -135,18 +118,6 @@ def read_public_key(path: Path) -> "Ed25519PublicKey":
     if not isinstance(key, Ed25519PublicKey):
         raise KeyFileError(_other_kind(path, key))
     return key
-
-
-def _read(path: Path) -> tuple[bytes, int]:
-    """Content and permissions, of the same file even if another is put in its place meanwhile."""
-    try:
-        with path.open("rb") as file:
-            content, mode = file.read(LARGEST_FILE + 1), S_IMODE(os.fstat(file.fileno()).st_mode)
-    except OSError as error:
-        raise KeyFileError(f"{path}: cannot be read ({error.strerror}); give a key file") from error
-    if len(content) > LARGEST_FILE:
-        raise KeyFileError(f"{path}: too large for a key; give a key file")
-    return content, mode
 
 
 def _other_kind(path: Path, key: object) -> str:

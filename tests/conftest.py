@@ -19,12 +19,9 @@ def tiles() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled models and measured choices of the tests stay out of the person's cache."""
-    before = os.environ.get("EDGE_CACHE")
-    os.environ["EDGE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["EDGE_CACHE"]
-    else:
-        os.environ["EDGE_CACHE"] = before
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled models, measured choices and records of the tests stay out of the person's folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("EDGE_CACHE", "EDGE_RECORDS", "EDGE_KEYS"):
+            patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        yield

@@ -115,6 +115,7 @@ def running_line(*arguments: object, bundle: Path = DEMO_BUNDLE) -> Iterator[Lin
     endpoint = free_endpoint()
     subscriber = Subscriber(endpoint, "line1")
     options = ["--bundle", bundle, "--bind", endpoint, "--wait-subscribers", 1, "--budget-ms", 20_000, "--json"]
+    options += [] if "--records" in arguments else ["--no-records"]
     process = subprocess.Popen(
         command("run", *options, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -162,11 +162,13 @@ def test_a_manifest_with_anything_anywhere_is_read_or_refused_in_one_line(bundle
         inner = inner[key]
     inner[where[-1]] = what
     write_manifest(bundle, json.dumps(original))
+    said = ""
     try:
         load_bundle(bundle).golden()
     except BundleError as error:
-        assert len(str(error).splitlines()) == 1, error
-        assert len(str(error)) < 2000
+        said = str(error)
+    assert len(said.splitlines()) <= 1
+    assert len(said) < 2000
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)

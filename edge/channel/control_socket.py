@@ -1,12 +1,13 @@
 """The station's side of the control socket: a ROUTER that nothing a peer sends can crash, block or fill."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import zmq
 
 from edge.channel.control import LARGEST_REQUEST, MOST_REPLAYED, Refused, Reply, Request, parse_request
+from edge.channel.doorkeeper import Doorkeeper
 from edge.channel.sockets import bind
 
 _RECEIVED_HIGH_WATER = 1000
@@ -25,16 +26,18 @@ class ControlSocket:
     """Binds the control endpoint. Receiving and answering never block."""
 
     def __init__(
-        self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, guard: Callable[["zmq.Socket[bytes]"], None]
+        self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, doorkeeper: Doorkeeper | None = None
     ) -> None:
-        """`guard` sets what keeps strangers out, before the socket is bound. Raises ChannelError."""
+        """With a doorkeeper only its clients are let in. Raises ChannelError."""
         self.malformed = 0
+        self._doorkeeper = doorkeeper
         self._socket = context.socket(zmq.ROUTER)
         self._socket.set(zmq.MAXMSGSIZE, LARGEST_REQUEST)
         self._socket.set(zmq.RCVHWM, _RECEIVED_HIGH_WATER)
         self._socket.set(zmq.SNDHWM, _SENT_HIGH_WATER)
         self._socket.set(zmq.LINGER, _LINGER_MS)
-        guard(self._socket)
+        if doorkeeper is not None:
+            doorkeeper.guard(self._socket)
         self.endpoint = bind(self._socket, endpoint, "--control")
 
     def fileno(self) -> int:
@@ -46,17 +49,16 @@ class ControlSocket:
         """Whether a message waits."""
         return bool(int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN)
 
-    def requests(self, most: int, met: Callable[[zmq.Frame], None]) -> Iterator[tuple[Peer, Request]]:
-        """Of the next `most` messages those that are requests; the others are counted and dropped.
-
-        `met` is shown the first frame of each.
-        """
+    def requests(self, most: int) -> Iterator[tuple[Peer, Request]]:
+        """Of the next `most` messages those that are requests; the others are counted and dropped."""
         for _ in range(most):
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            met(frames[0])
+            user = None
+            if self._doorkeeper is not None and (user := self._doorkeeper.met(frames[-1])) is None:
+                continue  # the key was revoked
             *route, payload = frames
             if len(route) not in (1, 2) or (len(route) == 2 and len(route[1])):
                 self.malformed += 1
@@ -66,7 +68,7 @@ class ControlSocket:
             except ValueError:
                 self.malformed += 1
                 continue
-            yield Peer(tuple(frame.bytes for frame in route), _user(frames[0])), request
+            yield Peer(tuple(frame.bytes for frame in route), user), request
 
     def reply(self, peer: Peer, reply: Reply) -> None:
         """Send an answer; it is dropped if the peer is gone or reads nothing."""
@@ -84,10 +86,3 @@ class ControlSocket:
     def close(self) -> None:
         """Send what is queued, for half a second at most, once the context is terminated."""
         self._socket.close()
-
-
-def _user(frame: zmq.Frame) -> str | None:
-    try:
-        return str(frame.get("User-Id")) or None
-    except zmq.ZMQError:
-        return None

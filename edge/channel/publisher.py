@@ -2,11 +2,12 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import zmq
 
+from edge.channel.doorkeeper import Doorkeeper
 from edge.channel.sockets import bind
 from edge.errors import ChannelError
 from edge.verdict import Heartbeat, StateChange, Verdict, topic
@@ -30,9 +31,9 @@ class Publisher:
         station: str,
         verdicts: str,
         viewers: str | None = None,
-        guard: Callable[["zmq.Socket[bytes]"], None] = lambda socket: None,
+        doorkeeper: Doorkeeper | None = None,
     ) -> None:
-        """`guard` sets what keeps strangers out, before a socket is bound.
+        """With a doorkeeper, which must be of the same context, only its clients are let in.
 
         Raises ChannelError, in one line, if an endpoint is in use or is none.
         """
@@ -44,29 +45,25 @@ class Publisher:
             StateChange: topic(station, "state"),
         }
         self._subscribed: dict[bytes, int] = {}
-        self._socket = self._bound(context, verdicts, "--bind", guard)
+        self._doorkeeper = doorkeeper
+        self._socket = self._bound(context, verdicts, "--bind")
         self.endpoint = self._last_endpoint
         self._viewers = None
         if viewers is not None:
             try:
-                self._viewers = self._bound(context, viewers, "--viewers", guard)
+                self._viewers = self._bound(context, viewers, "--viewers")
             except ChannelError:
                 self._socket.close(0)
                 raise
 
-    def _bound(
-        self,
-        context: "zmq.Context[zmq.Socket[bytes]]",
-        endpoint: str,
-        option: str,
-        guard: Callable[["zmq.Socket[bytes]"], None],
-    ) -> "zmq.Socket[bytes]":
+    def _bound(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, option: str) -> "zmq.Socket[bytes]":
         socket = context.socket(zmq.XPUB)
         socket.set(zmq.XPUB_VERBOSER, 1)
         socket.set(zmq.SNDHWM, _HIGH_WATER)
         socket.set(zmq.MAXMSGSIZE, _LARGEST_SUBSCRIPTION)
         socket.set(zmq.LINGER, _LINGER_MS)
-        guard(socket)
+        if self._doorkeeper is not None:
+            self._doorkeeper.guard(socket)
         self._last_endpoint = bind(socket, endpoint, option)
         return socket
 
@@ -79,21 +76,20 @@ class Publisher:
             self._viewers.send_multipart(frames, zmq.NOBLOCK)
         return payload
 
-    def subscribers(self, met: Callable[[zmq.Frame], None] = lambda frame: None) -> int:
+    def subscribers(self) -> int:
         """How many subscriptions match verdicts now. A listener that subscribes twice counts twice.
 
-        Takes the notes of who came and went off the sockets; `met` is shown each.
+        Takes the notes of who came and went off the sockets.
         """
-        for note in _notes(self._socket):
-            met(note)
+        for note in self._notes(self._socket):
             data = note.bytes
             if data[:1] in (b"\0", b"\1"):
                 change = 1 if data[:1] == b"\1" else -1
                 count = self._subscribed.pop(data[1:], 0) + change
                 if count > 0:
                     self._subscribed[data[1:]] = count
-        for note in _notes(self._viewers) if self._viewers is not None else ():
-            met(note)
+        if self._viewers is not None:
+            list(self._notes(self._viewers))
         verdicts = self._topics[Verdict]
         return sum(count for prefix, count in self._subscribed.items() if verdicts.startswith(prefix))
 
@@ -103,17 +99,20 @@ class Publisher:
         if self._viewers is not None:
             self._viewers.close()
 
+    def _notes(self, socket: "zmq.Socket[bytes]") -> Iterator[zmq.Frame]:
+        """Notes of who came and went; the doorkeeper sees each, so that it knows whose connection is whose."""
+        for _ in range(_MOST_NOTES):
+            try:
+                note = socket.recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            if self._doorkeeper is not None:
+                self._doorkeeper.met(note)
+            yield note
 
-def _notes(socket: "zmq.Socket[bytes]") -> Iterator[zmq.Frame]:
-    for _ in range(_MOST_NOTES):
-        try:
-            yield socket.recv(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            return
 
-
-def check_endpoint(endpoint: str, allow_insecure: bool) -> None:
-    """Raise ChannelError unless the endpoint is on loopback, or the person said that the open network is meant."""
+def check_endpoint(endpoint: str, allow_insecure: bool, has_keys: bool = False) -> None:
+    """Raise ChannelError unless the endpoint is on loopback, or has keys, or the person meant the open network."""
     try:
         url = urlsplit(endpoint)
         host, _ = url.hostname or "", url.port
@@ -123,10 +122,10 @@ def check_endpoint(endpoint: str, allow_insecure: bool) -> None:
         return
     if url.scheme != "tcp" or not host:
         raise ChannelError(f"{endpoint!r} is no endpoint; one looks like tcp://127.0.0.1:5570")
-    if not _is_loopback(host) and not allow_insecure:
+    if not (_is_loopback(host) or has_keys or allow_insecure):
         raise ChannelError(
             f"{endpoint} can be reached from the network and its verdicts are neither encrypted nor authenticated; "
-            "bind 127.0.0.1, or say --insecure if that is meant"
+            "make keys with edge-keys init, bind 127.0.0.1, or say --insecure if that is meant"
         )
 
 

@@ -1,13 +1,17 @@
 """The listener's side of the verdict channel: messages in order, with every gap in the sequence seen."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import zmq
 
+from edge.channel.credentials import ClientKeys, HandshakeWatch, secure
 from edge.errors import ChannelError
 from edge.verdict import PROTOCOL, Heartbeat, StateChange, Verdict, parse
+
+LOOK_MS = 250
+"""How often a silent subscriber looks whether it was refused."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,10 @@ class Received:
 class Subscriber:
     """Connects to a station, which need not run yet, and keeps the books of what came."""
 
-    def __init__(self, endpoint: str, station: str) -> None:
-        """Raises ChannelError if `endpoint` is no endpoint."""
+    def __init__(
+        self, endpoint: str, station: str, keys: ClientKeys | None = None, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Raises ChannelError if `endpoint` is no endpoint. `say` is called with why the station refuses it."""
         self.missed = 0
         self.malformed = 0
         self.repeated = 0
@@ -35,6 +41,10 @@ class Subscriber:
         self._socket = self._context.socket(zmq.SUB)
         self._socket.set(zmq.RCVHWM, 10_000)
         self._socket.set(zmq.LINGER, 0)
+        if keys is not None:
+            secure(self._socket, keys)
+        self._say = say
+        self._watch = HandshakeWatch(self._socket, endpoint, keys)
         try:
             self._socket.connect(endpoint)
         except zmq.ZMQError as error:
@@ -47,7 +57,7 @@ class Subscriber:
 
         A malformed message, and a verdict that came before, are counted and not given.
         """
-        while self._socket.poll(None if silence_s is None else int(silence_s * 1000)):
+        while self._has_come(silence_s):
             topic, *payload = self._socket.recv_multipart()
             try:
                 message = parse(topic, payload[0] if payload else b"")
@@ -58,6 +68,18 @@ class Subscriber:
                 self.repeated += 1
                 continue
             yield Received(message, self._follow(message), time.monotonic_ns())
+
+    def _has_come(self, silence_s: float | None) -> bool:
+        """Wait for a message, and meanwhile look whether the station refuses this subscriber."""
+        ends_ms = None if silence_s is None else time.monotonic_ns() // 1_000_000 + int(silence_s * 1000)
+        while True:
+            left_ms = LOOK_MS if ends_ms is None else max(0, ends_ms - time.monotonic_ns() // 1_000_000)
+            if self._socket.poll(min(LOOK_MS, left_ms)):
+                return True
+            for line in self._watch.failures():
+                self._say(line)
+            if left_ms <= LOOK_MS and ends_ms is not None:
+                return False
 
     def _is_old(self, verdict: Verdict) -> bool:
         return verdict.epoch in self._past_epochs or (verdict.epoch == self._epoch and verdict.seq <= self._last_seq)
@@ -86,5 +108,6 @@ class Subscriber:
 
     def close(self) -> None:
         """Leave at once."""
+        self._watch.close()
         self._socket.close()
         self._context.term()

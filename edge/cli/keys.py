@@ -1,23 +1,37 @@
-"""edge-keys: keys that say whose bundles a station may run."""
+"""edge-keys: keys that say whose bundles a station may run, and who may connect to it."""
 
+import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge.cli import run_app
 from edge.errors import KeyFileError
 
+if TYPE_CHECKING:
+    from edge.channel.keystore import KeyStore
+
 PASSPHRASE = "EDGE_KEY_PASSPHRASE"
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys", metavar="DIR", help="The station's folder of keys.", show_default="$EDGE_KEYS, or ~/.config"
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+ClientName = Annotated[str, typer.Argument(help="Name of the client.")]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
 def keys() -> None:
-    """Make keys, sign bundles with them, and check whose they are."""
+    """Keys of two kinds: for the channel between station and controllers (CURVE), and for signing bundles."""
 
 
 @app.command("new-signing-key")
@@ -65,6 +79,113 @@ def verify_bundle(
 
     loaded = load_bundle(found_bundle(bundle), Trust.read(trust))
     print(f"{loaded.path}: {loaded.label}, signed by {loaded.signed_by}")
+
+
+@app.command()
+def init(keys: Folder = None, as_json: AsJson = False) -> None:
+    """Make the station's folder of keys and its key pair. From then on it can be bound to a network."""
+    from edge.channel.certificate import fingerprint
+
+    store = _store(keys)
+    digits = fingerprint(store.init().public)
+    print(f"{store.folder}  keep it secret, on the station only", file=sys.stderr)
+    _report(as_json, {"folder": str(store.folder), "station": digits}, [_line("station", digits)])
+
+
+@app.command()
+def add(
+    name: ClientName,
+    public_key: Annotated[
+        str | None, typer.Option(metavar="Z85", help="The public key, if the client made its own pair.")
+    ] = None,
+    keys: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Admit a client. A running station notices it by itself."""
+    client = _store(keys).add(name, public_key)
+    _report(as_json, {"name": name, "fingerprint": client.fingerprint}, [_line(name, client.fingerprint)])
+
+
+@app.command("list")
+def list_clients(keys: Folder = None, as_json: AsJson = False) -> None:
+    """Show the clients and the revoked keys."""
+    clients = _store(keys).clients()
+    lines = [f"{'revoked' if c.is_revoked else 'admitted':8}  {_line(c.name, c.fingerprint)}" for c in clients]
+    _report(as_json, {"clients": [vars(client) for client in clients]}, lines)
+
+
+@app.command()
+def revoke(name: ClientName, keys: Folder = None, as_json: AsJson = False) -> None:
+    """Refuse a client's key for ever; a running station cuts its connections within a second or so."""
+    client = _store(keys).revoke(name)
+    _report(as_json, {"name": name, "fingerprint": client.fingerprint}, [f"revoked  {_line(name, client.fingerprint)}"])
+
+
+@app.command()
+def rotate(keys: Folder = None, as_json: AsJson = False) -> None:
+    """Give the station a new key. It must be restarted, and each client needs a new export."""
+    from edge.channel.certificate import fingerprint
+
+    store = _store(keys)
+    pair, old = store.rotate()
+    digits = fingerprint(pair.public)
+    names = [client.name for client in store.clients() if not client.is_revoked]
+    print(f"{old}  keeps the old key", file=sys.stderr)
+    print("restart the station; until it is, it keeps the old key", file=sys.stderr)
+    if names:
+        print(f"each client needs a new file, from edge-keys export: {', '.join(names)}", file=sys.stderr)
+    result = {"station": digits, "old": str(old), "export_anew": names}
+    _report(as_json, result, [_line("station", digits)])
+
+
+@app.command()
+def export(
+    name: ClientName,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write; nothing is overwritten.")],
+    keys: Folder = None,
+) -> None:
+    """Write the one file that a client needs: its pair and the station's public key, as a ZeroMQ certificate."""
+    client = _store(keys).export(name, out)
+    print(f"{out}  keep it secret, on {name} only", file=sys.stderr)
+    if not client.has_secret:
+        print(f'the pair was made elsewhere: add the line secret-key = "..." to {out} there', file=sys.stderr)
+
+
+@app.command("fingerprint")
+def show_fingerprint(
+    name: Annotated[str | None, typer.Argument(help="A client; else the station and all clients.")] = None,
+    keys: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show fingerprints (SHA-256 of the public key), to compare over the telephone."""
+    from edge.channel.certificate import fingerprint
+
+    store = _store(keys)
+    found = {client.name: client.fingerprint for client in store.clients() if not client.is_revoked}
+    if name is not None and name not in found:
+        raise KeyFileError(f"no client {name!r} in {store.folder}; edge-keys list shows them")
+    if name is not None:
+        found = {name: found[name]}
+    own = None if name is not None else fingerprint(store.station().public)
+    lines = [_line(who, digits) for who, digits in found.items()]
+    _report(as_json, {"station": own, "clients": found}, lines if own is None else [_line("station", own), *lines])
+
+
+def _store(folder: Path | None) -> "KeyStore":
+    from edge.channel.keystore import KeyStore, default_folder
+
+    return KeyStore(folder or default_folder())
+
+
+def _line(name: str, digits: str) -> str:
+    from edge.channel.certificate import spoken
+
+    return f"{spoken(digits)}  {name}"
+
+
+def _report(as_json: bool, result: Mapping[str, object], lines: list[str]) -> None:
+    for line in [json.dumps(result)] if as_json else lines:
+        print(line)
 
 
 def _passphrase(confirm: bool = False) -> str:

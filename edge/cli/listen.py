@@ -3,6 +3,8 @@
 import json
 import sys
 from collections import deque
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,16 +35,21 @@ def listen(
     wait_s: Annotated[
         float | None, typer.Option(help="Leave after so many seconds without any message.", min=0.1, max=86_400)
     ] = None,
+    keys: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Key file for this station, from edge-keys export.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print each verdict as a line of JSON.")] = False,
 ) -> None:
     """Print verdicts as they come. Exit code 1 if there was a gap or a silence, 2 if nothing was heard at all."""
+    from edge.channel.credentials import read_client_keys
     from edge.channel.subscriber import Subscriber
     from edge.cli.summary import describe, summary
     from edge.errors import ChannelError
     from edge.station.ledger import Books
     from edge.verdict import State, StateChange, Verdict
 
-    subscriber, books = Subscriber(connect, station), Books()
+    own = None if keys is None else read_client_keys(keys)
+    subscriber, books = Subscriber(connect, station, own, partial(print, file=sys.stderr)), Books()
     show = _Json() if as_json else _Table(f"{station} at {connect}") if sys.stdout.isatty() else _Lines()
     watch = _Watch()
     try:

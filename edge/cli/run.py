@@ -76,6 +76,25 @@ def run(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Public key, may be repeated: run only a bundle that one of these signed."),
     ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of edge-keys: encrypt, and let in only the clients it names."),
+    ] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Journal and images; in ~/.local/state/edge-inspect if not given."),
+    ] = None,
+    no_records: Annotated[bool, typer.Option("--no-records", help="Keep no journal and no images.")] = False,
+    keep_goods: Annotated[
+        int, typer.Option(help="Keep the image of one good in so many, of none if 0. Rejects and unknowns: all.", min=0)
+    ] = 100,
+    keep_gib: Annotated[
+        float, typer.Option(help="Room for images, GiB; the oldest goods go first, rejects last.", min=0.001)
+    ] = 50.0,
+    keep_days: Annotated[float | None, typer.Option(help="Days that images are kept; for ever.", min=0.01)] = None,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="[HOST:]PORT", help="Serve a page for Prometheus; the host is loopback.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Inspect every part a source shows and publish one verdict for each.
@@ -88,7 +107,7 @@ def run(
     from edge.cli.summary import describe, summary
     from edge.errors import SourceError
     from edge.shipped import DEMO, found_bundle, shipped_bundle
-    from edge.station.config import StationConfig
+    from edge.station.config import StationConfig, default_records
     from edge.station.signals import ENDING_SIGNALS
     from edge.station.supervisor import Station
 
@@ -115,11 +134,17 @@ def run(
         seed=seed,
         simulated=bundle is None,
         trust=tuple(trust or ()),
+        keys=keys,
+        records=None if no_records else records or default_records(station),
+        keep_goods=keep_goods,
+        keep_bytes=int(keep_gib * 2**30),
+        keep_days=keep_days,
+        metrics=metrics,
     )
     if insecure:
         _say(f"WARNING: --insecure: anyone who reaches {bind} reads the verdicts and can pretend to be this station")
     progress = Progress(shows_demo_bundle=bundle is None)
-    line = Station(config, progress.show, insecure)
+    line = Station(config, progress.show, insecure, progress.say)
     for number in ENDING_SIGNALS:  # while it runs the station takes them; after that there is nothing left to end
         signal.signal(number, signal.SIG_IGN)
     try:
@@ -182,6 +207,11 @@ class Progress:
         if text:
             with contextlib.suppress(queue.Full):
                 self._texts.put_nowait(text)
+
+    def say(self, line: str) -> None:
+        """A line for the log; never waits."""
+        with contextlib.suppress(queue.Full):
+            self._texts.put_nowait(f"{self._erased()}{line}\n")
 
     def _counts(self, station: "Station") -> str:
         ledger, opened = station.books.ledger(), station.intake.opened

@@ -1,5 +1,6 @@
 """What a station was asked to do."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,9 @@ class StationConfig:
 
     `trigger` "free" makes a part of each frame that the policy takes, "external" of each trigger on the control
     socket. `control` and `viewers` are endpoints; None: beside `bind`. `required` names the controllers without which
-    the station is suspended. `records` is the folder of journal and images; None: no record is kept.
+    the station is suspended. `keys` is the folder of edge-keys; None: nobody is asked who he is. `records` is the
+    folder of journal and images; None: no record is kept. Of the images one good in `keep_goods` is kept, `keep_bytes`
+    in all, for `keep_days` days. `metrics` is HOST:PORT of a page for Prometheus.
     """
 
     bundle: Path
@@ -41,4 +44,15 @@ class StationConfig:
     control: str | None = None
     viewers: str | None = None
     required: tuple[str, ...] = ()
+    keys: Path | None = None
     records: Path | None = None
+    keep_goods: int = 100
+    keep_bytes: int = 50 * 2**30
+    keep_days: float | None = None
+    metrics: str | None = None
+
+
+def default_records(station: str) -> Path:
+    """Where a station keeps its records unless it is told: below `EDGE_RECORDS`, else the user's folder of states."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(os.environ.get("EDGE_RECORDS") or Path(state) / "edge-inspect" / "records") / station

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import zmq
-
 from edge.channel.control import (
     Acknowledge,
     AskReplay,
@@ -85,9 +83,9 @@ class Desk:
         """Whether the next turn has something to do."""
         return self._socket.has_more or self._replays.is_sending
 
-    def serve(self, met: Callable[[zmq.Frame], None]) -> None:
-        """Answer what has come; `met` is shown a frame of each message."""
-        for peer, request in self._socket.requests(A_TURN, met):
+    def serve(self) -> None:
+        """Answer what has come."""
+        for peer, request in self._socket.requests(A_TURN):
             self.counts[request.type] += 1
             self._hear(peer, request)
             self._answer(peer, request)

@@ -71,6 +71,7 @@ class Replays:
         """Send a turn's worth of what is asked for."""
         if self._recorder is not None and self._reading:
             for token, payloads in self._recorder.replays():
+                assert isinstance(token, int)
                 peer, asked = self._reading.pop(token)
                 self._sending.append(_Underway(peer, asked, iter(payloads)))
         for _ in range(A_TURN):

@@ -15,6 +15,7 @@ from typing import Any
 
 from edge.bundle import load_bundle
 from edge.channel.channel import Channel
+from edge.channel.control import Fate
 from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.signature import Trust
 from edge.station.config import StationConfig
@@ -22,16 +23,22 @@ from edge.station.desk import Desk, Line
 from edge.station.intake import Intake
 from edge.station.ledger import Books
 from edge.station.messages import Captured, Inferred
+from edge.station.metrics import Metrics, Vitals
 from edge.station.parts import Finding, Part, judge
+from edge.station.records import Records
 from edge.station.replay import Replays
 from edge.station.scoring import Scoring
 from edge.station.signals import Signals
+from edge.station.systemd import Service
 from edge.verdict import UNKNOWN_REASONS, Heartbeat, Reason, State, StateChange, Verdict
 
 HEARTBEAT_MS = 100
 LEASE_MS = 3 * HEARTBEAT_MS
 CHILD_PATIENCE_S = 0.5
 SUBSCRIBER_POLL_S = 0.01
+
+NO_PROGRESS_MS = 30_000
+"""A station whose model proved nothing for this long gives systemd no sign of life; it has replaced it long before."""
 
 MOST_TRIGGERED = 8
 """Parts that wait for their frames; a further trigger is answered unknown/overload at once."""
@@ -41,27 +48,52 @@ class Station:
     """Runs one line until its source ends or it is told to stop."""
 
     def __init__(
-        self, config: StationConfig, progress: Callable[["Station"], None], allow_insecure: bool = False
+        self,
+        config: StationConfig,
+        progress: Callable[["Station"], None],
+        allow_insecure: bool = False,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Check the bundle and bind the sockets. Raises BundleError, KeyFileError, ChannelError.
+        """Check the bundle, bind the sockets, open the records. Raises BundleError, KeyFileError, ChannelError,
+        RecordsError.
 
-        `progress` is called with the station at each heartbeat.
+        `progress` is called with the station at each heartbeat, `say` with lines for the log.
         """
         self.config = config
         self.bundle = load_bundle(config.bundle, Trust.read(config.trust))
         self.epoch = secrets.token_hex(8)
-        self.boot = 0
+        self.records: Records | None = None
         self.books = Books()
         self.intake = Intake(config)
         self.scoring = Scoring(config, self.bundle.digest)
         self.state = State.PREOPERATIONAL
         self.cause: str | None = None
         self.ready_after_s: float | None = None
-        self.channel = Channel(config.station, config.bind, config.control, config.viewers, allow_insecure)
+        self.service = Service()
+        self._progress, self._say = progress, say
+        with ExitStack() as undo:
+            self.channel = Channel(
+                config.station,
+                config.bind,
+                config.control,
+                config.viewers,
+                config.keys,
+                allow_insecure,
+                self._note,
+            )
+            undo.callback(self.channel.close)
+            self.metrics = None
+            if config.metrics is not None:
+                self.metrics = Metrics(config.metrics, config.station, self.bundle.label, allow_insecure)
+                undo.callback(self.metrics.close)
+            if config.records is not None:
+                self.records = Records(config, self.epoch, self.bundle.label)
+            undo.pop_all()
+        self.boot = self.records.boot if self.records else 0
         self.publisher = self.channel.publisher
-        self.replays = Replays(self.channel.control, self.epoch, None)
-        self.desk = Desk(self.channel.control, self._line(), self.replays, None, config.required)
-        self._progress = progress
+        recorder = self.records.recorder if self.records else None
+        self.replays = Replays(self.channel.control, self.epoch, recorder)
+        self.desk = Desk(self.channel.control, self._line(), self.replays, recorder, config.required)
         self._pending: deque[Captured] = deque()
         self._parts: dict[int, Part] = {}
         self._awaited: deque[Part] = deque()  # announced by a trigger, still without a frame
@@ -93,7 +125,8 @@ class Station:
             try:
                 while not (signals.came or self._is_finished()):
                     self._hear()
-                    self.desk.serve(self.channel.met)
+                    self.channel.serve()
+                    self.desk.serve()
                     self._accept()
                     self._expire()
                     self._submit()
@@ -115,22 +148,31 @@ class Station:
         """Sleep until a child, a controller or a signal has something to say, or the clock has."""
         if self._is_finished() or self.desk.has_more:
             return
-        children = (self.intake.child, self.scoring.child)
+        children = [self.intake.child, self.scoring.child]
         due_ns = [part.deadline_ns for part in self._parts.values() if part.finding is None]
         waits_s = [(min([self._beat_due_ns, *due_ns]) - time.monotonic_ns()) / 1e9]
         if not self.intake.child.is_running and not self.intake.has_ended:
             waits_s.append(self.intake.child.due_in_s)
         if not self.scoring.child.is_running:
             waits_s.append(self.scoring.child.due_in_s)
+        if self.records is not None:
+            children.append(self.records.archiving.child)
+            waits_s.append(self.records.due_in_s)
         if not self._listeners_came:
             waits_s.append(SUBSCRIBER_POLL_S)
+        waits_s.append(self.channel.due_in_s)
         connections = (c.connection for c in children if c.connection)
-        wait([signals.wake, self.channel.control.fileno(), *connections], max(0.0, min(waits_s)))
+        wait([signals.wake, *self.channel.fds, *connections], max(0.0, min(waits_s)))
 
     def _shut_down(self, cause: str) -> None:
         """Answer the parts in flight, say goodbye, and leave nothing behind."""
         with ExitStack() as last:  # in reverse order, each whatever becomes of the others
             last.callback(self._progress, self)
+            if self.metrics is not None:
+                last.callback(self.metrics.close)
+            last.callback(self.service.close)
+            if self.records is not None:
+                last.callback(self.records.close, cause, self.books)
             last.callback(self.channel.close)
             last.callback(self.intake.close, CHILD_PATIENCE_S)
             last.callback(self.scoring.child.stop, CHILD_PATIENCE_S)
@@ -138,6 +180,7 @@ class Station:
                 part.finding = part.finding or Finding(reason=Reason.STOPPED, detail="the station was stopped")
             self._publish()
             self.state, self.cause = State.STOPPED, cause
+            self.service.stopping(cause)
             self.publisher.send(self._current_heartbeat())
             self._announce(self.state, cause)
 
@@ -155,6 +198,9 @@ class Station:
             for result in results():
                 self._settle(result)
         self.scoring.test()
+        if self.records is not None:
+            for slot in self.records.serve():
+                self.intake.release(slot)
 
     def _settle(self, result: Inferred) -> None:
         """The runtime is done with a frame; if its part has its verdict already, the result is only counted."""
@@ -162,6 +208,9 @@ class Station:
         part = self._parts.get(result.seq)
         if part is None or part.finding is not None:
             self.books.late_results += 1
+            if self.records is not None:
+                score = result.score if isfinite(result.score) else None
+                self.records.recorder.late_result(self.epoch, result.seq, score, result.fault)
         elif result.fault is not None:
             part.finding = Finding(reason=Reason.BACKEND, detail=result.fault)
         elif not isfinite(result.score):
@@ -209,7 +258,7 @@ class Station:
     def _have_listeners_come(self) -> bool:
         """Whether the subscribers and the required controllers that the source waits for have been there."""
         if not self._listeners_came:
-            enough = self.publisher.subscribers(self.channel.met) >= self.config.wait_subscribers
+            enough = self.publisher.subscribers() >= self.config.wait_subscribers
             self._listeners_came = enough and not self.desk.missing()
         return self._listeners_came
 
@@ -244,6 +293,8 @@ class Station:
     def _begin(self, name: str, captured_ns: int) -> Part:
         deadline_ns = captured_ns + int(self.config.budget_ms * 1e6)
         part = Part(self.books.accept(), name, captured_ns, deadline_ns)
+        if self.records is not None:
+            self.records.recorder.accept(part.seq)
         self._parts[part.seq] = part
         return part
 
@@ -305,6 +356,10 @@ class Station:
             del self._parts[part.seq]
             self.books.enter(verdict)
             self.replays.remember(verdict.seq, payload)
+            if self.metrics is not None:
+                self.metrics.verdict(verdict)
+            if self.records is not None and self.records.enter(verdict, payload, part.capture, self.intake):
+                continue  # the archive gives the slot back
             if part.capture is not None:
                 self.intake.release(part.capture.slot)
 
@@ -380,8 +435,12 @@ class Station:
         now = time.monotonic_ns()
         if now >= self._beat_due_ns:
             self._beat_due_ns = max(self._beat_due_ns + HEARTBEAT_MS * 1_000_000, now)
-            self.publisher.subscribers(self.channel.met)  # takes the notes of who came and went off the socket
-            self.publisher.send(self._current_heartbeat())
+            subscribers = self.publisher.subscribers()  # takes the notes of who came and went off the socket
+            beat = self._current_heartbeat()
+            self.publisher.send(beat)
+            if self.metrics is not None:
+                self.metrics.beat(self._vitals(beat, subscribers))
+            self.service.beat(self.ready_after_s is not None, self._makes_progress, f"{beat.state} {beat.cause or ''}")
             self._progress(self)
 
     def _announce(self, state: State, cause: str | None) -> None:
@@ -401,12 +460,57 @@ class Station:
             valid_ms=LEASE_MS,
             valid_until=now + LEASE_MS * 1_000_000,
             cause=self.cause,
+            alarms=self.records.alarms if self.records else (),
             last_seq=self.books.published,
+            durable_seq=self.records.recorder.durable_seq if self.records else None,
             camera_age_ms=self.intake.age_ms,
             loop_age_ms=self.scoring.age_ms,
             ledger=self.books.ledger(),
             restarts=self.restarts,
         )
+
+    @property
+    def _makes_progress(self) -> bool:
+        """Whether a restart of the whole could not help: the model works, or the station is replacing it itself, or it
+        is the camera that is missing.
+        """
+        age_ms = self.scoring.age_ms
+        return age_ms is None or age_ms < NO_PROGRESS_MS or self.state is State.PREOPERATIONAL
+
+    def _vitals(self, beat: Heartbeat, subscribers: int) -> Vitals:
+        records = self.records
+        return Vitals(
+            state=beat.state,
+            is_ready=beat.ready,
+            is_simulated=beat.simulated,
+            boot=self.boot,
+            subscribers=subscribers,
+            in_flight=beat.ledger.in_flight,
+            pending=len(self._pending),
+            dropped=self.books.dropped,
+            late_results=self.books.late_results,
+            alarms=len(beat.alarms),
+            camera_age_ms=beat.camera_age_ms,
+            loop_age_ms=beat.loop_age_ms,
+            journal_backlog=records.recorder.backlog if records else None,
+            durable_lag=beat.last_seq - beat.durable_seq if beat.durable_seq is not None else None,
+            images_kept=records.images_kept if records else 0,
+            images_skipped=records.archiving.skipped if records else 0,
+            records_free_bytes=records.free_bytes if records else None,
+            malformed_requests=self.desk.malformed,
+            restarts={
+                child.name.removeprefix("edge-"): max(0, child.restarts)
+                for child in (self.intake.child, self.scoring.child, *([records.archiving.child] if records else []))
+            },
+            requests=self.desk.counts,
+            acknowledgements={Fate(fate): count for fate, count in self.desk.fates.items()},
+        )
+
+    def _note(self, line: str) -> None:
+        """For the log, and for the record: who was refused, and why."""
+        self._say(line)
+        if self.records is not None:
+            self.records.recorder.event("channel", line)
 
     def _sender(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,42 @@
+"""Files that hold keys: created with their mode from the first moment, never overwritten, never read if shared."""
+
+import os
+from pathlib import Path
+from stat import S_IMODE
+
+from edge.errors import KeyFileError
+
+LARGEST_FILE = 64 * 1024
+"""Bytes; a key of any kind has a few hundred."""
+
+
+def create(path: Path, content: bytes, mode: int) -> None:
+    """Create with `mode` from the first moment: not opened wide and narrowed afterwards. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink()
+        raise
+
+
+def read(path: Path) -> tuple[bytes, int]:
+    """Content and permissions, of the same file even if another is put in its place meanwhile. Raises KeyFileError."""
+    try:
+        with path.open("rb") as file:
+            content, mode = file.read(LARGEST_FILE + 1), S_IMODE(os.fstat(file.fileno()).st_mode)
+    except OSError as error:
+        raise KeyFileError(f"{path}: cannot be read ({error.strerror}); give a key file") from error
+    if len(content) > LARGEST_FILE:
+        raise KeyFileError(f"{path}: too large for a key; give a key file")
+    return content, mode
+
+
+def refuse_shared(path: Path, mode: int) -> None:
+    """Raise KeyFileError if permissions `mode` let others than the owner read or change the secret at `path`."""
+    if mode & 0o077:
+        remedy = f"chmod {'700' if path.is_dir() else '600'} {path}"
+        raise KeyFileError(f"{path}: others than its owner may use it (mode {mode:04o}); {remedy}")

@@ -1,0 +1,87 @@
+"""The station's hold on its record: journal and images, beside the hot path."""
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from edge.records.recorder import Recorder
+from edge.records.retention import Keeping
+from edge.station.archiving import Archiving, Said
+from edge.station.config import StationConfig
+from edge.station.intake import Intake
+from edge.station.ledger import Books
+from edge.station.messages import Captured, Copied, Removed, Stored
+from edge.verdict import Verdict
+
+JOURNAL_PATIENCE_S = 1.0
+ARCHIVE_PATIENCE_S = 1.0
+FREE_BYTES_EVERY_S = 5.0
+
+
+class Records:
+    """What is kept of a run. Nothing here waits, and nothing raises, whatever the disk does."""
+
+    def __init__(self, config: StationConfig, epoch: str, bundle: str) -> None:
+        """Raises RecordsError if the folder cannot be used, or if another station writes there."""
+        assert config.records is not None
+        self.recorder = Recorder(config.records, config.station)
+        self.boot = self.recorder.boot
+        self.recorder.begin(epoch, config.source, bundle, json.dumps(asdict(config), default=str))
+        keeping = Keeping(config.records, config.keep_goods, config.keep_bytes, config.keep_days)
+        self.archiving = Archiving(keeping)
+        self.images_kept = 0
+        self._folder, self._epoch = config.records, epoch
+        self._free_bytes, self._free_due = 0, 0.0
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What is wrong with the record, for people."""
+        return self.recorder.alarms + self.archiving.alarms
+
+    @property
+    def due_in_s(self) -> float:
+        """Seconds until `serve` has something to do that nothing announces."""
+        return self.archiving.due_in_s
+
+    @property
+    def free_bytes(self) -> int:
+        """Free space of the disk, looked at every few seconds."""
+        if time.monotonic() >= self._free_due:
+            self._free_due = time.monotonic() + FREE_BYTES_EVERY_S
+            with contextlib.suppress(OSError):  # the folder is gone: an alarm says so
+                self._free_bytes = shutil.disk_usage(self._folder).free
+        return self._free_bytes
+
+    def enter(self, verdict: Verdict, payload: bytes, capture: Captured | None, intake: Intake) -> bool:
+        """Enter a verdict, published as `payload`. True if the archive has taken the frame's slot over."""
+        self.recorder.enter(verdict, payload)
+        if capture is None or capture.slot is None or not capture.height:
+            return False
+        memory = intake.memory(capture.slot)
+        return self.archiving.offer(verdict, payload, capture.slot, memory, capture.height, capture.width)
+
+    def serve(self) -> Iterator[int]:
+        """Take what the archive has said; the slots that it gives back."""
+        for source in (self.archiving.hear, self.archiving.revive):
+            for said in source():
+                if isinstance(said, Copied):
+                    yield said.slot
+                else:
+                    self._note(said)
+
+    def _note(self, said: Said) -> None:
+        if isinstance(said, Stored):
+            self.images_kept += 1
+            self.recorder.image(self._epoch, said.seq, said.path, said.sha256, said.size)
+        elif isinstance(said, Removed):
+            self.recorder.image_gone(said.path, said.why)
+
+    def close(self, cause: str, books: Books) -> None:
+        """Let the archive and the journal finish, for a second each at most."""
+        for said in self.archiving.close(ARCHIVE_PATIENCE_S):
+            self._note(said)
+        self.recorder.accept(books.accepted)
+        self.recorder.close(cause, books.published, JOURNAL_PATIENCE_S)
