@@ -1,0 +1,171 @@
+"""The scene of the drill: a station on the demo line, a gate that listens to it, and a network between them that can be
+broken.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import zmq
+
+from edge.channel.endpoints import CONTROL, beside, free_endpoint
+from edge.drill.proxy import Proxy
+from edge.errors import ChannelError
+from edge.gate.belt import SteadyBelt
+from edge.gate.client import Controller, Endpoint
+from edge.gate.decision import Decision
+from edge.gate.gate import Rules
+from edge.gate.log import GateLog
+from edge.verdict import Heartbeat, StateChange, Verdict, parse
+
+STATION, GATE = "drill", "gate"
+RATE, SIZE = 20, "640x360"
+BUDGET_MS = 300
+TRAVEL_S, LEAD_S = 0.6, 0.05
+STARTING_S = 60.0
+POLL_S = 0.01
+
+
+class Scene:
+    """Runs while the context is open. What is heard and decided is kept, with the local time in nanoseconds."""
+
+    def __init__(self, folder: Path, bundle: Path) -> None:
+        """Records, logs and all else go into `folder`."""
+        self.heard: list[tuple[int, Verdict | Heartbeat | StateChange]] = []
+        self.decisions: list[Decision] = []
+        self.records, self.gate_log = folder / "records", folder / "gate.jsonl"
+        self._bundle, self._output = bundle, folder / "station.log"
+        self._endpoint = free_endpoint()
+        self._is_over = threading.Event()
+        self._closing = ExitStack()
+
+    def __enter__(self) -> "Scene":
+        with ExitStack() as undo:
+            self.verdicts = undo.enter_context(Proxy(self._endpoint))
+            self.control = undo.enter_context(Proxy(beside(self._endpoint, CONTROL)))
+            undo.callback(self.stop)
+            self.start()
+            log = GateLog(self.gate_log)
+            undo.callback(log.close)
+            endpoint = Endpoint(self.verdicts.endpoint, self.control.endpoint)
+            belt, rules = SteadyBelt(TRAVEL_S, LEAD_S), Rules(allow_simulated=True)
+            gate = Controller([endpoint], STATION, GATE, belt, self.decisions.append, rules, log)
+            undo.callback(gate.close)
+            self._thread = threading.Thread(target=self._listen, args=(gate,), name="edge-drill", daemon=True)
+            self._thread.start()
+            undo.callback(self._stop_listening)
+            self._closing = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
+
+    # -------------------------------------------------------------------------------------------------- the station
+
+    def start(self) -> None:
+        """Start the station; it is given the same records and the same ports each time."""
+        options = {
+            "source": "demo",
+            "size": SIZE,
+            "rate": RATE,
+            "bundle": self._bundle,
+            "station": STATION,
+            "bind": self._endpoint,
+            "budget-ms": BUDGET_MS,
+            "records": self.records,
+            "require": GATE,
+        }
+        flags = (f"--{name}={value}" for name, value in options.items())
+        with self._output.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "edge.cli.run", *flags], stdout=output, stderr=output, start_new_session=True
+            )
+
+    def stop(self) -> None:
+        """End the station in order, and kill it if it does not."""
+        self.process.send_signal(signal.SIGCONT)
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def child(self, name: str) -> int:
+        """Process id of a child of the station. Raises ChannelError if it has none of that name now."""
+        pid = self.process.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            if Path(f"/proc/{child}/comm").read_text().strip() == name:
+                return int(child)
+        raise ChannelError(f"the station has no {name} now; its log is {self._output}")
+
+    def kill(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a child of the station."""
+        os.kill(self.child(name), number)
+
+    # -------------------------------------------------------------------------------------------------- the gate
+
+    def _listen(self, gate: Controller) -> None:
+        """The gate's loop, and beside it an ear at the same network that hears what the gate hears."""
+        with zmq.Context() as context, context.socket(zmq.SUB) as ear:
+            ear.set(zmq.LINGER, 0)
+            ear.connect(self.verdicts.endpoint)
+            ear.subscribe(b"")
+            while not self._is_over.is_set():
+                gate.turn()
+                while ear.poll(0):
+                    topic, payload = ear.recv_multipart()
+                    self.heard.append((time.monotonic_ns(), parse(topic, payload)))
+
+    def _stop_listening(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def until(self, happened: Callable[[], int | None], patience_s: float) -> int | None:
+        """Wait for a moment that `happened` finds, in nanoseconds; None if patience ends first."""
+        ends = time.monotonic() + patience_s
+        while time.monotonic() < ends:
+            if (at_ns := happened()) is not None:
+                return at_ns
+            time.sleep(POLL_S)
+        return None
+
+    def passes(self, after_ns: int, count: int = 1) -> int | None:
+        """When the gate had passed so many parts that were decided after a moment."""
+        moments = [d.at_ns for d in reversed(self.decisions) if d.passes and d.at_ns > after_ns]
+        return moments[-count] if len(moments) >= count else None
+
+    def noticed(self, after_ns: int, lease_ns: int) -> int | None:
+        """When a controller first knew, after a moment, that something is wrong: by a verdict that is unknown, by a
+        heartbeat that is not ready, or because the last lease was over.
+        """
+        last_ns = after_ns
+        for at_ns, message in [entry for entry in list(self.heard) if entry[0] > after_ns]:
+            if isinstance(message, Heartbeat) and at_ns - last_ns > lease_ns:
+                return last_ns + lease_ns
+            if isinstance(message, Heartbeat):
+                last_ns = at_ns
+            if (isinstance(message, Heartbeat) and not message.ready) or (
+                isinstance(message, Verdict) and message.score is None
+            ):
+                return at_ns
+        return last_ns + lease_ns if time.monotonic_ns() - last_ns > lease_ns else None
+
+    def judged(self, after_ns: int, captured_after_ns: int) -> int | None:
+        """When the first in-time good or reject came, after a moment, of a part captured after another one."""
+        latest_ns = int((BUDGET_MS + 50) * 1e6)
+        for at_ns, message in list(self.heard):
+            if at_ns > after_ns and isinstance(message, Verdict) and message.score is not None:
+                captured = message.timing.captured
+                if captured > captured_after_ns and at_ns - captured <= latest_ns:
+                    return at_ns
+        return None
