@@ -316,6 +316,20 @@ def test_a_slot_is_lent_and_comes_back_once_and_never_more_than_two_are_away(lin
     assert line.heard(Copied) == [Copied(0), Copied(1), Copied(2)]
 
 
+def test_a_slot_that_came_back_may_be_filled_at_once(tmp_path: Path) -> None:
+    line = Line(Keeping(tmp_path, min_free_bytes=0), size=(1080, 1920))
+    line.start()
+    for slot in (0, 1):
+        assert line.offer(verdict(slot + 1, R), slot)
+    line.until(Copied, 2)
+    ring = Attached()
+    ring.frame(line.ring.name(1), 1080, 1920)[...] = 0
+    line.close()
+    image = cv2.imread(str(tmp_path / "images/2026-01-02/ab12/00000002-reject.png"))
+    assert image is not None
+    assert np.array_equal(image, line.frames[1])
+
+
 def test_a_good_that_is_no_sample_is_not_kept_and_nothing_is_missed(line: Line) -> None:
     assert not line.offer(verdict(9))
     assert line.archiving.skipped == 0

@@ -30,16 +30,15 @@ class Reserve:
         return self._held == RESERVE
 
     def renew(self) -> None:
-        """Allocate it if it is not there and there is room for it and as much again; looks once a second at most."""
+        """Make it whole again if there is room for it and as much again; looks once a second at most."""
         if self.is_whole or time.monotonic() < self._renew_due:
             return
         self._renew_due = time.monotonic() + PATIENCE_S
         try:
-            self._release(0)
             if free_bytes(self._path.parent) >= 2 * RESERVE:
                 self._allocate()
         except OSError:
-            self.release()
+            self.release(self._held)  # what was allocated beyond it
 
     def release(self, keep: int = 0) -> bool:
         """Give its room back, but for `keep` bytes; False if there was nothing to give."""

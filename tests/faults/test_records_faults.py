@@ -13,6 +13,7 @@ import pytest
 from entries import enter, fill, payload, recorder, rows, settle, small_disk, until, verdict
 from test_records import Line
 
+from edge.records import reserve
 from edge.records.audit import Kind, audit
 from edge.records.journal import JOURNAL
 from edge.records.retention import Keeping
@@ -229,7 +230,10 @@ def enter_next(journal: object) -> None:
     time.sleep(0.05)
 
 
-def test_on_a_full_disk_the_run_ends_well_and_the_journal_says_what_it_could_not_hold(tmp_path: Path) -> None:
+def test_on_a_full_disk_the_run_ends_well_and_the_journal_says_what_it_could_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reserve, "PATIENCE_S", 0)  # it looks for room all the time, and leaves the last of it alone
     with small_disk(tmp_path / "disk", 24) as disk:
         journal = recorder(disk / "records")
         settle(journal)
