@@ -140,10 +140,14 @@ class Controller:
         self.gate.step(time.monotonic_ns())
 
     def trigger(self, part: str) -> None:
-        """Tell the station that this part is in front of its camera now. Needs `Rules(announced=True)`."""
+        """Tell the station that this part is in front of its camera now. Needs `Rules(announced=True)`.
+
+        Raises ValueError if `part` is empty or has more than 200 characters.
+        """
+        trigger = Trigger(part=part)
         self.gate.expect(part, time.monotonic_ns())
         for control in self._controls:
-            control.say(Trigger(part=part))
+            control.say(trigger)
 
     def close(self) -> None:
         """Send the last acknowledgements, for 0.2 s at most, and leave."""
@@ -202,13 +206,15 @@ class _Control:
         self._socket, self._name = socket, name
         self._pings: dict[int, int] = {}
         self._nonce = self._until_hello = 0
+        self._asked: str | None = None
         self._due_ns = 0
         self._owed: deque[Acknowledge] = deque(maxlen=10_000)
 
     def speak(self, gate: Gate, now: int) -> None:
         """The sign of life, the question what time it is and, until it is answered, how the station stands."""
         self.flush()
-        if now < self._due_ns:
+        may_join = gate.wants_snapshot and gate.epoch != self._asked
+        if now < self._due_ns and not may_join:
             return
         self._due_ns = now + PING_NS
         if self._until_hello == 0 and self.say(Hello(client=self._name)):
@@ -219,8 +225,8 @@ class _Control:
             del self._pings[next(iter(self._pings))]
         is_heard = self.say(Ping(nonce=self._nonce))
         self._until_hello = max(0, self._until_hello - 1) if is_heard else 0
-        if gate.wants_snapshot:
-            self.say(AskSnapshot())
+        if gate.wants_snapshot and self.say(AskSnapshot()):
+            self._asked = gate.epoch
 
     def hear(self, gate: Gate) -> None:
         for _ in range(MOST_AT_ONCE):
