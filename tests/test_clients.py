@@ -130,9 +130,10 @@ class Station:
     def raw(self, kind: str, payload: bytes) -> None:
         self._publisher.send_multipart([f"evp1/line1/{kind}/".encode(), payload])
 
-    def say(self, kind: str, **what: Any) -> None:
+    def say(self, kind: str, replace: tuple[bytes, bytes] = (b"", b""), **what: Any) -> None:
+        """A message, after the first of two texts in it was replaced by the second."""
         about = {"protocol": "evp1", "station": "line1", "epoch": self.epoch, "boot": 1, "simulated": False}
-        self.raw(kind, json.dumps(about | what).encode())
+        self.raw(kind, json.dumps(about | what).encode().replace(*replace))
 
     def beat(self, last_seq: int, ready: bool = True, age_ms: float = 0, lease_ms: float = 60_000, **more: Any) -> None:
         """A heartbeat; its lease is long unless silence is what the test is about."""
@@ -301,6 +302,8 @@ def test_garbage_passes_nothing_and_stops_nothing(client: list[str], station: St
                 station.raw(kind, payload)
         for wrong in WRONG:
             station.verdict(wrong.get("seq", 2), **{name: what for name, what in wrong.items() if name != "seq"})
+        for no_text in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xe2\x82", b"\xf5\x80\x80\x80", b"\xf0\x80\x80\x80"):
+            station.verdict(2, replace=(b"p2", no_text))
         station.raw("verdict/more", b"{}")
         station._publisher.send(b"evp1/line1/verdict/")
         station._publisher.send_multipart([b"evp1/line1/verdict/", b"{}", b"{}"])

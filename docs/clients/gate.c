@@ -99,9 +99,28 @@ static const char *object(const char *p, const char *end, field *fields, size_t 
     }
 }
 
+static bool is_utf8(text json)
+{
+    const unsigned char *p = (const unsigned char *)json.at, *end = p + json.size;
+    while (p < end) {
+        const unsigned char c = *p++;
+        int more = c < 0x80 ? 0 : c < 0xC2 ? -1 : c < 0xE0 ? 1 : c < 0xF0 ? 2 : c < 0xF5 ? 3 : -1;
+        if (more < 0 || end - p < more)
+            return false;
+        if ((c == 0xE0 && *p < 0xA0) || (c == 0xED && *p > 0x9F) || (c == 0xF0 && *p < 0x90) || (c == 0xF4 && *p > 0x8F))
+            return false; /* longer than need be, half a pair, or beyond Unicode */
+        for (; more > 0; more--)
+            if ((*p++ & 0xC0) != 0x80)
+                return false;
+    }
+    return true;
+}
+
 /* True if all fields are there, and nothing is behind the object. */
 static bool extract(text json, field *fields, size_t count)
 {
+    if (!is_utf8(json))
+        return false;
     const char *end = json.at + json.size, *p = object(blank(json.at, end), end, fields, count, 0);
     if (p == NULL || blank(p, end) != end)
         return false;
@@ -354,8 +373,11 @@ static void receive(void *socket, int frames)
         } else {
             is_whole = is_whole && count == frames && hear_pong(body);
         }
-        if (!is_whole)
-            fputs("ignored what is no message\n", stderr);
+        static bool has_complained;
+        if (!is_whole && !has_complained) { /* once: nobody may be reading */
+            has_complained = true;
+            fputs("ignored what is no message, and will not say so again\n", stderr);
+        }
         while (count > 0)
             zmq_msg_close(&parts[--count]);
     }

@@ -10,6 +10,7 @@ const keys = EDGE_SERVER_KEY
   : {}
 const options = { maxMessageSize: 65536, heartbeatInterval: 1000, heartbeatTimeout: 3000, linger: 0, ...keys }
 const clock = () => Number(process.hrtime.bigint()) // ns, the machine's monotonic clock
+const utf8 = new TextDecoder("utf-8", { fatal: true })
 const say = (line) => console.log(line)
 
 let epoch = null
@@ -41,7 +42,7 @@ function text(value) {
 /** Take one message; what is malformed raises and changes nothing. */
 function hear(topic, payload) {
   const kind = topic.toString().split("/")[2]
-  const m = JSON.parse(payload.toString())
+  const m = JSON.parse(utf8.decode(payload))
   const isVerdict = kind === "verdict"
   const isHeartbeat = kind === "heartbeat"
   const isKnown = isVerdict || isHeartbeat || kind === "state"
@@ -97,18 +98,21 @@ function doubt(m, captured) {
 
 /** The station's clock was at `now` some time after we asked: it is no further ahead than if that took no time. */
 function hearPong(payload) {
-  const m = JSON.parse(payload.toString())
+  const m = JSON.parse(utf8.decode(payload))
   if (m.type !== "pong" || m.nonce !== Math.floor(asked / 1000) || m.epoch !== epoch) return
   ahead = whole(m.now) - asked
   clockSet = asked
 }
+
+let hasComplained = false
 
 async function listen(socket, take) {
   for await (const frames of socket) {
     try {
       take(...frames)
     } catch (error) {
-      console.error(`ignored what is no message: ${error.message}`)
+      if (!hasComplained) console.error(`ignored what is no message, and will not say so again: ${error.message}`)
+      hasComplained = true // once: nobody may be reading
     }
   }
 }

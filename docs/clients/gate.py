@@ -44,7 +44,7 @@ def whole(value, least=0):
 def hear(topic, payload):
     """Take one message; what is malformed raises and changes nothing."""
     global epoch, last, sent, lease, is_ready, is_alive, ahead, asked
-    kind, m = topic.split(b"/")[2], json.loads(payload)
+    kind, m = topic.split(b"/")[2], json.loads(payload.decode())
     is_verdict, is_heartbeat = kind == b"verdict", kind == b"heartbeat"
     if kind not in (b"verdict", b"heartbeat", b"state") or m["protocol"] != "evp1" or m["station"] != station:
         raise ValueError("not of this station")
@@ -88,7 +88,7 @@ def doubt(m, captured):
 def hear_pong(payload):
     """The station's clock was at `now` some time after we asked: it is no further ahead than if that took no time."""
     global ahead, clock_set
-    m = json.loads(payload)
+    m = json.loads(payload.decode())
     if m["type"] == "pong" and m["nonce"] == asked // 1000 and m["epoch"] == epoch:
         ahead, clock_set = whole(m["now"]) - asked, asked
 
@@ -96,6 +96,7 @@ def hear_pong(payload):
 verdicts = connect(zmq.SUB, endpoint)
 verdicts.subscribe(f"evp1/{station}/")
 control = connect(zmq.DEALER, control_endpoint[0]) if control_endpoint else None
+has_complained = False
 while True:
     zmq.select([verdicts, control] if control else [verdicts], [], [], 0.05)
     for socket, take in ((control, hear_pong), (verdicts, hear)):
@@ -103,7 +104,9 @@ while True:
             try:
                 take(*socket.recv_multipart())
             except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-                print(f"ignored what is no message: {error!r}", file=sys.stderr)
+                if not has_complained:  # once: nobody may be reading
+                    print(f"ignored what is no message, and will not say so again: {error!r}", file=sys.stderr)
+                has_complained = True
     was_alive, is_alive = is_alive, now() <= lease
     if was_alive and not is_alive:
         print("reject all heartbeat lost", flush=True)

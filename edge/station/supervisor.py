@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from math import isfinite
 from multiprocessing.connection import wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.bundle import load_bundle
 from edge.channel.channel import Channel
@@ -23,7 +23,6 @@ from edge.station.desk import Desk, Line
 from edge.station.intake import Intake
 from edge.station.ledger import Books
 from edge.station.messages import Captured, Inferred
-from edge.station.metrics import Metrics, Vitals
 from edge.station.parts import Finding, Part, judge
 from edge.station.records import Records
 from edge.station.replay import Replays
@@ -31,6 +30,9 @@ from edge.station.scoring import Scoring
 from edge.station.signals import Signals
 from edge.station.systemd import Service
 from edge.verdict import UNKNOWN_REASONS, Heartbeat, Reason, State, StateChange, Verdict
+
+if TYPE_CHECKING:
+    from edge.station.metrics import Metrics, Vitals
 
 HEARTBEAT_MS = 100
 LEASE_MS = 3 * HEARTBEAT_MS
@@ -82,8 +84,10 @@ class Station:
                 self._note,
             )
             undo.callback(self.channel.close)
-            self.metrics = None
+            self.metrics: "Metrics | None" = None
             if config.metrics is not None:
+                from edge.station.metrics import Metrics  # a tenth of a second, for those who want it
+
                 self.metrics = Metrics(config.metrics, config.station, self.bundle.label, allow_insecure)
                 undo.callback(self.metrics.close)
             if config.records is not None:
@@ -130,8 +134,8 @@ class Station:
                     self._accept()
                     self._expire()
                     self._submit()
-                    self._publish()
                     self._beat()
+                    self._publish()
                     self._wait(signals)
                 if self._is_finished():
                     cause = "the source has ended"
@@ -428,10 +432,11 @@ class Station:
         return (State.EXECUTING if self.books.accepted else State.READY), None
 
     def _beat(self) -> None:
-        """Announce a change of state at once, and a heartbeat when it is due."""
+        """Announce a change of state at once, with a heartbeat; else a heartbeat when it is due."""
         current = self._current_state()
         if current != (self.state, self.cause):
             self._announce(*current)
+            self._beat_due_ns = 0
         now = time.monotonic_ns()
         if now >= self._beat_due_ns:
             self._beat_due_ns = max(self._beat_due_ns + HEARTBEAT_MS * 1_000_000, now)
@@ -440,7 +445,7 @@ class Station:
             self.publisher.send(beat)
             if self.metrics is not None:
                 self.metrics.beat(self._vitals(beat, subscribers))
-            self.service.beat(self.ready_after_s is not None, self._makes_progress, f"{beat.state} {beat.cause or ''}")
+            self.service.beat(self.scoring.loaded is not None, self._makes_progress, f"{beat.state} {beat.cause or ''}")
             self._progress(self)
 
     def _announce(self, state: State, cause: str | None) -> None:
@@ -477,7 +482,9 @@ class Station:
         age_ms = self.scoring.age_ms
         return age_ms is None or age_ms < NO_PROGRESS_MS or self.state is State.PREOPERATIONAL
 
-    def _vitals(self, beat: Heartbeat, subscribers: int) -> Vitals:
+    def _vitals(self, beat: Heartbeat, subscribers: int) -> "Vitals":
+        from edge.station.metrics import Vitals
+
         records = self.records
         return Vitals(
             state=beat.state,
