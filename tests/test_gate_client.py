@@ -106,7 +106,7 @@ def test_a_station_that_dies_closes_the_gate_within_a_lease(endpoint: Endpoint) 
             gate.turn()
         died_ns = time.monotonic_ns()
         gate.until(lambda: gate.gate.wait_ns(time.monotonic_ns()) is None)
-    assert {d.why for d in gate.decisions if d.seq in last} <= {Why.HEARTBEAT_LOST, Why.GATE_LATE}
+    assert not any(d.passes for d in gate.decisions if d.seq in last)
     assert all(d.at_ns < died_ns + LEASE_NS for d in gate.decisions if d.passes)
 
 
@@ -239,7 +239,7 @@ def test_edge_gate_says_logs_and_counts_each_decision(
         process = run_gate(endpoint, *belt, "--lead-ms", 400, "--log", log, "--json")
         until(lambda: any(isinstance(request, Hello) for request in station.requests), lambda: time.sleep(0.01))
         deadline = time.monotonic() + 20
-        while "passed" not in station.acks().values():
+        while list(station.acks().values()).count("passed") < 3:
             assert time.monotonic() < deadline, "nothing passed"
             station.good()
             station.say(station.station.verdict(time.monotonic_ns(), says="reject"))

@@ -145,11 +145,11 @@ class GateUnderAttack(RuleBasedStateMachine):
         if settle:
             self.turn(500, False)
 
-    @rule(says=SAYS, lag_ms=st.sampled_from([0, 100]))
-    def restart_and_be_slow_to_tell(self, says: str, lag_ms: int) -> None:
+    @rule(says=SAYS, lag_ms=st.sampled_from([0, 100]), settle=st.booleans())
+    def restart_and_be_slow_to_tell(self, says: str, lag_ms: int, settle: bool) -> None:
         """The first parts come before the answer to how it stands, or after it though it speaks of them."""
         self.shows = False
-        self.restart(None, self.station.drift, True)
+        self.restart(None, self.station.drift, settle)
         for part in range(4):
             self.shows = part > 1
             self.lag_ms = lag_ms
@@ -258,6 +258,8 @@ class GateUnderAttack(RuleBasedStateMachine):
         self.left.clear()
         for truth in self.truths.values():
             truth.pong_ns = truth.joined_ns = None
+            truth.is_over, truth.former_ns = False, 0
+            truth.last_word = Truth.last_word
         self.before_reset |= self.decided
         self.decided.clear()
         self.owed.clear()
