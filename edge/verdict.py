@@ -4,7 +4,7 @@ A controller imports this module: it needs the standard library and pydantic onl
 """
 
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,6 +13,12 @@ PROTOCOL = "evp1"
 
 MOST_DEFECTS = 16
 """Places that a verdict names."""
+
+Moment = Annotated[int, Field(ge=0, lt=2**63)]
+"""Nanoseconds of the monotonic clock of the station's machine."""
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""No larger than what every language's JSON can hold."""
 
 
 class Outcome(StrEnum):
@@ -75,11 +81,11 @@ class Timing(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    captured: int = Field(description="exposure, as nearly as the source can tell; the budget counts from here")
-    in_ring: int | None = Field(default=None, description="the frame lies in shared memory")
-    inference_start: int | None = None
-    inference_end: int | None = None
-    published: int = Field(description="handed to the socket")
+    captured: Moment = Field(description="exposure, as nearly as the source can tell; the budget counts from here")
+    in_ring: Moment | None = Field(default=None, description="the frame lies in shared memory")
+    inference_start: Moment | None = None
+    inference_end: Moment | None = None
+    published: Moment = Field(description="handed to the socket")
 
 
 class Box(BaseModel):
@@ -110,7 +116,7 @@ class Verdict(Message):
     threshold and an age within the budget, a reject a score at or above the threshold, an unknown has no score at all.
     """
 
-    seq: int = Field(ge=1, description="counts the verdicts of an epoch from 1 without a gap")
+    seq: Count = Field(ge=1, description="counts the verdicts of an epoch from 1 without a gap")
     part: str = Field(description="the part's id: a file name, a frame number, a printed code")
     verdict: Outcome
     reason: Reason
@@ -158,12 +164,12 @@ class Verdict(Message):
 class Ledger(BaseModel):
     """accepted = good + reject + unknown + in_flight, at every moment; in_flight is 0 at the end of an epoch."""
 
-    accepted: int = 0
-    good: int = 0
-    reject: int = 0
-    unknown: int = 0
-    in_flight: int = 0
-    dropped: int = Field(default=0, description="frames of a free-running camera never accepted; not parts")
+    accepted: Count = 0
+    good: Count = 0
+    reject: Count = 0
+    unknown: Count = 0
+    in_flight: Count = 0
+    dropped: Count = Field(default=0, description="frames of a free-running camera never accepted; not parts")
 
     @model_validator(mode="after")
     def _balances(self) -> Self:
@@ -179,15 +185,15 @@ class Heartbeat(Message):
     controller on another machine learns from the pong of the control socket what time it is there.
     """
 
-    sent: int
+    sent: Moment
     state: State
     ready: bool = Field(description="parts that come now are judged, and all that judges them made progress just now")
     valid_ms: float
-    valid_until: int
+    valid_until: Moment
     cause: str | None = Field(default=None, description="what holds the station, for people")
     alarms: tuple[str, ...] = Field(default=(), description="what is wrong and holds nothing up, for people")
-    last_seq: int = Field(description="the last verdict that was published")
-    durable_seq: int | None = Field(
+    last_seq: Count = Field(description="the last verdict that was published")
+    durable_seq: Count | None = Field(
         default=None, description="verdicts up to here are on disk; null: no journal is kept"
     )
     camera_age_ms: float | None = Field(
@@ -203,10 +209,10 @@ class Heartbeat(Message):
 class StateChange(Message):
     """Sent when the state changes; `stopped` is the last message of an epoch. `sent` is as in `Heartbeat`."""
 
-    sent: int
+    sent: Moment
     state: State
     cause: str | None = None
-    last_seq: int
+    last_seq: Count
 
 
 def topic(station: str, kind: Literal["verdict", "heartbeat", "state"]) -> bytes:

@@ -49,6 +49,10 @@ def gate(
     transit_ms: Annotated[
         float, typer.Option(help="How long after the budget a verdict may come, ms.", min=0, max=60_000)
     ] = 50.0,
+    keys: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Key file from edge-keys export, one for each --connect."),
+    ] = None,
     log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append each decision as a line of JSON, before the gate moves.")
     ] = None,
@@ -70,7 +74,7 @@ def gate(
     from edge.gate.log import GateLog, fields
     from edge.station.signals import Signals
 
-    endpoints = _endpoints(connect or ["tcp://127.0.0.1:5570"], control or [])
+    endpoints = _endpoints(connect or ["tcp://127.0.0.1:5570"], control or [], keys or [])
     _check_name(name)
     belt, read_encoder = _belt(travel_s, travel_pulses, pulses_per_s, lead_ms / 1e3)
 
@@ -96,13 +100,23 @@ def gate(
     sys.exit(1 if controller.gate.fault else 0)
 
 
-def _endpoints(connect: list[str], control: list[str]) -> "list[Endpoint]":
+def _endpoints(connect: list[str], control: list[str], keys: list[Path]) -> "list[Endpoint]":
+    from edge.channel.credentials import read_client_keys
     from edge.errors import ChannelError
     from edge.gate.client import Endpoint
 
     if control and len(control) != len(connect):
         raise ChannelError(f"{len(control)} --control for {len(connect)} --connect; give one for each, or none")
-    return [Endpoint.of(verdicts, control[index] if control else None) for index, verdicts in enumerate(connect)]
+    if keys and len(keys) != len(connect):
+        raise ChannelError(f"{len(keys)} --keys for {len(connect)} --connect; give one for each, or none")
+    return [
+        Endpoint.of(
+            verdicts,
+            control[index] if control else None,
+            read_client_keys(keys[index]) if keys else None,
+        )
+        for index, verdicts in enumerate(connect)
+    ]
 
 
 def _check_name(name: str) -> None:
@@ -151,7 +165,7 @@ class _Watch:
         if gate.fault:
             self._say(f"FAULT: {gate.fault}; everything is rejected until this command is started again")
         for refusal in controller.refusals:
-            self._say(f"the station refused {refusal}")
+            self._say(refusal)
 
     def _say(self, line: str) -> None:
         if line not in self._said and len(self._said) < 1_000:

@@ -95,6 +95,9 @@ def run(
     metrics: Annotated[
         str | None, typer.Option(metavar="[HOST:]PORT", help="Serve a page for Prometheus; the host is loopback.")
     ] = None,
+    drill: Annotated[
+        bool, typer.Option("--drill", help="Break the demo line, one thing after another, and show what the gate saw.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Inspect every part a source shows and publish one verdict for each.
@@ -103,6 +106,9 @@ def run(
     """
     if list_sources:
         _print_sources(as_json)
+        return
+    if drill:
+        _drill(bundle, as_json)
         return
     from edge.cli.summary import describe, summary
     from edge.errors import SourceError
@@ -167,6 +173,38 @@ def _print_sources(as_json: bool) -> None:
         return
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:{width}}  {about}" for name, about in rows))
+
+
+def _drill(bundle: Path | None, as_json: bool) -> None:
+    """Run the drill, show its table; exit code 1 if something escaped, was not noticed, or did not come back."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from edge.drill import drill
+    from edge.shipped import DEMO, found_bundle, shipped_bundle
+
+    path = found_bundle(bundle) if bundle else shipped_bundle(DEMO)
+    with Console(stderr=True).status("drill") as status:
+        outcomes, problems = drill.drill(path, lambda what: status.update(f"drill: {what}"))
+    if as_json:
+        print(json.dumps(drill.as_json(outcomes, problems)))
+    else:
+        table = Table(title="fault drill on the demo line", caption="times in ms")
+        for name in ("fault", "escapes", "passed", "rejected", "unknown", "lost", "noticed", "recovered"):
+            table.add_column(name, justify="left" if name == "fault" else "right")
+        for o in outcomes:
+            noticed = "not felt" if not o.is_felt else _ms(o.noticed_ms)
+            counts = (o.escapes, o.passed, o.rejected, o.unknown, o.lost)
+            table.add_row(o.fault, *map(str, counts), noticed, _ms(o.recovered_ms))
+        console = Console()
+        console.print(table) if console.is_terminal else Console(width=120).print(table)
+        for text in problems:
+            print(text)
+    sys.exit(0 if drill.has_passed(outcomes, problems) else 1)
+
+
+def _ms(value: float | None) -> str:
+    return "NEVER" if value is None else f"{value:.0f}"
 
 
 def _say(text: str) -> None:

@@ -15,6 +15,7 @@ from types import TracebackType
 
 import zmq
 
+from edge.channel.control import Fate
 from edge.channel.endpoints import CONTROL, beside, free_endpoint
 from edge.drill.proxy import Proxy
 from edge.errors import ChannelError
@@ -112,6 +113,11 @@ class Scene:
         """Send a signal to a child of the station."""
         os.kill(self.child(name), number)
 
+    def last_words(self) -> str:
+        """The last line that the station wrote."""
+        lines = self._output.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
     # -------------------------------------------------------------------------------------------------- the gate
 
     def _listen(self, gate: Controller) -> None:
@@ -145,9 +151,14 @@ class Scene:
         return moments[-count] if len(moments) >= count else None
 
     def noticed(self, after_ns: int, lease_ns: int) -> int | None:
-        """When a controller first knew, after a moment, that something is wrong: by a verdict that is unknown, by a
-        heartbeat that is not ready, or because the last lease was over.
+        """When a controller first knew, after a moment, that something is wrong: by a verdict that is unknown or
+        missing, by a heartbeat that is not ready, or because the last lease was over.
         """
+        heard_ns = self._heard_of(after_ns, lease_ns)
+        missed_ns = next((d.at_ns for d in list(self.decisions) if d.at_ns > after_ns and d.fate is Fate.MISSED), None)
+        return min((at_ns for at_ns in (heard_ns, missed_ns) if at_ns is not None), default=None)
+
+    def _heard_of(self, after_ns: int, lease_ns: int) -> int | None:
         last_ns = after_ns
         for at_ns, message in [entry for entry in list(self.heard) if entry[0] > after_ns]:
             if isinstance(message, Heartbeat) and at_ns - last_ns > lease_ns:
@@ -160,12 +171,12 @@ class Scene:
                 return at_ns
         return last_ns + lease_ns if time.monotonic_ns() - last_ns > lease_ns else None
 
-    def judged(self, after_ns: int, captured_after_ns: int) -> int | None:
-        """When the first in-time good or reject came, after a moment, of a part captured after another one."""
+    def judged(self, after_ns: int) -> int | None:
+        """When the first in-time good or reject came of a part captured after a moment."""
         latest_ns = int((BUDGET_MS + 50) * 1e6)
         for at_ns, message in list(self.heard):
-            if at_ns > after_ns and isinstance(message, Verdict) and message.score is not None:
+            if isinstance(message, Verdict) and message.score is not None:
                 captured = message.timing.captured
-                if captured > captured_after_ns and at_ns - captured <= latest_ns:
+                if captured > after_ns and at_ns - captured <= latest_ns:
                     return at_ns
         return None

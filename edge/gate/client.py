@@ -23,6 +23,7 @@ from edge.channel.control import (
     Welcome,
     parse_reply,
 )
+from edge.channel.credentials import ClientKeys, HandshakeWatch, secure
 from edge.errors import ChannelError
 from edge.gate.belt import Belt
 from edge.gate.decision import Decision
@@ -44,31 +45,29 @@ LONGEST_SLEEP_NS = 20_000_000
 LARGEST_MESSAGE = 1 << 20
 LINGER_MS = 200
 
-Secure = Callable[[zmq.Socket[bytes], str], None]
-"""Puts keys on a socket before it connects to this endpoint; each station has a key of its own."""
-
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a station publishes and where it is spoken to."""
+    """Where a station publishes and where it is spoken to; `keys` are those that it asks for, None if it does not."""
 
     verdicts: str
     control: str
+    keys: ClientKeys | None = None
 
     @classmethod
-    def of(cls, verdicts: str, control: str | None = None) -> "Endpoint":
+    def of(cls, verdicts: str, control: str | None = None, keys: ClientKeys | None = None) -> "Endpoint":
         """The control socket is one port above the verdicts, or `.control` beside an ipc path. Raises ChannelError."""
         if control is not None:
-            return cls(verdicts, control)
+            return cls(verdicts, control, keys)
         if verdicts.startswith("ipc://"):
-            return cls(verdicts, f"{verdicts}.control")
+            return cls(verdicts, f"{verdicts}.control", keys)
         try:
             port = urlsplit(verdicts).port
         except ValueError:
             port = None
         if port is None or not 0 < port < 65535:
             raise ChannelError(f"{verdicts!r} has no port with one above it; say where the station listens: --control")
-        return cls(verdicts, f"{verdicts.removesuffix(f':{port}')}:{port + 1}")
+        return cls(verdicts, f"{verdicts.removesuffix(f':{port}')}:{port + 1}", keys)
 
 
 class Controller:
@@ -84,7 +83,6 @@ class Controller:
         rules: Rules,
         log: GateLog | None = None,
         read_encoder: Callable[[int], None] | None = None,
-        secure: Secure | None = None,
     ) -> None:
         """Connect; the station need not run yet. Raises ChannelError if an endpoint is none.
 
@@ -95,29 +93,35 @@ class Controller:
         self.gate = Gate(belt, self._decide, self._acknowledge, rules)
         self.malformed = 0
         self.heard_ns = time.monotonic_ns()
+        self._watch_due_ns = 0
         self._actuate, self._log, self._read_encoder = actuate, log, read_encoder
         self._context = zmq.Context()
         self._poller = zmq.Poller()
+        self._watches: list[HandshakeWatch] = []
+        self._handshakes: list[str] = []  # why they failed, each once
         self._verdicts: list[zmq.Socket[bytes]] = []
         self._controls: list[_Control] = []
         try:
             for endpoint in endpoints:
-                self._verdicts.append(self._socket(zmq.SUB, secure, endpoint.verdicts))
+                self._verdicts.append(self._socket(zmq.SUB, endpoint.verdicts, endpoint.keys))
                 self._verdicts[-1].subscribe(f"{PROTOCOL}/{station}/")
-                self._controls.append(_Control(self._socket(zmq.DEALER, secure, endpoint.control), name))
+                self._controls.append(_Control(self._socket(zmq.DEALER, endpoint.control, endpoint.keys), name))
         except BaseException:
+            for watch in self._watches:
+                watch.close()
             self._context.destroy(linger=0)
             raise
 
-    def _socket(self, kind: int, secure: Secure | None, endpoint: str) -> zmq.Socket[bytes]:
+    def _socket(self, kind: int, endpoint: str, keys: ClientKeys | None) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
         socket.set(zmq.RCVHWM, 10_000)
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.MAXMSGSIZE, LARGEST_MESSAGE)
         if kind == zmq.DEALER:
             socket.set(zmq.IMMEDIATE, 1)  # what nobody hears now must not be said later
-        if secure is not None:
-            secure(socket, endpoint)
+        if keys is not None:
+            secure(socket, keys)
+        self._watches.append(HandshakeWatch(socket, endpoint, keys))
         try:
             socket.connect(endpoint)
         except zmq.ZMQError as error:
@@ -130,6 +134,10 @@ class Controller:
         now = time.monotonic_ns()
         for control in self._controls:
             control.speak(self.gate, now)
+        if now >= self._watch_due_ns:
+            self._watch_due_ns = now + PING_NS
+            said = [line for watch in self._watches for line in watch.failures()]
+            self._handshakes += [line for line in said if line not in self._handshakes]
         self._poller.poll(self._sleep_ns(now) // 1_000_000 + 1)
         if self._read_encoder is not None:
             self._read_encoder(time.monotonic_ns())
@@ -153,6 +161,8 @@ class Controller:
         """Send the last acknowledgements, for 0.2 s at most, and leave."""
         for control in self._controls:
             control.flush()
+        for watch in self._watches:
+            watch.close()
         self._context.destroy(linger=LINGER_MS)
 
     def _sleep_ns(self, now: int) -> int:
@@ -188,8 +198,9 @@ class Controller:
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        """What the station would not do for this controller, the last of each connection."""
-        return tuple(control.refusal for control in self._controls if control.refusal is not None)
+        """Why no connection came about, each reason once, and what the station would not do, the last of each."""
+        refused = (f"the station refused {c.refusal}" for c in self._controls if c.refusal is not None)
+        return (*self._handshakes, *refused)
 
     @property
     def is_required(self) -> bool:

@@ -84,11 +84,11 @@ class Station:
                 self._note,
             )
             undo.callback(self.channel.close)
-            self.metrics: "Metrics | None" = None
+            self.metrics: Metrics | None = None
             if config.metrics is not None:
-                from edge.station.metrics import Metrics  # a tenth of a second, for those who want it
+                from edge.station import metrics  # a tenth of a second, for those who want it
 
-                self.metrics = Metrics(config.metrics, config.station, self.bundle.label, allow_insecure)
+                self.metrics = metrics.Metrics(config.metrics, config.station, self.bundle.label, allow_insecure)
                 undo.callback(self.metrics.close)
             if config.records is not None:
                 self.records = Records(config, self.epoch, self.bundle.label)
@@ -134,8 +134,8 @@ class Station:
                     self._accept()
                     self._expire()
                     self._submit()
-                    self._beat()
                     self._publish()
+                    self._beat()
                     self._wait(signals)
                 if self._is_finished():
                     cause = "the source has ended"

@@ -152,7 +152,7 @@ def test_a_flood_of_nonsense_on_the_control_socket_costs_no_memory_and_no_verdic
         assert line.to_the_end() == 0, line.stderr
     result = json.loads(line.stdout)
     assert result["malformed_requests"] > messages // 2
-    assert result["unknown"] == 0, result["reasons"]
+    assert set(result["reasons"]) <= {"clear", "defect", "stopped"}
     assert result["accepted"] == len(line.verdicts)
 
 

@@ -1,0 +1,127 @@
+"""The fault drill: breaks a running line, one thing after another, and writes down what the gate saw of it.
+
+It runs the real station, the real gate and a real network on the demo line; what it proves of this machine is what the
+factory's acceptance test asks: nothing passed that had no in-time good, and how soon the line was safe and back.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edge.drill.faults import FAULTS, Fault
+from edge.drill.scene import STARTING_S, Scene
+from edge.errors import ChannelError
+from edge.records.audit import audit
+from edge.verdict import Verdict
+
+LEASE_NS = 300_000_000
+NOTICE_S, RECOVERY_S = 10.0, 60.0
+SETTLED_PASSES = 5
+REST_S = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the line under one fault. Times in milliseconds; None: it did not come.
+
+    `noticed_ms`: until a controller knew that something is wrong, or was silent for a lease, from the injection.
+    `recovered_ms`: until the next in-time good or reject came, from the injection or, where the fault had to be
+    lifted, from then. `unknown` parts were answered so; `lost` ones were never answered at the gate.
+    """
+
+    fault: str
+    is_felt: bool
+    noticed_ms: float | None
+    recovered_ms: float | None
+    passed: int
+    rejected: int
+    unknown: int
+    lost: int
+    escapes: int = 0
+
+
+@dataclass(frozen=True)
+class _Window:
+    begin_ns: int
+    end_ns: int
+    noticed_ns: int | None
+    recovered_ms: float | None
+
+
+def drill(bundle: Path, show: Callable[[str], None]) -> tuple[list[Outcome], list[str]]:
+    """Run every fault; `show` is told which one begins. Returns the outcomes, and what the audit found of the whole.
+
+    Raises ChannelError if the line does not run at all.
+    """
+    with tempfile.TemporaryDirectory(prefix="edge-drill-") as folder, Scene(Path(folder), bundle) as scene:
+        show("the line starts")
+        if scene.until(lambda: scene.passes(0, SETTLED_PASSES), STARTING_S) is None:
+            raise ChannelError(f"the line passed nothing within {STARTING_S:.0f} s: {scene.last_words()}")
+        windows = []
+        for fault in FAULTS:
+            show(fault.name)
+            windows.append(_run(scene, fault))
+        scene.stop()
+        time.sleep(REST_S)
+        report = audit(scene.records, scene.gate_log)
+        escaped = {(p.epoch, p.seq) for p in report.problems if p.kind == "escape"}
+        outcomes = [_outcome(scene, *pair, escaped) for pair in zip(FAULTS, windows, strict=True)]
+        return outcomes, [p.text for p in report.problems if p.kind != "lost"]
+
+
+def _run(scene: Scene, fault: Fault) -> _Window:
+    """Break something, wait till it is noticed, mend it, wait till the line is back and has settled."""
+    begin_ns = time.monotonic_ns()
+    fault.inject(scene)
+    lift_ns = time.monotonic_ns() + int(fault.lasts_s * 1e9)
+    noticed_ns = None
+    if fault.is_felt:
+        noticed_ns = scene.until(lambda: scene.noticed(begin_ns, LEASE_NS), NOTICE_S)
+    time.sleep(max(0.0, (lift_ns - time.monotonic_ns()) / 1e9))
+    fault.lift(scene)
+    mended_ns = time.monotonic_ns() if fault.lasts_s else begin_ns
+    since_ns = max(mended_ns, noticed_ns or 0)
+    recovered_ns = scene.until(lambda: scene.judged(since_ns), RECOVERY_S)
+    scene.until(lambda: scene.passes(recovered_ns or since_ns, SETTLED_PASSES), RECOVERY_S)
+    recovered_ms = None if recovered_ns is None else (recovered_ns - mended_ns) / 1e6
+    return _Window(begin_ns, time.monotonic_ns(), noticed_ns, recovered_ms)
+
+
+def _outcome(scene: Scene, fault: Fault, window: _Window, escaped: set[tuple[str | None, int | None]]) -> Outcome:
+    decisions = [d for d in scene.decisions if window.begin_ns <= d.at_ns < window.end_ns]
+    noticed = window.noticed_ns
+    return Outcome(
+        fault=fault.name,
+        is_felt=fault.is_felt,
+        noticed_ms=None if noticed is None else (noticed - window.begin_ns) / 1e6,
+        recovered_ms=window.recovered_ms,
+        passed=sum(d.passes for d in decisions),
+        rejected=sum(not d.passes for d in decisions),
+        unknown=sum(v.score is None for v in _verdicts(scene, window)),
+        lost=sum((d.to_seq or d.seq or 0) - (d.seq or 0) + 1 for d in decisions if d.fate == "missed"),
+        escapes=sum((d.epoch, d.seq) in escaped for d in decisions if d.passes),
+    )
+
+
+def _verdicts(scene: Scene, window: _Window) -> Iterator[Verdict]:
+    for at_ns, message in scene.heard:
+        if isinstance(message, Verdict) and window.begin_ns <= at_ns < window.end_ns:
+            yield message
+
+
+def has_passed(outcomes: list[Outcome], problems: list[str]) -> bool:
+    """Whether nothing escaped, all was noticed, the line came back each time, and the record holds."""
+    felt = all(o.noticed_ms is not None for o in outcomes if o.is_felt)
+    back = all(o.recovered_ms is not None for o in outcomes)
+    return felt and back and not problems and not any(o.escapes for o in outcomes)
+
+
+def as_json(outcomes: list[Outcome], problems: list[str]) -> dict[str, object]:
+    """The result for programs."""
+    return {
+        "passed": has_passed(outcomes, problems),
+        "faults": [asdict(outcome) for outcome in outcomes],
+        "problems": problems,
+    }
