@@ -14,7 +14,7 @@ PROTOCOL = "evp1"
 MOST_DEFECTS = 16
 """Places that a verdict names."""
 
-Moment = Annotated[int, Field(ge=0, lt=2**63)]
+Moment = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """Nanoseconds of the monotonic clock of the station's machine."""
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -116,7 +116,7 @@ class Verdict(Message):
     threshold and an age within the budget, a reject a score at or above the threshold, an unknown has no score at all.
     """
 
-    seq: Count = Field(ge=1, description="counts the verdicts of an epoch from 1 without a gap")
+    seq: int = Field(ge=1, le=2**53, description="counts the verdicts of an epoch from 1 without a gap")
     part: str = Field(description="the part's id: a file name, a frame number, a printed code")
     verdict: Outcome
     reason: Reason

@@ -20,7 +20,7 @@ OPENING_S = 20.0
 FIRST_FRAME_MS = 5000
 """Patience with a live source for its first frame, doubled each time that it was not enough, four times at most."""
 
-LIVE_SILENCE_MS = 1000
+LIVE_SILENCE_MS = 800
 """A live source that gives no frame for this long, and for three of its periods, is killed and opened again."""
 
 STORED_SILENCE_MS = 10_000
