@@ -10,12 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
 from running import DEMO_BUNDLE, ROOT, command, free_endpoint
 
+from edge.channel.certificate import to_z85
+from edge.channel.credentials import read_client_keys
+from edge.channel.keystore import KeyStore
 from edge.channel.subscriber import Subscriber
 from edge.drill.proxy import Proxy
 from edge.verdict import Outcome, State, Verdict
@@ -343,14 +347,27 @@ def test_without_the_right_key_nothing_comes_and_nothing_passes(client: list[str
         assert gate.said() == []
 
 
-def test_a_live_station_is_followed_to_its_end(client: list[str]) -> None:
-    endpoint = free_endpoint()
+def test_a_live_station_with_keys_is_followed_to_its_end(client: list[str], tmp_path: Path) -> None:
+    endpoint, store = free_endpoint(), KeyStore(tmp_path / "keys")
+    store.init()
+    keys = {}
+    for name in ("gate", "listener"):
+        store.add(name)
+        store.export(name, tmp_path / name)
+        keys[name] = read_client_keys(tmp_path / name)
+    environ = {
+        "EDGE_SERVER_KEY": to_z85(keys["gate"].station),
+        "EDGE_PUBLIC_KEY": to_z85(keys["gate"].own.public),
+        "EDGE_SECRET_KEY": to_z85(keys["gate"].own.secret),
+        "EDGE_SIMULATED": "1",
+    }
     options = ["--bundle", DEMO_BUNDLE, "--bind", endpoint, "--wait-subscribers", 2, "--budget-ms", 20_000]
+    options += ["--keys", store.folder, "--no-records"]
     pace = ["--source", "demo", "--size", "320x180", "--limit", 60, "--rate", 50]
-    subscriber = Subscriber(endpoint, "line1")
+    subscriber = Subscriber(endpoint, "line1", keys["listener"])
     station = subprocess.Popen(command("run", *options, *pace), stderr=subprocess.PIPE)
     try:
-        with running(client, endpoint, "line1", 20_000, EDGE_SIMULATED="1") as gate:
+        with running(client, endpoint, "line1", 20_000, **environ) as gate:
             verdicts = {}
             for received in subscriber.messages(PATIENCE_S):
                 if isinstance(received.message, Verdict):
