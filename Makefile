@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PARTS ?= 200
 
-.PHONY: run test check docs demo-bundle tile-bundle results clean
+.PHONY: run test check drill docs demo-bundle tile-bundle results clean
 
 run: .venv/runtime
 	@$(BIN)/edge-listen --once --wait-s 60 & listener=$$!; \
@@ -20,6 +20,11 @@ check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The fault drill, and the fault tests at full size: a million malformed messages, a thousand random attacks on the gate.
+drill: .venv/dev
+	$(BIN)/edge-run --drill
+	EDGE_FAULT_MESSAGES=1000000 EDGE_EXAMPLES=1000 $(BIN)/pytest --timeout 3600 tests/faults tests/test_gate_properties.py
 
 docs: .venv/dev
 	$(BIN)/python -m edge.schema docs
