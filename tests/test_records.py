@@ -64,6 +64,15 @@ def test_all_that_came_of_a_part_has_its_row(tmp_path: Path) -> None:
     assert rows(tmp_path, "SELECT epoch, kind, text FROM events") == [("ab12", "restart", "the inference process died")]
 
 
+def test_a_name_that_is_no_text_does_not_hold_up_the_journal(tmp_path: Path) -> None:
+    journal = recorder(tmp_path)
+    journal.event("source", "b\udcff.png is gone")
+    enter(journal, verdict(1))
+    journal.close("b\udcff.png", 1)
+    assert rows(tmp_path, "SELECT text FROM events") == [("b\\udcff.png is gone",)]
+    assert rows(tmp_path, "SELECT cause, last_seq FROM runs") == [("b\\udcff.png", 1)]
+
+
 def test_the_folder_is_the_stations_own(tmp_path: Path) -> None:
     journal = recorder(tmp_path / "a" / "records")
     assert (tmp_path / "a" / "records").stat().st_mode & 0o777 == 0o700
