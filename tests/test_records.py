@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from entries import enter, journal_taken, payload, recorder, rows, settle, until
 
 from edge.channel.control import Fate
 from edge.errors import RecordsError
+from edge.records.archive import NICENESS
 from edge.records.journal import JOURNAL
 from edge.records.recorder import Recorder, is_taken
 from edge.records.retention import HOLD, IMAGES, SIDECAR, Keeping, NoRoomError, Shelf
@@ -345,6 +347,15 @@ def test_a_good_that_is_no_sample_is_not_kept_and_nothing_is_missed(line: Line) 
     assert line.offer(verdict(10))
     line.until(Stored, 1)
     assert line.archiving.alarms == ()
+
+
+def test_only_the_thread_that_writes_images_steps_back_for_all_else(line: Line) -> None:
+    tasks = Path(f"/proc/{line.archiving.child._process.pid}/task")
+    if not tasks.is_dir():
+        pytest.skip("there is no /proc here")
+    until(lambda: NICENESS in {int(stat.read_text().rpartition(")")[2].split()[16]) for stat in tasks.glob("*/stat")})
+    copying = tasks / str(line.archiving.child._process.pid) / "stat"
+    assert int(copying.read_text().rpartition(")")[2].split()[16]) == os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def test_the_end_waits_for_the_images_that_were_taken(tmp_path: Path) -> None:

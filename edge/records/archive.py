@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 NICENESS = 10
-"""What this process does is worth less than any verdict."""
+"""Of the thread that writes: what it does is worth less than any verdict."""
 
 IDLE_S = 10.0
 """Between two looks at what has grown too old."""
@@ -36,8 +36,6 @@ def run_archive(connection: Connection, keeping: Keeping) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    with contextlib.suppress(AttributeError, OSError):
-        os.nice(NICENESS)
     lock = threading.Lock()
 
     def say(message: Copied | Stored | NotStored | Removed | ArchiveReady) -> None:
@@ -62,6 +60,8 @@ def run_archive(connection: Connection, keeping: Keeping) -> None:
 
 def _work(jobs: "queue.SimpleQueue[_Job | None]", keeping: Keeping, say: Say) -> None:
     """The writing thread. Whatever becomes of one image, the next is tried; it ends with the station's pipe."""
+    with contextlib.suppress(AttributeError, OSError):
+        os.nice(NICENESS)  # of this thread alone: the copying, for which the ring waits, is as urgent as all else
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         shelf = Shelf(keeping)
         with contextlib.suppress(OSError):  # what cannot be read cannot be written, and that will be said
