@@ -380,6 +380,17 @@ def test_images_make_room_for_each_other_and_the_station_hears_of_it(tmp_path: P
     line.close()
 
 
+def test_what_is_too_old_goes_while_images_keep_coming(tmp_path: Path) -> None:
+    old = shelve(Shelf(Keeping(tmp_path)), 1, R)
+    os.utime(old, (0, 0))
+    line = Line(Keeping(tmp_path, max_age_days=365, min_free_bytes=0))
+    line.start()
+    assert line.offer(verdict(2, R))
+    line.until(Removed, 1)
+    line.close()
+    assert left(tmp_path) == ["2-reject"]
+
+
 def test_a_disk_without_room_to_spare_gets_no_images(tmp_path: Path) -> None:
     line = Line(Keeping(tmp_path, min_free_bytes=2**60))
     line.start()

@@ -209,10 +209,11 @@ def _next_boot(folder: Path, reserve: Reserve) -> int:
     except (FileNotFoundError, ValueError):
         said = 0
     boot = max(said, last_boot(folder)) + 1
+    text = {path: f"{boot}\n".encode()}
     try:
-        write_durably(path, f"{boot}\n".encode())
+        write_durably(text)
     except OSError as error:
         if not (is_full(error) and reserve.release(keep=LAST)):
             raise
-        write_durably(path, f"{boot}\n".encode())
+        write_durably(text)
     return boot

@@ -281,7 +281,9 @@ def test_on_a_full_disk_images_stop_with_an_alarm_and_go_on_by_themselves(tmp_pa
         assert line.offer(verdict(3, Outcome.REJECT))
         line.until(Stored, 2)
         assert line.archiving.alarms == ()
-        assert sorted(p.name for p in disk.rglob("*.png*")) == ["00000001-reject.png", "00000003-reject.png"]
+        assert sorted(p.name for p in disk.rglob("0*.[pj]*")) == [
+            f"0000000{seq}-reject.{kind}" for seq in (1, 3) for kind in ("json", "png")
+        ]
         line.close()
 
 
