@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from entries import enter, journal_taken, payload, recorder, settle, small_disk, verdict
+from entries import Archive, enter, journal_taken, payload, recorder, settle, small_disk, verdict
 from running import command
-from test_records import Line
 
 from edge.channel.control import Fate
 from edge.records.audit import Kind, audit
@@ -309,11 +308,11 @@ def with_image(folder: Path) -> Stored:
     journal = recorder(folder)
     one = verdict(1, R, part="código 7")
     enter(journal, one)
-    line = Line(Keeping(folder, min_free_bytes=0))
-    line.start()
-    assert line.offer(one)
-    (stored,) = line.until(Stored, 1)
-    line.close()
+    archive = Archive(Keeping(folder, min_free_bytes=0))
+    archive.start()
+    assert archive.offer(one)
+    (stored,) = archive.until(Stored, 1)
+    archive.close()
     assert isinstance(stored, Stored)
     journal.image(*stored)
     journal.close("told to stop", 1)
