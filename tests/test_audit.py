@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,19 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert done.returncode == 2
     assert complaint in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_records_that_are_not_for_this_user_are_one_line_too(tmp_path: Path) -> None:
+    line_of_six(tmp_path / "records")
+    (tmp_path / "records").chmod(0o700)
+    code = (
+        f"import os; from pathlib import Path; from edge.errors import RecordsError\n"
+        f"from edge.records.audit import audit\nos.setuid(65534)\n"
+        f"try: audit(Path({str(tmp_path / 'records')!r}))\nexcept RecordsError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "run as the user of the station" in done.stdout, done.stderr
 
 
 # ---------------------------------------------------------------------------------------------------- the gate's log
