@@ -1,4 +1,4 @@
-"""Verdicts without a line, and a recorder that a test can wait for."""
+"""Verdicts without a line, a recorder that a test can wait for, an archive with frames, and disks to hurt them with."""
 
 import sqlite3
 import subprocess
@@ -8,10 +8,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge.records.journal import JOURNAL
 from edge.records.recorder import Recorder
+from edge.records.retention import Keeping
+from edge.station.archiving import Archiving, Said
+from edge.station.ring import Attached, Ring
 from edge.verdict import Outcome, Reason, Timing, Verdict
 
 PATIENCE_S = 30.0
@@ -78,6 +82,41 @@ def rows(folder: Path, select: str) -> list[tuple[Any, ...]]:
     """What the journal has."""
     with closing(sqlite3.connect(folder / JOURNAL, timeout=10)) as journal:
         return journal.execute(select).fetchall()
+
+
+class Archive:
+    """An archive child, a ring with a frame in each slot, and the supervisor's turn of the loop around both."""
+
+    def __init__(self, keeping: Keeping, slots: int = 4, size: tuple[int, int] = (120, 160)) -> None:
+        self.archiving = Archiving(keeping)
+        self.height, self.width = size
+        self.ring = Ring(slots, self.height * self.width * 3)
+        self.frames = [np.random.default_rng(slot).integers(0, 256, (*size, 3), np.uint8) for slot in range(slots)]
+        ring = Attached()
+        for slot, frame in enumerate(self.frames):
+            ring.frame(self.ring.name(slot), *size)[...] = frame
+        self.said: list[Said] = []
+
+    def turn(self) -> None:
+        self.said += [*self.archiving.hear(), *self.archiving.revive()]
+
+    def offer(self, one: Verdict, slot: int = 0) -> bool:
+        memory = self.ring.name(slot)
+        return self.archiving.offer(one, payload(one), slot, memory, self.height, self.width)
+
+    def until(self, kind: type[Said], count: int) -> list[Said]:
+        until(lambda: self.turn() or len(self.heard(kind)) >= count)
+        return self.heard(kind)
+
+    def heard(self, kind: type[Said]) -> list[Said]:
+        return [message for message in self.said if isinstance(message, kind)]
+
+    def start(self) -> None:
+        until(lambda: self.turn() or self.archiving._is_up)
+
+    def close(self) -> None:
+        self.said += self.archiving.close(10)
+        self.ring.close()
 
 
 @contextmanager

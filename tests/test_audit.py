@@ -4,14 +4,14 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from entries import enter, journal_taken, payload, recorder, settle, small_disk, verdict
+from entries import Archive, enter, journal_taken, payload, recorder, settle, small_disk, verdict
 from running import command
-from test_records import Line
 
 from edge.channel.control import Fate
 from edge.records.audit import Kind, audit
@@ -234,6 +234,19 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_records_that_are_not_for_this_user_are_one_line_too(tmp_path: Path) -> None:
+    line_of_six(tmp_path / "records")
+    (tmp_path / "records").chmod(0o700)
+    code = (
+        f"import os; from pathlib import Path; from edge.errors import RecordsError\n"
+        f"from edge.records.audit import audit\nos.setuid(65534)\n"
+        f"try: audit(Path({str(tmp_path / 'records')!r}))\nexcept RecordsError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "run as the user of the station" in done.stdout, done.stderr
+
+
 # ---------------------------------------------------------------------------------------------------- the gate's log
 
 
@@ -309,11 +322,11 @@ def with_image(folder: Path) -> Stored:
     journal = recorder(folder)
     one = verdict(1, R, part="código 7")
     enter(journal, one)
-    line = Line(Keeping(folder, min_free_bytes=0))
-    line.start()
-    assert line.offer(one)
-    (stored,) = line.until(Stored, 1)
-    line.close()
+    archive = Archive(Keeping(folder, min_free_bytes=0))
+    archive.start()
+    assert archive.offer(one)
+    (stored,) = archive.until(Stored, 1)
+    archive.close()
     assert isinstance(stored, Stored)
     journal.image(*stored)
     journal.close("told to stop", 1)

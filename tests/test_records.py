@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -13,16 +14,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from entries import enter, journal_taken, payload, recorder, rows, settle, until, verdict
+from entries import Archive, enter, journal_taken, payload, recorder, rows, settle, until, verdict
 
 from edge.channel.control import Fate
 from edge.errors import RecordsError
+from edge.records.archive import NICENESS
 from edge.records.journal import JOURNAL
 from edge.records.recorder import Recorder, is_taken
 from edge.records.retention import HOLD, IMAGES, SIDECAR, Keeping, NoRoomError, Shelf
-from edge.station.archiving import MOST_LOANS, Archiving, Said
+from edge.station.archiving import MOST_LOANS
 from edge.station.messages import Copied, NotStored, Removed, Stored
-from edge.station.ring import Attached, Ring
+from edge.station.ring import Attached
 from edge.verdict import Outcome, Verdict
 
 G, R, U = Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN
@@ -62,6 +64,15 @@ def test_all_that_came_of_a_part_has_its_row(tmp_path: Path) -> None:
     assert path == "images/a.png"
     assert gone.startswith("the disk is full, ")
     assert rows(tmp_path, "SELECT epoch, kind, text FROM events") == [("ab12", "restart", "the inference process died")]
+
+
+def test_a_name_that_is_no_text_does_not_hold_up_the_journal(tmp_path: Path) -> None:
+    journal = recorder(tmp_path)
+    journal.event("source", "b\udcff.png is gone")
+    enter(journal, verdict(1))
+    journal.close("b\udcff.png", 1)
+    assert rows(tmp_path, "SELECT text FROM events") == [("b\\udcff.png is gone",)]
+    assert rows(tmp_path, "SELECT cause, last_seq FROM runs") == [("b\\udcff.png", 1)]
 
 
 def test_the_folder_is_the_stations_own(tmp_path: Path) -> None:
@@ -244,51 +255,16 @@ def test_rejects_and_unknowns_are_all_wanted_and_goods_one_in_so_many(tmp_path: 
 # -------------------------------------------------------------------------------------------------- the archive child
 
 
-class Line:
-    """A ring with one frame a slot, and the supervisor's turn of the loop around an archive."""
-
-    def __init__(self, keeping: Keeping, slots: int = 4, size: tuple[int, int] = (120, 160)) -> None:
-        self.archiving = Archiving(keeping)
-        self.height, self.width = size
-        self.ring = Ring(slots, self.height * self.width * 3)
-        self.frames = [np.random.default_rng(slot).integers(0, 256, (*size, 3), np.uint8) for slot in range(slots)]
-        ring = Attached()
-        for slot, frame in enumerate(self.frames):
-            ring.frame(self.ring.name(slot), *size)[...] = frame
-        self.said: list[Said] = []
-
-    def turn(self) -> None:
-        self.said += [*self.archiving.hear(), *self.archiving.revive()]
-
-    def offer(self, one: Verdict, slot: int = 0) -> bool:
-        memory = self.ring.name(slot)
-        return self.archiving.offer(one, payload(one), slot, memory, self.height, self.width)
-
-    def until(self, kind: type[Said], count: int) -> list[Said]:
-        until(lambda: self.turn() or len(self.heard(kind)) >= count)
-        return self.heard(kind)
-
-    def heard(self, kind: type[Said]) -> list[Said]:
-        return [message for message in self.said if isinstance(message, kind)]
-
-    def start(self) -> None:
-        until(lambda: self.turn() or self.archiving._is_up)
-
-    def close(self) -> None:
-        self.said += self.archiving.close(10)
-        self.ring.close()
-
-
 @pytest.fixture
-def line(tmp_path: Path) -> Iterator[Line]:
-    line = Line(Keeping(tmp_path, good_every=10, min_free_bytes=0))
+def line(tmp_path: Path) -> Iterator[Archive]:
+    line = Archive(Keeping(tmp_path, good_every=10, min_free_bytes=0))
     line.start()
     yield line
     line.close()
 
 
 def test_the_image_of_a_reject_is_its_frame_to_the_last_bit_and_its_verdict_lies_beside_it(
-    line: Line, tmp_path: Path
+    line: Archive, tmp_path: Path
 ) -> None:
     assert line.offer(verdict(3, R), slot=2)
     (stored,) = line.until(Stored, 1)
@@ -306,7 +282,7 @@ def test_the_image_of_a_reject_is_its_frame_to_the_last_bit_and_its_verdict_lies
     assert sorted(p.suffix for p in path.parent.iterdir()) == [SIDECAR, ".png"]
 
 
-def test_a_slot_is_lent_and_comes_back_once_and_never_more_than_two_are_away(line: Line) -> None:
+def test_a_slot_is_lent_and_comes_back_once_and_never_more_than_two_are_away(line: Archive) -> None:
     taken = [line.offer(verdict(seq, R), slot) for slot, seq in enumerate((1, 2, 3))]
     assert taken == [True] * MOST_LOANS + [False]
     assert line.archiving.skipped == 1
@@ -317,7 +293,7 @@ def test_a_slot_is_lent_and_comes_back_once_and_never_more_than_two_are_away(lin
 
 
 def test_a_slot_that_came_back_may_be_filled_at_once(tmp_path: Path) -> None:
-    line = Line(Keeping(tmp_path, min_free_bytes=0), size=(1080, 1920))
+    line = Archive(Keeping(tmp_path, min_free_bytes=0), size=(1080, 1920))
     line.start()
     for slot in (0, 1):
         assert line.offer(verdict(slot + 1, R), slot)
@@ -330,7 +306,7 @@ def test_a_slot_that_came_back_may_be_filled_at_once(tmp_path: Path) -> None:
     assert np.array_equal(image, line.frames[1])
 
 
-def test_a_good_that_is_no_sample_is_not_kept_and_nothing_is_missed(line: Line) -> None:
+def test_a_good_that_is_no_sample_is_not_kept_and_nothing_is_missed(line: Archive) -> None:
     assert not line.offer(verdict(9))
     assert line.archiving.skipped == 0
     assert line.offer(verdict(10))
@@ -338,8 +314,17 @@ def test_a_good_that_is_no_sample_is_not_kept_and_nothing_is_missed(line: Line) 
     assert line.archiving.alarms == ()
 
 
+def test_only_the_thread_that_writes_images_steps_back_for_all_else(line: Archive) -> None:
+    tasks = Path(f"/proc/{line.archiving.child._process.pid}/task")
+    if not tasks.is_dir():
+        pytest.skip("there is no /proc here")
+    until(lambda: NICENESS in {int(stat.read_text().rpartition(")")[2].split()[16]) for stat in tasks.glob("*/stat")})
+    copying = tasks / str(line.archiving.child._process.pid) / "stat"
+    assert int(copying.read_text().rpartition(")")[2].split()[16]) == os.getpriority(os.PRIO_PROCESS, 0)
+
+
 def test_the_end_waits_for_the_images_that_were_taken(tmp_path: Path) -> None:
-    line = Line(Keeping(tmp_path, min_free_bytes=0), size=(1080, 1920))
+    line = Archive(Keeping(tmp_path, min_free_bytes=0), size=(1080, 1920))
     line.start()
     assert line.offer(verdict(1, R), 0)
     assert line.offer(verdict(2, U), 1)
@@ -348,7 +333,7 @@ def test_the_end_waits_for_the_images_that_were_taken(tmp_path: Path) -> None:
 
 
 def test_images_make_room_for_each_other_and_the_station_hears_of_it(tmp_path: Path) -> None:
-    line = Line(Keeping(tmp_path, max_bytes=150_000, min_free_bytes=0))  # two of random pixels, 58 kB each
+    line = Archive(Keeping(tmp_path, max_bytes=150_000, min_free_bytes=0))  # two of random pixels, 58 kB each
     line.start()
     for seq in (1, 2, 3):
         assert line.offer(verdict(seq, R))
@@ -360,8 +345,19 @@ def test_images_make_room_for_each_other_and_the_station_hears_of_it(tmp_path: P
     line.close()
 
 
+def test_what_is_too_old_goes_while_images_keep_coming(tmp_path: Path) -> None:
+    old = shelve(Shelf(Keeping(tmp_path)), 1, R)
+    os.utime(old, (0, 0))
+    line = Archive(Keeping(tmp_path, max_age_days=365, min_free_bytes=0))
+    line.start()
+    assert line.offer(verdict(2, R))
+    line.until(Removed, 1)
+    line.close()
+    assert left(tmp_path) == ["2-reject"]
+
+
 def test_a_disk_without_room_to_spare_gets_no_images(tmp_path: Path) -> None:
-    line = Line(Keeping(tmp_path, min_free_bytes=2**60))
+    line = Archive(Keeping(tmp_path, min_free_bytes=2**60))
     line.start()
     assert line.offer(verdict(1, R))
     line.until(NotStored, 1)

@@ -6,12 +6,13 @@ import json
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.records.durable import keep_new, sync_folder, write_new
+from edge.records.durable import sync_folder, write_durably
 from edge.records.retention import IMAGES, SIDECAR, Gone, Keeping, NoRoomError, Shelf
 from edge.station.messages import ArchiveReady, Copied, Keep, NotStored, Removed, Stored
 from edge.station.ring import Attached
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 NICENESS = 10
-"""What this process does is worth less than any verdict."""
+"""Of the thread that writes: what it does is worth less than any verdict."""
 
-IDLE_S = 10.0
+EXPIRE_EVERY_S = 10.0
 """Between two looks at what has grown too old."""
 
 Say = Callable[[Copied | Stored | NotStored | Removed | ArchiveReady], None]
@@ -36,8 +37,6 @@ def run_archive(connection: Connection, keeping: Keeping) -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    with contextlib.suppress(AttributeError, OSError):
-        os.nice(NICENESS)
     lock = threading.Lock()
 
     def say(message: Copied | Stored | NotStored | Removed | ArchiveReady) -> None:
@@ -62,20 +61,23 @@ def run_archive(connection: Connection, keeping: Keeping) -> None:
 
 def _work(jobs: "queue.SimpleQueue[_Job | None]", keeping: Keeping, say: Say) -> None:
     """The writing thread. Whatever becomes of one image, the next is tried; it ends with the station's pipe."""
+    with contextlib.suppress(AttributeError, OSError):
+        os.nice(NICENESS)  # of this thread alone: the copying, for which the ring waits, is as urgent as all else
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         shelf = Shelf(keeping)
         with contextlib.suppress(OSError):  # what cannot be read cannot be written, and that will be said
             shelf.look()
+        expire_due = time.monotonic()
         while True:
-            try:
-                job = jobs.get(timeout=IDLE_S)
-            except queue.Empty:
+            with contextlib.suppress(queue.Empty):
+                job = jobs.get(timeout=EXPIRE_EVERY_S)
+                if job is None:
+                    return
+                say(_stored(*job, shelf, say))
+            if time.monotonic() >= expire_due:
+                expire_due = time.monotonic() + EXPIRE_EVERY_S
                 with contextlib.suppress(OSError):
                     _tell(say, shelf.expire())
-                continue
-            if job is None:
-                return
-            say(_stored(*job, shelf, say))
 
 
 def _stored(order: Keep, frame: "npt.NDArray[np.uint8]", shelf: Shelf, say: Say) -> Stored | NotStored:
@@ -112,9 +114,7 @@ def _store(order: Keep, image: bytes, shelf: Shelf, say: Say) -> Stored:
     sidecar = b'{"verdict":%b,"image":%b}\n' % (order.payload, about.encode())
     _tell(say, shelf.make_room(len(image) + len(sidecar), Outcome(order.verdict)))
     _make(path.parent)
-    write_new(path.with_suffix(SIDECAR), sidecar)
-    write_new(path, image)
-    keep_new(path.with_suffix(SIDECAR), path)
+    write_durably({path.with_suffix(SIDECAR): sidecar, path: image})  # where an image is, its sidecar is
     shelf.add(path)
     return Stored(order.epoch, order.seq, place.as_posix(), digest, len(image))
 

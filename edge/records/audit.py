@@ -108,10 +108,10 @@ def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True) 
     Raises RecordsError if there is no journal in `folder`, or `gate_log` is none.
     """
     found = Audit(folder, is_taken(folder))
-    for aside in sorted(folder.glob("journal-damaged-*.db")):
-        found.find(Kind.JOURNAL, f"a damaged journal was moved aside: {aside.name}")
     try:
         with contextlib.closing(open_to_read(folder)) as journal:
+            for aside in sorted(folder.glob("journal-damaged-*.db")):
+                found.find(Kind.JOURNAL, f"a damaged journal was moved aside: {aside.name}")
             journal.execute("BEGIN")  # one moment of a live journal
             _check_file(journal, found)
             if journal.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:

@@ -1,37 +1,32 @@
 """Files that are whole and on disk once they have their name."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 NEW = ".new"
 """The end of the name of a file that is not whole yet."""
 
 
-def write_durably(path: Path, *data: "bytes | memoryview") -> None:
-    """Write a file under another name, wait for the disk, rename it, and wait for the folder. Raises OSError."""
-    write_new(path, *data)
-    keep_new(path)
+def write_durably(files: Mapping[Path, bytes]) -> None:
+    """Write files of one folder under other names, wait for the disk, rename them in this order, wait for the folder.
 
-
-def write_new(path: Path, *data: "bytes | memoryview") -> None:
-    """The first half: the file is on disk, beside its place. It is removed if it cannot be written."""
-    new = path.with_name(path.name + NEW)
+    Raises OSError; then none of them is there under its other name, and those not renamed are as they were.
+    """
+    new = {path: path.with_name(path.name + NEW) for path in files}
     try:
-        with open(new, "wb") as file:
-            for piece in data:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
+        for path, data in files.items():
+            with open(new[path], "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in files:
+            new[path].rename(path)
     except BaseException:
-        new.unlink(missing_ok=True)
+        for path in new.values():
+            path.unlink(missing_ok=True)
         raise
-
-
-def keep_new(*paths: Path) -> None:
-    """The second half, for several files of one folder at once: the last named appears last."""
-    for path in paths:
-        path.with_name(path.name + NEW).rename(path)
-    sync_folder(paths[0].parent)
+    sync_folder(next(iter(files)).parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -151,8 +151,11 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
     Raises RecordsError if there is none, or one of a later version; sqlite3.Error if it is damaged.
     """
     path = (folder / JOURNAL).absolute()
-    if _size(path) == 0:  # of an empty file SQLite would throw away the log
-        raise RecordsError(f"{folder} holds no journal; give the folder that edge-run --records wrote")
+    try:
+        if _size(path) == 0:  # of an empty file SQLite would throw away the log
+            raise RecordsError(f"{folder} holds no journal; give the folder that edge-run --records wrote")
+    except PermissionError as error:
+        raise RecordsError(f"{folder} is not for this user to read; run as the user of the station") from error
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=1.0)
     try:
         try:

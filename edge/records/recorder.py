@@ -23,7 +23,7 @@ from edge.records.journal import (
 )
 from edge.records.replayer import Answer, Replayer, Wanted
 from edge.records.reserve import LAST, Reserve, is_full
-from edge.records.writer import End, Row, Writer
+from edge.records.writer import End, Row, Value, Writer
 from edge.verdict import Verdict
 
 MOST_WAITING = 100_000
@@ -141,7 +141,7 @@ class Recorder:
 
     def close(self, cause: str, last_seq: int, patience_s: float = 1.0) -> None:
         """End the run: `last_seq` verdicts were published. Waits for the disk, `patience_s` seconds at most."""
-        self._writer.finish(End(cause, last_seq))
+        self._writer.finish(End(str(_written(cause)), last_seq))
         self._writer.join(patience_s)
         if not self._writer.is_alive():  # else the folder stays taken for as long as this process lives
             os.close(self._lock)
@@ -153,7 +153,7 @@ class Recorder:
             self._dropped += 1
             return
         self._say_what_was_lost()
-        self._writer.put(row)
+        self._writer.put(Row(row.sql, tuple(map(_written, row.values))))
 
     def _lose(self, seq: int) -> None:
         self.lost += 1
@@ -165,6 +165,11 @@ class Recorder:
             row = (self._epoch, self._lost_from, self._lost_to, self._lost_to, why, wall_time())
             self._writer.put(Row(INSERT_LOST_RANGE, row))
             self._lost_from = None
+
+
+def _written(value: Value) -> Value:
+    """The value as SQLite takes it: a file's name in a message need not be UTF-8."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _locked(folder: Path) -> int:
@@ -204,10 +209,11 @@ def _next_boot(folder: Path, reserve: Reserve) -> int:
     except (FileNotFoundError, ValueError):
         said = 0
     boot = max(said, last_boot(folder)) + 1
+    text = {path: f"{boot}\n".encode()}
     try:
-        write_durably(path, f"{boot}\n".encode())
+        write_durably(text)
     except OSError as error:
         if not (is_full(error) and reserve.release(keep=LAST)):
             raise
-        write_durably(path, f"{boot}\n".encode())
+        write_durably(text)
     return boot

@@ -141,7 +141,6 @@ class Shelf:
             self._shelves[kind].appendleft(shelved)
 
     def _remove(self, shelved: _Shelved, why: str) -> Gone:
-        """The image goes last, so that one without its sidecar is the trace of a crash and nothing else."""
         for path in (shelved.path.with_suffix(SIDECAR), shelved.path):
             path.unlink(missing_ok=True)
         self.size -= shelved.size

@@ -65,6 +65,7 @@ class Writer(threading.Thread):
         self._is_open = False
         self._path = folder / JOURNAL
         self._inode = 0
+        self._unsaid: str | None = None  # damage that the new journal does not say yet
         self._rows: deque[Row] = deque()
         self._put = self._done = 0
         self._last_seq = 0  # the last one written; beyond durable_seq if rows were lost between
@@ -122,9 +123,12 @@ class Writer(threading.Thread):
             if self._run is None:
                 close_unfinished(journal)
             if aside is not None:
-                self._begin_anew(journal, f"the journal was damaged; what it held is in {aside}")
+                self._unsaid = f"the journal was damaged; what it held is in {aside}"
             elif self._run is not None and not has_run(journal, str(self._run.values[0])):
-                self._begin_anew(journal, REMOVED)
+                self._unsaid = self._unsaid or REMOVED
+            if self._unsaid is not None:
+                self._begin_anew(journal, self._unsaid)
+                self.damage, self._unsaid = self._unsaid, None
             self._inode = self._path.stat().st_ino
         except BaseException:
             journal.close()
@@ -135,14 +139,15 @@ class Writer(threading.Thread):
 
     def _begin_anew(self, journal: sqlite3.Connection, damage: str) -> None:
         """The first rows of a journal that stands in for another."""
-        self.damage = damage
         now, epoch = wall_time(), None
+        journal.execute("BEGIN IMMEDIATE")
         if self._run is not None:
             journal.execute(*self._run[:2])
             epoch = self._run.values[0]
         to = self._last_seq if self._run is not None else None
-        journal.execute(INSERT_LOST_RANGE, (epoch, 1, to, None, self.damage, now))
-        journal.execute(INSERT_EVENT, (epoch, "journal", self.damage, now))
+        journal.execute(INSERT_LOST_RANGE, (epoch, 1, to, None, damage, now))
+        journal.execute(INSERT_EVENT, (epoch, "journal", damage, now))
+        journal.execute("COMMIT")
         self.durable_seq = 0
 
     def _take(self) -> list[Row]:
@@ -187,7 +192,8 @@ class Writer(threading.Thread):
                 if journal.in_transaction:
                     journal.execute("ROLLBACK")
             if is_damage(error) or isinstance(error, FileNotFoundError):
-                journal.close()
+                with contextlib.suppress(sqlite3.Error):
+                    journal.close()
                 journal = None
         if not (self._is_full(error) and self._reserve.release(keep=LAST)):
             time.sleep(RETRY_S if self._end is None else COMMIT_EVERY_S)

@@ -28,6 +28,9 @@ MOST_WAITING_BYTES = 256 * 2**20
 SLOW_S = 5.0
 """An image that has waited this long for the disk is worth an alarm."""
 
+SKIPPED_S = 60.0
+"""An image that was not kept is worth an alarm this long."""
+
 RETRY_S = 1.0
 
 Said = Copied | Stored | NotStored | Removed
@@ -50,12 +53,11 @@ class Archiving:
         self.skipped = 0
         self._keeping = keeping
         self._is_up = False
-        self._has_been_up = False
         self._cause = ""
         self._why_not: str | None = None
         self._loans: dict[int, float] = {}  # slots, with the time they went
         self._owed: dict[tuple[str, int], _Owed] = {}
-        self._retry_due = 0.0
+        self._retry_due = self._skipped_until = 0.0
 
     def offer(self, verdict: Verdict, payload: bytes, slot: int, memory: str, height: int, width: int) -> bool:
         """Hand over the frame of a verdict, published as `payload`, that lies in `slot`. Never waits.
@@ -67,6 +69,7 @@ class Archiving:
         size = height * width * 3
         if not self._is_up or len(self._loans) >= MOST_LOANS or self._is_full(verdict.verdict, size):
             self.skipped += 1
+            self._skipped_until = time.monotonic() + SKIPPED_S
             return False
         now = time.monotonic()
         self._loans[slot], self._owed[verdict.epoch, verdict.seq] = now, _Owed(size, now)
@@ -85,7 +88,7 @@ class Archiving:
             while (message := self.child.receive()) is not None:
                 match message:
                     case ArchiveReady():
-                        self._is_up = self._has_been_up = True
+                        self._is_up = True
                         continue
                     case Copied():
                         self._loans.pop(message.slot, None)
@@ -130,7 +133,7 @@ class Archiving:
         oldest = min((owed.since for owed in self._owed.values()), default=None)
         if oldest is not None and (waits_s := time.monotonic() - oldest) > SLOW_S:
             said.append(f"images wait for the disk since {waits_s:.0f} s")
-        if self.skipped:
+        if time.monotonic() < self._skipped_until:
             said.append(f"{self.skipped} images were not kept: the archive was not ready for them")
         return tuple(said)
 
@@ -142,6 +145,7 @@ class Archiving:
         while (connection := self.child.connection) and connection.poll(max(0.0, until - time.monotonic())):
             said.extend(self.hear())
         said.extend(self._lose("the station was stopped"))
+        self._cause = ""
         return said
 
     def _start(self) -> None:

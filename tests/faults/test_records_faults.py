@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from entries import enter, fill, payload, recorder, rows, settle, small_disk, until, verdict
-from test_records import Line
+from entries import Archive, enter, fill, payload, recorder, rows, settle, small_disk, until, verdict
 
 from edge.records import reserve
 from edge.records.audit import Kind, audit
@@ -267,22 +266,24 @@ def test_a_station_starts_on_a_full_disk(tmp_path: Path) -> None:
 
 def test_on_a_full_disk_images_stop_with_an_alarm_and_go_on_by_themselves(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 8) as disk:
-        line = Line(Keeping(disk, min_free_bytes=0))
-        line.start()
-        assert line.offer(verdict(1, Outcome.REJECT))
-        line.until(Stored, 1)
+        archive = Archive(Keeping(disk, min_free_bytes=0))
+        archive.start()
+        assert archive.offer(verdict(1, Outcome.REJECT))
+        archive.until(Stored, 1)
         (disk / "images" / "2026-01-02" / "ab12" / "00000001-reject.hold").touch()
         filler = fill(disk, leave=16_384)
-        assert line.offer(verdict(2, Outcome.REJECT))
-        line.until(NotStored, 1)
-        line.until(Copied, 2)
-        assert any(alarm.startswith("images are not kept: the disk is full") for alarm in line.archiving.alarms)
+        assert archive.offer(verdict(2, Outcome.REJECT))
+        archive.until(NotStored, 1)
+        archive.until(Copied, 2)
+        assert any(alarm.startswith("images are not kept: the disk is full") for alarm in archive.archiving.alarms)
         filler.unlink()
-        assert line.offer(verdict(3, Outcome.REJECT))
-        line.until(Stored, 2)
-        assert line.archiving.alarms == ()
-        assert sorted(p.name for p in disk.rglob("*.png*")) == ["00000001-reject.png", "00000003-reject.png"]
-        line.close()
+        assert archive.offer(verdict(3, Outcome.REJECT))
+        archive.until(Stored, 2)
+        assert archive.archiving.alarms == ()
+        assert sorted(p.name for p in disk.rglob("0*.[pj]*")) == [
+            f"0000000{seq}-reject.{kind}" for seq in (1, 3) for kind in ("json", "png")
+        ]
+        archive.close()
 
 
 # ------------------------------------------------------------------------------------------------------- a slow disk
@@ -304,7 +305,7 @@ int fdatasync(int fd) { return slow("fdatasync", fd); }
 ENTERING = """
 import sys, time
 from pathlib import Path
-from entries import enter, recorder, settle, verdict
+from entries import Archive, enter, recorder, settle, verdict
 folder, flag = map(Path, sys.argv[1:3])
 journal = recorder(folder)
 enter(journal, verdict(1))
@@ -362,32 +363,32 @@ def test_a_disk_that_does_not_answer_does_not_hold_up_the_end(tmp_path: Path, sl
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_a_dead_archive_gives_its_slots_back_and_is_replaced(tmp_path: Path, sent: signal.Signals) -> None:
-    line = Line(Keeping(tmp_path, min_free_bytes=0))
-    line.start()
-    first = line.archiving.child._process.pid
+    archive = Archive(Keeping(tmp_path, min_free_bytes=0))
+    archive.start()
+    first = archive.archiving.child._process.pid
     os.kill(first, signal.SIGSTOP)
-    assert line.offer(verdict(1, Outcome.REJECT), 0)
-    assert line.offer(verdict(2, Outcome.REJECT), 1)
+    assert archive.offer(verdict(1, Outcome.REJECT), 0)
+    assert archive.offer(verdict(2, Outcome.REJECT), 1)
     os.kill(first, sent)
-    line.until(NotStored, 2)
-    assert line.heard(Copied) == [Copied(0), Copied(1)]
-    assert any(alarm.startswith("images: the archive process") for alarm in line.archiving.alarms)
-    line.start()
-    assert line.archiving.child._process.pid != first
-    assert line.offer(verdict(3, Outcome.REJECT), 0)
+    archive.until(NotStored, 2)
+    assert archive.heard(Copied) == [Copied(0), Copied(1)]
+    assert any(alarm.startswith("images: the archive process") for alarm in archive.archiving.alarms)
+    archive.start()
+    assert archive.archiving.child._process.pid != first
+    assert archive.offer(verdict(3, Outcome.REJECT), 0)
     assert json.loads(payload(verdict(3, Outcome.REJECT)))["seq"] == 3
-    line.until(Stored, 1)
-    assert line.archiving.alarms == ()
-    line.close()
+    archive.until(Stored, 1)
+    assert archive.archiving.alarms == ()
+    archive.close()
 
 
 def test_a_slot_that_is_gone_costs_one_image(tmp_path: Path) -> None:
-    line = Line(Keeping(tmp_path, min_free_bytes=0))
-    line.start()
+    archive = Archive(Keeping(tmp_path, min_free_bytes=0))
+    archive.start()
     one = verdict(1, Outcome.REJECT)
-    assert line.archiving.offer(one, payload(one), 0, "no_such_memory", 120, 160)
-    line.until(NotStored, 1)
-    assert line.heard(Copied) == [Copied(0)]
-    assert line.offer(verdict(2, Outcome.REJECT))
-    line.until(Stored, 1)
-    line.close()
+    assert archive.archiving.offer(one, payload(one), 0, "no_such_memory", 120, 160)
+    archive.until(NotStored, 1)
+    assert archive.heard(Copied) == [Copied(0)]
+    assert archive.offer(verdict(2, Outcome.REJECT))
+    archive.until(Stored, 1)
+    archive.close()
