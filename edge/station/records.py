@@ -79,9 +79,12 @@ class Records:
         elif isinstance(said, Removed):
             self.recorder.image_gone(said.path, said.why)
 
-    def close(self, cause: str, books: Books) -> None:
-        """Let the archive and the journal finish, for a second each at most."""
+    def close_archive(self) -> None:
+        """Let the archive finish, for a second at most."""
         for said in self.archiving.close(ARCHIVE_PATIENCE_S):
             self._note(said)
+
+    def close(self, cause: str, books: Books) -> None:
+        """Let the journal finish, for a second at most."""
         self.recorder.accept(books.accepted)
         self.recorder.close(cause, books.published, JOURNAL_PATIENCE_S)

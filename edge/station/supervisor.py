@@ -179,6 +179,8 @@ class Station:
                 last.callback(self.records.close, cause, self.books)
             last.callback(self.channel.close)
             last.callback(self.intake.close, CHILD_PATIENCE_S)
+            if self.records is not None:
+                last.callback(self.records.close_archive)  # it still copies frames out of the ring
             last.callback(self.scoring.child.stop, CHILD_PATIENCE_S)
             for part in self._parts.values():
                 part.finding = part.finding or Finding(reason=Reason.STOPPED, detail="the station was stopped")
