@@ -7,12 +7,12 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge.cli import run_app
-from edge.cli.size import parse_size
+from edge.station.settings import Settings, about, as_toml, effective, source_request, to_config
 
 if TYPE_CHECKING:
     from edge.station.supervisor import Station
@@ -21,136 +21,102 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+def _about(key: str) -> str:
+    """Help of a flag: that of the configuration's key, with its default."""
+    default = Settings.model_fields[key].default
+    said = about(key)
+    return said if default in (None, False, ()) else f"{said} [default: {default}]"
+
+
 @app.command()
 def run(
-    source: Annotated[
-        str | None, typer.Option(help="demo, camera0, /dev/v4l/by-id/…, a video file or a folder of pictures.")
+    source: Annotated[str | None, typer.Option(help=_about("source"))] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Configuration in TOML; flags override it.")
     ] = None,
-    bundle: Annotated[
-        Path | None, typer.Option(help="Bundle to run, or the name of a shipped one; without it the demonstration.")
-    ] = None,
-    station: Annotated[str, typer.Option(help="Name of the station, part of every topic.")] = "line1",
-    bind: Annotated[str, typer.Option(help="Endpoint for verdicts.")] = "tcp://127.0.0.1:5570",
-    control: Annotated[
-        str | None, typer.Option(help="Endpoint for what controllers ask; the port after that for verdicts.")
-    ] = None,
-    viewers: Annotated[
-        str | None, typer.Option(help="Endpoint where viewers hear the same; the second port after that for verdicts.")
-    ] = None,
-    require: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Controller, may be repeated: suspended while it is silent for 500 ms."),
-    ] = None,
-    trigger: Annotated[
-        Literal["free", "external"],
-        typer.Option(help="A part for each frame, or for each trigger message on the control socket."),
-    ] = "free",
-    backend: Annotated[
-        str, typer.Option(help="Artifact of the bundle to run; auto: the fastest here, measured once.")
-    ] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of an inference; all cores if not given.", min=1, max=256)
-    ] = None,
-    policy: Annotated[
-        Literal["every", "latest"] | None,
-        typer.Option(help="Every frame in order, or the latest one. Cameras: latest; all else: every."),
-    ] = None,
-    budget_ms: Annotated[
-        float, typer.Option(help="Longest time from capture to verdict, ms.", min=1, max=600_000)
-    ] = 500.0,
-    limit: Annotated[int | None, typer.Option(help="Stop after so many pictures of the source.", min=1)] = None,
-    rate: Annotated[
-        float | None, typer.Option(help="Pictures a second of a source that can be paced.", min=0.01)
-    ] = None,
-    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT of a source that can choose, as 1280x720.")] = None,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin a folder or video again at its end.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the demo line.", min=0)] = 0,
-    wait_subscribers: Annotated[
-        int, typer.Option(help="Hold the source until so many subscriptions to verdicts are there.", min=0)
-    ] = 0,
-    list_sources: Annotated[bool, typer.Option("--list-sources", help="List the sources of this machine.")] = False,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Allow an endpoint that the network can reach, unencrypted.")
+    bundle: Annotated[Path | None, typer.Option(help=_about("bundle"))] = None,
+    station: Annotated[str | None, typer.Option(help=_about("station"))] = None,
+    bind: Annotated[str | None, typer.Option(help=_about("bind"))] = None,
+    control: Annotated[str | None, typer.Option(help=_about("control"))] = None,
+    viewers: Annotated[str | None, typer.Option(help=_about("viewers"))] = None,
+    keys: Annotated[Path | None, typer.Option(metavar="DIR", help=_about("keys"))] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help=_about("insecure"))] = False,
+    require: Annotated[list[str] | None, typer.Option(metavar="NAME", help=_about("require"))] = None,
+    trigger: Annotated[str | None, typer.Option(metavar="free|external", help=_about("trigger"))] = None,
+    policy: Annotated[str | None, typer.Option(metavar="every|latest", help=_about("policy"))] = None,
+    budget_ms: Annotated[float | None, typer.Option(help=_about("budget_ms"))] = None,
+    stale_ms: Annotated[float | None, typer.Option(help=_about("stale_ms"))] = None,
+    envelope: Annotated[Path | None, typer.Option(metavar="FILE", help=_about("envelope"))] = None,
+    backend: Annotated[str | None, typer.Option(help=_about("backend"))] = None,
+    threads: Annotated[int | None, typer.Option(help=_about("threads"))] = None,
+    size: Annotated[str | None, typer.Option(help=_about("size"))] = None,
+    rate: Annotated[float | None, typer.Option(help=_about("rate"))] = None,
+    limit: Annotated[int | None, typer.Option(help=_about("limit"))] = None,
+    loop: Annotated[bool, typer.Option("--loop", help=_about("loop"))] = False,
+    seed: Annotated[int | None, typer.Option(help=_about("seed"))] = None,
+    wait_subscribers: Annotated[int | None, typer.Option(help=_about("wait_subscribers"))] = None,
+    trust: Annotated[list[Path] | None, typer.Option(metavar="FILE", help=_about("trust"))] = None,
+    records: Annotated[Path | None, typer.Option(metavar="DIR", help=_about("records"))] = None,
+    no_records: Annotated[bool, typer.Option("--no-records", help="keep no journal and no images")] = False,
+    keep_goods: Annotated[int | None, typer.Option(help=_about("keep_goods"))] = None,
+    keep_gib: Annotated[float | None, typer.Option(help=_about("keep_gib"))] = None,
+    keep_days: Annotated[float | None, typer.Option(help=_about("keep_days"))] = None,
+    metrics: Annotated[str | None, typer.Option(metavar="[HOST:]PORT", help=_about("metrics"))] = None,
+    list_sources: Annotated[bool, typer.Option("--list-sources", help="list the sources of this machine")] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="print the configuration, and where each value came from")
     ] = False,
-    trust: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Public key, may be repeated: run only a bundle that one of these signed."),
-    ] = None,
-    keys: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of edge-keys: encrypt, and let in only the clients it names."),
-    ] = None,
-    records: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Journal and images; in ~/.local/state/edge-inspect if not given."),
-    ] = None,
-    no_records: Annotated[bool, typer.Option("--no-records", help="Keep no journal and no images.")] = False,
-    keep_goods: Annotated[
-        int, typer.Option(help="Keep the image of one good in so many, of none if 0. Rejects and unknowns: all.", min=0)
-    ] = 100,
-    keep_gib: Annotated[
-        float, typer.Option(help="Room for images, GiB; the oldest goods go first, rejects last.", min=0.001)
-    ] = 50.0,
-    keep_days: Annotated[float | None, typer.Option(help="Days that images are kept; for ever.", min=0.01)] = None,
-    metrics: Annotated[
-        str | None, typer.Option(metavar="[HOST:]PORT", help="Serve a page for Prometheus; the host is loopback.")
+    commission: Annotated[
+        int | None, typer.Option(metavar="N", help="learn brightness and sharpness from N frames", min=2)
     ] = None,
     drill: Annotated[
-        bool, typer.Option("--drill", help="Break the demo line, one thing after another, and show what the gate saw.")
+        bool, typer.Option("--drill", help="break the demo line, one thing after another, and show what the gate saw")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the result as JSON on standard output")] = False,
 ) -> None:
     """Inspect every part a source shows and publish one verdict for each.
 
     Ends when the source ends, or in order on Ctrl-C and SIGTERM. Exit code 2 if something must be put right first.
     """
+    flags = {
+        "source": source, "bundle": bundle, "station": station, "bind": bind, "control": control, "viewers": viewers,
+        "keys": keys, "insecure": insecure or None, "require": require or None, "trigger": trigger, "policy": policy,
+        "budget_ms": budget_ms, "stale_ms": stale_ms, "envelope": envelope, "backend": backend, "threads": threads,
+        "size": size, "rate": rate, "limit": limit, "loop": loop or None, "seed": seed,
+        "wait_subscribers": wait_subscribers, "trust": trust or None, "records": False if no_records else records,
+        "keep_goods": keep_goods, "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,
+    }  # fmt: skip
     if list_sources:
         _print_sources(as_json)
-        return
-    if drill:
+    elif drill:
         _drill(bundle, as_json)
-        return
+    elif print_config:
+        print(as_toml(effective(config, flags)), end="")
+    elif commission is not None:
+        _commission(effective(config, flags).settings, commission, config)
+    else:
+        _serve(effective(config, flags).settings, as_json)
+
+
+def _serve(settings: Settings, as_json: bool) -> None:
+    """Run the station to its end."""
     from edge.cli.summary import describe, summary
     from edge.errors import SourceError
     from edge.shipped import DEMO, found_bundle, shipped_bundle
-    from edge.station.config import StationConfig, default_records
     from edge.station.signals import ENDING_SIGNALS
     from edge.station.supervisor import Station
 
-    if source is None:
+    if settings.source is None:
         raise SourceError("no source given; say --source camera0, or --source demo for the built-in line")
-    config = StationConfig(
-        bundle=found_bundle(bundle) if bundle else shipped_bundle(DEMO),
-        source=source,
-        station=station,
-        bind=bind,
-        control=control,
-        viewers=viewers,
-        required=tuple(require or ()),
-        trigger=trigger,
-        backend=backend,
-        threads=threads,
-        policy=policy,
-        budget_ms=budget_ms,
-        wait_subscribers=wait_subscribers,
-        limit=limit,
-        rate=rate,
-        size=None if size is None else parse_size(size),
-        loop=loop,
-        seed=seed,
-        simulated=bundle is None,
-        trust=tuple(trust or ()),
-        keys=keys,
-        records=None if no_records else records or default_records(station),
-        keep_goods=keep_goods,
-        keep_bytes=int(keep_gib * 2**30),
-        keep_days=keep_days,
-        metrics=metrics,
-    )
-    if insecure:
-        _say(f"WARNING: --insecure: anyone who reaches {bind} reads the verdicts and can pretend to be this station")
-    progress = Progress(shows_demo_bundle=bundle is None)
-    line = Station(config, progress.show, insecure, progress.say)
+    is_demo = settings.bundle is None
+    path = found_bundle(settings.bundle) if settings.bundle else shipped_bundle(DEMO)
+    if settings.insecure:
+        _say(
+            f"WARNING: --insecure: anyone who reaches {settings.bind} reads the verdicts and can pretend to be this "
+            "station"
+        )
+    progress = Progress(shows_demo_bundle=is_demo)
+    line = Station(to_config(settings, path, is_demo), progress.show, settings.insecure, progress.say)
     for number in ENDING_SIGNALS:  # while it runs the station takes them; after that there is nothing left to end
         signal.signal(number, signal.SIG_IGN)
     try:
@@ -161,7 +127,38 @@ def run(
         print(json.dumps(line.result() | summary(line.books)))
     else:
         for text in describe(line.books):
-            _say(f"{station}: {text}")
+            _say(f"{settings.station}: {text}")
+
+
+def _commission(settings: Settings, frames: int, config: Path | None) -> None:
+    """Learn from so many frames of the source what they look like, and write it where the station reads it."""
+    from rich.progress import track
+
+    from edge.errors import SourceError
+    from edge.sources import open_source
+    from edge.station.truth import Envelope, look
+
+    if settings.source is None:
+        raise SourceError("no source given; say --source camera0")
+    path = settings.envelope or (config or Path(settings.station)).with_suffix(".envelope.json")
+    source = open_source(source_request(settings, limit=frames))
+    seen = []
+    try:
+        for capture in track(source.captures(), "looking", frames, transient=True):
+            if capture.frame is not None:
+                seen.append(look(capture.frame))
+    finally:
+        source.close()
+    if len(seen) < frames:
+        raise SourceError(
+            f"{settings.source} gave {len(seen)} sound frames of {frames}; give it more, or ask for fewer"
+        )
+    envelope = Envelope.learn(seen)
+    envelope.write(path)
+    for name in ("brightness", "sharpness"):
+        low, high = getattr(envelope, name)
+        print(f"{name} {low:.1f} to {high:.1f}")
+    print(f"written: {path}; the station reads it with --envelope, or where its configuration names it")
 
 
 def _print_sources(as_json: bool) -> None:

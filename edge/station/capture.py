@@ -3,7 +3,9 @@
 import os
 import time
 from collections import deque
+from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError
@@ -14,14 +16,19 @@ if TYPE_CHECKING:
     from edge.sources import Capture, SourceRequest
 
 
-def run_capture(connection: Connection, request: "SourceRequest", policy: str | None) -> None:
+def run_capture(
+    connection: Connection, request: "SourceRequest", policy: str | None, envelope: Path | None, stale_ms: float
+) -> None:
     """Work of the capture child; returns when told to stop or when the source cannot be read.
 
     `policy` None leaves the choice to the source: the latest frame of a free-running camera, every frame of all else.
+    Live frames are asked for their truth, with the `envelope` of that file.
     """
     from edge.sources import open_source
+    from edge.station.truth import Envelope, FrameTruth
 
     try:
+        truth = FrameTruth(None if envelope is None else Envelope.read(envelope), stale_ms)
         source = open_source(request)
     except EdgeError as error:
         connection.send(Failed(str(error)))
@@ -41,6 +48,8 @@ def run_capture(connection: Connection, request: "SourceRequest", policy: str | 
             if slot is None and policy == "latest":
                 dropped += 1
                 continue
+            if source.live and capture.frame is not None and (doubt := truth.doubt(capture)) is not None:
+                capture = replace(capture, fault=doubt)
             connection.send(_store(capture, slot, slots, dropped))
             dropped = 0
         connection.send(Ended(dropped))

@@ -21,7 +21,8 @@ class StationConfig:
     socket. `control` and `viewers` are endpoints; None: beside `bind`. `required` names the controllers without which
     the station is suspended. `keys` is the folder of edge-keys; None: nobody is asked who he is. `records` is the
     folder of journal and images; None: no record is kept. Of the images one good in `keep_goods` is kept, `keep_bytes`
-    in all, for `keep_days` days. `metrics` is HOST:PORT of a page for Prometheus.
+    in all, for `keep_days` days. `metrics` is HOST:PORT of a page for Prometheus. A live frame
+    older than `stale_ms` when it comes is not judged, nor one outside the `envelope` of `edge-run --commission`.
     """
 
     bundle: Path
@@ -50,6 +51,8 @@ class StationConfig:
     keep_bytes: int = 50 * 2**30
     keep_days: float | None = None
     metrics: str | None = None
+    stale_ms: float = 1000.0
+    envelope: Path | None = None
 
 
 def default_records(station: str) -> Path:

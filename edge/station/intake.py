@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from edge.errors import SourceError
 from edge.sources import SourceRequest
@@ -59,10 +60,11 @@ class Intake:
         self._has_begun = False
         self._has_frames = False  # since it was opened last
 
-    def _arguments(self) -> tuple[SourceRequest, str | None]:
+    def _arguments(self) -> tuple[SourceRequest, str | None, Path | None, float]:
         c = self._config
         request = SourceRequest(c.source, self._next_index, c.limit, c.rate, c.size, c.loop, c.seed)
-        return request, "latest" if c.trigger == "external" else c.policy  # frames of no part make room for others
+        policy = "latest" if c.trigger == "external" else c.policy  # frames of no part make room for others
+        return request, policy, c.envelope, c.stale_ms
 
     def hear(self) -> Iterator[Captured]:
         """What the capture child has captured since. Raises SourceError if the source cannot be opened at first."""

@@ -8,20 +8,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import ConfigError
+from edge.sources import SourceRequest
 from edge.station.config import StationConfig, default_records
 
 GIB = 2**30
-
-
-class Region(BaseModel):
-    """A rectangle of the frame, in its pixels."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    top: int = Field(ge=0)
-    left: int = Field(ge=0)
-    height: int = Field(ge=1)
-    width: int = Field(ge=1)
+PATHS = frozenset({"bundle", "keys", "trust", "records", "envelope"})
 
 
 class Settings(BaseModel):
@@ -45,6 +36,10 @@ class Settings(BaseModel):
         None, description="every frame in order, or the latest one; else latest of a camera, every of all others"
     )
     budget_ms: float = Field(500.0, ge=1, le=600_000, description="longest time from capture to verdict, ms")
+    stale_ms: float = Field(1000.0, gt=0, description="a live frame older than this when it comes is not judged, ms")
+    envelope: Path | None = Field(
+        None, description="file of brightness and sharpness from --commission; frames outside are not judged"
+    )
     backend: str = Field("auto", description="artifact of the bundle to run; auto: the fastest here, measured once")
     threads: int | None = Field(None, ge=1, le=256, description="threads of an inference; else one for each core")
     size: str | None = Field(None, description="WIDTHxHEIGHT of a source that can choose, pixels, as 1280x720")
@@ -116,7 +111,16 @@ def _read(file: Path) -> dict[str, Any]:
             near = difflib.get_close_matches(key.replace("-", "_"), Settings.model_fields, 1)
             remedy = f"did you mean {near[0]}?" if near else "edge-run --print-config shows the keys"
             raise ConfigError(f"{file}: no such key: {key}; {remedy}")
-    return said
+    return {key: _found(file, value) if key in PATHS else value for key, value in said.items()}
+
+
+def _found(file: Path, said: Any) -> Any:
+    """A path as the file says it: from the folder that the file lies in, unless it is a name of something else."""
+    if isinstance(said, list):
+        return [_found(file, one) for one in said]
+    if not isinstance(said, str) or (Path(said).parent == Path() and not (file.parent / said).exists()):
+        return said
+    return str(file.parent / Path(said).expanduser())
 
 
 def as_toml(effective: Effective) -> str:
@@ -175,4 +179,16 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         keep_bytes=int(s.keep_gib * GIB),
         keep_days=s.keep_days,
         metrics=s.metrics,
+        stale_ms=s.stale_ms,
+        envelope=s.envelope,
     )
+
+
+def source_request(settings: Settings, limit: int) -> SourceRequest:
+    """The source of these settings, for `limit` pictures."""
+    from edge.cli.size import parse_size
+
+    s = settings
+    assert s.source is not None
+    size = None if s.size is None else parse_size(s.size)
+    return SourceRequest(s.source, limit=limit, rate=s.rate, size=size, loop=s.loop, seed=s.seed)

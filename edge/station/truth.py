@@ -77,6 +77,13 @@ class Envelope(BaseModel):
             remedy = "edge-run --commission 100 writes one"
             raise ConfigError(f"{path}: no envelope of brightness and sharpness; {remedy}") from error
 
+    def write(self, path: Path) -> None:
+        """Raises ConfigError if the file cannot be written."""
+        try:
+            path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose another --envelope") from error
+
 
 def _with_slack(values: list[float]) -> tuple[float, float]:
     low, high = min(values), max(values)

@@ -1,0 +1,105 @@
+"""The configuration of a station: file, flags, where a value came from, and what is said of a wrong one."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from running import command, running_line
+
+from edge.errors import ConfigError
+from edge.station.config import StationConfig, default_records
+from edge.station.settings import Settings, as_toml, effective, to_config
+from edge.verdict import Reason
+
+
+def test_flags_override_the_file_and_the_file_the_defaults_and_each_value_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "station.toml"
+    file.write_text('source = "demo"\nbudget_ms = 250\nrate = 5\nrequire = ["gate1"]\n')
+    settings, origins = effective(file, {"rate": 20.0, "station": None})
+    assert (settings.source, settings.budget_ms, settings.rate, settings.require) == ("demo", 250, 20, ("gate1",))
+    assert (origins["rate"], origins["budget_ms"], origins["station"]) == ("--rate", str(file), "default")
+
+
+def test_what_is_printed_is_a_file_that_says_the_same(tmp_path: Path) -> None:
+    one = effective(None, {"source": 'a "b" \\ c', "trust": ["x.pub", "y.pub"], "records": False, "keep_days": 3.5})
+    file = tmp_path / "printed.toml"
+    file.write_text(as_toml(one))
+    assert effective(file, {}).settings == one.settings
+
+
+def test_paths_are_seen_from_the_file_and_names_of_shipped_bundles_stay_names(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "station.toml").write_text('bundle = "magnetic-tile"\nkeys = "keys"\nrecords = "a/b"\ntrust = ["./x"]')
+    settings = effective(tmp_path / "station.toml", {}).settings
+    assert settings.bundle == Path("magnetic-tile")
+    assert (settings.keys, settings.records) == (tmp_path / "keys", tmp_path / "a/b")
+
+
+def test_the_defaults_of_the_keys_are_those_of_the_station() -> None:
+    made = to_config(Settings(source="demo"), Path("b"), simulated=False)
+    assert made == StationConfig(Path("b"), "demo", records=default_records("line1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("bugdet_ms = 5", "no such key: bugdet_ms; did you mean budget_ms?"),
+        ("zzz = 5", "no such key: zzz; edge-run --print-config"),
+        ("budget_ms = 0", "budget_ms = 0: Input should be greater than or equal to 1"),
+        ('budget_ms = "soon"', "budget_ms = 'soon'"),
+        ('trigger = "sometimes"', "trigger = 'sometimes'"),
+        ('require = "gate1"', "require = 'gate1'"),
+        ("threads = 0", "threads = 0"),
+        ("source = ", "not TOML"),
+        ("rate = nan", "rate = nan"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_wrong_key_or_value_is_one_line_that_names_it(tmp_path: Path, text: str | None, said: str) -> None:
+    file = tmp_path / "station.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        effective(file, {})
+    assert said in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--budget-ms", 0), "--budget-ms"), (("--trigger", "sometimes"), "--trigger"), (("--rate", -1), "--rate"),
+        (("--size", "big"), "big"), (("--config", "nowhere.toml"), "nowhere.toml"),
+        (("--envelope", "none.json"), "none"),
+    ],
+)  # fmt: skip
+def test_a_wrong_flag_is_one_line_and_exit_code_2(flags: tuple[object, ...], said: str) -> None:
+    done = subprocess.run(
+        command("run", "--source", "demo", "--rate", 5, *flags, "--no-records"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_what_was_learned_at_commissioning_judges_the_frames_of_the_line(tmp_path: Path) -> None:
+    file, envelope = tmp_path / "line.toml", tmp_path / "line.envelope.json"
+    file.write_text('source = "demo"\nsize = "320x180"\nrate = 50\nlimit = 40\n')
+    done = subprocess.run(
+        command("run", "--config", file, "--commission", 30), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    learned = json.loads(envelope.read_text())
+    with running_line("--config", file, "--envelope", envelope) as line:
+        assert line.to_the_end() == 0, line.stderr
+    assert not {Reason.BRIGHTNESS, Reason.SHARPNESS} & {v.reason for v in line.verdicts}
+    envelope.write_text(json.dumps(learned | {"brightness": [0, 1]}))
+    with running_line("--config", file, "--envelope", envelope) as line:
+        assert line.to_the_end() == 0, line.stderr
+    assert {v.reason for v in line.verdicts} == {Reason.BRIGHTNESS}
+    assert all(v.score is None for v in line.verdicts)
