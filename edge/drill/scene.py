@@ -2,6 +2,7 @@
 broken.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -32,6 +33,14 @@ BUDGET_MS = 300
 TRAVEL_S, LEAD_S = 0.6, 0.05
 STARTING_S = 60.0
 POLL_S = 0.01
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """Linux tells the station to end when the drill does, however that ends; elsewhere it may stay behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Scene:
@@ -88,7 +97,11 @@ class Scene:
         flags = (f"--{name}={value}" for name, value in options.items())
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "edge.cli.run", *flags], stdout=output, stderr=output, start_new_session=True
+                [sys.executable, "-m", "edge.cli.run", *flags],
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
 
     def stop(self) -> None:
