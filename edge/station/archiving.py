@@ -28,8 +28,6 @@ MOST_WAITING_BYTES = 256 * 2**20
 SLOW_S = 5.0
 """An image that has waited this long for the disk is worth an alarm."""
 
-RETRY_S = 1.0
-
 Said = Copied | Stored | NotStored | Removed
 
 
@@ -50,12 +48,10 @@ class Archiving:
         self.skipped = 0
         self._keeping = keeping
         self._is_up = False
-        self._has_been_up = False
         self._cause = ""
         self._why_not: str | None = None
         self._loans: dict[int, float] = {}  # slots, with the time they went
         self._owed: dict[tuple[str, int], _Owed] = {}
-        self._retry_due = 0.0
 
     def offer(self, verdict: Verdict, payload: bytes, slot: int, memory: str, height: int, width: int) -> bool:
         """Hand over the frame of a verdict, published as `payload`, that lies in `slot`. Never waits.
@@ -85,7 +81,7 @@ class Archiving:
             while (message := self.child.receive()) is not None:
                 match message:
                     case ArchiveReady():
-                        self._is_up = self._has_been_up = True
+                        self._is_up = True
                         continue
                     case Copied():
                         self._loans.pop(message.slot, None)
@@ -103,15 +99,15 @@ class Archiving:
             yield from self._lose("the archive process hung and was killed")
         if not self._is_up and self.child.lived_s > STARTING_S:
             yield from self._lose(f"the archive process did not start within {STARTING_S:.0f} s")
-        if not self.child.is_running and max(self.child.due_in_s, self._retry_due - time.monotonic()) <= 0:
-            self._start()
+        if not self.child.is_running and self.child.due_in_s == 0:
+            self.child.start()
 
     @property
     def due_in_s(self) -> float:
         """Seconds until `revive` has something to do that no message of the child announces."""
         now = time.monotonic()
         if not self.child.is_running:
-            return max(self.child.due_in_s, self._retry_due - now, 0.0)
+            return self.child.due_in_s
         return max(0.0, min(self._loans.values(), default=now + SLOW_S) + LOAN_S - now)
 
     @property
@@ -143,16 +139,6 @@ class Archiving:
             said.extend(self.hear())
         said.extend(self._lose("the station was stopped"))
         return said
-
-    def _start(self) -> None:
-        try:
-            self.child.start()
-        except OSError as error:  # no process or descriptor is left: the line goes on without images
-            self._cause = f"the archive process cannot be started: {error.strerror}"
-            self._retry_due = time.monotonic() + RETRY_S
-            if self.child.connection is not None:
-                self.child.connection.close()
-                self.child.connection = None
 
     def _lose(self, cause: str) -> Iterator[Said]:
         self.child.bury()
