@@ -11,13 +11,13 @@ from edge.station.inference import run_inference
 from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, SelfTest
 
 STUCK_MS = 500
-"""An inference this long past its part's deadline is killed. A self-test that takes this long, and five times as long as
-the last one, is overdue: the station is not ready meanwhile."""
+"""An inference this long past its part's deadline is killed. A self-test that takes this long, and five times as long
+as the last one, is overdue: the station is not ready meanwhile."""
 
 SELF_TEST_MS = 1000
 LONGEST_PAUSE_MS = 15_000
-"""A model that has judged nothing for this long is asked to prove that it still can; or after twenty times as long as
-the proof took last, if that is more, but for the longest pause: a model that is slow is no reason to trust it longer."""
+"""A model that has judged nothing for so long is asked to prove that it still can: 1 s, or twenty times as long as the
+proof took last if that is more, but no longer than the second of these."""
 
 SELF_TEST_PATIENCE_MS = 2000
 """A self-test that takes this long, and is overdue, hangs."""

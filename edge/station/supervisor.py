@@ -412,8 +412,8 @@ class Station:
 
     @property
     def is_ready(self) -> bool:
-        """True while parts that come are judged: not before those came whom the source waits for, nor while an inference
-        is past its deadline and makes no progress.
+        """True while parts that come are judged: not before those whom the source waits for have come, nor while an
+        inference is past its deadline and makes no progress.
         """
         return self.state in ABLE and self._listeners_came and not self.scoring.is_overdue
 
