@@ -95,7 +95,8 @@ class Station:
             if config.metrics is not None:
                 from edge.station import metrics  # a tenth of a second, for those who want it
 
-                self.metrics = metrics.Metrics(config.metrics, config.station, self.bundle.label, allow_insecure)
+                about = (config.station, self.bundle.label, config.records)
+                self.metrics = metrics.Metrics(config.metrics, *about, allow_insecure=allow_insecure)
                 undo.callback(self.metrics.close)
             if config.records is not None:
                 self.records = Records(config, self.epoch, self.bundle.label)
@@ -528,7 +529,6 @@ class Station:
             durable_lag=beat.last_seq - beat.durable_seq if beat.durable_seq is not None else None,
             images_kept=records.images_kept if records else 0,
             images_skipped=records.archiving.skipped if records else 0,
-            records_free_bytes=records.free_bytes if records else None,
             malformed_requests=self.desk.malformed,
             restarts={
                 child.name.removeprefix("edge-"): max(0, child.restarts)
