@@ -9,7 +9,7 @@ from running import DEMO_BUNDLE
 
 from edge.station.config import StationConfig
 from edge.station.messages import Inferred, Loaded, SelfTest
-from edge.station.scoring import Scoring
+from edge.station.scoring import MOST_FAULTS, Scoring
 
 MS = 1_000_000
 
@@ -57,6 +57,22 @@ def test_an_idle_model_proves_itself_again_and_again_however_slow_it_is_and_is_n
         oldest_ms = max(oldest_ms, idle.scoring.age_ms or 0.0)
     assert len(idle.asked) > 3
     assert oldest_ms < 30_000, "the watchdog's patience"
+
+
+def test_a_model_that_fails_on_every_frame_is_replaced_though_its_self_tests_between_them_go_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    idle = Idle(monkeypatch, 10)
+    for seq in range(1, MOST_FAULTS + 1):
+        assert idle.scoring.is_up
+        idle.run(2)
+        while idle.scoring._seq == 0:
+            idle.run(1)
+        idle.scoring.submit(seq, "slot", 9, 9, (idle.now_ms + 100) * MS)
+        idle.said.append(Inferred(seq, float("nan"), "it raised", 0, 0))
+        list(idle.scoring.hear())
+    assert len(idle.asked) >= MOST_FAULTS
+    assert not idle.scoring.is_up
 
 
 def test_a_self_test_that_hangs_costs_readiness_at_once_and_the_process_soon(monkeypatch: pytest.MonkeyPatch) -> None:

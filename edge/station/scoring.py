@@ -97,17 +97,20 @@ class Scoring:
             yield from self._lose(self._said or "the inference process died")
 
     def _take(self, result: Inferred) -> Iterator[Inferred]:
-        """A result came. One fault is the fault of its frame; many in a row, or one of a self-test, are the child's."""
+        """A result came. One fault is the fault of its frame; many in a row, or one of a self-test, are the child's.
+
+        A self-test that goes well between them proves nothing of frames.
+        """
         self._seq, self._progress_ns = None, time.monotonic_ns()
-        self._faults = 0 if result.fault is None else self._faults + 1
-        if result.seq:
-            yield result
-            if self._faults >= MOST_FAULTS:
-                yield from self._lose(f"it failed {self._faults} times in a row: {result.fault}")
+        if not result.seq:
+            self._self_test_ns = result.end_ns - result.start_ns
+            if result.fault is not None:
+                yield from self._lose(f"the self-test failed: {result.fault}")
             return
-        self._self_test_ns = result.end_ns - result.start_ns
-        if result.fault is not None:
-            yield from self._lose(f"the self-test failed: {result.fault}")
+        self._faults = 0 if result.fault is None else self._faults + 1
+        yield result
+        if self._faults >= MOST_FAULTS:
+            yield from self._lose(f"it failed {self._faults} times in a row: {result.fault}")
 
     def test(self) -> None:
         """Ask for a self-test if the model has had nothing to do for long enough."""
