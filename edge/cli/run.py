@@ -110,6 +110,7 @@ def run(
     if drill:
         _drill(bundle, as_json)
         return
+    from edge.channel.control import check_name
     from edge.cli.summary import describe, summary
     from edge.errors import SourceError
     from edge.shipped import DEMO, found_bundle, shipped_bundle
@@ -119,6 +120,8 @@ def run(
 
     if source is None:
         raise SourceError("no source given; say --source camera0, or --source demo for the built-in line")
+    for name in require or ():
+        check_name(name)  # one that nobody can have would be waited for for ever
     config = StationConfig(
         bundle=found_bundle(bundle) if bundle else shipped_bundle(DEMO),
         source=source,
