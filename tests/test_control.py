@@ -89,8 +89,8 @@ def test_an_acknowledgement_counts_only_from_somebody_and_for_a_part_that_is() -
     [
         b"", b"{", b"[]", b"null", b"\xff\xfe", b"{}", b'{"type":"open the gate"}', b'{"type":"ping"}',
         b'{"type":"ping","nonce":-1}', b'{"type":"ping","nonce":1e400}', b'{"type":"hello","client":"a b"}',
-        b'{"type":"trigger","part":""}', b'{"type":"trigger","part":"a\\u001b[2J"}', b'{"type":"trigger","part":"a\\n"}',
-        b'{"type":"ack","epoch":"e","seq":0,"fate":"passed"}',
+        b'{"type":"trigger","part":""}', b'{"type":"trigger","part":"a\\u001b[2J"}',
+        b'{"type":"trigger","part":"a\\n"}', b'{"type":"ack","epoch":"e","seq":0,"fate":"passed"}',
         b'{"type":"replay","epoch":"../..","from_seq":1,"to_seq":2}', b"[" * 4000,
     ],
 )  # fmt: skip
