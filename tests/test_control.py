@@ -89,7 +89,8 @@ def test_an_acknowledgement_counts_only_from_somebody_and_for_a_part_that_is() -
     [
         b"", b"{", b"[]", b"null", b"\xff\xfe", b"{}", b'{"type":"open the gate"}', b'{"type":"ping"}',
         b'{"type":"ping","nonce":-1}', b'{"type":"ping","nonce":1e400}', b'{"type":"hello","client":"a b"}',
-        b'{"type":"trigger","part":""}', b'{"type":"ack","epoch":"e","seq":0,"fate":"passed"}',
+        b'{"type":"trigger","part":""}', b'{"type":"trigger","part":"a\\u001b[2J"}',
+        b'{"type":"trigger","part":"a\\n"}', b'{"type":"ack","epoch":"e","seq":0,"fate":"passed"}',
         b'{"type":"replay","epoch":"../..","from_seq":1,"to_seq":2}', b"[" * 4000,
     ],
 )  # fmt: skip
@@ -203,6 +204,18 @@ def test_an_idle_line_whose_model_hangs_is_no_longer_ready_and_replaces_it() -> 
         line.until_state(State.HELD)
         line.until_state(State.READY)
         assert stopped(line)["restarts"] == 1
+
+
+def test_a_required_controller_that_nobody_can_be_is_refused_in_one_line() -> None:
+    import subprocess
+
+    done = subprocess.run(
+        command("run", "--source", "demo", "--no-records", "--bind", free_endpoint(), "--require", "gate 1"),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "'gate 1'" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("offset", [CONTROL, VIEWERS])

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from edge.errors import ChannelError
 from edge.verdict import Heartbeat, Verdict
 
 LARGEST_REQUEST = 4096
@@ -20,7 +21,8 @@ MOST_REPLAYED = 10_000
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
 Seq = Annotated[int, Field(ge=1, le=2**53)]
-PartId = Annotated[str, Field(min_length=1, max_length=200)]
+PartId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\P{C}*$")]
+"""Without control characters: it is shown on terminals."""
 
 
 class Fate(StrEnum):
@@ -150,6 +152,16 @@ Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Refused
 
 _REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
 _REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])
+
+
+def check_name(name: str) -> None:
+    """Raise ChannelError, in one line, if no controller can have this name."""
+    try:
+        Hello(client=name)
+    except ValueError as error:
+        raise ChannelError(
+            f"controller name {name!r}: use up to 64 letters, digits, dots, dashes and underscores"
+        ) from error
 
 
 def parse_request(payload: bytes) -> Request:

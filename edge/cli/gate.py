@@ -69,13 +69,14 @@ def gate(
 
     Ends in order on Ctrl-C and SIGTERM. Exit code 1 if there was a fault, which rejects everything until then.
     """
+    from edge.channel.control import check_name
     from edge.gate.client import Controller
     from edge.gate.gate import Rules
     from edge.gate.log import GateLog, fields
     from edge.station.signals import Signals
 
     endpoints = _endpoints(connect or ["tcp://127.0.0.1:5570"], control or [], keys or [])
-    _check_name(name)
+    check_name(name)
     belt, read_encoder = _belt(travel_s, travel_pulses, pulses_per_s, lead_ms / 1e3)
 
     def show(decision: "Decision") -> None:
@@ -117,18 +118,6 @@ def _endpoints(connect: list[str], control: list[str], keys: list[Path]) -> "lis
         )
         for index, verdicts in enumerate(connect)
     ]
-
-
-def _check_name(name: str) -> None:
-    from edge.channel.control import Hello
-    from edge.errors import ChannelError
-
-    try:
-        Hello(client=name)
-    except ValueError as error:
-        raise ChannelError(
-            f"controller name {name!r}: use up to 64 letters, digits, dots, dashes and underscores"
-        ) from error
 
 
 def _belt(travel_s: float, pulses: int | None, pulses_per_s: float, lead_s: float) -> "tuple[Belt, ReadEncoder]":

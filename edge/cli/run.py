@@ -100,6 +100,7 @@ def run(
 
 def _serve(settings: Settings, as_json: bool) -> None:
     """Run the station to its end."""
+    from edge.channel.control import check_name
     from edge.cli.summary import describe, summary
     from edge.errors import SourceError
     from edge.shipped import DEMO, found_bundle, shipped_bundle
@@ -108,6 +109,8 @@ def _serve(settings: Settings, as_json: bool) -> None:
 
     if settings.source is None:
         raise SourceError("no source given; say --source camera0, or --source demo for the built-in line")
+    for name in settings.require:
+        check_name(name)  # one that nobody can have would be waited for for ever
     is_demo = settings.bundle is None
     path = found_bundle(settings.bundle) if settings.bundle else shipped_bundle(DEMO)
     if settings.insecure:

@@ -27,7 +27,9 @@ from edge.records.writer import End, Row, Value, Writer
 from edge.verdict import Verdict
 
 MOST_WAITING = 100_000
-"""Rows that wait for the disk; those beyond are lost to the journal, counted and named there."""
+"""Rows that wait for the disk; those beyond are lost to the journal, counted and named there. What is no verdict may
+take a half of the room: no flood of acknowledgements costs the record a verdict.
+"""
 
 LOCK = "lock"
 LOCK_TRIES, LOCK_TRY_S = 4, 0.05
@@ -149,7 +151,7 @@ class Recorder:
     # ------------------------------------------------------------------------------------------------- inside
 
     def _put(self, row: Row) -> None:
-        if self.backlog >= self._most_waiting:
+        if self.backlog >= self._most_waiting // 2:
             self._dropped += 1
             return
         self._say_what_was_lost()

@@ -32,7 +32,7 @@ def run_inference(connection: Connection, path: Path, digest: str, backend: str,
     except EdgeError as error:
         connection.send(Failed(str(error)))
         return
-    connection.send(loaded)
+    connection.send(loaded._replace(proof_ns=proof.took_ns))
     ring = Attached()
     while isinstance(order := connection.recv(), Infer | SelfTest):
         connection.send(_infer(runtime, bundle.manifest, ring, order) if isinstance(order, Infer) else proof.again())
@@ -48,7 +48,9 @@ class _Proof:
         if shape is not None and bundle.manifest.letterbox.refusal(*shape) is None:
             frame = tiled(frame, shape)
         self._runtime, self._frame = runtime, frame
+        start = time.monotonic_ns()
         self._score = runtime.infer(frame).score
+        self.took_ns = time.monotonic_ns() - start
 
     def again(self) -> Inferred:
         """Score it again; one runtime on one machine gives the same score every time."""

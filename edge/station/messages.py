@@ -73,11 +73,12 @@ class Configure(NamedTuple):
 class Loaded(NamedTuple):
     """Inference → supervisor: golden frames agree, the runtime is warm. `golden_difference` is the largest seen.
 
-    `backend` is the name of the artifact that runs.
+    `backend` is the name of the artifact that runs, `proof_ns` the time that a self-test takes.
     """
 
     backend: str
     golden_difference: float
+    proof_ns: int = 0
 
 
 class Infer(NamedTuple):
