@@ -4,6 +4,7 @@ A request is answered by at most one message, a replay by one for each verdict a
 request is dropped and counted. A controller imports this module: it needs the standard library and pydantic only.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -162,6 +163,12 @@ def check_name(name: str) -> None:
         raise ChannelError(
             f"controller name {name!r}: use up to 64 letters, digits, dots, dashes and underscores"
         ) from error
+
+
+def check_station_name(station: str) -> None:
+    """Raise ChannelError unless the name can be part of a topic, and of a path."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", station) or not station.strip("."):
+        raise ChannelError(f"station name {station!r}: use letters, digits, dot, dash and underscore, not dots alone")
 
 
 def parse_request(payload: bytes) -> Request:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import queue
+import re
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.cli import run_app
+from edge.errors import ConfigError
 from edge.station.settings import Settings, about, as_toml, effective, source_request, to_config
 
 if TYPE_CHECKING:
@@ -78,6 +80,10 @@ def run(
 
     Ends when the source ends, or in order on Ctrl-C and SIGTERM. Exit code 2 if something must be put right first.
     """
+    if no_records and (records, keep_goods, keep_gib, keep_days) != (None,) * 4:
+        raise ConfigError(
+            "--no-records keeps nothing, so --records and --keep-… make no sense beside it; leave one out"
+        )
     flags = {
         "source": source, "bundle": bundle, "station": station, "bind": bind, "control": control, "viewers": viewers,
         "keys": keys, "insecure": insecure or None, "require": require or None, "trigger": trigger, "policy": policy,
@@ -210,7 +216,8 @@ def _ms(value: float | None) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a full disk behind the log stops no line
+        print(text, file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -224,6 +231,7 @@ class Progress:
         """Nothing is shown before the station is ready, so that a failure to start is one line."""
         self._shows_demo_bundle = shows_demo_bundle
         self._last: tuple[State, str | None] | None = None
+        self._alarms: tuple[str, ...] = ()
         self._is_terminal = sys.stderr.isatty()
         self._width = 0
         self._texts: queue.Queue[str | None] = queue.Queue(maxsize=100)
@@ -242,6 +250,9 @@ class Progress:
             self._last = current
             cause = f": {station.cause}" if station.cause else ""
             text += f"{station.config.station}: {station.state}{cause}\n"
+        alarms = station.records.alarms if station.records else ()
+        text += "".join(f"{station.config.station}: ALARM: {alarm}\n" for alarm in _news(alarms, self._alarms))
+        self._alarms = alarms
         if self._is_terminal:
             text = self._erased() + text + self._counts(station)
         if text:
@@ -275,6 +286,12 @@ class Progress:
             self._texts.put_nowait(self._erased())
             self._texts.put_nowait(None)
         self._writer.join(0.2)
+
+
+def _news(alarms: tuple[str, ...], before: tuple[str, ...]) -> list[str]:
+    """The alarms that were not there before; another number in one is no news."""
+    known = {re.sub(r"\d+", "#", alarm) for alarm in before}
+    return [alarm for alarm in alarms if re.sub(r"\d+", "#", alarm) not in known]
 
 
 def main() -> None:

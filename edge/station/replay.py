@@ -51,9 +51,12 @@ class Replays:
         if len(self._reading) + len(self._sending) >= MOST_AT_ONCE:
             self._socket.refuse(peer, asked, f"{MOST_AT_ONCE} replays are under way; ask again")
             return
-        first = max(asked.from_seq, asked.to_seq - MOST_REPLAYED + 1)
+        last = asked.to_seq
+        if asked.epoch == self._epoch and self._remembered:
+            last = min(last, self._remembered[-1][0])
+        first = max(asked.from_seq, last - MOST_REPLAYED + 1)
         if self._is_remembered(asked.epoch, first) or self._recorder is None:
-            self._sending.append(_Underway(peer, asked, iter(self._recall(asked.epoch, first, asked.to_seq))))
+            self._sending.append(_Underway(peer, asked, iter(self._recall(asked.epoch, first, last))))
             return
         self._token += 1
         self._reading[self._token] = (peer, asked)

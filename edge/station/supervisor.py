@@ -261,7 +261,7 @@ class Station:
             return
         if opened.policy == "latest" or (opened.live and not may_begin):
             self._pass_over_all_but(1 if may_begin else 0)
-        if not may_begin or not self._pending:
+        if not may_begin or not self._pending or (self.state is State.SUSPENDED and not opened.live):
             return
         if opened.live and opened.policy == "every":
             while self._pending:
@@ -312,6 +312,8 @@ class Station:
         if self.records is not None:
             self.records.recorder.accept(part.seq)
         self._parts[part.seq] = part
+        if self.state is State.SUSPENDED:
+            part.finding = Finding(reason=Reason.SUSPENDED, detail=self.cause)
         return part
 
     def _match(self, passes_over: bool) -> None:
@@ -347,7 +349,7 @@ class Station:
         """This is the part's frame; a frame that cannot be judged is its finding."""
         part.capture = capture
         fault = capture.fault or self._wrong_shape(capture)
-        if fault is not None:
+        if fault is not None and part.finding is None:
             kind, _, detail = fault.partition(": ")
             reason = Reason(kind) if kind in UNKNOWN_REASONS else Reason.CORRUPT
             part.finding = Finding(reason=reason, detail=detail or fault)
@@ -382,8 +384,8 @@ class Station:
             if part.finding is None:
                 return
             verdict = self._verdict(part)
+            del self._parts[part.seq]  # first: a number that was half sent is a gap, never two verdicts
             payload = self.publisher.send(verdict)
-            del self._parts[part.seq]
             self.books.enter(verdict)
             self.replays.remember(verdict.seq, payload)
             if self.metrics is not None:
