@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.soak.gate import HEARD, NAME, NOTES, STATION, TRAVEL_S
+from edge.bench import machine
 from edge.channel.endpoints import free_endpoint
 from edge.errors import EdgeError
 from edge.records.journal import open_to_read
@@ -51,6 +52,7 @@ class Line:
     folder: Path
     bundle: Path
     asked: int = 0
+    machine: dict[str, Any] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
 
     @property
@@ -63,7 +65,7 @@ class Line:
 
         `tick` is told how many verdicts have come, every now and then. Raises EdgeError if the line stands still.
         """
-        self.asked = verdicts
+        self.asked, self.machine = verdicts, machine()
         endpoint = free_endpoint()
         output = self.folder / "station.log"
         with output.open("wb") as log:
@@ -75,7 +77,7 @@ class Line:
                 self._station.terminate()
                 said = self._station.communicate(timeout=SILENCE_S)[0]
                 self._gate.wait(SILENCE_S)
-            except (EdgeError, subprocess.TimeoutExpired, StopIteration, OSError) as error:
+            except (EdgeError, subprocess.TimeoutExpired, OSError) as error:
                 lines = output.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
                 raise EdgeError(f"the line broke down ({error}): {lines[-1]}") from error
             finally:
@@ -143,7 +145,10 @@ class Line:
     def _child(self, name: str) -> int:
         pid = self._station.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return next(int(child) for child in children if Path(f"/proc/{child}/comm").read_text().strip() == name)
+        for child in children:
+            if Path(f"/proc/{child}/comm").read_text().strip() == name:
+                return int(child)
+        raise EdgeError(f"there is no {name}")
 
     def _stop_belt(self) -> None:
         """No part comes any more: what is on the belt gets to the gate, and what became of it into the journal. A

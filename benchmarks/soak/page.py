@@ -1,5 +1,6 @@
 """docs/soak.md: what one soak found."""
 
+from textwrap import fill
 from typing import Any
 
 from benchmarks.soak.line import SIZE
@@ -40,9 +41,11 @@ def render(result: dict[str, Any]) -> str:
     short = "" if result["asked"] == 1_000_000 else f" --verdicts {result['asked']}"
     sections = [
         HEAD.format(options=short, size=f"{SIZE[1]}×{SIZE[0]}"),
-        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_min']} at the end, {machine['system']}, "
-        f"Python {machine['python']}: {verdicts:,} verdicts in {result['seconds'] / 60:.0f} minutes, "
-        f"{result['verdicts_per_s']:.0f} a second.\n",
+        _paragraph(
+            f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_min']} before the start, "
+            f"{machine['system']}, Python {machine['python']}: {verdicts:,} verdicts in {result['seconds'] / 60:.1f} "
+            f"minutes, {result['verdicts_per_s']:.0f} a second."
+        ),
         "![Memory of each process, and latency, over the verdicts](soak.svg)\n",
         _table(("shown", ""), [(claim, _said(holds)) for claim, holds in result["claims"].items()]),
         _table(
@@ -88,11 +91,15 @@ def _outcomes(result: dict[str, Any]) -> str:
     why = ", ".join(f"{count:,} {name}" for name, count in result["gate"]["why"].items())
     images, ledger = result["images"], ", ".join(f"{count:,} {name}" for name, count in result["ledger"].items())
     alarms = "; ".join(result["alarms"]) or "none"
-    return (
+    return _paragraph(
         f"Verdicts: {outcomes}. Decisions of the gate: {why}. Ledger of the last heartbeat: {ledger}. "
         f"Images: {images['kept']:,} kept, {images['removed']:,} removed to make room. "
-        f"Journal: {result['journal_bytes'] / 1e6:,.0f} MB. Alarms at the end: {alarms}.\n"
+        f"Journal: {result['journal_bytes'] / 1e6:,.0f} MB. Alarms at the end: {alarms}."
     )
+
+
+def _paragraph(text: str) -> str:
+    return fill(text, 120) + "\n"
 
 
 def _said(holds: bool | None) -> str:

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from benchmarks.soak.gate import END, LOG, NOTES
 from benchmarks.soak.line import PROCESSES, Line, Sample
-from edge.bench import machine
 from edge.errors import EdgeError
 from edge.records.gate_log import read_decisions
 from edge.records.journal import JOURNAL, open_to_read
@@ -63,7 +62,7 @@ def examine(line: Line, said: dict[str, Any]) -> dict[str, Any]:
     )
     audited = _audit(line)
     result = {
-        "machine": machine(),
+        "machine": line.machine,
         "asked": line.asked,
         "verdicts": published,
         "settled": _settled(published),
