@@ -35,7 +35,10 @@ def soak(
         Path, typer.Option(metavar="DIR", help="Records and logs lie here meanwhile, 1.2 KB a verdict: a real disk.")
     ] = Path("build"),
 ) -> None:
-    """Run the soak. Exit code 1 if something that it is to show does not hold; what was written is kept then."""
+    """Run the soak; Ctrl-C ends it sooner and in order.
+
+    Exit code 1 if something that it is to show does not hold; what was written is kept then.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -63,7 +63,8 @@ class Line:
     def run(self, verdicts: int, every_s: float, tick: Callable[[int], None]) -> dict[str, Any]:
         """Let so many parts be judged and a few more, and end in order; what the station said at its end.
 
-        `tick` is told how many verdicts have come, every now and then. Raises EdgeError if the line stands still.
+        `tick` is told how many verdicts have come, every now and then. Ctrl-C ends it sooner. Raises EdgeError if the
+        line stands still.
         """
         self.asked, self.machine = verdicts, machine()
         endpoint = free_endpoint()
@@ -72,7 +73,11 @@ class Line:
             self._gate = self._start("benchmarks.soak.gate", endpoint, str(self.folder), stderr=log)
             self._station = self._start("edge.cli.run", *self._options(endpoint), stdout=subprocess.PIPE, stderr=log)
             try:
-                self._watch(verdicts, every_s, tick)
+                try:
+                    self._watch(verdicts, every_s, tick)
+                except KeyboardInterrupt:
+                    if not self.samples:
+                        raise
                 self._stop_belt()
                 self._station.terminate()
                 said = self._station.communicate(timeout=SILENCE_S)[0]
@@ -93,6 +98,7 @@ class Line:
     def _options(self, endpoint: str) -> list[str]:
         options = {
             "source": "replay",
+            "limit": 2 * self.asked,  # should this process be killed, the station ends nevertheless
             "size": f"{SIZE[1]}x{SIZE[0]}",
             "bundle": self.bundle,
             "backend": "onnxruntime",
@@ -107,7 +113,8 @@ class Line:
         return [*(f"--{name}={value}" for name, value in options.items()), "--json"]
 
     def _start(self, module: str, *arguments: str, **pipes: Any) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([sys.executable, "-m", module, *arguments], **pipes)
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.Popen(command, start_new_session=True, **pipes)  # Ctrl-C is for this process alone
 
     def _watch(self, verdicts: int, every_s: float, tick: Callable[[int], None]) -> None:
         begun: float | None = None
