@@ -14,7 +14,7 @@ import typer
 
 from edge.cli import run_app
 from edge.errors import ConfigError
-from edge.station.settings import Settings, about, as_toml, effective, source_request, to_config
+from edge.station.settings import Settings, about, as_toml, effective, parse_region, source_request, to_config
 
 if TYPE_CHECKING:
     from edge.station.supervisor import Station
@@ -49,6 +49,7 @@ def run(
     budget_ms: Annotated[float | None, typer.Option(help=_about("budget_ms"))] = None,
     stale_ms: Annotated[float | None, typer.Option(help=_about("stale_ms"))] = None,
     envelope: Annotated[Path | None, typer.Option(metavar="FILE", help=_about("envelope"))] = None,
+    region: Annotated[list[str] | None, typer.Option(metavar="LEFT,TOP,WIDTHxHEIGHT", help=_about("regions"))] = None,
     backend: Annotated[str | None, typer.Option(help=_about("backend"))] = None,
     threads: Annotated[int | None, typer.Option(help=_about("threads"))] = None,
     size: Annotated[str | None, typer.Option(help=_about("size"))] = None,
@@ -87,7 +88,8 @@ def run(
     flags = {
         "source": source, "bundle": bundle, "station": station, "bind": bind, "control": control, "viewers": viewers,
         "keys": keys, "insecure": insecure or None, "require": require or None, "trigger": trigger, "policy": policy,
-        "budget_ms": budget_ms, "stale_ms": stale_ms, "envelope": envelope, "backend": backend, "threads": threads,
+        "budget_ms": budget_ms, "stale_ms": stale_ms, "envelope": envelope,
+        "regions": [parse_region(text) for text in region or ()] or None, "backend": backend, "threads": threads,
         "size": size, "rate": rate, "limit": limit, "loop": loop or None, "seed": seed,
         "wait_subscribers": wait_subscribers, "trust": trust or None, "records": False if no_records else records,
         "keep_goods": keep_goods, "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,

@@ -361,8 +361,12 @@ class Station:
             return f"corrupt: the frame is {capture.width}×{capture.height}; a side may have {limits} pixels"
         if shape not in (None, (capture.height, capture.width)):
             return f"corrupt: the frame is {capture.width}×{capture.height}, the line began with {shape[1]}×{shape[0]}"
-        refusal = self.bundle.manifest.letterbox.refusal(capture.height, capture.width)
-        return refusal and f"corrupt: the frame of {refusal}"
+        for region in self.config.regions:
+            if region.top + region.height > capture.height or region.left + region.width > capture.width:
+                return f"corrupt: the frame is {capture.width}×{capture.height} and does not hold the region {region}"
+        seen = [(region.height, region.width) for region in self.config.regions] or [(capture.height, capture.width)]
+        refusals = (self.bundle.manifest.letterbox.refusal(*shape) for shape in seen)
+        return next((f"corrupt: the frame of {refusal}" for refusal in refusals if refusal), None)
 
     def _submit(self) -> None:
         """Give the runtime the oldest part that waits for it."""
