@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError
-from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened, Stop
+from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened, Stop, Waiting
 from edge.station.ring import Attached
 
 if TYPE_CHECKING:
@@ -35,6 +35,12 @@ def run_capture(connection: Connection, request: "SourceRequest", policy: str | 
     try:
         dropped = 0
         for capture in source.captures():
+            if capture is None:
+                connection.send(Waiting())
+                slots.listen()
+                if slots.is_stopped:
+                    return
+                continue
             slot = slots.take()
             if slots.is_stopped:
                 return
@@ -72,6 +78,11 @@ class _Slots:
             if self.is_stopped:
                 return None
         return self._free.popleft() if self._free else None
+
+    def listen(self) -> None:
+        """Take in what the supervisor has said."""
+        while self._connection.poll() and not self.is_stopped:
+            self._receive()
 
     def enlarge(self, slot: GiveSlot, size: int) -> GiveSlot | None:
         """Exchange a slot for one of at least `size` bytes; None if told to stop meanwhile."""

@@ -52,6 +52,10 @@ class Captured(NamedTuple):
     dropped: int
 
 
+class Waiting(NamedTuple):
+    """Capture → supervisor: the source is well and has nothing to show, as while it waits for a trigger."""
+
+
 class Ended(NamedTuple):
     """Capture → supervisor: the source has no more pictures. `dropped` counts those lost since the last capture."""
 
