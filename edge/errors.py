@@ -31,3 +31,7 @@ class RecipeError(EdgeError):
 
 class RecordsError(EdgeError):
     """Records that cannot be written or read, or that another station is writing."""
+
+
+class ConfigError(EdgeError):
+    """A station's configuration that cannot be read, or a key of it that does not exist or has an impossible value."""

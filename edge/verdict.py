@@ -38,6 +38,13 @@ class Reason(StrEnum):
     BACKEND = "backend"
     CAMERA = "camera"
     CORRUPT = "corrupt"
+    FROZEN = "frozen"
+    REPEATED = "repeated"
+    STALE = "stale"
+    BLACK = "black"
+    SATURATED = "saturated"
+    BRIGHTNESS = "brightness"
+    SHARPNESS = "sharpness"
     OVERLOAD = "overload"
     STOPPED = "stopped"
 

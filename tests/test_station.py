@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -26,19 +27,22 @@ def assert_balanced(line: Line, accepted: int | None = None) -> None:
         assert result["accepted"] == accepted
 
 
-def shared_memory() -> set[str]:
-    return set(os.listdir("/dev/shm"))
+def shared_memory_of(pid: int) -> set[str]:
+    """Names of the segments of shared memory that a process has mapped."""
+    return set(re.findall(r"/dev/shm/(\S+)", Path(f"/proc/{pid}/maps").read_text()))
 
 
 def test_a_finite_line_ends_by_itself_with_one_verdict_for_each_part() -> None:
-    before = shared_memory()
     with running_line("--source", "demo", "--limit", 40, "--size", "640x360") as line:
+        line.until(1)
+        segments = shared_memory_of(line.process.pid)
         assert line.to_the_end() == 0
     assert_balanced(line, 40)
     assert all(v.simulated and v.truth for v in line.verdicts)
     assert len({v.part for v in line.verdicts}) == 40
     assert {v.verdict for v in line.verdicts} == {Outcome.GOOD, Outcome.REJECT}
-    assert shared_memory() <= before
+    assert segments
+    assert not segments & set(os.listdir("/dev/shm"))
 
 
 def telling(folder: Path, map_threshold: float | None) -> Path:
@@ -101,15 +105,16 @@ def test_heartbeats_carry_the_ledger_and_the_lease() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_line_in_order(number: signal.Signals) -> None:
-    before = shared_memory()
     with running_line("--source", "demo", "--size", "640x360") as line:
         line.until(10)
+        segments = shared_memory_of(line.process.pid)
         children = [line.child("edge-capture"), line.child("edge-inference")]
         line.process.send_signal(number)
         assert line.to_the_end() == 0
     assert_balanced(line)
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
-    assert shared_memory() <= before
+    assert segments
+    assert not segments & set(os.listdir("/dev/shm"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -121,13 +126,13 @@ def test_a_signal_while_starting_ends_the_line_too(number: signal.Signals) -> No
 
 
 def test_children_and_memory_go_when_the_station_is_killed() -> None:
-    before = shared_memory()
     with running_line("--source", "demo", "--size", "320x180") as line:
         line.until(5)
+        segments = shared_memory_of(line.process.pid)
         children = [line.child("edge-capture"), line.child("edge-inference")]
         line.process.kill()
         deadline = time.monotonic() + 20
-        while any(Path(f"/proc/{pid}").exists() for pid in children) or not shared_memory() <= before:
+        while any(Path(f"/proc/{pid}").exists() for pid in children) or segments & set(os.listdir("/dev/shm")):
             assert time.monotonic() < deadline
             time.sleep(0.05)
 

@@ -190,11 +190,13 @@ def _drill(bundle: Path | None, as_json: bool) -> None:
         print(json.dumps(drill.as_json(outcomes, problems)))
     else:
         table = Table(title="fault drill on the demo line", caption="times in ms")
-        for name in ("fault", "escapes", "passed", "rejected", "unknown", "lost", "noticed", "recovered"):
+        columns = "fault", "escapes", "passed", "rejected", "unknown", "past budget", "lost", "noticed", "recovered"
+        for name in columns:
             table.add_column(name, justify="left" if name == "fault" else "right")
         for o in outcomes:
             noticed = "not felt" if not o.is_felt else _ms(o.noticed_ms)
-            counts = (o.escapes, o.passed, o.rejected, o.unknown, o.lost)
+            past = "" if o.past_budget_ms is None else f"{max(0.0, o.past_budget_ms):.0f}"
+            counts = (o.escapes, o.passed, o.rejected, o.unknown, past, o.lost)
             table.add_row(o.fault, *map(str, counts), noticed, _ms(o.recovered_ms))
         console = Console()
         console.print(table) if console.is_terminal else Console(width=120).print(table)

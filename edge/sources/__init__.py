@@ -23,7 +23,8 @@ class Capture:
     `index` counts the source's pictures from 0, `name` is what a person would call this one (a file name, a frame
     number, a part's code). `frame` is None exactly when `fault` says why ("corrupt: …"). `captured_ns` is
     `time.monotonic_ns()` at the moment of exposure as nearly as the source can tell, None for stored pictures.
-    `truth` is what a simulated source knows of the part ("good" or "bad"), None everywhere else.
+    `truth` is what a simulated source knows of the part ("good" or "bad"), None everywhere else. `counter` is the
+    camera's own count of its frames where it has one that never goes back.
     """
 
     index: int
@@ -32,6 +33,7 @@ class Capture:
     captured_ns: int | None = None
     fault: str | None = None
     truth: str | None = None
+    counter: int | None = None
     details: dict[str, str] = field(default_factory=dict)
 
 

@@ -1,0 +1,178 @@
+"""The keys of a station's configuration: one definition for the file, the flags, the documentation and the checks."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import ConfigError
+from edge.station.config import StationConfig, default_records
+
+GIB = 2**30
+
+
+class Region(BaseModel):
+    """A rectangle of the frame, in its pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    top: int = Field(ge=0)
+    left: int = Field(ge=0)
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+
+
+class Settings(BaseModel):
+    """What a person may say of a station; None is what the description says of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str | None = Field(None, description="demo, camera0, /dev/v4l/by-id/…, a video file, a folder of pictures")
+    bundle: Path | None = Field(None, description="bundle to run, or the name of a shipped one; else the demonstration")
+    station: str = Field("line1", description="name of the station, part of every topic")
+    bind: str = Field("tcp://127.0.0.1:5570", description="endpoint for verdicts")
+    control: str | None = Field(None, description="endpoint for what controllers ask; else the next port after bind")
+    viewers: str | None = Field(None, description="endpoint where viewers hear the same; else the port after that")
+    keys: Path | None = Field(None, description="folder of edge-keys: encrypt, and let in only the clients it names")
+    insecure: bool = Field(False, description="allow endpoints that the network can reach without keys")
+    require: tuple[str, ...] = Field((), description="controllers without which, after 500 ms, the line is suspended")
+    trigger: Literal["free", "external"] = Field(
+        "free", description="a part for each frame, or for each trigger message on the control socket"
+    )
+    policy: Literal["every", "latest"] | None = Field(
+        None, description="every frame in order, or the latest one; else latest of a camera, every of all others"
+    )
+    budget_ms: float = Field(500.0, ge=1, le=600_000, description="longest time from capture to verdict, ms")
+    backend: str = Field("auto", description="artifact of the bundle to run; auto: the fastest here, measured once")
+    threads: int | None = Field(None, ge=1, le=256, description="threads of an inference; else one for each core")
+    size: str | None = Field(None, description="WIDTHxHEIGHT of a source that can choose, pixels, as 1280x720")
+    rate: float | None = Field(None, gt=0, description="pictures a second of a source that can be paced; else its own")
+    limit: int | None = Field(None, ge=1, description="stop after so many pictures of the source")
+    loop: bool = Field(False, description="begin a folder or video again at its end")
+    seed: int = Field(0, ge=0, description="seed of the demo line")
+    wait_subscribers: int = Field(0, ge=0, description="hold the source until so many subscriptions are there")
+    trust: tuple[Path, ...] = Field((), description="public keys: run only a bundle that one of these signed")
+    records: Path | Literal[False] | None = Field(
+        None, description="folder of journal and images; false: keep none; else in the user's folder of states"
+    )
+    keep_goods: int = Field(100, ge=0, description="keep the image of one good in so many, 0: of none")
+    keep_gib: float = Field(50.0, gt=0, description="room for images, GiB; the oldest goods go first, rejects last")
+    keep_days: float | None = Field(None, gt=0, description="days that images are kept; else for ever")
+    metrics: str | None = Field(None, description="HOST:PORT or PORT of a page for Prometheus; else there is none")
+
+
+Origin = Annotated[str, "where a value came from: default, the file's name, or the flag"]
+
+
+class Effective(NamedTuple):
+    """The settings of a run, and where each came from."""
+
+    settings: Settings
+    origins: dict[str, Origin]
+
+
+def effective(file: Path | None, flags: dict[str, Any]) -> Effective:
+    """Defaults, then the file, then the flags that were given: those that are not None.
+
+    Raises ConfigError, in one line with the key and the remedy.
+    """
+    said = {} if file is None else _read(file)
+    given = {key: value for key, value in flags.items() if value is not None}
+    origins: dict[str, Origin] = dict.fromkeys(Settings.model_fields, "default")
+    origins |= dict.fromkeys(said, str(file)) | {key: flag(key) for key in given}
+    try:
+        return Effective(Settings.model_validate(said | given), origins)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(
+            f"{origins[key]}: {where} = {first['input']!r}: {first['msg']}; it is the {about(key)}"
+        ) from error
+
+
+def flag(key: str) -> str:
+    """The flag of a key."""
+    return f"--{key.replace('_', '-')}"
+
+
+def about(key: str) -> str:
+    """What a key is, in words."""
+    return str(Settings.model_fields[key].description)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What a configuration file says, by key. Raises ConfigError."""
+    try:
+        said = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror}); edge-run --print-config writes one") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not TOML: {error}") from error
+    for key in said:
+        if key not in Settings.model_fields:
+            near = difflib.get_close_matches(key.replace("-", "_"), Settings.model_fields, 1)
+            remedy = f"did you mean {near[0]}?" if near else "edge-run --print-config shows the keys"
+            raise ConfigError(f"{file}: no such key: {key}; {remedy}")
+    return said
+
+
+def as_toml(effective: Effective) -> str:
+    """The settings as a file that says where each value came from; a key that is not set is a comment."""
+    lines = []
+    for key in Settings.model_fields:
+        value = getattr(effective.settings, key)
+        lines.append(f"# {about(key)}")
+        said = "# not set" if value is None else f"{key} = {_toml(value)}"
+        lines.append(f"{said}  # {effective.origins[key]}" if value is not None else f"# {key} =")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfig:
+    """What the station is asked to do, with this bundle."""
+    from edge.cli.size import parse_size
+
+    s = settings
+    assert s.source is not None
+    records = None if s.records is False else s.records or default_records(s.station)
+    return StationConfig(
+        bundle=bundle,
+        source=s.source,
+        station=s.station,
+        bind=s.bind,
+        backend=s.backend,
+        threads=s.threads,
+        policy=s.policy,
+        budget_ms=s.budget_ms,
+        wait_subscribers=s.wait_subscribers,
+        limit=s.limit,
+        rate=s.rate,
+        size=None if s.size is None else parse_size(s.size),
+        loop=s.loop,
+        seed=s.seed,
+        simulated=simulated,
+        trust=s.trust,
+        trigger=s.trigger,
+        control=s.control,
+        viewers=s.viewers,
+        required=s.require,
+        keys=s.keys,
+        records=records,
+        keep_goods=s.keep_goods,
+        keep_bytes=int(s.keep_gib * GIB),
+        keep_days=s.keep_days,
+        metrics=s.metrics,
+    )

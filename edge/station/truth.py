@@ -1,0 +1,151 @@
+"""Frame truth: is this a fresh, sound picture of the line? Asked of every live frame before a model sees it.
+
+Cheap enough for every frame: a few of its rows are read. A doubt is `unknown` with its reason and never a score.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import adler32
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from edge.sources import Capture
+
+ROWS = 32
+"""Rows of the frame that are looked at, evenly spread."""
+
+BLACK, WHITE = 8, 250
+"""A frame whose every sampled value is below the one is black; one with WHITE_SHARE at the other or above is white."""
+
+WHITE_SHARE = 0.98
+
+FROZEN_MS = 800
+"""Identical pixels for so long are a frozen picture. A sensor has noise; a video codec may repeat a still scene."""
+
+FROZEN_FRAMES = 3
+
+STALE_MS = 1000
+"""A frame this old when it is captured comes out of a buffer."""
+
+SLACK = 0.25
+"""How far outside of what was seen at commissioning a frame may be, as a share of the range seen, and of its middle."""
+
+
+class Seen(NamedTuple):
+    """What the sampled rows show: mean brightness, 0 to 255, and sharpness, the mean step between
+    neighbours; both of green."""
+
+    brightness: float
+    sharpness: float
+    lightest: int
+    white_share: float
+    checksum: int
+
+
+class Envelope(BaseModel):
+    """The brightness and sharpness that frames of this line have, as learned at commissioning."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    frames: int = Field(ge=1, description="frames it was learned from")
+    brightness: tuple[float, float] = Field(description="lowest and highest that pass, 0 to 255")
+    sharpness: tuple[float, float] = Field(description="lowest and highest that pass, mean step between neighbours")
+
+    @classmethod
+    def learn(cls, seen: list[Seen]) -> "Envelope":
+        """What was seen, and SLACK on either side."""
+        return cls(
+            frames=len(seen),
+            brightness=_with_slack([one.brightness for one in seen]),
+            sharpness=_with_slack([one.sharpness for one in seen]),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> "Envelope":
+        """Raises ConfigError if the file is none."""
+        try:
+            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, ValidationError) as error:
+            remedy = "edge-run --commission 100 writes one"
+            raise ConfigError(f"{path}: no envelope of brightness and sharpness; {remedy}") from error
+
+
+def _with_slack(values: list[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    slack = SLACK * max(high - low, (high + low) / 2)
+    return max(0.0, low - slack), high + slack
+
+
+def look(frame: "npt.NDArray[np.uint8]") -> Seen:
+    """Read ROWS rows of a frame `uint8 [height, width, 3]`."""
+    import numpy as np
+
+    step = max(1, frame.shape[0] // ROWS)
+    rows = np.ascontiguousarray(frame[step // 2 :: step])
+    green = rows[:, :, 1].astype(np.int16)
+    steps = np.abs(green[:, 1:] - green[:, :-1])
+    return Seen(
+        brightness=float(green.mean()),
+        sharpness=float(steps.mean()) if steps.size else 0.0,
+        lightest=int(rows.max()),
+        white_share=float(np.count_nonzero(green >= WHITE) / green.size),
+        checksum=adler32(rows.data),
+    )
+
+
+class FrameTruth:
+    """Remembers the last frames of one live source."""
+
+    def __init__(self, envelope: Envelope | None = None, stale_ms: float = STALE_MS) -> None:
+        """Without an envelope brightness and sharpness are not compared with anything."""
+        self._envelope, self._stale_ms = envelope, stale_ms
+        self._counter: int | None = None
+        self._checksum: int | None = None
+        self._same_since_ns = self._same = 0
+
+    def doubt(self, capture: "Capture") -> str | None:
+        """Why this live frame must not be judged, beginning with a `Reason` and a colon; None if nothing is wrong."""
+        assert capture.frame is not None
+        now = time.monotonic_ns()
+        if capture.captured_ns is not None and now - capture.captured_ns > self._stale_ms * 1e6:
+            return f"stale: the frame is {(now - capture.captured_ns) / 1e6:.0f} ms old when it comes"
+        last, self._counter = self._counter, capture.counter
+        if last is not None and capture.counter is not None and capture.counter <= last:
+            return f"repeated: the camera counts {capture.counter} after {last}"
+        seen = look(capture.frame)
+        return self._is_frozen(seen, now) or _is_blank(seen) or self._is_strange(seen)
+
+    def _is_frozen(self, seen: Seen, now: int) -> str | None:
+        if seen.checksum != self._checksum:
+            self._checksum, self._same_since_ns, self._same = seen.checksum, now, 0
+            return None
+        self._same += 1
+        lasts_ms = (now - self._same_since_ns) / 1e6
+        if self._same < FROZEN_FRAMES or lasts_ms < FROZEN_MS:
+            return None
+        return f"frozen: the same pixels for {lasts_ms:.0f} ms"
+
+    def _is_strange(self, seen: Seen) -> str | None:
+        if self._envelope is None:
+            return None
+        for name in ("brightness", "sharpness"):
+            (low, high), value = getattr(self._envelope, name), getattr(seen, name)
+            if not low <= value <= high:
+                return f"{name}: it is {value:.1f}, at commissioning it was {low:.1f} to {high:.1f}"
+        return None
+
+
+def _is_blank(seen: Seen) -> str | None:
+    if seen.lightest < BLACK:
+        return f"black: no value of the frame is above {seen.lightest}"
+    if seen.white_share >= WHITE_SHARE:
+        return f"saturated: {seen.white_share:.0%} of the frame is {WHITE} or more"
+    return None
