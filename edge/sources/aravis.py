@@ -50,10 +50,12 @@ class Found(NamedTuple):
 
 
 class Received(NamedTuple):
-    """A buffer as it came in. Only a COMPLETE one has a picture: width, height, pixel format (its number in the Pixel
-    Format Naming Convention) and `pixels`, valid until the buffer is given back.
+    """A buffer as it came in. Only in a COMPLETE one the rest is true: if the packet that says it is missing, Aravis
+    leaves there what an earlier frame said.
 
-    `arrived_wall_ns` is the wall clock when the first packet came, `device_ns` the camera's own clock.
+    `arrived_wall_ns` is the wall clock when the first packet came, `device_ns` the camera's own clock, `pixel_format`
+    its number in the Pixel Format Naming Convention. `pixels` is valid until the buffer is given back, and None if
+    they are no picture.
     """
 
     handle: int

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge.errors import SourceError
 from edge.sources import CameraSettings, Capture, SourceRequest
+from edge.sources.aravis import COMPLETE, STATUS, AravisError, Camera, Received, discover
 from edge.sources.pixel_formats import READABLE, to_bgr
 from edge.sources.stored import wanted
 
 if TYPE_CHECKING:
     from edge.sources import Frame
-    from edge.sources.aravis import Camera, Received
 
 PREFIX = "genicam:"
 
@@ -38,7 +38,7 @@ LONGEST_SILENCE_S = 3.0
 """A free-running camera that sends nothing for this long is given up. A station is less patient."""
 
 MOST_LOST = 1000
-"""More frames than this missing in a row are one fault: rather the counter jumped."""
+"""More frames than this missing in a row are said in one fault."""
 
 GIGE_COUNTER = 0xFFFF
 """GigE Vision counts frames from 1 to this and begins again at 1; newer cameras and USB3 Vision use 64 bits."""
@@ -51,8 +51,6 @@ def claims(name: str) -> bool:
 
 def available() -> list[tuple[str, str]]:
     """The cameras that answer within the second that Aravis waits for them; none where there is no Aravis."""
-    from edge.sources.aravis import discover
-
     try:
         found = discover()
     except SourceError:
@@ -80,8 +78,6 @@ class GenicamSource:
     live = True
 
     def __init__(self, request: SourceRequest) -> None:
-        from edge.sources.aravis import AravisError, Camera
-
         self.name = request.name
         self._wanted = wanted(request, None)
         self.length = self._wanted.length
@@ -114,8 +110,6 @@ class GenicamSource:
 
     def trigger(self) -> None:
         """Expose now, where the trigger is "software". May be called from another thread. Raises SourceError."""
-        from edge.sources.aravis import AravisError
-
         try:
             self._camera.expose()
         except AravisError as error:
@@ -125,10 +119,9 @@ class GenicamSource:
         """One capture for each exposure; None while none is due. Raises SourceError if the camera is lost.
 
         `captured_ns` is when the frame's first packet came, which a camera sends when the exposure is over: the end of
-        the exposure, and as much later as the first packet took. `details` holds the camera's own clock.
+        the exposure, and as much later as the first packet took; of an incomplete frame it is when it was given up.
+        `details` holds the camera's own clock.
         """
-        from edge.sources.aravis import AravisError
-
         try:
             yield from self._captures()
         except AravisError as error:
@@ -161,18 +154,22 @@ class GenicamSource:
             if received is None:
                 yield None
                 continue
-            captured_ns = clock.monotonic(received.arrived_wall_ns) if received.arrived_wall_ns else time.monotonic_ns()
             try:
-                number, lost = counter.take(received.frame_id)
                 now_missing = self._camera.count("n_missing_packets")
                 picture = self._picture(received, now_missing - missing)
                 missing = now_missing
             finally:
                 self._camera.give_back(received.handle)
+            if received.status != COMPLETE:
+                counter.pass_over()
+                yield _Exposure(time.monotonic_ns(), picture)
+                continue
+            captured_ns = clock.monotonic(received.arrived_wall_ns)
+            number, lost = counter.take(received.frame_id)
             yield from self._not_received(lost, captured_ns)
             yield _Exposure(captured_ns, picture, number, received.device_ns)
 
-    def _received(self) -> Iterator["Received | None"]:
+    def _received(self) -> Iterator[Received | None]:
         """The buffers as they come; None now and then while a triggered camera is there and silent."""
         heard = asked = time.monotonic()
         while True:
@@ -186,17 +183,20 @@ class GenicamSource:
             elif not self.free_running:
                 if now - asked > ASKED_EVERY_S:
                     asked = now
-                    self._camera.ask()
+                    self._ask()
                 yield None
             elif now - heard > LONGEST_SILENCE_S:
-                raise SourceError(
-                    f"{self.name} answers and sends no frames; check that no firewall stops UDP, and its trigger mode"
-                )
+                self._ask()
+                raise SourceError(f"{self.name} answers and sends no frames; does a firewall stop its packets (UDP)?")
 
-    def _picture(self, received: "Received", missing: int) -> "Frame | str":
+    def _ask(self) -> None:
+        try:
+            self._camera.ask()
+        except AravisError as error:
+            raise SourceError(f"{self.name} does not answer any more ({error}); check its cable and power") from None
+
+    def _picture(self, received: Received, missing: int) -> "Frame | str":
         """The picture in a buffer, or the fault that is there instead."""
-        from edge.sources.aravis import COMPLETE, STATUS
-
         if received.status != COMPLETE:
             self.incomplete += 1
             status = STATUS[received.status] if 0 < received.status < len(STATUS) else f"status {received.status}"
@@ -224,12 +224,19 @@ class FrameCounter:
     def __init__(self) -> None:
         """The first number is taken as it is."""
         self._last: int | None = None
-        self._rounds = 0
+        self._rounds = self._passed_over = 0
+
+    def pass_over(self) -> None:
+        """A frame came whose number is not known."""
+        self._passed_over += 1
 
     def take(self, frame_id: int) -> tuple[int, int]:
-        """The frame's number and how many are missing before it. A counter that stands still or goes back for no such
-        reason gives a number that is not larger than the last, and misses nothing.
+        """The frame's number, and how many frames of which nothing came are missing before it.
+
+        A counter that stands still, or goes back and has not begun again, gives a number that is not larger than the
+        last, and nothing is missing.
         """
+        passed_over, self._passed_over = self._passed_over, 0
         last, self._last = self._last, frame_id
         if last is None:
             return frame_id, 0
@@ -237,7 +244,7 @@ class FrameCounter:
         if last <= GIGE_COUNTER and -step > GIGE_COUNTER // 2:
             self._rounds += 1
             step += GIGE_COUNTER
-        return frame_id + self._rounds * GIGE_COUNTER, max(0, step - 1)
+        return frame_id + self._rounds * GIGE_COUNTER, max(0, step - 1 - passed_over)
 
 
 class WallClock:
@@ -270,8 +277,6 @@ def open(request: SourceRequest) -> GenicamSource:
 
 def _find(name: str) -> str:
     """The name by which Aravis opens the camera that a person calls `name`. An address is asked directly."""
-    from edge.sources.aravis import discover
-
     asked = name.removeprefix(PREFIX)
     if re.fullmatch(r"\d+\.\d+\.\d+\.\d+", asked):
         return asked
@@ -287,7 +292,7 @@ def _find(name: str) -> str:
     raise SourceError(f"no camera {name}; here are: {listed}")
 
 
-def _apply(camera: "Camera", request: SourceRequest) -> list[str]:
+def _apply(camera: Camera, request: SourceRequest) -> list[str]:
     """Set what was asked for. Returns in words what the camera changed. Raises SourceError if it refuses."""
     s = request.camera
     region = s.region
@@ -309,10 +314,8 @@ def _apply(camera: "Camera", request: SourceRequest) -> list[str]:
     return remarks
 
 
-def _set(camera: "Camera", what: str, value: Setting) -> str | None:
+def _set(camera: Camera, what: str, value: Setting) -> str | None:
     """Set one thing and read it back; what to remark, if anything."""
-    from edge.sources.aravis import AravisError
-
     try:
         if isinstance(value, float | int) and what != "packet_size":
             least, most = camera.bounds(what)
@@ -329,7 +332,7 @@ def _set(camera: "Camera", what: str, value: Setting) -> str | None:
     return None if is_same else f"{what} {value} was asked for, the camera took {got}"
 
 
-def _pixel_format(camera: "Camera", name: str | None) -> str | None:
+def _pixel_format(camera: Camera, name: str | None) -> str | None:
     name_now = name or camera.pixel_format
     usable = [known for known in camera.pixel_formats if known in READABLE]
     if name_now not in usable:
@@ -338,7 +341,7 @@ def _pixel_format(camera: "Camera", name: str | None) -> str | None:
     return name
 
 
-def _region(camera: "Camera", region: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def _region(camera: Camera, region: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     x, y, width, height = region
     most_x, most_y = camera.sensor
     if min(x, y) < 0 or min(width, height) < 1 or x + width > most_x or y + height > most_y:
@@ -346,7 +349,7 @@ def _region(camera: "Camera", region: tuple[int, int, int, int]) -> tuple[int, i
     return region
 
 
-def _trigger_source(camera: "Camera", name: str) -> str:
+def _trigger_source(camera: Camera, name: str) -> str:
     """What the camera calls it: people need not know that it writes "Line1"."""
     sources = {source.lower(): source for source in camera.trigger_sources}
     if name.lower() != "off" and name.lower() not in sources:
@@ -354,10 +357,8 @@ def _trigger_source(camera: "Camera", name: str) -> str:
     return sources.get(name.lower(), "off")
 
 
-def _read_back(camera: "Camera") -> CameraSettings:
+def _read_back(camera: Camera) -> CameraSettings:
     """What the camera says of itself; None where it has no such thing."""
-    from edge.sources.aravis import AravisError
-
     said: dict[str, Any] = {}
     for setting in fields(CameraSettings):
         with contextlib.suppress(AravisError):
