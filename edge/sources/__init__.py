@@ -43,7 +43,8 @@ class Source(Protocol):
     `shape` is (height, width) if every frame has that size, else None. `length` is the number of pictures left to
     come when it was opened, None if nobody knows (a camera). `live` says that frames come when they come and are
     lost if nobody takes them; pictures of a source that is not live wait until they are read. `free_running` says that
-    only the newest frame matters unless told otherwise (a camera without a trigger).
+    only the newest frame matters unless told otherwise (a camera without a trigger). `device` says that there is a
+    thing behind it that may go and come back; what is stored and cannot be read will not be readable next time either.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Source(Protocol):
     length: int | None
     live: bool
     free_running: bool
+    device: bool
     simulated: bool
 
     def captures(self) -> Iterator[Capture | None]:

@@ -76,6 +76,7 @@ class GenicamSource:
     """
 
     live = True
+    device = True
 
     def __init__(self, request: SourceRequest) -> None:
         self.name = request.name

@@ -27,9 +27,8 @@ def run_capture(connection: Connection, request: "SourceRequest", policy: str | 
         connection.send(Failed(str(error)))
         return
     policy = policy or ("latest" if source.free_running else "every")
-    connection.send(
-        Opened(source.name, source.shape, source.length, source.live, source.free_running, source.simulated, policy)
-    )
+    s = source
+    connection.send(Opened(s.name, s.shape, s.length, s.live, s.free_running, s.simulated, policy, s.device))
     slots = _Slots(connection, waits=not source.live)
     slots.wait_for_first()
     try:

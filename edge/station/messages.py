@@ -24,6 +24,7 @@ class Opened(NamedTuple):
     free_running: bool
     simulated: bool
     policy: str
+    device: bool = False
 
 
 class NeedsRoom(NamedTuple):
