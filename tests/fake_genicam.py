@@ -43,8 +43,10 @@ class FakeCamera:
         assert self._process.stdout.readline(), "the fake camera does not start"
 
     def off(self) -> None:
+        assert self._process.stdout is not None
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        self._process.stdout.close()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Industrial cameras: a fake one that speaks GigE Vision's real protocol is opened, set, starved, killed and restarted."""
+"""Industrial cameras: a fake one, over GigE Vision's real protocol, is opened, set, starved, killed and restarted."""
 
 import json
 import os
@@ -6,12 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from fake_genicam import ADDRESS, SERIAL, fake_camera, is_possible
-from running import Line, running_line
+from running import running_line
 
 from edge.errors import SourceError
 from edge.sources import CameraSettings, Capture, SourceRequest, open_source
@@ -38,6 +37,13 @@ def taken(source: GenicamSource) -> list[Capture]:
     return captures
 
 
+def pictures_of(captures: list[Capture]) -> list[Capture]:
+    """Those with a frame; on a busy machine packets are lost."""
+    pictures = [capture for capture in captures if capture.frame is not None]
+    assert pictures
+    return pictures
+
+
 def refusal(name: str = NAME, **settings: object) -> str:
     with pytest.raises(SourceError) as refused:
         opened(name, **settings)
@@ -52,15 +58,13 @@ def refusal(name: str = NAME, **settings: object) -> str:
 @pytest.mark.parametrize("name", ["genicam:", f"genicam:{SERIAL}", NAME])
 def test_a_camera_is_opened_by_serial_by_address_or_as_the_only_one(name: str) -> None:
     with fake_camera():
-        captures = taken(opened(name, limit=5, rate=100))
-    assert [capture.index for capture in captures] == list(range(5))
-    frames = [capture.frame for capture in captures if capture.frame is not None]
-    assert {(frame.shape, frame.dtype.name, frame.flags.c_contiguous) for frame in frames} == {
-        ((512, 512, 3), "uint8", True)
-    }
-    numbers = [capture.counter for capture in captures]
-    assert numbers == [numbers[0] + n for n in range(5)]  # type: ignore[operator]
-    assert all(capture.details["device_ns"] for capture in captures)
+        captures = taken(opened(name, limit=10, rate=100))
+    assert [capture.index for capture in captures] == list(range(10))
+    pictures = pictures_of(captures)
+    frames = [picture.frame for picture in pictures if picture.frame is not None]
+    assert {(f.shape, f.dtype.name, f.flags.c_contiguous) for f in frames} == {((512, 512, 3), "uint8", True)}
+    assert len({int(p.counter or 0) - p.index for p in pictures}) == 1, "the camera counts as the source does"
+    assert all(picture.details["device_ns"] for picture in pictures)
 
 
 @needs_aravis
@@ -91,11 +95,11 @@ def test_a_frame_is_stamped_after_it_was_asked_for_and_before_it_is_there() -> N
 def test_region_exposure_gain_and_the_rest_are_read_back() -> None:
     asked = {"exposure_us": 5000.0, "gain_db": 3.0, "pixel_format": "BayerRG8", "region": (16, 32, 640, 480)}
     with fake_camera():
-        source = opened(**asked, packet_size=1200, limit=2, rate=50)
+        source = opened(**asked, packet_size=1200, limit=4, rate=50)
         assert source.settings == CameraSettings(**asked, packet_size=1200, trigger="off")  # type: ignore[arg-type]
         assert source.remarks == ()
         assert source.shape == (480, 640)
-        assert [capture.frame.shape for capture in taken(source) if capture.frame is not None] == [(480, 640, 3)] * 2
+        assert {picture.frame.shape for picture in pictures_of(taken(source))} == {(480, 640, 3)}  # type: ignore[union-attr]
         kept = opened()
         assert kept.settings == source.settings, "what is not asked for stays as it is"
         kept.close()
@@ -104,9 +108,9 @@ def test_region_exposure_gain_and_the_rest_are_read_back() -> None:
 @needs_aravis
 def test_a_setting_that_the_camera_changes_is_remarked() -> None:
     with fake_camera():
-        source = opened(exposure_us=1000.6)
+        source = opened(exposure_us=10.6)
         source.close()
-    assert source.remarks == (f"{NAME}: exposure_us 1000.6 was asked for, the camera took 1000.0",)
+    assert source.remarks == (f"{NAME}: exposure_us 10.6 was asked for, the camera took 10.0",)
 
 
 @needs_aravis
@@ -133,13 +137,15 @@ def test_a_setting_that_the_camera_refuses_is_one_line(settings: dict[str, objec
 
 
 @needs_aravis
-@pytest.mark.parametrize("pixel_format", ["Mono8", "BayerRG8", "BayerGB8", "BayerGR8", "BayerBG8", "RGB8"])
-def test_the_cameras_pattern_has_the_same_brightness_in_every_format(pixel_format: str) -> None:
+def test_every_pixel_format_that_is_read_comes_through() -> None:
     with fake_camera():
-        [capture] = taken(opened(pixel_format=pixel_format, region=SMALL, limit=1, rate=100))
-    assert capture.frame is not None
-    assert capture.frame.shape == (48, 64, 3)
-    assert capture.frame.max() > 0
+        for pixel_format in ("Mono8", "BayerRG8", "BayerGB8", "BayerGR8", "BayerBG8", "RGB8"):
+            source = opened(pixel_format=pixel_format, region=SMALL, limit=4, rate=100)
+            assert source.settings.pixel_format == pixel_format
+            frame = pictures_of(taken(source))[0].frame
+            assert frame is not None
+            assert frame.shape == (48, 64, 3)
+            assert (frame[..., 0] == frame[..., 2]).all() == (pixel_format == "Mono8")
 
 
 @needs_aravis
@@ -160,7 +166,7 @@ def test_with_five_percent_of_packets_lost_no_incomplete_frame_is_a_picture_and_
     assert last - first == pictures[-1].index - pictures[0].index, "as many captures as the camera counted exposures"
     for picture in pictures:
         assert picture.frame is not None
-        steps = np.diff(picture.frame[:, :, 0].astype(int), axis=1) % 256
+        steps = np.diff(picture.frame[:, :, 0].astype(int), axis=1) % 255
         assert set(np.unique(steps)) == {1}, "the test pattern is whole"
 
 
@@ -221,26 +227,10 @@ def test_of_several_cameras_none_is_guessed() -> None:
 # ---- in a station
 
 
-def sent_to(line: Line) -> dict[str, object]:
-    result: dict[str, object] = json.loads(line.stdout)
-    return result
-
-
 @needs_aravis
-def test_in_a_station_each_exposure_has_its_verdict() -> None:
-    with fake_camera(loss=0.01), running_line("--source", NAME, "--policy", "every", "--limit", 60) as line:
-        assert line.to_the_end() == 0, line.stderr
-    assert [v.seq for v in line.verdicts] == list(range(1, 61))
-    faults = [v for v in line.verdicts if v.reason is Reason.CAMERA]
-    assert faults, "of 190 packets a frame one in a hundred is lost"
-    assert all(v.verdict is Outcome.UNKNOWN and v.score is None for v in faults)
-    assert json.loads(line.stdout)["in_flight"] == 0
-
-
-@needs_aravis
-def test_a_camera_that_loses_power_holds_the_line_until_it_is_back() -> None:
-    with fake_camera() as camera, running_line("--source", NAME) as line:
-        line.until(5)
+def test_in_a_station_no_exposure_is_skipped_and_a_power_failure_holds_the_line_until_the_camera_is_back() -> None:
+    with fake_camera(loss=0.002) as camera, running_line("--source", NAME, "--policy", "every") as line:
+        line.until(40)
         camera.off()
         line.until_state(State.HELD)
         held = len(line.verdicts)
@@ -249,8 +239,15 @@ def test_a_camera_that_loses_power_holds_the_line_until_it_is_back() -> None:
         line.until(held + 5)
         line.process.send_signal(signal.SIGTERM)
         assert line.to_the_end() == 0, line.stderr
-    assert [v.seq for v in line.verdicts] == list(range(1, len(line.verdicts) + 1))
-    assert any(beat.cause and beat.cause.startswith("camera") for beat in line.heartbeats)
+    assert any(beat.state is State.HELD and beat.cause.startswith("camera") for beat in line.heartbeats if beat.cause)
+    result = json.loads(line.stdout)
+    assert [v.seq for v in line.verdicts] == list(range(1, result["accepted"] + 1))
+    shown = [int(v.part.removeprefix("frame ")) for v in line.verdicts]
+    assert shown == list(range(shown[0], shown[0] + len(shown)))
+    incomplete = [v for v in line.verdicts if v.detail and "incomplete" in v.detail]
+    assert incomplete, "of 190 packets a frame two in a thousand are lost"
+    assert {(v.verdict, v.reason, v.score) for v in incomplete} == {(Outcome.UNKNOWN, Reason.CAMERA, None)}
+    assert any(v.verdict is not Outcome.UNKNOWN for v in line.verdicts)
 
 
 # ---- without a camera

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge.errors import SourceError
 from edge.sources import CameraSettings, Capture, SourceRequest
-from edge.sources.aravis import COMPLETE, STATUS, AravisError, Camera, Received, discover
+from edge.sources.aravis import COMPLETE, NOTHING, STATUS, AravisError, Camera, Received, discover
 from edge.sources.pixel_formats import READABLE, to_bgr
 from edge.sources.stored import wanted
 
@@ -178,7 +178,9 @@ class GenicamSource:
             now = time.monotonic()
             if self._camera.is_lost:
                 raise SourceError(f"{self.name} is not controlled from here any more; check its cable and power")
-            if received is not None:
+            if received is not None and received.status == NOTHING:
+                self._camera.give_back(received.handle)
+            elif received is not None:
                 heard = now
                 yield received
             elif not self.free_running:
