@@ -5,17 +5,24 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import nullcontext
+from multiprocessing import Pipe
 
 import numpy as np
 import pytest
 from fake_genicam import ADDRESS, SERIAL, fake_camera, is_possible
-from running import running_line
+from running import DEMO_BUNDLE, running_line
 
 from edge.errors import SourceError
 from edge.sources import CameraSettings, Capture, SourceRequest, open_source
 from edge.sources.genicam import FrameCounter, GenicamSource, WallClock, available, claims
 from edge.sources.pixel_formats import READABLE, to_bgr
+from edge.station.capture import run_capture
+from edge.station.config import StationConfig
+from edge.station.intake import Intake
+from edge.station.messages import GiveSlot, Opened, Stop, Waiting
 from edge.verdict import Outcome, Reason, State
 
 needs_aravis = pytest.mark.skipif(not is_possible(), reason="Aravis is not installed: apt install libaravis-0.8-0")
@@ -248,6 +255,33 @@ def test_in_a_station_no_exposure_is_skipped_and_a_power_failure_holds_the_line_
     assert incomplete, "of 190 packets a frame two in a thousand are lost"
     assert {(v.verdict, v.reason, v.score) for v in incomplete} == {(Outcome.UNKNOWN, Reason.CAMERA, None)}
     assert any(v.verdict is not Outcome.UNKNOWN for v in line.verdicts)
+
+
+@needs_aravis
+def test_while_no_trigger_comes_the_capture_child_says_that_it_lives_and_it_leaves_when_told() -> None:
+    ours, theirs = Pipe()
+    request = SourceRequest(NAME, camera=CameraSettings(trigger="line0"))
+    child = threading.Thread(target=run_capture, args=(theirs, request, None))
+    with fake_camera():
+        child.start()
+        hello = ours.recv()
+        assert isinstance(hello, Opened)
+        assert (hello.policy, hello.device, hello.free_running) == ("every", True, False)
+        ours.send(GiveSlot(0, "none", 1))
+        assert [ours.recv() for _ in range(10)] == [Waiting()] * 10
+        ours.send(Stop())
+        child.join(10)
+        assert not child.is_alive()
+        opened().close()
+
+
+@pytest.mark.parametrize("is_device", [True, False])
+def test_a_device_is_opened_for_ever_and_what_is_stored_three_times(is_device: bool) -> None:
+    intake = Intake(StationConfig(DEMO_BUNDLE, NAME))
+    intake.opened = Opened("test", None, None, True, False, False, "every", is_device)
+    with nullcontext() if is_device else pytest.raises(SourceError, match="cannot be opened"):
+        for _ in range(10):
+            list(intake._lose("it does not answer"))
 
 
 # ---- without a camera

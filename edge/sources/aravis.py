@@ -19,8 +19,8 @@ LIBRARIES = ("libaravis-0.8.so.0", "libaravis-0.8.0.dylib", "libaravis-0.8-0.dll
 COMPLETE = 0
 NOTHING = 1
 STATUS = ("complete", "cleared", "timed out", "packets missing", "wrong packet", "wrong size", "filling", "aborted")
-"""ArvBufferStatus, from 0. In one that is NOTHING no frame began: Aravis gives it for a packet that belongs to no frame it
-knows, as the last ones of a frame that was on its way when the stream was opened.
+"""ArvBufferStatus, from 0. In one that is NOTHING no frame began: Aravis gives it for a packet that belongs to no frame
+that it knows, as the last ones of a frame that was on its way when the stream was opened.
 """
 
 _IMAGE_PAYLOADS = (1, 5)  # image, and image with chunks after it

@@ -199,11 +199,15 @@ class GenicamSource:
             raise SourceError(f"{self.name} does not answer any more ({error}); check its cable and power") from None
 
     def _picture(self, received: Received, missing: int) -> "Frame | str":
-        """The picture in a buffer, or the fault that is there instead."""
+        """The picture in a buffer, or the fault that is there instead.
+
+        Aravis counts as `missing` all packets after the first that did not come in its turn.
+        """
         if received.status != COMPLETE:
             self.incomplete += 1
             status = STATUS[received.status] if 0 < received.status < len(STATUS) else f"status {received.status}"
-            return f"camera: incomplete frame ({f'{missing} packets lost' if missing > 0 else status})"
+            what = f"at most {missing} of its packets missing" if missing > 0 else status
+            return f"camera: incomplete frame ({what})"
         if received.pixels is None:
             return "corrupt: the camera sent something else than a picture"
         try:
