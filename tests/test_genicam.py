@@ -209,6 +209,17 @@ def test_a_camera_that_another_program_controls_is_not_opened() -> None:
 
 
 @needs_aravis
+def test_a_closed_camera_gives_no_more_frames() -> None:
+    with fake_camera():
+        source = opened()
+        captures = source.captures()
+        next(captures)
+        source.close()
+        with pytest.raises(SourceError, match="it is closed"):
+            list(captures)
+
+
+@needs_aravis
 def test_a_wrong_serial_is_named_with_what_is_there() -> None:
     with fake_camera():
         assert refusal("genicam:4711") == f"no camera genicam:4711; here are: genicam:{SERIAL} ({ADDRESS})"

@@ -363,6 +363,8 @@ class Camera:
 
     def receive(self, timeout_s: float) -> Received | None:
         """The next buffer, whole or not; None if none came in time. Each must be given back."""
+        if self._stream is None:
+            raise AravisError("it is closed")
         call = self._aravis.call
         handle = call("arv_stream_timeout_pop_buffer", self._stream, round(timeout_s * 1e6))
         if handle is None:
@@ -380,7 +382,8 @@ class Camera:
 
     def give_back(self, handle: int) -> None:
         """The buffer may be filled again."""
-        self._aravis.call("arv_stream_push_buffer", self._stream, handle)
+        if self._stream is not None:
+            self._aravis.call("arv_stream_push_buffer", self._stream, handle)
 
     def count(self, what: str) -> int:
         """A count of the stream, as `n_missing_packets`."""
@@ -394,10 +397,11 @@ class Camera:
     def close(self) -> None:
         """Stop and release the camera. Safe to call twice."""
         camera, self._camera = self._camera, None
+        stream, self._stream = self._stream, None
         if camera is None:
             return
-        if self._stream is not None:
+        if stream is not None:
             with contextlib.suppress(AravisError):  # it is gone
                 self._aravis.call("arv_camera_stop_acquisition", camera)
-            self._aravis.call("g_object_unref", self._stream)
+            self._aravis.call("g_object_unref", stream)
         self._aravis.call("g_object_unref", camera)

@@ -55,7 +55,7 @@ def available() -> list[tuple[str, str]]:
         found = discover()
     except SourceError:
         return []
-    return [(f"{PREFIX}{c.serial}", f"{c.vendor} {c.model} at {c.address} ({c.protocol})") for c in found]
+    return [(f"{PREFIX}{c.serial or c.id}", f"{c.vendor} {c.model} at {c.address} ({c.protocol})") for c in found]
 
 
 @dataclass(frozen=True)
