@@ -48,6 +48,7 @@ class CameraSource:
     length: int | None = None
     live = True
     free_running = True
+    device = True
     simulated = False
 
     def __init__(self, request: SourceRequest) -> None:

@@ -24,6 +24,7 @@ class Opened(NamedTuple):
     free_running: bool
     simulated: bool
     policy: str
+    device: bool = False
 
 
 class NeedsRoom(NamedTuple):
@@ -50,6 +51,10 @@ class Captured(NamedTuple):
     fault: str | None
     truth: str | None
     dropped: int
+
+
+class Waiting(NamedTuple):
+    """Capture → supervisor: the source is well and has nothing to show, as while it waits for a trigger."""
 
 
 class Ended(NamedTuple):
