@@ -53,7 +53,7 @@ class Clock(GstRtspServer.RTSPMediaFactory):
         while not over.is_set():
             picture = drawn(self._background, self._options.width)
             source.emit("push-buffer", Gst.Buffer.new_wrapped(picture))
-            due = max(due + 1 / self._options.rate, time.monotonic())
+            due = max(due, time.monotonic() - 0.5 / self._options.rate) + 1 / self._options.rate
             time.sleep(max(0.0, due - time.monotonic()))
 
 

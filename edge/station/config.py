@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edge.sources.address import redacted
+
 VERDICTS = "tcp://127.0.0.1:5570"
 
 
@@ -50,6 +52,11 @@ class StationConfig:
     keep_bytes: int = 50 * 2**30
     keep_days: float | None = None
     metrics: str | None = None
+
+    @property
+    def source_name(self) -> str:
+        """The source as it may be shown, published and stored: an address may hold a password."""
+        return redacted(self.source)
 
 
 def default_records(station: str) -> Path:
