@@ -307,10 +307,12 @@ def _connect(address: str, name: str) -> "InputContainer":
         known = ", ".join(f"{known}://" for known in SCHEMES)
         raise SourceError(f"{name}: no stream begins with {kind}://; give {known}…")
     plain, options = _options(address, name)
+    until = time.monotonic() + OPEN_S
     try:
         container = av.open(plain, options=options, timeout=(OPEN_S, READ_S))
     except (av.error.FFmpegError, UnicodeError, ValueError) as error:
-        raise SourceError(_explained(name, error, OPEN_S)) from None
+        has_waited = time.monotonic() > until  # a handshake cut short then is called invalid data
+        raise SourceError(_silent(name, OPEN_S) if has_waited else _explained(name, error, OPEN_S)) from None
     if not container.streams.video:
         container.close()
         raise SourceError(f"{name}: there is no video in this stream")
@@ -351,7 +353,7 @@ def _explained(name: str, error: Exception, patience_s: float) -> str:
         case av.error.ConnectionRefusedError():
             return f"{name}: nothing answers at this host and port; check both, and that the camera is on"
         case av.error.ExitError() | av.error.TimeoutError():
-            return f"{name}: silent for {patience_s:.0f} s; check address, cable and power of the camera"
+            return _silent(name, patience_s)
         case av.error.InvalidDataError():
             return f"{name}: what comes is no video that FFmpeg knows"
         case av.error.FFmpegError() if error.errno == 5:  # FFmpeg says no more of names that nobody knows
@@ -359,6 +361,10 @@ def _explained(name: str, error: Exception, patience_s: float) -> str:
         case av.error.FFmpegError():
             return f"{name}: {error.strerror}"
     return f"{name}: no address that can be opened"
+
+
+def _silent(name: str, for_s: float) -> str:
+    return f"{name}: silent for {for_s:.0f} s; check address, cable and power of the camera"
 
 
 def _stamp_ns(of: "Packet[VideoStream] | VideoFrame") -> int | None:
