@@ -7,14 +7,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from fractions import Fraction
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice, pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from picture_clock import MODULUS, age_ms, shown_ms
+from picture_clock import MODULUS, age_ms, drawn, now_ms, shown_ms
 from running import command, running_line
 from streaming import Server, serving
 
@@ -238,6 +240,90 @@ def test_a_camera_that_accepts_and_says_nothing_does_not_hang_the_opening(monkey
 
 
 # ---- other streams
+
+
+class LossySocket:
+    """A file to write a stream to; of the datagrams that it becomes, each one in `loses` is lost, none at first."""
+
+    def __init__(self, port: int, loses: int) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._to, self._loses, self._count = ("127.0.0.1", port), loses, 0
+
+    def write(self, data: bytes) -> int:
+        for start in range(0, len(data), 1316):
+            self._count += 1
+            if self._count < 200 or self._count % self._loses:
+                self._socket.sendto(bytes(data[start : start + 1316]), self._to)
+        return len(data)
+
+
+SIZE = (360, 640)
+SCENE = np.random.default_rng(0).integers(60, 200, (45, 80), np.uint8).repeat(8, 0).repeat(8, 1)
+
+
+def scene(drawn_ms: int) -> np.ndarray:
+    """A landscape that passes by, grey values 60 to 199."""
+    return np.roll(SCENE, drawn_ms // 40 * 3 % SIZE[1], axis=1)
+
+
+def send_landscape(port: int, loses: int, is_over: threading.Event) -> None:
+    """H.264 in MPEG-TS at 25 pictures a second; below the clock the landscape that belongs to its time."""
+    import av
+
+    container = av.open(LossySocket(port, loses), "w", format="mpegts")
+    video = container.add_stream("libx264", rate=25, options={"tune": "zerolatency", "preset": "ultrafast"})
+    video.height, video.width = SIZE
+    video.gop_size, video.bit_rate, video.codec_context.time_base = 10, 3_000_000, Fraction(1, 1000)
+    began_ms = now_ms()
+    while not is_over.wait(0.04):
+        drawn_ms = now_ms()
+        planes = drawn(scene(drawn_ms).tobytes() + bytes([128]) * (SIZE[0] * SIZE[1] // 2), SIZE[1])
+        frame = av.VideoFrame.from_ndarray(np.frombuffer(planes, np.uint8).reshape(-1, SIZE[1]), format="yuv420p")
+        frame.pts, frame.time_base = drawn_ms - began_ms, Fraction(1, 1000)
+        container.mux(video.encode(frame))
+
+
+def is_whole(frame: np.ndarray) -> bool:
+    """Whether the frame's landscape is the one of the time that its clock shows, in every block."""
+    grey = frame[40:].mean(axis=2) * 219 / 255 + 16
+    difference = np.abs(grey - scene(shown_ms(frame))[40:])
+    return bool(difference.reshape(-1, 8, 80, 8).mean(axis=(1, 3)).max() < 40)
+
+
+def test_a_picture_with_a_hole_is_never_given_for_a_whole_one() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    is_over = threading.Event()
+    sender = threading.Thread(target=send_landscape, args=(port, 97, is_over), daemon=True)
+    sender.start()
+    try:
+        with opened(f"udp://127.0.0.1:{port}") as source:
+            captures = list(islice(source.captures(), 120))
+    finally:
+        is_over.set()
+        sender.join()
+    given = [c.frame for c in captures if c.frame is not None]
+    assert all(c.fault and c.fault.startswith("corrupt: ") for c in captures if c.frame is None)
+    assert 10 < len(given) < len(captures)
+    assert all(map(is_whole, given))
+
+
+def test_hls_is_refused_because_it_shows_the_past(tmp_path: Path) -> None:
+    import av
+
+    with av.open(str(tmp_path / "live.m3u8"), "w", format="hls") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.height, video.width = 64, 64
+        for _ in range(50):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="bgr24")))
+        container.mux(video.encode(None))
+    folder = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), folder)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.raises(SourceError, match="HLS shows what was seconds ago"):
+        open_source(SourceRequest(f"http://127.0.0.1:{server.server_port}/live.m3u8"))
+    server.shutdown()
 
 
 def test_jpegs_over_http_are_stamped_as_they_arrive() -> None:

@@ -1,7 +1,8 @@
 """Source `rtsp://…`, `rtsps://…`, `http://…`, `udp://…`: a camera on the network, through FFmpeg.
 
-RTSP comes over TCP; `rtsp://…?transport=udp` asks for UDP, where a lost packet costs a picture or more. The
-certificate of `rtsps` and `https` is not checked.
+RTSP comes over TCP. `rtsp://…?transport=udp` asks for UDP, where packets are lost without FFmpeg's telling and a picture
+with a hole in it may pass for whole: not for a gate. MPEG-TS (`udp://`) counts its packets: a picture with a hole, and
+all until the next key frame, are captures with a fault. The certificate of `rtsps` and `https` is not checked.
 
 **Which picture.** A thread receives all the time, so that nothing waits in sockets. Whoever asks gets the newest
 picture; those passed over are decoded if later ones need them, else not even that. `Capture.index` counts them all.
@@ -93,6 +94,7 @@ class StreamSource:
         self._wanted = wanted(request, None)
         self.length = self._wanted.length
         self._is_damaged = True  # until the first key frame
+        self._was_sound = True
         self._first = 0  # number of the packet that is the first picture
         self._on_time_ns = 0
         self._received = _Received()
@@ -169,13 +171,17 @@ class StreamSource:
         import av.error
 
         frame: VideoFrame | None = None
+        is_sound, was_sound = not received.packet.is_corrupt, self._was_sound
         try:
             for frame in self._decoder.decode(received.packet):
-                if frame.key_frame:
-                    self._is_damaged = False
-                self._is_damaged |= frame.is_corrupt
+                is_sound &= not frame.is_corrupt
         except av.error.FFmpegError:
+            is_sound = False
+        if not is_sound:
             self._is_damaged = True
+        elif was_sound and frame is not None and frame.key_frame:  # damage may be told of one packet early
+            self._is_damaged = False
+        self._was_sound = is_sound
         if frame is None and not self._is_damaged:
             return None
         stamp_ns = _stamp_ns(frame or received.packet)
@@ -324,7 +330,7 @@ def _connect(address: str, name: str) -> "InputContainer":
 
 def _options(address: str, name: str) -> tuple[str, dict[str, str]]:
     """The address without what is meant for us, and what FFmpeg is told."""
-    options = {"fflags": "nobuffer"}
+    options = {"fflags": "nobuffer", "fpsprobesize": "0"}  # nobody asks for the rate; finding it takes half a second
     if scheme(address) not in ("rtsp", "rtsps"):
         return address, options
     try:
