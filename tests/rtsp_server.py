@@ -74,7 +74,6 @@ def main() -> None:
     server.set_address("127.0.0.1")
     server.set_service(options.port)
     factory = Clock(options)
-    factory.connect("media-configure", lambda f, media: f.do_configure(media))
     if options.login:
         _ask_for(options.login, server, factory)
     server.get_mount_points().add_factory("/line", factory)

@@ -2,7 +2,8 @@
 
 RTSP comes over TCP. `rtsp://…?transport=udp` asks for UDP, where packets are lost without FFmpeg's telling, and a
 picture with a hole in it may pass for whole: not for a gate. MPEG-TS (`udp://`) counts its packets: a picture with a
-hole, and all until the next key frame, are captures with a fault. The certificate of `rtsps` and `https` is not checked.
+hole, and all until the next key frame, are captures with a fault. The certificate of `rtsps` and `https` is not
+checked.
 
 **Which picture.** A thread receives all the time, so that nothing waits in sockets. Whoever asks gets the newest
 picture; those passed over are decoded if later ones need them, else not even that. `Capture.index` counts them all.
