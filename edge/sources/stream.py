@@ -1,9 +1,9 @@
 """Source `rtsp://…`, `rtsps://…`, `http://…`, `udp://…`: a camera on the network, through FFmpeg.
 
-RTSP comes over TCP. `rtsp://…?transport=udp` asks for UDP, where packets are lost without FFmpeg's telling, and a
-picture with a hole in it may pass for whole: not for a gate. MPEG-TS (`udp://`) counts its packets: a picture with a
-hole, and all until the next key frame, are captures with a fault. The certificate of `rtsps` and `https` is not
-checked.
+RTSP comes over TCP. `rtsp://…?transport=udp` asks for UDP, where FFmpeg does not tell of lost packets, and a picture
+with a hole in it passes for whole. MPEG-TS (`udp://`) counts its packets: a picture with a hole, and all until the next
+key frame, are captures with a fault, but now and then one slips through before the loss is seen. Neither is for a gate.
+The certificate of `rtsps` and `https` is not checked.
 
 **Which picture.** A thread receives all the time, so that nothing waits in sockets. Whoever asks gets the newest
 picture; those passed over are decoded if later ones need them, else not even that. `Capture.index` counts them all.
