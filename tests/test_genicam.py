@@ -272,7 +272,7 @@ def test_in_a_station_no_exposure_is_skipped_and_a_power_failure_holds_the_line_
 def test_while_no_trigger_comes_the_capture_child_says_that_it_lives_and_it_leaves_when_told() -> None:
     ours, theirs = Pipe()
     request = SourceRequest(NAME, camera=CameraSettings(trigger="line0"))
-    child = threading.Thread(target=run_capture, args=(theirs, request, None), daemon=True)
+    child = threading.Thread(target=run_capture, args=(theirs, request, None, None, 1000.0), daemon=True)
     with fake_camera():
         child.start()
         hello = ours.recv()

@@ -22,7 +22,17 @@ def test_flags_override_the_file_and_the_file_the_defaults_and_each_value_says_s
 
 
 def test_what_is_printed_is_a_file_that_says_the_same(tmp_path: Path) -> None:
-    one = effective(None, {"source": 'a "b" \\ c', "trust": ["x.pub", "y.pub"], "records": False, "keep_days": 3.5})
+    one = effective(
+        None,
+        {
+            "source": 'a "b" \\ c',
+            "trust": ["x.pub", "y.pub"],
+            "records": False,
+            "keep_days": 3.5,
+            "regions": [{"top": 1, "left": 2, "height": 30, "width": 40}],
+            "camera": {"exposure_us": 5000.0, "region": [0, 0, 640, 480]},
+        },
+    )
     file = tmp_path / "printed.toml"
     file.write_text(as_toml(one))
     assert effective(file, {}).settings == one.settings

@@ -156,7 +156,7 @@ def _commission(settings: Settings, frames: int, config: Path | None) -> None:
     seen = []
     try:
         for capture in track(source.captures(), "looking", frames, transient=True):
-            if capture.frame is not None:
+            if capture is not None and capture.frame is not None:
                 seen.append(look(capture.frame))
     finally:
         source.close()

@@ -1,6 +1,7 @@
 """Where frames come from: one file a kind of source, one interface, and `open_source`, which picks.
 
-A source is named by a word or a URL: `demo`, `camera0`, `/dev/v4l/by-id/…`, `genicam:SERIAL`, `line.mp4`, `photos/`.
+A source is named by a word or a URL: `demo`, `camera0`, `/dev/v4l/by-id/…`, `genicam:SERIAL`, `rtsp://…`, `line.mp4`,
+`photos/`.
 """
 
 from collections.abc import Iterator
@@ -103,7 +104,7 @@ class SourceRequest:
     camera: CameraSettings = CameraSettings()
 
 
-_KINDS = ("demo", "replay", "camera", "genicam", "folder", "video")
+_KINDS = ("demo", "replay", "camera", "genicam", "stream", "folder", "video")
 """Modules of this package, in the order in which they are asked whether a name is theirs.
 
 Each has `claims(name) -> bool`, `open(request) -> Source` and `available() -> list[tuple[str, str]]` (name,

@@ -34,12 +34,12 @@ def run_capture(
         connection.send(Failed(str(error)))
         return
     policy = policy or ("latest" if source.free_running else "every")
-    s = source
-    connection.send(Opened(s.name, s.shape, s.length, s.live, s.free_running, s.simulated, policy, s.device))
+    s, remarks = source, getattr(source, "remarks", ())
+    connection.send(Opened(s.name, s.shape, s.length, s.live, s.free_running, s.simulated, policy, s.device, remarks))
     slots = _Slots(connection, waits=not source.live)
     slots.wait_for_first()
     try:
-        dropped = 0
+        dropped, last = 0, None
         for capture in source.captures():
             if capture is None:
                 connection.send(Waiting())
@@ -47,6 +47,9 @@ def run_capture(
                 if slots.is_stopped:
                     return
                 continue
+            if source.live and last is not None:
+                dropped += max(0, capture.index - last - 1)  # the source itself passed over some
+            last = capture.index
             slot = slots.take()
             if slots.is_stopped:
                 return

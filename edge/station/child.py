@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import random
 import signal
 import threading
 import time
@@ -26,8 +27,14 @@ _spawn = multiprocessing.get_context("spawn")
 class Child:
     """Owns one process at a time. `arguments()` is asked at each start, so that a new child goes on where due."""
 
-    def __init__(self, name: str, work: Callable[..., None], arguments: Callable[[], tuple[Any, ...]]) -> None:
-        """Nothing runs before `start`."""
+    def __init__(
+        self,
+        name: str,
+        work: Callable[..., None],
+        arguments: Callable[[], tuple[Any, ...]],
+        longest_backoff_s: float = LONGEST_BACKOFF_S,
+    ) -> None:
+        """Nothing runs before `start`. Back-off doubles from FIRST_BACKOFF_S to `longest_backoff_s`."""
         self.name = name
         self.restarts = -1
         self.connection: Connection | None = None
@@ -35,6 +42,7 @@ class Child:
         self._process: Any = None
         self._started = 0.0
         self._backoff_s = 0.0
+        self._longest_backoff_s = longest_backoff_s
         self._due = 0.0
 
     @property
@@ -108,9 +116,9 @@ class Child:
     def _set_back(self) -> None:
         lived_s = time.monotonic() - self._started
         self._backoff_s = (
-            0.0 if lived_s > STABLE_S else min(LONGEST_BACKOFF_S, max(FIRST_BACKOFF_S, 2 * self._backoff_s))
+            0.0 if lived_s > STABLE_S else min(self._longest_backoff_s, max(FIRST_BACKOFF_S, 2 * self._backoff_s))
         )
-        self._due = time.monotonic() + self._backoff_s
+        self._due = time.monotonic() + self._backoff_s * random.uniform(0.8, 1.2)  # stations of one switch, not in step
 
     def stop(self, patience_s: float) -> None:
         """Ask the process to leave, and kill it if it has not after `patience_s` seconds."""

@@ -1,11 +1,13 @@
 """What a station was asked to do."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from edge.contract import RegionOfInterest
+from edge.sources import CameraSettings
+from edge.sources.address import redacted
 
 VERDICTS = "tcp://127.0.0.1:5570"
 
@@ -25,7 +27,8 @@ class StationConfig:
     folder of journal and images; None: no record is kept. Of the images one good in `keep_goods` is kept, `keep_bytes`
     in all, for `keep_days` days. `metrics` is HOST:PORT of a page for Prometheus. A live frame
     older than `stale_ms` when it comes is not judged, nor one outside the `envelope` of `edge-run --commission`.
-    With `regions` the model is shown each of them instead of the frame, and the worst score decides.
+    `camera` sets an industrial camera. With `regions` the model is shown each of them instead of the frame, and the
+    worst score decides.
     """
 
     bundle: Path
@@ -57,6 +60,12 @@ class StationConfig:
     stale_ms: float = 1000.0
     envelope: Path | None = None
     regions: tuple[RegionOfInterest, ...] = ()
+    camera: CameraSettings = field(default_factory=CameraSettings)
+
+    @property
+    def source_name(self) -> str:
+        """The source as it may be shown, published and stored: an address may hold a password."""
+        return redacted(self.source)
 
 
 def default_records(station: str) -> Path:

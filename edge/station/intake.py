@@ -27,6 +27,9 @@ LIVE_SILENCE_MS = 800
 STORED_SILENCE_MS = 10_000
 """The same for a stored source that has a slot to fill."""
 
+LONGEST_BACKOFF_S = 0.5
+"""A camera that comes back is to be seen soon, however long it was away."""
+
 LAST_DEATHS = 3
 """A capture process that died this often on opening the source will not open it the next time either: a stored source
 is given up then, and a camera that was never there."""
@@ -44,7 +47,7 @@ class Intake:
 
     def __init__(self, config: StationConfig) -> None:
         """Nothing runs before `start`."""
-        self.child = Child("edge-capture", run_capture, self._arguments)
+        self.child = Child("edge-capture", run_capture, self._arguments, LONGEST_BACKOFF_S)
         self.opened: Opened | None = None
         self.is_up = False
         self.has_ended = False
@@ -62,7 +65,7 @@ class Intake:
 
     def _arguments(self) -> tuple[SourceRequest, str | None, Path | None, float]:
         c = self._config
-        request = SourceRequest(c.source, self._next_index, c.limit, c.rate, c.size, c.loop, c.seed)
+        request = SourceRequest(c.source, self._next_index, c.limit, c.rate, c.size, c.loop, c.seed, c.camera)
         policy = "latest" if c.trigger == "external" else c.policy  # frames of no part make room for others
         return request, policy, c.envelope, c.stale_ms
 
@@ -194,7 +197,7 @@ class Intake:
         self._deaths += 1
         is_stored = self.opened is not None and not self.opened.device
         if not was_up and (self.opened is None or is_stored) and self._deaths >= LAST_DEATHS:
-            raise SourceError(f"{self._config.source} cannot be opened: {cause}, {self._deaths} times")
+            raise SourceError(f"{self._config.source_name} cannot be opened: {cause}, {self._deaths} times")
         if was_up and is_stored and self._has_begun and self._deaths >= POISON_DEATHS:
             now, position = time.monotonic_ns(), self._next_index
             fault = f"corrupt: the capture process died on it {self._deaths} times"

@@ -25,6 +25,7 @@ class Opened(NamedTuple):
     simulated: bool
     policy: str
     device: bool = False
+    remarks: tuple[str, ...] = ()  # what the device took otherwise than it was asked, a line each
 
 
 class NeedsRoom(NamedTuple):

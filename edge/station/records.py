@@ -25,7 +25,8 @@ class Records:
         assert config.records is not None
         self.recorder = Recorder(config.records, config.station)
         self.boot = self.recorder.boot
-        self.recorder.begin(epoch, config.source, bundle, json.dumps(asdict(config), default=str))
+        shown = asdict(config) | {"source": config.source_name}
+        self.recorder.begin(epoch, config.source_name, bundle, json.dumps(shown, default=str))
         keeping = Keeping(config.records, config.keep_goods, config.keep_bytes, config.keep_days)
         self.archiving = Archiving(keeping)
         self.images_kept = 0

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.contract import RegionOfInterest
 from edge.errors import ConfigError
-from edge.sources import SourceRequest
+from edge.sources import CameraSettings, SourceRequest
+from edge.sources.address import redacted
 from edge.station.config import StationConfig, default_records
 
 GIB = 2**30
@@ -44,6 +45,11 @@ class Settings(BaseModel):
     )
     regions: tuple[RegionOfInterest, ...] = Field(
         (), description="parts of the frame that the model is shown, each by itself, px; the worst score decides"
+    )
+    camera: CameraSettings = Field(
+        CameraSettings(),
+        description="of a GenICam camera: exposure_us, gain_db, pixel_format, region = [x, y, width, height] of the "
+        "sensor, packet_size in bytes, trigger = off, software or a line; as it is where nothing is said",
     )
     backend: str = Field("auto", description="artifact of the bundle to run; auto: the fastest here, measured once")
     threads: int | None = Field(None, ge=1, le=256, description="threads of an inference; else one for each core")
@@ -141,6 +147,8 @@ def as_toml(effective: Effective) -> str:
     lines = []
     for key in Settings.model_fields:
         value = getattr(effective.settings, key)
+        if key == "source" and value is not None:
+            value = redacted(value)  # what is printed is shown to others
         lines.append(f"# {about(key)}")
         said = "# not set" if value is None else f"{key} = {_toml(value)}"
         lines.append(f"{said}  # {effective.origins[key]}" if value is not None else f"# {key} =")
@@ -155,7 +163,12 @@ def _toml(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, BaseModel):
-        return f"{{ {', '.join(f'{key} = {_toml(inner)}' for key, inner in value)} }}"
+        return _toml(dict(value))
+    if isinstance(value, CameraSettings):
+        return _toml({key: inner for key, inner in vars(value).items() if inner is not None})
+    if isinstance(value, dict):
+        inside = ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items())
+        return f"{{ {inside} }}" if inside else "{}"
     text = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
 
@@ -197,6 +210,7 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         stale_ms=s.stale_ms,
         envelope=s.envelope,
         regions=s.regions,
+        camera=s.camera,
     )
 
 
@@ -207,4 +221,4 @@ def source_request(settings: Settings, limit: int) -> SourceRequest:
     s = settings
     assert s.source is not None
     size = None if s.size is None else parse_size(s.size)
-    return SourceRequest(s.source, limit=limit, rate=s.rate, size=size, loop=s.loop, seed=s.seed)
+    return SourceRequest(s.source, limit=limit, rate=s.rate, size=size, loop=s.loop, seed=s.seed, camera=s.camera)

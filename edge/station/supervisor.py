@@ -208,6 +208,8 @@ class Station:
             self._is_opened = True
             self._shape = self.intake.opened.shape
             self.scoring.configure(self._shape)
+            for remark in self.intake.opened.remarks:
+                self._note(remark)
         for results in (self.scoring.hear, self.scoring.revive):
             for result in results():
                 self._settle(result)
@@ -406,7 +408,7 @@ class Station:
             self.bundle.manifest.artifacts[loaded.backend] if loaded else None,
             self.config.budget_ms,
             **self._sender(),
-            source=self.config.source,
+            source=self.config.source_name,
             bundle=self.bundle.label,
             backend=loaded.backend if loaded else None,
         )
@@ -438,7 +440,7 @@ class Station:
             "station": self.config.station,
             "epoch": self.epoch,
             "boot": self.boot,
-            "source": self.config.source,
+            "source": self.config.source_name,
             "bundle": self.bundle.label,
             "simulated": self.is_simulated,
             "backend": loaded.backend if loaded else None,

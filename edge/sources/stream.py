@@ -1,0 +1,392 @@
+"""Source `rtsp://…`, `rtsps://…`, `http://…`, `udp://…`: a camera on the network, through FFmpeg.
+
+RTSP comes over TCP. `rtsp://…?transport=udp` asks for UDP, where FFmpeg does not tell of lost packets, and a picture
+with a hole in it passes for whole. MPEG-TS (`udp://`) counts its packets: a picture with a hole, and all until the next
+key frame, are captures with a fault, but now and then one slips through before the loss is seen. Neither is for a gate.
+The certificate of `rtsps` and `https` is not checked.
+
+**Which picture.** A thread receives all the time, so that nothing waits in sockets. Whoever asks gets the newest
+picture; those passed over are decoded if later ones need them, else not even that. `Capture.index` counts them all.
+
+**How old it is.** A camera's time stamps say when pictures were taken relative to each other, and the picture that took
+the shortest way says how the camera's clock stands to ours: `captured_ns` is the picture's stamp on that clock. So a
+picture that was held up is stamped as old as it is, and a burst after a pause is not taken for new. What it cannot
+know is the part of the delay that all pictures share: exposure, the camera's encoder, the shortest way itself. A new
+connection is listened to until pictures come no faster than they were taken: cameras and servers begin with old ones.
+Streams without the camera's time stamps (pictures over HTTP) are stamped as they arrive.
+
+Of H.264 and H.265 each picture is seen one frame interval late: FFmpeg knows that it is whole when the next one begins.
+The stamp takes that into account.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from edge.errors import SourceError
+from edge.sources import Capture, SourceRequest
+from edge.sources.address import redacted, scheme
+from edge.sources.stored import wanted
+
+if TYPE_CHECKING:
+    from av import Packet, VideoFrame, VideoStream
+    from av.container import InputContainer
+
+SCHEMES = ("rtsp", "rtsps", "http", "https", "udp")
+
+OPEN_S = 10.0
+"""Patience with a camera until it has answered, and then until its pictures come steadily. Some send a key frame,
+without which none can be decoded, every few seconds only."""
+
+READ_S = 5.0
+"""A connection that is silent for this long has failed. A station does not wait that long for a frame."""
+
+SETTLED_MS = 500
+"""Pictures of a new connection come steadily when for this long none took a shorter way than those before it."""
+
+JITTER_MS = 20
+"""A way that is shorter by less than this is not a shorter one."""
+
+DRIFT = 1e-3
+"""How fast the camera's clock and ours may part. Crystals are ten times better."""
+
+JUMP_MS = 1000
+"""A picture that was taken so long before the last one was not: the camera has set its clock."""
+
+BEHIND_MS = 1000
+"""A stream whose pictures are older than this for two seconds on end will not catch up: only a new connection helps."""
+
+MOST_WAITING = 1000
+"""Packets without a key frame among them that may wait to be decoded."""
+
+CAMERA_STAMPS = frozenset({"rtsp", "mpegts", "flv"})
+"""Formats whose time stamps are the camera's. FFmpeg makes up those of others, from a rate that nobody promised."""
+
+
+def claims(name: str) -> bool:
+    """Whether `name` is an address, of a kind known here or not."""
+    return scheme(name) is not None
+
+
+def available() -> list[tuple[str, str]]:
+    """The network is not searched."""
+    return []
+
+
+def open(request: SourceRequest) -> "StreamSource":
+    """Connect, and wait until pictures come steadily. Raises SourceError if that takes too long or is refused."""
+    return StreamSource(request)
+
+
+class StreamSource:
+    """A free-running camera on the network. `name` is its address without credentials."""
+
+    live = True
+    free_running = True
+    simulated = False
+    device = True
+
+    def __init__(self, request: SourceRequest) -> None:
+        self.name = redacted(request.name)
+        if request.size is not None:
+            raise SourceError(f"{self.name}: a stream has the size that its camera gives it; set it there")
+        self._wanted = wanted(request, None)
+        self.length = self._wanted.length
+        self._is_damaged = True  # until the first key frame
+        self._was_sound = True
+        self._first = 0  # number of the packet that is the first picture
+        self._on_time_ns = 0
+        self._received = _Received()
+        container = _connect(request.name, self.name)
+        video = container.streams.video[0]
+        self._decoder = video.codec_context
+        self._decoder.thread_type = "SLICE"  # threads that share frames hold them back
+        self._clock = CameraClock(
+            is_known=container.format.name in CAMERA_STAMPS, is_held_back=self._decoder.name != "mjpeg"
+        )
+        threading.Thread(target=self._receive, args=(container,), name="receive", daemon=True).start()
+        self.shape: tuple[int, int] | None = self._settle()
+
+    def captures(self) -> Iterator[Capture]:
+        """The newest picture, again and again. Raises SourceError if the stream ends, breaks off or falls behind."""
+        while True:
+            newest = self._newest(READ_S)
+            if newest is None:
+                continue
+            position = self._wanted.start + newest.number - self._first
+            if self._wanted.end is not None and position >= self._wanted.end:
+                return
+            self._check_age(newest.captured_ns)
+            yield _capture(position, newest)
+
+    def close(self) -> None:
+        """Hang up. The thread that receives does it, before the next packet or when it has waited READ_S for it."""
+        self._received.close()
+
+    def _receive(self, container: "InputContainer") -> None:
+        """Work of the thread: every packet as it comes, stamped on arrival."""
+        import av.error
+
+        cause = f"{self.name}: the stream has ended"
+        try:
+            for packet in container.demux(container.streams.video[0]):
+                arrived_ns = time.monotonic_ns()
+                if self._received.is_closed:
+                    return
+                if packet.size:  # an empty one says that there are no more
+                    self._clock.hear(_stamp_ns(packet), arrived_ns)
+                    self._received.put(packet, arrived_ns)
+        except av.error.FFmpegError as error:
+            cause = _explained(self.name, error, READ_S)
+        finally:
+            container.close()
+            self._received.end(cause)
+
+    def _settle(self) -> tuple[int, int]:
+        """Pass over what comes until pictures come steadily and one is whole; its (height, width)."""
+        until = time.monotonic() + OPEN_S
+        newest = None
+        while newest is None or newest.frame is None or not self._clock.is_settled:
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                self.close()
+                what = "whole picture" if newest is None or newest.frame is None else "steady stream"
+                raise SourceError(f"{self.name}: connected, but no {what} within {OPEN_S:.0f} s")
+            newest = self._newest(left_s) or newest
+        _capture(0, newest)  # the first conversion is slow: it loads what converts
+        self._first, self._on_time_ns = newest.number + 1, time.monotonic_ns()
+        return newest.frame.height, newest.frame.width
+
+    def _newest(self, patience_s: float) -> "_Picture | None":
+        """Decode what waits, and then what came meanwhile; the last picture of it, None if it gave none."""
+        newest = None
+        for patience in (patience_s, 0):
+            for packet in self._received.take(patience):
+                newest = self._decode(packet) or newest
+        return newest
+
+    def _decode(self, received: "_Packet") -> "_Picture | None":
+        """The picture that this packet completes. One that is damaged, and all that build on it, have no frame."""
+        import av.error
+
+        frame: VideoFrame | None = None
+        is_sound, was_sound = not received.packet.is_corrupt, self._was_sound
+        try:
+            for frame in self._decoder.decode(received.packet):
+                is_sound &= not frame.is_corrupt
+        except av.error.FFmpegError:
+            is_sound = False
+        if not is_sound:
+            self._is_damaged = True
+        elif was_sound and frame is not None and frame.key_frame:  # damage may be told of one packet early
+            self._is_damaged = False
+        self._was_sound = is_sound
+        if frame is None and not self._is_damaged:
+            return None
+        stamp_ns = _stamp_ns(frame or received.packet)
+        captured_ns = min(self._clock.moment_ns(stamp_ns, received.arrived_ns), time.monotonic_ns())
+        return _Picture(received.number, captured_ns, None if self._is_damaged else frame)
+
+    def _check_age(self, captured_ns: int) -> None:
+        now = time.monotonic_ns()
+        behind_ms = (now - captured_ns) / 1e6
+        if behind_ms <= BEHIND_MS:
+            self._on_time_ns = now
+        elif now - self._on_time_ns > 2_000_000_000:
+            raise SourceError(
+                f"{self.name} shows what was {behind_ms / 1000:.1f} s ago and does not catch up; the network or this "
+                "machine is too slow for it, or the camera's clock is wrong"
+            )
+
+
+class CameraClock:
+    """How the camera's clock stands to ours, from the packets that came: the shortest way tells.
+
+    `is_known` False: the stamps are not the camera's, and pictures count as taken when they arrive. `is_held_back`: a
+    packet is given out when the next one begins, so that it is the next one's stamp that belongs to the arrival.
+    """
+
+    def __init__(self, is_known: bool, is_held_back: bool) -> None:
+        self._is_known, self._is_held_back = is_known, is_held_back
+        self._held_back_ns: int | None = None  # when the packet before was given out
+        self._last: tuple[int, int] | None = None  # stamp and arrival
+        self._shortest_ns: int | None = None  # arrival less stamp
+        self._settling_ns = 0  # the same, when it last became shorter by more than jitter
+        self._since_ns = 0  # when that was
+        self._heard_ns = 0
+
+    def hear(self, stamp_ns: int | None, arrived_ns: int) -> None:
+        """A packet with this stamp came out at this moment. Packets are heard in the order of their arrival."""
+        if self._is_held_back:
+            arrived_ns, self._held_back_ns = self._held_back_ns or arrived_ns, arrived_ns
+        self._since_ns = self._since_ns or arrived_ns
+        self._heard_ns = arrived_ns
+        if stamp_ns is None or not self._is_known:
+            return
+        way_ns = arrived_ns - stamp_ns
+        if self._shortest_ns is None or self._last is None or stamp_ns < self._last[0] - JUMP_MS * 1_000_000:
+            self._shortest_ns = self._settling_ns = way_ns
+            self._since_ns = arrived_ns
+        else:
+            drifted_ns = self._shortest_ns + int((arrived_ns - self._last[1]) * DRIFT)
+            self._shortest_ns = min(way_ns, drifted_ns)
+        if way_ns < self._settling_ns - JITTER_MS * 1_000_000:
+            self._settling_ns, self._since_ns = way_ns, arrived_ns
+        self._last = stamp_ns, arrived_ns
+
+    def moment_ns(self, stamp_ns: int | None, arrived_ns: int) -> int:
+        """When on our clock the camera gave a picture this stamp; its arrival where nothing better is known."""
+        if stamp_ns is None or self._shortest_ns is None:
+            return arrived_ns
+        return min(arrived_ns, stamp_ns + self._shortest_ns)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether pictures come as fast as they are taken, not faster."""
+        return self._heard_ns - self._since_ns > SETTLED_MS * 1_000_000
+
+
+class _Packet(NamedTuple):
+    """`number` counts the packets of a connection, `arrived_ns` is when FFmpeg gave it out."""
+
+    number: int
+    arrived_ns: int
+    packet: "Packet[VideoStream]"
+
+
+class _Picture(NamedTuple):
+    number: int
+    captured_ns: int
+    frame: "VideoFrame | None"
+
+
+class _Received:
+    """Packets on their way from the thread that receives to the one that decodes."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self._changed = threading.Condition()
+        self._packets: deque[_Packet] = deque()
+        self._count = 0
+        self._cause: str | None = None
+
+    def put(self, packet: "Packet[VideoStream]", arrived_ns: int) -> None:
+        """Add one. A key frame makes those before it worthless."""
+        with self._changed:
+            if packet.is_keyframe or len(self._packets) >= MOST_WAITING:
+                self._packets.clear()
+            self._packets.append(_Packet(self._count, arrived_ns, packet))
+            self._count += 1
+            self._changed.notify()
+
+    def take(self, patience_s: float) -> list[_Packet]:
+        """All that wait, at least one unless `patience_s` goes by. Raises SourceError if there will be no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._packets or self._cause, patience_s)
+            if not self._packets and self._cause:
+                raise SourceError(self._cause)
+            packets = list(self._packets)
+            self._packets.clear()
+            return packets
+
+    def end(self, cause: str) -> None:
+        """No more will come."""
+        with self._changed:
+            self._cause = cause
+            self._changed.notify()
+
+    def close(self) -> None:
+        """No more are wanted."""
+        self.is_closed = True
+
+
+def _connect(address: str, name: str) -> "InputContainer":
+    """Open the address and find a video stream in it. Raises SourceError."""
+    try:
+        import av
+        import av.error
+    except ImportError:
+        raise SourceError(f"{name}: streams need the package av; pip install 'edge-inspect[streams]'") from None
+    kind = scheme(address)
+    if kind not in SCHEMES:
+        known = ", ".join(f"{known}://" for known in SCHEMES)
+        raise SourceError(f"{name}: no stream begins with {kind}://; give {known}…")
+    plain, options = _options(address, name)
+    until = time.monotonic() + OPEN_S
+    try:
+        container = av.open(plain, options=options, timeout=(OPEN_S, READ_S))
+    except (av.error.FFmpegError, UnicodeError, ValueError) as error:
+        has_waited = time.monotonic() > until  # a handshake cut short then is called invalid data
+        raise SourceError(_silent(name, OPEN_S) if has_waited else _explained(name, error, OPEN_S)) from None
+    if not container.streams.video:
+        container.close()
+        raise SourceError(f"{name}: there is no video in this stream")
+    if container.format.name == "hls":
+        container.close()
+        raise SourceError(f"{name}: HLS shows what was seconds ago; give the camera's rtsp:// address")
+    return container
+
+
+def _options(address: str, name: str) -> tuple[str, dict[str, str]]:
+    """The address without what is meant for us, and what FFmpeg is told."""
+    options = {"fflags": "nobuffer", "fpsprobesize": "0"}  # nobody asks for the rate; finding it takes half a second
+    if scheme(address) not in ("rtsp", "rtsps"):
+        return address, options
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address, options
+    asked = parse_qsl(parts.query, keep_blank_values=True)
+    transport = dict(asked).get("transport", "tcp")
+    if transport not in ("tcp", "udp"):
+        raise SourceError(f"{name}: transport is tcp or udp")
+    if "transport" in dict(asked):
+        rest = urlencode([(key, value) for key, value in asked if key != "transport"])
+        address = urlunsplit(parts._replace(query=rest))
+    return address, options | {"rtsp_transport": transport, "allowed_media_types": "video"}
+
+
+def _explained(name: str, error: Exception, patience_s: float) -> str:
+    """One line, without the error's own words: they repeat the address with its password."""
+    import av.error
+
+    match error:
+        case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
+            return f"{name}: user and password are refused; give them as {scheme(name)}://USER:PASSWORD@HOST/…"
+        case av.error.HTTPNotFoundError():
+            return f"{name}: the camera has no stream of this path"
+        case av.error.ConnectionRefusedError():
+            return f"{name}: nothing answers at this host and port; check both, and that the camera is on"
+        case av.error.ExitError() | av.error.TimeoutError():
+            return _silent(name, patience_s)
+        case av.error.InvalidDataError():
+            return f"{name}: what comes is no video that FFmpeg knows"
+        case av.error.FFmpegError() if error.errno == 5:  # FFmpeg says no more of names that nobody knows
+            return f"{name}: the host cannot be reached, or broke off; check its name and the network"
+        case av.error.FFmpegError():
+            return f"{name}: {error.strerror}"
+    return f"{name}: no address that can be opened"
+
+
+def _silent(name: str, for_s: float) -> str:
+    return f"{name}: silent for {for_s:.0f} s; check address, cable and power of the camera"
+
+
+def _stamp_ns(of: "Packet[VideoStream] | VideoFrame") -> int | None:
+    if of.pts is None or of.time_base is None:
+        return None
+    return int(of.pts * of.time_base * 1_000_000_000)
+
+
+def _capture(position: int, picture: _Picture) -> Capture:
+    import numpy as np
+
+    name = f"frame {position}"
+    if picture.frame is None:
+        fault = "corrupt: the stream is damaged until its next key frame"
+        return Capture(position, name, None, picture.captured_ns, fault=fault)
+    pixels = np.ascontiguousarray(picture.frame.to_ndarray(format="bgr24"), np.uint8)
+    return Capture(position, name, pixels, picture.captured_ns)

@@ -1,0 +1,45 @@
+"""A clock drawn into pictures as blocks of black and white, so that a frame's age can be read off it.
+
+Needs the standard library only: the system's Python draws it, too.
+"""
+
+import time
+from typing import Any
+
+BITS, BLOCK = 32, 16
+MODULUS = 2**BITS
+
+
+def now_ms() -> int:
+    """The clock that is drawn: milliseconds of the machine's monotonic clock, modulo MODULUS."""
+    return time.monotonic_ns() // 1_000_000 % MODULUS
+
+
+def drawn(background: bytes, width: int) -> bytes:
+    """A planar YUV picture, at least 512 wide: on top a row of blocks, the highest bit first, and their opposites.
+
+    `background` is the picture without them.
+    """
+    moment = now_ms()
+    bits = [moment >> (BITS - 1 - n) & 1 for n in range(BITS)]
+    rows = []
+    for is_opposite in (False, True):
+        row = b"".join(bytes([235 if bit != is_opposite else 16]) * BLOCK for bit in bits)
+        rows.append((row + bytes([128]) * (width - len(row))) * BLOCK)
+    top = b"".join(rows)
+    return top + background[len(top) :]
+
+
+def shown_ms(frame: Any) -> int:
+    """What the clock in a frame `uint8 [height, width, 3]` shows."""
+    shown = 0
+    for n in range(BITS):
+        bit, opposite = (frame[row, BLOCK * n + BLOCK // 2].mean() for row in (BLOCK // 2, BLOCK + BLOCK // 2))
+        assert abs(bit - opposite) > 100, "the picture's clock cannot be read"
+        shown = shown << 1 | (bit > opposite)
+    return int(shown)
+
+
+def age_ms(frame: Any) -> int:
+    """Milliseconds since the clock in this frame was drawn."""
+    return (now_ms() - shown_ms(frame)) % MODULUS
