@@ -1,4 +1,4 @@
-"""JSON Schemas of what a station says and is asked, and of the manifest, for other languages: `make docs` writes them."""
+"""JSON Schemas of what a station says and hears, and of the manifest, for other languages: `make docs` writes them."""
 
 import json
 import sys

@@ -191,7 +191,9 @@ def last_epochs(folder: Path, most: int) -> frozenset[str]:
         return frozenset()
     try:
         with contextlib.closing(open_to_read(folder)) as connection:
-            return frozenset(e for (e,) in connection.execute("SELECT epoch FROM runs ORDER BY rowid DESC LIMIT ?", (most,)))
+            return frozenset(
+                e for (e,) in connection.execute("SELECT epoch FROM runs ORDER BY rowid DESC LIMIT ?", (most,))
+            )
     except sqlite3.Error:
         return frozenset()
 
