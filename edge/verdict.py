@@ -46,6 +46,7 @@ class Reason(StrEnum):
     BRIGHTNESS = "brightness"
     SHARPNESS = "sharpness"
     OVERLOAD = "overload"
+    SUSPENDED = "suspended"
     STOPPED = "stopped"
 
 

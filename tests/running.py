@@ -106,7 +106,8 @@ class Line:
     def child(self, name: str) -> int:
         """Process id of the station's child "edge-capture" or "edge-inference"."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return next(int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == name)
+        living = (pid for pid in children if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z")
+        return next(int(pid) for pid in living if Path(f"/proc/{pid}/comm").read_text().strip() == name)
 
 
 @contextmanager

@@ -148,3 +148,31 @@ def test_a_bench_measures_every_backend_both_ways() -> None:
     for row in result["backends"]:
         for figures in (row["bare"], row["whole_way"]):
             assert 0 < figures["p50_ms"] <= figures["p90_ms"] <= figures["p99_ms"] <= figures["max_ms"]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-", "2>/dev/full"])
+def test_a_line_runs_without_standard_files(closed: str) -> None:
+    options = "--source demo --size 320x180 --limit 5 --no-records"
+    line = f"{sys.executable} -m edge.cli.run {options} --bind {free_endpoint()} {closed}"
+    assert run("bash", "-c", line).returncode == 0
+
+
+def test_a_result_that_cannot_be_written_is_one_line() -> None:
+    options = "--source demo --size 320x180 --limit 5 --no-records --json"
+    done = run("bash", "-c", f"{sys.executable} -m edge.cli.run {options} --bind {free_endpoint()} >/dev/full")
+    assert done.returncode == 2
+    assert "error: standard output cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--station", ".."), "station name '..'"), (("--require", "a b"), "controller name 'a b'"),
+        (("--bind", "tcp://127.0.0.1:65535"), "has no port 1 after it for control; give --control"),
+        (("--bind", "tcp://127.0.0.1:7100", "--control", "tcp://127.0.0.1:7100"), "each need their own"),
+        (("--no-records", "--records", "x"), "--no-records keeps nothing"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_together_is_refused(options: tuple[str, ...], said: str) -> None:
+    assert said in refused("--source", "demo", *options)

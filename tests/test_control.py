@@ -198,11 +198,31 @@ def test_a_required_controller_that_falls_silent_suspends_the_line_until_it_spea
         ask(Hello(client="gate1"))
         line.until_state(State.EXECUTING)
         line.until_state(State.SUSPENDED)
-        assert line.heartbeats[-1].cause is None or "gate1" in line.heartbeats[-1].cause
+        judged = len(line.verdicts)
+        line.until(judged + 10)
         ask(Ping(nonce=1))
         line.until_state(State.EXECUTING)
+        line.until(len(line.verdicts) + 10)
         stopped(line)
     assert [v.seq for v in line.verdicts] == list(range(1, len(line.verdicts) + 1))
+    meanwhile = line.verdicts[judged + 1 : judged + 10]
+    assert {v.reason for v in meanwhile} == {Reason.SUSPENDED}, "a part that nobody sorts out is no good part"
+    assert all(v.detail and "gate1" in v.detail for v in meanwhile)
+    assert line.verdicts[-1].score is not None
+
+
+def test_a_stored_source_waits_while_a_required_controller_is_missing() -> None:
+    with running_line(*SMALL, "--limit", 400, "--require", "gate1") as line, line.asking() as ask:
+        line.until_state(State.SUSPENDED)
+        for number in range(3):
+            ask(Hello(client="gate1"))
+            line.until_state(State.EXECUTING)
+            if number < 2:
+                line.until_state(State.SUSPENDED)
+        while line.process.poll() is None and len(line.verdicts) < 400:
+            ask(Ping(nonce=1))
+            line.until(len(line.verdicts) + 1)
+    assert Reason.SUSPENDED not in {v.reason for v in line.verdicts}
 
 
 def test_an_idle_line_proves_that_its_model_works() -> None:
@@ -225,6 +245,18 @@ def test_an_idle_line_whose_model_hangs_is_no_longer_ready_and_replaces_it() -> 
         line.until_state(State.HELD)
         line.until_state(State.READY)
         assert stopped(line)["restarts"] == 1
+
+
+def test_a_required_controller_that_nobody_can_be_is_refused_in_one_line() -> None:
+    import subprocess
+
+    done = subprocess.run(
+        command("run", "--source", "demo", "--no-records", "--bind", free_endpoint(), "--require", "gate 1"),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "'gate 1'" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("offset", [CONTROL, VIEWERS])

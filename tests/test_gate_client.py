@@ -263,7 +263,7 @@ def test_edge_gate_says_logs_and_counts_each_decision(
 def test_edge_gate_prints_lines_for_people_and_leaves_when_nothing_is_heard(endpoint: Endpoint) -> None:
     process = run_gate(endpoint, "--wait-s", 0.3)
     out, _ = process.communicate(timeout=20)
-    assert (process.returncode, out.strip()) == (0, "decided: 0 passed, 0 rejected")
+    assert (process.returncode, out.strip()) == (2, "decided: 0 passed, 0 rejected")
 
 
 @pytest.mark.parametrize("who", [["listen"], ["listen", "--json"], ["gate"], ["gate", "--json"]])

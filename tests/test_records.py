@@ -169,6 +169,18 @@ def test_a_full_queue_loses_verdicts_says_so_and_names_them_in_the_journal(tmp_p
     assert rows(tmp_path, "SELECT epoch, lost_from, lost_to FROM lost_ranges") == [("ab12", 12, 40)]
 
 
+def test_a_flood_of_acknowledgements_while_the_disk_is_slow_costs_no_verdict(tmp_path: Path) -> None:
+    journal = recorder(tmp_path, most_waiting=20)
+    settle(journal)
+    with journal_taken(tmp_path):
+        for _ in range(100):
+            journal.acknowledge("ab12", 1, Fate.PASSED, "gate1")
+        enter(journal, *(verdict(seq) for seq in range(1, 11)))
+        assert journal.lost == 0
+    journal.close("told to stop", 10, patience_s=30)
+    assert journal.durable_seq == 10
+
+
 def test_what_is_lost_at_the_very_end_is_named_too(tmp_path: Path) -> None:
     journal = recorder(tmp_path, most_waiting=10)
     settle(journal)

@@ -340,6 +340,7 @@ class FakeVideoCapture:
         self.device, self.api, self.asked, self.released = device, api, {}, 0
         self.left, self.grabbed_ns, self.retrieved_ns = 3, [], []
         self.decodes = True
+        self.stamp_ms = 0.0
 
     def isOpened(self) -> bool:  # noqa: N802
         return "refuses" not in self.device
@@ -349,7 +350,8 @@ class FakeVideoCapture:
         return True
 
     def get(self, key: int) -> float:
-        return {cv2.CAP_PROP_FRAME_HEIGHT: 48.0, cv2.CAP_PROP_FRAME_WIDTH: 64.0}.get(key, 0.0)
+        known = {cv2.CAP_PROP_FRAME_HEIGHT: 48.0, cv2.CAP_PROP_FRAME_WIDTH: 64.0}
+        return (known | {cv2.CAP_PROP_POS_MSEC: self.stamp_ms}).get(key, 0.0)
 
     def grab(self) -> bool:
         time.sleep(0.002)
@@ -405,6 +407,25 @@ def test_a_camera_frame_is_stamped_between_grab_and_retrieve(devices: Path) -> N
     for capture, grabbed_ns, retrieved_ns in zip(captures, fake.grabbed_ns, fake.retrieved_ns, strict=True):
         assert capture.captured_ns is not None
         assert grabbed_ns <= capture.captured_ns <= retrieved_ns
+
+
+@pytest.mark.parametrize("waited_ms", [0, 70, 2_000])
+def test_a_frame_that_waited_in_the_drivers_queue_is_as_old_as_the_driver_says(devices: Path, waited_ms: int) -> None:
+    source = open_source(SourceRequest("camera0", limit=1))
+    stamp_ms = time.monotonic_ns() / 1e6 - waited_ms
+    source._camera.stamp_ms = stamp_ms  # type: ignore[attr-defined]
+    [capture] = source.captures()
+    assert capture.captured_ns == pytest.approx(stamp_ms * 1e6, abs=1e3)
+
+
+@pytest.mark.parametrize("stamp_ms", [0.0, -1.0, 1.7e12], ids=["none", "error", "the wall clock's"])
+def test_a_stamp_that_is_not_of_the_monotonic_clock_is_not_believed(devices: Path, stamp_ms: float) -> None:
+    source = open_source(SourceRequest("camera0", limit=1))
+    source._camera.stamp_ms = stamp_ms  # type: ignore[attr-defined]
+    before = time.monotonic_ns()
+    [capture] = source.captures()
+    assert capture.captured_ns is not None
+    assert before <= capture.captured_ns <= time.monotonic_ns()
 
 
 def test_a_camera_that_stops_is_an_error_and_not_the_end(devices: Path) -> None:

@@ -2,7 +2,9 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +15,8 @@ from running import DEMO_BUNDLE, free_endpoint
 from edge.channel.publisher import Publisher
 from edge.station.config import StationConfig
 from edge.station.messages import Captured, Inferred, Loaded, Located, Opened
-from edge.station.supervisor import Station
-from edge.verdict import Outcome, Reason, Verdict
+from edge.station.supervisor import MOST_IN_FLIGHT, Station
+from edge.verdict import Outcome, Reason, State, Verdict
 
 BUDGET_MS = 50.0
 
@@ -30,15 +32,26 @@ class Bare(Station):
         self.intake.is_up = self.scoring.is_up = True
         self.intake.has_ended = False
         self.intake.memory = lambda slot: f"slot {slot}"  # type: ignore[method-assign]
-        self.intake.release = self.intake.hold = lambda slot: None  # type: ignore[method-assign]
+        self.held: Counter[int] = Counter()  # by slot, how often
+        self.intake.hold = self._hold  # type: ignore[method-assign]
+        self.intake.release = self._release  # type: ignore[method-assign]
         self.scoring.loaded = Loaded("openvino", 0.0)
 
-    def show(self, fault: str | None = None) -> None:
-        """A live frame comes."""
+    def _hold(self, slot: int) -> None:
+        self.held[slot] += 1
+
+    def _release(self, slot: int | None) -> None:
+        if slot is not None:
+            assert self.held[slot] > 0, "given back more often than it was held"
+            self.held[slot] -= 1
+
+    def show(self, fault: str | None = None, exposed_ns: int | None = None) -> None:
+        """A live frame comes, in a slot of its own."""
         self.intake._has_begun = True
-        position = self.books.accepted + len(self._pending)
-        now = time.monotonic_ns()
-        self._pending.append(Captured(position % 8, position, f"part {position}", 90, 90, now, now, fault, None, 0))
+        slot, now = len(self.held), time.monotonic_ns()
+        exposed_ns = exposed_ns or now
+        self.held[slot] = 1
+        self._pending.append(Captured(slot, slot, f"part {slot}", 90, 90, exposed_ns, now, fault, None, 0))
         self._accept()
         self._submit()
         self._publish()
@@ -190,3 +203,68 @@ def test_whatever_happens_each_accepted_part_has_one_verdict_in_order(station: B
     assert [v.seq for v in station.said] == list(range(1, len(station.said) + 1))
     assert len(said) == sum(event in ("show", "fault") for event in events)
     assert station.books.ledger().in_flight == 0
+    assert not station.held.total(), "every slot is given back"
+
+
+@pytest.fixture
+def triggered(station: Bare) -> Bare:
+    """A station that makes a part of each trigger."""
+    station.config = replace(station.config, trigger="external")
+    return station
+
+
+def test_a_frame_is_of_the_part_that_was_triggered_last_before_its_exposure(triggered: Bare) -> None:
+    for name in ("A", "B"):
+        assert isinstance(triggered._trigger(name), int)
+    triggered.show()  # A is gone by
+    triggered.answer(-1e9)
+    assert [(v.part, v.reason) for v in triggered.said] == [("A", Reason.OVERLOAD), ("B", Reason.CLEAR)]
+    assert not triggered.held.total()
+
+
+def test_a_frame_that_comes_after_the_next_trigger_is_of_the_part_before_it_which_it_shows(triggered: Bare) -> None:
+    triggered._trigger("A")
+    exposed_ns = time.monotonic_ns()
+    triggered._trigger("B")
+    triggered.show(exposed_ns=exposed_ns)
+    triggered.answer(-1e9)
+    triggered.show()
+    triggered.answer(-1e9)
+    assert [(v.part, v.reason) for v in triggered.said] == [("A", Reason.CLEAR), ("B", Reason.CLEAR)]
+
+
+def test_a_frame_exposed_before_the_trigger_is_of_no_part(triggered: Bare) -> None:
+    exposed_ns = time.monotonic_ns() - 1
+    triggered._trigger("A")
+    triggered.show(exposed_ns=exposed_ns)
+    triggered.let_budgets_pass()
+    assert [(v.part, v.reason) for v in triggered.said] == [("A", Reason.CAMERA)]
+    assert triggered.books.dropped == 1
+    assert not triggered.held.total()
+
+
+def test_while_no_frame_comes_every_trigger_is_answered_camera_and_none_overload(triggered: Bare) -> None:
+    for number in range(20):
+        triggered._trigger(f"A{number}")
+        triggered.let_budgets_pass()
+    assert {v.reason for v in triggered.said} == {Reason.CAMERA}
+
+
+def test_a_flood_of_triggers_is_refused_before_it_grows_without_end(triggered: Bare) -> None:
+    answers = [triggered._trigger("A") for _ in range(3 * MOST_IN_FLIGHT)]
+    accepted = [answer for answer in answers if isinstance(answer, int)]
+    assert accepted == list(range(1, MOST_IN_FLIGHT + 1))
+    assert len(triggered._parts) == triggered.books.accepted == MOST_IN_FLIGHT
+    triggered.let_budgets_pass()
+    assert [v.seq for v in triggered.said] == accepted
+
+
+def test_a_station_that_waits_for_its_subscribers_judges_nothing_and_says_so(station: Bare) -> None:
+    station.config = replace(station.config, wait_subscribers=1)
+    station._listeners_came = False
+    station._beat()
+    assert (station.state, station.is_ready) == (State.READY, False)
+    station.publisher.subscribers = lambda: 1  # type: ignore[method-assign]
+    station.show()
+    station._beat()
+    assert station.is_ready

@@ -2,37 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.ink import LINE, MUTED, STYLE
 from benchmarks.results.outcome import Outcome, outcomes
 from benchmarks.results.page import by_auroc
 from benchmarks.results.plan import Plan
 
-INK, MUTED, LINE = "#1c1c1e", "#6b6b70", "#dcdce0"
 COLOURS = {"good": "#b8641d", "labels": "#1f6f8b", "masks": "#1f6f8b"}
 LEARNT = {"good": "learnt from good photographs alone", "masks": "learnt from good and bad ones"}
 ROW_INCHES = 0.3
-
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "path",
-    "svg.hashsalt": "results",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.axisbelow": True,
-    "xtick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-}
 
 
 @matplotlib.rc_context(STYLE)

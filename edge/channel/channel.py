@@ -11,6 +11,7 @@ from edge.channel.doorkeeper import Doorkeeper
 from edge.channel.endpoints import CONTROL, VIEWERS, beside
 from edge.channel.keystore import KeyStore
 from edge.channel.publisher import Publisher, check_endpoint
+from edge.errors import ChannelError
 
 
 class Channel:
@@ -35,6 +36,10 @@ class Channel:
         control, viewers = control or beside(verdicts, CONTROL), viewers or beside(verdicts, VIEWERS)
         for endpoint in (verdicts, control, viewers):
             check_endpoint(endpoint, allow_insecure, has_keys=keys is not None)
+        if len({verdicts, control, viewers}) < 3:
+            raise ChannelError(
+                f"{verdicts}, {control} and {viewers}: verdicts, control and viewers each need their own"
+            )
         with ExitStack() as undo:
             context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
             undo.callback(context.term)

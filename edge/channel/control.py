@@ -4,11 +4,13 @@ A request is answered by at most one message, a replay by one for each verdict a
 request is dropped and counted. A controller imports this module: it needs the standard library and pydantic only.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
+from edge.errors import ChannelError
 from edge.verdict import Heartbeat, Verdict
 
 LARGEST_REQUEST = 4096
@@ -161,6 +163,22 @@ Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Refused
 
 REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
 REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])
+
+
+def check_name(name: str) -> None:
+    """Raise ChannelError, in one line, if no controller can have this name."""
+    try:
+        Hello(client=name)
+    except ValueError as error:
+        raise ChannelError(
+            f"controller name {name!r}: use up to 64 letters, digits, dots, dashes and underscores"
+        ) from error
+
+
+def check_station_name(station: str) -> None:
+    """Raise ChannelError unless the name can be part of a topic, and of a path."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", station) or not station.strip("."):
+        raise ChannelError(f"station name {station!r}: use letters, digits, dot, dash and underscore, not dots alone")
 
 
 def parse_request(payload: bytes) -> Request:

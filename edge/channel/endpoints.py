@@ -4,8 +4,12 @@ import contextlib
 import re
 import socket
 
+from edge.errors import ChannelError
+
 CONTROL, VIEWERS = 1, 2
 """What is added to the port of the verdicts."""
+
+LAST_PORT = 65535
 
 _NAMES = {CONTROL: "control", VIEWERS: "viewers"}
 
@@ -13,11 +17,17 @@ _NAMES = {CONTROL: "control", VIEWERS: "viewers"}
 def beside(verdicts: str, offset: int) -> str:
     """The endpoint `offset` ports after that of the verdicts; of `ipc://PATH`, `ipc://PATH.control` or `.viewers`.
 
-    What is no endpoint comes back as it is, for ZeroMQ to refuse.
+    What is no endpoint comes back as it is, for ZeroMQ to refuse. Raises ChannelError if there is no such port.
     """
     if verdicts.startswith("ipc://"):
         return f"{verdicts}.{_NAMES[offset]}"
-    return re.sub(r":(\d+)$", lambda match: f":{int(match[1]) + offset}", verdicts)
+    match = re.search(r":(\d+)$", verdicts)
+    if match is None:
+        return verdicts
+    port = int(match[1]) + offset
+    if port > LAST_PORT >= port - offset:
+        raise ChannelError(f"{verdicts} has no port {offset} after it for {_NAMES[offset]}; give --{_NAMES[offset]}")
+    return f"{verdicts[: match.start()]}:{port}"
 
 
 def free_endpoint() -> str:

@@ -1,12 +1,12 @@
 """The station's side of the verdict channel: an XPUB socket that knows who listens."""
 
 import ipaddress
-import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import zmq
 
+from edge.channel.control import check_station_name
 from edge.channel.doorkeeper import Doorkeeper
 from edge.channel.sockets import bind
 from edge.errors import ChannelError
@@ -16,7 +16,8 @@ _HIGH_WATER = 10_000
 """Messages kept for a subscriber that is slow; those beyond are lost to it alone, which it sees as a gap."""
 
 _LARGEST_SUBSCRIPTION = 1024
-_MOST_NOTES = 1000
+_MOST_SUBSCRIPTIONS = 10_000
+_MOST_NOTES = 200
 """Notes of subscribers who came and went that are read at a time: a flood of them holds up no verdict."""
 
 _LINGER_MS = 500
@@ -37,8 +38,7 @@ class Publisher:
 
         Raises ChannelError, in one line, if an endpoint is in use or is none.
         """
-        if not re.fullmatch(r"[A-Za-z0-9_.-]+", station):
-            raise ChannelError(f"station name {station!r}: use letters, digits, dot, dash and underscore")
+        check_station_name(station)
         self._topics = {
             Verdict: topic(station, "verdict"),
             Heartbeat: topic(station, "heartbeat"),
@@ -86,7 +86,7 @@ class Publisher:
             if data[:1] in (b"\0", b"\1"):
                 change = 1 if data[:1] == b"\1" else -1
                 count = self._subscribed.pop(data[1:], 0) + change
-                if count > 0:
+                if count > 0 and len(self._subscribed) < _MOST_SUBSCRIPTIONS:
                     self._subscribed[data[1:]] = count
         if self._viewers is not None:
             list(self._notes(self._viewers))

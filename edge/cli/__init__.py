@@ -1,5 +1,8 @@
 """Commands of the runtime, one file each. Nothing heavy is imported before a command runs."""
 
+import contextlib
+import errno
+import os
 import sys
 from typing import NoReturn
 
@@ -14,8 +17,11 @@ _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ 
 
 def run_app(app: typer.Typer) -> NoReturn:
     """Run a command; what a person got wrong is one line on standard error and exit code 2, never a traceback."""
+    _open_standard_files()
     try:
-        sys.exit(app(standalone_mode=False))
+        app(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(0)
     except EdgeError as error:
         fail(str(error))
     except _UsageError as error:
@@ -23,9 +29,33 @@ def run_app(app: typer.Typer) -> NoReturn:
         fail(f"{said.replace('Value error, ', '').rstrip('.')}; see --help")
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EPIPE):
+            raise
+        _stop_writing()
+        fail(f"standard output cannot be written: {error.strerror}")
+
+
+def _open_standard_files() -> None:
+    """Standard input, output and error are there, though nobody reads them: else the next file opened takes their place
+    and a child writes into it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+def _stop_writing() -> None:
+    """What is still buffered for standard output cannot be written either: the interpreter's end must not try."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def fail(message: str) -> NoReturn:
     """Say what is wrong in one line and leave with exit code 2."""
-    print(f"error: {printable(message)}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        print(f"error: {printable(message)}", file=sys.stderr, flush=True)
     sys.exit(2)

@@ -68,15 +68,23 @@ def gate(
 ) -> None:
     """Pass the parts that an in-time good names, reject all others, and say why.
 
-    Ends in order on Ctrl-C and SIGTERM. Exit code 1 if there was a fault, which rejects everything until then.
+    Ends in order on Ctrl-C and SIGTERM. Exit code 1 if there was a fault or a silence, 2 if nothing was heard at all.
     """
+    from edge.channel.control import check_name, check_station_name
+    from edge.errors import ChannelError
     from edge.gate.client import Controller
+    from edge.gate.decision import Why
     from edge.gate.gate import Rules
     from edge.gate.log import GateLog, fields
     from edge.station.signals import Signals
 
     endpoints = _endpoints(connect or ["tcp://127.0.0.1:5570"], control or [], keys or [])
-    _check_name(name)
+    check_name(name)
+    check_station_name(station)
+    if travel_pulses is None and lead_ms / 1e3 >= travel_s:
+        raise ChannelError(
+            f"--lead-ms {lead_ms:g} is not less than the {travel_s:g} s of --travel-s: no part could pass"
+        )
     belt, read_encoder = _belt(travel_s, travel_pulses, pulses_per_s, lead_ms / 1e3)
 
     def show(decision: "Decision") -> None:
@@ -98,7 +106,9 @@ def gate(
         if book:
             book.close()
     _report(controller.gate, as_json)
-    sys.exit(1 if controller.gate.fault else 0)
+    if controller.gate.epoch is None and controller.gate.fault is None:
+        raise ChannelError(f"nothing heard from {station!r} at {', '.join(one.verdicts for one in endpoints)}")
+    sys.exit(1 if controller.gate.fault or controller.gate.counts[Why.HEARTBEAT_LOST] else 0)
 
 
 def _endpoints(connect: list[str], control: list[str], keys: list[Path]) -> "list[Endpoint]":
@@ -118,18 +128,6 @@ def _endpoints(connect: list[str], control: list[str], keys: list[Path]) -> "lis
         )
         for index, verdicts in enumerate(connect)
     ]
-
-
-def _check_name(name: str) -> None:
-    from edge.channel.control import Hello
-    from edge.errors import ChannelError
-
-    try:
-        Hello(client=name)
-    except ValueError as error:
-        raise ChannelError(
-            f"controller name {name!r}: use up to 64 letters, digits, dots, dashes and underscores"
-        ) from error
 
 
 def _belt(travel_s: float, pulses: int | None, pulses_per_s: float, lead_s: float) -> "tuple[Belt, ReadEncoder]":

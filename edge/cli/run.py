@@ -3,6 +3,7 @@
 import contextlib
 import json
 import queue
+import re
 import signal
 import sys
 import threading
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.cli import run_app
-from edge.station.settings import Settings, about, as_toml, effective, source_request, to_config
+from edge.errors import ConfigError
+from edge.station.settings import Settings, about, as_toml, effective, parse_region, source_request, to_config
 
 if TYPE_CHECKING:
     from edge.station.supervisor import Station
@@ -47,6 +49,7 @@ def run(
     budget_ms: Annotated[float | None, typer.Option(help=_about("budget_ms"))] = None,
     stale_ms: Annotated[float | None, typer.Option(help=_about("stale_ms"))] = None,
     envelope: Annotated[Path | None, typer.Option(metavar="FILE", help=_about("envelope"))] = None,
+    region: Annotated[list[str] | None, typer.Option(metavar="LEFT,TOP,WIDTHxHEIGHT", help=_about("regions"))] = None,
     backend: Annotated[str | None, typer.Option(help=_about("backend"))] = None,
     threads: Annotated[int | None, typer.Option(help=_about("threads"))] = None,
     size: Annotated[str | None, typer.Option(help=_about("size"))] = None,
@@ -78,10 +81,15 @@ def run(
 
     Ends when the source ends, or in order on Ctrl-C and SIGTERM. Exit code 2 if something must be put right first.
     """
+    if no_records and (records, keep_goods, keep_gib, keep_days) != (None,) * 4:
+        raise ConfigError(
+            "--no-records keeps nothing, so --records and --keep-… make no sense beside it; leave one out"
+        )
     flags = {
         "source": source, "bundle": bundle, "station": station, "bind": bind, "control": control, "viewers": viewers,
         "keys": keys, "insecure": insecure or None, "require": require or None, "trigger": trigger, "policy": policy,
-        "budget_ms": budget_ms, "stale_ms": stale_ms, "envelope": envelope, "backend": backend, "threads": threads,
+        "budget_ms": budget_ms, "stale_ms": stale_ms, "envelope": envelope,
+        "regions": [parse_region(text) for text in region or ()] or None, "backend": backend, "threads": threads,
         "size": size, "rate": rate, "limit": limit, "loop": loop or None, "seed": seed,
         "wait_subscribers": wait_subscribers, "trust": trust or None, "records": False if no_records else records,
         "keep_goods": keep_goods, "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,
@@ -100,6 +108,7 @@ def run(
 
 def _serve(settings: Settings, as_json: bool) -> None:
     """Run the station to its end."""
+    from edge.channel.control import check_name
     from edge.cli.summary import describe, summary
     from edge.errors import SourceError
     from edge.shipped import DEMO, found_bundle, shipped_bundle
@@ -108,6 +117,8 @@ def _serve(settings: Settings, as_json: bool) -> None:
 
     if settings.source is None:
         raise SourceError("no source given; say --source camera0, or --source demo for the built-in line")
+    for name in settings.require:
+        check_name(name)  # one that nobody can have would be waited for for ever
     is_demo = settings.bundle is None
     path = found_bundle(settings.bundle) if settings.bundle else shipped_bundle(DEMO)
     if settings.insecure:
@@ -207,7 +218,8 @@ def _ms(value: float | None) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a full disk behind the log stops no line
+        print(text, file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -221,6 +233,7 @@ class Progress:
         """Nothing is shown before the station is ready, so that a failure to start is one line."""
         self._shows_demo_bundle = shows_demo_bundle
         self._last: tuple[State, str | None] | None = None
+        self._alarms: tuple[str, ...] = ()
         self._is_terminal = sys.stderr.isatty()
         self._width = 0
         self._texts: queue.Queue[str | None] = queue.Queue(maxsize=100)
@@ -239,6 +252,9 @@ class Progress:
             self._last = current
             cause = f": {station.cause}" if station.cause else ""
             text += f"{station.config.station}: {station.state}{cause}\n"
+        alarms = station.records.alarms if station.records else ()
+        text += "".join(f"{station.config.station}: ALARM: {alarm}\n" for alarm in _news(alarms, self._alarms))
+        self._alarms = alarms
         if self._is_terminal:
             text = self._erased() + text + self._counts(station)
         if text:
@@ -272,6 +288,12 @@ class Progress:
             self._texts.put_nowait(self._erased())
             self._texts.put_nowait(None)
         self._writer.join(0.2)
+
+
+def _news(alarms: tuple[str, ...], before: tuple[str, ...]) -> list[str]:
+    """The alarms that were not there before; another number in one is no news."""
+    known = {re.sub(r"\d+", "#", alarm) for alarm in before}
+    return [alarm for alarm in alarms if re.sub(r"\d+", "#", alarm) not in known]
 
 
 def main() -> None:

@@ -118,7 +118,8 @@ class Scene:
         """Process id of a child of the station. Raises ChannelError if it has none of that name now."""
         pid = self.process.pid
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            if Path(f"/proc/{child}/comm").read_text().strip() == name:
+            state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+            if state != "Z" and Path(f"/proc/{child}/comm").read_text().strip() == name:
                 return int(child)
         raise ChannelError(f"the station has no {name} now; its log is {self._output}")
 

@@ -32,9 +32,6 @@ from edge.gate.log import GateLog
 from edge.verdict import PROTOCOL, parse
 
 PING_NS = 100_000_000
-PINGS_PER_HELLO = 10
-"""A reconnect is invisible here, and the station does not know the new connection: it is told now and then."""
-
 MOST_AT_ONCE = 200
 """Messages taken before the gate looks again at what is due: a flood must not hold it up."""
 
@@ -216,26 +213,23 @@ class _Control:
         self.is_required = False
         self._socket, self._name = socket, name
         self._pings: dict[int, int] = {}
-        self._nonce = self._until_hello = 0
+        self._nonce = 0
         self._asked: str | None = None
         self._due_ns = 0
         self._owed: deque[Acknowledge] = deque(maxlen=10_000)
 
     def speak(self, gate: Gate, now: int) -> None:
         """The sign of life, the question what time it is and, until it is answered, how the station stands."""
-        self.flush()
         may_join = gate.wants_snapshot and gate.epoch != self._asked
         if now < self._due_ns and not may_join:
             return
         self._due_ns = now + PING_NS
-        if self._until_hello == 0 and self.say(Hello(client=self._name)):
-            self._until_hello = PINGS_PER_HELLO
+        self.flush()
         self._nonce += 1
         self._pings[self._nonce] = time.monotonic_ns()
         while len(self._pings) > MOST_PINGS:
             del self._pings[next(iter(self._pings))]
-        is_heard = self.say(Ping(nonce=self._nonce))
-        self._until_hello = max(0, self._until_hello - 1) if is_heard else 0
+        self.say(Ping(nonce=self._nonce))
         if gate.wants_snapshot and self.say(AskSnapshot()):
             self._asked = gate.epoch
 
@@ -270,8 +264,9 @@ class _Control:
 
     def owe(self, acknowledge: Acknowledge) -> None:
         self._owed.append(acknowledge)
-        self.flush()
 
     def flush(self) -> None:
-        while self._owed and self.say(self._owed[0]):
-            self._owed.popleft()
+        """Who speaks, and then the acknowledgements: a reconnect, which is invisible here, makes us nobody there."""
+        if self.say(Hello(client=self._name)):
+            while self._owed and self.say(self._owed[0]):
+                self._owed.popleft()

@@ -28,7 +28,9 @@ from edge.records.writer import End, Row, Value, Writer
 from edge.verdict import Verdict
 
 MOST_WAITING = 100_000
-"""Rows that wait for the disk; those beyond are lost to the journal, counted and named there."""
+"""Rows that wait for the disk; those beyond are lost to the journal, counted and named there. What is no verdict may
+take a half of the room: no flood of acknowledgements costs the record a verdict.
+"""
 
 MOST_EPOCHS = 1000
 """Earlier runs of which acknowledgements are still taken."""
@@ -160,7 +162,7 @@ class Recorder:
     # ------------------------------------------------------------------------------------------------- inside
 
     def _put(self, row: Row) -> None:
-        if self.backlog >= self._most_waiting:
+        if self.backlog >= self._most_waiting // 2:
             self._dropped += 1
             return
         self._say_what_was_lost()

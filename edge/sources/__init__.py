@@ -1,6 +1,6 @@
 """Where frames come from: one file a kind of source, one interface, and `open_source`, which picks.
 
-A source is named by a word or a URL: `demo`, `camera0`, `/dev/v4l/by-id/…`, `line.mp4`, `photos/`.
+A source is named by a word or a URL: `demo`, `camera0`, `/dev/v4l/by-id/…`, `genicam:SERIAL`, `line.mp4`, `photos/`.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,8 @@ class Source(Protocol):
     `shape` is (height, width) if every frame has that size, else None. `length` is the number of pictures left to
     come when it was opened, None if nobody knows (a camera). `live` says that frames come when they come and are
     lost if nobody takes them; pictures of a source that is not live wait until they are read. `free_running` says that
-    only the newest frame matters unless told otherwise (a camera without a trigger).
+    only the newest frame matters unless told otherwise (a camera without a trigger). `device` says that there is a
+    thing behind it that may go and come back; what is stored and cannot be read will not be readable next time either.
     """
 
     name: str
@@ -51,15 +52,34 @@ class Source(Protocol):
     length: int | None
     live: bool
     free_running: bool
+    device: bool
     simulated: bool
 
-    def captures(self) -> Iterator[Capture]:
-        """The captures, in order, until the source ends."""
+    def captures(self) -> Iterator[Capture | None]:
+        """The captures, in order, until the source ends. None: the source is well and waits, as for a trigger."""
         ...
 
     def close(self) -> None:
         """Release the device or file. Safe to call twice."""
         ...
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """How an industrial camera is to be set; None leaves a setting as the camera has it.
+
+    `exposure_us` in microseconds; `gain_db` in dB, or in the camera's own unit if it knows no dB. `pixel_format` is a
+    name of the Pixel Format Naming Convention ("Mono8"). `region` is x, y, width and height on the sensor, in pixels.
+    `packet_size` counts the bytes of a GigE Vision packet with its headers. `trigger` is "software", a line of the
+    camera ("line1"), or "off" to let it run freely.
+    """
+
+    exposure_us: float | None = None
+    gain_db: float | None = None
+    pixel_format: str | None = None
+    region: tuple[int, int, int, int] | None = None
+    packet_size: int | None = None
+    trigger: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,8 @@ class SourceRequest:
     `start` is the index of the first picture wanted (a restarted capture child goes on where it stopped);
     `limit` the number of pictures at the most, counted from index 0; `rate` pictures a second, None for the
     source's own pace (a stored source: as fast as they are taken). `size` is (height, width) where a source can
-    choose. `loop` starts a stored source again at its end. `seed` is for simulated sources.
+    choose. `loop` starts a stored source again at its end. `seed` is for simulated sources, `camera` for industrial
+    cameras.
     """
 
     name: str
@@ -79,9 +100,10 @@ class SourceRequest:
     size: tuple[int, int] | None = None
     loop: bool = False
     seed: int = 0
+    camera: CameraSettings = CameraSettings()
 
 
-_KINDS = ("demo", "replay", "camera", "folder", "video")
+_KINDS = ("demo", "replay", "camera", "genicam", "folder", "video")
 """Modules of this package, in the order in which they are asked whether a name is theirs.
 
 Each has `claims(name) -> bool`, `open(request) -> Source` and `available() -> list[tuple[str, str]]` (name,

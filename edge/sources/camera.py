@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 DEVICES = Path("/dev")
 DRIVER_NAMES = Path("/sys/class/video4linux")
 
+OLDEST_NS = 60_000_000_000
+"""A stamp of the driver's that is older, or of the future, is of another clock."""
+
 
 def claims(name: str) -> bool:
     """Whether `name` means a camera, there or not."""
@@ -45,6 +48,7 @@ class CameraSource:
     length: int | None = None
     live = True
     free_running = True
+    device = True
     simulated = False
 
     def __init__(self, request: SourceRequest) -> None:
@@ -55,15 +59,24 @@ class CameraSource:
         self.shape = _shape(self._camera)
 
     def captures(self) -> Iterator[Capture]:
-        """One capture an exposure, stamped when the driver hands it over. Raises SourceError if it stops to."""
+        """One capture an exposure. Raises SourceError if the driver stops to deliver."""
         for index in self._wanted.indices():
             if not self._camera.grab():
                 raise SourceError(f"{self.name} delivers no frames any more; check its cable and power")
-            yield self._retrieve(index, time.monotonic_ns())
+            yield self._retrieve(index, self._exposed_ns())
 
     def close(self) -> None:
         """Give the device back."""
         self._camera.release()
+
+    def _exposed_ns(self) -> int:
+        """The driver's stamp of the frame just grabbed, by the monotonic clock as V4L2 has it; else now. It may have
+        waited in the driver's queue, and then it shows an earlier part than now.
+        """
+        import cv2
+
+        now, stamp_ns = time.monotonic_ns(), int(self._camera.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+        return stamp_ns if stamp_ns > 0 and 0 <= now - stamp_ns <= OLDEST_NS else now
 
     def _retrieve(self, index: int, captured_ns: int) -> Capture:
         import numpy as np

@@ -29,6 +29,7 @@ class DemoSource:
     name = "demo"
     simulated = True
     free_running = False
+    device = False
 
     def __init__(self, request: SourceRequest) -> None:
         from edge.demo.line import DemoLine

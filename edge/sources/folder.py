@@ -46,6 +46,7 @@ class FolderSource:
     shape: tuple[int, int] | None = None
     simulated = False
     free_running = False
+    device = False
 
     def __init__(self, request: SourceRequest) -> None:
         self.name = request.name

@@ -29,6 +29,7 @@ class VideoSource:
 
     simulated = False
     free_running = False
+    device = False
 
     def __init__(self, request: SourceRequest) -> None:
         self.name = request.name

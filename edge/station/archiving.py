@@ -31,8 +31,6 @@ SLOW_S = 5.0
 SKIPPED_S = 60.0
 """An image that was not kept is worth an alarm this long."""
 
-RETRY_S = 1.0
-
 Said = Copied | Stored | NotStored | Removed
 
 
@@ -57,7 +55,7 @@ class Archiving:
         self._why_not: str | None = None
         self._loans: dict[int, float] = {}  # slots, with the time they went
         self._owed: dict[tuple[str, int], _Owed] = {}
-        self._retry_due = self._skipped_until = 0.0
+        self._skipped_until = 0.0
 
     def offer(self, verdict: Verdict, payload: bytes, slot: int, memory: str, height: int, width: int) -> bool:
         """Hand over the frame of a verdict, published as `payload`, that lies in `slot`. Never waits.
@@ -106,15 +104,15 @@ class Archiving:
             yield from self._lose("the archive process hung and was killed")
         if not self._is_up and self.child.lived_s > STARTING_S:
             yield from self._lose(f"the archive process did not start within {STARTING_S:.0f} s")
-        if not self.child.is_running and max(self.child.due_in_s, self._retry_due - time.monotonic()) <= 0:
-            self._start()
+        if not self.child.is_running and self.child.due_in_s == 0:
+            self.child.start()
 
     @property
     def due_in_s(self) -> float:
         """Seconds until `revive` has something to do that no message of the child announces."""
         now = time.monotonic()
         if not self.child.is_running:
-            return max(self.child.due_in_s, self._retry_due - now, 0.0)
+            return self.child.due_in_s
         return max(0.0, min(self._loans.values(), default=now + SLOW_S) + LOAN_S - now)
 
     @property
@@ -147,16 +145,6 @@ class Archiving:
         said.extend(self._lose("the station was stopped"))
         self._cause = ""
         return said
-
-    def _start(self) -> None:
-        try:
-            self.child.start()
-        except OSError as error:  # no process or descriptor is left: the line goes on without images
-            self._cause = f"the archive process cannot be started: {error.strerror}"
-            self._retry_due = time.monotonic() + RETRY_S
-            if self.child.connection is not None:
-                self.child.connection.close()
-                self.child.connection = None
 
     def _lose(self, cause: str) -> Iterator[Said]:
         self.child.bury()

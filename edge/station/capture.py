@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError
-from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened, Stop
+from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened, Stop, Waiting
 from edge.station.ring import Attached
 from edge.wording import printable
 
@@ -35,14 +35,19 @@ def run_capture(
         connection.send(Failed(str(error)))
         return
     policy = policy or ("latest" if source.free_running else "every")
-    connection.send(
-        Opened(source.name, source.shape, source.length, source.live, source.free_running, source.simulated, policy)
-    )
+    s = source
+    connection.send(Opened(s.name, s.shape, s.length, s.live, s.free_running, s.simulated, policy, s.device))
     slots = _Slots(connection, waits=not source.live)
     slots.wait_for_first()
     try:
         dropped = 0
         for capture in source.captures():
+            if capture is None:
+                connection.send(Waiting())
+                slots.listen()
+                if slots.is_stopped:
+                    return
+                continue
             slot = slots.take()
             if slots.is_stopped:
                 return
@@ -82,6 +87,11 @@ class _Slots:
             if self.is_stopped:
                 return None
         return self._free.popleft() if self._free else None
+
+    def listen(self) -> None:
+        """Take in what the supervisor has said."""
+        while self._connection.poll() and not self.is_stopped:
+            self._receive()
 
     def enlarge(self, slot: GiveSlot, size: int) -> GiveSlot | None:
         """Exchange a slot for one of at least `size` bytes; None if told to stop meanwhile."""

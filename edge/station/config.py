@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edge.contract import RegionOfInterest
+
 VERDICTS = "tcp://127.0.0.1:5570"
 
 
@@ -23,6 +25,7 @@ class StationConfig:
     folder of journal and images; None: no record is kept. Of the images one good in `keep_goods` is kept, `keep_bytes`
     in all, for `keep_days` days. `metrics` is HOST:PORT of a page for Prometheus. A live frame
     older than `stale_ms` when it comes is not judged, nor one outside the `envelope` of `edge-run --commission`.
+    With `regions` the model is shown each of them instead of the frame, and the worst score decides.
     """
 
     bundle: Path
@@ -53,6 +56,7 @@ class StationConfig:
     metrics: str | None = None
     stale_ms: float = 1000.0
     envelope: Path | None = None
+    regions: tuple[RegionOfInterest, ...] = ()
 
 
 def default_records(station: str) -> Path:

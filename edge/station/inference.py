@@ -1,6 +1,9 @@
 """The inference child: loads the bundle, proves itself on the golden frames, then scores frames in the ring."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,17 +11,30 @@ from typing import TYPE_CHECKING
 from edge.errors import BundleError, EdgeError
 from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
 from edge.station.ring import Attached
+from edge.verdict import MOST_DEFECTS
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from edge.backends import Backend, Output
     from edge.bundle import Bundle, Manifest
+    from edge.contract import RegionOfInterest
 
 
-def run_inference(connection: Connection, path: Path, digest: str, backend: str, threads: int) -> None:
+def run_inference(
+    connection: Connection,
+    path: Path,
+    digest: str,
+    backend: str,
+    threads: int,
+    regions: tuple["RegionOfInterest", ...] = (),
+) -> None:
     """Work of the inference child; returns when told to stop.
 
     `digest` is that of the manifest whose signature the supervisor checked, if it was to: whatever else lies there now,
-    signed or not, is refused.
+    signed or not, is refused. With `regions` the model is shown each of them instead of the frame; the worst score
+    decides.
     """
     if not backend.startswith("onnxruntime"):
         import openvino  # noqa: F401  takes a while; the capture child opens the source meanwhile
@@ -26,29 +42,46 @@ def run_inference(connection: Connection, path: Path, digest: str, backend: str,
     configure = connection.recv()
     if not isinstance(configure, Configure):
         return
+    shapes: list[tuple[int, int] | None] = [*dict.fromkeys((r.height, r.width) for r in regions)] or [configure.shape]
     try:
-        runtime, bundle, loaded = _prepare(path, digest, backend, threads, configure.shape)
-        proof = _Proof(bundle, runtime, configure.shape)
+        model = _prepare(path, digest, backend, threads, shapes)
+        proof = _Proof(model, shapes[0])
     except EdgeError as error:
         connection.send(Failed(str(error)))
         return
-    connection.send(loaded)
+    connection.send(model.loaded._replace(proof_ns=len(regions or shapes) * proof.took_ns))
     ring = Attached()
     while isinstance(order := connection.recv(), Infer | SelfTest):
-        connection.send(_infer(runtime, bundle.manifest, ring, order) if isinstance(order, Infer) else proof.again())
+        connection.send(_infer(model, regions, ring, order) if isinstance(order, Infer) else proof.again())
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The bundle, compiled for each shape (height, width) that is shown to it; None: for any."""
+
+    bundle: "Bundle"
+    runtimes: dict[tuple[int, int] | None, "Backend"]
+    loaded: Loaded
+
+    def of(self, height: int, width: int) -> "Backend":
+        """The runtime for frames of this size."""
+        return self.runtimes.get((height, width)) or next(iter(self.runtimes.values()))
 
 
 class _Proof:
     """The first golden frame, as the line's frames are, and what it scored when the runtime was started."""
 
-    def __init__(self, bundle: "Bundle", runtime: "Backend", shape: tuple[int, int] | None) -> None:
+    def __init__(self, model: _Model, shape: tuple[int, int] | None) -> None:
         from edge.backends import tiled
 
+        bundle, runtime = model.bundle, next(iter(model.runtimes.values()))
         frame = bundle.golden()[0].frame
         if shape is not None and bundle.manifest.letterbox.refusal(*shape) is None:
             frame = tiled(frame, shape)
         self._runtime, self._frame = runtime, frame
+        start = time.monotonic_ns()
         self._score = runtime.infer(frame).score
+        self.took_ns = time.monotonic_ns() - start
 
     def again(self) -> Inferred:
         """Score it again; one runtime on one machine gives the same score every time."""
@@ -62,10 +95,8 @@ class _Proof:
         return Inferred(0, score, fault, start, time.monotonic_ns())
 
 
-def _prepare(
-    path: Path, digest: str, backend: str, threads: int, shape: tuple[int, int] | None
-) -> tuple["Backend", "Bundle", Loaded]:
-    """Load, check against the golden frames, compile for the camera's shape, and warm up.
+def _prepare(path: Path, digest: str, backend: str, threads: int, shapes: list[tuple[int, int] | None]) -> _Model:
+    """Load, check against the golden frames, compile for each shape, and warm up.
 
     Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
     """
@@ -76,19 +107,22 @@ def _prepare(
     bundle = load_bundle(path)
     if bundle.digest != digest:
         raise BundleError(f"{path}: another bundle lies there since the station started; start the station again")
-    if shape is not None and bundle.manifest.letterbox.refusal(*shape) is not None:
-        shape = None  # the station submits none of these frames
+    refusal = bundle.manifest.letterbox.refusal
+    shapes = [  # the station submits no frames that the contract refuses
+        None if shape is None or refusal(*shape) is not None else shape for shape in shapes
+    ]
     if backend == "auto":
-        backend = fastest_artifact(bundle, threads, shape)
-    runtime = load_from(bundle, backend, threads)
-    difference = check_golden(bundle, runtime)
-    if shape is not None:
-        fixed = load_from(bundle, backend, threads, shape)
-        difference = max(difference, check_static(bundle, runtime, fixed, shape))
-        runtime = fixed
+        backend = fastest_artifact(bundle, threads, shapes[0])
+    anysize = load_from(bundle, backend, threads)
+    difference, runtimes = check_golden(bundle, anysize), {}
+    for shape in shapes:
+        runtimes[shape] = anysize
+        if shape is not None:
+            runtimes[shape] = load_from(bundle, backend, threads, shape)
+            difference = max(difference, check_static(bundle, anysize, runtimes[shape], shape))
     if bundle.manifest.map_threshold is not None:
         _warm_up_locating(bundle)
-    return runtime, bundle, Loaded(runtime.name, difference)
+    return _Model(bundle, runtimes, Loaded(anysize.name, difference))
 
 
 def _warm_up_locating(bundle: "Bundle") -> None:
@@ -101,25 +135,49 @@ def _warm_up_locating(bundle: "Bundle") -> None:
             find_regions(golden.map, (height, width), bundle.manifest.letterbox, float(golden.map.mean()))
 
 
-def _infer(runtime: "Backend", manifest: "Manifest", ring: Attached, order: Infer) -> Inferred:
+def _infer(model: _Model, regions: tuple["RegionOfInterest", ...], ring: Attached, order: Infer) -> Inferred:
     """Score one frame; whatever the runtime raises is the fault of this frame and goes no further."""
     start = time.monotonic_ns()
     try:
-        output = runtime.infer(ring.frame(order.memory, order.height, order.width))
+        frame = ring.frame(order.memory, order.height, order.width)
+        outputs: list[tuple[RegionOfInterest | None, Output]] = [
+            (region, model.of(region.height, region.width).infer(_cut(frame, region))) for region in regions
+        ]
+        if not regions:
+            outputs = [(None, model.of(order.height, order.width).infer(frame))]
         end = time.monotonic_ns()
-        threshold = manifest.artifacts[runtime.name].threshold.value
-        located = _locate(output, manifest, order) if output.score >= threshold else None
-        return Inferred(order.seq, output.score, None, start, end, located)
+        worst = max((output.score for _, output in outputs), key=_badness)
+        threshold = model.bundle.manifest.artifacts[model.loaded.backend].threshold.value
+        rejected = [(region, output) for region, output in outputs if output.score >= threshold]
+        located = _locate(model.bundle.manifest, rejected, (order.height, order.width)) if rejected else None
+        return Inferred(order.seq, worst, None, start, end, located)
     except Exception as error:
         fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         return Inferred(order.seq, float("nan"), fault, start, time.monotonic_ns())
 
 
-def _locate(output: "Output", manifest: "Manifest", order: Infer) -> tuple[Located, ...] | None:
-    """Where a reject's defects are; None where the bundle cannot tell."""
-    if output.map is None or manifest.map_threshold is None:
+def _badness(score: float) -> float:
+    """A score that is no number is worse than any: it must not hide behind one that is."""
+    return score if isfinite(score) else float("inf")
+
+
+def _cut(frame: "npt.NDArray[np.uint8]", region: "RegionOfInterest") -> "npt.NDArray[np.uint8]":
+    """The region of the frame, copied: runtimes want their pixels in one piece."""
+    return frame[region.top : region.top + region.height, region.left : region.left + region.width].copy()
+
+
+def _locate(
+    manifest: "Manifest", outputs: Sequence[tuple["RegionOfInterest | None", "Output"]], shape: tuple[int, int]
+) -> tuple[Located, ...] | None:
+    """Where a reject's defects are, in the whole frame, the largest peak first; None where the bundle cannot tell."""
+    if manifest.map_threshold is None or any(output.map is None for _, output in outputs):
         return None
     from edge.regions import find_regions
 
-    found = find_regions(output.map, (order.height, order.width), manifest.letterbox, manifest.map_threshold.value)
-    return tuple(Located(one.x, one.y, one.width, one.height, one.area, one.peak) for one in found)
+    found = []
+    for region, output in outputs:
+        assert output.map is not None
+        size, left, top = (shape, 0, 0) if region is None else ((region.height, region.width), region.left, region.top)
+        for one in find_regions(output.map, size, manifest.letterbox, manifest.map_threshold.value):
+            found.append(Located(one.x + left, one.y + top, one.width, one.height, one.area, one.peak))
+    return tuple(sorted(found, key=lambda one: -one.peak)[:MOST_DEFECTS])

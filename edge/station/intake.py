@@ -192,7 +192,7 @@ class Intake:
         if self.has_ended:
             return
         self._deaths += 1
-        is_stored = self.opened is not None and not self.opened.free_running
+        is_stored = self.opened is not None and not self.opened.device
         if not was_up and (self.opened is None or is_stored) and self._deaths >= LAST_DEATHS:
             raise SourceError(f"{self._config.source} cannot be opened: {cause}, {self._deaths} times")
         if was_up and is_stored and self._has_begun and self._deaths >= POISON_DEATHS:

@@ -24,6 +24,7 @@ class Opened(NamedTuple):
     free_running: bool
     simulated: bool
     policy: str
+    device: bool = False
 
 
 class NeedsRoom(NamedTuple):
@@ -52,6 +53,10 @@ class Captured(NamedTuple):
     dropped: int
 
 
+class Waiting(NamedTuple):
+    """Capture → supervisor: the source is well and has nothing to show, as while it waits for a trigger."""
+
+
 class Ended(NamedTuple):
     """Capture → supervisor: the source has no more pictures. `dropped` counts those lost since the last capture."""
 
@@ -73,11 +78,12 @@ class Configure(NamedTuple):
 class Loaded(NamedTuple):
     """Inference → supervisor: golden frames agree, the runtime is warm. `golden_difference` is the largest seen.
 
-    `backend` is the name of the artifact that runs.
+    `backend` is the name of the artifact that runs, `proof_ns` the time that a self-test takes.
     """
 
     backend: str
     golden_difference: float
+    proof_ns: int = 0
 
 
 class Infer(NamedTuple):

@@ -6,6 +6,7 @@ at a time and twenty a second at most. A scrape that hangs, or a thousand of the
 
 import contextlib
 import ipaddress
+import shutil
 import socket
 import sys
 import threading
@@ -14,6 +15,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.server import HTTPServer
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, MetricsHandler, ProcessCollector
@@ -62,7 +64,6 @@ class Vitals:
     durable_lag: int | None = None
     images_kept: int = 0
     images_skipped: int = 0
-    records_free_bytes: int | None = None
     malformed_requests: int = 0
     restarts: Mapping[str, int] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
@@ -84,7 +85,6 @@ _GAUGES: tuple[tuple[str, str, Callable[[Vitals], float | None]], ...] = (
     ("edge_loop_age_seconds", "Since the model's process gave its last result.", lambda v: _s(v.loop_age_ms)),
     ("edge_journal_backlog", "Rows that wait to be written to the journal.", lambda v: v.journal_backlog),
     ("edge_durable_lag", "Verdicts published that are not on disk yet.", lambda v: v.durable_lag),
-    ("edge_records_free_bytes", "Free space where the records are.", lambda v: v.records_free_bytes),
 )
 
 _COUNTERS: tuple[tuple[str, str, Callable[[Vitals], float]], ...] = (
@@ -142,12 +142,15 @@ class _Durations:
 class Metrics(Collector):
     """Serves the page at `endpoint`, `HOST:PORT` of where it is in truth, until `close`."""
 
-    def __init__(self, endpoint: str, station: str, bundle: str, allow_insecure: bool = False) -> None:
-        """`endpoint` is HOST:PORT or PORT, which means loopback. `bundle` is the bundle's label.
+    def __init__(
+        self, endpoint: str, station: str, bundle: str, records: Path | None = None, allow_insecure: bool = False
+    ) -> None:
+        """`endpoint` is HOST:PORT or PORT, which means loopback. `bundle` is the bundle's label, `records` the folder
+        of the record if there is one.
 
         Raises ChannelError, in one line, if the endpoint is none, is in use, or is open to the network.
         """
-        self._about = {"station": station, "bundle": bundle}
+        self._about, self._records = {"station": station, "bundle": bundle}, records
         self._verdicts = dict.fromkeys(
             [(Outcome.GOOD, Reason.CLEAR), (Outcome.REJECT, Reason.DEFECT)]
             + [(Outcome.UNKNOWN, reason) for reason in sorted(UNKNOWN_REASONS)],
@@ -196,6 +199,10 @@ class Metrics(Collector):
         yield from self._of_verdicts()
         if self._beat is not None:
             yield from _of_beat(*self._beat)
+        if self._records is not None:
+            with contextlib.suppress(OSError):  # asked here and not in the station's loop: a disk may never answer
+                free = shutil.disk_usage(self._records).free
+                yield GaugeMetricFamily("edge_records_free_bytes", "Free space where the records are.", value=free)
 
     def _of_verdicts(self) -> Iterable[Metric]:
         verdicts = CounterMetricFamily(

@@ -1,9 +1,6 @@
 """The station's hold on its record: journal and images, beside the hot path."""
 
-import contextlib
 import json
-import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -18,7 +15,6 @@ from edge.verdict import Verdict
 
 JOURNAL_PATIENCE_S = 1.0
 ARCHIVE_PATIENCE_S = 1.0
-FREE_BYTES_EVERY_S = 5.0
 
 
 class Records:
@@ -33,8 +29,7 @@ class Records:
         keeping = Keeping(config.records, config.keep_goods, config.keep_bytes, config.keep_days)
         self.archiving = Archiving(keeping)
         self.images_kept = 0
-        self._folder, self._epoch = config.records, epoch
-        self._free_bytes, self._free_due = 0, 0.0
+        self._epoch = epoch
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -45,15 +40,6 @@ class Records:
     def due_in_s(self) -> float:
         """Seconds until `serve` has something to do that nothing announces."""
         return self.archiving.due_in_s
-
-    @property
-    def free_bytes(self) -> int:
-        """Free space of the disk, looked at every few seconds."""
-        if time.monotonic() >= self._free_due:
-            self._free_due = time.monotonic() + FREE_BYTES_EVERY_S
-            with contextlib.suppress(OSError):  # the folder is gone: an alarm says so
-                self._free_bytes = shutil.disk_usage(self._folder).free
-        return self._free_bytes
 
     def enter(self, verdict: Verdict, payload: bytes, capture: Captured | None, intake: Intake) -> bool:
         """Enter a verdict, published as `payload`. True if the archive has taken the frame's slot over."""

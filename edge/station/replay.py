@@ -5,6 +5,7 @@ A replay is sent a little at a time, between the turns of the station's loop, so
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge.channel.control import MOST_REPLAYED, AskReplay, ReplayEnd
@@ -50,10 +51,12 @@ class Replays:
         if len(self._reading) + len(self._sending) >= MOST_AT_ONCE:
             self._socket.refuse(peer, asked, f"{MOST_AT_ONCE} replays are under way; ask again")
             return
-        first = max(asked.from_seq, asked.to_seq - MOST_REPLAYED + 1)
+        last = asked.to_seq
+        if asked.epoch == self._epoch and self._remembered:
+            last = min(last, self._remembered[-1][0])
+        first = max(asked.from_seq, last - MOST_REPLAYED + 1)
         if self._is_remembered(asked.epoch, first) or self._recorder is None:
-            inside = [p for seq, p in self._remembered if first <= seq <= asked.to_seq]
-            self._sending.append(_Underway(peer, asked, iter(inside if asked.epoch == self._epoch else [])))
+            self._sending.append(_Underway(peer, asked, iter(self._recall(asked.epoch, first, last))))
             return
         self._token += 1
         self._reading[self._token] = (peer, asked)
@@ -61,6 +64,14 @@ class Replays:
 
     def _is_remembered(self, epoch: str, first: int) -> bool:
         return epoch == self._epoch and (not self._remembered or self._remembered[0][0] <= first)
+
+    def _recall(self, epoch: str, first: int, last: int) -> list[bytes]:
+        """What is remembered of it. Numbers have no gap, so none is looked for."""
+        if epoch != self._epoch or not self._remembered:
+            return []
+        begin = self._remembered[0][0]
+        found = islice(self._remembered, max(0, first - begin), max(0, last + 1 - begin))
+        return [payload for _, payload in found]
 
     @property
     def is_sending(self) -> bool:

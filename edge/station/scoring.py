@@ -11,14 +11,16 @@ from edge.station.inference import run_inference
 from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, SelfTest
 
 STUCK_MS = 500
-"""An inference this long past its part's deadline is killed."""
+"""An inference this long past its part's deadline is killed. A self-test that takes this long, and five times as long
+as the last one, is overdue: the station is not ready meanwhile."""
 
 SELF_TEST_MS = 1000
-"""A model that has judged nothing for this long is asked to prove that it still can; or after twenty times as long as
-the proof took last, if that is more."""
+LONGEST_PAUSE_MS = 15_000
+"""A model that has judged nothing for so long is asked to prove that it still can: 1 s, or twenty times as long as the
+proof took last if that is more, but no longer than the second of these."""
 
 SELF_TEST_PATIENCE_MS = 2000
-"""A self-test that takes longer hangs."""
+"""A self-test that takes this long, and is overdue, hangs."""
 
 MOST_FAULTS = 10
 """Frames on which the runtime failed in a row: the process is replaced then."""
@@ -40,7 +42,7 @@ class Scoring:
         self.loaded: Loaded | None = None
         self.is_up = False
         self.cause: str | None = "the model is being loaded"
-        self._arguments = (config.bundle, digest, config.backend, config.threads or cores())
+        self._arguments = (config.bundle, digest, config.backend, config.threads or cores(), config.regions)
         self._shape: Configure | None = None
         self._said: str | None = None  # its last words
         self._first_deaths = 0
@@ -57,7 +59,7 @@ class Scoring:
 
     @property
     def is_overdue(self) -> bool:
-        """True while the frame that was submitted has missed its deadline."""
+        """True while the frame that was submitted has missed its deadline, or a self-test takes too long."""
         return self._seq is not None and time.monotonic_ns() > self._deadline_ns
 
     @property
@@ -86,7 +88,7 @@ class Scoring:
                         yield from self._take(message)
                     case Loaded():
                         self.loaded, self.is_up, self.cause = message, True, None
-                        self._progress_ns = time.monotonic_ns()
+                        self._progress_ns, self._self_test_ns = time.monotonic_ns(), message.proof_ns
                     case Failed():
                         if self.loaded is None:
                             raise BundleError(message.message)
@@ -95,25 +97,29 @@ class Scoring:
             yield from self._lose(self._said or "the inference process died")
 
     def _take(self, result: Inferred) -> Iterator[Inferred]:
-        """A result came. One fault is the fault of its frame; many in a row, or one of a self-test, are the child's."""
+        """A result came. One fault is the fault of its frame; many in a row, or one of a self-test, are the child's.
+
+        A self-test that goes well between them proves nothing of frames.
+        """
         self._seq, self._progress_ns = None, time.monotonic_ns()
-        self._faults = 0 if result.fault is None else self._faults + 1
-        if result.seq:
-            yield result
-            if self._faults >= MOST_FAULTS:
-                yield from self._lose(f"it failed {self._faults} times in a row: {result.fault}")
+        if not result.seq:
+            self._self_test_ns = result.end_ns - result.start_ns
+            if result.fault is not None:
+                yield from self._lose(f"the self-test failed: {result.fault}")
             return
-        self._self_test_ns = result.end_ns - result.start_ns
-        if result.fault is not None:
-            yield from self._lose(f"the self-test failed: {result.fault}")
+        self._faults = 0 if result.fault is None else self._faults + 1
+        yield result
+        if self._faults >= MOST_FAULTS:
+            yield from self._lose(f"it failed {self._faults} times in a row: {result.fault}")
 
     def test(self) -> None:
         """Ask for a self-test if the model has had nothing to do for long enough."""
-        pause_ns = max(SELF_TEST_MS * 1_000_000, 20 * self._self_test_ns)
+        took_ms = self._self_test_ns / 1e6
+        pause_ms = min(max(SELF_TEST_MS, 20 * took_ms), LONGEST_PAUSE_MS)
         now = time.monotonic_ns()
-        if self.is_idle and self._progress_ns is not None and now - self._progress_ns > pause_ns:
-            self._seq, self._deadline_ns = 0, now + SELF_TEST_PATIENCE_MS * 1_000_000
-            self._stuck_at_ns = self._deadline_ns
+        if self.is_idle and self.age_ms is not None and self.age_ms > pause_ms:
+            self._seq, self._deadline_ns = 0, now + int(max(STUCK_MS, 5 * took_ms) * 1e6)
+            self._stuck_at_ns = max(self._deadline_ns, now + SELF_TEST_PATIENCE_MS * 1_000_000)
             self.child.send(SelfTest())
 
     def revive(self) -> Iterator[Inferred]:

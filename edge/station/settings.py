@@ -1,12 +1,14 @@
 """The keys of a station's configuration: one definition for the file, the flags, the documentation and the checks."""
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge.contract import RegionOfInterest
 from edge.errors import ConfigError
 from edge.sources import SourceRequest
 from edge.station.config import StationConfig, default_records
@@ -39,6 +41,9 @@ class Settings(BaseModel):
     stale_ms: float = Field(1000.0, gt=0, description="a live frame older than this when it comes is not judged, ms")
     envelope: Path | None = Field(
         None, description="file of brightness and sharpness from --commission; frames outside are not judged"
+    )
+    regions: tuple[RegionOfInterest, ...] = Field(
+        (), description="parts of the frame that the model is shown, each by itself, px; the worst score decides"
     )
     backend: str = Field("auto", description="artifact of the bundle to run; auto: the fastest here, measured once")
     threads: int | None = Field(None, ge=1, le=256, description="threads of an inference; else one for each core")
@@ -90,7 +95,15 @@ def effective(file: Path | None, flags: dict[str, Any]) -> Effective:
 
 def flag(key: str) -> str:
     """The flag of a key."""
-    return f"--{key.replace('_', '-')}"
+    return "--region" if key == "regions" else f"--{key.replace('_', '-')}"
+
+
+def parse_region(text: str) -> dict[str, int]:
+    """A region as a flag says it, LEFT,TOP,WIDTHxHEIGHT. Raises ConfigError if it is none."""
+    match = re.fullmatch(r"(\d+),(\d+),(\d+)[x×](\d+)", text.strip().lower())
+    if match is None:
+        raise ConfigError(f"--region {text!r}: give left, top, width and height in pixels, as in 100,50,640x480")
+    return dict(zip(("left", "top", "width", "height"), map(int, match.groups()), strict=True))
 
 
 def about(key: str) -> str:
@@ -141,6 +154,8 @@ def _toml(value: Any) -> str:
         return repr(value)
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, BaseModel):
+        return f"{{ {', '.join(f'{key} = {_toml(inner)}' for key, inner in value)} }}"
     text = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
 
@@ -181,6 +196,7 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         metrics=s.metrics,
         stale_ms=s.stale_ms,
         envelope=s.envelope,
+        regions=s.regions,
     )
 
 

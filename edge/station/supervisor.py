@@ -37,13 +37,20 @@ if TYPE_CHECKING:
 HEARTBEAT_MS = 100
 LEASE_MS = 3 * HEARTBEAT_MS
 CHILD_PATIENCE_S = 0.5
+
+ABLE = (State.READY, State.EXECUTING)
+"""States in which camera and model work and the required controllers are there."""
+
 SUBSCRIBER_POLL_S = 0.01
 
 NO_PROGRESS_MS = 30_000
 """A station whose model proved nothing for this long gives systemd no sign of life; it has replaced it long before."""
 
 MOST_TRIGGERED = 8
-"""Parts that wait for their frames; a further trigger is answered unknown/overload at once."""
+"""Parts that wait for their frames; with a further trigger the oldest is answered unknown/overload at once."""
+
+MOST_IN_FLIGHT = 1000
+"""Parts without a verdict; a further trigger is refused, so that a flood of them holds up no verdict for long."""
 
 
 class Station:
@@ -88,7 +95,8 @@ class Station:
             if config.metrics is not None:
                 from edge.station import metrics  # a tenth of a second, for those who want it
 
-                self.metrics = metrics.Metrics(config.metrics, config.station, self.bundle.label, allow_insecure)
+                about = (config.station, self.bundle.label, config.records)
+                self.metrics = metrics.Metrics(config.metrics, *about, allow_insecure=allow_insecure)
                 undo.callback(self.metrics.close)
             if config.records is not None:
                 self.records = Records(config, self.epoch, self.bundle.label)
@@ -253,7 +261,7 @@ class Station:
             return
         if opened.policy == "latest" or (opened.live and not may_begin):
             self._pass_over_all_but(1 if may_begin else 0)
-        if not may_begin or not self._pending:
+        if not may_begin or not self._pending or (self.state is State.SUSPENDED and not opened.live):
             return
         if opened.live and opened.policy == "every":
             while self._pending:
@@ -288,12 +296,14 @@ class Station:
         """A part begins with its trigger, and waits for its frame. Returns its number, or why there is none."""
         if self.config.trigger != "external":
             return "this station makes parts of frames, not of triggers; start it with --trigger external"
+        if len(self._parts) >= MOST_IN_FLIGHT:
+            return f"{MOST_IN_FLIGHT} parts wait for their verdicts; trigger more slowly"
         part = self._begin(name, time.monotonic_ns())
-        if len(self._awaited) >= MOST_TRIGGERED:
-            detail = f"{MOST_TRIGGERED} triggers wait for their frames"
-            part.finding = Finding(reason=Reason.OVERLOAD, detail=detail)
-        else:
-            self._awaited.append(part)
+        self._awaited.append(part)
+        self._leave_behind(None)
+        if len(self._awaited) > MOST_TRIGGERED:
+            detail = f"{MOST_TRIGGERED} later triggers wait for their frames"
+            self._awaited.popleft().finding = Finding(reason=Reason.OVERLOAD, detail=detail)
         return part.seq
 
     def _begin(self, name: str, captured_ns: int) -> Part:
@@ -302,28 +312,44 @@ class Station:
         if self.records is not None:
             self.records.recorder.accept(part.seq)
         self._parts[part.seq] = part
+        if self.state is State.SUSPENDED:
+            part.finding = Finding(reason=Reason.SUSPENDED, detail=self.cause)
         return part
 
     def _match(self, passes_over: bool) -> None:
-        """Give each triggered part the first frame that was exposed after its trigger; pass over the others."""
+        """Give each triggered part the first frame that was exposed between its trigger and the next; pass over the
+        others. Stored pictures, which were never exposed, go to the parts in order.
+        """
         while self._pending:
-            while self._awaited and self._awaited[0].finding is not None:
-                self._awaited.popleft()
+            exposed_ns = self._pending[0].captured_ns
+            self._leave_behind(exposed_ns)
             if not self._awaited:
                 if passes_over:
                     self._pass_over_all_but(0)
                 return
-            exposed_ns = self._pending[0].captured_ns
             if exposed_ns is not None and exposed_ns < self._awaited[0].captured_ns:
                 self._pass_over()
             else:
                 self._show(self._awaited.popleft(), self._pending.popleft())
 
+    def _leave_behind(self, exposed_ns: int | None) -> None:
+        """Of the parts that wait for frames, forget those that have their finding, and give up those that the next part
+        had followed before this exposure: the frame may show that one.
+        """
+        while self._awaited:
+            part, following = self._awaited[0], self._awaited[1] if len(self._awaited) > 1 else None
+            if part.finding is None:
+                if exposed_ns is None or following is None or following.captured_ns > exposed_ns:
+                    return
+                detail = "the next part was triggered before a frame of this one was exposed"
+                part.finding = Finding(reason=Reason.OVERLOAD, detail=detail)
+            self._awaited.popleft()
+
     def _show(self, part: Part, capture: Captured) -> None:
         """This is the part's frame; a frame that cannot be judged is its finding."""
         part.capture = capture
         fault = capture.fault or self._wrong_shape(capture)
-        if fault is not None:
+        if fault is not None and part.finding is None:
             kind, _, detail = fault.partition(": ")
             reason = Reason(kind) if kind in UNKNOWN_REASONS else Reason.CORRUPT
             part.finding = Finding(reason=reason, detail=detail or fault)
@@ -335,8 +361,12 @@ class Station:
             return f"corrupt: the frame is {capture.width}×{capture.height}; a side may have {limits} pixels"
         if shape not in (None, (capture.height, capture.width)):
             return f"corrupt: the frame is {capture.width}×{capture.height}, the line began with {shape[1]}×{shape[0]}"
-        refusal = self.bundle.manifest.letterbox.refusal(capture.height, capture.width)
-        return refusal and f"corrupt: the frame of {refusal}"
+        for region in self.config.regions:
+            if region.top + region.height > capture.height or region.left + region.width > capture.width:
+                return f"corrupt: the frame is {capture.width}×{capture.height} and does not hold the region {region}"
+        seen = [(region.height, region.width) for region in self.config.regions] or [(capture.height, capture.width)]
+        refusals = (self.bundle.manifest.letterbox.refusal(*shape) for shape in seen)
+        return next((f"corrupt: the frame of {refusal}" for refusal in refusals if refusal), None)
 
     def _submit(self) -> None:
         """Give the runtime the oldest part that waits for it."""
@@ -358,8 +388,8 @@ class Station:
             if part.finding is None:
                 return
             verdict = self._verdict(part)
+            del self._parts[part.seq]  # first: a number that was half sent is a gap, never two verdicts
             payload = self.publisher.send(verdict)
-            del self._parts[part.seq]
             self.books.enter(verdict)
             self.replays.remember(verdict.seq, payload)
             if self.metrics is not None:
@@ -391,8 +421,10 @@ class Station:
 
     @property
     def is_ready(self) -> bool:
-        """True while parts that come are judged: an inference that is past its deadline makes no progress."""
-        return self.state in (State.READY, State.EXECUTING) and not self.scoring.is_overdue
+        """True while parts that come are judged: not before those whom the source waits for have come, nor while an
+        inference is past its deadline and makes no progress.
+        """
+        return self.state in ABLE and self._listeners_came and not self.scoring.is_overdue
 
     @property
     def restarts(self) -> int:
@@ -441,7 +473,7 @@ class Station:
             self._beat_due_ns = 0
         now = time.monotonic_ns()
         if now >= self._beat_due_ns:
-            self._beat_due_ns = max(self._beat_due_ns + HEARTBEAT_MS * 1_000_000, now)
+            self._beat_due_ns = now + HEARTBEAT_MS * 1_000_000
             subscribers = self.publisher.subscribers()  # takes the notes of who came and went off the socket
             beat = self._current_heartbeat()
             self.publisher.send(beat)
@@ -452,7 +484,7 @@ class Station:
 
     def _announce(self, state: State, cause: str | None) -> None:
         self.state, self.cause = state, cause
-        if self.is_ready and self.ready_after_s is None:
+        if state in ABLE and self.ready_after_s is None:
             self.ready_after_s = (time.monotonic_ns() - self._begun_ns) / 1e9
         last_seq, now = self.books.published, time.monotonic_ns()
         self.publisher.send(StateChange(**self._sender(), sent=now, state=state, cause=cause, last_seq=last_seq))
@@ -505,7 +537,6 @@ class Station:
             durable_lag=beat.last_seq - beat.durable_seq if beat.durable_seq is not None else None,
             images_kept=records.images_kept if records else 0,
             images_skipped=records.archiving.skipped if records else 0,
-            records_free_bytes=records.free_bytes if records else None,
             malformed_requests=self.desk.malformed,
             restarts={
                 child.name.removeprefix("edge-"): max(0, child.restarts)

@@ -1,0 +1,183 @@
+"""The line of the soak: the station as `edge-run` starts it, with its records, and the gate, each in its processes."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.soak.gate import HEARD, NAME, NOTES, STATION, TRAVEL_S
+from edge.bench import machine
+from edge.channel.endpoints import free_endpoint
+from edge.errors import EdgeError
+from edge.records.journal import open_to_read
+
+CHILDREN = ("capture", "inference", "archive")
+PROCESSES = ("station", *CHILDREN, "gate")
+SIZE = (48, 64)
+"""Height and width of the frames: with small ones all else is measured."""
+
+KEEP_GIB = 0.02
+"""Room for images: so little that retention, too, is at work long before the first 100,000 verdicts."""
+
+SILENCE_S = 60.0
+SETTLING_S = 8.0
+LOOK_S = 0.1
+_PAGE, _TICKS = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A moment: seconds since the first verdict, verdicts so far; of each process its resident memory, bytes, and the
+    processor time it has taken, seconds.
+    """
+
+    at_s: float
+    verdicts: int
+    resident: dict[str, int]
+    cpu_s: dict[str, float]
+
+
+@dataclass
+class Line:
+    """Runs in `folder`, where everything it writes is left. `run` may be called once."""
+
+    folder: Path
+    bundle: Path
+    asked: int = 0
+    machine: dict[str, Any] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+
+    @property
+    def records(self) -> Path:
+        """The folder of the station's records."""
+        return self.folder / "records"
+
+    def run(self, verdicts: int, every_s: float, tick: Callable[[int], None]) -> dict[str, Any]:
+        """Let so many parts be judged and a few more, and end in order; what the station said at its end.
+
+        `tick` is told how many verdicts have come, every now and then. Ctrl-C ends it sooner. Raises EdgeError if the
+        line stands still.
+        """
+        self.asked, self.machine = verdicts, machine()
+        endpoint = free_endpoint()
+        output = self.folder / "station.log"
+        with output.open("wb") as log:
+            self._gate = self._start("benchmarks.soak.gate", endpoint, str(self.folder), stderr=log)
+            self._station = self._start("edge.cli.run", *self._options(endpoint), stdout=subprocess.PIPE, stderr=log)
+            try:
+                try:
+                    self._watch(verdicts, every_s, tick)
+                except KeyboardInterrupt:
+                    if not self.samples:
+                        raise
+                self._stop_belt()
+                self._station.terminate()
+                said = self._station.communicate(timeout=SILENCE_S)[0]
+                self._gate.wait(SILENCE_S)
+            except (EdgeError, subprocess.TimeoutExpired, OSError) as error:
+                lines = output.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+                raise EdgeError(f"the line broke down ({error}): {lines[-1]}") from error
+            finally:
+                for process in (self._station, self._gate):
+                    process.kill()
+                    process.wait()
+        if self._station.returncode or self._gate.returncode:
+            codes = f"{self._station.returncode} and {self._gate.returncode}"
+            raise EdgeError(f"station and gate ended with {codes}; their log is {output}")
+        result: dict[str, Any] = json.loads(said)
+        return result
+
+    def _options(self, endpoint: str) -> list[str]:
+        options = {
+            "source": "replay",
+            "limit": 2 * self.asked,  # should this process be killed, the station ends nevertheless
+            "size": f"{SIZE[1]}x{SIZE[0]}",
+            "bundle": self.bundle,
+            "backend": "onnxruntime",
+            "threads": 1,
+            "station": STATION,
+            "bind": endpoint,
+            "require": NAME,
+            "wait-subscribers": 1,
+            "records": self.records,
+            "keep-gib": KEEP_GIB,
+        }
+        return [*(f"--{name}={value}" for name, value in options.items()), "--json"]
+
+    def _start(self, module: str, *arguments: str, **pipes: Any) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.Popen(command, start_new_session=True, **pipes)  # Ctrl-C is for this process alone
+
+    def _watch(self, verdicts: int, every_s: float, tick: Callable[[int], None]) -> None:
+        begun: float | None = None
+        came, came_at, sample_due = 0, time.monotonic(), 0.0
+        while came < verdicts:
+            time.sleep(LOOK_S)
+            now, before, came = time.monotonic(), came, self.heard
+            if came > before:
+                came_at, begun = now, begun or now
+                tick(came)
+            if begun is not None and now >= sample_due:
+                sample_due = max(sample_due + every_s, now)
+                self._sample(now - begun, came)
+            for name, process in (("station", self._station), ("gate", self._gate)):
+                if process.poll() is not None:
+                    raise EdgeError(f"the {name} ended")
+            if now - came_at > SILENCE_S:
+                raise EdgeError(f"no verdict for {SILENCE_S:.0f} s")
+        assert begun is not None
+        self._sample(time.monotonic() - begun, came)
+
+    @property
+    def heard(self) -> int:
+        """Verdicts that the gate has read, as far as it has noted them."""
+        notes = self.folder / NOTES
+        return notes.stat().st_size // HEARD.size if notes.exists() else 0
+
+    def _sample(self, at_s: float, verdicts: int) -> None:
+        processes = {"station": self._station.pid, "gate": self._gate.pid}
+        processes |= {name: self._child(f"edge-{name}") for name in CHILDREN}
+        resident = {name: _resident(processes[name]) for name in PROCESSES}
+        cpu_s = {name: _cpu_s(processes[name]) for name in PROCESSES}
+        self.samples.append(Sample(at_s, verdicts, resident, cpu_s))
+
+    def _child(self, name: str) -> int:
+        pid = self._station.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for child in children:
+            if Path(f"/proc/{child}/comm").read_text().strip() == name:
+                return int(child)
+        raise EdgeError(f"there is no {name}")
+
+    def _stop_belt(self) -> None:
+        """No part comes any more: what is on the belt gets to the gate, and what became of it into the journal. A
+        station that is told to stop at once makes the gate reject those parts, and does not wait for its answers.
+        """
+        os.kill(self._child("edge-capture"), signal.SIGSTOP)
+        time.sleep(TRAVEL_S)
+        until = time.monotonic() + SETTLING_S - TRAVEL_S  # before the station takes the camera for dead
+        with closing(open_to_read(self.records)) as journal:
+            while time.monotonic() < until and _rows(journal, "acknowledgements") < _rows(journal, "verdicts"):
+                time.sleep(LOOK_S)
+
+
+def _rows(journal: sqlite3.Connection, table: str) -> int:
+    """Of a table that only grows."""
+    return int(journal.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()[0])
+
+
+def _resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+
+
+def _cpu_s(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / _TICKS

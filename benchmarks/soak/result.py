@@ -1,0 +1,186 @@
+"""What the soak found: each part counted wherever it left a trace, memory, latency, and what is claimed of them."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.soak.gate import END, LOG, NOTES
+from benchmarks.soak.line import PROCESSES, Line, Sample
+from edge.errors import EdgeError
+from edge.records.gate_log import read_decisions
+from edge.records.journal import JOURNAL, open_to_read
+
+SETTLED = 100_000
+"""Verdicts after which memory and latency are to stay as they are. Shorter runs than twice that claim nothing of it."""
+
+MOST_GROWTH = 0.05
+MOST_SLOWER = 0.10
+WINDOWS = 100
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Traces:
+    """How often each part was met, by its number: `counts[place][seq]`. Element 0 is of no part."""
+
+    published: int
+    counts: dict[str, Numbers]
+
+    def lost(self, place: str) -> int:
+        """Verdicts that left no trace there."""
+        return int(np.count_nonzero(self.counts[place][1 : self.published + 1] == 0))
+
+    def repeated(self, place: str) -> int:
+        """Traces beyond the first of a verdict, and those of verdicts that were never published."""
+        return int(self.counts[place].sum()) - (self.published - self.lost(place))
+
+
+def examine(line: Line, said: dict[str, Any]) -> dict[str, Any]:
+    """Everything that is to be said of a run, as JSON. `said` is the station's own report."""
+    seqs, ages_ms = _notes(line.folder / NOTES)
+    end = json.loads((line.folder / END).read_text())
+    decided, why = _decisions(line.folder / LOG)
+    published = int(said["accepted"])
+    traces = Traces(
+        published,
+        {
+            "read by the gate": _count(seqs, published),
+            "decided by the gate": _count(decided, published),
+            "rows in the journal": _count(_column(line.records, "verdicts"), published),
+            "acknowledgements in the journal": _count(_column(line.records, "acknowledgements"), published),
+        },
+    )
+    audited = _audit(line)
+    result = {
+        "machine": line.machine,
+        "asked": line.asked,
+        "verdicts": published,
+        "settled": _settled(published),
+        "seconds": line.samples[-1].at_s,
+        "verdicts_per_s": line.samples[-1].verdicts / line.samples[-1].at_s,
+        "outcomes": {name: said[name] for name in ("good", "reject", "unknown")},
+        "reasons": said["reasons"],
+        "traces": {
+            place: {"count": int(count.sum()), "lost": traces.lost(place), "repeated": traces.repeated(place)}
+            for place, count in traces.counts.items()
+        },
+        "in_order": bool((np.diff(seqs) > 0).all()),
+        "gate": {"why": why, **{name: end[name] for name in ("epochs", "repeated", "malformed", "foreign", "fault")}},
+        "ledger": end["heartbeat"]["ledger"],
+        "alarms": end["heartbeat"]["alarms"],
+        "restarts": said["restarts"],
+        "audit": {"sound": audited["sound"], "problems": audited["counts"], "gate": audited["gate"]},
+        "journal_bytes": sum(path.stat().st_size for path in line.records.glob(f"{JOURNAL}*")),
+        "images": {"kept": audited["images"], "removed": audited["images_gone"]},
+        "memory": _memory(line.samples, published),
+        "cpu_ms_per_verdict": _cpu(line.samples),
+        "latency": _latency(ages_ms, published),
+        "samples": [sample.__dict__ for sample in line.samples],
+    }
+    return result | {"claims": claims(result)}
+
+
+def claims(result: dict[str, Any]) -> dict[str, bool | None]:
+    """What a soak is to show; None where the run was too short to show it."""
+    ledger, gate, traces = result["ledger"], result["gate"], result["traces"].values()
+    is_long = result["verdicts"] >= 2 * SETTLED
+    settled = sum(ledger[name] for name in ("good", "reject", "unknown"))
+    growth = max(one["growth"] for one in result["memory"].values())
+    slower = result["latency"]["end"]["p99_ms"] / result["latency"]["start"]["p99_ms"] - 1
+    return {
+        "no verdict is lost": not any(one["lost"] for one in traces),
+        "no verdict is repeated": not any(one["repeated"] for one in traces) and not gate["repeated"],
+        "verdicts come in order": result["in_order"],
+        "the ledger of the last heartbeat balances": result["verdicts"] == ledger["accepted"] == settled,
+        "one run, without a fault": len(gate["epochs"]) == 1 and not (gate["fault"] or gate["malformed"]),
+        "no process was started again": result["restarts"] == 0,
+        "the audit finds the record sound": result["audit"]["sound"],
+        "no process grows by more than 5 %": growth <= MOST_GROWTH if is_long else None,
+        "p99 at the end is within 10 % of the start": slower <= MOST_SLOWER if is_long else None,
+    }
+
+
+def _notes(path: Path) -> tuple[Numbers, npt.NDArray[np.float64]]:
+    """Sequence numbers in the order in which the gate read them, and milliseconds from capture till then."""
+    notes = np.fromfile(path, np.dtype("<u4")).reshape(-1, 2)
+    return notes[:, 0].astype(np.int64), notes[:, 1] / 1e3
+
+
+def _decisions(path: Path) -> tuple[Numbers, dict[str, int]]:
+    """The number of each part that the gate decided about, and how many for each reason."""
+    why: Counter[str] = Counter()
+
+    def numbers() -> Iterator[int]:
+        for decision in read_decisions(path):
+            why[decision.why] += 1
+            yield decision.seq or 0
+
+    seqs = np.fromiter(numbers(), np.int64)
+    return seqs, dict(why.most_common())
+
+
+def _column(records: Path, table: str) -> Numbers:
+    with closing(open_to_read(records)) as journal:
+        return np.fromiter((seq for (seq,) in journal.execute(f"SELECT seq FROM {table}")), np.int64)
+
+
+def _count(seqs: Numbers, published: int) -> Numbers:
+    return np.bincount(seqs, minlength=published + 1)
+
+
+def _audit(line: Line) -> dict[str, Any]:
+    command = [sys.executable, "-m", "edge.cli.audit", str(line.records), "--gate", str(line.folder / LOG), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode not in (0, 1):
+        raise EdgeError(f"edge-audit could not read {line.records}: {done.stderr.strip()}")
+    audited: dict[str, Any] = json.loads(done.stdout)
+    return audited
+
+
+def _settled(published: int) -> int:
+    return min(SETTLED, published // 2)
+
+
+def _memory(samples: list[Sample], published: int) -> dict[str, dict[str, float]]:
+    """Of each process: bytes when it had settled, the most after that, at the end, and the growth to the most."""
+    after = [sample.resident for sample in samples if sample.verdicts >= _settled(published)]
+    figures = {}
+    for name in PROCESSES:
+        resident = [one[name] for one in after]
+        growth = max(resident) / resident[0] - 1
+        figures[name] = {"settled": resident[0], "most": max(resident), "end": resident[-1], "growth": growth}
+    return figures
+
+
+def _cpu(samples: list[Sample]) -> dict[str, float]:
+    first, last = samples[0], samples[-1]
+    verdicts = max(1, last.verdicts - first.verdicts)
+    return {name: (last.cpu_s[name] - first.cpu_s[name]) * 1e3 / verdicts for name in PROCESSES}
+
+
+def _latency(ages_ms: npt.NDArray[np.float64], published: int) -> dict[str, Any]:
+    """p50 and p99 of a tenth of the run at its start, once it has settled, and at its end, and in a hundred windows."""
+    settled, tenth, step = _settled(published), max(1, published // 10), max(1, published // WINDOWS)
+    windows = [ages_ms[begin : begin + step] for begin in range(0, len(ages_ms) - step + 1, step)]
+    return {
+        "all": _percentiles(ages_ms),
+        "start": _percentiles(ages_ms[settled : settled + tenth]),
+        "end": _percentiles(ages_ms[-tenth:]),
+        "window": step,
+        "windows": [_percentiles(window) for window in windows],
+    }
+
+
+def _percentiles(ages_ms: npt.NDArray[np.float64]) -> dict[str, float]:
+    p50, p99, most = np.percentile(ages_ms, (50, 99, 100), method="inverted_cdf")
+    return {"p50_ms": float(p50), "p99_ms": float(p99), "max_ms": float(most)}

@@ -1,0 +1,373 @@
+"""Source `genicam:SERIAL`, `genicam:ADDRESS`, `genicam:`: a GigE Vision or USB3 Vision camera, through Aravis.
+
+One capture for each exposure that the camera counted: its picture, or why there is none. A frame of which a packet is
+missing is never a picture.
+"""
+
+import contextlib
+import math
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from edge.errors import SourceError
+from edge.sources import CameraSettings, Capture, SourceRequest
+from edge.sources.aravis import COMPLETE, NOTHING, STATUS, AravisError, Camera, Received, discover
+from edge.sources.pixel_formats import READABLE, to_bgr
+from edge.sources.stored import wanted
+
+if TYPE_CHECKING:
+    from edge.sources import Frame
+
+PREFIX = "genicam:"
+
+Setting: TypeAlias = float | str | tuple[int, int, int, int]
+
+BUFFERS = 12
+"""Frames that may come in while this process is not scheduled."""
+
+POLL_S = 0.1
+"""A source that waits for a trigger says so this often."""
+
+ASKED_EVERY_S = 0.5
+"""A camera that waits for a trigger is asked this often whether it is there."""
+
+LONGEST_SILENCE_S = 3.0
+"""A free-running camera that sends nothing for this long is given up. A station is less patient."""
+
+MOST_LOST = 1000
+"""More frames than this missing in a row are said in one fault."""
+
+GIGE_COUNTER = 0xFFFF
+"""GigE Vision counts frames from 1 to this and begins again at 1; newer cameras and USB3 Vision use 64 bits."""
+
+
+def claims(name: str) -> bool:
+    """Whether `name` means a camera that Aravis serves, there or not."""
+    return name.startswith(PREFIX)
+
+
+def available() -> list[tuple[str, str]]:
+    """The cameras that answer within the second that Aravis waits for them; none where there is no Aravis."""
+    try:
+        found = discover()
+    except SourceError:
+        return []
+    return [(f"{PREFIX}{c.serial or c.id}", f"{c.vendor} {c.model} at {c.address} ({c.protocol})") for c in found]
+
+
+@dataclass(frozen=True)
+class _Exposure:
+    """What became of one exposure: a frame, or the fault in words."""
+
+    captured_ns: int
+    picture: "Frame | str"
+    number: int | None = None
+    device_ns: int | None = None
+
+
+class GenicamSource:
+    """A camera that runs freely, or that waits for its trigger.
+
+    `settings` is what the camera says it is set to, `remarks` in one line each where that is not what was asked.
+    `incomplete` and `lost` count the frames that came in part and not at all.
+    """
+
+    live = True
+    device = True
+
+    def __init__(self, request: SourceRequest) -> None:
+        self.name = request.name
+        self._wanted = wanted(request, None)
+        self.length = self._wanted.length
+        self.incomplete = self.lost = 0
+        found = _find(request.name)
+        try:
+            self._camera = Camera(found)
+        except AravisError as error:
+            raise SourceError(f"{self.name} does not open: {error}") from None
+        try:
+            self._prepare(request)
+        except (AravisError, SourceError) as error:
+            self.close()
+            raise SourceError(f"{self.name}: {error}") from None
+
+    def _prepare(self, request: SourceRequest) -> None:
+        import cv2  # noqa: F401  not while the first frames wait
+
+        remarks = _apply(self._camera, request)
+        self._camera.open_stream(BUFFERS)
+        self.settings = _read_back(self._camera)
+        asked = request.camera.packet_size
+        if None not in (asked, self.settings.packet_size) and self.settings.packet_size != asked:
+            remarks.append(f"packets of {asked} bytes do not come through, {self.settings.packet_size} do")
+        self.remarks = tuple(f"{self.name}: {remark}" for remark in remarks)
+        self.free_running = self.settings.trigger == "off"
+        *_, width, height = self._camera.region
+        self.shape: tuple[int, int] | None = (height, width)
+        self.simulated = self._camera.is_fake
+
+    def trigger(self) -> None:
+        """Expose now, where the trigger is "software". May be called from another thread. Raises SourceError."""
+        try:
+            self._camera.expose()
+        except AravisError as error:
+            raise SourceError(f"{self.name} takes no trigger: {error}") from None
+
+    def captures(self) -> Iterator[Capture | None]:
+        """One capture for each exposure; None while none is due. Raises SourceError if the camera is lost.
+
+        `captured_ns` is when the frame's first packet came, which a camera sends when the exposure is over: the end of
+        the exposure, and as much later as the first packet took; of an incomplete frame it is when it was given up.
+        `details` holds the camera's own clock.
+        """
+        try:
+            yield from self._captures()
+        except AravisError as error:
+            raise SourceError(f"{self.name}: {error}") from None
+
+    def close(self) -> None:
+        """Give the camera back."""
+        self._camera.close()
+
+    def _captures(self) -> Iterator[Capture | None]:
+        index, end = self._wanted.start, self._wanted.end
+        if end is not None and index >= end:
+            return
+        self._camera.start()
+        for exposure in self._exposures():
+            if exposure is None:
+                yield None
+                continue
+            e = exposure
+            details = {} if e.device_ns is None else {"device_ns": str(e.device_ns)}
+            frame, fault = (None, e.picture) if isinstance(e.picture, str) else (e.picture, None)
+            yield Capture(index, f"frame {index}", frame, e.captured_ns, fault, counter=e.number, details=details)
+            index += 1
+            if index == end:
+                return
+
+    def _exposures(self) -> Iterator[_Exposure | None]:
+        counter, clock, missing = FrameCounter(), WallClock(), self._camera.count("n_missing_packets")
+        for received in self._received():
+            if received is None:
+                yield None
+                continue
+            try:
+                now_missing = self._camera.count("n_missing_packets")
+                picture = self._picture(received, now_missing - missing)
+                missing = now_missing
+            finally:
+                self._camera.give_back(received.handle)
+            if received.status != COMPLETE:
+                counter.pass_over()
+                yield _Exposure(time.monotonic_ns(), picture)
+                continue
+            captured_ns = clock.monotonic(received.arrived_wall_ns)
+            number, lost = counter.take(received.frame_id)
+            yield from self._not_received(lost, captured_ns)
+            yield _Exposure(captured_ns, picture, number, received.device_ns)
+
+    def _received(self) -> Iterator[Received | None]:
+        """The buffers as they come; None now and then while a triggered camera is there and silent."""
+        heard = asked = time.monotonic()
+        while True:
+            received = self._camera.receive(POLL_S)
+            now = time.monotonic()
+            if self._camera.is_lost:
+                raise SourceError(f"{self.name} is not controlled from here any more; check its cable and power")
+            if received is not None and received.status == NOTHING:
+                self._camera.give_back(received.handle)
+            elif received is not None:
+                heard = now
+                yield received
+            elif not self.free_running:
+                if now - asked > ASKED_EVERY_S:
+                    asked = now
+                    self._ask()
+                yield None
+            elif now - heard > LONGEST_SILENCE_S:
+                self._ask()
+                raise SourceError(f"{self.name} answers and sends no frames; does a firewall stop its packets (UDP)?")
+
+    def _ask(self) -> None:
+        try:
+            self._camera.ask()
+        except AravisError as error:
+            raise SourceError(f"{self.name} does not answer any more ({error}); check its cable and power") from None
+
+    def _picture(self, received: Received, missing: int) -> "Frame | str":
+        """The picture in a buffer, or the fault that is there instead.
+
+        Aravis counts as `missing` all packets after the first that did not come in its turn.
+        """
+        if received.status != COMPLETE:
+            self.incomplete += 1
+            status = STATUS[received.status] if 0 < received.status < len(STATUS) else f"status {received.status}"
+            what = f"at most {missing} of its packets missing" if missing > 0 else status
+            return f"camera: incomplete frame ({what})"
+        if received.pixels is None:
+            return "corrupt: the camera sent something else than a picture"
+        try:
+            return to_bgr(received.pixels, received.pixel_format, received.height, received.width)
+        except ValueError as error:
+            return f"corrupt: {error}"
+
+    def _not_received(self, lost: int, captured_ns: int) -> Iterator[_Exposure]:
+        """What to say of the exposures that the camera counted before this one and of which nothing came."""
+        self.lost += lost
+        if lost > MOST_LOST:
+            yield _Exposure(captured_ns, f"camera: {lost} frames never came")
+            return
+        for _ in range(lost):
+            yield _Exposure(captured_ns, "camera: the frame never came")
+
+
+class FrameCounter:
+    """The numbers that the camera gives its frames, counted on where they begin again."""
+
+    def __init__(self) -> None:
+        """The first number is taken as it is."""
+        self._last: int | None = None
+        self._rounds = self._passed_over = 0
+
+    def pass_over(self) -> None:
+        """A frame came whose number is not known."""
+        self._passed_over += 1
+
+    def take(self, frame_id: int) -> tuple[int, int]:
+        """The frame's number, and how many frames of which nothing came are missing before it.
+
+        A counter that stands still, or goes back and has not begun again, gives a number that is not larger than the
+        last, and nothing is missing.
+        """
+        passed_over, self._passed_over = self._passed_over, 0
+        last, self._last = self._last, frame_id
+        if last is None:
+            return frame_id, 0
+        step = frame_id - last
+        if last <= GIGE_COUNTER and -step > GIGE_COUNTER // 2:
+            self._rounds += 1
+            step += GIGE_COUNTER
+        return frame_id + self._rounds * GIGE_COUNTER, max(0, step - 1 - passed_over)
+
+
+class WallClock:
+    """Times of the wall clock, with which Aravis stamps, as `time.monotonic_ns()`.
+
+    A wall clock that is set between the stamp and now makes two answers possible; the older one is given, which may
+    make a part late and never too young.
+    """
+
+    def __init__(self) -> None:
+        """Compares the two clocks now."""
+        self._offset_ns = self._difference()
+
+    @staticmethod
+    def _difference() -> int:
+        return time.monotonic_ns() - time.time_ns()
+
+    def monotonic(self, wall_ns: int) -> int:
+        """The moment at which the wall clock showed `wall_ns`, not long ago; never later than now."""
+        before, self._offset_ns = self._offset_ns, self._difference()
+        return min(wall_ns + before, wall_ns + self._offset_ns, time.monotonic_ns())
+
+
+def open(request: SourceRequest) -> GenicamSource:
+    """Open a camera and set it. Raises SourceError, in one line, without Aravis, without that camera, or if the camera
+    refuses a setting.
+    """
+    return GenicamSource(request)
+
+
+def _find(name: str) -> str:
+    """The name by which Aravis opens the camera that a person calls `name`. An address is asked directly."""
+    asked = name.removeprefix(PREFIX)
+    if re.fullmatch(r"\d+\.\d+\.\d+\.\d+", asked):
+        return asked
+    there = discover()
+    matching = [camera for camera in there if not asked or asked in camera.names]
+    if len(matching) == 1:
+        return matching[0].id
+    listed = ", ".join(f"{PREFIX}{camera.serial or camera.id} ({camera.address})" for camera in matching or there)
+    if not there:
+        raise SourceError(f"{PREFIX} no camera answers here; check cable and power, and that both are in one subnet")
+    if matching:
+        raise SourceError(f"{name} may be one of several cameras; name one: {listed}")
+    raise SourceError(f"no camera {name}; here are: {listed}")
+
+
+def _apply(camera: Camera, request: SourceRequest) -> list[str]:
+    """Set what was asked for. Returns in words what the camera changed. Raises SourceError if it refuses."""
+    s = request.camera
+    region = s.region
+    if region is None and request.size is not None:
+        region = (*camera.region[:2], request.size[1], request.size[0])
+    asked: dict[str, Setting | None] = {
+        "trigger": None if s.trigger is None else _trigger_source(camera, s.trigger),
+        "pixel_format": _pixel_format(camera, s.pixel_format),
+        "region": None if region is None else _region(camera, region),
+        "exposure_us": s.exposure_us,
+        "gain_db": s.gain_db,
+        "rate": request.rate,
+        "packet_size": s.packet_size if camera.is_gige else None,
+    }
+    given = {what: value for what, value in asked.items() if value is not None}
+    remarks = [remark for what, value in given.items() if (remark := _set(camera, what, value))]
+    if s.packet_size is not None and not camera.is_gige:
+        remarks.append("packet_size is for GigE Vision, this camera has none")
+    return remarks
+
+
+def _set(camera: Camera, what: str, value: Setting) -> str | None:
+    """Set one thing and read it back; what to remark, if anything."""
+    try:
+        if isinstance(value, float | int) and what != "packet_size":
+            least, most = camera.bounds(what)
+            if not least <= value <= most:
+                raise SourceError(f"{what} {value:g}: this camera takes {least:g} to {most:g}")
+        setattr(camera, what, value)
+        got: Setting = getattr(camera, what)
+    except AravisError as error:
+        raise SourceError(f"{what} {value}: the camera refuses it: {error}") from None
+    if isinstance(got, float | int) and isinstance(value, float | int):
+        is_same = math.isclose(got, value, rel_tol=1e-3)
+    else:
+        is_same = got == value
+    return None if is_same else f"{what} {value} was asked for, the camera took {got}"
+
+
+def _pixel_format(camera: Camera, name: str | None) -> str | None:
+    name_now = name or camera.pixel_format
+    usable = [known for known in camera.pixel_formats if known in READABLE]
+    if name_now not in usable:
+        choices = f"choose one of {', '.join(usable)}" if usable else "and no other that this camera has is"
+        raise SourceError(f"pixel format {name_now} is not read or not there; {choices}")
+    return name
+
+
+def _region(camera: Camera, region: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    x, y, width, height = region
+    most_x, most_y = camera.sensor
+    if min(x, y) < 0 or min(width, height) < 1 or x + width > most_x or y + height > most_y:
+        raise SourceError(f"region {x},{y},{width},{height}: the sensor has {most_x}×{most_y} pixels")
+    return region
+
+
+def _trigger_source(camera: Camera, name: str) -> str:
+    """What the camera calls it: people need not know that it writes "Line1"."""
+    sources = {source.lower(): source for source in camera.trigger_sources}
+    if name.lower() != "off" and name.lower() not in sources:
+        raise SourceError(f"trigger {name}: this camera has {', '.join(sorted(sources.values()))}, or off")
+    return sources.get(name.lower(), "off")
+
+
+def _read_back(camera: Camera) -> CameraSettings:
+    """What the camera says of itself; None where it has no such thing."""
+    said: dict[str, Any] = {}
+    for setting in fields(CameraSettings):
+        with contextlib.suppress(AravisError):
+            said[setting.name] = getattr(camera, setting.name)
+    return CameraSettings(**said)
