@@ -127,16 +127,18 @@ def compare(journal: sqlite3.Connection, logged: Logged) -> Iterator[Contradicti
         yield Contradiction(f"the gate acknowledged {parts} of this run, and its log has no line of it", epoch)
 
 
-def read_decisions(path: Path, report: GateReport) -> Iterator[Decision]:
-    """Lines of the log. A last line that has no end is left out, and the report says so.
+def read_decisions(path: Path, report: GateReport | None = None) -> Iterator[Decision]:
+    """Lines of the log. A last line that has no end is left out, and the report says so if there is one.
 
     Raises RecordsError if the file cannot be read, or names the line that is no decision.
     """
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, 1):
-                report.is_cut = not line.endswith("\n")
-                if line.strip() and not report.is_cut:
+                is_cut = not line.endswith("\n")
+                if report is not None:
+                    report.is_cut = is_cut
+                if line.strip() and not is_cut:
                     yield _decision(path, number, line)
     except OSError as error:
         raise RecordsError(f"{path} cannot be read ({error.strerror}); give the log that edge-gate wrote") from error
