@@ -178,6 +178,29 @@ def at_gate(client: list[str], station: Station, **environ: str) -> Iterator[Gat
         yield gate
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        *(
+            (["tcp://127.0.0.1:1", "line1", gate_ms], "GATE_MS is a whole number, 1 to 60000")
+            for gate_ms in ("abc", "nan", "-5", "1e9", "0", "60001", "", "1 ", "+1")
+        ),
+        ([], "usage:"),
+        (["tcp://127.0.0.1:1", "line1"], "usage:"),
+        (["tcp://127.0.0.1:1", "line1", "500", "tcp://127.0.0.1:2", "more"], "usage:"),
+        (["nowhere", "line1", "500"], "nowhere"),
+        (["tcp://127.0.0.1:1", "line1", "500", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_a_person_gets_wrong_is_one_line_and_exit_code_2(
+    client: list[str], arguments: list[str], complaint: str
+) -> None:
+    done = subprocess.run([*client, *arguments], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
 def test_only_an_in_time_good_is_passed(client: list[str], station: Station) -> None:
     with at_gate(client, station) as gate:
         station.verdict(4)

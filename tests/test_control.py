@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
+from entries import recorder, rows
 from running import Line, command, free_endpoint, running_line
 
 from edge.channel.control import (
@@ -27,6 +29,7 @@ from edge.channel.control import (
 )
 from edge.channel.endpoints import CONTROL, VIEWERS, beside
 from edge.channel.subscriber import Subscriber
+from edge.records.audit import audit
 from edge.station.replay import REMEMBERED
 from edge.verdict import Heartbeat, Outcome, Reason, State, Verdict
 
@@ -84,13 +87,31 @@ def test_an_acknowledgement_counts_only_from_somebody_and_for_a_part_that_is() -
         assert stopped(line)["acknowledged"] == {"passed": 1}
 
 
+def test_an_acknowledgement_of_a_run_that_never_was_is_refused_and_one_of_an_earlier_run_is_kept(
+    tmp_path: Path,
+) -> None:
+    recorder(tmp_path, "ab12").close("told to stop", 0)
+    with running_line(*SMALL, "--rate", 50, "--records", tmp_path) as line, line.asking() as ask:
+        line.until(1)
+        ask(Hello(client="gate1"))
+        refused = ask(Acknowledge(epoch="0123", seq=1, fate=Fate.PASSED))
+        assert isinstance(refused, Refused)
+        assert refused.why == "no run of this station had the epoch 0123"
+        ask.socket.send(Acknowledge(epoch="ab12", seq=1, fate=Fate.REJECTED).model_dump_json().encode())
+        assert ask.hears_nothing()
+        assert stopped(line)["acknowledged"] == {"rejected": 1}
+    assert rows(tmp_path, "SELECT epoch, fate FROM acknowledgements") == [("ab12", "rejected")]
+    assert audit(tmp_path).counts == {}
+
+
 @pytest.mark.parametrize(
     "payload",
     [
         b"", b"{", b"[]", b"null", b"\xff\xfe", b"{}", b'{"type":"open the gate"}', b'{"type":"ping"}',
         b'{"type":"ping","nonce":-1}', b'{"type":"ping","nonce":1e400}', b'{"type":"hello","client":"a b"}',
         b'{"type":"trigger","part":""}', b'{"type":"trigger","part":"a\\u001b[2J"}',
-        b'{"type":"trigger","part":"a\\n"}', b'{"type":"ack","epoch":"e","seq":0,"fate":"passed"}',
+        b'{"type":"trigger","part":"a\\n"}', b'{"type":"trigger","part":"\\u202ea"}',
+        b'{"type":"ack","epoch":"e","seq":0,"fate":"passed"}',
         b'{"type":"replay","epoch":"../..","from_seq":1,"to_seq":2}', b"[" * 4000,
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -263,6 +264,27 @@ def test_edge_gate_prints_lines_for_people_and_leaves_when_nothing_is_heard(endp
     process = run_gate(endpoint, "--wait-s", 0.3)
     out, _ = process.communicate(timeout=20)
     assert (process.returncode, out.strip()) == (2, "decided: 0 passed, 0 rejected")
+
+
+@pytest.mark.parametrize("who", [["listen"], ["listen", "--json"], ["gate"], ["gate", "--json"]])
+def test_no_text_of_a_station_reaches_the_terminal_as_a_command(endpoint: Endpoint, who: list[str]) -> None:
+    bad = "a\x1b[2J\r\n\u202eb\x9b"
+    options = ["--connect", endpoint.verdicts, "--once", *(["--control", endpoint.control] if "gate" in who else [])]
+    with station_at(endpoint) as station:
+        process = subprocess.Popen(command(*who, *options), stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.extend(line.decode() for line in process.stdout or []))
+        reader.start()
+        deadline = time.monotonic() + 20
+        while not any("u202e" in line for line in lines):
+            assert time.monotonic() < deadline, lines
+            station.say(station.station.verdict(time.monotonic_ns(), says="late", part=bad, detail=bad))
+            time.sleep(0.1)
+        station.say(station.station.state(time.monotonic_ns(), State.STOPPED))
+        process.wait(20)
+        reader.join(20)
+    assert "".join(lines).replace("\n", "").isprintable(), lines
 
 
 @pytest.mark.parametrize(

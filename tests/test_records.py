@@ -87,6 +87,39 @@ def test_the_folder_is_the_stations_own(tmp_path: Path) -> None:
     recorder(tmp_path / "a" / "records").close("told to stop", 0)
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o377])
+def test_what_a_record_holds_is_its_owners_alone_whatever_the_umask_and_the_folder(tmp_path: Path, umask: int) -> None:
+    records = tmp_path / "records"
+    records.mkdir(mode=0o755)
+    old = os.umask(umask)
+    try:
+        journal = recorder(records)
+        archive = Archive(Keeping(records, min_free_bytes=0))
+        archive.start()
+        assert archive.offer(verdict(1, R))
+        archive.until(Stored, 1)
+        enter(journal, verdict(1, R))
+        settle(journal)
+        modes = {p.relative_to(records).as_posix(): p.stat().st_mode & 0o777 for p in records.rglob("*")}
+        archive.close()
+        journal.close("told to stop", 1)
+    finally:
+        os.umask(old)
+    files = {"boot", "lock", "reserve", JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm"}
+    place = "images/2026-01-02/ab12/00000001-reject"
+    assert modes == {
+        **dict.fromkeys([*files, f"{place}.png", f"{place}.json"], 0o600),
+        **dict.fromkeys(["images", "images/2026-01-02", "images/2026-01-02/ab12"], 0o700),
+    }
+
+
+def test_a_journal_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    recorder(tmp_path).close("told to stop", 0)
+    (tmp_path / JOURNAL).chmod(0o644)
+    recorder(tmp_path, "cd34").close("told to stop", 0)
+    assert (tmp_path / JOURNAL).stat().st_mode & 0o777 == 0o600
+
+
 def test_a_folder_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordsError, match="records cannot be kept there"):

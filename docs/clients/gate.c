@@ -391,9 +391,10 @@ int main(int argc, char **argv)
     }
     char prefix[128];
     station = argv[2];
-    long gate_ms = strtol(argv[3], NULL, 10);
-    if (gate_ms < 1 || gate_ms > 600000) {
-        fputs("GATE_MS is 1 to 600000\n", stderr);
+    const bool is_number = strlen(argv[3]) <= 5 && strspn(argv[3], "0123456789") == strlen(argv[3]);
+    long gate_ms = is_number ? strtol(argv[3], NULL, 10) : 0;
+    if (gate_ms < 1 || gate_ms > 60000) {
+        fputs("GATE_MS is a whole number, 1 to 60000\n", stderr);
         return 2;
     }
     gate_ns = (int64_t)gate_ms * 1000000;

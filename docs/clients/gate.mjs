@@ -3,7 +3,15 @@
 
 import { Dealer, Subscriber } from "zeromq"
 
+/** What a person got wrong is one line. */
+function leave(why) {
+  console.error(why)
+  process.exit(2)
+}
+
 const [endpoint, station, gateMs, controlEndpoint] = process.argv.slice(2)
+if (process.argv.length < 5 || process.argv.length > 6) leave("usage: gate.mjs VERDICTS STATION GATE_MS [CONTROL]")
+if (!/^[0-9]{1,5}$/.test(gateMs) || gateMs < 1 || gateMs > 60000) leave("GATE_MS is a whole number, 1 to 60000")
 const { EDGE_SERVER_KEY, EDGE_PUBLIC_KEY, EDGE_SECRET_KEY, EDGE_SIMULATED } = process.env
 const keys = EDGE_SERVER_KEY
   ? { curveServerKey: EDGE_SERVER_KEY, curvePublicKey: EDGE_PUBLIC_KEY, curveSecretKey: EDGE_SECRET_KEY }
@@ -117,8 +125,18 @@ async function listen(socket, take) {
   }
 }
 
-const verdicts = new Subscriber(options)
-verdicts.connect(endpoint)
+/** A socket, encrypted if there are keys. */
+function connected(make, endpoint) {
+  try {
+    const socket = make()
+    socket.connect(endpoint)
+    return socket
+  } catch (error) {
+    return leave(`cannot connect to ${JSON.stringify(endpoint)}: ${error.message}`)
+  }
+}
+
+const verdicts = connected(() => new Subscriber(options), endpoint)
 verdicts.subscribe(`evp1/${station}/`)
 listen(verdicts, hear)
 setInterval(() => {
@@ -128,8 +146,7 @@ setInterval(() => {
 }, 50)
 
 if (controlEndpoint) {
-  const control = new Dealer({ ...options, sendTimeout: 0 })
-  control.connect(controlEndpoint)
+  const control = connected(() => new Dealer({ ...options, sendTimeout: 0 }), controlEndpoint)
   listen(control, hearPong)
   setInterval(() => {
     if (clock() - asked < 1e9) return

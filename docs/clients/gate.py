@@ -3,12 +3,24 @@
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 
 import zmq
 
+
+def leave(why):
+    """What a person got wrong is one line."""
+    print(why, file=sys.stderr)
+    sys.exit(2)
+
+
+if len(sys.argv) not in (4, 5):
+    leave("usage: gate.py VERDICTS STATION GATE_MS [CONTROL]")
 endpoint, station, gate_ms, *control_endpoint = sys.argv[1:]
+if not re.fullmatch("[0-9]{1,5}", gate_ms) or not 1 <= int(gate_ms) <= 60000:
+    leave("GATE_MS is a whole number, 1 to 60000")
 context, clock = zmq.Context(), time.monotonic_ns
 epoch, past, last = None, set(), 0
 sent, lease, is_ready, is_alive = 0, 0, False, False  # the station's word holds until `lease`, by its own clock
@@ -22,10 +34,16 @@ def connect(kind, endpoint):
     socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)  # a connection that died without a word is made again
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3000)
     if "EDGE_SERVER_KEY" in os.environ:
-        socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = (
-            os.environ[f"EDGE_{whose}_KEY"].encode() for whose in ("SERVER", "PUBLIC", "SECRET")
-        )
-    socket.connect(endpoint)
+        try:
+            socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = (
+                os.environ[f"EDGE_{whose}_KEY"].encode() for whose in ("SERVER", "PUBLIC", "SECRET")
+            )
+        except (KeyError, ValueError, zmq.ZMQError):
+            leave("EDGE_SERVER_KEY, EDGE_PUBLIC_KEY and EDGE_SECRET_KEY are keys of 40 characters each")
+    try:
+        socket.connect(endpoint)
+    except zmq.ZMQError as error:
+        leave(f"{endpoint!r} is no endpoint: {error}")
     return socket
 
 

@@ -8,7 +8,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from edge.errors import ChannelError
 from edge.verdict import Heartbeat, Verdict
@@ -22,8 +22,18 @@ MOST_REPLAYED = 10_000
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
 Seq = Annotated[int, Field(ge=1, le=2**53)]
-PartId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\P{C}*$")]
-"""Without control characters: it is shown on terminals."""
+
+
+def _shown_as_it_is(part: str) -> str:
+    """Ids are shown to people, on terminals among other things. Raises ValueError if a character is none to see."""
+    if not part.isprintable():
+        raise ValueError("a part's id has printable characters only")
+    return part
+
+
+PartId = Annotated[
+    str, Field(min_length=1, max_length=200, description="printable characters only"), AfterValidator(_shown_as_it_is)
+]
 
 
 class Fate(StrEnum):
@@ -151,8 +161,8 @@ class Refused(_Said):
 
 Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Refused
 
-_REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
-_REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])
+REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
+REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])
 
 
 def check_name(name: str) -> None:
@@ -175,9 +185,9 @@ def parse_request(payload: bytes) -> Request:
     """Decode what a controller sent. Raises ValueError if it is too long or no request."""
     if len(payload) > LARGEST_REQUEST:
         raise ValueError(f"{len(payload)} bytes, more than {LARGEST_REQUEST}")
-    return _REQUESTS.validate_json(payload)
+    return REQUESTS.validate_json(payload)
 
 
 def parse_reply(payload: bytes) -> Reply:
     """Decode what a station answered. Raises ValueError if it is no answer."""
-    return _REPLIES.validate_json(payload)
+    return REPLIES.validate_json(payload)

@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from edge.errors import EdgeError
+from edge.wording import printable
 
 # Typer carries a click of its own in newer versions; its errors are reached through the one that Typer names.
 _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -56,5 +57,5 @@ def _stop_writing() -> None:
 def fail(message: str) -> NoReturn:
     """Say what is wrong in one line and leave with exit code 2."""
     with contextlib.suppress(OSError):
-        print(f"error: {message}", file=sys.stderr, flush=True)
+        print(f"error: {printable(message)}", file=sys.stderr, flush=True)
     sys.exit(2)

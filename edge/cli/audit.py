@@ -10,8 +10,11 @@ import typer
 
 from edge.cli import run_app
 from edge.errors import RecordsError
+from edge.wording import counted, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edge.records.audit import Audit
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -22,7 +25,8 @@ def audit(
     records: Annotated[Path, typer.Argument(help="Folder of the records, of a station that runs or ran.")],
     part: Annotated[str | None, typer.Option(metavar="ID", help="Print what happened to this part.")] = None,
     gate: Annotated[
-        Path | None, typer.Option(metavar="LOG", help="The gate's own log: each pass must be a good of the journal.")
+        Path | None,
+        typer.Option(metavar="LOG", help="The gate's own whole log: each pass must be a good of the journal."),
     ] = None,
     hold: Annotated[str | None, typer.Option(metavar="ID", help="Never remove the images of this part.")] = None,
     release: Annotated[str | None, typer.Option(metavar="ID", help="The images of this part may go again.")] = None,
@@ -45,7 +49,7 @@ def audit(
     with console.status("reading the records"):
         found = check(records, gate, images)
     if as_json:
-        print(json.dumps(_summary(found), ensure_ascii=False))
+        print(json.dumps(_summary(found)))
     else:
         _print(found)
     sys.exit(0 if found.is_sound else 1)
@@ -56,9 +60,9 @@ def _tell(records: Path, part: str, as_json: bool) -> NoReturn:
 
     told = stories(records, part)
     if as_json:
-        print(json.dumps([story.as_json() for story in told], ensure_ascii=False))
+        print(json.dumps([story.as_json() for story in told]))
     else:
-        print("\n\n".join("\n".join(tell(story)) for story in told))
+        print("\n\n".join("\n".join(map(printable, tell(story))) for story in told))
     sys.exit(1 if any(story.is_escape for story in told) else 0)
 
 
@@ -66,7 +70,7 @@ def _hold(records: Path, part: str, held: bool) -> NoReturn:
     from edge.records.story import hold
 
     for image in hold(records, part, held):
-        print(f"{image}: {'held' if held else 'released'}")
+        print(printable(f"{image}: {'held' if held else 'released'}"))
     sys.exit(0)
 
 
@@ -77,7 +81,8 @@ def _summary(found: "Audit") -> dict[str, object]:
         "runs": [asdict(run) for run in found.runs],
         "images": found.images,
         "images_gone": found.images_gone,
-        "gate": found.gate and {"passes": dict(found.gate.passes), "rejects": dict(found.gate.rejects)},
+        "without_image": dict(found.without_image),
+        "gate": found.gate and asdict(found.gate),
         "counts": dict(found.counts),
         "problems": [problem._asdict() for problem in found.problems],
     }
@@ -95,21 +100,44 @@ def _print(found: "Audit") -> None:
     for run in found.runs:
         ended = "runs" if run.is_live else run.cause or "?"
         counts = (run.accepted, run.good, run.reject, run.unknown, run.lost, run.passed)
-        table.add_row(str(run.boot), run.epoch, run.started[:19], *map(str, counts), escape(ended))
+        cells = (str(run.boot), run.epoch, run.started[:19], *map(str, counts), ended)
+        table.add_row(*(escape(printable(cell)) for cell in cells))
     console.print(table)
-    print(f"{found.images} images, {found.images_gone} more were removed to make room")
-    if found.gate is not None:
-        for name, counted in (("passes", found.gate.passes), ("rejects", found.gate.rejects)):
-            by = ", ".join(f"{count} {why}" for why, count in sorted(counted.items())) or "none"
-            print(f"gate: {counted.total()} {name}: {by}")
+    print("\n".join([*_of_images(found), *_of_the_gate(found)]))
     for kind, text, epoch, _ in found.problems:
         style = "bold white on red" if kind is Kind.ESCAPE else "red"
         where = f"{epoch}: " if epoch else ""
-        console.print(f"[{style}]{kind.upper()}[/] {escape(where + text)}", soft_wrap=True, highlight=False)
+        console.print(f"[{style}]{kind.upper()}[/] {escape(printable(where + text))}", soft_wrap=True, highlight=False)
     for each, count in found.counts.items():
         if (named := sum(problem.kind == each for problem in found.problems)) < count:
             print(f"and {count - named} more: {each}")
-    print("the record is sound" if found.is_sound else f"{found.counts.total()} problems", file=sys.stderr)
+    print("the record is sound" if found.is_sound else counted(found.counts.total(), "problem"), file=sys.stderr)
+
+
+def _of_images(found: "Audit") -> "Iterator[str]":
+    if found.images is None:
+        yield "images: not looked at"
+        return
+    yield f"{counted(found.images, 'image')}, {found.images_gone} more removed to make room"
+    if found.without_image:
+        which = " and ".join(counted(count, kind) for kind, count in found.without_image.items())
+        yield f"no image: {which} with a frame"
+
+
+def _of_the_gate(found: "Audit") -> "Iterator[str]":
+    gate = found.gate
+    if gate is None:
+        return
+    for total, by in (
+        (counted(gate.passes.total(), "pass", "passes"), gate.passes),
+        (counted(gate.rejects.total(), "reject"), gate.rejects),
+    ):
+        yield f"gate: {total}: " + (", ".join(f"{n} {printable(why)}" for why, n in sorted(by.items())) or "none")
+    if gate.is_cut:
+        yield "gate: the last line has no end: it is being written, or was cut"
+    if gate.clients != 1:
+        controllers = counted(gate.clients, "controller") if gate.clients else "no controller"
+        yield f"gate: {controllers} acknowledged parts: the log was held against the verdicts alone"
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.cli import run_app
+from edge.wording import printable
 
 if TYPE_CHECKING:
     from edge.gate.belt import Belt
@@ -145,7 +146,7 @@ def _line(decision: "Decision") -> str:
     if decision.to_seq is not None:
         number += f"-{decision.to_seq}"
     said = f"{number:>6}  {'pass' if decision.passes else 'REJECT':6}  {decision.why:17}  {decision.part or ''}"
-    return (said + (f"  {decision.detail}" if decision.detail else "")).rstrip()
+    return printable((said + (f"  {decision.detail}" if decision.detail else "")).rstrip())
 
 
 class _Watch:
@@ -168,7 +169,7 @@ class _Watch:
     def _say(self, line: str) -> None:
         if line not in self._said and len(self._said) < 1_000:
             self._said.add(line)
-            print(line, file=sys.stderr)
+            print(printable(line), file=sys.stderr)
 
 
 def _report(gate: "Gate", as_json: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.cli import run_app
+from edge.wording import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -128,7 +129,7 @@ class _Json:
         if received.missed:
             print(f"gap: {received.missed} verdicts missed", file=sys.stderr)
         if isinstance(received.message, self._verdict):
-            print(received.message.model_dump_json(), flush=True)
+            print(json.dumps(received.message.model_dump(mode="json"), separators=(",", ":")), flush=True)
 
     def close(self) -> None:
         pass
@@ -167,14 +168,15 @@ class _Table:
         self._foot = f"{ledger.good} good, {ledger.reject} reject, {ledger.unknown} unknown"
 
     def _table(self) -> "Table":
+        from rich.markup import escape
         from rich.table import Table
 
-        table = Table(title=self._title, caption=self._foot, expand=True)
+        table = Table(title=escape(self._title), caption=self._foot, expand=True)
         for name in ("seq", "verdict", "score", "age", "part"):
             table.add_column(name, justify="right" if name in ("seq", "score", "age") else "left", no_wrap=True)
         colours = {"good": "green", "reject": "red"}
         for row in list(self._rows):
-            table.add_row(*row, style=colours.get(row[1].strip(), "yellow"))
+            table.add_row(*map(escape, row), style=colours.get(row[1].strip(), "yellow"))
         return table
 
     def close(self) -> None:
@@ -182,17 +184,18 @@ class _Table:
 
 
 def _line(received: "Received") -> list[str] | None:
-    """What is shown of a message: seq, verdict, score, age, part and reason; None for heartbeats."""
+    """What is shown of a message: seq, verdict, score, age, part and reason, all printable; None for heartbeats."""
     from edge.verdict import StateChange, Verdict
 
     message = received.message
     if isinstance(message, StateChange):
-        return ["", f"{message.state:7}", "", "", f"{message.cause or ''}"]
+        return ["", f"{message.state:7}", "", "", printable(message.cause or "")]
     if not isinstance(message, Verdict):
         return None
     score = "" if message.score is None else f"{message.score:.4f}"
     why = _where(message) if message.score is not None else f"  {message.reason}: {message.detail}"
-    return [f"{message.seq:6}", f"{message.verdict:7}", f"{score:>8}", f"{message.age_ms:7.2f} ms", message.part + why]
+    told = printable(message.part + why)
+    return [f"{message.seq:6}", f"{message.verdict:7}", f"{score:>8}", f"{message.age_ms:7.2f} ms", told]
 
 
 def _where(verdict: "Verdict") -> str:

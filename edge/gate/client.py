@@ -147,7 +147,7 @@ class Controller:
     def trigger(self, part: str) -> None:
         """Tell the station that this part is in front of its camera now. Needs `Rules(announced=True)`.
 
-        Raises ValueError if `part` is empty, has more than 200 characters, or one that cannot be shown.
+        Raises ValueError if `part` is empty, has more than 200 characters or one that is not printable.
         """
         trigger = Trigger(part=part)
         self.gate.expect(part, time.monotonic_ns())

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.records.durable import sync_folder, write_durably
+from edge.records.durable import PRIVATE_FOLDER, sync_folder, write_durably
 from edge.records.retention import IMAGES, SIDECAR, Gone, Keeping, NoRoomError, Shelf
 from edge.station.messages import ArchiveReady, Copied, Keep, NotStored, Removed, Stored
 from edge.station.ring import Attached
@@ -123,7 +123,8 @@ def _make(folder: Path) -> None:
     """Make a folder, durably."""
     if not folder.is_dir():
         _make(folder.parent)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        folder.chmod(PRIVATE_FOLDER)  # whatever the umask
         sync_folder(folder.parent)
 
 

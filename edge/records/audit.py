@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import sqlite3
 import time
 from collections import Counter
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge.channel.control import Fate
-from edge.records.gate_log import GateReport, join
+from edge.records.durable import NEW
+from edge.records.gate_log import GateReport, Logged, compare, join, read_decisions
 from edge.records.journal import JOURNAL, open_to_read
 from edge.records.proof import Standing, prove
 from edge.records.recorder import is_taken
-from edge.records.retention import SIDECAR
+from edge.records.retention import HOLD, IMAGES, SIDECAR
 from edge.verdict import Outcome, Verdict
+from edge.wording import counted
 
 MOST_NAMED = 100
 """Problems of a kind that are named one by one; the rest are counted."""
@@ -37,6 +40,7 @@ class Kind(StrEnum):
     RUN = "run"
     LOST = "lost"
     ACKNOWLEDGEMENT = "acknowledgement"
+    GATE = "gate"
     IMAGE = "image"
     JOURNAL = "journal"
 
@@ -81,8 +85,11 @@ class Audit:
     runs: list[Run] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    images: int = 0
+    images: int | None = None
+    """Those that are kept; None if they were not looked at."""
     images_gone: int = 0
+    without_image: Counter[str] = field(default_factory=Counter)
+    """Rejects and unknowns that had a frame, of which no image was ever kept: a full disk stops images."""
     gate: GateReport | None = None
 
     @property
@@ -122,6 +129,8 @@ def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True) 
                 journal.execute("COMMIT")
                 if with_images:
                     _check_images(journal, found)
+                    _check_strangers(journal, found)
+                    _count_without_image(journal, found)
     except sqlite3.Error as error:
         found.find(Kind.JOURNAL, f"{JOURNAL} cannot be read to its end: {error}")
     found.problems.sort(key=lambda problem: list(Kind).index(problem.kind))
@@ -247,32 +256,98 @@ def _check_acknowledgements(journal: sqlite3.Connection, found: Audit) -> None:
 
 
 def _check_gate(journal: sqlite3.Connection, found: Audit, path: Path) -> None:
-    found.gate = GateReport()
-    for decision, proof in join(journal, found.live_epoch, path):
-        if decision.decision == "reject":
-            found.gate.rejects[decision.why or "no reason"] += 1
+    report, logged = GateReport(), Logged()
+    found.gate = report
+    for decision, proof in join(journal, found.live_epoch, read_decisions(path, report)):
+        logged.note(decision)
+        named, where = f"part {decision.part or '?'} ({decision.seq})", (decision.epoch, decision.seq)
+        if not decision.is_consistent:
+            said = f"{decision.decision}, {decision.why or 'no reason'}, {decision.fate or 'no fate'}"
+            found.find(Kind.GATE, f"the gate's line on {named} contradicts itself: {said}", *where)
+        if not decision.passes:
+            report.rejects[decision.why or "no reason"] += 1
             continue
-        found.gate.passes[proof.standing] += 1
+        report.passes[proof.standing] += 1
         if proof.standing in (Standing.ESCAPE, Standing.UNPROVEN):
-            named = f"part {decision.part or '?'} ({decision.seq})"
-            found.find(Kind(proof.standing), f"the gate let {named} pass: {proof.why}", decision.epoch, decision.seq)
+            found.find(Kind(proof.standing), f"the gate let {named} pass: {proof.why}", *where)
+    if report.is_cut and not found.is_live:
+        found.find(Kind.GATE, "the last line of the gate's log has no end: it was cut, or is being written")
+    (report.clients,) = journal.execute("SELECT count(DISTINCT client) FROM acknowledgements").fetchone()
+    (verdicts,) = journal.execute("SELECT count(*) FROM verdicts").fetchone()
+    if verdicts and not logged:
+        verdicts = counted(verdicts, "verdict")
+        found.find(Kind.GATE, f"the gate's log holds no decision, and the journal {verdicts}")
+    elif report.clients == 1:
+        for text, epoch, seq in compare(journal, logged):
+            found.find(Kind.GATE, text, epoch, seq)
 
 
 def _check_images(journal: sqlite3.Connection, found: Audit) -> None:
     rows = journal.execute("SELECT rowid, epoch, seq, path, sha256, gone FROM images ORDER BY rowid").fetchall()
+    kept = 0
     for rowid, epoch, seq, path, digest, gone in rows:
         if gone is not None:
             found.images_gone += 1
             continue
-        fault = _image_fault(journal, found.folder / path, epoch, seq, digest)
+        fault = _misplaced(found.folder, path) or _image_fault(journal, found.folder / path, epoch, seq, digest)
         if fault is not None and found.is_live and not (found.folder / path).exists():
             time.sleep(REMOVAL_S)
             if journal.execute("SELECT gone FROM images WHERE rowid = ?", (rowid,)).fetchone() != (None,):
                 found.images_gone += 1
                 continue
-        found.images += 1
+        kept += 1
         if fault is not None:
             found.find(Kind.IMAGE, f"{path}: {fault}", epoch, seq)
+    found.images = kept
+
+
+def _check_strangers(journal: sqlite3.Connection, found: Audit) -> None:
+    """Files among the images that no row knows."""
+    strangers = _strangers(journal, found.folder)
+    if strangers and found.is_live:  # stored just now, and the journal hears of it in a moment
+        time.sleep(REMOVAL_S)
+        strangers &= _strangers(journal, found.folder)
+    for path in sorted(strangers):
+        found.find(Kind.IMAGE, f"{path}: the journal knows no such image")
+
+
+def _strangers(journal: sqlite3.Connection, folder: Path) -> set[str]:
+    """What lies among the images and is neither one of the journal nor beside one, below the records' folder."""
+    names: set[str] = set()
+    for inside, folders, files in os.walk(folder / IMAGES):
+        linked = [name for name in folders if os.path.islink(os.path.join(inside, name))]
+        names |= {Path(inside, name).relative_to(folder).as_posix() for name in files + linked}
+    known = {path for (path,) in journal.execute("SELECT path FROM images WHERE gone IS NULL")}
+    beside = (HOLD, NEW)
+    return {
+        name for name in names - known if not name.endswith(beside) and f"{name.removesuffix(SIDECAR)}.png" not in known
+    }
+
+
+def _count_without_image(journal: sqlite3.Connection, found: Audit) -> None:
+    had_frame = "CASE WHEN json_valid(v.json) THEN json_extract(v.json, '$.timing.in_ring') END IS NOT NULL"
+    has_image = "EXISTS (SELECT 1 FROM images i WHERE i.epoch = v.epoch AND i.seq = v.seq)"
+    found.without_image.update(
+        dict(
+            journal.execute(
+                f"SELECT v.verdict, count(*) FROM verdicts v WHERE v.verdict IN (?, ?) AND {had_frame} "
+                f"AND NOT {has_image} GROUP BY v.verdict ORDER BY v.verdict",
+                (Outcome.REJECT, Outcome.UNKNOWN),
+            )
+        )
+    )
+
+
+def _misplaced(folder: Path, path: str) -> str | None:
+    """Whether an image or its sidecar is elsewhere than it says. The folder of all images may be a link to a disk."""
+    top, *below = Path(path).parts
+    if top != IMAGES or ".." in below:
+        return "does not lie among the images"
+    for one in (Path(*below), Path(*below).with_suffix(SIDECAR)):
+        there = (folder / IMAGES).resolve() / one
+        if there.resolve() != there:
+            return "is a link"
+    return None
 
 
 def _image_fault(journal: sqlite3.Connection, path: Path, epoch: str, seq: int, digest: str) -> str | None:

@@ -8,15 +8,20 @@ NEW = ".new"
 """The end of the name of a file that is not whole yet."""
 
 
+PRIVATE, PRIVATE_FOLDER = 0o600, 0o700
+"""Modes of what is its owner's alone."""
+
+
 def write_durably(files: Mapping[Path, bytes]) -> None:
     """Write files of one folder under other names, wait for the disk, rename them in this order, wait for the folder.
+    They are their owner's alone.
 
     Raises OSError; then none of them is there under its other name, and those not renamed are as they were.
     """
     new = {path: path.with_name(path.name + NEW) for path in files}
     try:
         for path, data in files.items():
-            with open(new[path], "wb") as file:
+            with open(open_private(new[path], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -27,6 +32,17 @@ def write_durably(files: Mapping[Path, bytes]) -> None:
             path.unlink(missing_ok=True)
         raise
     sync_folder(next(iter(files)).parent)
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Descriptor of a file that is its owner's alone, mode 0600, whatever the umask. Raises OSError."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, PRIVATE)
+    try:
+        os.fchmod(descriptor, PRIVATE)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def sync_folder(folder: Path) -> None:

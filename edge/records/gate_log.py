@@ -1,16 +1,19 @@
-"""A gate's own log, held against the station's journal."""
+"""A gate's own log, held against itself and against the station's journal."""
 
 import sqlite3
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edge.channel.control import Fate
 from edge.errors import RecordsError
+from edge.gate.decision import Why
 from edge.records.proof import Proof, Standing, prove
+from edge.wording import counted
 
 
 class Decision(BaseModel):
@@ -23,27 +26,119 @@ class Decision(BaseModel):
     part: str | None = None
     decision: Literal["pass", "reject"]
     why: str = ""
-    fate: str | None = None
+    fate: Fate | None = None
     time: str | None = None
+
+    @property
+    def passes(self) -> bool:
+        """True if anything in the line says that the part passed: what is in doubt must be proven too."""
+        return any(self._said)
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether decision, reason and fate say the same."""
+        return len(set(self._said)) == 1
+
+    @property
+    def _said(self) -> tuple[bool, bool, bool]:
+        return self.decision == "pass", self.why == Why.CLEAR, self.fate is Fate.PASSED
 
 
 @dataclass
 class GateReport:
-    """How the log stands to the journal: passes by what the journal says of them, rejects by the gate's own reason."""
+    """How the log stands to the journal: passes by what the journal says of them, rejects by the gate's own reason.
+
+    `is_cut`: its last line has no end. `clients` counts the controllers whose acknowledgements the journal has: the
+    log is compared with them if there is one, for it does not say whose it is.
+    """
 
     passes: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
+    is_cut: bool = False
+    clients: int = 0
 
 
-def read_decisions(path: Path) -> Iterator[Decision]:
-    """Lines of the log. A last line that has no end is one that is being written, or was when the gate was killed.
+class Logged:
+    """What a log says of each part, by epoch and number, to be compared with what the gate acknowledged."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._fates: defaultdict[str | None, dict[int, Fate | None]] = defaultdict(dict)
+        self._unnumbered: set[str | None] = set()
+
+    def __bool__(self) -> bool:
+        """Whether there is any line."""
+        return bool(self._fates)
+
+    def note(self, decision: Decision) -> None:
+        """Take a line; of two on one verdict the one that passes counts."""
+        run = self._fates[decision.epoch]
+        if decision.seq is None:
+            self._unnumbered.add(decision.part)
+        elif decision.passes or decision.seq not in run:
+            run[decision.seq] = Fate.PASSED if decision.passes else decision.fate
+
+    def has_run(self, epoch: str) -> bool:
+        """Whether any line is of this epoch."""
+        return epoch in self._fates
+
+    def agrees(self, epoch: str, seq: int, fate: str, part: str | None) -> bool:
+        """Whether the log says what was acknowledged. Of a part that was decided before its verdict came, without a
+        number perhaps, the gate acknowledges what came after.
+        """
+        logged = self.fate(epoch, seq)
+        if logged is None or logged is Fate.MISSED:
+            is_after = fate in (Fate.LATE_REJECT, Fate.MISSED)
+            return is_after and (logged is not None or part in self._unnumbered)
+        return logged == fate
+
+    def fate(self, epoch: str, seq: int) -> Fate | None:
+        """What the log says became of a part; None if it has no line of it, or the line does not say."""
+        return self._fates.get(epoch, {}).get(seq)
+
+
+class Contradiction(NamedTuple):
+    """What the log and the journal do not say alike, in words."""
+
+    text: str
+    epoch: str
+    seq: int | None = None
+
+
+def compare(journal: sqlite3.Connection, logged: Logged) -> Iterator[Contradiction]:
+    """What one client acknowledged and its log does not say. The log is written first, so that no part of it may be
+    missing there; an acknowledgement may be lost, or on its way.
+    """
+    absent = Counter[str]()
+    for epoch, seq, fate, part in journal.execute(
+        "SELECT DISTINCT a.epoch, a.seq, a.fate, v.part FROM acknowledgements a LEFT JOIN verdicts v "
+        "ON v.epoch = a.epoch AND v.seq = a.seq ORDER BY a.rowid"
+    ):
+        if logged.agrees(epoch, seq, fate, part):
+            continue
+        if not logged.has_run(epoch):
+            absent[epoch] += 1
+            continue
+        own = logged.fate(epoch, seq)
+        says = f"says {own}" if own else "does not say what became of it"
+        yield Contradiction(f"the gate acknowledged part {seq} as {fate}, and its log {says}", epoch, seq)
+    for epoch, count in absent.items():
+        parts = counted(count, "part")
+        yield Contradiction(f"the gate acknowledged {parts} of this run, and its log has no line of it", epoch)
+
+
+def read_decisions(path: Path, report: GateReport | None = None) -> Iterator[Decision]:
+    """Lines of the log. A last line that has no end is left out, and the report says so if there is one.
 
     Raises RecordsError if the file cannot be read, or names the line that is no decision.
     """
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, 1):
-                if line.endswith("\n") and line.strip():
+                is_cut = not line.endswith("\n")
+                if report is not None:
+                    report.is_cut = is_cut
+                if line.strip() and not is_cut:
                     yield _decision(path, number, line)
     except OSError as error:
         raise RecordsError(f"{path} cannot be read ({error.strerror}); give the log that edge-gate wrote") from error
@@ -58,11 +153,13 @@ def _decision(path: Path, number: int, line: str) -> Decision:
         raise RecordsError(f"{path} line {number} is no decision of a gate: {where}: {told['msg']}") from error
 
 
-def join(journal: sqlite3.Connection, live: str | None, path: Path) -> Iterator[tuple[Decision, Proof]]:
+def join(
+    journal: sqlite3.Connection, live: str | None, decisions: Iterable[Decision]
+) -> Iterator[tuple[Decision, Proof]]:
     """Every decision; a pass with what the journal says of it. A verdict lets one part pass, once."""
     passed: set[tuple[str, int]] = set()
-    for decision in read_decisions(path):
-        if decision.decision == "reject":
+    for decision in decisions:
+        if not decision.passes:
             yield decision, Proof(Standing.PROVEN)
         elif decision.epoch is None or decision.seq is None:
             yield decision, Proof(Standing.ESCAPE, "it passed without a verdict")

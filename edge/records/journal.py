@@ -5,12 +5,13 @@ connection that writes; everything else reads.
 """
 
 import contextlib
+import os
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edge.errors import RecordsError
-from edge.records.durable import sync_folder
+from edge.records.durable import PRIVATE, open_private, sync_folder
 
 JOURNAL = "journal.db"
 
@@ -76,6 +77,7 @@ def open_to_write(folder: Path) -> tuple[sqlite3.Connection, str | None]:
     aside = None
     if not _is_sound(folder):
         aside = _move_aside(folder)
+    _make_private(folder)
     connection = _connected(folder)
     try:
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
@@ -85,6 +87,17 @@ def open_to_write(folder: Path) -> tuple[sqlite3.Connection, str | None]:
         connection.close()
         raise
     return connection, aside
+
+
+def _make_private(folder: Path) -> None:
+    """SQLite gives what it puts beside the journal the mode of the journal. Closing a descriptor of it would give up
+    the locks of this process, so that of one which is there already is not opened.
+    """
+    if not (folder / JOURNAL).exists():
+        os.close(open_private(folder / JOURNAL, os.O_WRONLY | os.O_CREAT))
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / f"{JOURNAL}{suffix}").chmod(PRIVATE)
 
 
 def _connected(folder: Path) -> sqlite3.Connection:
@@ -170,6 +183,19 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def last_epochs(folder: Path, most: int) -> frozenset[str]:
+    """The epochs of the last `most` runs; none if they cannot be read. Raises RecordsError as `open_to_read`."""
+    if _size(folder / JOURNAL) == 0:
+        return frozenset()
+    try:
+        with contextlib.closing(open_to_read(folder)) as connection:
+            return frozenset(
+                e for (e,) in connection.execute("SELECT epoch FROM runs ORDER BY rowid DESC LIMIT ?", (most,))
+            )
+    except sqlite3.Error:
+        return frozenset()
 
 
 def last_boot(folder: Path) -> int:

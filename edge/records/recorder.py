@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge.channel.control import Fate
 from edge.errors import RecordsError
-from edge.records.durable import write_durably
+from edge.records.durable import PRIVATE_FOLDER, open_private, write_durably
 from edge.records.journal import (
     IMAGE_GONE,
     INSERT_ACKNOWLEDGEMENT,
@@ -19,6 +19,7 @@ from edge.records.journal import (
     INSERT_RUN,
     INSERT_VERDICT,
     last_boot,
+    last_epochs,
     wall_time,
 )
 from edge.records.replayer import Answer, Replayer, Wanted
@@ -30,6 +31,9 @@ MOST_WAITING = 100_000
 """Rows that wait for the disk; those beyond are lost to the journal, counted and named there. What is no verdict may
 take a half of the room: no flood of acknowledgements costs the record a verdict.
 """
+
+MOST_EPOCHS = 1000
+"""Earlier runs of which acknowledgements are still taken."""
 
 LOCK = "lock"
 LOCK_TRIES, LOCK_TRY_S = 4, 0.05
@@ -51,10 +55,13 @@ class Recorder:
         """
         self.station = station
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                folder.chmod(PRIVATE_FOLDER)
             self._lock = _locked(folder)
             reserve = Reserve(folder / "reserve")
             self.boot = _next_boot(folder, reserve)
+            self._epochs = last_epochs(folder, MOST_EPOCHS)
         except OSError as error:
             remedy = "give a folder that this user may write"
             raise RecordsError(f"{folder}: records cannot be kept there ({error.strerror}); {remedy}") from error
@@ -69,6 +76,10 @@ class Recorder:
         self._replayer.start()
 
     # ------------------------------------------------------------------------------------------- what happens
+
+    def knows(self, epoch: str) -> bool:
+        """Whether this run or one of the last thousand before it has this epoch."""
+        return epoch == self._epoch or epoch in self._epochs
 
     def begin(self, epoch: str, source: str, bundle: str, config: str) -> None:
         """A run begins. `bundle` is the bundle's label, `config` what the station was asked to do, as JSON."""
@@ -176,7 +187,7 @@ def _written(value: Value) -> Value:
 
 def _locked(folder: Path) -> int:
     """Descriptor of the lock that says whose folder this is; the system frees it when the process ends, however."""
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(folder / LOCK, os.O_RDWR | os.O_CREAT)
     for _ in range(LOCK_TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

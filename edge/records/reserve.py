@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+from edge.records.durable import open_private
+
 RESERVE = 4 * 2**20
 """Bytes kept back for the journal."""
 
@@ -57,7 +59,7 @@ class Reserve:
             self._path.unlink(missing_ok=True)
 
     def _allocate(self) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(self._path, os.O_WRONLY | os.O_CREAT)
         try:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(descriptor, 0, RESERVE)

@@ -12,6 +12,7 @@ from edge.records.journal import open_to_read
 from edge.records.proof import Proof, Standing, prove
 from edge.records.retention import HOLD
 from edge.verdict import Verdict
+from edge.wording import counted
 
 Row = dict[str, Any]
 
@@ -97,7 +98,9 @@ def tell(story: Story) -> Iterator[str]:
         (t.published, f"published {v.verdict}/{v.reason}: {_grounds(v)}"),
     )
     for moment, text in moments:
-        if moment is not None:
+        if moment is not None and moment < t.captured:
+            yield f"  {'before':>13}  {text}: a stored picture, which lay there before the trigger"
+        elif moment is not None:
             yield f"  {(moment - t.captured) / 1e6:+10.2f} ms  {text}"
     yield f"  {v.time}  published, {v.age_ms:.2f} ms after capture, budget {v.budget_ms:g} ms"
     for row in story.acknowledgements:
@@ -117,7 +120,7 @@ def _grounds(v: Verdict) -> str:
         return v.detail or "no score"
     sign = "≥" if v.score >= v.threshold else "<"
     marginal = ", as near as runtimes differ" if v.marginal else ""
-    places = f", {len(v.defects)} places" if v.defects else ""
+    places = f", {counted(len(v.defects), 'place')}" if v.defects else ""
     return f"score {v.score:.4g} {sign} threshold {v.threshold:.4g}{marginal}{places}"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edge.errors import EdgeError
 from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened, Stop, Waiting
 from edge.station.ring import Attached
+from edge.wording import printable
 
 if TYPE_CHECKING:
     from edge.sources import Capture, SourceRequest
@@ -134,7 +135,7 @@ def _store(capture: "Capture", slot: GiveSlot | None, slots: _Slots, dropped: in
     return Captured(
         slot=None if slot is None else slot.slot,
         position=capture.index,
-        name=_printable(capture.name),
+        name=_name(capture.name),
         height=height,
         width=width,
         captured_ns=capture.captured_ns,
@@ -145,7 +146,6 @@ def _store(capture: "Capture", slot: GiveSlot | None, slots: _Slots, dropped: in
     )
 
 
-def _printable(name: str) -> str:
+def _name(name: str) -> str:
     """A name that travels as JSON and shows on a terminal: a file's name need not be UTF-8, nor free of escapes."""
-    text = os.fsencode(name).decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(os.fsencode(name).decode(errors="backslashreplace"))

@@ -141,6 +141,9 @@ class Desk:
         if ack.epoch == self._line.epoch and ack.seq > self._line.accepted():
             self._socket.refuse(peer, ack, f"no part of this epoch has the number {ack.seq}")
             return
+        if self._recorder is not None and not self._recorder.knows(ack.epoch):
+            self._socket.refuse(peer, ack, f"no run of this station had the epoch {ack.epoch}")
+            return
         self.fates[ack.fate] += 1
         if self._recorder is not None:
             self._recorder.acknowledge(ack.epoch, ack.seq, ack.fate, name)

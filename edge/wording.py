@@ -1,0 +1,11 @@
+"""Texts as people see them: what would move a terminal is written out, and one thing is not called several."""
+
+
+def printable(text: str) -> str:
+    """The text with everything that is not printable written out: what others named must not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """The count with its noun; the plural is made with an s unless it is given."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
