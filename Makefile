@@ -14,7 +14,7 @@ run: .venv/runtime
 	wait $$listener
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -56,9 +56,15 @@ class Gone(NamedTuple):
 
 
 class _Shelved(NamedTuple):
-    path: Path
+    """An image: there may be a million of them, and a `Path` of each would be a gigabyte."""
+
+    name: str
     size: int
     stored: float  # wall clock, as the file has it: there is no other for what an earlier run stored
+
+    @property
+    def path(self) -> Path:
+        return Path(self.name)
 
 
 @dataclass
@@ -78,13 +84,13 @@ class Shelf:
                 if path.suffix == NEW or (path.suffix == SIDECAR and not path.with_suffix(".png").exists()):
                     path.unlink(missing_ok=True)
                 elif path.suffix == ".png" and _kind(path) is not None:
-                    found.append(_Shelved(path, _size(path), path.stat().st_mtime))
+                    found.append(_Shelved(str(path), _size(path), path.stat().st_mtime))
         for shelved in sorted(found, key=lambda one: one.stored):
             self._put(shelved)
 
     def add(self, path: Path) -> None:
         """An image was stored just now, with its sidecar."""
-        self._put(_Shelved(path, _size(path), time.time()))
+        self._put(_Shelved(str(path), _size(path), time.time()))
 
     def make_room(self, size: int, outcome: Outcome) -> Iterator[Gone]:
         """Remove what may go for an image of `size` bytes: the oldest goods, then unknowns, then rejects, never one
