@@ -22,20 +22,21 @@ def map_in_frame(heat: Floats, contract: LetterboxContract, height: int, width: 
     lie on the padding are not looked at. Outside the contract's region, where nothing was looked at, it is -inf.
     """
     box = contract.fit(height, width)
-    (left, top), (right, bottom) = box.to_frame(0, 0), box.to_frame(box.side, box.side)
-    rows = _cells(box.frame_height, heat.shape[0], top - box.frame_top, bottom - box.frame_top)
-    columns = _cells(box.frame_width, heat.shape[1], left - box.frame_left, right - box.frame_left)
+    rows = _cells(box.frame_height, heat.shape[0], box.side, box.top, box.height)
+    columns = _cells(box.frame_width, heat.shape[1], box.side, box.left, box.width)
     found = cv2.remap(heat, *np.meshgrid(columns, rows), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     whole = np.full((height, width), -np.inf, np.float32)
     whole[box.frame_top :, box.frame_left :][: box.frame_height, : box.frame_width] = found
     return whole
 
 
-def _cells(pixels: int, cells: int, before: float, after: float) -> Floats:
-    """Which cell, in parts of one, lies over the centre of each pixel; `before`, `after` are the square's edges."""
-    pitch = (after - before) / cells
-    first, last = np.floor(-before / pitch), np.ceil((pixels - before) / pitch) - 1
-    return ((np.arange(pixels) + 0.5 - before) / pitch - 0.5).clip(first, last).astype(np.float32)
+def _cells(pixels: int, cells: int, side: int, before: int, inside: int) -> Floats:
+    """Which cell, in parts of one, lies over the centre of each of `pixels`; `inside` pixels of the square show them,
+    after `before` of padding.
+    """
+    first, last = before * cells // side, -(-(before + inside) * cells // side) - 1
+    centres = (np.arange(pixels) + 0.5) * inside / pixels + before
+    return (centres * cells / side - 0.5).clip(first, last).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,7 @@ def test_the_map_over_the_frame_is_hot_where_the_box_is() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(frames, frames, st.integers(0, 900), st.integers(0, 900), sides, modes, st.integers(0, 2**32 - 1))
+@example(height=879, width=989, top=83, left=0, side=144, mode="letterbox", seed=0)
 def test_what_is_found_in_a_region_lies_there_in_the_frame(
     height: int, width: int, top: int, left: int, side: int, mode: str, seed: int
 ) -> None:

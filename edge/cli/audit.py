@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edge.records.audit import Audit
+    from edge.records.gate_log import GateReport
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -82,10 +83,15 @@ def _summary(found: "Audit") -> dict[str, object]:
         "images": found.images,
         "images_gone": found.images_gone,
         "without_image": dict(found.without_image),
-        "gate": found.gate and asdict(found.gate),
+        "gate": found.gate and _counted(found.gate),
         "counts": dict(found.counts),
         "problems": [problem._asdict() for problem in found.problems],
     }
+
+
+def _counted(gate: "GateReport") -> dict[str, object]:
+    """A gate's report; `asdict` would count the counters."""
+    return vars(gate) | {"passes": dict(gate.passes), "rejects": dict(gate.rejects)}
 
 
 def _print(found: "Audit") -> None:
