@@ -14,7 +14,9 @@ from entries import Archive, enter, journal_taken, payload, recorder, settle, sm
 from running import command
 
 from edge.channel.control import Fate
+from edge.gate.log import GateLog
 from edge.records.audit import Kind, audit
+from edge.records.gate_log import GateReport, read_decisions
 from edge.records.journal import INSERT_VERDICT, JOURNAL
 from edge.records.recorder import Recorder
 from edge.records.retention import Keeping
@@ -336,8 +338,8 @@ def test_half_a_last_line_is_said_and_is_a_problem_once_the_station_is_gone(tmp_
     journal.close("told to stop", 1)
     dead = edge_audit(tmp_path, "--gate", log)
     assert (live.returncode, dead.returncode) == (0, 1)
-    assert "gate: the last line has no end" in live.stdout
-    assert "GATE the last line of the gate's log has no end" in dead.stdout
+    assert "gate: a line has no end" in live.stdout
+    assert "GATE a line of the gate's log has no end" in dead.stdout
     assert dead.stderr == "1 problem\n"
 
 
@@ -573,3 +575,17 @@ def test_a_picture_that_lay_there_before_the_trigger_is_said_to_have_and_has_no_
     told = edge_audit(tmp_path, "--part", "part-1").stdout
     assert "before  in shared memory: a stored picture, which lay there before the trigger" in told
     assert "-2979" not in told
+
+
+def test_a_gate_that_starts_again_after_a_torn_line_begins_a_line_of_its_own(tmp_path: Path) -> None:
+    log = tmp_path / "gate.jsonl"
+    whole = '{"epoch":"ab12","seq":1,"part":"a","decision":"reject","why":"defect","fate":"rejected"}\n'
+    log.write_text(whole + whole[:40])
+    GateLog(log).close()
+    with log.open("a") as file:
+        file.write(whole.replace('"seq":1', '"seq":3'))
+    report = GateReport()
+    assert [decision.seq for decision in read_decisions(log, report)] == [1, 3]
+    assert report.is_cut
+    GateLog(log).close()
+    assert log.read_text().count("#cut") == 1

@@ -140,7 +140,7 @@ def _of_the_gate(found: "Audit") -> "Iterator[str]":
     ):
         yield f"gate: {total}: " + (", ".join(f"{n} {printable(why)}" for why, n in sorted(by.items())) or "none")
     if gate.is_cut:
-        yield "gate: the last line has no end: it is being written, or was cut"
+        yield "gate: a line has no end: it is being written, or was cut"
     if gate.clients != 1:
         controllers = counted(gate.clients, "controller") if gate.clients else "no controller"
         yield f"gate: {controllers} acknowledged parts: the log was held against the verdicts alone"

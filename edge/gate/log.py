@@ -1,11 +1,23 @@
 """The gate's own log: a line of JSON for each decided part, written before the gate moves."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edge.errors import RecordsError
 from edge.gate.decision import Decision
+
+CUT = "#cut"
+"""Ends a line that a gate did not live to end, so that the next one begins a line of its own."""
+
+
+def _is_torn(path: Path) -> bool:
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 class GateLog:
@@ -14,7 +26,10 @@ class GateLog:
     def __init__(self, path: Path) -> None:
         """Raises RecordsError if the file cannot be written."""
         try:
+            is_torn = _is_torn(path)
             self._file = path.open("a", encoding="utf-8", buffering=1)
+            if is_torn:
+                self._file.write(f"{CUT}\n")
         except OSError as error:
             raise RecordsError(f"{path} cannot be written: {error.strerror}; choose another file with --log") from error
 

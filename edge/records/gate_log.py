@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge.channel.control import Fate
 from edge.errors import RecordsError
 from edge.gate.decision import Why
+from edge.gate.log import CUT
 from edge.records.proof import Proof, Standing, prove
 from edge.wording import counted
 
@@ -48,8 +49,8 @@ class Decision(BaseModel):
 class GateReport:
     """How the log stands to the journal: passes by what the journal says of them, rejects by the gate's own reason.
 
-    `is_cut`: its last line has no end. `clients` counts the controllers whose acknowledgements the journal has: the
-    log is compared with them if there is one, for it does not say whose it is.
+    `is_cut`: the gate did not live to end a line. `clients` counts the controllers whose acknowledgements the journal
+    has: the log is compared with them if there is one, for it does not say whose it is.
     """
 
     passes: Counter[str] = field(default_factory=Counter)
@@ -128,16 +129,16 @@ def compare(journal: sqlite3.Connection, logged: Logged) -> Iterator[Contradicti
 
 
 def read_decisions(path: Path, report: GateReport | None = None) -> Iterator[Decision]:
-    """Lines of the log. A last line that has no end is left out, and the report says so if there is one.
+    """Lines of the log. One that the gate did not live to end is left out, and the report says so if there is one.
 
     Raises RecordsError if the file cannot be read, or names the line that is no decision.
     """
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, 1):
-                is_cut = not line.endswith("\n")
+                is_cut = not line.endswith("\n") or line.endswith(f"{CUT}\n")
                 if report is not None:
-                    report.is_cut = is_cut
+                    report.is_cut |= is_cut
                 if line.strip() and not is_cut:
                     yield _decision(path, number, line)
     except OSError as error:
