@@ -1,6 +1,7 @@
 """Sources: what they promise of order, numbers, faults and time, on real files."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from running import running_line
 
+from edge.demo.line import DemoLine
 from edge.errors import DataError, SourceError
 from edge.picture import read_picture
 from edge.sources import Capture, Source, SourceRequest, list_sources, open_source
 from edge.sources import camera as camera_source
+from edge.verdict import State
 
 BLUE, ORANGE = (200, 40, 20), (30, 120, 240)
 
@@ -475,3 +479,48 @@ def test_the_demo_line_is_always_listed() -> None:
 def test_an_unknown_source_is_refused_by_name() -> None:
     with pytest.raises(SourceError, match=r"no such source: 'nothing\.mp4'"):
         open_source(SourceRequest("nothing.mp4"))
+
+
+def test_a_watched_folder_shows_what_comes_when_it_is_complete_and_in_the_order_it_was_written(tmp_path: Path) -> None:
+    done, encoded = cv2.imencode(".png", np.full((40, 40, 3), 90, np.uint8))
+    assert done
+    whole = encoded.tobytes()
+    (tmp_path / "z.png").write_bytes(whole)
+    source = open_source(SourceRequest(str(tmp_path), watch=True, limit=4))
+    shown: list[str] = []
+    for turn, capture in enumerate(source.captures()):
+        if capture is not None:
+            assert capture.fault is None, "half a picture is not shown"
+            shown.append(capture.name)
+        if len(shown) == 1 and not (tmp_path / "b.png").exists():
+            (tmp_path / "b.png").write_bytes(whole)
+            (tmp_path / "notes.txt").write_bytes(b"no picture")
+            with (tmp_path / "a.png").open("wb") as slow:
+                for cut in range(0, len(whole), max(1, len(whole) // 8)):
+                    slow.write(whole[cut : cut + max(1, len(whole) // 8)])
+                    slow.flush()
+                    os.fsync(slow.fileno())
+        if len(shown) == 3 and not (tmp_path / "c.png").exists():
+            (tmp_path / "c.png").write_bytes(whole)
+        assert turn < 200
+    assert shown == ["z.png", "b.png", "a.png", "c.png"]
+
+
+def test_a_line_on_a_watched_folder_judges_what_is_dropped_there_and_ends_when_told(tmp_path: Path) -> None:
+    line_ = DemoLine(size=(180, 320))
+    with running_line("--source", tmp_path, "--watch") as line:
+        line.until_state(State.READY)
+        for number in range(5):
+            cv2.imwrite(str(tmp_path / f"new{number}.part.png"), line_.render(number).frame)
+            (tmp_path / f"new{number}.part.png").rename(tmp_path / f"{number}.png")
+            line.until(number + 1)
+        line.process.send_signal(signal.SIGTERM)
+        assert line.to_the_end() == 0, line.stderr
+    assert [v.part for v in line.verdicts] == [f"{number}.png" for number in range(5)]
+    assert all(v.score is not None for v in line.verdicts)
+
+
+@pytest.mark.parametrize("flags", [{"loop": True}, {"rate": 5.0}])
+def test_a_watched_folder_has_no_loop_and_no_rate(tmp_path: Path, flags: dict[str, object]) -> None:
+    with pytest.raises(SourceError, match="--loop and --rate"):
+        open_source(SourceRequest(str(tmp_path), watch=True, **flags))  # type: ignore[arg-type]

@@ -56,6 +56,7 @@ def run(
     rate: Annotated[float | None, typer.Option(help=_about("rate"))] = None,
     limit: Annotated[int | None, typer.Option(help=_about("limit"))] = None,
     loop: Annotated[bool, typer.Option("--loop", help=_about("loop"))] = False,
+    watch: Annotated[bool, typer.Option("--watch", help=_about("watch"))] = False,
     seed: Annotated[int | None, typer.Option(help=_about("seed"))] = None,
     wait_subscribers: Annotated[int | None, typer.Option(help=_about("wait_subscribers"))] = None,
     trust: Annotated[list[Path] | None, typer.Option(metavar="FILE", help=_about("trust"))] = None,
@@ -90,7 +91,7 @@ def run(
         "keys": keys, "insecure": insecure or None, "require": require or None, "trigger": trigger, "policy": policy,
         "budget_ms": budget_ms, "stale_ms": stale_ms, "envelope": envelope,
         "regions": [parse_region(text) for text in region or ()] or None, "backend": backend, "threads": threads,
-        "size": size, "rate": rate, "limit": limit, "loop": loop or None, "seed": seed,
+        "size": size, "rate": rate, "limit": limit, "loop": loop or None, "watch": watch or None, "seed": seed,
         "wait_subscribers": wait_subscribers, "trust": trust or None, "records": False if no_records else records,
         "keep_goods": keep_goods, "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,
     }  # fmt: skip

@@ -90,7 +90,8 @@ class SourceRequest:
     `start` is the index of the first picture wanted (a restarted capture child goes on where it stopped);
     `limit` the number of pictures at the most, counted from index 0; `rate` pictures a second, None for the
     source's own pace (a stored source: as fast as they are taken). `size` is (height, width) where a source can
-    choose. `loop` starts a stored source again at its end. `seed` is for simulated sources, `camera` for industrial
+    choose. `loop` starts a stored source again at its end. With `watch` a folder never ends: pictures
+    that another program puts there are shown too. `seed` is for simulated sources, `camera` for industrial
     cameras.
     """
 
@@ -100,6 +101,7 @@ class SourceRequest:
     rate: float | None = None
     size: tuple[int, int] | None = None
     loop: bool = False
+    watch: bool = False
     seed: int = 0
     camera: CameraSettings = CameraSettings()
 

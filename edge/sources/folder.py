@@ -1,6 +1,7 @@
 """Source `photos/`: a folder of pictures with its subfolders, in order of their names; or one single picture."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from edge.sources.stored import paced, wanted
 
 NO_PHOTOGRAPHS = frozenset({"mask", "masks", "ground_truth"})
 """Names of folders that hold the truth about photographs, not photographs."""
+
+
+WATCH_S = 0.2
+"""A picture that has not changed for so long is complete. A program that renames a whole one into place is on the safe
+side."""
 
 
 def claims(name: str) -> bool:
@@ -71,14 +77,75 @@ class FolderSource:
         """Nothing to release."""
 
     def _capture(self, index: int) -> Capture:
-        path = self._pictures[index % len(self._pictures)]
-        name = path.relative_to(self._root).as_posix()
-        try:
-            return Capture(index, name, decode_picture(read_bytes(path)))
-        except DataError as error:
-            return Capture(index, name, None, fault=f"corrupt: {error}")
+        return _read(self._root, self._pictures[index % len(self._pictures)], index)
 
 
-def open(request: SourceRequest) -> FolderSource:
-    """Open a folder or a single picture. Raises SourceError if there is no picture in it."""
-    return FolderSource(request)
+class WatchedFolder:
+    """A folder that another program fills. Its pictures come in the order in which they were written, complete ones
+    only, and it never ends. It may be empty.
+    """
+
+    shape: tuple[int, int] | None = None
+    length: int | None = None
+    live = simulated = free_running = device = False
+
+    def __init__(self, request: SourceRequest) -> None:
+        path = Path(request.name)
+        if not path.is_dir():
+            raise SourceError(f"{request.name} is one picture and cannot be watched; give a folder")
+        if request.loop or request.rate is not None:
+            raise SourceError("a watched folder has no end and no pace of its own: leave out --loop and --rate")
+        self.name = request.name
+        self._folder = path
+        self._wanted = wanted(request, None)
+        self._seen: dict[Path, tuple[int, int]] = {}  # as they were when they were looked at last
+        self._shown: set[Path] = set()
+
+    def captures(self) -> Iterator[Capture | None]:
+        """One capture a picture, None while there is none to show. Raises SourceError if the folder goes away."""
+        index = 0
+        while self._wanted.end is None or index < self._wanted.end:
+            complete = self._complete()
+            for path in complete:
+                self._shown.add(path)
+                if index >= self._wanted.start:
+                    yield _read(self._folder, path, index)
+                index += 1
+                if index == self._wanted.end:
+                    return
+            if not complete:
+                yield None
+                time.sleep(WATCH_S)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _complete(self) -> list[Path]:
+        """Pictures that were not shown yet and have not changed since they were looked at last, oldest first."""
+        written = {path: state for path in find_pictures(self._folder) if (state := _state(path)) is not None}
+        self._shown &= written.keys()
+        still = [path for path, state in written.items() if path not in self._shown and self._seen.get(path) == state]
+        self._seen = written
+        return sorted(still, key=lambda path: (written[path][0], path))
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """When it was written last, in nanoseconds, and its size; None if it has gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _read(root: Path, path: Path, index: int) -> Capture:
+    name = path.relative_to(root).as_posix()
+    try:
+        return Capture(index, name, decode_picture(read_bytes(path)))
+    except DataError as error:
+        return Capture(index, name, None, fault=f"corrupt: {error}")
+
+
+def open(request: SourceRequest) -> FolderSource | WatchedFolder:
+    """Open a folder or a single picture. Raises SourceError if there is no picture in it and it is not watched."""
+    return WatchedFolder(request) if request.watch else FolderSource(request)

@@ -17,7 +17,8 @@ class StationConfig:
     """One camera, one bundle, one verdict channel.
 
     `policy` "every" judges each frame in order, "latest" the newest one of a free-running camera; None picks by
-    source ("latest" for cameras, "every" for all else). `rate`, `size`, `limit`, `loop`, `seed` belong to the source.
+    source ("latest" for cameras, "every" for all else). `rate`, `size`, `limit`, `loop`, `watch` and `seed` belong to
+    the source.
     `simulated` marks every verdict so, whatever bundle and source say of themselves. `trust` names public key files:
     if there are any, only a bundle that one of these keys signed is run.
 
@@ -44,6 +45,7 @@ class StationConfig:
     rate: float | None = None
     size: tuple[int, int] | None = None
     loop: bool = False
+    watch: bool = False
     seed: int = 0
     simulated: bool = False
     trust: tuple[Path, ...] = ()

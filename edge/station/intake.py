@@ -65,7 +65,7 @@ class Intake:
 
     def _arguments(self) -> tuple[SourceRequest, str | None, Path | None, float]:
         c = self._config
-        request = SourceRequest(c.source, self._next_index, c.limit, c.rate, c.size, c.loop, c.seed, c.camera)
+        request = SourceRequest(c.source, self._next_index, c.limit, c.rate, c.size, c.loop, c.watch, c.seed, c.camera)
         policy = "latest" if c.trigger == "external" else c.policy  # frames of no part make room for others
         return request, policy, c.envelope, c.stale_ms
 

@@ -57,6 +57,7 @@ class Settings(BaseModel):
     rate: float | None = Field(None, gt=0, description="pictures a second of a source that can be paced; else its own")
     limit: int | None = Field(None, ge=1, description="stop after so many pictures of the source")
     loop: bool = Field(False, description="begin a folder or video again at its end")
+    watch: bool = Field(False, description="show what other programs put into a folder, too: it never ends")
     seed: int = Field(0, ge=0, description="seed of the demo line")
     wait_subscribers: int = Field(0, ge=0, description="hold the source until so many subscriptions are there")
     trust: tuple[Path, ...] = Field((), description="public keys: run only a bundle that one of these signed")
@@ -194,6 +195,7 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         rate=s.rate,
         size=None if s.size is None else parse_size(s.size),
         loop=s.loop,
+        watch=s.watch,
         seed=s.seed,
         simulated=simulated,
         trust=s.trust,
