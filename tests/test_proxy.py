@@ -178,7 +178,7 @@ def test_an_upstream_that_does_not_listen_cuts_the_client_off() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         upstream = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        with Proxy(upstream) as proxy, connected(proxy.endpoint) as peer, pytest.raises(ConnectionResetError):
+        with Proxy(upstream) as proxy, pytest.raises(ConnectionResetError), connected(proxy.endpoint) as peer:
             peer.recv(1)
 
 
