@@ -28,7 +28,7 @@ class Outcome:
 
     `noticed_ms`: until a controller knew that something is wrong, or was silent for a lease, from the injection.
     `recovered_ms`: until the next in-time good or reject came, from the injection or, where the fault had to be
-    lifted, from then. `unknown` parts were answered so, the last of them `past_budget_ms` after its budget was over;
+    lifted, from then. `unknown` parts were answered so, at the most `past_budget_ms` after their budget was over;
     `lost` ones were never answered at the gate.
     """
 
@@ -94,7 +94,7 @@ def _run(scene: Scene, fault: Fault) -> _Window:
 def _outcome(scene: Scene, fault: Fault, window: _Window, escaped: set[tuple[str | None, int | None]]) -> Outcome:
     decisions = [d for d in scene.decisions if window.begin_ns <= d.at_ns < window.end_ns]
     noticed = window.noticed_ns
-    unknown = [(at_ns, v) for at_ns, v in _verdicts(scene, window) if v.score is None]
+    unknown = [v for v in _verdicts(scene, window) if v.score is None]
     return Outcome(
         fault=fault.name,
         is_felt=fault.is_felt,
@@ -103,16 +103,16 @@ def _outcome(scene: Scene, fault: Fault, window: _Window, escaped: set[tuple[str
         passed=sum(d.passes for d in decisions),
         rejected=sum(not d.passes for d in decisions),
         unknown=len(unknown),
-        past_budget_ms=max(((at - v.timing.captured) / 1e6 - v.budget_ms for at, v in unknown), default=None),
+        past_budget_ms=max((v.age_ms - v.budget_ms for v in unknown), default=None),
         lost=sum((d.to_seq or d.seq or 0) - (d.seq or 0) + 1 for d in decisions if d.fate == "missed"),
         escapes=sum((d.epoch, d.seq) in escaped for d in decisions if d.passes),
     )
 
 
-def _verdicts(scene: Scene, window: _Window) -> Iterator[tuple[int, Verdict]]:
+def _verdicts(scene: Scene, window: _Window) -> Iterator[Verdict]:
     for at_ns, message in scene.heard:
         if isinstance(message, Verdict) and window.begin_ns <= at_ns < window.end_ns:
-            yield at_ns, message
+            yield message
 
 
 def has_passed(outcomes: list[Outcome], problems: list[str]) -> bool:
