@@ -1,4 +1,4 @@
-"""What a benchmark found: settings, pace, every sample, the machine. One schema for table, JSON, page and comparison."""
+"""What a benchmark found: every sample, how, on which machine. One schema for table, JSON, page and comparison."""
 
 from typing import Literal, get_args
 
@@ -28,9 +28,7 @@ class Machine(_Section):
 
     cpu: str
     cores: int
-    instruction_sets: tuple[str, ...] = Field(
-        description="those that matter to a runtime: avx2, avx512_vnni, amx_int8 …"
-    )
+    instruction_sets: tuple[str, ...] = Field(description="those that matter to a runtime, as avx512_vnni")
     governor: str | None = Field(description="of the frequency; null where the system says nothing")
     mhz: tuple[float, float] | None = Field(description="lowest and highest frequency seen; null as above")
     memory_mib: int
