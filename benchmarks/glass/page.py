@@ -1,0 +1,75 @@
+"""docs/glass.md: how old the picture is that a verdict is about."""
+
+from textwrap import fill
+from typing import Any
+
+HEAD = """\
+# Glass to verdict
+
+Written by `python -m benchmarks.glass{options}`; no figure on this page was typed by a person. How old is what a frame
+showed when somebody else holds the verdict about it? Each picture carries a clock, drawn as blocks of black and white
+at the moment when the picture is made. The bundle is the demonstration's with one change: its network runs as ever, and
+the score is replaced by the number that the blocks show. So each verdict says itself what its picture showed, and the
+station is the one that `edge-run` starts, unchanged. Pictures of {size} pixels, {rate} a second, {frames} verdicts of
+each source after the first {warm_up}.
+"""
+
+COLUMNS = """\
+**Glass to verdict** is from the drawing of the clock until the verdict is received and decoded in another process, in
+milliseconds of this machine's monotonic clock. **Said** is `age_ms`, the age that the verdict claims: from the source's
+stamp to publication. **Stamp** is how much later the source stamps the picture than its clock was drawn; by so much
+the claim is too young, and the budget, which counts from the stamp, is spent later.
+"""
+
+NOTES = """\
+- **clock** is the demo line at a rate: drawn when it is let go, stamped by the same code as `demo` with `--rate`. It has
+  no exposure, no cable and no driver, so it is the floor: what the station itself adds.
+- **genicam** is stamped when the first packet comes. The fake camera draws and sends at once; a real one exposes and
+  reads out its sensor between the light and that packet, which is in no figure here and in no stamp.
+- **rtsp** is stamped on the camera's clock, set by the packet that came the shortest way: what all packets share, the
+  encoder and that shortest way, is in the stamp's column. H.264 is seen one frame interval late
+  ({interval_ms:.0f} ms here), as FFmpeg knows that a picture is whole when the next one begins. The clock of these
+  pictures is cut to whole milliseconds, so that they look up to 1 ms older than they are.
+- **folder --watch** stamps a picture when its part is accepted. A picture is taken up when it has not changed from one
+  look to the next, {watch_s:g} s apart, and that wait, the encoding and the writing are in no claim of the verdict: do
+  not time a gate by a folder.
+- Not measured: **video files**, whose clock would say when the file was made, and **USB cameras** (V4L2): there was none
+  to look at a clock with, and a stand-in would only repeat what it was told.
+"""
+
+
+def render(result: dict[str, Any]) -> str:
+    """The page as Markdown."""
+    machine, size = result["machine"], result["size"]
+    head = HEAD.format(
+        options=result["options"],
+        size=f"{size[1]}×{size[0]}",
+        rate=result["rate"],
+        frames=f"{result['frames']:,}",
+        warm_up=result["warm_up"],
+    )
+    where = (
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_min']} before the start, "
+        f"{machine['system']}, Python {machine['python']}, OpenVINO {machine['openvino']}."
+    )
+    notes = NOTES.format(interval_ms=1000 / result["rate"], watch_s=result["watch_s"])
+    missing = [f"- **{name}** could not be measured here: {why}\n" for name, why in result["missing"].items()]
+    sections = [head, fill(where, 120) + "\n", table(result["rows"]), COLUMNS, notes + "".join(missing)]
+    return "\n".join([*sections, "## Frame truth\n", fill(result["truth"], 120) + "\n"])
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """One line for each source, as Markdown."""
+    head = (
+        "source", "frames/s", "glass to verdict p50", "p99", "max", "said p50", "p99", "stamp p50", "p99", "unread",
+        "unknown",
+    )  # fmt: skip
+    lines = [head, ("---", *["---:"] * (len(head) - 1))]
+    for row in rows:
+        glass, said, stamp = row["glass_ms"], row["said_ms"], row["stamp_ms"]
+        figures = (
+            *(glass[name] for name in ("p50", "p99", "max")), said["p50"], said["p99"], stamp["p50"], stamp["p99"]
+        )  # fmt: skip
+        counts = (str(row["unread"]), str(row["unknown"]))
+        lines.append((row["source"], f"{row['frames_per_s']:.1f}", *(f"{ms:.1f}" for ms in figures), *counts))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
