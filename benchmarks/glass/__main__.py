@@ -6,6 +6,7 @@ Writes docs/glass.md.
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -68,12 +69,12 @@ def measure(feeds: list[Feed], frames: int, size: tuple[int, int], rate: int) ->
     with TemporaryDirectory() as work, Progress(console=Console(stderr=True), transient=True) as progress:
         bundle = clock_bundle(Path(work) / "clock.edge")
         for feed in feeds:
-            task = progress.add_task(feed.name, total=frames)
+            tick = partial(progress.advance, progress.add_task(feed.name, total=frames))
             folder = Path(work) / feed.name.replace(" ", "-")
             folder.mkdir()
             try:
-                with feed.start(Scene(rate, size, folder)) as options:
-                    seen = watch(bundle, options, feed.unit_us, frames, lambda task=task: progress.advance(task))
+                with feed.start(Scene(min(rate, feed.most_rate), size, folder)) as options:
+                    seen = watch(bundle, options, feed.unit_us, frames, tick)
             except SourceError as error:
                 missing[feed.name] = str(error)
                 continue

@@ -31,12 +31,14 @@ class Feed:
     """A source with a clock: `start` runs what draws it and gives the options of edge-run that read from there.
 
     `unit_us` is the clock's unit in microseconds. `path` says in words what lies between the drawing and the source.
+    No more than `most_rate` pictures a second are shown to it.
     """
 
     name: str
     path: str
     start: Callable[[Scene], AbstractContextManager[list[str]]]
     unit_us: int = 1
+    most_rate: int = 1000
 
 
 @contextmanager
@@ -78,7 +80,7 @@ FEEDS = (
     Feed("genicam", "Aravis' fake GigE camera, drawn before its first packet; loopback, Mono8", _genicam),
     Feed("rtsp h264", "GStreamer's server: x264, RTP over TCP, loopback; decoded", _rtsp("h264"), unit_us=1000),
     Feed("rtsp jpeg", "GStreamer's server: JPEG, RTP over TCP, loopback; decoded", _rtsp("jpeg"), unit_us=1000),
-    Feed("folder --watch", "another program: drawn, written as JPEG, renamed into place", _folder),
+    Feed("folder --watch", "another program: drawn, written as JPEG, renamed into place", _folder, most_rate=5),
 )
 
 

@@ -7,7 +7,7 @@ once: its exposure takes no time. Prints a line when it is there; runs until it 
 import ctypes
 import sys
 import time
-from ctypes import POINTER, c_char_p, c_double, c_int, c_size_t, c_uint32, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_void_p
 
 import numpy as np
 

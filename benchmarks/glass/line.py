@@ -11,7 +11,7 @@ from edge.channel.endpoints import free_endpoint
 from edge.channel.subscriber import Received, Subscriber
 from edge.errors import EdgeError
 from edge.machine import cores
-from edge.verdict import Verdict
+from edge.verdict import State, StateChange, Verdict
 
 WARM_UP = 20
 SILENCE_S = 30.0
@@ -58,15 +58,17 @@ def watch(bundle: Path, options: list[str], unit_us: int, frames: int, tick: Cal
         "bundle": bundle, "station": STATION, "bind": endpoint, "backend": "openvino", "threads": cores(),
         "budget-ms": 10_000, "stale-ms": 10_000, "wait-subscribers": 1,
     }  # fmt: skip
-    command = [sys.executable, "-m", "edge.cli.run", "--no-records", *(f"--{key}={value}" for key, value in own.items())]
+    flags = ["--no-records", *(f"--{key}={value}" for key, value in own.items()), *options]
+    command = [sys.executable, "-m", "edge.cli.run", *flags]
     subscriber = Subscriber(endpoint, STATION)
-    station = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    station = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     seen = Seen([])
     try:
         for received in subscriber.messages(SILENCE_S):
             if _take(received, unit_us, seen):
                 tick()
-            if len(seen.samples) == frames or station.poll() is not None:
+            has_ended = isinstance(received.message, StateChange) and received.message.state is State.STOPPED
+            if len(seen.samples) == frames or has_ended:
                 break
     finally:
         subscriber.close()

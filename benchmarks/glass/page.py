@@ -10,20 +10,21 @@ Written by `python -m benchmarks.glass{options}`; no figure on this page was typ
 showed when somebody else holds the verdict about it? Each picture carries a clock, drawn as blocks of black and white
 at the moment when the picture is made. The bundle is the demonstration's with one change: its network runs as ever, and
 the score is replaced by the number that the blocks show. So each verdict says itself what its picture showed, and the
-station is the one that `edge-run` starts, unchanged. Pictures of {size} pixels, {rate} a second, {frames} verdicts of
-each source after the first {warm_up}.
+station is the one that `edge-run` starts, unchanged. Pictures of {size} pixels, {rate} a second (a folder: 5),
+{frames} verdicts of each source after the first {warm_up}.
 """
 
 COLUMNS = """\
 **Glass to verdict** is from the drawing of the clock until the verdict is received and decoded in another process, in
 milliseconds of this machine's monotonic clock. **Said** is `age_ms`, the age that the verdict claims: from the source's
 stamp to publication. **Stamp** is how much later the source stamps the picture than its clock was drawn; by so much
-the claim is too young, and the budget, which counts from the stamp, is spent later.
+the claim is too young, and the budget, which counts from the stamp, begins later; below zero it is too old.
+Unread are clocks that a codec has blurred, unknown are verdicts without a score; neither is in the figures.
 """
 
 NOTES = """\
-- **clock** is the demo line at a rate: drawn when it is let go, stamped by the same code as `demo` with `--rate`. It has
-  no exposure, no cable and no driver, so it is the floor: what the station itself adds.
+- **clock** is the demo line at a rate, rendered before: its clock is drawn when it is let go, and stamped by the code
+  that stamps `demo` with `--rate`. It has no exposure, no cable and no driver: what is left is the station itself.
 - **genicam** is stamped when the first packet comes. The fake camera draws and sends at once; a real one exposes and
   reads out its sensor between the light and that packet, which is in no figure here and in no stamp.
 - **rtsp** is stamped on the camera's clock, set by the packet that came the shortest way: what all packets share, the
@@ -33,8 +34,8 @@ NOTES = """\
 - **folder --watch** stamps a picture when its part is accepted. A picture is taken up when it has not changed from one
   look to the next, {watch_s:g} s apart, and that wait, the encoding and the writing are in no claim of the verdict: do
   not time a gate by a folder.
-- Not measured: **video files**, whose clock would say when the file was made, and **USB cameras** (V4L2): there was none
-  to look at a clock with, and a stand-in would only repeat what it was told.
+- Not measured: **video files**, whose clock would say when the file was made, and **USB cameras** (V4L2): there was
+  none to look at a clock with, and a stand-in would only repeat what it was told.
 """
 
 
@@ -61,15 +62,14 @@ def render(result: dict[str, Any]) -> str:
 def table(rows: list[dict[str, Any]]) -> str:
     """One line for each source, as Markdown."""
     head = (
-        "source", "frames/s", "glass to verdict p50", "p99", "max", "said p50", "p99", "stamp p50", "p99", "unread",
-        "unknown",
+        "source", "frames/s", "glass to verdict p50", "p99", "max", "said p50", "p99", "stamp min", "p50", "p99",
+        "unread", "unknown",
     )  # fmt: skip
     lines = [head, ("---", *["---:"] * (len(head) - 1))]
     for row in rows:
         glass, said, stamp = row["glass_ms"], row["said_ms"], row["stamp_ms"]
-        figures = (
-            *(glass[name] for name in ("p50", "p99", "max")), said["p50"], said["p99"], stamp["p50"], stamp["p99"]
-        )  # fmt: skip
+        ages = (*(glass[name] for name in ("p50", "p99", "max")), said["p50"], said["p99"])
+        stamps = (f"{stamp[name]:+.2f}" for name in ("min", "p50", "p99"))
         counts = (str(row["unread"]), str(row["unknown"]))
-        lines.append((row["source"], f"{row['frames_per_s']:.1f}", *(f"{ms:.1f}" for ms in figures), *counts))
+        lines.append((row["source"], f"{row['frames_per_s']:.1f}", *(f"{ms:.1f}" for ms in ages), *stamps, *counts))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

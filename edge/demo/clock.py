@@ -26,7 +26,7 @@ Pixels = npt.NDArray[np.uint8]
 
 def now_us() -> int:
     """What is drawn: microseconds of the machine's monotonic clock, modulo MODULUS, which is more than an hour."""
-    return time.monotonic_ns() // 1000 % MODULUS
+    return int(time.monotonic_ns() // 1000 % MODULUS)
 
 
 def draw(frame: Pixels, number: int) -> None:

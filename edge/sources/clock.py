@@ -10,6 +10,8 @@ from dataclasses import replace
 from edge.errors import SourceError
 from edge.sources import Capture, SourceRequest
 from edge.sources.demo import DEFAULT_SIZE, DemoSource
+from edge.sources.replay import FRAMES
+from edge.sources.stored import paced
 
 RATE = 20.0
 """Pictures a second where none are asked for: without a pace a picture would wait, and its clock with it."""
@@ -26,7 +28,7 @@ def available() -> list[tuple[str, str]]:
 
 
 class ClockSource(DemoSource):
-    """The demo line at a pace; each picture shows the microsecond at which it was let go."""
+    """Sixteen parts of the demo line over and over, at a pace, and on each the microsecond at which it was let go."""
 
     name = "clock"
 
@@ -39,13 +41,21 @@ class ClockSource(DemoSource):
         super().__init__(replace(request, rate=RATE if request.rate is None else request.rate))
 
     def captures(self) -> Iterator[Capture]:
-        """One capture a part, in order."""
+        """One capture a part; rendering is over before the first, so that it takes nothing from what is measured."""
         from edge.demo.clock import draw, now_us
 
-        for capture in super().captures():
+        stock = [self.capture(index) for index in range(FRAMES)]
+        copies = (_copied(stock[index % FRAMES], index) for index in self._wanted.indices())
+        for capture in paced(copies, self._rate):
             assert capture.frame is not None
             draw(capture.frame, now_us())
             yield capture
+
+
+def _copied(capture: Capture, index: int) -> Capture:
+    """Its frame to draw on, with another index."""
+    assert capture.frame is not None
+    return replace(capture, index=index, frame=capture.frame.copy())
 
 
 def open(request: SourceRequest) -> ClockSource:
