@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from edge.demo import clock
 from edge.errors import SourceError
 from edge.sources import Capture, Source, SourceRequest, open_source
+from edge.verdict import Timing, Verdict
 
 
 def frame(height: int = 48, width: int = 640) -> np.ndarray:
@@ -95,6 +96,19 @@ def test_pictures_keep_the_clock_that_was_drawn_into_them() -> None:
 
 
 # ---- what a verdict says
+
+
+@pytest.mark.parametrize("unit_us", [1, 1000])
+def test_ages_are_told_across_the_end_of_a_round_of_the_clock(unit_us: int) -> None:
+    pytest.importorskip("onnx", reason="the bundle needs the package onnx (extra export)")
+    from benchmarks.glass.bundle import SHOWN_MODULUS
+    from benchmarks.glass.line import sample
+
+    unit_ns = 1000 * unit_us
+    drawn, captured, at = SHOWN_MODULUS - 2, SHOWN_MODULUS + 3, SHOWN_MODULUS + 8
+    timing = Timing(captured=captured * unit_ns, published=at * unit_ns)
+    one = sample(Verdict.model_construct(score=float(drawn), age_ms=1.0, timing=timing), at * unit_ns, unit_us)
+    assert (one.glass_ms, one.stamp_ms) == pytest.approx((10 * unit_us / 1000, 5 * unit_us / 1000))
 
 
 def test_a_verdict_says_what_its_picture_showed_and_is_no_younger_than_it_claims(tmp_path: Path) -> None:

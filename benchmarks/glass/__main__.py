@@ -78,7 +78,7 @@ def measure(feeds: list[Feed], frames: int, size: tuple[int, int], rate: int) ->
             except SourceError as error:
                 missing[feed.name] = str(error)
                 continue
-            rows.append(figures(feed, seen))
+            rows.append(figures(feed, size, seen))
         progress.add_task("frame truth", total=None)
         costs = truth.measure()
     return {
@@ -87,9 +87,10 @@ def measure(feeds: list[Feed], frames: int, size: tuple[int, int], rate: int) ->
     }  # fmt: skip
 
 
-def figures(feed: Feed, seen: Seen) -> dict[str, Any]:
+def figures(feed: Feed, size: tuple[int, int], seen: Seen) -> dict[str, Any]:
     """A row of the table."""
-    row: dict[str, Any] = {"source": feed.name, "path": feed.path, "unread": seen.unread, "unknown": seen.unknown}
+    counts = {"unread": seen.unread, "unknown": seen.unknown}
+    row: dict[str, Any] = {"source": feed.name, "path": feed.path, "size": size, **counts}
     for name in ("glass_ms", "said_ms", "stamp_ms"):
         ascending = sorted(getattr(one, name) for one in seen.samples)
         row[name] = {key: percentile(ascending, percent) for key, percent in (("p50", 50), ("p99", 99), ("max", 100))}

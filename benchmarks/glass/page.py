@@ -10,8 +10,7 @@ Written by `python -m benchmarks.glass{options}`; no figure on this page was typ
 showed when somebody else holds the verdict about it? Each picture carries a clock, drawn as blocks of black and white
 at the moment when the picture is made. The bundle is the demonstration's with one change: its network runs as ever, and
 the score is replaced by the number that the blocks show. So each verdict says itself what its picture showed, and the
-station is the one that `edge-run` starts, unchanged. Pictures of {size} pixels, {rate} a second (a folder: 5),
-{frames} verdicts of each source after the first {warm_up}.
+station is the one that `edge-run` starts, unchanged: {frames} verdicts of each source, after the first {warm_up}.
 """
 
 COLUMNS = """\
@@ -31,9 +30,9 @@ NOTES = """\
   encoder and that shortest way, is in the stamp's column. H.264 is seen one frame interval late
   ({interval_ms:.0f} ms here), as FFmpeg knows that a picture is whole when the next one begins. The clock of these
   pictures is cut to whole milliseconds, so that they look up to 1 ms older than they are.
-- **folder --watch** stamps a picture when its part is accepted. A picture is taken up when it has not changed from one
-  look to the next, {watch_s:g} s apart, and that wait, the encoding and the writing are in no claim of the verdict: do
-  not time a gate by a folder.
+- **folder --watch** stamps a picture when its part is accepted. A picture is taken up when it has not changed for
+  {watch_s:g} s, and that wait, the encoding and the writing are in no claim of the verdict: do not time a gate by a
+  folder.
 - Not measured: **video files**, whose clock would say when the file was made, and **USB cameras** (V4L2): there was
   none to look at a clock with, and a stand-in would only repeat what it was told.
 """
@@ -41,29 +40,32 @@ NOTES = """\
 
 def render(result: dict[str, Any]) -> str:
     """The page as Markdown."""
-    machine, size = result["machine"], result["size"]
-    head = HEAD.format(
-        options=result["options"],
-        size=f"{size[1]}×{size[0]}",
-        rate=result["rate"],
-        frames=f"{result['frames']:,}",
-        warm_up=result["warm_up"],
-    )
+    machine = result["machine"]
+    head = HEAD.format(options=result["options"], frames=f"{result['frames']:,}", warm_up=result["warm_up"])
     where = (
         f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_min']} before the start, "
         f"{machine['system']}, Python {machine['python']}, OpenVINO {machine['openvino']}."
     )
     notes = NOTES.format(interval_ms=1000 / result["rate"], watch_s=result["watch_s"])
     missing = [f"- **{name}** could not be measured here: {why}\n" for name, why in result["missing"].items()]
-    sections = [head, fill(where, 120) + "\n", table(result["rows"]), COLUMNS, notes + "".join(missing)]
-    return "\n".join([*sections, "## Frame truth\n", fill(result["truth"], 120) + "\n"])
+    sections = [_wrapped(head), _wrapped(where), table(result["rows"]), COLUMNS, _wrapped(notes + "".join(missing))]
+    return "\n".join([*sections, "## Frame truth\n", _wrapped(result["truth"])])
+
+
+def _wrapped(text: str) -> str:
+    """Its paragraphs and the points of its lists, each filled to the width of a page."""
+    points = text.replace("\n- ", "\n\n- ").strip().split("\n\n")
+    filled = [
+        fill(" ".join(one.split()), 120, subsequent_indent="  " if one.startswith("- ") else "") for one in points
+    ]
+    return "\n\n".join(filled).replace("\n\n- ", "\n- ") + "\n"
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """One line for each source, as Markdown."""
     head = (
-        "source", "frames/s", "glass to verdict p50", "p99", "max", "said p50", "p99", "stamp min", "p50", "p99",
-        "unread", "unknown",
+        "source", "frame", "frames/s", "glass to verdict p50", "p99", "max", "said p50", "p99", "stamp min", "p50",
+        "p99", "unread", "unknown",
     )  # fmt: skip
     lines = [head, ("---", *["---:"] * (len(head) - 1))]
     for row in rows:
@@ -71,5 +73,6 @@ def table(rows: list[dict[str, Any]]) -> str:
         ages = (*(glass[name] for name in ("p50", "p99", "max")), said["p50"], said["p99"])
         stamps = (f"{stamp[name]:+.2f}" for name in ("min", "p50", "p99"))
         counts = (str(row["unread"]), str(row["unknown"]))
-        lines.append((row["source"], f"{row['frames_per_s']:.1f}", *(f"{ms:.1f}" for ms in ages), *stamps, *counts))
+        shown = (row["source"], f"{row['size'][1]}×{row['size'][0]}", f"{row['frames_per_s']:.1f}")
+        lines.append((*shown, *(f"{ms:.1f}" for ms in ages), *stamps, *counts))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
