@@ -32,7 +32,7 @@ NOTES = """\
   pictures is cut to whole milliseconds, so that they look up to 1 ms older than they are.
 - **folder --watch** stamps a picture when its part is accepted. A picture is taken up when it has not changed for
   {watch_s:g} s, and that wait, the encoding and the writing are in no claim of the verdict: do not time a gate by a
-  folder.
+  folder. Its pictures may be of any size, so that OpenVINO runs the graph for any size, which takes longer.
 - Not measured: **video files**, whose clock would say when the file was made, and **USB cameras** (V4L2): there was
   none to look at a clock with, and a stand-in would only repeat what it was told.
 """
