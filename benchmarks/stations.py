@@ -99,6 +99,7 @@ def stations(
     size: Annotated[str, typer.Option(help="Frame size, WIDTHxHEIGHT.")] = "1280x720",
     backend: Annotated[str, typer.Option(help="Artifact to run.")] = "openvino",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of an inference; else one for each core.")] = None,
+    streams: Annotated[int, typer.Option(min=1, help="Frames inferred at once where a model is shared.")] = 1,
     seconds: Annotated[float, typer.Option(min=1, help="Length of a measurement.")] = 10.0,
     rounds: Annotated[int, typer.Option(min=1, help="How often both ways are measured.")] = 2,
     way: Annotated[list[str] | None, typer.Option(metavar="shared|separate", help="Only this way.")] = None,
@@ -113,8 +114,10 @@ def stations(
 
     counts = number or [1, 2, 4, 8]
     ways = [one for one in WAYS if way is None or one in way]
-    keys = {"source": "replay", "bundle": str(found_bundle(bundle).resolve()), "size": size, "backend": backend}
-    settings: dict[str, str | int] = {**keys, **({} if threads is None else {"threads": threads})}
+    settings: dict[str, str | int] = {"source": "replay", "bundle": str(found_bundle(bundle).resolve()), "size": size}
+    settings |= {"backend": backend, "streams": streams}
+    if threads is not None:
+        settings["threads"] = threads
     runs: list[Run] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("measuring", total=len(counts) * len(ways) * rounds)
@@ -125,7 +128,7 @@ def stations(
                     runs.append(measure(one, count, settings, seconds))
                     progress.advance(task)
     about = machine()
-    print_table(runs, f"{keys['bundle'].rpartition('/')[2]}, {backend}, {size}, {about['cpu']}, {about['cores']} cores")
+    print_table(runs, f"{bundle.name}, {backend}, {size}, {about['cpu']}, {about['cores']} cores")
     if json_file is not None:
         said = {"machine": about, "settings": settings, "seconds": seconds, "runs": [asdict(run) for run in runs]}
         json_file.write_text(json.dumps(said, indent=2) + "\n")

@@ -55,6 +55,7 @@ def run(
     region: Annotated[list[str] | None, typer.Option(metavar="LEFT,TOP,WIDTHxHEIGHT", help=_about("regions"))] = None,
     backend: Annotated[str | None, typer.Option(help=_about("backend"))] = None,
     threads: Annotated[int | None, typer.Option(help=_about("threads"))] = None,
+    streams: Annotated[int | None, typer.Option(help=_about("streams"))] = None,
     size: Annotated[str | None, typer.Option(help=_about("size"))] = None,
     rate: Annotated[float | None, typer.Option(help=_about("rate"))] = None,
     limit: Annotated[int | None, typer.Option(help=_about("limit"))] = None,
@@ -97,9 +98,10 @@ def run(
         "keys": keys, "insecure": insecure or None, "require": require or None, "trigger": trigger, "policy": policy,
         "budget_ms": budget_ms, "stale_ms": stale_ms, "envelope": envelope,
         "regions": [parse_region(text) for text in region or ()] or None, "backend": backend, "threads": threads,
-        "size": size, "rate": rate, "limit": limit, "loop": loop or None, "watch": watch or None, "seed": seed,
-        "wait_subscribers": wait_subscribers, "trust": trust or None, "records": False if no_records else records,
-        "keep_goods": keep_goods, "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,
+        "streams": streams, "size": size, "rate": rate, "limit": limit, "loop": loop or None, "watch": watch or None,
+        "seed": seed, "wait_subscribers": wait_subscribers, "trust": trust or None,
+        "records": False if no_records else records, "keep_goods": keep_goods,
+        "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,
     }  # fmt: skip
     if list_sources:
         _print_sources(as_json)

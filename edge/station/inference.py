@@ -1,5 +1,7 @@
 """The inference child: loads the bundle, proves itself on the golden frames, then scores frames in the ring."""
 
+import contextlib
+import queue
 import threading
 import time
 from collections.abc import Sequence
@@ -26,11 +28,14 @@ if TYPE_CHECKING:
     from edge.contract import RegionOfInterest
 
 
-def run_inference(connection: Connection, path: Path, digest: str, backend: str, threads: int) -> None:
+def run_inference(
+    connection: Connection, path: Path, digest: str, backend: str, threads: int, streams: int = 1
+) -> None:
     """Work of the inference child; returns when told to stop.
 
     `digest` is that of the manifest whose signature the supervisor checked, if it was to: whatever else lies there now,
-    signed or not, is refused. Nothing is loaded before the first station has said what its frames are.
+    signed or not, is refused. Nothing is loaded before the first station has said what its frames are. With `streams`
+    so many frames, of different stations, are scored at once and share the `threads`.
     """
     if not backend.startswith("onnxruntime"):
         import openvino  # noqa: F401  takes a while; the capture child opens the source meanwhile
@@ -39,18 +44,33 @@ def run_inference(connection: Connection, path: Path, digest: str, backend: str,
     if not isinstance(configure, Configure):
         return
     try:
-        model = _load(path, digest, backend, threads, _shapes(configure)[0])
+        model = _load(path, digest, backend, threads, streams, _shapes(configure)[0])
     except EdgeError as error:
         connection.send(Failed(str(error)))
         return
     seats = _Seats(model, connection)
     seats.take(configure)
     model.anysize = None  # its memory is needed no more, unless frames of any size come
+    workers: queue.SimpleQueue[Infer] = queue.SimpleQueue()
+    for stream in range(streams if streams > 1 else 0):
+        threading.Thread(target=_work, args=(workers, seats, stream), daemon=True).start()
     while isinstance(order := connection.recv(), Infer | SelfTest | Configure):
         if isinstance(order, Configure):
             threading.Thread(target=seats.take, args=(order,), daemon=True).start()  # others' frames do not wait for it
+        elif isinstance(order, SelfTest):
+            seats.send(seats.proof.again())
+        elif streams > 1:
+            workers.put(order)
         else:
-            seats.send(seats.of(order).infer(order) if isinstance(order, Infer) else seats.proof.again())
+            seats.send(seats.of(order).infer(order))
+
+
+def _work(orders: "queue.SimpleQueue[Infer]", seats: "_Seats", stream: int) -> None:
+    """One of several threads that score frames."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while True:
+            order = orders.get()
+            seats.send(seats.of(order).infer(order, stream))
 
 
 def _shapes(configure: Configure) -> list[Shape]:
@@ -65,17 +85,21 @@ class _Model:
     bundle: "Bundle"
     artifact: str
     threads: int
+    streams: int
     golden_difference: float
     anysize: "Backend | None"
-    runtimes: "dict[Shape, Backend]" = field(default_factory=dict)
+    runtimes: "dict[Shape, list[Backend]]" = field(default_factory=dict)
 
     @property
     def threshold(self) -> float:
         """Score from which on a frame is rejected."""
         return self.bundle.manifest.artifacts[self.artifact].threshold.value
 
-    def prepare(self, shapes: list[Shape]) -> "dict[Shape, Backend]":
-        """The runtime for each of these shapes, warm. Raises BundleError if one scores differently on this machine."""
+    def prepare(self, shapes: list[Shape]) -> "dict[Shape, list[Backend]]":
+        """The runtime for each of these shapes, warm, once for each stream.
+
+        Raises BundleError if one scores differently on this machine.
+        """
         from edge.backends import check_golden, check_static, load_from
 
         bundle, name = self.bundle, self.artifact
@@ -87,18 +111,21 @@ class _Model:
                 continue
             anysize = self.anysize
             if anysize is None:
-                anysize = load_from(bundle, name, self.threads)
+                anysize = load_from(bundle, name, self.threads, None, self.streams)
                 check_golden(bundle, anysize)
             runtime = anysize
             if shape is not None:
-                runtime = load_from(bundle, name, self.threads, shape)
+                runtime = load_from(bundle, name, self.threads, shape, self.streams)
                 difference = check_static(bundle, anysize, runtime, shape)
                 self.golden_difference = max(self.golden_difference, difference)
-            self.runtimes[shape] = runtime
+            others = [runtime.another() for _ in range(self.streams - 1)]
+            for other in others:
+                check_golden(bundle, other) if shape is None else check_static(bundle, anysize, other, shape)
+            self.runtimes[shape] = [runtime, *others]
         return {shape: self.runtimes.get(shape) or self.runtimes[None] for shape in shapes}
 
 
-def _load(path: Path, digest: str, backend: str, threads: int, shape: Shape) -> _Model:
+def _load(path: Path, digest: str, backend: str, threads: int, streams: int, shape: Shape) -> _Model:
     """Load the bundle and check it against its golden frames; `auto` takes what is fastest for this shape.
 
     Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
@@ -113,11 +140,11 @@ def _load(path: Path, digest: str, backend: str, threads: int, shape: Shape) -> 
     if backend == "auto":
         is_refused = shape is not None and bundle.manifest.letterbox.refusal(*shape) is not None
         backend = fastest_artifact(bundle, threads, None if is_refused else shape)
-    anysize = load_from(bundle, backend, threads)
+    anysize = load_from(bundle, backend, threads, None, streams)
     difference = check_golden(bundle, anysize)
     if bundle.manifest.map_threshold is not None:
         _warm_up_locating(bundle)
-    return _Model(bundle, anysize.name, threads, difference, anysize)
+    return _Model(bundle, anysize.name, threads, streams, difference, anysize)
 
 
 class _Seats:
@@ -140,7 +167,7 @@ class _Seats:
             with self._compiling:
                 runtimes = model.prepare(shapes)
                 if not self._seats:  # later on its runtime may be busy with frames
-                    self.proof = _Proof(model, shapes[0], runtimes[shapes[0]])
+                    self.proof = _Proof(model, shapes[0], runtimes[shapes[0]][0])
                 self._seats[configure.seat] = _Seat(model, configure, runtimes)
         except EdgeError as error:
             self.send(Failed(str(error), configure.seat))
@@ -194,24 +221,24 @@ def _warm_up_locating(bundle: "Bundle") -> None:
 class _Seat:
     """One station's frames: its ring, its regions, and the runtime for each shape that it shows."""
 
-    def __init__(self, model: _Model, configure: Configure, runtimes: "dict[Shape, Backend]") -> None:
+    def __init__(self, model: _Model, configure: Configure, runtimes: "dict[Shape, list[Backend]]") -> None:
         self.runtimes = runtimes
         self._model, self._regions, self._ring = model, configure.regions, Attached()
 
-    def _runtime(self, height: int, width: int) -> "Backend":
-        return self.runtimes.get((height, width)) or next(iter(self.runtimes.values()))
+    def _runtime(self, height: int, width: int, stream: int) -> "Backend":
+        return (self.runtimes.get((height, width)) or next(iter(self.runtimes.values())))[stream]
 
-    def infer(self, order: Infer) -> Inferred:
+    def infer(self, order: Infer, stream: int = 0) -> Inferred:
         """Score one frame; whatever the runtime raises is the fault of this frame and goes no further."""
         start = time.monotonic_ns()
         try:
             frame = self._ring.frame(order.memory, order.height, order.width)
             outputs: list[tuple[RegionOfInterest | None, Output]] = [
-                (region, self._runtime(region.height, region.width).infer(_cut(frame, region)))
+                (region, self._runtime(region.height, region.width, stream).infer(_cut(frame, region)))
                 for region in self._regions
             ]
             if not self._regions:
-                outputs = [(None, self._runtime(order.height, order.width).infer(frame))]
+                outputs = [(None, self._runtime(order.height, order.width, stream).infer(frame))]
             end = time.monotonic_ns()
             worst = max((output.score for _, output in outputs), key=_badness)
             rejected = [(region, output) for region, output in outputs if output.score >= self._model.threshold]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from edge.errors import BundleError
@@ -64,8 +65,9 @@ class Model:
 
     def __init__(self, config: StationConfig, digest: str) -> None:
         """Nothing runs before `revive`. `digest` is that of the bundle whose threshold the stations use."""
-        self.child = Child("edge-inference", run_inference, lambda: self._arguments)
+        self.child = Child("edge-inference", run_inference, lambda: (*self._arguments, self.streams))
         self._arguments = (config.bundle, digest, config.backend, config.threads or cores())
+        self._most_streams = config.streams
         self._seats: dict[int, Scoring] = {}
         self._next_seat = 0
         self._flights: dict[tuple[int, int], _Flight] = {}  # by seat and seq, in the order they were submitted
@@ -79,7 +81,7 @@ class Model:
     @staticmethod
     def key(config: StationConfig, digest: str) -> Hashable:
         """What stations must have in common to share a model."""
-        return digest, config.bundle, config.backend, config.threads or cores(), config.trust
+        return digest, config.bundle, config.backend, config.threads or cores(), config.streams, config.trust
 
     # -------------------------------------------------------------------------------------------------- its seats
 
@@ -105,9 +107,14 @@ class Model:
         return len(self._seats) > 1
 
     @property
+    def streams(self) -> int:
+        """How many frames the child scores at once: one of a station at the most."""
+        return max(1, min(self._most_streams, len(self._seats)))
+
+    @property
     def has_room(self) -> bool:
         """Whether the child takes a further frame now."""
-        return _TEST not in self._flights and len(self._flights) < (1 + AHEAD if self.is_shared else 1)
+        return _TEST not in self._flights and len(self._flights) < (self.streams + AHEAD if self.is_shared else 1)
 
     @property
     def age_ms(self) -> float:
@@ -134,15 +141,15 @@ class Model:
         self.child.send(order)
 
     def _watch(self) -> None:
-        """The child works on the oldest frame now; from here on its patience counts."""
-        flight = next(iter(self._flights.values()), None)
-        if flight is None or flight.stuck_at_ns is not None:
-            return
-        now, due_ns = time.monotonic_ns(), flight.deadline_ns
-        if self.is_shared:
-            budget_ns = int(min(seat.budget_ms for seat in self._seats.values()) * 1e6)
-            due_ns = min(due_ns, now + max(budget_ns, MANY_PROOFS * self._self_test_ns))
-        flight.stuck_at_ns = max(due_ns, now) + STUCK_MS * 1_000_000
+        """The child works on the oldest frames now; from here on its patience counts."""
+        for flight in islice(self._flights.values(), self.streams):
+            if flight.stuck_at_ns is not None:
+                continue
+            now, due_ns = time.monotonic_ns(), flight.deadline_ns
+            if self.is_shared:
+                budget_ns = int(min(seat.budget_ms for seat in self._seats.values()) * 1e6)
+                due_ns = min(due_ns, now + max(budget_ns, MANY_PROOFS * self._self_test_ns))
+            flight.stuck_at_ns = max(due_ns, now) + STUCK_MS * 1_000_000
 
     # ------------------------------------------------------------------------------------------------ in each turn
 

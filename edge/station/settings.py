@@ -54,6 +54,9 @@ class Settings(BaseModel):
     )
     backend: str = Field("auto", description="artifact of the bundle to run; auto: the fastest here, measured once")
     threads: int | None = Field(None, ge=1, le=256, description="threads of an inference; else one for each core")
+    streams: int = Field(
+        1, ge=1, le=256, description="frames inferred at once where stations share a model; they share the threads"
+    )
     size: str | None = Field(None, description="WIDTHxHEIGHT of a source that can choose, pixels, as 1280x720")
     rate: float | None = Field(None, gt=0, description="pictures a second of a source that can be paced; else its own")
     limit: int | None = Field(None, ge=1, description="stop after so many pictures of the source")
@@ -206,6 +209,7 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         bind=s.bind,
         backend=s.backend,
         threads=s.threads,
+        streams=s.streams,
         policy=s.policy,
         budget_ms=s.budget_ms,
         wait_subscribers=s.wait_subscribers,
