@@ -60,6 +60,7 @@ class Bare(Station):
         """The runtime answers the part it has, if it has one."""
         if self.scoring._seq is not None:
             seq, self.scoring._seq = self.scoring._seq, None
+            self.scoring.model._flights.clear()
             self._settle(Inferred(seq, score, fault, 0, 0, located))
             self._submit()
             self._publish()

@@ -40,6 +40,10 @@ class Backend(Protocol):
         """Run one frame, `uint8 [H, W, 3]` BGR, C-contiguous; of the static shape if one was asked for."""
         ...
 
+    def another(self) -> "Backend":
+        """The same compiled graph for a further thread; of use if it was loaded with more than one stream."""
+        ...
+
 
 @dataclass(frozen=True)
 class Fixed:
@@ -60,22 +64,33 @@ class Fed:
         """See `Backend.infer`. Raises DataError if the frame does not hold the contract's region."""
         return self._graph.infer(graph_frame(frame, self._contract))
 
+    def another(self) -> "Fed":
+        """See `Backend.another`."""
+        other = Fed(self._graph.another(), self._contract)
+        other.name = self.name
+        return other
+
 
 def load_backend(
-    name: str, path: Path, threads: int, contract: LetterboxContract, shape: tuple[int, int] | None = None
+    name: str,
+    path: Path,
+    threads: int,
+    contract: LetterboxContract,
+    shape: tuple[int, int] | None = None,
+    streams: int = 1,
 ) -> Backend:
     """Compile the artifact at `path`, with a letterbox by `contract`, for the runtime called `name`, one of BACKENDS.
 
-    `threads` is the number of threads of one inference. `shape` (height, width) compiles the static variant, which is
-    faster; None accepts frames of any size. Raises DataError if a frame of that shape does not hold the contract's
-    region, BundleError if the runtime refuses the artifact.
+    `threads` is the number of threads of one inference, or of all `streams` inferences that are to run at once. `shape`
+    (height, width) compiles the static variant, which is faster; None accepts frames of any size. Raises DataError if a
+    frame of that shape does not hold the contract's region, BundleError if the runtime refuses the artifact.
     """
     if shape is not None:
         contract.fit(*shape)
     fixed = None if shape is None else Fixed(shape, contract)
     module: Any = import_module(f"edge.backends.{name}")
     try:
-        backend: Backend = module.load(path, threads, fixed)
+        backend: Backend = module.load(path, threads, fixed, streams)
     except Exception as error:  # each runtime has its own kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise BundleError(f"{path}: {name} cannot load it: {reason}; export the bundle again") from error
@@ -129,8 +144,11 @@ def _check(found: Output, expected: Output, what: str, backend: str, tolerance: 
     return max(far, map_far)
 
 
-def load_from(bundle: Bundle, name: str, threads: int, shape: tuple[int, int] | None = None) -> Backend:
-    """Compile the bundle's artifact `name`, for frames of `shape` (height, width) or, if None, of any size.
+def load_from(
+    bundle: Bundle, name: str, threads: int, shape: tuple[int, int] | None = None, streams: int = 1
+) -> Backend:
+    """Compile the bundle's artifact `name`, for frames of `shape` (height, width) or, if None, of any size; `threads`
+    and `streams` as in `load_backend`.
 
     Raises BundleError if the bundle has no such artifact or this CPU would compute it wrongly, DataError if such frames
     do not hold its region.
@@ -141,7 +159,8 @@ def load_from(bundle: Bundle, name: str, threads: int, shape: tuple[int, int] | 
             f"{bundle.path}: {name} has int8 weights of 8 bits, whose sums saturate on a CPU without VNNI, "
             f"as this one seems to be: run {artifact.backend}, or export with --weight-bits 7"
         )
-    backend = load_backend(artifact.backend, bundle.path / artifact.path, threads, bundle.manifest.letterbox, shape)
+    file, contract = bundle.path / artifact.path, bundle.manifest.letterbox
+    backend = load_backend(artifact.backend, file, threads, contract, shape, streams)
     backend.name = name
     return backend
 

@@ -12,12 +12,12 @@ class OnnxRuntime:
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path, threads: int, fixed: Fixed | None) -> None:
+    def __init__(self, path: Path, threads: int, fixed: Fixed | None, streams: int = 1) -> None:
         """Load the graph; a static shape lets the session fold the letterbox's matrices into constants."""
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = max(1, threads // streams)
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -33,7 +33,11 @@ class OnnxRuntime:
         where = values.get("map")
         return Output(float(values["score"][0]), None if where is None else where.reshape(where.shape[-2:]))
 
+    def another(self) -> "OnnxRuntime":
+        """See `Backend.another`: a session may be run by several threads."""
+        return self
 
-def load(path: Path, threads: int, fixed: Fixed | None) -> OnnxRuntime:
+
+def load(path: Path, threads: int, fixed: Fixed | None, streams: int = 1) -> OnnxRuntime:
     """Compile the artifact at `path`; see `edge.backends.load_backend`."""
-    return OnnxRuntime(path, threads, fixed)
+    return OnnxRuntime(path, threads, fixed, streams)

@@ -1,6 +1,7 @@
 """OpenVINO on the CPU."""
 
 import os
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ KEPT_SHAPES = "16"
 
 
 class OpenVino:
-    """One compiled model and one inference request; the frame is read in place, without a copy."""
+    """A compiled model and one inference request; the frame is read in place, without a copy."""
 
     name = "openvino"
 
-    def __init__(self, path: Path, threads: int, fixed: Fixed | None) -> None:
+    def __init__(self, path: Path, threads: int, fixed: Fixed | None, streams: int = 1) -> None:
         """Compile for latency, in full float32: the default on CPUs with AVX512_BF16 would be bfloat16."""
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_SHAPES)  # read once, by the first kernel
         import openvino as ov
@@ -38,12 +39,20 @@ class OpenVino:
             "ENABLE_CPU_PINNING": False,
             "CPU_RUNTIME_CACHE_CAPACITY": KEPT_SHAPES,
         }
+        if streams > 1:
+            settings["NUM_STREAMS"] = streams
         if (cache := cache_folder()) is not None:
             settings["CACHE_DIR"] = str(cache / "openvino")
-        compiled = core.compile_model(model, "CPU", settings)
-        self._request = compiled.create_infer_request()
-        self._score = compiled.output("score")
-        self._map = next((o for o in compiled.outputs if "map" in o.names), None)
+        self._compiled = core.compile_model(model, "CPU", settings)
+        self._request = self._compiled.create_infer_request()
+        self._score = self._compiled.output("score")
+        self._map = next((o for o in self._compiled.outputs if "map" in o.names), None)
+
+    def another(self) -> "OpenVino":
+        """See `Backend.another`: a request of its own."""
+        other = copy(self)
+        other._request = self._compiled.create_infer_request()
+        return other
 
     def infer(self, frame: Frame) -> Output:
         """See `Backend.infer`."""
@@ -61,6 +70,6 @@ class OpenVino:
         return height, width
 
 
-def load(path: Path, threads: int, fixed: Fixed | None) -> OpenVino:
+def load(path: Path, threads: int, fixed: Fixed | None, streams: int = 1) -> OpenVino:
     """Compile the artifact at `path`; see `edge.backends.load_backend`."""
-    return OpenVino(path, threads, fixed)
+    return OpenVino(path, threads, fixed, streams)

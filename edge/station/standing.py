@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge.station.metrics import Metrics, Vitals
     from edge.station.records import Records
     from edge.station.scoring import Scoring
-    from edge.station.systemd import Service
+    from edge.station.systemd import Reports
 
 HEARTBEAT_MS = 100
 LEASE_MS = 3 * HEARTBEAT_MS
@@ -48,7 +48,7 @@ class Standing:
     metrics: "Metrics | None"
     publisher: "Publisher"
     desk: "Desk"
-    service: "Service"
+    service: "Reports"
     _progress: Callable[[Any], None]
     _pending: "deque[Captured]"
     _listeners_came: bool

@@ -7,7 +7,7 @@ the deadlines here hold.
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import ExitStack
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -21,14 +21,13 @@ from edge.station.desk import Desk, Line
 from edge.station.intake import Intake
 from edge.station.ledger import Books
 from edge.station.messages import Captured, Inferred
+from edge.station.model import Model
 from edge.station.parts import Finding, Part, judge
 from edge.station.records import Records
 from edge.station.replay import Replays
 from edge.station.scoring import Scoring
-from edge.station.signals import Signals
-from edge.station.sleep import Sleeper
 from edge.station.standing import Standing
-from edge.station.systemd import Service
+from edge.station.systemd import Reports, Service
 from edge.verdict import UNKNOWN_REASONS, Reason, State, Verdict
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ MOST_IN_FLIGHT = 1000
 
 
 class Station(Standing):
-    """Runs one line until its source ends or it is told to stop."""
+    """One camera, one bundle, one verdict channel; `edge.station.cell` runs it, alone or beside others."""
 
     def __init__(
         self,
@@ -54,11 +53,16 @@ class Station(Standing):
         progress: Callable[["Station"], None],
         allow_insecure: bool = False,
         say: Callable[[str], None] = lambda line: None,
+        models: dict[Hashable, Model] | None = None,
+        service: Reports | None = None,
+        page: "Metrics | None" = None,
     ) -> None:
         """Check the bundle, bind the sockets, open the records. Raises BundleError, KeyFileError, ChannelError,
         RecordsError.
 
-        `progress` is called with the station at each heartbeat, `say` with lines for the log.
+        `progress` is called with the station at each heartbeat, `say` with lines for the log. `models` are those of the
+        stations beside this one: it shares one where that does, and adds its own where none does. `service` is what
+        systemd hears, `page` the metrics of a station that this one's are to be shown beside.
         """
         self.config = config
         self.bundle = load_bundle(config.bundle, Trust.read(config.trust))
@@ -66,11 +70,10 @@ class Station(Standing):
         self.records: Records | None = None
         self.books = Books()
         self.intake = Intake(config)
-        self.scoring = Scoring(config, self.bundle.digest)
         self.state = State.PREOPERATIONAL
         self.cause: str | None = None
         self.ready_after_s: float | None = None
-        self.service = Service()
+        self.service = service or Service()
         self._progress, self._say = progress, say
         with ExitStack() as undo:
             self.channel = Channel(
@@ -88,11 +91,13 @@ class Station(Standing):
                 from edge.station import metrics  # a tenth of a second, for those who want it
 
                 about = (config.station, self.bundle.label, config.records)
-                self.metrics = metrics.Metrics(config.metrics, *about, allow_insecure=allow_insecure)
+                self.metrics = metrics.Metrics(config.metrics, *about, allow_insecure=allow_insecure, page=page)
                 undo.callback(self.metrics.close)
             if config.records is not None:
                 self.records = Records(config, self.epoch, self.bundle.label)
             undo.pop_all()
+        key, models = Model.key(config, self.bundle.digest), {} if models is None else models
+        self.scoring = Scoring(config, models.setdefault(key, Model(config, self.bundle.digest)))
         self.boot = self.records.boot if self.records else 0
         self.publisher = self.channel.publisher
         recorder = self.records.recorder if self.records else None
@@ -123,39 +128,46 @@ class Station(Standing):
 
     # -------------------------------------------------------------------------------------------------- life
 
-    def run(self) -> None:
-        """Serve to the end. SIGINT, SIGTERM and SIGHUP end it in order. Raises EdgeError if it cannot start."""
-        with Signals() as signals:
-            cause = "told to stop"
-            try:
-                while not (signals.came or self._is_finished()):
-                    self._hear()
-                    self.channel.serve()
-                    self.desk.serve()
-                    self._accept()
-                    self._expire()
-                    self._submit()
-                    while self._publish():  # a stored picture waits for the verdict of the one before it
-                        self._accept()
-                        self._submit()
-                    self._beat()
-                    self._wait(signals)
-                if self._is_finished():
-                    cause = "the source has ended"
-            except BaseException as error:
-                cause = str(error) or type(error).__name__
-                raise
-            finally:
-                self._shut_down(cause)
+    def hear(self) -> None:
+        """First third of a turn: what children and controllers have said. Raises EdgeError if it cannot start."""
+        self._hear()
+        self.channel.serve()
+        self.desk.serve()
 
-    def _is_finished(self) -> bool:
+    def submit(self) -> bool:
+        """Second third: accept parts, keep their deadlines, and give the model one. True if it got one."""
+        self._accept()
+        self._expire()
+        return self._submit()
+
+    def publish(self) -> None:
+        """Last third: verdicts, and what they were waited for; state and heartbeat."""
+        while self._publish():  # a stored picture waits for the verdict of the one before it
+            self._accept()
+            self._submit()
+        self._beat()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the source has ended and every part has its verdict."""
         return self.intake.has_ended and not self._pending and not self._parts
 
-    def _wait(self, signals: Signals) -> None:
-        """Sleep until a child, a controller or a signal has something to say, or the clock has."""
-        if self._is_finished() or self.desk.has_more:
-            return
+    @property
+    def has_more(self) -> bool:
+        """Whether the next turn has something to do that nobody announces."""
+        return self.is_finished or self.desk.has_more or bool(self.scoring.results)
+
+    @property
+    def fds(self) -> list[int]:
+        """Descriptors that become readable when a child or a controller has something to say."""
         children = [self.intake.child, self.scoring.child]
+        if self.records is not None:
+            children.append(self.records.archiving.child)
+        return [*self.channel.fds, *(c.connection.fileno() for c in children if c.connection)]
+
+    @property
+    def due_in_s(self) -> float:
+        """Seconds until the clock has something to say."""
         due_ns = [part.deadline_ns for part in self._parts.values() if part.finding is None]
         waits_s = [(min([self._beat_due_ns, *due_ns]) - time.monotonic_ns()) / 1e9]
         if not self.intake.child.is_running and not self.intake.has_ended:
@@ -163,16 +175,25 @@ class Station(Standing):
         if not self.scoring.child.is_running:
             waits_s.append(self.scoring.child.due_in_s)
         if self.records is not None:
-            children.append(self.records.archiving.child)
             waits_s.append(self.records.due_in_s)
         if not self._listeners_came:
             waits_s.append(SUBSCRIBER_POLL_S)
         waits_s.append(self.channel.due_in_s)
-        connections = (c.connection.fileno() for c in children if c.connection)
-        self._sleeper.sleep((signals.wake.fileno(), *self.channel.fds, *connections), min(waits_s))
+        return max(0.0, min(waits_s))
 
-    def _shut_down(self, cause: str) -> None:
-        """Answer the parts in flight, say goodbye, and leave nothing behind."""
+    def discard(self) -> None:
+        """Free what the station holds, which never ran."""
+        with ExitStack() as last:
+            if self.metrics is not None:
+                last.callback(self.metrics.close)
+            if self.records is not None:
+                last.callback(self.records.close, "never ran", self.books)
+            last.callback(self.channel.close)
+
+    def shut_down(self, cause: str) -> None:
+        """Answer the parts in flight, say goodbye, and leave nothing behind, in two seconds at most. The model is left
+        to whoever runs the station, who has taken it out of its seat before.
+        """
         with ExitStack() as last:  # in reverse order, each whatever becomes of the others
             last.callback(self._progress, self)
             if self.metrics is not None:
@@ -184,7 +205,6 @@ class Station(Standing):
             last.callback(self.intake.close, CHILD_PATIENCE_S)
             if self.records is not None:
                 last.callback(self.records.close_archive)  # it still copies frames out of the ring
-            last.callback(self.scoring.child.stop, CHILD_PATIENCE_S)
             for part in self._parts.values():
                 part.finding = part.finding or Finding(reason=Reason.STOPPED, detail="the station was stopped")
             self._publish()
@@ -365,10 +385,10 @@ class Station(Standing):
         refusals = (self.bundle.manifest.letterbox.refusal(*shape) for shape in seen)
         return next((f"corrupt: the frame of {refusal}" for refusal in refusals if refusal), None)
 
-    def _submit(self) -> None:
-        """Give the runtime the oldest part that waits for it."""
+    def _submit(self) -> bool:
+        """Give the runtime the oldest part that waits for it; whether there was one."""
         if not self.scoring.is_idle:
-            return
+            return False
         for part in self._parts.values():
             c = part.capture
             if part.finding is None and not part.is_submitted and c is not None:
@@ -376,7 +396,8 @@ class Station(Standing):
                 part.is_submitted, self._slots_inferring[part.seq] = True, c.slot
                 self.intake.hold(c.slot)
                 self.scoring.submit(part.seq, self.intake.memory(c.slot), c.height, c.width, part.deadline_ns)
-                return
+                return True
+        return False
 
     def _publish(self) -> int:
         """Publish what is final, in order of sequence; how many verdicts that were."""
