@@ -40,7 +40,8 @@ FIRST_DEATHS = 3
 """An inference process that died this often before it was ready will not be ready the next time either."""
 
 AHEAD = 1
-"""Frames that may wait in the child's pipe where several stations share it: it goes on with the next one at once."""
+"""Frames that may wait in the child's pipe where several stations share it: it goes on with the next one at once. The
+stored pictures of a single station go ahead so, too."""
 
 MANY_PROOFS = 20
 """Where stations share a model, one with a long budget may hold it no longer than the shortest budget of them, or as
@@ -60,7 +61,7 @@ class _Flight:
 
 class Model:
     """Every frame that a station submits is answered by exactly one Inferred in its seat, with a `fault` if the child
-    died on it or hung.
+    died on it or hung; one that the child had not begun with is given back instead.
     """
 
     def __init__(self, config: StationConfig, digest: str) -> None:
@@ -117,6 +118,11 @@ class Model:
         return _TEST not in self._flights and len(self._flights) < (self.streams + AHEAD if self.is_shared else 1)
 
     @property
+    def takes_ahead(self) -> bool:
+        """Whether the child takes a second frame of the one station that uses it, to go on with it at once."""
+        return not self.is_shared and len(self._flights) == 1 and _TEST not in self._flights
+
+    @property
     def age_ms(self) -> float:
         """Since it last proved that it works, once it was loaded."""
         return (time.monotonic_ns() - self._progress_ns) / 1e6
@@ -134,11 +140,17 @@ class Model:
         return _TEST in self._flights
 
     def submit(self, number: int, order: Infer, deadline_ns: int) -> None:
-        """Hand over a frame; allowed only with room."""
-        assert self.has_room
+        """Hand over a frame; allowed only with room, or ahead."""
+        assert self.has_room or self.takes_ahead
         self._flights[number, order.seq] = _Flight(self._seats[number], deadline_ns)
         self._watch()
         self.child.send(order)
+
+    def postpone(self, number: int, seq: int, deadline_ns: int) -> None:
+        """The frame is the oldest one now and its clock has begun: so does the child's."""
+        if (flight := self._flights.get((number, seq))) is not None:
+            flight.deadline_ns, flight.stuck_at_ns = deadline_ns, None
+            self._watch()
 
     def _watch(self) -> None:
         """The child works on the oldest frames now; from here on its patience counts."""
@@ -233,7 +245,9 @@ class Model:
             seat.lose(cause)
         now = time.monotonic_ns()
         for (number, seq), flight in flights.items():
-            if flight.seat is not None:
+            if flight.seat is not None and flight.stuck_at_ns is None:
+                flight.seat.given_back.append(seq)
+            elif flight.seat is not None:
                 flight.seat.results.append(Inferred(seq, float("nan"), cause, now, now, seat=number))
         if not self._was_loaded:
             self._first_deaths += 1

@@ -1,4 +1,4 @@
-"""A station's seat at a model: one frame at a time goes in, one result or the loss of it comes out."""
+"""A station's seat at a model: a frame goes in, one result or the loss of it comes out."""
 
 import time
 from collections import deque
@@ -15,7 +15,9 @@ OTHERS_PATIENCE_MS = 100
 
 
 class Scoring:
-    """Every `submit` is answered by exactly one Inferred, with a `fault` if the child died on it or hung."""
+    """Every `submit` is answered by exactly one Inferred, with a `fault` if the child died on it or hung; or
+    taken back, if the child was lost before it began with it.
+    """
 
     def __init__(self, config: StationConfig, model: Model) -> None:
         """Nothing runs before `revive`."""
@@ -25,6 +27,7 @@ class Scoring:
         self.cause: str | None = "the model is being loaded"
         self.budget_ms = config.budget_ms
         self.results: deque[Inferred] = deque()
+        self.given_back: deque[int] = deque()
         self.faults = 0  # in a row
         self._most_faults = MOST_FAULTS
         self._regions = config.regions
@@ -32,8 +35,7 @@ class Scoring:
         self._configure: Configure | None = None
         self._asked_ns: int | None = None  # when the child was told to compile for this station's frames
         self._refusal: str | None = None
-        self._seq: int | None = None
-        self._deadline_ns = 0
+        self._deadlines_ns: dict[int, int] = {}  # by seq, of what the child has, in order
 
     @property
     def child(self) -> Child:
@@ -43,15 +45,20 @@ class Scoring:
     @property
     def is_idle(self) -> bool:
         """True if a frame can be submitted now."""
-        return self.is_up and self._seq is None and self.model.has_room
+        return self.is_up and not self._deadlines_ns and self.model.has_room
+
+    @property
+    def takes_ahead(self) -> bool:
+        """True if a frame can be submitted behind the one that is scored now."""
+        return self.is_up and len(self._deadlines_ns) == 1 and self.model.takes_ahead
 
     @property
     def is_overdue(self) -> bool:
         """True while the frame that was submitted has missed its deadline, or a self-test takes too long, or the frames
         of other stations hold the model up.
         """
-        if self._seq is not None:
-            return time.monotonic_ns() > self._deadline_ns
+        if self._deadlines_ns:
+            return time.monotonic_ns() > next(iter(self._deadlines_ns.values()))
         return self.model.overdue_ms() > (0 if self.model.is_tested else OTHERS_PATIENCE_MS)
 
     @property
@@ -70,10 +77,16 @@ class Scoring:
         self.send_configure()
 
     def submit(self, seq: int, memory: str, height: int, width: int, deadline_ns: int) -> None:
-        """Hand over a frame; allowed only when idle."""
-        assert self.is_idle
-        self._seq, self._deadline_ns = seq, deadline_ns
+        """Hand over a frame; allowed only when idle, or ahead."""
+        assert self.is_idle or self.takes_ahead
+        self._deadlines_ns[seq] = deadline_ns
         self.model.submit(self._number, Infer(seq, memory, height, width, self._number), deadline_ns)
+
+    def postpone(self, seq: int, deadline_ns: int) -> None:
+        """The clock of a frame that went ahead has begun."""
+        if seq in self._deadlines_ns:
+            self._deadlines_ns[seq] = deadline_ns
+            self.model.postpone(self._number, seq, deadline_ns)
 
     def hear(self) -> Iterator[Inferred]:
         """Results that have come since. Raises BundleError if the bundle cannot be loaded at first."""
@@ -99,9 +112,15 @@ class Scoring:
     def _results(self) -> Iterator[Inferred]:
         while self.results:
             result = self.results.popleft()
-            if result.seq == self._seq:
-                self._seq = None
+            self._deadlines_ns.pop(result.seq, None)
             yield result
+
+    def take_back(self) -> Iterator[int]:
+        """The frames that the child had and had not begun with when it was lost; they can be submitted again."""
+        while self.given_back:
+            seq = self.given_back.popleft()
+            self._deadlines_ns.pop(seq, None)
+            yield seq
 
     # -------------------------------------------------------------------------------------------- said by the model
 

@@ -22,7 +22,7 @@ from edge.station.intake import Intake
 from edge.station.ledger import Books
 from edge.station.messages import Captured, Inferred
 from edge.station.model import Model
-from edge.station.parts import Finding, Part, judge
+from edge.station.parts import NEVER, Finding, Part, judge
 from edge.station.records import Records
 from edge.station.replay import Replays
 from edge.station.scoring import Scoring
@@ -112,7 +112,6 @@ class Station(Standing):
         self._shape: tuple[int, int] | None = None  # of every frame, as first opened
         self._listeners_came = config.wait_subscribers == 0 and not config.required
         self._beat_due_ns = 0
-        self._sleeper = Sleeper()
         self._begun_ns = time.monotonic_ns()
 
     def _line(self) -> Line:
@@ -228,6 +227,8 @@ class Station(Standing):
         for results in (self.scoring.hear, self.scoring.revive):
             for result in results():
                 self._settle(result)
+        for seq in self.scoring.take_back():
+            self._take_back(seq)
         self.scoring.test()
         if self.records is not None:
             for slot in self.records.serve():
@@ -248,6 +249,26 @@ class Station(Standing):
             part.finding = Finding(reason=Reason.BACKEND, detail=f"the model's score is {result.score}")
         else:
             part.finding, part.inferred = Finding(score=result.score), result
+        for waiting in self._parts.values():
+            if waiting.deadline_ns == NEVER and waiting.is_submitted:
+                self._start_clock(waiting, result.end_ns)
+                self.scoring.postpone(waiting.seq, waiting.deadline_ns)
+
+    def _start_clock(self, part: Part, now_ns: int) -> None:
+        """The model turns to a stored picture."""
+        part.captured_ns, part.deadline_ns = now_ns, now_ns + int(self.config.budget_ms * 1e6)
+
+    def _take_back(self, seq: int) -> None:
+        """The model was lost before it turned to this frame: it is submitted again, to the next one."""
+        self.intake.release(self._slots_inferring.pop(seq))
+        if (part := self._parts.get(seq)) is not None:
+            part.is_submitted = False
+            if self._is_stored(part):
+                part.deadline_ns = NEVER
+
+    def _is_stored(self, part: Part) -> bool:
+        """Whether the part is a stored picture, which nothing but the model's turning to it gives a clock."""
+        return self.config.trigger == "free" and part.capture is not None and part.capture.captured_ns is None
 
     def _expire(self) -> None:
         """A part whose budget is over is unknown now, whatever comes later."""
@@ -285,6 +306,8 @@ class Station(Standing):
                 self._enter(self._pending.popleft())
         elif self.scoring.is_idle and not self._parts:
             self._enter(self._pending.popleft())
+        elif not opened.live and self.scoring.takes_ahead and len(self._parts) == 1:
+            self._enter(self._pending.popleft(), ahead=True)
 
     def _have_listeners_come(self) -> bool:
         """Whether the subscribers and the required controllers that the source waits for have been there."""
@@ -303,11 +326,14 @@ class Station(Standing):
         self._passed_over += 1
         self.books.dropped = self._passed_over + self.intake.dropped
 
-    def _enter(self, capture: Captured) -> None:
-        """A part begins with its frame."""
+    def _enter(self, capture: Captured, ahead: bool = False) -> None:
+        """A part begins with its frame; `ahead`, its clock stands while the model is busy with the one before it."""
         now = time.monotonic_ns()
         captured_ns = now if capture.captured_ns is None else min(capture.captured_ns, now)
-        self._show(self._begin(capture.name, captured_ns), capture)
+        part = self._begin(capture.name, captured_ns)
+        if ahead:
+            part.deadline_ns = NEVER
+        self._show(part, capture)
 
     def _trigger(self, name: str) -> int | str:
         """A part begins with its trigger, and waits for its frame. Returns its number, or why there is none."""
@@ -386,13 +412,20 @@ class Station(Standing):
         return next((f"corrupt: the frame of {refusal}" for refusal in refusals if refusal), None)
 
     def _submit(self) -> bool:
-        """Give the runtime the oldest part that waits for it; whether there was one."""
-        if not self.scoring.is_idle:
+        """Give the runtime the oldest part that waits for it; whether there was one. A live frame goes when the one
+        before it is done, a stored one ahead of that.
+        """
+        is_idle = self.scoring.is_idle
+        if not (is_idle or self.scoring.takes_ahead):
             return False
         for part in self._parts.values():
             c = part.capture
             if part.finding is None and not part.is_submitted and c is not None:
                 assert c.slot is not None
+                if not is_idle and part.deadline_ns != NEVER:
+                    return False
+                if is_idle and part.deadline_ns == NEVER:
+                    self._start_clock(part, time.monotonic_ns())
                 part.is_submitted, self._slots_inferring[part.seq] = True, c.slot
                 self.intake.hold(c.slot)
                 self.scoring.submit(part.seq, self.intake.memory(c.slot), c.height, c.width, part.deadline_ns)
