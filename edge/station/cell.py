@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 
 from edge.errors import EdgeError
+from edge.station import garbage
 from edge.station.config import StationConfig
 from edge.station.layout import check_apart
 from edge.station.model import Model
@@ -52,6 +53,7 @@ class Cell:
         self._running = list(self.stations)
         self._leaving: list[threading.Thread] = []
         self._sleeper = Sleeper()
+        self._has_settled = False
 
     def run(self) -> None:
         """Serve to the end. SIGINT, SIGTERM and SIGHUP end it in order.
@@ -82,6 +84,16 @@ class Cell:
         self._each(Station.hear)
         self._each(self._submit)
         self._each(Station.publish)
+        if not any(station.is_busy for station in self._running):
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """No part is under way."""
+        if self._has_settled:
+            garbage.tidy()
+        elif all(station.ready_after_s is not None for station in self._running):
+            garbage.settle()
+            self._has_settled = True
 
     def _submit(self, station: Station) -> None:
         """Whoever gave the model a part comes last next time, so that each has its turn."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from edge.errors import BundleError, EdgeError
+from edge.station import garbage
 from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
 from edge.station.ring import Attached
 from edge.verdict import MOST_DEFECTS
@@ -51,6 +52,7 @@ def run_inference(
     seats = _Seats(model, connection)
     seats.take(configure)
     model.anysize = None  # its memory is needed no more, unless frames of any size come
+    garbage.settle()
     workers: queue.SimpleQueue[Infer] = queue.SimpleQueue()
     for stream in range(streams if streams > 1 else 0):
         threading.Thread(target=_work, args=(workers, seats, stream), daemon=True).start()

@@ -152,6 +152,11 @@ class Station(Standing):
         return self.intake.has_ended and not self._pending and not self._parts
 
     @property
+    def is_busy(self) -> bool:
+        """Whether a part waits for its verdict."""
+        return bool(self._parts)
+
+    @property
     def has_more(self) -> bool:
         """Whether the next turn has something to do that nobody announces."""
         return self.is_finished or self.desk.has_more or bool(self.scoring.results)
