@@ -14,7 +14,16 @@ import typer
 
 from edge.cli import run_app
 from edge.errors import ConfigError
-from edge.station.settings import Settings, about, as_toml, effective, parse_region, source_request, to_config
+from edge.station.settings import (
+    Settings,
+    about,
+    as_toml,
+    effective,
+    parse_camera,
+    parse_region,
+    source_request,
+    to_config,
+)
 
 if TYPE_CHECKING:
     from edge.station.supervisor import Station
@@ -50,10 +59,12 @@ def run(
     stale_ms: Annotated[float | None, typer.Option(help=_about("stale_ms"))] = None,
     envelope: Annotated[Path | None, typer.Option(metavar="FILE", help=_about("envelope"))] = None,
     region: Annotated[list[str] | None, typer.Option(metavar="LEFT,TOP,WIDTHxHEIGHT", help=_about("regions"))] = None,
+    camera: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=_about("camera"))] = None,
+    resume_frames: Annotated[int | None, typer.Option(help=_about("resume_frames"))] = None,
     backend: Annotated[str | None, typer.Option(help=_about("backend"))] = None,
     threads: Annotated[int | None, typer.Option(help=_about("threads"))] = None,
     size: Annotated[str | None, typer.Option(help=_about("size"))] = None,
-    rate: Annotated[float | None, typer.Option(help=_about("rate"))] = None,
+    rate: Annotated[str | None, typer.Option(metavar="RATE|file", help=_about("rate"))] = None,
     limit: Annotated[int | None, typer.Option(help=_about("limit"))] = None,
     loop: Annotated[bool, typer.Option("--loop", help=_about("loop"))] = False,
     watch: Annotated[bool, typer.Option("--watch", help=_about("watch"))] = False,
@@ -94,6 +105,7 @@ def run(
         "size": size, "rate": rate, "limit": limit, "loop": loop or None, "watch": watch or None, "seed": seed,
         "wait_subscribers": wait_subscribers, "trust": trust or None, "records": False if no_records else records,
         "keep_goods": keep_goods, "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,
+        "camera": parse_camera(camera) if camera else None, "resume_frames": resume_frames,
     }  # fmt: skip
     if list_sources:
         _print_sources(as_json)

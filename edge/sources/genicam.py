@@ -84,6 +84,7 @@ class GenicamSource:
         self.length = self._wanted.length
         self.incomplete = self.lost = 0
         found = _find(request.name)
+        self.lasting_name = PREFIX + found  # of several cameras that come and go, this one
         try:
             self._camera = Camera(found)
         except AravisError as error:
@@ -97,7 +98,7 @@ class GenicamSource:
     def _prepare(self, request: SourceRequest) -> None:
         import cv2  # noqa: F401  not while the first frames wait
 
-        remarks = _apply(self._camera, request)
+        remarks = _apply(self._camera, request, self._wanted.rate)
         self._camera.open_stream(BUFFERS)
         self.settings = _read_back(self._camera)
         asked = request.camera.packet_size
@@ -299,7 +300,7 @@ def _find(name: str) -> str:
     raise SourceError(f"no camera {name}; here are: {listed}")
 
 
-def _apply(camera: Camera, request: SourceRequest) -> list[str]:
+def _apply(camera: Camera, request: SourceRequest, rate: float | None) -> list[str]:
     """Set what was asked for. Returns in words what the camera changed. Raises SourceError if it refuses."""
     s = request.camera
     region = s.region
@@ -311,7 +312,7 @@ def _apply(camera: Camera, request: SourceRequest) -> list[str]:
         "region": None if region is None else _region(camera, region),
         "exposure_us": s.exposure_us,
         "gain_db": s.gain_db,
-        "rate": request.rate,
+        "rate": rate,
         "packet_size": s.packet_size if camera.is_gige else None,
     }
     given = {what: value for what, value in asked.items() if value is not None}

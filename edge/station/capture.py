@@ -14,7 +14,7 @@ from edge.station.ring import Attached
 from edge.wording import printable
 
 if TYPE_CHECKING:
-    from edge.sources import Capture, SourceRequest
+    from edge.sources import Capture, Source, SourceRequest
 
 
 def run_capture(
@@ -35,8 +35,7 @@ def run_capture(
         connection.send(Failed(str(error)))
         return
     policy = policy or ("latest" if source.free_running else "every")
-    s, remarks = source, getattr(source, "remarks", ())
-    connection.send(Opened(s.name, s.shape, s.length, s.live, s.free_running, s.simulated, policy, s.device, remarks))
+    connection.send(_opened(source, request, policy))
     slots = _Slots(connection, waits=not source.live)
     slots.wait_for_first()
     try:
@@ -67,6 +66,16 @@ def run_capture(
         connection.send(Failed(str(error)))
     finally:
         source.close()
+
+
+def _opened(source: "Source", request: "SourceRequest", policy: str) -> Opened:
+    s = source
+    return Opened(
+        *(s.name, s.shape, s.length, s.live, s.free_running, s.simulated, policy, s.device),
+        remarks=getattr(s, "remarks", ()),
+        rate=getattr(s, "rate", None) or (None if request.rate == "file" else request.rate),
+        lasting_name=getattr(s, "lasting_name", None),
+    )
 
 
 class _Slots:

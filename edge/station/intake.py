@@ -65,7 +65,11 @@ class Intake:
 
     def _arguments(self) -> tuple[SourceRequest, str | None, Path | None, float]:
         c = self._config
-        request = SourceRequest(c.source, self._next_index, c.limit, c.rate, c.size, c.loop, c.watch, c.seed, c.camera)
+        name = self.opened.lasting_name if self.opened and self.opened.lasting_name else c.source
+        every = c.policy == "every" or c.trigger != "free"
+        request = SourceRequest(
+            name, self._next_index, c.limit, c.rate, c.size, c.loop, c.watch, c.seed, c.camera, every=every
+        )
         policy = "latest" if c.trigger == "external" else c.policy  # frames of no part make room for others
         return request, policy, c.envelope, c.stale_ms
 
@@ -143,7 +147,7 @@ class Intake:
             return STORED_SILENCE_MS
         if not self._has_frames:
             return float(FIRST_FRAME_MS << min(4, self._deaths))
-        return max(LIVE_SILENCE_MS, 3000 / self._config.rate if self._config.rate else 0)
+        return max(LIVE_SILENCE_MS, 3000 / self.opened.rate if self.opened.rate else 0)
 
     def close(self, patience_s: float) -> None:
         """End the child and free the ring."""

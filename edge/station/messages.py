@@ -26,6 +26,8 @@ class Opened(NamedTuple):
     policy: str
     device: bool = False
     remarks: tuple[str, ...] = ()  # what the device took otherwise than it was asked, a line each
+    rate: float | None = None  # pictures a second, if that is known
+    lasting_name: str | None = None  # the name by which this very device is opened again
 
 
 class NeedsRoom(NamedTuple):
