@@ -51,6 +51,10 @@ class Source(Protocol):
     lost if nobody takes them; pictures of a source that is not live wait until they are read. `free_running` says that
     only the newest frame matters unless told otherwise (a camera without a trigger). `device` says that there is a
     thing behind it that may go and come back; what is stored and cannot be read will not be readable next time either.
+
+    Some sources have more to say: `rate`, pictures a second; `remarks`, a line each on what the device took otherwise
+    than it was asked; `lasting_name`, which opens this very device again; `exposes_when_told`, that a frame comes for
+    each call of its method `trigger`, from whatever thread.
     """
 
     name: str

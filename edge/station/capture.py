@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError
+from edge.station.inbox import Inbox
 from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened, Stop, Waiting
 from edge.station.ring import Attached
 from edge.wording import printable
@@ -36,7 +37,8 @@ def run_capture(
         return
     policy = policy or ("latest" if source.free_running else "every")
     connection.send(_opened(source, request, policy))
-    slots = _Slots(connection, waits=not source.live)
+    told = getattr(source, "trigger", None) if getattr(source, "exposes_when_told", False) else None
+    slots = _Slots(connection, Inbox(connection, told) if told else connection, waits=not source.live)
     slots.wait_for_first()
     try:
         dropped, last = 0, None
@@ -75,16 +77,17 @@ def _opened(source: "Source", request: "SourceRequest", policy: str) -> Opened:
         remarks=getattr(s, "remarks", ()),
         rate=getattr(s, "rate", None) or (None if request.rate == "file" else request.rate),
         lasting_name=getattr(s, "lasting_name", None),
+        exposes_when_told=getattr(s, "exposes_when_told", False),
     )
 
 
 class _Slots:
     """The slots this child may fill."""
 
-    def __init__(self, connection: Connection, waits: bool) -> None:
+    def __init__(self, connection: Connection, inbox: Connection | Inbox, waits: bool) -> None:
         self.is_stopped = False
         self.memory = Attached()
-        self._connection, self._waits = connection, waits
+        self._connection, self._inbox, self._waits = connection, inbox, waits
         self._free: deque[GiveSlot] = deque()
 
     def wait_for_first(self) -> None:
@@ -94,7 +97,7 @@ class _Slots:
 
     def take(self) -> GiveSlot | None:
         """A free slot; None if there is none and the source is live, which nothing may hold up."""
-        while self._connection.poll() or (self._waits and not self._free):
+        while self._inbox.poll() or (self._waits and not self._free):
             self._receive()
             if self.is_stopped:
                 return None
@@ -102,7 +105,7 @@ class _Slots:
 
     def listen(self) -> None:
         """Take in what the supervisor has said."""
-        while self._connection.poll() and not self.is_stopped:
+        while self._inbox.poll() and not self.is_stopped:
             self._receive()
 
     def enlarge(self, slot: GiveSlot, size: int) -> GiveSlot | None:
@@ -121,7 +124,7 @@ class _Slots:
             self._receive()
 
     def _receive(self) -> GiveSlot | None:
-        message = self._connection.recv()
+        message = self._inbox.recv()
         if isinstance(message, Stop):
             self.is_stopped = True
             return None

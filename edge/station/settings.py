@@ -240,6 +240,8 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
 
     s = settings
     assert s.source is not None
+    if s.trigger != "external" and _is_told(s):
+        raise ConfigError("a camera with trigger = software waits to be told: give --trigger external, too")
     records = None if s.records is False else s.records or default_records(s.station)
     return StationConfig(
         bundle=bundle,
@@ -277,11 +279,19 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
     )
 
 
+def _is_told(settings: Settings) -> bool:
+    """Whether the source is an industrial camera that exposes when it is told."""
+    trigger = settings.camera.trigger
+    return (settings.source or "").startswith("genicam:") and trigger is not None and trigger.lower() == "software"
+
+
 def source_request(settings: Settings, limit: int) -> SourceRequest:
-    """The source of these settings, for `limit` pictures."""
+    """The source of these settings, for `limit` pictures. Raises ConfigError if none would come by itself."""
     from edge.cli.size import parse_size
 
     s = settings
     assert s.source is not None
+    if _is_told(s):
+        raise ConfigError("a camera with trigger = software waits to be told; add --camera trigger=off to look at it")
     size = None if s.size is None else parse_size(s.size)
     return SourceRequest(s.source, limit=limit, rate=s.rate, size=size, loop=s.loop, seed=s.seed, camera=s.camera)
