@@ -156,6 +156,7 @@ def _serve(settings: Settings, as_json: bool) -> None:
 
 def _commission(settings: Settings, frames: int, config: Path | None) -> None:
     """Learn from so many frames of the source what they look like, and write it where the station reads it."""
+    from rich.console import Console
     from rich.progress import track
 
     from edge.errors import SourceError
@@ -166,9 +167,12 @@ def _commission(settings: Settings, frames: int, config: Path | None) -> None:
         raise SourceError("no source given; say --source camera0")
     path = settings.envelope or (config or Path(settings.station)).with_suffix(".envelope.json")
     source = open_source(source_request(settings, limit=frames))
-    seen = []
+    console, seen = Console(stderr=True), []
     try:
-        for capture in track(source.captures(), "looking", frames, transient=True):
+        captures = source.captures()
+        for capture in track(
+            captures, "looking", frames, transient=True, console=console, disable=not console.is_terminal
+        ):
             if capture is not None and capture.frame is not None:
                 seen.append(look(capture.frame))
     finally:

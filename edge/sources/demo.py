@@ -39,7 +39,7 @@ class DemoSource:
         try:
             self._line = DemoLine(request.seed, request.size or DEFAULT_SIZE)
         except ValueError as error:
-            raise SourceError(f"demo: {error}") from None
+            raise SourceError(f"{self.name}: {error}") from None
         self.shape: tuple[int, int] | None = self._line.size
         self.length = self._wanted.length
         self.live = request.rate is not None

@@ -33,7 +33,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str | None = Field(None, description="demo, camera0, /dev/v4l/by-id/…, a video file, a folder of pictures")
+    source: str | None = Field(
+        None, min_length=1, description="demo, camera0, /dev/v4l/by-id/…, a video file, a folder of pictures"
+    )
     bundle: Path | None = Field(None, description="bundle to run, or the name of a shipped one; else the demonstration")
     station: str = Field("line1", description="name of the station, part of every topic")
     bind: str = Field("tcp://127.0.0.1:5570", description="endpoint for verdicts")
@@ -294,4 +296,6 @@ def source_request(settings: Settings, limit: int) -> SourceRequest:
     if _is_told(s):
         raise ConfigError("a camera with trigger = software waits to be told; add --camera trigger=off to look at it")
     size = None if s.size is None else parse_size(s.size)
-    return SourceRequest(s.source, limit=limit, rate=s.rate, size=size, loop=s.loop, seed=s.seed, camera=s.camera)
+    return SourceRequest(
+        s.source, limit=limit, rate=s.rate, size=size, loop=s.loop, watch=s.watch, seed=s.seed, camera=s.camera
+    )
