@@ -69,6 +69,7 @@ class FakeVideoCapture:
             cv2.CAP_PROP_FRAME_HEIGHT: float(self._height),
             cv2.CAP_PROP_FRAME_WIDTH: float(self._width),
             cv2.CAP_PROP_FPS: self._rate,
+            cv2.CAP_PROP_BUFFERSIZE: float(self._buffers),
             cv2.CAP_PROP_FOURCC: float(self._fourcc),
             cv2.CAP_PROP_POS_MSEC: stamp_ms,
         }.get(key, 0.0)

@@ -250,6 +250,18 @@ def test_an_exposure_that_grows_longer_is_followed() -> None:
     assert later == [False, True, True, True], "frames that were waited for are new, though 40 ms pass from their stamp"
 
 
+def test_a_frame_without_a_stamp_that_was_there_before_it_was_asked_for_is_as_old_as_it_may_be(
+    devices: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeVideoCapture, "stamps", False)
+    source, fake = opened(every=True)
+    for capture in islice(source.captures(), 20):
+        assert capture.captured_ns is not None
+        assert fake._held is not None
+        assert capture.captured_ns <= fake._held[1] + fake.way_ms * MS
+        clock.pass_ms(100)
+
+
 @pytest.mark.parametrize("waited_ms", [0, 70, 2_000])
 def test_a_frame_that_waited_in_the_drivers_queue_is_as_old_as_the_driver_says(
     devices: Path, clock: Clock, waited_ms: int

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edge.errors import SourceError
 from edge.quiet import quietly
 from edge.sources import Capture, SourceRequest
-from edge.sources.freshness import Freshness
+from edge.sources.freshness import AT_ONCE_NS, Freshness
 from edge.sources.stored import wanted
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ OLDEST_NS = 60_000_000_000
 
 DEEPEST_QUEUE = 32
 """Buffers that a driver may have: V4L2's own limit. After so many frames passed over the next one is new."""
+
+FEWEST_BUFFERS = 2
+"""Where OpenCV does not say how many there are, or says what cannot be."""
 
 BUFFERS = 2
 """One is filled while the other is read. With more, more would have to be passed over after a pause."""
@@ -100,7 +104,7 @@ class CameraSource:
         self._wanted = wanted(request, None)
         self.length = self._wanted.length
         _check_settings(request)
-        remarks = []
+        remarks, opened_ns = [], time.monotonic_ns()
         if sys.platform == "linux":
             device = _device(request.name)
             self.lasting_name = device.name
@@ -112,6 +116,7 @@ class CameraSource:
         remarks += _configure(self._camera, request, self._wanted.rate)
         self.remarks = tuple(f"{request.name}: {remark}" for remark in remarks)
         self.shape = _shape(self._camera)
+        self._asked_ns = deque([opened_ns], _buffers(self._camera) + 1)  # when the last frames were asked for
         self._passes_over = not request.every
         self._freshness = Freshness(_said_rate(self._camera))
 
@@ -134,18 +139,25 @@ class CameraSource:
         self._camera.release()
 
     def _grab(self) -> tuple[int, int]:
-        """Take a frame, the newest unless every one is wanted: how many were passed over, and when it was exposed."""
+        """Take a frame, the newest unless every one is wanted: how many were passed over, and when it was exposed.
+
+        Without a stamp that is now, if the frame came while it was waited for. One that lay in the driver's queue may
+        have come as soon as there was room for it: when the frame was asked for that is as far back as the queue is long.
+        """
         passed_over = -1
         is_newest = False
         while not is_newest and passed_over < DEEPEST_QUEUE:
             passed_over += 1
             began_ns = time.monotonic_ns()
+            self._asked_ns.append(began_ns)
             if not self._camera.grab():
                 raise SourceError(f"{self.name} delivers no frames any more; check its cable and power")
             now_ns = time.monotonic_ns()
             stamp_ns = self._stamp_ns(now_ns)
             is_newest = self._freshness.is_newest(stamp_ns, began_ns, now_ns) or not self._passes_over
-        return passed_over, now_ns if stamp_ns is None else stamp_ns
+        if stamp_ns is None:
+            return passed_over, now_ns if now_ns - began_ns >= AT_ONCE_NS else self._asked_ns[0]
+        return passed_over, stamp_ns
 
     def _stamp_ns(self, now_ns: int) -> int | None:
         """The driver's stamp of the frame just grabbed, by the monotonic clock as V4L2 has it; None if it is of another
@@ -268,6 +280,14 @@ def _configure(camera: "cv2.VideoCapture", request: SourceRequest, rate: float |
         took = f"{got_rate:g}" if got_rate else "one that it does not say"
         remarks.append(f"rate {rate:g} was asked for, the camera took {took}")
     return remarks
+
+
+def _buffers(camera: "cv2.VideoCapture") -> int:
+    """How many frames the driver's queue has room for."""
+    import cv2
+
+    said = int(camera.get(cv2.CAP_PROP_BUFFERSIZE))
+    return said if FEWEST_BUFFERS <= said <= DEEPEST_QUEUE else FEWEST_BUFFERS
 
 
 def _said_format(camera: "cv2.VideoCapture") -> str | None:

@@ -191,7 +191,8 @@ class Intake:
             self._ring.close()
 
     def _open(self, opened: Opened) -> None:
-        is_back = self.opened is not None and opened.live and opened.device
+        counts = self._config.trigger in ("free", "external")  # whose captures are frames
+        is_back = self.opened is not None and opened.live and opened.device and counts
         self.opened, self.is_up, self.cause, self._has_frames = opened, True, None, False
         if is_back and self._has_begun and self._config.resume_frames:
             self._to_resume = self._config.resume_frames
