@@ -142,7 +142,7 @@ class CameraSource:
         """Take a frame, the newest unless every one is wanted: how many were passed over, and when it was exposed.
 
         Without a stamp that is now, if the frame came while it was waited for. One that lay in the driver's queue may
-        have come as soon as there was room for it: when the frame was asked for that is as far back as the queue is long.
+        have come as soon as there was room for it: when the frame was asked for that is a whole queue before it.
         """
         passed_over = -1
         is_newest = False
