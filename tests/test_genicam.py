@@ -14,7 +14,7 @@ from multiprocessing import Pipe
 import numpy as np
 import pytest
 from fake_genicam import ADDRESS, SERIAL, fake_camera, is_possible
-from running import DEMO_BUNDLE, running_line
+from running import DEMO_BUNDLE, ROOT, running_line
 
 from edge.errors import SourceError
 from edge.sources import CameraSettings, Capture, SourceRequest, open_source
@@ -278,6 +278,18 @@ def test_in_a_station_no_exposure_is_skipped_and_a_power_failure_holds_the_line_
     assert incomplete, "of 190 packets a frame two in a thousand are lost"
     assert {(v.verdict, v.reason, v.score) for v in incomplete} == {(Outcome.UNKNOWN, Reason.CAMERA, None)}
     assert any(v.verdict is not Outcome.UNKNOWN for v in line.verdicts)
+
+
+@needs_aravis
+def test_in_a_station_that_loses_packets_no_incomplete_frame_is_scored_and_each_is_accounted_for() -> None:
+    benchmark = [sys.executable, "-m", "benchmarks.cameras", "--only", "loss", "--frames", "100", "--json"]
+    done = subprocess.run(benchmark, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["trials"]["loss"]
+    assert found["verdicts"] >= 100
+    assert found["incomplete"] > 20, "of nine packets a frame, each lost with 5 %"
+    assert found["scored"] > 20
+    assert found["incomplete_and_scored"] == found["unexplained"] == found["misnamed"] == 0
 
 
 @needs_aravis

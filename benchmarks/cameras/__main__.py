@@ -51,7 +51,7 @@ def cameras(
         for name, one in found.items():
             table.add_row(*in_words(name, one))
         Console().print(table)
-    sys.exit(0 if all(holds(name, one) for name, one in found.items()) else 1)
+    sys.exit(0 if all(map(holds, found.values())) else 1)
 
 
 def _show(progress: Progress, task: TaskID, share: float) -> None:

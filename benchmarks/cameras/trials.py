@@ -147,7 +147,7 @@ def _spread(values: list[float], form: str) -> str:
     return f"{statistics.median(values):{form}} (median; most {max(values):{form}})"
 
 
-def holds(name: str, found: dict[str, Any]) -> bool:
+def holds(found: dict[str, Any]) -> bool:
     """Whether nothing was skipped silently, nor scored that must not be. Of times nothing is promised here."""
-    is_counted = found["misnamed"] == 0 and (found["unexplained"] == 0 or name.startswith("rtsp"))
+    is_counted = found["misnamed"] == found["unexplained"] == 0
     return is_counted and not found.get("incomplete_and_scored") and not found.get("old_frames_scored")

@@ -41,7 +41,7 @@ def run_capture(
     slots = _Slots(connection, Inbox(connection, told) if told else connection, waits=not source.live)
     slots.wait_for_first()
     try:
-        dropped, last = 0, None
+        dropped, last = 0, request.start - 1
         for capture in source.captures():
             if capture is None:
                 connection.send(Waiting())
@@ -49,7 +49,7 @@ def run_capture(
                 if slots.is_stopped:
                     return
                 continue
-            if source.live and last is not None:
+            if source.live:
                 dropped += max(0, capture.index - last - 1)  # the source itself passed over some
             last = capture.index
             slot = slots.take()
