@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from itertools import islice
+from itertools import islice, pairwise
 from multiprocessing import Pipe
 
 import numpy as np
@@ -146,6 +146,14 @@ def test_region_exposure_gain_and_the_rest_are_read_back() -> None:
         kept = opened()
         assert kept.settings == source.settings, "what is not asked for stays as it is"
         kept.close()
+
+
+@needs_aravis
+def test_a_rate_does_not_switch_the_trigger_off() -> None:
+    with fake_camera():
+        source = opened(trigger="software", rate=100)
+        assert (source.settings.trigger, source.free_running, source.exposes_when_told) == ("Software", False, True)
+        source.close()
 
 
 @needs_aravis
@@ -297,11 +305,26 @@ def test_in_a_station_no_exposure_is_skipped_and_a_power_failure_holds_the_line_
     result = json.loads(line.stdout)
     assert [v.seq for v in line.verdicts] == list(range(1, result["accepted"] + 1))
     shown = [int(v.part.removeprefix("frame ")) for v in line.verdicts]
-    assert shown == list(range(shown[0], shown[0] + len(shown)))
+    gaps = [(a, b) for a, b in pairwise(shown) if b != a + 1]
+    assert [a for a, _ in gaps] == [shown[held - 1]], "only what came before the camera had shown that it is well"
+    assert gaps[0][1] - gaps[0][0] > 3, "three good frames"
+    assert len(shown) + result["dropped"] == shown[-1] + 1, "each exposure has its verdict or is counted as dropped"
     incomplete = [v for v in line.verdicts if v.detail and "incomplete" in v.detail]
     assert incomplete, "of 190 packets a frame two in a thousand are lost"
     assert {(v.verdict, v.reason, v.score) for v in incomplete} == {(Outcome.UNKNOWN, Reason.CAMERA, None)}
     assert any(v.verdict is not Outcome.UNKNOWN for v in line.verdicts)
+
+
+@needs_aravis
+def test_in_a_station_that_loses_packets_no_incomplete_frame_is_scored_and_each_is_accounted_for() -> None:
+    benchmark = [sys.executable, "-m", "benchmarks.cameras", "--only", "loss", "--frames", "100", "--json"]
+    done = subprocess.run(benchmark, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["trials"]["loss"]
+    assert found["verdicts"] >= 100
+    assert found["incomplete"] > 20, "of nine packets a frame, each lost with 5 %"
+    assert found["scored"] > 20
+    assert found["incomplete_and_scored"] == found["unexplained"] == found["misnamed"] == 0
 
 
 @needs_aravis

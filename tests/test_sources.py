@@ -15,7 +15,6 @@ from edge.demo.line import DemoLine
 from edge.errors import DataError, SourceError
 from edge.picture import read_picture
 from edge.sources import Capture, Source, SourceRequest, list_sources, open_source
-from edge.sources import camera as camera_source
 from edge.sources import folder as folder_source
 from edge.verdict import State
 
@@ -211,9 +210,9 @@ def test_start_limit_and_loop_of_a_folder_are_exact(photos: Path) -> None:
 # ---- video
 
 
-def write_video(path: Path, codec: str, frames: int = 12) -> Path:
+def write_video(path: Path, codec: str, frames: int = 12, rate: float = 25) -> Path:
     """Frame k is grey with level 20·k."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25, (64, 48))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate, (64, 48))
     assert writer.isOpened()
     for index in range(frames):
         writer.write(np.full((48, 64, 3), 20 * index, np.uint8))
@@ -265,6 +264,24 @@ def test_a_file_that_is_no_video_is_refused_in_one_line(
     with pytest.raises(SourceError, match=rf"^{path}: no video"):
         open_source(SourceRequest(str(path)))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("rate", [10, 40])
+def test_a_video_at_the_rate_of_its_file_is_as_fast_as_its_container_says(tmp_path: Path, rate: int) -> None:
+    video = write_video(tmp_path / "v.mp4", "mp4v", frames=6, rate=rate)
+    source = open_source(SourceRequest(str(video), rate="file"))
+    assert source.live
+    stamps = [capture.captured_ns for capture in taken(source)]
+    took_s = (stamps[-1] - stamps[0]) / 1e9  # type: ignore[operator]
+    assert 5 / rate - 0.01 < took_s < 5 / rate + 0.5
+    assert not open_source(SourceRequest(str(video))).live, "unless that is asked for, frames wait"
+
+
+@pytest.mark.parametrize("name", ["demo", "replay", "."])
+def test_what_has_no_rate_of_its_own_says_so_in_one_line(photos: Path, name: str) -> None:
+    where = str(photos) if name == "." else name
+    with pytest.raises(SourceError, match=rf"^{where} says no rate of its own; give --rate pictures a second"):
+        open_source(SourceRequest(where, rate="file"))
 
 
 # ---- demo
@@ -349,154 +366,6 @@ def test_a_picture_that_is_still_being_written_is_not_shown_because_another_is_c
     (tmp_path / "b.png").write_bytes(whole)
     second = next(capture for capture in captures if capture is not None)
     assert [(c.name, c.fault) for c in (first, second)] == [("a.png", None), ("b.png", None)]
-
-
-# ---- camera
-
-
-class FakeVideoCapture:
-    """A camera at the boundary of cv2.VideoCapture: these machines have none. It delivers three frames, then fails."""
-
-    def __init__(self, device: str, api: int) -> None:
-        self.device, self.api, self.asked, self.released = device, api, {}, 0
-        self.left, self.grabbed_ns, self.retrieved_ns = 3, [], []
-        self.decodes = True
-        self.stamp_ms = 0.0
-
-    def isOpened(self) -> bool:  # noqa: N802
-        return "refuses" not in self.device
-
-    def set(self, key: int, value: float) -> bool:
-        self.asked[key] = value
-        return True
-
-    def get(self, key: int) -> float:
-        known = {cv2.CAP_PROP_FRAME_HEIGHT: 48.0, cv2.CAP_PROP_FRAME_WIDTH: 64.0}
-        return (known | {cv2.CAP_PROP_POS_MSEC: self.stamp_ms}).get(key, 0.0)
-
-    def grab(self) -> bool:
-        time.sleep(0.002)
-        self.left -= 1
-        self.grabbed_ns.append(time.monotonic_ns())
-        return self.left >= 0
-
-    def retrieve(self) -> tuple[bool, np.ndarray | None]:
-        self.retrieved_ns.append(time.monotonic_ns())
-        time.sleep(0.002)
-        return (True, picture(64, 48)) if self.decodes else (False, None)
-
-    def release(self) -> None:
-        self.released += 1
-
-
-@pytest.fixture
-def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in the place of /dev, with two cameras, one of which has a second node for its metadata."""
-    folder = tmp_path / "dev"
-    (folder / "v4l" / "by-id").mkdir(parents=True)
-    for number in (0, 1, 10):
-        (folder / f"video{number}").touch()
-    for index in (0, 1):
-        (folder / "v4l" / "by-id" / f"usb-Acme_Eye_42-video-index{index}").symlink_to(folder / f"video{index}")
-    monkeypatch.setattr(camera_source, "DEVICES", folder)
-    monkeypatch.setattr(cv2, "VideoCapture", FakeVideoCapture)
-    return folder
-
-
-def test_a_camera_is_asked_for_size_rate_and_the_shortest_queue(devices: Path) -> None:
-    source = open_source(SourceRequest("camera0", size=(720, 1280), rate=30.0))
-    fake = source._camera  # type: ignore[attr-defined]
-    assert fake.device == str(devices / "video0")
-    assert fake.api == cv2.CAP_V4L2
-    assert fake.asked == {
-        cv2.CAP_PROP_FRAME_HEIGHT: 720,
-        cv2.CAP_PROP_FRAME_WIDTH: 1280,
-        cv2.CAP_PROP_FPS: 30.0,
-        cv2.CAP_PROP_BUFFERSIZE: 1,
-    }
-    assert (source.shape, source.length, source.live, source.free_running) == ((48, 64), None, True, True)
-    source.close()
-    source.close()
-    assert fake.released > 0
-
-
-def test_a_camera_frame_is_stamped_between_grab_and_retrieve(devices: Path) -> None:
-    source = open_source(SourceRequest("camera0", start=5, limit=8))
-    fake = source._camera  # type: ignore[attr-defined]
-    captures = list(source.captures())
-    assert [capture.index for capture in captures] == [5, 6, 7]
-    for capture, grabbed_ns, retrieved_ns in zip(captures, fake.grabbed_ns, fake.retrieved_ns, strict=True):
-        assert capture.captured_ns is not None
-        assert grabbed_ns <= capture.captured_ns <= retrieved_ns
-
-
-@pytest.mark.parametrize("waited_ms", [0, 70, 2_000])
-def test_a_frame_that_waited_in_the_drivers_queue_is_as_old_as_the_driver_says(devices: Path, waited_ms: int) -> None:
-    source = open_source(SourceRequest("camera0", limit=1))
-    stamp_ms = time.monotonic_ns() / 1e6 - waited_ms
-    source._camera.stamp_ms = stamp_ms  # type: ignore[attr-defined]
-    [capture] = source.captures()
-    assert capture.captured_ns == pytest.approx(stamp_ms * 1e6, abs=1e3)
-
-
-@pytest.mark.parametrize("stamp_ms", [0.0, -1.0, 1.7e12], ids=["none", "error", "the wall clock's"])
-def test_a_stamp_that_is_not_of_the_monotonic_clock_is_not_believed(devices: Path, stamp_ms: float) -> None:
-    source = open_source(SourceRequest("camera0", limit=1))
-    source._camera.stamp_ms = stamp_ms  # type: ignore[attr-defined]
-    before = time.monotonic_ns()
-    [capture] = source.captures()
-    assert capture.captured_ns is not None
-    assert before <= capture.captured_ns <= time.monotonic_ns()
-
-
-def test_a_frame_that_was_there_before_it_was_asked_for_is_as_old_as_it_may_be(
-    devices: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    captures = open_source(SourceRequest("camera0")).captures()
-    next(captures)
-    taken_ns = time.monotonic_ns()
-    time.sleep(0.01)
-    monkeypatch.setattr(camera_source, "WAITED_NS", 10**12)
-    second = next(captures)
-    assert second.captured_ns is not None
-    assert second.captured_ns <= taken_ns, "there has been room for it since the first was asked for"
-
-
-def test_a_camera_that_stops_is_an_error_and_not_the_end(devices: Path) -> None:
-    captures = open_source(SourceRequest("camera0")).captures()
-    assert len([next(captures) for _ in range(3)]) == 3
-    with pytest.raises(SourceError, match="camera0 delivers no frames"):
-        next(captures)
-
-
-def test_a_camera_frame_that_does_not_decode_is_a_fault(devices: Path) -> None:
-    source = open_source(SourceRequest("camera0", limit=1))
-    source._camera.decodes = False  # type: ignore[attr-defined]
-    [capture] = source.captures()
-    assert capture.frame is None
-    assert capture.fault is not None
-    assert capture.fault.startswith("corrupt: ")
-
-
-def test_a_missing_camera_is_named_with_what_is_there(devices: Path) -> None:
-    with pytest.raises(SourceError) as refusal:
-        open_source(SourceRequest("camera7"))
-    assert "camera7" in str(refusal.value)
-    assert "usb-Acme_Eye_42-video-index0" in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.skipif(os.path.exists("/dev/video0"), reason="a camera is connected")
-@pytest.mark.parametrize("name", ["camera0", "/dev/video0", "/dev/v4l/by-id/usb-Nothing-video-index0"])
-def test_a_camera_on_a_machine_without_one_is_one_line(name: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SourceError, match=rf"no camera {name}: .*connect one, or try --source demo"):
-        open_source(SourceRequest(name))
-    assert capfd.readouterr() == ("", "")
-
-
-def test_cameras_are_listed_by_their_lasting_names(devices: Path) -> None:
-    names = [name for name, _ in camera_source.available()]
-    assert names == [str(devices / "v4l" / "by-id" / "usb-Acme_Eye_42-video-index0"), str(devices / "video10")]
 
 
 # ---- which source

@@ -16,7 +16,7 @@ import typer
 from edge.cli import run_app
 from edge.errors import ConfigError
 from edge.station.layout import Layout, layout, layout_as_toml
-from edge.station.settings import Settings, about, parse_region, source_request, to_config
+from edge.station.settings import Settings, about, parse_camera, parse_region, source_request, to_config
 
 if TYPE_CHECKING:
     from edge.station.config import StationConfig
@@ -53,11 +53,13 @@ def run(
     stale_ms: Annotated[float | None, typer.Option(help=_about("stale_ms"))] = None,
     envelope: Annotated[Path | None, typer.Option(metavar="FILE", help=_about("envelope"))] = None,
     region: Annotated[list[str] | None, typer.Option(metavar="LEFT,TOP,WIDTHxHEIGHT", help=_about("regions"))] = None,
+    camera: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=_about("camera"))] = None,
+    resume_frames: Annotated[int | None, typer.Option(help=_about("resume_frames"))] = None,
     backend: Annotated[str | None, typer.Option(help=_about("backend"))] = None,
     threads: Annotated[int | None, typer.Option(help=_about("threads"))] = None,
     streams: Annotated[int | None, typer.Option(help=_about("streams"))] = None,
     size: Annotated[str | None, typer.Option(help=_about("size"))] = None,
-    rate: Annotated[float | None, typer.Option(help=_about("rate"))] = None,
+    rate: Annotated[str | None, typer.Option(metavar="RATE|file", help=_about("rate"))] = None,
     limit: Annotated[int | None, typer.Option(help=_about("limit"))] = None,
     loop: Annotated[bool, typer.Option("--loop", help=_about("loop"))] = False,
     watch: Annotated[bool, typer.Option("--watch", help=_about("watch"))] = False,
@@ -102,6 +104,7 @@ def run(
         "seed": seed, "wait_subscribers": wait_subscribers, "trust": trust or None,
         "records": False if no_records else records, "keep_goods": keep_goods,
         "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,
+        "camera": parse_camera(camera) if camera else None, "resume_frames": resume_frames,
     }  # fmt: skip
     if list_sources:
         _print_sources(as_json)
@@ -173,6 +176,7 @@ def _one(layout: Layout) -> Settings:
 
 def _commission(settings: Settings, frames: int, config: Path | None) -> None:
     """Learn from so many frames of the source what they look like, and write it where the station reads it."""
+    from rich.console import Console
     from rich.progress import track
 
     from edge.errors import SourceError
@@ -183,9 +187,12 @@ def _commission(settings: Settings, frames: int, config: Path | None) -> None:
         raise SourceError("no source given; say --source camera0")
     path = settings.envelope or (config or Path(settings.station)).with_suffix(".envelope.json")
     source = open_source(source_request(settings, limit=frames))
-    seen = []
+    console, seen = Console(stderr=True), []
     try:
-        for capture in track(source.captures(), "looking", frames, transient=True):
+        captures = source.captures()
+        for capture in track(
+            captures, "looking", frames, transient=True, console=console, disable=not console.is_terminal
+        ):
             if capture is not None and capture.frame is not None:
                 seen.append(look(capture.frame))
     finally:

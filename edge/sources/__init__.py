@@ -7,7 +7,9 @@ A source is named by a word or a URL: `demo`, `camera0`, `/dev/v4l/by-id/…`, `
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeAlias
+
+from annotated_types import Ge, Gt
 
 if TYPE_CHECKING:  # the supervisor imports this module and must stay light
     import numpy as np
@@ -15,6 +17,9 @@ if TYPE_CHECKING:  # the supervisor imports this module and must stay light
 
 Frame: TypeAlias = "npt.NDArray[np.uint8]"
 """One picture, `uint8 [height, width, 3]`, BGR, C-contiguous."""
+
+Rate: TypeAlias = float | Literal["file"]
+"""Pictures a second, or those that a file says it was taken at."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,10 @@ class Source(Protocol):
     lost if nobody takes them; pictures of a source that is not live wait until they are read. `free_running` says that
     only the newest frame matters unless told otherwise (a camera without a trigger). `device` says that there is a
     thing behind it that may go and come back; what is stored and cannot be read will not be readable next time either.
+
+    Some sources have more to say: `rate`, pictures a second; `remarks`, a line each on what the device took otherwise
+    than it was asked; `lasting_name`, which opens this very device again; `exposes_when_told`, that a frame comes for
+    each call of its method `trigger`, from whatever thread.
     """
 
     name: str
@@ -67,19 +76,24 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """How an industrial camera is to be set; None leaves a setting as the camera has it.
+    """How a camera is to be set; None leaves a setting as the camera has it.
 
     `exposure_us` in microseconds; `gain_db` in dB, or in the camera's own unit if it knows no dB. `pixel_format` is a
-    name of the Pixel Format Naming Convention ("Mono8"). `region` is x, y, width and height on the sensor, in pixels.
-    `packet_size` counts the bytes of a GigE Vision packet with its headers. `trigger` is "software", a line of the
-    camera ("line1"), or "off" to let it run freely.
+    name of the Pixel Format Naming Convention ("Mono8"), of a V4L2 camera its four characters ("MJPG", "YUYV"), which
+    has no other of these settings. `region` is x, y, width and height on the sensor, in pixels. `packet_size` counts
+    the bytes of a GigE Vision packet with its headers. `trigger` is "software", a line of the camera ("line1"), or
+    "off" to let it run freely.
     """
 
-    exposure_us: float | None = None
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
+
+    exposure_us: Annotated[float, Gt(0)] | None = None
     gain_db: float | None = None
     pixel_format: str | None = None
-    region: tuple[int, int, int, int] | None = None
-    packet_size: int | None = None
+    region: tuple[Annotated[int, Ge(0)], Annotated[int, Ge(0)], Annotated[int, Gt(0)], Annotated[int, Gt(0)]] | None = (
+        None
+    )
+    packet_size: Annotated[int, Gt(0)] | None = None
     trigger: str | None = None
 
 
@@ -89,21 +103,22 @@ class SourceRequest:
 
     `start` is the index of the first picture wanted (a restarted capture child goes on where it stopped);
     `limit` the number of pictures at the most, counted from index 0; `rate` pictures a second, None for the
-    source's own pace (a stored source: as fast as they are taken). `size` is (height, width) where a source can
-    choose. `loop` starts a stored source again at its end. With `watch` a folder never ends: pictures
-    that another program puts there are shown too. `seed` is for simulated sources, `camera` for industrial
-    cameras.
+    source's own pace (a stored source: as fast as they are taken), "file" for that of a video's container. `size` is
+    (height, width) where a source can choose. `loop` starts a stored source again at its end. With `watch` a folder
+    never ends: pictures that another program puts there are shown too. `seed` is for simulated sources, `camera` for
+    cameras. With `every` a camera that runs freely passes over none of its frames, though they grow old.
     """
 
     name: str
     start: int = 0
     limit: int | None = None
-    rate: float | None = None
+    rate: Rate | None = None
     size: tuple[int, int] | None = None
     loop: bool = False
     watch: bool = False
     seed: int = 0
     camera: CameraSettings = CameraSettings()
+    every: bool = False
 
 
 _KINDS = ("demo", "replay", "clock", "camera", "genicam", "stream", "folder", "video")
@@ -117,10 +132,13 @@ description), and imports what is heavy inside its functions.
 def open_source(request: SourceRequest) -> Source:
     """Open the source that `request.name` names. Raises SourceError, in one line, if there is none or it is empty."""
     from edge.errors import SourceError
+    from edge.sources.address import redacted
 
     for kind in _KINDS:
         module: Any = import_module(f"edge.sources.{kind}")
         if module.claims(request.name):
+            if request.watch and kind != "folder":
+                raise SourceError(f"{redacted(request.name)} cannot be watched: leave out --watch, or give a folder")
             source: Source = module.open(request)
             return source
     raise SourceError(

@@ -1,4 +1,13 @@
-"""Source `camera0`, `/dev/video0`, `/dev/v4l/by-id/…`: a camera that the system's own driver serves."""
+"""Source `camera0`, `/dev/video0`, `/dev/v4l/by-id/…`: a camera that the system's own driver serves.
+
+`camera0` is the first camera there is, `camera1` the second: a camera may have several nodes below `/dev`, of which one
+gives pictures. Once opened it is opened again by a name that stays its own, so that no other camera takes its place.
+
+**Which frame.** A driver has a few buffers. When the reader is slow they fill, and then the oldest frames wait in them,
+not the newest. Who wants the newest grabs until a frame has not waited: one for which the grab had to wait is the
+newest there is, and so is one that the driver stamped less than an exposure ago. Those passed over show as gaps of
+`Capture.index`. What a driver with all its buffers full never kept, nobody can count.
+"""
 
 import os
 import re
@@ -6,12 +15,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge.errors import SourceError
 from edge.quiet import quietly
 from edge.sources import Capture, SourceRequest
+from edge.sources.freshness import AT_ONCE_NS, Freshness
 from edge.sources.stored import wanted
 
 if TYPE_CHECKING:
@@ -23,11 +34,26 @@ DRIVER_NAMES = Path("/sys/class/video4linux")
 OLDEST_NS = 60_000_000_000
 """A stamp of the driver's that is older, or of the future, is of another clock."""
 
-WAITED_NS = 1_000_000
-"""A grab that took less found its frame in the driver's queue."""
+DEEPEST_QUEUE = 32
+"""Buffers that a driver may have: V4L2's own limit. After so many frames passed over the next one is new."""
 
-FEWEST_BUFFERS, MOST_BUFFERS = 2, 32
-"""Frames that a driver's queue has room for, where OpenCV does not say, or says what cannot be."""
+FEWEST_BUFFERS = 2
+"""Where OpenCV does not say how many there are, or says what cannot be."""
+
+BUFFERS = 2
+"""One is filled while the other is read. With more, more would have to be passed over after a pause."""
+
+
+class Device(NamedTuple):
+    """A camera that the system shows: the node that gives its pictures, and the name that stays its own, if any."""
+
+    node: Path
+    lasting: Path | None
+
+    @property
+    def name(self) -> str:
+        """The name to give to --source."""
+        return str(self.lasting or self.node)
 
 
 def claims(name: str) -> bool:
@@ -35,22 +61,37 @@ def claims(name: str) -> bool:
     return re.fullmatch(r"camera\d+|/dev/video\d+|/dev/v4l/by-(id|path)/.+", name) is not None
 
 
-def available() -> list[tuple[str, str]]:
-    """The cameras that the system shows, by the name that survives replugging where there is one.
+def devices() -> list[Device]:
+    """The cameras in order of their nodes' numbers, each once: without the nodes that give something else, as metadata.
 
-    No device is opened: one that another program uses is listed too.
+    No device is opened: one that another program uses is there too.
     """
-    stable = sorted((DEVICES / "v4l" / "by-id").glob("*-video-index0"))
-    reached = {link.resolve() for link in stable}
+    links = [link for kind in ("by-path", "by-id") for link in sorted((DEVICES / "v4l" / kind).glob("*-video-index*"))]
+    lasting = {link.resolve(): link for link in links}  # by-id, where there is one: it survives another socket, too
     nodes = sorted(DEVICES.glob("video[0-9]*"), key=lambda node: (len(node.name), node.name))
-    rows = [(str(link), f"camera at {link.resolve()}") for link in stable]
-    by_id = {link.resolve() for link in (DEVICES / "v4l" / "by-id").glob("*")}
-    rows += [(str(node), _driver_name(node)) for node in nodes if node.resolve() not in reached | by_id]
-    return rows
+    found = []
+    for node in nodes:
+        link = lasting.get(node.resolve())
+        is_first = _index(node) == 0 if link is None else link.name.endswith("-video-index0")
+        if is_first:
+            found.append(Device(node, link))
+    return found
+
+
+def available() -> list[tuple[str, str]]:
+    """The cameras that the system shows, by the name that survives replugging where there is one."""
+    return [
+        (device.name, f"camera{number}, {_driver_name(device.node)} at {device.node}")
+        for number, device in enumerate(devices())
+    ]
 
 
 class CameraSource:
-    """A free-running camera. `shape` is what the driver says it will deliver."""
+    """A free-running camera. `shape` is what the driver says it will deliver.
+
+    `lasting_name` opens this very camera again. `remarks` say in a line each what it means, and what the driver took
+    otherwise than it was asked.
+    """
 
     length: int | None = None
     live = True
@@ -59,38 +100,73 @@ class CameraSource:
     simulated = False
 
     def __init__(self, request: SourceRequest) -> None:
-        self.name = request.name
+        self.name = self.lasting_name = request.name
         self._wanted = wanted(request, None)
         self.length = self._wanted.length
-        opened_ns = time.monotonic_ns()
-        self._camera = _open_camera(request)
-        self._asked_ns = deque([opened_ns], _buffers(self._camera))  # when each of the last frames was asked for
+        _check_settings(request)
+        remarks, opened_ns = [], time.monotonic_ns()
+        if sys.platform == "linux":
+            device = _device(request.name)
+            self.lasting_name = device.name
+            if device.name != request.name:
+                remarks.append(f"is {device.name}" + (f" ({device.node})" if device.lasting else ""))
+            self._camera = _open_node(request.name, device.node)
+        else:
+            self._camera = _open_number(request.name)
+        remarks += _configure(self._camera, request, self._wanted.rate)
+        self.remarks = tuple(f"{request.name}: {remark}" for remark in remarks)
         self.shape = _shape(self._camera)
+        self._asked_ns = deque([opened_ns], _buffers(self._camera) + 1)  # when the last frames were asked for
+        self._passes_over = not request.every
+        self._freshness = Freshness(_said_rate(self._camera))
 
     def captures(self) -> Iterator[Capture]:
-        """One capture an exposure. Raises SourceError if the driver stops to deliver."""
-        for index in self._wanted.indices():
-            self._asked_ns.append(time.monotonic_ns())
-            if not self._camera.grab():
-                raise SourceError(f"{self.name} delivers no frames any more; check its cable and power")
-            yield self._retrieve(index, self._exposed_ns())
+        """One capture an exposure, or the newest one; those passed over are counted by `index`.
+
+        Raises SourceError if the driver stops to deliver.
+        """
+        index, end = self._wanted.start, self._wanted.end
+        while end is None or index < end:
+            passed_over, captured_ns = self._grab()
+            index += passed_over
+            if end is not None and index >= end:
+                return
+            yield self._retrieve(index, captured_ns)
+            index += 1
 
     def close(self) -> None:
         """Give the device back."""
         self._camera.release()
 
-    def _exposed_ns(self) -> int:
-        """The driver's stamp of the frame just grabbed, by the monotonic clock as V4L2 has it.
+    def _grab(self) -> tuple[int, int]:
+        """Take a frame, the newest unless every one is wanted: how many were passed over, and when it was exposed.
 
-        Without one it is now, if the frame came while it was waited for. One that lay in the driver's queue may have
-        come as soon as there was room for it: when as many frames ago as the queue is long the next was asked for.
+        Without a stamp that is now, if the frame came while it was waited for. One that lay in the driver's queue may
+        have come as soon as there was room for it: when the frame was asked for that is a whole queue before it.
+        """
+        passed_over = -1
+        is_newest = False
+        while not is_newest and passed_over < DEEPEST_QUEUE:
+            passed_over += 1
+            began_ns = time.monotonic_ns()
+            self._asked_ns.append(began_ns)
+            if not self._camera.grab():
+                raise SourceError(f"{self.name} delivers no frames any more; check its cable and power")
+            now_ns = time.monotonic_ns()
+            stamp_ns = self._stamp_ns(now_ns)
+            is_newest = self._freshness.is_newest(stamp_ns, began_ns, now_ns) or not self._passes_over
+        if stamp_ns is None:
+            return passed_over, now_ns if now_ns - began_ns >= AT_ONCE_NS else self._asked_ns[0]
+        return passed_over, stamp_ns
+
+    def _stamp_ns(self, now_ns: int) -> int | None:
+        """The driver's stamp of the frame just grabbed, by the monotonic clock as V4L2 has it; None if it is of another
+        clock.
         """
         import cv2
 
-        now, stamp_ns = time.monotonic_ns(), int(self._camera.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-        if stamp_ns > 0 and 0 <= now - stamp_ns <= OLDEST_NS:
-            return stamp_ns
-        return now if now - self._asked_ns[-1] >= WAITED_NS else self._asked_ns[0]
+        stamp_ns = int(self._camera.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+        return stamp_ns if stamp_ns > 0 and 0 <= now_ns - stamp_ns <= OLDEST_NS else None
 
     def _retrieve(self, index: int, captured_ns: int) -> Capture:
         import numpy as np
@@ -107,63 +183,126 @@ def open(request: SourceRequest) -> CameraSource:
     return CameraSource(request)
 
 
-def _open_camera(request: SourceRequest) -> "cv2.VideoCapture":
+def _device(name: str) -> Device:
+    """The camera of this name. Raises SourceError if it is not there or may not be read."""
+    there = devices()
+    device = _numbered(name, there) if re.fullmatch(r"camera\d+", name) else _named(name, there)
+    if not os.access(device.node, os.R_OK | os.W_OK):
+        raise SourceError(f"{name}: no permission to open {device.node}; add this user to the group video")
+    return device
+
+
+def _numbered(name: str, there: list[Device]) -> Device:
+    number = int(name.removeprefix("camera"))
+    if number < len(there):
+        return there[number]
+    count = "is 1 camera" if len(there) == 1 else f"are {len(there)} cameras"
+    counted = f"there {count}, counted from camera0; " if there else ""
+    raise SourceError(f"no camera {name}: {counted}{_what_is_there(there)}")
+
+
+def _named(name: str, there: list[Device]) -> Device:
+    node = Path(name)
+    if not node.exists():
+        raise SourceError(f"no camera {name}: it does not exist; {_what_is_there(there)}")
+    known = next((device for device in there if device.node.resolve() == node.resolve()), None)
+    return Device(node, known.lasting if known else None)
+
+
+def _open_node(name: str, node: Path) -> "cv2.VideoCapture":
     import cv2
 
-    device = _device(request.name)
-    if sys.platform == "linux":
-        _check_device(request.name, device)
-        camera, _ = quietly(lambda: cv2.VideoCapture(str(device), cv2.CAP_V4L2))
-    else:
-        camera, _ = quietly(lambda: cv2.VideoCapture(int(request.name.removeprefix("camera")), cv2.CAP_ANY))
+    camera, _ = quietly(lambda: cv2.VideoCapture(str(node), cv2.CAP_V4L2))
     if not camera.isOpened():
         camera.release()
         raise SourceError(
-            f"{request.name} does not open: another program may be using it, or it is no video camera; "
-            + _what_is_there()
+            f"{name} does not open: another program may be using it, or it is no video camera; "
+            + _what_is_there(devices())
         )
-    _configure(camera, request)
     return camera
 
 
-def _device(name: str) -> Path:
-    if name.startswith("/dev/"):
-        return Path(name)
-    return DEVICES / f"video{name.removeprefix('camera')}"
-
-
-def _check_device(name: str, device: Path) -> None:
-    if not device.exists():
-        raise SourceError(f"no camera {name}: {device} does not exist; {_what_is_there()}")
-    if not os.access(device, os.R_OK | os.W_OK):
-        raise SourceError(f"{name}: no permission to open {device}; add this user to the group video")
-
-
-def _what_is_there() -> str:
-    names = [name for name, _ in available()]
-    if not names:
-        return "no camera is connected here; connect one, or try --source demo"
-    return f"here are: {', '.join(names)}"
-
-
-def _configure(camera: "cv2.VideoCapture", request: SourceRequest) -> None:
-    """Ask for what was asked; the shortest queue, so that a frame is not older than need be."""
+def _open_number(name: str) -> "cv2.VideoCapture":
+    """Where there is no V4L2, OpenCV counts the cameras."""
     import cv2
 
+    if not name.startswith("camera"):
+        raise SourceError(f"no camera {name}: on this system they are camera0, camera1 …")
+    camera, _ = quietly(lambda: cv2.VideoCapture(int(name.removeprefix("camera")), cv2.CAP_ANY))
+    if not camera.isOpened():
+        camera.release()
+        raise SourceError(f"{name} does not open: it is not there, or another program is using it")
+    return camera
+
+
+def _what_is_there(there: list[Device]) -> str:
+    if not there:
+        return "no camera is connected here; connect one, or try --source demo"
+    return f"here are: {', '.join(device.name for device in there)}"
+
+
+def _check_settings(request: SourceRequest) -> None:
+    """Raises SourceError if the camera is asked for what only others have."""
+    s = request.camera
+    for setting in fields(s):
+        if setting.name != "pixel_format" and getattr(s, setting.name) is not None:
+            remedy = "this one takes pixel_format, and --size and --rate"
+            raise SourceError(f"{request.name}: {setting.name} is a setting of GenICam cameras; {remedy}")
+    if s.pixel_format is not None and re.fullmatch(r"[ -~]{4}", s.pixel_format) is None:
+        raise SourceError(f"{request.name}: pixel_format {s.pixel_format!r}: give its four characters, as MJPG or YUYV")
+
+
+def _configure(camera: "cv2.VideoCapture", request: SourceRequest, rate: float | None) -> list[str]:
+    """Ask for what was asked, and read it back; what the driver took instead, in words.
+
+    The format comes first: sizes and rates depend on it.
+    """
+    import cv2
+
+    pixel_format = request.camera.pixel_format
+    if pixel_format is not None:
+        camera.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*pixel_format))
     if request.size is not None:
         camera.set(cv2.CAP_PROP_FRAME_HEIGHT, request.size[0])
         camera.set(cv2.CAP_PROP_FRAME_WIDTH, request.size[1])
-    if request.rate is not None:
-        camera.set(cv2.CAP_PROP_FPS, request.rate)
-    camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    if rate is not None:
+        camera.set(cv2.CAP_PROP_FPS, rate)
+    if not request.every:
+        camera.set(cv2.CAP_PROP_BUFFERSIZE, BUFFERS)
+    got_format, got_size, got_rate = _said_format(camera), _shape(camera), _said_rate(camera)
+    remarks = []
+    if pixel_format is not None and got_format != pixel_format:
+        remarks.append(f"pixel_format {pixel_format} was asked for, the camera took {got_format or 'one without name'}")
+    if request.size is not None and got_size != request.size:
+        took = f"{got_size[1]}x{got_size[0]}" if got_size else "one that it does not say"
+        remarks.append(f"size {request.size[1]}x{request.size[0]} was asked for, the camera took {took}")
+    if rate is not None and (got_rate is None or abs(got_rate - rate) > 0.01 * rate):
+        took = f"{got_rate:g}" if got_rate else "one that it does not say"
+        remarks.append(f"rate {rate:g} was asked for, the camera took {took}")
+    return remarks
 
 
 def _buffers(camera: "cv2.VideoCapture") -> int:
-    """How many frames the driver's queue has room for, with the one that is looked at."""
+    """How many frames the driver's queue has room for."""
     import cv2
 
     said = int(camera.get(cv2.CAP_PROP_BUFFERSIZE))
-    return said if FEWEST_BUFFERS <= said <= MOST_BUFFERS else FEWEST_BUFFERS
+    return said if FEWEST_BUFFERS <= said <= DEEPEST_QUEUE else FEWEST_BUFFERS
+
+
+def _said_format(camera: "cv2.VideoCapture") -> str | None:
+    """The four characters of the format that the driver delivers."""
+    import cv2
+
+    code = int(camera.get(cv2.CAP_PROP_FOURCC))
+    return code.to_bytes(4, "little").decode("ascii", "replace") if code > 0 else None
+
+
+def _said_rate(camera: "cv2.VideoCapture") -> float | None:
+    import cv2
+
+    rate = float(camera.get(cv2.CAP_PROP_FPS))
+    return rate if 0 < rate < float("inf") else None
 
 
 def _shape(camera: "cv2.VideoCapture") -> tuple[int, int] | None:
@@ -173,8 +312,16 @@ def _shape(camera: "cv2.VideoCapture") -> tuple[int, int] | None:
     return (height, width) if height > 0 and width > 0 else None
 
 
+def _index(node: Path) -> int:
+    """Which node of its device it is, as the driver counts them; 0 gives pictures. 0 if it does not say."""
+    try:
+        return int((DRIVER_NAMES / node.name / "index").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
 def _driver_name(node: Path) -> str:
     try:
-        return f"camera {(DRIVER_NAMES / node.name / 'name').read_text().strip()}"
+        return (DRIVER_NAMES / node.name / "name").read_text().strip()
     except OSError:
-        return "camera"
+        return "without a name"

@@ -46,7 +46,7 @@ class ClockSource(DemoSource):
 
         stock = [self.capture(index) for index in range(FRAMES)]
         copies = (_copied(stock[index % FRAMES], index) for index in self._wanted.indices())
-        for capture in paced(copies, self._rate):
+        for capture in paced(copies, self.rate):
             assert capture.frame is not None
             draw(capture.frame, now_us())
             yield capture

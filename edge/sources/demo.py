@@ -35,11 +35,11 @@ class DemoSource:
         from edge.demo.line import DemoLine
 
         self._wanted = wanted(request, None)
-        self._rate = request.rate
+        self.rate = self._wanted.rate
         try:
             self._line = DemoLine(request.seed, request.size or DEFAULT_SIZE)
         except ValueError as error:
-            raise SourceError(f"demo: {error}") from None
+            raise SourceError(f"{self.name}: {error}") from None
         self.shape: tuple[int, int] | None = self._line.size
         self.length = self._wanted.length
         self.live = request.rate is not None
@@ -47,7 +47,7 @@ class DemoSource:
     def captures(self) -> Iterator[Capture]:
         """One capture a part, in order; the stamp of a live one is the moment at which its frame is complete."""
         photographs = (self.capture(index) for index in self._wanted.indices())
-        return paced(photographs, self._rate)
+        return paced(photographs, self.rate)
 
     def capture(self, index: int) -> Capture:
         """Render part `index`."""

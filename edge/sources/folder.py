@@ -65,13 +65,13 @@ class FolderSource:
                 + " ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
             )
         self._wanted = wanted(request, len(self._pictures))
-        self._rate = request.rate
+        self.rate = self._wanted.rate
         self.length = self._wanted.length
         self.live = request.rate is not None
 
     def captures(self) -> Iterator[Capture]:
         """One capture a picture, in order; with `loop` the first follows the last."""
-        return paced((self._capture(index) for index in self._wanted.indices()), self._rate)
+        return paced((self._capture(index) for index in self._wanted.indices()), self.rate)
 
     def close(self) -> None:
         """Nothing to release."""

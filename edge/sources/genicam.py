@@ -7,6 +7,7 @@ missing is never a picture.
 import contextlib
 import math
 import re
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -84,6 +85,7 @@ class GenicamSource:
         self.length = self._wanted.length
         self.incomplete = self.lost = 0
         found = _find(request.name)
+        self.lasting_name = PREFIX + found  # of several cameras that come and go, this one
         try:
             self._camera = Camera(found)
         except AravisError as error:
@@ -97,7 +99,7 @@ class GenicamSource:
     def _prepare(self, request: SourceRequest) -> None:
         import cv2  # noqa: F401  not while the first frames wait
 
-        remarks = _apply(self._camera, request)
+        remarks = _apply(self._camera, request, self._wanted.rate)
         self._camera.open_stream(BUFFERS)
         self.settings = _read_back(self._camera)
         asked = request.camera.packet_size
@@ -105,13 +107,19 @@ class GenicamSource:
             remarks.append(f"packets of {asked} bytes do not come through, {self.settings.packet_size} do")
         self.remarks = tuple(f"{self.name}: {remark}" for remark in remarks)
         self.free_running = self.settings.trigger == "off"
+        self.exposes_when_told = (self.settings.trigger or "").lower() == "software"
+        self._has_started = threading.Event()
         *_, width, height = self._camera.region
         self.shape: tuple[int, int] | None = (height, width)
         self.simulated = self._camera.is_fake
 
     def trigger(self) -> None:
-        """Expose now, where the trigger is "software". May be called from another thread. Raises SourceError."""
+        """Expose now, where the trigger is "software". May be called from another thread, which waits until the frames
+        are asked for. Raises SourceError.
+        """
         try:
+            if not self._has_started.wait(LONGEST_SILENCE_S):
+                raise AravisError("it does not run yet")
             self._camera.expose()
         except AravisError as error:
             raise SourceError(f"{self.name} takes no trigger: {error}") from None
@@ -137,6 +145,7 @@ class GenicamSource:
         if end is not None and index >= end:
             return
         self._camera.start()
+        self._has_started.set()
         for exposure in self._exposures():
             if exposure is None:
                 yield None
@@ -299,20 +308,20 @@ def _find(name: str) -> str:
     raise SourceError(f"no camera {name}; here are: {listed}")
 
 
-def _apply(camera: Camera, request: SourceRequest) -> list[str]:
+def _apply(camera: Camera, request: SourceRequest, rate: float | None) -> list[str]:
     """Set what was asked for. Returns in words what the camera changed. Raises SourceError if it refuses."""
     s = request.camera
     region = s.region
     if region is None and request.size is not None:
         region = (*camera.region[:2], request.size[1], request.size[0])
     asked: dict[str, Setting | None] = {
-        "trigger": None if s.trigger is None else _trigger_source(camera, s.trigger),
         "pixel_format": _pixel_format(camera, s.pixel_format),
         "region": None if region is None else _region(camera, region),
         "exposure_us": s.exposure_us,
         "gain_db": s.gain_db,
-        "rate": request.rate,
+        "rate": rate,
         "packet_size": s.packet_size if camera.is_gige else None,
+        "trigger": None if s.trigger is None else _trigger_source(camera, s.trigger),  # last: a rate switches it off
     }
     given = {what: value for what, value in asked.items() if value is not None}
     remarks = [remark for what, value in given.items() if (remark := _set(camera, what, value))]

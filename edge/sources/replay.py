@@ -31,7 +31,7 @@ class ReplaySource(DemoSource):
     def captures(self) -> Iterator[Capture]:
         """One capture a part; rendering is over before the first."""
         stock = [self.capture(index) for index in range(FRAMES)]
-        return paced((replace(stock[index % FRAMES], index=index) for index in self._wanted.indices()), self._rate)
+        return paced((replace(stock[index % FRAMES], index=index) for index in self._wanted.indices()), self.rate)
 
 
 def open(request: SourceRequest) -> ReplaySource:

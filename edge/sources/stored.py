@@ -7,14 +7,19 @@ from itertools import count
 
 from edge.errors import SourceError
 from edge.sources import Capture, SourceRequest
+from edge.sources.address import redacted
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The indices that a request asks for: from `start` up to, not including, `end`; None is without end."""
+    """The indices that a request asks for: from `start` up to, not including, `end`; None is without end.
+
+    `rate` is pictures a second, None for as fast as they are taken.
+    """
 
     start: int
     end: int | None
+    rate: float | None = None
 
     @property
     def length(self) -> int | None:
@@ -26,8 +31,9 @@ class Wanted:
         return count(self.start) if self.end is None else range(self.start, self.end)
 
 
-def wanted(request: SourceRequest, total: int | None) -> Wanted:
-    """What `request` asks of a source of `total` pictures (None: unknown or endless).
+def wanted(request: SourceRequest, total: int | None, own_rate: float | None = None) -> Wanted:
+    """What `request` asks of a source of `total` pictures (None: unknown or endless), taken `own_rate` a second (None:
+    nobody knows).
 
     Raises SourceError if start, limit or rate make no sense.
     """
@@ -35,11 +41,15 @@ def wanted(request: SourceRequest, total: int | None) -> Wanted:
         raise SourceError(f"start {request.start}: pictures are counted from 0")
     if request.limit is not None and request.limit < 0:
         raise SourceError(f"limit {request.limit}: must be 0 or more pictures")
-    if request.rate is not None and not 0 < request.rate < float("inf"):
-        raise SourceError(f"rate {request.rate:g}: must be more than 0 pictures a second")
+    rate = own_rate if request.rate == "file" else request.rate
+    if rate is None and request.rate is not None:
+        name = redacted(request.name)
+        raise SourceError(f"{name} says no rate of its own; give --rate pictures a second, or leave it out")
+    if rate is not None and not 0 < rate < float("inf"):
+        raise SourceError(f"rate {rate:g}: must be more than 0 pictures a second")
     own_end = None if request.loop else total
     ends = [end for end in (request.limit, own_end) if end is not None]
-    return Wanted(request.start, min(ends, default=None))
+    return Wanted(request.start, min(ends, default=None), rate)
 
 
 def paced(captures: Iterable[Capture], rate: float | None) -> Iterator[Capture]:

@@ -38,7 +38,8 @@ class VideoSource:
         if first is None or first.frame is None:
             self.close()
             raise SourceError(f"{request.name}: no video, or one without frames; give an mp4, mkv, mov or avi")
-        self._wanted = wanted(request, _frame_count(self._video))
+        self._wanted = wanted(request, _frame_count(self._video), _own_rate(self._video))
+        self.rate = self._wanted.rate
         self._request = request
         self._is_closed = False
         self.shape: tuple[int, int] | None = (first.frame.shape[0], first.frame.shape[1])
@@ -47,7 +48,7 @@ class VideoSource:
 
     def captures(self) -> Iterator[Capture]:
         """One capture a frame, in order, from `start` on; with `loop` the first frame follows the last."""
-        return paced(self._frames(), self._request.rate)
+        return paced(self._frames(), self.rate)
 
     def close(self) -> None:
         """Close the file; a running iterator ends."""
@@ -97,6 +98,14 @@ def _frame_count(video: "cv2.VideoCapture") -> int | None:
 
     count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
     return count if count > 0 else None
+
+
+def _own_rate(video: "cv2.VideoCapture") -> float | None:
+    """Frames a second, as the container says; None if it says nothing."""
+    import cv2
+
+    rate = float(video.get(cv2.CAP_PROP_FPS))
+    return rate if 0 < rate < float("inf") else None
 
 
 def _retrieve(video: "cv2.VideoCapture", index: int) -> Capture:

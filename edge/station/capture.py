@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError
 from edge.station import garbage
+from edge.station.inbox import Inbox
 from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened, Stop, Waiting
 from edge.station.ring import Attached
 from edge.wording import printable
 
 if TYPE_CHECKING:
-    from edge.sources import Capture, SourceRequest
+    from edge.sources import Capture, Source, SourceRequest
 
 
 def run_capture(
@@ -36,13 +37,13 @@ def run_capture(
         connection.send(Failed(str(error)))
         return
     policy = policy or ("latest" if source.free_running else "every")
-    s, remarks = source, getattr(source, "remarks", ())
-    connection.send(Opened(s.name, s.shape, s.length, s.live, s.free_running, s.simulated, policy, s.device, remarks))
-    slots = _Slots(connection, waits=not source.live)
+    connection.send(_opened(source, request, policy))
+    told = getattr(source, "trigger", None) if getattr(source, "exposes_when_told", False) else None
+    slots = _Slots(connection, Inbox(connection, told) if told else connection, waits=not source.live)
     slots.wait_for_first()
     garbage.settle()
     try:
-        dropped, last = 0, None
+        dropped, last = 0, request.start - 1
         for capture in source.captures():
             if capture is None:
                 connection.send(Waiting())
@@ -50,7 +51,7 @@ def run_capture(
                 if slots.is_stopped:
                     return
                 continue
-            if source.live and last is not None:
+            if source.live:
                 dropped += max(0, capture.index - last - 1)  # the source itself passed over some
             last = capture.index
             slot = slots.take()
@@ -71,13 +72,24 @@ def run_capture(
         source.close()
 
 
+def _opened(source: "Source", request: "SourceRequest", policy: str) -> Opened:
+    s = source
+    return Opened(
+        *(s.name, s.shape, s.length, s.live, s.free_running, s.simulated, policy, s.device),
+        remarks=getattr(s, "remarks", ()),
+        rate=getattr(s, "rate", None) or (None if request.rate == "file" else request.rate),
+        lasting_name=getattr(s, "lasting_name", None),
+        exposes_when_told=getattr(s, "exposes_when_told", False),
+    )
+
+
 class _Slots:
     """The slots this child may fill."""
 
-    def __init__(self, connection: Connection, waits: bool) -> None:
+    def __init__(self, connection: Connection, inbox: Connection | Inbox, waits: bool) -> None:
         self.is_stopped = False
         self.memory = Attached()
-        self._connection, self._waits = connection, waits
+        self._connection, self._inbox, self._waits = connection, inbox, waits
         self._free: deque[GiveSlot] = deque()
 
     def wait_for_first(self) -> None:
@@ -87,7 +99,7 @@ class _Slots:
 
     def take(self) -> GiveSlot | None:
         """A free slot; None if there is none and the source is live, which nothing may hold up."""
-        while self._connection.poll() or (self._waits and not self._free):
+        while self._inbox.poll() or (self._waits and not self._free):
             self._receive()
             if self.is_stopped:
                 return None
@@ -95,7 +107,7 @@ class _Slots:
 
     def listen(self) -> None:
         """Take in what the supervisor has said."""
-        while self._connection.poll() and not self.is_stopped:
+        while self._inbox.poll() and not self.is_stopped:
             self._receive()
 
     def enlarge(self, slot: GiveSlot, size: int) -> GiveSlot | None:
@@ -114,7 +126,7 @@ class _Slots:
             self._receive()
 
     def _receive(self) -> GiveSlot | None:
-        message = self._connection.recv()
+        message = self._inbox.recv()
         if isinstance(message, Stop):
             self.is_stopped = True
             return None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge.contract import RegionOfInterest
-from edge.sources import CameraSettings
+from edge.sources import CameraSettings, Rate
 from edge.sources.address import redacted
 
 VERDICTS = "tcp://127.0.0.1:5570"
@@ -28,9 +28,9 @@ class StationConfig:
     folder of journal and images; None: no record is kept. Of the images one good in `keep_goods` is kept, `keep_bytes`
     in all, for `keep_days` days. `metrics` is HOST:PORT of a page for Prometheus. A live frame
     older than `stale_ms` when it comes is not judged, nor one outside the `envelope` of `edge-run --commission`.
-    `camera` sets an industrial camera. With `regions` the model is shown each of them instead of the frame, and the
-    worst score decides. Where stations share a model, `streams` of their frames are scored at once and share the
-    `threads`.
+    `camera` sets a camera, and one that was lost gives `resume_frames` good frames in a row before the line goes on.
+    With `regions` the model is shown each of them instead of the frame, and the worst score decides. Where stations
+    share a model, `streams` of their frames are scored at once and share the `threads`.
     """
 
     bundle: Path
@@ -44,7 +44,7 @@ class StationConfig:
     budget_ms: float = 500.0
     wait_subscribers: int = 0
     limit: int | None = None
-    rate: float | None = None
+    rate: Rate | None = None
     size: tuple[int, int] | None = None
     loop: bool = False
     watch: bool = False
@@ -65,6 +65,7 @@ class StationConfig:
     envelope: Path | None = None
     regions: tuple[RegionOfInterest, ...] = ()
     camera: CameraSettings = field(default_factory=CameraSettings)
+    resume_frames: int = 3
 
     @property
     def source_name(self) -> str:

@@ -9,7 +9,7 @@ from edge.sources import SourceRequest
 from edge.station.capture import run_capture
 from edge.station.child import Child
 from edge.station.config import StationConfig
-from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened
+from edge.station.messages import Captured, Ended, Expose, Failed, GiveSlot, NeedsRoom, Opened
 from edge.station.ring import Ring
 
 SLOTS = {"every": 10, "latest": 6}
@@ -27,6 +27,9 @@ LIVE_SILENCE_MS = 800
 STORED_SILENCE_MS = 10_000
 """The same for a stored source that has a slot to fill."""
 
+EXPOSURE_S = 2.0
+"""A camera that gives no frame for so long after it was told to expose, to show that it is back, is opened again."""
+
 LONGEST_BACKOFF_S = 0.5
 """A camera that comes back is to be seen soon, however long it was away."""
 
@@ -42,7 +45,8 @@ class Intake:
     """Frames come out of `hear`, in order; each one's slot is held once and must be given back with `release`, as often
     as it was held.
 
-    `dropped` counts the frames that were lost in the capture child because no slot was free.
+    `dropped` counts the frames that were lost in the capture child because no slot was free, and those of a camera that
+    has just come back: until it has given enough good ones in a row they are nobody's.
     """
 
     def __init__(self, config: StationConfig) -> None:
@@ -62,11 +66,18 @@ class Intake:
         self._heard_ns = 0
         self._has_begun = False
         self._has_frames = False  # since it was opened last
+        self._to_resume = 0  # good frames that a camera which was lost still has to give
+        self._exposed_ns: int | None = None  # when it was told to, to show that it is back
 
     def _arguments(self) -> tuple[SourceRequest, str | None, Path | None, float]:
         c = self._config
-        request = SourceRequest(c.source, self._next_index, c.limit, c.rate, c.size, c.loop, c.watch, c.seed, c.camera)
-        policy = "latest" if c.trigger == "external" else c.policy  # frames of no part make room for others
+        name = self.opened.lasting_name if self.opened and self.opened.lasting_name else c.source
+        every = c.policy == "every" or c.trigger != "free"
+        request = SourceRequest(
+            name, self._next_index, c.limit, c.rate, c.size, c.loop, c.watch, c.seed, c.camera, every=every
+        )
+        is_told = (c.camera.trigger or "").lower() == "software"  # then each frame is of a part
+        policy = "latest" if c.trigger == "external" and not is_told else c.policy  # else those of none make room
         return request, policy, c.envelope, c.stale_ms
 
     def hear(self) -> Iterator[Captured]:
@@ -76,7 +87,11 @@ class Intake:
                 self._heard_ns = time.monotonic_ns()
                 match message:
                     case Captured():
-                        yield self._take(message)
+                        captured = self._take(message)
+                        if self._to_resume:
+                            self._resume(captured)
+                        else:
+                            yield captured
                     case NeedsRoom():
                         self._enlarge(message)
                     case Opened():
@@ -96,6 +111,28 @@ class Intake:
         if not self._has_begun:
             self._has_begun = True
             self._lend_all()
+
+    @property
+    def is_resuming(self) -> bool:
+        """Whether the camera was lost, is back, and has yet to show that it is well."""
+        return self._to_resume > 0
+
+    @property
+    def exposes_when_told(self) -> bool:
+        """Whether each frame has to be asked for with `expose`."""
+        return self.opened is not None and self.opened.exposes_when_told
+
+    def expose(self) -> bool:
+        """Tell the camera to expose. False if it is not there, or has not begun."""
+        may_expose = self.is_up and self._has_begun and self.exposes_when_told
+        if may_expose:
+            self.child.send(Expose())
+        return may_expose
+
+    def give_up(self, cause: str) -> None:
+        """The camera is to be opened again."""
+        for captured in self._lose(cause):
+            self.release(captured.slot)
 
     def hold(self, slot: int) -> None:
         """One more needs the frame in this slot."""
@@ -127,6 +164,8 @@ class Intake:
         silent_ms = (time.monotonic_ns() - self._heard_ns) / 1e6
         if self._owes_a_frame and silent_ms > self._patience_ms:
             yield from self._lose(f"no frame for {silent_ms:.0f} ms")
+        if self._exposed_ns is not None and time.monotonic_ns() - self._exposed_ns > EXPOSURE_S * 1e9:
+            yield from self._lose(f"no frame within {EXPOSURE_S:.0f} s after it was told to expose")
         if not self.is_up and self.child.lived_s > OPENING_S:
             yield from self._lose(f"the source did not open within {OPENING_S:.0f} s")
         if not self.child.is_running and not self.has_ended and self.child.due_in_s == 0:
@@ -143,7 +182,7 @@ class Intake:
             return STORED_SILENCE_MS
         if not self._has_frames:
             return float(FIRST_FRAME_MS << min(4, self._deaths))
-        return max(LIVE_SILENCE_MS, 3000 / self._config.rate if self._config.rate else 0)
+        return max(LIVE_SILENCE_MS, 3000 / self.opened.rate if self.opened.rate else 0)
 
     def close(self, patience_s: float) -> None:
         """End the child and free the ring."""
@@ -152,12 +191,31 @@ class Intake:
             self._ring.close()
 
     def _open(self, opened: Opened) -> None:
+        counts = self._config.trigger in ("free", "external")  # whose captures are frames
+        is_back = self.opened is not None and opened.live and opened.device and counts
         self.opened, self.is_up, self.cause, self._has_frames = opened, True, None, False
+        if is_back and self._has_begun and self._config.resume_frames:
+            self._to_resume = self._config.resume_frames
+            self.cause = f"it is back and has yet to give {self._to_resume} good frames in a row"
         if self._ring is None:
             height, width = opened.shape or (1, 1)
             self._ring = Ring(SLOTS[opened.policy], height * width * 3)
         self._has_begun |= opened.free_running
         self._lend_all()
+        self._ask_to_resume()
+
+    def _resume(self, captured: Captured) -> None:
+        """A frame of a camera that has just come back: of no part, and a sign that it is well, or not yet."""
+        self.release(captured.slot)
+        self.dropped += 1
+        self._to_resume = self._config.resume_frames if captured.fault else self._to_resume - 1
+        if not self._to_resume:
+            self.cause = None
+        self._ask_to_resume()
+
+    def _ask_to_resume(self) -> None:
+        """A camera that exposes when it is told is told by us, one exposure after the other: no part has to be lost."""
+        self._exposed_ns = time.monotonic_ns() if self._to_resume and self.expose() else None
 
     def _lend_all(self) -> None:
         """Every slot that holds no frame goes to the capture child, once the source may begin."""
@@ -192,6 +250,7 @@ class Intake:
         """
         self.child.bury()
         was_up, self.is_up, self.cause, self._said = self.is_up, False, cause, None
+        self._to_resume, self._exposed_ns = 0, None
         if self.has_ended:
             return
         self._deaths += 1

@@ -29,6 +29,9 @@ class Opened(NamedTuple):
     policy: str
     device: bool = False
     remarks: tuple[str, ...] = ()  # what the device took otherwise than it was asked, a line each
+    rate: float | None = None  # pictures a second, if that is known
+    lasting_name: str | None = None  # the name by which this very device is opened again
+    exposes_when_told: bool = False
 
 
 class NeedsRoom(NamedTuple):
@@ -55,6 +58,10 @@ class Captured(NamedTuple):
     fault: str | None
     truth: str | None
     dropped: int
+
+
+class Expose(NamedTuple):
+    """Supervisor → capture: expose a frame now. Only to a source that exposes when it is told."""
 
 
 class Waiting(NamedTuple):

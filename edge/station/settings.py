@@ -7,15 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edge.contract import RegionOfInterest
 from edge.errors import ConfigError
-from edge.sources import CameraSettings, SourceRequest
+from edge.sources import CameraSettings, Rate, SourceRequest
 from edge.sources.address import redacted
 from edge.station.config import StationConfig, default_records
 
 GIB = 2**30
+CAMERA = {
+    "exposure_us": "microseconds, more than 0",
+    "gain_db": "dB",
+    "pixel_format": "a name, as Mono8; of a V4L2 camera as MJPG",
+    "region": "x, y, width, height on the sensor, in pixels",
+    "packet_size": "bytes, of GigE Vision",
+    "trigger": "off, software or a line, as line1",
+}
+"""The settings of a camera: what each takes."""
+
 PATHS = frozenset({"bundle", "keys", "trust", "records", "envelope"})
 
 
@@ -24,7 +34,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str | None = Field(None, description="demo, camera0, /dev/v4l/by-id/…, a video file, a folder of pictures")
+    source: str | None = Field(
+        None, min_length=1, description="demo, camera0, /dev/v4l/by-id/…, a video file, a folder of pictures"
+    )
     bundle: Path | None = Field(None, description="bundle to run, or the name of a shipped one; else the demonstration")
     station: str = Field("line1", description="name of the station, part of every topic")
     bind: str = Field("tcp://127.0.0.1:5570", description="endpoint for verdicts")
@@ -49,8 +61,11 @@ class Settings(BaseModel):
     )
     camera: CameraSettings = Field(
         CameraSettings(),
-        description="of a GenICam camera: exposure_us, gain_db, pixel_format, region = [x, y, width, height] of the "
-        "sensor, packet_size in bytes, trigger = off, software or a line; as it is where nothing is said",
+        description="settings of a camera, as it is where nothing is said: "
+        + "; ".join(f"{key}: {takes}" for key, takes in CAMERA.items()),
+    )
+    resume_frames: int = Field(
+        3, ge=0, le=10_000, description="good frames in a row that a lost camera must give before the line goes on"
     )
     backend: str = Field("auto", description="artifact of the bundle to run; auto: the fastest here, measured once")
     threads: int | None = Field(None, ge=1, le=256, description="threads of an inference; else one for each core")
@@ -58,7 +73,9 @@ class Settings(BaseModel):
         1, ge=1, le=256, description="frames inferred at once where stations share a model; they share the threads"
     )
     size: str | None = Field(None, description="WIDTHxHEIGHT of a source that can choose, pixels, as 1280x720")
-    rate: float | None = Field(None, gt=0, description="pictures a second of a source that can be paced; else its own")
+    rate: Rate | None = Field(
+        None, description="pictures a second of a source that can be paced, or file: as a video says; else its own"
+    )
     limit: int | None = Field(None, ge=1, description="stop after so many pictures of the source")
     loop: bool = Field(False, description="begin a folder or video again at its end")
     watch: bool = Field(False, description="show what other programs put into a folder, too: it never ends")
@@ -72,6 +89,21 @@ class Settings(BaseModel):
     keep_gib: float = Field(50.0, gt=0, description="room for images, GiB; the oldest goods go first, rejects last")
     keep_days: float | None = Field(None, gt=0, description="days that images are kept; else for ever")
     metrics: str | None = Field(None, description="HOST:PORT or PORT of a page for Prometheus; else there is none")
+
+    @field_validator("rate", mode="plain")
+    @classmethod
+    def _check_rate(cls, said: Any) -> Rate | None:
+        if said is None:
+            return None
+        if said == "file":
+            return "file"
+        try:
+            rate = 0.0 if isinstance(said, bool) else float(said)
+        except (TypeError, ValueError):
+            rate = 0.0
+        if not 0 < rate < float("inf"):
+            raise ValueError("give pictures a second, more than 0, or file")
+        return rate
 
 
 Origin = Annotated[str, "where a value came from: default, the file's name, or the flag"]
@@ -100,6 +132,8 @@ def merged(layers: Sequence[tuple[dict[str, Any], Origin]], flags: dict[str, Any
         said |= layer
         origins |= dict.fromkeys(layer, origin)
     given = {key: value for key, value in flags.items() if value is not None}
+    if "camera" in given and isinstance(said.get("camera"), dict):
+        given["camera"] = said["camera"] | given["camera"]
     origins |= {key: flag(key) for key in given}
     try:
         return Effective(Settings.model_validate(said | given), origins)
@@ -107,9 +141,11 @@ def merged(layers: Sequence[tuple[dict[str, Any], Origin]], flags: dict[str, Any
         first = error.errors()[0]
         key = str(first["loc"][0])
         where = ".".join(map(str, first["loc"]))
-        raise ConfigError(
-            f"{origins[key]}: {where} = {first['input']!r}: {first['msg']}; it is the {about(key)}"
-        ) from error
+        if first["type"] == "unexpected_keyword_argument":
+            raise ConfigError(f"{origins[key]}: no such setting: {where}; {_nearest_setting(where)}") from error
+        said_of = first["msg"].removeprefix("Value error, ")
+        takes = f"give {CAMERA[str(first['loc'][1])]}" if where.startswith("camera.") else f"it is the {about(key)}"
+        raise ConfigError(f"{origins[key]}: {where} = {first['input']!r}: {said_of}; {takes}") from error
 
 
 def flag(key: str) -> str:
@@ -123,6 +159,32 @@ def parse_region(text: str) -> dict[str, int]:
     if match is None:
         raise ConfigError(f"--region {text!r}: give left, top, width and height in pixels, as in 100,50,640x480")
     return dict(zip(("left", "top", "width", "height"), map(int, match.groups()), strict=True))
+
+
+def parse_camera(texts: list[str]) -> dict[str, Any]:
+    """Settings of a camera as flags say them, KEY=VALUE each, region as x,y,WIDTHxHEIGHT; the last of a key counts.
+
+    Raises ConfigError if one is none. Whether key and value can be is asked by `effective`.
+    """
+    settings: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not (key and equals and value):
+            raise ConfigError(f"--camera {text!r}: give KEY=VALUE, as in exposure_us=5000")
+        settings[key] = value
+    if "region" in settings:
+        match = re.fullmatch(r"(\d+),(\d+),(\d+)[x×](\d+)", settings["region"].lower())
+        if match is None:
+            raise ConfigError(
+                f"--camera region={settings['region']}: give x, y, width and height on the sensor, as in 0,0,640x480"
+            )
+        settings["region"] = tuple(map(int, match.groups()))
+    return settings
+
+
+def _nearest_setting(where: str) -> str:
+    near = difflib.get_close_matches(where.rpartition(".")[2].replace("-", "_"), CAMERA, 1, 0.5)
+    return f"did you mean {near[0]}?" if near else f"a camera has {', '.join(CAMERA)}"
 
 
 def about(key: str) -> str:
@@ -201,6 +263,8 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
 
     s = settings
     assert s.source is not None
+    if s.trigger != "external" and _is_told(s):
+        raise ConfigError("a camera with trigger = software waits to be told: give --trigger external, too")
     records = None if s.records is False else s.records or default_records(s.station)
     return StationConfig(
         bundle=bundle,
@@ -235,14 +299,25 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         envelope=s.envelope,
         regions=s.regions,
         camera=s.camera,
+        resume_frames=s.resume_frames,
     )
 
 
+def _is_told(settings: Settings) -> bool:
+    """Whether the source is an industrial camera that exposes when it is told."""
+    trigger = settings.camera.trigger
+    return (settings.source or "").startswith("genicam:") and trigger is not None and trigger.lower() == "software"
+
+
 def source_request(settings: Settings, limit: int) -> SourceRequest:
-    """The source of these settings, for `limit` pictures."""
+    """The source of these settings, for `limit` pictures. Raises ConfigError if none would come by itself."""
     from edge.cli.size import parse_size
 
     s = settings
     assert s.source is not None
+    if _is_told(s):
+        raise ConfigError("a camera with trigger = software waits to be told; add --camera trigger=off to look at it")
     size = None if s.size is None else parse_size(s.size)
-    return SourceRequest(s.source, limit=limit, rate=s.rate, size=size, loop=s.loop, seed=s.seed, camera=s.camera)
+    return SourceRequest(
+        s.source, limit=limit, rate=s.rate, size=size, loop=s.loop, watch=s.watch, seed=s.seed, camera=s.camera
+    )

@@ -99,7 +99,7 @@ class Standing:
             return State.PREOPERATIONAL, self.scoring.cause
         if not self.scoring.is_up:
             return State.HELD, f"model: {self.scoring.cause}"
-        if not self.intake.is_up:
+        if not self.intake.is_up or self.intake.is_resuming:
             return State.HELD, f"camera: {self.intake.cause}"
         if missing := self.desk.missing():
             return State.SUSPENDED, f"controller: nothing heard from {', '.join(missing)}"

@@ -18,6 +18,7 @@ from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.signature import Trust
 from edge.station.config import StationConfig
 from edge.station.desk import Desk, Line
+from edge.station.exposures import Exposures
 from edge.station.intake import Intake
 from edge.station.ledger import Books
 from edge.station.messages import Captured, Inferred
@@ -70,6 +71,7 @@ class Station(Standing):
         self.records: Records | None = None
         self.books = Books()
         self.intake = Intake(config)
+        self.exposures = Exposures(self.intake)
         self.state = State.PREOPERATIONAL
         self.cause: str | None = None
         self.ready_after_s: float | None = None
@@ -223,6 +225,7 @@ class Station(Standing):
         """Take what the children have said; kill and start them where that is due."""
         for source in (self.intake.hear, self.intake.revive):
             self._pending.extend(source())
+        self.books.dropped = self._passed_over + self.intake.dropped
         if self.intake.opened is not None and not self._is_opened:
             self._is_opened = True
             self._shape = self.intake.opened.shape
@@ -347,6 +350,11 @@ class Station(Standing):
         if len(self._parts) >= MOST_IN_FLIGHT:
             return f"{MOST_IN_FLIGHT} parts wait for their verdicts; trigger more slowly"
         part = self._begin(name, time.monotonic_ns())
+        if self.intake.exposes_when_told:
+            part.finding = part.finding or self.exposures.tell(part)
+            return part.seq
+        if self.intake.is_resuming and part.finding is None:
+            part.finding = Finding(reason=Reason.CAMERA, detail=self.intake.cause)
         self._awaited.append(part)
         self._leave_behind(None)
         if len(self._awaited) > MOST_TRIGGERED:
@@ -368,6 +376,8 @@ class Station(Standing):
         """Give each triggered part the first frame that was exposed between its trigger and the next; pass over the
         others. Stored pictures, which were never exposed, go to the parts in order.
         """
+        if self.intake.exposes_when_told:
+            self._match_exposures()
         while self._pending:
             exposed_ns = self._pending[0].captured_ns
             self._leave_behind(exposed_ns)
@@ -379,6 +389,15 @@ class Station(Standing):
                 self._pass_over()
             else:
                 self._show(self._awaited.popleft(), self._pending.popleft())
+
+    def _match_exposures(self) -> None:
+        """Give each part the frame that the camera was told to expose for it."""
+        while self._pending:
+            part = self.exposures.pair(self._pending[0])
+            if part is None or part.finding is not None:
+                self._pass_over()
+            else:
+                self._show(part, self._pending.popleft())
 
     def _leave_behind(self, exposed_ns: int | None) -> None:
         """Of the parts that wait for frames, forget those that have their finding, and give up those that the next part

@@ -1,0 +1,1 @@
+"""What becomes of each frame when cameras lose packets, lose power and freeze."""

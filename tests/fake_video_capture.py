@@ -1,0 +1,107 @@
+"""A camera at the boundary of cv2.VideoCapture: these machines have none. Its driver has a queue of buffers, as V4L2's.
+
+Time is the test's own: it passes where the camera is waited for, and where the test says so.
+"""
+
+import cv2
+import numpy as np
+
+MS = 1_000_000
+PIXEL_FORMATS = ("YUYV", "MJPG")
+
+
+class Clock:
+    """Stands in for the module `time` in `edge.sources.camera`."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_000_000 * MS
+
+    def monotonic_ns(self) -> int:
+        return self.now_ns
+
+    def pass_ms(self, ms: float) -> None:
+        self.now_ns += round(ms * MS)
+
+
+class FakeVideoCapture:
+    """Exposes every `period_ms` from its first grab on, and loses power after `frames` grabs.
+
+    An exposure lands in a free buffer of the driver; where none is free it is lost, as with V4L2: the oldest frames
+    wait. `way_ms` passes from the stamp until a frame is there. A frame's pixels say which exposure it is.
+    """
+
+    clock = Clock()
+    period_ms, way_ms, frames = 33.0, 5.0, 1000
+    sizes = ((480, 640), (720, 1280))
+    rates = (15.0, 30.0)
+    stamps = True  # whether the driver has any
+    decodes = True
+
+    def __init__(self, device: str, api: int) -> None:
+        self.device, self.api, self.released = device, api, 0
+        self.asked: dict[int, float] = {}
+        self.left = self.frames
+        self._height, self._width = self.sizes[0]
+        self._rate, self._fourcc, self._buffers = self.rates[-1], cv2.VideoWriter.fourcc(*PIXEL_FORMATS[0]), 4
+        self._waiting: list[tuple[int, int]] = []  # which exposure, and its stamp
+        self._held: tuple[int, int] | None = None
+        self._exposures = 0
+        self._next_ns: int | None = None
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return "refuses" not in self.device
+
+    def set(self, key: int, value: float) -> bool:
+        self.asked[key] = value
+        if key == cv2.CAP_PROP_FRAME_HEIGHT:
+            self._height, self._width = min(self.sizes, key=lambda size: abs(size[0] - value))
+        elif key == cv2.CAP_PROP_FPS:
+            self._rate = min(self.rates, key=lambda rate: abs(rate - value))
+        elif key == cv2.CAP_PROP_FOURCC and int(value).to_bytes(4, "little").decode() in PIXEL_FORMATS:
+            self._fourcc = int(value)
+        elif key == cv2.CAP_PROP_BUFFERSIZE:
+            self._buffers = int(value)
+        return True
+
+    def get(self, key: int) -> float:
+        stamp_ms = self._held[1] / MS if self._held is not None and self.stamps else 0.0
+        return {
+            cv2.CAP_PROP_FRAME_HEIGHT: float(self._height),
+            cv2.CAP_PROP_FRAME_WIDTH: float(self._width),
+            cv2.CAP_PROP_FPS: self._rate,
+            cv2.CAP_PROP_BUFFERSIZE: float(self._buffers),
+            cv2.CAP_PROP_FOURCC: float(self._fourcc),
+            cv2.CAP_PROP_POS_MSEC: stamp_ms,
+        }.get(key, 0.0)
+
+    def grab(self) -> bool:
+        """Give the last buffer back and take the oldest frame; wait for one if there is none."""
+        self._held = None
+        self.left -= 1
+        if self.left < 0:
+            return False
+        if self._next_ns is None:
+            self._next_ns = self.clock.now_ns + round(self.period_ms * MS)
+        self._expose()
+        if not self._waiting:
+            self.clock.now_ns = self._next_ns + round(self.way_ms * MS)
+            self._expose()
+        self._held = self._waiting.pop(0)
+        return True
+
+    def _expose(self) -> None:
+        """What the camera did meanwhile."""
+        assert self._next_ns is not None
+        while self._next_ns + round(self.way_ms * MS) <= self.clock.now_ns:
+            if len(self._waiting) < self._buffers:
+                self._waiting.append((self._exposures, self._next_ns))
+            self._exposures += 1
+            self._next_ns += round(self.period_ms * MS)
+
+    def retrieve(self) -> tuple[bool, np.ndarray | None]:
+        if not self.decodes or self._held is None:
+            return False, None
+        return True, np.full((self._height, self._width, 3), self._held[0] % 256, np.uint8)
+
+    def release(self) -> None:
+        self.released += 1
