@@ -24,8 +24,8 @@ from edge.bundle import MANIFEST, MANIFEST_HASH, SIGNATURES, load_bundle, seal
 from edge.errors import BundleError, KeyFileError
 from edge.keys import fingerprint, new_signing_key, read_private_key, read_public_key
 from edge.signature import PURPOSE, Trust, sign_bundle
+from edge.station.cell import Cell
 from edge.station.config import StationConfig
-from edge.station.supervisor import Station
 
 MANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 
@@ -360,22 +360,23 @@ def test_a_line_refuses_in_one_line_what_no_trusted_key_signed(signed: Path, lab
     assert "demo.edge: not signed" in refused("--source", "demo", "--trust", lab.public)
 
 
-def station(bundle: Path, one: Pair) -> Station:
+def station(bundle: Path, one: Pair) -> Cell:
     config = StationConfig(bundle, "demo", bind=free_endpoint(), limit=1, trust=(one.public,), backend="onnxruntime")
-    return Station(config, lambda _: None)
+    return Cell([config], lambda _: None)
 
 
 @pytest.mark.parametrize("other_is_signed", [False, True])
 def test_a_bundle_swapped_after_its_signature_was_checked_never_runs(
     signed: Path, lab: Pair, other_is_signed: bool
 ) -> None:
-    line = station(signed, lab)
+    cell = station(signed, lab)
+    (line,) = cell.stations
     assert line.bundle.signed_by == lab.who
     seal(signed, line.bundle.manifest.model_copy(update={"description": "another one"}))
     if other_is_signed:
         sign_bundle(signed, lab.key)
     with pytest.raises(BundleError, match="another bundle lies there"):
-        line.run()
+        cell.run()
     assert line.books.accepted == 0
 
 

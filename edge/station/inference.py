@@ -113,6 +113,7 @@ class _Model:
                 continue
             anysize = self.anysize
             if anysize is None:
+                _unchanged(bundle.path, bundle.digest)  # it may be long since it was loaded
                 anysize = load_from(bundle, name, self.threads, None, self.streams)
                 check_golden(bundle, anysize)
             runtime = anysize
@@ -127,6 +128,16 @@ class _Model:
         return {shape: self.runtimes.get(shape) or self.runtimes[None] for shape in shapes}
 
 
+def _unchanged(path: Path, digest: str) -> "Bundle":
+    """The bundle that lies there, whole. Raises BundleError if it is damaged or not the one of this digest."""
+    from edge.bundle import load_bundle
+
+    bundle = load_bundle(path)
+    if bundle.digest != digest:
+        raise BundleError(f"{path}: another bundle lies there since the station started; start the station again")
+    return bundle
+
+
 def _load(path: Path, digest: str, backend: str, threads: int, streams: int, shape: Shape) -> _Model:
     """Load the bundle and check it against its golden frames; `auto` takes what is fastest for this shape.
 
@@ -134,11 +145,8 @@ def _load(path: Path, digest: str, backend: str, threads: int, streams: int, sha
     """
     from edge.backends import check_golden, load_from
     from edge.backends.auto import fastest_artifact
-    from edge.bundle import load_bundle
 
-    bundle = load_bundle(path)
-    if bundle.digest != digest:
-        raise BundleError(f"{path}: another bundle lies there since the station started; start the station again")
+    bundle = _unchanged(path, digest)
     if backend == "auto":
         is_refused = shape is not None and bundle.manifest.letterbox.refusal(*shape) is not None
         backend = fastest_artifact(bundle, threads, None if is_refused else shape)
