@@ -1,5 +1,6 @@
 """OpenVINO on the CPU."""
 
+import copy
 import os
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from edge.backends import Fixed, Frame, Output
 from edge.backends.openvino_letterbox import use_fast_letterbox
+from edge.backends.options import Options
 from edge.machine import cache_folder
 
 KEPT_SHAPES = "16"
@@ -20,8 +22,10 @@ class OpenVino:
 
     name = "openvino"
 
-    def __init__(self, path: Path, threads: int, fixed: Fixed | None) -> None:
-        """Compile for latency, in full float32: the default on CPUs with AVX512_BF16 would be bfloat16."""
+    def __init__(self, path: Path, options: Options, fixed: Fixed | None) -> None:
+        """Compile for latency, in float32 unless told otherwise: OpenVINO's own choice on CPUs with AVX512_BF16 would
+        be bfloat16.
+        """
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_SHAPES)  # read once, by the first kernel
         import openvino as ov
 
@@ -33,17 +37,25 @@ class OpenVino:
             use_fast_letterbox(model, fixed.shape, fixed.contract)
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": options.precision,
+            "INFERENCE_NUM_THREADS": options.threads,
             "ENABLE_CPU_PINNING": False,
             "CPU_RUNTIME_CACHE_CAPACITY": KEPT_SHAPES,
         }
+        if options.streams > 1:
+            settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": options.streams}
         if (cache := cache_folder()) is not None:
             settings["CACHE_DIR"] = str(cache / "openvino")
-        compiled = core.compile_model(model, "CPU", settings)
+        self._compiled = compiled = core.compile_model(model, "CPU", settings)
         self._request = compiled.create_infer_request()
         self._score = compiled.output("score")
         self._map = next((o for o in compiled.outputs if "map" in o.names), None)
+
+    def beside(self) -> "OpenVino":
+        """Another request on the compiled model."""
+        other = copy.copy(self)
+        other._request = self._compiled.create_infer_request()
+        return other
 
     def infer(self, frame: Frame) -> Output:
         """See `Backend.infer`."""
@@ -59,6 +71,6 @@ class OpenVino:
         return height, width
 
 
-def load(path: Path, threads: int, fixed: Fixed | None) -> OpenVino:
+def load(path: Path, options: Options, fixed: Fixed | None) -> OpenVino:
     """Compile the artifact at `path`; see `edge.backends.load_backend`."""
-    return OpenVino(path, threads, fixed)
+    return OpenVino(path, options, fixed)
