@@ -59,7 +59,9 @@ class OpenVino:
 
     def infer(self, frame: Frame) -> Output:
         """See `Backend.infer`."""
-        self._request.infer({"frame": self._tensor(frame[np.newaxis], shared_memory=True)}, share_inputs=True)
+        self._request.set_input_tensor(self._tensor(frame[np.newaxis], shared_memory=True))
+        self._request.start_async()  # `infer` takes 0.15 ms to put together a dictionary of outputs
+        self._request.wait()
         score = float(self._request.get_tensor(self._score).data[0])
         where = None if self._map is None else self._request.get_tensor(self._map).data.reshape(self._map_size)
         return Output(score, where)

@@ -51,6 +51,8 @@ class ControlSocket:
 
     def requests(self, most: int) -> Iterator[tuple[Peer, Request]]:
         """Of the next `most` messages those that are requests; the others are counted and dropped."""
+        if not self.has_more:  # an exception costs more than the question
+            return
         for _ in range(most):
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)

@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import select
 import signal
 import threading
 import time
@@ -40,6 +41,7 @@ class Child:
         self.connection: Connection | None = None
         self._work, self._arguments = work, arguments
         self._process: Any = None
+        self._poll = select.poll()  # Connection.poll makes one at every call
         self._started = 0.0
         self._backoff_s = 0.0
         self._longest_backoff_s = longest_backoff_s
@@ -77,6 +79,8 @@ class Child:
 
     def _start(self) -> None:
         self.connection, theirs = _spawn.Pipe()
+        self._poll = select.poll()
+        self._poll.register(self.connection.fileno(), select.POLLIN)
         self._process = _spawn.Process(
             target=_run, args=(self._work, theirs, *self._arguments()), name=self.name, daemon=True
         )
@@ -98,7 +102,7 @@ class Child:
         if self.connection is None:
             return None
         try:
-            return self.connection.recv() if self.connection.poll() else None
+            return self.connection.recv() if self._poll.poll(0) else None
         except (ConnectionResetError, OSError) as error:
             raise EOFError from error
 

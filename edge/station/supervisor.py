@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from math import isfinite
-from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from edge.bundle import load_bundle
@@ -28,6 +27,7 @@ from edge.station.records import Records
 from edge.station.replay import Replays
 from edge.station.scoring import Scoring
 from edge.station.signals import Signals
+from edge.station.sleep import Sleeper
 from edge.station.systemd import Service
 from edge.verdict import UNKNOWN_REASONS, Heartbeat, Reason, State, StateChange, Verdict
 
@@ -115,6 +115,7 @@ class Station:
         self._shape: tuple[int, int] | None = None  # of every frame, as first opened
         self._listeners_came = config.wait_subscribers == 0 and not config.required
         self._beat_due_ns = 0
+        self._sleeper = Sleeper()
         self._begun_ns = time.monotonic_ns()
 
     def _line(self) -> Line:
@@ -173,8 +174,8 @@ class Station:
         if not self._listeners_came:
             waits_s.append(SUBSCRIBER_POLL_S)
         waits_s.append(self.channel.due_in_s)
-        connections = (c.connection for c in children if c.connection)
-        wait([signals.wake, *self.channel.fds, *connections], max(0.0, min(waits_s)))
+        connections = (c.connection.fileno() for c in children if c.connection)
+        self._sleeper.sleep((signals.wake.fileno(), *self.channel.fds, *connections), min(waits_s))
 
     def _shut_down(self, cause: str) -> None:
         """Answer the parts in flight, say goodbye, and leave nothing behind."""
