@@ -6,7 +6,7 @@ from itertools import islice
 
 from edge.backends import Backend, Frame, load_from
 from edge.backends.options import Options
-from edge.bench.disturbance import Watch, worst
+from edge.bench.disturbance import worst
 from edge.bench.pacing import BACK_TO_BACK, rhythm
 from edge.bench.result import Disturbance, Pace, Series, Setting
 from edge.bundle import Bundle
@@ -46,14 +46,17 @@ class Bare:
     def turn(self, pace: Pace, frames: int) -> None:
         """Measure so many frames more, at the line's pace."""
         run = self._runs.setdefault(pace, _Run())
-        watch, cpu_s, begun = Watch(), time.process_time(), time.perf_counter_ns()
+        cpu_s, begun = time.process_time(), time.perf_counter_ns()
         samples = self._back_to_back(frames) if pace.rate_per_min is None else self._paced(pace, frames)
         shown = len(samples)
         run.took_s += (time.perf_counter_ns() - begun) / 1e9
         run.cpu_s += time.process_time() - cpu_s
         run.shown += shown
         run.samples_ms += samples[-frames:]
-        run.disturbances.append(watch.stop())
+
+    def note(self, pace: Pace, disturbance: Disturbance | None) -> None:
+        """What others did while this pace was measured."""
+        self._runs[pace].disturbances.append(disturbance)
 
     def series(self) -> list[Series]:
         """What was measured, a series for each pace."""

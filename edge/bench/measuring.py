@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from edge.backends import Frame, check_golden, load_from
 from edge.bench import whole_way
 from edge.bench.bare import Bare, options
+from edge.bench.disturbance import Watch
 from edge.bench.hardware import Frequency
 from edge.bench.matrix import is_of_station, named
 from edge.bench.pacing import BACK_TO_BACK, said
@@ -129,6 +130,7 @@ class Measuring:
 
     def _bare(self, bare: Sequence[Bare], frames: dict[Bare, int], first: bool) -> None:
         """Half of the frames back to back, in turns."""
+        watch = Watch()
         left = {one: frames[one] // 2 if first else frames[one] - frames[one] // 2 for one in bare}
         while any(left.values()):
             for one in bare:
@@ -138,6 +140,9 @@ class Measuring:
                     left[one] -= turn
                     self._tell("", turn)
             self.frequency.look()
+        disturbance = watch.stop()
+        for one in bare:
+            one.note(BACK_TO_BACK, disturbance)
 
     def _bare_paced(self, bare: Sequence[Bare], first: bool) -> None:
         """Half of the frames at each pace, without and with keeping warm; the other half in the opposite order."""
@@ -147,7 +152,9 @@ class Measuring:
             self._tell(f"{one.bundle.manifest.name}: bare, {said(pace)}, {named(one.setting)}", 0)
             frames = self._paced_frames(pace)
             half = frames // 2 if first else frames - frames // 2
+            watch = Watch()
             one.turn(pace, half)
+            one.note(pace, watch.stop())
             self.frequency.look()
             self._tell("", half)
 

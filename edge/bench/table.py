@@ -30,7 +30,7 @@ def print_result(console: Console, result: Result) -> None:
 def notes(result: Result) -> list[str]:
     """What a reader has to know besides the table, a line each: the machine, costs, advice, doubts, answers."""
     lines = [machine_in_words(result.machine)]
-    lines += [_cost(one) for one in result.series if one.way == "whole way" and one.pace.rate_per_min is None]
+    lines += [_cost(one) for one in result.series if one.way == "whole way"]
     bf16 = {
         (one.bundle, one.setting.artifact): one.golden_holds for one in result.series if one.golden_holds is not None
     }
@@ -107,7 +107,7 @@ def _mark(one: Series) -> str:
 
 def _cost(one: Series) -> str:
     """What a station costs besides time: start and memory; and where its time goes."""
-    parts = [f"{one.bundle}, {named(one.setting)}: whole way"]
+    parts = [f"{one.bundle}, {named(one.setting)}, {said(one.pace)}: whole way"]
     if one.cold_start_s is not None:
         parts.append(f"first verdict {one.cold_start_s:.1f} s after the start")
     if one.resident_mib is not None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from edge.bench.disturbance import Watch, worst
@@ -59,7 +60,7 @@ class Ran:
         begun = timing.captured  # of a stored frame the moment at which the station took it: it lay in the ring before
         in_ring = max(begun, timing.in_ring or begun)
         moments = begun, in_ring, timing.inference_start, timing.inference_end, timing.published, received.at_ns
-        for stage, one, next_one in zip(STAGES, moments, moments[1:], strict=True):
+        for stage, (one, next_one) in zip(STAGES, pairwise(moments), strict=True):
             self.stages_ms[stage].append((next_one - one) / 1e6)
         self.samples_ms.append((received.at_ns - begun) / 1e6)
 

@@ -6,7 +6,7 @@
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, TypeVar, get_args
 
 import typer
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge.bench.result import Pace, Result
+
+Word = TypeVar("Word", bound=str)
 
 SUBCOMMANDS = ("compare", "tune")
 
@@ -34,7 +36,7 @@ def bench(
     bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE…", help="Bundles, or names of shipped ones.")],
     backend: Annotated[list[str] | None, typer.Option(help="Artifact, may be repeated; else every one.")] = None,
     precision: Annotated[
-        list[Literal["f32", "bf16", "int8"]] | None, typer.Option(help="May be repeated; else all that there are.")
+        list[str] | None, typer.Option(help="f32, bf16 or int8, may be repeated; else all that there are.")
     ] = None,
     threads: Annotated[
         list[int] | None, typer.Option(help="Threads in all, may be repeated; else one a core.", min=1, max=256)
@@ -43,7 +45,7 @@ def bench(
         list[int] | None, typer.Option(help="Inferences at once, may be repeated; else 1.", min=1, max=256)
     ] = None,
     shape: Annotated[
-        list[Literal["static", "dynamic"]] | None, typer.Option(help="Compiled for one size or any; else static.")
+        list[str] | None, typer.Option(help="static, compiled for one size, or dynamic, for any; else static.")
     ] = None,
     size: Annotated[list[str] | None, typer.Option(help="Frame, WIDTHxHEIGHT, may be repeated; else 1280x720.")] = None,
     rate: Annotated[
@@ -84,6 +86,7 @@ def bench(
     from edge.bench import deadline, measuring
     from edge.bench.finding import find
     from edge.bench.matrix import USUAL, Axes, everything, settings
+    from edge.bench.result import Precision
     from edge.bundle import load_bundle
     from edge.shipped import found_bundle
 
@@ -91,11 +94,11 @@ def bench(
     pace = _pace(rate or CADENCE, jitter, idle)
     asked = Axes(
         artifacts=tuple(backend or ()),
-        precisions=tuple(precision or ()),
+        precisions=_known("precision", precision, get_args(Precision)),
         threads=tuple(threads or ()),
         streams=tuple(streams or ()),
         sizes=tuple(map(parse_size, size or ())),
-        static=tuple(one == "static" for one in shape or ()),
+        static=tuple(one == "static" for one in _known("shape", shape, ("static", "dynamic"))),
     )
     effort = (measuring.QUICK if quick else measuring.FULL if full else measuring.USUAL).changed(frames, paced_s)
     loaded = [load_bundle(found_bundle(path)) for path in bundles]
@@ -117,6 +120,14 @@ def bench(
         html.write_text(write_page(result), encoding="utf-8")
     _show(result, as_json)
     sys.exit(1 if any(search.holds_asked is False for search in result.searches) else 0)
+
+
+def _known(flag: str, given: list[str] | None, words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """The words that were given. Raises EdgeError, naming those that there are, if one is none of them."""
+    for word in given or ():
+        if word not in words:
+            raise EdgeError(f"{flag} {word!r}: give {', '.join(words[:-1])} or {words[-1]}")
+    return tuple(word for word in words if word in (given or ()))
 
 
 def _pace(rate: str, jitter: str, idle: str | None) -> "Pace":
