@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edge.errors import BundleError, EdgeError
 from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
 from edge.station.ring import Attached
+from edge.station.warmer import Warmer
 from edge.verdict import MOST_DEFECTS
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ def run_inference(
     backend: str,
     threads: int,
     regions: tuple["RegionOfInterest", ...] = (),
+    keep_warm: bool = False,
 ) -> None:
     """Work of the inference child; returns when told to stop.
 
     `digest` is that of the manifest whose signature the supervisor checked, if it was to: whatever else lies there now,
     signed or not, is refused. With `regions` the model is shown each of them instead of the frame; the worst score
-    decides.
+    decides. `keep_warm` runs the model between parts; see `edge.station.warmer`.
     """
     if not backend.startswith("onnxruntime"):
         import openvino  # noqa: F401  takes a while; the capture child opens the source meanwhile
@@ -51,7 +53,8 @@ def run_inference(
         return
     connection.send(model.loaded._replace(proof_ns=len(regions or shapes) * proof.took_ns))
     ring = Attached()
-    while isinstance(order := connection.recv(), Infer | SelfTest):
+    next_order = Warmer(connection, proof.again).next_order if keep_warm else connection.recv
+    while isinstance(order := next_order(), Infer | SelfTest):
         connection.send(_infer(model, regions, ring, order) if isinstance(order, Infer) else proof.again())
 
 
