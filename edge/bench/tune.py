@@ -97,7 +97,8 @@ def tune(
         assert best is not None
         raise EdgeError(
             f"{bundle.label}: no setting keeps {deadline_ms:g} ms at {said(pace)}; the best is "
-            f"{named(best.best.setting)}, with a p{best.percent:g} of {best.tail_ms:.1f} ms; slow the line, or take a faster bundle or machine"
+            f"{named(best.best.setting)}, with a p{best.percent:g} of {best.tail_ms:.1f} ms; slow the line, or take a "
+            "faster bundle or machine"
         )
     return Tuning(bare, paced, choice)
 
