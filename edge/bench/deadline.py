@@ -95,10 +95,10 @@ def asked_in_words(search: Search) -> str:
     asked = next(one for one in search.tried if one.rate_per_min == search.asked_per_min)
     rate = f"{asked.rate_per_min:,.0f} parts a minute within {search.deadline_ms:g} ms"
     where = f"{search.bundle}, {search.setting.artifact}"
-    if asked.p99_9_ms is None or asked.unanswered:
-        return f"{where}: {rate} cannot be held: part {asked.parts:,} got no answer"
-    can = "can" if asked.held else "cannot"
-    return f"{where}: {rate} {can} be held: p99.9 {asked.p99_9_ms:.1f} ms over {asked.parts:,} parts"
+    if asked.held:
+        return f"{where}: {rate} can be held: {asked.late} of {asked.parts:,} parts late, p99.9 {asked.p99_9_ms:.1f} ms"
+    what = "unanswered" if asked.unanswered else "late"
+    return f"{where}: {rate} cannot be held: {asked.unanswered or asked.late} of the first {asked.parts:,} parts {what}"
 
 
 def _attempt(bundle: Bundle, setting: Setting, question: Question, rate_per_min: float) -> Tried:
@@ -117,6 +117,7 @@ def _attempt(bundle: Bundle, setting: Setting, question: Question, rate_per_min:
         p99_9_ms=p99_9,
         p99_9_high_ms=high if math.isfinite(high) else None,
         parts=ran.parts,
+        late=sum(sample > question.deadline_ms for sample in ran.samples_ms),
         unanswered=ran.unanswered,
         held=not is_over(ran),
         disturbance=ran.disturbance,

@@ -29,7 +29,7 @@ Tell = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: `frames` back to back, `paced_s` seconds at the line's cadence.
+    """How much is measured: `frames` back to back, `paced_s` seconds at the line's cadence, 0: not at all.
 
     `runs` stations one after another share the frames of the whole way. With `only_fastest` nothing but the fastest
     setting of each bundle is measured beyond bare and back to back. `most_s` caps the seconds back to back, all
@@ -59,7 +59,8 @@ class Measuring:
     def __init__(self, items: Sequence[Item], paces: Sequence[Pace], effort: Effort, tell: Tell) -> None:
         """`paces` have a rate each. Nothing runs before `run`."""
         self.frequency = Frequency()
-        self._items, self._paces, self._effort, self._tell = items, tuple(paces), effort, tell
+        self._items, self._effort, self._tell = items, effort, tell
+        self._paces = tuple(paces) if effort.paced_s else ()
         self._golden_holds: dict[tuple[str, str], bool] = {}
         self._pictures: dict[tuple[int, int], list[Frame]] = {}
 
