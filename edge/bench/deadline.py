@@ -15,11 +15,12 @@ from edge.station.ledger import percentile
 ENOUGH = 1000
 """Parts of a trial at the least: of fewer, p99.9 is nothing but the largest."""
 
-FEWEST = 50
-
 TRIAL_S = 15.0
 LONGEST_TRIAL_S = 120.0
 """A trial lasts so long at the least and at the most: a slow line shows fewer parts, which is said."""
+
+FEWEST = 50
+"""But no fewer, however long it takes."""
 
 SHARE_OF_TOP = 0.5
 """The first rate tried, as a share of what the station does back to back."""
@@ -104,7 +105,7 @@ def asked_in_words(search: Search) -> str:
 def _attempt(bundle: Bundle, setting: Setting, question: Question, rate_per_min: float) -> Tried:
     pace = question.pace.model_copy(update={"rate_per_min": rate_per_min})
     least, most = (math.ceil(seconds * rate_per_min / 60) for seconds in (question.trial_s, LONGEST_TRIAL_S))
-    parts = max(min(question.parts, most), least, FEWEST)
+    parts = max(least, min(question.parts, max(most, FEWEST)))
 
     def is_over(ran: Ran) -> bool:
         return is_hopeless(ran.samples_ms, ran.unanswered, question.deadline_ms, parts)
