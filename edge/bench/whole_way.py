@@ -153,7 +153,9 @@ def _command(bundle: Path, setting: Setting, pace: Pace, endpoint: str, limit: i
     if pace.rate_per_min is not None:
         words = rhythm(pace).words()
         options |= {"source": f"replay:{words}" if words else "replay", "rate": str(pace.rate_per_min / 60)}
-    flags = ["--no-records", *(f"--{name}={value}" for name, value in options.items())]
+    flags = ["--no-records", "--no-tuned", *(["--keep-warm"] if pace.keeps_warm else [])]
+    flags += ["--spinning"] if setting.is_spinning else []
+    flags += [*(f"--{name}={value}" for name, value in options.items())]
     return [sys.executable, "-m", "edge.cli.run", *flags]
 
 

@@ -14,7 +14,16 @@ import typer
 
 from edge.cli import run_app
 from edge.errors import ConfigError
-from edge.station.settings import Settings, about, as_toml, effective, parse_region, source_request, to_config
+from edge.station.settings import (
+    Effective,
+    Settings,
+    about,
+    as_toml,
+    effective,
+    parse_region,
+    source_request,
+    to_config,
+)
 
 if TYPE_CHECKING:
     from edge.station.supervisor import Station
@@ -52,6 +61,8 @@ def run(
     region: Annotated[list[str] | None, typer.Option(metavar="LEFT,TOP,WIDTHxHEIGHT", help=_about("regions"))] = None,
     backend: Annotated[str | None, typer.Option(help=_about("backend"))] = None,
     threads: Annotated[int | None, typer.Option(help=_about("threads"))] = None,
+    spinning: Annotated[bool, typer.Option("--spinning", help=_about("spinning"))] = False,
+    keep_warm: Annotated[bool, typer.Option("--keep-warm", help=_about("keep_warm"))] = False,
     size: Annotated[str | None, typer.Option(help=_about("size"))] = None,
     rate: Annotated[float | None, typer.Option(help=_about("rate"))] = None,
     limit: Annotated[int | None, typer.Option(help=_about("limit"))] = None,
@@ -66,6 +77,7 @@ def run(
     keep_gib: Annotated[float | None, typer.Option(help=_about("keep_gib"))] = None,
     keep_days: Annotated[float | None, typer.Option(help=_about("keep_days"))] = None,
     metrics: Annotated[str | None, typer.Option(metavar="[HOST:]PORT", help=_about("metrics"))] = None,
+    no_tuned: Annotated[bool, typer.Option("--no-tuned", help="ignore what edge-bench tune found")] = False,
     list_sources: Annotated[bool, typer.Option("--list-sources", help="list the sources of this machine")] = False,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="print the configuration, and where each value came from")
@@ -91,6 +103,7 @@ def run(
         "keys": keys, "insecure": insecure or None, "require": require or None, "trigger": trigger, "policy": policy,
         "budget_ms": budget_ms, "stale_ms": stale_ms, "envelope": envelope,
         "regions": [parse_region(text) for text in region or ()] or None, "backend": backend, "threads": threads,
+        "spinning": spinning or None, "keep_warm": keep_warm or None, "tuned": False if no_tuned else None,
         "size": size, "rate": rate, "limit": limit, "loop": loop or None, "watch": watch or None, "seed": seed,
         "wait_subscribers": wait_subscribers, "trust": trust or None, "records": False if no_records else records,
         "keep_goods": keep_goods, "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,
@@ -100,15 +113,26 @@ def run(
     elif drill:
         _drill(bundle, as_json)
     elif print_config:
-        print(as_toml(effective(config, flags)), end="")
+        said, lines = _with_tuned(effective(config, flags))
+        print("".join(f"# {line}\n" for line in lines) + as_toml(said), end="")
     elif commission is not None:
         _commission(effective(config, flags).settings, commission, config)
     else:
-        _serve(effective(config, flags).settings, as_json)
+        said, lines = _with_tuned(effective(config, flags))
+        _serve(said.settings, as_json, lines)
 
 
-def _serve(settings: Settings, as_json: bool) -> None:
-    """Run the station to its end."""
+def _with_tuned(said: Effective) -> tuple[Effective, list[str]]:
+    """What was tuned for the bundle, where nobody said anything, and lines about it."""
+    from edge.shipped import DEMO, found_bundle, shipped_bundle
+    from edge.station.tuned import with_tuned
+
+    bundle = said.settings.bundle
+    return with_tuned(said, found_bundle(bundle) if bundle else shipped_bundle(DEMO))
+
+
+def _serve(settings: Settings, as_json: bool, remarks: list[str]) -> None:
+    """Run the station to its end; `remarks` are said as it starts."""
     from edge.channel.control import check_name
     from edge.cli.summary import describe, summary
     from edge.errors import SourceError
@@ -127,6 +151,8 @@ def _serve(settings: Settings, as_json: bool) -> None:
             f"WARNING: --insecure: anyone who reaches {settings.bind} reads the verdicts and can pretend to be this "
             "station"
         )
+    for remark in remarks:
+        _say(f"{settings.station}: {remark}")
     progress = Progress(shows_demo_bundle=is_demo)
     line = Station(to_config(settings, path, is_demo), progress.show, settings.insecure, progress.say)
     for number in ENDING_SIGNALS:  # while it runs the station takes them; after that there is nothing left to end

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edge.errors import BundleError, EdgeError
 from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
 from edge.station.ring import Attached
+from edge.station.warmer import Warmer
 from edge.verdict import MOST_DEFECTS
 
 if TYPE_CHECKING:
@@ -29,12 +30,15 @@ def run_inference(
     backend: str,
     threads: int,
     regions: tuple["RegionOfInterest", ...] = (),
+    spinning: bool = False,
+    keep_warm: bool = False,
 ) -> None:
     """Work of the inference child; returns when told to stop.
 
     `digest` is that of the manifest whose signature the supervisor checked, if it was to: whatever else lies there now,
     signed or not, is refused. With `regions` the model is shown each of them instead of the frame; the worst score
-    decides.
+    decides. With `spinning` threads of ONNX Runtime wait busily; `keep_warm` runs the model between parts, see
+    `edge.station.warmer`.
     """
     if not backend.startswith("onnxruntime"):
         import openvino  # noqa: F401  takes a while; the capture child opens the source meanwhile
@@ -44,14 +48,15 @@ def run_inference(
         return
     shapes: list[tuple[int, int] | None] = [*dict.fromkeys((r.height, r.width) for r in regions)] or [configure.shape]
     try:
-        model = _prepare(path, digest, backend, threads, shapes)
+        model = _prepare(path, digest, backend, threads, spinning, shapes)
         proof = _Proof(model, shapes[0])
     except EdgeError as error:
         connection.send(Failed(str(error)))
         return
     connection.send(model.loaded._replace(proof_ns=len(regions or shapes) * proof.took_ns))
     ring = Attached()
-    while isinstance(order := connection.recv(), Infer | SelfTest):
+    next_order = Warmer(connection, proof.again).next_order if keep_warm else connection.recv
+    while isinstance(order := next_order(), Infer | SelfTest):
         connection.send(_infer(model, regions, ring, order) if isinstance(order, Infer) else proof.again())
 
 
@@ -95,13 +100,16 @@ class _Proof:
         return Inferred(0, score, fault, start, time.monotonic_ns())
 
 
-def _prepare(path: Path, digest: str, backend: str, threads: int, shapes: list[tuple[int, int] | None]) -> _Model:
+def _prepare(
+    path: Path, digest: str, backend: str, threads: int, spinning: bool, shapes: list[tuple[int, int] | None]
+) -> _Model:
     """Load, check against the golden frames, compile for each shape, and warm up.
 
     Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
     """
     from edge.backends import check_golden, check_static, load_from
     from edge.backends.auto import fastest_artifact
+    from edge.backends.options import Options
     from edge.bundle import load_bundle
 
     bundle = load_bundle(path)
@@ -113,12 +121,13 @@ def _prepare(path: Path, digest: str, backend: str, threads: int, shapes: list[t
     ]
     if backend == "auto":
         backend = fastest_artifact(bundle, threads, shapes[0])
-    anysize = load_from(bundle, backend, threads)
+    options = Options(threads, is_spinning=spinning)
+    anysize = load_from(bundle, backend, options)
     difference, runtimes = check_golden(bundle, anysize), {}
     for shape in shapes:
         runtimes[shape] = anysize
         if shape is not None:
-            runtimes[shape] = load_from(bundle, backend, threads, shape)
+            runtimes[shape] = load_from(bundle, backend, options, shape)
             difference = max(difference, check_static(bundle, anysize, runtimes[shape], shape))
     if bundle.manifest.map_threshold is not None:
         _warm_up_locating(bundle)

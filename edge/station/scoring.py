@@ -42,7 +42,8 @@ class Scoring:
         self.loaded: Loaded | None = None
         self.is_up = False
         self.cause: str | None = "the model is being loaded"
-        self._arguments = (config.bundle, digest, config.backend, config.threads or cores(), config.regions)
+        how = config.threads or cores(), config.regions, config.spinning, config.keep_warm
+        self._arguments = (config.bundle, digest, config.backend, *how)
         self._shape: Configure | None = None
         self._said: str | None = None  # its last words
         self._first_deaths = 0

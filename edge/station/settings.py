@@ -53,6 +53,13 @@ class Settings(BaseModel):
     )
     backend: str = Field("auto", description="artifact of the bundle to run; auto: the fastest here, measured once")
     threads: int | None = Field(None, ge=1, le=256, description="threads of an inference; else one for each core")
+    spinning: bool = Field(
+        False, description="let threads of onnxruntime wait busily for their next work: faster, and takes cores"
+    )
+    keep_warm: bool = Field(
+        False, description="run the model shortly before each part is expected, so that it does not start cold"
+    )
+    tuned: bool = Field(True, description="use what edge-bench tune found here, for keys that nobody said")
     size: str | None = Field(None, description="WIDTHxHEIGHT of a source that can choose, pixels, as 1280x720")
     rate: float | None = Field(None, gt=0, description="pictures a second of a source that can be paced; else its own")
     limit: int | None = Field(None, ge=1, description="stop after so many pictures of the source")
@@ -188,6 +195,8 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         bind=s.bind,
         backend=s.backend,
         threads=s.threads,
+        spinning=s.spinning,
+        keep_warm=s.keep_warm,
         policy=s.policy,
         budget_ms=s.budget_ms,
         wait_subscribers=s.wait_subscribers,
