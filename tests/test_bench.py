@@ -13,11 +13,12 @@ import pytest
 from running import DEMO_BUNDLE, TILE_BUNDLE
 
 import edge.bench.deadline
+import edge.bench.disturbance
 import edge.bench.whole_way
 from edge.bench.deadline import Question, answer
 from edge.bench.disturbance import Watch
 from edge.bench.matrix import USUAL, Axes, everything, is_of_station, settings
-from edge.bench.processes import cpu_s, family, resident_mib
+from edge.bench.processes import TICKS_A_SECOND, cpu_s, family, resident_mib
 from edge.bench.result import Pace, Result, Series, Setting
 from edge.bench.warmth import warmths
 from edge.bench.whole_way import Ran, run_station
@@ -139,6 +140,8 @@ def test_real_stations_are_asked_whether_a_rate_can_be_held() -> None:
     [
         ((), "Missing argument"),
         (("nosuch.edge",), "nosuch.edge: not a bundle"),
+        (("tune", "nosuch.edge"), "nosuch.edge: not a bundle"),
+        (("compare", "nosuch.json", "other.json"), "nosuch.json"),
         ((DEMO_BUNDLE, "--rate", "600"), "rate '600': say how many parts come, as in 600/min or 10/s"),
         ((DEMO_BUNDLE, "--jitter", "200%"), "jitter '200%'"),
         ((DEMO_BUNDLE, "--idle", "5s"), "idle '5s'"),
@@ -179,30 +182,38 @@ def test_the_matrix_is_every_combination_that_can_be() -> None:
     assert all(one.backend == "onnxruntime" for one in whole if one.is_spinning)
 
 
-def test_a_busy_process_beside_is_noticed_and_an_own_one_is_not_others() -> None:
-    burn = [sys.executable, "-c", "while True: pass"]
-    own = subprocess.Popen(burn)
-    try:
-        watch = Watch()
-        time.sleep(1)
-        mine = watch.stop()
-    finally:
-        own.kill()
-        own.wait()
-    stranger = int(subprocess.check_output(["sh", "-c", f"{burn[0]} -c '{burn[2]}' >/dev/null 2>&1 & echo $!"]))
+def test_a_busy_process_beside_is_noticed() -> None:
+    burn = f"{sys.executable} -c 'while True: pass' >/dev/null 2>&1 & echo $!"
+    stranger = int(subprocess.check_output(["sh", "-c", burn]))  # its parent is gone, so it is nobody's child here
     try:
         watch = Watch()
         time.sleep(1)
         others = watch.stop()
     finally:
         os.kill(stranger, 9)
-    assert mine is not None
     assert others is not None
+    assert others.others_cores > 0.3
     assert others.is_disturbed
     assert "other processes kept" in others.said
-    assert others.others_cores > 0.3
-    if mine.others_cores < 0.2:  # else others are at work here, and nothing can be told
-        assert not mine.is_disturbed
+
+
+def test_what_this_process_and_its_children_do_is_not_what_others_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat, own_s = tmp_path / "stat", iter([5.0, 8.0])
+    monkeypatch.setattr(edge.bench.disturbance, "STAT", stat)
+    monkeypatch.setattr(edge.bench.disturbance, "cpu_s", lambda _: next(own_s))
+    core = min(os.sched_getaffinity(0))
+    stat.write_text(f"cpu 0 0 0 0 0 0 0 0\ncpu{core} 100 0 0 900 0 0 0 0 0 0\n")
+    watch, begun = Watch(), time.monotonic()
+    time.sleep(0.5)
+    stat.write_text(f"cpu 0 0 0 0 0 0 0 0\ncpu{core} 500 0 100 900 0 0 0 2 0 0\n")
+    found = watch.stop()
+    took_s = time.monotonic() - begun
+    assert found is not None
+    assert found.others_cores * took_s == pytest.approx((400 + 100) / TICKS_A_SECOND - 3, rel=0.1)
+    assert found.steal_share is not None
+    assert found.steal_share * took_s * cores() == pytest.approx(2 / TICKS_A_SECOND, rel=0.1)
 
 
 def test_the_cost_of_a_process_is_that_of_its_children_too() -> None:
