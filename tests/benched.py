@@ -24,7 +24,10 @@ DISTURBANCE = Disturbance(
 @cache
 def bare_result() -> Result:
     """Both artifacts back to back, in this process."""
-    bundle, pictures = load_bundle(DEMO_BUNDLE), list(np.random.default_rng(0).integers(0, 256, (4, *SIZE, 3), np.uint8))
+    bundle, pictures = (
+        load_bundle(DEMO_BUNDLE),
+        list(np.random.default_rng(0).integers(0, 256, (4, *SIZE, 3), np.uint8)),
+    )
     series = []
     for setting in settings(bundle, AXES, AXES):
         one = Bare(bundle, setting, pictures)

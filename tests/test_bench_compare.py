@@ -71,7 +71,9 @@ def test_a_new_export_of_the_bundle_is_compared_and_said() -> None:
 def test_another_machine_and_a_disturbed_run_are_said() -> None:
     old = bare_result()
     assert compare(old, old).doubts == ()
-    machine = old.machine.model_copy(update={"cpu": "Another CPU", "versions": old.machine.versions | {"openvino": "1"}})
+    machine = old.machine.model_copy(
+        update={"cpu": "Another CPU", "versions": old.machine.versions | {"openvino": "1"}}
+    )
     busy = [old.series[0].model_copy(update={"disturbance": DISTURBANCE}), old.series[1]]
     found = compare(old, old.model_copy(update={"machine": machine, "series": busy}))
     assert any("Another CPU" in doubt for doubt in found.doubts)

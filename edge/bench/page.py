@@ -11,7 +11,7 @@ from edge.bench.choice import Choice, recommended
 from edge.bench.deadline import asked_in_words, in_words
 from edge.bench.matrix import named
 from edge.bench.pacing import said
-from edge.bench.result import Result, Series
+from edge.bench.result import Result, Search, Series
 from edge.bench.statistics import interval, percentile
 from edge.bench.table import machine_in_words
 from edge.bench.warmth import warmths
@@ -62,7 +62,7 @@ def render(result: Result) -> str:
             advice=[_advice(result, label, choice) for label, choice in choices.items() if choice is not None],
             measurements=len(disturbances),
             disturbances=[one.said for one in disturbances if one is not None and one.is_disturbed],
-            answers=[line for one in result.searches for line in (in_words(one), asked_in_words(one)) if line],
+            answers=[line for one in result.searches for line in _answers(one)],
             warmths=[one.words() for one in warmths(result.series)],
             sections=_sections(result),
             tables={
@@ -72,6 +72,10 @@ def render(result: Result) -> str:
             drawing=charts,
         )
     )
+
+
+def _answers(search: Search) -> list[str]:
+    return [in_words(search), *([asked_in_words(search)] if search.asked_per_min is not None else [])]
 
 
 def _sections(result: Result) -> list[tuple[str, str, list[charts.Chart]]]:
