@@ -3,6 +3,8 @@
 import threading
 import time
 from itertools import islice
+from multiprocessing.connection import Connection
+from typing import cast
 
 from edge.backends import Backend, Frame, load_from
 from edge.backends.options import Options
@@ -10,13 +12,15 @@ from edge.bench.disturbance import worst
 from edge.bench.pacing import BACK_TO_BACK, rhythm
 from edge.bench.result import Disturbance, Pace, Series, Setting
 from edge.bundle import Bundle
+from edge.station.messages import Infer
+from edge.station.warmer import Warmer
 
 WARM_UP = 20
 SETTLE = 3
 """Frames at the start of each turn that do not count: the machine did something else before."""
 
-KEEP_WARM_S = 0.02
-"""A model that is kept warm runs on a dummy frame when it had nothing to do for so long."""
+LEARN = 10
+"""The same of the first turn at a line's pace, in which one that keeps warm learns the cadence."""
 
 
 class Bare:
@@ -33,6 +37,7 @@ class Bare:
         self.first_ms = (time.perf_counter_ns() - begun) / 1e6
         self._backends = [first, *(first.beside() for _ in range(setting.streams - 1))]
         self._runs: dict[Pace, _Run] = {}
+        self._lines: dict[Pace, tuple[_Line, Warmer]] = {}
         for backend in self._backends:
             _back_to_back(backend, pictures, WARM_UP)
         self.typical_ms = sorted(_back_to_back(first, pictures, SETTLE))[SETTLE // 2]
@@ -94,22 +99,40 @@ class Bare:
 
     def _paced(self, pace: Pace, frames: int) -> list[float]:
         """From when a part's frame is there, and the part before is done, to its score."""
-        backend, samples = self._backends[0], []
+        backend, samples, is_first = self._backends[0], [], pace not in self._lines
+        line, warmer = self._lines.setdefault(pace, self._line())
         begun = done = time.perf_counter_ns()
-        for number, moment in enumerate(islice(rhythm(pace).moments(), SETTLE + frames)):
-            due = begun + round(moment * 1e9)
-            self._wait(due, pace.keeps_warm)
+        for number, moment in enumerate(islice(rhythm(pace).moments(), (LEARN if is_first else SETTLE) + frames)):
+            line.due = begun + round(moment * 1e9)
+            if pace.keeps_warm:
+                warmer.next_order()
+            else:
+                line.poll()
             backend.infer(self._pictures[number % len(self._pictures)])
             was_done, done = done, time.perf_counter_ns()
-            samples.append((done - max(due, was_done)) / 1e6)
+            samples.append((done - max(line.due, was_done)) / 1e6)
         return samples
 
-    def _wait(self, due_ns: int, keeps_warm: bool) -> None:
-        """Until then; kept warm it may end later, as in a station, which does not know when the next part comes."""
-        while keeps_warm and due_ns - time.perf_counter_ns() > KEEP_WARM_S * 1e9:
-            time.sleep(KEEP_WARM_S)
-            self._backends[0].infer(self._pictures[0])
-        time.sleep(max(0.0, (due_ns - time.perf_counter_ns()) / 1e9))
+    def _line(self) -> "tuple[_Line, Warmer]":
+        """A line, and what runs the model between its parts, as in a station."""
+        line = _Line()
+        return line, Warmer(cast(Connection, line), lambda: self._backends[0].infer(self._pictures[0]))
+
+
+class _Line:
+    """The line as the inference child hears of it: `due` is when the next part comes, of time.perf_counter_ns."""
+
+    due = 0
+
+    def poll(self, timeout_s: float | None = None) -> bool:
+        """Wait for the part, or so long; whether it is there."""
+        left_s = max(0.0, (self.due - time.perf_counter_ns()) / 1e9)
+        time.sleep(left_s if timeout_s is None else min(left_s, timeout_s))
+        return time.perf_counter_ns() >= self.due
+
+    def recv(self) -> Infer:
+        """The part, for a clock that only asks when it came."""
+        return Infer(0, "", 0, 0)
 
 
 class _Run:

@@ -15,11 +15,12 @@ from edge.station.ledger import percentile
 ENOUGH = 1000
 """Parts of a trial at the least: of fewer, p99.9 is nothing but the largest."""
 
-FEWEST = 50
-
 TRIAL_S = 15.0
 LONGEST_TRIAL_S = 120.0
 """A trial lasts so long at the least and at the most: a slow line shows fewer parts, which is said."""
+
+FEWEST = 50
+"""But no fewer, however long it takes."""
 
 SHARE_OF_TOP = 0.5
 """The first rate tried, as a share of what the station does back to back."""
@@ -95,16 +96,16 @@ def asked_in_words(search: Search) -> str:
     asked = next(one for one in search.tried if one.rate_per_min == search.asked_per_min)
     rate = f"{asked.rate_per_min:,.0f} parts a minute within {search.deadline_ms:g} ms"
     where = f"{search.bundle}, {search.setting.artifact}"
-    if asked.p99_9_ms is None or asked.unanswered:
-        return f"{where}: {rate} cannot be held: part {asked.parts:,} got no answer"
-    can = "can" if asked.held else "cannot"
-    return f"{where}: {rate} {can} be held: p99.9 {asked.p99_9_ms:.1f} ms over {asked.parts:,} parts"
+    if asked.held:
+        return f"{where}: {rate} can be held: {asked.late} of {asked.parts:,} parts late, p99.9 {asked.p99_9_ms:.1f} ms"
+    what = "unanswered" if asked.unanswered else "late"
+    return f"{where}: {rate} cannot be held: {asked.unanswered or asked.late} of the first {asked.parts:,} parts {what}"
 
 
 def _attempt(bundle: Bundle, setting: Setting, question: Question, rate_per_min: float) -> Tried:
     pace = question.pace.model_copy(update={"rate_per_min": rate_per_min})
     least, most = (math.ceil(seconds * rate_per_min / 60) for seconds in (question.trial_s, LONGEST_TRIAL_S))
-    parts = max(min(question.parts, most), least, FEWEST)
+    parts = max(least, min(question.parts, max(most, FEWEST)))
 
     def is_over(ran: Ran) -> bool:
         return is_hopeless(ran.samples_ms, ran.unanswered, question.deadline_ms, parts)
@@ -117,6 +118,7 @@ def _attempt(bundle: Bundle, setting: Setting, question: Question, rate_per_min:
         p99_9_ms=p99_9,
         p99_9_high_ms=high if math.isfinite(high) else None,
         parts=ran.parts,
+        late=sum(sample > question.deadline_ms for sample in ran.samples_ms),
         unanswered=ran.unanswered,
         held=not is_over(ran),
         disturbance=ran.disturbance,

@@ -82,7 +82,7 @@ def settings(bundle: Bundle, asked: Axes, usual: Axes) -> list[Setting]:
 
 def is_of_station(setting: Setting) -> bool:
     """Whether a station would run a bundle so: float32 or int8, a part at a time, compiled for its camera's frames."""
-    return setting.streams == 1 and setting.is_static and setting.precision != "bf16" and not setting.is_spinning
+    return setting.streams == 1 and setting.is_static and setting.precision != "bf16"
 
 
 def _refusal(bundle: Bundle, setting: Setting) -> str | None:

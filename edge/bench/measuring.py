@@ -29,7 +29,7 @@ Tell = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: `frames` back to back, `paced_s` seconds at the line's cadence.
+    """How much is measured: `frames` back to back, `paced_s` seconds at the line's cadence, 0: not at all.
 
     `runs` stations one after another share the frames of the whole way. With `only_fastest` nothing but the fastest
     setting of each bundle is measured beyond bare and back to back. `most_s` caps the seconds back to back, all
@@ -54,23 +54,25 @@ FULL = Effort(frames=2000, paced_s=60.0)
 
 
 class Measuring:
-    """Measures settings of bundles at the paces given, back to back always; each pace also kept warm, bare."""
+    """Measures settings of bundles at the paces given, back to back always; each pace without and with keeping warm."""
 
     def __init__(self, items: Sequence[Item], paces: Sequence[Pace], effort: Effort, tell: Tell) -> None:
         """`paces` have a rate each. Nothing runs before `run`."""
         self.frequency = Frequency()
-        self._items, self._paces, self._effort, self._tell = items, tuple(paces), effort, tell
+        self._items, self._effort, self._tell = items, effort, tell
+        both = [pace.model_copy(update={"keeps_warm": warm}) for pace in paces for warm in (False, True)]
+        self._both = both if effort.paced_s else []
         self._golden_holds: dict[tuple[str, str], bool] = {}
         self._pictures: dict[tuple[int, int], list[Frame]] = {}
 
     @property
     def total(self) -> int:
         """Frames that will be shown at the most."""
-        e, paced = self._effort, sum(self._paced_frames(pace) for pace in self._paces)
+        e, paced = self._effort, sum(self._paced_frames(pace) for pace in self._both)
         stations = sum(is_of_station(setting) for _, setting in self._items)
         few = len({bundle.label for bundle, _ in self._items})
         bare, whole = (few, few) if e.only_fastest else (sum(s.streams == 1 for _, s in self._items), stations)
-        return e.frames * (len(self._items) + whole) + paced * (2 * bare + whole)
+        return e.frames * (len(self._items) + whole) + paced * (bare + whole)
 
     def run(self) -> list[Series]:
         """Everything, bare before and after the whole way. Raises EdgeError if a station fails."""
@@ -146,8 +148,7 @@ class Measuring:
 
     def _bare_paced(self, bare: Sequence[Bare], first: bool) -> None:
         """Half of the frames at each pace, without and with keeping warm; the other half in the opposite order."""
-        both = [pace.model_copy(update={"keeps_warm": warm}) for pace in self._paces for warm in (False, True)]
-        jobs = [(one, pace) for one in bare for pace in both]
+        jobs = [(one, pace) for one in bare for pace in self._both]
         for one, pace in jobs if first else reversed(jobs):
             self._tell(f"{one.bundle.manifest.name}: bare, {said(pace)}, {named(one.setting)}", 0)
             frames = self._paced_frames(pace)
@@ -160,7 +161,7 @@ class Measuring:
 
     def _whole(self, chosen: Sequence[Bare], frames: dict[Bare, int]) -> list[Series]:
         """Stations one after another, those of a second run in the opposite order."""
-        jobs = [(one, pace) for one in chosen for pace in (BACK_TO_BACK, *self._paces)]
+        jobs = [(one, pace) for one in chosen for pace in (BACK_TO_BACK, *self._both)]
         ran: dict[tuple[Bare, Pace], list[whole_way.Ran]] = {}
         for turn in range(runs := self._effort.runs):
             for one, pace in reversed(jobs) if turn % 2 else jobs:

@@ -12,11 +12,11 @@ _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 def parse_rate(text: str) -> float:
-    """Parts a minute of "600/min", "10/s" or "36000/h"; a bare number counts minutes. Raises EdgeError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|min|h))?", _bare(text))
+    """Parts a minute of "600/min", "10/s" or "36000/h". Raises EdgeError, also where a number does not say per what."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)/(s|min|h)", _bare(text))
     if found is None or not float(found[1]):
         raise EdgeError(f"rate {text!r}: say how many parts come, as in 600/min or 10/s")
-    return float(found[1]) * 60 / _SECONDS[found[2] or "min"]
+    return float(found[1]) * 60 / _SECONDS[found[2]]
 
 
 def parse_share(text: str) -> float:

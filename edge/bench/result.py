@@ -102,6 +102,7 @@ class Tried(_Section):
         default=None, description="upper end of its 95 % interval; null where so few parts do not bound it"
     )
     parts: int = Field(default=0, ge=0, description="parts that were shown, without the first ones that warm up")
+    late: int = Field(default=0, ge=0, description="parts answered after the deadline; of a thousand one may be")
     unanswered: int = Field(description="parts without a good or reject; one is enough to fail")
     held: bool
     disturbance: Disturbance | None = None

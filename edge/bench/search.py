@@ -8,10 +8,10 @@ from edge.bench.result import Tried
 CLOSE = 1.03
 """The search ends when the lowest rate that failed is at most this many times the highest that held."""
 
-LOWEST = 1 / 64
+LOWEST = 1 / 16
 """A rate this many times the first one tried that still fails ends the search: nothing holds."""
 
-HIGHEST = 64.0
+HIGHEST = 16.0
 
 SHARE_LATE = 0.001
 """p99.9: one part in a thousand may be later than the deadline."""

@@ -27,7 +27,9 @@ class Warmth:
     def words(self) -> str:
         """The advice in one line."""
         median, tail = self.changes
-        what = f"{self.cool.bundle}, {named(self.cool.setting)}, {said(self.cool.pace)}: keeping it warm"
+        what = (
+            f"{self.cool.bundle}, {named(self.cool.setting)}, {self.cool.way}, {said(self.cool.pace)}: keeping it warm"
+        )
         by = f"p50 {median.value:+.2f} ms [{median.low:+.2f}, {median.high:+.2f}], p99 {tail.value:+.2f} ms"
         costs = ""
         if self.cool.cpu_s_a_frame and self.warm.cpu_s_a_frame:

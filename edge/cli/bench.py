@@ -62,7 +62,9 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Less than a minute.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Everything, for the night.")] = False,
     frames: Annotated[int | None, typer.Option(help="Frames back to back; else 1000.", min=10)] = None,
-    paced_s: Annotated[float | None, typer.Option(help="Seconds at the line's cadence; else 15.", min=0)] = None,
+    paced_s: Annotated[
+        float | None, typer.Option(help="Seconds at the line's cadence, 0: none; else 15.", min=0)
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all samples here, as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page here, one file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
@@ -76,6 +78,8 @@ def bench(
         raise EdgeError("--quick and --full: give one of them")
     if deadline_ms is not None and not deadline_ms > 0:
         raise EdgeError(f"deadline-ms {deadline_ms:g}: say how many milliseconds a verdict may take, as in 50")
+    if paced_s is not None and not paced_s >= 0:
+        raise EdgeError(f"paced-s {paced_s:g}: say how many seconds to measure at the line's cadence, as in 15")
     for file in (out, html):
         if file is not None and not file.absolute().parent.is_dir():
             raise EdgeError(f"no such folder: {file.absolute().parent}")
