@@ -44,8 +44,8 @@ def is_runnable(series: Series) -> bool:
 
 
 def choose(series: Sequence[Series], deadline_ms: float | None = None) -> Choice | None:
-    """The lowest p99.9 (p99 where the samples do not bound it); of those that are as good, the lowest p50, then the
-    least processor. With a deadline only those that keep it; None if none does, or there are none.
+    """The lowest p99.9 (p99 where the samples do not bound it); of those that are as good, the lowest p50, then not kept
+    warm, then the least processor. With a deadline only those that keep it; None if none does, or there are none.
     """
     if not series:
         return None
@@ -60,7 +60,7 @@ def choose(series: Sequence[Series], deadline_ms: float | None = None) -> Choice
         equals = as_good(equals, percent_now)
     if not equals:
         return None
-    best = min(equals, key=lambda one: (_cpu(one), percentile(one.samples_ms, percent)))
+    best = min(equals, key=lambda one: (one.pace.keeps_warm, _cpu(one), percentile(one.samples_ms, percent)))
     return Choice(best, percent, tuple(one for one in as_good(able, percent) if one is not best))
 
 

@@ -19,6 +19,7 @@ def tune(
     ] = None,
     seconds: Annotated[float, typer.Option(help="Seconds of the line for each setting that comes close.", min=1)] = 40,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and say it, write nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write it although others kept this machine busy.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON on standard output.")] = False,
 ) -> None:
     """Measure artifacts, threads, spinning and keeping the model warm at the line's pace; keep the best for edge-run.
@@ -59,6 +60,8 @@ def tune(
         print(f"best: edge-run --bundle {bundle} {command(kept.found)}")
     if dry_run:
         return
+    if not force and any(one.disturbance is not None and one.disturbance.is_disturbed for one in found.paced):
+        raise EdgeError("not written: others kept this machine busy; tune again when it is quiet, or give --force")
     try:
         file = kept.write()
     except OSError as error:
