@@ -44,8 +44,9 @@ def is_runnable(series: Series) -> bool:
 
 
 def choose(series: Sequence[Series], deadline_ms: float | None = None) -> Choice | None:
-    """The lowest p99.9 (p99 where the samples do not bound it); of those that are as good, the lowest p50, then not kept
-    warm, then the least processor. With a deadline only those that keep it; None if none does, or there are none.
+    """The lowest p99.9 (p99 where the samples do not bound it); of those that are as good, the lowest p50, then one
+    not kept warm, then the least processor. With a deadline only those that keep it; None if none does, or there are
+    none.
     """
     if not series:
         return None
