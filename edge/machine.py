@@ -29,12 +29,22 @@ def adds_int8_exactly() -> bool:
     """
     if platform.machine().lower() not in ("x86_64", "amd64", "i386", "i586", "i686", "x86"):
         return True
+    return not cpu_flags().isdisjoint({"avx512_vnni", "avx_vnni"})
+
+
+def computes_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself; without, a runtime that is asked to computes in float32."""
+    return not cpu_flags().isdisjoint({"avx512_bf16", "amx_bf16"})
+
+
+def cpu_flags() -> frozenset[str]:
+    """What the processor says it can do, in Linux's words, as avx512_vnni; empty where nothing says."""
     try:
         with CPU.open(encoding="utf-8") as lines:
-            flags = next(line for line in lines if line.startswith("flags")).split()
-    except (OSError, StopIteration):
-        return False
-    return "avx512_vnni" in flags or "avx_vnni" in flags
+            flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return frozenset()
+    return frozenset(flags.partition(":")[2].split())
 
 
 def cache_folder() -> Path | None:

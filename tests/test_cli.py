@@ -140,16 +140,6 @@ def test_sources_are_listed_with_the_names_that_open_them() -> None:
     assert "demo" in [row["source"] for row in json.loads(done.stdout)]
 
 
-def test_a_bench_measures_every_backend_both_ways() -> None:
-    done = run(*command("bench", DEMO_BUNDLE, "--frames", 20, "--size", "320x180", "--json"))
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert {row["backend"] for row in result["backends"]} == {"openvino", "onnxruntime"}
-    for row in result["backends"]:
-        for figures in (row["bare"], row["whole_way"]):
-            assert 0 < figures["p50_ms"] <= figures["p90_ms"] <= figures["p99_ms"] <= figures["max_ms"]
-
-
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-", "2>/dev/full"])
 def test_a_line_runs_without_standard_files(closed: str) -> None:
     options = "--source demo --size 320x180 --limit 5 --no-records"

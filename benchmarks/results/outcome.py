@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.results.plan import Entry, Plan
 from benchmarks.results.runs import Found, State, look, read_latency
+from edge.bench.result import Result, Series
+from edge.bench.statistics import percentile
 from edge.chance import auroc_interval, clustered_rate
 from edge.errors import DataError
 from edge.evaluation import Rate, auroc, average_precision, part_scores
@@ -70,13 +71,17 @@ class SeedRun:
     @property
     def latency_ms(self) -> float | None:
         """Median of the bare inference of its bundle, letterbox included; None if it was not measured."""
-        measured = read_latency(self.path)
-        return None if measured is None else float(measured["backends"][0]["bare"]["p50_ms"])
+        return None if self.measured is None else percentile(bare(self.measured).samples_ms, 50)
 
-    @property
-    def measured(self) -> dict[str, Any] | None:
-        """What edge-bench said, as JSON; None if it was not measured."""
+    @cached_property
+    def measured(self) -> Result | None:
+        """What edge-bench found; None if it was not measured."""
         return read_latency(self.path)
+
+
+def bare(measured: Result) -> Series:
+    """The bare inference back to back."""
+    return next(one for one in measured.series if one.way == "bare" and one.pace.rate_per_min is None)
 
 
 class Judged:

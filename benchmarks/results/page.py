@@ -6,9 +6,10 @@ from pathlib import Path
 from statistics import median
 from textwrap import fill
 
-from benchmarks.results.outcome import SEVERAL, Figure, Outcome, SeedRun, outcomes
+from benchmarks.results.outcome import SEVERAL, Figure, Outcome, SeedRun, bare, outcomes
 from benchmarks.results.plan import Plan
 from benchmarks.results.runs import BACKEND
+from edge.bench.result import Result
 from edge.chance import auroc_interval
 from train.recipe import load_recipe
 from train.run import SPLIT_FILE
@@ -169,16 +170,18 @@ def _measured(found: list[Outcome]) -> str:
     measured = [run.measured for outcome in found for run in outcome.runs if run.measured]
     if not measured:
         return ""
-    said = {
-        f"{one['frame']['width']}×{one['frame']['height']} frames, {one['threads']} threads, {one['machine']['cpu']}"
-        for one in measured
-    }
-    loads = [load for one in measured if (load := one["machine"]["load_1_min"]) is not None]
-    busy = f"; load of the machine meanwhile {_span(loads)}" if loads else ""
+    said = {_conditions(one) for one in measured}
+    others = [seen.others_cores for one in measured if (seen := bare(one).disturbance) is not None]
+    busy = f"; other processes kept {_span(others)} cores busy meanwhile" if others else ""
     return _paragraph(
         f"p50 ms: median of letterbox and network in {BACKEND}, float32, from the uint8 frame to the score, "
         f"{'; '.join(sorted(said))}{busy}."
     )
+
+
+def _conditions(measured: Result) -> str:
+    setting = bare(measured).setting
+    return f"{setting.width}×{setting.height} frames, {setting.threads} threads, {measured.machine.cpu}"
 
 
 def _kinds(found: list[Outcome]) -> str:

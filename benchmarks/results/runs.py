@@ -1,6 +1,5 @@
 """The run folders of a plan: which are there, and the trainings that make the others."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -9,9 +8,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from benchmarks.results.plan import Photographs, Training
+from edge.bench.result import Result
 from edge.errors import DataError, EdgeError
-from edge.machine import cores
 from train.recipe import Recipe
 from train.run import RunError, read_record
 
@@ -124,13 +125,17 @@ def measure_all(trainings: Sequence[Training], runs: Path, say: Say) -> list[str
     return failed
 
 
-def read_latency(run: Path) -> dict[str, Any] | None:
-    """What edge-bench measured of the bundle of a run, as its JSON says; None if it has not or the run is newer."""
+def read_latency(run: Path) -> Result | None:
+    """What edge-bench measured of the bundle of a run; None if it has not, if the run is newer, or if an edge-bench of
+    another version did: it has to be measured again.
+    """
     file = latency_file(run)
     if not file.exists() or _is_older(file, run / "model.pt"):
         return None
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return content
+    try:
+        return Result.model_validate_json(file.read_text(encoding="utf-8"))
+    except ValidationError:
+        return None
 
 
 def latency_file(run: Path) -> Path:
@@ -150,7 +155,7 @@ def exported(run: Path, int8: bool = False) -> Path:
 
 def _measure(run: Path, int8: bool) -> None:
     bundle = exported(run, int8)
-    options = ["--backend", BACKEND, "--frames", str(BENCH_FRAMES), "--threads", str(cores()), "--json"]
+    options = ["--backend", BACKEND, "--precision", "f32", "--frames", str(BENCH_FRAMES), "--paced-s", "0", "--json"]
     command = _command("edge.cli.bench", [str(bundle), *options])
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:

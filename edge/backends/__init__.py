@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edge.backends.options import Options
 from edge.bundle import Artifact, Bundle
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
 from edge.frame import graph_frame
-from edge.machine import adds_int8_exactly
+from edge.machine import adds_int8_exactly, computes_bf16
 
 BACKENDS = ("openvino", "onnxruntime")
 """The runtimes; a bundle may hold several artifacts for one of them, each with a name of its own."""
@@ -40,8 +41,8 @@ class Backend(Protocol):
         """Run one frame, `uint8 [H, W, 3]` BGR, C-contiguous; of the static shape if one was asked for."""
         ...
 
-    def another(self) -> "Backend":
-        """The same compiled graph for a further thread; of use if it was loaded with more than one stream."""
+    def beside(self) -> "Backend":
+        """The same compiled graph, for another thread to run at the same time."""
         ...
 
 
@@ -64,9 +65,9 @@ class Fed:
         """See `Backend.infer`. Raises DataError if the frame does not hold the contract's region."""
         return self._graph.infer(graph_frame(frame, self._contract))
 
-    def another(self) -> "Fed":
-        """See `Backend.another`."""
-        other = Fed(self._graph.another(), self._contract)
+    def beside(self) -> Backend:
+        """See `Backend.beside`."""
+        other = Fed(self._graph.beside(), self._contract)
         other.name = self.name
         return other
 
@@ -74,27 +75,40 @@ class Fed:
 def load_backend(
     name: str,
     path: Path,
-    threads: int,
+    options: Options | int,
     contract: LetterboxContract,
     shape: tuple[int, int] | None = None,
-    streams: int = 1,
 ) -> Backend:
     """Compile the artifact at `path`, with a letterbox by `contract`, for the runtime called `name`, one of BACKENDS.
 
-    `threads` is the number of threads of one inference, or of all `streams` inferences that are to run at once. `shape`
-    (height, width) compiles the static variant, which is faster; None accepts frames of any size. Raises DataError if a
-    frame of that shape does not hold the contract's region, BundleError if the runtime refuses the artifact.
+    A number for `options` is the number of threads of one inference. `shape` (height, width) compiles the static
+    variant, which is faster; None accepts frames of any size. Raises DataError if a frame of that shape does not hold
+    the contract's region, BundleError if the runtime refuses the artifact or cannot do here what the options say.
     """
+    options = Options.of(options)
+    if refusal := refuses(name, options):
+        raise BundleError(f"{path}: {refusal}")
     if shape is not None:
         contract.fit(*shape)
     fixed = None if shape is None else Fixed(shape, contract)
     module: Any = import_module(f"edge.backends.{name}")
     try:
-        backend: Backend = module.load(path, threads, fixed, streams)
+        backend: Backend = module.load(path, options, fixed)
     except Exception as error:  # each runtime has its own kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise BundleError(f"{path}: {name} cannot load it: {reason}; export the bundle again") from error
     return Fed(backend, contract)
+
+
+def refuses(runtime: str, options: Options) -> str | None:
+    """Why the runtime of that name, one of BACKENDS, cannot compute so on this machine; None if it can."""
+    if options.precision == "bf16" and runtime != "openvino":
+        return f"{runtime} computes no graph of float32 in bf16; openvino does"
+    if options.precision == "bf16" and not computes_bf16():
+        return "this CPU has no bf16 (neither avx512_bf16 nor amx_bf16); measure f32"
+    if not 1 <= options.streams <= options.threads:
+        return f"{options.streams} streams need a thread each, and there are {options.threads}"
+    return None
 
 
 def is_exact_here(artifact: Artifact) -> bool:
@@ -144,14 +158,11 @@ def _check(found: Output, expected: Output, what: str, backend: str, tolerance: 
     return max(far, map_far)
 
 
-def load_from(
-    bundle: Bundle, name: str, threads: int, shape: tuple[int, int] | None = None, streams: int = 1
-) -> Backend:
-    """Compile the bundle's artifact `name`, for frames of `shape` (height, width) or, if None, of any size; `threads`
-    and `streams` as in `load_backend`.
+def load_from(bundle: Bundle, name: str, options: Options | int, shape: tuple[int, int] | None = None) -> Backend:
+    """Compile the bundle's artifact `name`, for frames of `shape` (height, width) or, if None, of any size.
 
-    Raises BundleError if the bundle has no such artifact or this CPU would compute it wrongly, DataError if such frames
-    do not hold its region.
+    A number for `options` is the number of threads. Raises BundleError if the bundle has no such artifact or this CPU
+    would compute it wrongly or not so, DataError if such frames do not hold its region.
     """
     artifact = bundle.artifact(name)
     if not is_exact_here(artifact):
@@ -159,8 +170,7 @@ def load_from(
             f"{bundle.path}: {name} has int8 weights of 8 bits, whose sums saturate on a CPU without VNNI, "
             f"as this one seems to be: run {artifact.backend}, or export with --weight-bits 7"
         )
-    file, contract = bundle.path / artifact.path, bundle.manifest.letterbox
-    backend = load_backend(artifact.backend, file, threads, contract, shape, streams)
+    backend = load_backend(artifact.backend, bundle.path / artifact.path, options, bundle.manifest.letterbox, shape)
     backend.name = name
     return backend
 

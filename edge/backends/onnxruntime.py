@@ -5,27 +5,35 @@ from pathlib import Path
 import numpy as np
 
 from edge.backends import Fixed, Frame, Output
+from edge.backends.options import Options
 
 
 class OnnxRuntime:
-    """One session; its threads sleep between frames instead of spinning, so that capture has its core."""
+    """One session; unless told otherwise its threads sleep between frames, so that capture has its core."""
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path, threads: int, fixed: Fixed | None, streams: int = 1) -> None:
-        """Load the graph; a static shape lets the session fold the letterbox's matrices into constants."""
+    def __init__(self, path: Path, how: Options, fixed: Fixed | None) -> None:
+        """Load the graph; a static shape lets the session fold the letterbox's matrices into constants.
+
+        The thread that calls computes too; those of all streams share the session's others.
+        """
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = max(1, threads // streams)
+        options.intra_op_num_threads = how.threads - how.streams + 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(how.is_spinning)))
         if fixed is not None:
             for axis, pixels in zip(("height", "width"), fixed.shape, strict=True):
                 options.add_free_dimension_override_by_name(axis, pixels)
         self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._outputs = [o.name for o in self._session.get_outputs()]
+
+    def beside(self) -> "OnnxRuntime":
+        """Itself: a session may be run by several threads at once, and keeps nothing of a run."""
+        return self
 
     def infer(self, frame: Frame) -> Output:
         """See `Backend.infer`."""
@@ -33,11 +41,7 @@ class OnnxRuntime:
         where = values.get("map")
         return Output(float(values["score"][0]), None if where is None else where.reshape(where.shape[-2:]))
 
-    def another(self) -> "OnnxRuntime":
-        """See `Backend.another`: a session may be run by several threads."""
-        return self
 
-
-def load(path: Path, threads: int, fixed: Fixed | None, streams: int = 1) -> OnnxRuntime:
+def load(path: Path, options: Options, fixed: Fixed | None) -> OnnxRuntime:
     """Compile the artifact at `path`; see `edge.backends.load_backend`."""
-    return OnnxRuntime(path, threads, fixed, streams)
+    return OnnxRuntime(path, options, fixed)

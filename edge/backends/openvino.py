@@ -1,7 +1,7 @@
 """OpenVINO on the CPU."""
 
+import copy
 import os
-from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from edge.backends import Fixed, Frame, Output
 from edge.backends.openvino_letterbox import use_fast_letterbox
+from edge.backends.options import Options
 from edge.machine import cache_folder
 
 KEPT_SHAPES = "16"
@@ -17,12 +18,14 @@ KEPT_SHAPES = "16"
 
 
 class OpenVino:
-    """A compiled model and one inference request; the frame is read in place, without a copy."""
+    """One compiled model and one inference request; the frame is read in place, without a copy."""
 
     name = "openvino"
 
-    def __init__(self, path: Path, threads: int, fixed: Fixed | None, streams: int = 1) -> None:
-        """Compile for latency, in full float32: the default on CPUs with AVX512_BF16 would be bfloat16."""
+    def __init__(self, path: Path, options: Options, fixed: Fixed | None) -> None:
+        """Compile for latency, in float32 unless told otherwise: OpenVINO's own choice on CPUs with AVX512_BF16 would
+        be bfloat16.
+        """
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_SHAPES)  # read once, by the first kernel
         import openvino as ov
 
@@ -34,23 +37,23 @@ class OpenVino:
             use_fast_letterbox(model, fixed.shape, fixed.contract)
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": options.precision,
+            "INFERENCE_NUM_THREADS": options.threads,
             "ENABLE_CPU_PINNING": False,
             "CPU_RUNTIME_CACHE_CAPACITY": KEPT_SHAPES,
         }
-        if streams > 1:
-            settings["NUM_STREAMS"] = streams
+        if options.streams > 1:
+            settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": options.streams}
         if (cache := cache_folder()) is not None:
             settings["CACHE_DIR"] = str(cache / "openvino")
-        self._compiled = core.compile_model(model, "CPU", settings)
-        self._request = self._compiled.create_infer_request()
-        self._score = self._compiled.output("score")
-        self._map = next((o for o in self._compiled.outputs if "map" in o.names), None)
+        self._compiled = compiled = core.compile_model(model, "CPU", settings)
+        self._request = compiled.create_infer_request()
+        self._score = compiled.output("score")
+        self._map = next((o for o in compiled.outputs if "map" in o.names), None)
 
-    def another(self) -> "OpenVino":
-        """See `Backend.another`: a request of its own."""
-        other = copy(self)
+    def beside(self) -> "OpenVino":
+        """Another request on the compiled model."""
+        other = copy.copy(self)
         other._request = self._compiled.create_infer_request()
         return other
 
@@ -70,6 +73,6 @@ class OpenVino:
         return height, width
 
 
-def load(path: Path, threads: int, fixed: Fixed | None, streams: int = 1) -> OpenVino:
+def load(path: Path, options: Options, fixed: Fixed | None) -> OpenVino:
     """Compile the artifact at `path`; see `edge.backends.load_backend`."""
-    return OpenVino(path, threads, fixed, streams)
+    return OpenVino(path, options, fixed)

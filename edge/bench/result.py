@@ -81,10 +81,15 @@ class Series(_Section):
     samples_ms: list[float] = Field(description="latency of each frame, in order")
     frames_per_s: float
     stages_ms: dict[Stage, list[float]] = Field(default={}, description="of the whole way: each frame's, as samples_ms")
+    unanswered: int = Field(default=0, ge=0, description="parts of the whole way without a good or reject; no sample")
     cpu_s_a_frame: float | None = Field(default=None, description="seconds of processor, all processes together")
     first_ms: float | None = Field(default=None, description="the first inference after loading")
     cold_start_s: float | None = Field(default=None, description="from the start of the process to its first verdict")
     resident_mib: float | None = Field(default=None, description="memory of all processes, shared pages counted once")
+    golden_holds: bool | None = Field(
+        default=None,
+        description="whether the golden frames pass within the manifest's tolerance; null where the bundle was made so",
+    )
     disturbance: Disturbance | None = None
 
 
@@ -92,9 +97,15 @@ class Tried(_Section):
     """One rate that a search tried."""
 
     rate_per_min: float
-    p99_9_ms: float
-    unanswered: int = Field(description="parts without a good or reject in time")
+    p99_9_ms: float | None = Field(description="of the answered parts until it held or failed; null: none was answered")
+    p99_9_high_ms: float | None = Field(
+        default=None, description="upper end of its 95 % interval; null where so few parts do not bound it"
+    )
+    parts: int = Field(default=0, ge=0, description="parts that were shown, without the first ones that warm up")
+    late: int = Field(default=0, ge=0, description="parts answered after the deadline; of a thousand one may be")
+    unanswered: int = Field(description="parts without a good or reject; one is enough to fail")
     held: bool
+    disturbance: Disturbance | None = None
 
 
 class Search(_Section):

@@ -1,66 +1,183 @@
-"""edge-bench: latency and throughput of a bundle on this machine, for each of its artifacts."""
+"""edge-bench: how many parts a minute this machine judges with a bundle, and how sure that is.
 
+`edge-bench compare` and `edge-bench tune` are commands of their own, `edge/cli/bench_compare.py` and `bench_tune.py`.
+"""
+
+import sys
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar, get_args
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import fail, run_app
 from edge.cli.size import parse_size
+from edge.errors import EdgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.bench.result import Pace, Result
+
+Word = TypeVar("Word", bound=str)
+
+SUBCOMMANDS = ("compare", "tune")
+
+CADENCE = "600/min"
+"""The pace that is measured besides back to back where none is named."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(
+    epilog="edge-bench compare BEFORE.json AFTER.json: what changed. edge-bench tune BUNDLE: the best settings."
+)
 def bench(
-    bundle: Annotated[Path, typer.Argument(help="Bundle to measure, or the name of a shipped one.")],
-    backend: Annotated[list[str] | None, typer.Option(help="Artifact to measure; every one if not given.")] = None,
-    size: Annotated[str, typer.Option(help="Frame size, WIDTHxHEIGHT.")] = "1280x720",
-    frames: Annotated[int, typer.Option(help="Frames a measurement.", min=10)] = 1000,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of an inference; all cores if not given.", min=1, max=256)
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE…", help="Bundles, or names of shipped ones.")],
+    backend: Annotated[list[str] | None, typer.Option(help="Artifact, may be repeated; else every one.")] = None,
+    precision: Annotated[
+        list[str] | None, typer.Option(help="f32, bf16 or int8, may be repeated; else all that there are.")
     ] = None,
+    threads: Annotated[
+        list[int] | None, typer.Option(help="Threads in all, may be repeated; else one a core.", min=1, max=256)
+    ] = None,
+    streams: Annotated[
+        list[int] | None, typer.Option(help="Inferences at once, may be repeated; else 1.", min=1, max=256)
+    ] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(help="static, compiled for one size, or dynamic, for any; else static.")
+    ] = None,
+    size: Annotated[list[str] | None, typer.Option(help="Frame, WIDTHxHEIGHT, may be repeated; else 1280x720.")] = None,
+    rate: Annotated[
+        str | None, typer.Option(help=f"The line's cadence, as 600/min or 10/s; else {CADENCE} is measured, too.")
+    ] = None,
+    jitter: Annotated[str, typer.Option(help="Share of the interval by which a part may be off, as 20%.")] = "0%",
+    idle: Annotated[str | None, typer.Option(help="Pauses of the line, as 5s/60s: 5 s after 60 s of work.")] = None,
+    deadline_ms: Annotated[
+        float | None,
+        typer.Option(
+            help="Find the highest rate at which p99.9 stays within it. With --rate exit code 1 if that fails."
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Less than a minute.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Everything, for the night.")] = False,
+    frames: Annotated[int | None, typer.Option(help="Frames back to back; else 1000.", min=10)] = None,
+    paced_s: Annotated[
+        float | None, typer.Option(help="Seconds at the line's cadence, 0: none; else 15.", min=0)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all samples here, as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page here, one file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Measure bare inference, and the whole way from a frame in shared memory to a verdict in another process."""
+    """Measure bundles here: bare inference, and the whole way through a station, back to back and at a line's pace.
+
+    A part's latency is from the frame in memory to the verdict decoded in another process. --json and --out hold every
+    sample; edge-bench compare reads them.
+    """
+    if quick and full:
+        raise EdgeError("--quick and --full: give one of them")
+    if deadline_ms is not None and not deadline_ms > 0:
+        raise EdgeError(f"deadline-ms {deadline_ms:g}: say how many milliseconds a verdict may take, as in 50")
+    if paced_s is not None and not paced_s >= 0:
+        raise EdgeError(f"paced-s {paced_s:g}: say how many seconds to measure at the line's cadence, as in 15")
+    for file in (out, html):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise EdgeError(f"no such folder: {file.absolute().parent}")
+
     from rich.console import Console
     from rich.progress import Progress
-    from rich.table import Table
 
-    from edge import bench as measuring
+    from edge.bench import deadline, measuring
+    from edge.bench.finding import find
+    from edge.bench.matrix import USUAL, Axes, everything, settings
+    from edge.bench.result import Precision
     from edge.bundle import load_bundle
-    from edge.machine import cores
     from edge.shipped import found_bundle
 
-    loaded, shape, threads = load_bundle(found_bundle(bundle)), parse_size(size), threads or cores()
-    names = backend or sorted(loaded.manifest.artifacts)
-    for name in names:
-        loaded.artifact(name)  # says what is wrong before anything is measured
+    write_page = None if html is None else _page_writer()
+    pace = _pace(rate or CADENCE, jitter, idle)
+    asked = Axes(
+        artifacts=tuple(backend or ()),
+        precisions=_known("precision", precision, get_args(Precision)),
+        threads=tuple(threads or ()),
+        streams=tuple(streams or ()),
+        sizes=tuple(map(parse_size, size or ())),
+        static=tuple(one == "static" for one in _known("shape", shape, ("static", "dynamic"))),
+    )
+    effort = (measuring.QUICK if quick else measuring.FULL if full else measuring.USUAL).changed(frames, paced_s)
+    loaded = [load_bundle(found_bundle(path)) for path in bundles]
+    items = [(one, setting) for one in loaded for setting in settings(one, asked, everything() if full else USUAL)]
+    question = None
+    if deadline_ms is not None:
+        question = deadline.question(deadline_ms, pace, is_asked=rate is not None, quick=quick)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("measuring", total=2 * frames * len(names))
-        results = [
-            measuring.measure(loaded, name, shape, frames, threads, lambda n: progress.advance(task, n))
-            for name in names
-        ]
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("")
+
+        def tell(what: str, done: int, total: float | None = None) -> None:
+            progress.update(task, description=what or None, advance=done, total=total)
+
+        result = find(items, pace, effort, question, bool(backend), tell)
+    if out is not None:
+        out.write_text(result.model_dump_json(), encoding="utf-8")
+    if html is not None and write_page is not None:
+        html.write_text(write_page(result), encoding="utf-8")
+    _show(result, as_json)
+    sys.exit(1 if any(search.holds_asked is False for search in result.searches) else 0)
+
+
+def _known(flag: str, given: list[str] | None, words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """The words that were given. Raises EdgeError, naming those that there are, if one is none of them."""
+    for word in given or ():
+        if word not in words:
+            raise EdgeError(f"{flag} {word!r}: give {', '.join(words[:-1])} or {words[-1]}")
+    return tuple(word for word in words if word in (given or ()))
+
+
+def _pace(rate: str, jitter: str, idle: str | None) -> "Pace":
+    from edge.bench.pacing import parse_idle, parse_rate, parse_share
+    from edge.bench.result import Pace
+
+    idle_s, every_s = (0.0, None) if idle is None else parse_idle(idle)
+    rate_per_min = parse_rate(rate)
+    return Pace(rate_per_min=rate_per_min, jitter=parse_share(jitter), idle_every_s=every_s, idle_s=idle_s)
+
+
+def _page_writer() -> "Callable[[Result], str]":
+    """Raises EdgeError before anything is measured, if a page cannot be written."""
+    try:
+        from edge.bench.page import render
+    except ImportError as error:
+        raise EdgeError(
+            f"--html needs {error.name}, which is not installed: pip install 'edge-inspect[verify]'"
+        ) from error
+    return render
+
+
+def _show(result: "Result", as_json: bool) -> None:
     if as_json:
-        print(measuring.as_json(loaded, shape, frames, threads, results))
+        print(result.model_dump_json())
         return
-    machine = measuring.machine()
-    table = Table(title=f"{loaded.label}, {size}, {frames} frames, {threads} threads, {machine['cpu']}")
-    for column in ("backend", "", "p50 ms", "p90", "p99", "p99.9", "max", "frames/s"):
-        table.add_column(column, justify="left" if column in ("backend", "") else "right")
-    for result in results:
-        for what, figures in (("bare inference", result.bare), ("whole way", result.whole_way)):
-            table.add_row(result.backend, what, *(f"{value:.2f}" for value in figures.values()))
-        added = result.overhead_ms
-        table.add_row("", "difference", f"{added['p50_ms']:+.2f}", "", f"{added['p99_ms']:+.2f}", end_section=True)
-    Console().print(table)
+    from rich.console import Console
+
+    from edge.bench.table import print_result
+
+    console = Console()
+    print_result(console if console.is_terminal else Console(width=180), result)
 
 
 def main() -> None:
-    """Entry point."""
-    run_app(app)
+    """Entry point: measures, unless the first word is another command's."""
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    if word not in SUBCOMMANDS:
+        run_app(app)
+    other = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    try:
+        other.command()(getattr(import_module(f"edge.cli.bench_{word}"), word))
+    except ModuleNotFoundError as error:
+        fail(f"edge-bench {word} needs {error.name}, which is not installed")
+    sys.argv[:2] = [f"{sys.argv[0]} {word}"]
+    run_app(other)
 
 
 if __name__ == "__main__":

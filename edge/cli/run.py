@@ -57,6 +57,8 @@ def run(
     resume_frames: Annotated[int | None, typer.Option(help=_about("resume_frames"))] = None,
     backend: Annotated[str | None, typer.Option(help=_about("backend"))] = None,
     threads: Annotated[int | None, typer.Option(help=_about("threads"))] = None,
+    spinning: Annotated[bool, typer.Option("--spinning", help=_about("spinning"))] = False,
+    keep_warm: Annotated[bool, typer.Option("--keep-warm", help=_about("keep_warm"))] = False,
     streams: Annotated[int | None, typer.Option(help=_about("streams"))] = None,
     size: Annotated[str | None, typer.Option(help=_about("size"))] = None,
     rate: Annotated[str | None, typer.Option(metavar="RATE|file", help=_about("rate"))] = None,
@@ -72,6 +74,7 @@ def run(
     keep_gib: Annotated[float | None, typer.Option(help=_about("keep_gib"))] = None,
     keep_days: Annotated[float | None, typer.Option(help=_about("keep_days"))] = None,
     metrics: Annotated[str | None, typer.Option(metavar="[HOST:]PORT", help=_about("metrics"))] = None,
+    no_tuned: Annotated[bool, typer.Option("--no-tuned", help="ignore what edge-bench tune found")] = False,
     list_sources: Annotated[bool, typer.Option("--list-sources", help="list the sources of this machine")] = False,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="print the configuration, and where each value came from")
@@ -100,6 +103,7 @@ def run(
         "keys": keys, "insecure": insecure or None, "require": require or None, "trigger": trigger, "policy": policy,
         "budget_ms": budget_ms, "stale_ms": stale_ms, "envelope": envelope,
         "regions": [parse_region(text) for text in region or ()] or None, "backend": backend, "threads": threads,
+        "spinning": spinning or None, "keep_warm": keep_warm or None, "tuned": False if no_tuned else None,
         "streams": streams, "size": size, "rate": rate, "limit": limit, "loop": loop or None, "watch": watch or None,
         "seed": seed, "wait_subscribers": wait_subscribers, "trust": trust or None,
         "records": False if no_records else records, "keep_goods": keep_goods,
@@ -111,15 +115,30 @@ def run(
     elif drill:
         _drill(bundle, as_json)
     elif print_config:
-        print(layout_as_toml(layout(config, flags)), end="")
+        said, lines = _with_tuned(layout(config, flags))
+        print("".join(f"# {line}\n" for line in lines) + layout_as_toml(said), end="")
     elif commission is not None:
         _commission(_one(layout(config, flags)), commission, config)
     else:
-        _serve(layout(config, flags), as_json)
+        _serve(*_with_tuned(layout(config, flags)), as_json)
 
 
-def _serve(layout: Layout, as_json: bool) -> None:
-    """Run the stations to their end."""
+def _with_tuned(said: Layout) -> tuple[Layout, list[str]]:
+    """What was tuned for each station's bundle, where nobody said anything, and lines about it."""
+    from edge.shipped import DEMO, found_bundle, shipped_bundle
+    from edge.station.tuned import with_tuned
+
+    stations, lines = [], []
+    for one in said.stations:
+        bundle, name = one.settings.bundle, one.settings.station
+        station, remarks = with_tuned(one, found_bundle(bundle) if bundle else shipped_bundle(DEMO))
+        stations.append(station)
+        lines += [f"{name}: {remark}" for remark in remarks]
+    return Layout(said.common if said.has_tables else stations[0], tuple(stations), said.has_tables), lines
+
+
+def _serve(layout: Layout, remarks: list[str], as_json: bool) -> None:
+    """Run the stations to their end; `remarks` are said as they start."""
     from edge.cli.summary import describe, summary
     from edge.station.cell import Cell
     from edge.station.signals import ENDING_SIGNALS
@@ -127,6 +146,8 @@ def _serve(layout: Layout, as_json: bool) -> None:
     all_settings = [station.settings for station in layout.stations]
     configs = [_config(settings) for settings in all_settings]
     insecure = frozenset(settings.station for settings in all_settings if settings.insecure)
+    for remark in remarks:
+        _say(remark)
     progress = Progress(shows_demo_bundle=any(settings.bundle is None for settings in all_settings))
     cell = Cell(configs, progress.show, insecure, progress.say)
     for number in ENDING_SIGNALS:  # while it runs the stations take them; after that there is nothing left to end

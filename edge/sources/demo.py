@@ -44,7 +44,7 @@ class DemoSource:
         self.length = self._wanted.length
         self.live = request.rate is not None
 
-    def captures(self) -> Iterator[Capture]:
+    def captures(self) -> Iterator[Capture | None]:
         """One capture a part, in order; the stamp of a live one is the moment at which its frame is complete."""
         photographs = (self.capture(index) for index in self._wanted.indices())
         return paced(photographs, self.rate)

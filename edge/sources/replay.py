@@ -1,39 +1,52 @@
 """Source `replay`: a few frames of the demo line, rendered once and shown again and again.
 
-A camera that costs nothing but the copy into the ring: the source for measuring everything behind the camera.
+A camera that costs nothing but the copy into the ring: the source for measuring everything behind the camera. With a
+rate it may have a line's rhythm: `replay:jitter=0.2,idle=5/60` is a fifth of the interval off, and pauses for 5 s after
+every 60 s of work.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 
+from edge.errors import SourceError
 from edge.sources import Capture, SourceRequest
 from edge.sources.demo import DemoSource
-from edge.sources.stored import paced
+from edge.sources.rhythm import Rhythm, rhythmic
 
+NAME = "replay"
 FRAMES = 16
 
 
 def claims(name: str) -> bool:
     """Whether `name` means this source."""
-    return name == "replay"
+    return name == NAME or name.startswith(f"{NAME}:")
 
 
 def available() -> list[tuple[str, str]]:
     """Always there."""
-    return [("replay", f"{FRAMES} frames of the demo line over and over, for measurements (simulated)")]
+    return [(NAME, f"{FRAMES} frames of the demo line over and over, for measurements (simulated)")]
 
 
 class ReplaySource(DemoSource):
     """The demo line, whose parts come round again after the sixteenth."""
 
-    name = "replay"
+    name = NAME
 
-    def captures(self) -> Iterator[Capture]:
-        """One capture a part; rendering is over before the first."""
+    def __init__(self, request: SourceRequest) -> None:
+        """Raises SourceError if the request asks for an impossible size, seed, rate or rhythm."""
+        super().__init__(request)
+        words = request.name.partition(":")[2]
+        if words and self.rate is None:
+            raise SourceError(f"{request.name}: a rhythm needs the rate of its parts; give --rate too")
+        self._rhythm = None if self.rate is None else Rhythm.of(self.rate, words)
+
+    def captures(self) -> Iterator[Capture | None]:
+        """One capture a part; rendering is over before the first. None: the line pauses."""
         stock = [self.capture(index) for index in range(FRAMES)]
-        return paced((replace(stock[index % FRAMES], index=index) for index in self._wanted.indices()), self.rate)
+        shown = (replace(stock[index % FRAMES], index=index) for index in self._wanted.indices())
+        return shown if self._rhythm is None else rhythmic(shown, self._rhythm)
 
 
 def open(request: SourceRequest) -> ReplaySource:
-    """Open it. Raises SourceError if the request asks for an impossible size, seed or rate."""
+    """Open it. Raises SourceError if the request asks for what it cannot do."""
     return ReplaySource(request)

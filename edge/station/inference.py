@@ -15,6 +15,7 @@ from edge.errors import BundleError, EdgeError
 from edge.station import garbage
 from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
 from edge.station.ring import Attached
+from edge.station.warmer import Warmer
 from edge.verdict import MOST_DEFECTS
 
 Shape: TypeAlias = tuple[int, int] | None
@@ -25,19 +26,30 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edge.backends import Backend, Output
+    from edge.backends.options import Options
     from edge.bundle import Bundle, Manifest
     from edge.contract import RegionOfInterest
 
 
 def run_inference(
-    connection: Connection, path: Path, digest: str, backend: str, threads: int, streams: int = 1
+    connection: Connection,
+    path: Path,
+    digest: str,
+    backend: str,
+    threads: int,
+    spinning: bool = False,
+    keep_warm: bool = False,
+    streams: int = 1,
 ) -> None:
     """Work of the inference child; returns when told to stop.
 
     `digest` is that of the manifest whose signature the supervisor checked, if it was to: whatever else lies there now,
     signed or not, is refused. Nothing is loaded before the first station has said what its frames are. With `streams`
-    so many frames, of different stations, are scored at once and share the `threads`.
+    so many frames, of different stations, are scored at once and share the `threads`. With `spinning` those of ONNX
+    Runtime wait busily; `keep_warm` runs the model between parts, see `edge.station.warmer`, unless there are streams.
     """
+    from edge.backends.options import Options
+
     if not backend.startswith("onnxruntime"):
         import openvino  # noqa: F401  takes a while; the capture child opens the source meanwhile
 
@@ -45,7 +57,9 @@ def run_inference(
     if not isinstance(configure, Configure):
         return
     try:
-        model = _load(path, digest, backend, threads, streams, _shapes(configure)[0])
+        model = _load(
+            path, digest, backend, Options(threads, streams=streams, is_spinning=spinning), _shapes(configure)[0]
+        )
     except EdgeError as error:
         connection.send(Failed(str(error)))
         return
@@ -56,7 +70,9 @@ def run_inference(
     workers: queue.SimpleQueue[Infer] = queue.SimpleQueue()
     for stream in range(streams if streams > 1 else 0):
         threading.Thread(target=_work, args=(workers, seats, stream), daemon=True).start()
-    while isinstance(order := connection.recv(), Infer | SelfTest | Configure):
+    keeps_warm = keep_warm and streams == 1
+    next_order = Warmer(connection, lambda: seats.proof.again()).next_order if keeps_warm else connection.recv
+    while isinstance(order := next_order(), Infer | SelfTest | Configure):
         if isinstance(order, Configure):
             threading.Thread(target=seats.take, args=(order,), daemon=True).start()  # others' frames do not wait for it
         elif isinstance(order, SelfTest):
@@ -86,8 +102,7 @@ class _Model:
 
     bundle: "Bundle"
     artifact: str
-    threads: int
-    streams: int
+    options: "Options"
     golden_difference: float
     anysize: "Backend | None"
     runtimes: "dict[Shape, list[Backend]]" = field(default_factory=dict)
@@ -114,14 +129,14 @@ class _Model:
             anysize = self.anysize
             if anysize is None:
                 _unchanged(bundle.path, bundle.digest)  # it may be long since it was loaded
-                anysize = load_from(bundle, name, self.threads, None, self.streams)
+                anysize = load_from(bundle, name, self.options)
                 check_golden(bundle, anysize)
             runtime = anysize
             if shape is not None:
-                runtime = load_from(bundle, name, self.threads, shape, self.streams)
+                runtime = load_from(bundle, name, self.options, shape)
                 difference = check_static(bundle, anysize, runtime, shape)
                 self.golden_difference = max(self.golden_difference, difference)
-            others = [runtime.another() for _ in range(self.streams - 1)]
+            others = [runtime.beside() for _ in range(self.options.streams - 1)]
             for other in others:
                 check_golden(bundle, other) if shape is None else check_static(bundle, anysize, other, shape)
             self.runtimes[shape] = [runtime, *others]
@@ -138,7 +153,7 @@ def _unchanged(path: Path, digest: str) -> "Bundle":
     return bundle
 
 
-def _load(path: Path, digest: str, backend: str, threads: int, streams: int, shape: Shape) -> _Model:
+def _load(path: Path, digest: str, backend: str, options: "Options", shape: Shape) -> _Model:
     """Load the bundle and check it against its golden frames; `auto` takes what is fastest for this shape.
 
     Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
@@ -149,12 +164,12 @@ def _load(path: Path, digest: str, backend: str, threads: int, streams: int, sha
     bundle = _unchanged(path, digest)
     if backend == "auto":
         is_refused = shape is not None and bundle.manifest.letterbox.refusal(*shape) is not None
-        backend = fastest_artifact(bundle, threads, None if is_refused else shape)
-    anysize = load_from(bundle, backend, threads, None, streams)
+        backend = fastest_artifact(bundle, options.threads, None if is_refused else shape)
+    anysize = load_from(bundle, backend, options)
     difference = check_golden(bundle, anysize)
     if bundle.manifest.map_threshold is not None:
         _warm_up_locating(bundle)
-    return _Model(bundle, anysize.name, threads, streams, difference, anysize)
+    return _Model(bundle, anysize.name, options, difference, anysize)
 
 
 class _Seats:

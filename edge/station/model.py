@@ -67,7 +67,8 @@ class Model:
     def __init__(self, config: StationConfig, digest: str) -> None:
         """Nothing runs before `revive`. `digest` is that of the bundle whose threshold the stations use."""
         self.child = Child("edge-inference", run_inference, lambda: (*self._arguments, self.streams))
-        self._arguments = (config.bundle, digest, config.backend, config.threads or cores())
+        how = config.threads or cores(), config.spinning, config.keep_warm
+        self._arguments = (config.bundle, digest, config.backend, *how)
         self._most_streams = config.streams
         self._seats: dict[int, Scoring] = {}
         self._next_seat = 0
@@ -82,7 +83,8 @@ class Model:
     @staticmethod
     def key(config: StationConfig, digest: str) -> Hashable:
         """What stations must have in common to share a model."""
-        return digest, config.bundle, config.backend, config.threads or cores(), config.streams, config.trust
+        how = config.threads or cores(), config.spinning, config.keep_warm, config.streams
+        return digest, config.bundle, config.backend, how, config.trust
 
     # -------------------------------------------------------------------------------------------------- its seats
 

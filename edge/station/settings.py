@@ -69,6 +69,13 @@ class Settings(BaseModel):
     )
     backend: str = Field("auto", description="artifact of the bundle to run; auto: the fastest here, measured once")
     threads: int | None = Field(None, ge=1, le=256, description="threads of an inference; else one for each core")
+    spinning: bool = Field(
+        False, description="let threads of onnxruntime wait busily for their next work: faster, and takes cores"
+    )
+    keep_warm: bool = Field(
+        False, description="run the model shortly before each part is expected, so that it does not start cold"
+    )
+    tuned: bool = Field(True, description="use what edge-bench tune found here, for keys that nobody said")
     streams: int = Field(
         1, ge=1, le=256, description="frames inferred at once where stations share a model; they share the threads"
     )
@@ -273,6 +280,8 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         bind=s.bind,
         backend=s.backend,
         threads=s.threads,
+        spinning=s.spinning,
+        keep_warm=s.keep_warm,
         streams=s.streams,
         policy=s.policy,
         budget_ms=s.budget_ms,

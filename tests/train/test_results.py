@@ -157,17 +157,36 @@ def test_latency_is_shown_until_its_run_is_newer(plan: Plan, data: Path, tmp_pat
     plan = plan.only(["demo-line"])
     run = trained(plan, data, tmp_path / "runs") / "demo-line-seed0"
     measured = {
-        "frame": {"width": 1280, "height": 720},
-        "threads": 2,
-        "machine": {"cpu": "a processor", "load_1_min": 0.25},
-        "backends": [{"backend": "openvino", "bare": {"p50_ms": 4.56}}],
-    }
+        "made": "2026-01-01T00:00:00+00:00",
+        "command": "edge-bench",
+        "machine": {
+            "cpu": "a processor", "cores": 2, "instruction_sets": [], "governor": None, "mhz": None, "memory_mib": 1,
+            "system": "", "python": "", "versions": {},
+        },
+        "bundles": [],
+        "series": [
+            {
+                "bundle": "demo-line", "way": "bare", "pace": {}, "samples_ms": [4.4, 4.56, 4.7], "frames_per_s": 219,
+                "setting": {
+                    "artifact": "openvino", "backend": "openvino", "precision": "f32", "threads": 2, "is_static": True,
+                    "height": 720, "width": 1280,
+                },
+                "disturbance": {
+                    "others_cores": 0.25, "steal_share": None, "waiting": None, "is_disturbed": True, "said": "others"
+                },
+            }
+        ],
+    }  # fmt: skip
     latency_file(run).write_text(json.dumps(measured))
     page = render(plan, run.parent)
     assert rows_of(page, "demo-line")[1][-1] == "4.6"
-    assert "1280×720 frames, 2 threads, a processor; load of the machine meanwhile 0.2" in " ".join(page.split())
+    assert "1280×720 frames, 2 threads, a processor; other processes kept 0.2 cores busy meanwhile" in " ".join(
+        page.split()
+    )
     (run / "model.pt").touch()
     assert rows_of(render(plan, run.parent), "demo-line")[1][-1] == "–"
+    latency_file(run).write_text('{"backends": []}')
+    assert rows_of(render(plan, run.parent), "demo-line")[1][-1] == "–", "of an edge-bench of another version"
 
 
 def test_what_is_trained_is_left_alone_and_what_was_interrupted_goes_on(

@@ -1,0 +1,106 @@
+"""What others do to the machine while it is measured: a figure taken on a busy machine says so."""
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.bench.processes import TICKS_A_SECOND, cpu_s
+from edge.bench.result import Disturbance
+from edge.machine import cores
+
+STAT, LOAD = Path("/proc/stat"), Path("/proc/loadavg")
+
+OTHERS_CORES = 0.2
+"""Others that keep more cores than this busy disturb. An idle desktop was seen to use a tenth of a core."""
+
+STEAL_SHARE = 0.02
+"""So does a hypervisor that takes more than this share of the time."""
+
+LOOK_S = 0.25
+
+
+@dataclass(frozen=True)
+class _Moment:
+    at_s: float
+    busy_s: float
+    steal_s: float
+    own_s: float
+
+
+class Watch:
+    """Looks at the machine from its making to `stop`; this process and all that it starts are not others."""
+
+    def __init__(self) -> None:
+        """The run queue is looked at four times a second, by a thread."""
+        self._begun = _look()
+        self._waiting: list[int] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look_at_queue, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> Disturbance | None:
+        """What was seen; None where the system says nothing of its processors."""
+        self._end.set()
+        self._thread.join()
+        begun, ended = self._begun, _look()
+        if begun is None or ended is None or ended.at_s <= begun.at_s:
+            return None
+        took_s = ended.at_s - begun.at_s
+        others = max(0.0, ended.busy_s - begun.busy_s - (ended.own_s - begun.own_s)) / took_s
+        steal = (ended.steal_s - begun.steal_s) / (took_s * cores())
+        waiting = sum(self._waiting) / len(self._waiting) if self._waiting else None
+        return judged(others, steal, waiting)
+
+    def _look_at_queue(self) -> None:
+        while not self._end.wait(LOOK_S):
+            try:
+                runnable = int(LOAD.read_text().split()[3].partition("/")[0])
+            except (OSError, ValueError, IndexError):
+                return
+            self._waiting.append(max(0, runnable - 1 - cores()))  # one of them is this thread
+
+
+def judged(others_cores: float, steal_share: float | None, waiting: float | None) -> Disturbance:
+    """What was seen, and whether that disturbs."""
+    said = []
+    if others_cores > OTHERS_CORES:
+        said.append(f"other processes kept {others_cores:.1f} of {cores()} cores busy")
+    if steal_share is not None and steal_share > STEAL_SHARE:
+        said.append(f"the hypervisor took {steal_share:.0%} of the time")
+    return Disturbance(
+        others_cores=others_cores,
+        steal_share=steal_share,
+        waiting=waiting,
+        is_disturbed=bool(said),
+        said=", ".join(said),
+    )
+
+
+def worst(found: list[Disturbance | None]) -> Disturbance | None:
+    """The worst of each, of several stretches of one measurement."""
+    known = [one for one in found if one is not None]
+    if not known:
+        return None
+    steals = [one.steal_share for one in known if one.steal_share is not None]
+    waits = [one.waiting for one in known if one.waiting is not None]
+    others = max(one.others_cores for one in known)
+    return judged(others, max(steals, default=None), max(waits, default=None))
+
+
+def _look() -> _Moment | None:
+    """Of the cores that this process may run on."""
+    try:
+        lines = STAT.read_text().splitlines()
+    except OSError:
+        return None
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    busy = steal = 0
+    for line in lines:
+        name, *ticks = line.split()
+        if name.startswith("cpu") and name != "cpu" and (allowed is None or int(name[3:]) in allowed):
+            user, nice, system, _, _, irq, soft, stolen, *_ = map(int, [*ticks, "0", "0", "0", "0"])
+            busy += user + nice + system + irq + soft
+            steal += stolen
+    return _Moment(time.monotonic(), busy / TICKS_A_SECOND, steal / TICKS_A_SECOND, cpu_s(os.getpid()))

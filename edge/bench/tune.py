@@ -1,0 +1,145 @@
+"""The best settings for a bundle on this machine, measured at the line's pace, and kept where edge-run finds them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from edge.backends import Frame
+from edge.bench import whole_way
+from edge.bench.bare import Bare
+from edge.bench.choice import Choice, choose
+from edge.bench.matrix import Axes, named, settings
+from edge.bench.pacing import BACK_TO_BACK, said
+from edge.bench.result import Pace, Series, Setting
+from edge.bundle import Bundle
+from edge.errors import EdgeError
+from edge.machine import cores, cpu_model
+from edge.sources import SourceRequest
+from edge.sources.replay import FRAMES, ReplaySource
+from edge.station.tuned import Found, Tuned, versions
+
+ROUNDS, TURN = 6, 25
+"""Of bare inference, from which those settings are found that are worth a station."""
+
+NEAR = 1.35
+"""A setting whose bare median is more than this many times the fastest is not run in a station: what the whole way adds
+is the same for all."""
+
+MOST = 4
+"""Settings that are run in a station, each with the model kept warm and without."""
+
+RUNS = 2
+"""Stations that share a setting's parts, with all others in between."""
+
+Tell = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Everything that was measured, and what was chosen of it."""
+
+    bare: list[Series]
+    paced: list[Series]
+    choice: Choice
+
+    def tuned(self, bundle: Bundle, deadline_ms: float | None) -> Tuned:
+        """What edge-run has to know of it."""
+        best = self.choice.best
+        assert best.pace.rate_per_min is not None
+        return Tuned(
+            made=datetime.now(UTC).isoformat(timespec="seconds"),
+            bundle=bundle.manifest.name,
+            digest=bundle.digest,
+            cpu=cpu_model(),
+            cores=cores(),
+            versions=versions(),
+            height=best.setting.height,
+            width=best.setting.width,
+            rate_per_min=best.pace.rate_per_min,
+            deadline_ms=deadline_ms,
+            found=Found(
+                backend=best.setting.artifact,
+                threads=best.setting.threads,
+                spinning=best.setting.is_spinning,
+                keep_warm=best.pace.keeps_warm,
+            ),
+            p50_ms=sorted(best.samples_ms)[len(best.samples_ms) // 2],
+            percent=self.choice.percent,
+            tail_ms=self.choice.tail_ms,
+        )
+
+
+def candidates(bundle: Bundle, size: tuple[int, int]) -> list[Setting]:
+    """What a station could run here: every artifact in its own precision, threads by powers of two up to the cores,
+    ONNX Runtime's threads asleep or spinning.
+    """
+    counts = tuple(sorted({*(2**n for n in range(cores().bit_length()) if 2**n <= cores()), cores()}))
+    axes = Axes(
+        precisions=("f32", "int8"), threads=counts, streams=(1,), sizes=(size,), static=(True,), spinning=(False, True)
+    )
+    return settings(bundle, axes, axes)
+
+
+def tune(
+    bundle: Bundle, size: tuple[int, int], pace: Pace, deadline_ms: float | None, seconds: float, tell: Tell
+) -> Tuning:
+    """Bare inference finds the settings that are near the fastest; stations at the line's pace, `seconds` each in all,
+    find the best of them. `tell` hears what is done now, and how many steps of `steps` are done.
+
+    Raises EdgeError if a station fails, or none keeps the deadline.
+    """
+    bare = _bare(bundle, candidates(bundle, size), tell)
+    near = _near(bare)
+    paced = _paced(bundle, near, pace, seconds, tell)
+    choice = choose(paced, deadline_ms)
+    if choice is None:
+        best = choose(paced)
+        assert best is not None
+        raise EdgeError(
+            f"{bundle.label}: no setting keeps {deadline_ms:g} ms at {said(pace)}; the best is "
+            f"{named(best.best.setting)}, with a p{best.percent:g} of {best.tail_ms:.1f} ms; slow the line, or take a "
+            "faster bundle or machine"
+        )
+    return Tuning(bare, paced, choice)
+
+
+def steps(bundle: Bundle, size: tuple[int, int]) -> int:
+    """Of a tuning, at the most."""
+    count = len(candidates(bundle, size))
+    return ROUNDS * count + 2 * RUNS * min(MOST, count)
+
+
+def _bare(bundle: Bundle, tried: Sequence[Setting], tell: Tell) -> list[Series]:
+    """Back to back, in turns."""
+    source = ReplaySource(SourceRequest("replay", size=(tried[0].height, tried[0].width)))
+    stock = [source.capture(number).frame for number in range(FRAMES)]
+    pictures: list[Frame] = [frame for frame in stock if frame is not None]
+    compiled = []
+    for setting in tried:
+        tell(f"compiling {named(setting)}", 0)
+        compiled.append(Bare(bundle, setting, pictures))
+    for number in range(ROUNDS):
+        for one in reversed(compiled) if number % 2 else compiled:
+            tell(f"bare, {named(one.setting)}", 1)
+            one.turn(BACK_TO_BACK, TURN)
+    return [series for one in compiled for series in one.series()]
+
+
+def _near(bare: Sequence[Series]) -> list[Setting]:
+    """The settings worth a station, the fastest first."""
+    medians = {one.setting: sorted(one.samples_ms)[len(one.samples_ms) // 2] for one in bare}
+    best = min(medians.values())
+    return sorted((s for s in medians if medians[s] <= NEAR * best), key=lambda s: medians[s])[:MOST]
+
+
+def _paced(bundle: Bundle, tried: Sequence[Setting], pace: Pace, seconds: float, tell: Tell) -> list[Series]:
+    """The whole way at the line's pace, each setting with the model kept warm and without, in turns."""
+    assert pace.rate_per_min is not None
+    parts = max(20, round(seconds * pace.rate_per_min / 60 / RUNS))
+    jobs = [(one, pace.model_copy(update={"keeps_warm": warm})) for one in tried for warm in (False, True)]
+    ran: dict[tuple[Setting, Pace], list[whole_way.Ran]] = {}
+    for turn in range(RUNS):
+        for setting, kept in reversed(jobs) if turn % 2 else jobs:
+            tell(f"whole way, {said(kept)}, {named(setting)}", 1)
+            ran.setdefault((setting, kept), []).append(whole_way.run_station(bundle.path, setting, kept, parts))
+    return [whole_way.series(bundle.label, setting, kept, runs) for (setting, kept), runs in ran.items()]
