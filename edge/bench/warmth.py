@@ -12,7 +12,7 @@ from edge.bench.statistics import Change, difference
 
 @dataclass(frozen=True)
 class Warmth:
-    """A series, the same kept warm, and by how many milliseconds p50 and the highest percentile that both bound changed."""
+    """A series, the same kept warm, and by how many milliseconds p50 changed, and the highest percentile both bound."""
 
     cool: Series
     warm: Series
@@ -27,14 +27,12 @@ class Warmth:
     def words(self) -> str:
         """The advice in one line."""
         median, slow = self.changes
-        what = (
-            f"{self.cool.bundle}, {named(self.cool.setting)}, {self.cool.way}, {said(self.cool.pace)}: keeping it warm"
-        )
-        by = f"p50 {median.value:+.2f} ms [{median.low:+.2f}, {median.high:+.2f}], p{self.percent:g} {slow.value:+.2f} ms [{slow.low:+.2f}, {slow.high:+.2f}]"
+        where = f"{self.cool.bundle}, {named(self.cool.setting)}, {self.cool.way}, {said(self.cool.pace)}"
+        by = f"p50 {_signed(median)}, p{self.percent:g} {_signed(slow)}"
         costs = ""
         if self.cool.cpu_s_a_frame and self.warm.cpu_s_a_frame:
             costs = f", for {1000 * (self.warm.cpu_s_a_frame - self.cool.cpu_s_a_frame):.0f} ms of processor a part"
-        return f"{what} {'pays' if self.pays else 'does not pay beyond the noise'}: {by}{costs}"
+        return f"{where}: keeping it warm {'pays' if self.pays else 'does not pay beyond the noise'}: {by}{costs}"
 
 
 def warmths(series: Sequence[Series]) -> list[Warmth]:
@@ -49,3 +47,7 @@ def warmths(series: Sequence[Series]) -> list[Warmth]:
             median, slow = (difference(cool.samples_ms, warm.samples_ms, one) for one in (50.0, percent))
             pairs.append(Warmth(cool, warm, percent, (median, slow)))
     return pairs
+
+
+def _signed(change: Change) -> str:
+    return f"{change.value:+.2f} ms [{change.low:+.2f}, {change.high:+.2f}]"
