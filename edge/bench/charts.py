@@ -11,7 +11,7 @@ from edge.bench.result import STAGES, Measured, Result, Search, Series, Setting
 from edge.bench.statistics import percentile
 
 WIDTH, HEIGHT = 640, 340
-LEFT, RIGHT, TOP, BASE = 62, WIDTH - 12, 14, HEIGHT - 44
+LEFT, RIGHT, TOP, BASE = 62, WIDTH - 12, 26, HEIGHT - 44
 """Where the axes stand."""
 
 COLOURS = 8
@@ -41,7 +41,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Dot:
-    """A place of the drawing, hollow or full; `about` is shown to who points at it, `label` beside it."""
+    """A place of the drawing, hollow or full; `about` is shown to who points at it, `label` above it."""
 
     x: float
     y: float
@@ -304,8 +304,8 @@ def _recall(measured: Measured, artifact: str) -> float | None:
 def _accuracy(what: str, places: dict[str, tuple[float, float]]) -> Chart:
     values = [value for _, value in places.values()]
     room = max(0.002, 0.15 * (max(values) - min(values)))
-    x = logarithmic([ms for ms, _ in places.values()], LEFT + 20, RIGHT - 90, 5)
-    y = linear(max(0.0, min(values) - room), min(1.0, max(values) + room), BASE, TOP + 10)
+    x = logarithmic([ms for ms, _ in places.values()], LEFT + 20, RIGHT - 20, 5)
+    y = linear(max(0.0, min(values) - room), min(1.0, max(values) + room), BASE - 10, TOP + 20)
     chart = Chart(f"Latency against {what}", f"Latency against {what}", x, y, "p50, ms, back to back", what)
     front = _front(places)
     stairs: list[tuple[float, float]] = []

@@ -118,7 +118,7 @@ def with_tuned(effective: Effective, bundle: Path) -> tuple[Effective, list[str]
         f"tuned for {found.width}×{found.height} frames at {found.rate_per_min:g}/min: {said} "
         f"(p{found.percent:g} {found.tail_ms:.1f} ms when it was measured); --no-tuned ignores it"
     )
-    return Effective(settings.model_copy(update=used), origins | dict.fromkeys(used, ORIGIN)), [line]
+    return Effective(settings.model_copy(update=used), origins | dict.fromkeys(used, ORIGIN)), [*lines, line]
 
 
 def _identity(bundle: Path) -> tuple[str | None, str]:
@@ -148,8 +148,8 @@ def _matching(name: str, digest: str, size: str | None) -> tuple[Tuned | None, l
             fit.append(tuned)
     if len(fit) > 1:
         sizes = " and ".join(f"{one.width}x{one.height}" for one in fit)
-        return None, [f"what was tuned is not used: it is for frames of {sizes}; --size says which come"]
-    return (fit[0], []) if fit else (None, lines)
+        return None, [*lines, f"what was tuned is not used: it is for frames of {sizes}; --size says which come"]
+    return (fit[0] if fit else None), lines
 
 
 def _read(file: Path) -> Tuned | str:

@@ -1,0 +1,160 @@
+"""edge-bench tune finds settings by measuring; edge-run uses them where nobody said anything and nothing changed."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from running import DEMO_BUNDLE, TILE_BUNDLE, command, free_endpoint
+
+from edge.bench import tune as tuning
+from edge.bench.result import Pace
+from edge.bench.tune import Tuning
+from edge.bundle import load_bundle
+from edge.errors import EdgeError
+from edge.machine import cores, cpu_model
+from edge.station.tuned import Found, Tuned, versions
+
+SIZE = 180, 320
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EDGE_STATE", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+def tuned(**changed: object) -> Tuned:
+    """What might have been found here for the demonstration bundle."""
+    found = Tuned(
+        made="2026-01-01T00:00:00+00:00", bundle="demo", digest=load_bundle(DEMO_BUNDLE).digest, cpu=cpu_model(),
+        cores=cores(), versions=versions(), height=720, width=1280, rate_per_min=600, deadline_ms=None,
+        found=Found(backend="onnxruntime", threads=1, spinning=False, keep_warm=True), p50_ms=9.0, percent=99.0,
+        tail_ms=12.0,
+    )  # fmt: skip
+    return found.model_copy(update=changed)
+
+
+def printed(*flags: object) -> dict[str, str]:
+    """Of each key of --print-config its line; under "" the remarks."""
+    done = subprocess.run(
+        command("run", "--source", "demo", *flags, "--print-config"), capture_output=True, text=True, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    remarks = [line for line in lines if "tuned for" in line or "is not used" in line]
+    return {"": "\n".join(remarks)} | {line.partition(" = ")[0]: line for line in lines if " = " in line}
+
+
+def test_what_was_tuned_is_used_for_keys_that_nobody_said(state: Path) -> None:
+    tuned().write()
+    said = printed("--bundle", DEMO_BUNDLE)
+    assert said["backend"] == 'backend = "onnxruntime"  # tuned'
+    assert said["threads"] == "threads = 1  # tuned"
+    assert said["keep_warm"] == "keep_warm = true  # tuned"
+    assert "tuned for 1280×720 frames at 600/min" in said[""]
+    flagged = printed("--bundle", DEMO_BUNDLE, "--threads", 2)
+    assert flagged["threads"] == "threads = 2  # --threads"
+    assert flagged["keep_warm"] == "keep_warm = true  # tuned"
+
+
+def test_the_demonstration_that_runs_without_a_bundle_is_tuned_too(state: Path) -> None:
+    tuned().write()
+    assert printed()["threads"] == "threads = 1  # tuned"
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--no-tuned",), ""),
+        (("--bundle", TILE_BUNDLE), ""),
+        (("--backend", "openvino"), "it is for onnxruntime, not openvino"),
+        (("--size", "640x480"), ""),
+        (("--region", "0,0,100x100"), ""),
+    ],
+)
+def test_it_is_not_used_where_it_says_nothing(state: Path, flags: tuple[object, ...], says: str) -> None:
+    tuned().write()
+    said = printed(*flags)
+    assert "threads" not in said, "not set"
+    assert said["keep_warm"] == "keep_warm = false  # default"
+    assert says in said[""] if says else said[""] == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"digest": "0" * 64}, "it is of demo@000000000000, the bundle is demo@"),
+        ({"cpu": "Another CPU"}, "it is of Another CPU"),
+        ({"cores": 99}, "99 cores"),
+        ({"versions": versions() | {"openvino": "1.0"}}, "it is of openvino 1.0, here is"),
+    ],
+)
+def test_another_bundle_machine_or_version_ignores_it_with_a_line(
+    state: Path, changed: dict[str, object], says: str
+) -> None:
+    tuned(**changed).write()
+    said = printed()
+    assert says in said[""]
+    assert "edge-bench tune measures again" in said[""]
+    assert "threads" not in said
+
+
+def test_a_broken_file_is_ignored_with_a_line_and_two_sizes_are_not_guessed_between(state: Path) -> None:
+    file = tuned().write()
+    tuned(width=640, height=480).write()
+    said = printed()
+    assert "640x480" in said[""]
+    assert "--size says which come" in said[""]
+    assert "threads" not in said
+    assert printed("--size", "640x480")["threads"] == "threads = 1  # tuned"
+    file.write_text("{")
+    assert "it is not what edge-bench tune writes" in printed()[""]
+
+
+def test_a_station_says_in_one_line_that_it_runs_what_was_tuned(state: Path) -> None:
+    tuned(width=320, height=180).write()
+    flags = ("--source", "demo", "--size", "320x180", "--limit", 3, "--bind", free_endpoint(), "--no-records")
+    done = subprocess.run(
+        command("run", *flags, "--bundle", DEMO_BUNDLE, "--json"), capture_output=True, text=True, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["backend"] == "onnxruntime"
+    assert [line for line in done.stderr.splitlines() if "tuned" in line] == [
+        "line1: tuned for 320×180 frames at 600/min: backend = onnxruntime, threads = 1, spinning = false, "
+        "keep_warm = true (p99 12.0 ms when it was measured); --no-tuned ignores it"
+    ]
+
+
+@pytest.fixture(scope="module")
+def measured() -> Tuning:
+    """A tuning that runs its fastest setting in a station only, once without and once with the model kept warm."""
+    bundle, heard = load_bundle(DEMO_BUNDLE), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "MOST", 1)
+        patch.setattr(tuning, "RUNS", 1)
+        patch.setattr(tuning, "ROUNDS", 2)
+        found = tuning.tune(bundle, SIZE, Pace(rate_per_min=1200), None, 1.0, lambda what, done: heard.append(done))
+        assert sum(heard) == tuning.steps(bundle, SIZE)
+    return found
+
+
+def test_a_tuning_measures_bare_and_at_the_pace_and_keeps_what_was_best(measured: Tuning, state: Path) -> None:
+    assert {one.setting.artifact for one in measured.bare} == {"openvino", "onnxruntime"}
+    assert {one.setting.threads for one in measured.bare} >= {1, cores()}
+    assert [one.pace.keeps_warm for one in measured.paced] == [False, True]
+    kept = measured.tuned(load_bundle(DEMO_BUNDLE), None)
+    kept.write()
+    assert kept.found.backend == measured.choice.best.setting.artifact
+    assert f"threads = {kept.found.threads}  # tuned" == printed()["threads"]
+
+
+def test_a_deadline_that_nothing_keeps_is_said_and_nothing_is_written(
+    measured: Tuning, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "_bare", lambda *_: measured.bare)
+    monkeypatch.setattr(tuning, "_paced", lambda *_: measured.paced)
+    with pytest.raises(EdgeError, match=r"no setting keeps 0\.01 ms at 1,200/min; the best is"):
+        tuning.tune(load_bundle(DEMO_BUNDLE), SIZE, Pace(rate_per_min=1200), 0.01, 1.0, lambda what, done: None)
+    assert not state.exists()
