@@ -1,4 +1,4 @@
-"""Where on the frame the map says the defect is: boxes, outlines and areas in pixels of the frame.
+"""Where on the frame the map says the defect is: boxes and areas in pixels of the frame.
 
 A map is `float32 [h, w]` over the letterboxed square: its cell (row, column) lies over `side / h` × `side / w` pixels
 of the square, and over that much of the frame as the letterbox says. All edges are ratios of integers, rounded only
@@ -23,14 +23,13 @@ Floats = npt.NDArray[np.float64]
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Region:
     """Cells of the map that reach the threshold and touch, if only at their corners; in pixels of the frame.
 
     The box (`x`, `y`, `width`, `height`) holds every pixel that one of the cells covers a part of, and lies inside the
     frame. `area` is that of the cells themselves, rounded, at least 1; `peak` the map's largest value in them, at most
-    the largest float32. `contour` is `int32 [N, 2]`: the corners (x, y) of the outline, simplified to half a cell;
-    holes are not told.
+    the largest float32.
     """
 
     x: int
@@ -39,7 +38,6 @@ class Region:
     height: int
     area: int
     peak: float
-    contour: npt.NDArray[np.int32]
 
 
 def find_regions(heat: Map, shape: tuple[int, int], contract: LetterboxContract, threshold: float) -> list[Region]:
@@ -66,10 +64,7 @@ def find_regions(heat: Map, shape: tuple[int, int], contract: LetterboxContract,
     np.maximum.at(peaks, label, seen[rows, columns])
     areas = np.bincount(label, down.lengths[rows] * across.lengths[columns], count)
     hottest = np.argsort(-peaks, kind="stable")[: min(MOST_DEFECTS, count - 1)]  # last is 0, the rest of the frame
-    return [
-        _region(labels, int(one), boxes[one].tolist(), down, across, float(areas[one]), float(peaks[one]))
-        for one in hottest
-    ]
+    return [_region(boxes[one].tolist(), down, across, float(areas[one]), float(peaks[one])) for one in hottest]
 
 
 @dataclass(frozen=True)
@@ -101,10 +96,6 @@ class _Axis:
         begin, end = int(self.edges[start]) // self.unit, -(-int(self.edges[stop]) // self.unit)
         return begin, end - begin
 
-    def nearest(self, edge: Ints) -> npt.NDArray[np.int32]:
-        """The border between two pixels that is nearest to each of the cells' edges."""
-        return ((2 * self.edges[edge] + self.unit) // (2 * self.unit)).astype(np.int32)
-
 
 def _axis(cells: int, side: int, before: int, inside: int, origin: int, pixels: int) -> _Axis:
     """`inside` pixels of the square show `pixels` of the frame, from `origin` on, after `before` of padding."""
@@ -114,24 +105,7 @@ def _axis(cells: int, side: int, before: int, inside: int, origin: int, pixels: 
     return _Axis(first, edges.clip(0, pixels * unit) + origin * unit, unit)
 
 
-def _region(
-    labels: npt.NDArray[np.int32], label: int, box: list[int], down: _Axis, across: _Axis, area: float, peak: float
-) -> Region:
+def _region(box: list[int], down: _Axis, across: _Axis, area: float, peak: float) -> Region:
     column, row, columns, rows, _ = box
     (x, width), (y, height) = across.span(column, column + columns), down.span(row, row + rows)
-    own = (labels[row : row + rows, column : column + columns] == label).astype(np.uint8)
-    contour = _outline(own, row, column, down, across)
-    return Region(x, y, width, height, max(1, round(area)), min(peak, _LARGEST), contour)
-
-
-def _outline(own: npt.NDArray[np.uint8], row: int, column: int, down: _Axis, across: _Axis) -> npt.NDArray[np.int32]:
-    """The outline along the edges of the cells `own` [rows, columns], which begin at `row`, `column`.
-
-    With every cell doubled, its first pixel stands for the edge before it and its second for the one after it.
-    """
-    doubled = own.repeat(2, axis=0).repeat(2, axis=1)
-    (points,), _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    edges = (points[:, 0].astype(np.int64) + 1) // 2
-    corners = np.stack([across.nearest(edges[:, 0] + column), down.nearest(edges[:, 1] + row)], axis=1)
-    half_a_cell = min(down.lengths.max(), across.lengths.max()) / 2
-    return np.asarray(cv2.approxPolyDP(corners, float(half_a_cell), closed=True)[:, 0], np.int32)
+    return Region(x, y, width, height, max(1, round(area)), min(peak, _LARGEST))

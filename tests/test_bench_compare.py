@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benched import DISTURBANCE, all_times, bare_result
+from benched import DISTURBANCE, all_times, bare_result, times
 from running import command
 
 from edge.bench.compare import compare
@@ -46,8 +46,16 @@ def test_a_change_below_the_floor_is_none_however_sure() -> None:
     assert words(flat, all_times(flat, 1.08), "p50 ms") == ["slower"] * 2
 
 
-def test_a_tail_that_so_few_samples_do_not_bound_is_not_called_slower() -> None:
-    assert words(bare_result(), all_times(bare_result(), 1.2), "p99 ms") == ["as before"] * 2
+def test_of_a_tail_that_so_few_samples_do_not_bound_nothing_can_be_told() -> None:
+    assert words(bare_result(), all_times(bare_result(), 1.2), "p99 ms") == ["cannot tell"] * 2
+    assert not compare(bare_result(), all_times(bare_result(), 1.001)).is_slower
+
+
+def test_a_throughput_that_scatters_more_than_it_changed_is_as_before() -> None:
+    rng = np.random.default_rng(2)
+    one = bare_result().series[0].model_copy(update={"samples_ms": list(rng.lognormal(1, 2, 30)), "frames_per_s": 30.0})
+    old, new = (bare_result().model_copy(update={"series": [s]}) for s in (one, times(one, 1.2)))
+    assert words(old, new, "frames/s") == ["as before"]
 
 
 def test_only_the_same_setting_and_pace_are_compared() -> None:

@@ -3,18 +3,22 @@
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import islice
 from multiprocessing import Pipe
 
 import numpy as np
 import pytest
 from fake_genicam import ADDRESS, SERIAL, fake_camera, is_possible
-from running import DEMO_BUNDLE, running_line
+from running import DEMO_BUNDLE, ROOT, running_line
 
+from edge.demo import clock
 from edge.errors import SourceError
 from edge.sources import CameraSettings, Capture, SourceRequest, open_source
 from edge.sources.genicam import FrameCounter, GenicamSource, WallClock, available, claims
@@ -96,6 +100,38 @@ def test_a_frame_is_stamped_after_it_was_asked_for_and_before_it_is_there() -> N
             assert capture.captured_ns is not None
             assert asked_ns < capture.captured_ns < time.monotonic_ns()
         source.close()
+
+
+@contextmanager
+def clock_camera() -> Iterator[None]:
+    """A fake camera whose pictures show when they were made."""
+    camera = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.glass.gige", ADDRESS, SERIAL], stdout=subprocess.PIPE, cwd=ROOT
+    )
+    try:
+        assert camera.stdout is not None
+        assert camera.stdout.readline()
+        yield
+    finally:
+        camera.kill()
+        camera.communicate()
+
+
+@needs_aravis
+def test_frames_that_waited_are_stamped_when_they_were_made_not_when_they_are_taken() -> None:
+    with clock_camera():
+        source = opened(rate=10, pixel_format="Mono8", region=(0, 0, 512, 64))
+        captures = source.captures()
+        next(captures)
+        time.sleep(1)
+        waited = pictures_of([capture for capture in islice(captures, 8) if capture is not None])
+        source.close()
+    late_us = []
+    for capture in waited:
+        shown_us, stamp_us = clock.read(capture.frame), (capture.captured_ns or 0) // 1000 % clock.MODULUS
+        late_us.append(stamp_us - shown_us)
+    assert min(late_us) > -1000, "none is older than it shows"
+    assert statistics.median(late_us) < 250_000, "stamped when taken, they would be half a second late"
 
 
 @needs_aravis

@@ -3,7 +3,6 @@
 from fractions import Fraction
 from math import floor
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -59,7 +58,7 @@ def test_a_cell_that_covers_a_pixel_maps_back_to_a_box_that_holds_it(
 
 @settings(max_examples=150, deadline=None)
 @given(frames, frames, sides, strides, modes, st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5, 0.95]))
-def test_no_box_leaves_the_frame_and_each_holds_its_contour_and_its_area(
+def test_no_box_leaves_the_frame_and_each_holds_its_area(
     height: int, width: int, side: int, stride: int, mode: str, seed: int, threshold: float
 ) -> None:
     heat = np.random.default_rng(seed).random((side // stride, side // stride), np.float32)
@@ -73,8 +72,6 @@ def test_no_box_leaves_the_frame_and_each_holds_its_contour_and_its_area(
         assert region.y + region.height <= height
         assert region.area <= region.width * region.height
         assert region.peak >= threshold
-        assert (region.contour >= (region.x, region.y)).all()
-        assert (region.contour <= (region.x + region.width, region.y + region.height)).all()
 
 
 @settings(max_examples=150, deadline=None)
@@ -95,7 +92,6 @@ def test_a_map_that_is_not_square_maps_each_axis_by_its_own_stride() -> None:
     heat[5, 20:24] = 0.75
     (region,) = find_regions(heat, (320, 320), contract(320), 0.5)
     assert (region.x, region.y, region.width, region.height, region.area) == (160, 160, 32, 32, 1024)
-    assert sorted(map(tuple, region.contour.tolist())) == [(160, 160), (160, 192), (192, 160), (192, 192)]
 
 
 def test_cells_that_touch_at_a_corner_are_one_region_and_others_are_not() -> None:
@@ -105,15 +101,6 @@ def test_cells_that_touch_at_a_corner_are_one_region_and_others_are_not() -> Non
     found = find_regions(heat, (64, 64), contract(64), 0.5)
     assert [(r.x, r.y, r.width, r.height, r.area) for r in found] == [(40, 40, 8, 8, 64), (0, 0, 16, 16, 128)]
     assert find_regions(heat, (64, 64), contract(64), 0.95) == []
-
-
-def test_the_contour_runs_along_the_cells_and_encloses_their_area() -> None:
-    heat = np.zeros((20, 20), np.float32)
-    heat[5:15, 2:5] = heat[11:15, 2:18] = 1
-    (region,) = find_regions(heat, (640, 640), contract(320), 0.5)
-    expected = [(64, 160), (64, 480), (160, 160), (160, 352), (576, 352), (576, 480)]
-    assert sorted(map(tuple, region.contour.tolist())) == expected
-    assert cv2.contourArea(region.contour) == region.area
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
@@ -151,7 +138,6 @@ def test_what_is_found_in_a_region_lies_there_in_the_frame(
     ):
         assert (there.x, there.y) == (here.x + left, here.y + top)
         assert (there.width, there.height, there.area, there.peak) == (here.width, here.height, here.area, here.peak)
-        assert np.array_equal(there.contour, here.contour + np.array([left, top]))
     over = map_in_frame(heat, part, *shape)
     inside = over[top : region.bottom, left : region.right]
     assert np.array_equal(inside, map_in_frame(heat, whole, height, width))

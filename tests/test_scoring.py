@@ -9,7 +9,8 @@ from running import DEMO_BUNDLE
 
 from edge.station.config import StationConfig
 from edge.station.messages import Inferred, Loaded, SelfTest
-from edge.station.scoring import MOST_FAULTS, Scoring
+from edge.station.model import MOST_FAULTS, Model
+from edge.station.scoring import Scoring
 
 MS = 1_000_000
 
@@ -22,11 +23,14 @@ class Idle:
         self.said: deque[Any] = deque([Loaded("openvino", 0.0, proof_ms * MS)])
         self.asked: list[int] = []  # when self-tests were asked for, ms
         clock = SimpleNamespace(monotonic_ns=lambda: self.now_ms * MS)
-        monkeypatch.setattr("edge.station.scoring.time", clock)
-        self.scoring = Scoring(StationConfig(DEMO_BUNDLE, "test"), "")
+        for module in ("model", "scoring"):
+            monkeypatch.setattr(f"edge.station.{module}.time", clock)
+        config = StationConfig(DEMO_BUNDLE, "test")
+        self.model = Model(config, "")
+        self.scoring = Scoring(config, self.model)
         child = SimpleNamespace(send=self._ask, bury=lambda: None, is_running=True, lived_s=0.0)
         child.receive = lambda: self.said.popleft() if self.said else None
-        self.scoring.child = child  # type: ignore[assignment]
+        self.model.child = child  # type: ignore[assignment]
         list(self.scoring.hear())
 
     def _ask(self, message: object) -> None:
@@ -37,7 +41,7 @@ class Idle:
         """The station's loop, every 10 ms of the clock."""
         for _ in range(seconds * 100):
             self.now_ms += 10
-            if answers and self.asked and self.scoring._seq == 0 and self.now_ms >= self.asked[-1] + self.proof_ms:
+            if answers and self.asked and self.model.is_tested and self.now_ms >= self.asked[-1] + self.proof_ms:
                 self.said.append(Inferred(0, 0.5, None, self.asked[-1] * MS, self.now_ms * MS))
             list(self.scoring.hear())
             list(self.scoring.revive())
@@ -66,7 +70,7 @@ def test_a_model_that_fails_on_every_frame_is_replaced_though_its_self_tests_bet
     for seq in range(1, MOST_FAULTS + 1):
         assert idle.scoring.is_up
         idle.run(2)
-        while idle.scoring._seq == 0:
+        while idle.model.is_tested:
             idle.run(1)
         idle.scoring.submit(seq, "slot", 9, 9, (idle.now_ms + 100) * MS)
         idle.said.append(Inferred(seq, float("nan"), "it raised", 0, 0))

@@ -16,6 +16,7 @@ from edge.errors import DataError, SourceError
 from edge.picture import read_picture
 from edge.sources import Capture, Source, SourceRequest, list_sources, open_source
 from edge.sources import camera as camera_source
+from edge.sources import folder as folder_source
 from edge.verdict import State
 
 BLUE, ORANGE = (200, 40, 20), (30, 120, 240)
@@ -334,6 +335,22 @@ def test_an_impossible_request_is_refused(options: dict[str, object], complaint:
         open_source(SourceRequest("demo", **options))  # type: ignore[arg-type]
 
 
+def test_a_picture_that_is_still_being_written_is_not_shown_because_another_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_source, "WATCH_S", 1.0)
+    whole = cv2.imencode(".png", picture())[1].tobytes()
+    (tmp_path / "a.png").write_bytes(whole)
+    captures = open_source(SourceRequest(str(tmp_path), watch=True)).captures()
+    assert next(captures) is None
+    (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])
+    first = next(capture for capture in captures if capture is not None)
+    assert next(captures) is None
+    (tmp_path / "b.png").write_bytes(whole)
+    second = next(capture for capture in captures if capture is not None)
+    assert [(c.name, c.fault) for c in (first, second)] == [("a.png", None), ("b.png", None)]
+
+
 # ---- camera
 
 
@@ -430,6 +447,19 @@ def test_a_stamp_that_is_not_of_the_monotonic_clock_is_not_believed(devices: Pat
     [capture] = source.captures()
     assert capture.captured_ns is not None
     assert before <= capture.captured_ns <= time.monotonic_ns()
+
+
+def test_a_frame_that_was_there_before_it_was_asked_for_is_as_old_as_it_may_be(
+    devices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captures = open_source(SourceRequest("camera0")).captures()
+    next(captures)
+    taken_ns = time.monotonic_ns()
+    time.sleep(0.01)
+    monkeypatch.setattr(camera_source, "WAITED_NS", 10**12)
+    second = next(captures)
+    assert second.captured_ns is not None
+    assert second.captured_ns <= taken_ns, "there has been room for it since the first was asked for"
 
 
 def test_a_camera_that_stops_is_an_error_and_not_the_end(devices: Path) -> None:

@@ -215,6 +215,42 @@ def test_a_camera_that_sets_its_clock_back_is_followed() -> None:
     assert clock.moment_ns(360 * MS, 1760 * MS) == 1760 * MS
 
 
+@pytest.mark.parametrize("set_by_ms", [-90_000, 90_000], ids=["back", "forward"])
+def test_after_a_camera_has_set_its_clock_nothing_counts_before_pictures_come_steadily(set_by_ms: int) -> None:
+    clock = CameraClock(is_known=True, is_held_back=False)
+    heard(clock, [(100_000 + 40 * n, 1000 + 40 * n) for n in range(20)])
+    assert clock.is_settled
+    began = 101_000 + set_by_ms
+    heard(clock, [(began + 40 * n, 3000 + n) for n in range(30)])
+    assert not clock.is_settled, "these were held up, and by how long the first of them was nobody knows"
+    heard(clock, [(began + 40 * n, 3030 + 40 * (n - 29)) for n in range(30, 45)])
+    assert clock.is_settled
+    assert clock.moment_ns(began * MS, 3000 * MS) == pytest.approx((3030 - 29 * 40) * MS, abs=2 * MS)
+
+
+def test_a_stream_stays_settled_when_the_way_grows_shorter_bit_by_bit() -> None:
+    clock = CameraClock(is_known=True, is_held_back=False)
+    heard(clock, [(40 * n, 5000 + 40 * n) for n in range(20)])
+    for n in range(20, 3000):
+        clock.hear(40 * n * MS, round((5000 + 40 * n * 0.999) * MS))
+        assert clock.is_settled
+
+
+def test_without_the_cameras_stamps_a_held_back_picture_is_as_old_as_when_it_came() -> None:
+    clock = CameraClock(is_known=False, is_held_back=True)
+    came = [clock.hear(None, (5000 + 200 * n) * MS) for n in range(5)]
+    assert came[1:] == [(5000 + 200 * n) * MS for n in range(4)]
+    assert clock.moment_ns(None, came[4]) == 5600 * MS
+
+
+def test_no_picture_is_given_while_its_age_cannot_be_known(camera: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([False, False, False, True])
+    with opened(camera.url) as source:
+        monkeypatch.setattr(CameraClock, "is_settled", property(lambda clock: next(answers)))
+        next(source.captures())
+    assert next(answers, None) is None
+
+
 def test_stamps_that_are_not_the_cameras_say_nothing() -> None:
     clock = CameraClock(is_known=False, is_held_back=False)
     heard(clock, [(100 * n, 1000 + 40 * n) for n in range(50)])

@@ -58,11 +58,24 @@ class Bare(Station):
 
     def answer(self, score: float, fault: str | None = None, located: tuple[Located, ...] | None = None) -> None:
         """The runtime answers the part it has, if it has one."""
-        if self.scoring._seq is not None:
-            seq, self.scoring._seq = self.scoring._seq, None
-            self._settle(Inferred(seq, score, fault, 0, 0, located))
+        seq = next(iter(self.scoring._deadlines_ns), None)
+        if seq is not None:
+            now = time.monotonic_ns()
+            self.scoring.take(Inferred(seq, score, fault, now, now, located))
+            self.scoring.model._flights.pop((0, seq))
+            self.turn()
+
+    def turn(self) -> None:
+        """What the loop does with results."""
+        for result in self.scoring._results():
+            self._settle(result)
+        for seq in self.scoring.take_back():
+            self._take_back(seq)
+        self._accept()
+        self._submit()
+        while self._publish():
+            self._accept()
             self._submit()
-            self._publish()
 
     def let_budgets_pass(self) -> None:
         """Every part in flight is older than its budget now."""
@@ -204,6 +217,52 @@ def test_whatever_happens_each_accepted_part_has_one_verdict_in_order(station: B
     assert len(said) == sum(event in ("show", "fault") for event in events)
     assert station.books.ledger().in_flight == 0
     assert not station.held.total(), "every slot is given back"
+
+
+@pytest.fixture
+def stored(station: Bare) -> Bare:
+    """A station whose source is a folder: four pictures wait, the first is with the model and the second behind it."""
+    station.intake.opened = Opened("test", None, None, False, False, False, "every")
+    station.intake._has_begun = True
+    for slot in range(4):
+        station.held[slot] = 1
+        station._pending.append(Captured(slot, slot, f"part {slot}", 90, 90, None, 0, None, None, 0))
+    station.turn()
+    station.turn()
+    return station
+
+
+def test_a_stored_picture_goes_ahead_and_its_clock_begins_when_the_model_turns_to_it(stored: Bare) -> None:
+    first, ahead = stored._parts.values()
+    assert (first.is_submitted, ahead.is_submitted) == (True, True)
+    assert len(stored._pending) == 2, "one picture goes ahead, not all"
+    time.sleep(BUDGET_MS / 1e3)
+    stored._expire()
+    assert (first.finding is None, ahead.finding is None) == (False, True), "nobody looked at the second yet"
+    stored.answer(-1e9)  # late
+    turned_ns = ahead.captured_ns
+    stored.answer(-1e9)
+    assert [v.reason for v in stored.said] == [Reason.LATE, Reason.CLEAR]
+    assert stored.said[1].timing.captured == turned_ns
+    assert stored.said[1].age_ms < BUDGET_MS
+
+
+def test_a_picture_that_the_model_had_not_begun_with_when_it_was_lost_is_judged_by_the_next_one(stored: Bare) -> None:
+    stored.scoring.model._lose("the inference process died")
+    stored.turn()
+    assert [(v.part, v.reason) for v in stored.said] == [("part 0", Reason.BACKEND)]
+    stored.scoring.is_up = True
+    stored.turn()
+    for _ in range(3):
+        stored.answer(-1e9)
+    assert [(v.part, v.reason) for v in stored.said[1:]] == [(f"part {n}", Reason.CLEAR) for n in (1, 2, 3)]
+    assert not stored.held.total(), "every slot is given back"
+
+
+def test_a_live_frame_does_not_go_ahead(station: Bare) -> None:
+    station.show()
+    station.show()
+    assert [part.is_submitted for part in station._parts.values()] == [True, False]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from math import isinf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +11,14 @@ from pydantic import ValidationError
 from edge.bench.matrix import named
 from edge.bench.pacing import said
 from edge.bench.result import SCHEMA_VERSION, Machine, Result, Series
-from edge.bench.statistics import Change, percentile, ratio
+from edge.bench.statistics import Change, mean_ratio, percentile, ratio
 from edge.errors import EdgeError
 
 FLOOR = 0.05
 """A change smaller than this share is none, however sure: the same program run twice differs by as much."""
 
-Word = Literal["slower", "faster", "worse", "better", "as before"]
+Word = Literal["slower", "faster", "worse", "better", "as before", "cannot tell"]
+"""`cannot tell`: it changed, but so few samples do not bound the percentile."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,9 @@ def _name(one: Series) -> str:
 def _pair(before: Series, after: Series, floor: float) -> Pair:
     figures = [_latency(before, after, percent, floor) for percent in (50.0, 99.0)]
     if before.pace.rate_per_min is None:  # else it is the line's
-        figures.append(_plain("frames/s", before.frames_per_s, after.frames_per_s, floor, more_is_better=True))
+        figures.append(_throughput(before, after, floor))
     if before.resident_mib and after.resident_mib:
-        figures.append(_plain("MiB", before.resident_mib, after.resident_mib, floor, more_is_better=False))
+        figures.append(_memory(before.resident_mib, after.resident_mib, floor))
     disturbed = tuple(
         f"{when}: {one.disturbance.said}"
         for when, one in (("before", before), ("after", after))
@@ -126,12 +128,13 @@ def _pair(before: Series, after: Series, floor: float) -> Pair:
 
 
 def _latency(before: Series, after: Series, percent: float, floor: float) -> Figure:
-    """A percentile that the samples do not bound changes by nothing that could be told."""
     seen = ratio(before.samples_ms, after.samples_ms, percent)
     values = percentile(before.samples_ms, percent), percentile(after.samples_ms, percent)
     word: Word = "as before"
     if seen.excludes(1.0) and _is_past(seen, floor):
         word = "slower" if seen.value > 1 else "faster"
+    elif _is_past(seen, floor) and (seen.low == 0 or isinf(seen.high)):
+        word = "cannot tell"
     return Figure(f"p{percent:g} ms", *values, seen.low, seen.high, word)
 
 
@@ -139,12 +142,21 @@ def _is_past(seen: Change, floor: float) -> bool:
     return seen.value > 1 + floor or seen.value < 1 / (1 + floor)
 
 
-def _plain(name: str, before: float, after: float, floor: float, more_is_better: bool) -> Figure:
+def _throughput(before: Series, after: Series, floor: float) -> Figure:
+    """Frames a second back to back scatter as the mean latency does."""
+    mean, seen = mean_ratio(before.samples_ms, after.samples_ms), after.frames_per_s / before.frames_per_s
+    word: Word = "as before"
+    if mean.excludes(1.0) and not 1 / (1 + floor) <= seen <= 1 + floor:
+        word = "better" if seen > 1 else "worse"
+    return Figure("frames/s", before.frames_per_s, after.frames_per_s, 1 / mean.high, 1 / mean.low, word)
+
+
+def _memory(before: float, after: float, floor: float) -> Figure:
     """A figure with no samples behind it: the floor alone decides, twice as wide."""
     word: Word = "as before"
     if not 1 / (1 + 2 * floor) <= after / before <= 1 + 2 * floor:
-        word = "better" if (after > before) == more_is_better else "worse"
-    return Figure(name, before, after, None, None, word)
+        word = "better" if after < before else "worse"
+    return Figure("MiB", before, after, None, None, word)
 
 
 def _doubts(before: Result, after: Result) -> Iterator[str]:

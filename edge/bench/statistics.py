@@ -7,7 +7,7 @@ Reviews 23, 2004, corrected by Patton, Politis and White 2009), applied to what 
 above it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, inf, log10, sqrt
 
@@ -84,6 +84,13 @@ def difference(before: Samples, after: Samples, percent: float, confidence: floa
     return _change(seen, second - first, bounded, confidence, lowest=-inf)
 
 
+def mean_ratio(before: Samples, after: Samples, confidence: float = 0.95) -> Change:
+    """How many times as long the mean is `after` as `before`; blocks as for the median."""
+    first, second = (_drawn_means(samples, seed) for seed, samples in enumerate((before, after)))
+    seen = float(np.mean(after) / np.mean(before))
+    return _change(seen, second / first, (True, True), confidence, lowest=0.0)
+
+
 @dataclass(frozen=True)
 class Dependence:
     """How samples depend on those before them, as far as a percentile is concerned.
@@ -130,13 +137,21 @@ def _change(seen: float, drawn: Floats, bounded: tuple[bool, bool], confidence: 
 def _redrawn(samples: Samples, percent: float, seed: int = 0) -> Floats:
     """The percentile of each of RESAMPLES series drawn from this one in blocks, always the same ones."""
     values = np.asarray(samples, np.float64)
-    count, length, rank = len(values), dependence(values, percent).block, _rank(len(values), percent)
-    blocks, generator, found = -(-count // length), np.random.default_rng(seed), []
+    rank = _rank(len(values), percent)
+    return np.concatenate([np.partition(some, rank, axis=1)[:, rank] for some in _series(values, percent, seed)])
+
+
+def _drawn_means(samples: Samples, seed: int) -> Floats:
+    return np.concatenate([some.mean(axis=1) for some in _series(np.asarray(samples, np.float64), 50.0, seed)])
+
+
+def _series(values: Floats, percent: float, seed: int) -> Iterator[Floats]:
+    """RESAMPLES series as long as this one, [some, N] at a time, drawn from it in blocks."""
+    count, length = len(values), dependence(values, percent).block
+    blocks, generator = -(-count // length), np.random.default_rng(seed)
     for some in np.array_split(np.arange(RESAMPLES), -(-RESAMPLES * count // TOGETHER)):
         starts = generator.integers(0, count - length + 1, (len(some), blocks, 1))
-        places = (starts + np.arange(length)).reshape(len(some), -1)[:, :count]
-        found.append(np.partition(values[places], rank, axis=1)[:, rank])
-    return np.concatenate(found)
+        yield values[(starts + np.arange(length)).reshape(len(some), -1)[:, :count]]
 
 
 def _rank(count: int, percent: float) -> int:

@@ -30,13 +30,32 @@ def beside(verdicts: str, offset: int) -> str:
     return f"{verdicts[: match.start()]}:{port}"
 
 
-def free_endpoint() -> str:
-    """A loopback endpoint for verdicts that nobody uses now, nor those beside it: for trials and measurements."""
+def further(verdicts: str, number: int) -> str:
+    """Where the verdicts of a station are that follows `number` others, the first of which is at `verdicts`: three
+    ports on for each; of `ipc://PATH`, `ipc://PATH.NUMBER`. What is no endpoint comes back as it is.
+
+    Raises ChannelError if there is no such port.
+    """
+    match = re.search(r":(\d+)$", verdicts)
+    if number == 0 or (match is None and not verdicts.startswith("ipc://")):
+        return verdicts
+    if match is None:
+        return f"{verdicts}.{number}"
+    port = int(match[1]) + number * (VIEWERS + 1)
+    if port > LAST_PORT:
+        raise ChannelError(f"{verdicts} has no port {port} for station number {number + 1}; give it a bind of its own")
+    return f"{verdicts[: match.start()]}:{port}"
+
+
+def free_endpoint(stations: int = 1) -> str:
+    """A loopback endpoint for the verdicts of so many stations that nobody uses now, nor those beside it: for
+    trials and measurements.
+    """
     while True:
         with contextlib.ExitStack() as probes:
             port = 0
             try:
-                for offset in range(VIEWERS + 1):
+                for offset in range((VIEWERS + 1) * stations):
                     probe = probes.enter_context(socket.socket())
                     probe.bind(("127.0.0.1", port and port + offset))
                     port = port or probe.getsockname()[1]

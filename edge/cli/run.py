@@ -4,6 +4,7 @@ import contextlib
 import json
 import queue
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -14,18 +15,11 @@ import typer
 
 from edge.cli import run_app
 from edge.errors import ConfigError
-from edge.station.settings import (
-    Effective,
-    Settings,
-    about,
-    as_toml,
-    effective,
-    parse_region,
-    source_request,
-    to_config,
-)
+from edge.station.layout import Layout, layout, layout_as_toml
+from edge.station.settings import Settings, about, parse_region, source_request, to_config
 
 if TYPE_CHECKING:
+    from edge.station.config import StationConfig
     from edge.station.supervisor import Station
     from edge.verdict import State
 
@@ -63,6 +57,7 @@ def run(
     threads: Annotated[int | None, typer.Option(help=_about("threads"))] = None,
     spinning: Annotated[bool, typer.Option("--spinning", help=_about("spinning"))] = False,
     keep_warm: Annotated[bool, typer.Option("--keep-warm", help=_about("keep_warm"))] = False,
+    streams: Annotated[int | None, typer.Option(help=_about("streams"))] = None,
     size: Annotated[str | None, typer.Option(help=_about("size"))] = None,
     rate: Annotated[float | None, typer.Option(help=_about("rate"))] = None,
     limit: Annotated[int | None, typer.Option(help=_about("limit"))] = None,
@@ -93,6 +88,9 @@ def run(
     """Inspect every part a source shows and publish one verdict for each.
 
     Ends when the source ends, or in order on Ctrl-C and SIGTERM. Exit code 2 if something must be put right first.
+
+    A configuration with several [[stations]] tables runs them all in one process, on one loaded model; --station takes
+    one of them.
     """
     if no_records and (records, keep_goods, keep_gib, keep_days) != (None,) * 4:
         raise ConfigError(
@@ -104,41 +102,73 @@ def run(
         "budget_ms": budget_ms, "stale_ms": stale_ms, "envelope": envelope,
         "regions": [parse_region(text) for text in region or ()] or None, "backend": backend, "threads": threads,
         "spinning": spinning or None, "keep_warm": keep_warm or None, "tuned": False if no_tuned else None,
-        "size": size, "rate": rate, "limit": limit, "loop": loop or None, "watch": watch or None, "seed": seed,
-        "wait_subscribers": wait_subscribers, "trust": trust or None, "records": False if no_records else records,
-        "keep_goods": keep_goods, "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,
+        "streams": streams, "size": size, "rate": rate, "limit": limit, "loop": loop or None, "watch": watch or None,
+        "seed": seed, "wait_subscribers": wait_subscribers, "trust": trust or None,
+        "records": False if no_records else records, "keep_goods": keep_goods,
+        "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,
     }  # fmt: skip
     if list_sources:
         _print_sources(as_json)
     elif drill:
         _drill(bundle, as_json)
     elif print_config:
-        said, lines = _with_tuned(effective(config, flags))
-        print("".join(f"# {line}\n" for line in lines) + as_toml(said), end="")
+        said, lines = _with_tuned(layout(config, flags))
+        print("".join(f"# {line}\n" for line in lines) + layout_as_toml(said), end="")
     elif commission is not None:
-        _commission(effective(config, flags).settings, commission, config)
+        _commission(_one(layout(config, flags)), commission, config)
     else:
-        said, lines = _with_tuned(effective(config, flags))
-        _serve(said.settings, as_json, lines)
+        _serve(*_with_tuned(layout(config, flags)), as_json)
 
 
-def _with_tuned(said: Effective) -> tuple[Effective, list[str]]:
-    """What was tuned for the bundle, where nobody said anything, and lines about it."""
+def _with_tuned(said: Layout) -> tuple[Layout, list[str]]:
+    """What was tuned for each station's bundle, where nobody said anything, and lines about it."""
     from edge.shipped import DEMO, found_bundle, shipped_bundle
     from edge.station.tuned import with_tuned
 
-    bundle = said.settings.bundle
-    return with_tuned(said, found_bundle(bundle) if bundle else shipped_bundle(DEMO))
+    stations, lines = [], []
+    for one in said.stations:
+        bundle, name = one.settings.bundle, one.settings.station
+        station, remarks = with_tuned(one, found_bundle(bundle) if bundle else shipped_bundle(DEMO))
+        stations.append(station)
+        lines += [f"{name}: {remark}" for remark in remarks]
+    return Layout(said.common if said.has_tables else stations[0], tuple(stations), said.has_tables), lines
 
 
-def _serve(settings: Settings, as_json: bool, remarks: list[str]) -> None:
-    """Run the station to its end; `remarks` are said as it starts."""
-    from edge.channel.control import check_name
+def _serve(layout: Layout, remarks: list[str], as_json: bool) -> None:
+    """Run the stations to their end; `remarks` are said as they start."""
     from edge.cli.summary import describe, summary
+    from edge.station.cell import Cell
+    from edge.station.signals import ENDING_SIGNALS
+
+    all_settings = [station.settings for station in layout.stations]
+    configs = [_config(settings) for settings in all_settings]
+    insecure = frozenset(settings.station for settings in all_settings if settings.insecure)
+    for remark in remarks:
+        _say(remark)
+    progress = Progress(shows_demo_bundle=any(settings.bundle is None for settings in all_settings))
+    cell = Cell(configs, progress.show, insecure, progress.say)
+    for number in ENDING_SIGNALS:  # while it runs the stations take them; after that there is nothing left to end
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        cell.run()
+    finally:
+        progress.close()
+    if as_json:
+        results = [station.result() | summary(station.books) for station in cell.stations]
+        print(json.dumps({"stations": results} if layout.has_tables else results[0]))
+    else:
+        for station in cell.stations:
+            for text in describe(station.books):
+                _say(f"{station.config.station}: {text}")
+    for name, error in cell.failures.items():
+        raise type(error)(f"{name}: {error}")
+
+
+def _config(settings: Settings) -> "StationConfig":
+    """One station, checked as far as that goes before it is made."""
+    from edge.channel.control import check_name
     from edge.errors import SourceError
     from edge.shipped import DEMO, found_bundle, shipped_bundle
-    from edge.station.signals import ENDING_SIGNALS
-    from edge.station.supervisor import Station
 
     if settings.source is None:
         raise SourceError("no source given; say --source camera0, or --source demo for the built-in line")
@@ -151,21 +181,15 @@ def _serve(settings: Settings, as_json: bool, remarks: list[str]) -> None:
             f"WARNING: --insecure: anyone who reaches {settings.bind} reads the verdicts and can pretend to be this "
             "station"
         )
-    for remark in remarks:
-        _say(f"{settings.station}: {remark}")
-    progress = Progress(shows_demo_bundle=is_demo)
-    line = Station(to_config(settings, path, is_demo), progress.show, settings.insecure, progress.say)
-    for number in ENDING_SIGNALS:  # while it runs the station takes them; after that there is nothing left to end
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        line.run()
-    finally:
-        progress.close()
-    if as_json:
-        print(json.dumps(line.result() | summary(line.books)))
-    else:
-        for text in describe(line.books):
-            _say(f"{settings.station}: {text}")
+    return to_config(settings, path, is_demo)
+
+
+def _one(layout: Layout) -> Settings:
+    """The settings of the one station that is meant. Raises ConfigError if there are several."""
+    if len(layout.stations) > 1:
+        names = ", ".join(station.settings.station for station in layout.stations)
+        raise ConfigError(f"--commission is for one station at a time; say --station NAME, one of {names}")
+    return layout.stations[0].settings
 
 
 def _commission(settings: Settings, frames: int, config: Path | None) -> None:
@@ -259,8 +283,9 @@ class Progress:
     def __init__(self, shows_demo_bundle: bool) -> None:
         """Nothing is shown before the station is ready, so that a failure to start is one line."""
         self._shows_demo_bundle = shows_demo_bundle
-        self._last: tuple[State, str | None] | None = None
-        self._alarms: tuple[str, ...] = ()
+        self._last: dict[str, tuple[State, str | None]] = {}  # by station, as all that follows
+        self._alarms: dict[str, tuple[str, ...]] = {}
+        self._counts: dict[str, str] = {}
         self._is_terminal = sys.stderr.isatty()
         self._width = 0
         self._texts: queue.Queue[str | None] = queue.Queue(maxsize=100)
@@ -271,19 +296,19 @@ class Progress:
         """Called at each heartbeat, ten times a second; never waits."""
         if station.ready_after_s is None:
             return
-        text = ""
+        text, name = "", station.config.station
         current = (station.state, station.cause)
-        if current != self._last:
-            if self._last is None and self._shows_demo_bundle:
+        if current != self._last.get(name):
+            if not self._last and self._shows_demo_bundle:
                 text += "WARNING: no --bundle given: the DEMONSTRATION bundle runs, every verdict is marked simulated\n"
-            self._last = current
+            self._last[name] = current
             cause = f": {station.cause}" if station.cause else ""
-            text += f"{station.config.station}: {station.state}{cause}\n"
+            text += f"{name}: {station.state}{cause}\n"
         alarms = station.records.alarms if station.records else ()
-        text += "".join(f"{station.config.station}: ALARM: {alarm}\n" for alarm in _news(alarms, self._alarms))
-        self._alarms = alarms
+        text += "".join(f"{name}: ALARM: {alarm}\n" for alarm in _news(alarms, self._alarms.get(name, ())))
+        self._alarms[name] = alarms
         if self._is_terminal:
-            text = self._erased() + text + self._counts(station)
+            text = self._erased() + text + self._counted(station)
         if text:
             with contextlib.suppress(queue.Full):
                 self._texts.put_nowait(text)
@@ -293,10 +318,15 @@ class Progress:
         with contextlib.suppress(queue.Full):
             self._texts.put_nowait(f"{self._erased()}{line}\n")
 
-    def _counts(self, station: "Station") -> str:
+    def _counted(self, station: "Station") -> str:
         ledger, opened = station.books.ledger(), station.intake.opened
         of = f" of {opened.length}" if opened and opened.length else ""
-        line = f"{ledger.accepted}{of}: {ledger.good} good, {ledger.reject} reject, {ledger.unknown} unknown"
+        counts = f"{ledger.accepted}{of}: {ledger.good} good, {ledger.reject} reject, {ledger.unknown} unknown"
+        self._counts[station.config.station] = counts
+        line = counts
+        if len(self._counts) > 1:
+            line = " | ".join(f"{name} {counts}" for name, counts in self._counts.items())
+            line = line[: shutil.get_terminal_size().columns - 1]
         self._width = len(line)
         return line
 

@@ -106,7 +106,7 @@ class SourceRequest:
     camera: CameraSettings = CameraSettings()
 
 
-_KINDS = ("demo", "replay", "camera", "genicam", "stream", "folder", "video")
+_KINDS = ("demo", "replay", "clock", "camera", "genicam", "stream", "folder", "video")
 """Modules of this package, in the order in which they are asked whether a name is theirs.
 
 Each has `claims(name) -> bool`, `open(request) -> Source` and `available() -> list[tuple[str, str]]` (name,

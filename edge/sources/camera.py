@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,12 @@ DRIVER_NAMES = Path("/sys/class/video4linux")
 
 OLDEST_NS = 60_000_000_000
 """A stamp of the driver's that is older, or of the future, is of another clock."""
+
+WAITED_NS = 1_000_000
+"""A grab that took less found its frame in the driver's queue."""
+
+FEWEST_BUFFERS, MOST_BUFFERS = 2, 32
+"""Frames that a driver's queue has room for, where OpenCV does not say, or says what cannot be."""
 
 
 def claims(name: str) -> bool:
@@ -55,12 +62,15 @@ class CameraSource:
         self.name = request.name
         self._wanted = wanted(request, None)
         self.length = self._wanted.length
+        opened_ns = time.monotonic_ns()
         self._camera = _open_camera(request)
+        self._asked_ns = deque([opened_ns], _buffers(self._camera))  # when each of the last frames was asked for
         self.shape = _shape(self._camera)
 
     def captures(self) -> Iterator[Capture]:
         """One capture an exposure. Raises SourceError if the driver stops to deliver."""
         for index in self._wanted.indices():
+            self._asked_ns.append(time.monotonic_ns())
             if not self._camera.grab():
                 raise SourceError(f"{self.name} delivers no frames any more; check its cable and power")
             yield self._retrieve(index, self._exposed_ns())
@@ -70,13 +80,17 @@ class CameraSource:
         self._camera.release()
 
     def _exposed_ns(self) -> int:
-        """The driver's stamp of the frame just grabbed, by the monotonic clock as V4L2 has it; else now. It may have
-        waited in the driver's queue, and then it shows an earlier part than now.
+        """The driver's stamp of the frame just grabbed, by the monotonic clock as V4L2 has it.
+
+        Without one it is now, if the frame came while it was waited for. One that lay in the driver's queue may have
+        come as soon as there was room for it: when as many frames ago as the queue is long the next was asked for.
         """
         import cv2
 
         now, stamp_ns = time.monotonic_ns(), int(self._camera.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-        return stamp_ns if stamp_ns > 0 and 0 <= now - stamp_ns <= OLDEST_NS else now
+        if stamp_ns > 0 and 0 <= now - stamp_ns <= OLDEST_NS:
+            return stamp_ns
+        return now if now - self._asked_ns[-1] >= WAITED_NS else self._asked_ns[0]
 
     def _retrieve(self, index: int, captured_ns: int) -> Capture:
         import numpy as np
@@ -142,6 +156,14 @@ def _configure(camera: "cv2.VideoCapture", request: SourceRequest) -> None:
     if request.rate is not None:
         camera.set(cv2.CAP_PROP_FPS, request.rate)
     camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+
+
+def _buffers(camera: "cv2.VideoCapture") -> int:
+    """How many frames the driver's queue has room for, with the one that is looked at."""
+    import cv2
+
+    said = int(camera.get(cv2.CAP_PROP_BUFFERSIZE))
+    return said if FEWEST_BUFFERS <= said <= MOST_BUFFERS else FEWEST_BUFFERS
 
 
 def _shape(camera: "cv2.VideoCapture") -> tuple[int, int] | None:

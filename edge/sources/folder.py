@@ -98,7 +98,7 @@ class WatchedFolder:
         self.name = request.name
         self._folder = path
         self._wanted = wanted(request, None)
-        self._seen: dict[Path, tuple[int, int]] = {}  # as they were when they were looked at last
+        self._seen: dict[Path, tuple[tuple[int, int], float]] = {}  # as they are, and since when, s
         self._shown: set[Path] = set()
 
     def captures(self) -> Iterator[Capture | None]:
@@ -121,11 +121,15 @@ class WatchedFolder:
         """Nothing to release."""
 
     def _complete(self) -> list[Path]:
-        """Pictures that were not shown yet and have not changed since they were looked at last, oldest first."""
+        """Pictures that were not shown yet and have not changed for WATCH_S, oldest first."""
+        now, seen = time.monotonic(), self._seen
         written = {path: state for path in find_pictures(self._folder) if (state := _state(path)) is not None}
         self._shown &= written.keys()
-        still = [path for path, state in written.items() if path not in self._shown and self._seen.get(path) == state]
-        self._seen = written
+        self._seen = {
+            path: seen[path] if path in seen and seen[path][0] == state else (state, now)
+            for path, state in written.items()
+        }
+        still = [path for path, (_, since) in self._seen.items() if path not in self._shown and now - since >= WATCH_S]
         return sorted(still, key=lambda path: (written[path][0], path))
 
 

@@ -11,9 +11,11 @@ picture; those passed over are decoded if later ones need them, else not even th
 **How old it is.** A camera's time stamps say when pictures were taken relative to each other, and the picture that took
 the shortest way says how the camera's clock stands to ours: `captured_ns` is the picture's stamp on that clock. So a
 picture that was held up is stamped as old as it is, and a burst after a pause is not taken for new. What it cannot
-know is the part of the delay that all pictures share: exposure, the camera's encoder, the shortest way itself. A new
-connection is listened to until pictures come no faster than they were taken: cameras and servers begin with old ones.
-Streams without the camera's time stamps (pictures over HTTP) are stamped as they arrive.
+know is the part of the delay that all pictures share: exposure, the camera's encoder, the shortest way itself. A delay
+that comes and stays is told from clocks that part for a while only: 1 ms of it is taken for theirs each second. A new
+connection is listened to until pictures come no faster than they were taken: cameras and servers begin with old ones;
+and so is a camera that has set its clock. Streams without the camera's time stamps (pictures over HTTP) are stamped as
+they arrive.
 
 Of H.264 and H.265 each picture is seen one frame interval late: FFmpeg knows that it is whole when the next one begins.
 The stamp takes that into account.
@@ -54,7 +56,8 @@ DRIFT = 1e-3
 """How fast the camera's clock and ours may part. Crystals are ten times better."""
 
 JUMP_MS = 1000
-"""A picture that was taken so long before the last one was not: the camera has set its clock."""
+"""A picture that was taken so long before the last one was not, nor one that came so much faster than any before it:
+the camera has set its clock."""
 
 BEHIND_MS = 1000
 """A stream whose pictures are older than this for two seconds on end will not catch up: only a new connection helps."""
@@ -114,7 +117,7 @@ class StreamSource:
         """The newest picture, again and again. Raises SourceError if the stream ends, breaks off or falls behind."""
         while True:
             newest = self._newest(READ_S)
-            if newest is None:
+            if newest is None or not self._clock.is_settled:
                 continue
             position = self._wanted.start + newest.number - self._first
             if self._wanted.end is not None and position >= self._wanted.end:
@@ -137,8 +140,7 @@ class StreamSource:
                 if self._received.is_closed:
                     return
                 if packet.size:  # an empty one says that there are no more
-                    self._clock.hear(_stamp_ns(packet), arrived_ns)
-                    self._received.put(packet, arrived_ns)
+                    self._received.put(packet, self._clock.hear(_stamp_ns(packet), arrived_ns))
         except av.error.FFmpegError as error:
             cause = _explained(self.name, error, READ_S)
         finally:
@@ -211,29 +213,42 @@ class CameraClock:
 
     def __init__(self, is_known: bool, is_held_back: bool) -> None:
         self._is_known, self._is_held_back = is_known, is_held_back
+        self._has_begun = False
         self._held_back_ns: int | None = None  # when the packet before was given out
         self._last: tuple[int, int] | None = None  # stamp and arrival
         self._shortest_ns: int | None = None  # arrival less stamp
         self._settling_ns = 0  # the same, when it last became shorter by more than jitter
-        self._since_ns = 0  # when that was
-        self._heard_ns = 0
+        self._since_ns: int | None = None  # when that was, and None once it has lasted
 
-    def hear(self, stamp_ns: int | None, arrived_ns: int) -> None:
-        """A packet with this stamp came out at this moment. Packets are heard in the order of their arrival."""
+    def hear(self, stamp_ns: int | None, arrived_ns: int) -> int:
+        """A packet with this stamp came out at this moment. Packets are heard in the order of their arrival.
+
+        Returns when it arrived: that of one that is held back is when the one before it came out.
+        """
         if self._is_held_back:
             arrived_ns, self._held_back_ns = self._held_back_ns or arrived_ns, arrived_ns
-        self._since_ns = self._since_ns or arrived_ns
-        self._heard_ns = arrived_ns
-        if stamp_ns is None or not self._is_known:
-            return
-        way_ns = arrived_ns - stamp_ns
-        if self._shortest_ns is None or self._last is None or stamp_ns < self._last[0] - JUMP_MS * 1_000_000:
+        if not self._has_begun:
+            self._has_begun, self._since_ns = True, arrived_ns
+        if stamp_ns is not None and self._is_known:
+            self._compare(stamp_ns, arrived_ns)
+        if self._since_ns is not None and arrived_ns - self._since_ns > SETTLED_MS * 1_000_000:
+            self._since_ns = None
+        return arrived_ns
+
+    def _compare(self, stamp_ns: int, arrived_ns: int) -> None:
+        way_ns, jump_ns = arrived_ns - stamp_ns, JUMP_MS * 1_000_000
+        if (
+            self._shortest_ns is None
+            or self._last is None
+            or stamp_ns < self._last[0] - jump_ns
+            or way_ns < self._shortest_ns - jump_ns
+        ):  # the first, or the camera has set its clock: nobody knows yet whether this one came the shortest way
             self._shortest_ns = self._settling_ns = way_ns
             self._since_ns = arrived_ns
         else:
             drifted_ns = self._shortest_ns + int((arrived_ns - self._last[1]) * DRIFT)
             self._shortest_ns = min(way_ns, drifted_ns)
-        if way_ns < self._settling_ns - JITTER_MS * 1_000_000:
+        if self._since_ns is not None and way_ns < self._settling_ns - JITTER_MS * 1_000_000:
             self._settling_ns, self._since_ns = way_ns, arrived_ns
         self._last = stamp_ns, arrived_ns
 
@@ -245,12 +260,12 @@ class CameraClock:
 
     @property
     def is_settled(self) -> bool:
-        """Whether pictures come as fast as they are taken, not faster."""
-        return self._heard_ns - self._since_ns > SETTLED_MS * 1_000_000
+        """Whether pictures come as fast as they are taken, not faster. False again when the camera sets its clock."""
+        return self._has_begun and self._since_ns is None
 
 
 class _Packet(NamedTuple):
-    """`number` counts the packets of a connection, `arrived_ns` is when FFmpeg gave it out."""
+    """`number` counts the packets of a connection, `arrived_ns` is when it came, as nearly as `CameraClock` knows."""
 
     number: int
     arrived_ns: int

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError
+from edge.station import garbage
 from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened, Stop, Waiting
 from edge.station.ring import Attached
 from edge.wording import printable
@@ -39,6 +40,7 @@ def run_capture(
     connection.send(Opened(s.name, s.shape, s.length, s.live, s.free_running, s.simulated, policy, s.device, remarks))
     slots = _Slots(connection, waits=not source.live)
     slots.wait_for_first()
+    garbage.settle()
     try:
         dropped, last = 0, None
         for capture in source.captures():

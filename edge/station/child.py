@@ -6,12 +6,14 @@ import os
 import random
 import select
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from edge.station.messages import Stop
@@ -86,7 +88,8 @@ class Child:
         )
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the new process
         try:
-            self._process.start()
+            with _no_main_module():
+                self._process.start()
         finally:
             signal.signal(signal.SIGINT, before)
             theirs.close()
@@ -133,6 +136,19 @@ class Child:
         process.join(patience_s)
         self.bury()
         process.join(KILL_PATIENCE_S)
+
+
+@contextlib.contextmanager
+def _no_main_module() -> Iterator[None]:
+    """A process that is spawned meanwhile does not import the command that this one is, with all its flags: 40 ms of
+    processor and 2 MiB for each child.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _run(work: Callable[..., None], connection: Connection, *arguments: Any) -> None:

@@ -29,8 +29,9 @@ class StationConfig:
     in all, for `keep_days` days. `metrics` is HOST:PORT of a page for Prometheus. A live frame
     older than `stale_ms` when it comes is not judged, nor one outside the `envelope` of `edge-run --commission`.
     `camera` sets an industrial camera. With `regions` the model is shown each of them instead of the frame, and the
-    worst score decides. `spinning` lets threads of ONNX Runtime wait busily, `keep_warm` runs
-    the model on a golden frame shortly before each part is expected.
+    worst score decides. `spinning` lets threads of ONNX Runtime wait busily, `keep_warm` runs the model on a golden
+    frame shortly before each part is expected. Where stations share a model, `streams` of their frames are scored at
+    once and share the `threads`.
     """
 
     bundle: Path
@@ -41,6 +42,7 @@ class StationConfig:
     threads: int | None = None
     spinning: bool = False
     keep_warm: bool = False
+    streams: int = 1
     policy: Literal["every", "latest"] | None = None
     budget_ms: float = 500.0
     wait_subscribers: int = 0

@@ -1,24 +1,32 @@
 """The inference child: loads the bundle, proves itself on the golden frames, then scores frames in the ring."""
 
+import contextlib
+import queue
+import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from edge.errors import BundleError, EdgeError
+from edge.station import garbage
 from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
 from edge.station.ring import Attached
 from edge.station.warmer import Warmer
 from edge.verdict import MOST_DEFECTS
+
+Shape: TypeAlias = tuple[int, int] | None
+"""Height and width that a graph is compiled for; None: any."""
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from edge.backends import Backend, Output
+    from edge.backends.options import Options
     from edge.bundle import Bundle, Manifest
     from edge.contract import RegionOfInterest
 
@@ -29,57 +37,174 @@ def run_inference(
     digest: str,
     backend: str,
     threads: int,
-    regions: tuple["RegionOfInterest", ...] = (),
     spinning: bool = False,
     keep_warm: bool = False,
+    streams: int = 1,
 ) -> None:
     """Work of the inference child; returns when told to stop.
 
     `digest` is that of the manifest whose signature the supervisor checked, if it was to: whatever else lies there now,
-    signed or not, is refused. With `regions` the model is shown each of them instead of the frame; the worst score
-    decides. With `spinning` threads of ONNX Runtime wait busily; `keep_warm` runs the model between parts, see
-    `edge.station.warmer`.
+    signed or not, is refused. Nothing is loaded before the first station has said what its frames are. With `streams`
+    so many frames, of different stations, are scored at once and share the `threads`. With `spinning` those of ONNX
+    Runtime wait busily; `keep_warm` runs the model between parts, see `edge.station.warmer`, unless there are streams.
     """
+    from edge.backends.options import Options
+
     if not backend.startswith("onnxruntime"):
         import openvino  # noqa: F401  takes a while; the capture child opens the source meanwhile
 
     configure = connection.recv()
     if not isinstance(configure, Configure):
         return
-    shapes: list[tuple[int, int] | None] = [*dict.fromkeys((r.height, r.width) for r in regions)] or [configure.shape]
     try:
-        model = _prepare(path, digest, backend, threads, spinning, shapes)
-        proof = _Proof(model, shapes[0])
+        model = _load(
+            path, digest, backend, Options(threads, streams=streams, is_spinning=spinning), _shapes(configure)[0]
+        )
     except EdgeError as error:
         connection.send(Failed(str(error)))
         return
-    connection.send(model.loaded._replace(proof_ns=len(regions or shapes) * proof.took_ns))
-    ring = Attached()
-    next_order = Warmer(connection, proof.again).next_order if keep_warm else connection.recv
-    while isinstance(order := next_order(), Infer | SelfTest):
-        connection.send(_infer(model, regions, ring, order) if isinstance(order, Infer) else proof.again())
+    seats = _Seats(model, connection)
+    seats.take(configure)
+    model.anysize = None  # its memory is needed no more, unless frames of any size come
+    garbage.settle()
+    workers: queue.SimpleQueue[Infer] = queue.SimpleQueue()
+    for stream in range(streams if streams > 1 else 0):
+        threading.Thread(target=_work, args=(workers, seats, stream), daemon=True).start()
+    keeps_warm = keep_warm and streams == 1
+    next_order = Warmer(connection, lambda: seats.proof.again()).next_order if keeps_warm else connection.recv
+    while isinstance(order := next_order(), Infer | SelfTest | Configure):
+        if isinstance(order, Configure):
+            threading.Thread(target=seats.take, args=(order,), daemon=True).start()  # others' frames do not wait for it
+        elif isinstance(order, SelfTest):
+            seats.send(seats.proof.again())
+        elif streams > 1:
+            workers.put(order)
+        else:
+            seats.send(seats.of(order).infer(order))
 
 
-@dataclass(frozen=True)
+def _work(orders: "queue.SimpleQueue[Infer]", seats: "_Seats", stream: int) -> None:
+    """One of several threads that score frames."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while True:
+            order = orders.get()
+            seats.send(seats.of(order).infer(order, stream))
+
+
+def _shapes(configure: Configure) -> list[Shape]:
+    """The shapes (height, width) that the model is shown, each once; None: any."""
+    return [*dict.fromkeys((r.height, r.width) for r in configure.regions)] or [configure.shape]
+
+
+@dataclass
 class _Model:
-    """The bundle, compiled for each shape (height, width) that is shown to it; None: for any."""
+    """The bundle, compiled for each shape that any station shows it."""
 
     bundle: "Bundle"
-    runtimes: dict[tuple[int, int] | None, "Backend"]
-    loaded: Loaded
+    artifact: str
+    options: "Options"
+    golden_difference: float
+    anysize: "Backend | None"
+    runtimes: "dict[Shape, list[Backend]]" = field(default_factory=dict)
 
-    def of(self, height: int, width: int) -> "Backend":
-        """The runtime for frames of this size."""
-        return self.runtimes.get((height, width)) or next(iter(self.runtimes.values()))
+    @property
+    def threshold(self) -> float:
+        """Score from which on a frame is rejected."""
+        return self.bundle.manifest.artifacts[self.artifact].threshold.value
+
+    def prepare(self, shapes: list[Shape]) -> "dict[Shape, list[Backend]]":
+        """The runtime for each of these shapes, warm, once for each stream.
+
+        Raises BundleError if one scores differently on this machine.
+        """
+        from edge.backends import check_golden, check_static, load_from
+
+        bundle, name = self.bundle, self.artifact
+        refusal = bundle.manifest.letterbox.refusal
+        for shape in shapes:
+            if shape is not None and refusal(*shape) is not None:
+                shape = None  # the station submits no frames that the contract refuses
+            if shape in self.runtimes:
+                continue
+            anysize = self.anysize
+            if anysize is None:
+                anysize = load_from(bundle, name, self.options)
+                check_golden(bundle, anysize)
+            runtime = anysize
+            if shape is not None:
+                runtime = load_from(bundle, name, self.options, shape)
+                difference = check_static(bundle, anysize, runtime, shape)
+                self.golden_difference = max(self.golden_difference, difference)
+            others = [runtime.beside() for _ in range(self.options.streams - 1)]
+            for other in others:
+                check_golden(bundle, other) if shape is None else check_static(bundle, anysize, other, shape)
+            self.runtimes[shape] = [runtime, *others]
+        return {shape: self.runtimes.get(shape) or self.runtimes[None] for shape in shapes}
+
+
+def _load(path: Path, digest: str, backend: str, options: "Options", shape: Shape) -> _Model:
+    """Load the bundle and check it against its golden frames; `auto` takes what is fastest for this shape.
+
+    Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
+    """
+    from edge.backends import check_golden, load_from
+    from edge.backends.auto import fastest_artifact
+    from edge.bundle import load_bundle
+
+    bundle = load_bundle(path)
+    if bundle.digest != digest:
+        raise BundleError(f"{path}: another bundle lies there since the station started; start the station again")
+    if backend == "auto":
+        is_refused = shape is not None and bundle.manifest.letterbox.refusal(*shape) is not None
+        backend = fastest_artifact(bundle, options.threads, None if is_refused else shape)
+    anysize = load_from(bundle, backend, options)
+    difference = check_golden(bundle, anysize)
+    if bundle.manifest.map_threshold is not None:
+        _warm_up_locating(bundle)
+    return _Model(bundle, anysize.name, options, difference, anysize)
+
+
+class _Seats:
+    """The stations that this process serves, by number, and the pipe to the supervisor, which two threads write to."""
+
+    def __init__(self, model: _Model, connection: Connection) -> None:
+        self._model, self._connection = model, connection
+        self._seats: dict[int, _Seat] = {}
+        self._sending, self._compiling = threading.Lock(), threading.Lock()
+        self.proof: _Proof
+
+    def of(self, order: Infer) -> "_Seat":
+        """The station that a frame is of."""
+        return self._seats[order.seat]
+
+    def take(self, configure: Configure) -> None:
+        """Make ready for a station's frames and say so, or why that cannot be."""
+        shapes, model = _shapes(configure), self._model
+        try:
+            with self._compiling:
+                runtimes = model.prepare(shapes)
+                if not self._seats:  # later on its runtime may be busy with frames
+                    self.proof = _Proof(model, shapes[0], runtimes[shapes[0]][0])
+                self._seats[configure.seat] = _Seat(model, configure, runtimes)
+        except EdgeError as error:
+            self.send(Failed(str(error), configure.seat))
+            return
+        proof_ns = len(configure.regions or shapes) * self.proof.took_ns
+        self.send(Loaded(model.artifact, model.golden_difference, proof_ns, configure.seat))
+
+    def send(self, message: Loaded | Failed | Inferred) -> None:
+        """Say it to the supervisor."""
+        with self._sending:
+            self._connection.send(message)
 
 
 class _Proof:
     """The first golden frame, as the line's frames are, and what it scored when the runtime was started."""
 
-    def __init__(self, model: _Model, shape: tuple[int, int] | None) -> None:
+    def __init__(self, model: _Model, shape: Shape, runtime: "Backend") -> None:
         from edge.backends import tiled
 
-        bundle, runtime = model.bundle, next(iter(model.runtimes.values()))
+        bundle = model.bundle
         frame = bundle.golden()[0].frame
         if shape is not None and bundle.manifest.letterbox.refusal(*shape) is None:
             frame = tiled(frame, shape)
@@ -100,40 +225,6 @@ class _Proof:
         return Inferred(0, score, fault, start, time.monotonic_ns())
 
 
-def _prepare(
-    path: Path, digest: str, backend: str, threads: int, spinning: bool, shapes: list[tuple[int, int] | None]
-) -> _Model:
-    """Load, check against the golden frames, compile for each shape, and warm up.
-
-    Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
-    """
-    from edge.backends import check_golden, check_static, load_from
-    from edge.backends.auto import fastest_artifact
-    from edge.backends.options import Options
-    from edge.bundle import load_bundle
-
-    bundle = load_bundle(path)
-    if bundle.digest != digest:
-        raise BundleError(f"{path}: another bundle lies there since the station started; start the station again")
-    refusal = bundle.manifest.letterbox.refusal
-    shapes = [  # the station submits no frames that the contract refuses
-        None if shape is None or refusal(*shape) is not None else shape for shape in shapes
-    ]
-    if backend == "auto":
-        backend = fastest_artifact(bundle, threads, shapes[0])
-    options = Options(threads, is_spinning=spinning)
-    anysize = load_from(bundle, backend, options)
-    difference, runtimes = check_golden(bundle, anysize), {}
-    for shape in shapes:
-        runtimes[shape] = anysize
-        if shape is not None:
-            runtimes[shape] = load_from(bundle, backend, options, shape)
-            difference = max(difference, check_static(bundle, anysize, runtimes[shape], shape))
-    if bundle.manifest.map_threshold is not None:
-        _warm_up_locating(bundle)
-    return _Model(bundle, runtimes, Loaded(anysize.name, difference))
-
-
 def _warm_up_locating(bundle: "Bundle") -> None:
     """The first look for regions loads and starts what the later ones have: not while a reject waits for it."""
     from edge.regions import find_regions
@@ -144,25 +235,36 @@ def _warm_up_locating(bundle: "Bundle") -> None:
             find_regions(golden.map, (height, width), bundle.manifest.letterbox, float(golden.map.mean()))
 
 
-def _infer(model: _Model, regions: tuple["RegionOfInterest", ...], ring: Attached, order: Infer) -> Inferred:
-    """Score one frame; whatever the runtime raises is the fault of this frame and goes no further."""
-    start = time.monotonic_ns()
-    try:
-        frame = ring.frame(order.memory, order.height, order.width)
-        outputs: list[tuple[RegionOfInterest | None, Output]] = [
-            (region, model.of(region.height, region.width).infer(_cut(frame, region))) for region in regions
-        ]
-        if not regions:
-            outputs = [(None, model.of(order.height, order.width).infer(frame))]
-        end = time.monotonic_ns()
-        worst = max((output.score for _, output in outputs), key=_badness)
-        threshold = model.bundle.manifest.artifacts[model.loaded.backend].threshold.value
-        rejected = [(region, output) for region, output in outputs if output.score >= threshold]
-        located = _locate(model.bundle.manifest, rejected, (order.height, order.width)) if rejected else None
-        return Inferred(order.seq, worst, None, start, end, located)
-    except Exception as error:
-        fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        return Inferred(order.seq, float("nan"), fault, start, time.monotonic_ns())
+class _Seat:
+    """One station's frames: its ring, its regions, and the runtime for each shape that it shows."""
+
+    def __init__(self, model: _Model, configure: Configure, runtimes: "dict[Shape, list[Backend]]") -> None:
+        self.runtimes = runtimes
+        self._model, self._regions, self._ring = model, configure.regions, Attached()
+
+    def _runtime(self, height: int, width: int, stream: int) -> "Backend":
+        return (self.runtimes.get((height, width)) or next(iter(self.runtimes.values())))[stream]
+
+    def infer(self, order: Infer, stream: int = 0) -> Inferred:
+        """Score one frame; whatever the runtime raises is the fault of this frame and goes no further."""
+        start = time.monotonic_ns()
+        try:
+            frame = self._ring.frame(order.memory, order.height, order.width)
+            outputs: list[tuple[RegionOfInterest | None, Output]] = [
+                (region, self._runtime(region.height, region.width, stream).infer(_cut(frame, region)))
+                for region in self._regions
+            ]
+            if not self._regions:
+                outputs = [(None, self._runtime(order.height, order.width, stream).infer(frame))]
+            end = time.monotonic_ns()
+            worst = max((output.score for _, output in outputs), key=_badness)
+            rejected = [(region, output) for region, output in outputs if output.score >= self._model.threshold]
+            manifest, size = self._model.bundle.manifest, (order.height, order.width)
+            located = _locate(manifest, rejected, size) if rejected else None
+            return Inferred(order.seq, worst, None, start, end, located, order.seat)
+        except Exception as error:
+            fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            return Inferred(order.seq, float("nan"), fault, start, time.monotonic_ns(), seat=order.seat)
 
 
 def _badness(score: float) -> float:

@@ -3,7 +3,10 @@
 All times are `time.monotonic_ns()`, one clock for all processes of a machine.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from edge.contract import RegionOfInterest
 
 
 class GiveSlot(NamedTuple):
@@ -65,19 +68,29 @@ class Ended(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """Child → supervisor: it cannot do its work, for a reason a person can put right. The child exits."""
+    """Child → supervisor: it cannot do its work, for a reason a person can put right. The child exits.
+
+    With `seat` the inference child cannot do it for this station; it goes on for the others.
+    """
 
     message: str
+    seat: int | None = None
 
 
 class Configure(NamedTuple):
-    """Supervisor → inference: every frame will have this (height, width); None: any size."""
+    """Supervisor → inference: every frame of station `seat` will have this (height, width); None: any size.
+
+    With `regions` the model is shown each of them instead of the frame, and the worst score decides.
+    """
 
     shape: tuple[int, int] | None
+    seat: int = 0
+    regions: tuple["RegionOfInterest", ...] = ()
 
 
 class Loaded(NamedTuple):
-    """Inference → supervisor: golden frames agree, the runtime is warm. `golden_difference` is the largest seen.
+    """Inference → supervisor: golden frames agree, the runtime is warm for the frames of station `seat`.
+    `golden_difference` is the largest seen.
 
     `backend` is the name of the artifact that runs, `proof_ns` the time that a self-test takes.
     """
@@ -85,15 +98,17 @@ class Loaded(NamedTuple):
     backend: str
     golden_difference: float
     proof_ns: int = 0
+    seat: int = 0
 
 
 class Infer(NamedTuple):
-    """Supervisor → inference: run the frame that lies in shared memory `memory`."""
+    """Supervisor → inference: run the frame of station `seat` that lies in shared memory `memory`."""
 
     seq: int
     memory: str
     height: int
     width: int
+    seat: int = 0
 
 
 class SelfTest(NamedTuple):
@@ -125,6 +140,7 @@ class Inferred(NamedTuple):
     start_ns: int
     end_ns: int
     located: tuple[Located, ...] | None = None
+    seat: int = 0
 
 
 class Stop(NamedTuple):

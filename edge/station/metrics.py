@@ -143,10 +143,16 @@ class Metrics(Collector):
     """Serves the page at `endpoint`, `HOST:PORT` of where it is in truth, until `close`."""
 
     def __init__(
-        self, endpoint: str, station: str, bundle: str, records: Path | None = None, allow_insecure: bool = False
+        self,
+        endpoint: str,
+        station: str,
+        bundle: str,
+        records: Path | None = None,
+        allow_insecure: bool = False,
+        page: "Metrics | None" = None,
     ) -> None:
         """`endpoint` is HOST:PORT or PORT, which means loopback. `bundle` is the bundle's label, `records` the folder
-        of the record if there is one.
+        of the record if there is one. `page` is another station's of this process and endpoint: both are on its page.
 
         Raises ChannelError, in one line, if the endpoint is none, is in use, or is open to the network.
         """
@@ -160,15 +166,9 @@ class Metrics(Collector):
             _Durations() for _ in range(5)
         )
         self._beat: tuple[Vitals, int] | None = None
-        self.registry = CollectorRegistry()
-        self.registry.register(self)
-        ProcessCollector(registry=self.registry)
-        self._server = _bind(endpoint, self.registry, allow_insecure)
-        host, port = self._server.server_address[:2]
-        self.endpoint = f"[{host!s}]:{port}" if ":" in str(host) else f"{host!s}:{port}"
-        self._is_closing = False
-        self._thread = threading.Thread(target=self._serve, name="edge-metrics", daemon=True)
-        self._thread.start()
+        self._page: _Page = page._page if page is not None else _Page(endpoint, allow_insecure)
+        self._page.show(station, self)
+        self.endpoint, self.registry = self._page.endpoint, self._page.registry
 
     def verdict(self, verdict: Verdict) -> None:
         """Count a published verdict and how long its part took on its way."""
@@ -185,9 +185,8 @@ class Metrics(Collector):
         self._beat = vitals, time.monotonic_ns()
 
     def close(self) -> None:
-        """Free the port; a scrape that hangs may keep it a second longer."""
-        self._is_closing = True
-        self._thread.join(3 * PAUSE_S)
+        """Leave the page; the last one frees the port. A scrape that hangs may keep it a second longer."""
+        self._page.leave(self._about["station"])
 
     def collect(self) -> Iterable[Metric]:
         """The numbers as Prometheus has them; called in the server's thread."""
@@ -223,12 +222,6 @@ class Metrics(Collector):
         age.add_metric([], *self._age.buckets())
         yield age
 
-    def _serve(self) -> None:
-        with self._server as server:
-            while not self._is_closing:
-                server.handle_request()
-                time.sleep(PAUSE_S)
-
 
 def _of_beat(v: Vitals, at_ns: int) -> Iterable[Metric]:
     age_s = (time.monotonic_ns() - at_ns) / 1e9
@@ -252,6 +245,53 @@ def _of_beat(v: Vitals, at_ns: int) -> Iterable[Metric]:
 
 
 # ------------------------------------------------------------------------------------------------------ the server
+
+
+class _Page(Collector):
+    """The page of one station, or of several: then each sample says in a label `station` which one it is of."""
+
+    def __init__(self, endpoint: str, allow_insecure: bool) -> None:
+        self._shown: dict[str, Metrics] = {}
+        self._is_several = False
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._server = _bind(endpoint, self.registry, allow_insecure)
+        host, port = self._server.server_address[:2]
+        self.endpoint = f"[{host!s}]:{port}" if ":" in str(host) else f"{host!s}:{port}"
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._serve, name="edge-metrics", daemon=True)
+
+    def show(self, station: str, metrics: Metrics) -> None:
+        """Show this station, too."""
+        self._shown[station] = metrics
+        self._is_several |= len(self._shown) > 1
+        if len(self._shown) == 1:
+            self.registry.register(self)
+            self._thread.start()
+
+    def leave(self, station: str) -> None:
+        """Show it no more."""
+        self._shown.pop(station, None)
+        if not self._shown:
+            self._is_closing = True
+            self._thread.join(3 * PAUSE_S)
+
+    def collect(self) -> Iterable[Metric]:
+        """Each metric once, with the samples of all stations; called in the server's thread."""
+        if not self._is_several:
+            return [family for metrics in list(self._shown.values()) for family in metrics.collect()]
+        families: dict[str, Metric] = {}
+        for station, metrics in list(self._shown.items()):
+            for family in metrics.collect():
+                of_all = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                of_all.samples += [s._replace(labels={"station": station} | s.labels) for s in family.samples]
+        return families.values()
+
+    def _serve(self) -> None:
+        with self._server as server:
+            while not self._is_closing:
+                server.handle_request()
+                time.sleep(PAUSE_S)
 
 
 class _Server(HTTPServer):

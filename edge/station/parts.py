@@ -21,12 +21,16 @@ class Finding:
     detail: str | None = None
 
 
+NEVER = 2**63 - 1
+"""The deadline of a part whose clock has not begun."""
+
+
 @dataclass
 class Part:
     """An accepted part on its way to its verdict. `finding` is set once, by whatever comes first.
 
     A part that a trigger announced has no capture till its frame comes. Its clock starts at `captured_ns`, the exposure
-    or the trigger.
+    or the trigger; that of a stored picture when the model turns to it.
     """
 
     seq: int

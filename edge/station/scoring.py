@@ -1,147 +1,152 @@
-"""The supervisor's hold on the inference child: one frame at a time goes in, one result or the loss of it comes out."""
+"""A station's seat at a model: a frame goes in, one result or the loss of it comes out."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 
 from edge.errors import BundleError
-from edge.machine import cores
 from edge.station.child import Child
 from edge.station.config import StationConfig
-from edge.station.inference import run_inference
-from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, SelfTest
+from edge.station.messages import Configure, Infer, Inferred, Loaded
+from edge.station.model import MOST_FAULTS, Model
 
-STUCK_MS = 500
-"""An inference this long past its part's deadline is killed. A self-test that takes this long, and five times as long
-as the last one, is overdue: the station is not ready meanwhile."""
-
-SELF_TEST_MS = 1000
-LONGEST_PAUSE_MS = 15_000
-"""A model that has judged nothing for so long is asked to prove that it still can: 1 s, or twenty times as long as the
-proof took last if that is more, but no longer than the second of these."""
-
-SELF_TEST_PATIENCE_MS = 2000
-"""A self-test that takes this long, and is overdue, hangs."""
-
-MOST_FAULTS = 10
-"""Frames on which the runtime failed in a row: the process is replaced then."""
-
-LOADING_S = 120.0
-"""A child that loads longer than this hangs. The demonstration bundle takes 2.4 s without a cache,
-both runtimes measured."""
-
-FIRST_DEATHS = 3
-"""An inference process that died this often before it was ready will not be ready the next time either."""
+OTHERS_PATIENCE_MS = 100
+"""A model that is this long past the deadlines of all that it has, of whatever station, judges nothing now."""
 
 
 class Scoring:
-    """Every `submit` is answered by exactly one Inferred, with a `fault` if the child died on it or hung."""
+    """Every `submit` is answered by exactly one Inferred, with a `fault` if the child died on it or hung; or
+    taken back, if the child was lost before it began with it.
+    """
 
-    def __init__(self, config: StationConfig, digest: str) -> None:
-        """Nothing runs before `revive`. `digest` is that of the bundle whose threshold the station uses."""
-        self.child = Child("edge-inference", run_inference, lambda: self._arguments)
+    def __init__(self, config: StationConfig, model: Model) -> None:
+        """Nothing runs before `revive`."""
+        self.model = model
         self.loaded: Loaded | None = None
         self.is_up = False
         self.cause: str | None = "the model is being loaded"
-        how = config.threads or cores(), config.regions, config.spinning, config.keep_warm
-        self._arguments = (config.bundle, digest, config.backend, *how)
-        self._shape: Configure | None = None
-        self._said: str | None = None  # its last words
-        self._first_deaths = 0
-        self._seq: int | None = None
-        self._deadline_ns = self._stuck_at_ns = 0
-        self._progress_ns: int | None = None
-        self._self_test_ns = 0  # how long it took last
-        self._faults = 0  # in a row
+        self.budget_ms = config.budget_ms
+        self.results: deque[Inferred] = deque()
+        self.given_back: deque[int] = deque()
+        self.faults = 0  # in a row
+        self._most_faults = MOST_FAULTS
+        self._regions = config.regions
+        self._number = model.seat(self)
+        self._configure: Configure | None = None
+        self._asked_ns: int | None = None  # when the child was told to compile for this station's frames
+        self._refusal: str | None = None
+        self._deadlines_ns: dict[int, int] = {}  # by seq, of what the child has, in order
+
+    @property
+    def child(self) -> Child:
+        """The inference process, which other stations may use, too."""
+        return self.model.child
 
     @property
     def is_idle(self) -> bool:
         """True if a frame can be submitted now."""
-        return self.is_up and self._seq is None
+        return self.is_up and not self._deadlines_ns and self.model.has_room
+
+    @property
+    def takes_ahead(self) -> bool:
+        """True if a frame can be submitted behind the one that is scored now."""
+        return self.is_up and len(self._deadlines_ns) == 1 and self.model.takes_ahead
 
     @property
     def is_overdue(self) -> bool:
-        """True while the frame that was submitted has missed its deadline, or a self-test takes too long."""
-        return self._seq is not None and time.monotonic_ns() > self._deadline_ns
+        """True while the frame that was submitted has missed its deadline, or a self-test takes too long, or the frames
+        of other stations hold the model up.
+        """
+        if self._deadlines_ns:
+            return time.monotonic_ns() > next(iter(self._deadlines_ns.values()))
+        return self.model.overdue_ms() > (0 if self.model.is_tested else OTHERS_PATIENCE_MS)
 
     @property
     def age_ms(self) -> float | None:
         """Since the model last proved that it works; None before it is loaded."""
-        return None if self._progress_ns is None else (time.monotonic_ns() - self._progress_ns) / 1e6
+        return None if self.loaded is None else self.model.age_ms
+
+    @property
+    def loading_s(self) -> float:
+        """How long the child has been compiling for this station; 0 if it is not."""
+        return 0.0 if self.is_up or self._asked_ns is None else (time.monotonic_ns() - self._asked_ns) / 1e9
 
     def configure(self, shape: tuple[int, int] | None) -> None:
         """Say once what frames will come; the child compiles its graph for them."""
-        self._shape = Configure(shape)
-        self.child.send(self._shape)
+        self._configure = Configure(shape, self._number, self._regions)
+        self.send_configure()
 
     def submit(self, seq: int, memory: str, height: int, width: int, deadline_ns: int) -> None:
-        """Hand over a frame; allowed only when idle."""
-        assert self.is_idle
-        self._seq, self._deadline_ns = seq, deadline_ns
-        self._stuck_at_ns = max(deadline_ns, time.monotonic_ns()) + STUCK_MS * 1_000_000
-        self.child.send(Infer(seq, memory, height, width))
+        """Hand over a frame; allowed only when idle, or ahead."""
+        assert self.is_idle or self.takes_ahead
+        self._deadlines_ns[seq] = deadline_ns
+        self.model.submit(self._number, Infer(seq, memory, height, width, self._number), deadline_ns)
+
+    def postpone(self, seq: int, deadline_ns: int) -> None:
+        """The clock of a frame that went ahead has begun."""
+        if seq in self._deadlines_ns:
+            self._deadlines_ns[seq] = deadline_ns
+            self.model.postpone(self._number, seq, deadline_ns)
 
     def hear(self) -> Iterator[Inferred]:
         """Results that have come since. Raises BundleError if the bundle cannot be loaded at first."""
-        try:
-            while (message := self.child.receive()) is not None:
-                match message:
-                    case Inferred():
-                        yield from self._take(message)
-                    case Loaded():
-                        self.loaded, self.is_up, self.cause = message, True, None
-                        self._progress_ns, self._self_test_ns = time.monotonic_ns(), message.proof_ns
-                    case Failed():
-                        if self.loaded is None:
-                            raise BundleError(message.message)
-                        self._said = message.message
-        except EOFError:
-            yield from self._lose(self._said or "the inference process died")
-
-    def _take(self, result: Inferred) -> Iterator[Inferred]:
-        """A result came. One fault is the fault of its frame; many in a row, or one of a self-test, are the child's.
-
-        A self-test that goes well between them proves nothing of frames.
-        """
-        self._seq, self._progress_ns = None, time.monotonic_ns()
-        if not result.seq:
-            self._self_test_ns = result.end_ns - result.start_ns
-            if result.fault is not None:
-                yield from self._lose(f"the self-test failed: {result.fault}")
-            return
-        self._faults = 0 if result.fault is None else self._faults + 1
-        yield result
-        if self._faults >= MOST_FAULTS:
-            yield from self._lose(f"it failed {self._faults} times in a row: {result.fault}")
+        self.model.hear()
+        if self._refusal is not None:
+            raise BundleError(self._refusal)
+        yield from self._results()
 
     def test(self) -> None:
         """Ask for a self-test if the model has had nothing to do for long enough."""
-        took_ms = self._self_test_ns / 1e6
-        pause_ms = min(max(SELF_TEST_MS, 20 * took_ms), LONGEST_PAUSE_MS)
-        now = time.monotonic_ns()
-        if self.is_idle and self.age_ms is not None and self.age_ms > pause_ms:
-            self._seq, self._deadline_ns = 0, now + int(max(STUCK_MS, 5 * took_ms) * 1e6)
-            self._stuck_at_ns = max(self._deadline_ns, now + SELF_TEST_PATIENCE_MS * 1_000_000)
-            self.child.send(SelfTest())
+        self.model.test()
 
     def revive(self) -> Iterator[Inferred]:
         """Kill the child if it hangs; start one where there is none and its time has come."""
-        if self._seq is not None and time.monotonic_ns() > self._stuck_at_ns:
-            yield from self._lose("the inference process hung and was killed")
-        if self._shape is not None and not self.is_up and self.child.lived_s > LOADING_S:
-            yield from self._lose(f"the inference process did not load the bundle within {LOADING_S:.0f} s")
-        if not self.child.is_running and self.child.due_in_s == 0:
-            self.child.start()
-            if self._shape is not None:
-                self.child.send(self._shape)
+        self.model.revive()
+        yield from self._results()
 
-    def _lose(self, cause: str) -> Iterator[Inferred]:
-        self.child.bury()
-        self.is_up, self.cause, self._said, self._faults = False, cause, None, 0
-        if self.loaded is None:
-            self._first_deaths += 1
-            if self._first_deaths >= FIRST_DEATHS:
-                raise BundleError(f"{self._arguments[0]}: the inference process died {FIRST_DEATHS} times loading it")
-        seq, self._seq = self._seq, None
-        if seq:
-            now = time.monotonic_ns()
-            yield Inferred(seq, float("nan"), cause, now, now)
+    def leave(self) -> None:
+        """Submit nothing more; what is under way is answered no more."""
+        self.is_up = False
+        self.model.leave(self._number)
+
+    def _results(self) -> Iterator[Inferred]:
+        while self.results:
+            result = self.results.popleft()
+            self._deadlines_ns.pop(result.seq, None)
+            yield result
+
+    def take_back(self) -> Iterator[int]:
+        """The frames that the child had and had not begun with when it was lost; they can be submitted again."""
+        while self.given_back:
+            seq = self.given_back.popleft()
+            self._deadlines_ns.pop(seq, None)
+            yield seq
+
+    # -------------------------------------------------------------------------------------------- said by the model
+
+    def send_configure(self) -> None:
+        """A new child is to know what frames will come."""
+        if self._configure is not None and self.child.is_running:
+            self._asked_ns = time.monotonic_ns()
+            self.child.send(self._configure)
+
+    def load(self, loaded: Loaded) -> None:
+        """The child is ready for this station's frames."""
+        self.loaded, self.is_up, self.cause = loaded, True, None
+
+    def refuse(self, why: str) -> None:
+        """The child cannot be made ready for this station's frames."""
+        self._refusal = why
+
+    def take(self, result: Inferred) -> bool:
+        """The child is done with a frame. True if it has failed on too many in a row."""
+        self.results.append(result)
+        self.faults = 0 if result.fault is None else self.faults + 1
+        is_over = self.faults >= self._most_faults
+        if is_over and self.model.is_shared:
+            self._most_faults *= 2
+        return is_over
+
+    def lose(self, cause: str) -> None:
+        """The child is gone."""
+        self.is_up, self.cause, self.faults, self._asked_ns = False, cause, 0, None

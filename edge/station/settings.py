@@ -3,6 +3,7 @@
 import difflib
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -60,6 +61,9 @@ class Settings(BaseModel):
         False, description="run the model shortly before each part is expected, so that it does not start cold"
     )
     tuned: bool = Field(True, description="use what edge-bench tune found here, for keys that nobody said")
+    streams: int = Field(
+        1, ge=1, le=256, description="frames inferred at once where stations share a model; they share the threads"
+    )
     size: str | None = Field(None, description="WIDTHxHEIGHT of a source that can choose, pixels, as 1280x720")
     rate: float | None = Field(None, gt=0, description="pictures a second of a source that can be paced; else its own")
     limit: int | None = Field(None, ge=1, description="stop after so many pictures of the source")
@@ -92,10 +96,18 @@ def effective(file: Path | None, flags: dict[str, Any]) -> Effective:
 
     Raises ConfigError, in one line with the key and the remedy.
     """
-    said = {} if file is None else _read(file)
-    given = {key: value for key, value in flags.items() if value is not None}
+    return merged([] if file is None else [(checked(file, read(file)), str(file))], flags)
+
+
+def merged(layers: Sequence[tuple[dict[str, Any], Origin]], flags: dict[str, Any]) -> Effective:
+    """Defaults, then these layers, each with where it is from, then the flags that were given. Raises ConfigError."""
     origins: dict[str, Origin] = dict.fromkeys(Settings.model_fields, "default")
-    origins |= dict.fromkeys(said, str(file)) | {key: flag(key) for key in given}
+    said: dict[str, Any] = {}
+    for layer, origin in layers:
+        said |= layer
+        origins |= dict.fromkeys(layer, origin)
+    given = {key: value for key, value in flags.items() if value is not None}
+    origins |= {key: flag(key) for key in given}
     try:
         return Effective(Settings.model_validate(said | given), origins)
     except ValidationError as error:
@@ -125,19 +137,23 @@ def about(key: str) -> str:
     return str(Settings.model_fields[key].description)
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """What a configuration file says, by key. Raises ConfigError."""
+def read(file: Path) -> dict[str, Any]:
+    """What a configuration file says. Raises ConfigError."""
     try:
-        said = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); edge-run --print-config writes one") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: not TOML: {error}") from error
+
+
+def checked(file: Path, said: dict[str, Any], origin: Origin | None = None) -> dict[str, Any]:
+    """What the file says, or a table of it called `origin`, by key, paths as seen from here. Raises ConfigError."""
     for key in said:
         if key not in Settings.model_fields:
             near = difflib.get_close_matches(key.replace("-", "_"), Settings.model_fields, 1)
             remedy = f"did you mean {near[0]}?" if near else "edge-run --print-config shows the keys"
-            raise ConfigError(f"{file}: no such key: {key}; {remedy}")
+            raise ConfigError(f"{origin or file}: no such key: {key}; {remedy}")
     return {key: _found(file, value) if key in PATHS else value for key, value in said.items()}
 
 
@@ -154,13 +170,18 @@ def as_toml(effective: Effective) -> str:
     """The settings as a file that says where each value came from; a key that is not set is a comment."""
     lines = []
     for key in Settings.model_fields:
-        value = getattr(effective.settings, key)
-        if key == "source" and value is not None:
-            value = redacted(value)  # what is printed is shown to others
-        lines.append(f"# {about(key)}")
-        said = "# not set" if value is None else f"{key} = {_toml(value)}"
-        lines.append(f"{said}  # {effective.origins[key]}" if value is not None else f"# {key} =")
+        lines += [f"# {about(key)}", as_line(effective, key)]
     return "\n".join(lines) + "\n"
+
+
+def as_line(effective: Effective, key: str) -> str:
+    """A key of a file that says so, and where its value came from."""
+    value = getattr(effective.settings, key)
+    if value is None:
+        return f"# {key} ="
+    if key == "source":
+        value = redacted(value)  # what is printed is shown to others
+    return f"{key} = {_toml(value)}  # {effective.origins[key]}"
 
 
 def _toml(value: Any) -> str:
@@ -197,6 +218,7 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         threads=s.threads,
         spinning=s.spinning,
         keep_warm=s.keep_warm,
+        streams=s.streams,
         policy=s.policy,
         budget_ms=s.budget_ms,
         wait_subscribers=s.wait_subscribers,

@@ -7,14 +7,13 @@ the deadlines here hold.
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import ExitStack
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge.bundle import load_bundle
 from edge.channel.channel import Channel
-from edge.channel.control import Fate
 from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.signature import Trust
 from edge.station.config import StationConfig
@@ -22,29 +21,21 @@ from edge.station.desk import Desk, Line
 from edge.station.intake import Intake
 from edge.station.ledger import Books
 from edge.station.messages import Captured, Inferred
-from edge.station.parts import Finding, Part, judge
+from edge.station.model import Model
+from edge.station.parts import NEVER, Finding, Part, judge
 from edge.station.records import Records
 from edge.station.replay import Replays
 from edge.station.scoring import Scoring
-from edge.station.signals import Signals
-from edge.station.sleep import Sleeper
-from edge.station.systemd import Service
-from edge.verdict import UNKNOWN_REASONS, Heartbeat, Reason, State, StateChange, Verdict
+from edge.station.standing import Standing
+from edge.station.systemd import Reports, Service
+from edge.verdict import UNKNOWN_REASONS, Reason, State, Verdict
 
 if TYPE_CHECKING:
-    from edge.station.metrics import Metrics, Vitals
+    from edge.station.metrics import Metrics
 
-HEARTBEAT_MS = 100
-LEASE_MS = 3 * HEARTBEAT_MS
 CHILD_PATIENCE_S = 0.5
 
-ABLE = (State.READY, State.EXECUTING)
-"""States in which camera and model work and the required controllers are there."""
-
 SUBSCRIBER_POLL_S = 0.01
-
-NO_PROGRESS_MS = 30_000
-"""A station whose model proved nothing for this long gives systemd no sign of life; it has replaced it long before."""
 
 MOST_TRIGGERED = 8
 """Parts that wait for their frames; with a further trigger the oldest is answered unknown/overload at once."""
@@ -53,8 +44,8 @@ MOST_IN_FLIGHT = 1000
 """Parts without a verdict; a further trigger is refused, so that a flood of them holds up no verdict for long."""
 
 
-class Station:
-    """Runs one line until its source ends or it is told to stop."""
+class Station(Standing):
+    """One camera, one bundle, one verdict channel; `edge.station.cell` runs it, alone or beside others."""
 
     def __init__(
         self,
@@ -62,11 +53,16 @@ class Station:
         progress: Callable[["Station"], None],
         allow_insecure: bool = False,
         say: Callable[[str], None] = lambda line: None,
+        models: dict[Hashable, Model] | None = None,
+        service: Reports | None = None,
+        page: "Metrics | None" = None,
     ) -> None:
         """Check the bundle, bind the sockets, open the records. Raises BundleError, KeyFileError, ChannelError,
         RecordsError.
 
-        `progress` is called with the station at each heartbeat, `say` with lines for the log.
+        `progress` is called with the station at each heartbeat, `say` with lines for the log. `models` are those of the
+        stations beside this one: it shares one where that does, and adds its own where none does. `service` is what
+        systemd hears, `page` the metrics of a station that this one's are to be shown beside.
         """
         self.config = config
         self.bundle = load_bundle(config.bundle, Trust.read(config.trust))
@@ -74,11 +70,10 @@ class Station:
         self.records: Records | None = None
         self.books = Books()
         self.intake = Intake(config)
-        self.scoring = Scoring(config, self.bundle.digest)
         self.state = State.PREOPERATIONAL
         self.cause: str | None = None
         self.ready_after_s: float | None = None
-        self.service = Service()
+        self.service = service or Service()
         self._progress, self._say = progress, say
         with ExitStack() as undo:
             self.channel = Channel(
@@ -96,11 +91,13 @@ class Station:
                 from edge.station import metrics  # a tenth of a second, for those who want it
 
                 about = (config.station, self.bundle.label, config.records)
-                self.metrics = metrics.Metrics(config.metrics, *about, allow_insecure=allow_insecure)
+                self.metrics = metrics.Metrics(config.metrics, *about, allow_insecure=allow_insecure, page=page)
                 undo.callback(self.metrics.close)
             if config.records is not None:
                 self.records = Records(config, self.epoch, self.bundle.label)
             undo.pop_all()
+        key, models = Model.key(config, self.bundle.digest), {} if models is None else models
+        self.scoring = Scoring(config, models.setdefault(key, Model(config, self.bundle.digest)))
         self.boot = self.records.boot if self.records else 0
         self.publisher = self.channel.publisher
         recorder = self.records.recorder if self.records else None
@@ -115,7 +112,6 @@ class Station:
         self._shape: tuple[int, int] | None = None  # of every frame, as first opened
         self._listeners_came = config.wait_subscribers == 0 and not config.required
         self._beat_due_ns = 0
-        self._sleeper = Sleeper()
         self._begun_ns = time.monotonic_ns()
 
     def _line(self) -> Line:
@@ -131,37 +127,51 @@ class Station:
 
     # -------------------------------------------------------------------------------------------------- life
 
-    def run(self) -> None:
-        """Serve to the end. SIGINT, SIGTERM and SIGHUP end it in order. Raises EdgeError if it cannot start."""
-        with Signals() as signals:
-            cause = "told to stop"
-            try:
-                while not (signals.came or self._is_finished()):
-                    self._hear()
-                    self.channel.serve()
-                    self.desk.serve()
-                    self._accept()
-                    self._expire()
-                    self._submit()
-                    self._publish()
-                    self._beat()
-                    self._wait(signals)
-                if self._is_finished():
-                    cause = "the source has ended"
-            except BaseException as error:
-                cause = str(error) or type(error).__name__
-                raise
-            finally:
-                self._shut_down(cause)
+    def hear(self) -> None:
+        """First third of a turn: what children and controllers have said. Raises EdgeError if it cannot start."""
+        self._hear()
+        self.channel.serve()
+        self.desk.serve()
 
-    def _is_finished(self) -> bool:
+    def submit(self) -> bool:
+        """Second third: accept parts, keep their deadlines, and give the model one. True if it got one."""
+        self._accept()
+        self._expire()
+        return self._submit()
+
+    def publish(self) -> None:
+        """Last third: verdicts, and what they were waited for; state and heartbeat."""
+        while self._publish():  # a stored picture waits for the verdict of the one before it
+            self._accept()
+            self._submit()
+        self._beat()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the source has ended and every part has its verdict."""
         return self.intake.has_ended and not self._pending and not self._parts
 
-    def _wait(self, signals: Signals) -> None:
-        """Sleep until a child, a controller or a signal has something to say, or the clock has."""
-        if self._is_finished() or self.desk.has_more:
-            return
+    @property
+    def is_busy(self) -> bool:
+        """Whether a part waits for its verdict."""
+        return bool(self._parts)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the next turn has something to do that nobody announces."""
+        return self.is_finished or self.desk.has_more or bool(self.scoring.results)
+
+    @property
+    def fds(self) -> list[int]:
+        """Descriptors that become readable when a child or a controller has something to say."""
         children = [self.intake.child, self.scoring.child]
+        if self.records is not None:
+            children.append(self.records.archiving.child)
+        return [*self.channel.fds, *(c.connection.fileno() for c in children if c.connection)]
+
+    @property
+    def due_in_s(self) -> float:
+        """Seconds until the clock has something to say."""
         due_ns = [part.deadline_ns for part in self._parts.values() if part.finding is None]
         waits_s = [(min([self._beat_due_ns, *due_ns]) - time.monotonic_ns()) / 1e9]
         if not self.intake.child.is_running and not self.intake.has_ended:
@@ -169,16 +179,25 @@ class Station:
         if not self.scoring.child.is_running:
             waits_s.append(self.scoring.child.due_in_s)
         if self.records is not None:
-            children.append(self.records.archiving.child)
             waits_s.append(self.records.due_in_s)
         if not self._listeners_came:
             waits_s.append(SUBSCRIBER_POLL_S)
         waits_s.append(self.channel.due_in_s)
-        connections = (c.connection.fileno() for c in children if c.connection)
-        self._sleeper.sleep((signals.wake.fileno(), *self.channel.fds, *connections), min(waits_s))
+        return max(0.0, min(waits_s))
 
-    def _shut_down(self, cause: str) -> None:
-        """Answer the parts in flight, say goodbye, and leave nothing behind."""
+    def discard(self) -> None:
+        """Free what the station holds, which never ran."""
+        with ExitStack() as last:
+            if self.metrics is not None:
+                last.callback(self.metrics.close)
+            if self.records is not None:
+                last.callback(self.records.close, "never ran", self.books)
+            last.callback(self.channel.close)
+
+    def shut_down(self, cause: str) -> None:
+        """Answer the parts in flight, say goodbye, and leave nothing behind, in two seconds at most. The model is left
+        to whoever runs the station, who has taken it out of its seat before.
+        """
         with ExitStack() as last:  # in reverse order, each whatever becomes of the others
             last.callback(self._progress, self)
             if self.metrics is not None:
@@ -190,7 +209,6 @@ class Station:
             last.callback(self.intake.close, CHILD_PATIENCE_S)
             if self.records is not None:
                 last.callback(self.records.close_archive)  # it still copies frames out of the ring
-            last.callback(self.scoring.child.stop, CHILD_PATIENCE_S)
             for part in self._parts.values():
                 part.finding = part.finding or Finding(reason=Reason.STOPPED, detail="the station was stopped")
             self._publish()
@@ -214,6 +232,8 @@ class Station:
         for results in (self.scoring.hear, self.scoring.revive):
             for result in results():
                 self._settle(result)
+        for seq in self.scoring.take_back():
+            self._take_back(seq)
         self.scoring.test()
         if self.records is not None:
             for slot in self.records.serve():
@@ -234,6 +254,26 @@ class Station:
             part.finding = Finding(reason=Reason.BACKEND, detail=f"the model's score is {result.score}")
         else:
             part.finding, part.inferred = Finding(score=result.score), result
+        for waiting in self._parts.values():
+            if waiting.deadline_ns == NEVER and waiting.is_submitted:
+                self._start_clock(waiting, result.end_ns)
+                self.scoring.postpone(waiting.seq, waiting.deadline_ns)
+
+    def _start_clock(self, part: Part, now_ns: int) -> None:
+        """The model turns to a stored picture."""
+        part.captured_ns, part.deadline_ns = now_ns, now_ns + int(self.config.budget_ms * 1e6)
+
+    def _take_back(self, seq: int) -> None:
+        """The model was lost before it turned to this frame: it is submitted again, to the next one."""
+        self.intake.release(self._slots_inferring.pop(seq))
+        if (part := self._parts.get(seq)) is not None:
+            part.is_submitted = False
+            if self._is_stored(part):
+                part.deadline_ns = NEVER
+
+    def _is_stored(self, part: Part) -> bool:
+        """Whether the part is a stored picture, which nothing but the model's turning to it gives a clock."""
+        return self.config.trigger == "free" and part.capture is not None and part.capture.captured_ns is None
 
     def _expire(self) -> None:
         """A part whose budget is over is unknown now, whatever comes later."""
@@ -271,6 +311,8 @@ class Station:
                 self._enter(self._pending.popleft())
         elif self.scoring.is_idle and not self._parts:
             self._enter(self._pending.popleft())
+        elif not opened.live and self.scoring.takes_ahead and len(self._parts) == 1:
+            self._enter(self._pending.popleft(), ahead=True)
 
     def _have_listeners_come(self) -> bool:
         """Whether the subscribers and the required controllers that the source waits for have been there."""
@@ -289,11 +331,14 @@ class Station:
         self._passed_over += 1
         self.books.dropped = self._passed_over + self.intake.dropped
 
-    def _enter(self, capture: Captured) -> None:
-        """A part begins with its frame."""
+    def _enter(self, capture: Captured, ahead: bool = False) -> None:
+        """A part begins with its frame; `ahead`, its clock stands while the model is busy with the one before it."""
         now = time.monotonic_ns()
         captured_ns = now if capture.captured_ns is None else min(capture.captured_ns, now)
-        self._show(self._begin(capture.name, captured_ns), capture)
+        part = self._begin(capture.name, captured_ns)
+        if ahead:
+            part.deadline_ns = NEVER
+        self._show(part, capture)
 
     def _trigger(self, name: str) -> int | str:
         """A part begins with its trigger, and waits for its frame. Returns its number, or why there is none."""
@@ -371,25 +416,34 @@ class Station:
         refusals = (self.bundle.manifest.letterbox.refusal(*shape) for shape in seen)
         return next((f"corrupt: the frame of {refusal}" for refusal in refusals if refusal), None)
 
-    def _submit(self) -> None:
-        """Give the runtime the oldest part that waits for it."""
-        if not self.scoring.is_idle:
-            return
+    def _submit(self) -> bool:
+        """Give the runtime the oldest part that waits for it; whether there was one. A live frame goes when the one
+        before it is done, a stored one ahead of that.
+        """
+        is_idle = self.scoring.is_idle
+        if not (is_idle or self.scoring.takes_ahead):
+            return False
         for part in self._parts.values():
             c = part.capture
             if part.finding is None and not part.is_submitted and c is not None:
                 assert c.slot is not None
+                if not is_idle and part.deadline_ns != NEVER:
+                    return False
+                if is_idle and part.deadline_ns == NEVER:
+                    self._start_clock(part, time.monotonic_ns())
                 part.is_submitted, self._slots_inferring[part.seq] = True, c.slot
                 self.intake.hold(c.slot)
                 self.scoring.submit(part.seq, self.intake.memory(c.slot), c.height, c.width, part.deadline_ns)
-                return
+                return True
+        return False
 
-    def _publish(self) -> None:
-        """Publish what is final, in order of sequence."""
+    def _publish(self) -> int:
+        """Publish what is final, in order of sequence; how many verdicts that were."""
+        before = self.books.published
         while self._parts:
             part = next(iter(self._parts.values()))
             if part.finding is None:
-                return
+                break
             verdict = self._verdict(part)
             del self._parts[part.seq]  # first: a number that was half sent is a gap, never two verdicts
             payload = self.publisher.send(verdict)
@@ -401,6 +455,7 @@ class Station:
                 continue  # the archive gives the slot back
             if part.capture is not None:
                 self.intake.release(part.capture.slot)
+        return self.books.published - before
 
     def _verdict(self, part: Part) -> Verdict:
         loaded = self.scoring.loaded
@@ -414,151 +469,8 @@ class Station:
             backend=loaded.backend if loaded else None,
         )
 
-    # -------------------------------------------------------------------------------------------------- state
-
-    @property
-    def is_simulated(self) -> bool:
-        """True if the source or the bundle is the built-in demonstration."""
-        opened = self.intake.opened
-        return self.config.simulated or self.bundle.manifest.simulated or bool(opened and opened.simulated)
-
-    @property
-    def is_ready(self) -> bool:
-        """True while parts that come are judged: not before those whom the source waits for have come, nor while an
-        inference is past its deadline and makes no progress.
-        """
-        return self.state in ABLE and self._listeners_came and not self.scoring.is_overdue
-
-    @property
-    def restarts(self) -> int:
-        """How many times a child was started again."""
-        return max(0, self.intake.child.restarts) + max(0, self.scoring.child.restarts)
-
-    def result(self) -> dict[str, Any]:
-        """What this run was, for the report at its end."""
-        loaded = self.scoring.loaded
-        return {
-            "station": self.config.station,
-            "epoch": self.epoch,
-            "boot": self.boot,
-            "source": self.config.source_name,
-            "bundle": self.bundle.label,
-            "simulated": self.is_simulated,
-            "backend": loaded.backend if loaded else None,
-            "golden_difference": loaded.golden_difference if loaded else None,
-            "ready_after_s": self.ready_after_s,
-            "restarts": self.restarts,
-            "requests": dict(self.desk.counts),
-            "malformed_requests": self.desk.malformed,
-            "acknowledged": dict(self.desk.fates),
-        }
-
-    def _current_state(self) -> tuple[State, str | None]:
-        if self.intake.opened is None:
-            return State.PREOPERATIONAL, self.intake.cause
-        if self.scoring.loaded is None:
-            return State.PREOPERATIONAL, self.scoring.cause
-        if not self.scoring.is_up:
-            return State.HELD, f"model: {self.scoring.cause}"
-        if not self.intake.is_up:
-            return State.HELD, f"camera: {self.intake.cause}"
-        if missing := self.desk.missing():
-            return State.SUSPENDED, f"controller: nothing heard from {', '.join(missing)}"
-        if not self._listeners_came:
-            return State.READY, f"waiting for {self.config.wait_subscribers} subscribers"
-        return (State.EXECUTING if self.books.accepted else State.READY), None
-
-    def _beat(self) -> None:
-        """Announce a change of state at once, with a heartbeat; else a heartbeat when it is due."""
-        current = self._current_state()
-        if current != (self.state, self.cause):
-            self._announce(*current)
-            self._beat_due_ns = 0
-        now = time.monotonic_ns()
-        if now >= self._beat_due_ns:
-            self._beat_due_ns = now + HEARTBEAT_MS * 1_000_000
-            subscribers = self.publisher.subscribers()  # takes the notes of who came and went off the socket
-            beat = self._current_heartbeat()
-            self.publisher.send(beat)
-            if self.metrics is not None:
-                self.metrics.beat(self._vitals(beat, subscribers))
-            self.service.beat(self.scoring.loaded is not None, self._makes_progress, f"{beat.state} {beat.cause or ''}")
-            self._progress(self)
-
-    def _announce(self, state: State, cause: str | None) -> None:
-        self.state, self.cause = state, cause
-        if state in ABLE and self.ready_after_s is None:
-            self.ready_after_s = (time.monotonic_ns() - self._begun_ns) / 1e9
-        last_seq, now = self.books.published, time.monotonic_ns()
-        self.publisher.send(StateChange(**self._sender(), sent=now, state=state, cause=cause, last_seq=last_seq))
-
-    def _current_heartbeat(self) -> Heartbeat:
-        now = time.monotonic_ns()
-        return Heartbeat(
-            **self._sender(),
-            sent=now,
-            state=self.state,
-            ready=self.is_ready,
-            valid_ms=LEASE_MS,
-            valid_until=now + LEASE_MS * 1_000_000,
-            cause=self.cause,
-            alarms=self.records.alarms if self.records else (),
-            last_seq=self.books.published,
-            durable_seq=self.records.recorder.durable_seq if self.records else None,
-            camera_age_ms=self.intake.age_ms,
-            loop_age_ms=self.scoring.age_ms,
-            ledger=self.books.ledger(),
-            restarts=self.restarts,
-        )
-
-    @property
-    def _makes_progress(self) -> bool:
-        """Whether a restart of the whole could not help: the model works, or the station is replacing it itself, or it
-        is the camera that is missing.
-        """
-        age_ms = self.scoring.age_ms
-        return age_ms is None or age_ms < NO_PROGRESS_MS or self.state is State.PREOPERATIONAL
-
-    def _vitals(self, beat: Heartbeat, subscribers: int) -> "Vitals":
-        from edge.station.metrics import Vitals
-
-        records = self.records
-        return Vitals(
-            state=beat.state,
-            is_ready=beat.ready,
-            is_simulated=beat.simulated,
-            boot=self.boot,
-            subscribers=subscribers,
-            in_flight=beat.ledger.in_flight,
-            pending=len(self._pending),
-            dropped=self.books.dropped,
-            late_results=self.books.late_results,
-            alarms=len(beat.alarms),
-            camera_age_ms=beat.camera_age_ms,
-            loop_age_ms=beat.loop_age_ms,
-            journal_backlog=records.recorder.backlog if records else None,
-            durable_lag=beat.last_seq - beat.durable_seq if beat.durable_seq is not None else None,
-            images_kept=records.images_kept if records else 0,
-            images_skipped=records.archiving.skipped if records else 0,
-            malformed_requests=self.desk.malformed,
-            restarts={
-                child.name.removeprefix("edge-"): max(0, child.restarts)
-                for child in (self.intake.child, self.scoring.child, *([records.archiving.child] if records else []))
-            },
-            requests=self.desk.counts,
-            acknowledgements={Fate(fate): count for fate, count in self.desk.fates.items()},
-        )
-
     def _note(self, line: str) -> None:
         """For the log, and for the record: who was refused, and why."""
         self._say(line)
         if self.records is not None:
             self.records.recorder.event("channel", line)
-
-    def _sender(self) -> dict[str, Any]:
-        return {
-            "station": self.config.station,
-            "epoch": self.epoch,
-            "boot": self.boot,
-            "simulated": self.is_simulated,
-        }

@@ -8,9 +8,26 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from typing import Protocol
 
 PINGS_PER_WATCHDOG = 4
 """Signs of life in the time after which systemd would kill the station."""
+
+
+class Reports(Protocol):
+    """Where a station says how it stands."""
+
+    def beat(self, has_started: bool, makes_progress: bool, status: str) -> None:
+        """See `Service.beat`."""
+        ...
+
+    def stopping(self, cause: str) -> None:
+        """See `Service.stopping`."""
+        ...
+
+    def close(self) -> None:
+        """See `Service.close`."""
+        ...
 
 
 class Service:
@@ -67,6 +84,46 @@ class Service:
                 self._socket.sendto("\n".join(lines).encode(), self._address)
                 return True
         return False
+
+
+class SharedService:
+    """Several stations as one service: started once one of them is, and alive while every one makes progress."""
+
+    def __init__(self, service: Service) -> None:
+        """`service` is the process's own."""
+        self._service = service
+        self._said: dict[str, tuple[bool, bool, str]] = {}
+
+    def of(self, station: str) -> Reports:
+        """What the station of this name is to report to."""
+        return _Share(self, station)
+
+    def beat(self, station: str, said: tuple[bool, bool, str]) -> None:
+        """What one of them says at its heartbeat; see `Service.beat`."""
+        self._said[station] = said
+        has_started, makes_progress, _ = zip(*self._said.values(), strict=True)
+        status = "; ".join(f"{name}: {status.strip()}" for name, (_, _, status) in self._said.items())
+        self._service.beat(any(has_started), all(makes_progress), status)
+
+    def leave(self, station: str) -> None:
+        """A station that is at its end holds the others up no more."""
+        self._said.pop(station, None)
+
+
+class _Share:
+    """One station's part of a service."""
+
+    def __init__(self, shared: SharedService, station: str) -> None:
+        self._shared, self._station = shared, station
+
+    def beat(self, has_started: bool, makes_progress: bool, status: str) -> None:
+        self._shared.beat(self._station, (has_started, makes_progress, status))
+
+    def stopping(self, cause: str) -> None:
+        """That one station stops says nothing of the process."""
+
+    def close(self) -> None:
+        """The service is the process's, which closes it."""
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float | None:

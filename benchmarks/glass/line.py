@@ -1,0 +1,105 @@
+"""A station that looks at a clock, and a subscriber in this process that reads it back out of the verdicts."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.glass.bundle import SHOWN_MODULUS
+from edge.channel.endpoints import free_endpoint
+from edge.channel.subscriber import Received, Subscriber
+from edge.errors import EdgeError
+from edge.machine import cores
+from edge.verdict import State, StateChange, Verdict
+
+WARM_UP = 20
+SILENCE_S = 30.0
+STATION = "glass"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One verdict, in milliseconds.
+
+    `glass_ms` is from the drawing of the picture's clock until the verdict is decoded here, `said_ms` the age that the
+    verdict itself claims, from the source's stamp to publication, and `stamp_ms` how much later than the drawing the
+    source has stamped the picture; negative if it calls the picture older than it is.
+    """
+
+    glass_ms: float
+    said_ms: float
+    stamp_ms: float
+
+
+@dataclass
+class Seen:
+    """The samples of one run, and the verdicts that are none: the clock could not be read, or was not looked at.
+
+    `first_ns` and `last_ns` are when the first and the last sample came.
+    """
+
+    samples: list[Sample]
+    unread: int = 0
+    unknown: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+
+    @property
+    def lasted_s(self) -> float:
+        """From the first sample to the last."""
+        return (self.last_ns - self.first_ns) / 1e9
+
+
+def watch(bundle: Path, options: list[str], unit_us: int, frames: int, tick: Callable[[], None]) -> Seen:
+    """Run a station with these options until so many clocks were read. Raises EdgeError if it ends before."""
+    endpoint = free_endpoint()
+    own = {
+        "bundle": bundle, "station": STATION, "bind": endpoint, "backend": "openvino", "threads": cores(),
+        "budget-ms": 10_000, "stale-ms": 10_000, "wait-subscribers": 1,
+    }  # fmt: skip
+    flags = ["--no-records", *(f"--{key}={value}" for key, value in own.items()), *options]
+    command = [sys.executable, "-m", "edge.cli.run", *flags]
+    subscriber = Subscriber(endpoint, STATION)
+    station = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    seen = Seen([])
+    try:
+        for received in subscriber.messages(SILENCE_S):
+            if _take(received, unit_us, seen):
+                tick()
+            has_ended = isinstance(received.message, StateChange) and received.message.state is State.STOPPED
+            if len(seen.samples) == frames or has_ended:
+                break
+    finally:
+        subscriber.close()
+        station.terminate()
+        complaints = station.communicate()[1]
+    if len(seen.samples) < frames:
+        last = complaints.strip().splitlines()[-1:] or ["it said nothing"]
+        raise EdgeError(f"the station read {len(seen.samples)} of {frames} clocks; {last[0]}")
+    return seen
+
+
+def _take(received: Received, unit_us: int, seen: Seen) -> bool:
+    """Whether this message gave a sample."""
+    verdict = received.message
+    if not isinstance(verdict, Verdict) or verdict.seq <= WARM_UP:
+        return False
+    if verdict.score is None:
+        seen.unknown += 1
+        return False
+    if verdict.score < 0:
+        seen.unread += 1
+        return False
+    seen.first_ns, seen.last_ns = seen.first_ns or received.at_ns, received.at_ns
+    seen.samples.append(sample(verdict, received.at_ns, unit_us))
+    return True
+
+
+def sample(verdict: Verdict, at_ns: int, unit_us: int) -> Sample:
+    """What a verdict with a clock for its score says, received at this moment of the monotonic clock."""
+    assert verdict.score is not None
+    unit_ns = unit_us * 1000
+    glass = (at_ns / unit_ns - verdict.score) % SHOWN_MODULUS
+    stamp = (verdict.timing.captured / unit_ns - verdict.score + SHOWN_MODULUS / 2) % SHOWN_MODULUS - SHOWN_MODULUS / 2
+    return Sample(glass * unit_us / 1000, verdict.age_ms, stamp * unit_us / 1000)

@@ -1,0 +1,278 @@
+"""`python -m benchmarks.stations [BUNDLE]`: several stations on one loaded model against as many `edge-run` processes.
+
+Each station shows frames back to back and has a subscriber of its own. Both ways run in turns, in one run. What counts
+is the time in which every station is at work.
+"""
+
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import typer
+
+from benchmarks.processes import cpu_s, pss_mib, tree
+from edge.channel.endpoints import free_endpoint, further
+from edge.channel.subscriber import Received, Subscriber
+from edge.cli import run_app
+from edge.errors import EdgeError
+from edge.station.ledger import percentile
+from edge.verdict import Verdict
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+Way = Literal["shared", "separate"]
+WAYS: tuple[Way, ...] = get_args(Way)
+
+STARTING_S = 120.0
+MOST_UNFAIR = 1.5
+"""Largest ratio of two stations' p99 that counts as fair."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One way with so many stations. Frames a second are of all stations together, latencies in milliseconds by
+    station: from accepted to decoded here, and from one verdict to the next. Memory counts shared pages once.
+    """
+
+    way: Way
+    stations: int
+    frames_per_s: float
+    verdicts: list[int]
+    p50_ms: list[float]
+    p99_ms: list[float]
+    cycle_p99_ms: list[float]
+    unknown: int
+    missed: int
+    cpu_ms_a_frame: float
+    memory_mib: float
+    model_memory_mib: float
+    processes: int
+
+    @property
+    def unfairness(self) -> float:
+        """p99 of the slowest station over that of the fastest."""
+        return max(self.p99_ms) / min(self.p99_ms)
+
+
+class _Ear:
+    """One station's subscriber, which hears in a thread."""
+
+    def __init__(self, endpoint: str, station: str) -> None:
+        self.heard: list[Received] = []
+        self.subscriber = Subscriber(endpoint, station)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+        self._is_over = False
+
+    def _listen(self) -> None:
+        while True:
+            for received in self.subscriber.messages(0.5):
+                if isinstance(received.message, Verdict):
+                    self.heard.append(received)
+                if self._is_over:
+                    return
+            if self._is_over:
+                return
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._is_over = True
+        self._thread.join()
+        self.subscriber.close()
+
+
+@app.command()
+def stations(
+    bundle: Annotated[Path, typer.Argument(help="Bundle to run, or the name of a shipped one.")] = Path("demo"),
+    number: Annotated[list[int] | None, typer.Option("--stations", min=1, help="How many; may be repeated.")] = None,
+    size: Annotated[str, typer.Option(help="Frame size, WIDTHxHEIGHT.")] = "1280x720",
+    backend: Annotated[str, typer.Option(help="Artifact to run.")] = "openvino",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of an inference; else one for each core.")] = None,
+    streams: Annotated[int, typer.Option(min=1, help="Frames inferred at once where a model is shared.")] = 1,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of a measurement.")] = 10.0,
+    rounds: Annotated[int, typer.Option(min=1, help="How often both ways are measured.")] = 2,
+    way: Annotated[list[str] | None, typer.Option(metavar="shared|separate", help="Only this way.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything there.")] = None,
+) -> None:
+    """Measure throughput, fairness and memory of 1, 2, 4 and 8 stations, both ways."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from edge.bench import machine
+    from edge.shipped import found_bundle
+
+    counts = number or [1, 2, 4, 8]
+    ways = [one for one in WAYS if way is None or one in way]
+    settings: dict[str, str | int] = {"source": "replay", "bundle": str(found_bundle(bundle).resolve()), "size": size}
+    settings |= {"backend": backend, "streams": streams}
+    if threads is not None:
+        settings["threads"] = threads
+    runs: list[Run] = []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("measuring", total=len(counts) * len(ways) * rounds)
+        for count in counts:
+            for turn in range(rounds):
+                for one in ways if turn % 2 == 0 else ways[::-1]:
+                    progress.update(task, description=f"{count} stations, {one}")
+                    runs.append(measure(one, count, settings, seconds))
+                    progress.advance(task)
+    about = machine()
+    print_table(runs, f"{bundle.name}, {backend}, {size}, {about['cpu']}, {about['cores']} cores")
+    if json_file is not None:
+        said = {"machine": about, "settings": settings, "seconds": seconds, "runs": [asdict(run) for run in runs]}
+        json_file.write_text(json.dumps(said, indent=2) + "\n")
+
+
+def measure(way: Way, count: int, settings: dict[str, str | int], seconds: float) -> Run:
+    """Run so many stations for so long after all of them have begun. Raises EdgeError if one does not."""
+    endpoint = free_endpoint(count)
+    with ExitStack() as last:
+        ears = [_Ear(further(endpoint, i), f"station{i}") for i in range(count)]
+        for ear in ears:
+            last.callback(ear.close)
+        processes = last.enter_context(running(way, count, settings, endpoint))
+        until = time.monotonic() + STARTING_S
+        while not all(ear.heard for ear in ears):
+            if time.monotonic() > until or any(process.poll() is not None for process in processes):
+                raise EdgeError(f"{count} stations, {way}: not all of them began; run edge-run with the same bundle")
+            time.sleep(0.05)
+        time.sleep(1.0)
+        begin_ns, begin_cpu_s = time.monotonic_ns(), sum(cpu_s(p.pid) for p in processes)
+        time.sleep(seconds)
+        end_ns, end_cpu_s = time.monotonic_ns(), sum(cpu_s(p.pid) for p in processes)
+        family = [pid for process in processes for pid in tree(process.pid)]
+        memory = sum(pss_mib(pid) for pid in family)
+        of_models = sum(pss_mib(pid) for pid in family if is_model(pid))
+    heard = [[r for r in ear.heard if begin_ns <= r.at_ns < end_ns] for ear in ears]
+    total = sum(map(len, heard))
+    if not all(len(one) > 1 for one in heard):
+        raise EdgeError(f"{count} stations, {way}: one of them gave no two verdicts in {seconds:.0f} s; give it longer")
+    verdicts = [r.message for one in heard for r in one if isinstance(r.message, Verdict)]
+    return Run(
+        way=way,
+        stations=count,
+        frames_per_s=total / ((end_ns - begin_ns) / 1e9),
+        verdicts=[len(one) for one in heard],
+        p50_ms=[_percentile([_age_ms(r) for r in one], 50) for one in heard],
+        p99_ms=[_percentile([_age_ms(r) for r in one], 99) for one in heard],
+        cycle_p99_ms=[_percentile([(b.at_ns - a.at_ns) / 1e6 for a, b in pairwise(one)], 99) for one in heard],
+        unknown=sum(verdict.verdict == "unknown" for verdict in verdicts),
+        missed=sum(ear.subscriber.missed for ear in ears),
+        cpu_ms_a_frame=1000 * (end_cpu_s - begin_cpu_s) / total,
+        memory_mib=memory,
+        model_memory_mib=of_models,
+        processes=len(family),
+    )
+
+
+@contextmanager
+def running(
+    way: Way, count: int, settings: dict[str, str | int], endpoint: str
+) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """The stations in one `edge-run` or in one each, told to stop at the end."""
+    common = {**settings, "records": False, "budget_ms": 60_000, "wait_subscribers": 1}
+    above = "".join(f"{key} = {json.dumps(value)}\n" for key, value in common.items())
+    tables = [
+        f'[[stations]]\nstation = "station{i}"\nbind = "{further(endpoint, i)}"\nseed = {i}\n' for i in range(count)
+    ]
+    files = ["".join(tables)] if way == "shared" else tables
+    with tempfile.TemporaryDirectory() as folder:
+        processes = []
+        try:
+            for i, file in enumerate(files):
+                path = Path(folder) / f"{i}.toml"
+                path.write_text(above + file)
+                command = [sys.executable, "-m", "edge.cli.run", "--config", str(path)]
+                processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            yield processes
+        finally:
+            for process in processes:
+                process.send_signal(signal.SIGTERM)
+            for process in processes:
+                process.wait()
+
+
+def is_model(pid: int) -> bool:
+    """Whether this is an inference process."""
+    return Path(f"/proc/{pid}/comm").read_text().startswith("edge-inference")
+
+
+def _age_ms(received: Received) -> float:
+    assert isinstance(received.message, Verdict)
+    timing = received.message.timing
+    return (received.at_ns - max(timing.captured, timing.in_ring or 0)) / 1e6
+
+
+def _percentile(samples: list[float], percent: float) -> float:
+    value = percentile(sorted(samples), percent)
+    assert value is not None
+    return value
+
+
+def print_table(runs: list[Run], title: str) -> None:
+    """Medians over the rounds; the ratio of throughput is to one station's, shared."""
+    from rich.console import Console
+    from rich.table import Table
+
+    columns: tuple[str, ...] = (
+        "stations",
+        "way",
+        "frames/s",
+        "of one's",
+        "fewest/most",
+        "p50 ms",
+        "p99 ms",
+        "slowest/fastest p99",
+    )
+    columns += ("cycle p99", "CPU ms/frame", "memory MiB", "of models", "unknown", "missed")
+    table = Table(title=title, caption=f"fair: slowest/fastest p99 up to {MOST_UNFAIR}")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "way" else "right")
+    groups: dict[tuple[int, Way], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.stations, run.way), []).append(run)
+    ones = [run.frames_per_s for run in runs if run.stations == 1 and run.way == "shared"]
+    for (count, way), group in groups.items():
+
+        def median(values: list[float]) -> float:
+            return statistics.median(values)
+
+        speed = median([run.frames_per_s for run in group])
+        table.add_row(
+            str(count),
+            way,
+            f"{speed:.1f}",
+            f"{speed / median(ones):.2f}" if ones else "",
+            f"{median([min(run.verdicts) / max(run.verdicts) for run in group]):.3f}",
+            f"{median([statistics.median(run.p50_ms) for run in group]):.2f}",
+            f"{median([max(run.p99_ms) for run in group]):.2f}",
+            f"{median([run.unfairness for run in group]):.2f}",
+            f"{median([max(run.cycle_p99_ms) for run in group]):.1f}",
+            f"{median([run.cpu_ms_a_frame for run in group]):.2f}",
+            f"{median([run.memory_mib for run in group]):.0f}",
+            f"{median([run.model_memory_mib for run in group]):.0f}",
+            str(sum(run.unknown for run in group)),
+            str(sum(run.missed for run in group)),
+        )
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=160).print(table)
+
+
+def main() -> None:
+    """Entry point."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()
