@@ -3,6 +3,8 @@
 `edge-bench compare` and `edge-bench tune` are commands of their own, `edge/cli/bench_compare.py` and `bench_tune.py`.
 """
 
+import contextlib
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -169,6 +171,8 @@ def _show(result: "Result", as_json: bool) -> None:
 
 def main() -> None:
     """Entry point: measures, unless the first word is another command's."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a station that is being measured ends with it
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word not in SUBCOMMANDS:
         run_app(app)
