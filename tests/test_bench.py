@@ -249,7 +249,7 @@ def test_a_station_lives_through_the_pauses_of_its_line() -> None:
     assert len(ran.samples_ms) == 25
     assert ran.unanswered == 0
     longest = max(after - before for before, after in pairwise(ran.published))
-    assert longest > 1.2e9
+    assert longest > 0.5e9, "1.55 s, less what the machine was late before it"
 
 
 def test_a_line_faster_than_the_model_has_parts_without_an_answer() -> None:

@@ -29,7 +29,8 @@ SHARE_OF_TOP = 0.5
 @dataclass(frozen=True)
 class Question:
     """The deadline, from capture to the verdict decoded in another process; the rate that has to be held, if one was
-    named; how the line runs at every rate; the parts and seconds of a trial at the least; how close to find it.
+    named; how the line runs at every rate; the parts and seconds of a trial at the least; how close to find it; and the
+    seconds after which a trial needs no more parts.
     """
 
     deadline_ms: float
@@ -38,12 +39,13 @@ class Question:
     parts: int = ENOUGH
     trial_s: float = TRIAL_S
     close: float = CLOSE
+    longest_s: float = LONGEST_TRIAL_S
 
 
 def question(deadline_ms: float, pace: Pace, is_asked: bool, quick: bool) -> Question:
     """Whether the line's rate can be held if it was asked for, and the highest; quick, with few parts, to a tenth."""
     asked = pace.rate_per_min if is_asked else None
-    return Question(deadline_ms, asked, pace, *((200, 3.0, 1.1) if quick else ()))
+    return Question(deadline_ms, asked, pace, *((200, 3.0, 1.1, 10.0) if quick else ()))
 
 
 def answer(
@@ -104,7 +106,7 @@ def asked_in_words(search: Search) -> str:
 
 def _attempt(bundle: Bundle, setting: Setting, question: Question, rate_per_min: float) -> Tried:
     pace = question.pace.model_copy(update={"rate_per_min": rate_per_min})
-    least, most = (math.ceil(seconds * rate_per_min / 60) for seconds in (question.trial_s, LONGEST_TRIAL_S))
+    least, most = (math.ceil(seconds * rate_per_min / 60) for seconds in (question.trial_s, question.longest_s))
     parts = max(least, min(question.parts, max(most, FEWEST)))
 
     def is_over(ran: Ran) -> bool:

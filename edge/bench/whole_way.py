@@ -76,7 +76,7 @@ def run_station(
     """Let a station judge so many parts, or fewer once `is_over`. Raises EdgeError, with its words, if it fails."""
     warm_up = WARM_UP
     if pace.rate_per_min is not None:
-        warm_up = min(WARM_UP, math.ceil(WARM_UP_S * pace.rate_per_min / 60))
+        warm_up = min(WARM_UP, max(2, math.ceil(WARM_UP_S * pace.rate_per_min / 60)))
     endpoint = free_endpoint()
     subscriber = Subscriber(endpoint, "bench")
     started, ran = time.monotonic_ns(), Ran()
@@ -93,17 +93,19 @@ def run_station(
             assert isinstance(verdict, Verdict)
             if ran.cold_start_s is None:
                 ran.cold_start_s = (received.at_ns - started) / 1e9
+            if (
+                verdict.seq == warm_up // 2
+            ):  # it takes some milliseconds, and verdicts wait: not where they are measured
+                watch, cpu_before = Watch(), cpu_s(station.pid)
             if verdict.seq <= warm_up:
-                if verdict.seq == warm_up:
-                    watch, cpu_before = Watch(), cpu_s(station.pid)
                 continue
             ran.take(received, verdict)
             tick(1)
             if ran.parts >= frames or is_over(ran):
                 break
         if watch is not None and ran.parts:
+            ran.cpu_s_a_frame = (cpu_s(station.pid) - cpu_before) / (ran.parts + warm_up - warm_up // 2)
             ran.disturbance = watch.stop()
-            ran.cpu_s_a_frame = (cpu_s(station.pid) - cpu_before) / ran.parts
             ran.resident_mib = resident_mib(station.pid)
     finally:
         subscriber.close()

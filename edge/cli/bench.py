@@ -3,6 +3,8 @@
 `edge-bench compare` and `edge-bench tune` are commands of their own, `edge/cli/bench_compare.py` and `bench_tune.py`.
 """
 
+import contextlib
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -59,7 +61,7 @@ def bench(
             help="Find the highest rate at which p99.9 stays within it. With --rate exit code 1 if that fails."
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Less than a minute.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Less than a minute, or two with a deadline.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Everything, for the night.")] = False,
     frames: Annotated[int | None, typer.Option(help="Frames back to back; else 1000.", min=10)] = None,
     paced_s: Annotated[
@@ -111,11 +113,12 @@ def bench(
     if deadline_ms is not None:
         question = deadline.question(deadline_ms, pace, is_asked=rate is not None, quick=quick)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    # the bar is drawn between measurements only: a thread that draws would take its milliseconds from some frames
+    with Progress(console=console, transient=True, auto_refresh=False, disable=not console.is_terminal) as progress:
         task = progress.add_task("")
 
         def tell(what: str, done: int, total: float | None = None) -> None:
-            progress.update(task, description=what or None, advance=done, total=total)
+            progress.update(task, description=what or None, advance=done, total=total, refresh=bool(what))
 
         result = find(items, pace, effort, question, bool(backend), tell)
     if out is not None:
@@ -168,6 +171,8 @@ def _show(result: "Result", as_json: bool) -> None:
 
 def main() -> None:
     """Entry point: measures, unless the first word is another command's."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a station that is being measured ends with it
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word not in SUBCOMMANDS:
         run_app(app)
