@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import signal
 import statistics
 import subprocess
 import sys
@@ -45,9 +46,9 @@ def set_up(bundle: Bundle, shape: tuple[int, int], threads: int, folder: Path) -
     contract, frames, network = bundle.manifest.letterbox, folder / "frames.npy", folder / "network.onnx"
     np.save(frames, np.stack(stock(shape)))
     write_network(bundle, shape, network)
-    about: Any = {"mean": contract.mean, "std": contract.std, "fill": contract.fill, "side": contract.side}
-    places = {"frames": str(frames), "network": str(network), "bundle": str(bundle.path.resolve())}
-    return Setup(name="", threads=threads, shape=shape, **places, **about)
+    about: dict[str, Any] = {"mean": contract.mean, "std": contract.std, "fill": contract.fill, "side": contract.side}
+    about |= {"frames": str(frames), "network": str(network), "bundle": str(bundle.path.resolve())}
+    return Setup(name="", threads=threads, shape=shape, **about)
 
 
 @dataclass
@@ -84,14 +85,19 @@ class Contestant:
         self._process.communicate()
 
     def __call__(self, frames: int) -> list[float]:
-        """Run so many frames: a `Turn`. Raises CannotRunError."""
+        """Run so many frames: a `Turn`. Raises CannotRunError.
+
+        Between its turns it stands still, whatever threads it has that spin.
+        """
         assert self._process.stdin is not None
+        self._process.send_signal(signal.SIGCONT)
         try:
             self._process.stdin.write(f"{frames}\n".encode())
             self._process.stdin.flush()
         except OSError as error:
             raise CannotRunError(self._reason("it ended")) from error
         answer = self._answer(ROUND_S)
+        self._process.send_signal(signal.SIGSTOP)
         self.scores += answer["scores"]
         samples: list[float] = answer["ms"]
         return samples

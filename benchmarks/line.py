@@ -43,8 +43,9 @@ def run_station(
     endpoint: str | None = None,
     subscribers: int = 1,
     backend: str = "auto",
+    warm_up: int = WARM_UP,
 ) -> Heard:
-    """Let a station judge `frames` frames of `size` (height, width), and as many as it takes to warm up before.
+    """Let a station judge `frames` frames of `size` (height, width), and `warm_up` before them.
 
     Back to back if `rate`, in parts a second, is None. It begins when `subscribers` are there, this process's own among
     them. Raises EdgeError if it does not give every verdict.
@@ -59,7 +60,7 @@ def run_station(
         "backend": backend,
         "threads": threads,
         "size": f"{size[1]}x{size[0]}",
-        "limit": frames + WARM_UP,
+        "limit": frames + warm_up,
         "budget-ms": 60000,
         "wait-subscribers": subscribers,
     }
@@ -73,7 +74,7 @@ def run_station(
             message = received.message
             if isinstance(message, StateChange) and message.state is State.STOPPED:
                 break
-            if isinstance(message, Verdict) and message.seq > WARM_UP:
+            if isinstance(message, Verdict) and message.seq > warm_up:
                 _note(heard, message, received.at_ns, is_paced=rate is not None)
     finally:
         subscriber.close()

@@ -93,11 +93,18 @@ def _pip(place: Path, wanted: Sequence[str]) -> str | None:
     """Install wheels; why not, or None. What stands behind `--no-deps` is installed alone, after the rest."""
     at = wanted.index("--no-deps") if "--no-deps" in wanted else len(wanted)
     for part in (wanted[:at], wanted[at:]):
-        command = [place / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
+        command = [
+            str(place / "bin" / "pip"),
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+        ]
         done = subprocess.run([*command, *part], capture_output=True, text=True) if part else None
         if done is not None and done.returncode:
             errors = [one for one in done.stderr.splitlines() if one.startswith("ERROR")]
-            return (errors or ["pip failed"])[-1].removeprefix("ERROR: ")[:200]
+            return str((errors or ["pip failed"])[-1]).removeprefix("ERROR: ")[:200]
     return None
 
 
@@ -170,7 +177,7 @@ def section(result: dict[str, Any]) -> str:
             f"{one['p50_ms']:.2f}",
             f"{one['p99_ms']:.2f}",
             f"{one['off']:.1g}" if one["name"] != SAME else "",
-            "" if one["off"] <= OTHER else "no: another letterbox",
+            "its own letterbox" if one["name"] == OURS else "" if one["off"] <= OTHER else "no: another letterbox",
         )
         for one in sorted(result["rows"], key=lambda one: (one["name"] != OURS, one["times"]))
     ]

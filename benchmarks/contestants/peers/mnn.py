@@ -18,7 +18,7 @@ def load(setup: Setup) -> Infer:
 
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "network.mnn")
-        convert = [Path(sys.executable).with_name("mnnconvert"), "-f", "ONNX", "--bizCode", "edge"]
+        convert = [str(Path(sys.executable).with_name("mnnconvert")), "-f", "ONNX", "--bizCode", "edge"]
         subprocess.run([*convert, "--modelFile", setup.network, "--MNNModel", file], check=True, stdout=2)
         config = {"precision": "high", "backend": "CPU", "numThread": setup.threads}
         manager = MNN.nn.create_runtime_manager((config,))

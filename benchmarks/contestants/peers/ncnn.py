@@ -19,8 +19,10 @@ def load(setup: Setup) -> Infer:
 
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(setup.network, Path(folder) / "network.onnx")
-        (found,) = importlib.util.find_spec("pnnx").submodule_search_locations  # its Python half wants PyTorch
-        converter = Path(found) / "pnnx"
+        found = importlib.util.find_spec("pnnx")  # whose Python half wants PyTorch
+        if found is None or found.origin is None:
+            raise RuntimeError("pnnx is not there")
+        converter = Path(found.origin).with_name("pnnx")
         shape = f"inputshape=[1,3,{setup.side},{setup.side}]f32"
         subprocess.run([converter, "network.onnx", shape, "fp16=0"], cwd=folder, check=True, stdout=2)
         network = ncnn.Net()
