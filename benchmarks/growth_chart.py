@@ -50,11 +50,16 @@ def write_chart(result: dict[str, Any], file: Path) -> None:
     figure.savefig(file, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
 
 
+def _short(value: float) -> str:
+    """A place on the axis: 0.31, 20, 3.6k."""
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}" if value < 1000 else f"{value / 1000:g}k"
+
+
 def _panel(axes: Axes, title: str, places: Sequence[float], curves: Sequence[Curve]) -> None:
     axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold")
     axes.set_xscale("log")
     axes.set_xticks(places)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}" if value < 10 else f"{value:.0f}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axes.xaxis.set_minor_locator(NullLocator())
     most = max(max(values) for _, values, _, _ in curves)
     place = float("-inf")

@@ -102,3 +102,10 @@ def test_each_of_many_subscribers_gets_every_verdict() -> None:
     found = _crowd(load_bundle(DEMO_BUNDLE), 5, 1, quick=True)
     assert (found["subscribers"], found["lost"], len(found["received"])) == (5, 0, 5 * 12)
     assert min(found["received"]) > 0
+
+
+def test_a_large_frame_shows_smaller_ones_side_by_side_and_differs_from_the_next() -> None:
+    first, second = stock((2000, 1600), 2)
+    assert first.shape == (2000, 1600, 3)
+    assert (first[720:1440, :1280] == first[:720, :1280]).all()
+    assert (first != second).any()
