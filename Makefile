@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PARTS ?= 200
 
-.PHONY: run test check drill docs demo-bundle tile-bundle results clean
+.PHONY: run test check drill docs demo-bundle tile-bundle results benchmarks peers clean
 
 run: .venv/runtime
 	@$(BIN)/edge-listen --once --wait-s 60 & listener=$$!; \
@@ -50,6 +50,19 @@ tile-bundle: .venv/dev
 # the folder of the magnetic tiles. `python -m benchmarks.results --help` says how to train or measure a part of it.
 results: .venv/dev
 	$(BIN)/python -m benchmarks.results
+
+# Measures a station side by side with what a user would pick instead, in twelve minutes or so, and writes
+# docs/performance.md and its picture. Begun anew each time, unless the last run was interrupted.
+benchmarks: peers
+	@mkdir -p build/performance
+	@test -e build/performance/.unfinished || rm -f build/performance/*.json
+	@touch build/performance/.unfinished
+	$(BIN)/python -m benchmarks.performance
+	@rm build/performance/.unfinished
+
+# Installs each other runtime into a Python of its own in build/peers, 6 GB together; what is there is not touched.
+peers: .venv/dev
+	$(BIN)/python -m benchmarks.peers --install
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from benchmarks.host import opencv_letterbox
 from edge.bench import machine
 from edge.cli import run_app
 from edge.contract import LetterboxContract
-from edge.geometry import letterbox
 
 CASES = (((1080, 1920), 224), ((2048, 2448), 224), ((2048, 2448), 320), ((1080, 1920), 320))
 """((height, width) of the frame, side). The last shrinks by a whole factor, for which OpenCV has a path of its own."""
@@ -68,7 +68,7 @@ def compare(
     with TemporaryDirectory() as folder, Progress(console=console, transient=True) as progress:
         task = progress.add_task("measuring", total=len(CASES) * (rounds + WARM_UP))
         for shape, side in CASES:
-            runs: dict[tuple[str, str], Run] = {("host", ""): host(shape, side)}
+            runs: dict[tuple[str, str], Run] = {("host", ""): opencv_letterbox(shape, side, MEAN, STD)}
             for runtime in RUNTIMES:
                 for filter_ in FILTERS:
                     contract = LetterboxContract(side=side, filter=filter_, mean=MEAN, std=STD)
@@ -105,37 +105,6 @@ def in_turns(
                 samples[name].append((time.perf_counter_ns() - begun) / 1e6)
         tick()
     return {name: statistics.median(times) for name, times in samples.items()}
-
-
-def host(shape: tuple[int, int], side: int) -> Run:
-    """Well-written OpenCV: the frame is small before it becomes float, and every buffer is made once.
-
-    `cv2.split` writes the planes of NCHW in RGB order; normalising works in place. `cv2.dnn.blobFromImage` does the
-    same steps but knows one deviation for all channels, and has to resize without keeping the proportions.
-    """
-    box = letterbox(*shape, side)
-    padded = np.zeros((side, side, 3), np.uint8)
-    inside = padded[box.top : box.top + box.height, box.left : box.left + box.width]
-    small = np.empty((box.height, box.width, 3), np.uint8)
-    scaled = np.empty((side, side, 3), np.float32)
-    blob = np.empty((1, 3, side, side), np.float32)
-    factor, shift = (np.array(v, np.float32) for v in _affine())
-
-    def run(frame: Frame) -> object:
-        cv2.resize(frame, (box.width, box.height), dst=small, interpolation=cv2.INTER_AREA)
-        inside[:] = small
-        np.multiply(padded, factor, out=scaled, casting="unsafe")
-        np.add(scaled, shift, out=scaled)
-        blob[0] = scaled.transpose(2, 0, 1)[::-1]
-        return blob
-
-    return run
-
-
-def _affine() -> tuple[list[float], list[float]]:
-    """What a BGR value is multiplied by, and what is added."""
-    pairs = list(zip(MEAN, STD, strict=True))[::-1]
-    return [1 / (255 * std) for _, std in pairs], [-mean / std for mean, std in pairs]
 
 
 def graph(runtime: str, contract: LetterboxContract, shape: tuple[int, int], threads: int, folder: Path) -> Run:

@@ -2,7 +2,8 @@
 
 A camera that costs nothing but the copy into the ring: the source for measuring everything behind the camera. With a
 rate it may have a line's rhythm: `replay:jitter=0.2,idle=5/60` is a fifth of the interval off, and pauses for 5 s after
-every 60 s of work.
+every 60 s of work. Frames of
+more than `MOST_RENDERED` pixels are smaller ones side by side: to render one of 20 megapixels takes seconds.
 """
 
 from collections.abc import Iterator
@@ -10,11 +11,12 @@ from dataclasses import replace
 
 from edge.errors import SourceError
 from edge.sources import Capture, SourceRequest
-from edge.sources.demo import DemoSource
+from edge.sources.demo import DEFAULT_SIZE, DemoSource
 from edge.sources.rhythm import Rhythm, rhythmic
 
 NAME = "replay"
 FRAMES = 16
+MOST_RENDERED = 3_000_000
 
 
 def claims(name: str) -> bool:
@@ -34,11 +36,26 @@ class ReplaySource(DemoSource):
 
     def __init__(self, request: SourceRequest) -> None:
         """Raises SourceError if the request asks for an impossible size, seed, rate or rhythm."""
-        super().__init__(request)
+        height, width = request.size or DEFAULT_SIZE
+        is_tiled = height * width > MOST_RENDERED
+        super().__init__(replace(request, size=None) if is_tiled else request)
+        self.shape = height, width
         words = request.name.partition(":")[2]
         if words and self.rate is None:
             raise SourceError(f"{request.name}: a rhythm needs the rate of its parts; give --rate too")
         self._rhythm = None if self.rate is None else Rhythm.of(self.rate, words)
+
+    def capture(self, index: int) -> Capture:
+        """Part `index`; the same part many times over where the frame is large."""
+        import numpy as np
+
+        capture, shape = super().capture(index), self.shape
+        assert capture.frame is not None
+        assert shape is not None
+        if capture.frame.shape[:2] == shape:
+            return capture
+        times = (-(-shape[0] // capture.frame.shape[0]), -(-shape[1] // capture.frame.shape[1]), 1)
+        return replace(capture, frame=np.ascontiguousarray(np.tile(capture.frame, times)[: shape[0], : shape[1]]))
 
     def captures(self) -> Iterator[Capture | None]:
         """One capture a part; rendering is over before the first. None: the line pauses."""

@@ -1,0 +1,55 @@
+"""`python -m benchmarks.contestants FILE`: the process of one contestant, whose `Setup` is in FILE as JSON.
+
+Says `{}` in a line when it is ready. For each number that comes in a line it runs that many frames and answers with one
+line: `ms`, what each took, and `scores`, those of the first time round. Whatever else a library prints goes to the
+standard error.
+"""
+
+import json
+import os
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contestants import Setup
+
+WARM_UP = 8
+AWAKE = 2
+"""Frames that each turn begins with, untimed: the process has stood still."""
+
+
+def main(file: Path) -> None:
+    """Serve until the standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    given: dict[str, Any] = json.loads(file.read_text())
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    setup = Setup(**given)
+    frames = np.load(setup.frames)
+    module: Any = import_module(f"benchmarks.contestants.{setup.name}")
+    infer = module.load(setup)
+    for number in range(WARM_UP):
+        infer(frames[number % len(frames)])
+    answers.write("{}\n")
+    turn = 0
+    for line in sys.stdin:
+        samples, scores = [], []
+        for frame in frames[:AWAKE]:
+            infer(frame)
+        for _ in range(int(line)):
+            frame = frames[turn % len(frames)]
+            begun = time.perf_counter_ns()
+            score = infer(frame)
+            samples.append((time.perf_counter_ns() - begun) / 1e6)
+            if turn < len(frames):
+                scores.append(score)
+            turn += 1
+        answers.write(json.dumps({"ms": samples, "scores": scores}) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

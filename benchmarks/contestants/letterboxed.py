@@ -1,0 +1,21 @@
+"""For contestants that are given letterboxed pictures: OpenCV's letterbox before them. No contestant itself."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.contestants import Infer, Setup
+from benchmarks.host import Frame, opencv_letterbox
+
+
+def letterboxed(setup: Setup, infer: Callable[[npt.NDArray[np.float32]], float]) -> Infer:
+    """`infer`, which takes float32 [1, 3, S, S], behind the letterbox of `setup`, with as many threads."""
+    cv2.setNumThreads(setup.threads)
+    fit = opencv_letterbox(setup.shape, setup.side, setup.mean, setup.std, setup.fill)
+
+    def whole(frame: Frame) -> float:
+        return infer(fit(frame))
+
+    return whole
