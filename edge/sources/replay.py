@@ -2,8 +2,8 @@
 
 A camera that costs nothing but the copy into the ring: the source for measuring everything behind the camera. With a
 rate it may have a line's rhythm: `replay:jitter=0.2,idle=5/60` is a fifth of the interval off, and pauses for 5 s after
-every 60 s of work. Frames of
-more than `MOST_RENDERED` pixels are smaller ones side by side: to render one of 20 megapixels takes seconds.
+every 60 s of work. Frames of more than `MOST_RENDERED` pixels are smaller ones side by side: to render one of 20
+megapixels takes seconds.
 """
 
 from collections.abc import Iterator
