@@ -170,9 +170,19 @@ def load_from(bundle: Bundle, name: str, options: Options | int, shape: tuple[in
             f"{bundle.path}: {name} has int8 weights of 8 bits, whose sums saturate on a CPU without VNNI, "
             f"as this one seems to be: run {artifact.backend}, or export with --weight-bits 7"
         )
+    if artifact.backend == "openvino" and is_float32(bundle, Options.of(options)):
+        from edge.backends.openvino import pass_over_amx
+
+        pass_over_amx()
     backend = load_backend(artifact.backend, bundle.path / artifact.path, options, bundle.manifest.letterbox, shape)
     backend.name = name
     return backend
+
+
+def is_float32(bundle: Bundle, options: Options) -> bool:
+    """Whether all that OpenVINO may run of this bundle computes in float32, but for the letterbox."""
+    artifacts = bundle.manifest.artifacts.values()
+    return options.precision == "f32" and all(a.backend != "openvino" or a.precision == "f32" for a in artifacts)
 
 
 def check_static(bundle: Bundle, anysize: Backend, fixed: Backend, shape: tuple[int, int]) -> float:

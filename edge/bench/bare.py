@@ -6,12 +6,13 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from typing import cast
 
-from edge.backends import Backend, Frame, load_from
+from edge.backends import Backend, Frame, check_golden, load_from
 from edge.backends.options import Options
 from edge.bench.disturbance import worst
 from edge.bench.pacing import BACK_TO_BACK, rhythm
 from edge.bench.result import Disturbance, Pace, Series, Setting
 from edge.bundle import Bundle
+from edge.errors import BundleError
 from edge.station.messages import Infer
 from edge.station.warmer import Warmer
 
@@ -45,8 +46,20 @@ class Bare:
     @property
     def median_ms(self) -> float:
         """Back to back, so far."""
+        return self.median()
+
+    def median(self) -> float:
+        """The same."""
         samples = self._runs[BACK_TO_BACK].samples_ms
         return sorted(samples)[len(samples) // 2]
+
+    def golden_holds(self) -> bool:
+        """Whether the golden frames pass within the manifest's tolerance."""
+        try:
+            check_golden(self.bundle, load_from(self.bundle, self.setting.artifact, options(self.setting)))
+        except BundleError:
+            return False
+        return True
 
     def turn(self, pace: Pace, frames: int) -> None:
         """Measure so many frames more, at the line's pace."""

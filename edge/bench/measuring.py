@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from edge.backends import Frame, check_golden, load_from
+from edge.backends import Frame
 from edge.bench import whole_way
-from edge.bench.bare import Bare, options
+from edge.bench.apart import Apart, bare
+from edge.bench.bare import Bare
 from edge.bench.disturbance import Watch
 from edge.bench.hardware import Frequency
 from edge.bench.matrix import is_of_station, named
 from edge.bench.pacing import BACK_TO_BACK, said
 from edge.bench.result import Pace, Series, Setting
 from edge.bundle import Bundle
-from edge.errors import BundleError
 from edge.sources import SourceRequest
 from edge.sources.replay import FRAMES, ReplaySource
 
@@ -23,6 +24,7 @@ TOGETHER = 16
 """Settings that are compiled, and take turns, at a time: memory has to hold them."""
 
 Item = tuple[Bundle, Setting]
+Measured: TypeAlias = Bare | Apart
 Tell = Callable[[str, int], None]
 """What is done now, and how many frames more are done."""
 
@@ -80,30 +82,30 @@ class Measuring:
         return [one for at in blocks for one in self._block(self._items[at : at + TOGETHER])]
 
     def _block(self, items: Sequence[Item]) -> list[Series]:
-        bare = list(self._load(items))
-        frames = self._capped(bare)
-        self._bare(bare, frames, first=True)
-        chosen = self._fastest(bare) if self._effort.only_fastest else bare
+        loaded = list(self._load(items))
+        frames = self._capped(loaded)
+        self._bare(loaded, frames, first=True)
+        chosen = self._fastest(loaded) if self._effort.only_fastest else loaded
         paced = [one for one in chosen if one.setting.streams == 1]
         self._bare_paced(paced, first=True)
         whole = self._whole([one for one in chosen if is_of_station(one.setting)], frames)
-        self._bare(bare, frames, first=False)
+        self._bare(loaded, frames, first=False)
         self._bare_paced(paced, first=False)
-        return [self._checked(one, series) for one in bare for series in one.series()] + whole
+        return [self._checked(one, series) for one in loaded for series in one.series()] + whole
 
-    def _checked(self, one: Bare, series: Series) -> Series:
+    def _checked(self, one: Measured, series: Series) -> Series:
         """The same, and whether bfloat16 would pass the bundle's golden frames."""
         if one.setting.precision != "bf16":
             return series
         key = one.bundle.label, one.setting.artifact
         if key not in self._golden_holds:
-            self._golden_holds[key] = _golden_holds(one.bundle, one.setting)
+            self._golden_holds[key] = one.golden_holds()
         return series.model_copy(update={"golden_holds": self._golden_holds[key]})
 
-    def _load(self, items: Sequence[Item]) -> Iterator[Bare]:
+    def _load(self, items: Sequence[Item]) -> Iterator[Measured]:
         for bundle, setting in items:
             self._tell(f"{bundle.manifest.name}: compiling {named(setting)}", 0)
-            yield Bare(bundle, setting, self._shown(setting))
+            yield bare(bundle, setting, self._shown(setting))
 
     def _shown(self, setting: Setting) -> list[Frame]:
         """Frames of the demo line, of the setting's size."""
@@ -114,7 +116,7 @@ class Measuring:
             self._pictures[size] = [frame for frame in stock if frame is not None]
         return self._pictures[size]
 
-    def _capped(self, bare: Sequence[Bare]) -> dict[Bare, int]:
+    def _capped(self, bare: Sequence[Measured]) -> dict[Measured, int]:
         """How many frames back to back each gets, both halves together."""
         effort, most = self._effort, self._effort.frames
         if effort.most_s is None:
@@ -122,15 +124,15 @@ class Measuring:
         each_ms = 1000 * effort.most_s / len(bare)
         return {one: max(10, min(most, int(each_ms / one.typical_ms))) for one in bare}
 
-    def _fastest(self, bare: Sequence[Bare]) -> list[Bare]:
+    def _fastest(self, bare: Sequence[Measured]) -> list[Measured]:
         """Of each bundle, as a station would run it."""
-        found: dict[str, Bare] = {}
+        found: dict[str, Measured] = {}
         for one in sorted(bare, key=lambda one: one.median_ms):
             if is_of_station(one.setting):
                 found.setdefault(one.bundle.label, one)
         return list(found.values())
 
-    def _bare(self, bare: Sequence[Bare], frames: dict[Bare, int], first: bool) -> None:
+    def _bare(self, bare: Sequence[Measured], frames: dict[Measured, int], first: bool) -> None:
         """Half of the frames back to back, in turns."""
         watch = Watch()
         left = {one: frames[one] // 2 if first else frames[one] - frames[one] // 2 for one in bare}
@@ -146,7 +148,7 @@ class Measuring:
         for one in bare:
             one.note(BACK_TO_BACK, disturbance)
 
-    def _bare_paced(self, bare: Sequence[Bare], first: bool) -> None:
+    def _bare_paced(self, bare: Sequence[Measured], first: bool) -> None:
         """Half of the frames at each pace, without and with keeping warm; the other half in the opposite order."""
         jobs = [(one, pace) for one in bare for pace in self._both]
         for one, pace in jobs if first else reversed(jobs):
@@ -159,10 +161,10 @@ class Measuring:
             self.frequency.look()
             self._tell("", half)
 
-    def _whole(self, chosen: Sequence[Bare], frames: dict[Bare, int]) -> list[Series]:
+    def _whole(self, chosen: Sequence[Measured], frames: dict[Measured, int]) -> list[Series]:
         """Stations one after another, those of a second run in the opposite order."""
         jobs = [(one, pace) for one in chosen for pace in (BACK_TO_BACK, *self._both)]
-        ran: dict[tuple[Bare, Pace], list[whole_way.Ran]] = {}
+        ran: dict[tuple[Measured, Pace], list[whole_way.Ran]] = {}
         for turn in range(runs := self._effort.runs):
             for one, pace in reversed(jobs) if turn % 2 else jobs:
                 self._tell(f"{one.bundle.manifest.name}: whole way, {said(pace)}, {named(one.setting)}", 0)
@@ -178,12 +180,3 @@ class Measuring:
         assert pace.rate_per_min is not None
         work_s = max(self._effort.paced_s, 2.2 * (pace.idle_every_s or 0))
         return max(20, round(work_s * pace.rate_per_min / 60))
-
-
-def _golden_holds(bundle: Bundle, setting: Setting) -> bool:
-    """Whether the golden frames pass within the manifest's tolerance."""
-    try:
-        check_golden(bundle, load_from(bundle, setting.artifact, options(setting)))
-    except BundleError:
-        return False
-    return True
