@@ -1,0 +1,101 @@
+"""The belt without parts, cell by cell: learned where no part is, and followed as the light drifts."""
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.presence.grid import Cells
+
+CONTRAST = 16.0
+"""Grey levels by which a cell differs from the belt, at the least, to be of something that lies on it."""
+
+NOISES = 5.0
+"""The same as a multiple of what cells of the row differ from the belt on the average: a rough belt is forgiven more."""
+
+RATE = 1 / 12
+"""Weight of the newest frame."""
+
+ALIKE = 12.0
+"""Mean difference in grey levels of two columns of one belt: texture, dirt and uneven light together."""
+
+STARVED = 200
+"""After so many frames without a column of belt the belt is learned anew."""
+
+FEW = 4
+"""Columns of belt that do not tell the light."""
+
+MOST_DARKER, MOST_BRIGHTER = 0.6, 1.6
+"""What the light may become from one frame to the next."""
+
+Columns = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+class Background:
+    """Begins with the columns of the first frame that are most alike, or most like the belt as remembered."""
+
+    def __init__(self, profile: tuple[float, ...] = ()) -> None:
+        """`profile` is what `profile()` of an earlier one gave."""
+        self._profile = np.array(profile, np.float32)
+        self._belt: Cells | None = None
+        self._noise: Columns = np.zeros((0, 1), np.float32)
+        self._is_belt: Mask = np.zeros(0, bool)
+        self._hungry = 0
+
+    @property
+    def belt(self) -> Cells:
+        """The belt in the light of the last frame, `float32 [rows, columns, 3]`."""
+        assert self._belt is not None
+        return self._belt
+
+    def profile(self) -> tuple[float, ...]:
+        """The belt's colour along a column: rows, and in each blue, green and red."""
+        return () if self._belt is None else tuple(np.round(np.median(self._belt, axis=1).ravel(), 1).tolist())
+
+    def foreign(self, cells: Cells, way: float = 0.0) -> Columns:
+        """Which share of each column is not belt, `float32 [columns]` in 0..1, after all moved by `way` columns."""
+        if self._belt is None or self._belt.shape != cells.shape or self._hungry > STARVED:
+            self._begin(cells)
+        self._follow_light(cells, round(way))
+        return np.asarray((self._far(cells) > np.maximum(CONTRAST, NOISES * self._noise)).mean(axis=0), np.float32)
+
+    def learn(self, cells: Cells, is_belt: Mask) -> None:
+        """Learn the columns `bool [columns]` where no part is."""
+        self._is_belt = is_belt
+        self._hungry = 0 if is_belt.any() else self._hungry + 1
+        if self._hungry:
+            return
+        far = self._far(cells)[:, is_belt].mean(axis=1, keepdims=True)
+        self._noise += RATE * (far - self._noise)
+        self.belt[:, is_belt] += RATE * (cells[:, is_belt] - self.belt[:, is_belt])
+
+    def _far(self, cells: Cells) -> Columns:
+        return np.asarray(np.abs(cells - self.belt).max(axis=2), np.float32)
+
+    def _follow_light(self, cells: Cells, way: int) -> None:
+        """Brighten or darken the whole belt as those columns are that were belt in the last frame, if they still are."""
+        columns = np.flatnonzero(self._is_belt) + way
+        columns = columns[(columns >= 0) & (columns < cells.shape[1])]
+        if len(columns) < FEW:
+            return
+        seen, known = cells[:, columns], self.belt[:, columns]
+        gain = float(np.median(seen.sum(axis=2) / (known.sum(axis=2) + 1)))
+        if MOST_DARKER < gain < MOST_BRIGHTER and float(np.median(np.abs(seen - gain * known))) < ALIKE / 2:
+            self.belt[...] *= np.float32(gain)
+
+    def _begin(self, cells: Cells) -> None:
+        columns = cells.transpose(1, 0, 2).reshape(cells.shape[1], -1)
+        if len(self._profile) == columns.shape[1]:
+            far = np.abs(columns - self._profile).mean(axis=1)
+            middle = self._profile
+        else:
+            apart = np.abs(columns[:, None] - columns[None]).mean(axis=2)
+            typical = int(np.argmax((apart < ALIKE).sum(axis=1)))
+            far, middle = apart[typical], columns[typical]
+        belt = np.flatnonzero(far < ALIKE)
+        if len(belt):
+            nearest = belt[np.abs(np.arange(len(columns))[:, None] - belt[None]).argmin(axis=1)]
+            self._belt = np.ascontiguousarray(cells[:, nearest])
+        else:
+            self._belt = np.repeat(middle.reshape(cells.shape[0], 1, 3), len(columns), axis=1).astype(np.float32)
+        self._noise = np.full((cells.shape[0], 1), CONTRAST / NOISES, np.float32)
+        self._is_belt, self._hungry = np.zeros(len(columns), bool), 0
