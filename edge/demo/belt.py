@@ -40,7 +40,7 @@ class Belt:
         out[:, first:] = self._loop[:, : width - first]
 
     def soil(self, frame: Pixels, rng: np.random.Generator) -> None:
-        """Add what belts have and no inspection should mind, in place: stains, scrapes, crumbs; as much as on a frame."""
+        """Add what belts have and no inspection should mind, in place: stains, scrapes, crumbs."""
         height, width = frame.shape[:2]
         for _ in range(rng.integers(0, 5)):
             stain = self._stains[rng.integers(len(self._stains))]

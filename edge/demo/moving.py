@@ -20,7 +20,7 @@ from edge.demo.design import draw_design, plate_width
 from edge.demo.line import DemoLine
 from edge.demo.part import draw_part
 from edge.demo.stamp import Pixels, overlap
-from edge.demo.truth import Stream, Truth, random_stream
+from edge.demo.truth import DemoPart, Stream, Truth, random_stream
 
 STRIP = 6
 """Length of the soiled belt in frames; then it comes round again."""
@@ -53,7 +53,7 @@ class View:
 
 @dataclass(frozen=True)
 class _Sprite:
-    """A part as it lies: `colour` and how much of the belt is seen, `uint8 [h, w, 3]`, 255 is all; `x`, `y` its centre."""
+    """A part as it lies: its `colour`, how much of the belt is `seen`, `uint8 [H, w, 3]`; its centre `x`, `y`."""
 
     colour: Pixels
     seen: Pixels
@@ -112,12 +112,18 @@ class MovingBelt:
         self._camera.expose(frame, self.seed, number)
         return View(frame, tuple(parts))
 
-    def alone(self, index: int) -> Pixels:
-        """One part by itself in the middle of the frame, `uint8 [H, W, 3]`: what an inspection of it should see."""
+    def part(self, index: int) -> DemoPart:
+        """The part with this number, from 0: its code and its truth."""
+        return self._line.part(index)
+
+    def alone(self, index: int, number: int) -> Pixels:
+        """One part by itself in the middle of the frame, `uint8 [H, W, 3]`, in the light of frame `number`: what an
+        inspection of it should see.
+        """
         frame = self._lay_belt(self.size[1] // 2 - self.place(index))
         sprite = self._sprite(index)
         _put(frame, sprite, self.size[1] // 2 - round(sprite.x))
-        self._camera.expose(frame, self.seed, index)
+        self._camera.expose(frame, self.seed, number)
         return frame
 
     def travelled(self, number: int) -> int:
@@ -188,7 +194,7 @@ def _padded(sprite: _Sprite, top: int, height: int) -> _Sprite:
 
 
 def _put(frame: Pixels, sprite: _Sprite, left: int) -> bool:
-    """Lay a part onto the belt, in place, its picture's left border at column `left`. False if nothing of it is seen."""
+    """Lay a part onto the belt, in place, its picture from column `left` on. False if nothing of it is seen."""
     windows = overlap(frame.shape, sprite.colour.shape, left, 0)
     if windows is None:
         return False

@@ -1,5 +1,6 @@
 """The belt without parts, cell by cell: learned where no part is, and followed as the light drifts."""
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -9,7 +10,7 @@ CONTRAST = 16.0
 """Grey levels by which a cell differs from the belt, at the least, to be of something that lies on it."""
 
 NOISES = 5.0
-"""The same as a multiple of what cells of the row differ from the belt on the average: a rough belt is forgiven more."""
+"""The same as a multiple of what the row differs from the belt on the average: a rough belt is forgiven more."""
 
 RATE = 1 / 12
 """Weight of the newest frame."""
@@ -20,8 +21,8 @@ ALIKE = 12.0
 STARVED = 200
 """After so many frames without a column of belt the belt is learned anew."""
 
-FEW = 4
-"""Columns of belt that do not tell the light."""
+FEW, MANY = 4, 16
+"""Columns of belt that do not tell the light, and such that do."""
 
 MOST_DARKER, MOST_BRIGHTER = 0.6, 1.6
 """What the light may become from one frame to the next."""
@@ -38,6 +39,7 @@ class Background:
         self._profile = np.array(profile, np.float32)
         self._belt: Cells | None = None
         self._noise: Columns = np.zeros((0, 1), np.float32)
+        self._far: Columns = np.zeros((0, 0), np.float32)
         self._is_belt: Mask = np.zeros(0, bool)
         self._hungry = 0
 
@@ -56,31 +58,31 @@ class Background:
         if self._belt is None or self._belt.shape != cells.shape or self._hungry > STARVED:
             self._begin(cells)
         self._follow_light(cells, round(way))
-        return np.asarray((self._far(cells) > np.maximum(CONTRAST, NOISES * self._noise)).mean(axis=0), np.float32)
+        apart = cv2.absdiff(cells, self.belt)
+        self._far = np.maximum(np.maximum(apart[..., 0], apart[..., 1]), apart[..., 2])
+        return np.asarray((self._far > np.maximum(CONTRAST, NOISES * self._noise)).mean(axis=0), np.float32)
 
     def learn(self, cells: Cells, is_belt: Mask) -> None:
-        """Learn the columns `bool [columns]` where no part is."""
+        """Learn the columns `bool [columns]` where no part is, of the cells that `foreign` has just seen."""
         self._is_belt = is_belt
         self._hungry = 0 if is_belt.any() else self._hungry + 1
         if self._hungry:
             return
-        far = self._far(cells)[:, is_belt].mean(axis=1, keepdims=True)
-        self._noise += RATE * (far - self._noise)
-        self.belt[:, is_belt] += RATE * (cells[:, is_belt] - self.belt[:, is_belt])
-
-    def _far(self, cells: Cells) -> Columns:
-        return np.asarray(np.abs(cells - self.belt).max(axis=2), np.float32)
+        weight = is_belt * np.float32(RATE)
+        self._noise += RATE * ((self._far @ is_belt.astype(np.float32))[:, None] / is_belt.sum() - self._noise)
+        self.belt[...] += (cells - self.belt) * weight[:, None]
 
     def _follow_light(self, cells: Cells, way: int) -> None:
-        """Brighten or darken the whole belt as those columns are that were belt in the last frame, if they still are."""
+        """Brighten or darken the belt as those columns are that were belt in the last frame, if they still are."""
         columns = np.flatnonzero(self._is_belt) + way
-        columns = columns[(columns >= 0) & (columns < cells.shape[1])]
+        columns = columns[(columns >= 0) & (columns < cells.shape[1])][:: 1 + len(columns) // MANY]
         if len(columns) < FEW:
             return
         seen, known = cells[:, columns], self.belt[:, columns]
-        gain = float(np.median(seen.sum(axis=2) / (known.sum(axis=2) + 1)))
-        if MOST_DARKER < gain < MOST_BRIGHTER and float(np.median(np.abs(seen - gain * known))) < ALIKE / 2:
-            self.belt[...] *= np.float32(gain)
+        gain = float(np.median(seen.sum(axis=(0, 2)) / (known.sum(axis=(0, 2)) + 1)))
+        if MOST_DARKER < gain < MOST_BRIGHTER:
+            fits = float(np.median(np.abs(seen - gain * known).mean(axis=(0, 2)))) < ALIKE / 2
+            self.belt[...] *= np.float32(gain if fits else 1.0)
 
     def _begin(self, cells: Cells) -> None:
         columns = cells.transpose(1, 0, 2).reshape(cells.shape[1], -1)

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edge.presence import Presence, Remembered
 from edge.presence.background import Background
+from edge.presence.cutting import alone
 from edge.presence.grid import Frame, Grid
 from edge.presence.motion import Motion
 from edge.presence.pieces import Piece, clear_belt, find_pieces
@@ -30,9 +29,6 @@ MOST_BLIND = 15
 
 LONGEST_MEMORY = 100
 """Frames for which a part that was answered and is not seen is still reckoned to be there."""
-
-WIDE = 3
-"""Cells around a part that the model is shown with it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +60,13 @@ class Finder:
         self._takes_over = remembered is not None
         self._grid: Grid | None = None
         self._last_s: float | None = None
+        self._blind = 0
+        self._fault: str | None = None
+
+    @property
+    def blind(self) -> str | None:
+        """Why no part can be found, once as many frames in a row showed nothing as the parts in view may wait."""
+        return self._fault if self._blind > MOST_BLIND else None
 
     def remember(self) -> Remembered:
         """What a finder that takes over must know."""
@@ -74,9 +77,11 @@ class Finder:
         seconds = self._tick(capture)
         for track in self.tracks:
             track.move(self._motion.way(seconds), self._length)
-        fault = capture.fault or doubt
-        if capture.frame is None or fault is not None:
-            return self._see_nothing(fault or "corrupt: no frame")
+        self._fault = capture.fault or doubt
+        if capture.frame is None or self._fault is not None:
+            self._blind += 1
+            return self._see_nothing(self._fault or "corrupt: no frame")
+        self._blind = 0
         grid = self._grid_of(capture.frame)
         cells = grid.cells(capture.frame)
         foreign = self._background.foreign(cells, self._motion.way(seconds))
@@ -103,10 +108,13 @@ class Finder:
         shape = (frame.shape[0], frame.shape[1])
         if self._grid is None or self._grid.shape != shape:
             self._grid = Grid(shape, self._presence.axis)
+            for track in self.tracks:
+                track.looks = []  # of another size
         return self._grid
 
     @property
-    def _columns(self) -> int:
+    def columns(self) -> int:
+        """Cells along the belt; frames must have been seen."""
         assert self._grid is not None
         return self._grid.columns
 
@@ -120,7 +128,8 @@ class Finder:
     def _follow(self, pieces: list[Piece], capture: "Capture", seconds: float) -> None:
         """Which piece is which part; pieces of no part that is known are new ones."""
         found = self._matches(pieces)
-        ways = [way for track, piece in found if not track.missed and not track.blind and (way := track.went(piece)) is not None]
+        steady = ((track, piece) for track, piece in found if not track.missed and not track.blind)
+        ways = [way for track, piece in steady if (way := track.went(piece)) is not None]
         self._motion.learn(ways, seconds)
         matched = [track for track, _ in found]
         for track in self.tracks:
@@ -139,12 +148,12 @@ class Finder:
 
     def _matches(self, pieces: list[Piece]) -> list[tuple[Track, Piece]]:
         """Pairs of a part and a piece, the nearest first, each once."""
-        reach = (self._length or self._columns / 2) / 2
+        reach = (self._length or self.columns / 2) / 2
         pairs = []
         for number, track in enumerate(self.tracks):
             for order, piece in enumerate(pieces):
                 apart = track.apart(piece)
-                if apart is None and track.seen_columns(self._columns) > 0 and (piece.low, piece.high) == (None, None):
+                if apart is None and track.seen_columns(self.columns) > 0 and (piece.low, piece.high) == (None, None):
                     apart = reach  # it fills the view
                 if apart is not None and abs(apart) <= reach:
                     pairs.append((abs(apart), number, order))
@@ -161,12 +170,12 @@ class Finder:
             return
         self._lengths.append(high - low)
         if not track.is_answered:
-            off = abs(centre - self._columns / 2)
+            off = abs(centre - self.columns / 2)
             track.keep(Look(track.capture, centre, high - low, off), self._presence.frames)
 
     def _is_past(self, track: Track) -> bool:
         """Whether it has passed the middle, for a finder that takes over: it was answered then."""
-        ahead = (track.middle(self._columns) - self._columns / 2) * (self._motion.velocity or 0.0)
+        ahead = (track.middle(self.columns) - self.columns / 2) * (self._motion.velocity or 0.0)
         return ahead > -2 * abs(self._motion.velocity or 0.0)
 
     # ------------------------------------------------------------------------------------------------- answering
@@ -185,7 +194,7 @@ class Finder:
         """Whether no later frame will show it better."""
         if self._is_gone(track):
             return True
-        step, columns = self._motion.step, self._columns
+        step, columns = self._motion.step, self.columns
         if track.missed or step == 0:
             return False
         piece, middle = track.piece, columns / 2
@@ -204,7 +213,7 @@ class Finder:
             return False
         if track.missed > (LONGEST_MEMORY if track.is_answered else MOST_MISSED):
             return True
-        return track.seen_columns(self._columns) < self._presence.smallest * self._columns
+        return track.seen_columns(self.columns) < self._presence.smallest * self.columns
 
     def _see_nothing(self, fault: str) -> list[Passed]:
         """A frame that shows nothing came while these parts were in view."""
@@ -229,7 +238,7 @@ class Finder:
         if fault is None and not looks:
             fault = track.doubt or "camera: no frame shows the whole of the part"
         if fault is not None:
-            shown = self._shown(track.capture, track.middle(self._columns))
+            shown = self._shown(track.capture, track.middle(self.columns))
             bare = replace(track.capture, frame=None, fault=fault)
             return Passed(self._parts, (bare,), fault, shown)
         captures = tuple(replace(look.capture, frame=self._cut(look)) for look in looks)
@@ -238,26 +247,17 @@ class Finder:
     def _shown(self, capture: "Capture", centre: float) -> "Shown | None":
         """What a simulated source says it showed there."""
         assert self._grid is not None
-        reach = (self._length or self._columns / 2) * self._grid.cell
+        reach = (self._length or self.columns / 2) * self._grid.cell
         place = centre * self._grid.cell
         apart = {shown: abs((shown.x if self._presence.axis == "x" else shown.y) - place) for shown in capture.shown}
         nearest = min(apart, key=lambda shown: apart[shown], default=None)
         return nearest if nearest is not None and apart[nearest] < reach else None
 
     def _cut(self, look: Look) -> Frame:
-        """The frame as the model is to see it: the part in the middle, and belt where its neighbours are."""
+        """The frame as the model is to see it."""
         frame = look.capture.frame
-        assert frame is not None and self._grid is not None
+        assert frame is not None
+        assert self._grid is not None
         if not self._presence.alone:
             return frame
-        grid = self._grid
-        middle, centre = grid.length // 2, round(look.centre * grid.cell)
-        half = round((look.length / 2 + WIDE) * grid.cell)
-        before, after = min(half, centre, middle), min(half, grid.length - centre, grid.length - middle)
-        alone = grid.picture(self._background.belt)
-        into, out_of = slice(middle - before, middle + after), slice(centre - before, centre + after)
-        if grid.axis == "x":
-            alone[:, into] = frame[:, out_of]
-        else:
-            alone[into] = frame[out_of]
-        return np.ascontiguousarray(alone)
+        return alone(frame, self._grid, look.centre, look.length, self._background.belt)

@@ -55,4 +55,6 @@ class Grid:
         levels = np.clip(np.rint(cells), 0, 255).astype(np.uint8)
         if self.axis == "y":
             levels = np.ascontiguousarray(levels.transpose(1, 0, 2))
-        return np.asarray(cv2.resize(levels, self.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+        height, width = self.shape
+        wide = cv2.resize(levels, (width, levels.shape[0]), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.resize(wide, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)

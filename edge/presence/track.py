@@ -59,7 +59,7 @@ class Track:
         return sum(known) / len(known) if known else None
 
     def went(self, piece: Piece) -> float | None:
-        """How far it moved from where it was seen last to this piece, by an end seen both times; None: there is none."""
+        """How far it moved since it was seen last, by an end that was seen both times; None: there is none."""
         ends = ((self.piece.low, piece.low), (self.piece.high, piece.high))
         ways = [new - old for old, new in ends if old is not None and new is not None]
         return sum(ways) / len(ways) if ways else None

@@ -1,7 +1,7 @@
 """Where frames come from: one file a kind of source, one interface, and `open_source`, which picks.
 
-A source is named by a word or a URL: `demo`, `belt`, `camera0`, `/dev/v4l/by-id/…`, `genicam:SERIAL`, `rtsp://…`, `line.mp4`,
-`photos/`.
+A source is named by a word or a URL: `demo`, `belt`, `camera0`, `/dev/v4l/by-id/…`, `genicam:SERIAL`, `rtsp://…`,
+`line.mp4`, `photos/`.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,8 @@ class Capture:
     `time.monotonic_ns()` at the moment of exposure as nearly as the source can tell, None for stored pictures.
     `truth` is what a simulated source knows of the part ("good" or "bad"), None everywhere else. `counter` is the
     camera's own count of its frames where it has one that never goes back. `shown` is what a simulated source that
-    shows several parts at once knows of them: it labels verdicts and finds nothing. The frame is the receiver's to keep.
+    shows several parts at once knows of them: it labels verdicts and finds nothing. The frame is the receiver's to
+    keep.
     """
 
     index: int

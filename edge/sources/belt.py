@@ -1,4 +1,4 @@
-"""Source `belt`: the demo line as a free-running camera over the moving belt sees it; it knows which parts are where."""
+"""Source `belt`: the demo line under a free-running camera, its belt in motion; it knows which parts are where."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import isfinite
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import fmean
+from typing import TYPE_CHECKING, Literal
 
 from edge.errors import BundleError, EdgeError
 from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
@@ -29,12 +30,13 @@ def run_inference(
     backend: str,
     threads: int,
     regions: tuple["RegionOfInterest", ...] = (),
+    aggregate: Literal["max", "mean"] = "max",
 ) -> None:
     """Work of the inference child; returns when told to stop.
 
     `digest` is that of the manifest whose signature the supervisor checked, if it was to: whatever else lies there now,
     signed or not, is refused. With `regions` the model is shown each of them instead of the frame; the worst score
-    decides.
+    decides. The scores of several frames of one part become one as `aggregate` says.
     """
     if not backend.startswith("onnxruntime"):
         import openvino  # noqa: F401  takes a while; the capture child opens the source meanwhile
@@ -52,7 +54,7 @@ def run_inference(
     connection.send(model.loaded._replace(proof_ns=len(regions or shapes) * proof.took_ns))
     ring = Attached()
     while isinstance(order := connection.recv(), Infer | SelfTest):
-        connection.send(_infer(model, regions, ring, order) if isinstance(order, Infer) else proof.again())
+        connection.send(_infer(model, regions, aggregate, ring, order) if isinstance(order, Infer) else proof.again())
 
 
 @dataclass(frozen=True)
@@ -135,25 +137,41 @@ def _warm_up_locating(bundle: "Bundle") -> None:
             find_regions(golden.map, (height, width), bundle.manifest.letterbox, float(golden.map.mean()))
 
 
-def _infer(model: _Model, regions: tuple["RegionOfInterest", ...], ring: Attached, order: Infer) -> Inferred:
-    """Score one frame; whatever the runtime raises is the fault of this frame and goes no further."""
-    start = time.monotonic_ns()
+def _infer(
+    model: _Model,
+    regions: tuple["RegionOfInterest", ...],
+    aggregate: Literal["max", "mean"],
+    ring: Attached,
+    order: Infer,
+) -> Inferred:
+    """Score a part's frames; whatever the runtime raises is the fault of this part and goes no further."""
+    start, shape = time.monotonic_ns(), (order.height, order.width)
     try:
-        frame = ring.frame(order.memory, order.height, order.width)
-        outputs: list[tuple[RegionOfInterest | None, Output]] = [
-            (region, model.of(region.height, region.width).infer(_cut(frame, region))) for region in regions
-        ]
-        if not regions:
-            outputs = [(None, model.of(order.height, order.width).infer(frame))]
-        end = time.monotonic_ns()
-        worst = max((output.score for _, output in outputs), key=_badness)
+        frames = ring.frame(order.memory, order.frames * order.height, order.width)
         threshold = model.bundle.manifest.artifacts[model.loaded.backend].threshold.value
-        rejected = [(region, output) for region, output in outputs if output.score >= threshold]
-        located = _locate(model.bundle.manifest, rejected, (order.height, order.width)) if rejected else None
-        return Inferred(order.seq, worst, None, start, end, located)
+        scores, places = [], []
+        for top in range(0, len(frames), order.height):
+            outputs = _outputs(model, regions, frames[top : top + order.height])
+            end = time.monotonic_ns()
+            scores.append(max((output.score for _, output in outputs), key=_badness))
+            rejected = [(region, output) for region, output in outputs if output.score >= threshold]
+            places.append(_locate(model.bundle.manifest, rejected, shape) if rejected else None)
+        worst = max(range(len(scores)), key=lambda number: _badness(scores[number]))
+        score = scores[worst] if aggregate == "max" else fmean(scores)
+        located = places[worst] if score >= threshold else None
+        return Inferred(order.seq, score, None, start, end, located, worst)
     except Exception as error:
         fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         return Inferred(order.seq, float("nan"), fault, start, time.monotonic_ns())
+
+
+def _outputs(
+    model: _Model, regions: tuple["RegionOfInterest", ...], frame: "npt.NDArray[np.uint8]"
+) -> list[tuple["RegionOfInterest | None", "Output"]]:
+    """What the model says of the frame, or of each region of it."""
+    if not regions:
+        return [(None, model.of(*frame.shape[:2]).infer(frame))]
+    return [(region, model.of(region.height, region.width).infer(_cut(frame, region))) for region in regions]
 
 
 def _badness(score: float) -> float:

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.errors import SourceError
+from edge.presence import Presence, Remembered
 from edge.sources import SourceRequest
 from edge.station.capture import run_capture
 from edge.station.child import Child
 from edge.station.config import StationConfig
-from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened
+from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened, Waiting
 from edge.station.ring import Ring
 
 SLOTS = {"every": 10, "latest": 6}
@@ -53,6 +54,7 @@ class Intake:
         self.has_ended = False
         self.dropped = 0
         self.cause: str | None = "the source is being opened"
+        self.blind: str | None = None  # why no part can be found, though frames come
         self._config = config
         self._ring: Ring | None = None
         self._busy: dict[int, int] = {}  # slots that hold frames, and how many hold each
@@ -62,12 +64,18 @@ class Intake:
         self._heard_ns = 0
         self._has_begun = False
         self._has_frames = False  # since it was opened last
+        self._presence = config.presence if config.trigger == "presence" else None
+        self._remembered: Remembered | None = None  # by the finder of parts
 
-    def _arguments(self) -> tuple[SourceRequest, str | None, Path | None, float]:
+    def _arguments(
+        self,
+    ) -> tuple[SourceRequest, str | None, Path | None, float, Presence | None, Remembered | None]:
         c = self._config
-        request = SourceRequest(c.source, self._next_index, c.limit, c.rate, c.size, c.loop, c.watch, c.seed, c.camera)
+        start = self._next_index
+        request = SourceRequest(c.source, start, c.limit, c.rate, c.size, c.loop, c.watch, c.seed, c.camera, c.belt)
         policy = "latest" if c.trigger == "external" else c.policy  # frames of no part make room for others
-        return request, policy, c.envelope, c.stale_ms
+        policy = policy if self._presence is None else "every"  # every part, that is
+        return request, policy, c.envelope, c.stale_ms, self._presence, self._remembered
 
     def hear(self) -> Iterator[Captured]:
         """What the capture child has captured since. Raises SourceError if the source cannot be opened at first."""
@@ -77,6 +85,10 @@ class Intake:
                 match message:
                     case Captured():
                         yield self._take(message)
+                    case Remembered():
+                        self._remembered = message
+                    case Waiting():
+                        self.blind = message.blind
                     case NeedsRoom():
                         self._enlarge(message)
                     case Opened():
@@ -155,7 +167,8 @@ class Intake:
         self.opened, self.is_up, self.cause, self._has_frames = opened, True, None, False
         if self._ring is None:
             height, width = opened.shape or (1, 1)
-            self._ring = Ring(SLOTS[opened.policy], height * width * 3)
+            frames = 1 if self._presence is None else self._presence.frames
+            self._ring = Ring(SLOTS[opened.policy], height * width * 3 * frames)
         self._has_begun |= opened.free_running
         self._lend_all()
 
@@ -191,7 +204,7 @@ class Intake:
         Raises SourceError if the source cannot be opened and never will be.
         """
         self.child.bury()
-        was_up, self.is_up, self.cause, self._said = self.is_up, False, cause, None
+        was_up, self.is_up, self.cause, self._said, self.blind = self.is_up, False, cause, None, None
         if self.has_ended:
             return
         self._deaths += 1

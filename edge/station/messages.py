@@ -39,7 +39,8 @@ class Captured(NamedTuple):
     """Capture → supervisor: a frame lies in `slot`, or `fault` says why there is none.
 
     `fault` begins with a `Reason` and a colon. `slot` is None if no slot was free. `dropped` counts the frames lost
-    before this one because no slot was free.
+    before this one because no slot was free. Several `frames` of one part lie one below the other, each of `height`
+    rows.
     """
 
     slot: int | None
@@ -52,10 +53,16 @@ class Captured(NamedTuple):
     fault: str | None
     truth: str | None
     dropped: int
+    frames: int = 1
 
 
 class Waiting(NamedTuple):
-    """Capture → supervisor: the source is well and has nothing to show, as while it waits for a trigger."""
+    """Capture → supervisor: the source is well and has nothing to show, as while it waits for a trigger.
+
+    `blind` says why no part can be found for a while: the camera gives frames, and they show nothing.
+    """
+
+    blind: str | None = None
 
 
 class Ended(NamedTuple):
@@ -88,12 +95,13 @@ class Loaded(NamedTuple):
 
 
 class Infer(NamedTuple):
-    """Supervisor → inference: run the frame that lies in shared memory `memory`."""
+    """Supervisor → inference: run the frame that lies in shared memory `memory`, or so many `frames` of one part."""
 
     seq: int
     memory: str
     height: int
     width: int
+    frames: int = 1
 
 
 class SelfTest(NamedTuple):
@@ -116,7 +124,8 @@ class Located(NamedTuple):
 class Inferred(NamedTuple):
     """Inference → supervisor: the score of frame `seq`, or `fault` in words if the runtime failed on it.
 
-    `located` says where the defects are, the largest peak first; None if nothing was looked for.
+    `located` says where the defects are, the largest peak first; None if nothing was looked for. Of several frames
+    `worst` is the one with the highest score, from 0, in which they are located.
     """
 
     seq: int
@@ -125,6 +134,7 @@ class Inferred(NamedTuple):
     start_ns: int
     end_ns: int
     located: tuple[Located, ...] | None = None
+    worst: int = 0
 
 
 class Stop(NamedTuple):
@@ -138,7 +148,8 @@ class ArchiveReady(NamedTuple):
 class Keep(NamedTuple):
     """Supervisor → archive: store the frame in shared memory `memory` as the image of this verdict.
 
-    `verdict` is its outcome, `day` the date of publication, `payload` the verdict as published.
+    `verdict` is its outcome, `day` the date of publication, `payload` the verdict as published. `frame` counts the
+    frames that lie above it.
     """
 
     epoch: str
@@ -150,6 +161,7 @@ class Keep(NamedTuple):
     memory: str
     height: int
     width: int
+    frame: int = 0
 
 
 class Copied(NamedTuple):

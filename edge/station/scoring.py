@@ -42,7 +42,8 @@ class Scoring:
         self.loaded: Loaded | None = None
         self.is_up = False
         self.cause: str | None = "the model is being loaded"
-        self._arguments = (config.bundle, digest, config.backend, config.threads or cores(), config.regions)
+        threads = config.threads or cores()
+        self._arguments = (config.bundle, digest, config.backend, threads, config.regions, config.presence.aggregate)
         self._shape: Configure | None = None
         self._said: str | None = None  # its last words
         self._first_deaths = 0
@@ -72,12 +73,12 @@ class Scoring:
         self._shape = Configure(shape)
         self.child.send(self._shape)
 
-    def submit(self, seq: int, memory: str, height: int, width: int, deadline_ns: int) -> None:
-        """Hand over a frame; allowed only when idle."""
+    def submit(self, seq: int, memory: str, height: int, width: int, deadline_ns: int, frames: int = 1) -> None:
+        """Hand over a part's frame, or its frames; allowed only when idle."""
         assert self.is_idle
         self._seq, self._deadline_ns = seq, deadline_ns
         self._stuck_at_ns = max(deadline_ns, time.monotonic_ns()) + STUCK_MS * 1_000_000
-        self.child.send(Infer(seq, memory, height, width))
+        self.child.send(Infer(seq, memory, height, width, frames))
 
     def hear(self) -> Iterator[Inferred]:
         """Results that have come since. Raises BundleError if the bundle cannot be loaded at first."""

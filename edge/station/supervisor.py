@@ -380,7 +380,8 @@ class Station:
                 assert c.slot is not None
                 part.is_submitted, self._slots_inferring[part.seq] = True, c.slot
                 self.intake.hold(c.slot)
-                self.scoring.submit(part.seq, self.intake.memory(c.slot), c.height, c.width, part.deadline_ns)
+                memory = self.intake.memory(c.slot)
+                self.scoring.submit(part.seq, memory, c.height, c.width, part.deadline_ns, c.frames)
                 return
 
     def _publish(self) -> None:
@@ -396,7 +397,8 @@ class Station:
             self.replays.remember(verdict.seq, payload)
             if self.metrics is not None:
                 self.metrics.verdict(verdict)
-            if self.records is not None and self.records.enter(verdict, payload, part.capture, self.intake):
+            worst = part.inferred.worst if part.inferred else 0
+            if self.records is not None and self.records.enter(verdict, payload, part.capture, self.intake, worst):
                 continue  # the archive gives the slot back
             if part.capture is not None:
                 self.intake.release(part.capture.slot)
@@ -461,6 +463,8 @@ class Station:
             return State.HELD, f"model: {self.scoring.cause}"
         if not self.intake.is_up:
             return State.HELD, f"camera: {self.intake.cause}"
+        if self.intake.blind is not None:
+            return State.HELD, f"camera: {self.intake.blind}"
         if missing := self.desk.missing():
             return State.SUSPENDED, f"controller: nothing heard from {', '.join(missing)}"
         if not self._listeners_came:
