@@ -112,8 +112,8 @@ def _live(live: dict[str, Any] | None) -> list[str]:
             f"{live['rate']:g} a second, {live['speed']:g} frame widths a second, pitch {live['pitch']:g}: "
             f"{live['verdicts']} verdicts for {live['parts']} parts, {live['missing']} missing, {live['twice']} twice, "
             f"unknown: {unknown}. From the exposure of the frame chosen to the verdict {live['age_p50_ms']:.1f} ms at "
-            f"the median, {live['age_p99_ms']:.1f} ms at p99. Bad parts stopped {truth['bad_stopped']} of {truth['bad']}, "
-            f"good ones passed {truth['good_passed']} of {truth['good']}."
+            f"the median, {live['age_p99_ms']:.1f} ms at p99. Bad parts stopped {truth['bad_stopped']} of "
+            f"{truth['bad']}, good ones passed {truth['good_passed']} of {truth['good']}."
         ),
     ]
 

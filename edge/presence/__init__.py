@@ -27,11 +27,13 @@ class Presence(BaseModel):
 class Remembered(NamedTuple):
     """What a finder that takes over from one that died must know: numbers, no pixels.
 
-    `parts` counts those found, `velocity` is in cells a second, `length` that of a part in cells, None if not known.
-    `belt` is the belt's colour along a column of cells, blue, green and red in turn.
+    `parts` counts those found, `velocity` is in cells a second, None if not known, `step` in cells from frame to frame;
+    `length` is that of a part in cells, None if not known. `belt` is the belt's colour along a column of cells, blue,
+    green and red in turn.
     """
 
     parts: int
     velocity: float | None
+    step: float
     length: float | None
     belt: tuple[float, ...]

@@ -27,6 +27,14 @@ MOST_MISSED = 8
 MOST_BLIND = 15
 """Frames in a row that show nothing, being faulty or doubtful; then the parts in view are answered with that fault."""
 
+STANDING = 0.1
+"""Cells from one frame to the next below which the belt stands, or creeps."""
+
+TOO_LONG, FEW = 1.5, 3
+"""What is longer than so many parts is no part, but several that touch; known once so many parts were seen."""
+
+TOUCHING = "camera: what passed is longer than a part: several that touch each other"
+
 LONGEST_MEMORY = 100
 """Frames for which a part that was answered and is not seen is still reckoned to be there."""
 
@@ -58,6 +66,7 @@ class Finder:
         self._background = Background(remembered.belt if remembered else ())
         self._lengths: deque[float] = deque([remembered.length] if remembered and remembered.length else [], maxlen=9)
         self._takes_over = remembered is not None
+        self._remembered_step = remembered.step if remembered else 0.0
         self._grid: Grid | None = None
         self._last_s: float | None = None
         self._blind = 0
@@ -70,7 +79,9 @@ class Finder:
 
     def remember(self) -> Remembered:
         """What a finder that takes over must know."""
-        return Remembered(self._parts, self._motion.velocity, self._length, self._background.profile())
+        return Remembered(
+            self._parts, self._motion.velocity, self._motion.step, self._length, self._background.profile()
+        )
 
     def see(self, capture: "Capture", doubt: str | None = None) -> list[Passed]:
         """The parts that are to be answered now that this frame came; a frame with a fault or a `doubt` shows none."""
@@ -168,15 +179,16 @@ class Finder:
         low, high, centre = track.piece.low, track.piece.high, track.piece.centre
         if low is None or high is None or centre is None:
             return
-        self._lengths.append(high - low)
-        if not track.is_answered:
+        if len(self._lengths) >= FEW and high - low > TOO_LONG * (self._length or 0):
+            track.doubt = TOUCHING
+        elif not track.is_answered:
             off = abs(centre - self.columns / 2)
             track.keep(Look(track.capture, centre, high - low, off), self._presence.frames)
 
     def _is_past(self, track: Track) -> bool:
-        """Whether it has passed the middle, for a finder that takes over: it was answered then."""
-        ahead = (track.middle(self.columns) - self.columns / 2) * (self._motion.velocity or 0.0)
-        return ahead > -2 * abs(self._motion.velocity or 0.0)
+        """Whether it is so far beyond the middle that the finder before this one has answered it."""
+        direction, answered = self._motion.direction, self._presence.frames / 2 * self._remembered_step
+        return bool(direction) and direction * (track.middle(self.columns) - self.columns / 2) > answered
 
     # ------------------------------------------------------------------------------------------------- answering
 
@@ -194,18 +206,20 @@ class Finder:
         """Whether no later frame will show it better."""
         if self._is_gone(track):
             return True
-        step, columns = self._motion.step, self.columns
-        if track.missed or step == 0:
+        direction, step, piece = self._motion.direction, self._motion.step, track.piece
+        if track.missed or not direction:
             return False
-        piece, middle = track.piece, columns / 2
-        if piece.centre is None or piece.low is None or piece.high is None:
-            return (piece.high if step > 0 else piece.low) is None  # it is leaving
-        if (piece.centre - middle + step / 2) * step <= 0:
-            return False  # the next one is better centred
+        front, end = (piece.high, self.columns) if direction > 0 else (piece.low, 0)
+        if front is None:
+            return piece.low is not None or piece.high is not None  # it is leaving
+        if piece.centre is None:
+            return False
+        past = direction * (piece.centre - self.columns / 2)
+        if past + step / 2 <= 0 or (step < STANDING and past < 1):
+            return False  # the next one is better centred, or as well
         enough = len(track.looks) >= self._presence.frames
-        next_off = abs(piece.centre + step - middle)
-        next_is_whole = piece.low + step > 0 and piece.high + step < columns
-        return not next_is_whole or (enough and next_off > track.looks[-1].off)
+        is_cut_next = direction * (end - front) <= step
+        return is_cut_next or (enough and past + step > track.looks[-1].off)
 
     def _is_gone(self, track: Track) -> bool:
         """Whether it has left the view, or was not seen in it for long."""
@@ -234,6 +248,8 @@ class Finder:
         """Answer a part: with the frames kept of it, or why there are none."""
         track.is_answered = True
         self._parts += 1
+        if track.piece.centre is not None or track.looks:
+            self._lengths.append(self._length_of(track))
         looks, track.looks = track.looks, track.looks[:1]
         if fault is None and not looks:
             fault = track.doubt or "camera: no frame shows the whole of the part"
@@ -243,6 +259,14 @@ class Finder:
             return Passed(self._parts, (bare,), fault, shown)
         captures = tuple(replace(look.capture, frame=self._cut(look)) for look in looks)
         return Passed(self._parts, captures, None, self._shown(looks[0].capture, looks[0].centre))
+
+    def _length_of(self, track: Track) -> float:
+        """Length of a part that was seen whole."""
+        if track.looks:
+            return track.looks[0].length
+        assert track.piece.low is not None
+        assert track.piece.high is not None
+        return track.piece.high - track.piece.low
 
     def _shown(self, capture: "Capture", centre: float) -> "Shown | None":
         """What a simulated source says it showed there."""

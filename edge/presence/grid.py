@@ -10,6 +10,9 @@ import numpy.typing as npt
 COLUMNS, ROWS = 160, 45
 """Cells along and across the belt; a frame with fewer pixels has one cell for each."""
 
+SMOOTH = 3
+"""Cells, each way, over which a cell is the mean: grains of dirt and the sensor's noise are none of a part's."""
+
 Frame = npt.NDArray[np.uint8]
 Cells = npt.NDArray[np.float32]
 
@@ -48,7 +51,7 @@ class Grid:
         else:
             lines = np.ascontiguousarray(frame[:, step // 2 :: step].transpose(1, 0, 2))
         small = cv2.resize(lines, (self.columns, len(lines)), interpolation=cv2.INTER_AREA)
-        return np.asarray(small, np.float32)
+        return np.asarray(cv2.blur(small, (SMOOTH, SMOOTH)), np.float32)
 
     def picture(self, cells: Cells) -> Frame:
         """A smooth frame `uint8 [H, W, 3]` of the colours of cells."""

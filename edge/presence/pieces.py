@@ -8,6 +8,9 @@ import numpy.typing as npt
 BRIDGED = 2
 """Columns of belt, at most, between two pieces of one part."""
 
+BESIDE = 4
+"""Columns beside a piece that may still show something of it, as its shadow."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -39,7 +42,7 @@ def clear_belt(foreign: npt.NDArray[np.float32], smallest: float) -> npt.NDArray
     """Columns, `bool [columns]`, that show belt alone: nothing foreign on them nor just beside them."""
     taken = foreign >= smallest / 2
     beside = taken.copy()
-    for side in (1, 2):
+    for side in range(1, BESIDE + 1):
         beside[side:] |= taken[:-side]
         beside[:-side] |= taken[side:]
     return ~beside

@@ -71,8 +71,6 @@ class Track:
             self.low = piece.low
         if piece.high is not None:
             self.high = piece.high
-        if piece.low is None and self.low is not None:
-            self.low = min(self.low, 0.0)
         self.doubt = None
 
     def keep(self, look: Look, most: int) -> None:
