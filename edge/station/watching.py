@@ -77,8 +77,8 @@ def _pass_on(passed: "Passed", position: int, finder: "Finder", slots: Slots, co
     slot = slots.take() if passed.fault is None else None
     if slots.is_stopped:
         return
+    connection.send(finder.remember())  # first: a part must not be taken for a new one if this process dies now
     connection.send(_store(passed, position, slot, slots))
-    connection.send(finder.remember())
 
 
 def _store(passed: "Passed", position: int, slot: GiveSlot | None, slots: Slots) -> Captured:
