@@ -24,7 +24,7 @@ BELT = """\
 source = "belt"
 trigger = "presence"
 rate = 60
-size = "160x90"
+size = "320x180"
 belt = { speed = 3.0, pitch = 0.65 }
 """
 
