@@ -1,11 +1,13 @@
 """Source `belt`: the demo line under a free-running camera, its belt in motion; it knows which parts are where."""
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge.errors import SourceError
 from edge.sources import Capture, Shown, SourceRequest
-from edge.sources.stored import paced, wanted
+from edge.sources.stored import wanted
 
 if TYPE_CHECKING:
     from edge.demo.moving import View
@@ -46,8 +48,14 @@ class BeltSource:
         self.length = self._wanted.length
 
     def captures(self) -> Iterator[Capture]:
-        """One capture an exposure."""
-        return paced((_capture(index, self._belt.view(index)) for index in self._wanted.indices()), self._rate)
+        """One capture an exposure, stamped with the moment it was due: one that comes late is old, as a camera's is."""
+        began_ns = None
+        for number, index in enumerate(self._wanted.indices()):
+            capture = _capture(index, self._belt.view(index))
+            began_ns = time.monotonic_ns() if began_ns is None else began_ns
+            due_ns = began_ns + round(number * 1e9 / self._rate)
+            time.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
+            yield replace(capture, captured_ns=due_ns)
 
     def close(self) -> None:
         """Nothing to release."""
