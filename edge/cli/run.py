@@ -47,7 +47,7 @@ def run(
     keys: Annotated[Path | None, typer.Option(metavar="DIR", help=_about("keys"))] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help=_about("insecure"))] = False,
     require: Annotated[list[str] | None, typer.Option(metavar="NAME", help=_about("require"))] = None,
-    trigger: Annotated[str | None, typer.Option(metavar="free|external", help=_about("trigger"))] = None,
+    trigger: Annotated[str | None, typer.Option(metavar="free|external|presence", help=_about("trigger"))] = None,
     policy: Annotated[str | None, typer.Option(metavar="every|latest", help=_about("policy"))] = None,
     budget_ms: Annotated[float | None, typer.Option(help=_about("budget_ms"))] = None,
     stale_ms: Annotated[float | None, typer.Option(help=_about("stale_ms"))] = None,

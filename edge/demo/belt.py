@@ -41,7 +41,7 @@ class Belt:
 
     def soil(self, frame: Pixels, rng: np.random.Generator) -> None:
         """Add what belts have and no inspection should mind, in place: stains, scrapes, crumbs."""
-        height, width = self.size
+        height, width = frame.shape[:2]
         for _ in range(rng.integers(0, 5)):
             stain = self._stains[rng.integers(len(self._stains))]
             put = darken if rng.random() < 0.6 else brighten
@@ -61,7 +61,7 @@ class Belt:
             cv2.circle(frame, centre_16, radius, (grey, grey, grey), cv2.FILLED, cv2.LINE_AA, shift=4)
 
     def _scrape(self, frame: Pixels, rng: np.random.Generator) -> None:
-        height, width = self.size
+        height, width = frame.shape[:2]
         start = rng.uniform((0, 0), (width, height))
         angle, length = rng.normal(0, 0.5), rng.uniform(0.04, 0.25) * min(self.size)
         end = start + length * np.array([np.cos(angle), np.sin(angle)])

@@ -51,6 +51,7 @@ class Stream(IntEnum):
     BELT = 4
     CAMERA = 5
     LINE = 6
+    PLACE = 7
 
 
 def random_stream(seed: int, index: int, stream: Stream) -> np.random.Generator:

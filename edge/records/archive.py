@@ -51,7 +51,8 @@ def run_archive(connection: Connection, keeping: Keeping) -> None:
     ring = Attached()
     while isinstance(order := connection.recv(), Keep):
         try:
-            jobs.put((order, ring.frame(order.memory, order.height, order.width).copy()))
+            top, bottom = order.frame * order.height, (order.frame + 1) * order.height
+            jobs.put((order, ring.frame(order.memory, bottom, order.width)[top:].copy()))
         except (OSError, ValueError, MemoryError) as error:
             say(NotStored(order.epoch, order.seq, f"the frame cannot be copied: {error}"))
         say(Copied(order.slot))

@@ -1,7 +1,7 @@
 """Where frames come from: one file a kind of source, one interface, and `open_source`, which picks.
 
-A source is named by a word or a URL: `demo`, `camera0`, `/dev/v4l/by-id/…`, `genicam:SERIAL`, `rtsp://…`, `line.mp4`,
-`photos/`.
+A source is named by a word or a URL: `demo`, `belt`, `camera0`, `/dev/v4l/by-id/…`, `genicam:SERIAL`, `rtsp://…`,
+`line.mp4`, `photos/`.
 """
 
 from collections.abc import Iterator
@@ -23,6 +23,18 @@ Rate: TypeAlias = float | Literal["file"]
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A part that a simulated source shows somewhere on a frame: what it is called, its truth ("good" or "bad"), and
+    where its centre is, in pixels to the right and down; beyond the frame's border if only a piece of it is seen.
+    """
+
+    name: str
+    truth: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
 class Capture:
     """What one read of a source gave: a frame, or the reason why there is none.
 
@@ -30,7 +42,9 @@ class Capture:
     number, a part's code). `frame` is None exactly when `fault` says why ("corrupt: …"). `captured_ns` is
     `time.monotonic_ns()` at the moment of exposure as nearly as the source can tell, None for stored pictures.
     `truth` is what a simulated source knows of the part ("good" or "bad"), None everywhere else. `counter` is the
-    camera's own count of its frames where it has one that never goes back.
+    camera's own count of its frames where it has one that never goes back. `shown` is what a simulated source that
+    shows several parts at once knows of them: it labels verdicts and finds nothing. The frame is the receiver's to
+    keep.
     """
 
     index: int
@@ -41,6 +55,7 @@ class Capture:
     truth: str | None = None
     counter: int | None = None
     details: dict[str, str] = field(default_factory=dict)
+    shown: tuple[Shown, ...] = ()
 
 
 class Source(Protocol):
@@ -98,6 +113,17 @@ class CameraSettings:
 
 
 @dataclass(frozen=True)
+class BeltSettings:
+    """How the simulated belt runs: `speed` in frame widths a second, `pitch` from part to part in frame widths, and by
+    how much of it, at most, a part lies elsewhere than the pitch says.
+    """
+
+    speed: float = 0.75
+    pitch: float = 1.2
+    jitter: float = 0.1
+
+
+@dataclass(frozen=True)
 class SourceRequest:
     """What a person asked for: the source's name and the options that concern sources.
 
@@ -106,7 +132,8 @@ class SourceRequest:
     source's own pace (a stored source: as fast as they are taken), "file" for that of a video's container. `size` is
     (height, width) where a source can choose. `loop` starts a stored source again at its end. With `watch` a folder
     never ends: pictures that another program puts there are shown too. `seed` is for simulated sources, `camera` for
-    cameras. With `every` a camera that runs freely passes over none of its frames, though they grow old.
+    cameras, `belt` for the moving belt. With `every` a camera that runs freely passes over none of its frames, though
+    they grow old.
     """
 
     name: str
@@ -118,10 +145,11 @@ class SourceRequest:
     watch: bool = False
     seed: int = 0
     camera: CameraSettings = CameraSettings()
+    belt: BeltSettings = BeltSettings()
     every: bool = False
 
 
-_KINDS = ("demo", "replay", "clock", "camera", "genicam", "stream", "folder", "video")
+_KINDS = ("demo", "belt", "replay", "clock", "camera", "genicam", "stream", "folder", "video")
 """Modules of this package, in the order in which they are asked whether a name is theirs.
 
 Each has `claims(name) -> bool`, `open(request) -> Source` and `available() -> list[tuple[str, str]]` (name,

@@ -57,8 +57,10 @@ class Archiving:
         self._owed: dict[tuple[str, int], _Owed] = {}
         self._skipped_until = 0.0
 
-    def offer(self, verdict: Verdict, payload: bytes, slot: int, memory: str, height: int, width: int) -> bool:
-        """Hand over the frame of a verdict, published as `payload`, that lies in `slot`. Never waits.
+    def offer(
+        self, verdict: Verdict, payload: bytes, slot: int, memory: str, height: int, width: int, frame: int = 0
+    ) -> bool:
+        """Hand over the frame of a verdict, published as `payload`, in `slot` below `frame` others. Never waits.
 
         True: the slot is lent until `hear` gives it back. False: it is not, and there will be no image.
         """
@@ -72,7 +74,7 @@ class Archiving:
         now = time.monotonic()
         self._loans[slot], self._owed[verdict.epoch, verdict.seq] = now, _Owed(size, now)
         v = verdict
-        self.child.send(Keep(v.epoch, v.seq, v.verdict, v.time[:10], payload, slot, memory, height, width))
+        self.child.send(Keep(v.epoch, v.seq, v.verdict, v.time[:10], payload, slot, memory, height, width, frame))
         return True
 
     def _is_full(self, outcome: Outcome, size: int) -> bool:

@@ -13,19 +13,28 @@ from edge.station import garbage
 from edge.station.inbox import Inbox
 from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened, Stop, Waiting
 from edge.station.ring import Attached
+from edge.station.watching import watch
 from edge.wording import printable
 
 if TYPE_CHECKING:
+    from edge.presence import Presence, Remembered
     from edge.sources import Capture, Source, SourceRequest
 
 
 def run_capture(
-    connection: Connection, request: "SourceRequest", policy: str | None, envelope: Path | None, stale_ms: float
+    connection: Connection,
+    request: "SourceRequest",
+    policy: str | None,
+    envelope: Path | None,
+    stale_ms: float,
+    presence: "Presence | None" = None,
+    remembered: "Remembered | None" = None,
 ) -> None:
     """Work of the capture child; returns when told to stop or when the source cannot be read.
 
     `policy` None leaves the choice to the source: the latest frame of a free-running camera, every frame of all else.
-    Live frames are asked for their truth, with the `envelope` of that file.
+    Live frames are asked for their truth, with the `envelope` of that file. With `presence` the parts that pass are
+    captured, each once, instead of frames; `remembered` is what the finder before this one knew.
     """
     from edge.sources import open_source
     from edge.station.truth import Envelope, FrameTruth
@@ -43,6 +52,9 @@ def run_capture(
     slots.wait_for_first()
     garbage.settle()
     try:
+        if presence is not None:
+            watch(source, truth, presence, remembered, slots, connection)
+            return
         dropped, last = 0, request.start - 1
         for capture in source.captures():
             if capture is None:

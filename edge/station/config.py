@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from edge.contract import RegionOfInterest
-from edge.sources import CameraSettings, Rate
+from edge.presence import Presence
+from edge.sources import BeltSettings, CameraSettings, Rate
 from edge.sources.address import redacted
 
 VERDICTS = "tcp://127.0.0.1:5570"
@@ -23,15 +24,17 @@ class StationConfig:
     if there are any, only a bundle that one of these keys signed is run.
 
     `trigger` "free" makes a part of each frame that the policy takes, "external" of each trigger on the control
-    socket. `control` and `viewers` are endpoints; None: beside `bind`. `required` names the controllers without which
-    the station is suspended. `keys` is the folder of edge-keys; None: nobody is asked who he is. `records` is the
+    socket, "presence" of each part that passes a free-running camera, found as `presence` says. `control` and
+    `viewers` are endpoints; None: beside `bind`. `required` names the controllers without which the station is
+    suspended. `keys` is the folder of edge-keys; None: nobody is asked who he is. `records` is the
     folder of journal and images; None: no record is kept. Of the images one good in `keep_goods` is kept, `keep_bytes`
     in all, for `keep_days` days. `metrics` is HOST:PORT of a page for Prometheus. A live frame
     older than `stale_ms` when it comes is not judged, nor one outside the `envelope` of `edge-run --commission`.
-    `camera` sets a camera, and one that was lost gives `resume_frames` good frames in a row before the line goes on.
-    With `regions` the model is shown each of them instead of the frame, and the worst score decides. `spinning` lets
-    threads of ONNX Runtime wait busily, `keep_warm` runs the model on a golden frame shortly before each part is
-    expected. Where stations share a model, `streams` of their frames are scored at once and share the `threads`.
+    `camera` sets a camera, `belt` the simulated one; a camera that was lost gives `resume_frames` good frames in a row
+    before the line goes on. With `regions` the model is shown each of them instead of the frame, and the worst score
+    decides. `spinning` lets threads of ONNX Runtime wait busily, `keep_warm` runs the model on a golden frame shortly
+    before each part is expected. Where stations share a model, `streams` of their frames are scored at once and share
+    the `threads`.
     """
 
     bundle: Path
@@ -54,7 +57,7 @@ class StationConfig:
     seed: int = 0
     simulated: bool = False
     trust: tuple[Path, ...] = ()
-    trigger: Literal["free", "external"] = "free"
+    trigger: Literal["free", "external", "presence"] = "free"
     control: str | None = None
     viewers: str | None = None
     required: tuple[str, ...] = ()
@@ -69,6 +72,8 @@ class StationConfig:
     regions: tuple[RegionOfInterest, ...] = ()
     camera: CameraSettings = field(default_factory=CameraSettings)
     resume_frames: int = 3
+    presence: Presence = field(default_factory=Presence)
+    belt: BeltSettings = field(default_factory=BeltSettings)
 
     @property
     def source_name(self) -> str:

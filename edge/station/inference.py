@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, TypeAlias
 
 from edge.errors import BundleError, EdgeError
@@ -249,30 +250,40 @@ class _Seat:
     def __init__(self, model: _Model, configure: Configure, runtimes: "dict[Shape, list[Backend]]") -> None:
         self.runtimes = runtimes
         self._model, self._regions, self._ring = model, configure.regions, Attached()
+        self._aggregate = configure.aggregate
 
     def _runtime(self, height: int, width: int, stream: int) -> "Backend":
         return (self.runtimes.get((height, width)) or next(iter(self.runtimes.values())))[stream]
 
     def infer(self, order: Infer, stream: int = 0) -> Inferred:
-        """Score one frame; whatever the runtime raises is the fault of this frame and goes no further."""
-        start = time.monotonic_ns()
+        """Score a part's frames; whatever the runtime raises is the fault of this part and goes no further."""
+        start, size = time.monotonic_ns(), (order.height, order.width)
         try:
-            frame = self._ring.frame(order.memory, order.height, order.width)
-            outputs: list[tuple[RegionOfInterest | None, Output]] = [
-                (region, self._runtime(region.height, region.width, stream).infer(_cut(frame, region)))
-                for region in self._regions
-            ]
-            if not self._regions:
-                outputs = [(None, self._runtime(order.height, order.width, stream).infer(frame))]
+            frames = self._ring.frame(order.memory, order.frames * order.height, order.width)
+            scores, rejected = [], []
+            for top in range(0, len(frames), order.height):
+                outputs = self._outputs(frames[top : top + order.height], stream)
+                scores.append(max((output.score for _, output in outputs), key=_badness))
+                rejected.append([(region, output) for region, output in outputs if output.score >= self._threshold])
             end = time.monotonic_ns()
-            worst = max((output.score for _, output in outputs), key=_badness)
-            rejected = [(region, output) for region, output in outputs if output.score >= self._model.threshold]
-            manifest, size = self._model.bundle.manifest, (order.height, order.width)
-            located = _locate(manifest, rejected, size) if rejected else None
-            return Inferred(order.seq, worst, None, start, end, located, order.seat)
+            worst = max(range(len(scores)), key=lambda number: _badness(scores[number]))
+            score = scores[worst] if self._aggregate == "max" else fmean(scores)
+            is_reject = score >= self._threshold and rejected[worst]
+            located = _locate(self._model.bundle.manifest, rejected[worst], size) if is_reject else None
+            return Inferred(order.seq, score, None, start, end, located, order.seat, worst)
         except Exception as error:
             fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             return Inferred(order.seq, float("nan"), fault, start, time.monotonic_ns(), seat=order.seat)
+
+    @property
+    def _threshold(self) -> float:
+        return self._model.threshold
+
+    def _outputs(self, frame: "npt.NDArray[np.uint8]", stream: int) -> list[tuple["RegionOfInterest | None", "Output"]]:
+        """What the model says of the frame, or of each region of it."""
+        if not self._regions:
+            return [(None, self._runtime(frame.shape[0], frame.shape[1], stream).infer(frame))]
+        return [(r, self._runtime(r.height, r.width, stream).infer(_cut(frame, r))) for r in self._regions]
 
 
 def _badness(score: float) -> float:

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.errors import SourceError
+from edge.presence import Presence, Remembered
 from edge.sources import SourceRequest
 from edge.station.capture import run_capture
 from edge.station.child import Child
 from edge.station.config import StationConfig
-from edge.station.messages import Captured, Ended, Expose, Failed, GiveSlot, NeedsRoom, Opened
+from edge.station.messages import Captured, Ended, Expose, Failed, GiveSlot, NeedsRoom, Opened, Waiting
 from edge.station.ring import Ring
 
 SLOTS = {"every": 10, "latest": 6}
@@ -57,6 +58,7 @@ class Intake:
         self.has_ended = False
         self.dropped = 0
         self.cause: str | None = "the source is being opened"
+        self.blind: str | None = None  # why no part can be found, though frames come
         self._config = config
         self._ring: Ring | None = None
         self._busy: dict[int, int] = {}  # slots that hold frames, and how many hold each
@@ -68,17 +70,22 @@ class Intake:
         self._has_frames = False  # since it was opened last
         self._to_resume = 0  # good frames that a camera which was lost still has to give
         self._exposed_ns: int | None = None  # when it was told to, to show that it is back
+        self._presence = config.presence if config.trigger == "presence" else None
+        self._remembered: Remembered | None = None  # by the finder of parts
 
-    def _arguments(self) -> tuple[SourceRequest, str | None, Path | None, float]:
+    def _arguments(
+        self,
+    ) -> tuple[SourceRequest, str | None, Path | None, float, Presence | None, Remembered | None]:
         c = self._config
         name = self.opened.lasting_name if self.opened and self.opened.lasting_name else c.source
         every = c.policy == "every" or c.trigger != "free"
         request = SourceRequest(
-            name, self._next_index, c.limit, c.rate, c.size, c.loop, c.watch, c.seed, c.camera, every=every
+            name, self._next_index, c.limit, c.rate, c.size, c.loop, c.watch, c.seed, c.camera, c.belt, every
         )
         is_told = (c.camera.trigger or "").lower() == "software"  # then each frame is of a part
         policy = "latest" if c.trigger == "external" and not is_told else c.policy  # else those of none make room
-        return request, policy, c.envelope, c.stale_ms
+        policy = policy if self._presence is None else "every"  # every part, that is
+        return request, policy, c.envelope, c.stale_ms, self._presence, self._remembered
 
     def hear(self) -> Iterator[Captured]:
         """What the capture child has captured since. Raises SourceError if the source cannot be opened at first."""
@@ -92,6 +99,10 @@ class Intake:
                             self._resume(captured)
                         else:
                             yield captured
+                    case Remembered():
+                        self._remembered = message
+                    case Waiting():
+                        self.blind = message.blind
                     case NeedsRoom():
                         self._enlarge(message)
                     case Opened():
@@ -199,7 +210,8 @@ class Intake:
             self.cause = f"it is back and has yet to give {self._to_resume} good frames in a row"
         if self._ring is None:
             height, width = opened.shape or (1, 1)
-            self._ring = Ring(SLOTS[opened.policy], height * width * 3)
+            frames = 1 if self._presence is None else self._presence.frames
+            self._ring = Ring(SLOTS[opened.policy], height * width * 3 * frames)
         self._has_begun |= opened.free_running
         self._lend_all()
         self._ask_to_resume()
@@ -249,7 +261,7 @@ class Intake:
         Raises SourceError if the source cannot be opened and never will be.
         """
         self.child.bury()
-        was_up, self.is_up, self.cause, self._said = self.is_up, False, cause, None
+        was_up, self.is_up, self.cause, self._said, self.blind = self.is_up, False, cause, None, None
         self._to_resume, self._exposed_ns = 0, None
         if self.has_ended:
             return

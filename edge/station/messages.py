@@ -3,7 +3,7 @@
 All times are `time.monotonic_ns()`, one clock for all processes of a machine.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from edge.contract import RegionOfInterest
@@ -45,7 +45,8 @@ class Captured(NamedTuple):
     """Capture → supervisor: a frame lies in `slot`, or `fault` says why there is none.
 
     `fault` begins with a `Reason` and a colon. `slot` is None if no slot was free. `dropped` counts the frames lost
-    before this one because no slot was free.
+    before this one because no slot was free. Several `frames` of one part lie one below the other, each of `height`
+    rows.
     """
 
     slot: int | None
@@ -58,6 +59,7 @@ class Captured(NamedTuple):
     fault: str | None
     truth: str | None
     dropped: int
+    frames: int = 1
 
 
 class Expose(NamedTuple):
@@ -65,7 +67,12 @@ class Expose(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """Capture → supervisor: the source is well and has nothing to show, as while it waits for a trigger."""
+    """Capture → supervisor: the source is well and has nothing to show, as while it waits for a trigger.
+
+    `blind` says why no part can be found for a while: the camera gives frames, and they show nothing.
+    """
+
+    blind: str | None = None
 
 
 class Ended(NamedTuple):
@@ -87,12 +94,14 @@ class Failed(NamedTuple):
 class Configure(NamedTuple):
     """Supervisor → inference: every frame of station `seat` will have this (height, width); None: any size.
 
-    With `regions` the model is shown each of them instead of the frame, and the worst score decides.
+    With `regions` the model is shown each of them instead of the frame, and the worst score decides. The scores of
+    several frames of one part become one as `aggregate` says.
     """
 
     shape: tuple[int, int] | None
     seat: int = 0
     regions: tuple["RegionOfInterest", ...] = ()
+    aggregate: Literal["max", "mean"] = "max"
 
 
 class Loaded(NamedTuple):
@@ -109,13 +118,16 @@ class Loaded(NamedTuple):
 
 
 class Infer(NamedTuple):
-    """Supervisor → inference: run the frame of station `seat` that lies in shared memory `memory`."""
+    """Supervisor → inference: run the frame of station `seat` that lies in shared memory `memory`, or so many `frames`
+    of one part.
+    """
 
     seq: int
     memory: str
     height: int
     width: int
     seat: int = 0
+    frames: int = 1
 
 
 class SelfTest(NamedTuple):
@@ -138,7 +150,8 @@ class Located(NamedTuple):
 class Inferred(NamedTuple):
     """Inference → supervisor: the score of frame `seq`, or `fault` in words if the runtime failed on it.
 
-    `located` says where the defects are, the largest peak first; None if nothing was looked for.
+    `located` says where the defects are, the largest peak first; None if nothing was looked for. Of several frames
+    `worst` is the one with the highest score, from 0, in which they are located.
     """
 
     seq: int
@@ -148,6 +161,7 @@ class Inferred(NamedTuple):
     end_ns: int
     located: tuple[Located, ...] | None = None
     seat: int = 0
+    worst: int = 0
 
 
 class Stop(NamedTuple):
@@ -161,7 +175,8 @@ class ArchiveReady(NamedTuple):
 class Keep(NamedTuple):
     """Supervisor → archive: store the frame in shared memory `memory` as the image of this verdict.
 
-    `verdict` is its outcome, `day` the date of publication, `payload` the verdict as published.
+    `verdict` is its outcome, `day` the date of publication, `payload` the verdict as published. `frame` counts the
+    frames that lie above it.
     """
 
     epoch: str
@@ -173,6 +188,7 @@ class Keep(NamedTuple):
     memory: str
     height: int
     width: int
+    frame: int = 0
 
 
 class Copied(NamedTuple):

@@ -42,13 +42,16 @@ class Records:
         """Seconds until `serve` has something to do that nothing announces."""
         return self.archiving.due_in_s
 
-    def enter(self, verdict: Verdict, payload: bytes, capture: Captured | None, intake: Intake) -> bool:
-        """Enter a verdict, published as `payload`. True if the archive has taken the frame's slot over."""
+    def enter(self, verdict: Verdict, payload: bytes, capture: Captured | None, intake: Intake, frame: int = 0) -> bool:
+        """Enter a verdict, published as `payload`. True if the archive has taken the frame's slot over.
+
+        Of a part's frames `frame` is the one to keep.
+        """
         self.recorder.enter(verdict, payload)
         if capture is None or capture.slot is None or not capture.height:
             return False
         memory = intake.memory(capture.slot)
-        return self.archiving.offer(verdict, payload, capture.slot, memory, capture.height, capture.width)
+        return self.archiving.offer(verdict, payload, capture.slot, memory, capture.height, capture.width, frame)
 
     def serve(self) -> Iterator[int]:
         """Take what the archive has said; the slots that it gives back."""

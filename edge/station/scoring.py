@@ -30,7 +30,7 @@ class Scoring:
         self.given_back: deque[int] = deque()
         self.faults = 0  # in a row
         self._most_faults = MOST_FAULTS
-        self._regions = config.regions
+        self._regions, self._aggregate = config.regions, config.presence.aggregate
         self._number = model.seat(self)
         self._configure: Configure | None = None
         self._asked_ns: int | None = None  # when the child was told to compile for this station's frames
@@ -73,14 +73,14 @@ class Scoring:
 
     def configure(self, shape: tuple[int, int] | None) -> None:
         """Say once what frames will come; the child compiles its graph for them."""
-        self._configure = Configure(shape, self._number, self._regions)
+        self._configure = Configure(shape, self._number, self._regions, self._aggregate)
         self.send_configure()
 
-    def submit(self, seq: int, memory: str, height: int, width: int, deadline_ns: int) -> None:
-        """Hand over a frame; allowed only when idle, or ahead."""
+    def submit(self, seq: int, memory: str, height: int, width: int, deadline_ns: int, frames: int = 1) -> None:
+        """Hand over a part's frame, or its frames; allowed only when idle, or ahead."""
         assert self.is_idle or self.takes_ahead
         self._deadlines_ns[seq] = deadline_ns
-        self.model.submit(self._number, Infer(seq, memory, height, width, self._number), deadline_ns)
+        self.model.submit(self._number, Infer(seq, memory, height, width, self._number, frames), deadline_ns)
 
     def postpone(self, seq: int, deadline_ns: int) -> None:
         """The clock of a frame that went ahead has begun."""

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edge.contract import RegionOfInterest
 from edge.errors import ConfigError
-from edge.sources import CameraSettings, Rate, SourceRequest
+from edge.presence import Presence
+from edge.sources import BeltSettings, CameraSettings, Rate, SourceRequest
 from edge.sources.address import redacted
 from edge.station.config import StationConfig, default_records
 
@@ -45,8 +46,15 @@ class Settings(BaseModel):
     keys: Path | None = Field(None, description="folder of edge-keys: encrypt, and let in only the clients it names")
     insecure: bool = Field(False, description="allow endpoints that the network can reach without keys")
     require: tuple[str, ...] = Field((), description="controllers without which, after 500 ms, the line is suspended")
-    trigger: Literal["free", "external"] = Field(
-        "free", description="a part for each frame, or for each trigger message on the control socket"
+    trigger: Literal["free", "external", "presence"] = Field(
+        "free",
+        description="a part for each frame, for each trigger message on the control socket, or for each part that is "
+        "seen to pass",
+    )
+    presence: Presence = Field(
+        Presence(),
+        description="of the trigger presence: axis of the belt in the frame, x or y; smallest part as a share of the "
+        "frame; frames of each that are scored, and their aggregate, max or mean; alone: neighbours are covered",
     )
     policy: Literal["every", "latest"] | None = Field(
         None, description="every frame in order, or the latest one; else latest of a camera, every of all others"
@@ -66,6 +74,9 @@ class Settings(BaseModel):
     )
     resume_frames: int = Field(
         3, ge=0, le=10_000, description="good frames in a row that a lost camera must give before the line goes on"
+    )
+    belt: BeltSettings = Field(
+        BeltSettings(), description="of the source belt: speed in frame widths a second, pitch in frame widths, jitter"
     )
     backend: str = Field("auto", description="artifact of the bundle to run; auto: the fastest here, measured once")
     threads: int | None = Field(None, ge=1, le=256, description="threads of an inference; else one for each core")
@@ -255,7 +266,7 @@ def _toml(value: Any) -> str:
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, BaseModel):
         return _toml(dict(value))
-    if isinstance(value, CameraSettings):
+    if isinstance(value, CameraSettings | BeltSettings):
         return _toml({key: inner for key, inner in vars(value).items() if inner is not None})
     if isinstance(value, dict):
         inside = ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items())
@@ -309,6 +320,8 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         regions=s.regions,
         camera=s.camera,
         resume_frames=s.resume_frames,
+        presence=s.presence,
+        belt=s.belt,
     )
 
 
@@ -328,5 +341,13 @@ def source_request(settings: Settings, limit: int) -> SourceRequest:
         raise ConfigError("a camera with trigger = software waits to be told; add --camera trigger=off to look at it")
     size = None if s.size is None else parse_size(s.size)
     return SourceRequest(
-        s.source, limit=limit, rate=s.rate, size=size, loop=s.loop, watch=s.watch, seed=s.seed, camera=s.camera
+        s.source,
+        limit=limit,
+        rate=s.rate,
+        size=size,
+        loop=s.loop,
+        watch=s.watch,
+        seed=s.seed,
+        camera=s.camera,
+        belt=s.belt,
     )

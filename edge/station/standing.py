@@ -101,6 +101,8 @@ class Standing:
             return State.HELD, f"model: {self.scoring.cause}"
         if not self.intake.is_up or self.intake.is_resuming:
             return State.HELD, f"camera: {self.intake.cause}"
+        if self.intake.blind is not None:
+            return State.HELD, f"camera: {self.intake.blind}"
         if missing := self.desk.missing():
             return State.SUSPENDED, f"controller: nothing heard from {', '.join(missing)}"
         if not self._listeners_came:

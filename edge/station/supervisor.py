@@ -452,7 +452,8 @@ class Station(Standing):
                     self._start_clock(part, time.monotonic_ns())
                 part.is_submitted, self._slots_inferring[part.seq] = True, c.slot
                 self.intake.hold(c.slot)
-                self.scoring.submit(part.seq, self.intake.memory(c.slot), c.height, c.width, part.deadline_ns)
+                memory = self.intake.memory(c.slot)
+                self.scoring.submit(part.seq, memory, c.height, c.width, part.deadline_ns, c.frames)
                 return True
         return False
 
@@ -470,7 +471,8 @@ class Station(Standing):
             self.replays.remember(verdict.seq, payload)
             if self.metrics is not None:
                 self.metrics.verdict(verdict)
-            if self.records is not None and self.records.enter(verdict, payload, part.capture, self.intake):
+            worst = part.inferred.worst if part.inferred else 0
+            if self.records is not None and self.records.enter(verdict, payload, part.capture, self.intake, worst):
                 continue  # the archive gives the slot back
             if part.capture is not None:
                 self.intake.release(part.capture.slot)

@@ -1,0 +1,287 @@
+"""The finder: frames of a free-running camera go in, each part that passes comes out once, with the frames that show it
+best.
+
+A part is answered as soon as its next frame would show it farther from the middle than the best one did. It is never
+judged by a frame whose border cuts it; one that no frame shows whole is answered with a fault.
+"""
+
+from collections import deque
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import TYPE_CHECKING
+
+from edge.presence import Presence, Remembered
+from edge.presence.background import Background
+from edge.presence.cutting import alone
+from edge.presence.grid import Frame, Grid
+from edge.presence.motion import Motion
+from edge.presence.pieces import Piece, clear_belt, find_pieces
+from edge.presence.track import Look, Track
+
+if TYPE_CHECKING:
+    from edge.sources import Capture, Shown
+
+MOST_MISSED = 8
+"""Frames in which a part may be overlooked; then it is answered with what was seen of it."""
+
+MOST_BLIND = 15
+"""Frames in a row that show nothing, being faulty or doubtful; then the parts in view are answered with that fault."""
+
+STANDING = 0.1
+"""Cells from one frame to the next below which the belt stands, or creeps."""
+
+TOO_LONG, FEW = 1.5, 3
+"""What is longer than so many parts is no part, but several that touch; known once so many parts were seen."""
+
+TOUCHING = "camera: what passed is longer than a part: several that touch each other"
+
+LONGEST_MEMORY = 100
+"""Frames for which a part that was answered and is not seen is still reckoned to be there."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A part that passed, the `number`th from 1. `captures` are the frames that are to be scored, the best centred one
+    first, cut out as the model is to see them; with a `fault` the last frame that showed anything of it, to be named.
+    `shown` is what a simulated source knows of it.
+    """
+
+    number: int
+    captures: tuple["Capture", ...]
+    fault: str | None = None
+    shown: "Shown | None" = None
+
+
+class Finder:
+    """Follows the parts of one camera. `see` is given every frame, in order."""
+
+    def __init__(self, presence: Presence, remembered: Remembered | None = None) -> None:
+        """`remembered` is what the finder said last that this one takes over from; the parts that had passed the
+        middle then are its own.
+        """
+        self.tracks: list[Track] = []
+        self._presence = presence
+        self._parts = remembered.parts if remembered else 0
+        self._motion = Motion(remembered.velocity if remembered else None)
+        self._background = Background(remembered.belt if remembered else ())
+        self._lengths: deque[float] = deque([remembered.length] if remembered and remembered.length else [], maxlen=9)
+        self._takes_over = remembered is not None
+        self._remembered_step = remembered.step if remembered else 0.0
+        self._grid: Grid | None = None
+        self._last_s: float | None = None
+        self._blind = 0
+        self._fault: str | None = None
+
+    @property
+    def blind(self) -> str | None:
+        """Why no part can be found, once as many frames in a row showed nothing as the parts in view may wait."""
+        return self._fault if self._blind > MOST_BLIND else None
+
+    def remember(self) -> Remembered:
+        """What a finder that takes over must know."""
+        return Remembered(
+            self._parts, self._motion.velocity, self._motion.step, self._length, self._background.profile()
+        )
+
+    def see(self, capture: "Capture", doubt: str | None = None) -> list[Passed]:
+        """The parts that are to be answered now that this frame came; a frame with a fault or a `doubt` shows none."""
+        seconds = self._tick(capture)
+        for track in self.tracks:
+            track.move(self._motion.way(seconds), self._length)
+        self._fault = capture.fault or doubt
+        if capture.frame is None or self._fault is not None:
+            self._blind += 1
+            return self._see_nothing(self._fault or "corrupt: no frame")
+        self._blind = 0
+        grid = self._grid_of(capture.frame)
+        cells = grid.cells(capture.frame)
+        foreign = self._background.foreign(cells, self._motion.way(seconds))
+        pieces = find_pieces(foreign, self._presence.smallest)
+        self._follow(pieces, capture, seconds)
+        self._background.learn(cells, clear_belt(foreign, self._presence.smallest))
+        return self._answer()
+
+    def finish(self) -> list[Passed]:
+        """The source has ended: the parts in view are answered with what was seen of them."""
+        passed = [self._pass(track) for track in self.tracks if not track.is_answered]
+        self.tracks = []
+        return passed
+
+    def _tick(self, capture: "Capture") -> float:
+        """Seconds since the last frame; frames count as seconds if they carry no time."""
+        now_s = float(capture.index) if capture.captured_ns is None else capture.captured_ns / 1e9
+        seconds = 0.0 if self._last_s is None else max(0.0, now_s - self._last_s)
+        self._last_s = now_s
+        self._motion.tick(seconds)
+        return seconds
+
+    def _grid_of(self, frame: Frame) -> Grid:
+        shape = (frame.shape[0], frame.shape[1])
+        if self._grid is None or self._grid.shape != shape:
+            self._grid = Grid(shape, self._presence.axis)
+            for track in self.tracks:
+                track.looks = []  # of another size
+        return self._grid
+
+    @property
+    def columns(self) -> int:
+        """Cells along the belt; frames must have been seen."""
+        assert self._grid is not None
+        return self._grid.columns
+
+    @property
+    def _length(self) -> float | None:
+        """Length of a part in cells; None before one was seen whole."""
+        return median(self._lengths) if self._lengths else None
+
+    # ------------------------------------------------------------------------------------------------- following
+
+    def _follow(self, pieces: list[Piece], capture: "Capture", seconds: float) -> None:
+        """Which piece is which part; pieces of no part that is known are new ones."""
+        found = self._matches(pieces)
+        steady = ((track, piece) for track, piece in found if not track.missed and not track.blind)
+        ways = [way for track, piece in steady if (way := track.went(piece)) is not None]
+        self._motion.learn(ways, seconds)
+        matched = [track for track, _ in found]
+        for track in self.tracks:
+            track.missed += track not in matched
+        for track, piece in found:
+            track.see(piece, capture)
+            self._look(track)
+        for piece in pieces:
+            if all(piece is not one for _, one in found):
+                track = Track(piece, capture, piece.low, piece.high)
+                track.move(0.0, self._length)
+                track.is_answered = self._takes_over and self._is_past(track)
+                self.tracks.append(track)
+                self._look(track)
+        self._takes_over = False
+
+    def _matches(self, pieces: list[Piece]) -> list[tuple[Track, Piece]]:
+        """Pairs of a part and a piece, the nearest first, each once."""
+        reach = (self._length or self.columns / 2) / 2
+        pairs = []
+        for number, track in enumerate(self.tracks):
+            for order, piece in enumerate(pieces):
+                apart = track.apart(piece)
+                if apart is None and track.seen_columns(self.columns) > 0 and (piece.low, piece.high) == (None, None):
+                    apart = reach  # it fills the view
+                if apart is not None and abs(apart) <= reach:
+                    pairs.append((abs(apart), number, order))
+        found: dict[int, int] = {}
+        for _, number, order in sorted(pairs):
+            if number not in found and order not in found.values():
+                found[number] = order
+        return [(self.tracks[number], pieces[order]) for number, order in found.items()]
+
+    def _look(self, track: Track) -> None:
+        """Keep the frame if it shows the whole part, and well."""
+        low, high, centre = track.piece.low, track.piece.high, track.piece.centre
+        if low is None or high is None or centre is None:
+            return
+        if len(self._lengths) >= FEW and high - low > TOO_LONG * (self._length or 0):
+            track.doubt = TOUCHING
+        elif not track.is_answered:
+            off = abs(centre - self.columns / 2)
+            track.keep(Look(track.capture, centre, high - low, off), self._presence.frames)
+
+    def _is_past(self, track: Track) -> bool:
+        """Whether it is so far beyond the middle that the finder before this one has answered it."""
+        direction, answered = self._motion.direction, self._presence.frames / 2 * self._remembered_step
+        return bool(direction) and direction * (track.middle(self.columns) - self.columns / 2) > answered
+
+    # ------------------------------------------------------------------------------------------------- answering
+
+    def _answer(self) -> list[Passed]:
+        passed, left = [], []
+        for track in self.tracks:
+            if not track.is_answered and self._is_due(track):
+                passed.append(self._pass(track))
+            if not self._is_gone(track):
+                left.append(track)
+        self.tracks = left
+        return passed
+
+    def _is_due(self, track: Track) -> bool:
+        """Whether no later frame will show it better."""
+        if self._is_gone(track):
+            return True
+        direction, step, piece = self._motion.direction, self._motion.step, track.piece
+        if track.missed or not direction:
+            return False
+        front, end = (piece.high, self.columns) if direction > 0 else (piece.low, 0)
+        if front is None:
+            return piece.low is not None or piece.high is not None  # it is leaving
+        if piece.centre is None:
+            return False
+        past = direction * (piece.centre - self.columns / 2)
+        if past + step / 2 <= 0 or (step < STANDING and past < 1):
+            return False  # the next one is better centred, or as well
+        enough = len(track.looks) >= self._presence.frames
+        is_cut_next = direction * (end - front) <= step
+        return is_cut_next or (enough and past + step > track.looks[-1].off)
+
+    def _is_gone(self, track: Track) -> bool:
+        """Whether it has left the view, or was not seen in it for long."""
+        if track.missed == 0 and track.blind == 0:
+            return False
+        if track.missed > (LONGEST_MEMORY if track.is_answered else MOST_MISSED):
+            return True
+        return track.seen_columns(self.columns) < self._presence.smallest * self.columns
+
+    def _see_nothing(self, fault: str) -> list[Passed]:
+        """A frame that shows nothing came while these parts were in view."""
+        if self._grid is None:
+            return []
+        passed, left = [], []
+        for track in self.tracks:
+            track.blind, track.doubt = track.blind + 1, fault
+            is_gone = self._is_gone(track)
+            if not track.is_answered and (is_gone or track.blind > MOST_BLIND):
+                passed.append(self._pass(track, fault if track.blind > MOST_BLIND else None))
+            if not is_gone:
+                left.append(track)
+        self.tracks = left
+        return passed
+
+    def _pass(self, track: Track, fault: str | None = None) -> Passed:
+        """Answer a part: with the frames kept of it, or why there are none."""
+        track.is_answered = True
+        self._parts += 1
+        if track.piece.centre is not None or track.looks:
+            self._lengths.append(self._length_of(track))
+        looks, track.looks = track.looks, track.looks[:1]
+        if fault is None and not looks:
+            fault = track.doubt or "camera: no frame shows the whole of the part"
+        if fault is not None:
+            shown = self._shown(track.capture, track.middle(self.columns))
+            bare = replace(track.capture, frame=None, fault=fault)
+            return Passed(self._parts, (bare,), fault, shown)
+        captures = tuple(replace(look.capture, frame=self._cut(look)) for look in looks)
+        return Passed(self._parts, captures, None, self._shown(looks[0].capture, looks[0].centre))
+
+    def _length_of(self, track: Track) -> float:
+        """Length of a part that was seen whole."""
+        if track.looks:
+            return track.looks[0].length
+        assert track.piece.low is not None
+        assert track.piece.high is not None
+        return track.piece.high - track.piece.low
+
+    def _shown(self, capture: "Capture", centre: float) -> "Shown | None":
+        """What a simulated source says it showed there."""
+        assert self._grid is not None
+        reach = (self._length or self.columns / 2) * self._grid.cell
+        place = centre * self._grid.cell
+        apart = {shown: abs((shown.x if self._presence.axis == "x" else shown.y) - place) for shown in capture.shown}
+        nearest = min(apart, key=lambda shown: apart[shown], default=None)
+        return nearest if nearest is not None and apart[nearest] < reach else None
+
+    def _cut(self, look: Look) -> Frame:
+        """The frame as the model is to see it."""
+        frame = look.capture.frame
+        assert frame is not None
+        assert self._grid is not None
+        if not self._presence.alone:
+            return frame
+        return alone(frame, self._grid, look.centre, look.length, self._background.belt)

@@ -1,0 +1,63 @@
+"""A frame made small for the finder: cells in rows across the belt, columns along it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+COLUMNS, ROWS = 160, 45
+"""Cells along and across the belt; a frame with fewer pixels has one cell for each."""
+
+SMOOTH = 3
+"""Cells, each way, over which a cell is the mean: grains of dirt and the sensor's noise are none of a part's."""
+
+Frame = npt.NDArray[np.uint8]
+Cells = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells over frames of one size (height, width) on a belt that runs along `axis`."""
+
+    shape: tuple[int, int]
+    axis: Literal["x", "y"]
+
+    @property
+    def length(self) -> int:
+        """The frame's pixels along the belt."""
+        return self.shape[1] if self.axis == "x" else self.shape[0]
+
+    @property
+    def columns(self) -> int:
+        """Cells along the belt."""
+        return min(COLUMNS, self.length)
+
+    @property
+    def cell(self) -> float:
+        """Pixels of a cell along the belt."""
+        return self.length / self.columns
+
+    def cells(self, frame: Frame) -> Cells:
+        """The cells `float32 [rows, columns, 3]` of a frame: lines of it along the belt, means over each cell's length.
+
+        A few lines are read, the rest of the frame is not.
+        """
+        across = self.shape[0] if self.axis == "x" else self.shape[1]
+        step = max(1, across // ROWS)
+        if self.axis == "x":
+            lines = frame[step // 2 :: step]
+        else:
+            lines = np.ascontiguousarray(frame[:, step // 2 :: step].transpose(1, 0, 2))
+        small = cv2.resize(lines, (self.columns, len(lines)), interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.blur(small, (SMOOTH, SMOOTH)), np.float32)
+
+    def picture(self, cells: Cells) -> Frame:
+        """A smooth frame `uint8 [H, W, 3]` of the colours of cells."""
+        levels = np.clip(np.rint(cells), 0, 255).astype(np.uint8)
+        if self.axis == "y":
+            levels = np.ascontiguousarray(levels.transpose(1, 0, 2))
+        height, width = self.shape
+        wide = cv2.resize(levels, (width, levels.shape[0]), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.resize(wide, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -1,0 +1,71 @@
+"""Source `belt`: the demo line under a free-running camera, its belt in motion; it knows which parts are where."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edge.errors import SourceError
+from edge.sources import Capture, Shown, SourceRequest
+from edge.sources.stored import wanted
+
+if TYPE_CHECKING:
+    from edge.demo.moving import View
+
+DEFAULT_SIZE, DEFAULT_RATE = (720, 1280), 30.0
+
+
+def claims(name: str) -> bool:
+    """Whether `name` means this source."""
+    return name == "belt"
+
+
+def available() -> list[tuple[str, str]]:
+    """The belt is always there."""
+    return [("belt", "built-in rendered belt that runs under a camera, for --trigger presence (simulated)")]
+
+
+class BeltSource:
+    """Frames of the moving belt, at its rate."""
+
+    name = "belt"
+    simulated = live = free_running = True
+    device = False
+
+    def __init__(self, request: SourceRequest) -> None:
+        from edge.demo.moving import MovingBelt
+
+        self._wanted = wanted(request, None)
+        self.rate = self._wanted.rate or DEFAULT_RATE
+        belt = request.belt
+        try:
+            self._belt = MovingBelt(
+                request.seed, request.size or DEFAULT_SIZE, self.rate, belt.speed, belt.pitch, belt.jitter
+            )
+        except ValueError as error:
+            raise SourceError(f"belt: {error}") from None
+        self.shape: tuple[int, int] | None = self._belt.size
+        self.length = self._wanted.length
+
+    def captures(self) -> Iterator[Capture]:
+        """One capture an exposure, stamped with the moment it was due: one that comes late is old, as a camera's is."""
+        began_ns = None
+        for number, index in enumerate(self._wanted.indices()):
+            capture = _capture(index, self._belt.view(index))
+            began_ns = time.monotonic_ns() if began_ns is None else began_ns
+            due_ns = began_ns + round(number * 1e9 / self.rate)
+            time.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
+            yield replace(capture, captured_ns=due_ns)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def open(request: SourceRequest) -> BeltSource:
+    """Open the belt. Raises SourceError if the request asks for an impossible size, seed, rate or belt."""
+    return BeltSource(request)
+
+
+def _capture(index: int, view: "View") -> Capture:
+    shown = tuple(Shown(part.code, part.truth, part.x, part.y) for part in view.parts)
+    return Capture(index, f"frame {index}", view.frame, shown=shown)

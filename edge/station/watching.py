@@ -1,0 +1,111 @@
+"""The capture child's work with the trigger `presence`: it watches the camera and passes on each part once."""
+
+import time
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Protocol
+
+from edge.presence import Presence, Remembered
+from edge.station.messages import Captured, Ended, GiveSlot, Waiting
+from edge.station.ring import Attached
+
+if TYPE_CHECKING:
+    from edge.presence.finder import Finder, Passed
+    from edge.sources import Source
+    from edge.station.truth import FrameTruth
+
+SIGN_OF_LIFE_S = 0.1
+
+
+class Slots(Protocol):
+    """The slots that may be filled, as the capture child has them."""
+
+    is_stopped: bool
+    memory: Attached
+
+    def take(self) -> GiveSlot | None:
+        """A free slot; None if there is none and the source is live, or if told to stop."""
+        ...
+
+    def listen(self) -> None:
+        """Take in what the supervisor has said."""
+        ...
+
+    def enlarge(self, slot: GiveSlot, size: int) -> GiveSlot | None:
+        """Exchange a slot for a larger one."""
+        ...
+
+    def wait_for_stop(self) -> None:
+        """Return when the supervisor says so."""
+        ...
+
+
+def watch(
+    source: "Source",
+    truth: "FrameTruth",
+    presence: Presence,
+    remembered: Remembered | None,
+    slots: Slots,
+    connection: Connection,
+) -> None:
+    """Show every frame to the finder and pass on what it finds, until the source ends or the supervisor says stop.
+
+    With each part goes what a finder that takes over must know.
+    """
+    from edge.presence.finder import Finder
+
+    finder = Finder(presence, remembered)
+    said_s, blind = 0.0, None
+    for capture in source.captures():
+        if capture is not None:
+            looks = source.live and capture.frame is not None and capture.fault is None
+            for passed in finder.see(capture, truth.doubt(capture) if looks else None):
+                _pass_on(passed, capture.index, finder, slots, connection)
+        if finder.blind != blind or time.monotonic() - said_s > SIGN_OF_LIFE_S:
+            said_s, blind = time.monotonic(), finder.blind
+            connection.send(Waiting(blind))
+        slots.listen()
+        if slots.is_stopped:
+            return
+    for passed in finder.finish():
+        _pass_on(passed, passed.captures[0].index, finder, slots, connection)
+    connection.send(Ended(0))
+    slots.wait_for_stop()
+
+
+def _pass_on(passed: "Passed", position: int, finder: "Finder", slots: Slots, connection: Connection) -> None:
+    """Hand a part over; `position` is that of the frame that decided it, behind which a new source begins."""
+    slot = slots.take() if passed.fault is None else None
+    if slots.is_stopped:
+        return
+    connection.send(finder.remember())  # first: a part must not be taken for a new one if this process dies now
+    connection.send(_store(passed, position, slot, slots))
+
+
+def _store(passed: "Passed", position: int, slot: GiveSlot | None, slots: Slots) -> Captured:
+    """Copy the part's frames into its slot, one below the other, the best centred one on top."""
+    height = width = 0
+    fault, best = passed.fault, passed.captures[0]
+    if fault is None and slot is None:
+        fault = "overload: every slot of the ring is taken"
+    elif fault is None and slot is not None:
+        frames = [capture.frame for capture in passed.captures if capture.frame is not None]
+        height, width = frames[0].shape[:2]
+        if len(frames) * frames[0].nbytes > slot.capacity:
+            slot = slots.enlarge(slot, len(frames) * frames[0].nbytes)
+        if slot is not None:
+            memory = slots.memory.frame(slot.memory, len(frames) * height, width)
+            for number, frame in enumerate(frames):
+                memory[number * height : (number + 1) * height] = frame
+    return Captured(
+        slot=None if slot is None else slot.slot,
+        position=position,
+        name=passed.shown.name if passed.shown else f"part {passed.number}",
+        height=height,
+        width=width,
+        captured_ns=best.captured_ns,
+        in_ring_ns=time.monotonic_ns(),
+        fault=fault,
+        truth=passed.shown.truth if passed.shown else None,
+        dropped=0,
+        frames=len(passed.captures),
+    )

@@ -1,0 +1,120 @@
+"""A station that watches a free-running camera: each part that passes has one verdict, whatever its children do."""
+
+import json
+import math
+import os
+import signal
+import time
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from running import Line, running_line
+
+from edge.demo.truth import plan_part
+from edge.station.inference import _infer
+from edge.station.messages import Infer
+from edge.station.ring import Attached
+from edge.verdict import Outcome, Verdict
+
+BELT = """\
+source = "belt"
+trigger = "presence"
+rate = 60
+size = "320x180"
+belt = { speed = 3.0, pitch = 0.65 }
+"""
+
+
+def numbers(verdicts: list[Verdict]) -> list[int]:
+    """The parts' numbers on the belt, which the simulated source prints on them."""
+    return [int(verdict.part[1:]) for verdict in verdicts]
+
+
+def assert_each_once_and_in_order(line: Line) -> None:
+    seen = numbers(line.verdicts)
+    assert seen == [*range(seen[0], seen[0] + len(seen))]
+    assert all(v.truth == plan_part(0, n, 0.2).truth for v, n in zip(line.verdicts, seen, strict=True))
+    assert [v.seq for v in line.verdicts] == [*range(1, len(seen) + 1)]
+
+
+def living_child(line: Line, name: str) -> int:
+    """The child's process, once it is there again."""
+    while True:
+        try:
+            return line.child(name)
+        except StopIteration:
+            time.sleep(0.02)
+
+
+def test_each_part_of_the_belt_has_one_verdict(tmp_path: Path) -> None:
+    file = tmp_path / "station.toml"
+    file.write_text(BELT)
+    with running_line("--config", file) as line:
+        line.until(25)
+        line.process.terminate()
+        assert line.to_the_end() == 0
+    assert_each_once_and_in_order(line)
+    said = json.loads(line.stdout)
+    assert said["accepted"] == said["good"] + said["reject"] + said["unknown"] == len(line.verdicts)
+    judged = [v for v in line.verdicts if v.verdict is not Outcome.UNKNOWN]
+    assert len(judged) >= 20
+    assert all(v.timing.in_ring is not None and v.timing.in_ring >= v.timing.captured for v in judged)
+
+
+def test_a_capture_process_that_is_killed_costs_no_part_and_repeats_none(tmp_path: Path) -> None:
+    file = tmp_path / "station.toml"
+    file.write_text(BELT + "presence = { frames = 2, aggregate = 'mean' }\n")
+    with running_line("--config", file) as line:
+        for verdicts in (6, 12, 18):
+            line.until(verdicts)
+            os.kill(living_child(line, "edge-capture"), signal.SIGKILL)
+        line.until(26)
+        line.process.terminate()
+        line.to_the_end()
+    assert_each_once_and_in_order(line)
+    assert json.loads(line.stdout)["restarts"] == 3
+
+
+class Scores:
+    """A model that says of each frame what its first pixel says."""
+
+    def infer(self, frame: np.ndarray) -> Any:
+        score = {255: math.nan, 254: math.inf}.get(int(frame[0, 0, 0]), frame[0, 0, 0] / 100)
+        return SimpleNamespace(score=score, map=None)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "aggregate", "score", "worst"),
+    [
+        ((10, 90, 20), "max", 0.9, 1),
+        ((10, 90, 20), "mean", 0.4, 1),
+        ((60,), "mean", 0.6, 0),
+        ((10, 255, 20), "max", math.nan, 1),
+        ((10, 20, 255), "mean", math.nan, 2),
+        ((254, 20, 90), "mean", math.inf, 0),
+        ((254, 20, 90), "max", math.inf, 0),
+    ],
+)
+def test_the_scores_of_several_frames_become_one_and_none_hides_behind_another(
+    pixels: tuple[int, ...], aggregate: Any, score: float, worst: int
+) -> None:
+    memory = SharedMemory(create=True, size=len(pixels) * 8 * 8 * 3)
+    try:
+        np.ndarray((len(pixels), 8, 8, 3), np.uint8, memory.buf)[:] = np.reshape(pixels, (-1, 1, 1, 1))
+        manifest = SimpleNamespace(
+            artifacts={"m": SimpleNamespace(threshold=SimpleNamespace(value=0.5))}, map_threshold=None
+        )
+        model: Any = SimpleNamespace(
+            bundle=SimpleNamespace(manifest=manifest), loaded=SimpleNamespace(backend="m"), of=lambda *_: Scores()
+        )
+        said = _infer(model, (), aggregate, Attached(), Infer(7, memory.name, 8, 8, len(pixels)))
+    finally:
+        memory.close()
+        memory.unlink()
+    assert said.fault is None
+    assert said.score == pytest.approx(score, nan_ok=True)
+    assert said.worst == worst
