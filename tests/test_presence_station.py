@@ -15,9 +15,8 @@ import pytest
 from running import Line, running_line
 
 from edge.demo.truth import plan_part
-from edge.station.inference import _infer
-from edge.station.messages import Infer
-from edge.station.ring import Attached
+from edge.station.inference import _Seat
+from edge.station.messages import Configure, Infer
 from edge.verdict import Outcome, Verdict
 
 BELT = """\
@@ -105,13 +104,10 @@ def test_the_scores_of_several_frames_become_one_and_none_hides_behind_another(
     memory = SharedMemory(create=True, size=len(pixels) * 8 * 8 * 3)
     try:
         np.ndarray((len(pixels), 8, 8, 3), np.uint8, memory.buf)[:] = np.reshape(pixels, (-1, 1, 1, 1))
-        manifest = SimpleNamespace(
-            artifacts={"m": SimpleNamespace(threshold=SimpleNamespace(value=0.5))}, map_threshold=None
-        )
-        model: Any = SimpleNamespace(
-            bundle=SimpleNamespace(manifest=manifest), loaded=SimpleNamespace(backend="m"), of=lambda *_: Scores()
-        )
-        said = _infer(model, (), aggregate, Attached(), Infer(7, memory.name, 8, 8, len(pixels)))
+        bundle = SimpleNamespace(manifest=SimpleNamespace(map_threshold=None))
+        model: Any = SimpleNamespace(bundle=bundle, threshold=0.5)
+        seat = _Seat(model, Configure((8, 8), aggregate=aggregate), {(8, 8): [Scores()]})
+        said = seat.infer(Infer(7, memory.name, 8, 8, frames=len(pixels)))
     finally:
         memory.close()
         memory.unlink()

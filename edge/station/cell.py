@@ -83,7 +83,9 @@ class Cell:
                 model.revive()
         self._each(Station.hear)
         self._each(self._submit)
-        self._each(Station.publish)
+        while self._each(Station.publish):  # a stored picture waits for the verdict of the one before it
+            self._each(self._submit)
+        self._each(Station.beat)
         if not any(station.is_busy for station in self._running):
             self._tidy()
 
@@ -101,16 +103,19 @@ class Cell:
             self._running.remove(station)
             self._running.append(station)
 
-    def _each(self, step: Callable[[Station], None]) -> None:
+    def _each(self, step: Callable[[Station], bool | None]) -> bool:
+        """Let each station take this step; whether one of them says that there is more to do."""
+        has_more = False
         for station in tuple(self._running):
             try:
-                step(station)
+                has_more |= bool(step(station))
             except EdgeError as error:
                 if len(self.stations) == 1:
                     raise
                 self.failures[station.config.station] = error
                 self._say(f"{station.config.station}: {error}")
                 self._let_go(station, str(error))
+        return has_more
 
     def _sleep(self, signals: Signals) -> None:
         """Until a child, a controller or a signal has something to say, or the clock has."""

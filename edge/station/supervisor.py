@@ -141,11 +141,12 @@ class Station(Standing):
         self._expire()
         return self._submit()
 
-    def publish(self) -> None:
-        """Last third: verdicts, and what they were waited for; state and heartbeat."""
-        while self._publish():  # a stored picture waits for the verdict of the one before it
-            self._accept()
-            self._submit()
+    def publish(self) -> bool:
+        """Last third: verdicts. True if there were any; then there may be parts to accept again."""
+        return bool(self._publish())
+
+    def beat(self) -> None:
+        """At the end of a turn: state and heartbeat."""
         self._beat()
 
     @property
