@@ -98,10 +98,14 @@ class FakeVideoCapture:
             self._exposures += 1
             self._next_ns += round(self.period_ms * MS)
 
-    def retrieve(self) -> tuple[bool, np.ndarray | None]:
+    def retrieve(self, room: np.ndarray | None = None) -> tuple[bool, np.ndarray | None]:
         if not self.decodes or self._held is None:
             return False, None
-        return True, np.full((self._height, self._width, 3), self._held[0] % 256, np.uint8)
+        frame = np.full((self._height, self._width, 3), self._held[0] % 256, np.uint8)
+        if room is None or room.shape != frame.shape:
+            return True, frame
+        room[...] = frame
+        return True, room
 
     def release(self) -> None:
         self.released += 1

@@ -456,6 +456,14 @@ def test_rgb_and_bgr_come_through_as_bgr() -> None:
     assert to_bgr(colour, READABLE["BGR8"], 2, 2)[0, 0].tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("name", sorted(READABLE))
+def test_each_format_is_put_where_there_is_room_for_it(name: str) -> None:
+    raw, room = memoryview(np.random.default_rng(0).bytes(16 * 16 * 3)), np.zeros((16, 16, 3), np.uint8)
+    own, lent = (to_bgr(raw, READABLE[name], 16, 16, place) for place in (None, room))
+    assert lent.ctypes.data == room.ctypes.data
+    assert np.array_equal(own, room)
+
+
 @pytest.mark.parametrize(("name", "most"), [("Mono10", 1023), ("Mono12", 4095)])
 def test_ten_and_twelve_bits_become_eight(name: str, most: int) -> None:
     raw = np.array([[0, most // 2, most]], "<u2")

@@ -236,6 +236,19 @@ def test_a_video_gives_every_frame_in_order(tmp_path: Path, name: str, codec: st
     assert all(capture.frame is not None and capture.frame.flags.c_contiguous for capture in captures)
 
 
+def test_a_video_is_decoded_where_there_is_room_for_it(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "line.avi", "MJPG")
+    plain, roomy = open_source(SourceRequest(str(path))), open_source(SourceRequest(str(path)))
+    room = np.zeros((48, 64, 3), np.uint8)
+    roomy.room = room  # type: ignore[attr-defined]
+    for own, lent in zip(plain.captures(), roomy.captures(), strict=True):
+        assert own is not None
+        assert lent is not None
+        assert lent.frame is not None
+        assert lent.frame.ctypes.data == room.ctypes.data
+        assert np.array_equal(own.frame, room)  # type: ignore[arg-type]
+
+
 def test_start_limit_and_loop_of_a_video_are_exact(tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.mp4", "mp4v")
     middle = captures_of(video, start=5, limit=9)

@@ -69,7 +69,8 @@ class Source(Protocol):
 
     Some sources have more to say: `rate`, pictures a second; `remarks`, a line each on what the device took otherwise
     than it was asked; `lasting_name`, which opens this very device again; `exposes_when_told`, that a frame comes for
-    each call of its method `trigger`, from whatever thread.
+    each call of its method `trigger`, from whatever thread. One that decodes pictures has `room`: set before a capture
+    is asked for, it is memory of the frame's shape into which it decodes that one if it can, and a copy is saved.
     """
 
     name: str

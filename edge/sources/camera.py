@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edge.errors import SourceError
 from edge.quiet import quietly
-from edge.sources import Capture, SourceRequest
+from edge.sources import Capture, Frame, SourceRequest
 from edge.sources.freshness import AT_ONCE_NS, Freshness
 from edge.sources.stored import wanted
 
@@ -118,6 +118,7 @@ class CameraSource:
         self.shape = _shape(self._camera)
         self._asked_ns = deque([opened_ns], _buffers(self._camera) + 1)  # when the last frames were asked for
         self._passes_over = not request.every
+        self.room: Frame | None = None
         self._freshness = Freshness(_said_rate(self._camera))
 
     def captures(self) -> Iterator[Capture]:
@@ -172,7 +173,7 @@ class CameraSource:
         import numpy as np
 
         name = f"frame {index}"
-        (is_decoded, frame), _ = quietly(self._camera.retrieve)
+        (is_decoded, frame), _ = quietly(lambda: self._camera.retrieve(self.room))
         if not is_decoded:
             return Capture(index, name, None, captured_ns, fault="corrupt: the camera's frame does not decode")
         return Capture(index, name, np.ascontiguousarray(frame, np.uint8), captured_ns)

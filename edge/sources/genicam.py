@@ -84,6 +84,7 @@ class GenicamSource:
         self._wanted = wanted(request, None)
         self.length = self._wanted.length
         self.incomplete = self.lost = 0
+        self.room: Frame | None = None
         found = _find(request.name)
         self.lasting_name = PREFIX + found  # of several cameras that come and go, this one
         try:
@@ -220,7 +221,12 @@ class GenicamSource:
         if received.pixels is None:
             return "corrupt: the camera sent something else than a picture"
         try:
-            return to_bgr(received.pixels, received.pixel_format, received.height, received.width)
+            room = (
+                self.room
+                if self.room is not None and self.room.shape[:2] == (received.height, received.width)
+                else None
+            )
+            return to_bgr(received.pixels, received.pixel_format, received.height, received.width, room)
         except ValueError as error:
             return f"corrupt: {error}"
 

@@ -25,8 +25,8 @@ _UNUSED_BITS = {"Mono10": 2, "Mono12": 4}
 """What is cut off the 10 and 12 bits, which lie in the low bits of 16, to make 8 of them."""
 
 
-def to_bgr(pixels: memoryview, number: int, height: int, width: int) -> "Frame":
-    """The picture in a buffer, as a frame of its own memory.
+def to_bgr(pixels: memoryview, number: int, height: int, width: int, room: "Frame | None" = None) -> "Frame":
+    """The picture in a buffer, as a frame of its own memory, or in `room`, which is of its shape.
 
     Raises ValueError if the format of that number is not read or the buffer is too short.
     """
@@ -44,7 +44,10 @@ def to_bgr(pixels: memoryview, number: int, height: int, width: int) -> "Frame":
     else:
         raw = np.frombuffer(pixels, np.uint8, count).reshape(shape)
     if name == "BGR8":
-        return raw.copy()
+        if room is None:
+            return raw.copy()
+        room[...] = raw
+        return room
     code = {
         "RGB8": cv2.COLOR_RGB2BGR,
         # OpenCV names a pattern by its second row and column, PFNC by its first: these aliases do, too.
@@ -53,4 +56,4 @@ def to_bgr(pixels: memoryview, number: int, height: int, width: int) -> "Frame":
         "BayerGB8": cv2.COLOR_BayerGBRG2BGR,
         "BayerBG8": cv2.COLOR_BayerBGGR2BGR,
     }.get(name, cv2.COLOR_GRAY2BGR)
-    return np.ascontiguousarray(cv2.cvtColor(raw, code), np.uint8)
+    return np.ascontiguousarray(cv2.cvtColor(raw, code, room), np.uint8)

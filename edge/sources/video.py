@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edge.errors import SourceError
 from edge.quiet import quietly
-from edge.sources import Capture, SourceRequest
+from edge.sources import Capture, Frame, SourceRequest
 from edge.sources.stored import paced, wanted
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class VideoSource:
         self.rate = self._wanted.rate
         self._request = request
         self._is_closed = False
+        self.room: Frame | None = None
         self.shape: tuple[int, int] | None = (first.frame.shape[0], first.frame.shape[1])
         self.length = self._wanted.length
         self.live = request.rate is not None
@@ -62,7 +63,7 @@ class VideoSource:
             if limit is not None and index >= limit:
                 return
             if index >= start:
-                yield _retrieve(self._video, index)
+                yield _retrieve(self._video, index, self.room)
 
     def _grabbed(self) -> Iterator[int]:
         """Grab frame after frame from the first on, counting them through all rounds of a loop."""
@@ -108,10 +109,10 @@ def _own_rate(video: "cv2.VideoCapture") -> float | None:
     return rate if 0 < rate < float("inf") else None
 
 
-def _retrieve(video: "cv2.VideoCapture", index: int) -> Capture:
+def _retrieve(video: "cv2.VideoCapture", index: int, room: Frame | None = None) -> Capture:
     import numpy as np
 
-    is_decoded, frame = video.retrieve()
+    is_decoded, frame = video.retrieve(room)
     if not is_decoded:
         return Capture(index, f"frame {index}", None, fault="corrupt: the video's frame does not decode")
     return Capture(index, f"frame {index}", np.ascontiguousarray(frame, np.uint8))

@@ -3,6 +3,7 @@
 import os
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,7 +19,7 @@ from edge.wording import printable
 
 if TYPE_CHECKING:
     from edge.presence import Presence, Remembered
-    from edge.sources import Capture, Source, SourceRequest
+    from edge.sources import Capture, Frame, Source, SourceRequest
 
 
 def run_capture(
@@ -56,7 +57,7 @@ def run_capture(
             watch(source, truth, presence, remembered, slots, connection)
             return
         dropped, last = 0, request.start - 1
-        for capture in source.captures():
+        for capture in _into_slots(source, slots):
             if capture is None:
                 connection.send(Waiting())
                 slots.listen()
@@ -82,6 +83,21 @@ def run_capture(
         connection.send(Failed(str(error)))
     finally:
         source.close()
+
+
+def _into_slots(source: "Source", slots: "_Slots") -> "Iterator[Capture | None]":
+    """The source's captures; one that decodes pictures does so in the slot that is filled next, if one is free and its
+    frames have one size.
+    """
+    captures, decodes = source.captures(), hasattr(source, "room") and source.shape is not None
+    while True:
+        if decodes:
+            source.room = slots.next_room(*source.shape)  # type: ignore[attr-defined,misc]
+        try:
+            capture = next(captures)
+        except StopIteration:
+            return
+        yield capture
 
 
 def _opened(source: "Source", request: "SourceRequest", policy: str) -> Opened:
@@ -117,6 +133,12 @@ class _Slots:
                 return None
         return self._free.popleft() if self._free else None
 
+    def next_room(self, height: int, width: int) -> "Frame | None":
+        """The memory that `take` gives next, as a frame; None if no slot is free, or it is too small."""
+        if not self._free or self._free[0].capacity < height * width * 3:
+            return None
+        return self.memory.frame(self._free[0].memory, height, width)
+
     def listen(self) -> None:
         """Take in what the supervisor has said."""
         while self._inbox.poll() and not self.is_stopped:
@@ -147,7 +169,7 @@ class _Slots:
 
 
 def _store(capture: "Capture", slot: GiveSlot | None, slots: _Slots, dropped: int) -> Captured:
-    """Copy the frame into its slot; the only copy on its way to the runtime."""
+    """Copy the frame into its slot, where it was not decoded there; no other copy is made on its way to the runtime."""
     height = width = 0
     fault = capture.fault
     if slot is None and fault is None:
@@ -157,7 +179,9 @@ def _store(capture: "Capture", slot: GiveSlot | None, slots: _Slots, dropped: in
         if capture.frame.nbytes > slot.capacity:
             slot = slots.enlarge(slot, capture.frame.nbytes)
         if slot is not None:
-            slots.memory.frame(slot.memory, height, width)[...] = capture.frame
+            memory = slots.memory.frame(slot.memory, height, width)
+            if memory.ctypes.data != capture.frame.ctypes.data:
+                memory[...] = capture.frame
     return Captured(
         slot=None if slot is None else slot.slot,
         position=capture.index,
