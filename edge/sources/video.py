@@ -109,7 +109,7 @@ def _own_rate(video: "cv2.VideoCapture") -> float | None:
     return rate if 0 < rate < float("inf") else None
 
 
-def _retrieve(video: "cv2.VideoCapture", index: int, room: Frame | None = None) -> Capture:
+def _retrieve(video: "cv2.VideoCapture", index: int, room: "Frame | None" = None) -> Capture:
     import numpy as np
 
     is_decoded, frame = video.retrieve(room)
