@@ -16,6 +16,7 @@ from running import DEMO_BUNDLE, ROOT
 
 from benchmarks.contest import CannotRunError, Contestant, in_turns, set_up, stock
 from benchmarks.contestants import Setup
+from benchmarks.floor import instructions
 from benchmarks.host import opencv_letterbox, pil_letterbox
 from benchmarks.network import write_network
 from edge.backends import load_from
@@ -93,6 +94,8 @@ def test_what_people_write_against_a_whole_station(tmp_path: Path) -> None:
 def test_a_station_against_benchmark_app_on_its_own_graph(tmp_path: Path) -> None:
     (row,) = run("floor", "--out", tmp_path / "floor.json")["rows"]
     assert row["station_to_app"] == pytest.approx(row["station_frames_per_s"] / row["app_frames_per_s"])
+    assert row["station_to_alike"] == pytest.approx(row["station_frames_per_s"] / row["alike_frames_per_s"])
+    assert row["instructions"] == instructions(load_bundle(DEMO_BUNDLE), 1), "what the station chooses for itself"
     assert row["memory"]["p50_ms"] < row["bare"]["p50_ms"], "a copy of the frame is the floor"
 
 
