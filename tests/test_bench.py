@@ -157,6 +157,9 @@ def test_real_stations_are_asked_whether_a_rate_can_be_held() -> None:
         ((DEMO_BUNDLE, "--deadline-ms", 9, "--shape", "dynamic"), "a deadline is kept by a station, and none runs"),
         ((DEMO_BUNDLE, "--quick", "--full"), "give one of them"),
         ((DEMO_BUNDLE, "--out", "/nosuch/folder/x.json"), "no such folder: /nosuch/folder"),
+        ((DEMO_BUNDLE, "--html", "/proc"), "/proc: cannot be written"),
+        ((DEMO_BUNDLE, "--paced-s", "inf"), "paced-s inf"),
+        (("tune", DEMO_BUNDLE, "--seconds", "inf"), "seconds inf"),
     ],
 )
 def test_what_a_person_gets_wrong_is_one_line(
