@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,29 @@ def test_contestants_run_in_turns_and_tell_what_they_computed(setup: Setup) -> N
     assert [[len(one) for one in rounds] for rounds in found.values()] == [[12, 12], [3, 3]]
     assert (len(ours.scores), len(theirs.scores)) == (16, 6), "each frame once"
     assert ours.scores[:6] == pytest.approx(theirs.scores, abs=0.05)
+
+
+def test_a_contestant_that_stands_still_does_not_outlive_a_contest_that_is_killed(setup: Setup) -> None:
+    contest = (
+        "import sys, time\nfrom pathlib import Path\nfrom benchmarks.contest import Contestant\n"
+        "from benchmarks.contestants import Setup\n"
+        f"with Contestant(Setup(**{asdict(replace(setup, name='memory'))!r})) as one:\n"
+        "    one(3)\n    print(one._process.pid, flush=True)\n    time.sleep(60)\n"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", contest], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert killed.stdout is not None
+    pid = int(killed.stdout.readline())
+    killed.kill()
+    killed.communicate()
+    until = time.monotonic() + 10
+    while is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_alive(pid)
+
+
+def is_alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_contestant_that_does_not_load_says_why(setup: Setup) -> None:
