@@ -13,6 +13,7 @@ from benchmarks import floor, growth, peers, written
 from benchmarks.contest import figures, ratio
 from benchmarks.markdown import machine_words
 from benchmarks.performance import read, render, soak_table
+from benchmarks.stations import WAYS, in_turns
 from benchmarks.stations_page import section as of_stations
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +104,24 @@ def test_stations_of_one_number_and_way_are_one_row() -> None:
     runs = [run | {"memory_mib": 300.0}, run | {"frames_per_s": 120.0, "memory_mib": 310.0}]
     page = of_stations({"settings": {"size": "1280x720"}, "runs": runs})
     assert "| 2 | one `edge-run`, one model | 110 | 8.50 | 12.00 | 305 |" in page
+
+
+def test_stations_are_measured_in_rounds_every_second_one_the_other_way_round() -> None:
+    order = in_turns(WAYS, [1, 2], 2)
+    assert order[:4] == [("shared", 1), ("separate", 1), ("shared", 2), ("separate", 2)]
+    assert order[4:] == order[3::-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(("--way", "both"), "way 'both'"), (("--json", "/nosuch/x.json"), "no such folder: /nosuch")],
+)
+def test_stations_refuse_in_one_line_what_they_cannot_do(arguments: tuple[str, ...], says: str) -> None:
+    command = [sys.executable, "-m", "benchmarks.stations", "demo", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert says in line
 
 
 def test_the_ratio_is_of_each_round_so_that_a_slow_spell_of_the_machine_does_not_tell() -> None:
