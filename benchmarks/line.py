@@ -65,7 +65,7 @@ def run_station(
         "wait-subscribers": subscribers,
     }
     options |= {} if rate is None else {"rate": rate}
-    flags = ["--no-records", *(f"--{name}={value}" for name, value in options.items())]
+    flags = ["--no-records", "--no-tuned", *(f"--{name}={value}" for name, value in options.items())]
     command = [sys.executable, "-m", "edge.cli.run", *flags]
     station = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     heard = Heard()

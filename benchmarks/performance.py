@@ -84,7 +84,17 @@ def _options(name: str, file: Path, page: Path, threads: int, quick: bool) -> Se
     if name == "stations":
         seconds, counts = ("1", ("1", "2")) if quick else ("3", ())
         numbers = [word for count in counts for word in ("--stations", count)]
-        return ["--json", str(file), "--threads", str(threads), "--seconds", seconds, "--rounds", "1", *numbers]
+        return [
+            "--json",
+            str(file),
+            "--threads",
+            str(threads),
+            "--seconds",
+            seconds,
+            "--rounds",
+            "1" if quick else "2",
+            *numbers,
+        ]
     common = ["--out", str(file), "--threads", str(threads), *(["--quick"] if quick else [])]
     return [*common, "--picture", str(page.with_name("growth.svg"))] if name == "growth" else common
 

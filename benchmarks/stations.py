@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -71,9 +71,9 @@ class _Ear:
     def __init__(self, endpoint: str, station: str) -> None:
         self.heard: list[Received] = []
         self.subscriber = Subscriber(endpoint, station)
+        self._is_over = False
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
-        self._is_over = False
 
     def _listen(self) -> None:
         while True:
@@ -113,25 +113,34 @@ def stations(
     from edge.shipped import found_bundle
 
     counts = number or [1, 2, 4, 8]
+    if unknown := [one for one in way or () if one not in WAYS]:
+        raise EdgeError(f"way {unknown[0]!r}: give {' or '.join(WAYS)}")
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise EdgeError(f"no such folder: {json_file.absolute().parent}")
     ways = [one for one in WAYS if way is None or one in way]
     settings: dict[str, str | int] = {"source": "replay", "bundle": str(found_bundle(bundle).resolve()), "size": size}
     settings |= {"backend": backend, "streams": streams}
     if threads is not None:
         settings["threads"] = threads
-    runs: list[Run] = []
+    about, runs = machine(), list[Run]()
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("measuring", total=len(counts) * len(ways) * rounds)
-        for count in counts:
-            for turn in range(rounds):
-                for one in ways if turn % 2 == 0 else ways[::-1]:
-                    progress.update(task, description=f"{count} stations, {one}")
-                    runs.append(measure(one, count, settings, seconds))
-                    progress.advance(task)
-    about = machine()
+        for one, count in in_turns(ways, counts, rounds):
+            progress.update(task, description=f"{count} stations, {one}")
+            runs.append(measure(one, count, settings, seconds))
+            progress.advance(task)
     print_table(runs, f"{bundle.name}, {backend}, {size}, {about['cpu']}, {about['cores']} cores")
     if json_file is not None:
         said = {"machine": about, "settings": settings, "seconds": seconds, "runs": [asdict(run) for run in runs]}
         json_file.write_text(json.dumps(said, indent=2) + "\n")
+
+
+def in_turns(ways: Sequence[Way], counts: Sequence[int], rounds: int) -> list[tuple[Way, int]]:
+    """What is measured, in order: every second round the other way round, so that a machine that grows slower favours
+    neither way and no number of stations.
+    """
+    there = [(way, count) for count in counts for way in ways]
+    return [one for turn in range(rounds) for one in (reversed(there) if turn % 2 else there)]
 
 
 def measure(way: Way, count: int, settings: dict[str, str | int], seconds: float) -> Run:
@@ -181,7 +190,7 @@ def running(
     way: Way, count: int, settings: dict[str, str | int], endpoint: str
 ) -> Iterator[list["subprocess.Popen[bytes]"]]:
     """The stations in one `edge-run` or in one each, told to stop at the end."""
-    common = {**settings, "records": False, "budget_ms": 60_000, "wait_subscribers": 1}
+    common = {**settings, "records": False, "tuned": False, "budget_ms": 60_000, "wait_subscribers": 1}
     above = "".join(f"{key} = {json.dumps(value)}\n" for key, value in common.items())
     tables = [
         f'[[stations]]\nstation = "station{i}"\nbind = "{further(endpoint, i)}"\nseed = {i}\n' for i in range(count)

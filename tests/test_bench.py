@@ -14,7 +14,9 @@ from running import DEMO_BUNDLE, TILE_BUNDLE
 
 import edge.bench.deadline
 import edge.bench.disturbance
+import edge.bench.measuring
 import edge.bench.whole_way
+from edge.bench.bare import Bare
 from edge.bench.deadline import Question, answer
 from edge.bench.disturbance import Watch
 from edge.bench.matrix import USUAL, Axes, everything, is_of_station, settings
@@ -24,6 +26,7 @@ from edge.bench.warmth import warmths
 from edge.bench.whole_way import Ran, run_station
 from edge.bundle import load_bundle
 from edge.cli.bench import main
+from edge.errors import BundleError
 from edge.machine import computes_bf16, cores
 from edge.sources import SourceRequest, open_source
 
@@ -154,6 +157,9 @@ def test_real_stations_are_asked_whether_a_rate_can_be_held() -> None:
         ((DEMO_BUNDLE, "--deadline-ms", 9, "--shape", "dynamic"), "a deadline is kept by a station, and none runs"),
         ((DEMO_BUNDLE, "--quick", "--full"), "give one of them"),
         ((DEMO_BUNDLE, "--out", "/nosuch/folder/x.json"), "no such folder: /nosuch/folder"),
+        ((DEMO_BUNDLE, "--html", "/proc"), "/proc: cannot be written"),
+        ((DEMO_BUNDLE, "--paced-s", "inf"), "paced-s inf"),
+        (("tune", DEMO_BUNDLE, "--seconds", "inf"), "seconds inf"),
     ],
 )
 def test_what_a_person_gets_wrong_is_one_line(
@@ -289,3 +295,29 @@ def test_two_bundles_are_measured_in_one_run_and_the_table_shows_both(
     for name in ("demo@", "magnetic-tile@"):
         assert name in said
     assert said.count("whole way, first verdict 1.0 s after the start, 100 MiB") == 2
+
+
+@pytest.mark.usefixtures("stations_are_simulated")
+def test_a_setting_that_a_runtime_refuses_is_said_and_the_others_are_measured(
+    bench: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    refused = {"onnxruntime"}
+
+    def bare(bundle: Any, setting: Setting, pictures: Any) -> Bare:
+        if setting.backend in refused:
+            raise BundleError("it has no primitive for a pooling")
+        return Bare(bundle, setting, pictures)
+
+    monkeypatch.setattr(edge.bench.measuring, "bare", bare)
+    options = (DEMO_BUNDLE, *SMALL, "--precision", "f32", "--frames", 10, "--paced-s", 0)
+    page = tmp_path / "page.html"
+    code, said, complaints = bench(*options, "--html", page)
+    assert code == 0, complaints
+    words = "onnxruntime, 1 thread: it has no primitive for a pooling"
+    assert [line for line in said.splitlines() if line.startswith("NOT MEASURED") and line.endswith(words)]
+    assert words in page.read_text()
+    assert "openvino, 1 thread" in said
+    code, _, complaints = bench(*options, "--backend", "onnxruntime", "--deadline-ms", 50, "--rate", "600/min")
+    assert code == 2, "what nothing was measured of holds no rate"
+    assert complaints.endswith(f"{words}\n")
+    assert len(complaints.splitlines()) == 1

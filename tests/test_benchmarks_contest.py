@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from running import DEMO_BUNDLE, ROOT
 
 from benchmarks.contest import CannotRunError, Contestant, in_turns, set_up, stock
 from benchmarks.contestants import Setup
+from benchmarks.floor import instructions
 from benchmarks.host import opencv_letterbox, pil_letterbox
 from benchmarks.network import write_network
 from edge.backends import load_from
@@ -75,6 +77,29 @@ def test_contestants_run_in_turns_and_tell_what_they_computed(setup: Setup) -> N
     assert ours.scores[:6] == pytest.approx(theirs.scores, abs=0.05)
 
 
+def test_a_contestant_that_stands_still_does_not_outlive_a_contest_that_is_killed(setup: Setup) -> None:
+    contest = (
+        "import sys, time\nfrom pathlib import Path\nfrom benchmarks.contest import Contestant\n"
+        "from benchmarks.contestants import Setup\n"
+        f"with Contestant(Setup(**{asdict(replace(setup, name='memory'))!r})) as one:\n"
+        "    one(3)\n    print(one._process.pid, flush=True)\n    time.sleep(60)\n"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", contest], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert killed.stdout is not None
+    pid = int(killed.stdout.readline())
+    killed.kill()
+    killed.communicate()
+    until = time.monotonic() + 10
+    while is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_alive(pid)
+
+
+def is_alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
 def test_a_contestant_that_does_not_load_says_why(setup: Setup) -> None:
     with (
         pytest.raises(CannotRunError, match=r"ModuleNotFoundError: No module named '\w+'"),
@@ -93,6 +118,8 @@ def test_what_people_write_against_a_whole_station(tmp_path: Path) -> None:
 def test_a_station_against_benchmark_app_on_its_own_graph(tmp_path: Path) -> None:
     (row,) = run("floor", "--out", tmp_path / "floor.json")["rows"]
     assert row["station_to_app"] == pytest.approx(row["station_frames_per_s"] / row["app_frames_per_s"])
+    assert row["station_to_alike"] == pytest.approx(row["station_frames_per_s"] / row["alike_frames_per_s"])
+    assert row["instructions"] == instructions(load_bundle(DEMO_BUNDLE), 1), "what the station chooses for itself"
     assert row["memory"]["p50_ms"] < row["bare"]["p50_ms"], "a copy of the frame is the floor"
 
 

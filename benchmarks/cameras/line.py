@@ -30,7 +30,17 @@ class Line:
         """Raises EdgeError if it does not start."""
         endpoint = free_endpoint()
         self._subscriber = Subscriber(endpoint, "line1")
-        flags = ["--bind", endpoint, "--wait-subscribers", 1, "--budget-ms", BUDGET_MS, "--no-records", "--json"]
+        flags = [
+            "--bind",
+            endpoint,
+            "--wait-subscribers",
+            1,
+            "--budget-ms",
+            BUDGET_MS,
+            "--no-records",
+            "--no-tuned",
+            "--json",
+        ]
         command = [sys.executable, "-m", "edge.cli.run", *map(str, flags), *map(str, arguments)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._changed = threading.Condition()

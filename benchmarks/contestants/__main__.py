@@ -5,8 +5,10 @@ line: `ms`, what each took, and `scores`, those of the first time round. Whateve
 standard error.
 """
 
+import ctypes
 import json
 import os
+import signal
 import sys
 import time
 from importlib import import_module
@@ -21,9 +23,13 @@ WARM_UP = 8
 AWAKE = 2
 """Frames that each turn begins with, untimed: the process has stood still."""
 
+_PR_SET_PDEATHSIG = 1
+
 
 def main(file: Path) -> None:
-    """Serve until the standard input ends."""
+    """Serve until the standard input ends, or who asks does, while this process stands still, too."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     given: dict[str, Any] = json.loads(file.read_text())

@@ -58,7 +58,7 @@ def watch(bundle: Path, options: list[str], unit_us: int, frames: int, tick: Cal
         "bundle": bundle, "station": STATION, "bind": endpoint, "backend": "openvino", "threads": cores(),
         "budget-ms": 10_000, "stale-ms": 10_000, "wait-subscribers": 1,
     }  # fmt: skip
-    flags = ["--no-records", *(f"--{key}={value}" for key, value in own.items()), *options]
+    flags = ["--no-records", "--no-tuned", *(f"--{key}={value}" for key, value in own.items()), *options]
     command = [sys.executable, "-m", "edge.cli.run", *flags]
     subscriber = Subscriber(endpoint, STATION)
     station = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -110,7 +110,7 @@ class Line:
             "records": self.records,
             "keep-gib": KEEP_GIB,
         }
-        return [*(f"--{name}={value}" for name, value in options.items()), "--json"]
+        return [*(f"--{name}={value}" for name, value in options.items()), "--no-tuned", "--json"]
 
     def _start(self, module: str, *arguments: str, **pipes: Any) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", module, *arguments]

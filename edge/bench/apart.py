@@ -1,5 +1,6 @@
 """A setting that is measured in a process of its own, since it wants instructions that the others are slower with."""
 
+import signal
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.backends import Frame, is_float32
+from edge.backends.openvino import untouched_environment
 from edge.bench.bare import Bare, options
 from edge.bench.result import Disturbance, Pace, Series, Setting
 from edge.bundle import Bundle, load_bundle
@@ -29,7 +31,8 @@ class Apart:
         spawn = get_context("spawn")
         self._connection, theirs = spawn.Pipe()
         process = spawn.Process(target=_serve, args=(theirs, bundle.path, setting, pictures), daemon=True)
-        process.start()
+        with untouched_environment():
+            process.start()
         theirs.close()
         self.typical_ms: float = self._answer()
 
@@ -70,6 +73,7 @@ class Apart:
 
 def _serve(connection: Connection, path: Path, setting: Setting, pictures: list[Frame]) -> None:
     """Work of the process: do what is asked, until the other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted, and closes the other end
     try:
         here = Bare(load_bundle(path), setting, pictures)
     except (BundleError, DataError) as error:

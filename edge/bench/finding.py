@@ -30,8 +30,9 @@ def find(
 ) -> Result:
     """Measure, and answer the question for the fastest setting of each bundle, or with `every_artifact` of each one.
 
-    `pace` is measured besides back to back. Raises EdgeError if something cannot be loaded or a station fails, and
-    before anything is measured if no station can run what the question is about.
+    `pace` is measured besides back to back. What a runtime refuses is left out and said. Raises EdgeError if that is
+    all there is, or all that the question is about, or a station fails; before anything is measured if no station can
+    run what the question is about.
     """
     bundles = {bundle.label: bundle for bundle, _ in items}
     if question is not None:
@@ -45,6 +46,8 @@ def find(
     tell("", 0, measuring.total)
     series = measuring.run()
     searches: list[Search] = []
+    if question is not None and (left := set(bundles) - {one.bundle for one in series if one.way == "whole way"}):
+        raise EdgeError(next(line for line in measuring.skipped if line.startswith(f"{min(left)}, ")))
     for label, setting in [] if question is None else _searched(series, every_artifact):
         assert question is not None
         searches.append(
@@ -57,6 +60,7 @@ def find(
         machine=described(measuring.frequency.seen),
         bundles=[_known(bundle) for bundle in bundles.values()],
         series=series,
+        skipped=measuring.skipped,
         searches=searches,
     )
 

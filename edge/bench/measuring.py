@@ -14,6 +14,7 @@ from edge.bench.matrix import is_of_station, named
 from edge.bench.pacing import BACK_TO_BACK, said
 from edge.bench.result import Pace, Series, Setting
 from edge.bundle import Bundle
+from edge.errors import BundleError
 from edge.sources import SourceRequest
 from edge.sources.replay import FRAMES, ReplaySource
 
@@ -61,6 +62,7 @@ class Measuring:
     def __init__(self, items: Sequence[Item], paces: Sequence[Pace], effort: Effort, tell: Tell) -> None:
         """`paces` have a rate each. Nothing runs before `run`."""
         self.frequency = Frequency()
+        self.skipped: list[str] = []  # in words, what the runtimes refused
         self._items, self._effort, self._tell = items, effort, tell
         both = [pace.model_copy(update={"keeps_warm": warm}) for pace in paces for warm in (False, True)]
         self._both = both if effort.paced_s else []
@@ -77,12 +79,19 @@ class Measuring:
         return e.frames * (len(self._items) + whole) + paced * (bare + whole)
 
     def run(self) -> list[Series]:
-        """Everything, bare before and after the whole way. Raises EdgeError if a station fails."""
+        """Everything, bare before and after the whole way, but what a runtime refuses, which is `skipped`.
+
+        Raises EdgeError if a station fails, BundleError if nothing is left.
+        """
         blocks = range(0, len(self._items), TOGETHER)
-        return [one for at in blocks for one in self._block(self._items[at : at + TOGETHER])]
+        found = [one for at in blocks for one in self._block(self._items[at : at + TOGETHER])]
+        if not found:
+            raise BundleError(self.skipped[0])
+        return found
 
     def _block(self, items: Sequence[Item]) -> list[Series]:
-        loaded = list(self._load(items))
+        if not (loaded := list(self._load(items))):
+            return []
         frames = self._capped(loaded)
         self._bare(loaded, frames, first=True)
         chosen = self._fastest(loaded) if self._effort.only_fastest else loaded
@@ -105,7 +114,12 @@ class Measuring:
     def _load(self, items: Sequence[Item]) -> Iterator[Measured]:
         for bundle, setting in items:
             self._tell(f"{bundle.manifest.name}: compiling {named(setting)}", 0)
-            yield bare(bundle, setting, self._shown(setting))
+            try:
+                one = bare(bundle, setting, self._shown(setting))
+            except BundleError as error:
+                self.skipped.append(f"{bundle.label}, {named(setting)}: {error}")
+            else:
+                yield one
 
     def _shown(self, setting: Setting) -> list[Frame]:
         """Frames of the demo line, of the setting's size."""

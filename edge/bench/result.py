@@ -140,4 +140,5 @@ class Result(_Section):
     machine: Machine
     bundles: list[Measured]
     series: list[Series]
+    skipped: list[str] = Field(default=[], description="what a runtime refused, and why; it was not measured")
     searches: list[Search] = []

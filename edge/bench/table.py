@@ -30,6 +30,7 @@ def print_result(console: Console, result: Result) -> None:
 def notes(result: Result) -> list[str]:
     """What a reader has to know besides the table, a line each: the machine, costs, advice, doubts, answers."""
     lines = [machine_in_words(result.machine)]
+    lines += [f"NOT MEASURED: {one}" for one in result.skipped]
     lines += [_cost(one) for one in result.series if one.way == "whole way"]
     bf16 = {
         (one.bundle, one.setting.artifact): one.golden_holds for one in result.series if one.golden_holds is not None

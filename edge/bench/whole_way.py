@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from edge.backends.openvino import untouched_environment
 from edge.bench.disturbance import Watch, worst
 from edge.bench.pacing import rhythm
 from edge.bench.processes import cpu_s, resident_mib
@@ -80,12 +81,9 @@ def run_station(
     endpoint = free_endpoint()
     subscriber = Subscriber(endpoint, "bench")
     started, ran = time.monotonic_ns(), Ran()
-    station = subprocess.Popen(
-        _command(bundle, setting, pace, endpoint, warm_up + frames + MORE),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = _command(bundle, setting, pace, endpoint, warm_up + frames + MORE)
+    with untouched_environment():
+        station = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     watch, cpu_before = None, 0.0
     try:
         for received in _verdicts(subscriber, station):

@@ -4,9 +4,11 @@
 """
 
 import contextlib
+import os
 import signal
 import sys
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar, get_args
 
@@ -80,11 +82,14 @@ def bench(
         raise EdgeError("--quick and --full: give one of them")
     if deadline_ms is not None and not deadline_ms > 0:
         raise EdgeError(f"deadline-ms {deadline_ms:g}: say how many milliseconds a verdict may take, as in 50")
-    if paced_s is not None and not paced_s >= 0:
+    if paced_s is not None and not 0 <= paced_s < inf:
         raise EdgeError(f"paced-s {paced_s:g}: say how many seconds to measure at the line's cadence, as in 15")
-    for file in (out, html):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise EdgeError(f"no such folder: {file.absolute().parent}")
+    for file in (one for one in (out, html) if one is not None):
+        folder = file.absolute().parent
+        if not folder.is_dir():
+            raise EdgeError(f"no such folder: {folder}")
+        if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+            raise EdgeError(f"{file}: cannot be written; name a file in a folder of yours")
 
     from rich.console import Console
     from rich.progress import Progress

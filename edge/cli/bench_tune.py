@@ -39,6 +39,8 @@ def tune(
     from edge.shipped import found_bundle
     from edge.station.tuned import command
 
+    if isinf(seconds):
+        raise EdgeError("seconds inf: say how long to measure each setting, as in 40")
     loaded, shape = load_bundle(found_bundle(bundle)), parse_size(size)
     pace = Pace(rate_per_min=parse_rate(rate))
     console = Console(stderr=True)
