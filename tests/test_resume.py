@@ -6,8 +6,8 @@ import pytest
 from running import DEMO_BUNDLE
 
 from edge.station.config import StationConfig
-from edge.station.intake import Intake
-from edge.station.messages import Captured, Opened
+from edge.station.intake import FIRST_FRAME_MS, LIVE_SILENCE_MS, Intake
+from edge.station.messages import Captured, Opened, Waiting
 
 
 class FakeChild:
@@ -110,4 +110,19 @@ def test_nothing_is_asked_for_if_a_person_says_so() -> None:
     camera.goes()
     camera.comes()
     assert camera.gives(None) == [True]
+    intake.close(0)
+
+
+def test_a_camera_watched_for_parts_is_known_to_give_frames_before_a_part_comes() -> None:
+    intake = Intake(StationConfig(DEMO_BUNDLE, "camera0", trigger="presence"))
+    camera = Camera(intake)
+    for _ in range(3):
+        camera.comes()
+        assert intake._patience_ms >= FIRST_FRAME_MS
+        camera.child.said.append(Waiting())
+        assert list(intake.hear()) == []
+        assert intake._patience_ms == LIVE_SILENCE_MS, "from now on a silence is a camera that hangs"
+        camera.goes()
+    camera.comes()
+    assert intake._patience_ms == 2 * FIRST_FRAME_MS, "it was lost once since it last gave a frame, not four times"
     intake.close(0)

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -247,9 +247,15 @@ def test_a_stored_picture_goes_ahead_and_its_clock_begins_when_the_model_turns_t
     assert stored.said[1].age_ms < BUDGET_MS
 
 
-def test_a_picture_that_the_model_had_not_begun_with_when_it_was_lost_is_judged_by_the_next_one(stored: Bare) -> None:
+@pytest.mark.parametrize("trigger", ["free", "presence"])
+def test_a_picture_that_the_model_had_not_begun_with_when_it_was_lost_is_judged_by_the_next_one(
+    stored: Bare, trigger: Literal["free", "presence"]
+) -> None:
+    stored.config = replace(stored.config, trigger=trigger)
     stored.scoring.model._lose("the inference process died")
     stored.turn()
+    time.sleep(BUDGET_MS / 1e3)
+    stored._expire()  # its clock stands until there is a model again
     assert [(v.part, v.reason) for v in stored.said] == [("part 0", Reason.BACKEND)]
     stored.scoring.is_up = True
     stored.turn()
@@ -307,6 +313,26 @@ def test_while_no_frame_comes_every_trigger_is_answered_camera_and_none_overload
         triggered._trigger(f"A{number}")
         triggered.let_budgets_pass()
     assert {v.reason for v in triggered.said} == {Reason.CAMERA}
+
+
+@pytest.mark.parametrize("resumes", [True, False], ids=["resumes", "at once"])
+def test_a_part_that_waits_while_the_camera_is_lost_has_no_frame_from_after_its_return(
+    triggered: Bare, resumes: bool
+) -> None:
+    triggered._trigger("A")
+    triggered.intake.is_up, triggered.intake.cause = False, "no frame for 800 ms"
+    triggered.turn()
+    triggered.intake.is_up, triggered.intake._to_resume = True, int(resumes)
+    triggered._trigger("B")
+    triggered.turn()
+    triggered.intake._to_resume = 0
+    triggered.show()
+    triggered.answer(-1e9)
+    found = [(v.part, v.reason, v.detail) for v in triggered.said]
+    lost = "no frame for 800 ms"
+    second = ("B", Reason.CAMERA, lost) if resumes else ("B", Reason.CLEAR, None)
+    assert found == [("A", Reason.CAMERA, lost), second]
+    assert not triggered.held.total()
 
 
 def test_a_flood_of_triggers_is_refused_before_it_grows_without_end(triggered: Bare) -> None:

@@ -103,6 +103,8 @@ class Intake:
                         self._remembered = message
                     case Waiting():
                         self.blind = message.blind
+                        if self._presence is not None and self.opened is not None and self.opened.device:
+                            self._deaths, self._has_frames = 0, True  # frames come, though no part does
                     case NeedsRoom():
                         self._enlarge(message)
                     case Opened():

@@ -277,7 +277,7 @@ class Station(Standing):
 
     def _is_stored(self, part: Part) -> bool:
         """Whether the part is a stored picture, which nothing but the model's turning to it gives a clock."""
-        return self.config.trigger == "free" and part.capture is not None and part.capture.captured_ns is None
+        return self.config.trigger != "external" and part.capture is not None and part.capture.captured_ns is None
 
     def _expire(self) -> None:
         """A part whose budget is over is unknown now, whatever comes later."""
@@ -305,6 +305,8 @@ class Station(Standing):
             self.intake.begin()
         if self.config.trigger == "external":
             self._match(passes_over=opened.live)
+            if opened.live and (not self.intake.is_up or self.intake.is_resuming):
+                self._give_up_awaited()
             return
         if opened.policy == "latest" or (opened.live and not may_begin):
             self._pass_over_all_but(1 if may_begin else 0)
@@ -354,8 +356,6 @@ class Station(Standing):
         if self.intake.exposes_when_told:
             part.finding = part.finding or self.exposures.tell(part)
             return part.seq
-        if self.intake.is_resuming and part.finding is None:
-            part.finding = Finding(reason=Reason.CAMERA, detail=self.intake.cause)
         self._awaited.append(part)
         self._leave_behind(None)
         if len(self._awaited) > MOST_TRIGGERED:
@@ -412,6 +412,12 @@ class Station(Standing):
                 detail = "the next part was triggered before a frame of this one was exposed"
                 part.finding = Finding(reason=Reason.OVERLOAD, detail=detail)
             self._awaited.popleft()
+
+    def _give_up_awaited(self) -> None:
+        """The camera is lost: when it is back it shows what came after these parts, however long they may wait."""
+        for part in self._awaited:
+            part.finding = part.finding or Finding(reason=Reason.CAMERA, detail=self.intake.cause)
+        self._awaited.clear()
 
     def _show(self, part: Part, capture: Captured) -> None:
         """This is the part's frame; a frame that cannot be judged is its finding."""
