@@ -348,13 +348,13 @@ def check_sound(lines: list[Line], stations: dict[str, Any]) -> None:
 
 
 def test_two_stations_of_different_cameras_share_one_model_and_each_keeps_its_books(tmp_path: Path) -> None:
-    with running(tmp_path, "limit = 40", 'limit = 30\nsize = "400x300"\nseed = 5') as run:
+    with running(tmp_path, "limit = 240", 'limit = 230\nsize = "400x300"\nseed = 5') as run:
         run.more(0, 1, verdicts=5)
         assert len(run.children("edge-inference")) == 1
         assert len(run.children("edge-capture")) == 2
         said = run.to_the_end()
         check_sound(run.lines, said)
-    assert (said["s0"]["accepted"], said["s1"]["accepted"]) == (40, 30)
+    assert (said["s0"]["accepted"], said["s1"]["accepted"]) == (240, 230)
     assert said["s0"]["unknown"] == said["s1"]["unknown"] == 0
 
 
@@ -373,7 +373,9 @@ def test_a_killed_model_costs_each_station_its_part_in_flight_at_most_and_a_hung
         run.process.send_signal(signal.SIGTERM)
         said = run.to_the_end()
         check_sound(run.lines, said)
-    assert [said[f"s{i}"]["restarts"] for i in range(3)] == [1, 1, 1]
+    restarts = [said[f"s{i}"]["restarts"] for i in range(3)]
+    assert restarts[1:] == [1, 1]
+    assert restarts[0] >= 1, "its camera may have been given up by then, too"
 
 
 def test_a_source_that_ends_or_was_never_there_ends_its_own_station_alone(tmp_path: Path) -> None:

@@ -76,11 +76,12 @@ class Cell:
                 self._shut_down(cause)
 
     def _turn(self) -> None:
-        """What came in for all stations first, then a part for the model, then what goes out."""
+        """Verdicts first, then what came in for all stations, then a part for the model, then what goes out."""
         for model in self._models.values():
             with contextlib.suppress(EdgeError):  # the stations will hear of it
                 model.hear()
                 model.revive()
+        self._each(Station.answer)
         self._each(Station.hear)
         self._each(self._submit)
         while self._each(Station.publish):  # a stored picture waits for the verdict of the one before it

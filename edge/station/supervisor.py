@@ -129,20 +129,32 @@ class Station(Standing):
 
     # -------------------------------------------------------------------------------------------------- life
 
+    def answer(self) -> bool:
+        """First of a turn, since somebody waits for it: what the model has said, and the verdicts that follow.
+
+        Raises EdgeError if the bundle cannot be loaded at first.
+        """
+        for results in (self.scoring.hear, self.scoring.revive):
+            for result in results():
+                self._settle(result)
+        for seq in self.scoring.take_back():
+            self._take_back(seq)
+        return self.publish()
+
     def hear(self) -> None:
-        """First third of a turn: what children and controllers have said. Raises EdgeError if it cannot start."""
+        """What the other children and the controllers have said. Raises EdgeError if the source cannot be opened."""
         self._hear()
         self.channel.serve()
         self.desk.serve()
 
     def submit(self) -> bool:
-        """Second third: accept parts, keep their deadlines, and give the model one. True if it got one."""
+        """Accept parts, keep their deadlines, and give the model one. True if it got one."""
         self._accept()
         self._expire()
         return self._submit()
 
     def publish(self) -> bool:
-        """Last third: verdicts. True if there were any; then there may be parts to accept again."""
+        """Verdicts. True if there were any; then there may be parts to accept again."""
         return bool(self._publish())
 
     def beat(self) -> None:
@@ -233,11 +245,6 @@ class Station(Standing):
             self.scoring.configure(self._shape)
             for remark in self.intake.opened.remarks:
                 self._note(remark)
-        for results in (self.scoring.hear, self.scoring.revive):
-            for result in results():
-                self._settle(result)
-        for seq in self.scoring.take_back():
-            self._take_back(seq)
         self.scoring.test()
         if self.records is not None:
             for slot in self.records.serve():
