@@ -57,7 +57,8 @@ def measure(threads: int, quick: bool = False) -> dict[str, Any]:
 def _compare(
     name: str, shape: tuple[int, int], threads: int, rounds: int, quick: bool, step: script.Steps
 ) -> dict[str, Any]:
-    bundle, frames, stations, apps = script.opened(Path(name)), 30 if quick else FRAMES, [], {}
+    bundle, frames, stations = script.opened(Path(name)), 30 if quick else FRAMES, list[float]()
+    apps: dict[str, list[float]] = {}
     with TemporaryDirectory() as folder:
         setup = set_up(bundle, shape, threads, Path(folder))
         graph = write_graph(bundle, shape, Path(folder))
@@ -183,7 +184,7 @@ def section(result: dict[str, Any]) -> str:
         )
         for one in result["rows"]
     ]
-    head = ("", "station / benchmark_app", "station / alike", "graph / alike", "station, frames/s")
+    head: tuple[str, ...] = ("", "station / benchmark_app", "station / alike", "graph / alike", "station, frames/s")
     head += ("benchmark_app, frames/s", "alike, frames/s", "whole way, ms", "graph alone, ms", "benchmark_app, ms")
     said = " ".join(f"`{name}={value}`" for name, value in result["rows"][0]["instructions"].items()) or "nothing"
     return "\n".join(
