@@ -132,6 +132,7 @@ def stations(
     print_table(runs, f"{bundle.name}, {backend}, {size}, {about['cpu']}, {about['cores']} cores")
     if json_file is not None:
         said = {"machine": about, "settings": settings, "seconds": seconds, "runs": [asdict(run) for run in runs]}
+        said |= {} if threads is None else {"threads": threads}
         json_file.write_text(json.dumps(said, indent=2) + "\n")
 
 
