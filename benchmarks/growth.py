@@ -122,8 +122,9 @@ def _crowd(bundle: Bundle, crowd: int, threads: int, quick: bool) -> dict[str, A
     finally:
         listening.kill()
         listening.wait()
+    lost = crowd * (line.WARM_UP + frames) - said["received"]
     samples = said["ms"][crowd * line.WARM_UP :]
-    return {"subscribers": crowd, "frames_per_s": heard.frames_per_s, "lost": said["lost"], "received": samples}
+    return {"subscribers": crowd, "frames_per_s": heard.frames_per_s, "lost": lost, "received": samples}
 
 
 def goals(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -145,6 +146,7 @@ def section(result: dict[str, Any]) -> str:
             f"{one['width'] * one['height'] / 1e6:.1f}",
             *(f"{one[way][name]:.2f}" for way in ("bare", "whole") for name in ("p50_ms", "p99_ms")),
             f"{one['frames_per_s']:.0f}",
+            f"{one['whole']['count']}",
         )
         for one in result["sizes"]
     ]
@@ -175,7 +177,9 @@ def section(result: dict[str, Any]) -> str:
             ),
             f"![Latency and throughput over frame size, rate and subscribers]({PICTURE.name})\n",
             paragraph("Frame size, back to back:"),
-            table(("frame", "megapixels", "graph p50 ms", "p99", "whole way p50 ms", "p99", "frames/s"), sizes),
+            table(
+                ("frame", "megapixels", "graph p50 ms", "p99", "whole way p50 ms", "p99", "frames/s", "frames"), sizes
+            ),
             paragraph(f"Rate, frames of {usual}; from the moment of capture, the copy into shared memory included:"),
             table(("parts a minute", "reached", "p50 ms", "p99 ms", "parts"), rates),
             paragraph(

@@ -21,7 +21,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from benchmarks.processes import cpu_s, pss_mib, tree
+from edge.bench.processes import cpu_s, family, resident_mib
 from edge.channel.endpoints import free_endpoint, further
 from edge.channel.subscriber import Received, Subscriber
 from edge.cli import run_app
@@ -132,6 +132,7 @@ def stations(
     print_table(runs, f"{bundle.name}, {backend}, {size}, {about['cpu']}, {about['cores']} cores")
     if json_file is not None:
         said = {"machine": about, "settings": settings, "seconds": seconds, "runs": [asdict(run) for run in runs]}
+        said |= {} if threads is None else {"threads": threads}
         json_file.write_text(json.dumps(said, indent=2) + "\n")
 
 
@@ -160,9 +161,9 @@ def measure(way: Way, count: int, settings: dict[str, str | int], seconds: float
         begin_ns, begin_cpu_s = time.monotonic_ns(), sum(cpu_s(p.pid) for p in processes)
         time.sleep(seconds)
         end_ns, end_cpu_s = time.monotonic_ns(), sum(cpu_s(p.pid) for p in processes)
-        family = [pid for process in processes for pid in tree(process.pid)]
-        memory = sum(pss_mib(pid) for pid in family)
-        of_models = sum(pss_mib(pid) for pid in family if is_model(pid))
+        pids = [pid for process in processes for pid in family(process.pid)]
+        memory = sum(resident_mib(process.pid) or 0.0 for process in processes)
+        of_models = sum(resident_mib(pid) or 0.0 for pid in pids if is_model(pid))
     heard = [[r for r in ear.heard if begin_ns <= r.at_ns < end_ns] for ear in ears]
     total = sum(map(len, heard))
     if not all(len(one) > 1 for one in heard):
@@ -181,7 +182,7 @@ def measure(way: Way, count: int, settings: dict[str, str | int], seconds: float
         cpu_ms_a_frame=1000 * (end_cpu_s - begin_cpu_s) / total,
         memory_mib=memory,
         model_memory_mib=of_models,
-        processes=len(family),
+        processes=len(pids),
     )
 
 

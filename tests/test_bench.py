@@ -17,6 +17,7 @@ import edge.bench.disturbance
 import edge.bench.measuring
 import edge.bench.whole_way
 from edge.bench.bare import Bare
+from edge.bench.choice import choose
 from edge.bench.deadline import Question, answer
 from edge.bench.disturbance import Watch
 from edge.bench.matrix import USUAL, Axes, everything, is_of_station, settings
@@ -283,6 +284,19 @@ def test_keeping_warm_is_advised_only_beyond_the_noise() -> None:
     (slower,) = warmths([series(noisy, False), series([one * 2 for one in noisy], True)])
     assert not slower.pays
     assert warmths([series(noisy, False)]) == []
+
+
+def test_a_setting_that_leaves_parts_unanswered_is_not_the_best_however_fast_it_answers_the_others() -> None:
+    known: dict[str, Any] = {"bundle": "demo", "way": "whole way", "setting": SETTING, "frames_per_s": 10}
+    quick, whole, none = (
+        Series(pace=Pace(rate_per_min=600), samples_ms=[ms] * count, unanswered=unanswered, **known)
+        for ms, count, unanswered in ((5.0, 500, 1), (9.0, 500, 0), (1.0, 0, 500))
+    )
+    found = choose([quick, whole, none])
+    assert found is not None
+    assert found.best is whole
+    assert choose([none]) is None
+    assert warmths([whole, none.model_copy(update={"pace": Pace(rate_per_min=600, keeps_warm=True)})]) == []
 
 
 @pytest.mark.usefixtures("stations_are_simulated")

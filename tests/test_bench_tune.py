@@ -1,5 +1,6 @@
 """edge-bench tune finds settings by measuring; edge-run uses them where nobody said anything and nothing changed."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -14,7 +15,8 @@ from edge.bench.tune import Tuning
 from edge.bundle import load_bundle
 from edge.errors import EdgeError
 from edge.machine import cores, cpu_model
-from edge.station.tuned import Found, Tuned, versions
+from edge.station.settings import Effective, Settings
+from edge.station.tuned import Found, Tuned, versions, with_tuned
 
 SIZE = 180, 320
 
@@ -111,6 +113,20 @@ def test_a_broken_file_is_ignored_with_a_line_and_two_sizes_are_not_guessed_betw
     assert printed("--size", "640x480")["threads"] == "threads = 1  # tuned"
     file.write_text("{")
     assert "it is not what edge-bench tune writes" in printed()[""]
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/nosuch/place", "**", "a/b"])
+def test_whatever_a_bundle_calls_itself_what_was_tuned_lies_in_the_folder_and_is_found(name: str, state: Path) -> None:
+    bundle = state.parent / "odd.edge"
+    bundle.mkdir()
+    (bundle / "manifest.json").write_text(json.dumps({"name": name}))
+    digest = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+    asked = Effective(Settings(), dict.fromkeys(Settings.model_fields, "default"))
+    assert with_tuned(asked, bundle) == (asked, [])
+    assert tuned(bundle=name, digest=digest).write().parent.samefile(state / "tuned")
+    settings, (line,) = with_tuned(asked, bundle)
+    assert settings.settings.threads == 1
+    assert line.startswith("tuned for 1280×720 frames")
 
 
 def test_a_station_says_in_one_line_that_it_runs_what_was_tuned(state: Path) -> None:

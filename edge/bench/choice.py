@@ -45,11 +45,13 @@ def is_runnable(series: Series) -> bool:
 
 def choose(series: Sequence[Series], deadline_ms: float | None = None) -> Choice | None:
     """The lowest p99.9 (p99 where the samples do not bound it); of those that are as good, the lowest p50, then one
-    not kept warm, then the least processor. With a deadline only those that keep it; None if none does, or there are
-    none.
+    not kept warm, then the least processor. One that answered every part goes before those that did not, whose slowest
+    parts are no samples. With a deadline only those that keep it; None if none does, or there are none with samples.
     """
+    series = [one for one in series if one.samples_ms]
     if not series:
         return None
+    series = [one for one in series if not one.unanswered] or series
     percent = tail(series)
     able = [
         one

@@ -94,7 +94,8 @@ def tune(
     choice = choose(paced, deadline_ms)
     if choice is None:
         best = choose(paced)
-        assert best is not None
+        if best is None:
+            raise EdgeError(f"{bundle.label}: no setting answered a part at {said(pace)}; slow the line")
         raise EdgeError(
             f"{bundle.label}: no setting keeps {deadline_ms:g} ms at {said(pace)}; the best is "
             f"{named(best.best.setting)}, with a p{best.percent:g} of {best.tail_ms:.1f} ms; slow the line, or take a "

@@ -42,7 +42,7 @@ def warmths(series: Sequence[Series]) -> list[Warmth]:
         pace = warm.pace.model_copy(update={"keeps_warm": False})
         key = warm.bundle, warm.way, warm.setting, pace
         cool = next((one for one in series if (one.bundle, one.way, one.setting, one.pace) == key), None)
-        if cool is not None:
+        if cool is not None and cool.samples_ms and warm.samples_ms:
             percent = tail([cool, warm])
             median, slow = (difference(cool.samples_ms, warm.samples_ms, one) for one in (50.0, percent))
             pairs.append(Warmth(cool, warm, percent, (median, slow)))

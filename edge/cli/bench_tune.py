@@ -88,7 +88,9 @@ def _show(found: "Tuning") -> None:
     table = Table(title=f"{best.bundle}, whole way at {rate:g}/min", caption="ms; in brackets the 95 % interval")
     for name in ("setting", "kept warm", "p50", f"p{percent:g}", "CPU ms a part", ""):
         table.add_column(name, justify="left" if name in ("setting", "") else "right")
-    for one in sorted(found.paced, key=lambda one: percentile(one.samples_ms, percent)):
+    for one in sorted(
+        (one for one in found.paced if one.samples_ms), key=lambda one: percentile(one.samples_ms, percent)
+    ):
         disturbed = " *" if one.disturbance is not None and one.disturbance.is_disturbed else ""
         cells = []
         for p in (50.0, percent):

@@ -6,6 +6,7 @@ They are a person's measurements, so they lie in the user's folder of states, no
 import hashlib
 import json
 import os
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -58,7 +59,7 @@ class Tuned(BaseModel):
     @property
     def file_name(self) -> str:
         """Of its file: one for each bundle and size of frames."""
-        return f"{self.bundle}-{self.width}x{self.height}.json"
+        return f"{_stem(self.bundle)}-{self.width}x{self.height}.json"
 
     def write(self) -> Path:
         """Keep it, in place of what was found before; where it lies. Raises OSError."""
@@ -88,8 +89,13 @@ def versions() -> dict[str, str]:
 
 def tuned_folder() -> Path:
     """Below `EDGE_STATE`, else the user's folder of states."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return Path(os.environ.get("EDGE_STATE") or Path(state) / "edge-inspect") / "tuned"
+
+
+def _stem(bundle: str) -> str:
+    """The name of a bundle as part of a file's: a manifest may call itself anything, `../x` or `*` too."""
+    return re.sub(r"[^\w.-]", "_", bundle)
 
 
 def with_tuned(effective: Effective, bundle: Path) -> tuple[Effective, list[str]]:
@@ -134,10 +140,10 @@ def _matching(name: str, digest: str, size: str | None) -> tuple[Tuned | None, l
     """What was tuned for this bundle here, for frames of this size if it is known; and why other files are not used."""
     from edge.cli.size import parse_size
 
-    pattern = f"{name}-*x*.json"
+    pattern = f"{_stem(name)}-*x*.json"
     if size is not None:
         height, width = parse_size(size)
-        pattern = f"{name}-{width}x{height}.json"
+        pattern = f"{_stem(name)}-{width}x{height}.json"
     fit, lines = [], []
     for file in sorted(tuned_folder().glob(pattern)):
         tuned = _read(file)

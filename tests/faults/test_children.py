@@ -37,13 +37,13 @@ def test_kill_9_of_a_child_costs_no_verdict_and_the_line_goes_on(child: str, pac
 
 
 def test_a_stopped_inference_child_makes_late_parts_unknown_and_is_replaced() -> None:
-    options = ("--rate", 20, "--limit", 120, "--budget-ms", 300)
+    options = ("--rate", 20, "--limit", 240, "--budget-ms", 300)
     with running_line("--source", "demo", "--size", "320x180", *options) as line:
         line.until(20)
         os.kill(line.child("edge-inference"), signal.SIGSTOP)
         assert line.to_the_end() == 0
     result = json.loads(line.stdout)
-    assert result["accepted"] == len(line.verdicts) == 120
+    assert result["accepted"] == len(line.verdicts) == 240
     late = [v for v in line.verdicts if v.reason is Reason.LATE]
     assert late
     assert all(v.verdict is Outcome.UNKNOWN and v.score is None for v in late)
