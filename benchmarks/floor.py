@@ -57,12 +57,7 @@ def measure(threads: int, quick: bool = False) -> dict[str, Any]:
 def _compare(
     name: str, shape: tuple[int, int], threads: int, rounds: int, quick: bool, step: script.Steps
 ) -> dict[str, Any]:
-<<<<<<< HEAD
-    bundle, frames = script.opened(Path(name)), 30 if quick else FRAMES
-    stations: list[float] = []
-=======
     bundle, frames, stations = script.opened(Path(name)), 30 if quick else FRAMES, list[float]()
->>>>>>> review2
     apps: dict[str, list[float]] = {}
     with TemporaryDirectory() as folder:
         setup = set_up(bundle, shape, threads, Path(folder))
@@ -189,14 +184,8 @@ def section(result: dict[str, Any]) -> str:
         )
         for one in result["rows"]
     ]
-<<<<<<< HEAD
-    rates = ("station, frames/s", "benchmark_app, frames/s", "alike, frames/s")
-    times = ("whole way, ms", "graph alone, ms", "benchmark_app, ms", "alike, ms", "copy, ms")
-    head = ("", "station / benchmark_app", "station / alike", "graph / alike", *rates, *times)
-=======
     head: tuple[str, ...] = ("", "station / benchmark_app", "station / alike", "graph / alike", "station, frames/s")
     head += ("benchmark_app, frames/s", "alike, frames/s", "whole way, ms", "graph alone, ms", "benchmark_app, ms")
->>>>>>> review2
     said = " ".join(f"`{name}={value}`" for name, value in result["rows"][0]["instructions"].items()) or "nothing"
     return "\n".join(
         [
@@ -208,7 +197,7 @@ def section(result: dict[str, Any]) -> str:
                 "called in a loop; the copy of one frame is the floor of the memory. *Alike* is benchmark_app once "
                 f"more, with what the station chooses for itself in the environment: {said}."
             ),
-            table(head, rows),
+            table((*head, "alike, ms", "copy, ms"), rows),
         ]
     )
 
