@@ -1,12 +1,13 @@
 """A camera that was lost and is back: the line is held until it has given good frames in a row."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 from running import DEMO_BUNDLE
 
 from edge.station.config import StationConfig
-from edge.station.intake import FIRST_FRAME_MS, LIVE_SILENCE_MS, Intake
+from edge.station.intake import FIRST_FRAME_MS, LIVE_SILENCE_MS, POISON_DEATHS, Intake
 from edge.station.messages import Captured, Opened, Waiting
 
 
@@ -125,4 +126,19 @@ def test_a_camera_watched_for_parts_is_known_to_give_frames_before_a_part_comes(
         camera.goes()
     camera.comes()
     assert intake._patience_ms == 2 * FIRST_FRAME_MS, "it was lost once since it last gave a frame, not four times"
+    intake.close(0)
+
+
+@pytest.mark.parametrize(("trigger", "parts"), [("free", 1), ("presence", 0)])
+def test_a_stored_frame_on_which_the_capture_process_dies_is_given_up_and_is_no_part_where_parts_are_found(
+    trigger: Literal["free", "presence"], parts: int
+) -> None:
+    intake = Intake(StationConfig(DEMO_BUNDLE, "line.mp4", trigger=trigger))
+    camera, made = Camera(intake, live=False, device=False), 0
+    intake._has_begun = True
+    for _ in range(2 * POISON_DEATHS):
+        camera.comes()
+        made += len(list(intake._lose("the capture process died")))
+    assert (made, intake._next_index) == (2 * parts, 2)
+    assert intake.dropped == (0 if parts else 2)
     intake.close(0)

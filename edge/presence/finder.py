@@ -248,7 +248,7 @@ class Finder:
         """Answer a part: with the frames kept of it, or why there are none."""
         track.is_answered = True
         self._parts += 1
-        if track.piece.centre is not None or track.looks:
+        if track.looks or (track.piece.centre is not None and track.doubt != TOUCHING):
             self._lengths.append(self._length_of(track))
         looks, track.looks = track.looks, track.looks[:1]
         if fault is None and not looks:

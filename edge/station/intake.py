@@ -258,7 +258,8 @@ class Intake:
         return captured
 
     def _lose(self, cause: str) -> Iterator[Captured]:
-        """The child is dead or hangs: bury it. A stored picture it died on again and again is given up, and said so.
+        """The child is dead or hangs: bury it. A stored picture it died on again and again is given up, and said so;
+        a frame that is only watched for parts is given up, too, and is no part.
 
         Raises SourceError if the source cannot be opened and never will be.
         """
@@ -272,6 +273,9 @@ class Intake:
         if not was_up and (self.opened is None or is_stored) and self._deaths >= LAST_DEATHS:
             raise SourceError(f"{self._config.source_name} cannot be opened: {cause}, {self._deaths} times")
         if was_up and is_stored and self._has_begun and self._deaths >= POISON_DEATHS:
+            if self._presence is not None:  # a frame is no part; one that follows is tried
+                self._next_index, self._deaths, self.dropped = self._next_index + 1, 0, self.dropped + 1
+                return
             now, position = time.monotonic_ns(), self._next_index
             fault = f"corrupt: the capture process died on it {self._deaths} times"
             yield self._take(Captured(None, position, f"#{position}", 0, 0, None, now, fault, None, 0))
