@@ -120,8 +120,8 @@ def line(*arguments: object) -> Iterator[Line]:
 def account(verdicts: list[Verdict], report: dict[str, Any]) -> dict[str, Any]:
     """What became of each exposure that the camera counted.
 
-    `unexplained` are those without a verdict that nobody counted as dropped; `misnamed` verdicts whose sequence or
-    exposure came twice or out of order.
+    `unexplained` are those up to the last verdict that have none and that nobody counted as dropped (a picture may have
+    been dropped after that verdict, too); `misnamed` verdicts whose sequence or exposure came twice or out of order.
     """
     seqs = [verdict.seq for verdict in verdicts]
     exposures = [int(verdict.part.removeprefix("frame ")) for verdict in verdicts]
@@ -132,6 +132,6 @@ def account(verdicts: list[Verdict], report: dict[str, Any]) -> dict[str, Any]:
         "unknown": dict(Counter(v.reason.value for v in verdicts if v.score is None)),
         "dropped": report["dropped"],
         "exposures": exposures[-1] + 1,
-        "unexplained": exposures[-1] + 1 - len(verdicts) - report["dropped"],
+        "unexplained": max(0, exposures[-1] + 1 - len(verdicts) - report["dropped"]),
         "misnamed": ordered,
     }
