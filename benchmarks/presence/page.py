@@ -16,8 +16,12 @@ needs:
 - the belt runs along the frame's x (`presence = {{ axis = "x" }}`, or y), in either direction, at any speed at which
   each part is whole in at least one frame;
 - when the station starts, some of the belt is seen in the first frame. A capture process that is started again knows
-  the belt, its speed and the parts it has answered;
-- parts do not touch, and are longer and broader than `smallest`, 0.15 of the frame; smaller things are dirt;
+  the belt, its speed and how many parts it has answered; parts that were past the middle by then, seen or not, have
+  no further verdict: silence, on which a gate rejects;
+- parts do not touch, and are longer and broader than `smallest`, 0.15 of the frame; smaller things are dirt. Parts
+  that touch are `unknown/camera` once three single ones have shown how long a part is; before that nobody can tell.
+  After a change to much longer parts, start the station anew;
+- the camera gives every frame: a stream, which passes over some, is for slow belts;
 - at the start the view may hold parts; what has passed the middle before the station was ready is not inspected.
 
 A part is never judged by a frame whose border cuts it. One that no frame shows whole, as when frames are lost, is

@@ -72,7 +72,7 @@ def run_inference(
     for stream in range(streams if streams > 1 else 0):
         threading.Thread(target=_work, args=(workers, seats, stream), daemon=True).start()
     keeps_warm = keep_warm and streams == 1
-    next_order = Warmer(connection, lambda: seats.proof.again()).next_order if keeps_warm else connection.recv
+    next_order = Warmer(connection, seats.warm_up).next_order if keeps_warm else connection.recv
     while isinstance(order := next_order(), Infer | SelfTest | Configure):
         if isinstance(order, Configure):
             threading.Thread(target=seats.take, args=(order,), daemon=True).start()  # others' frames do not wait for it
@@ -195,11 +195,18 @@ class _Seats:
                 if not self._seats:  # later on its runtime may be busy with frames
                     self.proof = _Proof(model, shapes[0], runtimes[shapes[0]][0])
                 self._seats[configure.seat] = _Seat(model, configure, runtimes)
-        except EdgeError as error:
-            self.send(Failed(str(error), configure.seat))
+        except Exception as error:  # of a runtime, too: in a thread it would be heard by nobody
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            self.send(Failed(said[0], configure.seat))
             return
         proof_ns = len(configure.regions or shapes) * self.proof.took_ns
         self.send(Loaded(model.artifact, model.golden_difference, proof_ns, configure.seat))
+
+    def warm_up(self) -> None:
+        """Score the golden frame once more; what was wrong is said as of a self-test."""
+        said = self.proof.again()
+        if said.fault is not None:
+            self.send(said)
 
     def send(self, message: Loaded | Failed | Inferred) -> None:
         """Say it to the supervisor."""
