@@ -52,6 +52,8 @@ def run_capture(
     slots = _Slots(connection, Inbox(connection, told) if told else connection, waits=not source.live)
     slots.wait_for_first()
     garbage.settle()
+    if not source.live:
+        os.nice(10)  # it reads ahead: a verdict on its way comes first
     try:
         if presence is not None:
             watch(source, truth, presence, remembered, slots, connection)

@@ -243,8 +243,11 @@ class _Proof:
 
 def _warm_up_locating(bundle: "Bundle") -> None:
     """The first look for regions loads and starts what the later ones have: not while a reject waits for it."""
+    import cv2
+
     from edge.regions import find_regions
 
+    cv2.setNumThreads(1)  # the model has the cores
     for golden in bundle.golden():
         if golden.map is not None:
             height, width = golden.frame.shape[:2]
