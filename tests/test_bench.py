@@ -1,6 +1,7 @@
 """edge-bench on this machine: every setting both ways, paces, costs, others who disturb, and what it refuses."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import DEMO_BUNDLE, TILE_BUNDLE
+from running import DEMO_BUNDLE, TILE_BUNDLE, command
 
 import edge.bench.deadline
 import edge.bench.disturbance
@@ -335,3 +336,12 @@ def test_a_setting_that_a_runtime_refuses_is_said_and_the_others_are_measured(
     assert code == 2, "what nothing was measured of holds no rate"
     assert complaints.endswith(f"{words}\n")
     assert len(complaints.splitlines()) == 1
+
+
+def test_a_run_that_is_interrupted_does_not_end_as_if_it_were_done() -> None:
+    bench = subprocess.Popen(command("bench", DEMO_BUNDLE, "--quick"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(2)
+    bench.send_signal(signal.SIGINT)
+    said = bench.communicate(timeout=60)
+    assert (bench.returncode, said[0]) == (130, b"")
+    assert said[1].splitlines()[-1] == b"interrupted"

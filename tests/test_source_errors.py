@@ -35,7 +35,7 @@ class Mistake(NamedTuple):
 
 KEYS = {
     "source": [
-        Mistake("5", "source = 5: Input should be a valid string; it is the demo, camera0,"),
+        Mistake("5", "source = 5: Input should be a valid string; source is: demo, camera0,"),
         Mistake('"nosuch.mp4"', "no such source: 'nosuch.mp4' is neither a file, a folder nor a known name", True),
         Mistake('""', "source = '': String should have at least 1 character"),
     ],

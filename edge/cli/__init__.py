@@ -14,13 +14,18 @@ from edge.wording import printable
 # Typer carries a click of its own in newer versions; its errors are reached through the one that Typer names.
 _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended before its work was done."""
+
 
 def run_app(app: typer.Typer) -> NoReturn:
     """Run a command; what a person got wrong is one line on standard error and exit code 2, never a traceback."""
     _open_standard_files()
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # typer returns it instead of raising KeyboardInterrupt
+            raise KeyboardInterrupt
         sys.exit(0)
     except EdgeError as error:
         fail(str(error))
@@ -28,7 +33,9 @@ def run_app(app: typer.Typer) -> NoReturn:
         said = str(getattr(error, "format_message")())  # noqa: B009  its type has no public name
         fail(f"{said.replace('Value error, ', '').rstrip('.')}; see --help")
     except (typer.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        with contextlib.suppress(OSError):
+            print("interrupted", file=sys.stderr, flush=True)
+        sys.exit(INTERRUPTED)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EPIPE):
             raise

@@ -162,7 +162,7 @@ def merged(layers: Sequence[tuple[dict[str, Any], Origin]], flags: dict[str, Any
         if first["type"] == "unexpected_keyword_argument":
             raise ConfigError(f"{origins[key]}: no such setting: {where}; {_nearest_setting(where)}") from error
         said_of = first["msg"].removeprefix("Value error, ")
-        takes = f"give {CAMERA[str(first['loc'][1])]}" if where.startswith("camera.") else f"it is the {about(key)}"
+        takes = f"give {CAMERA[str(first['loc'][1])]}" if where.startswith("camera.") else f"{key} is: {about(key)}"
         raise ConfigError(f"{origins[key]}: {where} = {first['input']!r}: {said_of}; {takes}") from error
 
 
