@@ -71,7 +71,8 @@ def claims(total: Row, live: dict[str, Any] | None) -> dict[str, bool | None]:
         "no verdict is of no part": total.strangers == 0,
         "no part is unknown": total.unknown == 0,
         "recall is within 0.5 points of the parts by themselves": total.recall >= total.recall_alone - MOST_RECALL_LOST,
-        "through a real station: each part once, in order": None if live is None else live["holds"],
+        "through a real station: each part once": None if live is None else not (live["missing"] or live["twice"]),
+        "through a real station: all in order and none taken for another": None if live is None else live["holds"],
     }
 
 
