@@ -344,4 +344,4 @@ def test_a_run_that_is_interrupted_does_not_end_as_if_it_were_done() -> None:
     bench.send_signal(signal.SIGINT)
     said = bench.communicate(timeout=60)
     assert (bench.returncode, said[0]) == (130, b"")
-    assert said[1].splitlines()[-1] == b"interrupted"
+    assert b"interrupted" in said[1].splitlines()

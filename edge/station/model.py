@@ -213,6 +213,8 @@ class Model:
             return
         seat = self._seats.get(result.seat)
         if seat is not None and seat.take(result):
+            for flight in self._flights.values():
+                flight.stuck_at_ns = None  # the next model shall judge it: this one is not lost by it
             self._lose(f"it failed {seat.faults} times in a row: {result.fault}")
 
     def test(self) -> None:
