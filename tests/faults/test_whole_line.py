@@ -153,7 +153,7 @@ def test_a_gate_whose_key_is_revoked_is_cut_off_rejects_all_and_the_line_is_susp
         command("gate", *options, "--travel-s", 0.5), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     try:
-        while not (log.exists() and '"pass"' in log.read_text()):
+        while not (log.exists() and log.read_text().count('"pass"') > 3):  # the first are acknowledged then
             time.sleep(0.05)
         store.revoke("gate1")
         assert gate.stderr is not None
