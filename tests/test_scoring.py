@@ -87,3 +87,16 @@ def test_a_self_test_that_hangs_costs_readiness_at_once_and_the_process_soon(mon
     assert idle.scoring.is_up
     idle.run(2, answers=False)
     assert not idle.scoring.is_up
+
+
+def test_a_frame_behind_the_one_whose_failure_replaces_the_model_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = Idle(monkeypatch, 10)
+    for seq in range(1, MOST_FAULTS + 1):
+        idle.scoring.submit(seq, "slot", 9, 9, (idle.now_ms + 100) * MS)
+        if seq == MOST_FAULTS:
+            idle.scoring.submit(seq + 1, "slot", 9, 9, (idle.now_ms + 100) * MS)
+        idle.said.append(Inferred(seq, float("nan"), "it raised", 0, 0))
+        results = list(idle.scoring.hear())
+        assert [result.seq for result in results] == [seq]
+    assert not idle.scoring.is_up
+    assert list(idle.scoring.take_back()) == [MOST_FAULTS + 1]

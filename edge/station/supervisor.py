@@ -174,7 +174,7 @@ class Station(Standing):
     @property
     def has_more(self) -> bool:
         """Whether the next turn has something to do that nobody announces."""
-        return self.is_finished or self.desk.has_more or bool(self.scoring.results)
+        return self.is_finished or self.desk.has_more or bool(self.scoring.results or self.scoring.given_back)
 
     @property
     def fds(self) -> list[int]:
