@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from running import DEMO_BUNDLE
 
+from edge.backends import is_float32
 from edge.backends.openvino import ISA, WITHOUT_AMX, pass_over_amx
+from edge.backends.options import Options
 from edge.bench.apart import Apart
 from edge.bench.result import Setting
 from edge.bundle import load_bundle
@@ -37,3 +39,12 @@ def test_a_process_chooses_its_instructions_whatever_the_one_that_started_it_cho
     del apart
     process.join(20)
     assert process.exitcode == 0, "it ends with the last that could ask it"
+
+
+def test_amx_is_passed_over_only_where_all_that_openvino_may_run_is_float32() -> None:
+    bundle = load_bundle(DEMO_BUNDLE)
+    assert is_float32(bundle, Options(1))
+    assert not is_float32(bundle, Options(1, "bf16"))
+    int8 = bundle.artifact("openvino").model_copy(update={"precision": "int8"})
+    bundle.manifest.artifacts["openvino-int8"] = int8
+    assert not is_float32(bundle, Options(1))

@@ -54,7 +54,7 @@ class Bare(Station):
         self._pending.append(Captured(slot, slot, f"part {slot}", 90, 90, exposed_ns, now, fault, None, 0))
         self._accept()
         self._submit()
-        self._publish()
+        self.publish()
 
     def answer(self, score: float, fault: str | None = None, located: tuple[Located, ...] | None = None) -> None:
         """The runtime answers the part it has, if it has one."""
@@ -73,7 +73,7 @@ class Bare(Station):
             self._take_back(seq)
         self._accept()
         self._submit()
-        while self._publish():
+        while self.publish():
             self._accept()
             self._submit()
 
@@ -83,7 +83,7 @@ class Bare(Station):
             part.deadline_ns -= int(2 * BUDGET_MS * 1e6)
             part.captured_ns -= int(2 * BUDGET_MS * 1e6)
         self._expire()
-        self._publish()
+        self.publish()
 
 
 @pytest.fixture
@@ -347,9 +347,9 @@ def test_a_flood_of_triggers_is_refused_before_it_grows_without_end(triggered: B
 def test_a_station_that_waits_for_its_subscribers_judges_nothing_and_says_so(station: Bare) -> None:
     station.config = replace(station.config, wait_subscribers=1)
     station._listeners_came = False
-    station._beat()
+    station.beat()
     assert (station.state, station.is_ready) == (State.READY, False)
     station.publisher.subscribers = lambda: 1  # type: ignore[method-assign]
     station.show()
-    station._beat()
+    station.beat()
     assert station.is_ready

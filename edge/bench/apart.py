@@ -49,10 +49,9 @@ class Apart:
         self._connection.send((what.__name__, arguments))
         return self._answer()
 
-    @property
     def median_ms(self) -> float:
         """See `Bare`."""
-        return float(self._ask(Bare.median))
+        return float(self._ask(Bare.median_ms))
 
     def turn(self, pace: Pace, frames: int) -> None:
         """See `Bare`."""

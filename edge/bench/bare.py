@@ -43,13 +43,8 @@ class Bare:
             _back_to_back(backend, pictures, WARM_UP)
         self.typical_ms = sorted(_back_to_back(first, pictures, SETTLE))[SETTLE // 2]
 
-    @property
     def median_ms(self) -> float:
         """Back to back, so far."""
-        return self.median()
-
-    def median(self) -> float:
-        """The same."""
         samples = self._runs[BACK_TO_BACK].samples_ms
         return sorted(samples)[len(samples) // 2]
 

@@ -141,7 +141,7 @@ class Measuring:
     def _fastest(self, bare: Sequence[Measured]) -> list[Measured]:
         """Of each bundle, as a station would run it."""
         found: dict[str, Measured] = {}
-        for one in sorted(bare, key=lambda one: one.median_ms):
+        for one in sorted(bare, key=lambda one: one.median_ms()):
             if is_of_station(one.setting):
                 found.setdefault(one.bundle.label, one)
         return list(found.values())

@@ -109,7 +109,7 @@ class Standing:
             return State.READY, f"waiting for {self.config.wait_subscribers} subscribers"
         return (State.EXECUTING if self.books.accepted else State.READY), None
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
         """Announce a change of state at once, with a heartbeat; else a heartbeat when it is due."""
         current = self._current_state()
         if current != (self.state, self.cause):

@@ -153,14 +153,6 @@ class Station(Standing):
         self._expire()
         return self._submit()
 
-    def publish(self) -> bool:
-        """Verdicts. True if there were any; then there may be parts to accept again."""
-        return bool(self._publish())
-
-    def beat(self) -> None:
-        """At the end of a turn: state and heartbeat."""
-        self._beat()
-
     @property
     def is_finished(self) -> bool:
         """Whether the source has ended and every part has its verdict."""
@@ -226,7 +218,7 @@ class Station(Standing):
                 last.callback(self.records.close_archive)  # it still copies frames out of the ring
             for part in self._parts.values():
                 part.finding = part.finding or Finding(reason=Reason.STOPPED, detail="the station was stopped")
-            self._publish()
+            self.publish()
             self.state, self.cause = State.STOPPED, cause
             self.service.stopping(cause)
             self.publisher.send(self._current_heartbeat())
@@ -471,8 +463,8 @@ class Station(Standing):
                 return True
         return False
 
-    def _publish(self) -> int:
-        """Publish what is final, in order of sequence; how many verdicts that were."""
+    def publish(self) -> bool:
+        """Publish what is final, in order of sequence. True if anything was: there may be parts to accept again."""
         before = self.books.published
         while self._parts:
             part = next(iter(self._parts.values()))
@@ -490,7 +482,7 @@ class Station(Standing):
                 continue  # the archive gives the slot back
             if part.capture is not None:
                 self.intake.release(part.capture.slot)
-        return self.books.published - before
+        return self.books.published > before
 
     def _verdict(self, part: Part) -> Verdict:
         loaded = self.scoring.loaded
