@@ -15,6 +15,7 @@ from edge.records.journal import JOURNAL
 from edge.records.recorder import Recorder
 from edge.records.retention import Keeping
 from edge.station.archiving import Archiving, Said
+from edge.station.messages import Stored
 from edge.station.ring import Attached, Ring
 from edge.verdict import Outcome, Reason, Timing, Verdict
 
@@ -117,6 +118,30 @@ class Archive:
     def close(self) -> None:
         self.said += self.archiving.close(10)
         self.ring.close()
+
+
+def with_image(folder: Path, epoch: str = "ab12") -> Stored:
+    """A record with the image of one reject."""
+    journal = recorder(folder, epoch)
+    one = verdict(1, Outcome.REJECT, epoch, part="código 7")
+    enter(journal, one)
+    archive = Archive(Keeping(folder, min_free_bytes=0))
+    archive.start()
+    assert archive.offer(one)
+    (stored,) = archive.until(Stored, 1)
+    archive.close()
+    assert isinstance(stored, Stored)
+    journal.image(*stored)
+    journal.close("told to stop", 1)
+    return stored
+
+
+def spoil(folder: Path, *statements: str) -> None:
+    """What no station would do."""
+    with closing(sqlite3.connect(folder / JOURNAL)) as journal:
+        for statement in statements:
+            journal.execute(statement)
+        journal.commit()
 
 
 @contextmanager

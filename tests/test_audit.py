@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from entries import Archive, enter, journal_taken, payload, recorder, settle, small_disk, verdict
+from entries import enter, journal_taken, payload, recorder, settle, small_disk, spoil, verdict, with_image
 from running import command
 
 from edge.channel.control import Fate
@@ -19,8 +19,6 @@ from edge.records.audit import Kind, audit
 from edge.records.gate_log import GateReport, read_decisions
 from edge.records.journal import INSERT_VERDICT, JOURNAL
 from edge.records.recorder import Recorder
-from edge.records.retention import Keeping
-from edge.station.messages import Stored
 from edge.verdict import Outcome
 
 G, R, U = Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN
@@ -42,14 +40,6 @@ def line_of_six(folder: Path, clients: tuple[str, ...] = ("gate1",)) -> None:
             journal.acknowledge("ab12", seq, Fate.PASSED if outcome is G else Fate.REJECTED, client)
     journal.late_result("ab12", 5, 0.25, None)
     journal.close("told to stop", 6)
-
-
-def spoil(folder: Path, *statements: str) -> None:
-    """What no station would do."""
-    with closing(sqlite3.connect(folder / JOURNAL)) as journal:
-        for statement in statements:
-            journal.execute(statement)
-        journal.commit()
 
 
 def test_a_sound_record_has_no_problem_and_its_ledger_balances(tmp_path: Path) -> None:
@@ -424,22 +414,6 @@ def test_a_log_is_compared_with_no_acknowledgements_where_it_is_not_known_whose_
 
 
 # -------------------------------------------------------------------------------------------------- images and parts
-
-
-def with_image(folder: Path) -> Stored:
-    """A record with the image of one reject."""
-    journal = recorder(folder)
-    one = verdict(1, R, part="código 7")
-    enter(journal, one)
-    archive = Archive(Keeping(folder, min_free_bytes=0))
-    archive.start()
-    assert archive.offer(one)
-    (stored,) = archive.until(Stored, 1)
-    archive.close()
-    assert isinstance(stored, Stored)
-    journal.image(*stored)
-    journal.close("told to stop", 1)
-    return stored
 
 
 def test_an_image_that_is_not_what_was_stored_is_found(tmp_path: Path) -> None:

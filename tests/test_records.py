@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,11 +15,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from entries import Archive, enter, journal_taken, payload, recorder, rows, settle, until, verdict
+from entries import (
+    Archive,
+    enter,
+    journal_taken,
+    payload,
+    recorder,
+    rows,
+    settle,
+    spoil,
+    until,
+    verdict,
+    with_image,
+)
 
 from edge.channel.control import Fate
 from edge.errors import RecordsError
 from edge.records.archive import NICENESS
+from edge.records.audit import audit
 from edge.records.journal import JOURNAL
 from edge.records.recorder import Recorder, is_taken
 from edge.records.retention import HOLD, IMAGES, SIDECAR, Keeping, NoRoomError, Shelf
@@ -290,6 +304,16 @@ def test_a_new_process_takes_stock_and_tidies_up_after_a_crash(tmp_path: Path) -
     assert [Path(gone.path).name for gone in shelf.make_room(2000, G)] == [first.name]
 
 
+def test_that_an_image_goes_is_said_while_it_is_still_there(tmp_path: Path) -> None:
+    shelf = Shelf(Keeping(tmp_path, max_bytes=1000, min_free_bytes=0))
+    image = shelve(shelf, 1, G)
+    going = shelf.make_room(1000, G)
+    assert tmp_path / next(going).path == image
+    assert image.exists()
+    assert not list(going)
+    assert not image.exists()
+
+
 def test_rejects_and_unknowns_are_all_wanted_and_goods_one_in_so_many(tmp_path: Path) -> None:
     keeping = Keeping(tmp_path, good_every=10)
     assert all(keeping.wants(outcome, seq) for outcome in (R, U) for seq in range(1, 100))
@@ -375,6 +399,37 @@ def test_the_end_waits_for_the_images_that_were_taken(tmp_path: Path) -> None:
     assert line.offer(verdict(2, U), 1)
     line.close()
     assert {message.seq for message in line.heard(Stored) if isinstance(message, Stored)} == {1, 2}
+
+
+def test_an_image_that_the_journal_did_not_hear_of_is_told_of_by_the_next_archive_once(
+    tmp_path: Path,
+) -> None:
+    with_image(tmp_path)
+    image = tmp_path / with_image(tmp_path, "cd34").path
+    spoil(tmp_path, "DELETE FROM images")
+    shutil.copytree(image.parent, image.parent.with_name("5555"))  # of a run that never was
+    for suffix in (".png", ".json"):
+        shutil.copy(image.with_suffix(suffix), image.with_name(f"00000009-reject{suffix}"))  # of another part
+    line = Archive(Keeping(tmp_path, min_free_bytes=0))
+    line.start()
+    told = line.until(Stored, 2)
+    line.close()
+    assert told == line.heard(Stored)
+    journal = recorder(tmp_path, "ef56")
+    for _ in range(2):
+        for stored in told:
+            assert isinstance(stored, Stored)
+            journal.image(*stored)
+    journal.close("told to stop", 0)
+    assert rows(tmp_path, "SELECT epoch, seq FROM images ORDER BY epoch") == [("ab12", 1), ("cd34", 1)]
+    found = audit(tmp_path)
+    assert found.images == 2
+    strangers = {Path(problem.text.partition(":")[0]).parts[-2:] for problem in found.problems}
+    assert strangers == {
+        (folder, f"0000000{seq}-reject{suffix}")
+        for folder, seq in (("5555", 1), ("cd34", 9))
+        for suffix in (".png", ".json")
+    }
 
 
 def test_images_make_room_for_each_other_and_the_station_hears_of_it(tmp_path: Path) -> None:

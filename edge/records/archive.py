@@ -1,18 +1,25 @@
-"""The archive child: copies frames out of the ring and stores them as PNG, beside the station's hot path."""
+"""The archive child: copies frames out of the ring and stores them as PNG, beside the station's hot path.
+
+It may be killed after an image is on disk and before it has said so, and the station before the journal holds what it
+said. The next archive tells of such an image, as its sidecar has it.
+"""
 
 import contextlib
 import hashlib
 import json
 import os
 import queue
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.errors import RecordsError
 from edge.records.durable import PRIVATE_FOLDER, sync_folder, write_durably
+from edge.records.journal import has_image, has_run, open_to_read
 from edge.records.retention import IMAGES, SIDECAR, Gone, Keeping, NoRoomError, Shelf
 from edge.station.messages import ArchiveReady, Copied, Keep, NotStored, Removed, Stored
 from edge.station.ring import Attached
@@ -68,6 +75,8 @@ def _work(jobs: "queue.SimpleQueue[_Job | None]", keeping: Keeping, say: Say) ->
         shelf = Shelf(keeping)
         with contextlib.suppress(OSError):  # what cannot be read cannot be written, and that will be said
             shelf.look()
+        for found in _untold(shelf):
+            say(found)
         expire_due = time.monotonic()
         while True:
             with contextlib.suppress(queue.Empty):
@@ -92,6 +101,22 @@ def _stored(order: Keep, frame: "npt.NDArray[np.uint8]", shelf: Shelf, say: Say)
     except Exception as error:
         why = f"{type(error).__name__}: {error}".strip().splitlines()[0]
     return NotStored(order.epoch, order.seq, why)
+
+
+def _untold(shelf: Shelf) -> Iterator[Stored]:
+    """The images of the journal's runs which the journal does not know; none if it cannot be read. What is no image as
+    this file stores one is left for the audit to find.
+    """
+    folder = shelf.keeping.folder
+    with contextlib.suppress(RecordsError, sqlite3.Error), contextlib.closing(open_to_read(folder)) as journal:
+        for path in shelf.paths():
+            place = path.relative_to(folder).as_posix()
+            if not has_image(journal, place) and has_run(journal, path.parent.name):
+                with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                    said = json.loads(path.with_suffix(SIDECAR).read_bytes())
+                    verdict, image = said["verdict"], said["image"]
+                    if image["path"] == place and verdict["epoch"] == path.parent.name:
+                        yield Stored(verdict["epoch"], verdict["seq"], place, image["sha256"], image["bytes"])
 
 
 def _png(frame: "npt.NDArray[np.uint8]") -> bytes:

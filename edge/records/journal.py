@@ -49,7 +49,11 @@ INSERT_RUN = "INSERT INTO runs (epoch, boot, station, source, bundle, started, c
 INSERT_VERDICT = "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_ACKNOWLEDGEMENT = "INSERT INTO acknowledgements VALUES (?, ?, ?, ?, ?)"
 INSERT_LATE_RESULT = "INSERT INTO late_results VALUES (?, ?, ?, ?, ?)"
-INSERT_IMAGE = "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, NULL)"
+INSERT_IMAGE = (
+    "INSERT INTO images SELECT ?1, ?2, ?3, ?4, ?5, ?6, NULL "
+    "WHERE NOT EXISTS (SELECT 1 FROM images WHERE path = ?3 AND gone IS NULL)"
+)
+"""An archive that starts tells of what it finds, which may be on its way to the journal already."""
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?)"
 INSERT_LOST_RANGE = "INSERT INTO lost_ranges VALUES (?, ?, ?, ?, ?, ?)"
 IMAGE_GONE = "UPDATE images SET gone = ? WHERE path = ? AND gone IS NULL"
@@ -143,6 +147,12 @@ def _move_aside(folder: Path) -> str:
 def has_run(connection: sqlite3.Connection, epoch: str) -> bool:
     """Whether the journal knows this run."""
     return connection.execute("SELECT 1 FROM runs WHERE epoch = ?", (epoch,)).fetchone() is not None
+
+
+def has_image(connection: sqlite3.Connection, path: str) -> bool:
+    """Whether the journal knows an image at this path below the records' folder."""
+    found = connection.execute("SELECT 1 FROM images WHERE path = ? AND gone IS NULL", (path,))
+    return found.fetchone() is not None
 
 
 def close_unfinished(connection: sqlite3.Connection) -> None:

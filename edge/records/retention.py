@@ -49,7 +49,7 @@ class NoRoomError(Exception):
 
 
 class Gone(NamedTuple):
-    """An image was removed: its path below the records' folder, and why."""
+    """An image is removed: its path below the records' folder, and why."""
 
     path: str
     why: str
@@ -92,6 +92,11 @@ class Shelf:
         """An image was stored just now, with its sidecar."""
         self._put(_Shelved(str(path), _size(path), time.time()))
 
+    def paths(self) -> Iterator[Path]:
+        """Every image that is not held, of each kind the oldest first; after `look`, every one."""
+        for shelf in self._shelves.values():
+            yield from (shelved.path for shelved in shelf)
+
     def make_room(self, size: int, outcome: Outcome) -> Iterator[Gone]:
         """Remove what may go for an image of `size` bytes: the oldest goods, then unknowns, then rejects, never one
         that is worth more than the new one, never one that is held. Raises NoRoomError if that is not enough.
@@ -105,7 +110,7 @@ class Shelf:
             if oldest is None:
                 raise NoRoomError(f"{why}, and none may go for {_article(outcome)}")
             missing -= oldest.size
-            yield self._remove(oldest, why)
+            yield from self._remove(oldest, why)
 
     def expire(self) -> Iterator[Gone]:
         """Remove what is too old, and what the disk has no room for any more."""
@@ -121,7 +126,7 @@ class Shelf:
                 if _is_held(oldest):
                     self._held.append(oldest)
                 else:
-                    yield self._remove(oldest, f"older than {days:g} days")
+                    yield from self._remove(oldest, f"older than {days:g} days")
 
     def _put(self, shelved: _Shelved) -> None:
         kind = _kind(shelved.path)
@@ -146,14 +151,15 @@ class Shelf:
             assert kind is not None
             self._shelves[kind].appendleft(shelved)
 
-    def _remove(self, shelved: _Shelved, why: str) -> Gone:
+    def _remove(self, shelved: _Shelved, why: str) -> Iterator[Gone]:
+        """Said before it is done: an image that is still there is told of again, one that is not was stolen."""
+        yield Gone(shelved.path.relative_to(self.keeping.folder).as_posix(), why)
         for path in (shelved.path.with_suffix(SIDECAR), shelved.path):
             path.unlink(missing_ok=True)
         self.size -= shelved.size
         with contextlib.suppress(OSError):  # not empty yet
             shelved.path.parent.rmdir()
             shelved.path.parent.parent.rmdir()
-        return Gone(shelved.path.relative_to(self.keeping.folder).as_posix(), why)
 
 
 def _kind(path: Path) -> Outcome | None:

@@ -64,8 +64,8 @@ class Records:
 
     def _note(self, said: Said) -> None:
         if isinstance(said, Stored):
-            self.images_kept += 1
-            self.recorder.image(self._epoch, said.seq, said.path, said.sha256, said.size)
+            self.images_kept += said.epoch == self._epoch
+            self.recorder.image(said.epoch, said.seq, said.path, said.sha256, said.size)
         elif isinstance(said, Removed):
             self.recorder.image_gone(said.path, said.why)
 
