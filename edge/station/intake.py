@@ -10,6 +10,7 @@ from edge.sources import SourceRequest
 from edge.station.capture import run_capture
 from edge.station.child import Child
 from edge.station.config import StationConfig
+from edge.station.copying import past_the_caches
 from edge.station.messages import Captured, Ended, Expose, Failed, GiveSlot, NeedsRoom, Opened, Waiting
 from edge.station.ring import Ring
 
@@ -52,7 +53,7 @@ class Intake:
 
     def __init__(self, config: StationConfig) -> None:
         """Nothing runs before `start`."""
-        self.child = Child("edge-capture", run_capture, self._arguments, LONGEST_BACKOFF_S)
+        self.child = Child("edge-capture", run_capture, self._arguments, LONGEST_BACKOFF_S, past_the_caches())
         self.opened: Opened | None = None
         self.is_up = False
         self.has_ended = False

@@ -170,11 +170,19 @@ class Station(Standing):
 
     @property
     def fds(self) -> list[int]:
-        """Descriptors that become readable when a child or a controller has something to say."""
-        children = [self.intake.child, self.scoring.child]
+        """Descriptors that become readable when a child or a controller has something to say that is worth a turn."""
+        children = [self.scoring.child]
+        if not self._has_enough:
+            children.append(self.intake.child)
         if self.records is not None:
             children.append(self.records.archiving.child)
         return [*self.channel.fds, *(c.connection.fileno() for c in children if c.connection)]
+
+    @property
+    def _has_enough(self) -> bool:
+        """Whether stored pictures wait behind one that is judged now: when it is done is soon enough for the rest."""
+        opened = self.intake.opened
+        return bool(self._parts and self._pending) and opened is not None and not opened.live
 
     @property
     def due_in_s(self) -> float:
