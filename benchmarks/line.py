@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks.station import Station
 from edge.channel.endpoints import free_endpoint
@@ -49,21 +50,10 @@ def run_station(
     them. Raises EdgeError if it does not give every verdict.
     """
     heard = Heard()
-    with Station(
-        source="replay",
-        bundle=bundle,
-        station=STATION,
-        bind=endpoint or free_endpoint(),
-        backend=backend,
-        threads=threads,
-        size=f"{size[1]}x{size[0]}",
-        rate=rate,
-        limit=frames + warm_up,
-        budget_ms=60000,
-        wait_subscribers=subscribers,
-        records=False,
-        tuned=False,
-    ) as station:
+    options: dict[str, Any] = {"source": "replay", "bundle": bundle, "backend": backend, "threads": threads}
+    options |= {"size": f"{size[1]}x{size[0]}", "rate": rate, "limit": frames + warm_up, "budget_ms": 60000}
+    options |= {"station": STATION, "bind": endpoint or free_endpoint(), "wait_subscribers": subscribers}
+    with Station(**options) as station:
         for received in station.messages(SILENCE_S):
             if isinstance(received.message, Verdict) and received.message.seq > warm_up:
                 _note(heard, received.message, received.at_ns, is_paced=rate is not None)

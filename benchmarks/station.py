@@ -26,19 +26,20 @@ class Station:
     """Runs while the context is open, and is told to stop at its end.
 
     Options are those of `edge-run`: `rate=5` is --rate=5, `loop=True` --loop, `records=False` --no-records, and what is
-    None is not said. Without `bind` it gets an endpoint that is free. It writes into `log`, which others may share;
-    with `is_apart` Ctrl-C is not for it.
+    None is not said. Unless they say otherwise it keeps no records, is not tuned, waits for one subscriber, and has an
+    endpoint that is free. It writes into `log`, which others may share; with `is_apart` Ctrl-C is not for it.
     """
 
     def __init__(self, *flags: object, log: Path | None = None, is_apart: bool = False, **options: object) -> None:
-        options = {"bind": free_endpoint(), "station": "line1"} | options
+        usual = {"bind": free_endpoint(), "station": "line1", "records": False, "tuned": False, "wait_subscribers": 1}
+        options = usual | options
         self.endpoint, self.name = str(options["bind"]), str(options["station"])
         self._folder = TemporaryDirectory()
         self._log, self._report = log or Path(self._folder.name) / "log", Path(self._folder.name) / "report.json"
-        words = [*map(str, flags), *(word for key, value in options.items() for word in _flag(key, value)), "--json"]
-        with self._log.open("ab") as said, self._report.open("wb") as report:
-            command = [sys.executable, "-m", "edge.cli.run", *words]
-            self.process = subprocess.Popen(command, stdout=report, stderr=said, start_new_session=is_apart)
+        said = [_flag(key.replace("_", "-"), value) for key, value in options.items() if value is not None]
+        command = [sys.executable, "-m", "edge.cli.run", *map(str, flags), *said, "--json"]
+        with self._log.open("ab") as words, self._report.open("wb") as report:
+            self.process = subprocess.Popen(command, stdout=report, stderr=words, start_new_session=is_apart)
 
     def __enter__(self) -> Self:
         return self
@@ -148,13 +149,10 @@ class Ear:
             self._changed.notify()
 
 
-def _flag(key: str, value: object) -> list[str]:
-    name = key.replace("_", "-")
-    if value is None:
-        return []
+def _flag(name: str, value: object) -> str:
     if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
-    return [f"--{name}={value}"]
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name}={value}"
 
 
 def _name(pid: int) -> str:

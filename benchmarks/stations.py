@@ -159,8 +159,7 @@ def measure(way: Way, count: int, settings: dict[str, str | int], seconds: float
 @contextmanager
 def running(way: Way, count: int, settings: dict[str, str | int], endpoint: str) -> Iterator[list[Station]]:
     """The stations in one `edge-run` or in one each, told to stop at the end."""
-    common = {**settings, "records": False, "tuned": False, "budget_ms": 60_000, "wait_subscribers": 1}
-    above = "".join(f"{key} = {json.dumps(value)}\n" for key, value in common.items())
+    above = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
     tables = [
         f'[[stations]]\nstation = "station{i}"\nbind = "{further(endpoint, i)}"\nseed = {i}\n' for i in range(count)
     ]
@@ -170,7 +169,7 @@ def running(way: Way, count: int, settings: dict[str, str | int], endpoint: str)
         for i, file in enumerate(files):
             path = Path(folder) / f"{i}.toml"
             path.write_text(above + file)
-            started.append(last.enter_context(Station(config=path, bind=None, station=None)))
+            started.append(last.enter_context(Station(config=path, bind=None, station=None, budget_ms=60_000)))
         yield started
         for one in started:  # all at once
             one.process.terminate()

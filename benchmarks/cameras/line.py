@@ -3,8 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from benchmarks.station import Ear, Found, Station
 from edge.errors import EdgeError
@@ -16,21 +15,16 @@ BUDGET_MS = 20_000
 GOES_ON = (State.READY, State.EXECUTING)
 
 
-class Line:
-    """A station with these flags, gone at the end of the context; a thread of this process hears it."""
+class Line(Station):
+    """A station with these flags; a thread of this process hears it."""
 
     def __init__(self, *flags: object) -> None:
-        self._open = ExitStack()
-        self._station = self._open.enter_context(
-            Station(*flags, wait_subscribers=1, budget_ms=BUDGET_MS, records=False, tuned=False)
-        )
-        self._ear = self._open.enter_context(Ear(self._station.endpoint, self._station.name))
+        super().__init__(*flags, budget_ms=BUDGET_MS)
+        self._ear = Ear(self.endpoint, self.name)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
+    def __exit__(self, *error: object) -> None:
+        self._ear.__exit__()
+        super().__exit__(*error)
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -61,13 +55,13 @@ class Line:
         try:
             return self._ear.until(happened)
         except TimeoutError:
-            raise EdgeError(f"the station fell silent; it said: {self._station.last_words()}") from None
+            raise EdgeError(f"the station fell silent; it said: {self.last_words()}") from None
 
     def end(self) -> dict[str, Any]:
         """Tell it to stop; what it reports of its run."""
-        self._station.process.terminate()
+        self.process.terminate()
         self.state_after(0, (State.STOPPED,))
-        return self._station.report()
+        return self.report()
 
 
 def account(verdicts: list[Verdict], report: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.glass.bundle import SHOWN_MODULUS
 from benchmarks.station import Station
@@ -51,18 +52,9 @@ class Seen:
 def watch(bundle: Path, options: list[str], unit_us: int, frames: int, tick: Callable[[], None]) -> Seen:
     """Run a station with these options until so many clocks were read. Raises EdgeError if it ends before."""
     seen = Seen([])
-    with Station(
-        *options,
-        bundle=bundle,
-        station="glass",
-        backend="openvino",
-        threads=cores(),
-        budget_ms=10_000,
-        stale_ms=10_000,
-        wait_subscribers=1,
-        records=False,
-        tuned=False,
-    ) as station:
+    own: dict[str, Any] = {"bundle": bundle, "station": "glass", "backend": "openvino", "threads": cores()}
+    own |= {"budget_ms": 10_000, "stale_ms": 10_000}
+    with Station(*options, **own) as station:
         for received in station.messages(SILENCE_S):
             if _take(received, unit_us, seen):
                 tick()

@@ -28,7 +28,7 @@ def run_live(parts: int, bundle: Path, tick: Callable[[int], None]) -> dict[str,
         file = Path(folder) / "station.toml"
         file.write_text(CONFIGURATION.format(rate=RATE, size=SIZE, speed=SPEED, pitch=PITCH))
         verdicts: list[Verdict] = []
-        with Station(config=file, bundle=bundle, records=False) as station:
+        with Station(config=file, bundle=bundle) as station:
             for received in station.messages(SILENCE_S):
                 if isinstance(received.message, Verdict):
                     verdicts.append(received.message)

@@ -87,23 +87,11 @@ class Line:
         return said
 
     def _running_station(self, endpoint: str, log: Path) -> Station:
-        return Station(
-            source="replay",
-            limit=2 * self.asked,  # should this process be killed, the station ends nevertheless
-            size=f"{SIZE[1]}x{SIZE[0]}",
-            bundle=self.bundle,
-            backend="onnxruntime",
-            threads=1,
-            station=STATION,
-            bind=endpoint,
-            require=NAME,
-            wait_subscribers=1,
-            records=self.records,
-            keep_gib=KEEP_GIB,
-            tuned=False,
-            log=log,
-            is_apart=True,  # Ctrl-C is for this process alone
-        )
+        options: dict[str, Any] = {"source": "replay", "size": f"{SIZE[1]}x{SIZE[0]}", "bundle": self.bundle}
+        options |= {"backend": "onnxruntime", "threads": 1, "records": self.records, "keep_gib": KEEP_GIB}
+        options |= {"station": STATION, "bind": endpoint, "require": NAME}
+        options |= {"limit": 2 * self.asked}  # should this process be killed, the station ends nevertheless
+        return Station(log=log, is_apart=True, **options)  # Ctrl-C is for this process alone
 
     @contextmanager
     def _running_gate(self, endpoint: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
