@@ -96,7 +96,11 @@ class Contestant:
             self._process.stdin.flush()
         except OSError as error:
             raise CannotRunError(self._reason("it ended")) from error
-        answer = self._answer(ROUND_S)
+        try:
+            answer = self._answer(ROUND_S)
+        except CannotRunError:
+            self._process.kill()  # one that hangs would still run in the others' turns
+            raise
         self._process.send_signal(signal.SIGSTOP)
         self.scores += answer["scores"]
         samples: list[float] = answer["ms"]

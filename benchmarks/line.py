@@ -1,14 +1,13 @@
 """A real station for measurements: its own processes, frames of the source `replay`, verdicts received here."""
 
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from benchmarks.station import Station
 from edge.channel.endpoints import free_endpoint
-from edge.channel.subscriber import Subscriber
 from edge.errors import EdgeError
-from edge.verdict import State, StateChange, Verdict
+from edge.verdict import Verdict
 
 WARM_UP = 20
 SILENCE_S = 60.0
@@ -50,39 +49,16 @@ def run_station(
     Back to back if `rate`, in parts a second, is None. It begins when `subscribers` are there, this process's own among
     them. Raises EdgeError if it does not give every verdict.
     """
-    endpoint = endpoint or free_endpoint()
-    subscriber = Subscriber(endpoint, STATION)
-    options: dict[str, object] = {
-        "source": "replay",
-        "bundle": bundle,
-        "station": STATION,
-        "bind": endpoint,
-        "backend": backend,
-        "threads": threads,
-        "size": f"{size[1]}x{size[0]}",
-        "limit": frames + warm_up,
-        "budget-ms": 60000,
-        "wait-subscribers": subscribers,
-    }
-    options |= {} if rate is None else {"rate": rate}
-    flags = ["--no-records", "--no-tuned", *(f"--{name}={value}" for name, value in options.items())]
-    command = [sys.executable, "-m", "edge.cli.run", *flags]
-    station = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     heard = Heard()
-    try:
-        for received in subscriber.messages(SILENCE_S):
-            message = received.message
-            if isinstance(message, StateChange) and message.state is State.STOPPED:
-                break
-            if isinstance(message, Verdict) and message.seq > warm_up:
-                _note(heard, message, received.at_ns, is_paced=rate is not None)
-    finally:
-        subscriber.close()
-        station.terminate()
-        complaints = station.communicate()[1]
-    if len(heard.whole_ms) != frames:
-        last = complaints.strip().splitlines()[-1:] or ["it said nothing"]
-        raise EdgeError(f"the station gave {len(heard.whole_ms)} of {frames} verdicts; {last[0]}")
+    options: dict[str, Any] = {"source": "replay", "bundle": bundle, "backend": backend, "threads": threads}
+    options |= {"size": f"{size[1]}x{size[0]}", "rate": rate, "limit": frames + warm_up, "budget_ms": 60000}
+    options |= {"station": STATION, "bind": endpoint or free_endpoint(), "wait_subscribers": subscribers}
+    with Station(**options) as station:
+        for received in station.messages(SILENCE_S):
+            if isinstance(received.message, Verdict) and received.message.seq > warm_up:
+                _note(heard, received.message, received.at_ns, is_paced=rate is not None)
+        if len(heard.whole_ms) != frames:
+            raise EdgeError(f"the station gave {len(heard.whole_ms)} of {frames} verdicts; {station.last_words()}")
     return heard
 
 

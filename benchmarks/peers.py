@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import script
-from benchmarks.contest import CannotRunError, Contestant, figures, frames_for, in_turns, ratio, set_up
+from benchmarks.contest import CannotRunError, Contestant, Turn, figures, frames_for, in_turns, ratio, set_up
 from benchmarks.contestants import Setup, peers
 from benchmarks.markdown import paragraph, table
 from edge.cli import run_app
@@ -111,12 +111,12 @@ def _pip(place: Path, wanted: Sequence[str]) -> str | None:
 def measure(
     bundle: Path, shape: tuple[int, int], threads: int, names: Sequence[str], folder: Path, quick: bool = False
 ) -> dict[str, Any]:
-    """Everything found; see `section`. A peer that does not run is noted with its reason."""
+    """Everything found; see `section`. A peer that does not run, or dies, is noted with its reason."""
     opened, rounds = script.opened(bundle), 1 if quick else ROUNDS
     result = script.about(threads, quick) | {"bundle": opened.label, "height": shape[0], "width": shape[1]}
     with TemporaryDirectory() as scratch, ExitStack() as stack, script.steps(None) as step:
-        setup, refused = set_up(opened, shape, threads, Path(scratch)), {}
-        contestants: dict[str, Contestant] = {}
+        setup = set_up(opened, shape, threads, Path(scratch))
+        contestants, refused = dict[str, Contestant](), dict[str, str]()
         for name in (*BESIDE, *names):
             step(f"loading {name}")
             try:
@@ -125,8 +125,9 @@ def measure(
                 if name in BESIDE:
                     raise
                 refused[name] = str(error)
-        counts = {name: 3 if quick else frames_for(one, ROUND_S, MOST) for name, one in contestants.items()}
-        found = in_turns(contestants, rounds, counts, step)
+        turns = {name: one if name in BESIDE else _mortal(name, one, refused) for name, one in contestants.items()}
+        counts = {name: 3 if quick else frames_for(one, ROUND_S, MOST) for name, one in turns.items()}
+        found = in_turns(turns, rounds, counts, step)
     result["rows"] = [
         {
             "name": name,
@@ -137,6 +138,7 @@ def measure(
             **figures(found[name]),
         }
         for name, one in contestants.items()
+        if name not in refused
     ]
     result["refused"] = [
         {"name": name, "what": _about(name).TITLE, "reason": reason} for name, reason in refused.items()
@@ -154,6 +156,19 @@ def _contestant(name: str, setup: Setup, folder: Path) -> Contestant:
     if reason := json.loads(note.read_text())["reason"]:
         raise CannotRunError(f"it cannot be installed: {reason}")
     return Contestant(replace(setup, name=f"peers.{name}"), str(python.absolute()))
+
+
+def _mortal(name: str, turn: Turn, died: dict[str, str]) -> Turn:
+    """The same, but a peer that dies in its turn is noted with its words, and takes no more of them."""
+
+    def run(frames: int) -> list[float]:
+        try:
+            return [] if name in died else turn(frames)
+        except CannotRunError as error:
+            died[name] = f"died: {error}"
+            return []
+
+    return run
 
 
 def _off(scores: Sequence[float], same: Sequence[float]) -> float:

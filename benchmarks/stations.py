@@ -5,12 +5,8 @@ is the time in which every station is at work.
 """
 
 import json
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,9 +17,10 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from edge.bench.processes import cpu_s, family, resident_mib
+from benchmarks.station import Ear, Station
+from edge.bench.processes import cpu_s, resident_mib
 from edge.channel.endpoints import free_endpoint, further
-from edge.channel.subscriber import Received, Subscriber
+from edge.channel.subscriber import Received
 from edge.cli import run_app
 from edge.errors import EdgeError
 from edge.station.ledger import percentile
@@ -63,33 +60,6 @@ class Run:
     def unfairness(self) -> float:
         """p99 of the slowest station over that of the fastest."""
         return max(self.p99_ms) / min(self.p99_ms)
-
-
-class _Ear:
-    """One station's subscriber, which hears in a thread."""
-
-    def __init__(self, endpoint: str, station: str) -> None:
-        self.heard: list[Received] = []
-        self.subscriber = Subscriber(endpoint, station)
-        self._is_over = False
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
-
-    def _listen(self) -> None:
-        while True:
-            for received in self.subscriber.messages(0.5):
-                if isinstance(received.message, Verdict):
-                    self.heard.append(received)
-                if self._is_over:
-                    return
-            if self._is_over:
-                return
-
-    def close(self) -> None:
-        """Hear no more."""
-        self._is_over = True
-        self._thread.join()
-        self.subscriber.close()
 
 
 @app.command()
@@ -148,23 +118,23 @@ def measure(way: Way, count: int, settings: dict[str, str | int], seconds: float
     """Run so many stations for so long after all of them have begun. Raises EdgeError if one does not."""
     endpoint = free_endpoint(count)
     with ExitStack() as last:
-        ears = [_Ear(further(endpoint, i), f"station{i}") for i in range(count)]
-        for ear in ears:
-            last.callback(ear.close)
-        processes = last.enter_context(running(way, count, settings, endpoint))
+        ears = [last.enter_context(Ear(further(endpoint, i), f"station{i}")) for i in range(count)]
+        stations = last.enter_context(running(way, count, settings, endpoint))
         until = time.monotonic() + STARTING_S
-        while not all(ear.heard for ear in ears):
-            if time.monotonic() > until or any(process.poll() is not None for process in processes):
-                raise EdgeError(f"{count} stations, {way}: not all of them began; run edge-run with the same bundle")
+        while not all(ear.verdicts for ear in ears):
+            ended = [station for station in stations if station.process.poll() is not None]
+            if ended or time.monotonic() > until:
+                raise EdgeError(f"{count} stations, {way}: not all began; {(ended or stations)[0].last_words()}")
             time.sleep(0.05)
         time.sleep(1.0)
-        begin_ns, begin_cpu_s = time.monotonic_ns(), sum(cpu_s(p.pid) for p in processes)
+        roots = [station.process.pid for station in stations]
+        begin_ns, begin_cpu_s = time.monotonic_ns(), sum(map(cpu_s, roots))
         time.sleep(seconds)
-        end_ns, end_cpu_s = time.monotonic_ns(), sum(cpu_s(p.pid) for p in processes)
-        pids = [pid for process in processes for pid in family(process.pid)]
-        memory = sum(resident_mib(process.pid) or 0.0 for process in processes)
-        of_models = sum(resident_mib(pid) or 0.0 for pid in pids if is_model(pid))
-    heard = [[r for r in ear.heard if begin_ns <= r.at_ns < end_ns] for ear in ears]
+        end_ns, end_cpu_s = time.monotonic_ns(), sum(map(cpu_s, roots))
+        pids = {pid: name for station in stations for pid, name in station.pids().items()}
+        memory = sum(resident_mib(root) or 0.0 for root in roots)
+        of_models = sum(resident_mib(pid) or 0.0 for pid, name in pids.items() if name.startswith("edge-inference"))
+    heard = [[r for r in ear.verdicts if begin_ns <= r.at_ns < end_ns] for ear in ears]
     total = sum(map(len, heard))
     if not all(len(one) > 1 for one in heard):
         raise EdgeError(f"{count} stations, {way}: one of them gave no two verdicts in {seconds:.0f} s; give it longer")
@@ -178,7 +148,7 @@ def measure(way: Way, count: int, settings: dict[str, str | int], seconds: float
         p99_ms=[_percentile([_age_ms(r) for r in one], 99) for one in heard],
         cycle_p99_ms=[_percentile([(b.at_ns - a.at_ns) / 1e6 for a, b in pairwise(one)], 99) for one in heard],
         unknown=sum(verdict.verdict == "unknown" for verdict in verdicts),
-        missed=sum(ear.subscriber.missed for ear in ears),
+        missed=sum(ear.missed for ear in ears),
         cpu_ms_a_frame=1000 * (end_cpu_s - begin_cpu_s) / total,
         memory_mib=memory,
         model_memory_mib=of_models,
@@ -187,35 +157,22 @@ def measure(way: Way, count: int, settings: dict[str, str | int], seconds: float
 
 
 @contextmanager
-def running(
-    way: Way, count: int, settings: dict[str, str | int], endpoint: str
-) -> Iterator[list["subprocess.Popen[bytes]"]]:
+def running(way: Way, count: int, settings: dict[str, str | int], endpoint: str) -> Iterator[list[Station]]:
     """The stations in one `edge-run` or in one each, told to stop at the end."""
-    common = {**settings, "records": False, "tuned": False, "budget_ms": 60_000, "wait_subscribers": 1}
-    above = "".join(f"{key} = {json.dumps(value)}\n" for key, value in common.items())
+    above = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
     tables = [
         f'[[stations]]\nstation = "station{i}"\nbind = "{further(endpoint, i)}"\nseed = {i}\n' for i in range(count)
     ]
     files = ["".join(tables)] if way == "shared" else tables
-    with tempfile.TemporaryDirectory() as folder:
-        processes = []
-        try:
-            for i, file in enumerate(files):
-                path = Path(folder) / f"{i}.toml"
-                path.write_text(above + file)
-                command = [sys.executable, "-m", "edge.cli.run", "--config", str(path)]
-                processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-            yield processes
-        finally:
-            for process in processes:
-                process.send_signal(signal.SIGTERM)
-            for process in processes:
-                process.wait()
-
-
-def is_model(pid: int) -> bool:
-    """Whether this is an inference process."""
-    return Path(f"/proc/{pid}/comm").read_text().startswith("edge-inference")
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as last:
+        started = []
+        for i, file in enumerate(files):
+            path = Path(folder) / f"{i}.toml"
+            path.write_text(above + file)
+            started.append(last.enter_context(Station(config=path, bind=None, station=None, budget_ms=60_000)))
+        yield started
+        for one in started:  # all at once
+            one.process.terminate()
 
 
 def _age_ms(received: Received) -> float:

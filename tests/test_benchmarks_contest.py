@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 
 from running import DEMO_BUNDLE, ROOT
 
+from benchmarks import peers
 from benchmarks.contest import CannotRunError, Contestant, in_turns, set_up, stock
 from benchmarks.contestants import Setup
 from benchmarks.floor import instructions
@@ -106,6 +107,33 @@ def test_a_contestant_that_does_not_load_says_why(setup: Setup) -> None:
         Contestant(replace(setup, name="peers.tract")),
     ):
         pass
+
+
+class Dying(Contestant):
+    def __call__(self, frames: int) -> list[float]:
+        with self._log.open("ab") as log:
+            log.write(b"MemoryError: not enough\n")
+        self._process.kill()
+        return super().__call__(frames)
+
+
+def test_a_peer_that_dies_in_its_turn_is_said_to_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {"tract": Dying, "tvm": Contestant}
+    real = peers._contestant
+
+    def contestant(name: str, setup: Setup, folder: Path) -> Contestant:
+        return kinds[name](replace(setup, name="memory")) if name in kinds else real(name, setup, folder)
+
+    monkeypatch.setattr(peers, "_contestant", contestant)
+    monkeypatch.setattr(peers, "ROUNDS", 2)
+    monkeypatch.setattr(peers, "ROUND_S", 0.01)
+    found = peers.measure(DEMO_BUNDLE, SHAPE, 1, list(kinds), tmp_path)
+    assert [one["name"] for one in found["rows"]] == [*peers.BESIDE, "tvm"]
+    assert all(one["count"] >= 6 for one in found["rows"]), "two rounds of three frames at least"
+    assert [(one["name"], one["reason"]) for one in found["refused"]] == [("tract", "died: MemoryError: not enough")]
+    assert "died: MemoryError: not enough" in peers.section(found)
 
 
 def test_what_people_write_against_a_whole_station(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 import json
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from running import command, running_line
 
 from edge.errors import ConfigError
+from edge.sources import SourceSettings
 from edge.station.config import StationConfig, default_records
-from edge.station.settings import Settings, as_toml, effective, to_config
+from edge.station.intake import Intake
+from edge.station.settings import Settings, as_toml, effective, source_request, to_config
 from edge.verdict import Reason
 
 
@@ -49,6 +52,18 @@ def test_paths_are_seen_from_the_file_and_names_of_shipped_bundles_stay_names(tm
 def test_the_defaults_of_the_keys_are_those_of_the_station() -> None:
     made = to_config(Settings(source="demo"), Path("b"), simulated=False)
     assert made == StationConfig(Path("b"), "demo", records=default_records("line1"))
+
+
+def test_whatever_is_said_of_a_source_reaches_the_capture_process_and_a_look() -> None:
+    said = {"limit": 7, "rate": 5.0, "size": "640x480", "loop": True, "watch": True, "seed": 4}
+    said |= {"camera": {"gain_db": 2.0}, "belt": {"speed": 2.0}}
+    names = {one.name for one in fields(SourceSettings)}
+    assert names == set(said)
+    settings = Settings.model_validate({"source": "demo"} | said)
+    request = Intake(to_config(settings, Path("b"), simulated=False)).child._arguments()[0]
+    assert request.size == (480, 640)
+    assert not [name for name in names if getattr(request, name) == getattr(SourceSettings(), name)]
+    assert source_request(settings, limit=7) == request
 
 
 @pytest.mark.parametrize(

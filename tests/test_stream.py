@@ -22,10 +22,10 @@ from running import command, running_line
 from streaming import Server, serving
 
 from edge.errors import SourceError
-from edge.sources import Capture, Source, SourceRequest, open_source
+from edge.sources import Capture, Source, SourceRequest, camera_clock, open_source
 from edge.sources import stream as streams
 from edge.sources.address import redacted
-from edge.sources.stream import CameraClock
+from edge.sources.camera_clock import CameraClock
 from edge.verdict import State
 
 MS = 1_000_000
@@ -165,7 +165,7 @@ def test_old_pictures_at_the_beginning_are_passed_over(camera: Server) -> None:
 def test_a_new_connection_is_listened_to_before_a_picture_is_taken(
     camera: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "SETTLED_MS", 2500)
+    monkeypatch.setattr(camera_clock, "SETTLED_MS", 2500)
     before = time.monotonic()
     with opened(camera.url):
         assert time.monotonic() - before > 2.4

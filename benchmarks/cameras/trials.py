@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.cameras.line import GOES_ON, account, line
+from benchmarks.cameras.line import GOES_ON, Line, account
 from benchmarks.cameras.servers import Camera, GigE, Rtsp
 from edge.verdict import Reason, State
 
@@ -26,7 +26,7 @@ def every_frame(frames: int, rounds: int, tick: Tick) -> dict[str, Any]:
     camera = GigE()
     try:
         flags = ("--policy", "every", "--rate", 20, "--camera", LARGE)
-        with line("--source", camera.source, *flags) as station:
+        with Line("--source", camera.source, *flags) as station:
             station.until(frames, lambda count: tick(count / frames))
             report = station.end()
             return account(station.verdicts, report) | {"asked": frames}
@@ -39,7 +39,7 @@ def lost_packets(frames: int, rounds: int, tick: Tick) -> dict[str, Any]:
     camera = GigE(loss=0.05)
     try:
         flags = ("--policy", "every", "--rate", 60, "--camera", SMALL, "--camera", "pixel_format=Mono8")
-        with line("--source", camera.source, *flags) as station:
+        with Line("--source", camera.source, *flags) as station:
             station.until(frames, lambda count: tick(count / frames))
             report = station.end()
             verdicts = station.verdicts
@@ -64,7 +64,7 @@ def rtsp_freeze(frames: int, rounds: int, tick: Tick) -> dict[str, Any]:
     """The RTSP server stands still for ten seconds, with its connections open."""
     camera = Rtsp()
     try:
-        with line("--source", camera.source) as station:
+        with Line("--source", camera.source) as station:
             station.until(BEFORE)
             began_ns = time.monotonic_ns()
             camera.freeze(FROZEN_S)
@@ -92,7 +92,7 @@ def rtsp_freeze(frames: int, rounds: int, tick: Tick) -> dict[str, Any]:
 def _restart(camera: Camera, rounds: int, tick: Tick, *flags: object) -> dict[str, Any]:
     noticed_ms, ready_s = [], []
     try:
-        with line("--source", camera.source, *flags) as station:
+        with Line("--source", camera.source, *flags) as station:
             station.until(BEFORE)
             for number in range(rounds):
                 went_ns = time.monotonic_ns()

@@ -1,21 +1,19 @@
 """A station that looks at a clock, and a subscriber in this process that reads it back out of the verdicts."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.glass.bundle import SHOWN_MODULUS
-from edge.channel.endpoints import free_endpoint
-from edge.channel.subscriber import Received, Subscriber
+from benchmarks.station import Station
+from edge.channel.subscriber import Received
 from edge.errors import EdgeError
 from edge.machine import cores
-from edge.verdict import State, StateChange, Verdict
+from edge.verdict import Verdict
 
 WARM_UP = 20
 SILENCE_S = 30.0
-STATION = "glass"
 
 
 @dataclass(frozen=True)
@@ -53,31 +51,16 @@ class Seen:
 
 def watch(bundle: Path, options: list[str], unit_us: int, frames: int, tick: Callable[[], None]) -> Seen:
     """Run a station with these options until so many clocks were read. Raises EdgeError if it ends before."""
-    endpoint = free_endpoint()
-    own = {
-        "bundle": bundle, "station": STATION, "bind": endpoint, "backend": "openvino", "threads": cores(),
-        "budget-ms": 10_000, "stale-ms": 10_000, "wait-subscribers": 1,
-    }  # fmt: skip
-    flags = ["--no-records", "--no-tuned", *(f"--{key}={value}" for key, value in own.items()), *options]
-    command = [sys.executable, "-m", "edge.cli.run", *flags]
-    subscriber = Subscriber(endpoint, STATION)
-    station = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     seen = Seen([])
-    try:
-        for received in subscriber.messages(SILENCE_S):
+    own: dict[str, Any] = {"bundle": bundle, "station": "glass", "backend": "openvino", "threads": cores()}
+    own |= {"budget_ms": 10_000, "stale_ms": 10_000}
+    with Station(*options, **own) as station:
+        for received in station.messages(SILENCE_S):
             if _take(received, unit_us, seen):
                 tick()
-            has_ended = isinstance(received.message, StateChange) and received.message.state is State.STOPPED
-            if len(seen.samples) == frames or has_ended:
-                break
-    finally:
-        subscriber.close()
-        station.terminate()
-        complaints = station.communicate()[1]
-    if len(seen.samples) < frames:
-        last = complaints.strip().splitlines()[-1:] or ["it said nothing"]
-        raise EdgeError(f"the station read {len(seen.samples)} of {frames} clocks; {last[0]}")
-    return seen
+            if len(seen.samples) == frames:
+                return seen
+        raise EdgeError(f"the station read {len(seen.samples)} of {frames} clocks; {station.last_words()}")
 
 
 def _take(received: Received, unit_us: int, seen: Seen) -> bool:

@@ -1,18 +1,14 @@
 """The same through a real station, in real time: `edge-run` watches the belt, a subscriber counts what it says."""
 
-import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edge.channel.endpoints import free_endpoint
-from edge.channel.subscriber import Subscriber
+from benchmarks.station import Station
 from edge.demo.truth import plan_part
-from edge.verdict import State, StateChange, Verdict
+from edge.verdict import Verdict
 
 SIZE, RATE, SPEED, PITCH = "320x180", 60.0, 3.0, 0.65
 SILENCE_S = 30.0
@@ -31,34 +27,15 @@ def run_live(parts: int, bundle: Path, tick: Callable[[int], None]) -> dict[str,
     with TemporaryDirectory() as folder:
         file = Path(folder) / "station.toml"
         file.write_text(CONFIGURATION.format(rate=RATE, size=SIZE, speed=SPEED, pitch=PITCH))
-        endpoint = free_endpoint()
-        options = ("--config", file, "--bundle", bundle, "--bind", endpoint, "--no-records", "--json")
-        command = [sys.executable, "-m", "edge.cli.run", *map(str, options)]
-        subscriber = Subscriber(endpoint, "line1")
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        try:
-            verdicts = _listen(subscriber, parts, process, tick)
-            stdout, _ = process.communicate(timeout=SILENCE_S)
-        finally:
-            subscriber.close()
-            process.kill()
-    return _examined(verdicts, json.loads(stdout))
-
-
-def _listen(
-    subscriber: Subscriber, parts: int, process: "subprocess.Popen[str]", tick: Callable[[int], None]
-) -> list[Verdict]:
-    """The verdicts up to the end; the station is told to stop when there are enough."""
-    verdicts: list[Verdict] = []
-    for received in subscriber.messages(SILENCE_S):
-        if isinstance(received.message, Verdict):
-            verdicts.append(received.message)
-            tick(len(verdicts))
-            if len(verdicts) == parts:
-                process.terminate()
-        elif isinstance(received.message, StateChange) and received.message.state is State.STOPPED:
-            break
-    return verdicts
+        verdicts: list[Verdict] = []
+        with Station(config=file, bundle=bundle) as station:
+            for received in station.messages(SILENCE_S):
+                if isinstance(received.message, Verdict):
+                    verdicts.append(received.message)
+                    tick(len(verdicts))
+                    if len(verdicts) == parts:
+                        station.process.terminate()
+            return _examined(verdicts, station.report())
 
 
 def _examined(verdicts: list[Verdict], said: dict[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,19 @@
 """The line of the soak: the station as `edge-run` starts it, with its records, and the gate, each in its processes."""
 
-import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.soak.gate import HEARD, NAME, NOTES, STATION, TRAVEL_S
+from benchmarks.station import Station
 from edge.bench import machine
 from edge.channel.endpoints import free_endpoint
 from edge.errors import EdgeError
@@ -68,10 +68,8 @@ class Line:
         """
         self.asked, self.machine = verdicts, machine()
         endpoint = free_endpoint()
-        output = self.folder / "station.log"
-        with output.open("wb") as log:
-            self._gate = self._start("benchmarks.soak.gate", endpoint, str(self.folder), stderr=log)
-            self._station = self._start("edge.cli.run", *self._options(endpoint), stdout=subprocess.PIPE, stderr=log)
+        log = self.folder / "station.log"
+        with self._running_gate(endpoint, log) as self._gate, self._running_station(endpoint, log) as self._station:
             try:
                 try:
                     self._watch(verdicts, every_s, tick)
@@ -79,42 +77,32 @@ class Line:
                     if not self.samples:
                         raise
                 self._stop_belt()
-                self._station.terminate()
-                said = self._station.communicate(timeout=SILENCE_S)[0]
+                said = self._station.report()
                 self._gate.wait(SILENCE_S)
             except (EdgeError, subprocess.TimeoutExpired, OSError) as error:
-                lines = output.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-                raise EdgeError(f"the line broke down ({error}): {lines[-1]}") from error
-            finally:
-                for process in (self._station, self._gate):
-                    process.kill()
-                    process.wait()
-        if self._station.returncode or self._gate.returncode:
-            codes = f"{self._station.returncode} and {self._gate.returncode}"
-            raise EdgeError(f"station and gate ended with {codes}; their log is {output}")
-        result: dict[str, Any] = json.loads(said)
-        return result
+                raise EdgeError(f"the line broke down ({error}): {self._station.last_words()}") from error
+        if self._station.process.returncode or self._gate.returncode:
+            codes = f"{self._station.process.returncode} and {self._gate.returncode}"
+            raise EdgeError(f"station and gate ended with {codes}; their log is {log}")
+        return said
 
-    def _options(self, endpoint: str) -> list[str]:
-        options = {
-            "source": "replay",
-            "limit": 2 * self.asked,  # should this process be killed, the station ends nevertheless
-            "size": f"{SIZE[1]}x{SIZE[0]}",
-            "bundle": self.bundle,
-            "backend": "onnxruntime",
-            "threads": 1,
-            "station": STATION,
-            "bind": endpoint,
-            "require": NAME,
-            "wait-subscribers": 1,
-            "records": self.records,
-            "keep-gib": KEEP_GIB,
-        }
-        return [*(f"--{name}={value}" for name, value in options.items()), "--no-tuned", "--json"]
+    def _running_station(self, endpoint: str, log: Path) -> Station:
+        options: dict[str, Any] = {"source": "replay", "size": f"{SIZE[1]}x{SIZE[0]}", "bundle": self.bundle}
+        options |= {"backend": "onnxruntime", "threads": 1, "records": self.records, "keep_gib": KEEP_GIB}
+        options |= {"station": STATION, "bind": endpoint, "require": NAME}
+        options |= {"limit": 2 * self.asked}  # should this process be killed, the station ends nevertheless
+        return Station(log=log, is_apart=True, **options)  # Ctrl-C is for this process alone
 
-    def _start(self, module: str, *arguments: str, **pipes: Any) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", module, *arguments]
-        return subprocess.Popen(command, start_new_session=True, **pipes)  # Ctrl-C is for this process alone
+    @contextmanager
+    def _running_gate(self, endpoint: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+        command = [sys.executable, "-m", "benchmarks.soak.gate", endpoint, str(self.folder)]
+        with log.open("ab") as output:
+            gate = subprocess.Popen(command, stderr=output, start_new_session=True)
+        try:
+            yield gate
+        finally:
+            gate.kill()
+            gate.wait()
 
     def _watch(self, verdicts: int, every_s: float, tick: Callable[[int], None]) -> None:
         begun: float | None = None
@@ -128,7 +116,7 @@ class Line:
             if begun is not None and now >= sample_due:
                 sample_due = max(sample_due + every_s, now)
                 self._sample(now - begun, came)
-            for name, process in (("station", self._station), ("gate", self._gate)):
+            for name, process in (("station", self._station.process), ("gate", self._gate)):
                 if process.poll() is not None:
                     raise EdgeError(f"the {name} ended")
             if now - came_at > SILENCE_S:
@@ -143,25 +131,22 @@ class Line:
         return notes.stat().st_size // HEARD.size if notes.exists() else 0
 
     def _sample(self, at_s: float, verdicts: int) -> None:
-        processes = {"station": self._station.pid, "gate": self._gate.pid}
-        processes |= {name: self._child(f"edge-{name}") for name in CHILDREN}
+        processes = {"station": self._station.process.pid, "gate": self._gate.pid, **self._children()}
         resident = {name: _resident(processes[name]) for name in PROCESSES}
         cpu_s = {name: _cpu_s(processes[name]) for name in PROCESSES}
         self.samples.append(Sample(at_s, verdicts, resident, cpu_s))
 
-    def _child(self, name: str) -> int:
-        pid = self._station.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for child in children:
-            if Path(f"/proc/{child}/comm").read_text().strip() == name:
-                return int(child)
-        raise EdgeError(f"there is no {name}")
+    def _children(self) -> dict[str, int]:
+        pids = {name.removeprefix("edge-"): pid for pid, name in self._station.pids().items()}
+        if missing := set(CHILDREN) - set(pids):
+            raise EdgeError(f"there is no edge-{missing.pop()}")
+        return {name: pids[name] for name in CHILDREN}
 
     def _stop_belt(self) -> None:
         """No part comes any more: what is on the belt gets to the gate, and what became of it into the journal. A
         station that is told to stop at once makes the gate reject those parts, and does not wait for its answers.
         """
-        os.kill(self._child("edge-capture"), signal.SIGSTOP)
+        os.kill(self._children()["capture"], signal.SIGSTOP)
         time.sleep(TRAVEL_S)
         until = time.monotonic() + SETTLING_S - TRAVEL_S  # before the station takes the camera for dead
         with closing(open_to_read(self.records)) as journal:

@@ -5,7 +5,7 @@ A source is named by a word or a URL: `demo`, `belt`, `camera0`, `/dev/v4l/by-id
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -90,9 +90,14 @@ class Source(Protocol):
         ...
 
 
+_Place: TypeAlias = Annotated[int, Ge(0)]
+_Length: TypeAlias = Annotated[int, Gt(0)]
+_Region: TypeAlias = tuple[_Place, _Place, _Length, _Length]
+
+
 @dataclass(frozen=True)
 class CameraSettings:
-    """How a camera is to be set; None leaves a setting as the camera has it.
+    """How a camera is to be set; None leaves a setting as the camera has it. People are told what each `takes`.
 
     `exposure_us` in microseconds; `gain_db` in dB, or in the camera's own unit if it knows no dB. `pixel_format` is a
     name of the Pixel Format Naming Convention ("Mono8"), of a V4L2 camera its four characters ("MJPG", "YUYV"), which
@@ -103,14 +108,12 @@ class CameraSettings:
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
-    exposure_us: Annotated[float, Gt(0)] | None = None
-    gain_db: float | None = None
-    pixel_format: str | None = None
-    region: tuple[Annotated[int, Ge(0)], Annotated[int, Ge(0)], Annotated[int, Gt(0)], Annotated[int, Gt(0)]] | None = (
-        None
-    )
-    packet_size: Annotated[int, Gt(0)] | None = None
-    trigger: str | None = None
+    exposure_us: Annotated[float, Gt(0)] | None = field(default=None, metadata={"takes": "microseconds, more than 0"})
+    gain_db: float | None = field(default=None, metadata={"takes": "dB"})
+    pixel_format: str | None = field(default=None, metadata={"takes": "a name, as Mono8; of a V4L2 camera as MJPG"})
+    region: _Region | None = field(default=None, metadata={"takes": "x, y, width, height on the sensor, in pixels"})
+    packet_size: _Length | None = field(default=None, metadata={"takes": "bytes, of GigE Vision"})
+    trigger: str | None = field(default=None, metadata={"takes": "off, software or a line, as line1"})
 
 
 @dataclass(frozen=True)
@@ -124,21 +127,17 @@ class BeltSettings:
     jitter: float = 0.1
 
 
-@dataclass(frozen=True)
-class SourceRequest:
-    """What a person asked for: the source's name and the options that concern sources.
+@dataclass(frozen=True, kw_only=True)
+class SourceSettings:
+    """What a person may say of a source: here alone, for a station and whatever opens a source for it.
 
-    `start` is the index of the first picture wanted (a restarted capture child goes on where it stopped);
-    `limit` the number of pictures at the most, counted from index 0; `rate` pictures a second, None for the
+    `limit` is the number of pictures at the most, counted from index 0; `rate` pictures a second, None for the
     source's own pace (a stored source: as fast as they are taken), "file" for that of a video's container. `size` is
     (height, width) where a source can choose. `loop` starts a stored source again at its end. With `watch` a folder
     never ends: pictures that another program puts there are shown too. `seed` is for simulated sources, `camera` for
-    cameras, `belt` for the moving belt. With `every` a camera that runs freely passes over none of its frames, though
-    they grow old.
+    cameras, `belt` for the moving belt.
     """
 
-    name: str
-    start: int = 0
     limit: int | None = None
     rate: Rate | None = None
     size: tuple[int, int] | None = None
@@ -147,6 +146,23 @@ class SourceRequest:
     seed: int = 0
     camera: CameraSettings = CameraSettings()
     belt: BeltSettings = BeltSettings()
+
+    def request(self, name: str, start: int = 0, every: bool = False) -> "SourceRequest":
+        """A source of this name with these settings; see `SourceRequest`."""
+        same = {one.name: getattr(self, one.name) for one in fields(SourceSettings)}
+        return SourceRequest(name, start, every, **same)
+
+
+@dataclass(frozen=True)
+class SourceRequest(SourceSettings):
+    """What a person asked for: the source's name and what was said of it.
+
+    `start` is the index of the first picture wanted: a restarted capture child goes on where it stopped. With `every`
+    a camera that runs freely passes over none of its frames, though they grow old.
+    """
+
+    name: str
+    start: int = 0
     every: bool = False
 
 

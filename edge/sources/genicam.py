@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge.errors import SourceError
 from edge.sources import CameraSettings, Capture, SourceRequest
-from edge.sources.aravis import COMPLETE, NOTHING, STATUS, AravisError, Camera, Received, discover
+from edge.sources.aravis import AravisError, discover
+from edge.sources.aravis_camera import COMPLETE, NOTHING, STATUS, Camera, Received
 from edge.sources.pixel_formats import READABLE, to_bgr
 from edge.sources.stored import wanted
 

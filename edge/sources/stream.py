@@ -26,18 +26,17 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from edge.errors import SourceError
 from edge.sources import Capture, SourceRequest
 from edge.sources.address import redacted, scheme
+from edge.sources.camera_clock import CameraClock
+from edge.sources.connection import connect, explained
 from edge.sources.stored import wanted
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame, VideoStream
     from av.container import InputContainer
-
-SCHEMES = ("rtsp", "rtsps", "http", "https", "udp")
 
 OPEN_S = 10.0
 """Patience with a camera until it has answered, and then until its pictures come steadily. Some send a key frame,
@@ -45,19 +44,6 @@ without which none can be decoded, every few seconds only."""
 
 READ_S = 5.0
 """A connection that is silent for this long has failed. A station does not wait that long for a frame."""
-
-SETTLED_MS = 500
-"""Pictures of a new connection come steadily when for this long none took a shorter way than those before it."""
-
-JITTER_MS = 20
-"""A way that is shorter by less than this is not a shorter one."""
-
-DRIFT = 1e-3
-"""How fast the camera's clock and ours may part. Crystals are ten times better."""
-
-JUMP_MS = 1000
-"""A picture that was taken so long before the last one was not, nor one that came so much faster than any before it:
-the camera has set its clock."""
 
 BEHIND_MS = 1000
 """A stream whose pictures are older than this for two seconds on end will not catch up: only a new connection helps."""
@@ -103,7 +89,7 @@ class StreamSource:
         self._first = 0  # number of the packet that is the first picture
         self._on_time_ns = 0
         self._received = _Received()
-        container = _connect(request.name, self.name)
+        container = connect(request.name, self.name, OPEN_S, READ_S)
         video = container.streams.video[0]
         self._decoder = video.codec_context
         self._decoder.thread_type = "SLICE"  # threads that share frames hold them back
@@ -142,7 +128,7 @@ class StreamSource:
                 if packet.size:  # an empty one says that there are no more
                     self._received.put(packet, self._clock.hear(_stamp_ns(packet), arrived_ns))
         except av.error.FFmpegError as error:
-            cause = _explained(self.name, error, READ_S)
+            cause = explained(self.name, error, READ_S)
         finally:
             container.close()
             self._received.end(cause)
@@ -204,66 +190,6 @@ class StreamSource:
             )
 
 
-class CameraClock:
-    """How the camera's clock stands to ours, from the packets that came: the shortest way tells.
-
-    `is_known` False: the stamps are not the camera's, and pictures count as taken when they arrive. `is_held_back`: a
-    packet is given out when the next one begins, so that it is the next one's stamp that belongs to the arrival.
-    """
-
-    def __init__(self, is_known: bool, is_held_back: bool) -> None:
-        self._is_known, self._is_held_back = is_known, is_held_back
-        self._has_begun = False
-        self._held_back_ns: int | None = None  # when the packet before was given out
-        self._last: tuple[int, int] | None = None  # stamp and arrival
-        self._shortest_ns: int | None = None  # arrival less stamp
-        self._settling_ns = 0  # the same, when it last became shorter by more than jitter
-        self._since_ns: int | None = None  # when that was, and None once it has lasted
-
-    def hear(self, stamp_ns: int | None, arrived_ns: int) -> int:
-        """A packet with this stamp came out at this moment. Packets are heard in the order of their arrival.
-
-        Returns when it arrived: that of one that is held back is when the one before it came out.
-        """
-        if self._is_held_back:
-            arrived_ns, self._held_back_ns = self._held_back_ns or arrived_ns, arrived_ns
-        if not self._has_begun:
-            self._has_begun, self._since_ns = True, arrived_ns
-        if stamp_ns is not None and self._is_known:
-            self._compare(stamp_ns, arrived_ns)
-        if self._since_ns is not None and arrived_ns - self._since_ns > SETTLED_MS * 1_000_000:
-            self._since_ns = None
-        return arrived_ns
-
-    def _compare(self, stamp_ns: int, arrived_ns: int) -> None:
-        way_ns, jump_ns = arrived_ns - stamp_ns, JUMP_MS * 1_000_000
-        if (
-            self._shortest_ns is None
-            or self._last is None
-            or stamp_ns < self._last[0] - jump_ns
-            or way_ns < self._shortest_ns - jump_ns
-        ):  # the first, or the camera has set its clock: nobody knows yet whether this one came the shortest way
-            self._shortest_ns = self._settling_ns = way_ns
-            self._since_ns = arrived_ns
-        else:
-            drifted_ns = self._shortest_ns + int((arrived_ns - self._last[1]) * DRIFT)
-            self._shortest_ns = min(way_ns, drifted_ns)
-        if self._since_ns is not None and way_ns < self._settling_ns - JITTER_MS * 1_000_000:
-            self._settling_ns, self._since_ns = way_ns, arrived_ns
-        self._last = stamp_ns, arrived_ns
-
-    def moment_ns(self, stamp_ns: int | None, arrived_ns: int) -> int:
-        """When on our clock the camera gave a picture this stamp; its arrival where nothing better is known."""
-        if stamp_ns is None or self._shortest_ns is None:
-            return arrived_ns
-        return min(arrived_ns, stamp_ns + self._shortest_ns)
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether pictures come as fast as they are taken, not faster. False again when the camera sets its clock."""
-        return self._has_begun and self._since_ns is None
-
-
 class _Packet(NamedTuple):
     """`number` counts the packets of a connection, `arrived_ns` is when it came, as nearly as `CameraClock` knows."""
 
@@ -316,78 +242,6 @@ class _Received:
     def close(self) -> None:
         """No more are wanted."""
         self.is_closed = True
-
-
-def _connect(address: str, name: str) -> "InputContainer":
-    """Open the address and find a video stream in it. Raises SourceError."""
-    try:
-        import av
-        import av.error
-    except ImportError:
-        raise SourceError(f"{name}: streams need the package av; pip install 'edge-inspect[streams]'") from None
-    kind = scheme(address)
-    if kind not in SCHEMES:
-        known = ", ".join(f"{known}://" for known in SCHEMES)
-        raise SourceError(f"{name}: no stream begins with {kind}://; give {known}…")
-    plain, options = _options(address, name)
-    until = time.monotonic() + OPEN_S
-    try:
-        container = av.open(plain, options=options, timeout=(OPEN_S, READ_S))
-    except (av.error.FFmpegError, UnicodeError, ValueError) as error:
-        has_waited = time.monotonic() > until  # a handshake cut short then is called invalid data
-        raise SourceError(_silent(name, OPEN_S) if has_waited else _explained(name, error, OPEN_S)) from None
-    if not container.streams.video:
-        container.close()
-        raise SourceError(f"{name}: there is no video in this stream")
-    if container.format.name == "hls":
-        container.close()
-        raise SourceError(f"{name}: HLS shows what was seconds ago; give the camera's rtsp:// address")
-    return container
-
-
-def _options(address: str, name: str) -> tuple[str, dict[str, str]]:
-    """The address without what is meant for us, and what FFmpeg is told."""
-    options = {"fflags": "nobuffer", "fpsprobesize": "0"}  # nobody asks for the rate; finding it takes half a second
-    if scheme(address) not in ("rtsp", "rtsps"):
-        return address, options
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return address, options
-    asked = parse_qsl(parts.query, keep_blank_values=True)
-    transport = dict(asked).get("transport", "tcp")
-    if transport not in ("tcp", "udp"):
-        raise SourceError(f"{name}: transport is tcp or udp")
-    if "transport" in dict(asked):
-        rest = urlencode([(key, value) for key, value in asked if key != "transport"])
-        address = urlunsplit(parts._replace(query=rest))
-    return address, options | {"rtsp_transport": transport, "allowed_media_types": "video"}
-
-
-def _explained(name: str, error: Exception, patience_s: float) -> str:
-    """One line, without the error's own words: they repeat the address with its password."""
-    import av.error
-
-    match error:
-        case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
-            return f"{name}: user and password are refused; give them as {scheme(name)}://USER:PASSWORD@HOST/…"
-        case av.error.HTTPNotFoundError():
-            return f"{name}: the camera has no stream of this path"
-        case av.error.ConnectionRefusedError():
-            return f"{name}: nothing answers at this host and port; check both, and that the camera is on"
-        case av.error.ExitError() | av.error.TimeoutError():
-            return _silent(name, patience_s)
-        case av.error.InvalidDataError():
-            return f"{name}: what comes is no video that FFmpeg knows"
-        case av.error.FFmpegError() if error.errno == 5:  # FFmpeg says no more of names that nobody knows
-            return f"{name}: the host cannot be reached, or broke off; check its name and the network"
-        case av.error.FFmpegError():
-            return f"{name}: {error.strerror}"
-    return f"{name}: no address that can be opened"
-
-
-def _silent(name: str, for_s: float) -> str:
-    return f"{name}: silent for {for_s:.0f} s; check address, cable and power of the camera"
 
 
 def _stamp_ns(of: "Packet[VideoStream] | VideoFrame") -> int | None:

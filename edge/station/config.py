@@ -7,19 +7,18 @@ from typing import Literal
 
 from edge.contract import RegionOfInterest
 from edge.presence import Presence
-from edge.sources import BeltSettings, CameraSettings, Rate
+from edge.sources import SourceSettings
 from edge.sources.address import redacted
 
 VERDICTS = "tcp://127.0.0.1:5570"
 
 
 @dataclass(frozen=True)
-class StationConfig:
+class StationConfig(SourceSettings):
     """One camera, one bundle, one verdict channel.
 
     `policy` "every" judges each frame in order, "latest" the newest one of a free-running camera; None picks by
-    source ("latest" for cameras, "every" for all else). `rate`, `size`, `limit`, `loop`, `watch` and `seed` belong to
-    the source.
+    source ("latest" for cameras, "every" for all else).
     `simulated` marks every verdict so, whatever bundle and source say of themselves. `trust` names public key files:
     if there are any, only a bundle that one of these keys signed is run.
 
@@ -30,11 +29,10 @@ class StationConfig:
     folder of journal and images; None: no record is kept. Of the images one good in `keep_goods` is kept, `keep_bytes`
     in all, for `keep_days` days. `metrics` is HOST:PORT of a page for Prometheus. A live frame
     older than `stale_ms` when it comes is not judged, nor one outside the `envelope` of `edge-run --commission`.
-    `camera` sets a camera, `belt` the simulated one; a camera that was lost gives `resume_frames` good frames in a row
-    before the line goes on. With `regions` the model is shown each of them instead of the frame, and the worst score
-    decides. `spinning` lets threads of ONNX Runtime wait busily, `keep_warm` runs the model on a golden frame shortly
-    before each part is expected. Where stations share a model, `streams` of their frames are scored at once and share
-    the `threads`.
+    A camera that was lost gives `resume_frames` good frames in a row before the line goes on. With `regions` the model
+    is shown each of them instead of the frame, and the worst score decides. `spinning` lets threads of ONNX Runtime
+    wait busily, `keep_warm` runs the model on a golden frame shortly before each part is expected. Where stations share
+    a model, `streams` of their frames are scored at once and share the `threads`.
     """
 
     bundle: Path
@@ -49,12 +47,6 @@ class StationConfig:
     policy: Literal["every", "latest"] | None = None
     budget_ms: float = 500.0
     wait_subscribers: int = 0
-    limit: int | None = None
-    rate: Rate | None = None
-    size: tuple[int, int] | None = None
-    loop: bool = False
-    watch: bool = False
-    seed: int = 0
     simulated: bool = False
     trust: tuple[Path, ...] = ()
     trigger: Literal["free", "external", "presence"] = "free"
@@ -70,10 +62,8 @@ class StationConfig:
     stale_ms: float = 1000.0
     envelope: Path | None = None
     regions: tuple[RegionOfInterest, ...] = ()
-    camera: CameraSettings = field(default_factory=CameraSettings)
     resume_frames: int = 3
     presence: Presence = field(default_factory=Presence)
-    belt: BeltSettings = field(default_factory=BeltSettings)
 
     @property
     def source_name(self) -> str:

@@ -80,9 +80,7 @@ class Intake:
         c = self._config
         name = self.opened.lasting_name if self.opened and self.opened.lasting_name else c.source
         every = c.policy == "every" or c.trigger != "free"
-        request = SourceRequest(
-            name, self._next_index, c.limit, c.rate, c.size, c.loop, c.watch, c.seed, c.camera, c.belt, every
-        )
+        request = c.request(name, self._next_index, every)
         is_told = (c.camera.trigger or "").lower() == "software"  # then each frame is of a part
         policy = "latest" if c.trigger == "external" and not is_told else c.policy  # else those of none make room
         policy = policy if self._presence is None else "every"  # every part, that is

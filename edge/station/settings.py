@@ -4,6 +4,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -12,19 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from edge.contract import RegionOfInterest
 from edge.errors import ConfigError
 from edge.presence import Presence
-from edge.sources import BeltSettings, CameraSettings, Rate, SourceRequest
+from edge.sources import BeltSettings, CameraSettings, Rate, SourceRequest, SourceSettings
 from edge.sources.address import redacted
 from edge.station.config import StationConfig, default_records
 
 GIB = 2**30
-CAMERA = {
-    "exposure_us": "microseconds, more than 0",
-    "gain_db": "dB",
-    "pixel_format": "a name, as Mono8; of a V4L2 camera as MJPG",
-    "region": "x, y, width, height on the sensor, in pixels",
-    "packet_size": "bytes, of GigE Vision",
-    "trigger": "off, software or a line, as line1",
-}
+CAMERA: dict[str, str] = {one.name: one.metadata["takes"] for one in fields(CameraSettings)}
 """The settings of a camera: what each takes."""
 
 PATHS = frozenset({"bundle", "keys", "trust", "records", "envelope"})
@@ -277,52 +271,22 @@ def _toml(value: Any) -> str:
 
 def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfig:
     """What the station is asked to do, with this bundle."""
-    from edge.cli.size import parse_size
-
     s = settings
     assert s.source is not None
     if s.trigger != "external" and _is_told(s):
         raise ConfigError("a camera with trigger = software waits to be told: give --trigger external, too")
     records = None if s.records is False else s.records or default_records(s.station)
-    return StationConfig(
-        bundle=bundle,
-        source=s.source,
-        station=s.station,
-        bind=s.bind,
-        backend=s.backend,
-        threads=s.threads,
-        spinning=s.spinning,
-        keep_warm=s.keep_warm,
-        streams=s.streams,
-        policy=s.policy,
-        budget_ms=s.budget_ms,
-        wait_subscribers=s.wait_subscribers,
-        limit=s.limit,
-        rate=s.rate,
-        size=None if s.size is None else parse_size(s.size),
-        loop=s.loop,
-        watch=s.watch,
-        seed=s.seed,
-        simulated=simulated,
-        trust=s.trust,
-        trigger=s.trigger,
-        control=s.control,
-        viewers=s.viewers,
-        required=s.require,
-        keys=s.keys,
-        records=records,
-        keep_goods=s.keep_goods,
-        keep_bytes=int(s.keep_gib * GIB),
-        keep_days=s.keep_days,
-        metrics=s.metrics,
-        stale_ms=s.stale_ms,
-        envelope=s.envelope,
-        regions=s.regions,
-        camera=s.camera,
-        resume_frames=s.resume_frames,
-        presence=s.presence,
-        belt=s.belt,
-    )
+    other = {"bundle": bundle, "simulated": simulated, "required": s.require, "records": records}
+    return StationConfig(**_same(s, StationConfig) | other | {"keep_bytes": int(s.keep_gib * GIB)})
+
+
+def _same(settings: Settings, kind: type[SourceSettings]) -> dict[str, Any]:
+    """The values that `kind` has by the same names; a size as (height, width)."""
+    from edge.cli.size import parse_size
+
+    size = None if settings.size is None else parse_size(settings.size)
+    same = {one.name for one in fields(kind)} & set(Settings.model_fields)
+    return {key: getattr(settings, key) for key in same} | {"size": size}
 
 
 def _is_told(settings: Settings) -> bool:
@@ -333,21 +297,7 @@ def _is_told(settings: Settings) -> bool:
 
 def source_request(settings: Settings, limit: int) -> SourceRequest:
     """The source of these settings, for `limit` pictures. Raises ConfigError if none would come by itself."""
-    from edge.cli.size import parse_size
-
-    s = settings
-    assert s.source is not None
-    if _is_told(s):
+    assert settings.source is not None
+    if _is_told(settings):
         raise ConfigError("a camera with trigger = software waits to be told; add --camera trigger=off to look at it")
-    size = None if s.size is None else parse_size(s.size)
-    return SourceRequest(
-        s.source,
-        limit=limit,
-        rate=s.rate,
-        size=size,
-        loop=s.loop,
-        watch=s.watch,
-        seed=s.seed,
-        camera=s.camera,
-        belt=s.belt,
-    )
+    return SourceRequest(settings.source, **_same(settings, SourceSettings) | {"limit": limit})
