@@ -98,7 +98,12 @@ class Settings(BaseModel):
     loop: bool = Field(False, description="begin a folder or video again at its end")
     watch: bool = Field(False, description="show what other programs put into a folder, too: it never ends")
     seed: int = Field(0, ge=0, description="seed of the demo line")
-    wait_subscribers: int = Field(0, ge=0, description="hold the source until so many subscriptions are there")
+    wait_subscribers: int = Field(
+        0,
+        ge=0,
+        description="judge nothing until so many subscriptions are there: a source that can wait does, what a camera "
+        "shows before that is of no part, and triggers are refused",
+    )
     trust: tuple[Path, ...] = Field((), description="public keys: run only a bundle that one of these signed")
     records: Path | Literal[False] | None = Field(
         None, description="folder of journal and images; false: keep none; else in the user's folder of states"
