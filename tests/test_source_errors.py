@@ -287,6 +287,20 @@ def test_a_source_that_is_none_is_one_line(
     assert says in refused("--source", source, "--commission", 2, *flags)
 
 
+@pytest.mark.parametrize("trigger", [(), ("--trigger", "free"), ("--trigger", "external")], ids=" ".join)
+def test_a_belt_whose_parts_nobody_looks_for_is_one_line(refused: Refused, trigger: tuple[str, ...]) -> None:
+    says = "source belt shows parts that run through its frames: give --trigger presence, too"
+    assert says in refused("--source", "belt", *trigger)
+
+
+def test_settings_of_a_camera_in_the_file_of_a_source_that_has_none_are_one_line(
+    folder: Path, refused: Refused
+) -> None:
+    (folder / "line.toml").write_text('source = "demo"\n[camera]\nexposure_us = 5000\npixel_format = "Mono8"\n')
+    said = refused("--config", "line.toml", "--commission", 2)
+    assert "demo has no settings of a camera: leave out exposure_us, pixel_format, of --camera or the file" in said
+
+
 def test_no_source_at_all_is_one_line(refused: Refused) -> None:
     assert "no source given; say --source camera0" in refused()
     assert "no source given; say --source camera0" in refused("--commission", 2)

@@ -308,6 +308,8 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
 
     s = settings
     assert s.source is not None
+    if s.source == "belt" and s.trigger != "presence":
+        raise ConfigError("source belt shows parts that run through its frames: give --trigger presence, too")
     if s.trigger != "external" and _is_told(s):
         raise ConfigError("a camera with trigger = software waits to be told: give --trigger external, too")
     records = None if s.records is False else s.records or default_records(s.station)
