@@ -19,6 +19,7 @@ from edge.station.settings import Effective, Settings
 from edge.station.tuned import Found, Tuned, versions, with_tuned
 
 SIZE = 180, 320
+OTHER = Found(backend="openvino", threads=2, spinning=False, keep_warm=False)
 
 
 @pytest.fixture
@@ -52,18 +53,18 @@ def printed(*flags: object) -> dict[str, str]:
 def test_what_was_tuned_is_used_for_keys_that_nobody_said(state: Path) -> None:
     tuned().write()
     said = printed("--bundle", DEMO_BUNDLE)
-    assert said["backend"] == 'backend = "onnxruntime"  # tuned'
-    assert said["threads"] == "threads = 1  # tuned"
-    assert said["keep_warm"] == "keep_warm = true  # tuned"
+    assert said["backend"] == 'backend = "onnxruntime"  # tuned for 1280×720 frames'
+    assert said["threads"] == "threads = 1  # tuned for 1280×720 frames"
+    assert said["keep_warm"] == "keep_warm = true  # tuned for 1280×720 frames"
     assert "tuned for 1280×720 frames at 600/min" in said[""]
     flagged = printed("--bundle", DEMO_BUNDLE, "--threads", 2)
     assert flagged["threads"] == "threads = 2  # --threads"
-    assert flagged["keep_warm"] == "keep_warm = true  # tuned"
+    assert flagged["keep_warm"] == "keep_warm = true  # tuned for 1280×720 frames"
 
 
 def test_the_demonstration_that_runs_without_a_bundle_is_tuned_too(state: Path) -> None:
     tuned().write()
-    assert printed()["threads"] == "threads = 1  # tuned"
+    assert printed()["threads"] == "threads = 1  # tuned for 1280×720 frames"
 
 
 @pytest.mark.parametrize(
@@ -103,16 +104,40 @@ def test_another_bundle_machine_or_version_ignores_it_with_a_line(
     assert "threads" not in said
 
 
-def test_a_broken_file_is_ignored_with_a_line_and_two_sizes_are_not_guessed_between(state: Path) -> None:
+def test_of_two_sizes_that_of_the_source_is_used_and_a_broken_file_is_ignored_with_a_line(state: Path) -> None:
     file = tuned().write()
-    tuned(width=640, height=480).write()
-    said = printed()
-    assert "640x480" in said[""]
-    assert "--size says which come" in said[""]
-    assert "threads" not in said
-    assert printed("--size", "640x480")["threads"] == "threads = 1  # tuned"
+    tuned(width=640, height=480, found=OTHER).write()
+    assert printed()["threads"] == "threads = 1  # tuned for 1280×720 frames"
+    assert printed("--size", "640x480")["threads"] == "threads = 2  # tuned for 640×480 frames"
     file.write_text("{")
-    assert "it is not what edge-bench tune writes" in printed()[""]
+    said = printed()
+    assert "it is not what edge-bench tune writes" in said[""]
+    assert "threads" not in said
+
+
+def test_where_nobody_knows_the_size_of_the_frames_nothing_is_used_that_holds_for_one_size_alone(state: Path) -> None:
+    tuned().write()
+    said = printed("--source", "camera0")
+    assert "threads" not in said
+    assert said[""] == (
+        "# line1: what was tuned for 1280×720 frames is not used: how large those of camera0 are shows when it is "
+        "opened; --size 1280x720 says it, or give the settings, as in --backend onnxruntime --threads 1 --keep-warm"
+    )
+    assert printed("--source", "camera0", "--size", "1280x720")["threads"].endswith("# tuned for 1280×720 frames")
+    region = printed("--source", "genicam:", "--camera", "region=8,8,1280x720")
+    assert region["threads"].endswith("# tuned for 1280×720 frames")
+    tuned(width=640, height=480, found=OTHER).write()
+    said = printed("--source", "rtsp://me:secret@192.168.1.9/line")
+    assert "threads" not in said
+    assert "what was tuned for 1280×720 and 640×480 frames is not used: how large those of rtsp://***@192" in said[""]
+
+
+def test_what_is_the_best_at_every_size_that_was_tuned_is_used_though_the_size_is_not_known(state: Path) -> None:
+    tuned().write()
+    tuned(width=640, height=480).write()
+    said = printed("--source", "camera0")
+    assert said["threads"] == "threads = 1  # tuned for 1280×720 and 640×480 frames"
+    assert "tuned for 1280×720 and 640×480 frames at 600/min" in said[""]
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "/nosuch/place", "**", "a/b"])
@@ -121,7 +146,7 @@ def test_whatever_a_bundle_calls_itself_what_was_tuned_lies_in_the_folder_and_is
     bundle.mkdir()
     (bundle / "manifest.json").write_text(json.dumps({"name": name}))
     digest = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
-    asked = Effective(Settings(), dict.fromkeys(Settings.model_fields, "default"))
+    asked = Effective(Settings(size="1280x720"), dict.fromkeys(Settings.model_fields, "default"))
     assert with_tuned(asked, bundle) == (asked, [])
     assert tuned(bundle=name, digest=digest).write().parent.samefile(state / "tuned")
     settings, (line,) = with_tuned(asked, bundle)
@@ -163,7 +188,7 @@ def test_a_tuning_measures_bare_and_at_the_pace_and_keeps_what_was_best(measured
     kept = measured.tuned(load_bundle(DEMO_BUNDLE), None)
     kept.write()
     assert kept.found.backend == measured.choice.best.setting.artifact
-    assert f"threads = {kept.found.threads}  # tuned" == printed()["threads"]
+    assert f"threads = {kept.found.threads}  # tuned for 320×180 frames" == printed("--size", "320x180")["threads"]
 
 
 def test_a_deadline_that_nothing_keeps_is_said_and_nothing_is_written(

@@ -155,7 +155,7 @@ _KINDS = ("demo", "belt", "replay", "clock", "camera", "genicam", "stream", "fol
 
 Each has `claims(name) -> bool`, `open(request) -> Source` and `available() -> list[tuple[str, str]]` (name,
 description), and imports what is heavy inside its functions. `HAS_SETTINGS` is true where a
-camera can be set.
+camera can be set; `DEFAULT_SIZE` is (height, width) where frames have that unless another is asked for.
 """
 
 
@@ -174,6 +174,18 @@ def open_source(request: SourceRequest) -> Source:
     raise SourceError(
         f"no such source: {request.name!r} is neither a file, a folder nor a known name; see edge-run --list-sources"
     )
+
+
+def known_size(request: SourceRequest) -> tuple[int, int] | None:
+    """(height, width) of the frames as asked for, or as the source has them anyway; None if opening it will tell."""
+    if request.size is not None:
+        return request.size
+    if request.camera.region is not None:
+        _, _, width, height = request.camera.region
+        return height, width
+    modules: list[Any] = [import_module(f"edge.sources.{kind}") for kind in _KINDS]
+    module = next((module for module in modules if module.claims(request.name)), None)
+    return getattr(module, "DEFAULT_SIZE", None)
 
 
 def _refusal(kind: str, module: Any, request: SourceRequest) -> str | None:
