@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edge.bench import tune as tuning
 from edge.bench.result import Pace
 from edge.bench.tune import Tuning
 from edge.bundle import load_bundle
+from edge.cli import bench_tune
 from edge.errors import EdgeError
 from edge.machine import cores, cpu_model
 from edge.station.settings import Effective, Settings
@@ -171,13 +173,27 @@ def test_a_station_says_in_one_line_that_it_runs_what_was_tuned(state: Path) -> 
 @pytest.fixture(scope="module")
 def measured() -> Tuning:
     """A tuning that runs its fastest setting in a station only, once without and once with the model kept warm."""
-    bundle, heard = load_bundle(DEMO_BUNDLE), []
+    bundle = load_bundle(DEMO_BUNDLE)
+    said: list[str] = []
+    stages: list[list[int]] = []  # of each, the steps done and all of them
+
+    def tell(what: str, done: int, total: int | None = None) -> None:
+        said.extend([what] if what else [])
+        stages.extend([[0, total]] if total is not None else [])
+        stages[-1][0] += done
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "MOST", 1)
         patch.setattr(tuning, "RUNS", 1)
         patch.setattr(tuning, "ROUNDS", 2)
-        found = tuning.tune(bundle, SIZE, Pace(rate_per_min=1200), None, 1.0, lambda what, done: heard.append(done))
-        assert sum(heard) == tuning.steps(bundle, SIZE)
+        found = tuning.tune(bundle, SIZE, Pace(rate_per_min=1200), None, 1.0, tell)
+    compiled, turns, parts = stages
+    assert compiled[0] == compiled[1] == len(tuning.candidates(bundle, SIZE))
+    assert turns[0] == turns[1] == 2 * compiled[0]
+    assert parts[0] == parts[1] == 2 * 20, "each part moves the bar: a station runs for a while"
+    assert said[0].startswith(f"compiling 1 of {compiled[0]}: onnxruntime, 1 thread")
+    assert f"bare, round 2 of 2: {said[0].partition(': ')[2]}" in said
+    assert said[-1].startswith("whole way, station 2 of 2, 1,200/min, kept warm: ")
     return found
 
 
@@ -191,11 +207,35 @@ def test_a_tuning_measures_bare_and_at_the_pace_and_keeps_what_was_best(measured
     assert f"threads = {kept.found.threads}  # tuned for 320×180 frames" == printed("--size", "320x180")["threads"]
 
 
+def test_on_a_terminal_a_bar_says_what_is_measured_and_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def tune(*arguments: object) -> None:
+        tell = arguments[-1]
+        assert callable(tell)
+        tell("", 0, 4)
+        tell("whole way, station 1 of 4", 0)
+        tell("", 1)
+        tell("whole way, station 2 of 4", 0)
+        raise EdgeError("enough")
+
+    monkeypatch.setattr(tuning, "tune", tune)
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", "100")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(EdgeError, match="enough"):
+        bench_tune.tune(Path("demo"), "320x180", "600/min", None, 40, dry_run=True)
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capfd.readouterr().err)
+    assert re.search(r"whole way, station 1 of 4 +━+ +0%", drawn)
+    assert re.search(r"whole way, station 2 of 4 +━+[╸╺]━+ +25%", drawn)
+
+
 def test_a_deadline_that_nothing_keeps_is_said_and_nothing_is_written(
     measured: Tuning, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "_bare", lambda *_: measured.bare)
     monkeypatch.setattr(tuning, "_paced", lambda *_: measured.paced)
     with pytest.raises(EdgeError, match=r"no setting keeps 0\.01 ms at 1,200/min; the best is"):
-        tuning.tune(load_bundle(DEMO_BUNDLE), SIZE, Pace(rate_per_min=1200), 0.01, 1.0, lambda what, done: None)
+        tuning.tune(
+            load_bundle(DEMO_BUNDLE), SIZE, Pace(rate_per_min=1200), 0.01, 1.0, lambda what, done, total=None: None
+        )
     assert not state.exists()
