@@ -7,7 +7,7 @@ from typing import Protocol
 
 from edge.backends import Frame
 from edge.bench import whole_way
-from edge.bench.bare import Bare
+from edge.bench.apart import bare
 from edge.bench.choice import Choice, choose
 from edge.bench.matrix import Axes, named, settings
 from edge.bench.pacing import BACK_TO_BACK, said
@@ -95,8 +95,8 @@ def tune(
 
     Raises EdgeError if a station fails, or none keeps the deadline.
     """
-    bare = _bare(bundle, candidates(bundle, size), tell)
-    near = _near(bare)
+    back_to_back = _bare(bundle, candidates(bundle, size), tell)
+    near = _near(back_to_back)
     paced = _paced(bundle, near, pace, seconds, tell)
     choice = choose(paced, deadline_ms)
     if choice is None:
@@ -108,7 +108,7 @@ def tune(
             f"{named(best.best.setting)}, with a p{best.percent:g} of {best.tail_ms:.1f} ms; slow the line, or take a "
             "faster bundle or machine"
         )
-    return Tuning(bare, paced, choice)
+    return Tuning(back_to_back, paced, choice)
 
 
 def _bare(bundle: Bundle, tried: Sequence[Setting], tell: Tell) -> list[Series]:
@@ -120,7 +120,7 @@ def _bare(bundle: Bundle, tried: Sequence[Setting], tell: Tell) -> list[Series]:
     tell("", 0, len(tried))
     for number, setting in enumerate(tried, 1):
         tell(f"compiling {number} of {len(tried)}: {named(setting)}", 0)
-        compiled.append(Bare(bundle, setting, pictures))
+        compiled.append(bare(bundle, setting, pictures))
         tell("", 1)
     tell("", 0, ROUNDS * len(compiled))
     for number in range(ROUNDS):
@@ -131,9 +131,9 @@ def _bare(bundle: Bundle, tried: Sequence[Setting], tell: Tell) -> list[Series]:
     return [series for one in compiled for series in one.series()]
 
 
-def _near(bare: Sequence[Series]) -> list[Setting]:
+def _near(measured: Sequence[Series]) -> list[Setting]:
     """The settings worth a station, the fastest first."""
-    medians = {one.setting: sorted(one.samples_ms)[len(one.samples_ms) // 2] for one in bare}
+    medians = {one.setting: sorted(one.samples_ms)[len(one.samples_ms) // 2] for one in measured}
     best = min(medians.values())
     return sorted((s for s in medians if medians[s] <= NEAR * best), key=lambda s: medians[s])[:MOST]
 
