@@ -133,6 +133,45 @@ def test_a_search_shows_what_held_and_what_failed(measured: Result) -> None:
     assert "600/min failed: p99.9 80.00 ms" in page
 
 
+@pytest.mark.parametrize("asked", [600, 20_000], ids=["slowest", "fastest"])
+@pytest.mark.parametrize("deadline_ms", [13.5, 25, 100])
+def test_words_about_a_search_are_whole_and_lie_on_no_dot_and_on_no_line(
+    measured: Result, asked: int, deadline_ms: float
+) -> None:
+    whole = next(one for one in measured.series if one.way == "whole way")
+    tried = [
+        Tried(rate_per_min=rate, p99_9_ms=ms, unanswered=0, held=ms < deadline_ms)
+        for rate, ms in ((600, 12.0), (4800, 16), (9600, 24), (12000, 25.6), (14000, 26.5), (15500, 33), (20000, 80))
+    ]
+    search = Search(
+        bundle=whole.bundle, setting=whole.setting, deadline_ms=deadline_ms, asked_per_min=asked, best_per_min=600,
+        holds_asked=True, tried=tried,
+    )  # fmt: skip
+    result = measured.model_copy(update={"searches": [search]})
+    (chart,) = charts.rates(result)
+    assert [one.text for one in chart.words] == [f"deadline {deadline_ms:g} ms", f"{asked}/min asked"]
+    boxes = []
+    for one in chart.words:
+        width = 7 * len(one.text)
+        left = one.x if one.anchor == "start" else one.x - width
+        boxes.append((left, left + width, one.y - 10, one.y + 3))
+    for left, right, top, bottom in boxes:
+        assert 0 <= left < right <= charts.WIDTH
+        assert not [d for d in chart.dots if left - 4 < d.x < right + 4 and top - 4 < d.y < bottom + 4]
+        assert not [r for r in chart.rules if left < r.x2 and r.x1 < right and top < r.y2 and r.y1 < bottom]
+    (a_left, a_right, a_top, a_bottom), (left, right, top, bottom) = boxes
+    assert right < a_left or a_right < left or bottom < a_top or a_bottom < top
+
+
+def test_a_label_at_the_end_of_an_axis_is_whole(measured: Result) -> None:
+    whole = next(one for one in measured.series if one.way == "whole way" and one.pace.rate_per_min)
+    fast = times(whole, 1).model_copy(update={"pace": Pace(rate_per_min=20_000)})
+    page = render(measured.model_copy(update={"series": [*measured.series, fast]}))
+    drawing = next(d for d in drawings(page) if d.get("aria-label", "").startswith("Latency against rate"))
+    last = next(text for text in drawing.iter("text") if text.text == "20,000")
+    assert (last.get("class"), float(last.get("x", 0))) == ("end", charts.WIDTH)
+
+
 def test_axes_keep_the_order_and_label_round_numbers() -> None:
     for axis in (logarithmic([0.3, 40.0], 0, 100), linear(0.0, 7.3, 0, 100), percentiles(99.95, 0, 100)):
         places = [axis.at(value) for value, _ in axis.ticks]

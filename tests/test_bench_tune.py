@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from edge.bench import tune as tuning
 from edge.bench.result import Pace
 from edge.bench.tune import Tuning
 from edge.bundle import load_bundle
+from edge.cli import bench_tune
 from edge.errors import EdgeError
 from edge.machine import cores, cpu_model
 from edge.station.settings import Effective, Settings
 from edge.station.tuned import Found, Tuned, versions, with_tuned
 
 SIZE = 180, 320
+OTHER = Found(backend="openvino", threads=2, spinning=False, keep_warm=False)
 
 
 @pytest.fixture
@@ -52,18 +55,18 @@ def printed(*flags: object) -> dict[str, str]:
 def test_what_was_tuned_is_used_for_keys_that_nobody_said(state: Path) -> None:
     tuned().write()
     said = printed("--bundle", DEMO_BUNDLE)
-    assert said["backend"] == 'backend = "onnxruntime"  # tuned'
-    assert said["threads"] == "threads = 1  # tuned"
-    assert said["keep_warm"] == "keep_warm = true  # tuned"
+    assert said["backend"] == 'backend = "onnxruntime"  # tuned for 1280×720 frames'
+    assert said["threads"] == "threads = 1  # tuned for 1280×720 frames"
+    assert said["keep_warm"] == "keep_warm = true  # tuned for 1280×720 frames"
     assert "tuned for 1280×720 frames at 600/min" in said[""]
     flagged = printed("--bundle", DEMO_BUNDLE, "--threads", 2)
     assert flagged["threads"] == "threads = 2  # --threads"
-    assert flagged["keep_warm"] == "keep_warm = true  # tuned"
+    assert flagged["keep_warm"] == "keep_warm = true  # tuned for 1280×720 frames"
 
 
 def test_the_demonstration_that_runs_without_a_bundle_is_tuned_too(state: Path) -> None:
     tuned().write()
-    assert printed()["threads"] == "threads = 1  # tuned"
+    assert printed()["threads"] == "threads = 1  # tuned for 1280×720 frames"
 
 
 @pytest.mark.parametrize(
@@ -103,16 +106,40 @@ def test_another_bundle_machine_or_version_ignores_it_with_a_line(
     assert "threads" not in said
 
 
-def test_a_broken_file_is_ignored_with_a_line_and_two_sizes_are_not_guessed_between(state: Path) -> None:
+def test_of_two_sizes_that_of_the_source_is_used_and_a_broken_file_is_ignored_with_a_line(state: Path) -> None:
     file = tuned().write()
-    tuned(width=640, height=480).write()
-    said = printed()
-    assert "640x480" in said[""]
-    assert "--size says which come" in said[""]
-    assert "threads" not in said
-    assert printed("--size", "640x480")["threads"] == "threads = 1  # tuned"
+    tuned(width=640, height=480, found=OTHER).write()
+    assert printed()["threads"] == "threads = 1  # tuned for 1280×720 frames"
+    assert printed("--size", "640x480")["threads"] == "threads = 2  # tuned for 640×480 frames"
     file.write_text("{")
-    assert "it is not what edge-bench tune writes" in printed()[""]
+    said = printed()
+    assert "it is not what edge-bench tune writes" in said[""]
+    assert "threads" not in said
+
+
+def test_where_nobody_knows_the_size_of_the_frames_nothing_is_used_that_holds_for_one_size_alone(state: Path) -> None:
+    tuned().write()
+    said = printed("--source", "camera0")
+    assert "threads" not in said
+    assert said[""] == (
+        "# line1: what was tuned for 1280×720 frames is not used: how large those of camera0 are shows when it is "
+        "opened; --size 1280x720 says it, or give the settings, as in --backend onnxruntime --threads 1 --keep-warm"
+    )
+    assert printed("--source", "camera0", "--size", "1280x720")["threads"].endswith("# tuned for 1280×720 frames")
+    region = printed("--source", "genicam:", "--camera", "region=8,8,1280x720")
+    assert region["threads"].endswith("# tuned for 1280×720 frames")
+    tuned(width=640, height=480, found=OTHER).write()
+    said = printed("--source", "rtsp://me:secret@192.168.1.9/line")
+    assert "threads" not in said
+    assert "what was tuned for 1280×720 and 640×480 frames is not used: how large those of rtsp://***@192" in said[""]
+
+
+def test_what_is_the_best_at_every_size_that_was_tuned_is_used_though_the_size_is_not_known(state: Path) -> None:
+    tuned().write()
+    tuned(width=640, height=480).write()
+    said = printed("--source", "camera0")
+    assert said["threads"] == "threads = 1  # tuned for 1280×720 and 640×480 frames"
+    assert "tuned for 1280×720 and 640×480 frames at 600/min" in said[""]
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "/nosuch/place", "**", "a/b"])
@@ -121,7 +148,7 @@ def test_whatever_a_bundle_calls_itself_what_was_tuned_lies_in_the_folder_and_is
     bundle.mkdir()
     (bundle / "manifest.json").write_text(json.dumps({"name": name}))
     digest = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
-    asked = Effective(Settings(), dict.fromkeys(Settings.model_fields, "default"))
+    asked = Effective(Settings(size="1280x720"), dict.fromkeys(Settings.model_fields, "default"))
     assert with_tuned(asked, bundle) == (asked, [])
     assert tuned(bundle=name, digest=digest).write().parent.samefile(state / "tuned")
     settings, (line,) = with_tuned(asked, bundle)
@@ -146,13 +173,27 @@ def test_a_station_says_in_one_line_that_it_runs_what_was_tuned(state: Path) -> 
 @pytest.fixture(scope="module")
 def measured() -> Tuning:
     """A tuning that runs its fastest setting in a station only, once without and once with the model kept warm."""
-    bundle, heard = load_bundle(DEMO_BUNDLE), []
+    bundle = load_bundle(DEMO_BUNDLE)
+    said: list[str] = []
+    stages: list[list[int]] = []  # of each, the steps done and all of them
+
+    def tell(what: str, done: int, total: int | None = None) -> None:
+        said.extend([what] if what else [])
+        stages.extend([[0, total]] if total is not None else [])
+        stages[-1][0] += done
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "MOST", 1)
         patch.setattr(tuning, "RUNS", 1)
         patch.setattr(tuning, "ROUNDS", 2)
-        found = tuning.tune(bundle, SIZE, Pace(rate_per_min=1200), None, 1.0, lambda what, done: heard.append(done))
-        assert sum(heard) == tuning.steps(bundle, SIZE)
+        found = tuning.tune(bundle, SIZE, Pace(rate_per_min=1200), None, 1.0, tell)
+    compiled, turns, parts = stages
+    assert compiled[0] == compiled[1] == len(tuning.candidates(bundle, SIZE))
+    assert turns[0] == turns[1] == 2 * compiled[0]
+    assert parts[0] == parts[1] == 2 * 20, "each part moves the bar: a station runs for a while"
+    assert said[0].startswith(f"compiling 1 of {compiled[0]}: onnxruntime, 1 thread")
+    assert f"bare, round 2 of 2: {said[0].partition(': ')[2]}" in said
+    assert said[-1].startswith("whole way, station 2 of 2, 1,200/min, kept warm: ")
     return found
 
 
@@ -163,7 +204,29 @@ def test_a_tuning_measures_bare_and_at_the_pace_and_keeps_what_was_best(measured
     kept = measured.tuned(load_bundle(DEMO_BUNDLE), None)
     kept.write()
     assert kept.found.backend == measured.choice.best.setting.artifact
-    assert f"threads = {kept.found.threads}  # tuned" == printed()["threads"]
+    assert f"threads = {kept.found.threads}  # tuned for 320×180 frames" == printed("--size", "320x180")["threads"]
+
+
+def test_on_a_terminal_a_bar_says_what_is_measured_and_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def tune(*arguments: object) -> None:
+        tell = arguments[-1]
+        assert callable(tell)
+        tell("", 0, 4)
+        tell("whole way, station 1 of 4", 0)
+        tell("", 1)
+        tell("whole way, station 2 of 4", 0)
+        raise EdgeError("enough")
+
+    monkeypatch.setattr(tuning, "tune", tune)
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", "100")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(EdgeError, match="enough"):
+        bench_tune.tune(Path("demo"), "320x180", "600/min", None, 40, dry_run=True)
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capfd.readouterr().err)
+    assert re.search(r"whole way, station 1 of 4 +━+ +0%", drawn)
+    assert re.search(r"whole way, station 2 of 4 +━+[╸╺]━+ +25%", drawn)
 
 
 def test_a_deadline_that_nothing_keeps_is_said_and_nothing_is_written(
@@ -172,5 +235,7 @@ def test_a_deadline_that_nothing_keeps_is_said_and_nothing_is_written(
     monkeypatch.setattr(tuning, "_bare", lambda *_: measured.bare)
     monkeypatch.setattr(tuning, "_paced", lambda *_: measured.paced)
     with pytest.raises(EdgeError, match=r"no setting keeps 0\.01 ms at 1,200/min; the best is"):
-        tuning.tune(load_bundle(DEMO_BUNDLE), SIZE, Pace(rate_per_min=1200), 0.01, 1.0, lambda what, done: None)
+        tuning.tune(
+            load_bundle(DEMO_BUNDLE), SIZE, Pace(rate_per_min=1200), 0.01, 1.0, lambda what, done, total=None: None
+        )
     assert not state.exists()

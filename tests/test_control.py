@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
+import zmq
 from entries import recorder, rows
 from running import Line, command, free_endpoint, running_line
 
@@ -27,6 +29,7 @@ from edge.channel.control import (
     Welcome,
     parse_request,
 )
+from edge.channel.control_socket import MOST_EXPLAINED, ControlSocket
 from edge.channel.endpoints import CONTROL, VIEWERS, beside
 from edge.channel.subscriber import Subscriber
 from edge.records.audit import audit
@@ -120,17 +123,62 @@ def test_what_is_no_request_is_refused_by_the_parser(payload: bytes) -> None:
         parse_request(payload)
 
 
-def test_a_peer_that_talks_nonsense_is_counted_and_dropped_and_others_are_answered() -> None:
+NONSENSE = [
+    (b"", "", "no request: Invalid JSON: EOF"),
+    (b"{", "", "no request: Invalid JSON: EOF while parsing an object"),
+    (b'{"type":"open the gate"}', "", "no request: 'open the gate'; its type is one of hello, ping, snapshot, replay"),
+    (b"\0" * LARGEST_REQUEST, "", "no request: Invalid JSON"),
+    (b'{"part":"A1"}', "", "no request: no type; its type is one of"),
+    (b'{"type":"trigger"}', "trigger", "part: Field required"),
+    (b'{"type":"trigger","part":7}', "trigger", "part = 7: Input should be a valid string"),
+    (b'{"type":"trigger","part":"a\\u001b[2J"}', "trigger", r"part = 'a\x1b[2J': a part's id has printable characters"),
+    (b'{"type":"trigger","part":"%s"}' % (b"a" * 201), "trigger", "…: String should have at most 200 characters"),
+]
+
+
+def test_a_peer_that_talks_nonsense_is_counted_and_told_what_is_wrong_and_others_are_answered() -> None:
     with running_line(*SMALL, "--rate", 20) as line, line.asking() as bad, line.asking() as good:
         line.until(2)
-        for payload in (b"", b"{", b'{"type":"open the gate"}', b"\0" * LARGEST_REQUEST):
+        for payload, request, says in NONSENSE:
             bad.socket.send(payload)
+            refused = bad.next()
+            assert isinstance(refused, Refused)
+            assert refused.request == request
+            assert says in refused.why
+            assert len(refused.why) < 200
         bad.socket.send_multipart([b"a", b"b", b"c"])
+        assert bad.next() == Refused(request="", why="no request: 3 frames; a request is one")
         assert isinstance(good(Ping(nonce=1)), Pong)
         assert bad.hears_nothing()
         bad.socket.send(b"x" * (LARGEST_REQUEST + 1))  # ZeroMQ itself disconnects this one
         assert isinstance(good(Ping(nonce=2)), Pong)
-        assert stopped(line)["malformed_requests"] == 5
+        assert stopped(line)["malformed_requests"] == len(NONSENSE) + 1
+
+
+def test_a_flood_of_nonsense_is_told_what_is_wrong_so_often_a_second_and_a_request_is_answered_at_once() -> None:
+    with zmq.Context() as context, context.socket(zmq.DEALER) as flood, context.socket(zmq.REQ) as strict:
+        socket, sent = ControlSocket(context, free_endpoint()), 20 * MOST_EXPLAINED
+        for peer in (flood, strict):
+            peer.set(zmq.LINGER, 0)
+            peer.connect(socket.endpoint)
+        began = time.monotonic()
+        for _ in range(sent):
+            flood.send(b'{"type":"trigger","part":7}')
+        while socket.malformed < sent:
+            assert not list(socket.requests(64))
+        seconds = int(time.monotonic() - began) + 2
+        answers = 0
+        while flood.poll(300):
+            flood.recv()
+            answers += 1
+        assert MOST_EXPLAINED <= answers <= seconds * MOST_EXPLAINED
+        strict.send(b'{"type":"ping","nonce":1}')
+        while not (found := list(socket.requests(64))):
+            assert strict.poll(10) == 0
+        assert found[0][1] == Ping(nonce=1)
+        socket.reply(found[0][0], Pong(nonce=1, epoch="e", now=0))
+        assert strict.poll(5000)
+        socket.close()
 
 
 def test_a_viewer_hears_the_same_and_counts_as_no_subscriber() -> None:

@@ -65,9 +65,14 @@ KEYS = {
         Mistake("{frames = 0}", "presence.frames = 0"),
         Mistake('{axis = "z"}', "presence.axis = 'z': Input should be 'x' or 'y'"),
         Mistake("{smallest = 2}", "presence.smallest = 2"),
-        Mistake("{size = 2}", "presence.size"),
+        Mistake("{frame = 2}", "no such setting: presence.frame; did you mean frames?"),
+        Mistake("{zzz = 2}", "no such setting: presence.zzz; presence has axis, smallest, frames, aggregate, alone"),
     ],
-    "belt": [Mistake('{speed = "fast"}', "belt.speed = 'fast'"), Mistake("{sped = 1}", "no such setting: belt.sped")],
+    "belt": [
+        Mistake('{speed = "fast"}', "belt.speed = 'fast'"),
+        Mistake("{sped = 1}", "no such setting: belt.sped; did you mean speed?"),
+        Mistake("{zzz = 1}", "no such setting: belt.zzz; a belt has speed, pitch, jitter"),
+    ],
     "resume_frames": [Mistake("-1", "resume_frames = -1"), Mistake("2.5", "resume_frames = 2.5")],
     "backend": [Mistake('"tensorrt"', "no artifact 'tensorrt'; the bundle has onnxruntime, openvino", True)],
     "threads": [Mistake("0", "threads = 0"), Mistake('"many"', "threads = 'many'")],
@@ -129,6 +134,18 @@ SOURCES = [
     ("demo", ("--size", "8x8"), "demo: frame of 8x8: sides must be 16 to 8192 pixels"),
     ("demo", ("--rate", "file"), "demo says no rate of its own; give --rate pictures a second, or leave it out"),
     ("demo", ("--watch",), "demo cannot be watched: leave out --watch, or give a folder"),
+    (
+        "demo",
+        ("--camera", "exposure_us=5000"),
+        "demo has no settings of a camera: leave out exposure_us, of --camera or",
+    ),
+    (
+        "photos/",
+        ("--camera", "gain_db=3", "--camera", "trigger=line1"),
+        "photos/ has no settings of a camera: leave out ",
+    ),
+    ("line.avi", ("--camera", "region=0,0,64x48"), "line.avi has no settings of a camera: leave out region"),
+    ("rtsp://a:b@127.0.0.1:1/line", ("--camera", "gain_db=3"), "rtsp://***@127.0.0.1:1/line has no settings of a"),
     ("replay", ("--rate", "file"), "replay says no rate of its own"),
     ("replay", ("--size", "1x1"), "replay: frame of 1x1"),
     ("empty/", (), "no pictures in folder empty/: give one with files that end in"),
@@ -245,6 +262,12 @@ def test_a_wrong_value_of_a_setting_of_a_camera_is_one_line(
         ("[camera]\nexposure_us = 5\nexposure_us = 6", "not TOML"),
         ("source = ", "not TOML"),
         ("[sauce]\nname = 1", "no such key: sauce"),
+        ("[[sauce]]\nname = 1", "no such table: sauce; each station is a table [[stations]]"),
+        ('[[station]]\nstation = "left"', "no such table: station; did you mean [[stations]]?"),
+        ('[station]\nstation = "left"', "no such table: station; did you mean [[stations]]?"),
+        ('[[sttions]]\nstation = "left"', "no such table: sttions; did you mean [[stations]]?"),
+        ("[[region]]\ntop = 1", "no such table: region; did you mean [[regions]]?"),
+        ("[[regions]]\ntpo = 1", "no such setting: regions.0.tpo; did you mean top?"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_one_line(folder: Path, refused: Refused, text: str, says: str) -> None:
@@ -262,6 +285,20 @@ def test_a_source_that_is_none_is_one_line(
     folder: Path, refused: Refused, source: str, flags: tuple[str, ...], says: str
 ) -> None:
     assert says in refused("--source", source, "--commission", 2, *flags)
+
+
+@pytest.mark.parametrize("trigger", [(), ("--trigger", "free"), ("--trigger", "external")], ids=" ".join)
+def test_a_belt_whose_parts_nobody_looks_for_is_one_line(refused: Refused, trigger: tuple[str, ...]) -> None:
+    says = "source belt shows parts that run through its frames: give --trigger presence, too"
+    assert says in refused("--source", "belt", *trigger)
+
+
+def test_settings_of_a_camera_in_the_file_of_a_source_that_has_none_are_one_line(
+    folder: Path, refused: Refused
+) -> None:
+    (folder / "line.toml").write_text('source = "demo"\n[camera]\nexposure_us = 5000\npixel_format = "Mono8"\n')
+    said = refused("--config", "line.toml", "--commission", 2)
+    assert "demo has no settings of a camera: leave out exposure_us, pixel_format, of --camera or the file" in said
 
 
 def test_no_source_at_all_is_one_line(refused: Refused) -> None:
@@ -316,6 +353,7 @@ def test_without_aravis_the_line_says_what_to_install(refused: Refused, monkeypa
         ("--source", "camera0") if not any(Path("/dev").glob("video*")) else ("--source", "camera99"),
         ("--source", "genicam:127.0.0.1", "--camera", "trigger=software"),
         ("--source", "demo", "--rate", "file"),
+        ("--source", "demo", "--camera", "gain_db=3"),
         ("--source", "text.mp4"),
         ("--camera", "exposure=5"),
     ],

@@ -13,8 +13,9 @@ import pytest
 from running import DEMO_BUNDLE, Line, running_line
 
 from edge.bundle import MANIFEST, MANIFEST_HASH, MapThreshold, load_bundle, seal
+from edge.channel.subscriber import Subscriber
 from edge.demo.line import DemoLine
-from edge.verdict import Outcome, Reason, State, StateChange
+from edge.verdict import Outcome, Reason, State, StateChange, Verdict
 
 
 def assert_balanced(line: Line, accepted: int | None = None) -> None:
@@ -160,6 +161,38 @@ def sample(folder: Path) -> Path:
     path = folder.parent / "sample.png"
     cv2.imwrite(str(path), DemoLine(size=(360, 640)).render(0).frame)
     return path
+
+
+WAITING = {
+    "a stored source": 'source = "demo"\nsize = "320x180"\nlimit = 20\n',
+    "a paced line": 'source = "demo"\nsize = "320x180"\nlimit = 20\nrate = 50\n',
+    "a moving belt": 'source = "belt"\nsize = "320x180"\nlimit = 60\nrate = 60\n'
+    'trigger = "presence"\nbelt = { speed = 3 }\n',
+}
+
+
+@pytest.mark.parametrize("text", WAITING.values(), ids=WAITING.keys())
+def test_a_source_that_can_wait_begins_when_the_subscribers_are_there_and_loses_nothing(
+    text: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "station.toml"
+    file.write_text(text)
+    with running_line("--config", file, "--wait-subscribers", 2) as line:
+        line.until_state(State.READY)
+        waited = len(line.heartbeats) + 15  # longer than the source lasts
+        for message in line._receive():
+            assert not isinstance(message, Verdict)
+            if len(line.heartbeats) >= waited:
+                break
+        assert line.heartbeats[-1].cause == "waiting for 2 subscribers"
+        assert line.heartbeats[-1].ledger.accepted == 0
+        second = Subscriber(line.endpoint, "line1")
+        assert line.to_the_end() == 0
+        second.close()
+    assert_balanced(line)
+    assert len(line.verdicts) == 20 or "belt" in text
+    assert line.verdicts
+    assert json.loads(line.stdout)["dropped"] == 0
 
 
 def test_a_free_running_source_under_the_latest_policy_counts_what_it_passes_over() -> None:

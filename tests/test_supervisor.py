@@ -344,6 +344,34 @@ def test_a_flood_of_triggers_is_refused_before_it_grows_without_end(triggered: B
     assert [v.seq for v in triggered.said] == accepted
 
 
+@pytest.mark.parametrize("policy", ["every", "latest"])
+def test_what_a_camera_shows_before_the_subscribers_are_there_is_of_no_part(
+    station: Bare, policy: Literal["every", "latest"]
+) -> None:
+    station.config = replace(station.config, wait_subscribers=1)
+    station.intake.opened = Opened("camera0", None, None, True, True, False, policy, device=True)
+    station._listeners_came = False
+    for _ in range(3):
+        station.show()
+    assert (station.books.accepted, station.books.dropped, station.held.total()) == (0, 3, 0)
+    station.publisher.subscribers = lambda: 1  # type: ignore[method-assign]
+    station.show()
+    station.answer(-1e9)
+    assert [v.part for v in station.said] == ["part 3"]
+
+
+def test_a_trigger_before_the_subscribers_are_there_is_refused_and_one_after_is_a_part(triggered: Bare) -> None:
+    triggered.config = replace(triggered.config, wait_subscribers=1)
+    triggered._listeners_came = False
+    assert triggered._trigger("A") == "this station waits for 1 subscriber"
+    assert triggered.books.accepted == 0
+    triggered.publisher.subscribers = lambda: 1  # type: ignore[method-assign]
+    assert triggered._trigger("B") == 1
+    triggered.turn()
+    triggered.publisher.subscribers = lambda: 0  # type: ignore[method-assign]
+    assert triggered._trigger("C") == 2, "whoever leaves, the line goes on"
+
+
 def test_a_station_that_waits_for_its_subscribers_judges_nothing_and_says_so(station: Bare) -> None:
     station.config = replace(station.config, wait_subscribers=1)
     station._listeners_came = False

@@ -158,11 +158,14 @@ def _check(found: Output, expected: Output, what: str, backend: str, tolerance: 
     return max(far, map_far)
 
 
-def load_from(bundle: Bundle, name: str, options: Options | int, shape: tuple[int, int] | None = None) -> Backend:
+def load_from(
+    bundle: Bundle, name: str, options: Options | int, shape: tuple[int, int] | None = None, alone: bool = False
+) -> Backend:
     """Compile the bundle's artifact `name`, for frames of `shape` (height, width) or, if None, of any size.
 
-    A number for `options` is the number of threads. Raises BundleError if the bundle has no such artifact or this CPU
-    would compute it wrongly or not so, DataError if such frames do not hold its region.
+    A number for `options` is the number of threads. `alone` says that this process runs no other artifact with
+    OpenVINO, so that it may choose its instructions for this one. Raises BundleError if the bundle has no such artifact
+    or this CPU would compute it wrongly or not so, DataError if such frames do not hold its region.
     """
     artifact = bundle.artifact(name)
     if not is_exact_here(artifact):
@@ -170,7 +173,7 @@ def load_from(bundle: Bundle, name: str, options: Options | int, shape: tuple[in
             f"{bundle.path}: {name} has int8 weights of 8 bits, whose sums saturate on a CPU without VNNI, "
             f"as this one seems to be: run {artifact.backend}, or export with --weight-bits 7"
         )
-    if artifact.backend == "openvino" and is_float32(bundle, Options.of(options)):
+    if artifact.backend == "openvino" and is_float32(bundle, Options.of(options), name if alone else None):
         from edge.backends.openvino import pass_over_amx
 
         pass_over_amx()
@@ -179,9 +182,11 @@ def load_from(bundle: Bundle, name: str, options: Options | int, shape: tuple[in
     return backend
 
 
-def is_float32(bundle: Bundle, options: Options) -> bool:
-    """Whether all that OpenVINO may run of this bundle computes in float32, but for the letterbox."""
-    artifacts = bundle.manifest.artifacts.values()
+def is_float32(bundle: Bundle, options: Options, name: str | None = None) -> bool:
+    """Whether the artifact `name`, or if None all that OpenVINO may run of this bundle, computes in float32, letterbox
+    apart.
+    """
+    artifacts = bundle.manifest.artifacts.values() if name is None else [bundle.artifact(name)]
     return options.precision == "f32" and all(a.backend != "openvino" or a.precision == "f32" for a in artifacts)
 
 

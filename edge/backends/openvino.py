@@ -26,13 +26,14 @@ _set_here: set[str] = set()
 
 
 def pass_over_amx() -> None:
-    """Compute without AMX in this process, unless the environment says otherwise; the first kernel settles it.
+    """Compute without AMX in this process, unless the environment says otherwise or a graph was compiled already: the
+    first kernel settles it.
 
     Where a CPU has AMX, oneDNN takes it for the one int8 convolution of a float32 artifact, the block mean of three
     channels, and is slower: to the score of the demonstration bundle at 1920×1080 it took 4.5 ms on two cores of a
     Xeon, without AMX 3.4 ms, with the same score to the bit.
     """
-    if ISA not in os.environ:
+    if ISA not in os.environ and not OpenVino.has_compiled:
         os.environ[ISA] = WITHOUT_AMX
         _set_here.add(ISA)
 
@@ -51,6 +52,8 @@ class OpenVino:
     """One compiled model and one inference request; the frame is read in place, without a copy."""
 
     name = "openvino"
+    has_compiled = False
+    """Whether this process has compiled a graph."""
 
     def __init__(self, path: Path, options: Options, fixed: Fixed | None) -> None:
         """Compile for latency, in float32 unless told otherwise: OpenVINO's own choice on CPUs with AVX512_BF16 would
@@ -76,6 +79,7 @@ class OpenVino:
             settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": options.streams}
         if (cache := cache_folder()) is not None:
             settings["CACHE_DIR"] = str(cache / "openvino")
+        OpenVino.has_compiled = True
         self._compiled = compiled = core.compile_model(model, "CPU", settings)
         self._request = compiled.create_infer_request()
         self._score = compiled.output("score")

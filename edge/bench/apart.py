@@ -17,7 +17,7 @@ from edge.errors import BundleError, DataError, EdgeError
 
 def bare(bundle: Bundle, setting: Setting, pictures: list[Frame]) -> "Bare | Apart":
     """The setting, compiled and warmed up, here or apart. Raises BundleError or DataError if it cannot be loaded so."""
-    if setting.backend == "openvino" and not is_float32(bundle, options(setting)):
+    if setting.backend == "openvino" and not is_float32(bundle, options(setting), setting.artifact):
         return Apart(bundle, setting, pictures)
     return Bare(bundle, setting, pictures)
 

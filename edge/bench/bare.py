@@ -25,12 +25,15 @@ LEARN = 10
 
 
 class Bare:
-    """A setting, compiled in this process and warmed up. Not for use by two threads at once."""
+    """A setting, compiled in this process and warmed up. Not for use by two threads at once.
+
+    A process that measures several keeps those that want instructions of their own apart: see `edge.bench.apart.bare`.
+    """
 
     def __init__(self, bundle: Bundle, setting: Setting, pictures: list[Frame]) -> None:
         """`pictures` are of the setting's size. Raises BundleError or DataError if it cannot be loaded so."""
         shape = (setting.height, setting.width) if setting.is_static else None
-        first = load_from(bundle, setting.artifact, options(setting), shape)
+        first = load_from(bundle, setting.artifact, options(setting), shape, alone=True)
         self.bundle, self.setting = bundle, setting
         self._pictures = pictures
         begun = time.perf_counter_ns()
@@ -51,7 +54,7 @@ class Bare:
     def golden_holds(self) -> bool:
         """Whether the golden frames pass within the manifest's tolerance."""
         try:
-            check_golden(self.bundle, load_from(self.bundle, self.setting.artifact, options(self.setting)))
+            check_golden(self.bundle, load_from(self.bundle, self.setting.artifact, options(self.setting), alone=True))
         except BundleError:
             return False
         return True

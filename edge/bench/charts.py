@@ -7,6 +7,7 @@ from edge.bench.axis import Axis, linear, logarithmic, percentiles, plain
 from edge.bench.choice import is_runnable
 from edge.bench.matrix import named
 from edge.bench.pacing import BACK_TO_BACK, said
+from edge.bench.places import Place, along, covered, freest
 from edge.bench.result import STAGES, Measured, Result, Search, Series, Setting
 from edge.bench.statistics import percentile
 
@@ -64,13 +65,12 @@ class Bar:
 
 @dataclass(frozen=True)
 class Rule:
-    """A straight line across the drawing, at a deadline or a rate that was asked for, with its word."""
+    """A straight line across the drawing, at a deadline or a rate that was asked for."""
 
     x1: float
     y1: float
     x2: float
     y2: float
-    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -207,11 +207,6 @@ def _rate(title: str, points: Sequence[Series], search: Search | None) -> Chart:
 
 def _draw_search(chart: Chart, search: Search) -> None:
     assert chart.y is not None
-    deadline = chart.y.at(search.deadline_ms)
-    chart.rules.append(Rule(LEFT, deadline, RIGHT, deadline, f"deadline {search.deadline_ms:g} ms"))
-    if search.asked_per_min is not None:
-        asked = chart.x.at(search.asked_per_min)
-        chart.rules.append(Rule(asked, TOP, asked, BASE, f"{search.asked_per_min:g}/min asked"))
     for one in search.tried:
         if one.p99_9_ms is not None:
             held = "held" if one.held else "failed"
@@ -219,6 +214,30 @@ def _draw_search(chart: Chart, search: Search) -> None:
             place = chart.x.at(one.rate_per_min), chart.y.at(one.p99_9_ms)
             chart.dots.append(Dot(*place, 5 if one.held else 3, about))
     chart.legend += [(5, False, "rate that held, p99.9"), (3, False, "rate that failed, p99.9")]
+    drawn = [(dot.x, dot.y) for dot in chart.dots] + [one for curve in chart.curves for one in along(curve.points)]
+    deadline, asked = chart.y.at(search.deadline_ms), None
+    chart.rules.append(Rule(LEFT, deadline, RIGHT, deadline))
+    if search.asked_per_min is not None:
+        asked = chart.x.at(search.asked_per_min)
+        chart.rules.append(Rule(asked, TOP, asked, BASE))
+        drawn += along([(asked, TOP), (asked, BASE)])
+    lines = [y for y in (deadline - 6, deadline + 16) if TOP + 12 <= y <= BASE - 4]
+    ends = [
+        Place(x, y, anchor) for y in lines for x, anchor in ((RIGHT, "end"), (LEFT + 8, "start"), (WIDTH / 2, "end"))
+    ]
+    drawn += _write(chart, f"deadline {search.deadline_ms:g} ms", ends, drawn)
+    if search.asked_per_min is not None and asked is not None:
+        drawn = [one for one in drawn if one[0] != asked] + along([(LEFT, deadline), (RIGHT, deadline)])
+        heights = (BASE - 8, TOP + 12, *range(BASE - 38, TOP + 12, -30))
+        beside = [Place(x, y, a) for y in heights for x, a in ((asked - 8, "end"), (asked + 8, "start"))]
+        _write(chart, f"{search.asked_per_min:g}/min asked", beside, drawn)
+
+
+def _write(chart: Chart, text: str, places: list[Place], drawn: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Write the words where they lie on least of what is drawn; what they cover."""
+    place = freest(text, places, drawn, (0, WIDTH))
+    chart.words.append(Words(place.x, place.y, text, place.anchor))
+    return covered(text, place)
 
 
 def _per_min(series: Series) -> float:

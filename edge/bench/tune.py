@@ -1,12 +1,13 @@
 """The best settings for a bundle on this machine, measured at the line's pace, and kept where edge-run finds them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from edge.backends import Frame
 from edge.bench import whole_way
-from edge.bench.bare import Bare
+from edge.bench.apart import bare
 from edge.bench.choice import Choice, choose
 from edge.bench.matrix import Axes, named, settings
 from edge.bench.pacing import BACK_TO_BACK, said
@@ -31,7 +32,13 @@ MOST = 4
 RUNS = 2
 """Stations that share a setting's parts, with all others in between."""
 
-Tell = Callable[[str, int], None]
+
+class Tell(Protocol):
+    """Hears how far a tuning is."""
+
+    def __call__(self, what: str, done: int, total: int | None = None) -> None:
+        """`what` is done now, empty: as before; `done` steps more are. With `total` a stage of so many begins."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -84,12 +91,12 @@ def tune(
     bundle: Bundle, size: tuple[int, int], pace: Pace, deadline_ms: float | None, seconds: float, tell: Tell
 ) -> Tuning:
     """Bare inference finds the settings that are near the fastest; stations at the line's pace, `seconds` each in all,
-    find the best of them. `tell` hears what is done now, and how many steps of `steps` are done.
+    find the best of them. `tell` hears what is done now: compiling, turns of bare inference, parts of the line.
 
     Raises EdgeError if a station fails, or none keeps the deadline.
     """
-    bare = _bare(bundle, candidates(bundle, size), tell)
-    near = _near(bare)
+    back_to_back = _bare(bundle, candidates(bundle, size), tell)
+    near = _near(back_to_back)
     paced = _paced(bundle, near, pace, seconds, tell)
     choice = choose(paced, deadline_ms)
     if choice is None:
@@ -101,13 +108,7 @@ def tune(
             f"{named(best.best.setting)}, with a p{best.percent:g} of {best.tail_ms:.1f} ms; slow the line, or take a "
             "faster bundle or machine"
         )
-    return Tuning(bare, paced, choice)
-
-
-def steps(bundle: Bundle, size: tuple[int, int]) -> int:
-    """Of a tuning, at the most."""
-    count = len(candidates(bundle, size))
-    return ROUNDS * count + 2 * RUNS * min(MOST, count)
+    return Tuning(back_to_back, paced, choice)
 
 
 def _bare(bundle: Bundle, tried: Sequence[Setting], tell: Tell) -> list[Series]:
@@ -116,19 +117,23 @@ def _bare(bundle: Bundle, tried: Sequence[Setting], tell: Tell) -> list[Series]:
     stock = [source.capture(number).frame for number in range(FRAMES)]
     pictures: list[Frame] = [frame for frame in stock if frame is not None]
     compiled = []
-    for setting in tried:
-        tell(f"compiling {named(setting)}", 0)
-        compiled.append(Bare(bundle, setting, pictures))
+    tell("", 0, len(tried))
+    for number, setting in enumerate(tried, 1):
+        tell(f"compiling {number} of {len(tried)}: {named(setting)}", 0)
+        compiled.append(bare(bundle, setting, pictures))
+        tell("", 1)
+    tell("", 0, ROUNDS * len(compiled))
     for number in range(ROUNDS):
         for one in reversed(compiled) if number % 2 else compiled:
-            tell(f"bare, {named(one.setting)}", 1)
+            tell(f"bare, round {number + 1} of {ROUNDS}: {named(one.setting)}", 0)
             one.turn(BACK_TO_BACK, TURN)
+            tell("", 1)
     return [series for one in compiled for series in one.series()]
 
 
-def _near(bare: Sequence[Series]) -> list[Setting]:
+def _near(measured: Sequence[Series]) -> list[Setting]:
     """The settings worth a station, the fastest first."""
-    medians = {one.setting: sorted(one.samples_ms)[len(one.samples_ms) // 2] for one in bare}
+    medians = {one.setting: sorted(one.samples_ms)[len(one.samples_ms) // 2] for one in measured}
     best = min(medians.values())
     return sorted((s for s in medians if medians[s] <= NEAR * best), key=lambda s: medians[s])[:MOST]
 
@@ -138,9 +143,11 @@ def _paced(bundle: Bundle, tried: Sequence[Setting], pace: Pace, seconds: float,
     assert pace.rate_per_min is not None
     parts = max(20, round(seconds * pace.rate_per_min / 60 / RUNS))
     jobs = [(one, pace.model_copy(update={"keeps_warm": warm})) for one in tried for warm in (False, True)]
+    order = [job for turn in range(RUNS) for job in (reversed(jobs) if turn % 2 else jobs)]
     ran: dict[tuple[Setting, Pace], list[whole_way.Ran]] = {}
-    for turn in range(RUNS):
-        for setting, kept in reversed(jobs) if turn % 2 else jobs:
-            tell(f"whole way, {said(kept)}, {named(setting)}", 1)
-            ran.setdefault((setting, kept), []).append(whole_way.run_station(bundle.path, setting, kept, parts))
+    tell("", 0, parts * len(order))
+    for number, (setting, kept) in enumerate(order, 1):
+        tell(f"whole way, station {number} of {len(order)}, {said(kept)}: {named(setting)}", 0)
+        run = whole_way.run_station(bundle.path, setting, kept, parts, lambda count: tell("", count))
+        ran.setdefault((setting, kept), []).append(run)
     return [whole_way.series(bundle.label, setting, kept, runs) for (setting, kept), runs in ran.items()]

@@ -1,23 +1,28 @@
 """What a controller and a station say to each other on the control socket, as JSON, one frame a message.
 
 A request is answered by at most one message, a replay by one for each verdict and one for its end. Anything that is no
-request is dropped and counted. A controller imports this module: it needs the standard library and pydantic only.
+request is counted, and answered with what is wrong with it so many times a second at the most. A controller imports
+this module: it needs the standard library and pydantic only.
 """
 
 import re
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from edge.errors import ChannelError
 from edge.verdict import Heartbeat, Verdict
+from edge.wording import printable
 
 LARGEST_REQUEST = 4096
 """Bytes. A peer that sends more is disconnected by ZeroMQ itself."""
 
 MOST_REPLAYED = 10_000
 """Verdicts that one replay gives."""
+
+LONGEST_QUOTE = 80
+"""Characters of what is no request that its answer quotes."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
@@ -152,12 +157,15 @@ class Triggered(_Said):
 
 
 class Refused(_Said):
-    """The answer to a request that cannot be met, with the reason for people."""
+    """The answer to a request that cannot be met, or to what is none, with the reason for people."""
 
     type: Literal["refused"] = "refused"
-    request: str
+    request: str = Field(description="its type; empty if it says none that is known")
     why: str
 
+
+TYPES = tuple(kind.model_fields["type"].default for kind in get_args(Request))
+"""Of requests."""
 
 Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Refused
 
@@ -191,3 +199,25 @@ def parse_request(payload: bytes) -> Request:
 def parse_reply(payload: bytes) -> Reply:
     """Decode what a station answered. Raises ValueError if it is no answer."""
     return REPLIES.validate_json(payload)
+
+
+def what_is_wrong(error: ValueError) -> Refused:
+    """The answer to what `parse_request` refused: the key at fault, its value, and what is wrong with it."""
+    if not isinstance(error, ValidationError):
+        return Refused(request="", why=f"no request: {error}")
+    first = error.errors(include_url=False, include_context=False)[0]
+    said, sent = first["msg"].removeprefix("Value error, "), first["input"]
+    if first["type"].startswith("union_tag"):
+        kind = _quoted(sent["type"]) if "type" in sent else "no type"
+        return Refused(request="", why=f"no request: {kind}; its type is one of {', '.join(TYPES)}")
+    if not first["loc"]:
+        return Refused(request="", why=f"no request: {said}")
+    request, *keys = map(str, first["loc"])
+    value = "" if first["type"] == "missing" else f" = {_quoted(sent)}"
+    return Refused(request=request, why=f"{'.'.join(keys)}{value}: {said}")
+
+
+def _quoted(sent: object) -> str:
+    """What somebody sent, in a length and characters that are fit for a line."""
+    text = printable(repr(sent))
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"

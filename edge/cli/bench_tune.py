@@ -1,5 +1,6 @@
 """edge-bench tune: find the best settings for a bundle on this machine, and keep them for edge-run."""
 
+import time
 from math import isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +9,9 @@ import typer
 
 if TYPE_CHECKING:
     from edge.bench.tune import Tuning
+
+REDRAWN_S = 1.0
+"""Between two drawings of the bar while parts come."""
 
 
 def tune(
@@ -28,7 +32,8 @@ def tune(
     lowest p50, then the least processor. edge-run uses it on this machine for this bundle, and says so.
     """
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
     from edge.bench import tune as tuning
     from edge.bench.pacing import parse_rate
@@ -44,16 +49,29 @@ def tune(
     loaded, shape = load_bundle(found_bundle(bundle)), parse_size(size)
     pace = Pace(rate_per_min=parse_rate(rate))
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=tuning.steps(loaded, shape))
-        found = tuning.tune(
-            loaded,
-            shape,
-            pace,
-            deadline_ms,
-            seconds,
-            lambda what, n: progress.update(task, description=what, advance=n),
-        )
+    # the bar is drawn between measurements and just after a verdict: a thread would draw while something is measured
+    with Progress(
+        TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        BarColumn(24),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        auto_refresh=False,
+        expand=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task, drawn_s = progress.add_task(""), 0.0
+
+        def tell(what: str, done: int, total: int | None = None) -> None:
+            nonlocal drawn_s
+            if total is not None:
+                progress.reset(task, total=total)
+            is_due = bool(what) or time.monotonic() - drawn_s > REDRAWN_S
+            progress.update(task, description=what or None, advance=done, refresh=is_due)
+            drawn_s = time.monotonic() if is_due else drawn_s
+
+        found = tuning.tune(loaded, shape, pace, deadline_ms, seconds, tell)
     kept = found.tuned(loaded, deadline_ms)
     if as_json:
         print(kept.model_dump_json())

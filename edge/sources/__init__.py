@@ -170,7 +170,8 @@ _KINDS = ("demo", "belt", "replay", "clock", "camera", "genicam", "stream", "fol
 """Modules of this package, in the order in which they are asked whether a name is theirs.
 
 Each has `claims(name) -> bool`, `open(request) -> Source` and `available() -> list[tuple[str, str]]` (name,
-description), and imports what is heavy inside its functions.
+description), and imports what is heavy inside its functions. `HAS_SETTINGS` is true where a
+camera can be set; `DEFAULT_SIZE` is (height, width) where frames have that unless another is asked for.
 """
 
 
@@ -182,13 +183,35 @@ def open_source(request: SourceRequest) -> Source:
     for kind in _KINDS:
         module: Any = import_module(f"edge.sources.{kind}")
         if module.claims(request.name):
-            if request.watch and kind != "folder":
-                raise SourceError(f"{redacted(request.name)} cannot be watched: leave out --watch, or give a folder")
+            if refusal := _refusal(kind, module, request):
+                raise SourceError(f"{redacted(request.name)} {refusal}")
             source: Source = module.open(request)
             return source
     raise SourceError(
         f"no such source: {request.name!r} is neither a file, a folder nor a known name; see edge-run --list-sources"
     )
+
+
+def known_size(request: SourceRequest) -> tuple[int, int] | None:
+    """(height, width) of the frames as asked for, or as the source has them anyway; None if opening it will tell."""
+    if request.size is not None:
+        return request.size
+    if request.camera.region is not None:
+        _, _, width, height = request.camera.region
+        return height, width
+    modules: list[Any] = [import_module(f"edge.sources.{kind}") for kind in _KINDS]
+    module = next((module for module in modules if module.claims(request.name)), None)
+    return getattr(module, "DEFAULT_SIZE", None)
+
+
+def _refusal(kind: str, module: Any, request: SourceRequest) -> str | None:
+    """Why a source of this kind cannot be opened so, whatever it is; None if it can."""
+    if request.watch and kind != "folder":
+        return "cannot be watched: leave out --watch, or give a folder"
+    if request.camera != CameraSettings() and not getattr(module, "HAS_SETTINGS", False):
+        said = ", ".join(key for key, value in vars(request.camera).items() if value is not None)
+        return f"has no settings of a camera: leave out {said}, of --camera or the file; camera0 and genicam: have them"
+    return None
 
 
 def list_sources() -> list[tuple[str, str]]:

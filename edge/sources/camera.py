@@ -43,6 +43,9 @@ FEWEST_BUFFERS = 2
 BUFFERS = 2
 """One is filled while the other is read. With more, more would have to be passed over after a pause."""
 
+HAS_SETTINGS = True
+"""`CameraSettings`, that is."""
+
 
 class Device(NamedTuple):
     """A camera that the system shows: the node that gives its pictures, and the name that stays its own, if any."""

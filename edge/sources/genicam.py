@@ -45,6 +45,9 @@ MOST_LOST = 1000
 GIGE_COUNTER = 0xFFFF
 """GigE Vision counts frames from 1 to this and begins again at 1; newer cameras and USB3 Vision use 64 bits."""
 
+HAS_SETTINGS = True
+"""`CameraSettings`, that is."""
+
 
 def claims(name: str) -> bool:
     """Whether `name` means a camera that Aravis serves, there or not."""

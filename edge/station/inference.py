@@ -130,11 +130,11 @@ class _Model:
             anysize = self.anysize
             if anysize is None:
                 _unchanged(bundle.path, bundle.digest)  # it may be long since it was loaded
-                anysize = load_from(bundle, name, self.options)
+                anysize = load_from(bundle, name, self.options, alone=True)
                 check_golden(bundle, anysize)
             runtime = anysize
             if shape is not None:
-                runtime = load_from(bundle, name, self.options, shape)
+                runtime = load_from(bundle, name, self.options, shape, alone=True)
                 difference = check_static(bundle, anysize, runtime, shape)
                 self.golden_difference = max(self.golden_difference, difference)
             others = [runtime.beside() for _ in range(self.options.streams - 1)]
@@ -155,7 +155,8 @@ def _unchanged(path: Path, digest: str) -> "Bundle":
 
 
 def _load(path: Path, digest: str, backend: str, options: "Options", shape: Shape) -> _Model:
-    """Load the bundle and check it against its golden frames; `auto` takes what is fastest for this shape.
+    """Load the bundle and check it against its golden frames; `auto` takes what is fastest for this shape. Where
+    that has to be measured first, all artifacts run here, with instructions that suit them all.
 
     Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
     """
@@ -166,7 +167,7 @@ def _load(path: Path, digest: str, backend: str, options: "Options", shape: Shap
     if backend == "auto":
         is_refused = shape is not None and bundle.manifest.letterbox.refusal(*shape) is not None
         backend = fastest_artifact(bundle, options.threads, None if is_refused else shape)
-    anysize = load_from(bundle, backend, options)
+    anysize = load_from(bundle, backend, options, alone=True)
     difference = check_golden(bundle, anysize)
     if bundle.manifest.map_threshold is not None:
         _warm_up_locating(bundle)

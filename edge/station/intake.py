@@ -119,7 +119,7 @@ class Intake:
             yield from self._lose(self._said or "the capture process died")
 
     def begin(self) -> None:
-        """Let the source begin. A free-running camera has begun when it was opened; its frames pass by till then."""
+        """Let the source begin. A camera that runs freely did when it was opened: till now its frames are nobody's."""
         if not self._has_begun:
             self._has_begun = True
             self._lend_all()
@@ -213,7 +213,7 @@ class Intake:
             height, width = opened.shape or (1, 1)
             frames = 1 if self._presence is None else self._presence.frames
             self._ring = Ring(SLOTS[opened.policy], height * width * 3 * frames)
-        self._has_begun |= opened.free_running
+        self._has_begun |= opened.free_running and opened.device  # one that is simulated waits
         self._lend_all()
         self._ask_to_resume()
 

@@ -8,9 +8,19 @@ from edge.channel.endpoints import CONTROL, VIEWERS, beside, further
 from edge.errors import ConfigError
 from edge.sources import camera
 from edge.station.config import StationConfig
-from edge.station.settings import Effective, Origin, Settings, about, as_line, as_toml, checked, flag, merged, read
-
-TABLES = "stations"
+from edge.station.settings import (
+    TABLES,
+    Effective,
+    Origin,
+    Settings,
+    about,
+    as_line,
+    as_toml,
+    checked,
+    flag,
+    merged,
+    read,
+)
 
 OWN = ("source", "control", "viewers", "envelope")
 """Keys of which each station needs its own: no flag can give one to several."""

@@ -92,7 +92,7 @@ _COUNTERS: tuple[tuple[str, str, Callable[[Vitals], float]], ...] = (
     ("edge_late_results", "Results of the model that came after their part's verdict.", lambda v: v.late_results),
     ("edge_images_kept", "Images written to the archive.", lambda v: v.images_kept),
     ("edge_images_skipped", "Images that should have been written and were not.", lambda v: v.images_skipped),
-    ("edge_control_malformed", "Control messages dropped because they are no request.", lambda v: v.malformed_requests),
+    ("edge_control_malformed", "Control messages that are no request.", lambda v: v.malformed_requests),
 )
 
 _LABELLED: tuple[tuple[str, str, str, Callable[[Vitals], Mapping[Any, int]]], ...] = (

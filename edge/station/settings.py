@@ -21,6 +21,17 @@ GIB = 2**30
 CAMERA: dict[str, str] = {one.name: one.metadata["takes"] for one in fields(CameraSettings)}
 """The settings of a camera: what each takes."""
 
+PARTS = {
+    "camera": ("a camera", tuple(CAMERA)),
+    "presence": ("presence", tuple(Presence.model_fields)),
+    "belt": ("a belt", tuple(BeltSettings.__dataclass_fields__)),
+    "regions": ("a region", tuple(RegionOfInterest.model_fields)),
+}
+"""Of the keys that have keys of their own: what has them, and which."""
+
+TABLES = "stations"
+"""The list of tables, one for each station, over the keys above them."""
+
 PATHS = frozenset({"bundle", "keys", "trust", "records", "envelope"})
 
 
@@ -92,7 +103,12 @@ class Settings(BaseModel):
     loop: bool = Field(False, description="begin a folder or video again at its end")
     watch: bool = Field(False, description="show what other programs put into a folder, too: it never ends")
     seed: int = Field(0, ge=0, description="seed of the demo line")
-    wait_subscribers: int = Field(0, ge=0, description="hold the source until so many subscriptions are there")
+    wait_subscribers: int = Field(
+        0,
+        ge=0,
+        description="judge nothing until so many subscriptions are there: a source that can wait does, what a camera "
+        "shows before that is of no part, and triggers are refused",
+    )
     trust: tuple[Path, ...] = Field((), description="public keys: run only a bundle that one of these signed")
     records: Path | Literal[False] | None = Field(
         None, description="folder of journal and images; false: keep none; else in the user's folder of states"
@@ -150,10 +166,11 @@ def merged(layers: Sequence[tuple[dict[str, Any], Origin]], flags: dict[str, Any
     try:
         return Effective(Settings.model_validate(said | given), origins)
     except ValidationError as error:
-        first = error.errors()[0]
+        unknown = ("unexpected_keyword_argument", "extra_forbidden")
+        first = min(error.errors(), key=lambda one: one["type"] not in unknown)  # a wrong name explains a missing one
         key = str(first["loc"][0])
         where = ".".join(map(str, first["loc"]))
-        if first["type"] == "unexpected_keyword_argument":
+        if first["type"] in unknown:
             raise ConfigError(f"{origins[key]}: no such setting: {where}; {_nearest_setting(where)}") from error
         said_of = first["msg"].removeprefix("Value error, ")
         takes = f"give {CAMERA[str(first['loc'][1])]}" if where.startswith("camera.") else f"{key} is: {about(key)}"
@@ -195,8 +212,9 @@ def parse_camera(texts: list[str]) -> dict[str, Any]:
 
 
 def _nearest_setting(where: str) -> str:
-    near = difflib.get_close_matches(where.rpartition(".")[2].replace("-", "_"), CAMERA, 1, 0.5)
-    return f"did you mean {near[0]}?" if near else f"a camera has {', '.join(CAMERA)}"
+    owner, keys = PARTS[where.partition(".")[0]]
+    near = difflib.get_close_matches(where.rpartition(".")[2].replace("-", "_"), keys, 1, 0.5)
+    return f"did you mean {near[0]}?" if near else f"{owner} has {', '.join(keys)}"
 
 
 def about(key: str) -> str:
@@ -214,9 +232,18 @@ def read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: not TOML: {error}") from error
 
 
+def _are_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
+
+
 def checked(file: Path, said: dict[str, Any], origin: Origin | None = None) -> dict[str, Any]:
     """What the file says, or a table of it called `origin`, by key, paths as seen from here. Raises ConfigError."""
-    for key in said:
+    for key, value in said.items():
+        if (key == "station" and isinstance(value, dict)) or _are_tables(value):
+            near = difflib.get_close_matches(key, (TABLES, "regions"), 1)
+            if near != [key]:
+                remedy = f"did you mean [[{near[0]}]]?" if near else f"each station is a table [[{TABLES}]]"
+                raise ConfigError(f"{origin or file}: no such table: {key}; {remedy}")
         if key not in Settings.model_fields:
             near = difflib.get_close_matches(key.replace("-", "_"), Settings.model_fields, 1)
             remedy = f"did you mean {near[0]}?" if near else "edge-run --print-config shows the keys"
@@ -273,6 +300,8 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
     """What the station is asked to do, with this bundle."""
     s = settings
     assert s.source is not None
+    if s.source == "belt" and s.trigger != "presence":
+        raise ConfigError("source belt shows parts that run through its frames: give --trigger presence, too")
     if s.trigger != "external" and _is_told(s):
         raise ConfigError("a camera with trigger = software waits to be told: give --trigger external, too")
     records = None if s.records is False else s.records or default_records(s.station)

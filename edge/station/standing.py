@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edge.channel.control import Fate
 from edge.station.ledger import Books
 from edge.verdict import Heartbeat, State, StateChange
+from edge.wording import counted
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
@@ -106,7 +107,7 @@ class Standing:
         if missing := self.desk.missing():
             return State.SUSPENDED, f"controller: nothing heard from {', '.join(missing)}"
         if not self._listeners_came:
-            return State.READY, f"waiting for {self.config.wait_subscribers} subscribers"
+            return State.READY, f"waiting for {counted(self.config.wait_subscribers, 'subscriber')}"
         return (State.EXECUTING if self.books.accepted else State.READY), None
 
     def beat(self) -> None:

@@ -30,6 +30,7 @@ from edge.station.scoring import Scoring
 from edge.station.standing import Standing
 from edge.station.systemd import Reports, Service
 from edge.verdict import UNKNOWN_REASONS, Reason, State, Verdict
+from edge.wording import counted
 
 if TYPE_CHECKING:
     from edge.station.metrics import Metrics
@@ -357,6 +358,8 @@ class Station(Standing):
         """A part begins with its trigger, and waits for its frame. Returns its number, or why there is none."""
         if self.config.trigger != "external":
             return "this station makes parts of frames, not of triggers; start it with --trigger external"
+        if not self._listeners_came and self.publisher.subscribers() < self.config.wait_subscribers:
+            return f"this station waits for {counted(self.config.wait_subscribers, 'subscriber')}"
         if len(self._parts) >= MOST_IN_FLIGHT:
             return f"{MOST_IN_FLIGHT} parts wait for their verdicts; trigger more slowly"
         part = self._begin(name, time.monotonic_ns())

@@ -14,11 +14,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.machine import cores, cpu_model
-from edge.station.settings import Effective, flag
+from edge.sources import SourceRequest, known_size
+from edge.sources.address import redacted
+from edge.station.settings import Effective, Settings, flag
 
 SCHEMA_VERSION: Literal[1] = 1
-
-ORIGIN = "tuned"
 
 VERSIONED = ("edge-inspect", "openvino", "onnxruntime")
 """Packages of which another version may make another setting the best."""
@@ -102,15 +102,17 @@ def with_tuned(effective: Effective, bundle: Path) -> tuple[Effective, list[str]
     """The settings, with what was tuned for the bundle at this path where neither file nor flags said anything; and
     what there is to say of it, a line each.
 
-    Nothing is used where a person chose another artifact, or regions, for which nothing was measured.
+    Nothing is used where a person chose another artifact, or regions, for which nothing was measured, nor where nobody
+    knows the size of the frames yet, unless at every size that was measured the same was found.
     """
     settings, origins = effective
     name, digest = _identity(bundle)
     if not settings.tuned or settings.regions or name is None:
         return effective, []
-    found, lines = _matching(name, digest, settings.size)
-    if found is None:
+    fit, lines = _matching(name, digest, _size(settings))
+    if not fit:
         return effective, lines
+    found, sizes = max(fit, key=lambda one: one.tail_ms), _sizes(fit)
     values = found.found.model_dump()
     if origins["backend"] != "default" and settings.backend != found.found.backend:
         return effective, [f"what was tuned is not used: it is for {found.found.backend}, not {settings.backend}"]
@@ -121,10 +123,11 @@ def with_tuned(effective: Effective, bundle: Path) -> tuple[Effective, list[str]
         f"{key} = {str(value).lower() if isinstance(value, bool) else value}" for key, value in used.items()
     )
     line = (
-        f"tuned for {found.width}×{found.height} frames at {found.rate_per_min:g}/min: {said} "
+        f"tuned for {sizes} frames at {found.rate_per_min:g}/min: {said} "
         f"(p{found.percent:g} {found.tail_ms:.1f} ms when it was measured); --no-tuned ignores it"
     )
-    return Effective(settings.model_copy(update=used), origins | dict.fromkeys(used, ORIGIN)), [*lines, line]
+    origins = origins | dict.fromkeys(used, f"tuned for {sizes} frames")
+    return Effective(settings.model_copy(update=used), origins), [*lines, line]
 
 
 def _identity(bundle: Path) -> tuple[str | None, str]:
@@ -136,26 +139,41 @@ def _identity(bundle: Path) -> tuple[str | None, str]:
         return None, ""
 
 
-def _matching(name: str, digest: str, size: str | None) -> tuple[Tuned | None, list[str]]:
-    """What was tuned for this bundle here, for frames of this size if it is known; and why other files are not used."""
+def _size(settings: Settings) -> "tuple[int, int] | str":
+    """(height, width) of the frames; the source's name where that is not known before it is opened."""
     from edge.cli.size import parse_size
 
-    pattern = f"{_stem(name)}-*x*.json"
-    if size is not None:
-        height, width = parse_size(size)
-        pattern = f"{_stem(name)}-{width}x{height}.json"
+    size, source = None if settings.size is None else parse_size(settings.size), settings.source or "the source"
+    return known_size(SourceRequest(source, size=size, camera=settings.camera)) or redacted(source)
+
+
+def _sizes(fit: list[Tuned]) -> str:
+    return " and ".join(f"{one.width}×{one.height}" for one in fit)
+
+
+def _matching(name: str, digest: str, size: tuple[int, int] | str) -> tuple[list[Tuned], list[str]]:
+    """What was tuned for this bundle here, for frames of this size, or for each size alike where only the source's name
+    is known; and why other files are not used.
+    """
+    pattern = "*x*" if isinstance(size, str) else f"{size[1]}x{size[0]}"
     fit, lines = [], []
-    for file in sorted(tuned_folder().glob(pattern)):
+    for file in sorted(tuned_folder().glob(f"{_stem(name)}-{pattern}.json")):
         tuned = _read(file)
         why = tuned if isinstance(tuned, str) else None if tuned.bundle != name else tuned.mismatch(digest)
         if why is not None:
             lines.append(f"{file} is not used: {why}; edge-bench tune measures again")
         elif isinstance(tuned, Tuned) and tuned.bundle == name:
             fit.append(tuned)
-    if len(fit) > 1:
-        sizes = " and ".join(f"{one.width}x{one.height}" for one in fit)
-        return None, [*lines, f"what was tuned is not used: it is for frames of {sizes}; --size says which come"]
-    return (fit[0] if fit else None), lines
+    is_alike = len(fit) > 1 and all(one.found == fit[0].found for one in fit)
+    if not fit or is_alike or not isinstance(size, str):
+        return fit, lines
+    said = f"--size {fit[0].width}x{fit[0].height}" if len(fit) == 1 else "--size"
+    remedy = f"{said} says it, or give the settings, as in {command(fit[0].found)}"
+    return [], [
+        *lines,
+        f"what was tuned for {_sizes(fit)} frames is not used: how large those of {size} are shows when it is opened; "
+        f"{remedy}",
+    ]
 
 
 def _read(file: Path) -> Tuned | str:
