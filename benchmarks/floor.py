@@ -106,7 +106,8 @@ def _times(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 def instructions(bundle: Bundle, threads: int) -> dict[str, str]:
     """What a station sets in its environment for this bundle, where nobody has said anything; see `pass_over_amx`."""
-    return {ISA: WITHOUT_AMX} if ISA not in os.environ and is_float32(bundle, Options(threads)) else {}
+    chooses = ISA not in os.environ and is_float32(bundle, Options(threads), openvino_artifact(bundle))
+    return {ISA: WITHOUT_AMX} if chooses else {}
 
 
 def openvino_artifact(bundle: Bundle) -> str:
