@@ -18,7 +18,6 @@ from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.signature import Trust
 from edge.station.config import StationConfig
 from edge.station.desk import Desk, Line
-from edge.station.exposures import Exposures
 from edge.station.intake import Intake
 from edge.station.ledger import Books
 from edge.station.messages import Captured, Inferred
@@ -29,6 +28,7 @@ from edge.station.replay import Replays
 from edge.station.scoring import Scoring
 from edge.station.standing import Standing
 from edge.station.systemd import Reports, Service
+from edge.station.triggers import Triggers
 from edge.verdict import UNKNOWN_REASONS, Reason, State, Verdict
 from edge.wording import counted
 
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 CHILD_PATIENCE_S = 0.5
 
 SUBSCRIBER_POLL_S = 0.01
-
-MOST_TRIGGERED = 8
-"""Parts that wait for their frames; with a further trigger the oldest is answered unknown/overload at once."""
 
 MOST_IN_FLIGHT = 1000
 """Parts without a verdict; a further trigger is refused, so that a flood of them holds up no verdict for long."""
@@ -72,7 +69,7 @@ class Station(Standing):
         self.records: Records | None = None
         self.books = Books()
         self.intake = Intake(config)
-        self.exposures = Exposures(self.intake)
+        self.triggers = Triggers(self.intake)
         self.state = State.PREOPERATIONAL
         self.cause: str | None = None
         self.ready_after_s: float | None = None
@@ -108,7 +105,6 @@ class Station(Standing):
         self.desk = Desk(self.channel.control, self._line(), self.replays, recorder, config.required)
         self._pending: deque[Captured] = deque()
         self._parts: dict[int, Part] = {}
-        self._awaited: deque[Part] = deque()  # announced by a trigger, still without a frame
         self._slots_inferring: dict[int, int] = {}  # by seq; held until the runtime is done with them
         self._passed_over = 0
         self._is_opened = False
@@ -312,12 +308,11 @@ class Station(Standing):
         if may_begin:
             self.intake.begin()
         if self.config.trigger == "external":
-            self._match(passes_over=opened.live)
-            if opened.live and (not self.intake.is_up or self.intake.is_resuming):
-                self._give_up_awaited()
+            self._match(opened.live)
             return
         if opened.policy == "latest" or (opened.live and not may_begin):
-            self._pass_over_all_but(1 if may_begin else 0)
+            while len(self._pending) > (1 if may_begin else 0):
+                self._pass_over(self._pending.popleft())
         if not may_begin or not self._pending or (self.state is State.SUSPENDED and not opened.live):
             return
         if opened.live and opened.policy == "every":
@@ -335,13 +330,9 @@ class Station(Standing):
             self._listeners_came = enough and not self.desk.missing()
         return self._listeners_came
 
-    def _pass_over_all_but(self, newest: int) -> None:
-        while len(self._pending) > newest:
-            self._pass_over()
-
-    def _pass_over(self) -> None:
-        """The oldest pending frame is of no part."""
-        self.intake.release(self._pending.popleft().slot)
+    def _pass_over(self, capture: Captured) -> None:
+        """This frame is of no part."""
+        self.intake.release(capture.slot)
         self._passed_over += 1
         self.books.dropped = self._passed_over + self.intake.dropped
 
@@ -363,15 +354,18 @@ class Station(Standing):
         if len(self._parts) >= MOST_IN_FLIGHT:
             return f"{MOST_IN_FLIGHT} parts wait for their verdicts; trigger more slowly"
         part = self._begin(name, time.monotonic_ns())
-        if self.intake.exposes_when_told:
-            part.finding = part.finding or self.exposures.tell(part)
-            return part.seq
-        self._awaited.append(part)
-        self._leave_behind(None)
-        if len(self._awaited) > MOST_TRIGGERED:
-            detail = f"{MOST_TRIGGERED} later triggers wait for their frames"
-            self._awaited.popleft().finding = Finding(reason=Reason.OVERLOAD, detail=detail)
+        self.triggers.add(part)
         return part.seq
+
+    def _match(self, is_live: bool) -> None:
+        """Show the triggered parts the frames that came for them; a camera that is lost shows them nothing."""
+        for part, capture in self.triggers.match(self._pending, passes_over=is_live):
+            if part is None:
+                self._pass_over(capture)
+            else:
+                self._show(part, capture)
+        if is_live and (not self.intake.is_up or self.intake.is_resuming):
+            self.triggers.give_up(self.intake.cause)
 
     def _begin(self, name: str, captured_ns: int) -> Part:
         deadline_ns = captured_ns + int(self.config.budget_ms * 1e6)
@@ -382,52 +376,6 @@ class Station(Standing):
         if self.state is State.SUSPENDED:
             part.finding = Finding(reason=Reason.SUSPENDED, detail=self.cause)
         return part
-
-    def _match(self, passes_over: bool) -> None:
-        """Give each triggered part the first frame that was exposed between its trigger and the next; pass over the
-        others. Stored pictures, which were never exposed, go to the parts in order.
-        """
-        if self.intake.exposes_when_told:
-            self._match_exposures()
-        while self._pending:
-            exposed_ns = self._pending[0].captured_ns
-            self._leave_behind(exposed_ns)
-            if not self._awaited:
-                if passes_over:
-                    self._pass_over_all_but(0)
-                return
-            if exposed_ns is not None and exposed_ns < self._awaited[0].captured_ns:
-                self._pass_over()
-            else:
-                self._show(self._awaited.popleft(), self._pending.popleft())
-
-    def _match_exposures(self) -> None:
-        """Give each part the frame that the camera was told to expose for it."""
-        while self._pending:
-            part = self.exposures.pair(self._pending[0])
-            if part is None or part.finding is not None:
-                self._pass_over()
-            else:
-                self._show(part, self._pending.popleft())
-
-    def _leave_behind(self, exposed_ns: int | None) -> None:
-        """Of the parts that wait for frames, forget those that have their finding, and give up those that the next part
-        had followed before this exposure: the frame may show that one.
-        """
-        while self._awaited:
-            part, following = self._awaited[0], self._awaited[1] if len(self._awaited) > 1 else None
-            if part.finding is None:
-                if exposed_ns is None or following is None or following.captured_ns > exposed_ns:
-                    return
-                detail = "the next part was triggered before a frame of this one was exposed"
-                part.finding = Finding(reason=Reason.OVERLOAD, detail=detail)
-            self._awaited.popleft()
-
-    def _give_up_awaited(self) -> None:
-        """The camera is lost: when it is back it shows what came after these parts, however long they may wait."""
-        for part in self._awaited:
-            part.finding = part.finding or Finding(reason=Reason.CAMERA, detail=self.intake.cause)
-        self._awaited.clear()
 
     def _show(self, part: Part, capture: Captured) -> None:
         """This is the part's frame; a frame that cannot be judged is its finding."""
