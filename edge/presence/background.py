@@ -54,7 +54,8 @@ class Background:
 
     def profile(self) -> tuple[float, ...]:
         """The belt's colour along a column: rows, and in each blue, green and red."""
-        return () if self._belt is None else tuple(np.round(np.median(self._belt, axis=1).ravel(), 1).tolist())
+        known = self._profile if self._belt is None else np.median(self._belt, axis=1).ravel()
+        return tuple(np.round(known, 1).tolist())
 
     def foreign(self, cells: Cells, way: float = 0.0) -> Columns:
         """Which share of each column is not belt, `float32 [columns]` in 0..1, after all moved by `way` columns."""
