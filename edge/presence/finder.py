@@ -184,8 +184,8 @@ class Finder:
         for number, track in enumerate(self.tracks):
             for order, piece in enumerate(pieces):
                 apart = track.apart(piece)
-                if apart is None and track.seen_columns(self.columns) > 0 and (piece.low, piece.high) == (None, None):
-                    apart = reach  # it fills the view
+                if apart is None and track.may_be(piece, self.columns):
+                    apart = reach
                 if apart is not None and abs(apart) <= reach:
                     pairs.append((abs(apart), number, order))
         found: dict[int, int] = {}

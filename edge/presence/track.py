@@ -68,6 +68,14 @@ class Track:
         known = [seen - reckoned for reckoned, seen in ends if reckoned is not None and seen is not None]
         return sum(known) / len(known) if known else None
 
+    def may_be(self, piece: Piece, columns: int) -> bool:
+        """Whether it can be this piece, though they share no end: it fills the view, or its other end has come in."""
+        if piece.low is None and piece.high is None:
+            return self.seen_columns(columns) > 0
+        if piece.low is not None and self.high is not None:
+            return piece.high is None and columns <= self.high < piece.low + columns
+        return piece.high is not None and self.low is not None and piece.high - columns < self.low <= 0
+
     def went(self, piece: Piece) -> float | None:
         """How far it moved since it was seen last, by an end that was seen both times; None: there is none."""
         ends = ((self.piece.low, piece.low), (self.piece.high, piece.high))

@@ -68,9 +68,10 @@ class Source(Protocol):
     thing behind it that may go and come back; what is stored and cannot be read will not be readable next time either.
 
     Some sources have more to say: `rate`, pictures a second; `remarks`, a line each on what the device took otherwise
-    than it was asked; `lasting_name`, which opens this very device again; `exposes_when_told`, that a frame comes for
-    each call of its method `trigger`, from whatever thread. One that decodes pictures has `room`: set before a capture
-    is asked for, it is memory of the frame's shape into which it decodes that one if it can, and a copy is saved.
+    than it was asked; `lasting_name`, which opens this very device again; `began_ns`, when its line began to run;
+    `exposes_when_told`, that a frame comes for each call of its method `trigger`, from whatever thread. One that
+    decodes pictures has `room`: set before a capture is asked for, it is memory of the frame's shape into which it
+    decodes that one if it can, and a copy is saved.
     """
 
     name: str
@@ -134,7 +135,7 @@ class SourceRequest:
     (height, width) where a source can choose. `loop` starts a stored source again at its end. With `watch` a folder
     never ends: pictures that another program puts there are shown too. `seed` is for simulated sources, `camera` for
     cameras, `belt` for the moving belt. With `every` a camera that runs freely passes over none of its frames, though
-    they grow old.
+    they grow old. `began_ns` is what a source that is opened again said of itself: its line has run on since.
     """
 
     name: str
@@ -148,6 +149,7 @@ class SourceRequest:
     camera: CameraSettings = CameraSettings()
     belt: BeltSettings = BeltSettings()
     every: bool = False
+    began_ns: int | None = None
 
 
 _KINDS = ("demo", "belt", "replay", "clock", "camera", "genicam", "stream", "folder", "video")
