@@ -38,19 +38,27 @@ class Followed(NamedTuple):
     shown: "Shown | None" = None
 
 
+class Belt(NamedTuple):
+    """The belt without parts: its `colours` along a column of cells, blue, green and red in turn, and how bright each
+    column is compared with them, `light`. Empty while it is not known.
+    """
+
+    colours: tuple[float, ...] = ()
+    light: tuple[float, ...] = ()
+
+
 class Remembered(NamedTuple):
     """What a finder that takes over from one that died must know: numbers, no pixels.
 
     `parts` counts those found, `velocity` is in cells a second, None if not known, `step` in cells from frame to frame;
-    `length` is that of a part in cells, None if not known. `belt` is the belt's colour along a column of cells, blue,
-    green and red in turn. `tracks` are the parts in view at `seen_s`, the moment of the last frame on the clock of the
-    source's stamps; all run at `velocity`.
+    `length` is that of a part in cells, None if not known. `tracks` are the parts in view at `seen_s`, the moment of
+    the last frame on the clock of the source's stamps; all run at `velocity`.
     """
 
     parts: int
     velocity: float | None
     step: float
     length: float | None
-    belt: tuple[float, ...]
+    belt: Belt
     seen_s: float | None = None
     tracks: tuple[Followed, ...] = ()

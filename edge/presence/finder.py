@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from edge.presence import Followed, Presence, Remembered
+from edge.presence import Belt, Followed, Presence, Remembered
 from edge.presence.background import Background, Columns
 from edge.presence.cutting import alone
 from edge.presence.grid import Frame, Grid
@@ -66,7 +66,7 @@ class Finder:
         self._presence = presence
         self._parts = remembered.parts if remembered else 0
         self._motion = Motion(remembered.velocity, remembered.step) if remembered else Motion()
-        self._background = Background(remembered.belt if remembered else ())
+        self._background = Background(remembered.belt if remembered else Belt())
         self._lengths: deque[float] = deque([remembered.length] if remembered and remembered.length else [], maxlen=9)
         self._takes_over = remembered
         self._grid: Grid | None = None
@@ -84,7 +84,7 @@ class Finder:
         """What a finder that takes over must know."""
         if self._takes_over is not None and not self._has_seen:
             return self._takes_over
-        motion, belt = self._motion, self._background.profile()
+        motion, belt = self._motion, self._background.remember()
         tracks = tuple(Followed(one.low, one.high, one.is_answered, one.shown) for one in self.tracks)
         return Remembered(self._parts, motion.velocity, motion.step, self._length, belt, self._last_s, tracks)
 
@@ -149,7 +149,10 @@ class Finder:
         """What lies on the belt; where dirt joins two parts, the outline of one that was seen whole parts them."""
         whole = (track for track in self.tracks if track.looks)
         known = [(track.low, track.high) for track in whole if track.low is not None and track.high is not None]
-        found = find_pieces(foreign, self._presence.smallest)
+        found, length = find_pieces(foreign, self._presence.smallest), self._length
+        if self._takes_over is not None and length is not None:  # no part was seen whole by this finder
+            known += [(one.high - length, one.high) for one in found if one.high is not None]
+            known += [(one.low, one.low + length) for one in found if one.low is not None]
         return split_pieces(found, foreign, known, self._presence.smallest)
 
     def _follow(self, pieces: list[Piece], capture: "Capture", seconds: float) -> None:
