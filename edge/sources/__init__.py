@@ -136,6 +136,7 @@ class SourceRequest:
     never ends: pictures that another program puts there are shown too. `seed` is for simulated sources, `camera` for
     cameras, `belt` for the moving belt. With `every` a camera that runs freely passes over none of its frames, though
     they grow old. `began_ns` is what a source that is opened again said of itself: its line has run on since.
+    `is_lost` says that a device was open before and is to be waited for, where it can be told cheaply that it is back.
     """
 
     name: str
@@ -150,6 +151,7 @@ class SourceRequest:
     belt: BeltSettings = BeltSettings()
     every: bool = False
     began_ns: int | None = None
+    is_lost: bool = False
 
 
 _KINDS = ("demo", "belt", "replay", "clock", "camera", "genicam", "stream", "folder", "video")

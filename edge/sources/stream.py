@@ -17,10 +17,14 @@ connection is listened to until pictures come no faster than they were taken: ca
 and so is a camera that has set its clock. Streams without the camera's time stamps (pictures over HTTP) are stamped as
 they arrive.
 
+**When it is back.** One that was lost is knocked at until its port answers, in the process that then opens it: a
+process that dies of each refusal and is started again would be late by its start and half a back-off.
+
 Of H.264 and H.265 each picture is seen one frame interval late: FFmpeg knows that it is whole when the next one begins.
 The stamp takes that into account.
 """
 
+import socket
 import threading
 import time
 from collections import deque
@@ -42,6 +46,14 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "udp")
 OPEN_S = 10.0
 """Patience with a camera until it has answered, and then until its pictures come steadily. Some send a key frame,
 without which none can be decoded, every few seconds only."""
+
+AWAITED_S = 8.0
+"""Patience with a camera that was lost, until its port answers."""
+
+KNOCKS_S = 0.05
+"""From one knock that was refused to the next; one that is not answered at all is given up after ten times as long."""
+
+PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
 READ_S = 5.0
 """A connection that is silent for this long has failed. A station does not wait that long for a frame."""
@@ -103,7 +115,7 @@ class StreamSource:
         self._first = 0  # number of the packet that is the first picture
         self._on_time_ns = 0
         self._received = _Received()
-        container = _connect(request.name, self.name)
+        container = _connect(request.name, self.name, request.is_lost)
         video = container.streams.video[0]
         self._decoder = video.codec_context
         self._decoder.thread_type = "SLICE"  # threads that share frames hold them back
@@ -318,8 +330,25 @@ class _Received:
         self.is_closed = True
 
 
-def _connect(address: str, name: str) -> "InputContainer":
-    """Open the address and find a video stream in it. Raises SourceError."""
+def _await(address: str) -> None:
+    """Return when the address answers, or when AWAITED_S are over."""
+    until = time.monotonic() + AWAITED_S
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
+    except ValueError:
+        return
+    while host is not None and port is not None and time.monotonic() < until:
+        try:
+            socket.create_connection((host, port), 10 * KNOCKS_S).close()
+        except OSError:
+            time.sleep(KNOCKS_S)
+        else:
+            return
+
+
+def _connect(address: str, name: str, is_lost: bool = False) -> "InputContainer":
+    """Open the address, which is waited for if it `is_lost`, and find a video stream in it. Raises SourceError."""
     try:
         import av
         import av.error
@@ -330,6 +359,8 @@ def _connect(address: str, name: str) -> "InputContainer":
         known = ", ".join(f"{known}://" for known in SCHEMES)
         raise SourceError(f"{name}: no stream begins with {kind}://; give {known}…")
     plain, options = _options(address, name)
+    if is_lost:
+        _await(plain)
     until = time.monotonic() + OPEN_S
     try:
         container = av.open(plain, options=options, timeout=(OPEN_S, READ_S))

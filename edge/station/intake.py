@@ -83,6 +83,7 @@ class Intake:
         request = SourceRequest(
             *(name, self._next_index, c.limit, c.rate, c.size, c.loop, c.watch, c.seed, c.camera, c.belt, every),
             began_ns=began_ns,
+            is_lost=self.opened is not None and self.opened.device,
         )
         is_told = (c.camera.trigger or "").lower() == "software"  # then each frame is of a part
         policy = "latest" if c.trigger == "external" and not is_told else c.policy  # else those of none make room
