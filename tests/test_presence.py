@@ -2,6 +2,7 @@
 do; and one that cannot be looked at is said to be so.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from edge.demo.moving import MovingBelt
 from edge.presence import Presence
-from edge.presence.finder import MOST_BLIND, TOUCHING, Finder, Passed
+from edge.presence.finder import MOST_BLIND, TOUCHING, UNWATCHED, Finder, Passed
 from edge.sources import Capture, Shown, SourceRequest, open_source
 
 SIZE = (90, 160)
@@ -227,6 +228,48 @@ def test_a_finder_that_takes_over_at_any_moment_loses_no_part_and_repeats_none(s
         assert [one.number for one in passed] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("speed", [0.5, 1.5, 4.0])
+@pytest.mark.parametrize("away", [6, 15, 40])
+def test_parts_that_pass_the_middle_while_no_finder_is_there_are_unknown_once_and_none_of_them_good(
+    speed: float, away: int
+) -> None:
+    """However long the camera is away, and whenever it goes; nobody can know of parts that passed unseen."""
+    line = belt(parts=5, speed=speed)
+    frames, middle, step = list(captures(line)), SIZE[1] / 2, speed * SIZE[1] / RATE
+    begun = next(n for n in range(1000) if line.place(0) + line.travelled(n) > 0)  # till then nothing was seen to move
+    first = range(begun, len(frames) - away)
+    for moment in first[:: max(1, len(first) // 10)]:
+        before = Finder(Presence())
+        passed = [one for capture in frames[:moment] for one in before.see(capture)]
+        passed += watched(frames[moment + away :], Finder(Presence(), before.remember()))
+        found, faults = Counter(codes(passed)), {one.shown.name: one.fault for one in passed if one.shown is not None}
+        assert max(found.values()) == 1, moment
+        for index, code in enumerate(all_codes(line)):
+            went, came = (line.place(index) + line.travelled(n) for n in (moment - 1, moment + away))
+            was_seen, is_seen = moment and went > 0, came < SIZE[1]
+            if (went > middle + step) or came < middle - step:
+                assert faults[code] is None, (moment, code)
+            elif went < middle - step and came > middle + 2 * step and (was_seen or is_seen):
+                assert str(faults[code]).startswith("camera: "), (moment, code)
+                assert moment < begun + 3 or faults[code] == UNWATCHED, (moment, code)
+
+
+def test_a_camera_that_comes_back_dark_and_is_lost_again_keeps_what_was_known() -> None:
+    line = belt(parts=3, speed=1.0, pitch=1.2)
+    frames = list(captures(line))
+    moment = next(n for n in range(1000) if line.place(0) + line.travelled(n) > SIZE[1] / 4)
+    before = Finder(Presence())
+    passed = [one for capture in frames[:moment] for one in before.see(capture)]
+    dark = Finder(Presence(), before.remember())
+    assert dark.remember() == before.remember()
+    passed += [one for capture in frames[moment + 5 : moment + 10] for one in dark.see(capture, "black: nothing")]
+    passed += watched(frames[moment + 30 :], Finder(Presence(), dark.remember()))
+    assert [(code, one.fault) for code, one in zip(codes(passed), passed, strict=True)] == [
+        (line.part(0).code, UNWATCHED),
+        *((line.part(index).code, None) for index in (1, 2)),
+    ]
+
+
 def test_a_belt_that_stops_and_runs_again_shows_each_part_once_and_freshly() -> None:
     line = belt(parts=3, speed=1.0)
     numbers = [n for number in range(line.frames() or 0) for n in [number] * (40 if number % 25 == 0 else 1)]
@@ -265,11 +308,35 @@ def test_parts_that_touch_are_not_judged_as_one_however_many_do() -> None:
     assert [one.fault for one in passed] == [None] * 3 + [TOUCHING] * 10
 
 
+def test_dirt_that_joins_two_parts_makes_none_of_them_unknown_and_keeps_them_in_order() -> None:
+    """On this dense belt a stain fills the gap between parts 49 and 50."""
+    line = MovingBelt(0, (180, 320), 60.0, 3.0, 0.65, parts=52)
+    passed = watched(captures(line))
+    assert codes(passed) == all_codes(line)
+    assert not any(one.fault for one in passed)
+
+
+@pytest.mark.parametrize("shank", [0.35, 0.7])
+def test_a_waist_makes_no_two_parts_of_one(shank: float) -> None:
+    """Parts with a broad head and a thin shank, drawn here."""
+
+    def frame(number: int) -> Capture:
+        picture = np.full((60, 160, 3), 60, np.uint8)
+        picture += np.random.default_rng(number).integers(0, 4, picture.shape, np.uint8)
+        for first in range(0, 500, 100):
+            for begin, end, breadth in ((0, 25, 1.0), (25, 70, shank), (70, 80, 1.0)):
+                left, right, half = number * 5 - first - end, number * 5 - first - begin, round(15 * breadth)
+                picture[30 - half : 30 + half, max(0, left) : max(0, right)] = 180
+        return Capture(number, f"frame {number}", picture, round(number * 1e9 / RATE))
+
+    assert [one.fault for one in watched(map(frame, range(150)))] == [None] * 5
+
+
 def test_the_source_shows_what_it_says_it_shows() -> None:
     source = open_source(SourceRequest("belt", size=SIZE, rate=1000.0, limit=40, seed=3))
     assert (source.live, source.free_running, source.simulated, source.length) == (True, True, True, 40)
     seen = [capture for capture in source.captures() if capture is not None]
-    assert [capture.index for capture in seen] == [*range(40)]
+    assert [capture.index for capture in seen] == [*range(seen[0].index, 40)]
     stamps = [capture.captured_ns for capture in seen]
     assert stamps == sorted(stamps)  # type: ignore[type-var]
     for capture in seen:
@@ -278,3 +345,16 @@ def test_the_source_shows_what_it_says_it_shows() -> None:
                 assert capture.frame is not None
                 left = capture.frame[45, round(part.x) - 36].astype(int)
                 assert left.mean() > 90, "a plate is brighter than the belt"
+
+
+def test_the_belt_has_run_on_when_it_is_opened_again() -> None:
+    request = SourceRequest("belt", size=SIZE, rate=50.0, seed=3)
+    first = open_source(request)
+    before = next(capture for capture in first.captures() if capture is not None)
+    time.sleep(0.2)
+    again = open_source(replace(request, start=before.index + 1, began_ns=first.began_ns))  # type: ignore[attr-defined]
+    after = next(capture for capture in again.captures() if capture is not None)
+    assert before.captured_ns is not None
+    assert after.captured_ns is not None
+    assert after.index - before.index >= 9
+    assert after.index - before.index == round((after.captured_ns - before.captured_ns) * 50 / 1e9)

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from running import Line, running_line
 
+from edge.demo.moving import MovingBelt
 from edge.demo.truth import plan_part
 from edge.station.inference import _Seat
 from edge.station.messages import Configure, Infer
-from edge.verdict import Outcome, Verdict
+from edge.verdict import Outcome, Reason, Verdict
 
 BELT = """\
 source = "belt"
@@ -64,18 +65,41 @@ def test_each_part_of_the_belt_has_one_verdict(tmp_path: Path) -> None:
     assert all(v.timing.in_ring is not None and v.timing.in_ring >= v.timing.captured for v in judged)
 
 
-def test_a_capture_process_that_is_killed_costs_no_part_and_repeats_none(tmp_path: Path) -> None:
+def test_a_capture_process_that_is_killed_leaves_no_part_that_it_saw_without_a_verdict_and_none_with_two(
+    tmp_path: Path,
+) -> None:
+    """The belt runs on meanwhile. Parts that nobody saw have no verdict; of the others those that passed the middle
+    unwatched are unknown, and those that were judged were in the middle of the view at the moment of their frame.
+    """
     file = tmp_path / "station.toml"
     file.write_text(BELT + "presence = { frames = 2, aggregate = 'mean' }\n")
+    lasts = []
     with running_line("--config", file) as line:
-        for verdicts in (6, 12, 18):
+        for verdicts in (6, 14, 22):
             line.until(verdicts)
             os.kill(living_child(line, "edge-capture"), signal.SIGKILL)
-        line.until(26)
+            line.until(len(line.verdicts) + 1)  # what was on its way, or what the next process says first
+            lasts.append(line.verdicts[-2])
+        line.until(32)
         line.process.terminate()
         line.to_the_end()
-    assert_each_once_and_in_order(line)
+    seen = numbers(line.verdicts)
+    assert seen == sorted(set(seen))
+    assert [v.seq for v in line.verdicts] == [*range(1, len(seen) + 1)]
+    judged = {n: v for n, v in zip(seen, line.verdicts, strict=True) if v.verdict is not Outcome.UNKNOWN}
+    unknown = [v for v in line.verdicts if v.verdict is Outcome.UNKNOWN]
+    assert all((v.reason, v.score) == (Reason.CAMERA, None) for v in unknown)
     assert json.loads(line.stdout)["restarts"] == 3
+    belt = MovingBelt(0, (180, 320), 60.0, 3.0, 0.65)
+    first = min(judged)
+    frames = {n: (v.timing.captured - judged[first].timing.captured) * 60 / 1e9 for n, v in judged.items()}
+    for number, frame in frames.items():
+        apart = belt.place(first) - belt.place(number)  # pixels
+        assert abs(frame * 16 - apart) < 40, "each two frames at most from the middle, at 16 pixels a frame"
+    for last in lasts:
+        number = int(last.part[1:])
+        in_view = [n for n in range(number, number + 9) if belt.place(number) - belt.place(n) < 130]
+        assert set(in_view) <= set(seen), "a part whose front is in view when another one is in the middle"
 
 
 class Scores:

@@ -6,9 +6,10 @@ from typing import Literal
 import pytest
 from running import DEMO_BUNDLE
 
+from edge.presence import Belt, Remembered
 from edge.station.config import StationConfig
 from edge.station.intake import FIRST_FRAME_MS, LIVE_SILENCE_MS, POISON_DEATHS, Intake
-from edge.station.messages import Captured, Opened, Waiting
+from edge.station.messages import Captured, Opened, Watched
 
 
 class FakeChild:
@@ -120,7 +121,7 @@ def test_a_camera_watched_for_parts_is_known_to_give_frames_before_a_part_comes(
     for _ in range(3):
         camera.comes()
         assert intake._patience_ms >= FIRST_FRAME_MS
-        camera.child.said.append(Waiting())
+        camera.child.said.append(Watched((), Remembered(0, None, 0.0, None, Belt()), 0))
         assert list(intake.hear()) == []
         assert intake._patience_ms == LIVE_SILENCE_MS, "from now on a silence is a camera that hangs"
         camera.goes()

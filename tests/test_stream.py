@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
@@ -415,6 +416,28 @@ def test_jpegs_over_http_are_stamped_as_they_arrive() -> None:
     assert source.shape == (120, 160)
     assert all(c.captured_ns is not None and c.captured_ns > before_ns - 1000 * MS for c in captures)
     assert all(a.captured_ns < b.captured_ns for a, b in pairwise(captures))  # type: ignore[operator]
+
+
+def test_a_camera_that_was_lost_is_waited_for_and_opened_when_its_port_answers() -> None:
+    with serving() as server:
+        server.kill()
+        with pytest.raises(SourceError, match="nothing answers"):
+            open_source(SourceRequest(server.url))
+        with ThreadPoolExecutor(1) as pool:
+            opening = pool.submit(open_source, SourceRequest(server.url, is_lost=True))
+            time.sleep(0.5)
+            assert not opening.done()
+            server.start()
+            source = opening.result()
+        assert next(iter(source.captures())) is not None
+        source.close()
+
+
+@pytest.mark.parametrize("address", ["rtsp://127.0.0.1:9/line", "http://127.0.0.1:9/", "rtsp://nobody.invalid/line"])
+def test_a_camera_that_was_lost_is_not_waited_for_without_end(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "AWAITED_S", 0.2)
+    with pytest.raises(SourceError, match=r"nothing answers|cannot be reached"):
+        open_source(SourceRequest(address, is_lost=True))
 
 
 # ---- through a station

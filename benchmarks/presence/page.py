@@ -15,14 +15,19 @@ needs:
 
 - the belt runs along the frame's x (`presence = {{ axis = "x" }}`, or y), in either direction, at any speed at which
   each part is whole in at least one frame;
-- when the station starts, some of the belt is seen in the first frame. A capture process that is started again knows
-  the belt, its speed and how many parts it has answered; parts that were past the middle by then, seen or not, have
-  no further verdict: silence, on which a gate rejects;
+- when the station starts, some of the belt is seen in the first frame;
 - parts do not touch, and are longer and broader than `smallest`, 0.15 of the frame; smaller things are dirt. Parts
   that touch are `unknown/camera` once three single ones have shown how long a part is; before that nobody can tell.
   After a change to much longer parts, start the station anew;
 - the camera gives every frame: a stream, which passes over some, is for slow belts;
 - at the start the view may hold parts; what has passed the middle before the station was ready is not inspected.
+
+A capture process that is started again knows the belt, its speed, when the last frame was taken and which parts were
+in view. A part that was followed and must have passed the middle meanwhile is `unknown/camera`, once, as is one that
+is past the middle in the first frame and is none of those that had their verdict. A part that came and went while no
+process was watching was never seen, and nobody can know of it: it has no verdict, silence, on which a gate rejects.
+The belt is taken to have run on at its speed: if it stood still meanwhile, a part in view may be said to have passed
+(unknown), and be judged when it does.
 
 A part is never judged by a frame whose border cuts it. One that no frame shows whole, as when frames are lost, is
 `unknown/camera`; one in view while the camera gives black, frozen or faulty frames for more than 15 frames in a row

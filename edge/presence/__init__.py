@@ -3,9 +3,12 @@
 This module is light, so that the station's own process may import it; the work begins in `edge.presence.finder`.
 """
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from edge.sources import Shown
 
 
 class Presence(BaseModel):
@@ -24,16 +27,38 @@ class Presence(BaseModel):
     )
 
 
+class Followed(NamedTuple):
+    """A part in view: where its ends are, in cells, seen or reckoned, None while unknown; whether it was answered; and
+    what a simulated source knows of it.
+    """
+
+    low: float | None
+    high: float | None
+    is_answered: bool
+    shown: "Shown | None" = None
+
+
+class Belt(NamedTuple):
+    """The belt without parts: its `colours` along a column of cells, blue, green and red in turn, and how bright each
+    column is compared with them, `light`. Empty while it is not known.
+    """
+
+    colours: tuple[float, ...] = ()
+    light: tuple[float, ...] = ()
+
+
 class Remembered(NamedTuple):
     """What a finder that takes over from one that died must know: numbers, no pixels.
 
     `parts` counts those found, `velocity` is in cells a second, None if not known, `step` in cells from frame to frame;
-    `length` is that of a part in cells, None if not known. `belt` is the belt's colour along a column of cells, blue,
-    green and red in turn.
+    `length` is that of a part in cells, None if not known. `tracks` are the parts in view at `seen_s`, the moment of
+    the last frame on the clock of the source's stamps; all run at `velocity`.
     """
 
     parts: int
     velocity: float | None
     step: float
     length: float | None
-    belt: tuple[float, ...]
+    belt: Belt
+    seen_s: float | None = None
+    tracks: tuple[Followed, ...] = ()

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.presence import Belt
 from edge.presence.grid import Cells
 from edge.presence.pieces import BESIDE
 
@@ -28,18 +29,20 @@ FEW, MANY = 4, 16
 MOST_DARKER, MOST_BRIGHTER = 0.6, 1.6
 """What the light may become from one frame to the next."""
 
+NOTHING_KNOWN = Belt()
+
 Columns = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
 class Background:
-    """Begins with the columns of the first frame that are most alike, or most like the belt as remembered; the others
-    are guesses, of unknown light, until they were once seen without a part.
+    """Begins with the columns of the first frame that are most alike; the others are guesses, of unknown light, until
+    they were once seen without a part. One that remembers the belt begins with that, in the light of the first frame.
     """
 
-    def __init__(self, profile: tuple[float, ...] = ()) -> None:
-        """`profile` is what `profile()` of an earlier one gave."""
-        self._profile = np.array(profile, np.float32)
+    def __init__(self, remembered: Belt = NOTHING_KNOWN) -> None:
+        """`remembered` is what `remember` of an earlier one gave."""
+        self._remembered = remembered
         self._belt: Cells | None = None
         self._noise: Columns = np.zeros((0, 1), np.float32)
         self._far: Columns = np.zeros((0, 0), np.float32)
@@ -52,9 +55,14 @@ class Background:
         assert self._belt is not None
         return self._belt
 
-    def profile(self) -> tuple[float, ...]:
-        """The belt's colour along a column: rows, and in each blue, green and red."""
-        return () if self._belt is None else tuple(np.round(np.median(self._belt, axis=1).ravel(), 1).tolist())
+    def remember(self) -> Belt:
+        """The belt in a few numbers, for one that takes over."""
+        if self._belt is None:
+            return self._remembered
+        known = self._unseen <= STARVED
+        colours = np.median(self._belt[:, known] if known.any() else self._belt, axis=1)
+        light = np.where(known, np.median(self._belt / (colours[:, None] + 1), axis=(0, 2)), 1.0)
+        return Belt(tuple(np.round(colours.ravel(), 1).tolist()), tuple(np.round(light, 3).tolist()))
 
     def foreign(self, cells: Cells, way: float = 0.0) -> Columns:
         """Which share of each column is not belt, `float32 [columns]` in 0..1, after all moved by `way` columns."""
@@ -101,18 +109,36 @@ class Background:
         self.belt[:, columns] = typical * np.clip(gain, MOST_DARKER, MOST_BRIGHTER)[None, :, None]
 
     def _begin(self, cells: Cells) -> None:
-        columns = cells.transpose(1, 0, 2).reshape(cells.shape[1], -1)
-        if len(self._profile) == columns.shape[1]:
-            gain = np.clip(np.median(columns / (self._profile + 1), axis=1), MOST_DARKER, MOST_BRIGHTER)
-            far, middle = np.abs(columns - gain[:, None] * self._profile).mean(axis=1), self._profile
+        rows, count = cells.shape[:2]
+        if (len(self._remembered.colours), len(self._remembered.light)) == (3 * rows, count):
+            self._begin_as_remembered(cells)
         else:
-            apart = np.abs(columns[:, None] - columns[None]).mean(axis=2)
-            typical = int(np.argmax((apart < ALIKE).sum(axis=1)))
-            far, middle = apart[typical], columns[typical]
-        is_belt = cv2.erode((far < ALIKE).astype(np.uint8)[None], np.ones((1, 2 * BESIDE + 1), np.uint8))[0] > 0
-        middle = np.median(columns[is_belt], axis=0) if is_belt.any() else middle
+            self._begin_anew(cells)
+        self._noise = np.full((rows, 1), CONTRAST / NOISES, np.float32)
+        self._is_belt = np.zeros(count, bool)
+        self._remembered = NOTHING_KNOWN  # a camera that is moved later shows another one
+
+    def _begin_anew(self, cells: Cells) -> None:
+        """All is like the columns that are most alike."""
+        columns = cells.transpose(1, 0, 2).reshape(cells.shape[1], -1)
+        apart = np.abs(columns[:, None] - columns[None]).mean(axis=2)
+        typical = int(np.argmax((apart < ALIKE).sum(axis=1)))
+        is_belt = _clear(apart[typical] < ALIKE)
+        middle = np.median(columns[is_belt], axis=0) if is_belt.any() else columns[typical]
         self._belt = np.repeat(middle.reshape(cells.shape[0], 1, 3), len(columns), axis=1).astype(np.float32)
         self._belt[:, is_belt] = cells[:, is_belt]
-        self._noise = np.full((cells.shape[0], 1), CONTRAST / NOISES, np.float32)
-        self._is_belt = np.zeros(len(columns), bool)
         self._unseen = np.where(is_belt, 0, STARVED + 1 if is_belt.any() else 0)
+
+    def _begin_as_remembered(self, cells: Cells) -> None:
+        """All is as remembered, in the light of the columns that are like it."""
+        colours = np.array(self._remembered.colours, np.float32).reshape(-1, 1, 3)
+        belt = colours * np.array(self._remembered.light, np.float32)[:, None]
+        gain = np.clip(np.median(cells / (belt + 1), axis=(0, 2)), MOST_DARKER, MOST_BRIGHTER)
+        is_belt = _clear(np.abs(cells - gain[:, None] * belt).mean(axis=(0, 2)) < ALIKE)
+        self._belt = (belt * (np.median(gain[is_belt]) if is_belt.any() else 1.0)).astype(np.float32)
+        self._unseen = np.zeros(cells.shape[1], int)
+
+
+def _clear(alike: Mask) -> Mask:
+    """Of columns that look like belt those that have only such beside them."""
+    return np.asarray(cv2.erode(alike.astype(np.uint8)[None], np.ones((1, 2 * BESIDE + 1), np.uint8))[0] > 0)

@@ -2,7 +2,8 @@
 best.
 
 A part is answered as soon as its next frame would show it farther from the middle than the best one did. It is never
-judged by a frame whose border cuts it; one that no frame shows whole is answered with a fault.
+judged by a frame whose border cuts it; one that no frame shows whole is answered with a fault. So is one that passed
+the middle while no finder was there, if the one before had seen it, or if it is still in view.
 """
 
 from collections import deque
@@ -10,12 +11,12 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from edge.presence import Presence, Remembered
-from edge.presence.background import Background
+from edge.presence import Belt, Followed, Presence, Remembered
+from edge.presence.background import Background, Columns
 from edge.presence.cutting import alone
 from edge.presence.grid import Frame, Grid
 from edge.presence.motion import Motion
-from edge.presence.pieces import Piece, clear_belt, find_pieces
+from edge.presence.pieces import Piece, clear_belt, find_pieces, split_pieces
 from edge.presence.track import Look, Track
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ TOO_LONG, FEW = 1.5, 3
 """What is longer than so many parts is no part, but several that touch; known once so many parts were seen."""
 
 TOUCHING = "camera: what passed is longer than a part: several that touch each other"
+UNWATCHED = "camera: it passed the middle while the camera was away"
+NEVER_WHOLE = "camera: no frame shows the whole of the part"
 
 LONGEST_MEMORY = 100
 """Frames for which a part that was answered and is not seen is still reckoned to be there."""
@@ -56,19 +59,19 @@ class Finder:
     """Follows the parts of one camera. `see` is given every frame, in order."""
 
     def __init__(self, presence: Presence, remembered: Remembered | None = None) -> None:
-        """`remembered` is what the finder said last that this one takes over from; the parts that had passed the
-        middle then are its own.
+        """`remembered` is what the finder said last that this one takes over from; all it followed is taken to have
+        run on at its speed.
         """
         self.tracks: list[Track] = []
         self._presence = presence
         self._parts = remembered.parts if remembered else 0
-        self._motion = Motion(remembered.velocity if remembered else None)
-        self._background = Background(remembered.belt if remembered else ())
+        self._motion = Motion(remembered.velocity, remembered.step) if remembered else Motion()
+        self._background = Background(remembered.belt if remembered else Belt())
         self._lengths: deque[float] = deque([remembered.length] if remembered and remembered.length else [], maxlen=9)
-        self._takes_over = remembered is not None
-        self._remembered_step = remembered.step if remembered else 0.0
+        self._takes_over = remembered
         self._grid: Grid | None = None
-        self._last_s: float | None = None
+        self._last_s: float | None = remembered.seen_s if remembered else None
+        self._has_seen = False
         self._blind = 0
         self._fault: str | None = None
 
@@ -79,12 +82,16 @@ class Finder:
 
     def remember(self) -> Remembered:
         """What a finder that takes over must know."""
-        return Remembered(
-            self._parts, self._motion.velocity, self._motion.step, self._length, self._background.profile()
-        )
+        if self._takes_over is not None and not self._has_seen:
+            return self._takes_over
+        motion, belt = self._motion, self._background.remember()
+        tracks = tuple(Followed(one.low, one.high, one.is_answered, one.shown) for one in self.tracks)
+        return Remembered(self._parts, motion.velocity, motion.step, self._length, belt, self._last_s, tracks)
 
     def see(self, capture: "Capture", doubt: str | None = None) -> list[Passed]:
         """The parts that are to be answered now that this frame came; a frame with a fault or a `doubt` shows none."""
+        if self._takes_over is not None and not self._has_seen:
+            self.tracks = [Track.taken_over(followed, capture) for followed in self._takes_over.tracks]
         seconds = self._tick(capture)
         for track in self.tracks:
             track.move(self._motion.way(seconds), self._length)
@@ -96,7 +103,7 @@ class Finder:
         grid = self._grid_of(capture.frame)
         cells = grid.cells(capture.frame)
         foreign = self._background.foreign(cells, self._motion.way(seconds))
-        pieces = find_pieces(foreign, self._presence.smallest)
+        pieces = self._pieces(foreign)
         self._follow(pieces, capture, seconds)
         self._background.learn(cells, clear_belt(foreign, self._presence.smallest))
         return self._answer()
@@ -112,7 +119,9 @@ class Finder:
         now_s = float(capture.index) if capture.captured_ns is None else capture.captured_ns / 1e9
         seconds = 0.0 if self._last_s is None else max(0.0, now_s - self._last_s)
         self._last_s = now_s
-        self._motion.tick(seconds)
+        if self._has_seen:
+            self._motion.tick(seconds)  # not the time without a finder: it is no frame's
+        self._has_seen = True
         return seconds
 
     def _grid_of(self, frame: Frame) -> Grid:
@@ -136,6 +145,16 @@ class Finder:
 
     # ------------------------------------------------------------------------------------------------- following
 
+    def _pieces(self, foreign: Columns) -> list[Piece]:
+        """What lies on the belt; where dirt joins two parts, the outline of one that was seen whole parts them."""
+        whole = (track for track in self.tracks if track.looks)
+        known = [(track.low, track.high) for track in whole if track.low is not None and track.high is not None]
+        found, length = find_pieces(foreign, self._presence.smallest), self._length
+        if self._takes_over is not None and length is not None:  # no part was seen whole by this finder
+            known += [(one.high - length, one.high) for one in found if one.high is not None]
+            known += [(one.low, one.low + length) for one in found if one.low is not None]
+        return split_pieces(found, foreign, known, self._presence.smallest)
+
     def _follow(self, pieces: list[Piece], capture: "Capture", seconds: float) -> None:
         """Which piece is which part; pieces of no part that is known are new ones."""
         found = self._matches(pieces)
@@ -147,15 +166,19 @@ class Finder:
             track.missed += track not in matched
         for track, piece in found:
             track.see(piece, capture)
-            self._look(track)
         for piece in pieces:
             if all(piece is not one for _, one in found):
                 track = Track(piece, capture, piece.low, piece.high)
                 track.move(0.0, self._length)
-                track.is_answered = self._takes_over and self._is_past(track)
                 self.tracks.append(track)
+        for track in self.tracks:
+            if not track.missed:
+                track.shown = self._shown(capture, track.middle(self.columns)) or track.shown
                 self._look(track)
-        self._takes_over = False
+        if self._takes_over is not None:
+            self._takes_over = None
+            for track in self.tracks:
+                track.was_unwatched = not track.is_answered and self._is_past(track)
 
     def _matches(self, pieces: list[Piece]) -> list[tuple[Track, Piece]]:
         """Pairs of a part and a piece, the nearest first, each once."""
@@ -164,8 +187,8 @@ class Finder:
         for number, track in enumerate(self.tracks):
             for order, piece in enumerate(pieces):
                 apart = track.apart(piece)
-                if apart is None and track.seen_columns(self.columns) > 0 and (piece.low, piece.high) == (None, None):
-                    apart = reach  # it fills the view
+                if apart is None and track.may_be(piece, self.columns):
+                    apart = reach
                 if apart is not None and abs(apart) <= reach:
                     pairs.append((abs(apart), number, order))
         found: dict[int, int] = {}
@@ -186,25 +209,25 @@ class Finder:
             track.keep(Look(track.capture, centre, high - low, off), self._presence.frames)
 
     def _is_past(self, track: Track) -> bool:
-        """Whether it is so far beyond the middle that the finder before this one has answered it."""
-        direction, answered = self._motion.direction, self._presence.frames / 2 * self._remembered_step
-        return bool(direction) and direction * (track.middle(self.columns) - self.columns / 2) > answered
+        """Whether it is so far beyond the middle that earlier frames would have shown it better."""
+        return self._motion.direction * self._off(track) > self._presence.frames / 2 * self._motion.step
+
+    def _off(self, track: Track) -> float:
+        """Cells from the middle of the view to that of the part."""
+        return track.middle(self.columns) - self.columns / 2
 
     # ------------------------------------------------------------------------------------------------- answering
 
     def _answer(self) -> list[Passed]:
-        passed, left = [], []
-        for track in self.tracks:
-            if not track.is_answered and self._is_due(track):
-                passed.append(self._pass(track))
-            if not self._is_gone(track):
-                left.append(track)
-        self.tracks = left
+        due = [track for track in self.tracks if not track.is_answered and self._is_due(track)]
+        due.sort(key=lambda track: -self._motion.direction * self._off(track))  # the one that leads first
+        passed = [self._pass(track) for track in due]
+        self.tracks = [track for track in self.tracks if not self._is_gone(track)]
         return passed
 
     def _is_due(self, track: Track) -> bool:
         """Whether no later frame will show it better."""
-        if self._is_gone(track):
+        if track.was_unwatched or self._is_gone(track):
             return True
         direction, step, piece = self._motion.direction, self._motion.step, track.piece
         if track.missed or not direction:
@@ -251,12 +274,11 @@ class Finder:
         if track.looks or (track.piece.centre is not None and track.doubt != TOUCHING):
             self._lengths.append(self._length_of(track))
         looks, track.looks = track.looks, track.looks[:1]
-        if fault is None and not looks:
-            fault = track.doubt or "camera: no frame shows the whole of the part"
+        if fault is None and (track.was_unwatched or not looks):
+            fault = UNWATCHED if track.was_unwatched else track.doubt or NEVER_WHOLE
         if fault is not None:
-            shown = self._shown(track.capture, track.middle(self.columns))
             bare = replace(track.capture, frame=None, fault=fault)
-            return Passed(self._parts, (bare,), fault, shown)
+            return Passed(self._parts, (bare,), fault, track.shown)
         captures = tuple(replace(look.capture, frame=self._cut(look)) for look in looks)
         return Passed(self._parts, captures, None, self._shown(looks[0].capture, looks[0].centre))
 

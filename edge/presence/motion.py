@@ -17,13 +17,13 @@ class Motion:
     `direction` is 1 or -1, 0 while it is not known.
     """
 
-    def __init__(self, velocity: float | None = None) -> None:
-        """`velocity` as remembered, if it is."""
+    def __init__(self, velocity: float | None = None, step: float = 0.0) -> None:
+        """`velocity` and `step` as remembered, if they are."""
         self._way = 0.0 if velocity is None else velocity
         self._time = 0.0 if velocity is None else 1.0
         self._is_remembered = velocity is not None
         self._run = copysign(SURE, velocity) if velocity else 0.0
-        self._periods: deque[float] = deque(maxlen=15)
+        self._periods: deque[float] = deque([step / abs(velocity)] if velocity and step else [], maxlen=15)
 
     @property
     def velocity(self) -> float | None:

@@ -1,12 +1,13 @@
 """A part on its way through the view: where it is now, and the frames that show it best."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from edge.presence.pieces import Piece
 
 if TYPE_CHECKING:
-    from edge.sources import Capture
+    from edge.presence import Followed
+    from edge.sources import Capture, Shown
 
 AS_GOOD = 0.5
 """Cells by which an older frame must be better centred than a newer one to be preferred."""
@@ -27,7 +28,8 @@ class Look:
 @dataclass
 class Track:
     """One part. `low` and `high` are its ends in cells, seen or reckoned, None while unknown; `piece` is what was seen
-    last, in the frame of `capture`.
+    last, in the frame of `capture`. `was_unwatched` is one that passed the middle while the camera was away. `shown` is
+    what a simulated source says of it.
     """
 
     piece: Piece
@@ -39,6 +41,14 @@ class Track:
     missed: int = 0
     blind: int = 0
     doubt: str | None = None
+    was_unwatched: bool = False
+    shown: "Shown | None" = None
+
+    @classmethod
+    def taken_over(cls, followed: "Followed", capture: "Capture") -> Self:
+        """A part as the finder before knew it; nothing is seen of it yet."""
+        low, high, is_answered, shown = followed
+        return cls(Piece(None, None), capture, low, high, is_answered=is_answered, shown=shown)
 
     def move(self, way: float, length: float | None) -> None:
         """Reckon that it moved on by so many cells, and where the end is that was not seen."""
@@ -57,6 +67,14 @@ class Track:
         ends = ((self.low, piece.low), (self.high, piece.high))
         known = [seen - reckoned for reckoned, seen in ends if reckoned is not None and seen is not None]
         return sum(known) / len(known) if known else None
+
+    def may_be(self, piece: Piece, columns: int) -> bool:
+        """Whether it can be this piece, though they share no end: it fills the view, or its other end has come in."""
+        if piece.low is None and piece.high is None:
+            return self.seen_columns(columns) > 0
+        if piece.low is not None and self.high is not None:
+            return piece.high is None and columns <= self.high < piece.low + columns
+        return piece.high is not None and self.low is not None and piece.high - columns < self.low <= 0
 
     def went(self, piece: Piece) -> float | None:
         """How far it moved since it was seen last, by an end that was seen both times; None: there is none."""

@@ -68,9 +68,10 @@ class Source(Protocol):
     thing behind it that may go and come back; what is stored and cannot be read will not be readable next time either.
 
     Some sources have more to say: `rate`, pictures a second; `remarks`, a line each on what the device took otherwise
-    than it was asked; `lasting_name`, which opens this very device again; `exposes_when_told`, that a frame comes for
-    each call of its method `trigger`, from whatever thread. One that decodes pictures has `room`: set before a capture
-    is asked for, it is memory of the frame's shape into which it decodes that one if it can, and a copy is saved.
+    than it was asked; `lasting_name`, which opens this very device again; `began_ns`, when its line began to run;
+    `exposes_when_told`, that a frame comes for each call of its method `trigger`, from whatever thread. One that
+    decodes pictures has `room`: set before a capture is asked for, it is memory of the frame's shape into which it
+    decodes that one if it can, and a copy is saved.
     """
 
     name: str
@@ -147,10 +148,12 @@ class SourceSettings:
     camera: CameraSettings = CameraSettings()
     belt: BeltSettings = BeltSettings()
 
-    def request(self, name: str, start: int = 0, every: bool = False) -> "SourceRequest":
+    def request(
+        self, name: str, start: int = 0, every: bool = False, began_ns: int | None = None, is_lost: bool = False
+    ) -> "SourceRequest":
         """A source of this name with these settings; see `SourceRequest`."""
         same = {one.name: getattr(self, one.name) for one in fields(SourceSettings)}
-        return SourceRequest(name, start, every, **same)
+        return SourceRequest(name, start, every, began_ns, is_lost, **same)
 
 
 @dataclass(frozen=True)
@@ -158,12 +161,16 @@ class SourceRequest(SourceSettings):
     """What a person asked for: the source's name and what was said of it.
 
     `start` is the index of the first picture wanted: a restarted capture child goes on where it stopped. With `every`
-    a camera that runs freely passes over none of its frames, though they grow old.
+    a camera that runs freely passes over none of its frames, though they grow old. `began_ns` is what a source that is
+    opened again said of itself: its line has run on since. `is_lost` says that a device was open before and is to be
+    waited for, where it can be told cheaply that it is back.
     """
 
     name: str
     start: int = 0
     every: bool = False
+    began_ns: int | None = None
+    is_lost: bool = False
 
 
 _KINDS = ("demo", "belt", "replay", "clock", "camera", "genicam", "stream", "folder", "video")

@@ -1,4 +1,8 @@
-"""Source `belt`: the demo line under a free-running camera, its belt in motion; it knows which parts are where."""
+"""Source `belt`: the demo line under a free-running camera, its belt in motion; it knows which parts are where.
+
+The belt runs by the clock: where it is depends on the time since it began, `began_ns`, alone. Whoever opens it again
+with that moment finds it where it has run to meanwhile.
+"""
 
 import time
 from collections.abc import Iterator
@@ -26,7 +30,7 @@ def available() -> list[tuple[str, str]]:
 
 
 class BeltSource:
-    """Frames of the moving belt, at its rate."""
+    """Frames of the moving belt, at its rate, from the one that is due when it is asked for them."""
 
     name = "belt"
     simulated = live = free_running = True
@@ -46,16 +50,20 @@ class BeltSource:
             raise SourceError(f"belt: {error}") from None
         self.shape: tuple[int, int] | None = self._belt.size
         self.length = self._wanted.length
+        self.began_ns = request.began_ns or time.monotonic_ns() - self._after_ns(self._wanted.start)
 
     def captures(self) -> Iterator[Capture]:
         """One capture an exposure, stamped with the moment it was due: one that comes late is old, as a camera's is."""
-        began_ns = None
-        for number, index in enumerate(self._wanted.indices()):
+        due = int((time.monotonic_ns() - self.began_ns) * self.rate / 1e9)
+        for index in replace(self._wanted, start=max(self._wanted.start, due)).indices():
             capture = _capture(index, self._belt.view(index))
-            began_ns = time.monotonic_ns() if began_ns is None else began_ns
-            due_ns = began_ns + round(number * 1e9 / self.rate)
+            due_ns = self.began_ns + self._after_ns(index)
             time.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
             yield replace(capture, captured_ns=due_ns)
+
+    def _after_ns(self, index: int) -> int:
+        """From the beginning to this frame."""
+        return round(index * 1e9 / self.rate)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -1,5 +1,6 @@
 """The connection to a camera on the network: what FFmpeg is told, and its refusals in one line each."""
 
+import socket
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -12,11 +13,18 @@ if TYPE_CHECKING:
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "udp")
 
+PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+"""Of those that answer a connection before they send pictures."""
 
-def connect(address: str, name: str, open_s: float, read_s: float) -> "InputContainer":
+KNOCKS_S = 0.05
+"""From one knock that was refused to the next; one that is not answered at all is given up after ten times as long."""
+
+
+def connect(address: str, name: str, open_s: float, read_s: float, awaited_s: float = 0.0) -> "InputContainer":
     """Open the address and find a video stream in it. `name` is what errors call it. Raises SourceError.
 
     `open_s` is the patience with a camera until it has answered, `read_s` that with a silent connection from then on.
+    The port of one that was lost is waited for, `awaited_s` at most.
     """
     try:
         import av
@@ -28,6 +36,7 @@ def connect(address: str, name: str, open_s: float, read_s: float) -> "InputCont
         known = ", ".join(f"{known}://" for known in SCHEMES)
         raise SourceError(f"{name}: no stream begins with {kind}://; give {known}…")
     plain, options = _options(address, name)
+    _await(plain, awaited_s)
     until = time.monotonic() + open_s
     try:
         container = av.open(plain, options=options, timeout=(open_s, read_s))
@@ -41,6 +50,23 @@ def connect(address: str, name: str, open_s: float, read_s: float) -> "InputCont
         container.close()
         raise SourceError(f"{name}: HLS shows what was seconds ago; give the camera's rtsp:// address")
     return container
+
+
+def _await(address: str, patience_s: float) -> None:
+    """Return when the address answers, or when patience is over."""
+    until = time.monotonic() + patience_s
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
+    except ValueError:
+        return
+    while parts.scheme in PORTS and host is not None and time.monotonic() < until:
+        try:
+            socket.create_connection((host, port), 10 * KNOCKS_S).close()
+        except OSError:
+            time.sleep(KNOCKS_S)
+        else:
+            return
 
 
 def _options(address: str, name: str) -> tuple[str, dict[str, str]]:

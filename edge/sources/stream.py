@@ -17,6 +17,9 @@ connection is listened to until pictures come no faster than they were taken: ca
 and so is a camera that has set its clock. Streams without the camera's time stamps (pictures over HTTP) are stamped as
 they arrive.
 
+**When it is back.** One that was lost is knocked at until its port answers, in the process that then opens it: a
+process that dies of each refusal and is started again would be late by its start and half a back-off.
+
 Of H.264 and H.265 each picture is seen one frame interval late: FFmpeg knows that it is whole when the next one begins.
 The stamp takes that into account.
 """
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
 OPEN_S = 10.0
 """Patience with a camera until it has answered, and then until its pictures come steadily. Some send a key frame,
 without which none can be decoded, every few seconds only."""
+
+AWAITED_S = 8.0
+"""Patience with a camera that was lost, until its port answers."""
 
 READ_S = 5.0
 """A connection that is silent for this long has failed. A station does not wait that long for a frame."""
@@ -89,7 +95,7 @@ class StreamSource:
         self._first = 0  # number of the packet that is the first picture
         self._on_time_ns = 0
         self._received = _Received()
-        container = connect(request.name, self.name, OPEN_S, READ_S)
+        container = connect(request.name, self.name, OPEN_S, READ_S, AWAITED_S if request.is_lost else 0)
         video = container.streams.video[0]
         self._decoder = video.codec_context
         self._decoder.thread_type = "SLICE"  # threads that share frames hold them back

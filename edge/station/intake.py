@@ -11,7 +11,7 @@ from edge.station.capture import run_capture
 from edge.station.child import Child
 from edge.station.config import StationConfig
 from edge.station.copying import past_the_caches
-from edge.station.messages import Captured, Ended, Expose, Failed, GiveSlot, NeedsRoom, Opened, Waiting
+from edge.station.messages import Captured, Ended, Expose, Failed, GiveSlot, NeedsRoom, Opened, Waiting, Watched
 from edge.station.ring import Ring
 
 SLOTS = {"every": 10, "latest": 6}
@@ -80,7 +80,9 @@ class Intake:
         c = self._config
         name = self.opened.lasting_name if self.opened and self.opened.lasting_name else c.source
         every = c.policy == "every" or c.trigger != "free"
-        request = c.request(name, self._next_index, every)
+        opened = self.opened
+        began_ns, is_lost = (opened.began_ns, opened.device) if opened else (None, False)
+        request = c.request(name, self._next_index, every, began_ns, is_lost)
         is_told = (c.camera.trigger or "").lower() == "software"  # then each frame is of a part
         policy = "latest" if c.trigger == "external" and not is_told else c.policy  # else those of none make room
         policy = policy if self._presence is None else "every"  # every part, that is
@@ -98,12 +100,10 @@ class Intake:
                             self._resume(captured)
                         else:
                             yield captured
-                    case Remembered():
-                        self._remembered = message
+                    case Watched():
+                        yield from self._watch(message)
                     case Waiting():
-                        self.blind = message.blind
-                        if self._presence is not None and self.opened is not None and self.opened.device:
-                            self._deaths, self._has_frames = 0, True  # frames come, though no part does
+                        pass
                     case NeedsRoom():
                         self._enlarge(message)
                     case Opened():
@@ -255,6 +255,14 @@ class Intake:
         if captured.slot is not None:
             self._busy[captured.slot] = 1
         return captured
+
+    def _watch(self, watched: Watched) -> list[Captured]:
+        """The parts that a frame decided. Frames may come though no part does."""
+        self._remembered, self.blind = watched.remembered, watched.blind
+        self._next_index = max(self._next_index, watched.position + 1)
+        if self.opened is not None and self.opened.device:
+            self._deaths, self._has_frames = 0, True
+        return [self._take(part) for part in watched.parts]
 
     def _lose(self, cause: str) -> Iterator[Captured]:
         """The child is dead or hangs: bury it. A stored picture it died on again and again is given up, and said so;

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from edge.contract import RegionOfInterest
+    from edge.presence import Remembered
 
 
 class GiveSlot(NamedTuple):
@@ -32,6 +33,7 @@ class Opened(NamedTuple):
     rate: float | None = None  # pictures a second, if that is known
     lasting_name: str | None = None  # the name by which this very device is opened again
     exposes_when_told: bool = False
+    began_ns: int | None = None  # when a line that runs by the clock began
 
 
 class NeedsRoom(NamedTuple):
@@ -62,17 +64,25 @@ class Captured(NamedTuple):
     frames: int = 1
 
 
+class Watched(NamedTuple):
+    """Capture → supervisor: a camera is watched for parts. `parts` are those that frame `position` decided, and
+    `remembered` what a finder that takes over must know then: one message, so that neither is known without the other.
+
+    `blind` says why no part can be found for a while: the camera gives frames, and they show nothing.
+    """
+
+    parts: tuple[Captured, ...]
+    remembered: "Remembered"
+    position: int
+    blind: str | None = None
+
+
 class Expose(NamedTuple):
     """Supervisor → capture: expose a frame now. Only to a source that exposes when it is told."""
 
 
 class Waiting(NamedTuple):
-    """Capture → supervisor: the source is well and has nothing to show, as while it waits for a trigger.
-
-    `blind` says why no part can be found for a while: the camera gives frames, and they show nothing.
-    """
-
-    blind: str | None = None
+    """Capture → supervisor: the source is well and has nothing to show, as while it waits for a trigger."""
 
 
 class Ended(NamedTuple):

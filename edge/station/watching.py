@@ -5,7 +5,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Protocol
 
 from edge.presence import Presence, Remembered
-from edge.station.messages import Captured, Ended, GiveSlot, Waiting
+from edge.station.messages import Captured, Ended, GiveSlot, Watched
 from edge.station.ring import Attached
 
 if TYPE_CHECKING:
@@ -49,36 +49,39 @@ def watch(
 ) -> None:
     """Show every frame to the finder and pass on what it finds, until the source ends or the supervisor says stop.
 
-    With each part goes what a finder that takes over must know.
+    What a finder that takes over must know goes with each part, whenever a part comes or goes, and as a sign of life.
     """
     from edge.presence.finder import Finder
 
     finder = Finder(presence, remembered)
-    said_s, blind = 0.0, None
+    said_s, said, position = 0.0, None, -1
     for capture in source.captures():
+        passed = []
         if capture is not None:
+            position = capture.index
             looks = source.live and capture.frame is not None and capture.fault is None
-            for passed in finder.see(capture, truth.doubt(capture) if looks else None):
-                _pass_on(passed, capture.index, finder, slots, connection)
-        if finder.blind != blind or time.monotonic() - said_s > SIGN_OF_LIFE_S:
-            said_s, blind = time.monotonic(), finder.blind
-            connection.send(Waiting(blind))
+            passed = finder.see(capture, truth.doubt(capture) if looks else None)
+        now = finder.blind, [id(track) for track in finder.tracks]
+        if passed or now != said or time.monotonic() - said_s > SIGN_OF_LIFE_S:
+            said_s, said = time.monotonic(), now
+            _pass_on(passed, position, finder, slots, connection)
         slots.listen()
         if slots.is_stopped:
             return
-    for passed in finder.finish():
-        _pass_on(passed, passed.captures[0].index, finder, slots, connection)
+    _pass_on(finder.finish(), position, finder, slots, connection)
     connection.send(Ended(0))
     slots.wait_for_stop()
 
 
-def _pass_on(passed: "Passed", position: int, finder: "Finder", slots: Slots, connection: Connection) -> None:
-    """Hand a part over; `position` is that of the frame that decided it, behind which a new source begins."""
-    slot = slots.take() if passed.fault is None else None
-    if slots.is_stopped:
-        return
-    connection.send(finder.remember())  # first: a part must not be taken for a new one if this process dies now
-    connection.send(_store(passed, position, slot, slots))
+def _pass_on(passed: "list[Passed]", position: int, finder: "Finder", slots: Slots, connection: Connection) -> None:
+    """Hand over the parts that the frame `position` decided, behind which a new source begins."""
+    parts = []
+    for one in passed:
+        slot = slots.take() if one.fault is None else None
+        if slots.is_stopped:
+            return
+        parts.append(_store(one, position, slot, slots))
+    connection.send(Watched(tuple(parts), finder.remember(), position, finder.blind))
 
 
 def _store(passed: "Passed", position: int, slot: GiveSlot | None, slots: Slots) -> Captured:
