@@ -23,7 +23,7 @@ from running import command, running_line
 from streaming import Server, serving
 
 from edge.errors import SourceError
-from edge.sources import Capture, Source, SourceRequest, camera_clock, open_source
+from edge.sources import Capture, Source, SourceRequest, camera_clock, connection, open_source
 from edge.sources import stream as streams
 from edge.sources.address import redacted
 from edge.sources.camera_clock import CameraClock
@@ -438,6 +438,11 @@ def test_a_camera_that_was_lost_is_not_waited_for_without_end(address: str, monk
     monkeypatch.setattr(streams, "AWAITED_S", 0.2)
     with pytest.raises(SourceError, match=r"nothing answers|cannot be reached"):
         open_source(SourceRequest(address, is_lost=True))
+
+
+def test_nobody_knocks_at_what_answers_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.create_connection", lambda *_: pytest.fail("a sender over UDP is deaf"))
+    connection._await("udp://127.0.0.1:5000", 8.0)
 
 
 # ---- through a station
