@@ -58,7 +58,7 @@ def test_what_was_tuned_is_used_for_keys_that_nobody_said(state: Path) -> None:
     assert said["backend"] == 'backend = "onnxruntime"  # tuned for 1280×720 frames'
     assert said["threads"] == "threads = 1  # tuned for 1280×720 frames"
     assert said["keep_warm"] == "keep_warm = true  # tuned for 1280×720 frames"
-    assert "tuned for 1280×720 frames at 600/min" in said[""]
+    assert "with 1280×720 at 600/min" in said[""]
     flagged = printed("--bundle", DEMO_BUNDLE, "--threads", 2)
     assert flagged["threads"] == "threads = 2  # --threads"
     assert flagged["keep_warm"] == "keep_warm = true  # tuned for 1280×720 frames"
@@ -132,6 +132,7 @@ def test_where_nobody_knows_the_size_of_the_frames_nothing_is_used_that_holds_fo
     said = printed("--source", "rtsp://me:secret@192.168.1.9/line")
     assert "threads" not in said
     assert "what was tuned for 1280×720 and 640×480 frames is not used: how large those of rtsp://***@192" in said[""]
+    assert "--size" not in said[""], "a stream has the size that its camera gives it"
 
 
 def test_what_is_the_best_at_every_size_that_was_tuned_is_used_though_the_size_is_not_known(state: Path) -> None:
@@ -139,7 +140,7 @@ def test_what_is_the_best_at_every_size_that_was_tuned_is_used_though_the_size_i
     tuned(width=640, height=480).write()
     said = printed("--source", "camera0")
     assert said["threads"] == "threads = 1  # tuned for 1280×720 and 640×480 frames"
-    assert "tuned for 1280×720 and 640×480 frames at 600/min" in said[""]
+    assert "tuned for 1280×720 and 640×480 frames: backend" in said[""]
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "/nosuch/place", "**", "a/b"])
@@ -165,8 +166,8 @@ def test_a_station_says_in_one_line_that_it_runs_what_was_tuned(state: Path) -> 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["backend"] == "onnxruntime"
     assert [line for line in done.stderr.splitlines() if "tuned" in line] == [
-        "line1: tuned for 320×180 frames at 600/min: backend = onnxruntime, threads = 1, spinning = false, "
-        "keep_warm = true (p99 12.0 ms when it was measured); --no-tuned ignores it"
+        "line1: tuned for 320×180 frames: backend = onnxruntime, threads = 1, spinning = false, "
+        "keep_warm = true (p99 12.0 ms when it was measured, with 320×180 at 600/min); --no-tuned ignores it"
     ]
 
 

@@ -347,10 +347,12 @@ def test_the_source_shows_what_it_says_it_shows() -> None:
                 assert left.mean() > 90, "a plate is brighter than the belt"
 
 
-def test_the_belt_has_run_on_when_it_is_opened_again() -> None:
+def test_the_belt_stands_until_it_is_watched_and_has_run_on_when_it_is_opened_again() -> None:
     request = SourceRequest("belt", size=SIZE, rate=50.0, seed=3)
     first = open_source(request)
+    time.sleep(0.2)
     before = next(capture for capture in first.captures() if capture is not None)
+    assert before.index == 0
     time.sleep(0.2)
     again = open_source(replace(request, start=before.index + 1, began_ns=first.began_ns))  # type: ignore[attr-defined]
     after = next(capture for capture in again.captures() if capture is not None)

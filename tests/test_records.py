@@ -8,9 +8,10 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -183,6 +184,15 @@ def test_a_full_queue_loses_verdicts_says_so_and_names_them_in_the_journal(tmp_p
     assert rows(tmp_path, "SELECT epoch, lost_from, lost_to FROM lost_ranges") == [("ab12", 12, 40)]
 
 
+def test_a_row_that_can_never_be_written_is_an_event_and_holds_no_other_up(tmp_path: Path) -> None:
+    journal = recorder(tmp_path)
+    journal.image("ab12", 2**70, "images/x.png", "00", 1)
+    enter(journal, verdict(1))
+    journal.close("told to stop", 1)
+    assert rows(tmp_path, "SELECT seq FROM verdicts") == [(1,)]
+    assert [text for (text,) in rows(tmp_path, "SELECT text FROM events") if "refused" in text]
+
+
 def test_a_flood_of_acknowledgements_while_the_disk_is_slow_costs_no_verdict(tmp_path: Path) -> None:
     journal = recorder(tmp_path, most_waiting=20)
     settle(journal)
@@ -314,6 +324,18 @@ def test_that_an_image_goes_is_said_while_it_is_still_there(tmp_path: Path) -> N
     assert not image.exists()
 
 
+def test_an_image_that_cannot_be_removed_stays_on_its_shelf(tmp_path: Path) -> None:
+    shelf = Shelf(Keeping(tmp_path, max_bytes=1000, min_free_bytes=0))
+    image = shelve(shelf, 1, G)
+    image.unlink()
+    image.mkdir()  # what even root cannot unlink
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"directory"):
+            list(shelf.make_room(1000, G))
+    assert shelf.size == 1000
+    assert image.with_suffix(SIDECAR).exists()
+
+
 def test_rejects_and_unknowns_are_all_wanted_and_goods_one_in_so_many(tmp_path: Path) -> None:
     keeping = Keeping(tmp_path, good_every=10)
     assert all(keeping.wants(outcome, seq) for outcome in (R, U) for seq in range(1, 100))
@@ -430,6 +452,37 @@ def test_an_image_that_the_journal_did_not_hear_of_is_told_of_by_the_next_archiv
         for folder, seq in (("5555", 1), ("cd34", 9))
         for suffix in (".png", ".json")
     }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda said: said["image"].update(bytes=None),
+        lambda said: said["image"].update(bytes=2**64),
+        lambda said: said["image"].update(sha256={}),
+        lambda said: said["image"].update(sha256="none"),
+        lambda said: said["verdict"].update(seq=[1]),
+        lambda said: said["verdict"].update(seq=None),
+        lambda said: said["verdict"].update(verdict="splendid"),
+        lambda said: said.update(verdict=[]),
+        lambda said: said.pop("image"),
+    ],
+)
+def test_a_sidecar_that_says_nonsense_is_not_told_of_and_holds_nothing_up(
+    tmp_path: Path, wrong: Callable[[dict[str, Any]], object]
+) -> None:
+    beside = (tmp_path / with_image(tmp_path).path).with_suffix(SIDECAR)
+    (beside.parent / os.fsdecode(b"\xff-reject.png")).write_bytes(b"")
+    spoil(tmp_path, "DELETE FROM images")
+    said = json.loads(beside.read_bytes())
+    wrong(said)
+    beside.write_text(json.dumps(said))
+    line = Archive(Keeping(tmp_path, min_free_bytes=0))
+    line.start()
+    assert line.offer(verdict(7, R))
+    assert [message.seq for message in line.until(Stored, 1) if isinstance(message, Stored)] == [7]
+    line.close()
+    assert {message.seq for message in line.heard(Stored) if isinstance(message, Stored)} == {7}
 
 
 def test_images_make_room_for_each_other_and_the_station_hears_of_it(tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ def test_whatever_is_said_of_a_source_reaches_the_capture_process_and_a_look() -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("[[camera]]\ngain_db = 2", "camera = "),
+        ("[[trust]]\nx = 1", "trust.0 = "),
         ("bugdet_ms = 5", "no such key: bugdet_ms; did you mean budget_ms?"),
         ("zzz = 5", "no such key: zzz; edge-run --print-config"),
         ("budget_ms = 0", "budget_ms = 0: Input should be greater than or equal to 1"),

@@ -131,6 +131,7 @@ FLAGS = [
 ]
 
 SOURCES = [
+    (".", ("--size", "640x480"), ". shows pictures of the size that they have: leave out --size"),
     ("demo", ("--size", "8x8"), "demo: frame of 8x8: sides must be 16 to 8192 pixels"),
     ("demo", ("--rate", "file"), "demo says no rate of its own; give --rate pictures a second, or leave it out"),
     ("demo", ("--watch",), "demo cannot be watched: leave out --watch, or give a folder"),

@@ -350,7 +350,7 @@ def test_what_a_camera_shows_before_the_subscribers_are_there_is_of_no_part(
 ) -> None:
     station.config = replace(station.config, wait_subscribers=1)
     station.intake.opened = Opened("camera0", None, None, True, True, False, policy, device=True)
-    station._listeners_came = False
+    station._subscribers_came = station._listeners_came = False
     for _ in range(3):
         station.show()
     assert (station.books.accepted, station.books.dropped, station.held.total()) == (0, 3, 0)
@@ -362,7 +362,7 @@ def test_what_a_camera_shows_before_the_subscribers_are_there_is_of_no_part(
 
 def test_a_trigger_before_the_subscribers_are_there_is_refused_and_one_after_is_a_part(triggered: Bare) -> None:
     triggered.config = replace(triggered.config, wait_subscribers=1)
-    triggered._listeners_came = False
+    triggered._subscribers_came = triggered._listeners_came = False
     assert triggered._trigger("A") == "this station waits for 1 subscriber"
     assert triggered.books.accepted == 0
     triggered.publisher.subscribers = lambda: 1  # type: ignore[method-assign]
@@ -374,7 +374,7 @@ def test_a_trigger_before_the_subscribers_are_there_is_refused_and_one_after_is_
 
 def test_a_station_that_waits_for_its_subscribers_judges_nothing_and_says_so(station: Bare) -> None:
     station.config = replace(station.config, wait_subscribers=1)
-    station._listeners_came = False
+    station._subscribers_came = station._listeners_came = False
     station.beat()
     assert (station.state, station.is_ready) == (State.READY, False)
     station.publisher.subscribers = lambda: 1  # type: ignore[method-assign]

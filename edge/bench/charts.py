@@ -226,8 +226,8 @@ def _draw_search(chart: Chart, search: Search) -> None:
         Place(x, y, anchor) for y in lines for x, anchor in ((RIGHT, "end"), (LEFT + 8, "start"), (WIDTH / 2, "end"))
     ]
     drawn += _write(chart, f"deadline {search.deadline_ms:g} ms", ends, drawn)
-    if search.asked_per_min is not None and asked is not None:
-        drawn = [one for one in drawn if one[0] != asked] + along([(LEFT, deadline), (RIGHT, deadline)])
+    if asked is not None:
+        drawn += along([(LEFT, deadline), (RIGHT, deadline)])
         heights = (BASE - 8, TOP + 12, *range(BASE - 38, TOP + 12, -30))
         beside = [Place(x, y, a) for y in heights for x, a in ((asked - 8, "end"), (asked + 8, "start"))]
         _write(chart, f"{search.asked_per_min:g}/min asked", beside, drawn)

@@ -1,4 +1,4 @@
-"""Where words of a drawing stand so that they are whole and lie on nothing that is drawn."""
+"""Where words of a drawing stand so that they are whole and lie on as little as possible of what is drawn."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise

@@ -24,7 +24,9 @@ _SENT_HIGH_WATER = 2 * MOST_REPLAYED
 _LINGER_MS = 500
 
 MOST_EXPLAINED = 50
-"""Messages a second that are told why they are no request; more are only counted: a flood of them buys no work."""
+"""Messages of a second, whoever sent them, that are told why they are no request; more are only counted: a flood buys
+no work.
+"""
 
 
 class Peer(NamedTuple):

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.errors import RecordsError
 from edge.records.durable import PRIVATE_FOLDER, sync_folder, write_durably
@@ -110,13 +110,22 @@ def _untold(shelf: Shelf) -> Iterator[Stored]:
     folder = shelf.keeping.folder
     with contextlib.suppress(RecordsError, sqlite3.Error), contextlib.closing(open_to_read(folder)) as journal:
         for path in shelf.paths():
-            place = path.relative_to(folder).as_posix()
-            if not has_image(journal, place) and has_run(journal, path.parent.name):
-                with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                place, epoch = path.relative_to(folder).as_posix(), path.parent.name
+                if not has_image(journal, place) and has_run(journal, epoch):
                     said = json.loads(path.with_suffix(SIDECAR).read_bytes())
-                    verdict, image = said["verdict"], said["image"]
-                    if image["path"] == place and verdict["epoch"] == path.parent.name:
-                        yield Stored(verdict["epoch"], verdict["seq"], place, image["sha256"], image["bytes"])
+                    stored = _as_stored(said["verdict"], said["image"])
+                    if (stored.path, stored.epoch) == (place, epoch):
+                        yield stored
+
+
+def _as_stored(verdict: dict[str, Any], image: dict[str, Any]) -> Stored:
+    """What was to be said of an image, by its sidecar. Raises ValueError, KeyError, TypeError."""
+    epoch, seq, size = verdict["epoch"], verdict["seq"], image["bytes"]
+    if not all(type(number) is int and 0 <= number < 2**63 for number in (seq, size)):
+        raise TypeError("no numbers")
+    place = _place(str(verdict["time"])[:10], str(epoch), seq, Outcome(verdict["verdict"]))
+    return Stored(str(epoch), seq, place.as_posix(), bytes.fromhex(image["sha256"]).hex(), size)
 
 
 def _png(frame: "npt.NDArray[np.uint8]") -> bytes:
@@ -133,7 +142,7 @@ def _png(frame: "npt.NDArray[np.uint8]") -> bytes:
 
 def _store(order: Keep, image: bytes, shelf: Shelf, say: Say) -> Stored:
     """Raises NoRoomError, OSError."""
-    place = Path(IMAGES, order.day, order.epoch, f"{order.seq:08}-{order.verdict}.png")
+    place = _place(order.day, order.epoch, order.seq, order.verdict)
     path = shelf.keeping.folder / place
     digest = hashlib.sha256(image).hexdigest()
     about = json.dumps({"path": place.as_posix(), "sha256": digest, "bytes": len(image)})
@@ -143,6 +152,11 @@ def _store(order: Keep, image: bytes, shelf: Shelf, say: Say) -> Stored:
     write_durably({path.with_suffix(SIDECAR): sidecar, path: image})  # where an image is, its sidecar is
     shelf.add(path)
     return Stored(order.epoch, order.seq, place.as_posix(), digest, len(image))
+
+
+def _place(day: str, epoch: str, seq: int, outcome: str) -> Path:
+    """Where an image lies, below the records' folder."""
+    return Path(IMAGES, day, epoch, f"{seq:08}-{outcome}.png")
 
 
 def _make(folder: Path) -> None:

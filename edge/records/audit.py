@@ -26,7 +26,7 @@ MOST_NAMED = 100
 """Problems of a kind that are named one by one; the rest are counted."""
 
 REMOVAL_S = 0.5
-"""The archive removes an image before the journal of a live station says so; no longer than this before."""
+"""Of a live station image and journal may disagree while one is stored or removed; no longer than this."""
 
 
 class Kind(StrEnum):

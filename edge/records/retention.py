@@ -129,10 +129,13 @@ class Shelf:
                     yield from self._remove(oldest, f"older than {days:g} days")
 
     def _put(self, shelved: _Shelved) -> None:
+        self._shelf_of(shelved).append(shelved)
+        self.size += shelved.size
+
+    def _shelf_of(self, shelved: _Shelved) -> deque[_Shelved]:
         kind = _kind(shelved.path)
         assert kind is not None
-        self._shelves[kind].append(shelved)
-        self.size += shelved.size
+        return self._shelves[kind]
 
     def _next_to_go(self, outcome: Outcome) -> _Shelved | None:
         self._take_back_released()
@@ -147,15 +150,19 @@ class Shelf:
     def _take_back_released(self) -> None:
         for shelved in [one for one in self._held if not _is_held(one)]:
             self._held.remove(shelved)
-            kind = _kind(shelved.path)
-            assert kind is not None
-            self._shelves[kind].appendleft(shelved)
+            self._shelf_of(shelved).appendleft(shelved)
 
     def _remove(self, shelved: _Shelved, why: str) -> Iterator[Gone]:
-        """Said before it is done: an image that is still there is told of again, one that is not was stolen."""
+        """Said before it is done: of an image that is still there afterwards the next process tells again. A sidecar
+        alone is removed by `look`. Raises OSError, and the image stays on its shelf.
+        """
         yield Gone(shelved.path.relative_to(self.keeping.folder).as_posix(), why)
-        for path in (shelved.path.with_suffix(SIDECAR), shelved.path):
-            path.unlink(missing_ok=True)
+        try:
+            for path in (shelved.path, shelved.path.with_suffix(SIDECAR)):
+                path.unlink(missing_ok=True)
+        except OSError:
+            self._shelf_of(shelved).appendleft(shelved)
+            raise
         self.size -= shelved.size
         with contextlib.suppress(OSError):  # not empty yet
             shelved.path.parent.rmdir()

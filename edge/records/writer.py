@@ -165,7 +165,7 @@ class Writer(threading.Thread):
         accepted = self.accepted
         journal.execute("BEGIN IMMEDIATE")
         for row in batch:
-            journal.execute(row.sql, row.values)
+            _insert(journal, row)
         if self._run is not None and accepted != self._accepted_written:
             journal.execute(ACCEPTED, (accepted, self._run.values[0]))
         journal.execute("COMMIT")
@@ -223,3 +223,13 @@ class Writer(threading.Thread):
                 journal.execute(ACCEPTED, (self.accepted, epoch))
                 journal.execute(END_RUN, (now, end.cause, end.last_seq, epoch))
             journal.execute("COMMIT")
+
+
+def _insert(journal: sqlite3.Connection, row: Row) -> None:
+    """Write a row. One that can never be written, and is no verdict, becomes an event: it shall hold up no other."""
+    try:
+        journal.execute(row.sql, row.values)
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError) as error:
+        if row.seq is not None:
+            raise
+        journal.execute(INSERT_EVENT, (None, "journal", f"a row was refused: {error}", wall_time()))

@@ -206,15 +206,26 @@ def known_size(request: SourceRequest) -> tuple[int, int] | None:
     if request.camera.region is not None:
         _, _, width, height = request.camera.region
         return height, width
+    return getattr(_module(request.name), "DEFAULT_SIZE", None)
+
+
+def takes_size(name: str) -> bool:
+    """Whether it is a camera, which gives frames of the size that it is asked for."""
+    return getattr(_module(name), "HAS_SETTINGS", False)
+
+
+def _module(name: str) -> Any:
+    """What opens sources of this name, or None."""
     modules: list[Any] = [import_module(f"edge.sources.{kind}") for kind in _KINDS]
-    module = next((module for module in modules if module.claims(request.name)), None)
-    return getattr(module, "DEFAULT_SIZE", None)
+    return next((module for module in modules if module.claims(name)), None)
 
 
 def _refusal(kind: str, module: Any, request: SourceRequest) -> str | None:
     """Why a source of this kind cannot be opened so, whatever it is; None if it can."""
     if request.watch and kind != "folder":
         return "cannot be watched: leave out --watch, or give a folder"
+    if request.size is not None and kind in ("folder", "video"):
+        return "shows pictures of the size that they have: leave out --size"
     if request.camera != CameraSettings() and not getattr(module, "HAS_SETTINGS", False):
         said = ", ".join(key for key, value in vars(request.camera).items() if value is not None)
         return f"has no settings of a camera: leave out {said}, of --camera or the file; camera0 and genicam: have them"

@@ -50,14 +50,16 @@ class BeltSource:
             raise SourceError(f"belt: {error}") from None
         self.shape: tuple[int, int] | None = self._belt.size
         self.length = self._wanted.length
-        self.began_ns = request.began_ns or time.monotonic_ns() - self._after_ns(self._wanted.start)
+        self.began_ns = request.began_ns  # None: it stands until somebody watches
 
     def captures(self) -> Iterator[Capture]:
         """One capture an exposure, stamped with the moment it was due: one that comes late is old, as a camera's is."""
-        due = int((time.monotonic_ns() - self.began_ns) * self.rate / 1e9)
-        for index in replace(self._wanted, start=max(self._wanted.start, due)).indices():
+        now_ns, start = time.monotonic_ns(), self._wanted.start
+        began_ns = self.began_ns = self.began_ns or now_ns - self._after_ns(start)
+        due = int((now_ns - began_ns) * self.rate / 1e9)
+        for index in replace(self._wanted, start=max(start, due)).indices():
             capture = _capture(index, self._belt.view(index))
-            due_ns = self.began_ns + self._after_ns(index)
+            due_ns = began_ns + self._after_ns(index)
             time.sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
             yield replace(capture, captured_ns=due_ns)
 

@@ -110,7 +110,6 @@ def _opened(source: "Source", request: "SourceRequest", policy: str) -> Opened:
         rate=getattr(s, "rate", None) or (None if request.rate == "file" else request.rate),
         lasting_name=getattr(s, "lasting_name", None),
         exposes_when_told=getattr(s, "exposes_when_told", False),
-        began_ns=getattr(s, "began_ns", None),
     )
 
 

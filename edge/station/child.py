@@ -9,11 +9,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from edge.station.messages import Stop
@@ -36,15 +36,12 @@ class Child:
         work: Callable[..., None],
         arguments: Callable[[], tuple[Any, ...]],
         longest_backoff_s: float = LONGEST_BACKOFF_S,
-        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Nothing runs before `start`. Back-off doubles from FIRST_BACKOFF_S to `longest_backoff_s`. The process finds
-        `environment` in its own, beside what is in this one's.
-        """
+        """Nothing runs before `start`. Back-off doubles from FIRST_BACKOFF_S to `longest_backoff_s`."""
         self.name = name
         self.restarts = -1
         self.connection: Connection | None = None
-        self._work, self._arguments, self._environment = work, arguments, environment
+        self._work, self._arguments = work, arguments
         self._process: Any = None
         self._poll = select.poll()  # Connection.poll makes one at every call
         self._started = 0.0
@@ -91,7 +88,7 @@ class Child:
         )
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the new process
         try:
-            with _no_main_module(), _added(self._environment):
+            with _no_main_module():
                 self._process.start()
         finally:
             signal.signal(signal.SIGINT, before)
@@ -152,21 +149,6 @@ def _no_main_module() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-@contextlib.contextmanager
-def _added(environment: Mapping[str, str]) -> Iterator[None]:
-    """A process that is spawned meanwhile has these variables, too."""
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _run(work: Callable[..., None], connection: Connection, *arguments: Any) -> None:

@@ -10,7 +10,6 @@ from edge.sources import SourceRequest
 from edge.station.capture import run_capture
 from edge.station.child import Child
 from edge.station.config import StationConfig
-from edge.station.copying import past_the_caches
 from edge.station.messages import Captured, Ended, Expose, Failed, GiveSlot, NeedsRoom, Opened, Waiting, Watched
 from edge.station.ring import Ring
 
@@ -53,7 +52,7 @@ class Intake:
 
     def __init__(self, config: StationConfig) -> None:
         """Nothing runs before `start`."""
-        self.child = Child("edge-capture", run_capture, self._arguments, LONGEST_BACKOFF_S, past_the_caches())
+        self.child = Child("edge-capture", run_capture, self._arguments, LONGEST_BACKOFF_S)
         self.opened: Opened | None = None
         self.is_up = False
         self.has_ended = False
@@ -73,6 +72,7 @@ class Intake:
         self._exposed_ns: int | None = None  # when it was told to, to show that it is back
         self._presence = config.presence if config.trigger == "presence" else None
         self._remembered: Remembered | None = None  # by the finder of parts
+        self._began_ns: int | None = None  # a line that runs by the clock
 
     def _arguments(
         self,
@@ -80,9 +80,8 @@ class Intake:
         c = self._config
         name = self.opened.lasting_name if self.opened and self.opened.lasting_name else c.source
         every = c.policy == "every" or c.trigger != "free"
-        opened = self.opened
-        began_ns, is_lost = (opened.began_ns, opened.device) if opened else (None, False)
-        request = c.request(name, self._next_index, every, began_ns, is_lost)
+        is_lost = self.opened is not None and self.opened.device
+        request = c.request(name, self._next_index, every, self._began_ns, is_lost)
         is_told = (c.camera.trigger or "").lower() == "software"  # then each frame is of a part
         policy = "latest" if c.trigger == "external" and not is_told else c.policy  # else those of none make room
         policy = policy if self._presence is None else "every"  # every part, that is
@@ -258,7 +257,7 @@ class Intake:
 
     def _watch(self, watched: Watched) -> list[Captured]:
         """The parts that a frame decided. Frames may come though no part does."""
-        self._remembered, self.blind = watched.remembered, watched.blind
+        self._remembered, self.blind, self._began_ns = watched.remembered, watched.blind, watched.began_ns
         self._next_index = max(self._next_index, watched.position + 1)
         if self.opened is not None and self.opened.device:
             self._deaths, self._has_frames = 0, True

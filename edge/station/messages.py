@@ -33,7 +33,6 @@ class Opened(NamedTuple):
     rate: float | None = None  # pictures a second, if that is known
     lasting_name: str | None = None  # the name by which this very device is opened again
     exposes_when_told: bool = False
-    began_ns: int | None = None  # when a line that runs by the clock began
 
 
 class NeedsRoom(NamedTuple):
@@ -68,13 +67,15 @@ class Watched(NamedTuple):
     """Capture → supervisor: a camera is watched for parts. `parts` are those that frame `position` decided, and
     `remembered` what a finder that takes over must know then: one message, so that neither is known without the other.
 
-    `blind` says why no part can be found for a while: the camera gives frames, and they show nothing.
+    `blind` says why no part can be found for a while: the camera gives frames, and they show nothing. `began_ns` is
+    when a line that runs by the clock began.
     """
 
     parts: tuple[Captured, ...]
     remembered: "Remembered"
     position: int
     blind: str | None = None
+    began_ns: int | None = None
 
 
 class Expose(NamedTuple):

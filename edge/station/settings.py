@@ -239,7 +239,8 @@ def _are_tables(value: Any) -> bool:
 def checked(file: Path, said: dict[str, Any], origin: Origin | None = None) -> dict[str, Any]:
     """What the file says, or a table of it called `origin`, by key, paths as seen from here. Raises ConfigError."""
     for key, value in said.items():
-        if (key == "station" and isinstance(value, dict)) or _are_tables(value):
+        is_table = isinstance(value, dict) or _are_tables(value)
+        if is_table and (key == "station" or (_are_tables(value) and key not in Settings.model_fields)):
             near = difflib.get_close_matches(key, (TABLES, "regions"), 1)
             if near != [key]:
                 remedy = f"did you mean [[{near[0]}]]?" if near else f"each station is a table [[{TABLES}]]"

@@ -109,7 +109,8 @@ class Station(Standing):
         self._passed_over = 0
         self._is_opened = False
         self._shape: tuple[int, int] | None = None  # of every frame, as first opened
-        self._listeners_came = config.wait_subscribers == 0 and not config.required
+        self._subscribers_came = config.wait_subscribers == 0
+        self._listeners_came = self._subscribers_came and not config.required
         self._beat_due_ns = 0
         self._begun_ns = time.monotonic_ns()
 
@@ -326,9 +327,14 @@ class Station(Standing):
     def _have_listeners_come(self) -> bool:
         """Whether the subscribers and the required controllers that the source waits for have been there."""
         if not self._listeners_came:
-            enough = self.publisher.subscribers() >= self.config.wait_subscribers
-            self._listeners_came = enough and not self.desk.missing()
+            self._listeners_came = self._have_subscribers_come() and not self.desk.missing()
         return self._listeners_came
+
+    def _have_subscribers_come(self) -> bool:
+        """Whether as many as the source waits for have been there at once."""
+        if not self._subscribers_came:
+            self._subscribers_came = self.publisher.subscribers() >= self.config.wait_subscribers
+        return self._subscribers_came
 
     def _pass_over(self, capture: Captured) -> None:
         """This frame is of no part."""
@@ -349,7 +355,7 @@ class Station(Standing):
         """A part begins with its trigger, and waits for its frame. Returns its number, or why there is none."""
         if self.config.trigger != "external":
             return "this station makes parts of frames, not of triggers; start it with --trigger external"
-        if not self._listeners_came and self.publisher.subscribers() < self.config.wait_subscribers:
+        if not self._have_subscribers_come():
             return f"this station waits for {counted(self.config.wait_subscribers, 'subscriber')}"
         if len(self._parts) >= MOST_IN_FLIGHT:
             return f"{MOST_IN_FLIGHT} parts wait for their verdicts; trigger more slowly"

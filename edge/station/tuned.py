@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.machine import cores, cpu_model
-from edge.sources import SourceRequest, known_size
+from edge.sources import SourceRequest, known_size, takes_size
 from edge.sources.address import redacted
 from edge.station.settings import Effective, Settings, flag
 
@@ -109,7 +109,7 @@ def with_tuned(effective: Effective, bundle: Path) -> tuple[Effective, list[str]
     name, digest = _identity(bundle)
     if not settings.tuned or settings.regions or name is None:
         return effective, []
-    fit, lines = _matching(name, digest, _size(settings))
+    fit, lines = _matching(name, digest, settings)
     if not fit:
         return effective, lines
     found, sizes = max(fit, key=lambda one: one.tail_ms), _sizes(fit)
@@ -123,8 +123,8 @@ def with_tuned(effective: Effective, bundle: Path) -> tuple[Effective, list[str]
         f"{key} = {str(value).lower() if isinstance(value, bool) else value}" for key, value in used.items()
     )
     line = (
-        f"tuned for {sizes} frames at {found.rate_per_min:g}/min: {said} "
-        f"(p{found.percent:g} {found.tail_ms:.1f} ms when it was measured); --no-tuned ignores it"
+        f"tuned for {sizes} frames: {said} (p{found.percent:g} {found.tail_ms:.1f} ms when it was measured, with "
+        f"{found.width}×{found.height} at {found.rate_per_min:g}/min); --no-tuned ignores it"
     )
     origins = origins | dict.fromkeys(used, f"tuned for {sizes} frames")
     return Effective(settings.model_copy(update=used), origins), [*lines, line]
@@ -151,10 +151,11 @@ def _sizes(fit: list[Tuned]) -> str:
     return " and ".join(f"{one.width}×{one.height}" for one in fit)
 
 
-def _matching(name: str, digest: str, size: tuple[int, int] | str) -> tuple[list[Tuned], list[str]]:
-    """What was tuned for this bundle here, for frames of this size, or for each size alike where only the source's name
-    is known; and why other files are not used.
+def _matching(name: str, digest: str, settings: Settings) -> tuple[list[Tuned], list[str]]:
+    """What was tuned for this bundle here, for frames of the line's size, or for each size alike where that is not
+    known yet; and why other files are not used.
     """
+    size = _size(settings)
     pattern = "*x*" if isinstance(size, str) else f"{size[1]}x{size[0]}"
     fit, lines = [], []
     for file in sorted(tuned_folder().glob(f"{_stem(name)}-{pattern}.json")):
@@ -167,8 +168,8 @@ def _matching(name: str, digest: str, size: tuple[int, int] | str) -> tuple[list
     is_alike = len(fit) > 1 and all(one.found == fit[0].found for one in fit)
     if not fit or is_alike or not isinstance(size, str):
         return fit, lines
-    said = f"--size {fit[0].width}x{fit[0].height}" if len(fit) == 1 else "--size"
-    remedy = f"{said} says it, or give the settings, as in {command(fit[0].found)}"
+    says_it = f"--size {fit[0].width}x{fit[0].height} says it, or " if takes_size(settings.source or "") else ""
+    remedy = f"{says_it}give the settings, as in {command(fit[0].found)}"
     return [], [
         *lines,
         f"what was tuned for {_sizes(fit)} frames is not used: how large those of {size} are shows when it is opened; "

@@ -64,7 +64,7 @@ def watch(
         now = finder.blind, [id(track) for track in finder.tracks]
         if passed or now != said or time.monotonic() - said_s > SIGN_OF_LIFE_S:
             said_s, said = time.monotonic(), now
-            _pass_on(passed, position, finder, slots, connection)
+            _pass_on(passed, position, finder, slots, connection, getattr(source, "began_ns", None))
         slots.listen()
         if slots.is_stopped:
             return
@@ -73,7 +73,14 @@ def watch(
     slots.wait_for_stop()
 
 
-def _pass_on(passed: "list[Passed]", position: int, finder: "Finder", slots: Slots, connection: Connection) -> None:
+def _pass_on(
+    passed: "list[Passed]",
+    position: int,
+    finder: "Finder",
+    slots: Slots,
+    connection: Connection,
+    began_ns: int | None = None,
+) -> None:
     """Hand over the parts that the frame `position` decided, behind which a new source begins."""
     parts = []
     for one in passed:
@@ -81,7 +88,7 @@ def _pass_on(passed: "list[Passed]", position: int, finder: "Finder", slots: Slo
         if slots.is_stopped:
             return
         parts.append(_store(one, position, slot, slots))
-    connection.send(Watched(tuple(parts), finder.remember(), position, finder.blind))
+    connection.send(Watched(tuple(parts), finder.remember(), position, finder.blind, began_ns))
 
 
 def _store(passed: "Passed", position: int, slot: GiveSlot | None, slots: Slots) -> Captured:
