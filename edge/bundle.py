@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
+from edge.wording import dotted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -235,7 +236,7 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
         return Manifest.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = dotted(first["loc"])
         raise BundleError(f"{path}: {MANIFEST}: {where}: {first['msg']}; export the bundle again") from error
 
 

@@ -1,9 +1,16 @@
 """Texts as people see them: what would move a terminal is written out, and one thing is not called several."""
 
+from collections.abc import Iterable
+
 
 def printable(text: str) -> str:
     """The text with everything that is not printable written out: what others named must not steer a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def dotted(keys: Iterable[object]) -> str:
+    """The keys that lead to a value, as in `artifacts.openvino.path`; a key may be whatever somebody wrote."""
+    return printable(".".join(map(str, keys)))
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

@@ -152,6 +152,13 @@ def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | 
     return [path]
 
 
+def test_a_key_of_a_manifest_that_would_move_a_terminal_is_written_out(bundle: Path) -> None:
+    fields = load_bundle(DEMO_BUNDLE).manifest.model_dump(mode="json") | {"refused": {"a\rb": None}}
+    write_manifest(bundle, json.dumps(fields))
+    with pytest.raises(BundleError, match=r"refused\.a\\rb: Input should be"):
+        load_bundle(bundle)
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
 @given(data=st.data())
 def test_a_manifest_with_anything_anywhere_is_read_or_refused_in_one_line(bundle: Path, data: st.DataObject) -> None:

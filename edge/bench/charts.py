@@ -222,9 +222,8 @@ def _draw_search(chart: Chart, search: Search) -> None:
         chart.rules.append(Rule(asked, TOP, asked, BASE))
         drawn += along([(asked, TOP), (asked, BASE)])
     lines = [y for y in (deadline - 6, deadline + 16) if TOP + 12 <= y <= BASE - 4]
-    ends = [
-        Place(x, y, anchor) for y in lines for x, anchor in ((RIGHT, "end"), (LEFT + 8, "start"), (WIDTH / 2, "end"))
-    ]
+    along_it = [(RIGHT, "end"), *((x, "start") for x in range(LEFT + 8, RIGHT, 40))]
+    ends = [Place(x, y, anchor) for y in lines for x, anchor in along_it]
     drawn += _write(chart, f"deadline {search.deadline_ms:g} ms", ends, drawn)
     if asked is not None:
         drawn += along([(LEFT, deadline), (RIGHT, deadline)])

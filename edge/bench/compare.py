@@ -13,6 +13,7 @@ from edge.bench.pacing import said
 from edge.bench.result import SCHEMA_VERSION, Machine, Result, Series
 from edge.bench.statistics import Change, mean_ratio, percentile, ratio
 from edge.errors import EdgeError
+from edge.wording import dotted
 
 FLOOR = 0.05
 """A change smaller than this share is none, however sure: the same program run twice differs by as much."""
@@ -79,7 +80,7 @@ def read_result(path: Path) -> Result:
         return Result.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = dotted(first["loc"])
         if where == "schema_version":
             raise EdgeError(
                 f"{path}: schema version {first['input']!r}, this edge-bench reads {SCHEMA_VERSION}; measure again"

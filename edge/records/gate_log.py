@@ -14,7 +14,7 @@ from edge.errors import RecordsError
 from edge.gate.decision import Why
 from edge.gate.log import CUT
 from edge.records.proof import Proof, Standing, prove
-from edge.wording import counted
+from edge.wording import counted, dotted
 
 
 class Decision(BaseModel):
@@ -150,7 +150,7 @@ def _decision(path: Path, number: int, line: str) -> Decision:
         return Decision.model_validate_json(line)
     except ValidationError as error:
         told = error.errors()[0]
-        where = ".".join(map(str, told["loc"])) or "the line"
+        where = dotted(told["loc"]) or "the line"
         raise RecordsError(f"{path} line {number} is no decision of a gate: {where}: {told['msg']}") from error
 
 

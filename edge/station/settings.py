@@ -16,6 +16,7 @@ from edge.presence import Presence
 from edge.sources import BeltSettings, CameraSettings, Rate, SourceRequest, SourceSettings
 from edge.sources.address import redacted
 from edge.station.config import StationConfig, default_records
+from edge.wording import dotted
 
 GIB = 2**30
 CAMERA: dict[str, str] = {one.name: one.metadata["takes"] for one in fields(CameraSettings)}
@@ -169,7 +170,7 @@ def merged(layers: Sequence[tuple[dict[str, Any], Origin]], flags: dict[str, Any
         unknown = ("unexpected_keyword_argument", "extra_forbidden")
         first = min(error.errors(), key=lambda one: one["type"] not in unknown)  # a wrong name explains a missing one
         key = str(first["loc"][0])
-        where = ".".join(map(str, first["loc"]))
+        where = dotted(first["loc"])
         if first["type"] in unknown:
             raise ConfigError(f"{origins[key]}: no such setting: {where}; {_nearest_setting(where)}") from error
         said_of = first["msg"].removeprefix("Value error, ")
