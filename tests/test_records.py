@@ -429,7 +429,8 @@ def test_an_image_that_the_journal_did_not_hear_of_is_told_of_by_the_next_archiv
     with_image(tmp_path)
     image = tmp_path / with_image(tmp_path, "cd34").path
     spoil(tmp_path, "DELETE FROM images")
-    shutil.copytree(image.parent, image.parent.with_name("5555"))  # of a run that never was
+    of_no_run = Path(shutil.copytree(image.parent, image.parent.with_name("5555")), image.name).with_suffix(SIDECAR)
+    of_no_run.write_text(of_no_run.read_text().replace("cd34", "5555"))
     for suffix in (".png", ".json"):
         shutil.copy(image.with_suffix(suffix), image.with_name(f"00000009-reject{suffix}"))  # of another part
     line = Archive(Keeping(tmp_path, min_free_bytes=0))
