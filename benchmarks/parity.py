@@ -96,7 +96,7 @@ def compare_run(run: Path, bundle_path: Path, data: Path, pasted_every: int) -> 
     from edge.bundle import load_bundle
     from edge.machine import cores
     from edge.photographs import read_listing
-    from edge.picture import read_picture
+    from edge.pictures import read_picture
     from export.parity import reference
     from export.subject import trained
     from train.run import load_run

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
+from edge.pictures.contract import PictureContract
 from edge.wording import dotted
 
 if TYPE_CHECKING:
@@ -116,6 +117,9 @@ class Manifest(_Section):
     description: str
     simulated: bool = Field(description="trained on the built-in demonstration line; no gate passes its verdicts")
     letterbox: LetterboxContract
+    picture: PictureContract | None = Field(
+        default=None, description="how the pictures that it learned from were read; null in a bundle of before"
+    )
     map_size: tuple[int, int] | None = Field(description="(height, width) of the map, if the graph has one")
     labels: tuple[str, str] = ("good", "bad")
     map_threshold: MapThreshold | None = Field(description="null where the graph has no map")

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from edge.contract import LetterboxContract
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from export.inside import Frame
 from export.parity import Answer, reference
 from export.subject import Subject

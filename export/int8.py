@@ -22,7 +22,7 @@ from edge.errors import EdgeError
 from edge.evaluation import Figures, choose_threshold, judge
 from edge.machine import cores
 from edge.photographs.photograph import Photograph
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from export.layers import Layer, integer_layers, integer_nodes, layer_errors, noisy_layers
 from export.map_threshold import Stage, dice_at
 from export.parity import nearest_threshold

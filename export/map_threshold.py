@@ -9,7 +9,7 @@ from edge.bundle import MapThreshold
 from edge.errors import DataError
 from edge.heat import Floats, Frame, map_in_frame
 from edge.photographs.photograph import Photograph, read_labelled
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from export.subject import Subject
 from train.report.overlap import coverage, levels_of
 

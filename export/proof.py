@@ -13,7 +13,7 @@ from edge.backends import Backend
 from edge.frame import graph_frame
 from edge.heat import coloured
 from edge.pages import Picture, embedded, templates
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from edge.thumbnail import fitted
 from export.hard_frames import hard_frames
 from export.inside import IMAGE, Floats, Frame, Inside, InsideOpenVino, listening

@@ -13,7 +13,7 @@ import pytest
 
 from edge.demo.line import DemoLine
 from edge.demo.photographs import SPLITS, split_seed
-from edge.picture import read_picture
+from edge.pictures import read_picture
 
 COMMAND = Path(sys.executable).with_name("edge-demo")
 

@@ -55,7 +55,7 @@ def test_the_defaults_of_the_keys_are_those_of_the_station() -> None:
 
 
 def test_whatever_is_said_of_a_source_reaches_the_capture_process_and_a_look() -> None:
-    said = {"limit": 7, "rate": 5.0, "size": "640x480", "loop": True, "watch": True, "seed": 4}
+    said = {"limit": 7, "rate": 5.0, "size": "640x480", "loop": True, "watch": True, "seed": 4, "bits": 12}
     said |= {"camera": {"gain_db": 2.0}, "belt": {"speed": 2.0}}
     names = {one.name for one in fields(SourceSettings)}
     assert names == set(said)

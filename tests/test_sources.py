@@ -13,7 +13,7 @@ from running import running_line
 
 from edge.demo.line import DemoLine
 from edge.errors import DataError, SourceError
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from edge.sources import Capture, Source, SourceRequest, list_sources, open_source
 from edge.sources import folder as folder_source
 from edge.verdict import State
@@ -63,21 +63,21 @@ def test_grey_sixteen_bits_and_alpha_become_three_channels_of_eight_bits(tmp_pat
         "grey.png": grey,
         "grey16.png": grey.astype(np.uint16) * 257,
         "colour16.tif": np.dstack([grey] * 3).astype(np.uint16) * 257,
-        "alpha.png": np.dstack([grey, grey, grey, 255 - grey]),
+        "opaque.png": np.dstack([grey, grey, grey, np.full_like(grey, 255)]),
     }
     for name, pixels in stored.items():
         cv2.imwrite(str(tmp_path / name), pixels)
         assert np.array_equal(read_picture(tmp_path / name), np.dstack([grey] * 3)), name
 
 
-def test_the_exif_orientation_is_not_applied(tmp_path: Path) -> None:
+def test_a_picture_is_turned_as_its_exif_orientation_says(tmp_path: Path) -> None:
     quarter_turn = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     jpeg = cv2.imencode(".jpg", picture())[1].tobytes()
     tagged = jpeg[:2] + b"\xff\xe1" + (len(quarter_turn) + 2).to_bytes(2, "big") + quarter_turn + jpeg[2:]
     path = tmp_path / "turned.jpg"
     path.write_bytes(tagged)
-    assert cv2.imread(str(path)).shape == (48, 32, 3), "OpenCV itself would have turned it"
-    assert np.array_equal(read_picture(path), cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR))
+    stored = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert np.array_equal(read_picture(path), cv2.rotate(stored, cv2.ROTATE_90_CLOCKWISE))
 
 
 def flipped(data: bytes) -> bytes:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from edge.demo.line import DemoLine
 from edge.errors import ConfigError
+from edge.pictures import blank
+from edge.pictures.blank import sample
 from edge.sources import Capture
 from edge.station import truth
-from edge.station.truth import Envelope, FrameTruth, look
+from edge.station.truth import Envelope, FrameTruth
 from edge.verdict import UNKNOWN_REASONS, Reason
 
 Picture = npt.NDArray[np.uint8]
@@ -67,13 +69,16 @@ def test_a_slow_camera_that_repeats_one_picture_once_is_not_frozen(monkeypatch: 
     ("frame", "reason"),
     [
         (np.zeros((120, 160, 3), np.uint8), "black"),
-        (noise(0, 0, truth.BLACK), "black"),
+        (noise(0, 0, blank.BLACK), "black"),
         (np.full((120, 160, 3), 255, np.uint8), "saturated"),
         (noise(0, 251, 255), "saturated"),
+        (np.full((120, 160, 3), 128, np.uint8), "sharpness"),
+        (np.full((120, 160, 3), (200, 0, 90), np.uint8), "sharpness"),
         (noise(0, 0, 40), None),
+        (noise(0, 127, 130), None),
     ],
 )
-def test_black_and_saturated_frames_are_doubted_and_dark_ones_are_not(frame: Picture, reason: str | None) -> None:
+def test_black_saturated_and_flat_frames_are_doubted_and_dark_ones_are_not(frame: Picture, reason: str | None) -> None:
     assert kind(FrameTruth().doubt(live(frame))) == reason
 
 
@@ -96,7 +101,7 @@ def test_a_counter_that_stands_or_goes_back_is_repeated_and_one_that_jumps_is_no
 
 def test_outside_of_the_envelope_of_commissioning_a_frame_is_doubted() -> None:
     line = DemoLine(size=(180, 320))
-    asked = FrameTruth(Envelope.learn([look(line.render(index).frame) for index in range(50)]))
+    asked = FrameTruth(Envelope.learn([sample(line.render(index).frame) for index in range(50)]))
     frame = line.render(60).frame
     blurred = np.repeat(np.repeat(frame[::8, ::8], 8, axis=0), 8, axis=1)[:180, :320]
     assert asked.doubt(live(frame)) is None
@@ -106,7 +111,7 @@ def test_outside_of_the_envelope_of_commissioning_a_frame_is_doubted() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 255), st.floats(0, 255)), min_size=1, max_size=20))
 def test_what_the_envelope_was_learned_from_is_inside(values: list[tuple[float, float]]) -> None:
-    seen = [truth.Seen(brightness, sharpness, 255, 0.0, 0) for brightness, sharpness in values]
+    seen = [blank.Sampled(brightness, sharpness, 255, 0.0, 50.0, 0) for brightness, sharpness in values]
     envelope = Envelope.learn(seen)
     for one in seen:
         assert envelope.brightness[0] <= one.brightness <= envelope.brightness[1]
@@ -124,4 +129,4 @@ def test_a_file_that_is_no_envelope_is_one_line_with_the_remedy(tmp_path: Path, 
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 4000), (1, 1), (2160, 3840)])
 def test_frames_of_any_size_can_be_looked_at(shape: tuple[int, int]) -> None:
-    assert 60 <= look(noise(0, shape=shape)).brightness < 200
+    assert 60 <= sample(noise(0, shape=shape)).brightness < 200

@@ -138,7 +138,7 @@ def test_figures_are_those_of_the_scores_that_stand_beside_them(verified: dict[s
 
 def test_dice_compares_the_map_with_the_truth_where_it_lies(verified: dict[str, Any], photographs: Path) -> None:
     from edge.backends import load_from
-    from edge.picture import read_picture
+    from edge.pictures import read_picture
 
     one = next(one for one in verified["photographs"] if one["dice"])
     bundle = load_bundle(DEMO_BUNDLE)

@@ -9,7 +9,7 @@ import pytest
 from running import TILE_BUNDLE, running_line
 
 from edge.bundle import load_bundle
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from edge.verdict import Outcome, Verdict
 from export.parity import reference
 from export.subject import trained

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from edge.contract import LetterboxContract
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from train.data.photographs import Photograph
 from train.letterbox import in_order_of, shrunk
 from train.recipe import Recipe

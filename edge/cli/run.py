@@ -61,6 +61,7 @@ def run(
     keep_warm: Annotated[bool, typer.Option("--keep-warm", help=_about("keep_warm"))] = False,
     streams: Annotated[int | None, typer.Option(help=_about("streams"))] = None,
     size: Annotated[str | None, typer.Option(help=_about("size"))] = None,
+    bits: Annotated[int | None, typer.Option(metavar="10|12|14|16", help=_about("bits"))] = None,
     rate: Annotated[str | None, typer.Option(metavar="RATE|file", help=_about("rate"))] = None,
     limit: Annotated[int | None, typer.Option(help=_about("limit"))] = None,
     loop: Annotated[bool, typer.Option("--loop", help=_about("loop"))] = False,
@@ -104,7 +105,8 @@ def run(
         "budget_ms": budget_ms, "stale_ms": stale_ms, "envelope": envelope,
         "regions": [parse_region(text) for text in region or ()] or None, "backend": backend, "threads": threads,
         "spinning": spinning or None, "keep_warm": keep_warm or None, "tuned": False if no_tuned else None,
-        "streams": streams, "size": size, "rate": rate, "limit": limit, "loop": loop or None, "watch": watch or None,
+        "streams": streams, "size": size, "bits": bits, "rate": rate, "limit": limit,
+        "loop": loop or None, "watch": watch or None,
         "seed": seed, "wait_subscribers": wait_subscribers, "trust": trust or None,
         "records": False if no_records else records, "keep_goods": keep_goods,
         "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,
@@ -201,8 +203,9 @@ def _commission(settings: Settings, frames: int, config: Path | None) -> None:
     from rich.progress import track
 
     from edge.errors import SourceError
+    from edge.pictures.blank import sample
     from edge.sources import open_source
-    from edge.station.truth import Envelope, look
+    from edge.station.truth import Envelope
 
     if settings.source is None:
         raise SourceError("no source given; say --source camera0")
@@ -215,7 +218,7 @@ def _commission(settings: Settings, frames: int, config: Path | None) -> None:
             captures, "looking", frames, transient=True, console=console, disable=not console.is_terminal
         ):
             if capture is not None and capture.frame is not None:
-                seen.append(look(capture.frame))
+                seen.append(sample(capture.frame))
     finally:
         source.close()
     if len(seen) < frames:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import DataError
-from edge.picture import read_picture
+from edge.pictures import read_picture
 
 SPLITS = ("train", "val", "test")
 LITTER = {"Thumbs.db", "desktop.ini"}

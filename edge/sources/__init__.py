@@ -7,7 +7,7 @@ A source is named by a word or a URL: `demo`, `belt`, `camera0`, `/dev/v4l/by-id
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from annotated_types import Ge, Gt
 
@@ -34,6 +34,14 @@ class Shown:
     y: float
 
 
+class Mark(NamedTuple):
+    """A picture of a watched folder: its position, when it arrived under its name, in nanoseconds, and its path."""
+
+    position: int
+    arrived_ns: int
+    path: str
+
+
 @dataclass(frozen=True)
 class Capture:
     """What one read of a source gave: a frame, or the reason why there is none.
@@ -43,8 +51,8 @@ class Capture:
     `time.monotonic_ns()` at the moment of exposure as nearly as the source can tell, None for stored pictures.
     `truth` is what a simulated source knows of the part ("good" or "bad"), None everywhere else. `counter` is the
     camera's own count of its frames where it has one that never goes back. `shown` is what a simulated source that
-    shows several parts at once knows of them: it labels verdicts and finds nothing. The frame is the receiver's to
-    keep.
+    shows several parts at once knows of them: it labels verdicts and finds nothing. `mark` is where a watched folder
+    goes on after it. The frame is the receiver's to keep.
     """
 
     index: int
@@ -56,6 +64,7 @@ class Capture:
     counter: int | None = None
     details: dict[str, str] = field(default_factory=dict)
     shown: tuple[Shown, ...] = ()
+    mark: Mark | None = None
 
 
 class Source(Protocol):
@@ -136,7 +145,8 @@ class SourceSettings:
     source's own pace (a stored source: as fast as they are taken), "file" for that of a video's container. `size` is
     (height, width) where a source can choose. `loop` starts a stored source again at its end. With `watch` a folder
     never ends: pictures that another program puts there are shown too. `seed` is for simulated sources, `camera` for
-    cameras, `belt` for the moving belt.
+    cameras, `belt` for the moving belt. `bits` are the significant ones of a stored sample of 16: 10, 12, 14 or 16;
+    None: the picture has to fill them.
     """
 
     limit: int | None = None
@@ -147,13 +157,20 @@ class SourceSettings:
     seed: int = 0
     camera: CameraSettings = CameraSettings()
     belt: BeltSettings = BeltSettings()
+    bits: int | None = None
 
     def request(
-        self, name: str, start: int = 0, every: bool = False, began_ns: int | None = None, is_lost: bool = False
+        self,
+        name: str,
+        start: int = 0,
+        every: bool = False,
+        began_ns: int | None = None,
+        is_lost: bool = False,
+        after: Mark | None = None,
     ) -> "SourceRequest":
         """A source of this name with these settings; see `SourceRequest`."""
         same = {one.name: getattr(self, one.name) for one in fields(SourceSettings)}
-        return SourceRequest(name, start, every, began_ns, is_lost, **same)
+        return SourceRequest(name, start, every, began_ns, is_lost, after, **same)
 
 
 @dataclass(frozen=True)
@@ -163,7 +180,8 @@ class SourceRequest(SourceSettings):
     `start` is the index of the first picture wanted: a restarted capture child goes on where it stopped. With `every`
     a camera that runs freely passes over none of its frames, though they grow old. `began_ns` is what a source that is
     opened again said of itself: its line has run on since. `is_lost` says that a device was open before and is to be
-    waited for, where it can be told cheaply that it is back.
+    waited for, where it can be told cheaply that it is back. `after` is the mark of the last capture that a process
+    before this one gave; indices from there to `start` were given up.
     """
 
     name: str
@@ -171,6 +189,7 @@ class SourceRequest(SourceSettings):
     every: bool = False
     began_ns: int | None = None
     is_lost: bool = False
+    after: Mark | None = None
 
 
 _KINDS = ("demo", "belt", "replay", "clock", "camera", "genicam", "stream", "folder", "video")

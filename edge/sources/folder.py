@@ -1,22 +1,30 @@
 """Source `photos/`: a folder of pictures with its subfolders, in order of their names; or one single picture."""
 
+import errno
 import os
+import signal
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from edge.errors import DataError, SourceError
-from edge.picture import PICTURE_SUFFIXES, decode_picture, is_picture_name, read_bytes
-from edge.sources import Capture, SourceRequest
+from edge.pictures import PICTURE_SUFFIXES, decode_picture, is_picture_name, read_bytes
+from edge.sources import Capture, Mark, SourceRequest
 from edge.sources.stored import paced, wanted
 
 NO_PHOTOGRAPHS = frozenset({"mask", "masks", "ground_truth"})
 """Names of folders that hold the truth about photographs, not photographs."""
 
-
 WATCH_S = 0.2
-"""A picture that has not changed for so long is complete. A program that renames a whole one into place is on the safe
-side."""
+"""A picture that has not changed for so long, and that no program has open to write it, is complete. A program that
+renames a whole one into place is on the safe side everywhere; who writes a file cannot be seen on a network share.
+"""
+
+MOST_REMEMBERED = 100_000
+"""Writes that have gone from the folder since and are still known, should one of them come back under another name."""
 
 
 def claims(name: str) -> bool:
@@ -65,6 +73,7 @@ class FolderSource:
                 + " ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
             )
         self._wanted = wanted(request, len(self._pictures))
+        self._bits = request.bits
         self.rate = self._wanted.rate
         self.length = self._wanted.length
         self.live = request.rate is not None
@@ -77,12 +86,22 @@ class FolderSource:
         """Nothing to release."""
 
     def _capture(self, index: int) -> Capture:
-        return _read(self._root, self._pictures[index % len(self._pictures)], index)
+        return _read(self._root, self._pictures[index % len(self._pictures)], index, self._bits)
+
+
+class Write(NamedTuple):
+    """A file as one write left it; renaming it changes none of this. `changed_ns` is when it was written last."""
+
+    device: int
+    inode: int
+    changed_ns: int
+    size: int
 
 
 class WatchedFolder:
-    """A folder that another program fills. Its pictures come in the order in which they were written, complete ones
-    only, and it never ends. It may be empty.
+    """A folder that another program fills. Each completed write of a picture is a capture, once: a file that is
+    overwritten is shown again, one that is renamed is not. They come in the order in which they arrived under their
+    names, and never end. The folder may be empty.
     """
 
     shape: tuple[int, int] | None = None
@@ -98,18 +117,25 @@ class WatchedFolder:
         self.name = request.name
         self._folder = path
         self._wanted = wanted(request, None)
-        self._seen: dict[Path, tuple[tuple[int, int], float]] = {}  # as they are, and since when, s
-        self._shown: set[Path] = set()
+        self._after = request.after  # the picture before `start` and all that arrived before it have been shown
+        self._bits = request.bits
+        self._seen: dict[Path, tuple[Write, float]] = {}  # as they are, and since when, s
+        self._shown: dict[Write, None] = {}  # in order
 
     def captures(self) -> Iterator[Capture | None]:
-        """One capture a picture, None while there is none to show. Raises SourceError if the folder goes away."""
-        index = 0
+        """One capture a write, None while there is none to show. Raises SourceError if the folder goes away."""
+        index = self._wanted.start if self._after is not None else 0
+        given_up = 0 if self._after is None else index - self._after.position - 1  # on which this process died before
         while self._wanted.end is None or index < self._wanted.end:
             complete = self._complete()
-            for path in complete:
-                self._shown.add(path)
+            for arrival, write, path in complete:
+                self._remember(write)
+                if given_up:
+                    given_up -= 1
+                    continue
                 if index >= self._wanted.start:
-                    yield _read(self._folder, path, index)
+                    mark = Mark(index, arrival, path.as_posix())
+                    yield replace(_read(self._folder, path, index, self._bits), mark=mark)
                 index += 1
                 if index == self._wanted.end:
                     return
@@ -120,32 +146,74 @@ class WatchedFolder:
     def close(self) -> None:
         """Nothing to release."""
 
-    def _complete(self) -> list[Path]:
-        """Pictures that were not shown yet and have not changed for WATCH_S, oldest first."""
+    def _complete(self) -> list[tuple[int, Write, Path]]:
+        """Writes that are complete and were not shown yet, in order of their arrival, each with when that was."""
         now, seen = time.monotonic(), self._seen
-        written = {path: state for path in find_pictures(self._folder) if (state := _state(path)) is not None}
-        self._shown &= written.keys()
+        found = {path: state for path in find_pictures(self._folder) if (state := _state(path)) is not None}
         self._seen = {
-            path: seen[path] if path in seen and seen[path][0] == state else (state, now)
-            for path, state in written.items()
+            path: seen[path] if path in seen and seen[path][0] == write else (write, now)
+            for path, (_, write) in found.items()
         }
-        still = [path for path, (_, since) in self._seen.items() if path not in self._shown and now - since >= WATCH_S]
-        return sorted(still, key=lambda path: (written[path][0], path))
+        ready = []
+        for path, (write, since) in self._seen.items():
+            arrival, is_new = found[path][0], write not in self._shown
+            if is_new and not self._is_before(arrival, path) and now - since >= WATCH_S and not _is_being_written(path):
+                ready.append((arrival, write, path))
+        return sorted({write: (arrival, write, path) for arrival, write, path in sorted(ready, reverse=True)}.values())
+
+    def _is_before(self, arrival: int, path: Path) -> bool:
+        """Whether a process before this one has shown it, or what arrived after it."""
+        return self._after is not None and (arrival, path.as_posix()) <= (self._after.arrived_ns, self._after.path)
+
+    def _remember(self, write: Write) -> None:
+        self._shown[write] = None
+        if len(self._shown) > 2 * MOST_REMEMBERED:
+            there = {write for write, _ in self._seen.values()}
+            gone = [write for write in self._shown if write not in there]
+            for write in gone[:-MOST_REMEMBERED]:
+                del self._shown[write]
 
 
-def _state(path: Path) -> tuple[int, int] | None:
-    """When it was written last, in nanoseconds, and its size; None if it has gone."""
+def _state(path: Path) -> tuple[int, Write] | None:
+    """When it arrived under its name, in nanoseconds, and its write; None if it has gone.
+
+    A rename changes the time of the inode's last change, st_ctime, and leaves that of its content.
+    """
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return found.st_ctime_ns, Write(found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
-def _read(root: Path, path: Path, index: int) -> Capture:
+def _is_being_written(path: Path) -> bool:
+    """Whether some program has the file open to write it. False where the system does not tell.
+
+    Linux grants a read lease only on files that nobody has open for writing: see fcntl(2), "Leases".
+    """
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe does not block
+    except OSError:
+        return False
+    try:
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # else SIGIO, which kills, comes if it is opened meanwhile
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    finally:
+        os.close(file)
+    return False
+
+
+def _read(root: Path, path: Path, index: int, bits: int | None) -> Capture:
     name = path.relative_to(root).as_posix()
     try:
-        return Capture(index, name, decode_picture(read_bytes(path)))
+        return Capture(index, name, decode_picture(read_bytes(path), bits))
     except DataError as error:
         return Capture(index, name, None, fault=f"corrupt: {error}")
 

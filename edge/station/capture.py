@@ -34,9 +34,11 @@ def run_capture(
     """Work of the capture child; returns when told to stop or when the source cannot be read.
 
     `policy` None leaves the choice to the source: the latest frame of a free-running camera, every frame of all else.
-    Live frames are asked for their truth, with the `envelope` of that file. With `presence` the parts that pass are
-    captured, each once, instead of frames; `remembered` is what the finder before this one knew.
+    Live frames are asked for their truth, with the `envelope` of that file, stored ones whether they show
+    anything. With `presence` the parts that pass are captured, each once, instead of frames; `remembered` is what the
+    finder before this one knew.
     """
+    from edge.pictures.blank import blank_reason
     from edge.sources import open_source
     from edge.station.truth import Envelope, FrameTruth
 
@@ -75,8 +77,9 @@ def run_capture(
             if slot is None and policy == "latest":
                 dropped += 1
                 continue
-            if source.live and capture.frame is not None and (doubt := truth.doubt(capture)) is not None:
-                capture = replace(capture, fault=doubt)
+            if capture.frame is not None:
+                doubt = truth.doubt(capture) if source.live else blank_reason(capture.frame)
+                capture = capture if doubt is None else replace(capture, fault=doubt)
             connection.send(_store(capture, slot, slots, dropped))
             dropped = 0
         connection.send(Ended(dropped))
@@ -195,6 +198,7 @@ def _store(capture: "Capture", slot: GiveSlot | None, slots: _Slots, dropped: in
         fault=fault,
         truth=capture.truth,
         dropped=dropped,
+        mark=capture.mark,
     )
 
 

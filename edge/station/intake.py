@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge.errors import SourceError
 from edge.presence import Presence, Remembered
-from edge.sources import SourceRequest
+from edge.sources import Mark, SourceRequest
 from edge.station.capture import run_capture
 from edge.station.child import Child
 from edge.station.config import StationConfig
@@ -73,6 +73,7 @@ class Intake:
         self._presence = config.presence if config.trigger == "presence" else None
         self._remembered: Remembered | None = None  # by the finder of parts
         self._began_ns: int | None = None  # a line that runs by the clock
+        self._mark: Mark | None = None  # of the last picture of a watched folder
 
     def _arguments(
         self,
@@ -81,7 +82,7 @@ class Intake:
         name = self.opened.lasting_name if self.opened and self.opened.lasting_name else c.source
         every = c.policy == "every" or c.trigger != "free"
         is_lost = self.opened is not None and self.opened.device
-        request = c.request(name, self._next_index, every, self._began_ns, is_lost)
+        request = c.request(name, self._next_index, every, self._began_ns, is_lost, self._mark)
         is_told = (c.camera.trigger or "").lower() == "software"  # then each frame is of a part
         policy = "latest" if c.trigger == "external" and not is_told else c.policy  # else those of none make room
         policy = policy if self._presence is None else "every"  # every part, that is
@@ -251,6 +252,7 @@ class Intake:
         self._next_index = captured.position + 1
         self.dropped += captured.dropped
         self._deaths, self._has_frames = 0, True
+        self._mark = captured.mark or self._mark
         if captured.slot is not None:
             self._busy[captured.slot] = 1
         return captured

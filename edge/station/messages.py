@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from edge.contract import RegionOfInterest
     from edge.presence import Remembered
+    from edge.sources import Mark
 
 
 class GiveSlot(NamedTuple):
@@ -47,7 +48,7 @@ class Captured(NamedTuple):
 
     `fault` begins with a `Reason` and a colon. `slot` is None if no slot was free. `dropped` counts the frames lost
     before this one because no slot was free. Several `frames` of one part lie one below the other, each of `height`
-    rows.
+    rows. `mark` is where a watched folder goes on after this capture.
     """
 
     slot: int | None
@@ -61,6 +62,7 @@ class Captured(NamedTuple):
     truth: str | None
     dropped: int
     frames: int = 1
+    mark: "Mark | None" = None
 
 
 class Watched(NamedTuple):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edge.contract import RegionOfInterest
 from edge.errors import ConfigError
+from edge.pictures.contract import Bits
 from edge.presence import Presence
 from edge.sources import BeltSettings, CameraSettings, Rate, SourceRequest, SourceSettings
 from edge.sources.address import redacted
@@ -97,6 +98,11 @@ class Settings(BaseModel):
         1, ge=1, le=256, description="frames inferred at once where stations share a model; they share the threads"
     )
     size: str | None = Field(None, description="WIDTHxHEIGHT of a source that can choose, pixels, as 1280x720")
+    bits: Bits | None = Field(
+        None,
+        description="significant bits of stored pictures of 16 bits a sample: 10, 12, 14 or 16; else those of the "
+        "bundle, else a picture has to fill its 16",
+    )
     rate: Rate | None = Field(
         None, description="pictures a second of a source that can be paced, or file: as a video says; else its own"
     )

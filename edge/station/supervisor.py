@@ -9,12 +9,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from contextlib import ExitStack
+from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
 from edge.bundle import load_bundle
 from edge.channel.channel import Channel
 from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
+from edge.pictures.contract import PictureContract
 from edge.signature import Trust
 from edge.station.config import StationConfig
 from edge.station.desk import Desk, Line
@@ -63,8 +65,8 @@ class Station(Standing):
         stations beside this one: it shares one where that does, and adds its own where none does. `service` is what
         systemd hears, `page` the metrics of a station that this one's are to be shown beside.
         """
-        self.config = config
         self.bundle = load_bundle(config.bundle, Trust.read(config.trust))
+        self.config = config = _with_bits(config, self.bundle.manifest.picture, say)
         self.epoch = secrets.token_hex(8)
         self.records: Records | None = None
         self.books = Books()
@@ -466,3 +468,13 @@ class Station(Standing):
         self._say(line)
         if self.records is not None:
             self.records.recorder.event("channel", line)
+
+
+def _with_bits(config: StationConfig, learned: PictureContract | None, say: Callable[[str], None]) -> StationConfig:
+    """The configuration with the bits that the bundle's pictures had, unless others were told, which is said."""
+    if learned is None or learned.bits is None or learned.bits == config.bits:
+        return config
+    if config.bits is None:
+        return replace(config, bits=learned.bits)
+    say(f"stored pictures are read as {config.bits} bits a sample, as told; the bundle learned from {learned.bits}")
+    return config

@@ -6,26 +6,15 @@ Cheap enough for every frame: a few of its rows are read. A doubt is `unknown` w
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-from zlib import crc32
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import ConfigError
+from edge.pictures.blank import Sampled, blank_reason_of, sample
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from edge.sources import Capture
-
-ROWS = 32
-"""Rows of the frame that are looked at, evenly spread."""
-
-BLACK, WHITE = 8, 250
-"""A frame whose every sampled value is below the one is black; one with WHITE_SHARE at the other or above is white."""
-
-WHITE_SHARE = 0.98
 
 FROZEN_MS = 800
 """Identical pixels for so long are a frozen picture. A sensor has noise; a video codec may repeat a still scene."""
@@ -39,17 +28,6 @@ SLACK = 0.25
 """How far outside of what was seen at commissioning a frame may be, as a share of the range seen, and of its middle."""
 
 
-class Seen(NamedTuple):
-    """What the sampled rows show: mean brightness, 0 to 255, and sharpness, the mean step between
-    neighbours; both of green."""
-
-    brightness: float
-    sharpness: float
-    lightest: int
-    white_share: float
-    checksum: int
-
-
 class Envelope(BaseModel):
     """The brightness and sharpness that frames of this line have, as learned at commissioning."""
 
@@ -60,7 +38,7 @@ class Envelope(BaseModel):
     sharpness: tuple[float, float] = Field(description="lowest and highest that pass, mean step between neighbours")
 
     @classmethod
-    def learn(cls, seen: list[Seen]) -> "Envelope":
+    def learn(cls, seen: list[Sampled]) -> "Envelope":
         """What was seen, and SLACK on either side."""
         return cls(
             frames=len(seen),
@@ -91,24 +69,6 @@ def _with_slack(values: list[float]) -> tuple[float, float]:
     return max(0.0, low - slack), high + slack
 
 
-def look(frame: "npt.NDArray[np.uint8]") -> Seen:
-    """Read ROWS rows of a frame `uint8 [height, width, 3]`."""
-    import cv2
-    import numpy as np
-
-    step = max(1, frame.shape[0] // ROWS)
-    rows = np.ascontiguousarray(frame[step // 2 :: step])
-    green = cv2.extractChannel(rows, 1)
-    left, right = green[:, :-1], green[:, 1:]
-    return Seen(
-        brightness=cv2.sumElems(green)[0] / green.size,
-        sharpness=cv2.norm(left, right, cv2.NORM_L1) / left.size if left.size else 0.0,
-        lightest=int(rows.max()),
-        white_share=float(np.count_nonzero(green >= WHITE) / green.size),
-        checksum=crc32(rows.data),
-    )
-
-
 class FrameTruth:
     """Remembers the last frames of one live source."""
 
@@ -130,10 +90,10 @@ class FrameTruth:
         last, self._counter = self._counter, capture.counter
         if last is not None and capture.counter is not None and capture.counter <= last:
             return f"repeated: the camera counts {capture.counter} after {last}"
-        seen = look(capture.frame)
-        return self._is_frozen(seen, now) or _is_blank(seen) or self._is_strange(seen)
+        seen = sample(capture.frame)
+        return self._is_frozen(seen, now) or blank_reason_of(seen) or self._is_strange(seen)
 
-    def _is_frozen(self, seen: Seen, now: int) -> str | None:
+    def _is_frozen(self, seen: Sampled, now: int) -> str | None:
         if seen.checksum != self._checksum:
             self._checksum, self._same_since_ns, self._same = seen.checksum, now, 0
             return None
@@ -143,7 +103,7 @@ class FrameTruth:
             return None
         return f"frozen: the same pixels for {lasts_ms:.0f} ms"
 
-    def _is_strange(self, seen: Seen) -> str | None:
+    def _is_strange(self, seen: Sampled) -> str | None:
         if self._envelope is None:
             return None
         for name in ("brightness", "sharpness"):
@@ -151,11 +111,3 @@ class FrameTruth:
             if not low <= value <= high:
                 return f"{name}: it is {value:.1f}, at commissioning it was {low:.1f} to {high:.1f}"
         return None
-
-
-def _is_blank(seen: Seen) -> str | None:
-    if seen.lightest < BLACK:
-        return f"black: no value of the frame is above {seen.lightest}"
-    if seen.white_share >= WHITE_SHARE:
-        return f"saturated: {seen.white_share:.0%} of the frame is {WHITE} or more"
-    return None

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from edge.bundle import load_bundle, sha256
 from edge.contract import LetterboxContract
 from edge.errors import RecipeError
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from export.checkpoint import subject_of
 from export.parity import reference
 from export.subject import Evidence, SubjectError

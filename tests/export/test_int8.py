@@ -28,7 +28,7 @@ from edge.bundle import Bundle, load_bundle
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
 from edge.evaluation import unjudged
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from export.hard_frames import hard_frames
 from export.int8 import Against, CalibrationError, Trial, reason_against
 from export.letterbox_graph import PREFIX

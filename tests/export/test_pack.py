@@ -17,7 +17,7 @@ from edge.backends import check_golden, load_backend, load_from
 from edge.bundle import load_bundle, seal
 from edge.contract import LetterboxContract
 from edge.errors import BundleError, DataError
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from edge.verdict import Outcome, Reason
 from edge.verify.looking import check_photographs
 from export.cli import doubtful

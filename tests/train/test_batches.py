@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edge.contract import LetterboxContract
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from train.augment import Augmentation, cropped
 from train.data.photographs import Photograph, list_photographs
 from train.data.rendered import Rendered, Shuffled

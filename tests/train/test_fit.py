@@ -13,7 +13,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from edge.errors import DataError, EdgeError, RecipeError
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from train.fit import fit
 from train.learner import Learner
 from train.letterbox import letterboxed

@@ -14,7 +14,7 @@ from drawn import part, seen_again, write
 from edge.demo.line import DemoLine
 from edge.errors import DataError
 from edge.photographs.photograph import SPLITS
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from train.data.leaks import Leaks, find_leaks, settle_leaks, write_leaks
 from train.data.likeness import SIDE, appearances, correlation, near_duplicates, thumbnail
 from train.data.photographs import Survey, survey

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.photographs.photograph import Photograph
-from edge.picture import read_picture
+from edge.pictures import read_picture
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edge.contract import LetterboxContract
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from train.data.photographs import Photograph, read_truth
 from train.letterbox import letterboxed_truth, placed, shrunk
 from train.models import Batch

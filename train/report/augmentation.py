@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edge.contract import LetterboxContract
 from edge.heat import Frame, outlined
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from train.augment import Augmentation, cropped
 from train.data.photographs import Photograph
 from train.data.rendered import Rendered

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edge.errors import DataError
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from edge.promise import SIGNIFICANCE
 from edge.shift import PICTURE_PROPERTIES, Shift, picture_properties, shifts
 from train.report.inspected import Inspected, sample

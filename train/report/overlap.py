@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from edge.contract import LetterboxContract
 from edge.errors import DataError
 from edge.heat import Floats, Frame, map_in_frame
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from train.data.photographs import Photograph, read_truth
 from train.models import Network
 from train.score import scores_and_maps

@@ -13,7 +13,7 @@ from edge.errors import EdgeError
 from edge.evaluation import Rate, confusion
 from edge.heat import Scale, shared_scale
 from edge.pages import templates
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from edge.promise import Promise, Sample, every_promise, keep_promise
 from edge.thumbnail import data_uri, fitted
 from train.report import figures

@@ -10,7 +10,7 @@ from torch import Tensor
 from edge.contract import LetterboxContract
 from edge.errors import DataError
 from edge.heat import Floats, Frame, map_in_frame
-from edge.picture import read_picture
+from edge.pictures import read_picture
 from train.data.photographs import read_truth
 from train.letterbox import in_levels, letterboxed
 from train.report.inspected import Inspected

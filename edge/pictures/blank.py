@@ -1,0 +1,72 @@
+"""Pictures that show nothing: black, saturated and flat ones. No score of a model means anything on them.
+
+Asked of every frame before a model sees it, stored or live, and of every photograph of a training. Cheap enough: a few
+rows are read.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+ROWS = 32
+"""Rows of the frame that are looked at, evenly spread."""
+
+BLACK, WHITE = 8, 250
+"""A frame whose every sampled value is below the one is black; one with WHITE_SHARE at the other or above is white."""
+
+WHITE_SHARE = 0.98
+
+FLAT = 0.5
+"""Standard deviation, in grey levels, that some channel of a frame that shows a part exceeds. A covered lens and a grey
+fill stay below it; a part, or a sensor's noise on a lit scene, does not."""
+
+
+class Sampled(NamedTuple):
+    """What the sampled rows show: mean brightness, 0 to 255, and sharpness, the mean step between neighbours, both of
+    green; the lightest value, the share of white ones, the largest standard deviation of a channel, a checksum.
+    """
+
+    brightness: float
+    sharpness: float
+    lightest: int
+    white_share: float
+    deviation: float
+    checksum: int
+
+
+def sample(frame: "npt.NDArray[np.uint8]") -> Sampled:
+    """Read ROWS rows of a frame `uint8 [height, width, 3]`."""
+    import cv2
+    import numpy as np
+
+    step = max(1, frame.shape[0] // ROWS)
+    rows = np.ascontiguousarray(frame[step // 2 :: step])
+    green = cv2.extractChannel(rows, 1)
+    left, right = green[:, :-1], green[:, 1:]
+    return Sampled(
+        brightness=cv2.sumElems(green)[0] / green.size,
+        sharpness=cv2.norm(left, right, cv2.NORM_L1) / left.size if left.size else 0.0,
+        lightest=int(rows.max()),
+        white_share=float(np.count_nonzero(green >= WHITE) / green.size),
+        deviation=float(cv2.meanStdDev(rows)[1].max()),
+        checksum=crc32(rows.data),
+    )
+
+
+def blank_reason(frame: "npt.NDArray[np.uint8]") -> str | None:
+    """Why a frame `uint8 [height, width, 3]` shows nothing, as a capture's `fault`; None if it may show a part."""
+    return blank_reason_of(sample(frame))
+
+
+def blank_reason_of(sampled: Sampled) -> str | None:
+    """The same of rows that were sampled already."""
+    if sampled.lightest < BLACK:
+        return f"black: no value of the frame is above {sampled.lightest}"
+    if sampled.white_share >= WHITE_SHARE:
+        return f"saturated: {sampled.white_share:.0%} of the frame is {WHITE} or more"
+    if sampled.deviation < FLAT:
+        return f"sharpness: the frame is flat, its values deviate by {sampled.deviation:.1f} grey levels"
+    return None

@@ -1,0 +1,27 @@
+"""What a model was told of the pictures that it learned from: bits of a sample, orientation, pages of a file."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Bits = Literal[10, 12, 14, 16]
+"""Significant bits of a sample that is stored in 16."""
+
+
+class PictureContract(BaseModel):
+    """How the files of a training were read. A run records it, a manifest carries it, a station reads by it.
+
+    A manifest from before this contract existed has none: its pictures had 8 bits, or lost the lower 8 of 16.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bits: Bits | None = Field(
+        default=None,
+        description="significant bits of a sample that is stored in 16; null where nobody said it, and pictures of 16 "
+        "bits have to fill their range",
+    )
+    orientation: Literal["applied"] = Field(
+        default="applied", description="pictures are turned as their EXIF orientation says"
+    )
+    pages: Literal["single"] = Field(default="single", description="a file of several pages or frames is no picture")

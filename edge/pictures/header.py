@@ -1,0 +1,71 @@
+"""What a picture's file says of itself: read before anything is decoded, so that a small file cannot ask for much."""
+
+import warnings
+from io import BytesIO
+from typing import NamedTuple
+
+from edge.errors import DataError
+from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
+
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+"""Pillow's names of the formats that are read. A JPEG that announces further pictures behind it comes back as MPO."""
+
+ORIENTATION = 0x0112
+"""The EXIF and TIFF tag: 1 is upright, 2 to 8 are the other seven ways to turn and mirror a picture."""
+
+
+class Header(NamedTuple):
+    """`height` and `width` in pixels as stored, for TIFF as shown. `mode` is Pillow's name of the pixel layout."""
+
+    format: str
+    height: int
+    width: int
+    mode: str
+    orientation: int
+
+
+def read_header(data: bytes) -> Header:
+    """Read the header of one picture.
+
+    Raises DataError, with the reason alone in one line, if it is no picture of a format that is read, holds more than
+    one page or frame, or is smaller or larger than a frame of the line may be.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes that are refused below
+            with Image.open(BytesIO(data), formats=FORMATS) as picture:
+                pages = int(getattr(picture, "n_frames", 1))
+                orientation = picture.getexif().get(ORIENTATION, 1)
+                width, height = picture.size
+                found = Header(picture.format or "", height, width, picture.mode, _orientation(orientation))
+    except Image.DecompressionBombError:
+        raise DataError(_beyond("it has more pixels than")) from None
+    except UnidentifiedImageError:
+        raise DataError(
+            "does not decode as a picture: no JPEG, PNG, BMP, TIFF or WebP, or its header is damaged"
+        ) from None
+    except Exception as error:  # a damaged header: each of Pillow's readers has kinds of errors of its own
+        raise DataError(f"does not decode as a picture: its header is damaged ({_line(error)})") from None
+    if pages != 1:
+        raise DataError(f"holds {pages} pages or frames, and a file is one picture; give each a file of its own")
+    if min(found.height, found.width) < SMALLEST_FRAME:
+        raise DataError(f"has {width}×{height} pixels; a frame has at least {SMALLEST_FRAME} a side")
+    if max(found.height, found.width) > LARGEST_FRAME:
+        raise DataError(_beyond(f"it has {width}×{height} pixels,"))
+    return found
+
+
+def _orientation(value: object) -> int:
+    """A value that the standard does not know is upright, as viewers take it."""
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _beyond(what: str) -> str:
+    return f"is too large: {what} a frame of {LARGEST_FRAME}×{LARGEST_FRAME} pixels at most"
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:120] if lines else type(error).__name__
