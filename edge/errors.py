@@ -4,6 +4,8 @@
 class EdgeError(Exception):
     """Something a person can put right; the message names the thing and the remedy, in one line."""
 
+    exit_code = 2
+
 
 class SourceError(EdgeError):
     """A source that does not exist, cannot be opened or holds no frames."""
@@ -19,6 +21,12 @@ class KeyFileError(EdgeError):
 
 class ChannelError(EdgeError):
     """A socket that cannot be bound or reached."""
+
+
+class TakenError(ChannelError):
+    """A port or path that another process has. It may let go by itself: a service manager should start this again."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class DataError(EdgeError):

@@ -35,17 +35,21 @@ class Pair:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a certificate file holds. `server` is the public key of the station that a controller trusts."""
+    """What a certificate file holds. `server` is the public key of the station that a controller trusts; `role` is what
+    the station lets the owner do.
+    """
 
     public: bytes
     secret: bytes | None = field(default=None, repr=False)
     server: bytes | None = None
     name: str | None = None
+    role: str | None = None
 
     def render(self) -> bytes:
         """The file's content, as `zmq.auth.load_certificate` and CZMQ's `zcert_load` read it."""
         keys = {"public-key": self.public, "secret-key": self.secret, "server-key": self.server}
-        lines = ["metadata", *([f'    name = "{self.name}"'] if self.name else []), "curve"]
+        about = {"name": self.name, "role": self.role}
+        lines = ["metadata", *(f'    {key} = "{value}"' for key, value in about.items() if value), "curve"]
         lines += [f'    {name} = "{to_z85(key)}"' for name, key in keys.items() if key is not None]
         return ("\n".join(lines) + "\n").encode()
 
@@ -58,7 +62,7 @@ class Certificate:
         found = {line[1]: line[2] for line in lines if line}
         try:
             keys = {n: from_z85(found[f"{n}-key"]) for n in ("public", "secret", "server") if f"{n}-key" in found}
-            return cls(keys["public"], keys.get("secret"), keys.get("server"), found.get("name"))
+            return cls(keys["public"], keys.get("secret"), keys.get("server"), found.get("name"), found.get("role"))
         except (KeyError, ValueError) as error:
             raise KeyFileError(f"{path}: no CURVE certificate, or damaged; edge-keys writes them") from error
 

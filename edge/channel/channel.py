@@ -1,7 +1,11 @@
-"""All sockets of a station, in one context."""
+"""All sockets of a station, in one context, and the thread that guards them."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import queue
+import select
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import zmq
@@ -10,12 +14,17 @@ from edge.channel.control_socket import ControlSocket
 from edge.channel.doorkeeper import Doorkeeper
 from edge.channel.endpoints import CONTROL, VIEWERS, beside
 from edge.channel.keystore import KeyStore
+from edge.channel.limits import PAUSE_S
 from edge.channel.publisher import Publisher, check_endpoint
+from edge.channel.sockets import IO_THREADS, patiently
 from edge.errors import ChannelError
+
+_LONGEST_S = 0.5
+_LEAVES_S = 1.0
 
 
 class Channel:
-    """Verdicts, control and viewers of one station, and the doorkeeper before them if there are keys."""
+    """Verdicts, control and viewers of one station, and the doorkeeper before them."""
 
     def __init__(
         self,
@@ -28,10 +37,10 @@ class Channel:
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Control and viewers are beside the verdicts unless they are given. `keys` is the folder of edge-keys: only
-        its clients are let in, and `say` is told who was not.
+        its clients are let in, and `say` is told who was not, and who was cut for a limit.
 
-        Raises ChannelError or KeyFileError, and binds nothing, if an endpoint is none, is in use, or is open to the
-        network without keys.
+        Raises ChannelError or KeyFileError, and binds nothing, if an endpoint is none, stays in use for some seconds,
+        or is open to the network without keys.
         """
         control, viewers = control or beside(verdicts, CONTROL), viewers or beside(verdicts, VIEWERS)
         for endpoint in (verdicts, control, viewers):
@@ -40,34 +49,56 @@ class Channel:
             raise ChannelError(
                 f"{verdicts}, {control} and {viewers}: verdicts, control and viewers each need their own"
             )
-        with ExitStack() as undo:
-            context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-            undo.callback(context.term)
-            self.doorkeeper: Doorkeeper | None = None
-            if keys is not None:
-                self.doorkeeper = Doorkeeper(context, KeyStore(keys), say)
+        self._say = say
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()  # from the guard's thread to the station's loop
+        store = None if keys is None else KeyStore(keys)
+
+        def bind() -> None:
+            with ExitStack() as undo:
+                context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(IO_THREADS)
+                undo.callback(context.term)
+                self.doorkeeper = Doorkeeper(context, store, self._lines.put)
                 undo.callback(self.doorkeeper.close)
-            self.publisher = Publisher(context, station, verdicts, viewers, self.doorkeeper)
-            undo.callback(self.publisher.close)
-            self.control = ControlSocket(context, control, self.doorkeeper)
-            undo.callback(self.control.close)
-            self._closing = undo.pop_all()
+                self.publisher = Publisher(context, station, verdicts, viewers, self.doorkeeper)
+                undo.callback(self.publisher.close)
+                self.control = ControlSocket(context, control, self.doorkeeper)
+                undo.callback(self.control.close)
+                self._closing = undo.pop_all()
+
+        patiently(bind, say)
+        self._is_over = threading.Event()
+        self._guard = threading.Thread(target=self._watch, name="edge-channel", daemon=True)
+        self._guard.start()
 
     def serve(self) -> None:
-        """Let in who may come; to be called in each turn of the station's loop. Never blocks."""
-        if self.doorkeeper is not None:
-            self.doorkeeper.serve()
+        """Say what the guard noticed; to be called in each turn of the station's loop. Never blocks."""
+        with suppress(queue.Empty):
+            while True:
+                self._say(self._lines.get_nowait())
 
     @property
     def fds(self) -> list[int]:
-        """Descriptors that become readable when somebody knocks or asks."""
-        return [self.control.fileno(), *(self.doorkeeper.fds if self.doorkeeper else ())]
+        """Descriptors that become readable when somebody asks."""
+        return [self.control.fileno()]
 
     @property
-    def due_in_s(self) -> float:
-        """When `serve` is to be called even if nobody knocks."""
-        return self.doorkeeper.due_in_s if self.doorkeeper else float("inf")
+    def acted(self) -> Mapping[str, int]:
+        """How often each limit acted, by its name."""
+        return self.doorkeeper.acted
 
     def close(self) -> None:
         """Send what is queued, for half a second at most, and free the ports."""
+        self._is_over.set()
+        self._guard.join(_LEAVES_S)
+        self.serve()
         self._closing.close()
+
+    def _watch(self) -> None:
+        """Let in who may come and cut who goes too far, also while the station's loop is held up inside ZeroMQ."""
+        poll = select.poll()
+        for fd in self.doorkeeper.fds:
+            poll.register(fd, select.POLLIN)
+        while not self._is_over.is_set():
+            poll.poll(max(0, int(min(self.doorkeeper.due_in_s, _LONGEST_S) * 1000)))
+            self.doorkeeper.serve()
+            time.sleep(PAUSE_S)

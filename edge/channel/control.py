@@ -11,12 +11,10 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from edge.channel.limits import LARGEST_REQUEST
 from edge.errors import ChannelError
 from edge.verdict import Heartbeat, Verdict
 from edge.wording import printable
-
-LARGEST_REQUEST = 4096
-"""Bytes. A peer that sends more is disconnected by ZeroMQ itself."""
 
 MOST_REPLAYED = 10_000
 """Verdicts that one replay gives."""

@@ -1,6 +1,5 @@
 """The station's side of the control socket: a ROUTER that nothing a peer sends can crash, block or fill."""
 
-import contextlib
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,8 +7,6 @@ from typing import NamedTuple
 import zmq
 
 from edge.channel.control import (
-    LARGEST_REQUEST,
-    MOST_REPLAYED,
     Refused,
     Reply,
     Request,
@@ -17,16 +14,19 @@ from edge.channel.control import (
     what_is_wrong,
 )
 from edge.channel.doorkeeper import Doorkeeper
-from edge.channel.sockets import bind
+from edge.channel.limits import (
+    ANSWERS_WAITING,
+    CONTROL_ALLOWANCE,
+    LARGEST_REQUEST,
+    MOST_REFUSED,
+    REQUESTS,
+    REQUESTS_WAITING,
+)
+from edge.channel.pace import Paces
+from edge.channel.roles import ANYBODY, Role
+from edge.channel.sockets import CONTROL_THREAD, bind, take_thread
 
-_RECEIVED_HIGH_WATER = 1000
-_SENT_HIGH_WATER = 2 * MOST_REPLAYED
 _LINGER_MS = 500
-
-MOST_EXPLAINED = 50
-"""Messages of a second, whoever sent them, that are told why they are no request; more are only counted: a flood buys
-no work.
-"""
 
 
 class Peer(NamedTuple):
@@ -34,6 +34,12 @@ class Peer(NamedTuple):
 
     route: tuple[bytes, ...]
     user: str | None
+    role: Role = Role.CONTROL
+
+    @property
+    def id(self) -> "str | tuple[bytes, ...]":
+        """Whose requests count together: those of one key, else those of one connection."""
+        return self.user or self.route[:1]
 
 
 class ControlSocket:
@@ -45,14 +51,17 @@ class ControlSocket:
         """With a doorkeeper only its clients are let in. Raises ChannelError."""
         self.malformed = 0
         self._doorkeeper = doorkeeper
-        self._explained, self._second = 0, 0
+        self._refused, self._second = 0, 0
+        self._paces = Paces(REQUESTS)
         self._socket = context.socket(zmq.ROUTER)
+        take_thread(self._socket, CONTROL_THREAD)
+        self._socket.set(zmq.ROUTER_MANDATORY, 1)  # so that an answer that cannot be sent is told
         self._socket.set(zmq.MAXMSGSIZE, LARGEST_REQUEST)
-        self._socket.set(zmq.RCVHWM, _RECEIVED_HIGH_WATER)
-        self._socket.set(zmq.SNDHWM, _SENT_HIGH_WATER)
+        self._socket.set(zmq.RCVHWM, REQUESTS_WAITING)
+        self._socket.set(zmq.SNDHWM, ANSWERS_WAITING)
         self._socket.set(zmq.LINGER, _LINGER_MS)
         if doorkeeper is not None:
-            doorkeeper.guard(self._socket)
+            doorkeeper.guard(self._socket, CONTROL_ALLOWANCE)
         self.endpoint = bind(self._socket, endpoint, "--control")
 
     def fileno(self) -> int:
@@ -73,28 +82,37 @@ class ControlSocket:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            user = None
-            if self._doorkeeper is not None and (user := self._doorkeeper.met(frames[-1])) is None:
+            guest = ANYBODY if self._doorkeeper is None else self._doorkeeper.met(frames[-1])
+            if guest is None:
                 continue  # the key was revoked
             head = 2 if len(frames) > 2 and not len(frames[1]) else 1  # a REQ socket puts an empty frame before its own
-            peer = Peer(tuple(frame.bytes for frame in frames[:head]), user)
+            peer = Peer(tuple(frame.bytes for frame in frames[:head]), *guest)
             try:
                 if len(frames) != head + 1:
                     raise ValueError(f"{len(frames) - head} frames; a request is one")
                 request = parse_request(frames[-1].bytes)
             except ValueError as error:
-                self._explain(peer, error)
+                self.malformed += 1
+                self._refuse(peer, what_is_wrong(error))
+                continue
+            if not self._paces.admits(peer.id):
+                self.limit(peer, request, "requests", f"more than {REQUESTS.a_second:g} requests a second; ask again")
                 continue
             yield peer, request
 
-    def _explain(self, peer: Peer, error: ValueError) -> None:
-        """Count what is no request, and answer it with what is wrong, if that was not said too often this second."""
-        self.malformed += 1
+    def limit(self, peer: Peer, request: Request, limit: str, why: str) -> None:
+        """A request is beyond a limit, or not for this role: refuse it, count it, and say who asked."""
+        self._refuse(peer, Refused(request=request.type, why=why))
+        if self._doorkeeper is not None:
+            self._doorkeeper.refuse(limit, f"refused {peer.user or 'a peer without a key'}: {request.type}: {why}")
+
+    def _refuse(self, peer: Peer, refused: Refused) -> None:
+        """Answer, if that was not done too often this second."""
         if (second := time.monotonic_ns() // 1_000_000_000) != self._second:
-            self._explained, self._second = 0, second
-        if self._explained < MOST_EXPLAINED:
-            self._explained += 1
-            self.reply(peer, what_is_wrong(error))
+            self._refused, self._second = 0, second
+        if self._refused < MOST_REFUSED:
+            self._refused += 1
+            self.reply(peer, refused)
 
     def reply(self, peer: Peer, reply: Reply) -> None:
         """Send an answer; it is dropped if the peer is gone or reads nothing."""
@@ -104,10 +122,16 @@ class ControlSocket:
         """Answer that the request cannot be met."""
         self.reply(peer, Refused(request=request.type, why=why))
 
-    def send(self, peer: Peer, payload: bytes) -> None:
-        """As `reply`, of an answer that is JSON already."""
-        with contextlib.suppress(zmq.Again):
+    def send(self, peer: Peer, payload: bytes) -> bool:
+        """As `reply`, of an answer that is JSON already. False if the peer does not read what it was sent before."""
+        try:
             self._socket.send_multipart([*peer.route, payload], zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:  # the peer is gone
+                raise
+        return True
 
     def close(self) -> None:
         """Send what is queued, for half a second at most, once the context is terminated."""

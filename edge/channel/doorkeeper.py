@@ -1,234 +1,227 @@
 """The station's side of the channel's security: who may connect, who may stay, and why others were refused.
 
-No thread of its own: the station's loop waits for `fds` too and calls `serve` in each turn.
+`serve` is called in each turn of a loop that waits for `fds` too: of a thread of the channel's own, so that it goes on
+while the station's loop is inside ZeroMQ. `met` is called by the threads that receive.
 """
 
 import os
-import socket as sockets
-import stat
 import struct
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Callable, Mapping
 
 import zmq
 
 from edge.channel.certificate import fingerprint, from_z85, spoken, to_z85
-from edge.channel.keystore import KeyStore
+from edge.channel.connections import EVENTS_PER_TURN, LOCAL, Connection, Connections, waiting
+from edge.channel.keystore import Admission, KeyStore
+from edge.channel.limits import PENALTY_S, Allowance
 from edge.channel.refusals import Refusals
+from edge.channel.roles import ANYBODY, Guest
 from edge.errors import KeyFileError
 
 RELOAD_S = 0.5
 """How long a change of the folder of keys goes unnoticed."""
 
-HANDSHAKE_MS = 5_000
-"""A peer that has not shown its key by then is disconnected, so that silent ones do not use up descriptors."""
+UNREADABLE_S = 2.0
+"""A folder of keys that cannot be read for longer admits nobody: a key that cannot be read counts as revoked. A folder
+that is put in another one's place is away for less.
+"""
 
-_MOST_PER_TURN = 50
 _DOMAIN = b"edge"
 _KEY = "X-Public-Key"
 _ZAP_FRAMES = 7
-_LOCAL = "a process of this machine"
-_WATCHED = (
-    zmq.EVENT_ACCEPTED
-    | zmq.EVENT_DISCONNECTED
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-)
-
-
-@dataclass
-class _Watched:
-    """A guarded socket, the events of its connections, and what is known of those that are open."""
-
-    socket: "zmq.Socket[bytes]"
-    events: "zmq.Socket[bytes]"
-    addresses: dict[int, str] = field(default_factory=dict)  # by descriptor
-    failure: tuple[int, int] | None = None  # event and value, till the next event says which descriptor
 
 
 class Doorkeeper:
-    """Admits the clients of a key store to the sockets that it guards, and throws out those whose key is revoked."""
+    """Guards sockets: admits the clients of a key store, throws out those whose key is revoked and those that go
+    beyond a limit. Without a store everybody is admitted, within the limits.
+    """
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", store: KeyStore, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, context: "zmq.Context[zmq.Socket[bytes]]", store: KeyStore | None, say: Callable[[str], None]
+    ) -> None:
         """Raises KeyFileError, and leaves nothing behind, if the store cannot be trusted."""
         self.context = context
         self._store, self._say = store, say
-        self._stamp = store.stamp()
-        self._pair = store.station()
-        self._admission = store.admission(self._complain)
+        self._admission = Admission({}, {})
+        if store is not None:
+            self._stamp = store.stamp()
+            self._pair = store.station()
+            self._admission = store.admission(self._complain)
         self._refusals = Refusals(say)
-        self._connections: dict[tuple[int, int], set[bytes]] = {}  # keys seen, by descriptor and inode
-        self._watched: list[_Watched] = []
+        self.connections = Connections(self._handshake_failed, self._exceeded)
+        self._penalties: dict[bytes, int] = {}  # by key, until when
         self._has_more = self._is_rotated = False
         self._reload_ns = time.monotonic_ns() + int(RELOAD_S * 1e9)
+        self._unreadable_ns: int | None = None  # since when
         self._zap = context.socket(zmq.REP)
         self._zap.set(zmq.LINGER, 0)
-        self._zap.bind("inproc://zeromq.zap.01")
+        if store is not None:
+            self._zap.bind("inproc://zeromq.zap.01")
 
     @property
     def refused(self) -> int:
-        """How many handshakes failed or were refused."""
+        """How many handshakes failed or were refused, and how many connections were cut."""
         return self._refusals.count
+
+    @property
+    def acted(self) -> Mapping[str, int]:
+        """How often each limit acted."""
+        return self.connections.acted
 
     @property
     def clients(self) -> frozenset[str]:
         """Names of the clients that may connect now."""
-        return frozenset(self._admission.admitted.values())
+        return frozenset(guest.name for guest in self._admission.admitted.values() if guest.name)
 
-    def guard(self, socket: "zmq.Socket[bytes]") -> None:
-        """Let in only clients of the store. To be called before `socket`, of the same context, is bound."""
-        socket.set(zmq.CURVE_SERVER, 1)
-        socket.set(zmq.CURVE_SECRETKEY, self._pair.secret)
-        socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
-        socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # otherwise ZeroMQ admits anyone while nobody answers for the domain
-        socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-        address = f"inproc://door-{id(self)}-{len(self._watched)}"
-        socket.monitor(address, _WATCHED)
-        events = socket.context.socket(zmq.PAIR)
-        events.set(zmq.LINGER, 0)
-        events.set(zmq.RCVHWM, 0)  # with a limit, unread events would stop the context's own thread, and all sockets
-        events.connect(address)
-        self._watched.append(_Watched(socket, events))
+    def guard(self, socket: "zmq.Socket[bytes]", allowance: Allowance) -> None:
+        """Let in only clients of the store, and watch what they send. To be called before `socket`, of the same
+        context, is bound.
+        """
+        if self._store is not None:
+            socket.set(zmq.CURVE_SERVER, 1)
+            socket.set(zmq.CURVE_SECRETKEY, self._pair.secret)
+            socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
+            socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # otherwise ZeroMQ admits anyone while nobody answers for the domain
+        self.connections.watch(socket, allowance, has_keys=self._store is not None)
 
     @property
     def fds(self) -> list[int]:
         """Descriptors that become readable when there is something to serve. They signal changes only."""
-        return [self._zap.fileno(), *(watched.events.fileno() for watched in self._watched)]
+        return [*([self._zap.fileno()] if self._store is not None else []), *self.connections.fds]
 
     @property
     def due_in_s(self) -> float:
         """When `serve` is to be called even if no descriptor is readable."""
-        return 0.0 if self._has_more else max(0.0, (self._reload_ns - time.monotonic_ns()) / 1e9)
+        reload_s = max(0.0, (self._reload_ns - time.monotonic_ns()) / 1e9)
+        return 0.0 if self._has_more else min(reload_s, self.connections.due_in_s)
 
     def serve(self) -> None:
         """Do what is due, a bounded piece of it. Never blocks."""
         if time.monotonic_ns() >= self._reload_ns:
             self._reload_ns = time.monotonic_ns() + int(RELOAD_S * 1e9)
-            self._reload()
+            if self._store is not None:
+                self._reload(self._store)
             self._sweep()
-        answered = sum(1 for _ in map(self._answer, _waiting(self._zap)))
-        noted = [self._note(watched) for watched in self._watched]
-        self._has_more = _MOST_PER_TURN in (answered, *noted)
+        answered = sum(1 for _ in map(self._answer, waiting(self._zap))) if self._store is not None else 0
+        self.connections.serve()
+        self._has_more = answered == EVENTS_PER_TURN or self.connections.has_more
         self._refusals.tell()
 
-    def met(self, frame: zmq.Frame) -> str | None:
-        """Name of the client that sent this frame, received with `copy=False` from a guarded socket.
+    def met(self, frame: zmq.Frame, is_subscription: bool = False) -> Guest | None:
+        """The client that sent this frame, received with `copy=False` from a guarded socket.
 
-        None if its key was revoked meanwhile, and then it is disconnected: what it sent is to be dropped. None also
-        for the notes that an XPUB writes itself when a subscriber has gone.
+        None if its key was revoked meanwhile, or if it is beyond a limit; then it is disconnected: what it sent is to
+        be dropped. None also for the notes that an XPUB writes itself when a subscriber has gone.
         """
         try:
-            key = from_z85(str(frame.get(_KEY)))
+            key = from_z85(str(frame.get(_KEY))) if self._store is not None else None
             descriptor = int(frame.get(zmq.SRCFD))
         except (zmq.ZMQError, ValueError):
             return None
-        name = self._admission.admitted.get(key)
-        with suppress(OSError):  # the connection is gone already; what came over it counts
-            connection = descriptor, os.fstat(descriptor).st_ino
-            self._connections.setdefault(connection, set()).add(key)
-            if name is None:
-                _cut(*connection)
-        return name
+        guest = ANYBODY if key is None else self._admission.admitted.get(key)
+        if not self.connections.met(descriptor, key, guest.name if guest else None, is_subscription):
+            return None
+        if guest is None and key is not None:
+            for connection in self.connections.of_key(key):
+                self.connections.cut(connection)
+        return guest
+
+    def refuse(self, kind: str, line: str) -> None:
+        """Say, few times, that a peer asked for something that it does not get."""
+        self.connections.acted[kind] += 1
+        self._refusals.note(kind, line)
 
     def close(self) -> None:
         """Admit nobody any more. The guarded sockets may be closed before or after."""
-        for watched in self._watched:
-            if not watched.socket.closed:
-                watched.socket.disable_monitor()
-            watched.events.close()
-        self._watched.clear()
+        self.connections.close()
         self._zap.close()
 
     # -------------------------------------------------------------------------------------------- the key store
 
-    def _reload(self) -> None:
-        """Read the store again if it has changed. While it cannot be read, what it said last holds."""
-        stamp = self._store.stamp()
-        if stamp == self._stamp:
+    def _reload(self, store: KeyStore) -> None:
+        """Read the store again if it has changed. What it said last holds for a moment while it cannot be read."""
+        stamp = store.stamp()
+        if stamp == self._stamp and self._unreadable_ns is None:
             return
-        self._stamp = stamp
-        before = self._admission
+        before, self._stamp = self._admission, stamp
         try:
-            self._admission = self._store.admission(self._complain)
-            if self._store.station() != self._pair and not self._is_rotated:
+            self._admission = store.admission(self._complain)
+            self._unreadable_ns = None
+            if store.station() != self._pair and not self._is_rotated:
                 self._is_rotated = True
                 self._say("the station's key was changed; this run keeps the one it began with until it is restarted")
         except KeyFileError as error:
-            self._complain(error)
+            self._is_away(error)
         for key in before.admitted.keys() - self._admission.admitted.keys():
-            count = sum(key in keys for keys in self._connections.values())
-            line = f"{before.admitted[key]} may no longer connect: key {spoken(fingerprint(key))}"
+            count = len(self.connections.of_key(key))
+            line = f"{before.admitted[key].name} may no longer connect: key {spoken(fingerprint(key))}"
             self._say(f"{line}; connections cut: {count}")
         for key in self._admission.admitted.keys() - before.admitted.keys():
-            self._say(f"{self._admission.admitted[key]} may connect: key {spoken(fingerprint(key))}")
+            guest = self._admission.admitted[key]
+            self._say(f"{guest.name} may connect, with the role {guest.role}: key {spoken(fingerprint(key))}")
+
+    def _is_away(self, error: KeyFileError) -> None:
+        """The store cannot be read: say so once, and admit nobody if that goes on."""
+        now = time.monotonic_ns()
+        if self._unreadable_ns is None:
+            self._unreadable_ns = now
+            self._complain(error)
+        elif now - self._unreadable_ns > UNREADABLE_S * 1e9:
+            self._admission = Admission({}, {})
 
     def _complain(self, error: KeyFileError) -> None:
         self._say(str(error))
 
     def _sweep(self) -> None:
         """Forget the connections that have ended; cut those whose key may no longer connect."""
-        self._connections = {c: keys for c, keys in self._connections.items() if _is_open(*c)}
-        for connection, keys in self._connections.items():
-            if not keys <= self._admission.admitted.keys():
-                _cut(*connection)
+        admitted = self._admission.admitted.keys()
+        for connection in self.connections.sweep():
+            if not connection.keys <= admitted:
+                self.connections.cut(connection)
+        now = time.monotonic_ns()
+        self._penalties = {key: until for key, until in list(self._penalties.items()) if until > now}
 
     # ------------------------------------------------------------------------------------------- who knocks
 
     def _answer(self, request: list[bytes]) -> None:
         """Answer one question of ZeroMQ's authentication protocol (RFC 27)."""
-        name = self._judge(request)
+        guest = self._judge(request)
         version, number = b"1.0", request[1] if len(request) > 1 else b""
-        if name is None:
+        if guest is None or guest.name is None:
             reply = [version, number, b"400", b"refused", b"", b""]
         else:
-            reply = [version, number, b"200", b"OK", name.encode(), _property(_KEY, to_z85(request[6]))]
+            reply = [version, number, b"200", b"OK", guest.name.encode(), _property(_KEY, to_z85(request[6]))]
         self._zap.send_multipart(reply, zmq.NOBLOCK)
 
-    def _judge(self, request: list[bytes]) -> str | None:
-        """The name of who knocks, or None and a line that says why."""
+    def _judge(self, request: list[bytes]) -> Guest | None:
+        """Who knocks, or None and a line that says why."""
         if len(request) != _ZAP_FRAMES or request[2] != _DOMAIN or request[5] != b"CURVE":
             self._refusals.note("no question", "a question about admission that is none was refused")
             return None
-        address, key = request[3].decode(errors="replace") or _LOCAL, request[6]
-        name, digits = self._admission.admitted.get(key), fingerprint(key)
+        address, key = request[3].decode(errors="replace") or LOCAL, request[6]
+        guest, digits = self._admission.admitted.get(key), fingerprint(key)
         if digits in self._admission.revoked:
             who = self._admission.revoked[digits]
             self._refusals.note("revoked", f"refused {address}: the key of {who} is revoked")
-        elif name is None:
+        elif guest is None:
             hint = "no client of this station (edge-keys list, edge-keys add)"
             self._refusals.note("unknown", f"refused {address}: key {spoken(digits)} is {hint}")
-        return name
-
-    def _note(self, watched: _Watched) -> int:
-        """Read what became of connections; how many events there were."""
-        events = [struct.unpack("=hi", frames[0]) for frames in _waiting(watched.events)]
-        for index, (event, value) in enumerate(events):
-            if event == zmq.EVENT_ACCEPTED:
-                gone = (zmq.EVENT_DISCONNECTED, value) in events[index:]
-                watched.addresses[value] = "" if gone else _address(value)
-            elif event == zmq.EVENT_DISCONNECTED:
-                address = watched.addresses.pop(value, "") or "a peer that was gone before its address could be read"
-                if watched.failure is not None:
-                    self._refusals.note(*_why(*watched.failure, address))
-                watched.failure = None
-            else:
-                watched.failure = event, value
-        return len(events)
-
-
-def _waiting(socket: "zmq.Socket[bytes]") -> Iterator[list[bytes]]:
-    """Messages that have come, `_MOST_PER_TURN` at most."""
-
-    def receive() -> list[bytes] | None:
-        try:
-            return socket.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
+        elif time.monotonic_ns() < self._penalties.get(key, 0):
+            hint = f"a connection of it was cut for a limit less than {PENALTY_S:g} s ago"
+            self.refuse("penalty", f"refused {address}: the key of {guest.name} has to wait; {hint}")
             return None
+        return guest
 
-    return islice(iter(receive, None), _MOST_PER_TURN)
+    def _handshake_failed(self, event: int, value: int, address: str) -> None:
+        self._refusals.note(*_why(event, value, address))
+
+    def _exceeded(self, connection: Connection, limit: str, why: str) -> None:
+        """A connection was cut for a limit; for what it sent, not for their number, its key has to wait."""
+        if limit != "connections":
+            until = time.monotonic_ns() + int(PENALTY_S * 1e9)
+            self._penalties |= dict.fromkeys(connection.keys, until)
+        self._refusals.note(limit, f"cut {connection.who}: {why}")
 
 
 def _why(event: int, value: int, address: str) -> tuple[str, str]:
@@ -242,44 +235,6 @@ def _why(event: int, value: int, address: str) -> tuple[str, str]:
         hint = "its key file is of another station, or older than edge-keys rotate"
         return "other station", f"refused {address}: it expects another station's key; {hint}"
     return "broken", f"refused {address}: broken handshake (ZeroMQ's protocol error {value:#x})"
-
-
-def _address(descriptor: int) -> str:
-    """Where a connection comes from, without the port; empty if it is not open any more."""
-    try:
-        with _connection(descriptor) as connection:
-            peer = connection.getpeername()
-    except OSError:
-        return ""
-    return str(peer[0]) if isinstance(peer, tuple) else _LOCAL
-
-
-def _cut(descriptor: int, inode: int) -> None:
-    """End one connection under ZeroMQ's feet: it notices, drops that peer alone, and lets nobody else wait."""
-    with suppress(OSError), _connection(descriptor) as connection:
-        if os.fstat(connection.fileno()).st_ino == inode:  # the number may be another's by now
-            connection.shutdown(sockets.SHUT_RDWR)
-
-
-@contextmanager
-def _connection(descriptor: int) -> Iterator[sockets.socket]:
-    """A connection of ZeroMQ's under a number of our own, that nobody else closes. Raises OSError if it is none."""
-    own = os.dup(descriptor)
-    try:
-        connection = sockets.socket(fileno=own)
-    except OSError:
-        os.close(own)
-        raise
-    with connection:
-        yield connection
-
-
-def _is_open(descriptor: int, inode: int) -> bool:
-    try:
-        now = os.fstat(descriptor)
-    except OSError:
-        return False
-    return stat.S_ISSOCK(now.st_mode) and now.st_ino == inode
 
 
 def _property(name: str, value: str) -> bytes:

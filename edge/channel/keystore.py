@@ -19,6 +19,7 @@ from stat import S_IMODE
 
 from edge import key_file
 from edge.channel.certificate import Certificate, Pair, fingerprint, from_z85
+from edge.channel.roles import OF_A_NEW_KEY, OF_AN_OLD_KEY, Guest, Role
 from edge.errors import KeyFileError
 
 SUFFIX = ".key"
@@ -35,19 +36,22 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class Client:
-    """A client's key, as `edge-keys list` shows it. `has_secret`: the pair was made here and can be exported."""
+    """A client's key, as `edge-keys list` shows it. `has_secret`: the pair was made here and can be exported. A revoked
+    key has no role.
+    """
 
     name: str
     fingerprint: str
     has_secret: bool
     is_revoked: bool
+    role: Role | None
 
 
 @dataclass(frozen=True)
 class Admission:
-    """Who may connect: names by public key (32 bytes), and the names of revoked keys by fingerprint."""
+    """Who may connect, by public key (32 bytes), and the names of revoked keys by fingerprint."""
 
-    admitted: dict[bytes, str]
+    admitted: dict[bytes, Guest]
     revoked: dict[str, str]
 
 
@@ -70,9 +74,11 @@ class KeyStore:
     def clients(self) -> list[Client]:
         """All clients by name, then the revoked ones."""
         self._check_folders()
-        gone = [Client(name, digits, False, True) for digits, name in self._revocations().items()]
-        held = ((path.stem, Certificate.read(path)) for path in _files(self._clients))
-        live = [Client(name, fingerprint(c.public), c.secret is not None, False) for name, c in held]
+        gone = [Client(name, digits, False, True, None) for digits, name in self._revocations().items()]
+        held = ((path, Certificate.read(path)) for path in _files(self._clients))
+        live = [
+            Client(path.stem, fingerprint(c.public), c.secret is not None, False, _role(path, c)) for path, c in held
+        ]
         return [c for c in live if c.fingerprint not in {g.fingerprint for g in gone}] + gone
 
     def admission(self, complain: Callable[[KeyFileError], None]) -> Admission:
@@ -81,12 +87,13 @@ class KeyStore:
         revoked, admitted = self._revocations(), {}
         for path in _files(self._clients):
             try:
-                key = Certificate.read(path).public
+                certificate = Certificate.read(path)
+                guest = Guest(path.stem, _role(path, certificate))
             except KeyFileError as error:
                 complain(error)
                 continue
-            if fingerprint(key) not in revoked:
-                admitted[key] = path.stem
+            if fingerprint(certificate.public) not in revoked:
+                admitted[certificate.public] = guest
         return Admission(admitted, revoked)
 
     def stamp(self) -> object:
@@ -113,18 +120,18 @@ class KeyStore:
         _create(self._station, Certificate(pair.public, pair.secret, name="station"))
         return pair
 
-    def add(self, name: str, public: str | None = None) -> Client:
+    def add(self, name: str, public: str | None = None, role: Role = OF_A_NEW_KEY) -> Client:
         """Admit a client: with a new pair, or with the public key, in Z85, of a pair that it made itself."""
         if not _NAME.fullmatch(name):
             raise KeyFileError(f"{name!r} is no name of a client: use up to 64 letters, digits, dots, dashes and _")
-        certificate = _certificate(name, public)
+        certificate = _certificate(name, public, role)
         digits = fingerprint(certificate.public)
         for client in self.clients():
             if client.fingerprint == digits:
                 why = "is revoked, which is for ever" if client.is_revoked else "is there already"
                 raise KeyFileError(f"this key, of {client.name}, {why}; give another one")
         _create(self._clients / (name + SUFFIX), certificate)
-        return Client(name, digits, certificate.secret is not None, False)
+        return Client(name, digits, certificate.secret is not None, False, role)
 
     def revoke(self, name: str) -> Client:
         """Refuse a client's key for ever. Its name may be given to a new key."""
@@ -135,7 +142,7 @@ class KeyStore:
             if not mark.exists():  # it does if a revocation was interrupted right here
                 key_file.create(mark, Certificate(certificate.public, name=name).render(), 0o600)
             path.unlink()
-        return Client(name, digits, False, True)
+        return Client(name, digits, False, True, None)
 
     def rotate(self) -> tuple[Pair, Path]:
         """Give the station a new pair. Returns it, and the file that keeps the old one."""
@@ -150,11 +157,12 @@ class KeyStore:
 
     def export(self, name: str, out: Path) -> Client:
         """Write the one file that a controller needs: its pair and the station's public key."""
-        _, held = self._named(name)
+        path, held = self._named(name)
+        role = _role(path, held)
         if fingerprint(held.public) in self._revocations():
             raise KeyFileError(f"the key of {name} is revoked; edge-keys add gives the name a new one")
         _create(out, Certificate(held.public, held.secret, self.station().public, name))
-        return Client(name, fingerprint(held.public), held.secret is not None, False)
+        return Client(name, fingerprint(held.public), held.secret is not None, False, role)
 
     # ------------------------------------------------------------------------------------------------- parts
 
@@ -182,12 +190,22 @@ class KeyStore:
         return {match[2]: match[1] for match in found if match}
 
 
-def _certificate(name: str, public: str | None) -> Certificate:
+def _role(path: Path, certificate: Certificate) -> Role:
+    """What the owner of a client's key may do. Raises KeyFileError if the file says something else than a role."""
+    if certificate.role is None:
+        return OF_AN_OLD_KEY
+    try:
+        return Role(certificate.role)
+    except ValueError as error:
+        raise KeyFileError(f"{path}: {certificate.role!r} is no role; write one of {', '.join(Role)}") from error
+
+
+def _certificate(name: str, public: str | None, role: Role) -> Certificate:
     if public is None:
         pair = Pair.new()
-        return Certificate(pair.public, pair.secret, name=name)
+        return Certificate(pair.public, pair.secret, name=name, role=role)
     try:
-        return Certificate(from_z85(public), name=name)
+        return Certificate(from_z85(public), name=name, role=role)
     except ValueError as error:
         raise KeyFileError(f"{public!r} is no public key: it has 40 characters of Z85") from error
 

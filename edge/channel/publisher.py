@@ -8,14 +8,15 @@ import zmq
 
 from edge.channel.control import check_station_name
 from edge.channel.doorkeeper import Doorkeeper
-from edge.channel.sockets import bind
+from edge.channel.limits import LARGEST_SUBSCRIPTION, PUBLISHED_ALLOWANCE, PUBLISHED_WAITING
+from edge.channel.sockets import VERDICTS_THREAD, VIEWERS_THREAD, bind, check_path, take_thread
+from edge.channel.viewers import Viewers
 from edge.errors import ChannelError
 from edge.verdict import Heartbeat, StateChange, Verdict, topic
 
-_HIGH_WATER = 10_000
-"""Messages kept for a subscriber that is slow; those beyond are lost to it alone, which it sees as a gap."""
+_SUBSCRIPTIONS_WAITING = 16
+"""Of one connection, before ZeroMQ stops reading it: those that wait are entered while a verdict is sent."""
 
-_LARGEST_SUBSCRIPTION = 1024
 _MOST_SUBSCRIPTIONS = 10_000
 _MOST_NOTES = 200
 """Notes of subscribers who came and went that are read at a time: a flood of them holds up no verdict."""
@@ -46,24 +47,28 @@ class Publisher:
         }
         self._subscribed: dict[bytes, int] = {}
         self._doorkeeper = doorkeeper
-        self._socket = self._bound(context, verdicts, "--bind")
+        self._socket = self._bound(context, verdicts, "--bind", VERDICTS_THREAD)
         self.endpoint = self._last_endpoint
         self._viewers = None
         if viewers is not None:
             try:
-                self._viewers = self._bound(context, viewers, "--viewers")
+                self._viewers = Viewers(self._bound(context, viewers, "--viewers", VIEWERS_THREAD), doorkeeper)
             except ChannelError:
                 self._socket.close(0)
                 raise
 
-    def _bound(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, option: str) -> "zmq.Socket[bytes]":
+    def _bound(
+        self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, option: str, thread: int
+    ) -> "zmq.Socket[bytes]":
         socket = context.socket(zmq.XPUB)
+        take_thread(socket, thread)
         socket.set(zmq.XPUB_VERBOSER, 1)
-        socket.set(zmq.SNDHWM, _HIGH_WATER)
-        socket.set(zmq.MAXMSGSIZE, _LARGEST_SUBSCRIPTION)
+        socket.set(zmq.SNDHWM, PUBLISHED_WAITING)
+        socket.set(zmq.RCVHWM, _SUBSCRIPTIONS_WAITING)
+        socket.set(zmq.MAXMSGSIZE, LARGEST_SUBSCRIPTION)
         socket.set(zmq.LINGER, _LINGER_MS)
         if self._doorkeeper is not None:
-            self._doorkeeper.guard(socket)
+            self._doorkeeper.guard(socket, PUBLISHED_ALLOWANCE)
         self._last_endpoint = bind(socket, endpoint, option)
         return socket
 
@@ -73,7 +78,7 @@ class Publisher:
         frames = [self._topics[type(message)], payload]
         self._socket.send_multipart(frames, zmq.NOBLOCK)
         if self._viewers is not None:
-            self._viewers.send_multipart(frames, zmq.NOBLOCK)
+            self._viewers.send(frames)
         return payload
 
     def subscribers(self) -> int:
@@ -88,8 +93,6 @@ class Publisher:
                 count = self._subscribed.pop(data[1:], 0) + change
                 if count > 0 and len(self._subscribed) < _MOST_SUBSCRIPTIONS:
                     self._subscribed[data[1:]] = count
-        if self._viewers is not None:
-            list(self._notes(self._viewers))
         verdicts = self._topics[Verdict]
         return sum(count for prefix, count in self._subscribed.items() if verdicts.startswith(prefix))
 
@@ -107,7 +110,7 @@ class Publisher:
             except zmq.Again:
                 return
             if self._doorkeeper is not None:
-                self._doorkeeper.met(note)
+                self._doorkeeper.met(note, is_subscription=note.bytes[:1] == b"\1")
             yield note
 
 
@@ -119,6 +122,8 @@ def check_endpoint(endpoint: str, allow_insecure: bool, has_keys: bool = False) 
     except ValueError:
         url, host = urlsplit(""), ""
     if url.scheme == "ipc":
+        if not allow_insecure:
+            check_path(endpoint)
         return
     if url.scheme != "tcp" or not host:
         raise ChannelError(f"{endpoint!r} is no endpoint; one looks like tcp://127.0.0.1:5570")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import zmq
 
 from edge.channel.credentials import ClientKeys, HandshakeWatch, secure
+from edge.channel.limits import LARGEST_MESSAGE, RECEIVED_WAITING
 from edge.errors import ChannelError
 from edge.verdict import PROTOCOL, Heartbeat, StateChange, Verdict, parse
 
@@ -39,7 +40,8 @@ class Subscriber:
         self._last_seq = 0
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
-        self._socket.set(zmq.RCVHWM, 10_000)
+        self._socket.set(zmq.RCVHWM, RECEIVED_WAITING)
+        self._socket.set(zmq.MAXMSGSIZE, LARGEST_MESSAGE)
         self._socket.set(zmq.LINGER, 0)
         if keys is not None:
             secure(self._socket, keys)

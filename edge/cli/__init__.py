@@ -19,7 +19,9 @@ INTERRUPTED = 130
 
 
 def run_app(app: typer.Typer) -> NoReturn:
-    """Run a command; what a person got wrong is one line on standard error and exit code 2, never a traceback."""
+    """Run a command; what a person got wrong is one line on standard error and exit code 2, never a traceback; 75 for
+    what may pass by itself.
+    """
     _open_standard_files()
     try:
         code = app(standalone_mode=False)
@@ -28,7 +30,7 @@ def run_app(app: typer.Typer) -> NoReturn:
             raise KeyboardInterrupt
         sys.exit(0)
     except EdgeError as error:
-        fail(str(error))
+        fail(str(error), error.exit_code)
     except _UsageError as error:
         said = str(getattr(error, "format_message")())  # noqa: B009  its type has no public name
         fail(f"{said.replace('Value error, ', '').rstrip('.')}; see --help")
@@ -61,8 +63,8 @@ def _stop_writing() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def fail(message: str) -> NoReturn:
-    """Say what is wrong in one line and leave with exit code 2."""
+def fail(message: str, code: int = 2) -> NoReturn:
+    """Say what is wrong in one line and leave."""
     with contextlib.suppress(OSError):
         print(f"error: {printable(message)}", file=sys.stderr, flush=True)
-    sys.exit(2)
+    sys.exit(code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.channel.roles import OF_A_NEW_KEY, Role
 from edge.cli import run_app
 from edge.errors import KeyFileError
 
@@ -98,19 +99,26 @@ def add(
     public_key: Annotated[
         str | None, typer.Option(metavar="Z85", help="The public key, if the client made its own pair.")
     ] = None,
+    role: Annotated[
+        Role,
+        typer.Option(
+            help="What it may do: see verdicts; acknowledge parts, too; trigger parts, too; or control, which is all."
+        ),
+    ] = OF_A_NEW_KEY,
     keys: Folder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Admit a client. A running station notices it by itself."""
-    client = _store(keys).add(name, public_key)
-    _report(as_json, {"name": name, "fingerprint": client.fingerprint}, [_line(name, client.fingerprint)])
+    """Admit a client. A running station notices it by itself. To give it another role, revoke it and add it again."""
+    client = _store(keys).add(name, public_key, role)
+    about = {"name": name, "fingerprint": client.fingerprint, "role": role}
+    _report(as_json, about, [f"{role:11}  {_line(name, client.fingerprint)}"])
 
 
 @app.command("list")
 def list_clients(keys: Folder = None, as_json: AsJson = False) -> None:
-    """Show the clients and the revoked keys."""
+    """Show the clients, each with its role, and the revoked keys. A key from before there were roles has `control`."""
     clients = _store(keys).clients()
-    lines = [f"{'revoked' if c.is_revoked else 'admitted':8}  {_line(c.name, c.fingerprint)}" for c in clients]
+    lines = [f"{'revoked' if c.role is None else c.role:11}  {_line(c.name, c.fingerprint)}" for c in clients]
     _report(as_json, {"clients": [vars(client) for client in clients]}, lines)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import zmq
 
-from edge.channel.control import LARGEST_REQUEST
+from edge.channel.limits import LARGEST_REQUEST
 from edge.drill.scene import Scene
 
 NONSENSE = 20_000

@@ -20,6 +20,9 @@ from edge.channel.control import (
     Welcome,
 )
 from edge.channel.control_socket import ControlSocket, Peer
+from edge.channel.limits import MOST_PEERS, TRIGGERS
+from edge.channel.pace import Paces
+from edge.channel.roles import NEEDS, Role
 from edge.station.replay import Replays
 
 if TYPE_CHECKING:
@@ -31,9 +34,6 @@ SILENCE_MS = 500
 
 A_TURN = 64
 """Requests that are answered in a turn of the station's loop."""
-
-MOST_NAMED = 1000
-"""Connections whose name is remembered, without encryption; those that said hello longest ago are forgotten."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Desk:
         self._socket, self._line, self._replays, self._recorder = socket, line, replays, recorder
         self._named: OrderedDict[tuple[bytes, ...], str] = OrderedDict()
         self._heard_ns: dict[str, int | None] = dict.fromkeys(required)
+        self._triggers = Paces(TRIGGERS)
+        self._announcers: set[str] = set()  # keys that have triggered in this run
 
     @property
     def malformed(self) -> int:
@@ -88,7 +90,10 @@ class Desk:
         for peer, request in self._socket.requests(A_TURN):
             self.counts[request.type] += 1
             self._hear(peer, request)
-            self._answer(peer, request)
+            if peer.role.may(request.type):
+                self._answer(peer, request)
+            else:
+                self._socket.limit(peer, request, "role", _not_allowed(peer, request))
         self._replays.serve()
 
     def _name(self, peer: Peer) -> str | None:
@@ -98,7 +103,7 @@ class Desk:
         if isinstance(request, Hello) and peer.user is None:
             self._named[peer.route] = request.client
             self._named.move_to_end(peer.route)
-            if len(self._named) > MOST_NAMED:
+            if len(self._named) > MOST_PEERS:
                 self._named.popitem(last=False)
         name = self._name(peer)
         if name in self._heard_ns:
@@ -127,11 +132,22 @@ class Desk:
             case Acknowledge():
                 self._acknowledge(peer, request)
             case Trigger():
-                accepted = line.trigger(request.part)
-                if isinstance(accepted, str):
-                    self._socket.refuse(peer, request, accepted)
-                else:
-                    self._socket.reply(peer, Triggered(part=request.part, epoch=line.epoch, seq=accepted))
+                self._trigger(peer, request)
+
+    def _trigger(self, peer: Peer, trigger: Trigger) -> None:
+        """A part, if this peer has not announced too many. The record has who announces parts, at his first."""
+        if not self._triggers.admits(peer.id):
+            why = f"more than {TRIGGERS.a_second:g} triggers a second; trigger more slowly"
+            self._socket.limit(peer, trigger, "triggers", why)
+            return
+        accepted = self._line.trigger(trigger.part)
+        if isinstance(accepted, str):
+            self._socket.refuse(peer, trigger, accepted)
+            return
+        if self._recorder is not None and peer.user is not None and peer.user not in self._announcers:
+            self._announcers.add(peer.user)
+            self._recorder.event("channel", f"{peer.user} triggers parts, from seq {accepted} on")
+        self._socket.reply(peer, Triggered(part=trigger.part, epoch=self._line.epoch, seq=accepted))
 
     def _acknowledge(self, peer: Peer, ack: Acknowledge) -> None:
         name = self._name(peer)
@@ -147,3 +163,8 @@ class Desk:
         self.fates[ack.fate] += 1
         if self._recorder is not None:
             self._recorder.acknowledge(ack.epoch, ack.seq, ack.fate, name)
+
+
+def _not_allowed(peer: Peer, request: Request) -> str:
+    needs = f"{NEEDS[request.type]} or {Role.CONTROL}"
+    return f"the key of {peer.user} has the role {peer.role}; this needs {needs} (edge-keys add --role)"

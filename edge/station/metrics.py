@@ -23,6 +23,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from edge.channel.control import Fate
+from edge.channel.limits import LIMITS
 from edge.errors import ChannelError
 from edge.verdict import UNKNOWN_REASONS, Outcome, Reason, State, Verdict
 
@@ -45,7 +46,7 @@ _BACKLOG = 16
 class Vitals:
     """How the station stands at one heartbeat. What counts up is the total of this run; None: there is no such thing.
 
-    `restarts` is by child, `requests` by type of control message, `acknowledgements` by fate.
+    `restarts` is by child, `requests` by type of control message, `limits` by name, `acknowledgements` by fate.
     """
 
     state: State
@@ -65,6 +66,7 @@ class Vitals:
     images_kept: int = 0
     images_skipped: int = 0
     malformed_requests: int = 0
+    limits: Mapping[str, int] = field(default_factory=dict)
     restarts: Mapping[str, int] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
     acknowledgements: Mapping[Fate, int] = field(default_factory=dict)
@@ -97,6 +99,12 @@ _COUNTERS: tuple[tuple[str, str, Callable[[Vitals], float]], ...] = (
 
 _LABELLED: tuple[tuple[str, str, str, Callable[[Vitals], Mapping[Any, int]]], ...] = (
     ("edge_restarts", "Starts of a child process after its first.", "child", lambda v: v.restarts),
+    (
+        "edge_channel_limits",
+        "How often a limit of the channel acted on a peer.",
+        "limit",
+        lambda v: dict.fromkeys(LIMITS, 0) | dict(v.limits),
+    ),
     ("edge_control_requests", "Control messages by type.", "type", lambda v: v.requests),
     (
         "edge_acknowledgements",

@@ -12,6 +12,7 @@ from edge.wording import counted
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
+    from edge.channel.channel import Channel
     from edge.channel.publisher import Publisher
     from edge.station.config import StationConfig
     from edge.station.desk import Desk
@@ -47,6 +48,7 @@ class Standing:
     scoring: "Scoring"
     records: "Records | None"
     metrics: "Metrics | None"
+    channel: "Channel"
     publisher: "Publisher"
     desk: "Desk"
     service: "Reports"
@@ -183,6 +185,7 @@ class Standing:
             images_kept=records.images_kept if records else 0,
             images_skipped=records.archiving.skipped if records else 0,
             malformed_requests=self.desk.malformed,
+            limits=dict(self.channel.acted),
             restarts={
                 child.name.removeprefix("edge-"): max(0, child.restarts)
                 for child in (self.intake.child, self.scoring.child, *([records.archiving.child] if records else []))

@@ -1,0 +1,388 @@
+"""The connections of a station's sockets: how many there are, what each one sends, and the end of one that sends too
+much.
+
+ZeroMQ says through its monitors which descriptors it accepted. The kernel says how many bytes came over each. A
+connection beyond a limit of `edge.channel.limits` is shut down under ZeroMQ's feet: ZeroMQ drops that peer alone, and
+frees what it had kept of it. Over `ipc://` the kernel counts nothing, so there only connections and subscriptions are
+bounded: whoever opens such a socket has the station's own user id.
+"""
+
+import contextlib
+import os
+import socket as sockets
+import stat
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import zmq
+
+from edge.channel.limits import (
+    DRAINED_S,
+    HANDSHAKE_MS,
+    LOOK_S,
+    MOST_GROWTH,
+    MOST_OF_A_KEY,
+    MOST_SUBSCRIPTIONS,
+    MOST_UNPROVEN,
+    MOST_WITHOUT_KEYS,
+    PENALTY_WITHOUT_KEY_S,
+    SUSPICIOUS_BYTES,
+    Allowance,
+)
+
+EVENTS_PER_TURN = 50
+GROWTH_LOOK_S = 1.0
+LOCAL = "a process of this machine"
+
+_WATCHED = (
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
+_BYTES_RECEIVED = struct.Struct("=128xQ")  # tcpi_bytes_received of the kernel's struct tcp_info
+
+
+@dataclass(eq=False)
+class Connection:
+    """One connection to a watched socket, and what is known of the peer at its other end."""
+
+    descriptor: int
+    inode: int
+    address: str
+    begun_ns: int
+    door: "_Door | None" = None  # the socket; None until ZeroMQ has said which
+    keys: set[bytes] = field(default_factory=set)
+    name: str | None = None  # of its key
+    heard_ns: int | None = None  # when it last sent something complete
+    messages: int = 0
+    subscriptions: int = 0
+    is_cut: bool = False
+    received: int = 0  # bytes at the last look
+    flow: float = 0.0  # bytes beyond the allowed rate
+    unended: float = 0.0  # bytes since the last complete message
+    counted: int = 0  # messages at the last look
+    looked_ns: int = 0
+
+    @property
+    def who(self) -> str:
+        """The peer, for the log."""
+        return f"{self.name} at {self.address}" if self.name else self.address
+
+
+@dataclass(eq=False)
+class _Door:
+    """A watched socket, the events of its connections, and what a connection to it may send."""
+
+    socket: "zmq.Socket[bytes]"
+    events: "zmq.Socket[bytes]"
+    allowance: Allowance
+    has_keys: bool
+    failure: tuple[int, int] | None = None  # event and value, till the next event says which descriptor
+
+
+class Connections:
+    """Watches sockets. One thread calls `serve`; `met` may be called by any other."""
+
+    def __init__(
+        self,
+        failed: Callable[[int, int, str], None],
+        exceeded: Callable[[Connection, str, str], None],
+    ) -> None:
+        """`failed` is called with the event, its value and the address of a handshake that failed, `exceeded` with a
+        connection that was cut, the limit and the reason in words.
+        """
+        self.acted: Counter[str] = Counter()
+        self._failed, self._exceeded = failed, exceeded
+        self._open: dict[int, Connection] = {}  # by descriptor
+        self._doors: list[_Door] = []
+        self._penalties: dict[str, int] = {}  # by address, until when
+        self._lock = threading.RLock()
+        self._lent = _Lent()
+        self._look_ns = self._growth_ns = 0
+        self._resident = resident_bytes()
+        self.has_more = False
+
+    def watch(self, socket: "zmq.Socket[bytes]", allowance: Allowance, has_keys: bool) -> None:
+        """Watch `socket`. To be called before it is bound."""
+        socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+        address = f"inproc://connections-{id(self)}-{len(self._doors)}"
+        socket.monitor(address, _WATCHED)
+        events = socket.context.socket(zmq.PAIR)
+        events.set(zmq.LINGER, 0)
+        events.set(zmq.RCVHWM, 0)  # with a limit, unread events would stop the context's own thread, and all sockets
+        events.connect(address)
+        self._doors.append(_Door(socket, events, allowance, has_keys))
+
+    @property
+    def fds(self) -> list[int]:
+        """Descriptors that become readable when a connection begins or ends. They signal changes only."""
+        return [door.events.fileno() for door in self._doors]
+
+    @property
+    def due_in_s(self) -> float:
+        """When `serve` is to be called even if no descriptor is readable."""
+        if self.has_more:
+            return 0.0
+        return max(0.0, (self._look_ns - time.monotonic_ns()) / 1e9) if self._open else float("inf")
+
+    def serve(self) -> None:
+        """Do what is due, a bounded piece of it. Never blocks."""
+        self.has_more = EVENTS_PER_TURN in [self._note(door) for door in self._doors]
+        now = time.monotonic_ns()
+        if now >= self._look_ns:
+            self._look_ns = now + int(LOOK_S * 1e9)
+            self._look(now)
+
+    def met(self, descriptor: int, key: bytes | None, name: str | None, is_subscription: bool = False) -> bool:
+        """A complete message came over this connection, of the peer with this key. False if the connection is cut."""
+        try:
+            inode = os.fstat(descriptor).st_ino
+        except OSError:  # the connection is gone already; what came over it counts
+            return True
+        with self._lock:
+            connection = self._known(descriptor, inode)
+            connection.messages += 1
+            is_new = connection.heard_ns is None
+            connection.heard_ns = time.monotonic_ns()
+            connection.name = name
+            if key is not None:
+                connection.keys.add(key)
+            connection.subscriptions += is_subscription
+            if connection.subscriptions > MOST_SUBSCRIPTIONS:
+                self.exceed(connection, "subscriptions", f"more than {MOST_SUBSCRIPTIONS} subscriptions")
+            elif is_new:
+                self._bound_the_met(connection)
+            return not connection.is_cut
+
+    def of_key(self, key: bytes) -> list[Connection]:
+        """The open connections over which this key was shown."""
+        return [c for c in self._snapshot() if key in c.keys]
+
+    def exceed(self, connection: Connection, limit: str, why: str) -> None:
+        """Cut a connection that is beyond a limit, and count it."""
+        if connection.is_cut:
+            return
+        self.cut(connection)
+        self.acted[limit] += 1
+        if connection.door is not None and not connection.door.has_keys and limit != "connections":
+            self._penalties[connection.address] = time.monotonic_ns() + int(PENALTY_WITHOUT_KEY_S * 1e9)
+        self._exceeded(connection, limit, why)
+
+    def cut(self, connection: Connection) -> None:
+        """End one connection under ZeroMQ's feet: it notices, drops that peer alone, and lets nobody else wait."""
+        connection.is_cut = True
+        with self._lent.out(connection.descriptor, connection.inode) as number:
+            if number is not None:
+                with suppress(OSError):
+                    number.shutdown(sockets.SHUT_RDWR)
+
+    def sweep(self) -> list[Connection]:
+        """Forget the connections that have ended; those that are open."""
+        for connection in self._snapshot():
+            if not _is_open(connection.descriptor, connection.inode):
+                self._forget(connection)
+        return self._snapshot()
+
+    def close(self) -> None:
+        """Watch no more. The watched sockets may be closed before or after."""
+        for door in self._doors:
+            if not door.socket.closed:
+                door.socket.disable_monitor()
+            door.events.close()
+        self._doors.clear()
+        self._lent.close()
+
+    # ------------------------------------------------------------------------------------------- who comes and goes
+
+    def _snapshot(self) -> list[Connection]:
+        with self._lock:
+            return list(self._open.values())
+
+    def _known(self, descriptor: int, inode: int, door: _Door | None = None) -> Connection:
+        """What is known of a connection; if nothing is, it begins now."""
+        found = self._open.get(descriptor)
+        if found is None or found.inode != inode:
+            found = Connection(descriptor, inode, self._address(descriptor, inode), time.monotonic_ns())
+            self._open[descriptor] = found
+        found.door = found.door or door
+        return found
+
+    def _forget(self, connection: Connection) -> None:
+        with self._lock:
+            if self._open.get(connection.descriptor) is connection:
+                del self._open[connection.descriptor]
+
+    def _note(self, door: _Door) -> int:
+        """Read what became of connections; how many events there were."""
+        events = [struct.unpack("=hi", frames[0]) for frames in waiting(door.events)]
+        for index, (event, value) in enumerate(events):
+            if event == zmq.EVENT_ACCEPTED:
+                if (zmq.EVENT_DISCONNECTED, value) not in events[index:]:
+                    self._begin(door, value)
+            elif event == zmq.EVENT_DISCONNECTED:
+                with self._lock:
+                    ended = self._open.get(value)
+                    if ended is not None and _is_open(value, ended.inode):
+                        ended = None  # the number is a younger connection's by now, or this one's end is to come
+                    if ended is not None:
+                        del self._open[value]
+                if door.failure is not None and not (ended and ended.is_cut):
+                    address = ended.address if ended else ""
+                    self._failed(*door.failure, address or "a peer that was gone before its address could be read")
+                door.failure = None
+            else:
+                door.failure = event, value
+        return len(events)
+
+    def _begin(self, door: _Door, descriptor: int) -> None:
+        """A connection was accepted: it may be one too many."""
+        try:
+            inode = os.fstat(descriptor).st_ino
+        except OSError:
+            return
+        with self._lock:
+            connection = self._known(descriptor, inode, door)
+            if not door.has_keys and time.monotonic_ns() < self._penalties.get(connection.address, 0):
+                self.acted["penalty"] += 1
+                self.cut(connection)
+                return
+            silent = [c for c in self._open.values() if c.door is door and c.heard_ns is None and not c.is_cut]
+            if len(silent) > MOST_UNPROVEN:
+                oldest = min(silent, key=lambda c: c.begun_ns)
+                self.exceed(oldest, "connections", f"{MOST_UNPROVEN} connections have said nothing yet")
+
+    def _bound_the_met(self, connection: Connection) -> None:
+        """A connection has said something for the first time: it may be one too many of its peer."""
+        door = connection.door
+        alike = [c for c in self._open.values() if c.door is door and c.heard_ns is not None and not c.is_cut]
+        if not connection.keys:
+            most = MOST_WITHOUT_KEYS
+        else:
+            alike, most = [c for c in alike if c.keys & connection.keys], MOST_OF_A_KEY
+        if len(alike) > most:
+            self.exceed(connection, "connections", f"more than {most} connections")
+
+    def _address(self, descriptor: int, inode: int) -> str:
+        """Where a connection comes from, without the port; empty if it is not open any more."""
+        with self._lent.out(descriptor, inode) as number:
+            try:
+                peer = number.getpeername() if number is not None else ""
+            except OSError:
+                return ""
+        return str(peer[0]) if isinstance(peer, tuple) else LOCAL
+
+    # ------------------------------------------------------------------------------------------- what they send
+
+    def _look(self, now: int) -> None:
+        """Cut the connections that have sent more than their allowance."""
+        for connection in self._snapshot():
+            if connection.door is not None and not connection.is_cut:
+                self._look_at(connection, connection.door.allowance, now)
+        self._penalties = {where: until for where, until in list(self._penalties.items()) if until > now}
+        if now >= self._growth_ns:
+            self._growth_ns = now + int(GROWTH_LOOK_S * 1e9)
+            self._bound_growth()
+
+    def _look_at(self, c: Connection, allowance: Allowance, now: int) -> None:
+        received = self._received(c)
+        if received is None:
+            return
+        passed_s = (now - (c.looked_ns or c.begun_ns)) / 1e9
+        came, c.received, c.looked_ns = received - c.received, received, now
+        c.flow = max(0.0, c.flow - passed_s * allowance.rate) + came
+        if c.messages != c.counted:
+            c.unended, c.counted = 0.0, c.messages
+        c.unended = max(0.0, c.unended - passed_s * allowance.open_rate) + came
+        if c.flow > allowance.burst:
+            why = f"more than {allowance.burst >> 10} kB at once, or {allowance.rate >> 10} kB a second"
+            self.exceed(c, "bytes", why)
+        elif c.unended > allowance.open_bytes and now - (c.heard_ns or c.begun_ns) > DRAINED_S * 1e9:
+            self.exceed(c, "message", f"{int(c.unended) >> 10} kB of a message that does not end")
+
+    def _received(self, connection: Connection) -> int | None:
+        """Bytes that came over a connection; None where the kernel does not count them, or if it is not open."""
+        if not hasattr(sockets, "TCP_INFO"):
+            return None
+        with self._lent.out(connection.descriptor, connection.inode) as number:
+            if number is not None:
+                try:
+                    told = number.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _BYTES_RECEIVED.size)
+                    return int(_BYTES_RECEIVED.unpack(told)[0])
+                except (OSError, struct.error):
+                    return None
+        self._forget(connection)
+        return None
+
+    def _bound_growth(self) -> None:
+        """While the process has grown by too much, cut who sent the most without ending a message."""
+        grown = resident_bytes() - self._resident
+        if grown < MOST_GROWTH:
+            return
+        suspects = [c for c in self._snapshot() if c.unended > SUSPICIOUS_BYTES and not c.is_cut]
+        if suspects:
+            worst = max(suspects, key=lambda c: c.unended)
+            self.exceed(worst, "memory", f"{int(worst.unended) >> 10} kB without a message, while memory grew")
+
+
+class _Lent:
+    """A descriptor of our own that stands for another one for a moment. It is there from the beginning, so that a
+    connection can be cut when the process has no descriptor left.
+    """
+
+    def __init__(self) -> None:
+        self._own, self._rest = sockets.socketpair()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def out(self, descriptor: int, inode: int) -> Iterator[sockets.socket | None]:
+        """The connection under our own number; None if `descriptor` is not this connection, or none at all."""
+        with self._lock:
+            try:
+                os.dup2(descriptor, self._own.fileno(), inheritable=False)
+            except OSError:
+                yield None
+                return
+            try:
+                yield self._own if os.fstat(self._own.fileno()).st_ino == inode else None
+            finally:
+                os.dup2(self._rest.fileno(), self._own.fileno(), inheritable=False)
+
+    def close(self) -> None:
+        with self._lock:
+            self._own.close()
+            self._rest.close()
+
+
+def waiting(socket: "zmq.Socket[bytes]") -> Iterator[list[bytes]]:
+    """Messages that have come, EVENTS_PER_TURN at most."""
+
+    def receive() -> list[bytes] | None:
+        try:
+            return socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+
+    return islice(iter(receive, None), EVENTS_PER_TURN)
+
+
+def resident_bytes() -> int:
+    """Memory of this process, 0 where it cannot be read."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _is_open(descriptor: int, inode: int) -> bool:
+    try:
+        now = os.fstat(descriptor)
+    except OSError:
+        return False
+    return stat.S_ISSOCK(now.st_mode) and now.st_ino == inode

@@ -1,0 +1,157 @@
+"""Every limit that the channel sets to a peer, in one place, each with its reason. Needs the standard library only.
+
+ZeroMQ bounds one frame and the number of complete messages that wait. It bounds neither the frames of a message that
+never ends, nor the subscriptions of a peer, nor the connections of a socket: those are what `connections` watches.
+"""
+
+from dataclasses import dataclass
+
+LIMITS = (
+    "bytes", "connections", "memory", "message", "penalty", "replays", "requests", "role", "subscriptions", "triggers",
+)  # fmt: skip
+"""The names under which the metrics and the log count that a limit acted on a peer: the first eight and the last two
+here, and `role`, a request that the role of a key does not allow.
+"""
+
+# -------------------------------------------------------------------------------------------------------- messages
+
+LARGEST_REQUEST = 4096
+"""Bytes of a message on the control socket. A trigger with the longest id has under 1,000; ZeroMQ cuts a peer that
+sends a longer frame.
+"""
+
+LARGEST_SUBSCRIPTION = 512
+"""Bytes of a frame on the sockets that publish. The longest topic has under 100, the handshake of CURVE up to 400. The
+memory of a subscription is up to 60 bytes for each of its characters.
+"""
+
+LARGEST_MESSAGE = 1 << 16
+"""Bytes of a frame that a listener accepts. The largest verdict, with 16 defects and a long cause, has under 10,000."""
+
+REQUESTS_WAITING = 200
+"""Complete requests of one connection that wait for the station's loop; then ZeroMQ stops reading that connection."""
+
+ANSWERS_WAITING = 1_000
+"""Answers that wait for a controller that does not read, about 1 MB. A replay goes on as they are read."""
+
+PUBLISHED_WAITING = 2_000
+"""Messages that wait for a subscriber that does not read, about 2 MB. Those beyond are lost to it alone, as a gap."""
+
+RECEIVED_WAITING = 2_000
+"""Messages that a listener lets wait before it reads them, 2 MB of verdicts."""
+
+# ----------------------------------------------------------------------------------------------------- connections
+
+HANDSHAKE_MS = 5_000
+"""A peer that has not ended the handshake by then is disconnected. On a loaded machine CURVE takes up to 100 ms."""
+
+MOST_UNPROVEN = 128
+"""Connections of a socket that have said nothing yet. One more, and the oldest of them is cut: a newcomer with a key
+needs a fraction of a second, a peer without one stays for ever.
+"""
+
+MOST_OF_A_KEY = 16
+"""Connections of one key to one socket: a controller has one, after a change of network for a while two."""
+
+MOST_WITHOUT_KEYS = 128
+"""Connections to one socket of a station without keys that have said something. One more, and that one is cut."""
+
+MOST_SUBSCRIPTIONS = 16
+"""Subscriptions of one connection. A listener has one, or one for each kind of message."""
+
+LOOK_S = 0.02
+"""How often the bytes of each connection are looked at. A peer of the same machine sends up to 20 MB in that time."""
+
+PENALTY_S = 60.0
+"""A key whose connection was cut for a limit may not connect for so long."""
+
+PENALTY_WITHOUT_KEY_S = 5.0
+"""The same for an address, on a socket without keys. Short, since honest programs of the machine have the same one;
+their connections that are open stay.
+"""
+
+PAUSE_S = 0.002
+"""Rest of the thread that watches connections after each piece of its work, so that a flood leaves the interpreter to
+the station's loop.
+"""
+
+# ----------------------------------------------------------------------------------------------------------- bytes
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What one connection to a socket may send: `burst` bytes at once, after that `rate` bytes a second. `open_bytes`
+    may come since the last complete message, of which `open_rate` a second are signs of life and do not count.
+    """
+
+    burst: int
+    rate: int
+    open_bytes: int
+    open_rate: int
+
+
+CONTROL_ALLOWANCE = Allowance(burst=1 << 20, rate=256 << 10, open_bytes=64 << 10, open_rate=0)
+"""A controller pings ten times a second and acknowledges each part, 100 to 200 bytes each with encryption: at 100 parts
+a second 20 kB/s, after a minute without a network 1 MB at once. A frame without content takes 2 bytes on the wire and
+64 in memory, so a message that does not end is cut at 2 MB.
+"""
+
+PUBLISHED_ALLOWANCE = Allowance(burst=16 << 10, rate=1 << 10, open_bytes=16 << 10, open_rate=128)
+"""A listener subscribes once, and then sends at most the signs of life of ZeroMQ, 60 bytes each with encryption."""
+
+DRAINED_S = 0.5
+"""A message counts as one that does not end when none of its connection was read for so long: the station's loop reads
+each within 0.1 s.
+"""
+
+MOST_GROWTH = 48 << 20
+"""Bytes by which the station's process may grow since its sockets were bound before the connection is cut that sent the
+most without ending a message. It catches what sends so slowly that no rate tells it from signs of life.
+"""
+
+SUSPICIOUS_BYTES = 8 << 10
+"""Bytes without a message of a connection that may be cut for the process's growth."""
+
+# --------------------------------------------------------------------------------------------------------- requests
+
+
+@dataclass(frozen=True)
+class Pace:
+    """So many at once, after that so many a second."""
+
+    burst: int
+    a_second: float
+
+
+REQUESTS = Pace(burst=4_000, a_second=1_000)
+"""Of one peer, of all kinds. A controller of 100 parts a second makes 110; after a minute away it owes 6,000
+acknowledgements, which it sends 1,000 a second.
+"""
+
+TRIGGERS = Pace(burst=100, a_second=100)
+"""Of one peer. The fastest lines have 50 parts a second."""
+
+REPLAYS = Pace(burst=10, a_second=1)
+"""Of one peer. A replay reads up to 10,000 verdicts; a controller asks once after a gap."""
+
+REPLAYS_AT_ONCE = 4
+"""Of all peers: each holds up to 10 MB while it is sent."""
+
+REPLAYS_OF_A_PEER = 1
+"""At once, so that no peer takes the turns of the others."""
+
+REPLAY_STALLS_S = 10.0
+"""A replay whose peer has read nothing for so long is given up."""
+
+MOST_REFUSED = 50
+"""Answers of a second, to all peers together, that say why a request beyond a limit, or what is no request, is not met.
+More are only counted: a flood buys no work.
+"""
+
+MOST_PEERS = 1_000
+"""Peers whose pace is remembered; those that were silent longest are forgotten."""
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+BIND_PATIENCE_S = 5.0
+"""How long a port or path that another process has is tried again. A predecessor that was stopped leaves in two."""

@@ -1,0 +1,60 @@
+"""The viewers' socket, in a thread of its own and on an I/O thread of its own: what a viewer sends holds up no verdict.
+
+ZeroMQ enters each subscription into its table while a message is sent, however many there are. A flood of them is this
+thread's affair.
+"""
+
+import queue
+import threading
+from contextlib import suppress
+
+import zmq
+
+from edge.channel.doorkeeper import Doorkeeper
+from edge.channel.limits import PUBLISHED_WAITING
+
+_LAST_WORDS_S = 0.5
+_NOTES_S = 0.1
+
+
+class Viewers:
+    """Publishes on a bound XPUB socket what it is given. Giving never blocks."""
+
+    def __init__(self, socket: "zmq.Socket[bytes]", doorkeeper: Doorkeeper | None) -> None:
+        """The socket is this object's from now on."""
+        self._socket, self._doorkeeper = socket, doorkeeper
+        self._given: queue.Queue[list[bytes] | None] = queue.Queue(PUBLISHED_WAITING)
+        self._thread = threading.Thread(target=self._publish, name="edge-viewers", daemon=True)
+        self._thread.start()
+
+    def send(self, frames: list[bytes]) -> None:
+        """Publish one message. It is lost to the viewers, as a gap, if those before it wait."""
+        with suppress(queue.Full):
+            self._given.put_nowait(frames)
+
+    def close(self) -> None:
+        """Send what is queued, for half a second at most once the context is terminated."""
+        with suppress(queue.Full):
+            self._given.put_nowait(None)
+        self._thread.join(_LAST_WORDS_S)
+
+    def _publish(self) -> None:
+        while True:
+            try:
+                frames = self._given.get(timeout=_NOTES_S)
+            except queue.Empty:
+                self._take_notes()
+                continue
+            if frames is None:
+                break
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+            self._take_notes()
+        self._socket.close()
+
+    def _take_notes(self) -> None:
+        """Who came and went: the doorkeeper learns whose connection is whose."""
+        with suppress(zmq.Again):
+            for _ in range(PUBLISHED_WAITING):
+                note = self._socket.recv(zmq.NOBLOCK, copy=False)
+                if self._doorkeeper is not None:
+                    self._doorkeeper.met(note, is_subscription=note.bytes[:1] == b"\1")
