@@ -48,25 +48,18 @@ def coded_frames(container: "InputContainer", video: "VideoStream", path: str) -
 
     neighbours = 0 if video.codec.intra_only else 1 + (video.codec_context.reorder_depth if video.codec.reorder else 0)
     held: deque[Coded] = deque()  # as many as a loss that is seen later may concern
-    to_mark = 0
-    gaps = _Gaps(container, video, path)
-    heard = complaints()
+    gaps, was_corrupt = _Gaps(container, video, path), False
     try:
-        for packet in container.demux(video):
-            if packet.size == 0 and packet.pts is None and packet.dts is None:
-                break  # the end
+        for packet, is_read_well in _read(container, video):
             missing, is_whole = gaps.before(packet)
-            heard, heard_before = complaints(), heard
-            is_whole &= heard == heard_before
+            is_sound = _is_sound(packet, video.codec.name) and not (was_corrupt and neighbours)
             held.extend(Coded(None) for _ in range(missing))
-            held.append(Coded(packet, _is_sound(packet, video.codec.name), _is_shown(packet, video.codec.name)))
-            if missing or not is_whole or packet.is_corrupt:  # it may be one of the neighbours that is meant
-                to_mark = 1 + neighbours
-                for earlier in list(held)[-1 - missing - max(neighbours, not is_whole) :]:
+            held.append(Coded(packet, is_sound, _is_shown(packet, video.codec.name)))
+            is_whole &= is_read_well
+            if missing or not is_whole or packet.is_corrupt:  # it may be one of those before that is meant
+                for earlier in list(held)[-1 - missing - max(neighbours, not is_whole) : -1]:
                     earlier.is_sound = False
-            if to_mark:
-                to_mark -= 1
-                held[-1].is_sound = False
+            was_corrupt = packet.is_corrupt
             while len(held) > max(1, neighbours):
                 yield held.popleft()
     except av.error.FFmpegError:
@@ -76,6 +69,16 @@ def coded_frames(container: "InputContainer", video: "VideoStream", path: str) -
         last.is_sound &= not missing
     yield from held
     yield from (Coded(None) for _ in range(missing))
+
+
+def _read(container: "InputContainer", video: "VideoStream") -> "Iterator[tuple[Packet[VideoStream], bool]]":
+    """The packets to the end of the file, each with whether FFmpeg found nothing wrong on the way to it."""
+    heard = complaints()
+    for packet in container.demux(video):
+        if packet.size == 0 and packet.pts is None and packet.dts is None:
+            return  # the end
+        yield packet, complaints() == heard
+        heard = complaints()
 
 
 def _is_sound(packet: "Packet[VideoStream]", codec: str) -> bool:
