@@ -10,7 +10,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from running import command
+from running import command, free_endpoint
 
 from edge.demo.line import DemoLine
 from edge.errors import SourceError
@@ -237,9 +237,10 @@ def test_start_limit_and_loop_count_missing_frames(tmp_path: Path) -> None:
     assert faults(looped) == [2, 8, 14]
 
 
-def test_a_bare_stream_is_refused_with_its_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["v.h264", "v.flv"])
+def test_a_format_in_which_a_loss_could_not_be_seen_is_refused_with_its_remedy(tmp_path: Path, name: str) -> None:
     with pytest.raises(SourceError, match="record into an mp4 or mkv"):
-        open_source(SourceRequest(str(write(tmp_path / "v.h264", "libx264"))))
+        open_source(SourceRequest(str(write(tmp_path / name, "libx264"))))
 
 
 # ---- what is shown
@@ -306,8 +307,8 @@ def test_of_sixteen_bits_a_person_says_how_many_count(tmp_path: Path) -> None:
 
 
 def run(source: Path) -> "subprocess.CompletedProcess[str]":
-    flags = ("--no-records", "--json", "--bind", "tcp://127.0.0.1:*", "--control", "tcp://127.0.0.1:*")
-    line = command("run", "--source", source, *flags, "--viewers", "tcp://127.0.0.1:*")
+    ends = [part for name in ("bind", "control", "viewers") for part in (f"--{name}", free_endpoint())]
+    line = command("run", "--source", source, "--no-records", "--json", *ends)
     return subprocess.run(line, capture_output=True, text=True)
 
 
@@ -315,7 +316,7 @@ def run(source: Path) -> "subprocess.CompletedProcess[str]":
 def bad_part() -> bytes:
     """A JPEG of a part that is to be rejected."""
     line = DemoLine(size=(720, 1280))
-    part = next(part for part in map(line.render, range(100)) if part.part.defect is not None)
+    part = next(part for part in map(line.render, range(100)) if part.part.defects)
     return cv2.imencode(".jpg", part.frame)[1].tobytes()
 
 

@@ -22,8 +22,8 @@ ZEROS = bytes(16)
 
 DENSE = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "av1", "libdav1d"})
 
-TIMED = ("matroska", "flv")
-"""Containers that do not count their frames and say when the last one ends."""
+TIMED = "matroska"
+"""FFmpeg's name of the container that does not count its frames and says when the last one ends."""
 
 MISSING = "the frame is missing from the file"
 DAMAGED = "the frame is damaged, or one that it builds on"

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 LOOKED_AT = 250
 """Frames among which one that is whole is looked for, to know the size of all."""
 
-BARE = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "vvc", "obu", "dirac"})
-"""Formats without a container, which neither count their frames nor say when they were taken."""
+UNACCOUNTED = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "vvc", "obu", "dirac", "flv"})
+"""Formats in which a loss is not seen: bare streams neither count their frames nor say when they were taken, and FFmpeg
+passes over holes of an FLV while it looks what is in it.
+"""
 
 
 def claims(name: str) -> bool:
@@ -133,9 +135,9 @@ def _open_video(path: str) -> "InputContainer":
     if not container.streams.video or container.streams.video[0].codec_context is None:  # as stubs do not say
         container.close()
         raise SourceError(_none(path))
-    if container.format.name in BARE:
+    if container.format.name in UNACCOUNTED:
         container.close()
-        raise SourceError(f"{path}: a bare stream, of which nobody could tell what is missing; record into an mp4 or mkv")
+        raise SourceError(f"{path}: nobody could tell what is missing from a file of this format; record into an mp4 or mkv")
     return container
 
 
