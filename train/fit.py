@@ -41,7 +41,7 @@ from train.data.split import AS_FOLDERS, SplitChoice, divide, write_split
 from train.learner import FIGURES, Learner
 from train.models import Network, build_network, check_side, checked_options
 from train.normalisation import normalised_by_data
-from train.progress import STDERR, History, Reporter, Sketches
+from train.progress import STDERR, History, Reporter, Sketches, reading_bar
 from train.recipe import Recipe
 from train.reconstruction import Reconstruction
 from train.report.augmentation import write_augmentation
@@ -80,7 +80,7 @@ def fit(
     choice: SplitChoice = AS_FOLDERS,
     accelerator: str = "auto",
 ) -> Run:
-    """Train `recipe` on the photographs in `data`, split as `choice` says; write the run folder `out`, read it back.
+    """Train `recipe` on the photographs in `data`, split and read as `choice` says; write the run folder `out`, read it back.
 
     With `resume` an interrupted training of the same recipe and photographs goes on where it stopped, to the result
     that it would have had. Everything is chosen on the validation photographs; the test photographs are scored at the
@@ -102,14 +102,11 @@ def fit(
         say(start, quiet)
     everything = [p for split in division.splits.values() for p in split]
     say(f"reading {len(everything)} photographs ({division.layout}; {division.said})", quiet)
-    surveyed = survey(everything, network.learns_from == "masks", recipe.letterbox)
-    if surveyed.empty_masks and network.learns_from == "masks":
-        count, first = len(surveyed.empty_masks), surveyed.empty_masks[0]
-        where = " in letterbox.region" if recipe.letterbox.region else ""
-        say(
-            f"{count} masks show no defect{where} (first: that of {first}); these photographs teach their label alone",
-            quiet,
-        )
+    with reading_bar(len(everything), quiet) as advance:
+        masks_needed = network.learns_from == "masks"
+        surveyed = survey(everything, masks_needed, recipe.letterbox, division.left_out, advance)
+    for line in surveyed.record(division.splits).lines():
+        say(line, quiet)
     found = find_leaks(division.splits, surveyed.thumbnails)
     division, leaks = settle_leaks(division, found, choice.leaks, out)
     say(str(leaks), quiet)
@@ -132,6 +129,7 @@ def fit(
             layout=division.layout,
             split=division.said,
             leaks=leaks,
+            survey=surveyed.record(splits),
         ),
         network,
         origins,

@@ -68,9 +68,8 @@ class Rendered(Dataset[Batch]):
     def _render(self, index: int) -> Kept:
         photograph = self.photographs[index]
         pixels = shrunk(read_picture(photograph.path), self.contract).to(self.dtype)
-        if photograph.mask is None:
-            return Kept(pixels, None)
-        return Kept(pixels, letterboxed_truth(read_truth(photograph.mask), self.contract).bool())
+        truth = read_truth(photograph)
+        return Kept(pixels, None if truth is None else letterboxed_truth(truth, self.contract).bool())
 
 
 class Shuffled(Sampler[int]):

@@ -43,13 +43,13 @@ class Look:
     def truth(self) -> Frame | None:
         """The ground truth, uint8 [H, W] of 0 and 255; None where it is unknown or of another size."""
         photograph = self.inspected.photograph
-        if photograph is None or photograph.mask is None:
+        if photograph is None:
             return None
         try:
-            truth = read_truth(photograph.mask)
+            truth = read_truth(photograph)
         except DataError:
             return None
-        return truth if truth.shape == self.frame.shape[:2] else None
+        return truth if truth is not None and truth.shape == self.frame.shape[:2] else None
 
 
 def looks(run: Run, inspected: Sequence[Inspected]) -> Iterator[Look]:
