@@ -1,4 +1,4 @@
-"""What the values of a ground-truth mask can mean: apart from the reading of masks, so that a command starts quickly."""
+"""What the values of a ground-truth mask can mean; without numpy, so that commands that offer it start quickly."""
 
 from enum import StrEnum
 

@@ -80,7 +80,7 @@ def fit(
     choice: SplitChoice = AS_FOLDERS,
     accelerator: str = "auto",
 ) -> Run:
-    """Train `recipe` on the photographs in `data`, split and read as `choice` says; write the run folder `out`, read it back.
+    """Train `recipe` on the photographs in `data`, split and read as `choice` says; write the run `out`, read it back.
 
     With `resume` an interrupted training of the same recipe and photographs goes on where it stopped, to the result
     that it would have had. Everything is chosen on the validation photographs; the test photographs are scored at the

@@ -97,7 +97,9 @@ def verify(
             progress.remove_task(task)
         task = progress.add_task("golden frames", total=len(names))
         checks, passed = check_artifacts(opened, names, threads, lambda: progress.advance(task))
-        judged = _judge(opened, passed, chosen, surveyed, map_level, progress) if surveyed and chosen and passed else None
+        judged = (
+            _judge(opened, passed, chosen, surveyed, map_level, progress) if surveyed and chosen and passed else None
+        )
         done = Verification(opened, machine(), threads, checks, judged)
         if html is not None and judged is not None:
             from edge.verify.page import write_page

@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 from edge.errors import DataError
+from edge.mask_meaning import MaskMeaning
 from edge.photographs import good_bad, mvtec, one_class
 from edge.photographs.accounting import LeftOut, account, refuse_other_case
-from edge.photographs.masks import MaskMeaning, MaskReading, MaskSet
+from edge.photographs.masks import MaskReading, MaskSet
 from edge.photographs.photograph import Photograph, parts
 
 LAYOUTS: tuple[ModuleType, ...] = (good_bad, one_class, mvtec)

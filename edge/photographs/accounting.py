@@ -27,7 +27,7 @@ class LeftOut(BaseModel):
     first: list[str]
 
     def __str__(self) -> str:
-        return f"{self.count} {self.what} ({named(self.first, self.count)})"
+        return f"{self.what}: {self.count} ({named(self.first, self.count)})"
 
 
 def left_out(what: str, names: Sequence[str]) -> list[LeftOut]:
@@ -55,7 +55,9 @@ def _inside(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not is_litter(path.name))
 
 
-def account(data: Path, layout: str, photographs: Sequence[Photograph], rows: Parts, others: set[Path]) -> list[LeftOut]:
+def account(
+    data: Path, layout: str, photographs: Sequence[Photograph], rows: Parts, others: set[Path]
+) -> list[LeftOut]:
     """What of `data` was left out, once `photographs` were found; `others` are further files that were read.
 
     Raises DataError, naming the first few, for pictures that are no photograph and no mask of one, for links that
@@ -63,7 +65,10 @@ def account(data: Path, layout: str, photographs: Sequence[Photograph], rows: Pa
     """
     _refuse_shared_masks(photographs)
     used = {p.path for p in photographs} | {p.mask for p in photographs if p.mask} | others | {data / PARTS}
-    hidden, own, rest, stray = [], [], [], []
+    hidden: list[str] = []
+    own: list[str] = []
+    rest: list[str] = []
+    stray: list[str] = []
     for path, kind in _walk(data):
         name = path.relative_to(data).as_posix()
         if kind == "hidden":
@@ -108,8 +113,8 @@ def _stray(data: Path, layout: str, names: Sequence[str]) -> DataError:
     in_masks = [name for name in names if {*MASK_FOLDERS} & {*name.split("/")[:-1]}]
     if in_masks:
         return DataError(
-            f"{data}: {len(in_masks)} masks have no photograph of their name ({named(in_masks, len(in_masks))}): a mask "
-            "has the name of its photograph; rename or remove them"
+            f"{data}: {len(in_masks)} masks have no photograph of their name ({named(in_masks, len(in_masks))}): "
+            "a mask has the name of its photograph; rename or remove them"
         )
     return DataError(
         f"{data}: {len(names)} pictures have no label in the layout {layout} ({named(names, len(names))}): move them "

@@ -1,5 +1,6 @@
-"""Ground-truth masks: what the values in a folder's masks mean, found from all of them together, and a mask as 0 or 255."""
+"""Ground-truth masks: what the values mean, found from all masks of a folder together, and one mask as 0 or 255."""
 
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,11 +33,11 @@ FLAT_SHARE = 0.1
 DIM, BRIGHT = 32, 128
 """Values up to below DIM in one mask and from BRIGHT on in another of the same folder are two ways of marking."""
 
-NOISE = 8
-"""What a lossy format makes of plain black stays at or below this."""
-
 DOUBTFUL_SHARE = 0.1
 """Even areas of a grey between an eighth and a half of the range, relative to what is marked: a class, not an edge."""
+
+_DAMAGE = re.compile(r"Corrupt JPEG data|Premature end of JPEG|libpng error|TIFF_Error")
+"""Complaints of the decoders after which some pixels are made up, though a picture comes back."""
 
 REMEDY = "say what they mean with --masks nonzero, half or inverted"
 
@@ -178,11 +179,13 @@ def _decoded(file: Path, data: bytes) -> npt.NDArray[Any]:
     if not data:
         raise DataError(f"mask {file}: the file is empty")
     try:
-        pixels, _ = quietly(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
+        pixels, complaints = quietly(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
     except cv2.error as error:
         raise DataError(f"mask {file}: does not decode: {error.err}") from None
     if pixels is None:
         raise DataError(f"mask {file}: does not decode as a picture")
+    if _DAMAGE.search(complaints):
+        raise DataError(f"mask {file}: is damaged")
     return np.asarray(pixels)
 
 
@@ -204,7 +207,8 @@ def mask_plane(pixels: npt.NDArray[Any], file: Path) -> Plane:
     if (visible == visible[0]).all():
         return np.ascontiguousarray(alpha)
     whole = np.iinfo(pixels.dtype).max
-    return (colour.astype(np.uint32) * alpha // whole).astype(pixels.dtype)
+    on_black: Plane = (colour.astype(np.uint32) * alpha // whole).astype(pixels.dtype)
+    return on_black
 
 
 def measured(plane: Plane, lossy: bool) -> MaskStatistics:
@@ -214,9 +218,7 @@ def measured(plane: Plane, lossy: bool) -> MaskStatistics:
     size = int(np.iinfo(plane.dtype).max) + 1
     pixels, amid = (np.bincount(values.ravel(), minlength=size) for values in (plane, flat))
     values = np.flatnonzero(pixels)
-    return MaskStatistics(
-        depth=plane.dtype.name, lossy=lossy, values=values, pixels=pixels[values], flat=amid[values]
-    )
+    return MaskStatistics(depth=plane.dtype.name, lossy=lossy, values=values, pixels=pixels[values], flat=amid[values])
 
 
 def find_reading(masks: Mapping[Path, MaskStatistics], declared: MaskMeaning | None = None) -> MaskReading:
@@ -239,7 +241,7 @@ def find_reading(masks: Mapping[Path, MaskStatistics], declared: MaskMeaning | N
 
 
 def _is_continuous(masks: Sequence[MaskStatistics]) -> bool:
-    marking = [one for one in masks if one.largest > (NOISE if one.lossy else 0)]
+    marking = [one for one in masks if one.largest > 0]
     if any(one.lossy for one in marking):
         return True
     values = np.unique(np.concatenate([one.values for one in marking])) if marking else np.zeros(1)
@@ -254,7 +256,7 @@ def _is_continuous(masks: Sequence[MaskStatistics]) -> bool:
 
 
 def _refuse_mixed(masks: Mapping[Path, MaskStatistics], depths: Iterable[str], reading: MaskReading) -> None:
-    marking = {file: one for file, one in masks.items() if one.largest > (NOISE if one.lossy else 0)}
+    marking = {file: one for file, one in masks.items() if one.largest > 0}
     if len({one.depth for one in marking.values()}) > 1:
         first = {one.depth: file for file, one in marking.items()}
         named = " and ".join(f"{file} ({depth})" for depth, file in sorted(first.items()))

@@ -35,7 +35,9 @@ def listing(data: Path, rows: Parts) -> dict[str, list[Photograph]]:
     stray = [f"train/{name}" for name in subfolders(data / "train") if name != "good"]
     defects = [name for name in subfolders(data / "test") if name != "good"]
     stray += [f"ground_truth/{name}" for name in subfolders(data / "ground_truth") if name not in (*defects, "good")]
-    stray += [f"test/{name}/{inner}" for name in subfolders(data / "test") for inner in subfolders(data / "test" / name)]
+    stray += [
+        f"test/{name}/{inner}" for name in subfolders(data / "test") for inner in subfolders(data / "test" / name)
+    ]
     stray += [f"train/good/{inner}" for inner in subfolders(data / "train" / "good")]
     if stray:
         raise DataError(f"{data / stray[0]} does not belong to the {NAME} layout ({SHAPE}): move it out or rename it")

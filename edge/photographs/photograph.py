@@ -56,7 +56,7 @@ def read_truth(photograph: Photograph) -> Frame | None:
 
 
 def read_photograph(photograph: Photograph) -> Frame:
-    """Its pixels, `uint8 [H, W, 3]` BGR. Raises DataError, also for a file that the line would not take for a picture."""
+    """Its pixels, `uint8 [H, W, 3]` BGR. Raises DataError, also if the line would take it for no picture."""
     if not is_picture_name(photograph.path):
         ends = " ".join(sorted(PICTURE_SUFFIXES))
         raise DataError(f"{photograph.path}: its name ends with none of {ends}")

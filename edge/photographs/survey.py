@@ -1,4 +1,4 @@
-"""The survey of a data folder: every photograph and mask read once, what cannot be used refused by name, the rest counted."""
+"""The survey of a data folder: every photograph and mask is read, what cannot be used refused by name, all counted."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -168,7 +168,9 @@ def survey(
         found = [answer for answer in answers if not isinstance(answer, str)]
         reading = next((one.photograph.masks.reading for one in found if one.photograph.masks and one.marks), None)
         found = list(pool.map(lambda one: _settled(one, contract), found))
-    problems = [problem for one in found if (problem := _mask_problem(one, reading))] + _empty_masks(found)
+    shares = [one.marks.whole for one in found if one.marks and one.photograph.is_bad]
+    is_trusted = reading is not None and reading.declared and float(np.median(shares or [0.0])) <= INVERTED_SHARE
+    problems = [problem for one in found if (problem := _mask_problem(one, is_trusted))] + _empty_masks(found)
     if problems:
         raise unusable(problems, len(photographs))
     _refuse_two_labels(found)
@@ -180,7 +182,7 @@ def line_refusal(frame: Frame) -> str | None:
     height, width = frame.shape[:2]
     if not SMALLEST_FRAME <= min(height, width) <= max(height, width) <= LARGEST_FRAME:
         return f"{width}×{height}; a side is {SMALLEST_FRAME} to {LARGEST_FRAME} pixels"
-    # The check for black, white and flat frames, edge.pictures.blank.blank_reason(frame), belongs here and nowhere else.
+    # Black, white and flat frames: `return edge.pictures.blank.blank_reason(frame)`, here and nowhere else.
     return None
 
 
@@ -235,23 +237,27 @@ def _smallest(shown: Frame, truth: Frame, contract: LetterboxContract | None) ->
     return area * (box.height / box.frame_height) * (box.width / box.frame_width)
 
 
-def _mask_problem(one: Examined, reading: MaskReading | None) -> str | None:
-    """Why a mask cannot be the ground truth of its photograph."""
+def _mask_problem(one: Examined, is_trusted: bool) -> str | None:
+    """Why a mask cannot be the ground truth of its photograph.
+
+    Where a person said what masks mean and most of them agree (`is_trusted`), a defect may cover nearly everything.
+    """
     photograph, marks = one.photograph, one.marks
-    if marks is None or reading is None or photograph.mask is None:
+    if marks is None or photograph.mask is None:
         return None
     file = photograph.mask.name
     if one.mask_hash == one.file_hash:
         return f"{photograph.name} (its mask is the photograph itself: draw the mask)"
     if not photograph.is_bad:
         remedy = "move the photograph to bad/ or remove the mask"
-        return f"{photograph.name} (labelled good, and its mask {file} marks a defect: {remedy})" if marks.whole else None
-    most = 1 - 1e-9 if reading.declared else WHOLE_SHARE
-    inverted = marks.whole > INVERTED_SHARE and marks.all_round and not reading.declared
-    if marks.whole > most or inverted:
         return (
-            f"{photograph.name} (its mask {file} marks {marks.whole:.0%} of it, the background as it seems: 0 is "
-            f"background; invert it, or give --masks {'nonzero or half' if reading.declared else 'inverted'})"
+            f"{photograph.name} (labelled good, and its mask {file} marks a defect: {remedy})" if marks.whole else None
+        )
+    is_inverted = marks.whole > INVERTED_SHARE and marks.all_round
+    if marks.whole == 1 or (not is_trusted and (marks.whole > WHOLE_SHARE or is_inverted)):
+        return (
+            f"{photograph.name} (its mask {file} marks {marks.whole:.0%} of it, the background as it seems: invert "
+            "the mask, or say with --masks what all masks mean)"
         )
     return None
 

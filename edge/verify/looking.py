@@ -9,8 +9,8 @@ from edge.backends import Backend, Frame
 from edge.contract import LetterboxContract
 from edge.errors import DataError
 from edge.heat import Floats, map_in_frame
-from edge.photographs import read_listing
 from edge.mask_meaning import MaskMeaning
+from edge.photographs import read_listing
 from edge.photographs.accounting import LeftOut
 from edge.photographs.photograph import Photograph, read_labelled
 from edge.photographs.survey import SurveyRecord, survey
@@ -57,7 +57,8 @@ class Seen:
 def choose_photographs(data: Path, split: str | None, masks: MaskMeaning | None = None) -> Chosen:
     """The photographs of one split, "test" where nothing is asked for; all of them if the folders make no splits.
 
-    `masks` is what masks mean; None finds it out from all masks in the folder. Raises DataError, in one line, if there are none.
+    `masks` is what masks mean; None finds it out from all masks in the folder. Raises DataError, in one line, if there
+    are no photographs.
     """
     listing = read_listing(data, masks)
     there = listing.splits

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from edge.contract import LetterboxContract
 from edge.errors import DataError
+from edge.mask_meaning import MaskMeaning
 from edge.photographs import read_listing
 from edge.photographs import survey as surveying
 from edge.photographs.accounting import LeftOut
-from edge.photographs.masks import MaskMeaning, MaskReading
+from edge.photographs.masks import MaskReading
 from edge.photographs.photograph import SPLITS, Frame, Photograph, read_truth
 from train.data.likeness import Thumbnail, thumbnail
 
@@ -45,9 +46,7 @@ def survey(
         thumbnails[photograph.name] = thumbnail(frame)
 
     listed = sorted(photographs, key=lambda photograph: photograph.name)
-    found = surveying.survey(
-        listed, contract, masks_needed=masks_needed, left_out=left_out, advance=advance, each=each
-    )
+    found = surveying.survey(listed, contract, masks_needed=masks_needed, left_out=left_out, advance=advance, each=each)
     if len(listed) > 1 and len({one.file_hash for one in found.examined.values()}) == 1:
         raise DataError(f"all {len(listed)} photographs are the same picture: {listed[0].name}")
     return Survey(found.examined, found.reading, found.left_out, thumbnails=thumbnails)

@@ -16,9 +16,10 @@ from typing import Literal
 import numpy as np
 
 from edge.errors import DataError
+from edge.mask_meaning import MaskMeaning
 from edge.photographs import Listing, read_listing
 from edge.photographs.accounting import LeftOut
-from edge.photographs.masks import MaskMeaning, MaskReading
+from edge.photographs.masks import MaskReading
 from edge.photographs.photograph import SPLITS, Photograph
 
 Splits = dict[str, list[Photograph]]
@@ -53,7 +54,8 @@ AS_FOLDERS = SplitChoice()
 class Division:
     """The photographs of each split (all of `SPLITS`, some may be empty), those of none, and how they were split.
 
-    `left_out` is what else lies in the folder. `layout` and `said` are one line each; `groups` maps names to groups, and is empty where no groups were asked for.
+    `left_out` is what else lies in the folder. `layout` and `said` are one line each; `groups` maps names to groups,
+    and is empty where no groups were asked for.
     """
 
     layout: str
