@@ -214,8 +214,8 @@ def test_parts_photographed_often_are_counted_once() -> None:
         (lambda data: shutil.rmtree(data / "test"), "split 'test' holds no photographs; there are val (1)"),
         (lambda data: [shutil.rmtree(data / split) for split in ("val", "test")], "in no layout known here"),
         (
-            lambda data: cv2.imwrite(str(next((data / "test/mask").iterdir())), np.zeros((8, 9), np.uint8)),
-            "(mask is 9×8, photograph 640×360)",
+            lambda data: cv2.imwrite(str(next((data / "test/mask").iterdir())), np.zeros((80, 90), np.uint8)),
+            "(mask is 90×80, photograph 640×360)",
         ),
     ],
 )
