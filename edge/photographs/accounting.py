@@ -125,7 +125,7 @@ def _stray(data: Path, layout: str, names: Sequence[str]) -> DataError:
 def _walk(data: Path) -> Iterator[tuple[Path, str]]:
     """Every file below `data`, as "file", and as "hidden" or "own" what is not looked into."""
     seen = set()
-    for place, folders, names in os.walk(data, followlinks=True):
+    for place, folders, names in os.walk(data, followlinks=True, onerror=_refuse):
         here = Path(place)
         if (real := os.path.realpath(place)) in seen:  # links may lead round in a circle
             folders[:] = []
@@ -141,6 +141,10 @@ def _walk(data: Path) -> Iterator[tuple[Path, str]]:
             yield here / name, kind
 
 
+def _refuse(error: OSError) -> None:
+    raise error  # else os.walk leaves the folder out without a word
+
+
 def _is_own(folder: Path) -> bool:
     """Whether this program wrote the folder: a run, or a bundle."""
-    return (folder / "run.json").is_file() or (folder / "manifest.json").is_file()
+    return (folder / "run.json").is_file() or folder.suffix == ".edge"

@@ -4,6 +4,7 @@
     DATA/test/good/*                               split test
     DATA/test/DEFECT/*                             bad, of kind DEFECT: split test
     DATA/ground_truth/DEFECT/STEM_mask.png         the mask of DATA/test/DEFECT/STEM.png, same size
+    DATA/ground_truth/good/STEM_mask.png           optional, a mask in which nothing is marked
     DATA/parts.csv                                 optional, as in the layout good/ bad/ mask/
 
 There is no validation split: `--group-by` divides test/ between val and test and leaves train/ as it is.
@@ -35,10 +36,8 @@ def listing(data: Path, rows: Parts) -> dict[str, list[Photograph]]:
     stray = [f"train/{name}" for name in subfolders(data / "train") if name != "good"]
     defects = [name for name in subfolders(data / "test") if name != "good"]
     stray += [f"ground_truth/{name}" for name in subfolders(data / "ground_truth") if name not in (*defects, "good")]
-    stray += [
-        f"test/{name}/{inner}" for name in subfolders(data / "test") for inner in subfolders(data / "test" / name)
-    ]
-    stray += [f"train/good/{inner}" for inner in subfolders(data / "train" / "good")]
+    for folder in ("train/good", "test/good", *(f"test/{defect}" for defect in defects)):
+        stray += [f"{folder}/{inner}" for inner in subfolders(data / folder)]
     if stray:
         raise DataError(f"{data / stray[0]} does not belong to the {NAME} layout ({SHAPE}): move it out or rename it")
     test = labelled(data, data / "test" / "good", "good", rows, _masks(data, "good"))
