@@ -309,7 +309,6 @@ def test_no_source_at_all_is_one_line(refused: Refused) -> None:
 
 @pytest.mark.parametrize(("source", "says"), STREAMS)
 def test_a_stream_that_is_none_is_one_line(refused: Refused, source: str, says: str) -> None:
-    pytest.importorskip("av", reason="streams need the package av (extra streams)")
     said = refused("--source", source, "--commission", 2)
     assert says in said
     assert "secret" not in said

@@ -32,8 +32,6 @@ from edge.verdict import State
 MS = 1_000_000
 PASSWORD = "hunter2"
 
-pytest.importorskip("av", reason="streams need the package av (extra streams)")
-
 
 @pytest.fixture(scope="module")
 def camera() -> Iterator[Server]:

@@ -90,7 +90,8 @@ def run(
 ) -> None:
     """Inspect every part a source shows and publish one verdict for each.
 
-    Ends when the source ends, or in order on Ctrl-C and SIGTERM. Exit code 2 if something must be put right first.
+    Ends when the source ends, or in order on Ctrl-C and SIGTERM. Exit code 1 if frames of a stored source that came to
+    its end could not be judged, because they are damaged or missing; 2 if something must be put right first.
 
     A configuration with several [[stations]] tables runs them all in one process, on one loaded model; --station takes
     one of them.
@@ -165,8 +166,26 @@ def _serve(layout: Layout, remarks: list[str], as_json: bool) -> None:
         for station in cell.stations:
             for text in describe(station.books):
                 _say(f"{station.config.station}: {text}")
+    incomplete = [line for station in cell.stations if (line := _not_judged(station)) is not None]
+    for line in incomplete:
+        _say(line)
     for name, error in cell.failures.items():
         raise type(error)(f"{name}: {error}")
+    if incomplete:
+        sys.exit(1)
+
+
+def _not_judged(station: "Station") -> str | None:
+    """What is to be said of a stored source that came to its end with frames that are damaged or missing."""
+    from edge.verdict import Reason
+
+    opened, count = station.intake.opened, station.books.reasons[Reason.CORRUPT]
+    if opened is None or opened.device or not station.intake.has_ended or not count:
+        return None
+    return (
+        f"{station.config.station}: {count} of {station.books.ledger().accepted} frames of {opened.name} could not "
+        "be judged: they are damaged or missing"
+    )
 
 
 def _config(settings: Settings) -> "StationConfig":
