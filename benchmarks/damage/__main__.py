@@ -52,7 +52,7 @@ def damage(
             for one in trials(form, parts, files // len(FORMATS), Path(folder), seed):
                 found += one
                 progress.advance(task)
-            result[form.name] = {"has_checksum": form.has_checksum, "frames_a_file": form.frames} | {
+            result[form.name] = {"has_checksum": form.has_checksum, "counts": form.counts} | {
                 kind: {outcome: found[f"{kind}: {outcome}"] for outcome in OUTCOMES} for kind in KINDS
             }
     cost = costs(ROUNDS)
@@ -77,7 +77,7 @@ def failed(result: dict[str, Any]) -> list[str]:
     for name, form in result.items():
         slipped, left_out = (sum(form[kind][outcome] for kind in KINDS) for outcome in ("slipped", "left out"))
         found += [f"{name}: {slipped} frames slipped through its checksum"] if form["has_checksum"] and slipped else []
-        found += [f"{name}: {left_out} frames were left out"] if left_out else []
+        found += [f"{name}: {left_out} frames were left out"] if form["counts"] and left_out else []
     return found
 
 

@@ -20,13 +20,16 @@ VIDEO_FRAMES = 8
 
 @dataclass(frozen=True)
 class Format:
-    """`encode` makes the content of one file of `frames` frames; `has_checksum` says that damage to pixels shows."""
+    """`encode` makes the content of one file of `frames` frames. `has_checksum` says that damage to pixels shows,
+    `counts` that the container says how many frames it holds.
+    """
 
     name: str
     suffix: str
     frames: int
     has_checksum: bool
     encode: Callable[[Sequence[Frame]], bytes]
+    counts: bool = True
 
 
 def _picture(suffix: str, *parameters: int, deep: bool = False) -> Callable[[Sequence[Frame]], bytes]:
@@ -83,6 +86,6 @@ FORMATS = (
     Format("BMP", ".bmp", 1, False, _picture(".bmp")),
     Format("MJPEG in AVI", ".avi", VIDEO_FRAMES, False, _mjpeg_avi),
     Format("H.264 in MP4", ".mp4", VIDEO_FRAMES, False, _video("mp4", "libx264", "yuv420p", g="4")),
-    Format("H.264 in MPEG-TS", ".ts", VIDEO_FRAMES, False, _video("mpegts", "libx264", "yuv420p", g="4")),
+    Format("H.264 in MPEG-TS", ".ts", VIDEO_FRAMES, False, _video("mpegts", "libx264", "yuv420p", g="4"), counts=False),
     Format("FFV1 in Matroska", ".mkv", VIDEO_FRAMES, True, _video("matroska", "ffv1", "bgr0", level="3", slicecrc="1")),
 )  # fmt: skip

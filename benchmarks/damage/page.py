@@ -49,7 +49,8 @@ def render(
                 "some byte. A station's source reads each. A frame is unknown, with its reason, or it is judged. It is "
                 f"unharmed if no pixel differs from that of the whole file by more than {SAME} grey levels, and has "
                 "slipped through if one does. It is left out if the container promises it and nothing is said of it. "
-                "In a video one damage leaves most frames as they were."
+                "In a video one damage leaves most frames as they were. An MPEG transport stream promises no "
+                "number of frames: one that is gone altogether at its end leaves no trace."
             ),
             table(head, rows, words=2),
             paragraph("Frames that slipped through, by what was done to the file:"),

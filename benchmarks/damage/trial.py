@@ -58,21 +58,28 @@ def captures_of(path: Path) -> list[Capture]:
         source.close()
 
 
-def outcomes(captures: Sequence[Capture], whole: Sequence[Frame]) -> list[str]:
-    """What became of each frame of the whole file. A file that is refused altogether is unknown in all of them."""
+def outcomes(captures: Sequence[Capture], whole: Sequence[Frame], counts: bool = True) -> list[str]:
+    """What became of each frame of the whole file. A file that is refused altogether is unknown in all of them.
+
+    Where the container does not count its frames, one that is judged may be any of the whole file's.
+    """
     if not captures:
         return ["unknown"] * len(whole)
     found = {capture.index: capture for capture in captures}
-    return [_outcome(found.get(index), frame) for index, frame in enumerate(whole)]
+    candidates = [[frame] if counts else whole for frame in whole]
+    return [_outcome(found.get(index), frames) for index, frames in enumerate(candidates)]
 
 
-def _outcome(capture: Capture | None, whole: Frame) -> str:
+def _outcome(capture: Capture | None, candidates: Sequence[Frame]) -> str:
     if capture is None:
         return "left out"
     if capture.frame is None or capture.fault is not None:
         return "unknown"
-    is_same = capture.frame.shape == whole.shape and int(cv2.norm(capture.frame, whole, cv2.NORM_INF)) <= SAME
-    return "unharmed" if is_same else "slipped"
+    return "unharmed" if any(_is_same(capture.frame, whole) for whole in candidates) else "slipped"
+
+
+def _is_same(frame: Frame, whole: Frame) -> bool:
+    return frame.shape == whole.shape and int(cv2.norm(frame, whole, cv2.NORM_INF)) <= SAME
 
 
 def trials(
@@ -93,4 +100,4 @@ def trials(
         path.write_bytes(damaged)
         if damaged == files[which]:
             continue
-        yield Counter(f"{kind}: {outcome}" for outcome in outcomes(captures_of(path), wholes[which]))
+        yield Counter(f"{kind}: {outcome}" for outcome in outcomes(captures_of(path), wholes[which], form.counts))

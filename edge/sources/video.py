@@ -135,7 +135,9 @@ def _open_video(path: str) -> "InputContainer":
         raise SourceError(_none(path))
     if container.format.name in BARE:
         container.close()
-        raise SourceError(f"{path}: a bare stream, of which nobody could tell what is missing; record into an mp4 or mkv")
+        raise SourceError(
+            f"{path}: a bare stream, of which nobody could tell what is missing; record into an mp4 or mkv"
+        )
     return container
 
 
