@@ -13,7 +13,7 @@ from edge.backends import Backend
 from edge.frame import graph_frame
 from edge.heat import coloured
 from edge.pages import Picture, embedded, templates
-from edge.pictures import read_picture
+from edge.photographs.photograph import read_photograph
 from edge.thumbnail import fitted
 from export.hard_frames import hard_frames
 from export.inside import IMAGE, Floats, Frame, Inside, InsideOpenVino, listening
@@ -95,7 +95,7 @@ def prove(
 
 def frame_sets(subject: Subject) -> dict[str, Frames]:
     """The two sets of frames."""
-    photographs = {p.name: partial(read_picture, p.path) for p in subject.photographs("val")}
+    photographs = {p.name: partial(read_photograph, p) for p in subject.photographs("val")}
     return {VALIDATION: photographs, HARD: {name: lambda f=frame: f for name, frame in hard_frames(subject.contract)}}
 
 

@@ -214,14 +214,23 @@ def test_parts_photographed_often_are_counted_once() -> None:
         (lambda data: shutil.rmtree(data / "test"), "split 'test' holds no photographs; there are val (1)"),
         (lambda data: [shutil.rmtree(data / split) for split in ("val", "test")], "in no layout known here"),
         (
-            lambda data: cv2.imwrite(str(next((data / "test/mask").iterdir())), np.zeros((8, 9), np.uint8)),
-            "(mask is 9×8, photograph 640×360)",
+            lambda data: cv2.imwrite(str(next((data / "test/mask").iterdir())), np.zeros((80, 90), np.uint8)),
+            "(mask is 90×80, photograph 640×360)",
         ),
     ],
 )
 def test_photographs_that_cannot_be_judged_are_counted_and_named(data: Path, spoil: Any, says: str) -> None:
     spoil(data)
     assert says in refused(DEMO_BUNDLE, "--data", data)
+
+
+def test_masks_are_surveyed_and_read_as_one_says(verified: dict[str, Any], photographs: Path) -> None:
+    survey = verified["data"]["survey"]
+    bad = len(list((photographs / "test" / "bad").iterdir()))
+    assert (survey["splits"]["test"]["masks"], survey["splits"]["test"]["empty_masks"]) == (bad, 0)
+    assert survey["masks"]["meaning"] == "nonzero"
+    said = refused(DEMO_BUNDLE, "--data", photographs, "--masks", "inverted")
+    assert f"{bad} of 11 photographs cannot be used: test/bad/" in said
 
 
 def test_a_folder_without_photographs_and_one_without_splits(data: Path, tmp_path: Path) -> None:
@@ -234,6 +243,7 @@ def test_a_folder_without_photographs_and_one_without_splits(data: Path, tmp_pat
 def test_what_else_a_person_gets_wrong_is_one_line(tmp_path: Path) -> None:
     assert "not a bundle" in refused(tmp_path / "nosuch.edge")
     assert "no such data folder" in refused(DEMO_BUNDLE, "--data", tmp_path / "nosuch")
+    assert "--masks needs photographs: give --data" in refused(DEMO_BUNDLE, "--masks", "half")
     assert "--html needs photographs: give --data" in refused(DEMO_BUNDLE, "--html", tmp_path / "page.html")
     assert "no artifact 'tensorrt'; the bundle has onnxruntime" in refused(DEMO_BUNDLE, "--backend", "tensorrt")
 

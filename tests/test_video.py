@@ -247,7 +247,9 @@ def test_a_format_in_which_a_loss_could_not_be_seen_is_refused_with_its_remedy(t
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mjpeg"])
-@pytest.mark.parametrize(("turn", "mirrors"), [(0, False), (90, False), (180, False), (-90, False), (0, True), (90, True)])
+@pytest.mark.parametrize(
+    ("turn", "mirrors"), [(0, False), (90, False), (180, False), (-90, False), (0, True), (90, True)]
+)
 def test_a_video_is_turned_as_players_show_it(tmp_path: Path, codec: str, turn: int, mirrors: bool) -> None:
     shown = np.zeros((64, 96, 3), np.uint8)
     shown[:32, :48], shown[:32, 48:], shown[32:, :48] = (255, 255, 255), (0, 0, 255), (0, 255, 0)

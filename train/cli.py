@@ -9,6 +9,7 @@ import typer
 
 from edge.cli import run_app
 from edge.errors import DataError, RecipeError
+from edge.mask_meaning import MaskMeaning
 
 if TYPE_CHECKING:
     from train.run import Run, RunRecord
@@ -43,6 +44,14 @@ def train(
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="Leave out of the earlier split what a later one shows too.")
     ] = False,
+    masks: Annotated[
+        MaskMeaning | None,
+        typer.Option(help="What in a mask is defect; found from all masks together if not given."),
+    ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(metavar="10|12|14|16", help="Significant bits of photographs of 16 bits; else they fill 16."),
+    ] = None,
     accelerator: Annotated[
         str, typer.Option(help="Where to train, as Lightning names it: auto, cpu, gpu …; always one device.")
     ] = "auto",
@@ -64,11 +73,13 @@ def train(
     if allow_leaks and drop_leaks:
         raise DataError("--allow-leaks and --drop-leaks: give one of them")
 
-    from train.data.split import SplitChoice
+    from edge.pictures.contract import checked_bits
+    from train.data.split import LeakPolicy, SplitChoice
     from train.fit import fit
     from train.report.page import write_report
 
-    choice = SplitChoice(group_by, split_seed, split, "allow" if allow_leaks else "drop" if drop_leaks else "refuse")
+    leaks: LeakPolicy = "allow" if allow_leaks else "drop" if drop_leaks else "refuse"
+    choice = SplitChoice(group_by, split_seed, split, leaks, masks, checked_bits(bits))
     run = fit(
         called(recipe),
         chosen,

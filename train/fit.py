@@ -34,6 +34,7 @@ from edge.evaluation import (
     strategy_parameters,
 )
 from edge.machine import cores, cpu_model
+from edge.pictures.contract import PictureContract
 from train.data.leaks import find_leaks, settle_leaks
 from train.data.photographs import Photograph, survey
 from train.data.rendered import Rendered, Shuffled, in_order
@@ -41,7 +42,7 @@ from train.data.split import AS_FOLDERS, SplitChoice, divide, write_split
 from train.learner import FIGURES, Learner
 from train.models import Network, build_network, check_side, checked_options
 from train.normalisation import normalised_by_data
-from train.progress import STDERR, History, Reporter, Sketches
+from train.progress import STDERR, History, Reporter, Sketches, reading_bar
 from train.recipe import Recipe
 from train.reconstruction import Reconstruction
 from train.report.augmentation import write_augmentation
@@ -80,7 +81,7 @@ def fit(
     choice: SplitChoice = AS_FOLDERS,
     accelerator: str = "auto",
 ) -> Run:
-    """Train `recipe` on the photographs in `data`, split as `choice` says; write the run folder `out`, read it back.
+    """Train `recipe` on the photographs in `data`, split and read as `choice` says; write the run `out`, read it back.
 
     With `resume` an interrupted training of the same recipe and photographs goes on where it stopped, to the result
     that it would have had. Everything is chosen on the validation photographs; the test photographs are scored at the
@@ -102,14 +103,11 @@ def fit(
         say(start, quiet)
     everything = [p for split in division.splits.values() for p in split]
     say(f"reading {len(everything)} photographs ({division.layout}; {division.said})", quiet)
-    surveyed = survey(everything, network.learns_from == "masks", recipe.letterbox)
-    if surveyed.empty_masks and network.learns_from == "masks":
-        count, first = len(surveyed.empty_masks), surveyed.empty_masks[0]
-        where = " in letterbox.region" if recipe.letterbox.region else ""
-        say(
-            f"{count} masks show no defect{where} (first: that of {first}); these photographs teach their label alone",
-            quiet,
-        )
+    with reading_bar(len(everything), quiet) as advance:
+        masks_needed = network.learns_from == "masks"
+        surveyed = survey(everything, masks_needed, recipe.letterbox, division.left_out, advance)
+    for line in surveyed.record(division.splits).lines():
+        say(line, quiet)
     found = find_leaks(division.splits, surveyed.thumbnails)
     division, leaks = settle_leaks(division, found, choice.leaks, out)
     say(str(leaks), quiet)
@@ -132,6 +130,8 @@ def fit(
             layout=division.layout,
             split=division.said,
             leaks=leaks,
+            survey=surveyed.record(splits),
+            picture=PictureContract(bits=choice.bits),
         ),
         network,
         origins,
@@ -263,6 +263,8 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
         raise RunError(f"{out} was made with other settings; give those it began with, or --out another folder")
     if before.data.fingerprint != record.data.fingerprint:
         raise RunError(f"the photographs have changed since {out} began; give --out another folder")
+    if before.data.picture not in (None, record.data.picture):
+        raise RunError(f"{out} began with --bits {before.data.picture.bits}; give the same, or --out another folder")
 
 
 def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet: bool, accelerator: str) -> Path:

@@ -3,6 +3,8 @@
 import csv
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,14 @@ SKETCH_SIDE = 128
 """Pixels that a picture takes on a sheet, about."""
 
 STDERR = Console(stderr=True)
+
+
+@contextmanager
+def reading_bar(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal while photographs are read; gives what to call after each."""
+    with Progress(console=STDERR, transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
+        task = bar.add_task("reading", total=total)
+        yield lambda: bar.advance(task)
 
 
 class Reporter(Callback):

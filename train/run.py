@@ -25,6 +25,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge.contract import LetterboxContract
 from edge.errors import EdgeError
 from edge.evaluation import Figures, Rate, Threshold
+from edge.photographs.masks import EARLIER
+from edge.photographs.survey import SurveyRecord
+from edge.pictures.contract import PictureContract
 from train.data.leaks import LeakFindings
 from train.data.photographs import Photograph, list_photographs
 from train.data.split import read_split
@@ -46,7 +49,8 @@ class DataRecord(BaseModel):
     """The photographs a run was made from.
 
     Folder, `survey` fingerprint, how many by split and label, their layout and how they were split, each in one line,
-    and what was found of near-duplicates (None in a record from before that was looked for).
+    what was found of near-duplicates, what the survey counted, which includes how masks are read, and how the files
+    were read as pictures (each None in a record from before that was looked for).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +61,8 @@ class DataRecord(BaseModel):
     layout: str = ""
     split: str = ""
     leaks: LeakFindings | None = None
+    survey: SurveyRecord | None = None
+    picture: PictureContract | None = None
 
 
 class Selection(BaseModel):
@@ -147,9 +153,16 @@ class Run:
         return self.record.data.fingerprint
 
     def photographs(self, split: str) -> list[Photograph]:
-        """The photographs of "train", "val" or "test". Raises DataError if they are not all there any more."""
-        file = self.path / SPLIT_FILE
-        return read_split(self.data, file).splits[split] if file.exists() else list_photographs(self.data, split)
+        """The photographs of "train", "val" or "test", read as in the training.
+
+        Raises DataError if they are not all there any more.
+        """
+        file, surveyed = self.path / SPLIT_FILE, self.record.data.survey
+        masks = EARLIER if surveyed is None else surveyed.masks
+        bits = None if self.record.data.picture is None else self.record.data.picture.bits
+        if file.exists():
+            return read_split(self.data, file, masks, bits).splits[split]
+        return list_photographs(self.data, split, masks, bits)
 
 
 @dataclass(frozen=True)

@@ -182,5 +182,3 @@ class _Decoder:
         """The frame of this packet is not as it was stored, nor are those that build on it."""
         self._damaged_from = number if self._damaged_from is None else min(number, self._damaged_from)
         self._damaged_to = max(number, self._damaged_to)
-
-

@@ -196,5 +196,3 @@ class _Chunks:
             empty += name[:2] == own and name[2:] in (b"dc", b"db") and size == 0
             at += 12 if name in (b"LIST", b"RIFF") else 8 + size + size % 2
         return empty, at is None or at == start
-
-

@@ -106,9 +106,7 @@ class StreamSource:
         self._bits = request.bits
         self._decoder.thread_type = "SLICE"  # threads that share frames hold them back
         self._is_jpeg = self._decoder.name == "mjpeg"
-        self._clock = CameraClock(
-            is_known=container.format.name in CAMERA_STAMPS, is_held_back=not self._is_jpeg
-        )
+        self._clock = CameraClock(is_known=container.format.name in CAMERA_STAMPS, is_held_back=not self._is_jpeg)
         threading.Thread(target=self._receive, args=(container,), name="receive", daemon=True).start()
         self.shape: tuple[int, int] | None = self._settle()
 

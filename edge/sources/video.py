@@ -137,7 +137,7 @@ def _open_video(path: str) -> "InputContainer":
         raise SourceError(_none(path))
     if container.format.name in UNACCOUNTED:
         container.close()
-        raise SourceError(f"{path}: nobody could tell what is missing from a file of this format; record into an mp4 or mkv")
+        raise SourceError(f"{path}: what is missing from a file of this format is not seen; record into an mp4 or mkv")
     return container
 
 

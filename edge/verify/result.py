@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edge.bundle import Bundle
+from edge.photographs.survey import SurveyRecord
 from edge.verify.checks import Check
 from edge.verify.looking import Chosen, Seen
 
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the artifacts that passed did with the photographs `chosen`; `findings` by artifact."""
+    """What the artifacts that passed did with the photographs `chosen`, and their survey; `findings` by artifact."""
 
     chosen: Chosen
+    survey: SurveyRecord
     seen: list[Seen]
     findings: "dict[str, Findings]"
     flips: "list[Flip]"
@@ -98,6 +100,7 @@ def _data(judged: Judged) -> dict[str, Any]:
         "good": len(judged.seen) - bad,
         "bad": bad,
         "notes": judged.notes,
+        "survey": judged.survey.model_dump(mode="json"),
     }
 
 

@@ -46,6 +46,8 @@ def print_judged(console: Console, done: Verification, judged: Judged) -> None:
         for kind, cells in kinds:
             table.add_row(escape(f"  {kind}"), *map(escape, cells))
     console.print(table)
+    for line in judged.survey.lines():
+        console.print(escape(line), highlight=False, soft_wrap=True)
     for note in judged.notes:
         console.print(escape(f"note: {note}"))
     misses, false_rejects = wrong(judged.seen, judged.findings)

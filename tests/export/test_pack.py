@@ -212,7 +212,7 @@ def test_a_bundle_for_a_grey_camera_with_a_region_says_on_the_line_what_pytorch_
         bundle.manifest.artifacts[name] = artifact.model_copy(update={"threshold": all_rejects})
     seal(bundle.path, bundle.manifest)
     folder = Path(shutil.copytree(subject.data / "val" / "good", tmp_path / "line"))
-    cv2.imwrite(str(folder / "small.png"), np.full((81, 200, 3), 90, np.uint8))
+    cv2.imwrite(str(folder / "small.png"), np.random.default_rng(0).integers(0, 255, (81, 200, 3), np.uint8))
     with running_line("--source", folder, bundle=bundle.path) as line:
         assert line.to_the_end() == 0
     *seen, small = line.verdicts

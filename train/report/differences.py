@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edge.errors import DataError
-from edge.pictures import read_picture
+from edge.photographs.photograph import read_photograph
 from edge.promise import SIGNIFICANCE
 from edge.shift import PICTURE_PROPERTIES, Shift, picture_properties, shifts
 from train.report.inspected import Inspected, sample
@@ -75,7 +75,7 @@ def _measured(inspected: Sequence[Inspected]) -> Iterator[tuple[Inspected, dict[
         if one.photograph is None:
             continue
         try:
-            frame = read_picture(one.photograph.path)
+            frame = read_photograph(one.photograph)
         except DataError:
             continue
         yield one, {"score": one.score, **picture_properties(frame)}

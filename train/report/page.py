@@ -111,6 +111,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]]) -> tuple[str, Verdic
         data=_data(inspected),
         findings=_findings(run),
         leaks=leaks,
+        survey=run.record.data.survey,
         leak_sheet=_inlined(run.path.with_name(f"{run.path.name}.leaks.png")),
         augmentation=_augmentation(run),
     )
@@ -290,6 +291,10 @@ def _findings(run: Run) -> dict[str, str]:
         "Split": data.split,
         "Leaks": str(data.leaks or "not looked for"),
     }
+    if data.survey:
+        lines["Masks"] = str(data.survey.masks or "")
+        lines["Left out"] = "; ".join(map(str, data.survey.left_out)) or "nothing"
+        lines["Beware"] = "; ".join(map(str, data.survey.remarks))
     return {heading: line for heading, line in lines.items() if line}
 
 

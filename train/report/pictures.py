@@ -10,7 +10,7 @@ from torch import Tensor
 from edge.contract import LetterboxContract
 from edge.errors import DataError
 from edge.heat import Floats, Frame, map_in_frame
-from edge.pictures import read_picture
+from edge.photographs.photograph import read_photograph
 from train.data.photographs import read_truth
 from train.letterbox import in_levels, letterboxed
 from train.report.inspected import Inspected
@@ -30,7 +30,7 @@ class Look:
     def frame(self) -> Frame:
         """The photograph, uint8 [H, W, 3] BGR, read anew each time: many are looked at. Raises DataError."""
         assert self.inspected.photograph is not None
-        return read_picture(self.inspected.photograph.path)
+        return read_photograph(self.inspected.photograph)
 
     @property
     def heat(self) -> Floats | None:
@@ -43,13 +43,13 @@ class Look:
     def truth(self) -> Frame | None:
         """The ground truth, uint8 [H, W] of 0 and 255; None where it is unknown or of another size."""
         photograph = self.inspected.photograph
-        if photograph is None or photograph.mask is None:
+        if photograph is None:
             return None
         try:
-            truth = read_truth(photograph.mask)
+            truth = read_truth(photograph)
         except DataError:
             return None
-        return truth if truth.shape == self.frame.shape[:2] else None
+        return truth if truth is not None and truth.shape == self.frame.shape[:2] else None
 
 
 def looks(run: Run, inspected: Sequence[Inspected]) -> Iterator[Look]:
@@ -97,6 +97,6 @@ def _as_frame(levels: Tensor) -> Frame:
 
 def _is_readable(one: Inspected) -> bool:
     try:
-        return one.photograph is not None and bool(read_picture(one.photograph.path).size)
+        return one.photograph is not None and bool(read_photograph(one.photograph).size)
     except DataError:
         return False

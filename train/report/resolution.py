@@ -53,10 +53,10 @@ def thickness(truth: Frame) -> float:
 
 
 def _truth(one: Inspected) -> Frame | None:
-    if one.photograph is None or one.photograph.mask is None:
+    if one.photograph is None:
         return None
     try:
-        return read_truth(one.photograph.mask)
+        return read_truth(one.photograph)
     except DataError:
         return None
 
