@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from export.subject import Subject
 
 TAKES = {
-    "--data": ("--onnx", "--checkpoint"),
+    "--data": ("RUN", "--onnx", "--checkpoint"),
     "--threshold": ("--onnx", "--checkpoint"),
     "--letterbox": ("--onnx",),
     "--output": ("--onnx",),
@@ -61,7 +61,10 @@ def export(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="With --onnx or --checkpoint: labelled photographs; val/ if there are splits, else all."),
+        typer.Option(
+            help="With --onnx or --checkpoint: labelled photographs; val/ if there are splits, else all. "
+            "With RUN: where its photographs are now, if they moved; they must be the same."
+        ),
     ] = None,
     threshold: Annotated[
         str | None,
@@ -120,7 +123,7 @@ def export(
     bits: WeightBits = 7 if weight_bits == 7 else 8
     blind: str | None = None
     if run:
-        subject, blind = from_run(run)
+        subject, blind = from_run(run, data)
     elif onnx:
         subject = from_onnx(onnx, letterbox or [], output or [], data, threshold)
     else:
@@ -179,13 +182,13 @@ def refuse_strangers(origin: str, options: list[str]) -> None:
             raise SubjectError(f"{option} goes with {' or '.join(TAKES[option])}, not with {origin}")
 
 
-def from_run(run: Path) -> "tuple[Subject, str | None]":
-    """A training run, and where its network does not tell good from bad, that."""
+def from_run(run: Path, data: Path | None) -> "tuple[Subject, str | None]":
+    """A training run whose photographs may lie in `data` now, and where it does not tell good from bad, that."""
     from export.subject import trained
     from train.report.verdict import blindness
     from train.run import load_run
 
-    loaded = load_run(run)
+    loaded = load_run(run, data)
     return trained(loaded), blindness(loaded)
 
 

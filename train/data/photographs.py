@@ -1,6 +1,5 @@
 """Which photographs a data folder holds, whether all of them can be used, and their fingerprint."""
 
-import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from edge.errors import DataError, EdgeError
 from edge.frame import seen
 from edge.photographs import read_listing
 from edge.photographs.photograph import SPLITS, Photograph, read_labelled, read_truth, unusable
+from train.data.fingerprint import Hashed, fingerprint, hash_photograph
 from train.data.likeness import Thumbnail, thumbnail
 
 __all__ = ["SPLITS", "Photograph", "Survey", "list_photographs", "read_truth", "survey"]
@@ -28,14 +28,18 @@ def list_photographs(data: Path, split: str) -> list[Photograph]:
 class Survey:
     """What decoding every photograph told.
 
-    `fingerprint` is the sha256, in hexadecimal, of the sorted lines "name label hash-of-file hash-of-mask", so it
-    does not depend on where the folder lies nor on the split; `empty_masks` names the photographs whose mask shows
-    no defect; `thumbnails` maps names to small grey pictures, for the search for near-duplicates.
+    `hashes` maps names to the hashes of their files; `empty_masks` names the photographs whose mask shows no defect;
+    `thumbnails` maps names to small grey pictures, for the search for near-duplicates.
     """
 
-    fingerprint: str
+    hashes: dict[str, Hashed]
     empty_masks: list[str]
     thumbnails: dict[str, Thumbnail]
+
+    @property
+    def fingerprint(self) -> str:
+        """That of `train.data.fingerprint`: it does not depend on where the folder lies nor on the split."""
+        return fingerprint(self.hashes)
 
 
 def survey(photographs: Iterable[Photograph], masks_needed: bool, contract: LetterboxContract | None = None) -> Survey:
@@ -51,12 +55,11 @@ def survey(photographs: Iterable[Photograph], masks_needed: bool, contract: Lett
     examined = [answer for answer in answers if not isinstance(answer, str)]
     if problems:
         raise unusable(problems, len(listed))
-    if len(listed) > 1 and len({answer.file_hash for answer in examined}) == 1:
+    if len(listed) > 1 and len({answer.hashed.file for answer in examined}) == 1:
         raise DataError(f"all {len(listed)} photographs are the same picture: {listed[0].name}")
     pairs = list(zip(listed, examined, strict=True))
-    lines = [f"{p.name} {p.label} {found.file_hash} {found.mask_hash}" for p, found in pairs]
     return Survey(
-        fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
+        hashes={p.name: found.hashed for p, found in pairs},
         empty_masks=[p.name for p, found in pairs if found.empty_mask],
         thumbnails={p.name: found.thumbnail for p, found in pairs},
     )
@@ -64,9 +67,8 @@ def survey(photographs: Iterable[Photograph], masks_needed: bool, contract: Lett
 
 @dataclass(frozen=True)
 class _Examined:
-    file_hash: str
+    hashed: Hashed
     thumbnail: Thumbnail
-    mask_hash: str = "-"
     empty_mask: bool = False
 
 
@@ -78,15 +80,10 @@ def _examine(photograph: Photograph, masks_needed: bool, contract: LetterboxCont
             if refusal := contract.refusal(*frame.shape[:2]):
                 return f"{photograph.name} ({refusal})"
             frame, truth = seen(frame, contract), None if truth is None else seen(truth, contract)
-        file_hash, small = _sha256(photograph.path), thumbnail(frame)
+        hashed, small = hash_photograph(photograph), thumbnail(frame)
         if photograph.mask is None or truth is None:
             missing = photograph.is_bad and masks_needed
-            return f"{photograph.name} (no mask)" if missing else _Examined(file_hash, small)
-        return _Examined(file_hash, small, _sha256(photograph.mask), empty_mask=not truth.any())
+            return f"{photograph.name} (no mask)" if missing else _Examined(hashed, small)
+        return _Examined(hashed, small, empty_mask=not truth.any())
     except (EdgeError, OSError, ValueError) as error:
         return str(error)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
