@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +28,7 @@ TAKES = {
 }
 """What an option goes with, of those that do not go with everything that can be exported."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 @app.command()
@@ -148,17 +148,17 @@ def export(
 
 def say(console: "Console", bundle: "Bundle", warnings: list[str]) -> None:
     """What there is in the bundle, what is not and why, and what to beware of."""
+    from rich.markup import escape
+
     manifest = bundle.manifest
-    console.print(f"[bold]{bundle.path}[/bold]  {manifest.description}")
-    for name, artifact in manifest.artifacts.items():
-        console.print(f"  {name}: {describe(artifact)}", highlight=False, soft_wrap=True)
-    for name, reason in manifest.refused.items():
-        console.print(f"  {name}: [bold red]refused:[/bold red] {reason}", highlight=False, soft_wrap=True)
+    lines = [f"[bold]{escape(str(bundle.path))}[/bold]  {escape(manifest.description)}"]
+    lines += [f"  {escape(f'{name}: {describe(artifact)}')}" for name, artifact in manifest.artifacts.items()]
+    lines += [f"  {name}: [bold red]refused:[/bold red] {escape(reason)}" for name, reason in manifest.refused.items()]
     if (level := manifest.map_threshold) is not None:
-        said = f"  map threshold {level.value:.6g} ({level.strategy}) on {level.data}"
-        console.print(said, highlight=False, soft_wrap=True)
-    for warning in warnings:
-        console.print(f"  [bold red]beware:[/bold red] {warning}", highlight=False, soft_wrap=True)
+        lines.append(escape(f"  map threshold {level.value:.6g} ({level.strategy}) on {level.data}"))
+    lines += [f"  [bold red]beware:[/bold red] {escape(warning)}" for warning in warnings]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def chosen_origin(origins: dict[str, Path | None]) -> str:

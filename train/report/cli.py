@@ -7,10 +7,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 from edge.errors import DataError
 
-app = typer.Typer(add_completion=False)
+app = new_app()
 
 
 @app.command()
