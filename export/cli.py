@@ -74,7 +74,11 @@ def export(
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="With --onnx: largest difference of a score; 0.0001 if not given.", min=1e-9, max=1e6),
+        typer.Option(
+            help="With --onnx: largest difference of a score, as a share of the scores' spread; 0.0001 if not given.",
+            min=1e-9,
+            max=0.1,
+        ),
     ] = None,
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Mark the bundle as a demonstration: no gate passes its verdicts.")
@@ -135,7 +139,7 @@ def export(
         try:
             bundle = export_subject(subject, out, stage, packing)
         except ParityError as error:
-            remedy = "; if that is rounding in large numbers, --tolerance allows more" if onnx else ""
+            remedy = "; if that is rounding, --tolerance allows more" if onnx else ""
             raise ParityError(f"{error}{remedy}") from None
     warnings = [said for said in (blind or doubtful(bundle.manifest), subject.contract.warning) if said]
     if as_json:
