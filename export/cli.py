@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from export.subject import Subject
 
 TAKES = {
-    "--data": ("--onnx", "--checkpoint"),
+    "--data": ("RUN", "--onnx", "--checkpoint"),
     "--threshold": ("--onnx", "--checkpoint"),
     "--letterbox": ("--onnx",),
     "--output": ("--onnx",),
@@ -28,7 +28,7 @@ TAKES = {
 }
 """What an option goes with, of those that do not go with everything that can be exported."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 @app.command()
@@ -61,7 +61,10 @@ def export(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="With --onnx or --checkpoint: labelled photographs; val/ if there are splits, else all."),
+        typer.Option(
+            help="With --onnx or --checkpoint: labelled photographs; val/ if there are splits, else all. "
+            "With RUN: where its photographs are now, if they moved; they must be the same."
+        ),
     ] = None,
     threshold: Annotated[
         str | None,
@@ -71,7 +74,11 @@ def export(
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="With --onnx: largest difference of a score; 0.0001 if not given.", min=1e-9, max=1e6),
+        typer.Option(
+            help="With --onnx: largest difference of a score, as a share of the scores' spread; 0.0001 if not given.",
+            min=1e-9,
+            max=0.1,
+        ),
     ] = None,
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Mark the bundle as a demonstration: no gate passes its verdicts.")
@@ -120,7 +127,7 @@ def export(
     bits: WeightBits = 7 if weight_bits == 7 else 8
     blind: str | None = None
     if run:
-        subject, blind = from_run(run)
+        subject, blind = from_run(run, data)
     elif onnx:
         subject = from_onnx(onnx, letterbox or [], output or [], data, threshold)
     else:
@@ -132,7 +139,7 @@ def export(
         try:
             bundle = export_subject(subject, out, stage, packing)
         except ParityError as error:
-            remedy = "; if that is rounding in large numbers, --tolerance allows more" if onnx else ""
+            remedy = "; if that is rounding, --tolerance allows more" if onnx else ""
             raise ParityError(f"{error}{remedy}") from None
     warnings = [said for said in (blind or doubtful(bundle.manifest), subject.contract.warning) if said]
     if as_json:
@@ -145,17 +152,17 @@ def export(
 
 def say(console: "Console", bundle: "Bundle", warnings: list[str]) -> None:
     """What there is in the bundle, what is not and why, and what to beware of."""
+    from rich.markup import escape
+
     manifest = bundle.manifest
-    console.print(f"[bold]{bundle.path}[/bold]  {manifest.description}")
-    for name, artifact in manifest.artifacts.items():
-        console.print(f"  {name}: {describe(artifact)}", highlight=False, soft_wrap=True)
-    for name, reason in manifest.refused.items():
-        console.print(f"  {name}: [bold red]refused:[/bold red] {reason}", highlight=False, soft_wrap=True)
+    lines = [f"[bold]{escape(str(bundle.path))}[/bold]  {escape(manifest.description)}"]
+    lines += [f"  {escape(f'{name}: {describe(artifact)}')}" for name, artifact in manifest.artifacts.items()]
+    lines += [f"  {name}: [bold red]refused:[/bold red] {escape(reason)}" for name, reason in manifest.refused.items()]
     if (level := manifest.map_threshold) is not None:
-        said = f"  map threshold {level.value:.6g} ({level.strategy}) on {level.data}"
-        console.print(said, highlight=False, soft_wrap=True)
-    for warning in warnings:
-        console.print(f"  [bold red]beware:[/bold red] {warning}", highlight=False, soft_wrap=True)
+        lines.append(escape(f"  map threshold {level.value:.6g} ({level.strategy}) on {level.data}"))
+    lines += [f"  [bold red]beware:[/bold red] {escape(warning)}" for warning in warnings]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def chosen_origin(origins: dict[str, Path | None]) -> str:
@@ -179,13 +186,13 @@ def refuse_strangers(origin: str, options: list[str]) -> None:
             raise SubjectError(f"{option} goes with {' or '.join(TAKES[option])}, not with {origin}")
 
 
-def from_run(run: Path) -> "tuple[Subject, str | None]":
-    """A training run, and where its network does not tell good from bad, that."""
+def from_run(run: Path, data: Path | None) -> "tuple[Subject, str | None]":
+    """A training run whose photographs may lie in `data` now, and where it does not tell good from bad, that."""
     from export.subject import trained
     from train.report.verdict import blindness
     from train.run import load_run
 
-    loaded = load_run(run)
+    loaded = load_run(run, data)
     return trained(loaded), blindness(loaded)
 
 

@@ -15,7 +15,7 @@ from edge.photographs import read_listing
 from edge.photographs.photograph import Photograph
 from train.data.photographs import survey
 from train.recipe import ThresholdChoice
-from train.run import Run
+from train.run import Run, check_photographs
 
 
 class SubjectError(EdgeError):
@@ -58,7 +58,11 @@ class Subject:
 
 
 def trained(run: Run) -> Subject:
-    """The network of a finished training run, and the photographs it learnt from."""
+    """The network of a finished training run, and the photographs it learnt from.
+
+    Raises RunError, in one line, if the photographs are not the same any more.
+    """
+    check_photographs(run)
     return Subject(
         title=run.recipe.title,
         task="one-class" if run.network.learns_from == "good" else "supervised",

@@ -18,6 +18,11 @@ INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended before its work was done."""
 
 
+def new_app() -> typer.Typer:
+    """Return a command line without commands. Its help is plain text: square brackets are no markup in it."""
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
 def run_app(app: typer.Typer) -> NoReturn:
     """Run a command; what a person got wrong is one line on standard error and exit code 2, never a traceback."""
     _open_standard_files()

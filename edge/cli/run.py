@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 from edge.errors import ConfigError
 from edge.station.layout import Layout, layout, layout_as_toml
 from edge.station.settings import Settings, about, parse_camera, parse_region, source_request, to_config
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge.station.supervisor import Station
     from edge.verdict import State
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 def _about(key: str) -> str:
