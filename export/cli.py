@@ -1,23 +1,27 @@
 """edge-export: a training run, a checkpoint or somebody's ONNX model becomes a bundle."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge.cli import new_app, run_app
+from edge.pictures.contract import PictureContract, checked_bits
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from edge.bundle import Artifact, Bundle, Manifest
+    from edge.pictures.contract import Bits
     from export.quantize import WeightBits
     from export.subject import Subject
 
 TAKES = {
     "--data": ("RUN", "--onnx", "--checkpoint"),
     "--threshold": ("--onnx", "--checkpoint"),
+    "--bits": ("--onnx", "--checkpoint"),
     "--letterbox": ("--onnx",),
     "--output": ("--onnx",),
     "--tolerance": ("--onnx",),
@@ -66,6 +70,12 @@ def export(
             "With RUN: where its photographs are now, if they moved; they must be the same."
         ),
     ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            metavar="10|12|14|16", help="With --onnx or --checkpoint: significant bits of photographs of 16 bits."
+        ),
+    ] = None,
     threshold: Annotated[
         str | None,
         typer.Option(
@@ -112,6 +122,7 @@ def export(
         "--tolerance": tolerance,
         "--recipe": recipe,
         "--set": set_,
+        "--bits": bits,
         "--half": half or None,
         "--int8": int8 or None,
     }
@@ -124,16 +135,16 @@ def export(
 
     if weight_bits is not None and not int8:
         raise SubjectError("--weight-bits goes with --int8")
-    bits: WeightBits = 7 if weight_bits == 7 else 8
+    width: WeightBits = 7 if weight_bits == 7 else 8
     blind: str | None = None
     if run:
         subject, blind = from_run(run, data)
     elif onnx:
-        subject = from_onnx(onnx, letterbox or [], output or [], data, threshold)
+        subject = from_onnx(onnx, letterbox or [], output or [], data, threshold, checked_bits(bits))
     else:
         assert checkpoint
-        subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold)
-    packing = Packing(simulated, half, photographs, one_file, int8, bits, tolerance or PLAIN.tolerance)
+        subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold, checked_bits(bits))
+    packing = Packing(simulated, half, photographs, one_file, int8, width, tolerance or PLAIN.tolerance)
     console = Console(stderr=True)
     with stages(console) as stage:
         try:
@@ -197,18 +208,29 @@ def from_run(run: Path, data: Path | None) -> "tuple[Subject, str | None]":
 
 
 def from_onnx(
-    file: Path, letterbox: list[str], output: list[str], data: Path | None, threshold: str | None
+    file: Path,
+    letterbox: list[str],
+    output: list[str],
+    data: Path | None,
+    threshold: str | None,
+    bits: "Bits | None",
 ) -> "Subject":
     """Somebody's ONNX model."""
     from export.onnx_model import subject_of
     from export.subject import evidence_from, parse_threshold
 
     choice = parse_threshold(threshold or "balanced")
-    return subject_of(file, letterbox, output, choice, evidence_from(data, choice))
+    subject = subject_of(file, letterbox, output, choice, evidence_from(data, choice, bits))
+    return replace(subject, picture=PictureContract(bits=bits))
 
 
 def from_checkpoint(
-    file: Path, recipe: str | None, overrides: list[str], data: Path | None, threshold: str | None
+    file: Path,
+    recipe: str | None,
+    overrides: list[str],
+    data: Path | None,
+    threshold: str | None,
+    bits: "Bits | None",
 ) -> "Subject":
     """Weights of the network of a recipe."""
     from export.checkpoint import subject_of
@@ -219,7 +241,8 @@ def from_checkpoint(
         raise SubjectError(f"--checkpoint needs the --recipe of its network; there are {', '.join(recipe_names())}")
     loaded = load_recipe(recipe, overrides)
     choice = parse_threshold(threshold) if threshold else loaded.threshold
-    return subject_of(file, recipe, loaded, choice, evidence_from(data, choice))
+    subject = subject_of(file, recipe, loaded, choice, evidence_from(data, choice, bits))
+    return replace(subject, picture=PictureContract(bits=bits))
 
 
 def doubtful(manifest: "Manifest") -> str | None:

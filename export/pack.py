@@ -157,6 +157,7 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
             description=subject.title,
             simulated=packing.simulated,
             letterbox=subject.contract,
+            picture=subject.picture,
             map_size=golden.map_size,
             map_threshold=level,
             score_range=proof.bounds.scores,
