@@ -11,11 +11,15 @@ if TYPE_CHECKING:
 
 
 class GiveSlot(NamedTuple):
-    """Supervisor → capture: this slot of the ring is yours to fill; `memory` names `capacity` bytes."""
+    """Supervisor → capture: this slot of the ring is yours to fill; `memory` names `capacity` bytes.
+
+    `refusal` says why it is no larger, though it was asked to be.
+    """
 
     slot: int
     memory: str
     capacity: int
+    refusal: str | None = None
 
 
 class Opened(NamedTuple):
@@ -36,7 +40,9 @@ class Opened(NamedTuple):
 
 
 class NeedsRoom(NamedTuple):
-    """Capture → supervisor: the next frame has `size` bytes, more than the slot holds; give it back larger."""
+    """Capture → supervisor: the next frame has `size` bytes, more than the slot holds; give it back larger, or
+    say why not.
+    """
 
     slot: int
     size: int
