@@ -15,14 +15,16 @@ NAME.edge/
 import hashlib
 import json
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
 from edge.pictures.contract import PictureContract
+from edge.tolerance import Bounds, ValueRange
 from edge.wording import dotted
 
 if TYPE_CHECKING:
@@ -103,7 +105,15 @@ class Artifact(_Section):
         "compared at export; a score this near the threshold is marginal",
     )
     golden_tolerance: float = Field(
-        gt=0, allow_inf_nan=False, description="largest allowed difference of a golden score or map value"
+        gt=0,
+        allow_inf_nan=False,
+        description="largest allowed difference of a golden score in score_range, more beyond it in proportion",
+    )
+    golden_map_tolerance: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="the same of a map value and map_range; null where golden_tolerance holds for maps, too",
     )
     quantization: Quantization | None = Field(default=None, description="null where it computes in float32")
 
@@ -123,6 +133,12 @@ class Manifest(_Section):
     map_size: tuple[int, int] | None = Field(description="(height, width) of the map, if the graph has one")
     labels: tuple[str, str] = ("good", "bad")
     map_threshold: MapThreshold | None = Field(description="null where the graph has no map")
+    score_range: ValueRange | None = Field(
+        default=None,
+        description="of the scores that the network gave the validation photographs, or drawn frames where there were "
+        "none; null in bundles from before it was recorded",
+    )
+    map_range: ValueRange | None = Field(default=None, description="the same of the cells of their maps")
     metrics: dict[str, float | None]
     artifacts: dict[str, Artifact] = Field(
         min_length=1, description="by name: that of the backend, and of the precision where it is not float32"
@@ -130,6 +146,29 @@ class Manifest(_Section):
     refused: dict[str, str] = Field(default={}, description="artifacts that were asked for and would not do, and why")
     files: dict[str, str] = Field(description="SHA-256 of every file but the manifest, its own hash and signatures")
     provenance: dict[str, str]
+
+    @model_validator(mode="after")
+    def _golden_frames_can_fail(self) -> Self:
+        for name, artifact in self.artifacts.items():
+            bounds = self.bounds(name)
+            usual = max(1.0, abs(artifact.threshold.value))  # of scores whose range is not recorded
+            largest = (
+                ("golden_tolerance", bounds.score_tolerance, bounds.scores.spread if bounds.scores else usual),
+                ("golden_map_tolerance", bounds.map_tolerance, bounds.maps.spread if bounds.maps else inf),
+            )
+            for field, value, limit in largest:
+                if value > limit:
+                    raise ValueError(
+                        f"{field} of {name} is {value:g}, more than the range of its values, {limit:g}: golden frames "
+                        "could not fail"
+                    )
+        return self
+
+    def bounds(self, name: str) -> Bounds:
+        """How far the scores and maps of the artifact `name` may be off on golden frames."""
+        artifact = self.artifacts[name]
+        on_maps = artifact.golden_map_tolerance or artifact.golden_tolerance
+        return Bounds(artifact.golden_tolerance, on_maps, self.score_range, self.map_range)
 
 
 @dataclass(frozen=True)
@@ -240,8 +279,8 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
         return Manifest.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        where = dotted(first["loc"])
-        raise BundleError(f"{path}: {MANIFEST}: {where}: {first['msg']}; export the bundle again") from error
+        said = ": ".join([*filter(None, [dotted(first["loc"])]), first["msg"].removeprefix("Value error, ")])
+        raise BundleError(f"{path}: {MANIFEST}: {said}; export the bundle again") from error
 
 
 def _check_files(path: Path, files: dict[str, str]) -> None:

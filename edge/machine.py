@@ -7,10 +7,22 @@ from pathlib import Path
 CPU = Path("/proc/cpuinfo")
 """Where Linux tells about the processor."""
 
+MEMORY = Path("/proc/meminfo")
+"""Where Linux tells about the memory."""
+
 
 def cores() -> int:
     """Cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory() -> float:
+    """Bytes that can be taken without taking them from another process; infinite where nothing says."""
+    try:
+        with MEMORY.open(encoding="utf-8") as lines:
+            return next(float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return float("inf")
 
 
 def cpu_model() -> str:

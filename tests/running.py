@@ -118,7 +118,11 @@ def running_line(*arguments: object, bundle: Path = DEMO_BUNDLE) -> Iterator[Lin
     options = ["--bundle", bundle, "--bind", endpoint, "--wait-subscribers", 1, "--budget-ms", 20_000, "--json"]
     options += [] if "--records" in arguments else ["--no-records"]
     process = subprocess.Popen(
-        command("run", *options, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("run", *options, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of its own, that a test may kill
     )
     try:
         yield Line(process, subscriber, endpoint)

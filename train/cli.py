@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 from edge.errors import DataError, RecipeError
 from edge.mask_meaning import MaskMeaning
 
 if TYPE_CHECKING:
     from train.run import Run, RunRecord
 
-app = typer.Typer(add_completion=False)
+app = new_app()
 
 
 @app.command()

@@ -35,6 +35,7 @@ from edge.evaluation import (
 )
 from edge.machine import cores, cpu_model
 from edge.pictures.contract import PictureContract
+from train.data.fingerprint import Hashes, fingerprint, read_hashes, write_hashes
 from train.data.leaks import find_leaks, settle_leaks
 from train.data.photographs import Photograph, survey
 from train.data.rendered import Rendered, Shuffled, in_order
@@ -49,7 +50,10 @@ from train.report.augmentation import write_augmentation
 from train.report.overlap import overlaps
 from train.run import (
     AUGMENTATION_FILE,
+    PHOTOGRAPHS_FILE,
+    SCORES_FILE,
     SPLIT_FILE,
+    WEIGHTS_FILE,
     DataRecord,
     LastEpoch,
     Run,
@@ -57,6 +61,8 @@ from train.run import (
     RunRecord,
     Selection,
     SplitFigures,
+    changes,
+    hash_files,
     load_run,
     read_record,
     write_record,
@@ -106,6 +112,8 @@ def fit(
     with reading_bar(len(everything), quiet) as advance:
         masks_needed = network.learns_from == "masks"
         surveyed = survey(everything, masks_needed, recipe.letterbox, division.left_out, advance)
+    if resume:
+        check_resumed(out, surveyed.hashes)
     for line in surveyed.record(division.splits).lines():
         say(line, quiet)
     found = find_leaks(division.splits, surveyed.thumbnails)
@@ -137,6 +145,7 @@ def fit(
         origins,
     )
     open_run(out, record, resume)
+    write_hashes(out / PHOTOGRAPHS_FILE, surveyed.hashes)
     write_split(out / SPLIT_FILE, division)
     write_augmentation(out / AUGMENTATION_FILE, recipe, splits["train"], network.learns_from == "good")
 
@@ -148,10 +157,10 @@ def fit(
         checkpoint = run_epochs(learner, splits, out, resume, quiet, accelerator)
     epoch = take_checkpoint(checkpoint, network, recipe, splits["val"])
     weights = {key: value.contiguous() for key, value in network.state_dict().items()}
-    torch.save({"model": weights}, out / "model.pt")
+    torch.save({"model": weights}, out / WEIGHTS_FILE)
 
     say("scoring", quiet)
-    threshold, metrics = judge_splits(network, recipe, splits, out / "scores.csv")
+    threshold, metrics = judge_splits(network, recipe, splits, out / SCORES_FILE)
     selection = Selection(
         criterion=recipe.checkpoint.criterion,
         best=recipe.checkpoint.best,
@@ -161,8 +170,8 @@ def fit(
     )
     last = judge_last_epoch(network, recipe, splits, out, epoch)
     minutes = round((time.monotonic() - began) / 60, 2)
-    changes = {"finished": True, "minutes": minutes, "selection": selection, "metrics": metrics, "last": last}
-    write_record(out, record.model_copy(update=changes))
+    outcome = {"finished": True, "minutes": minutes, "selection": selection, "metrics": metrics, "last": last}
+    write_record(out, record.model_copy(update=outcome | {"files": hash_files(out)}))
     return load_run(out)
 
 
@@ -252,6 +261,16 @@ def check_accelerator(name: str) -> None:
         raise RecipeError(f"no accelerator {name!r} on this machine; there are {', '.join(here)}")
 
 
+def check_resumed(out: Path, hashes: Hashes) -> None:
+    """Raise RunError unless these are the photographs that the training in `out` began with."""
+    before, file = read_record(out), out / PHOTOGRAPHS_FILE
+    if before.data.fingerprint != fingerprint(hashes):
+        said = changes(read_hashes(file) if file.exists() else None, hashes, before.data.fingerprint)
+        raise RunError(
+            f"the photographs have changed since {out} began: {said}; put them back, or give --out another folder"
+        )
+
+
 def open_run(out: Path, record: RunRecord, resume: bool) -> None:
     """Make the run folder, or see that the one to resume is of the same training. Raises RunError."""
     if not resume:
@@ -261,8 +280,6 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
     before = read_record(out)
     if before.recipe != record.recipe:
         raise RunError(f"{out} was made with other settings; give those it began with, or --out another folder")
-    if before.data.fingerprint != record.data.fingerprint:
-        raise RunError(f"the photographs have changed since {out} began; give --out another folder")
     if before.data.picture not in (None, record.data.picture):
         raise RunError(f"{out} began with --bits {before.data.picture.bits}; give the same, or --out another folder")
 

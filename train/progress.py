@@ -22,7 +22,8 @@ from train.letterbox import in_levels
 SKETCH_SIDE = 128
 """Pixels that a picture takes on a sheet, about."""
 
-STDERR = Console(stderr=True)
+STDERR = Console(stderr=True, markup=False)
+"""Names of folders and regular expressions have square brackets, which are no markup."""
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Runtimes that execute a bundle's graph: one file each, one interface."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -9,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.backends.options import Options
-from edge.bundle import Artifact, Bundle
+from edge.bundle import Artifact, Bundle, Golden
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
 from edge.frame import graph_frame
 from edge.machine import adds_int8_exactly, computes_bf16
+from edge.tolerance import Bounds, ValueRange
 
 BACKENDS = ("openvino", "onnxruntime")
 """The runtimes; a bundle may hold several artifacts for one of them, each with a name of its own."""
@@ -119,43 +121,62 @@ def is_exact_here(artifact: Artifact) -> bool:
 def check_golden(bundle: Bundle, backend: Backend) -> float:
     """Run the golden frames through `backend` and return the largest difference from PyTorch's score or map.
 
-    Raises BundleError, naming the frame and the difference, where it exceeds the tolerance in the manifest.
+    It is given as that of a score in the manifest's range, to be held against golden_tolerance: differences beyond the
+    range, and of maps, count by their share of what is allowed there. Raises BundleError, naming the frame and the
+    difference, where it exceeds what the manifest allows.
     """
     frames = bundle.golden()
     if not frames:
         raise BundleError(f"{bundle.path}: no golden frames, so nothing can be proven here; export the bundle again")
-    tolerance = bundle.artifact(backend.name).golden_tolerance
+    bounds = _provable(bundle, backend.name, frames)
     return max(
         _check(
             backend.infer(np.ascontiguousarray(golden.frame)),
             Output(golden.score, golden.map),
             f"{bundle.path}: golden frame {number} ({golden.frame.shape[1]}×{golden.frame.shape[0]})",
             backend.name,
-            tolerance,
+            bounds,
         )
         for number, golden in enumerate(frames)
     )
 
 
-def _check(found: Output, expected: Output, what: str, backend: str, tolerance: float) -> float:
-    """The larger difference of score and map. Raises BundleError where it exceeds `tolerance` or is no number."""
+def _provable(bundle: Bundle, name: str, frames: Sequence[Golden]) -> Bounds:
+    """The bounds of an artifact. Raises BundleError where no golden frame could fail by them."""
+    bounds, threshold = bundle.manifest.bounds(name), bundle.artifact(name).threshold.value
+    spread = ValueRange.of([threshold, *(golden.score for golden in frames)]).spread
+    if bounds.scores is None and bounds.score_tolerance > spread:
+        raise BundleError(
+            f"{bundle.path}: golden_tolerance of {name} is {bounds.score_tolerance:g}, more than the range of the "
+            f"golden scores, {spread:.2g}, so nothing can be proven here; export the bundle again"
+        )
+    return bounds
+
+
+def _check(found: Output, expected: Output, what: str, backend: str, bounds: Bounds) -> float:
+    """The larger difference of score and map, as one of a score in the range.
+
+    Raises BundleError where one exceeds `bounds` or is no number.
+    """
     remedy = "try the other backend or export the bundle again"
-    far = abs(found.score - expected.score)
-    if not far <= tolerance:
+    growth = bounds.score_growth(expected.score)
+    far, allowed = abs(found.score - expected.score), bounds.score_tolerance * growth
+    if not far <= allowed:
         raise BundleError(
             f"{what} scores {found.score:.6g} in {backend} on this machine instead of {expected.score:.6g}, "
-            f"{far:.2g} off, allowed {tolerance:.2g}; {remedy}"
+            f"{far:.2g} off, allowed {allowed:.2g}; {remedy}"
         )
     if expected.map is None and found.map is None:
-        return far
+        return far / growth
     if expected.map is None or found.map is None or expected.map.shape != found.map.shape:
         raise BundleError(f"{what}: the map in {backend} on this machine is not of the expected shape; {remedy}")
     map_far = float(np.abs(found.map - expected.map).max())
-    if not map_far <= tolerance:
+    allowed = bounds.map_tolerance * bounds.map_growth(float(expected.map.min()), float(expected.map.max()))
+    if not map_far <= allowed:
         raise BundleError(
-            f"{what}: the map is {map_far:.2g} off in {backend} on this machine, allowed {tolerance:.2g}; {remedy}"
+            f"{what}: the map is {map_far:.2g} off in {backend} on this machine, allowed {allowed:.2g}; {remedy}"
         )
-    return max(far, map_far)
+    return max(far / growth, map_far / allowed * bounds.score_tolerance)
 
 
 def load_from(
@@ -193,14 +214,14 @@ def is_float32(bundle: Bundle, options: Options, name: str | None = None) -> boo
 def check_static(bundle: Bundle, anysize: Backend, fixed: Backend, shape: tuple[int, int]) -> float:
     """Compare the static variant with the graph that passed the golden frames, on those frames tiled to `shape`.
 
-    Returns the largest difference of score or map; raises BundleError where it exceeds the manifest's tolerance. The
-    runs of `fixed` are also its warm-up.
+    Returns the largest difference as `check_golden` does; raises BundleError where it exceeds what the manifest allows.
+    The runs of `fixed` are also its warm-up.
     """
-    worst, tolerance = 0.0, bundle.artifact(fixed.name).golden_tolerance
+    worst, bounds = 0.0, bundle.manifest.bounds(fixed.name)
     for number, golden in enumerate(bundle.golden()):
         frame = tiled(golden.frame, shape)
         what = f"{bundle.path}: golden frame {number}, tiled to {shape[1]}×{shape[0]} and compiled for it,"
-        worst = max(worst, _check(fixed.infer(frame), anysize.infer(frame), what, fixed.name, tolerance))
+        worst = max(worst, _check(fixed.infer(frame), anysize.infer(frame), what, fixed.name, bounds))
     return worst
 
 

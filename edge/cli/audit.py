@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 from edge.errors import RecordsError
 from edge.wording import counted, printable
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge.records.audit import Audit
     from edge.records.gate_log import GateReport
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 @app.command()

@@ -1,19 +1,17 @@
 """edge-run: run one line, from a source to verdicts on a socket."""
 
-import contextlib
 import json
-import queue
 import re
 import shutil
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
+from edge.cli.output import Display
 from edge.errors import ConfigError
 from edge.station.layout import Layout, layout, layout_as_toml
 from edge.station.settings import Settings, about, parse_camera, parse_region, source_request, to_config
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from edge.station.supervisor import Station
     from edge.verdict import State
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 def _about(key: str) -> str:
@@ -298,15 +296,13 @@ def _ms(value: float | None) -> str:
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk behind the log stops no line
-        print(text, file=sys.stderr, flush=True)
+    print(text, file=sys.stderr, flush=True)
 
 
 class Progress:
     """Says on standard error what state the station is in, and on a terminal how far it is.
 
-    A thread of its own writes, and what it cannot write in time is dropped: a terminal that nobody reads, or that is
-    gone, never holds up a verdict.
+    It never waits: a terminal that nobody reads, or that is gone, holds up no verdict.
     """
 
     def __init__(self, shows_demo_bundle: bool) -> None:
@@ -317,9 +313,7 @@ class Progress:
         self._counts: dict[str, str] = {}
         self._is_terminal = sys.stderr.isatty()
         self._width = 0
-        self._texts: queue.Queue[str | None] = queue.Queue(maxsize=100)
-        self._writer = threading.Thread(target=self._write, daemon=True)
-        self._writer.start()
+        self._display = Display(2, most_waiting=100)
 
     def show(self, station: "Station") -> None:
         """Called at each heartbeat, ten times a second; never waits."""
@@ -339,13 +333,11 @@ class Progress:
         if self._is_terminal:
             text = self._erased() + text + self._counted(station)
         if text:
-            with contextlib.suppress(queue.Full):
-                self._texts.put_nowait(text)
+            self._display.show(text)
 
     def say(self, line: str) -> None:
         """A line for the log; never waits."""
-        with contextlib.suppress(queue.Full):
-            self._texts.put_nowait(f"{self._erased()}{line}\n")
+        self._display.show(f"{self._erased()}{line}\n")
 
     def _counted(self, station: "Station") -> str:
         ledger, opened = station.books.ledger(), station.intake.opened
@@ -362,18 +354,10 @@ class Progress:
     def _erased(self) -> str:
         return "\r" + " " * self._width + "\r" if self._width else ""
 
-    def _write(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # standard error is gone: nobody listens any more
-            while (text := self._texts.get()) is not None:
-                sys.stderr.write(text)
-                sys.stderr.flush()
-
     def close(self) -> None:
         """Write what is left, for a fifth of a second at the most."""
-        with contextlib.suppress(queue.Full):
-            self._texts.put_nowait(self._erased())
-            self._texts.put_nowait(None)
-        self._writer.join(0.2)
+        self._display.show(self._erased())
+        self._display.close(0.2)
 
 
 def _news(alarms: tuple[str, ...], before: tuple[str, ...]) -> list[str]:

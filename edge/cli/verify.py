@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 from edge.errors import DataError, EdgeError
 from edge.mask_meaning import MaskMeaning
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXTRA = {"sklearn": "scikit-learn", "scipy": "scipy", "jinja2": "jinja2", "markupsafe": "jinja2"}
 """What --data needs beyond the runtime, by the name it is imported by."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 @app.command()

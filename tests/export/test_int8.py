@@ -376,7 +376,7 @@ def test_the_command_line_says_how_many_bits(
     given: tuple[object, ...],
     bits: int,
 ) -> None:
-    monkeypatch.setattr(export_cli, "from_run", lambda run: (subject, None))  # instead of a training
+    monkeypatch.setattr(export_cli, "from_run", lambda run, data: (subject, None))  # instead of a training
     assert export(tmp_path, "--int8", *given, "--out", tmp_path / "x.edge") == 0
     made = load_bundle(tmp_path / "x.edge").artifact("openvino-int8").quantization
     assert made is not None

@@ -297,8 +297,10 @@ def test_run_folder_in_use_is_never_overwritten_nor_resumed_as_another(data: Pat
         fit("autoencoder-gelu", recipe, data, out, quiet=True)
     with pytest.raises(RunError, match="was made with other settings"):
         fit("autoencoder-gelu", quick("autoencoder-gelu"), data, out, resume=True, quiet=True)
-    next((data / "train" / "good").iterdir()).unlink()
-    with pytest.raises(RunError, match="the photographs have changed"):
+    (data / "train" / "good" / "part03.png").unlink()
+    with pytest.raises(
+        RunError, match=r"the photographs have changed since .*: 1 missing \(train/good/part03\.png\); put"
+    ):
         fit("autoencoder-gelu", recipe, data, out, resume=True, quiet=True)
 
 
@@ -318,6 +320,10 @@ def test_no_file_of_a_run_executes_anything_when_read(data: Path, tmp_path: Path
     fit("autoencoder-gelu", recipe, data, out, quiet=True)
     for file in (out / "model.pt", out / "checkpoints" / "last.ckpt"):
         torch.save({"model": Hostile(trace)}, file)
+    with pytest.raises(RunError, match=r"model\.pt is not the file that this training wrote"):
+        load_run(out)
+    content = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps(content | {"files": {}}))
     with pytest.raises(RunError, match=r"model\.pt does not hold this run's weights"):
         load_run(out)
     with pytest.raises((EdgeError, pickle.UnpicklingError)):

@@ -12,6 +12,7 @@ from edge.photographs import survey as surveying
 from edge.photographs.accounting import LeftOut
 from edge.photographs.masks import MaskReading
 from edge.photographs.photograph import SPLITS, Frame, Photograph, read_truth
+from train.data.fingerprint import Hashed, Hashes
 from train.data.likeness import Thumbnail, thumbnail
 
 __all__ = ["SPLITS", "Photograph", "Survey", "list_photographs", "read_truth", "survey"]
@@ -32,6 +33,11 @@ class Survey(surveying.Survey):
     """What reading every photograph told; `thumbnails` maps names to small grey pictures, to find near-duplicates."""
 
     thumbnails: dict[str, Thumbnail]
+
+    @property
+    def hashes(self) -> Hashes:
+        """The hashes of each photograph and of its mask."""
+        return {name: Hashed(one.photograph.label, one.file_hash, one.mask_hash) for name, one in self.examined.items()}
 
 
 def survey(

@@ -163,7 +163,7 @@ def read_split(data: Path, file: Path, masks: MaskReading | None = None, bits: i
 
 
 def _as_file(listing: Listing, file: Path) -> Division:
-    rows = _rows(file)
+    rows = read_rows(file)
     photographs = sorted(listing.photographs, key=lambda photograph: photograph.name)
     known = {photograph.name: photograph for photograph in photographs}
     gone = [name for name in rows if name not in known and rows[name]["split"] != UNUSED]
@@ -189,7 +189,8 @@ def _as_file(listing: Listing, file: Path) -> Division:
     return Division(listing.said, f"as {file} says", placed, groups, unused, listing.left_out)
 
 
-def _rows(file: Path) -> dict[str, dict[str, str]]:
+def read_rows(file: Path) -> dict[str, dict[str, str]]:
+    """The rows of a split file by the names of their photographs. Raises DataError if it is none."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines, restval="")
