@@ -9,7 +9,7 @@ import struct
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from edge.sources.complaints import complaints
 
@@ -175,7 +175,7 @@ class _Chunks:
     """The chunks of an AVI, which follow each other without gaps: Microsoft, AVI RIFF File Reference."""
 
     def __init__(self, path: str) -> None:
-        self._file: BinaryIO = Path(path).open("rb", buffering=256)
+        self._path = Path(path)
         self._end: int | None = None  # of the last packet's chunk
 
     def passed_over(self, packet: "Packet[VideoStream]") -> tuple[int, bool]:
@@ -187,12 +187,15 @@ class _Chunks:
         at, empty, own = self._end, 0, f"{packet.stream_index:02d}".encode()
         start = packet.pos - 8
         self._end = packet.pos + packet.size + packet.size % 2
-        while at is not None and at < start:
-            self._file.seek(at)
-            header = self._file.read(8)
-            if len(header) < 8:
-                return empty, False
-            name, size = struct.unpack("<4sI", header)
-            empty += name[:2] == own and name[2:] in (b"dc", b"db") and size == 0
-            at += 12 if name in (b"LIST", b"RIFF") else 8 + size + size % 2
-        return empty, at is None or at == start
+        if at is None or at == start:
+            return 0, True
+        with self._path.open("rb", buffering=256) as file:
+            while at < start:
+                file.seek(at)
+                header = file.read(8)
+                if len(header) < 8:
+                    return empty, False
+                name, size = struct.unpack("<4sI", header)
+                empty += name[:2] == own and name[2:] in (b"dc", b"db") and size == 0
+                at += 12 if name in (b"LIST", b"RIFF") else 8 + size + size % 2
+        return empty, at == start

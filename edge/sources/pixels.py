@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 Matrix = tuple[int, int, int, int]
-"""How a picture is shown, of ISO/IEC 14496-12's matrix the four that turn and mirror: x' = a·x + c·y, y' = b·x + d·y."""
+"""How a picture is shown: a, b, c and d of ISO/IEC 14496-12's matrix, where x' = a·x + c·y and y' = b·x + d·y."""
 
 UPRIGHT: Matrix = (1, 0, 0, 1)
 

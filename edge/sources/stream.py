@@ -5,6 +5,9 @@ with a hole in it passes for whole. MPEG-TS (`udp://`) counts its packets: a pic
 key frame, are captures with a fault, but now and then one slips through before the loss is seen. Neither is for a gate.
 The certificate of `rtsps` and `https` is not checked.
 
+**What is damaged** has no frame, nor has what follows it until the next key frame. Motion JPEG, over HTTP or RTSP, is
+decoded strictly: each picture stands for itself.
+
 **Which picture.** A thread receives all the time, so that nothing waits in sockets. Whoever asks gets the newest
 picture; those passed over are decoded if later ones need them, else not even that. `Capture.index` counts them all.
 
