@@ -1,6 +1,7 @@
 """edge-export: a training run, a checkpoint or somebody's ONNX model becomes a bundle."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,7 @@ TAKES = {
     "--tolerance": ("--onnx",),
     "--recipe": ("--checkpoint",),
     "--set": ("--checkpoint",),
+    "--weights-key": ("--checkpoint",),
     "--half": ("RUN", "--checkpoint"),
     "--int8": ("RUN",),
 }
@@ -47,6 +49,10 @@ def export(
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="With --checkpoint: change a key of the recipe, as in edge-train.")
+    ] = None,
+    weights_key: Annotated[
+        str | None,
+        typer.Option(help="With --checkpoint: which state dict of it, such as model; averaged ones go first."),
     ] = None,
     letterbox: Annotated[
         list[str] | None,
@@ -112,6 +118,7 @@ def export(
         "--tolerance": tolerance,
         "--recipe": recipe,
         "--set": set_,
+        "--weights-key": weights_key,
         "--half": half or None,
         "--int8": int8 or None,
     }
@@ -132,9 +139,11 @@ def export(
         subject = from_onnx(onnx, letterbox or [], output or [], data, threshold)
     else:
         assert checkpoint
-        subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold)
+        subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold, weights_key)
     packing = Packing(simulated, half, photographs, one_file, int8, bits, tolerance or PLAIN.tolerance)
     console = Console(stderr=True)
+    if subject.note:
+        print(subject.note, file=sys.stderr)
     with stages(console) as stage:
         try:
             bundle = export_subject(subject, out, stage, packing)
@@ -208,7 +217,12 @@ def from_onnx(
 
 
 def from_checkpoint(
-    file: Path, recipe: str | None, overrides: list[str], data: Path | None, threshold: str | None
+    file: Path,
+    recipe: str | None,
+    overrides: list[str],
+    data: Path | None,
+    threshold: str | None,
+    weights_key: str | None,
 ) -> "Subject":
     """Weights of the network of a recipe."""
     from export.checkpoint import subject_of
@@ -219,7 +233,7 @@ def from_checkpoint(
         raise SubjectError(f"--checkpoint needs the --recipe of its network; there are {', '.join(recipe_names())}")
     loaded = load_recipe(recipe, overrides)
     choice = parse_threshold(threshold) if threshold else loaded.threshold
-    return subject_of(file, recipe, loaded, choice, evidence_from(data, choice))
+    return subject_of(file, recipe, loaded, choice, evidence_from(data, choice), weights_key)
 
 
 def doubtful(manifest: "Manifest") -> str | None:
