@@ -1,6 +1,7 @@
 """edge-export: a training run, a checkpoint or somebody's ONNX model becomes a bundle."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +28,7 @@ TAKES = {
     "--tolerance": ("--onnx",),
     "--recipe": ("--checkpoint",),
     "--set": ("--checkpoint",),
+    "--weights-key": ("--checkpoint",),
     "--half": ("RUN", "--checkpoint"),
     "--int8": ("RUN",),
 }
@@ -51,6 +53,10 @@ def export(
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="With --checkpoint: change a key of the recipe, as in edge-train.")
+    ] = None,
+    weights_key: Annotated[
+        str | None,
+        typer.Option(help="With --checkpoint: which state dict of it, such as model; averaged ones go first."),
     ] = None,
     letterbox: Annotated[
         list[str] | None,
@@ -123,6 +129,7 @@ def export(
         "--recipe": recipe,
         "--set": set_,
         "--bits": bits,
+        "--weights-key": weights_key,
         "--half": half or None,
         "--int8": int8 or None,
     }
@@ -143,9 +150,11 @@ def export(
         subject = from_onnx(onnx, letterbox or [], output or [], data, threshold, checked_bits(bits))
     else:
         assert checkpoint
-        subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold, checked_bits(bits))
+        subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold, checked_bits(bits), weights_key)
     packing = Packing(simulated, half, photographs, one_file, int8, width, tolerance or PLAIN.tolerance)
     console = Console(stderr=True)
+    if subject.note:
+        print(subject.note, file=sys.stderr)
     with stages(console) as stage:
         try:
             bundle = export_subject(subject, out, stage, packing)
@@ -231,6 +240,7 @@ def from_checkpoint(
     data: Path | None,
     threshold: str | None,
     bits: "Bits | None",
+    weights_key: str | None,
 ) -> "Subject":
     """Weights of the network of a recipe."""
     from export.checkpoint import subject_of
@@ -241,7 +251,7 @@ def from_checkpoint(
         raise SubjectError(f"--checkpoint needs the --recipe of its network; there are {', '.join(recipe_names())}")
     loaded = load_recipe(recipe, overrides)
     choice = parse_threshold(threshold) if threshold else loaded.threshold
-    subject = subject_of(file, recipe, loaded, choice, evidence_from(data, choice, bits))
+    subject = subject_of(file, recipe, loaded, choice, evidence_from(data, choice, bits), weights_key)
     return replace(subject, picture=PictureContract(bits=bits))
 
 

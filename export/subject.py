@@ -43,8 +43,8 @@ class Subject:
     `network` takes (image float32 [1,C,S,S], mask float32 [1,1,S,S]) and returns (score [1], map [1,h,w] or None).
     `threshold` is how to choose it, or a number that a person gives. `photographs` gives those of "train" or "val";
     `data` is their folder and `fingerprint` its SHA-256, both None where there are none. `reference` names what the
-    artifacts are compared with, `origin` is what provenance says of the network, `picture` how its
-    photographs are read.
+    artifacts are compared with, `origin` is what provenance says of the network, `picture` how its photographs are
+    read; `note` is one line that says what was taken where there was a choice.
     """
 
     title: str
@@ -58,6 +58,7 @@ class Subject:
     reference: str = "PyTorch"
     origin: dict[str, str] = field(default_factory=dict)
     picture: PictureContract | None = None
+    note: str | None = None
 
 
 def trained(run: Run) -> Subject:

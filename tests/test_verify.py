@@ -96,6 +96,21 @@ def test_golden_frames_pass_in_every_runtime() -> None:
     assert "onnxruntime" in done.stdout
 
 
+def test_photographs_that_the_model_was_not_made_for_are_doubted(verified: dict[str, Any], tmp_path: Path) -> None:
+    assert not [note for note in verified["data"]["notes"] if "guessing" in note]
+    rng = np.random.default_rng(3)
+    for label in ("good", "bad"):
+        (tmp_path / "others" / label).mkdir(parents=True)
+        for number in range(8):
+            picture = rng.integers(0, 256, (80, 120, 3), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / "others" / label / f"{number}.png"), picture)
+    done = verify(DEMO_BUNDLE, "--data", tmp_path / "others", "--json")
+    assert done.returncode == 0, done.stderr
+    doubts = [note for note in json.loads(done.stdout)["data"]["notes"] if "guessing" in note]
+    assert [note.partition(" ")[0] for note in doubts] == ["onnxruntime", "openvino"]
+    assert "are they of the part that the bundle was made for?" in doubts[0]
+
+
 def test_a_changed_artifact_fails_by_name(tmp_path: Path) -> None:
     spoilt = Path(shutil.copytree(DEMO_BUNDLE, tmp_path / "spoilt.edge"))
     with (spoilt / "model.onnx").open("r+b") as file:

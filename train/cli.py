@@ -30,6 +30,9 @@ def train(
     weights: Annotated[
         str | None, typer.Option(help="A checkpoint to start from, or published, or random; as --set model.weights=.")
     ] = None,
+    weights_key: Annotated[
+        str | None, typer.Option(help="Which state dict of --weights, such as model; as --set model.weights_key=.")
+    ] = None,
     group_by: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +70,9 @@ def train(
         return
     if recipe is None or data is None or out is None:
         raise RecipeError("give a recipe, --data and --out: edge-train demo-line --data photos/ --out run/")
-    chosen = load_recipe(recipe, [*(set_ or []), *([f"model.weights={json.dumps(weights)}"] if weights else [])])
+    given = {"weights": weights, "weights_key": weights_key}
+    overrides = [f"model.{key}={json.dumps(value)}" for key, value in given.items() if value]
+    chosen = load_recipe(recipe, [*(set_ or []), *overrides])
     if not data.is_dir():
         raise DataError(f"no such data folder: {data}")
     if allow_leaks and drop_leaks:

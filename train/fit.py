@@ -104,7 +104,7 @@ def fit(
         say(f"beware: {recipe.letterbox.warning}", quiet)
     division = divide(data, choice)
     check(recipe, network, data, division.splits)
-    start = start_from(network, recipe.model.weights)
+    start = start_from(network, recipe.model.weights, recipe.model.weights_key)
     if start:
         say(start, quiet)
     everything = [p for split in division.splits.values() for p in split]
@@ -197,9 +197,13 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
             "for grey frames set letterbox.frame to 'grey' and leave letterbox.colour out"
         )
     check_side(network, recipe.letterbox.side)
-    if recipe.train.crop and not (network.takes_any_size and recipe.train.crop <= recipe.letterbox.side):
+    crop, side = recipe.train.crop, recipe.letterbox.side
+    if crop and not network.takes_any_size:
+        raise RecipeError(f"train.crop = {crop}: {recipe.model.name} learns from whole pictures of its side")
+    if crop and crop > side:
         raise RecipeError(
-            f"train.crop = {recipe.train.crop}: {recipe.model.name} learns from whole pictures of its side"
+            f"letterbox.side = {side} is less than train.crop = {crop}: set train.crop to at most {side} too, "
+            f"or letterbox.side to at least {crop}"
         )
     if recipe.train.crop and recipe.augment.enlarge:
         raise RecipeError("train.crop and augment.enlarge: a crop cannot be enlarged back to the side; leave one out")

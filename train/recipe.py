@@ -33,11 +33,13 @@ class NamedOptions(BaseModel):
 class Model(NamedOptions):
     """[model]: a module of train/models, what it starts from, and the keyword arguments of its network.
 
-    `weights` is "random", "published" or the path of a checkpoint; see `train.weights.start_from`.
+    `weights` is "random", "published" or the path of a checkpoint, `weights_key` that of the state dict in it where
+    there are several; see `train.weights.start_from`.
     """
 
     name: str
     weights: str = "random"
+    weights_key: str | None = None
 
 
 class Loss(NamedOptions):

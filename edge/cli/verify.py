@@ -140,7 +140,7 @@ def _judge(
     """Show the photographs to every artifact that passed."""
     from edge.verify.findings import findings, flips
     from edge.verify.looking import LEVEL, look
-    from edge.verify.result import Judged, notes_on
+    from edge.verify.result import Judged, doubts_about, notes_on
 
     manifest, photographs = bundle.manifest, chosen.photographs
     if level is None and manifest.map_threshold is not None:
@@ -151,7 +151,7 @@ def _judge(
     seen = look(runtimes, photographs, manifest.letterbox, level, lambda: progress.advance(looking))
     thresholds = {name: bundle.artifact(name).threshold.value for name in runtimes}
     said = {name: findings(seen, name, threshold, level) for name, threshold in thresholds.items()}
-    return Judged(chosen, surveyed, seen, said, flips(seen, thresholds), notes_on(seen))
+    return Judged(chosen, surveyed, seen, said, flips(seen, thresholds), notes_on(seen) + doubts_about(said))
 
 
 def _require_extra() -> None:

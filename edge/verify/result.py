@@ -91,6 +91,16 @@ def notes_on(seen: list[Seen]) -> list[str]:
     return said
 
 
+def doubts_about(said: "dict[str, Findings]") -> list[str]:
+    """Which artifacts do not measurably tell the good of these photographs from the bad, a line each."""
+    return [
+        f"{name} is not measurably better than guessing on these photographs, AUROC {found.figures.auroc:.3f} "
+        f"[{found.auroc_low:.3f}, {found.auroc_high:.3f}]: are they of the part that the bundle was made for?"
+        for name, found in said.items()
+        if found.figures.auroc is not None and found.auroc_low is not None and found.auroc_low <= 0.5
+    ]
+
+
 def _data(judged: Judged) -> dict[str, Any]:
     bad = sum(one.photograph.is_bad for one in judged.seen)
     return {

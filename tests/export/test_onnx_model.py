@@ -261,7 +261,10 @@ def in_graph(output: Output, value: np.ndarray, shape: tuple[int, ...]) -> np.nd
     [
         (["N", 3, "H", "W"], [], "the size of its input frame is open: give --letterbox side=224"),
         ([4, 3, SIDE, SIDE], [], "4 pictures at a time; export it for one"),
-        (["N", SIDE, SIDE, 3], [], "channels last; export it with channels first"),
+        (["N", SIDE, SIDE, 3], [], "channels last (NHWC); export it with channels first (NCHW)"),
+        (["N", "H", "W", 3], [], "is [N, H, W, 3], channels last (NHWC); export it with channels first (NCHW)"),
+        (["N", "H", "W", 3], ["--letterbox", "side=32"], "is [N, H, W, 3], channels last (NHWC)"),
+        (["N", "H", "W", 1], [], "channels last (NHWC)"),
         (["N", 3, 48, 192], [], "is [N, 3, 48, 192], not a square"),
         (["N", 4, SIDE, SIDE], [], "a picture has 3 channels, or 1"),
         (["N", 1, SIDE, SIDE], ["--letterbox", "colour=rgb"], "has 1 channels, the letterbox 3"),
@@ -316,6 +319,14 @@ def named_model(name: str) -> bytes:
     if name == "whole numbers":
         model.graph.node.append(helper.make_node("ArgMax", ["mask"], ["class"], axis=1))
         model.graph.output.append(helper.make_tensor_value_info("class", TensorProto.INT64, ["N", 1]))
+    if name == "turned":
+        model = channel_means(["N", "A", "B", "C"])
+        model.graph.node.insert(0, helper.make_node("Transpose", ["frame"], ["turned"], perm=[0, 3, 1, 2]))
+        model.graph.node[1].input[0] = model.graph.node[3].input[0] = "turned"
+    if name == "ir":
+        model.ir_version = 99
+    if name == "opset":
+        model.opset_import[0].version = 99
     if name == "unknown operator":
         model.graph.node[0].domain = "com.example"
         model.opset_import.append(helper.make_opsetid("com.example", 1))
@@ -337,6 +348,12 @@ def named_model(name: str) -> bytes:
         ("whole numbers", "its output class is tensor(int64)"),
         ("in words", "not a sound ONNX model"),
         ("unknown operator", "ONNX Runtime cannot load it"),
+        ("unknown operator", "com.example"),
+        ("turned", "is [N, A, B, C], channels last (NHWC)"),
+        ("ir", "it has IR version 99; the newest that ONNX Runtime "),
+        ("ir", " reads is IR version 1"),
+        ("opset", "it has opset 99 of ai.onnx; the newest that ONNX Runtime "),
+        ("opset", " reads is opset 2"),
         ("dangling", "ONNX Runtime cannot load it"),
     ],
 )

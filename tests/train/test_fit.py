@@ -278,7 +278,7 @@ def test_wrong_data_is_one_line_before_anything_is_written(
         ("threshold.at_least=0.5", "'balanced' has no parameter 'at_least'"),
         ("model.depth=3", "segmenter-small has no option 'depth'; it has channels"),
         ("loss.focus=3", r"\[loss\] has no option 'focus'; it has picture, hardest"),
-        ("train.crop=96", r"train\.crop = 96"),
+        ("train.crop=96", r"letterbox\.side = 64 is less than train\.crop = 96: set train\.crop to at most 64 too"),
     ],
 )
 def test_wrong_recipe_is_one_line_before_anything_is_written(
