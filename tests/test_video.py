@@ -335,7 +335,7 @@ def test_a_run_over_a_video_with_damaged_frames_says_how_many_and_ends_with_1(tm
     result = json.loads(done.stdout)
     assert (result["good"], result["reject"], result["unknown"]) == (0, 1, 1)
     assert result["reasons"] == {"corrupt": 1, "defect": 1}
-    assert f"1 of 2 frames of {tmp_path / 'v.avi'} could not be judged: they are damaged or missing" in done.stderr
+    assert f"1 of 2 frames of {tmp_path / 'v.avi'} could not be judged: they are damaged, missing" in done.stderr
 
 
 @pytest.mark.parametrize(("pictures", "code"), [(("whole",), 0), (("whole", "damaged"), 1)])

@@ -182,7 +182,7 @@ def _not_judged(station: "Station") -> str | None:
         return None
     return (
         f"{station.config.station}: {count} of {station.books.ledger().accepted} frames of {opened.name} could not "
-        "be judged: they are damaged or missing"
+        "be judged: they are damaged, missing or of another size"
     )
 
 
