@@ -57,6 +57,9 @@ LARGEST_FILE = 2 * 2**30
 MOST_FILES = 1000
 """Files and folders of a bundle; edge-export writes a dozen."""
 
+MOST_SHOWN = 200
+"""Characters of a name that are shown of it where it is wrong."""
+
 _UNHASHED = {MANIFEST, MANIFEST_HASH, SIGNATURES}
 
 
@@ -258,7 +261,7 @@ def open_bundle(path: Path, trust: "Trust | None" = None, digest: str | None = N
     _check_names(path, folder, set(manifest.files))
     for artifact in manifest.artifacts.values():
         if artifact.path not in manifest.files:
-            where = printable(artifact.path)
+            where = _shown(artifact.path)
             raise BundleError(f"{path}: {MANIFEST} gives no hash for {where}; export the bundle again")
     return Bundle(path, manifest, found, folder, content, signed_by)
 
@@ -285,16 +288,21 @@ def _hash(path: Path, folder: Path, name: str) -> str:
 
 
 def _unreadable(path: Path, name: str, error: OSError) -> BundleError:
-    return BundleError(f"{path / printable(name)}: cannot be read ({error.strerror}); copy the whole bundle again")
+    return BundleError(f"{path / _shown(name)}: cannot be read ({error.strerror}); copy the whole bundle again")
 
 
 def _changed(path: Path, name: str) -> BundleError:
-    return BundleError(f"{path}: {printable(name)} does not match its SHA-256: changed since export, export it again")
+    return BundleError(f"{path}: {_shown(name)} does not match its SHA-256: changed since export, export it again")
 
 
 def read_signatures(path: Path, folder: Path) -> bytes | None:
     """The content of manifest.sig in `folder`, which people call `path`; None if there is none. Raises BundleError."""
     return _read(path, folder, SIGNATURES, LARGEST_SIGNATURES) if os.path.lexists(folder / SIGNATURES) else None
+
+
+def _shown(name: str) -> str:
+    """A name that somebody wrote, as it may be printed."""
+    return printable(name[:MOST_SHOWN])
 
 
 def _hash_line(digest: str) -> bytes:
@@ -305,14 +313,16 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
     try:
         fields: Any = json.loads(content)
         version = fields["schema_version"]
+        if not isinstance(version, int) or version.bit_length() > 64:
+            raise TypeError(version)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: {MANIFEST} is not a bundle's manifest; export the bundle again") from error
-    if isinstance(version, int) and version < SCHEMA_VERSION:
+    if version < SCHEMA_VERSION:
         raise BundleError(
             f"{path}: bundle schema {version} is older than {SCHEMA_VERSION}, the one this edge-inspect reads; "
             "export the bundle again"
         )
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise BundleError(
             f"{path}: bundle schema {version} is newer than {SCHEMA_VERSION}, the newest this edge-inspect reads; "
             "update edge-inspect on this machine"
@@ -321,7 +331,7 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
         return Manifest.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        where = dotted(first["loc"])
+        where = dotted(first["loc"])[:MOST_SHOWN]
         raise BundleError(f"{path}: {MANIFEST}: {where}: {first['msg']}; export the bundle again") from error
 
 
@@ -329,9 +339,9 @@ def _check_names(path: Path, folder: Path, named: set[str]) -> None:
     """The folder holds the files of these names, the manifest's own ones, and nothing else."""
     present = _present(path, folder) - _UNHASHED
     if missing := sorted(named - present):
-        raise BundleError(f"{path}: {printable(missing[0])} is missing; copy the whole bundle again")
+        raise BundleError(f"{path}: {_shown(missing[0])} is missing; copy the whole bundle again")
     if strange := sorted(present - named):
-        raise BundleError(f"{path}: {printable(strange[0])} is not in the manifest; remove it")
+        raise BundleError(f"{path}: {_shown(strange[0])} is not in the manifest; remove it")
 
 
 def _present(path: Path, folder: Path) -> set[str]:
@@ -350,7 +360,7 @@ def _present(path: Path, folder: Path) -> set[str]:
             name = f"{within}{entry.name}"
             if entry.is_symlink():
                 raise BundleError(
-                    f"{path}: {printable(name)} is a link, and what it points to may change; "
+                    f"{path}: {_shown(name)} is a link, and what it points to may change; "
                     "copy the whole bundle again"
                 )
             if entry.is_dir():
@@ -358,7 +368,7 @@ def _present(path: Path, folder: Path) -> set[str]:
             elif entry.is_file():
                 found.add(name)
             else:
-                raise BundleError(f"{path}: {printable(name)} is no regular file; remove it")
+                raise BundleError(f"{path}: {_shown(name)} is no regular file; remove it")
     return found
 
 

@@ -76,7 +76,7 @@ def private_folder(name: str) -> Path | None:
 
 
 def _private(folder: Path) -> Path | None:
-    """The folder, made if it is missing, with no link on the way; None if this user cannot write there or others can."""
+    """The folder, made if it is missing, all links followed; None if this user cannot write there or others can."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder = folder.resolve(strict=True)

@@ -2,11 +2,11 @@
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 
-def open_regular(folder: Path, name: str, most: int) -> BinaryIO:
+def open_regular(folder: Path, name: str, most: int) -> BufferedReader:
     """Open the file `name`, a relative path with slashes, for reading; no part of `name` may be a link.
 
     A FIFO or a device is refused without waiting for it. Raises OSError, whose `strerror` says why, if there is no

@@ -21,7 +21,7 @@ class OnnxRuntime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = how.threads - how.streams + 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised, and said once
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(how.is_spinning)))
         if fixed is not None:
             for axis, pixels in zip(("height", "width"), fixed.shape, strict=True):
@@ -30,6 +30,8 @@ class OnnxRuntime:
         self._session = ort.InferenceSession(graph.content, options, providers=["CPUExecutionProvider"])
         self._session._model_bytes = None  # for another provider, which is never asked for: it would keep the file
         self._outputs = [o.name for o in self._session.get_outputs()]
+        if "score" not in self._outputs or [i.name for i in self._session.get_inputs()] != ["frame"]:
+            raise ValueError("it does not go from an input called frame to an output called score")
 
     def beside(self) -> "OnnxRuntime":
         """Itself: a session may be run by several threads at once, and keeps nothing of a run."""

@@ -66,6 +66,7 @@ class OpenVino:
         self._tensor: Any = ov.Tensor
         core = ov.Core()
         model = core.read_model(graph.content, graph.weights)
+        model.input("frame")  # it has one
         if fixed is not None:
             model.reshape({"frame": [1, *fixed.shape, *([3] if fixed.contract.frame == "bgr" else [])]})
             use_fast_letterbox(model, fixed.shape, fixed.contract)
