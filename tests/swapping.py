@@ -1,21 +1,22 @@
 """Two bundles whose verdicts cannot be confused, and a process in which one takes the other's place at a chosen moment.
 
-The honest bundle is the demonstration's. The blind one, which nobody signed, scores every frame `BLIND`.
+The honest one scores a frame by its mean brightness. The blind one, which nobody signed, scores every frame `BLIND`.
 """
 
 import os
-import shutil
+import random
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+import openvino as ov
+from onnx import TensorProto, helper
 from running import DEMO_BUNDLE
 
 from edge.bundle import GOLDEN, load_bundle, seal
 
 BLIND = 0.0078125
-"""Of two binary digits, so that it is the same in every runtime; below the demonstration's threshold."""
+"""Of two binary digits, so that it is the same in every runtime; no picture of the demonstration line is so dark."""
 
 KINDS = ("link", "replaced", "rewritten")
 """How the blind bundle comes to lie where the honest one was: the link renamed, each file replaced by another, each
@@ -63,48 +64,59 @@ if told and os.environ["SWAP_IN"] == ("child" if is_child else "station"):
 '''
 
 
-def blind_bundle(path: Path) -> Path:
-    """Write it into the new folder `path`: the files of the honest one, another graph."""
-    honest_bundle(path)
-    model = onnx.load(path / "model.onnx")
-    (score,) = (output for output in model.graph.output if output.name == "score")
-    for node in model.graph.node:
-        node.output[:] = ["seen" if name == "score" else name for name in node.output]
-        node.input[:] = ["seen" if name == "score" else name for name in node.input]
-    model.graph.initializer.extend(
-        numpy_helper.from_array(np.array([value], np.float32), name) for name, value in (("no", 0.0), ("said", BLIND))
-    )
-    model.graph.node.extend(
-        [
-            helper.make_node("Mul", ["seen", "no"], ["nothing"]),
-            helper.make_node("Add", ["nothing", "said"], [score.name]),
-        ]
-    )
-    onnx.save(model, path / "model.onnx")
-    with np.load(path / GOLDEN) as arrays:
-        golden = {name: np.float32(BLIND) if name.startswith("score") else arrays[name] for name in arrays}
-    np.savez_compressed(path / GOLDEN, **golden)
+def mean_bundle(path: Path, name: str, weight: float, bias: float) -> Path:
+    """Write a bundle into the new folder `path` that scores a frame by its mean brightness: x weight / 255 + bias."""
+    (path / "openvino").mkdir(parents=True)
+    onnx.save(_graph(weight, bias), path / "model.onnx")
+    ov.save_model(ov.Core().read_model(path / "model.onnx"), path / "openvino" / "model.xml", compress_to_fp16=False)
+    frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    np.savez(path / GOLDEN, count=1, frame_0=frame, score_0=np.float32(frame.mean() / 255 * weight + bias))
     manifest = load_bundle(DEMO_BUNDLE).manifest
-    seal(path, manifest.model_copy(update={"name": "blind", "artifacts": _one_file(manifest.artifacts)}))
+    changes = {"name": name, "map_size": None, "map_threshold": None}
+    seal(path, manifest.model_copy(update=changes))
     return path
 
 
-def honest_bundle(path: Path) -> Path:
-    """Write it into the new folder `path`, with one graph for both runtimes."""
-    shutil.copytree(DEMO_BUNDLE, path, ignore=shutil.ignore_patterns("openvino", "parity.*"))
-    manifest = load_bundle(DEMO_BUNDLE).manifest
-    seal(path, manifest.model_copy(update={"name": "honest", "artifacts": _one_file(manifest.artifacts)}))
-    return path
+def _graph(weight: float, bias: float) -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["mean4"], keepdims=1),
+        helper.make_node("Reshape", ["mean4", "one"], ["mean"]),
+        helper.make_node("Mul", ["mean", "weight"], ["weighed"]),
+        helper.make_node("Add", ["weighed", "bias"], ["score"]),
+    ]
+    constants = [
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("weight", TensorProto.FLOAT, [1], [weight / 255]),
+        helper.make_tensor("bias", TensorProto.FLOAT, [1], [bias]),
+    ]
+    frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "height", "width", 3])
+    score = helper.make_tensor_value_info("score", TensorProto.FLOAT, [1])
+    graph = helper.make_graph(nodes, "mean", [frame], [score], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
 
 
-def _one_file(artifacts: dict) -> dict:
-    return {name: one.model_copy(update={"path": "model.onnx"}) for name, one in artifacts.items()}
+def swap(folder: Path, kind: str, to: str = "blind.edge") -> None:
+    """Put the bundle `to` of `folder` where `current.edge` leads, or let that lead there."""
+    if kind == "link":
+        os.symlink(to, folder / "new")
+        os.rename(folder / "new", folder / "current.edge")
+        return
+    files = [file for file in (folder / to).rglob("*") if file.is_file()]
+    random.shuffle(files)
+    for file in files:
+        old = (folder / "current.edge").resolve() / file.relative_to(folder / to)
+        if kind == "replaced":
+            (folder / "new").write_bytes(file.read_bytes())
+            os.replace(folder / "new", old)
+        else:
+            old.write_bytes(file.read_bytes())
 
 
 def both_bundles(folder: Path) -> Path:
     """`honest.edge`, `blind.edge` and a link `current.edge` to the honest one in `folder`; the link."""
-    honest_bundle(folder / "honest.edge")
-    blind_bundle(folder / "blind.edge")
+    mean_bundle(folder / "honest.edge", "honest", 1.0, 0.0)
+    mean_bundle(folder / "blind.edge", "blind", 0.0, BLIND)
     (folder / "current.edge").symlink_to("honest.edge")
     trap = folder / "trap"
     trap.mkdir()
