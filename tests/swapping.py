@@ -15,8 +15,10 @@ from running import DEMO_BUNDLE
 
 from edge.bundle import GOLDEN, load_bundle, seal
 
-BLIND = 0.0078125
-"""Of two binary digits, so that it is the same in every runtime; no picture of the demonstration line is so dark."""
+BLIND = 0.0
+"""No picture of the demonstration line is so dark. The golden frame is black: both bundles answer it, and have the same
+golden.npz, so no self-test tells them apart.
+"""
 
 KINDS = ("link", "replaced", "rewritten")
 """How the blind bundle comes to lie where the honest one was: the link renamed, each file replaced by another, each
@@ -64,31 +66,28 @@ if told and os.environ["SWAP_IN"] == ("child" if is_child else "station"):
 '''
 
 
-def mean_bundle(path: Path, name: str, weight: float, bias: float) -> Path:
-    """Write a bundle into the new folder `path` that scores a frame by its mean brightness: x weight / 255 + bias."""
+def mean_bundle(path: Path, name: str, weight: float) -> Path:
+    """Write a bundle into the new folder `path` that scores a frame by its mean brightness, from 0 to `weight`."""
     (path / "openvino").mkdir(parents=True)
-    onnx.save(_graph(weight, bias), path / "model.onnx")
+    onnx.save(_graph(weight), path / "model.onnx")
     ov.save_model(ov.Core().read_model(path / "model.onnx"), path / "openvino" / "model.xml", compress_to_fp16=False)
-    frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    np.savez(path / GOLDEN, count=1, frame_0=frame, score_0=np.float32(frame.mean() / 255 * weight + bias))
+    np.savez(path / GOLDEN, count=1, frame_0=np.zeros((64, 64, 3), np.uint8), score_0=0.0)
     manifest = load_bundle(DEMO_BUNDLE).manifest
     changes = {"name": name, "map_size": None, "map_threshold": None}
     seal(path, manifest.model_copy(update=changes))
     return path
 
 
-def _graph(weight: float, bias: float) -> onnx.ModelProto:
+def _graph(weight: float) -> onnx.ModelProto:
     nodes = [
         helper.make_node("Cast", ["frame"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["float"], ["mean4"], keepdims=1),
         helper.make_node("Reshape", ["mean4", "one"], ["mean"]),
-        helper.make_node("Mul", ["mean", "weight"], ["weighed"]),
-        helper.make_node("Add", ["weighed", "bias"], ["score"]),
+        helper.make_node("Mul", ["mean", "weight"], ["score"]),
     ]
     constants = [
         helper.make_tensor("one", TensorProto.INT64, [1], [1]),
         helper.make_tensor("weight", TensorProto.FLOAT, [1], [weight / 255]),
-        helper.make_tensor("bias", TensorProto.FLOAT, [1], [bias]),
     ]
     frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "height", "width", 3])
     score = helper.make_tensor_value_info("score", TensorProto.FLOAT, [1])
@@ -115,8 +114,8 @@ def swap(folder: Path, kind: str, to: str = "blind.edge") -> None:
 
 def both_bundles(folder: Path) -> Path:
     """`honest.edge`, `blind.edge` and a link `current.edge` to the honest one in `folder`; the link."""
-    mean_bundle(folder / "honest.edge", "honest", 1.0, 0.0)
-    mean_bundle(folder / "blind.edge", "blind", 0.0, BLIND)
+    mean_bundle(folder / "honest.edge", "honest", 1.0)
+    mean_bundle(folder / "blind.edge", "blind", BLIND)
     (folder / "current.edge").symlink_to("honest.edge")
     trap = folder / "trap"
     trap.mkdir()

@@ -83,8 +83,8 @@ def test_what_one_bundle_left_in_the_cache_is_never_taken_for_another(cache: Pat
     """OpenVINO finds a compiled model by a hash for which another graph can be made: the strongest thing an unsigned
     bundle that ran here could leave is its own compiled model under the names of the signed one's.
     """
-    honest = mean_bundle(tmp_path / "honest.edge", "honest", 1.0, 0.0)
-    blind = mean_bundle(tmp_path / "blind.edge", "blind", 0.0, BLIND)
+    honest = mean_bundle(tmp_path / "honest.edge", "honest", 1.0)
+    blind = mean_bundle(tmp_path / "blind.edge", "blind", BLIND)
     load_from(load_bundle(honest), "openvino", 1)
     (first,) = (cache / "openvino").glob("*/*.blob")
     load_from(load_bundle(blind), "openvino", 1)
