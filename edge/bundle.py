@@ -360,8 +360,7 @@ def _present(path: Path, folder: Path) -> set[str]:
             name = f"{within}{entry.name}"
             if entry.is_symlink():
                 raise BundleError(
-                    f"{path}: {_shown(name)} is a link, and what it points to may change; "
-                    "copy the whole bundle again"
+                    f"{path}: {_shown(name)} is a link, and what it points to may change; copy the whole bundle again"
                 )
             if entry.is_dir():
                 folders.append(f"{name}/")

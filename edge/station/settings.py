@@ -238,7 +238,7 @@ def read(file: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: not TOML: {error}") from error
     except RecursionError as error:
-        raise ConfigError(f"{file}: values lie too deep within each other; edge-run --print-config writes one") from error
+        raise ConfigError(f"{file}: values within values, too deep; edge-run --print-config writes one") from error
 
 
 def _are_tables(value: Any) -> bool:

@@ -151,7 +151,11 @@ def test_random_swaps_of_a_running_line_put_no_label_on_what_it_did_not_judge(
             )
         swap(here, *draw.choice(MOVES))
         swaps += 1
-        if draw.random() < 0.05:
+        chance = draw.random()
+        if chance < 0.03:
+            station.kill()  # the next one starts with whatever lies there, among the next swaps
+            station.wait()
+        elif chance < 0.08:
             kill_inference(station)
         until = time.monotonic() + 0.002 * 1000 ** draw.random()
         while (left := until - time.monotonic()) > 0 and station.poll() is None:
