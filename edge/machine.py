@@ -1,7 +1,10 @@
 """What this machine offers: a processor, its cores, and a folder for what may be forgotten."""
 
+import functools
 import os
 import platform
+import stat
+import sys
 from pathlib import Path
 
 CPU = Path("/proc/cpuinfo")
@@ -63,13 +66,56 @@ def cache_folder() -> Path | None:
     """Folder for compiled models and measured choices, made on the way, readable by its owner only.
 
     `EDGE_CACHE`, else `XDG_CACHE_HOME/edge-inspect`, else `~/.cache/edge-inspect`; None where it cannot be written, for
-    a station starts without it, only later.
+    a station starts without it, only later, and, said in one line, where somebody else could write there.
     """
     chosen = os.environ.get("EDGE_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = Path(chosen) if chosen else Path(base) / "edge-inspect"
+    return _private(Path(chosen) if chosen else Path(base) / "edge-inspect")
+
+
+def private_folder(name: str) -> Path | None:
+    """The folder `name` within `cache_folder`, under the same conditions, and none if another user has a file in it."""
+    cache = cache_folder()
+    folder = None if cache is None else _private(cache / name)
+    if folder is None:
+        return None
+    with os.scandir(folder) as entries:
+        strange = next((e.name for e in entries if e.stat(follow_symlinks=False).st_uid != os.geteuid()), None)
+    if strange is not None:
+        _say_unused(folder, f"{strange} in it belongs to another user")
+        return None
+    return folder
+
+
+def _private(folder: Path) -> Path | None:
+    """The folder, made if it is missing, all links followed; None if this user cannot write there or others can."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = folder.resolve(strict=True)
+        danger = _danger(folder)
     except OSError:
         return None
-    return folder if os.access(folder, os.W_OK) else None
+    if danger is not None:
+        _say_unused(folder, danger)
+    return folder if danger is None and os.access(folder, os.W_OK) else None
+
+
+def _danger(folder: Path) -> str | None:
+    """Who else could put files there, in words; None if nobody but root.
+
+    Whoever may rename what is above it can, too; in a sticky folder, as /tmp, nobody may rename another's files.
+    """
+    for one in (folder, *folder.parents):
+        status = one.stat()
+        if status.st_uid not in {os.geteuid(), os.geteuid() if one == folder else 0}:
+            return f"{one} belongs to another user"
+        if status.st_mode & 0o022 and (one == folder or not status.st_mode & stat.S_ISVTX):
+            return f"others may write to {one}"
+    return None
+
+
+@functools.cache
+def _say_unused(folder: Path, why: str) -> None:
+    """Say it, once."""
+    remedy = "empty it and chmod go-w, or name another with EDGE_CACHE"
+    print(f"cache {folder} is not used, so a start takes longer: {why}; {remedy}", file=sys.stderr, flush=True)

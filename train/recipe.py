@@ -185,7 +185,7 @@ def _content(path: Path) -> dict[str, Any]:
     """What a file says, on top of what the recipe says that it `extends`."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"recipe {path} cannot be read: {error}") from None
     base = content.pop("extends", None)
     if base is None:

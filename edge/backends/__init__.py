@@ -9,16 +9,21 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edge.backends.onnx_file import check_onnx
 from edge.backends.options import Options
 from edge.bundle import Artifact, Bundle, Golden
 from edge.contract import LetterboxContract
-from edge.errors import BundleError
+from edge.errors import BundleError, DataError
 from edge.frame import graph_frame
 from edge.machine import adds_int8_exactly, computes_bf16
 from edge.tolerance import Bounds, ValueRange
+from edge.wording import printable
 
 BACKENDS = ("openvino", "onnxruntime")
 """The runtimes; a bundle may hold several artifacts for one of them, each with a name of its own."""
+
+MOST_SAID = 500
+"""Characters of a runtime's message; it may quote as much of a graph as it likes."""
 
 Frame = npt.NDArray[np.uint8]
 
@@ -56,6 +61,42 @@ class Fixed:
     contract: LetterboxContract
 
 
+@dataclass(frozen=True)
+class Graph:
+    """The bytes of an artifact. A runtime is given these: it opens no file, so they are the ones that were hashed.
+
+    `path` is for messages, and its suffix says the format; `weights` are those of OpenVINO's own.
+    """
+
+    path: Path
+    content: bytes
+    weights: bytes = b""
+
+    @classmethod
+    def read(cls, path: Path) -> "Graph":
+        """A file that this very process wrote. Raises OSError."""
+        return cls(path, path.read_bytes(), _weights(path).read_bytes() if path.suffix == ".xml" else b"")
+
+    @classmethod
+    def of(cls, bundle: Bundle, artifact: Artifact) -> "Graph":
+        """An artifact of a bundle. Raises BundleError if it is not as exported."""
+        path, weights = Path(artifact.path), _weights(Path(artifact.path)).as_posix()
+        has_weights = path.suffix == ".xml" and weights in bundle.manifest.files
+        content = bundle.content(artifact.path)
+        return cls(bundle.path / path, content, bundle.content(weights) if has_weights else b"")
+
+    def check(self) -> None:
+        """Raise OnnxError or ValueError if a runtime would take it for another format, or open other files for it."""
+        if self.path.suffix != ".xml":
+            check_onnx(self.content)
+        elif not self.content.lstrip().startswith(b"<"):
+            raise ValueError("no XML")
+
+
+def _weights(path: Path) -> Path:
+    return path.with_suffix(".bin")
+
+
 class Fed:
     """A backend whose graph is given each frame as its contract says; see `edge.frame.graph_frame`."""
 
@@ -76,18 +117,19 @@ class Fed:
 
 def load_backend(
     name: str,
-    path: Path,
+    graph: Graph | Path,
     options: Options | int,
     contract: LetterboxContract,
     shape: tuple[int, int] | None = None,
 ) -> Backend:
-    """Compile the artifact at `path`, with a letterbox by `contract`, for the runtime called `name`, one of BACKENDS.
+    """Compile `graph`, or the file of one, with a letterbox by `contract`, for the runtime called `name`, one of
+    BACKENDS.
 
     A number for `options` is the number of threads of one inference. `shape` (height, width) compiles the static
     variant, which is faster; None accepts frames of any size. Raises DataError if a frame of that shape does not hold
     the contract's region, BundleError if the runtime refuses the artifact or cannot do here what the options say.
     """
-    options = Options.of(options)
+    options, path = Options.of(options), graph if isinstance(graph, Path) else graph.path
     if refusal := refuses(name, options):
         raise BundleError(f"{path}: {refusal}")
     if shape is not None:
@@ -95,11 +137,27 @@ def load_backend(
     fixed = None if shape is None else Fixed(shape, contract)
     module: Any = import_module(f"edge.backends.{name}")
     try:
-        backend: Backend = module.load(path, options, fixed)
+        graph = Graph.read(graph) if isinstance(graph, Path) else graph
+        graph.check()
+        backend: Backend = module.load(graph, options, fixed)
     except Exception as error:  # each runtime has its own kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise BundleError(f"{path}: {name} cannot load it: {reason}; export the bundle again") from error
+        raise BundleError(f"{path}: {name} cannot load it: {_reason(error)}; export the bundle again") from error
     return Fed(backend, contract)
+
+
+def tried(backend: Backend, frame: Frame, what: str) -> Output:
+    """What a graph that is not known to work says of a frame, called `what`. Raises BundleError if it fails on it."""
+    try:
+        return backend.infer(frame)
+    except DataError:
+        raise
+    except Exception as error:  # each runtime has its own kinds
+        raise BundleError(f"{what} fails in {backend.name}: {_reason(error)}; export the bundle again") from error
+
+
+def _reason(error: Exception) -> str:
+    """The last line of what a runtime says, which is the one about the graph."""
+    return printable((str(error).strip() or type(error).__name__).splitlines()[-1])[:MOST_SAID]
 
 
 def refuses(runtime: str, options: Options) -> str | None:
@@ -131,7 +189,7 @@ def check_golden(bundle: Bundle, backend: Backend) -> float:
     bounds = _provable(bundle, backend.name, frames)
     return max(
         _check(
-            backend.infer(np.ascontiguousarray(golden.frame)),
+            tried(backend, np.ascontiguousarray(golden.frame), f"{bundle.path}: golden frame {number}"),
             Output(golden.score, golden.map),
             f"{bundle.path}: golden frame {number} ({golden.frame.shape[1]}×{golden.frame.shape[0]})",
             backend.name,
@@ -198,7 +256,7 @@ def load_from(
         from edge.backends.openvino import pass_over_amx
 
         pass_over_amx()
-    backend = load_backend(artifact.backend, bundle.path / artifact.path, options, bundle.manifest.letterbox, shape)
+    backend = load_backend(artifact.backend, Graph.of(bundle, artifact), options, bundle.manifest.letterbox, shape)
     backend.name = name
     return backend
 
@@ -221,7 +279,8 @@ def check_static(bundle: Bundle, anysize: Backend, fixed: Backend, shape: tuple[
     for number, golden in enumerate(bundle.golden()):
         frame = tiled(golden.frame, shape)
         what = f"{bundle.path}: golden frame {number}, tiled to {shape[1]}×{shape[0]} and compiled for it,"
-        worst = max(worst, _check(fixed.infer(frame), anysize.infer(frame), what, fixed.name, bounds))
+        found, expected = tried(fixed, frame, what), tried(anysize, frame, what)
+        worst = max(worst, _check(found, expected, what, fixed.name, bounds))
     return worst
 
 

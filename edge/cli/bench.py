@@ -113,7 +113,7 @@ def bench(
         static=tuple(one == "static" for one in _known("shape", shape, ("static", "dynamic"))),
     )
     effort = (measuring.QUICK if quick else measuring.FULL if full else measuring.USUAL).changed(frames, paced_s)
-    loaded = [load_bundle(found_bundle(path)) for path in bundles]
+    loaded = [load_bundle(found_bundle(path), holds=True) for path in bundles]
     items = [(one, setting) for one in loaded for setting in settings(one, asked, everything() if full else USUAL)]
     question = None
     if deadline_ms is not None:

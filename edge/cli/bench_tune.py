@@ -47,7 +47,7 @@ def tune(
 
     if isinf(seconds):
         raise EdgeError("seconds inf: say how long to measure each setting, as in 40")
-    loaded, shape = load_bundle(found_bundle(bundle)), parse_size(size)
+    loaded, shape = load_bundle(found_bundle(bundle), holds=True), parse_size(size)
     pace = Pace(rate_per_min=parse_rate(rate))
     console = Console(stderr=True)
     # the bar is drawn between measurements and just after a verdict: a thread would draw while something is measured

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 
 from edge.errors import EdgeError
+from edge.safe_path import safe_path
 from edge.station import garbage
 from edge.station.config import StationConfig
 from edge.station.layout import check_apart
@@ -60,7 +61,7 @@ class Cell:
 
         Raises EdgeError if there is but one station and it cannot start; of several, the others go on without it.
         """
-        with Signals() as signals:
+        with Signals() as signals, safe_path():
             cause = "told to stop"
             try:
                 while self._running and not signals.came:

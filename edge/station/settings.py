@@ -290,6 +290,8 @@ def read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); edge-run --print-config writes one") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file}: values within values, too deep; edge-run --print-config writes one") from error
 
 
 def _are_tables(value: Any) -> bool:
