@@ -179,10 +179,10 @@ class Manifest(_Section):
                 ("golden_tolerance", bounds.score_tolerance, bounds.scores.spread if bounds.scores else usual),
                 ("golden_map_tolerance", bounds.map_tolerance, bounds.maps.spread if bounds.maps else inf),
             )
-            for field, value, limit in largest:
+            for key, value, limit in largest:
                 if value > limit:
                     raise ValueError(
-                        f"{field} of {name} is {value:g}, more than the range of its values, {limit:g}: golden frames "
+                        f"{key} of {name} is {value:g}, more than the range of its values, {limit:g}: golden frames "
                         "could not fail"
                     )
         return self
