@@ -108,8 +108,9 @@ def test_a_picture_cut_short_anywhere_is_refused(suffix: str) -> None:
 
 
 def test_two_pictures_in_one_file_are_refused() -> None:
-    for suffix in (".jpg", ".png"):
-        assert "one after another" in refusal(encoded(suffix, PART) + encoded(suffix, NOISE))
+    for suffix in (".jpg", ".png", ".bmp", ".webp"):
+        assert "followed by other data" in refusal(encoded(suffix, PART) + b"\n" + encoded(suffix, NOISE))
+        assert decode_picture(encoded(suffix, PART) + bytes(100)).shape == PART.shape, "zeros are padding"
 
 
 def test_an_exif_thumbnail_is_no_second_picture() -> None:
@@ -193,6 +194,11 @@ def test_sixteen_bits_that_are_not_filled_are_refused_until_somebody_says_how_ma
     assert "bits 10, 12, 14 or 16" in refusal(stored)
     assert "more than 10 bits" in refusal(stored, 10)
     assert decode_picture(stored, 12).max() > 60
+    assert "too dark for 14" in refusal(stored, 14), "told wrongly"
+    assert "too dark for 16" in refusal(stored, 16)
+    hot = PART.astype(np.uint16) << 4
+    hot[5, 5] = 65535
+    assert "too dark for 16" in refusal(encoded(".png", hot)), "one hot pixel proves nothing"
 
 
 def test_sixteen_bits_that_are_filled_need_not_be_told() -> None:

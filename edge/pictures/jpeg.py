@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-START, SCAN, END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
-"""First bytes of a file, marker of a scan, marker of the end."""
+SCAN, END = b"\xff\xda", b"\xff\xd9"
+"""Markers of a scan and of the end."""
 
 
 def decode_jpeg(data: bytes | memoryview, room: "npt.NDArray[np.uint8] | None" = None) -> "npt.NDArray[np.uint8]":
@@ -44,20 +44,34 @@ def _strictly(data: bytes | memoryview, room: "npt.NDArray[np.uint8] | None") ->
 
 
 def check_jpeg(data: bytes) -> None:
-    """Raise DataError, with the reason alone, if another JPEG follows the first one."""
-    end = data.find(END, max(0, data.find(SCAN)))
-    if end >= 0 and data[end + len(END) :].lstrip(b"\0").startswith(START):
-        raise DataError("holds several JPEGs one after another; give each a file of its own")
+    """Raise DataError, with the reason alone, if something other than zeros follows the end of the picture."""
+    end = data.find(END, _scan(data))
+    if end >= 0 and data[end + len(END) :].strip(b"\0"):
+        raise DataError("is followed by other data, which may be a second picture; give each a file of its own")
+
+
+def _scan(data: bytes) -> int:
+    """Where the first scan begins, behind all segments before it, which may hold a thumbnail; the length if nowhere."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at : at + 2] != SCAN:
+        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at
+
+
+def _is_progressive(data: bytes) -> bool:
+    """Whether scans may be missing without a warning: the frame header that comes before the first one says so."""
+    return b"\xff\xc2" in data[: _scan(data)]
 
 
 def _without_padding(data: bytes) -> bytes | None:
     """The JPEG without the zero bytes before its last end marker; None if there are none.
 
-    All zeros go. If they took the place of coded pixels, the decoder misses these and warns.
+    All zeros go. If they took the place of coded pixels, the decoder misses these and warns; of a progressive JPEG it
+    does not, so that has no padding.
     """
     end = data.rfind(END)
     coded = data[: max(0, end)].rstrip(b"\0")
-    if end < 0 or len(coded) == end:
+    if end < 0 or len(coded) == end or _is_progressive(data):
         return None
     stuffing = b"\0" if coded.endswith(b"\xff") else b""  # FF 00 stands for a coded FF
     return coded + stuffing + data[end:]

@@ -18,3 +18,5 @@ def check_webp(data: bytes) -> None:
 def _check(data: bytes, length: int) -> None:
     if len(data) < length:
         raise DataError(f"is damaged (it has {len(data)} bytes, its header says {length})")
+    if length and data[length + length % 2 :].strip(b"\0"):
+        raise DataError("is followed by other data, which may be a second picture; give each a file of its own")

@@ -10,15 +10,15 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def check_png(data: bytes) -> None:
-    """Raise DataError, with the reason alone, if a chunk does not match its CRC, the end is missing, or another PNG
-    follows. The pixels are not decoded.
+    """Raise DataError, with the reason alone, if a chunk does not match its CRC, the end is missing, or something
+    other than zeros follows it. The pixels are not decoded.
     """
     at = len(SIGNATURE)
     for at, kind, body in chunks(data):
         if struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))) != data[at - 4 : at]:
             raise DataError(f"is damaged (the PNG's chunk that ends at byte {at} does not match its CRC)")
-    if data.startswith(SIGNATURE, at):
-        raise DataError("holds several PNGs one after another; give each a file of its own")
+    if data[at:].strip(b"\0"):
+        raise DataError("is followed by other data, which may be a second picture; give each a file of its own")
 
 
 def chunks(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:

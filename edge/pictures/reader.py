@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge.pictures.header import Header
     from edge.sources import Frame
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
 """Names, in lower case, that a picture's file ends with."""
 
 

@@ -46,6 +46,11 @@ def find_pictures(folder: Path) -> list[Path]:
     found: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if name not in NO_PHOTOGRAPHS and not name.startswith(".")]
+        for name in folders:
+            if Path(place, name).is_symlink():
+                raise SourceError(
+                    f"folder {Path(place, name)} is a link, which is not followed; give the folder itself"
+                )
         found += [Path(place, name) for name in files if not name.startswith(".") and is_picture_name(Path(name))]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
@@ -129,13 +134,16 @@ class WatchedFolder:
         while self._wanted.end is None or index < self._wanted.end:
             complete = self._complete()
             for arrival, write, path in complete:
-                self._remember(write)
                 if given_up:
                     given_up -= 1
+                    self._remember(write)
                     continue
+                capture = _read(self._folder, path, index, self._bits)
+                if _state(path) not in (None, (arrival, write)) or _is_being_written(path):
+                    continue  # written again meanwhile, and shown when that is complete
+                self._remember(write)
                 if index >= self._wanted.start:
-                    mark = Mark(index, arrival, path.as_posix())
-                    yield replace(_read(self._folder, path, index, self._bits), mark=mark)
+                    yield replace(capture, mark=Mark(index, arrival, path.as_posix()))
                 index += 1
                 if index == self._wanted.end:
                     return

@@ -38,7 +38,10 @@ def bgr(frame: "VideoFrame", bits: int | None, room: "Frame | None" = None) -> F
 
 def matrix_of(frame: "VideoFrame") -> Matrix:
     """How the frame is to be shown."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know every kind of side data that FFmpeg has, as a JPEG's EXIF
+        return UPRIGHT
     if data is None:
         return UPRIGHT
     a, b, _, c, d = struct.unpack_from("=5i", cast("Buffer", data))

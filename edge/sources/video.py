@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 LOOKED_AT = 250
 """Frames among which one that is whole is looked for, to know the size of all."""
 
-UNACCOUNTED = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "vvc", "obu", "dirac", "flv"})
-"""Formats in which a loss is not seen: bare streams neither count their frames nor say when they were taken, and FFmpeg
-passes over holes of an FLV while it looks what is in it.
+ACCOUNTED = ("mp4", "avi", "matroska", "mpegts")
+"""Formats in which a loss shows, as FFmpeg calls them. Others neither count their frames nor say when they were taken,
+or FFmpeg passes over their holes. Of a transport stream, a lost tail does not show.
 """
 
 
@@ -127,6 +127,7 @@ def _open_video(path: str) -> "InputContainer":
     """Raises SourceError if there is no video in the file."""
     import av
     import av.error
+    from av.stream import Disposition
 
     try:
         container = av.open(path)
@@ -135,9 +136,14 @@ def _open_video(path: str) -> "InputContainer":
     if not container.streams.video or container.streams.video[0].codec_context is None:  # as stubs do not say
         container.close()
         raise SourceError(_none(path))
-    if container.format.name in UNACCOUNTED:
+    if not any(known in container.format.name.split(",") for known in ACCOUNTED):
         container.close()
         raise SourceError(f"{path}: what is missing from a file of this format is not seen; record into an mp4 or mkv")
+    if len([one for one in container.streams.video if not one.disposition & Disposition.attached_pic]) > 1:
+        container.close()
+        raise SourceError(
+            f"{path}: several videos in one file, and only one can be judged; give each a file of its own"
+        )
     return container
 
 

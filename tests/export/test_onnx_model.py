@@ -60,12 +60,16 @@ def means(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plates(tmp_path: Path) -> Path:
-    """Good plates are dark, bad ones light, all of one colour each; no splits."""
+    """Good plates are dark, bad ones light, each of nearly one colour; no splits."""
     for label, levels in (("good", (10, 20, 30)), ("bad", (200, 210, 220))):
         (tmp_path / "plates" / label).mkdir(parents=True)
         for level in levels:
-            cv2.imwrite(str(tmp_path / "plates" / label / f"{level}.png"), np.full((40, 80, 3), level, np.uint8))
+            cv2.imwrite(str(tmp_path / "plates" / label / f"{level}.png"), level + STRIPES)
     return tmp_path / "plates"
+
+
+STRIPES = np.tile(np.array([0, 2], np.uint8)[:, None], (20, 80))[..., None].repeat(3, axis=2)
+"""A flat picture is no photograph."""
 
 
 def plain(height: int, width: int) -> np.ndarray:
