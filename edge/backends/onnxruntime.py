@@ -27,7 +27,9 @@ class OnnxRuntime:
             for axis, pixels in zip(("height", "width"), fixed.shape, strict=True):
                 options.add_free_dimension_override_by_name(axis, pixels)
         options.add_session_config_entry("session.load_model_format", "ONNX")  # and not what the bytes look like
-        self._session = ort.InferenceSession(graph.content, options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(
+            graph.content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )  # a fallback would print, and try the same once more
         self._session._model_bytes = None  # for another provider, which is never asked for: it would keep the file
         self._outputs = [o.name for o in self._session.get_outputs()]
         if "score" not in self._outputs or [i.name for i in self._session.get_inputs()] != ["frame"]:

@@ -64,7 +64,7 @@ def plates(tmp_path: Path) -> Path:
     for label, levels in (("good", (10, 20, 30)), ("bad", (200, 210, 220))):
         (tmp_path / "plates" / label).mkdir(parents=True)
         for level in levels:
-            cv2.imwrite(str(tmp_path / "plates" / label / f"{level}.png"), level + STRIPES)
+            cv2.imwrite(str(tmp_path / "plates" / label / f"{level}.png"), level - 1 + STRIPES)
     return tmp_path / "plates"
 
 
