@@ -7,11 +7,16 @@ import stat
 import sys
 from pathlib import Path
 
+from edge.errors import ConfigError
+
 CPU = Path("/proc/cpuinfo")
 """Where Linux tells about the processor."""
 
 MEMORY = Path("/proc/meminfo")
 """Where Linux tells about the memory."""
+
+CONTAINER = Path("/sys/fs/cgroup")
+"""Where Linux tells what a container or a unit's MemoryMax may use: control groups, version 2."""
 
 
 def cores() -> int:
@@ -23,8 +28,20 @@ def available_memory() -> float:
     """Bytes that can be taken without taking them from another process; infinite where nothing says."""
     try:
         with MEMORY.open(encoding="utf-8") as lines:
-            return next(float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+            free = next(float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
+        free = float("inf")
+    return min(free, _left_in_container())
+
+
+def _left_in_container() -> float:
+    """Bytes that this process's control group may still take; infinite where it has no limit."""
+    try:
+        own = next(line[3:].strip() for line in Path("/proc/self/cgroup").read_text().splitlines() if line[:3] == "0::")
+        group = CONTAINER / own.lstrip("/")
+        limit = float((group / "memory.max").read_text().replace("max", "inf"))
+        return limit - float((group / "memory.current").read_text())
+    except (OSError, StopIteration, ValueError):
         return float("inf")
 
 
@@ -62,15 +79,32 @@ def cpu_flags() -> frozenset[str]:
     return frozenset(flags.partition(":")[2].split())
 
 
+def user_folder(variable: str, default: str) -> Path:
+    """The folder that the environment's `variable` of the XDG Base Directory Specification names, else `default` below
+    the user's home.
+
+    Raises ConfigError, in one line, if neither HOME nor the system's list of users names a home.
+    """
+    if named := os.environ.get(variable):
+        return Path(named)
+    try:
+        return Path.home() / default
+    except RuntimeError:
+        raise ConfigError(f"this user has no home folder: set HOME, or {variable}") from None
+
+
 def cache_folder() -> Path | None:
     """Folder for compiled models and measured choices, made on the way, readable by its owner only.
 
     `EDGE_CACHE`, else `XDG_CACHE_HOME/edge-inspect`, else `~/.cache/edge-inspect`; None where it cannot be written, for
     a station starts without it, only later, and, said in one line, where somebody else could write there.
     """
-    chosen = os.environ.get("EDGE_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return _private(Path(chosen) if chosen else Path(base) / "edge-inspect")
+    if chosen := os.environ.get("EDGE_CACHE"):
+        return _private(Path(chosen))
+    try:
+        return _private(user_folder("XDG_CACHE_HOME", ".cache") / "edge-inspect")
+    except ConfigError:
+        return None
 
 
 def private_folder(name: str) -> Path | None:

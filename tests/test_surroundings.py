@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any, NamedTuple
@@ -150,3 +151,78 @@ def test_what_a_command_prints_is_lost_without_a_traceback(arguments: tuple[str,
     foreign = subprocess.run(command(*arguments), env=os.environ | C_LOCALE, capture_output=True, timeout=60)
     assert (foreign.returncode, foreign.stderr) == (0, b"")
     assert foreign.stdout.isascii()
+
+
+SHORT = {
+    "run": ("--source", "demo", "--limit", 3, "--size", "320x180", "--no-records"),
+    "bench": ("demo", "--frames", 3, "--paced-s", 0),
+    "verify": ("demo",),
+    "audit": ("nothing",),
+    "listen": ("--wait-s", 0.1),
+    "gate": ("--wait-s", 0.1),
+}
+"""Of each command something that it does soon."""
+
+
+def in_shell(script: str, *arguments: object, **environment: str) -> Client:
+    """A command at the end of a script of the shell; in a folder of the script's making."""
+    line = f"{script}; exec {' '.join(map(str, arguments))}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=60, env=os.environ | environment)
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    return Client(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_command_in_a_folder_that_was_removed_says_so(tmp_path: Path, name: str) -> None:
+    gone = in_shell(f"mkdir {tmp_path}/a; cd {tmp_path}/a; rmdir ../a", *command(name, *SHORT[name]))
+    assert gone.code == 2
+    assert b"error: the working directory has been removed; change to another one\n" in gone.stderr
+
+
+def test_a_station_with_too_few_open_files_says_so_and_does_not_hang() -> None:
+    few = in_shell("ulimit -n 24", *command("run", *SHORT["run"]))
+    assert few.code == 2
+    assert b"may open 24 files" in few.stderr
+    measured = in_shell("ulimit -n 24", *command("bench", *SHORT["bench"]))
+    assert measured.code == 2
+    low = in_shell("ulimit -S -n 24", *command("run", *SHORT["run"]))
+    assert low.code == 0, "the process raises its own limit as far as it may"
+
+
+UNKNOWN_USER = """
+import pwd, sys
+def getpwuid(uid): raise KeyError(uid)
+pwd.getpwuid = getpwuid
+from importlib import import_module
+import_module("edge.cli." + sys.argv.pop(1)).main()
+"""
+"""Stands for a user without an entry in the list of users, who could not read this interpreter's own files here."""
+
+
+def test_a_user_whom_the_system_does_not_know_is_told_what_to_set(tmp_path: Path) -> None:
+    unset = ("HOME", "EDGE_RECORDS", "EDGE_KEYS", "EDGE_CACHE", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+
+    def as_unknown(*arguments: object) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-c", UNKNOWN_USER, *map(str, arguments)]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    assert as_unknown("run", *SHORT["run"]).returncode == 0
+    recorded = as_unknown("run", *SHORT["run"][:-1])
+    assert (recorded.returncode, "set HOME, or XDG_STATE_HOME" in recorded.stderr) == (2, True)
+    keys = as_unknown("keys", "list")
+    assert (keys.returncode, "set HOME, or XDG_CONFIG_HOME" in keys.stderr) == (2, True)
+    (tmp_path / "line.toml").write_text('source = "demo"\nrecords = "~/records"\n')
+    assert "no home folder is known" in as_unknown("run", "--config", "line.toml").stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["line.toml"], "no folder named ~ is made"
+
+
+def test_a_gate_that_cannot_write_its_log_says_so_in_one_line(tmp_path: Path) -> None:
+    """A gate that cannot log must not move: it ends."""
+    shell = " ".join(map(str, command("gate", "--connect", "ENDPOINT", "--allow-simulated", "--log", "/dev/full")))
+    gate = beside_a_station(tmp_path, shell, {}, "acknowledgements")
+    assert gate.code == 2
+    assert b"Traceback" not in gate.stderr
+    assert gate.stderr.count(b"/dev/full cannot be written: No space left on device; make room there") == 1

@@ -1,5 +1,7 @@
 """Commands of the runtime, one file each. Nothing heavy is imported before a command runs."""
 
+import contextlib
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -7,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from edge.cli.output import OutputError, prepare_output, stop_output
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError
 from edge.wording import printable
 
 # Typer carries a click of its own in newer versions; its errors are reached through the one that Typer names.
@@ -29,6 +31,7 @@ def run_app(app: typer.Typer) -> NoReturn:
     """Run a command; what a person got wrong is one line on standard error and exit code 2, never a traceback."""
     prepare_output()
     try:
+        _check_surroundings()
         code = _called(app)
         sys.stdout.flush()
         if code == INTERRUPTED:  # typer returns it instead of raising KeyboardInterrupt
@@ -36,6 +39,8 @@ def run_app(app: typer.Typer) -> NoReturn:
         sys.exit(0)
     except EdgeError as error:
         fail(str(error))
+    except OSError as error:  # what no command foresaw: the system says what it is
+        fail(f"{error.filename or 'the system'}: {error.strerror or error}")
     except _UsageError as error:
         said = str(getattr(error, "format_message")())  # noqa: B009  its type has no public name
         fail(f"{said.replace('Value error, ', '').rstrip('.')}; see --help")
@@ -47,6 +52,21 @@ def run_app(app: typer.Typer) -> NoReturn:
         if error.is_unread:
             sys.exit(UNREAD)
         fail(f"standard output cannot be written: {error}; make room there, or send it elsewhere")
+
+
+def _check_surroundings() -> None:
+    """Let this process open as many files as the system allows. Raises EdgeError if its working directory is gone."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError("the working directory has been removed; change to another one") from None
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _called(app: typer.Typer) -> object:

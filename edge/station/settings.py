@@ -320,7 +320,10 @@ def _found(file: Path, said: Any) -> Any:
         return [_found(file, one) for one in said]
     if not isinstance(said, str) or not said or (Path(said).parent == Path() and not (file.parent / said).exists()):
         return said
-    return str(file.parent / Path(said).expanduser())
+    try:
+        return str(file.parent / Path(said).expanduser())
+    except RuntimeError as error:
+        raise ConfigError(f"{file}: {said!r}: no home folder is known for it; write the whole path") from error
 
 
 def as_toml(effective: Effective) -> str:
