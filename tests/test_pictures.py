@@ -107,6 +107,41 @@ def test_a_picture_cut_short_anywhere_is_refused(suffix: str) -> None:
         refusal(whole[:end])
 
 
+@pytest.mark.parametrize(
+    ("suffix", "parameters"),
+    [
+        (".webp", (cv2.IMWRITE_WEBP_QUALITY, 101)),
+        (".webp", (cv2.IMWRITE_WEBP_QUALITY, 95)),
+    ],
+    ids=["lossless", "lossy"],
+)
+def test_a_hole_of_zeros_in_a_webp_is_damage(suffix: str, parameters: tuple[int, ...]) -> None:
+    """As a disk leaves it that was full, or a copy that was interrupted: the length is right, a piece is missing."""
+    whole = encoded(suffix, NOISE, *parameters)
+    for start in (len(whole) // 3, len(whole) // 2, len(whole) - 600):
+        assert "damaged" in refusal(whole[:start] + bytes(512) + whole[start + 512 :])
+    assert "damaged" in refusal(whole[: len(whole) // 3] + bytes(len(whole) - len(whole) // 3))
+
+
+@pytest.mark.parametrize("shown", [np.zeros((600, 800, 3), np.uint8), np.full((600, 800, 3), 255, np.uint8)])
+def test_dark_and_light_grounds_are_no_holes(shown: np.ndarray) -> None:
+    shown = shown.copy()
+    shown[280:320, 350:450] = PART[:40, :100]
+    for suffix, parameters in ((".jpg", ()), (".jpg", (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)), (".webp", ())):
+        assert decode_picture(encoded(suffix, shown, *parameters)).shape == shown.shape
+    assert decode_picture(encoded(".webp", shown, cv2.IMWRITE_WEBP_QUALITY, 101)).shape == shown.shape
+
+
+def test_a_progressive_jpeg_without_its_later_scans_is_damaged() -> None:
+    whole = encoded(".jpg", PART, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    scans = [at for at in range(len(whole)) if whole.startswith(b"\xff\xda", at)]
+    assert len(scans) > 3
+    for cut in scans[1:]:
+        assert "scans of the progressive JPEG are missing" in refusal(whole[:cut] + b"\xff\xd9")
+        assert "damaged" in refusal(whole[:cut] + bytes(100) + b"\xff\xd9")
+    assert decode_picture(whole).shape == PART.shape
+
+
 def test_two_pictures_in_one_file_are_refused() -> None:
     for suffix in (".jpg", ".png", ".bmp", ".webp"):
         assert "followed by other data" in refusal(encoded(suffix, PART) + b"\n" + encoded(suffix, NOISE))
@@ -205,6 +240,24 @@ def test_sixteen_bits_that_are_filled_need_not_be_told() -> None:
     assert np.array_equal(decode_picture(encoded(".tif", PART.astype(np.uint16) * 257)), PART)
 
 
+def packed_tiff(pixels: np.ndarray, bits: int) -> bytes:
+    """A TIFF of grey samples of so many bits, one after the other without gaps: TIFF 6.0, BitsPerSample."""
+    height, width = pixels.shape
+    rows = ["".join(f"{int(value) << (bits - 8):0{bits}b}" for value in row) for row in pixels]
+    strip = b"".join(int(row.ljust(-(-len(row) // 8) * 8, "0"), 2).to_bytes(-(-len(row) // 8), "big") for row in rows)
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, 1), (273, 200), (277, 1), (278, height)]
+    tags += [(279, len(strip))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    return head.ljust(200, b"\0") + strip
+
+
+@pytest.mark.parametrize("told", [None, 12, 16])
+def test_a_file_that_says_its_bits_itself_needs_nobody_to_say_them(told: int | None) -> None:
+    grey = PART[:40, :64, 1]
+    assert np.array_equal(decode_picture(packed_tiff(grey, 12), told)[..., 1], grey)
+
+
 def test_bits_are_scaled_as_a_camera_scales_them() -> None:
     samples = np.array([[0, 15, 16, 4095]], np.uint16)
     assert to_8_bits(samples, 12).tolist() == [[0, 0, 1, 255]]
@@ -292,6 +345,37 @@ def test_a_file_that_is_overwritten_is_shown_again_and_one_that_is_renamed_is_no
     (watched / "a.png").rename(watched / "done.png")
     (watched / "b.png").write_bytes(encoded(".png", PART))
     assert [c.name for c in shown_until(captures, 2, patience=12)] == ["b.png"]
+
+
+def test_another_picture_that_looks_as_the_one_before_is_shown(watched: Path) -> None:
+    """A deleted file's inode is used again, and a program that copies files sets their times: only content tells."""
+    captures = open_source(SourceRequest(str(watched), watch=True)).captures()
+    path = watched / "a.bmp"
+    for number, pixels in enumerate((PART, PART[::-1].copy(), PART[:, ::-1].copy())):
+        data = encoded(".bmp", pixels)
+        with path.open("r+b" if path.exists() else "wb") as file:  # the same inode, the same length
+            file.write(data)
+        os.utime(path, ns=(10**18, 10**18))
+        shown = shown_until(captures, 1, patience=12)
+        assert len(shown) == 1, f"write {number} is not shown"
+        assert np.array_equal(shown[0].frame, pixels)
+    path.chmod(0o600)
+    assert shown_until(captures, 1, patience=8) == [], "the same content under a new time of change is no new write"
+
+
+def test_a_picture_that_is_overwritten_before_its_turn_is_judged_as_it_is_then(watched: Path) -> None:
+    captures = open_source(SourceRequest(str(watched), watch=True)).captures()
+    for name in ("a.bmp", "b.bmp"):
+        (watched / name).write_bytes(encoded(".bmp", PART))
+    first = shown_until(captures, 1)
+    slow = (watched / "b.bmp").open("r+b")
+    slow.write(encoded(".bmp", NOISE)[:1000])
+    slow.flush()
+    assert first[0].name == "a.bmp"
+    assert shown_until(captures, 1, patience=8) == [], "half of it is another picture"
+    slow.write(encoded(".bmp", PART)[1000:])
+    slow.close()
+    assert [c.name for c in shown_until(captures, 1)] == ["b.bmp"]
 
 
 def test_a_file_that_a_program_has_open_to_write_is_not_complete_however_long_it_rests(watched: Path) -> None:

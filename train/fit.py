@@ -34,8 +34,8 @@ from edge.evaluation import (
     strategy_parameters,
 )
 from edge.machine import cores, cpu_model
+from edge.photographs.fingerprint import Hashes, fingerprint, read_hashes, write_hashes
 from edge.pictures.contract import PictureContract
-from train.data.fingerprint import Hashes, fingerprint, read_hashes, write_hashes
 from train.data.leaks import find_leaks, settle_leaks
 from train.data.photographs import Photograph, survey
 from train.data.rendered import Rendered, Shuffled, in_order

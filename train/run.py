@@ -28,10 +28,10 @@ from edge.contract import LetterboxContract
 from edge.errors import DataError, EdgeError
 from edge.evaluation import Figures, Rate, Threshold
 from edge.photographs import read_listing
+from edge.photographs.fingerprint import UNKNOWN, Hashes, differences, fingerprint, hash_photographs, read_hashes
 from edge.photographs.masks import EARLIER
 from edge.photographs.survey import SurveyRecord
 from edge.pictures.contract import PictureContract
-from train.data.fingerprint import UNKNOWN, Hashes, differences, fingerprint, hash_photographs, read_hashes
 from train.data.leaks import LeakFindings
 from train.data.photographs import Photograph, list_photographs
 from train.data.split import UNUSED, read_rows, read_split

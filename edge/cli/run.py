@@ -15,6 +15,7 @@ from edge.cli.output import Display
 from edge.errors import ConfigError
 from edge.station.layout import Layout, layout, layout_as_toml
 from edge.station.settings import Settings, about, parse_camera, parse_region, source_request, to_config
+from edge.wording import printable
 
 if TYPE_CHECKING:
     from edge.station.config import StationConfig
@@ -88,8 +89,8 @@ def run(
 ) -> None:
     """Inspect every part a source shows and publish one verdict for each.
 
-    Ends when the source ends, or in order on Ctrl-C and SIGTERM. Exit code 1 if frames of a stored source that came to
-    its end could not be judged, because they are damaged or missing; 2 if something must be put right first.
+    Ends when the source ends, or in order on Ctrl-C and SIGTERM. Exit code 1 if a stored source came to its end and
+    some of its frames are corrupt: damaged, missing, or not as they must be; 2 if something must be put right first.
 
     A configuration with several [[stations]] tables runs them all in one process, on one loaded model; --station takes
     one of them.
@@ -174,15 +175,16 @@ def _serve(layout: Layout, remarks: list[str], as_json: bool) -> None:
 
 
 def _not_judged(station: "Station") -> str | None:
-    """What is to be said of a stored source that came to its end with frames that are damaged or missing."""
+    """What is to be said of a stored source that came to its end with frames that are no pictures of parts."""
     from edge.verdict import Reason
 
     opened, count = station.intake.opened, station.books.reasons[Reason.CORRUPT]
     if opened is None or opened.device or not station.intake.has_ended or not count:
         return None
+    named = "; ".join(station.books.corrupt) + ("; …" if count > len(station.books.corrupt) else "")
     return (
-        f"{station.config.station}: {count} of {station.books.ledger().accepted} frames of {opened.name} could not "
-        "be judged: they are damaged, missing or of another size"
+        f"{station.config.station}: {count} of {station.books.accepted} frames of {opened.name} could not be judged: "
+        f"{printable(named)}"
     )
 
 

@@ -191,12 +191,17 @@ def parts(data: Path) -> Parts:
         with table.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)
             if "file" not in (reader.fieldnames or []):
-                raise DataError(f"{table} has no column 'file': the path of each photograph from {data}")
+                one = len(reader.fieldnames or []) == 1 and ";" in (reader.fieldnames or [""])[0]
+                why = "its columns are separated by semicolons; save it with commas" if one else ""
+                why = why or f"it has no column 'file', the path of each photograph from {data}"
+                raise DataError(f"{table}: {why}")
             for row in reader:
                 name = (row.pop("file") or "").strip().replace("\\", "/").removeprefix("./")
                 if name in rows:
                     raise DataError(f"{table} names {name} twice: remove one of the rows")
                 rows[name] = {k: v for k, v in row.items() if k and isinstance(v, str)}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise DataError(f"{table} is not UTF-8; save it as CSV in UTF-8") from None
+    except (OSError, csv.Error) as error:
         raise DataError(f"{table} cannot be read: {error}") from None
     return Parts(rows)

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +14,7 @@ from edge.errors import DataError
 from edge.frame import seen
 from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.photographs.accounting import LeftOut, left_out, named
+from edge.photographs.fingerprint import Hashed, Hashes, fingerprint, hash_photograph
 from edge.photographs.masks import MaskReading, MaskSet, Plane
 from edge.photographs.photograph import Frame, Photograph, check_sizes, read_photograph, unusable
 from edge.pictures.blank import blank_reason
@@ -93,12 +93,11 @@ class Marks:
 
 @dataclass(frozen=True)
 class Examined:
-    """What one photograph and its mask told. Hashes are sha256 in hexadecimal, "-" without a mask."""
+    """What one photograph and its mask told; `pixel_hash` is the sha256 of its pixels in hexadecimal."""
 
     photograph: Photograph
-    file_hash: str
+    hashed: Hashed
     pixel_hash: str
-    mask_hash: str = "-"
     marks: Marks | None = None
 
 
@@ -111,13 +110,14 @@ class Survey:
     left_out: list[LeftOut]
 
     @property
+    def hashes(self) -> Hashes:
+        """The hashes of each photograph and of its mask."""
+        return {name: one.hashed for name, one in self.examined.items()}
+
+    @property
     def fingerprint(self) -> str:
-        """The sha256 of the sorted lines "name label hash-of-file hash-of-mask": of content, not of place or split."""
-        lines = [
-            f"{name} {one.photograph.label} {one.file_hash} {one.mask_hash}"
-            for name, one in sorted(self.examined.items())
-        ]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        """That of the photographs: it depends on their content, not on their place or split."""
+        return fingerprint(self.hashes)
 
     @property
     def empty_masks(self) -> list[str]:
@@ -198,13 +198,13 @@ def _examined(
             return f"{photograph.name} (no mask)"
         each(photograph, frame if contract is None else seen(frame, contract))
         pixels = hashlib.sha256(f"{frame.shape}".encode() + frame.data).hexdigest()
-        one = Examined(photograph, _sha256(photograph.path), pixels)
+        one = Examined(photograph, hash_photograph(photograph), pixels)
         if photograph.mask is None:
             return one
         masks = photograph.masks or MaskSet([photograph.mask])
         plane = masks.plane(photograph.mask)
         check_sizes(photograph, frame, plane)
-        one = replace(one, photograph=replace(photograph, masks=masks), mask_hash=_sha256(photograph.mask))
+        one = replace(one, photograph=replace(photograph, masks=masks))
         return replace(one, marks=_marks(plane, masks.alone(photograph.mask), contract))
     except (DataError, OSError, ValueError) as error:
         return str(error)
@@ -246,7 +246,7 @@ def _mask_problem(one: Examined, is_trusted: bool) -> str | None:
     if marks is None or photograph.mask is None:
         return None
     file = photograph.mask.name
-    if one.mask_hash == one.file_hash:
+    if one.hashed.mask == one.hashed.file:
         return f"{photograph.name} (its mask is the photograph itself: draw the mask)"
     if not photograph.is_bad:
         remedy = "move the photograph to bad/ or remove the mask"
@@ -256,8 +256,8 @@ def _mask_problem(one: Examined, is_trusted: bool) -> str | None:
     is_inverted = marks.whole > INVERTED_SHARE and marks.all_round
     if marks.whole == 1 or (not is_trusted and (marks.whole > WHOLE_SHARE or is_inverted)):
         return (
-            f"{photograph.name} (its mask {file} marks {marks.whole:.0%} of it, the background as it seems: invert "
-            "the mask, or say with --masks what all masks mean)"
+            f"{photograph.name} (its mask {file} marks {marks.whole:.0%} of it, the background as it seems: draw the "
+            "defect in any colour on black, or say with --masks what all masks mean)"
         )
     return None
 
@@ -271,7 +271,7 @@ def _empty_masks(found: Sequence[Examined]) -> list[str]:
     nothing = sum(not statistics.marked(masks.reading) for statistics in known.values())
     if nothing <= EMPTY_SHARE * len(known):
         return []
-    why = "marks nothing: mark the defect, or remove the photograph"
+    why = "marks nothing: draw the defect in any colour on black, or remove the photograph"
     return [f"{photograph.name} (its mask {photograph.mask.name} {why})" for photograph in empty if photograph.mask]
 
 
@@ -303,8 +303,3 @@ def _counted(members: Sequence[Examined]) -> SplitSurvey:
         smallest_defect=smallest,
         smallest_in=name,
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

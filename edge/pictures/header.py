@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 """Pillow's names of the formats that are read. A JPEG that announces further pictures behind it comes back as MPO."""
 
+BITS_PER_SAMPLE = 258
+"""The TIFF tag."""
+
 ORIENTATION = 0x0112
 """The EXIF and TIFF tag: 1 is upright, 2 to 8 are the other seven ways to turn and mirror a picture."""
 
@@ -22,13 +25,17 @@ _TOO_LARGE = f"a frame has at most {LARGEST_FRAME} a side"
 
 
 class Header(NamedTuple):
-    """`height` and `width` in pixels as stored, for TIFF as shown. `mode` is Pillow's name of the pixel layout."""
+    """`height` and `width` in pixels as stored, for TIFF as shown. `mode` is Pillow's name of the pixel layout.
+
+    `is_packed`: the samples have 9 to 15 bits, as the file itself says; OpenCV gives them in the upper bits of 16.
+    """
 
     format: str
     height: int
     width: int
     mode: str
     orientation: int
+    is_packed: bool = False
 
 
 def read_header(data: bytes) -> Header:
@@ -48,7 +55,8 @@ def read_header(data: bytes) -> Header:
                 if pages != 1:
                     raise DataError(f"holds {pages} pages or frames, and a file is one picture; give each a file")
                 width, height = picture.size
-                return Header(picture.format or "", height, width, picture.mode, _orientation(picture, data))
+                about = (picture.format or "", height, width, picture.mode)
+                return Header(*about, _orientation(picture, data), _is_packed(picture))
     except DataError:
         raise
     except Image.DecompressionBombError:
@@ -78,6 +86,11 @@ def _orientation(picture: "Image", data: bytes) -> int:
         exif = picture.getexif()
     value = exif.get(ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _is_packed(picture: "Image") -> bool:
+    tags = getattr(picture, "tag_v2", {})
+    return 8 < int(max(tags.get(BITS_PER_SAMPLE, (8,)))) < 16
 
 
 def _line(error: Exception) -> str:

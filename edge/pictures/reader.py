@@ -63,7 +63,7 @@ def decode_picture(data: bytes, bits: int | None = None) -> Frame:
     header = read_header(data)
     samples = _opaque(_samples(data, header))
     if samples.dtype == np.uint16:
-        samples = to_8_bits(samples, bits)
+        samples = (samples >> 8).astype(np.uint8) if header.is_packed else to_8_bits(samples, bits)
     if samples.ndim == 2:
         samples = cv2.cvtColor(samples, cv2.COLOR_GRAY2BGR)
     return np.ascontiguousarray(_upright(samples, header), np.uint8)

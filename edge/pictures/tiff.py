@@ -8,8 +8,9 @@ from io import BytesIO
 
 from edge.errors import DataError
 from edge.geometry import LARGEST_FRAME
+from edge.pictures.header import BITS_PER_SAMPLE
 
-BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC = 258, 259, 262
+COMPRESSION, PHOTOMETRIC = 259, 262
 STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 273, 279, 324, 325
 """Tags of the image file directory."""
 
@@ -33,7 +34,8 @@ def check_tiff(data: bytes) -> None:
             if tags.get(COMPRESSION) in DEFLATE:
                 offsets = tags.get(STRIP_OFFSETS) or tags.get(TILE_OFFSETS) or ()
                 _check_deflated(data, offsets, tags.get(STRIP_BYTES) or tags.get(TILE_BYTES) or ())
-            picture.load()
+            else:
+                picture.load()
     except DataError:
         raise
     except Exception as error:  # Pillow's codecs have kinds of errors of their own

@@ -12,7 +12,7 @@ from edge.errors import DataError
 from edge.sources import Frame
 from edge.sources.complaints import complaints
 from edge.sources.packets import DAMAGED, MISSING, Coded
-from edge.sources.pixels import UPRIGHT, Matrix, bgr, matrix_of, upright
+from edge.sources.pixels import UPRIGHT, Matrix, bgr, matrix_of, matrix_of_jpeg, upright
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame, VideoStream
@@ -95,8 +95,10 @@ class _JpegDecoder:
             return Picture(MISSING if coded.packet is None or not coded.packet.size else DAMAGED)
         if self._matrix is None:
             try:
-                self._matrix = next((matrix_of(frame) for frame in self._context.decode(coded.packet)), None)
-            except av.error.FFmpegError:
+                frame = next(iter(self._context.decode(coded.packet)), None)
+                if frame is not None:
+                    self._matrix = matrix_of(frame) or matrix_of_jpeg(bytes(coded.packet))
+            except (av.error.FFmpegError, DataError):
                 return Picture(DAMAGED)
         if self._matrix is None:
             return Picture(DAMAGED)
@@ -122,7 +124,6 @@ class _Decoder:
         self._most_reordered = MOST_REORDERED if video.codec.reorder else 0
         self._count = 0
         self._waiting: dict[int, bool] = {}  # packets whose frame has not come yet: whether it is missing from the file
-        self._hidden: set[int] = set()
         self._damaged_from: int | None = 0  # until the first key frame
         self._damaged_to = -1
 

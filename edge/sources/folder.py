@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from edge.errors import DataError, SourceError
 from edge.pictures import PICTURE_SUFFIXES, decode_picture, is_picture_name, read_bytes
 from edge.sources import Capture, Mark, SourceRequest
 from edge.sources.stored import paced, wanted
+from edge.wording import counted
 
 NO_PHOTOGRAPHS = frozenset({"mask", "masks", "ground_truth"})
 """Names of folders that hold the truth about photographs, not photographs."""
@@ -55,6 +57,20 @@ def find_pictures(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
+def _left_out(folder: Path) -> tuple[str, ...]:
+    """What is to be said of the files of a folder that are no pictures by their names; nothing if all are."""
+    others = [
+        Path(place, name).relative_to(folder).as_posix()
+        for place, folders, files in os.walk(folder)
+        for name in files
+        if not (name.startswith(".") or is_picture_name(Path(name)) or NO_PHOTOGRAPHS & {*Path(place).parts})
+    ]
+    if not others:
+        return ()
+    shown = ", ".join(sorted(others)[:3]) + (", …" if len(others) > 3 else "")
+    return (f"{folder}: {counted(len(others), 'file')} left out, by name no picture that is read here: {shown}",)
+
+
 def _refuse(error: OSError) -> None:
     raise SourceError(f"folder {error.filename} cannot be read: {error.strerror}") from None
 
@@ -79,6 +95,7 @@ class FolderSource:
             )
         self._wanted = wanted(request, len(self._pictures))
         self._bits = request.bits
+        self.remarks = _left_out(path) if path.is_dir() else ()
         self.rate = self._wanted.rate
         self.length = self._wanted.length
         self.live = request.rate is not None
@@ -91,16 +108,27 @@ class FolderSource:
         """Nothing to release."""
 
     def _capture(self, index: int) -> Capture:
-        return _read(self._root, self._pictures[index % len(self._pictures)], index, self._bits)
+        path = self._pictures[index % len(self._pictures)]
+        return _decoded(self._root, path, index, _content(path), self._bits)
 
 
 class Write(NamedTuple):
-    """A file as one write left it; renaming it changes none of this. `changed_ns` is when it was written last."""
+    """A file as one write left it; renaming it changes none of this. `changed_ns` is when it was written last.
+
+    Another write may look the same: a deleted file's inode is used again, and some programs set the time of a copy.
+    """
 
     device: int
     inode: int
     changed_ns: int
     size: int
+
+
+class Shown(NamedTuple):
+    """When a write that was shown arrived under its name, in nanoseconds, and the digest of its content."""
+
+    arrived_ns: int
+    digest: bytes
 
 
 class WatchedFolder:
@@ -125,7 +153,7 @@ class WatchedFolder:
         self._after = request.after  # the picture before `start` and all that arrived before it have been shown
         self._bits = request.bits
         self._seen: dict[Path, tuple[Write, float]] = {}  # as they are, and since when, s
-        self._shown: dict[Write, None] = {}  # in order
+        self._shown: dict[Write, Shown] = {}  # in order
 
     def captures(self) -> Iterator[Capture | None]:
         """One capture a write, None while there is none to show. Raises SourceError if the folder goes away."""
@@ -134,15 +162,15 @@ class WatchedFolder:
         while self._wanted.end is None or index < self._wanted.end:
             complete = self._complete()
             for arrival, write, path in complete:
-                if given_up:
-                    given_up -= 1
-                    self._remember(write)
-                    continue
-                capture = _read(self._folder, path, index, self._bits)
+                content = _content(path)
                 if _state(path) not in (None, (arrival, write)) or _is_being_written(path):
                     continue  # written again meanwhile, and shown when that is complete
-                self._remember(write)
+                self._remember(write, Shown(arrival, _digest(content)))
+                if given_up:
+                    given_up -= 1
+                    continue
                 if index >= self._wanted.start:
+                    capture = _decoded(self._folder, path, index, content, self._bits)
                     yield replace(capture, mark=Mark(index, arrival, path.as_posix()))
                 index += 1
                 if index == self._wanted.end:
@@ -164,8 +192,10 @@ class WatchedFolder:
         }
         ready = []
         for path, (write, since) in self._seen.items():
-            arrival, is_new = found[path][0], write not in self._shown
-            if is_new and not self._is_before(arrival, path) and now - since >= WATCH_S and not _is_being_written(path):
+            arrival = found[path][0]
+            if self._is_shown(arrival, write) or self._is_before(arrival, path) or now - since < WATCH_S:
+                continue
+            if not _is_being_written(path) and self._is_new(arrival, write, path):
                 ready.append((arrival, write, path))
         return sorted({write: (arrival, write, path) for arrival, write, path in sorted(ready, reverse=True)}.values())
 
@@ -173,8 +203,20 @@ class WatchedFolder:
         """Whether a process before this one has shown it, or what arrived after it."""
         return self._after is not None and (arrival, path.as_posix()) <= (self._after.arrived_ns, self._after.path)
 
-    def _remember(self, write: Write) -> None:
-        self._shown[write] = None
+    def _is_shown(self, arrival: int, write: Write) -> bool:
+        known = self._shown.get(write)
+        return known is not None and known.arrived_ns == arrival
+
+    def _is_new(self, arrival: int, write: Write, path: Path) -> bool:
+        """Whether its content was not shown: a file that looks as one that was may have been renamed, or be another."""
+        known = self._shown.get(write)
+        if known is None or _digest(_content(path)) != known.digest:
+            return True
+        self._shown[write] = known._replace(arrived_ns=arrival)
+        return False
+
+    def _remember(self, write: Write, shown: Shown) -> None:
+        self._shown[write] = shown
         if len(self._shown) > 2 * MOST_REMEMBERED:
             there = {write for write, _ in self._seen.values()}
             gone = [write for write in self._shown if write not in there]
@@ -218,10 +260,24 @@ def _is_being_written(path: Path) -> bool:
     return False
 
 
-def _read(root: Path, path: Path, index: int, bits: int | None) -> Capture:
+def _content(path: Path) -> bytes | DataError:
+    """What is in the file, or why that cannot be read."""
+    try:
+        return read_bytes(path)
+    except DataError as error:
+        return error
+
+
+def _digest(content: bytes | DataError) -> bytes:
+    return b"" if isinstance(content, DataError) else blake2b(content, digest_size=16).digest()
+
+
+def _decoded(root: Path, path: Path, index: int, content: bytes | DataError, bits: int | None) -> Capture:
     name = path.relative_to(root).as_posix()
     try:
-        return Capture(index, name, decode_picture(read_bytes(path), bits))
+        if isinstance(content, DataError):
+            raise content
+        return Capture(index, name, decode_picture(content, bits))
     except DataError as error:
         return Capture(index, name, None, fault=f"corrupt: {error}")
 

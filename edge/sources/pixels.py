@@ -30,18 +30,32 @@ def bgr(frame: "VideoFrame", bits: int | None, room: "Frame | None" = None) -> F
         from edge.pictures.bits import to_8_bits
 
         samples = np.asarray(frame.to_ndarray(format="bgr48le"), np.uint16)
-        return upright(to_8_bits(samples, bits), matrix_of(frame), room)
+        return upright(to_8_bits(samples, bits), matrix_of(frame) or UPRIGHT, room)
     plane = frame.reformat(format="bgr24").planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : 3 * frame.width]
-    return upright(rows.reshape(frame.height, frame.width, 3), matrix_of(frame), room)
+    return upright(rows.reshape(frame.height, frame.width, 3), matrix_of(frame) or UPRIGHT, room)
 
 
-def matrix_of(frame: "VideoFrame") -> Matrix:
-    """How the frame is to be shown."""
+MATRICES: tuple[Matrix, ...] = (
+    (1, 0, 0, 1), (-1, 0, 0, 1), (-1, 0, 0, -1), (1, 0, 0, -1),
+    (0, 1, 1, 0), (0, 1, -1, 0), (0, -1, -1, 0), (0, -1, 1, 0),
+)  # fmt: skip
+"""Of the EXIF orientations 1 to 8."""
+
+
+def matrix_of_jpeg(data: bytes) -> Matrix:
+    """How a JPEG is to be shown, as its EXIF says. Raises DataError if it has no sound header."""
+    from edge.pictures.header import read_header
+
+    return MATRICES[read_header(data).orientation - 1]
+
+
+def matrix_of(frame: "VideoFrame") -> Matrix | None:
+    """How the frame is to be shown; None if PyAV does not know a kind of side data that it has, as a JPEG's EXIF."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV does not know every kind of side data that FFmpeg has, as a JPEG's EXIF
-        return UPRIGHT
+    except ValueError:
+        return None
     if data is None:
         return UPRIGHT
     a, b, _, c, d = struct.unpack_from("=5i", cast("Buffer", data))

@@ -26,8 +26,6 @@ CONVERSIONS = {
 DEPTHS = {"Y10 ": 10, "Y12 ": 12, "Y16 ": None}
 """Grey in 16 bits: how many of them are significant, None where only a person can say."""
 
-START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
-
 
 def is_converted_here(pixel_format: str) -> bool:
     """Whether `converted` knows the format, named by its four characters."""
@@ -75,9 +73,9 @@ def _decoded(data: bytes, shape: tuple[int, int] | None, room: "Frame | None") -
     """Raises DataError, too, if something is behind the end: a buffer holds what it held before beyond what the camera
     filled, and the end found may be that of an older picture.
     """
-    from edge.pictures.jpeg import decode_jpeg
+    from edge.pictures.jpeg import END, SCAN, decode_jpeg
 
-    end = data.find(END_OF_IMAGE, max(0, data.rfind(START_OF_SCAN)))
+    end = data.find(END, max(0, data.rfind(SCAN)))
     if end >= 0 and data[end + 2 :].strip(b"\0"):
         raise DataError("is followed by bytes of another one")
     frame = decode_jpeg(data, room if room is not None and shape and room.shape == (*shape, 3) else None)

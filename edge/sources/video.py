@@ -132,7 +132,7 @@ def _open_video(path: str) -> "InputContainer":
     try:
         container = av.open(path)
     except (av.error.FFmpegError, ValueError):  # its own words name the file again
-        raise SourceError(_none(path)) from None
+        raise SourceError(_cut_off(path) or _none(path)) from None
     if not container.streams.video or container.streams.video[0].codec_context is None:  # as stubs do not say
         container.close()
         raise SourceError(_none(path))
@@ -149,3 +149,14 @@ def _open_video(path: str) -> "InputContainer":
 
 def _none(path: str) -> str:
     return f"{path}: no video, or one without frames; give an mp4, mkv, mov or avi"
+
+
+def _cut_off(path: str) -> str | None:
+    """What is to be said of an MP4 or MOV that begins well and cannot be opened; None of another file."""
+    with Path(path).open("rb") as file:
+        if file.read(8)[4:] != b"ftyp":
+            return None
+    return (
+        f"{path}: the recording was cut off before its index was written, so that its frames cannot be found; an mkv "
+        "or a fragmented mp4 can be read up to where it was cut"
+    )

@@ -12,7 +12,6 @@ from edge.photographs import survey as surveying
 from edge.photographs.accounting import LeftOut
 from edge.photographs.masks import MaskReading
 from edge.photographs.photograph import SPLITS, Frame, Photograph, read_truth
-from train.data.fingerprint import Hashed, Hashes
 from train.data.likeness import Thumbnail, thumbnail
 
 __all__ = ["SPLITS", "Photograph", "Survey", "list_photographs", "read_truth", "survey"]
@@ -34,11 +33,6 @@ class Survey(surveying.Survey):
 
     thumbnails: dict[str, Thumbnail]
 
-    @property
-    def hashes(self) -> Hashes:
-        """The hashes of each photograph and of its mask."""
-        return {name: Hashed(one.photograph.label, one.file_hash, one.mask_hash) for name, one in self.examined.items()}
-
 
 def survey(
     photographs: Iterable[Photograph],
@@ -55,6 +49,6 @@ def survey(
 
     listed = sorted(photographs, key=lambda photograph: photograph.name)
     found = surveying.survey(listed, contract, masks_needed=masks_needed, left_out=left_out, advance=advance, each=each)
-    if len(listed) > 1 and len({one.file_hash for one in found.examined.values()}) == 1:
+    if len(listed) > 1 and len({one.hashed.file for one in found.examined.values()}) == 1:
         raise DataError(f"all {len(listed)} photographs are the same picture: {listed[0].name}")
     return Survey(found.examined, found.reading, found.left_out, thumbnails=thumbnails)
