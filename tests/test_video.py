@@ -1,5 +1,6 @@
 """Videos that are damaged: each frame that the container promises is a capture, and none that is damaged has pixels."""
 
+import io
 import json
 import struct
 import subprocess
@@ -10,6 +11,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 from running import command, free_endpoint
 
 from edge.demo.line import DemoLine
@@ -269,6 +271,65 @@ def test_a_video_is_turned_as_players_show_it(tmp_path: Path, codec: str, turn: 
     assert np.abs(capture.frame.astype(int) - expected).mean() < 8
 
 
+@pytest.mark.parametrize("suffix", ["avi", "mkv"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_motion_jpeg_is_turned_as_the_exif_of_its_pictures_says(tmp_path: Path, suffix: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "a camera"
+    file = io.BytesIO()
+    Image.fromarray(scene(0)).save(file, "JPEG", quality=95, exif=exif)
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(file)))
+    captures = captures_of(write_jpegs(tmp_path / f"v.{suffix}", [file.getvalue()] * 3))
+    assert [capture.fault for capture in captures] == [None] * 3
+    for capture in captures:
+        assert np.array_equal(capture.frame, shown[..., ::-1])
+
+
+@pytest.mark.parametrize("suffix", ["mxf", "nut", "wmv", "gif", "y4m"])
+def test_formats_that_hide_losses_are_refused(tmp_path: Path, suffix: str) -> None:
+    codecs = {"mxf": "mpeg2video", "nut": "mpeg4", "wmv": "wmv2", "gif": "gif", "y4m": "wrapped_avframe"}
+    pixels = {"gif": "rgb8"}
+    path = tmp_path / f"v.{suffix}"
+    if suffix == "y4m":
+        path.write_bytes(b"YUV4MPEG2 W32 H32 F25:1 C420\n" + (b"FRAME\n" + bytes(32 * 32 * 3 // 2)) * 5)
+    else:
+        write(path, codecs[suffix], pixels.get(suffix, "yuv420p"))
+    with pytest.raises(SourceError, match="record into an mp4 or mkv"):
+        open_source(SourceRequest(str(path)))
+
+
+def test_several_videos_in_a_file_are_refused(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "v.mp4"), "w") as container:
+        for _ in range(2):
+            video = container.add_stream("libx264", rate=25)
+            video.height, video.width, video.pix_fmt = *SIZE, "yuv420p"
+        for video in container.streams.video:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(scene(0), format="bgr24")))
+            container.mux(video.encode(None))
+    with pytest.raises(SourceError, match="several videos"):
+        open_source(SourceRequest(str(tmp_path / "v.mp4")))
+
+
+def test_an_mkv_that_ends_before_its_first_frame_is_whole_has_a_fault_for_each_frame(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.mkv", "ffv1", "bgr0", level="3")
+    with av.open(str(path)) as container:
+        first = next(container.demux(container.streams.video[0]))
+        path_of_cut = tmp_path / "cut.mkv"
+        path_of_cut.write_bytes(path.read_bytes()[: first.pos + first.size // 2])
+    assert len(captures_of(path_of_cut)) == FRAMES
+    assert not [capture for capture in captures_of(path_of_cut) if capture.fault is None]
+
+
+def test_a_recording_that_lost_power_is_told_from_what_is_no_video(tmp_path: Path) -> None:
+    whole = write(tmp_path / "v.mp4", "libx264").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.mp4").write_bytes(b"this is a text file\n" * 50)
+    with pytest.raises(SourceError, match="cut off before its index"):
+        open_source(SourceRequest(str(tmp_path / "cut.mp4")))
+    with pytest.raises(SourceError, match="no video"):
+        open_source(SourceRequest(str(tmp_path / "text.mp4")))
+
+
 def write_grey(path: Path, pixel_format: str, samples: np.ndarray) -> Path:
     with av.open(str(path), "w") as container:
         video = container.add_stream("ffv1", rate=25, options={"level": "3"})
@@ -335,7 +396,7 @@ def test_a_run_over_a_video_with_damaged_frames_says_how_many_and_ends_with_1(tm
     result = json.loads(done.stdout)
     assert (result["good"], result["reject"], result["unknown"]) == (0, 1, 1)
     assert result["reasons"] == {"corrupt": 1, "defect": 1}
-    assert f"1 of 2 frames of {tmp_path / 'v.avi'} could not be judged: they are damaged, missing" in done.stderr
+    assert f"1 of 2 frames of {tmp_path / 'v.avi'} could not be judged: frame 1 (" in done.stderr
 
 
 @pytest.mark.parametrize(("pictures", "code"), [(("whole",), 0), (("whole", "damaged"), 1)])

@@ -99,7 +99,7 @@ class _Gaps:
         self._container, self._video = container, video
         self._count = self._hidden = 0
         self._last_dts: int | None = None
-        self._end = 0
+        self._last_pts: int | None = None
         kind = container.format.name
         self._chunks = _Chunks(path) if kind == "avi" else None
         self._interval = None if video.frames or self._chunks else _interval(video)
@@ -113,7 +113,7 @@ class _Gaps:
             if self._last_dts is not None:
                 missing = max(0, round((packet.dts - self._last_dts) / self._interval) - 1)
             self._last_dts = packet.dts
-        self._end = max(self._end, packet.pts or 0)
+        self._last_pts = max(self._last_pts or 0, packet.pts or 0)
         self._count += missing + 1
         self._hidden += packet.is_discard
         return missing, is_whole
@@ -125,7 +125,8 @@ class _Gaps:
         if promised is not None:
             missing = promised - (self._count - self._hidden)
         elif self._interval is not None and (end := _promised_end(self._container, self._video)) is not None:
-            missing = round((end - self._end) / self._interval) - 1
+            next_pts = 0 if self._last_pts is None else self._last_pts + self._interval
+            missing = round((end - next_pts) / self._interval)
         return max(missing, int(self.is_cut_off))
 
 
