@@ -25,7 +25,7 @@ PARTS = 3
 
 SIZE = (360, 640)
 
-ROUNDS = 15
+ROUNDS = 40
 """Readings of each file whose cost is measured."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -20,12 +20,13 @@ What each format can prove:
 | PNG | a CRC of every chunk | nothing that concerns pixels |
 | TIFF, Deflate | a checksum of every strip | changes of its directory that still make sense |
 | FFV1 | a CRC of every slice | – |
-| JPEG, MJPEG | libjpeg's warnings: a code that does not exist, data that ends early, bytes left over | changes after which as many blocks decode as before: mostly stretches of a few bytes |
+| JPEG, MJPEG | libjpeg's warnings: a code that does not exist, data that ends early, bytes left over; missing scans | changes after which as many blocks decode as before: mostly stretches of a few bytes |
 | H.264 | FFmpeg's error detection, gaps of time stamps and counts; until the next key frame all is unknown | changes that still decode |
-| WebP, BMP | the length that the header says | changes that leave the length |
+| WebP, BMP | the length that the header says; in WebP holes of zeros | changes that leave the length |
 | TIFF, LZW, uncompressed | libtiff's errors: strips that end early or do not decode | changes that still decode |
 
-Where a line's pictures pass a disk or network that may damage them, PNG, TIFF with Deflate or FFV1 is the format for them.
+Use PNG, TIFF with Deflate or FFV1 where a disk or network may damage pictures. How all of them are read:
+[pictures.md](pictures.md).
 """  # noqa: E501
 
 

@@ -43,8 +43,12 @@ def available() -> list[tuple[str, str]]:
 def find_pictures(folder: Path) -> list[Path]:
     """Every picture below `folder`, sorted by its path relative to it; hidden and truth folders left out.
 
-    Raises SourceError if a folder on the way cannot be read.
+    Raises SourceError if a folder on the way cannot be read, or is a link.
     """
+    return [path for path in _find_files(folder) if is_picture_name(path)]
+
+
+def _find_files(folder: Path) -> list[Path]:
     found: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if name not in NO_PHOTOGRAPHS and not name.startswith(".")]
@@ -53,22 +57,17 @@ def find_pictures(folder: Path) -> list[Path]:
                 raise SourceError(
                     f"folder {Path(place, name)} is a link, which is not followed; give the folder itself"
                 )
-        found += [Path(place, name) for name in files if not name.startswith(".") and is_picture_name(Path(name))]
+        found += [Path(place, name) for name in files if not name.startswith(".")]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def _left_out(folder: Path) -> tuple[str, ...]:
+def _left_out(folder: Path, files: list[Path]) -> tuple[str, ...]:
     """What is to be said of the files of a folder that are no pictures by their names; nothing if all are."""
-    others = [
-        Path(place, name).relative_to(folder).as_posix()
-        for place, folders, files in os.walk(folder)
-        for name in files
-        if not (name.startswith(".") or is_picture_name(Path(name)) or NO_PHOTOGRAPHS & {*Path(place).parts})
-    ]
+    others = [path.relative_to(folder).as_posix() for path in files if not is_picture_name(path)]
     if not others:
         return ()
-    shown = ", ".join(sorted(others)[:3]) + (", …" if len(others) > 3 else "")
-    return (f"{folder}: {counted(len(others), 'file')} left out, by name no picture that is read here: {shown}",)
+    named = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
+    return (f"{folder}: {counted(len(others), 'file')} left out, whose names are not those of pictures: {named}",)
 
 
 def _refuse(error: OSError) -> None:
@@ -87,7 +86,8 @@ class FolderSource:
         self.name = request.name
         path = Path(request.name)
         self._root = path if path.is_dir() else path.parent
-        self._pictures = find_pictures(path) if path.is_dir() else [path]
+        files = _find_files(path) if path.is_dir() else [path]
+        self._pictures = [file for file in files if is_picture_name(file)]
         if not self._pictures:
             raise SourceError(
                 f"no pictures in folder {request.name}: give one with files that end in "
@@ -95,7 +95,7 @@ class FolderSource:
             )
         self._wanted = wanted(request, len(self._pictures))
         self._bits = request.bits
-        self.remarks = _left_out(path) if path.is_dir() else ()
+        self.remarks = _left_out(self._root, files)
         self.rate = self._wanted.rate
         self.length = self._wanted.length
         self.live = request.rate is not None
