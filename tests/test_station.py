@@ -92,6 +92,22 @@ def test_memory_that_other_processes_need_is_not_taken(monkeypatch: pytest.Monke
     ring.close()
 
 
+def test_memory_beyond_the_limit_of_a_container_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    listed = Path("/proc/self/cgroup").read_text().splitlines()
+    own = next((line[3:] for line in listed if line.startswith("0::")), None)
+    if own is None:
+        pytest.skip("this system has no control groups of version 2")
+    group = tmp_path / own.strip("/")
+    group.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr("edge.machine.CONTAINER", tmp_path)
+    (group / "memory.current").write_text("1000000\n")
+    (group / "memory.max").write_text("max\n")
+    Ring(1, 2_000_000).close()
+    (group / "memory.max").write_text("2000000\n")
+    with pytest.raises(SourceError, match="too little is free"):
+        Ring(1, 2_000_000)
+
+
 def telling(folder: Path, map_threshold: float | None) -> Path:
     """A copy of the demonstration bundle with this map threshold."""
     copy = Path(shutil.copytree(DEMO_BUNDLE, folder / "telling.edge"))

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from entries import rows, until
-from running import command, free_endpoint
+from running import command, free_endpoint, running_line
 
 ASCII = {"PYTHONIOENCODING": "ascii"}
 C_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -177,6 +178,22 @@ def test_a_command_in_a_folder_that_was_removed_says_so(tmp_path: Path, name: st
     gone = in_shell(f"mkdir {tmp_path}/a; cd {tmp_path}/a; rmdir ../a", *command(name, *SHORT[name]))
     assert gone.code == 2
     assert b"error: the working directory has been removed; change to another one\n" in gone.stderr
+
+
+def test_a_station_whose_working_directory_is_removed_starts_its_children_again(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    with running_line("--source", "demo", "--size", "320x180", "--rate", 20, cwd=tmp_path / "here") as line:
+        line.until(2)
+        (tmp_path / "here").rmdir()
+        os.kill(line.child("edge-inference"), signal.SIGKILL)
+        has_failed = False
+        for number in range(3, 400):
+            line.until(number)
+            scored = line.verdicts[-1].score is not None
+            has_failed |= not scored
+            if has_failed and scored:
+                return
+    pytest.fail("the inference process was not started again")
 
 
 def test_a_station_with_too_few_open_files_says_so_and_does_not_hang() -> None:
