@@ -96,7 +96,7 @@ def compare_run(run: Path, bundle_path: Path, data: Path, pasted_every: int) -> 
     from edge.bundle import load_bundle
     from edge.machine import cores
     from edge.photographs import read_listing
-    from edge.pictures import read_picture
+    from edge.photographs.photograph import read_photograph
     from export.parity import reference
     from export.subject import trained
     from train.run import load_run
@@ -116,7 +116,7 @@ def compare_run(run: Path, bundle_path: Path, data: Path, pasted_every: int) -> 
         }
         scores: dict[str, list[float]] = {name: [] for name in ("pytorch", *runtimes)}
         for photograph in track(photographs, f"{run.name} {canvas}", console=console, transient=True):
-            frame = read_picture(photograph.path) if shape is None else pasted(read_picture(photograph.path), shape)
+            frame = read_photograph(photograph) if shape is None else pasted(read_photograph(photograph), shape)
             scores["pytorch"].append(reference(subject, frame)[0])
             for name, runtime in runtimes.items():
                 scores[name].append(runtime.infer(frame).score)

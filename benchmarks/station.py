@@ -37,7 +37,7 @@ class Station:
         self._folder = TemporaryDirectory()
         self._log, self._report = log or Path(self._folder.name) / "log", Path(self._folder.name) / "report.json"
         said = [_flag(key.replace("_", "-"), value) for key, value in options.items() if value is not None]
-        command = [sys.executable, "-m", "edge.cli.run", *map(str, flags), *said, "--json"]
+        command = [sys.executable, "-P", "-m", "edge.cli.run", *map(str, flags), *said, "--json"]
         with self._log.open("ab") as words, self._report.open("wb") as report:
             self.process = subprocess.Popen(command, stdout=report, stderr=words, start_new_session=is_apart)
 

@@ -2,9 +2,9 @@
 
 A valid signature proves that a holder of a trusted private key signed exactly this manifest, so exactly these files. It
 does not prove that the bundle is good, the newest, or meant for this line: an older one that was signed still passes.
-Nor does it protect a machine whose programs, trusted key files, cache of compiled models or bundles an attacker can
-write: files are hashed when the bundle is loaded, and read again by the runtime. A child process accepts only the
-manifest whose signature the station checked.
+Nor does it protect a machine whose programs or trusted key files an attacker can write. Who can write to the bundle can
+keep a station from starting, no more: a child process accepts only the manifest whose signature the station checked,
+and gives its runtime the very bytes that it hashed.
 
 manifest.sig holds a line for each key that signed:
 
@@ -15,7 +15,6 @@ bytes of manifest.json, both in lower-case hexadecimal digits. There is one way 
 line can be changed.
 """
 
-import hashlib
 import re
 import tempfile
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.bundle import MANIFEST, SIGNATURES, load_bundle
+from edge.bundle import MANIFEST, SIGNATURES, load_bundle, read_signatures
 from edge.errors import BundleError
 from edge.keys import fingerprint, read_public_key, require_extra
 
@@ -94,13 +93,10 @@ def sign_bundle(path: Path, key: "Ed25519PrivateKey") -> str:
     Other keys' signatures stay; an earlier one of this key is replaced. Raises BundleError.
     """
     bundle = load_bundle(path)
-    manifest = (path / MANIFEST).read_bytes()
-    if hashlib.sha256(manifest).hexdigest() != bundle.digest:
-        raise BundleError(f"{path}: {MANIFEST} was changed while it was being signed; sign again")
-    file = path / SIGNATURES
-    signed = parse_signatures(path, file.read_bytes()) if file.exists() else {}
+    file, before = bundle.folder / SIGNATURES, read_signatures(path, bundle.folder)
+    signed = {} if before is None else parse_signatures(path, before)
     who = fingerprint(key.public_key())
-    signed[who] = key.sign(PURPOSE + manifest)
+    signed[who] = key.sign(PURPOSE + bundle.manifest_content)
     lines = (f"ed25519 {who} {signature.hex()}\n" for who, signature in signed.items())
     _replace(file, "".join(lines).encode())
     return who

@@ -10,9 +10,14 @@ from train.weights import load_exactly, read_state
 
 
 def subject_of(
-    file: Path, name: str, recipe: Recipe, threshold: ThresholdChoice | float, evidence: Evidence
+    file: Path,
+    name: str,
+    recipe: Recipe,
+    threshold: ThresholdChoice | float,
+    evidence: Evidence,
+    weights_key: str | None = None,
 ) -> Subject:
-    """The network of a recipe with the weights of `file`: a state dict, on its own or under "model" or "state_dict".
+    """The network of a recipe with the weights of `file`, as `read_state` finds them by `weights_key`.
 
     Raises RecipeError, in one line, if the file cannot be read or holds another network, SubjectError if the recipe
     `name` leaves open how pictures are normalised.
@@ -23,8 +28,9 @@ def subject_of(
             "--set train.normalise=letterbox --set 'letterbox.mean=[…]' --set 'letterbox.std=[…]'"
         )
     network = build_network(recipe.model.name, recipe.model.options)
-    load_exactly(network, read_state(file), f"{file} does not fit {recipe.model.name}, the network of recipe {name}")
-    check_side(network, recipe.letterbox.side)
+    read = read_state(file, network.state_dict(), weights_key)
+    load_exactly(network, read.state, f"{file} does not fit {recipe.model.name}, the network of recipe {name}")
+    check_side(network, recipe.letterbox.side, has_learnt=True)
     return Subject(
         title=recipe.title,
         task="one-class" if network.learns_from == "good" else "supervised",
@@ -34,5 +40,11 @@ def subject_of(
         data=evidence.folder,
         fingerprint=evidence.fingerprint,
         photographs=evidence.photographs,
-        origin={"recipe": recipe.title, "checkpoint": file.name, "checkpoint sha256": sha256(file)},
+        origin={
+            "recipe": recipe.title,
+            "checkpoint": file.name,
+            "checkpoint sha256": sha256(file),
+            **({"checkpoint key": read.key} if read.key else {}),
+        },
+        note=f"weights of {file}: {read.choice}" if read.choice else None,
     )

@@ -1,34 +1,40 @@
 """edge-export: a training run, a checkpoint or somebody's ONNX model becomes a bundle."""
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
+from edge.pictures.contract import PictureContract, checked_bits
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from edge.bundle import Artifact, Bundle, Manifest
+    from edge.pictures.contract import Bits
     from export.quantize import WeightBits
     from export.subject import Subject
 
 TAKES = {
-    "--data": ("--onnx", "--checkpoint"),
+    "--data": ("RUN", "--onnx", "--checkpoint"),
     "--threshold": ("--onnx", "--checkpoint"),
+    "--bits": ("--onnx", "--checkpoint"),
     "--letterbox": ("--onnx",),
     "--output": ("--onnx",),
     "--tolerance": ("--onnx",),
     "--recipe": ("--checkpoint",),
     "--set": ("--checkpoint",),
+    "--weights-key": ("--checkpoint",),
     "--half": ("RUN", "--checkpoint"),
     "--int8": ("RUN",),
 }
 """What an option goes with, of those that do not go with everything that can be exported."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 @app.command()
@@ -48,6 +54,10 @@ def export(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="With --checkpoint: change a key of the recipe, as in edge-train.")
     ] = None,
+    weights_key: Annotated[
+        str | None,
+        typer.Option(help="With --checkpoint: which state dict of it, such as model; averaged ones go first."),
+    ] = None,
     letterbox: Annotated[
         list[str] | None,
         typer.Option(help="With --onnx: what its pictures are, key=value: side=224, mode=stretch, mean=0.5,0.5,0.5 …"),
@@ -61,7 +71,16 @@ def export(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="With --onnx or --checkpoint: labelled photographs; val/ if there are splits, else all."),
+        typer.Option(
+            help="With --onnx or --checkpoint: labelled photographs; val/ if there are splits, else all. "
+            "With RUN: where its photographs are now, if they moved; they must be the same."
+        ),
+    ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            metavar="10|12|14|16", help="With --onnx or --checkpoint: significant bits of photographs of 16 bits."
+        ),
     ] = None,
     threshold: Annotated[
         str | None,
@@ -71,7 +90,11 @@ def export(
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="With --onnx: largest difference of a score; 0.0001 if not given.", min=1e-9, max=1e6),
+        typer.Option(
+            help="With --onnx: largest difference of a score, as a share of the scores' spread; 0.0001 if not given.",
+            min=1e-9,
+            max=0.1,
+        ),
     ] = None,
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Mark the bundle as a demonstration: no gate passes its verdicts.")
@@ -105,6 +128,8 @@ def export(
         "--tolerance": tolerance,
         "--recipe": recipe,
         "--set": set_,
+        "--bits": bits,
+        "--weights-key": weights_key,
         "--half": half or None,
         "--int8": int8 or None,
     }
@@ -117,22 +142,24 @@ def export(
 
     if weight_bits is not None and not int8:
         raise SubjectError("--weight-bits goes with --int8")
-    bits: WeightBits = 7 if weight_bits == 7 else 8
+    width: WeightBits = 7 if weight_bits == 7 else 8
     blind: str | None = None
     if run:
-        subject, blind = from_run(run)
+        subject, blind = from_run(run, data)
     elif onnx:
-        subject = from_onnx(onnx, letterbox or [], output or [], data, threshold)
+        subject = from_onnx(onnx, letterbox or [], output or [], data, threshold, checked_bits(bits))
     else:
         assert checkpoint
-        subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold)
-    packing = Packing(simulated, half, photographs, one_file, int8, bits, tolerance or PLAIN.tolerance)
+        subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold, checked_bits(bits), weights_key)
+    packing = Packing(simulated, half, photographs, one_file, int8, width, tolerance or PLAIN.tolerance)
     console = Console(stderr=True)
+    if subject.note:
+        print(subject.note, file=sys.stderr)
     with stages(console) as stage:
         try:
             bundle = export_subject(subject, out, stage, packing)
         except ParityError as error:
-            remedy = "; if that is rounding in large numbers, --tolerance allows more" if onnx else ""
+            remedy = "; if that is rounding, --tolerance allows more" if onnx else ""
             raise ParityError(f"{error}{remedy}") from None
     warnings = [said for said in (blind or doubtful(bundle.manifest), subject.contract.warning) if said]
     if as_json:
@@ -145,17 +172,17 @@ def export(
 
 def say(console: "Console", bundle: "Bundle", warnings: list[str]) -> None:
     """What there is in the bundle, what is not and why, and what to beware of."""
+    from rich.markup import escape
+
     manifest = bundle.manifest
-    console.print(f"[bold]{bundle.path}[/bold]  {manifest.description}")
-    for name, artifact in manifest.artifacts.items():
-        console.print(f"  {name}: {describe(artifact)}", highlight=False, soft_wrap=True)
-    for name, reason in manifest.refused.items():
-        console.print(f"  {name}: [bold red]refused:[/bold red] {reason}", highlight=False, soft_wrap=True)
+    lines = [f"[bold]{escape(str(bundle.path))}[/bold]  {escape(manifest.description)}"]
+    lines += [f"  {escape(f'{name}: {describe(artifact)}')}" for name, artifact in manifest.artifacts.items()]
+    lines += [f"  {name}: [bold red]refused:[/bold red] {escape(reason)}" for name, reason in manifest.refused.items()]
     if (level := manifest.map_threshold) is not None:
-        said = f"  map threshold {level.value:.6g} ({level.strategy}) on {level.data}"
-        console.print(said, highlight=False, soft_wrap=True)
-    for warning in warnings:
-        console.print(f"  [bold red]beware:[/bold red] {warning}", highlight=False, soft_wrap=True)
+        lines.append(escape(f"  map threshold {level.value:.6g} ({level.strategy}) on {level.data}"))
+    lines += [f"  [bold red]beware:[/bold red] {escape(warning)}" for warning in warnings]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def chosen_origin(origins: dict[str, Path | None]) -> str:
@@ -179,29 +206,41 @@ def refuse_strangers(origin: str, options: list[str]) -> None:
             raise SubjectError(f"{option} goes with {' or '.join(TAKES[option])}, not with {origin}")
 
 
-def from_run(run: Path) -> "tuple[Subject, str | None]":
-    """A training run, and where its network does not tell good from bad, that."""
+def from_run(run: Path, data: Path | None) -> "tuple[Subject, str | None]":
+    """A training run whose photographs may lie in `data` now, and where it does not tell good from bad, that."""
     from export.subject import trained
     from train.report.verdict import blindness
     from train.run import load_run
 
-    loaded = load_run(run)
+    loaded = load_run(run, data)
     return trained(loaded), blindness(loaded)
 
 
 def from_onnx(
-    file: Path, letterbox: list[str], output: list[str], data: Path | None, threshold: str | None
+    file: Path,
+    letterbox: list[str],
+    output: list[str],
+    data: Path | None,
+    threshold: str | None,
+    bits: "Bits | None",
 ) -> "Subject":
     """Somebody's ONNX model."""
     from export.onnx_model import subject_of
     from export.subject import evidence_from, parse_threshold
 
     choice = parse_threshold(threshold or "balanced")
-    return subject_of(file, letterbox, output, choice, evidence_from(data, choice))
+    subject = subject_of(file, letterbox, output, choice, evidence_from(data, choice, bits))
+    return replace(subject, picture=PictureContract(bits=bits))
 
 
 def from_checkpoint(
-    file: Path, recipe: str | None, overrides: list[str], data: Path | None, threshold: str | None
+    file: Path,
+    recipe: str | None,
+    overrides: list[str],
+    data: Path | None,
+    threshold: str | None,
+    bits: "Bits | None",
+    weights_key: str | None,
 ) -> "Subject":
     """Weights of the network of a recipe."""
     from export.checkpoint import subject_of
@@ -212,7 +251,8 @@ def from_checkpoint(
         raise SubjectError(f"--checkpoint needs the --recipe of its network; there are {', '.join(recipe_names())}")
     loaded = load_recipe(recipe, overrides)
     choice = parse_threshold(threshold) if threshold else loaded.threshold
-    return subject_of(file, recipe, loaded, choice, evidence_from(data, choice))
+    subject = subject_of(file, recipe, loaded, choice, evidence_from(data, choice, bits), weights_key)
+    return replace(subject, picture=PictureContract(bits=bits))
 
 
 def doubtful(manifest: "Manifest") -> str | None:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from edge.contract import LetterboxContract
-from edge.pictures import read_picture
+from edge.photographs.photograph import read_photograph
 from export.inside import Frame
 from export.parity import Answer, reference
 from export.subject import Subject
@@ -59,7 +59,7 @@ def _photographs(subject: Subject) -> list[Frame]:
     """A good and a bad validation photograph, made small, and noise."""
     photographs = subject.photographs("val")
     firsts = [next((p for p in photographs if p.is_bad is bad), None) for bad in (False, True)]
-    frames = [_small(read_picture(p.path), subject.contract) for p in firsts if p is not None]
+    frames = [_small(read_photograph(p), subject.contract) for p in firsts if p is not None]
     return [*frames, *_noise(subject.contract)]
 
 

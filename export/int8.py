@@ -21,8 +21,7 @@ from edge.contract import LetterboxContract
 from edge.errors import EdgeError
 from edge.evaluation import Figures, choose_threshold, judge
 from edge.machine import cores
-from edge.photographs.photograph import Photograph
-from edge.pictures import read_picture
+from edge.photographs.photograph import Photograph, read_photograph
 from export.layers import Layer, integer_layers, integer_nodes, layer_errors, noisy_layers
 from export.map_threshold import Stage, dice_at
 from export.parity import nearest_threshold
@@ -139,7 +138,7 @@ def calibration(subject: Subject, stage: Stage) -> Calibration:
     chosen = photographs[:: -(-len(photographs) // MOST)]
     tick, inputs = stage("calibration photographs", len(chosen)), []
     for photograph in chosen:
-        image, mask = letterboxed(read_picture(photograph.path), subject.contract)
+        image, mask = letterboxed(read_photograph(photograph), subject.contract)
         inputs.append({"image": image[None].numpy(), "mask": mask[None].numpy()})
         tick()
     return inputs, f"{len(chosen)} of {len(photographs)} {kind} of {subject.data.name}"
@@ -248,7 +247,7 @@ def _tried(
     trial = Trial(float_layers)
     tick = stage(f"{name}: validation photographs", len(judged.photographs))
     for i, photograph in enumerate(judged.photographs):
-        output = backend.infer(read_picture(photograph.path))
+        output = backend.infer(read_photograph(photograph))
         trial.scores.append(output.score)
         if judged.marked and judged.level is not None and output.map is not None:
             trial.cells += output.map.size
@@ -273,7 +272,7 @@ def marked_cells(
         return []
     tick, marked = stage("maps of the validation photographs", len(photographs)), []
     for photograph in photographs:
-        where = backend.infer(read_picture(photograph.path)).map
+        where = backend.infer(read_photograph(photograph)).map
         assert where is not None, "there is a level because there is a map"
         marked.append(where >= level.value)
         tick()

@@ -8,8 +8,7 @@ from edge.backends import Backend
 from edge.bundle import MapThreshold
 from edge.errors import DataError
 from edge.heat import Floats, Frame, map_in_frame
-from edge.photographs.photograph import Photograph, read_labelled
-from edge.pictures import read_picture
+from edge.photographs.photograph import Photograph, read_labelled, read_photograph
 from export.subject import Subject
 from train.report.overlap import coverage, levels_of
 
@@ -75,7 +74,7 @@ def _by_good(subject: Subject, backend: Backend, photographs: list[Photograph], 
     good, largest = _spread([p for p in photographs if not p.is_bad]), []
     tick = stage("map threshold by good photographs", len(good))
     for photograph in good:
-        heat = _map(backend, read_picture(photograph.path))
+        heat = _map(backend, read_photograph(photograph))
         tick()
         if heat is None:
             return None

@@ -1,5 +1,6 @@
 """Somebody's ONNX model, as it came: whether it can become a bundle, what it says, and its graph between ours."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,9 @@ def read_onnx(path: Path) -> OnnxFile:
         names = ", ".join(value.name for value in inputs) or "none"
         raise SubjectError(f"{path}: it has {len(inputs)} inputs ({names}); a bundle gives it one picture and no more")
     _keep_only(model, inputs[0])
-    return OnnxFile(path, model, inputs[0].name, *_image_of(path, inputs[0]), weights)
+    return OnnxFile(
+        path, model, inputs[0].name, *_image_of(path, inputs[0], _turns_channels(model.graph, inputs[0].name)), weights
+    )
 
 
 def _location(tensor: TensorProto) -> str:
@@ -137,7 +140,21 @@ def _keep_only(model: onnx.ModelProto, image: onnx.ValueInfoProto) -> None:
     model.graph.input.append(kept)
 
 
-def _image_of(path: Path, value: onnx.ValueInfoProto) -> tuple[int | None, tuple[int | None, int | None]]:
+def _turns_channels(graph: onnx.GraphProto, image: str) -> bool:
+    """Whether the graph begins by bringing the channels of its input from the last place to the second."""
+    perms = [
+        list(attribute.ints)
+        for node in graph.node
+        if node.op_type == "Transpose" and image in node.input
+        for attribute in node.attribute
+        if attribute.name == "perm"
+    ]
+    return [0, 3, 1, 2] in perms
+
+
+def _image_of(
+    path: Path, value: onnx.ValueInfoProto, turns_channels: bool
+) -> tuple[int | None, tuple[int | None, int | None]]:
     """Channels, and (height, width), of the one input; None where they are open. Raises SubjectError."""
     tensor = value.type.tensor_type
     if not value.type.HasField("tensor_type") or tensor.elem_type != TensorProto.FLOAT:
@@ -149,8 +166,11 @@ def _image_of(path: Path, value: onnx.ValueInfoProto) -> tuple[int | None, tuple
     if len(sizes) != 4:
         raise SubjectError(f"{what}; a bundle gives it [N, channels, height, width]")
     batch, channels, height, width = sizes
-    if width in (1, 3) and channels not in (None, 1, 3):
-        raise SubjectError(f"{what}, channels last; export it with channels first, [N, channels, height, width]")
+    if channels not in (1, 3) and (width in (1, 3) or turns_channels):
+        raise SubjectError(
+            f"{what}, channels last (NHWC); export it with channels first (NCHW), [N, channels, height, width]; "
+            "tf2onnx does with --inputs-as-nchw"
+        )
     if batch not in (None, 1):
         raise SubjectError(f"{what}, {batch} pictures at a time; export it for one, or for any number")
     if channels not in (None, 1, 3):
@@ -203,7 +223,20 @@ def _session(file: OnnxFile) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(str(file.path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common kind
-        raise SubjectError(f"{file.path}: ONNX Runtime cannot load it: {_one_line(error)}") from None
+        raise SubjectError(
+            f"{file.path}: {_too_new(str(error)) or f'ONNX Runtime cannot load it: {_one_line(error)}'}"
+        ) from None
+
+
+def _too_new(said: str) -> str | None:
+    """What ONNX Runtime means where a model is of a newer format than it reads; None where that is not what it says."""
+    if found := re.search(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)", said):
+        what, newest = f"IR version {found[1]}", f"IR version {found[2]}"
+    elif found := re.search(r"Opset (\d+) is under development.* domain (\S+) is till opset (\d+)", said, re.DOTALL):
+        what, newest = f"opset {found[1]} of {found[2]}", f"opset {found[3]}"
+    else:
+        return None
+    return f"it has {what}; the newest that ONNX Runtime {ort.__version__} reads is {newest}: export it again with that"
 
 
 def _tried(network: OnnxNetwork, file: OnnxFile, contract: LetterboxContract) -> dict[str, tuple[int, ...]]:
@@ -291,4 +324,4 @@ def _listed(shape: Sequence[int | str]) -> str:
 
 def _one_line(error: Exception | str) -> str:
     said = " ".join(str(error).split()) or type(error).__name__
-    return said if len(said) <= 300 else f"{said[:300]}…"
+    return said if len(said) <= 300 else f"{said[:60]}… {said[-239:]}"  # the reason stands at the end

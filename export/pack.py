@@ -17,6 +17,7 @@ from edge.bundle import GOLDEN, Artifact, Bundle, Manifest, load_bundle, seal
 from edge.errors import BundleError
 from edge.evaluation import Figures
 from edge.machine import adds_int8_exactly, cores
+from edge.tolerance import Bounds
 from edge.verify.looking import check_photographs
 from export.golden import Golden, golden_frames
 from export.graph import network_model, write_onnx, write_openvino
@@ -27,7 +28,7 @@ from export.parity import Agreement, compare_verdicts
 from export.proof import VALIDATION, prove, write_figures, write_page
 from export.quantize import OnnxRuntimeQuantizer, OpenVinoQuantizer, WeightBits
 from export.subject import Subject
-from export.threshold import NEAREST, TOLERANCE, int8_tolerance, judged, level_of, threshold_of, tolerance_of
+from export.threshold import NEAREST, TOLERANCE, golden_tolerances, int8_tolerances, judged, level_of, threshold_of
 from train.models import Network
 from train.score import score_photographs
 
@@ -56,7 +57,8 @@ class Packing:
     without `photographs` the golden frames are drawn ones, for bundles that go where the photographs may not; with
     `one_file` OpenVINO reads the ONNX artifact too, which takes half the bytes and longer to load. `int8` adds an int8
     artifact for each runtime, where it is as good; its weights take `weight_bits`. `tolerance` is the largest
-    difference of a score or map value that parity and the golden frames of float32 artifacts allow.
+    difference of a score or map value that parity and the golden frames of float32 artifacts allow, as a share of the
+    spread of what PyTorch says of the validation photographs.
     """
 
     simulated: bool = False
@@ -118,15 +120,18 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     golden = golden_frames(subject, packing.photographs)
     golden.save(work / GOLDEN)
 
-    every_figure, more["verdicts turned on validation photographs"] = _verdicts(subject, validation, packing.tolerance)
+    every_figure, more["verdicts turned on validation photographs"] = _verdicts(subject, validation, proof.bounds)
     level = choose_map_threshold(subject, backends[MAP_ARTIFACT], stage)
+    on_scores, on_maps = golden_tolerances(proof.bounds, proof.agreements)
+    has_map = proof.bounds.maps is not None
     artifacts = {
         name: Artifact(
             backend=name,
             path=file.relative_to(work).as_posix(),
             threshold=threshold_of(subject, every_figure[name]),
-            margin=proof.margin,
-            golden_tolerance=tolerance_of(every_figure[name].threshold, proof.largest_difference, packing.tolerance),
+            margin=proof.margin(every_figure[name].threshold),
+            golden_tolerance=on_scores,
+            golden_map_tolerance=on_maps if has_map else None,
         )
         for name, file in files.items()
     }
@@ -135,11 +140,14 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     if calibrated is not None:
         marked = marked_cells(backends[MAP_ARTIFACT], photographs, level, stage)
         standard = Judged(photographs, validation[MAP_ARTIFACT].expected, files, level, marked)
-        added, refused, attempts = _int8(work, subject, calibrated, standard, golden, packing, provenance, stage)
+        added, refused, attempts = _int8(
+            work, subject, calibrated, standard, golden, proof.bounds, packing, provenance, stage
+        )
         artifacts |= added
         more["int8"] = attempts
     write_figures(work, proof, more)
-    write_page(work, subject, proof, files["openvino"], backends, packing.tolerance, packing.photographs, attempts)
+    margin = max(artifacts[name].margin for name in files)
+    write_page(work, subject, proof, files["openvino"], backends, margin, packing.photographs, attempts)
     best = every_figure[MAP_ARTIFACT]
     sealed = seal(
         work,
@@ -149,8 +157,11 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
             description=subject.title,
             simulated=packing.simulated,
             letterbox=subject.contract,
+            picture=subject.picture,
             map_size=golden.map_size,
             map_threshold=level,
+            score_range=proof.bounds.scores,
+            map_range=proof.bounds.maps,
             metrics={"validation auroc": best.auroc, "validation average precision": best.average_precision},
             artifacts=artifacts,
             refused=refused,
@@ -176,13 +187,14 @@ def _write_graphs(
 
 
 def _verdicts(
-    subject: Subject, validation: Mapping[str, Agreement], band: float
+    subject: Subject, validation: Mapping[str, Agreement], bounds: Bounds
 ) -> tuple[dict[str, Figures], dict[str, list[str]]]:
     """The figures of each artifact at its threshold, and the photographs whose verdicts it turns all the same."""
     photographs = subject.photographs("val")
     names, bad = [photograph.name for photograph in photographs], [photograph.is_bad for photograph in photographs]
     said = validation[MAP_ARTIFACT].expected
     expected = level_of(subject, said, bad)
+    band = bounds.score_tolerance * bounds.score_growth(expected)
     figures = {name: judged(subject, one.scores, bad, said, expected) for name, one in validation.items()}
     turned = {
         name: compare_verdicts(one, names, expected, figures[name].threshold, band) for name, one in validation.items()
@@ -207,6 +219,7 @@ def _int8(
     calibrated: Calibration,
     standard: Judged,
     golden: Golden,
+    bounds: Bounds,
     packing: Packing,
     provenance: dict[str, str],
     stage: Stage,
@@ -225,6 +238,8 @@ def _int8(
             refused[name] = str(outcome.reason)
             continue
         accepted = outcome.trials[-1]
+        loaded = load_backend(runtime, work / path, cores(), subject.contract)
+        on_scores, on_maps = int8_tolerances(loaded, golden, bounds)
         assert accepted.against is not None
         artifacts[name] = Artifact(
             backend=runtime,
@@ -232,7 +247,8 @@ def _int8(
             path=path,
             threshold=threshold_of(subject, accepted.against.figures, NEAREST),
             margin=accepted.against.largest_difference,
-            golden_tolerance=int8_tolerance(load_backend(runtime, work / path, cores(), subject.contract), golden),
+            golden_tolerance=on_scores,
+            golden_map_tolerance=on_maps if bounds.maps else None,
             quantization=outcome.quantization,
         )
     return artifacts, refused, tried

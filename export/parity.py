@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from edge.backends import Output
+from edge.tolerance import Bounds, ValueRange
 from export.inside import Frame, ParityError
 from export.subject import Subject
 from train.letterbox import letterboxed
@@ -17,24 +18,45 @@ from train.letterbox import letterboxed
 
 @dataclass
 class Agreement:
-    """Scores that one artifact gave the frames so far and that PyTorch expected, and the largest differences."""
+    """Scores that one artifact gave the frames so far and that PyTorch expected, and how far their maps are off.
+
+    `maps` holds for each frame the lowest and highest cell of the map that PyTorch expected, and the largest difference
+    of a cell; None where there is no map.
+    """
 
     backend: str
+    frames: list[str] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     expected: list[float] = field(default_factory=list)
-    largest_score_difference: float = 0.0
-    largest_map_difference: float = 0.0
-    worst_frame: str = ""
+    maps: list[tuple[float, float, float] | None] = field(default_factory=list)
 
-    def enter(self, frame: str, score: float, expected: float, map_off: float) -> None:
-        """Add a frame: both scores, and the largest difference of the maps."""
-        off = abs(score - expected)
-        self.scores.append(score)
-        self.expected.append(expected)
-        if max(off, map_off) >= max(self.largest_score_difference, self.largest_map_difference):
-            self.worst_frame = frame
-        self.largest_score_difference = max(self.largest_score_difference, off)
-        self.largest_map_difference = max(self.largest_map_difference, map_off)
+    @property
+    def largest_score_difference(self) -> float:
+        """Of all frames; 0 if there are none."""
+        return max((abs(one - other) for one, other in zip(self.scores, self.expected, strict=True)), default=0.0)
+
+    @property
+    def largest_map_difference(self) -> float:
+        """Of all frames; 0 if there are no maps."""
+        return max((one[2] for one in self.maps if one), default=0.0)
+
+    def score_shares(self, bounds: Bounds) -> list[float]:
+        """Of each frame, how large the difference of the score is, as a share of what is allowed there."""
+        return [
+            abs(score - said) / (bounds.score_tolerance * bounds.score_growth(said))
+            for score, said in zip(self.scores, self.expected, strict=True)
+        ]
+
+    def map_shares(self, bounds: Bounds) -> list[float]:
+        """The same of the map; 0 where there is none."""
+        return [
+            0.0 if one is None else one[2] / (bounds.map_tolerance * bounds.map_growth(*one[:2])) for one in self.maps
+        ]
+
+    def worst_frame(self, bounds: Bounds) -> str:
+        """The name of the frame whose score or map is off by the largest share of what is allowed; "" if none is."""
+        shares = np.maximum(self.score_shares(bounds), self.map_shares(bounds))
+        return self.frames[int(shares.argmax())] if self.frames else ""
 
 
 Answer = tuple[float, npt.NDArray[np.float32] | None]
@@ -53,34 +75,60 @@ def answer(subject: Subject, image: Tensor, mask: Tensor) -> Answer:
     return float(score[0]), None if where is None else where[0].numpy()
 
 
-def compare(agreement: Agreement, frame: str, output: Output, expected: Answer, reference: str, allowed: float) -> None:
+def compare(agreement: Agreement, frame: str, output: Output, expected: Answer, reference: str) -> None:
     """Enter what an artifact said of the frame of that name, and what the `reference` had said.
 
-    Raises ParityError if the score or any value of the map is further off than `allowed`, or than that share of the
-    score or of the map's largest value where they are more than 1: float32 has so many digits and no more.
+    Raises ParityError where one of them is no number, or has a map and the other has none.
     """
     score, where = expected
     if not math.isfinite(score):
         raise ParityError(f"{reference} scores {frame} {score:g}, which is no number; no bundle was written")
     if (where is None) != (output.map is None):
         raise ParityError(f"{agreement.backend}: the map is in one of {reference} and the artifact; no bundle")
-    map_off = 0.0 if where is None or output.map is None else float(np.abs(output.map - where).max())
-    largest = 0.0 if where is None else float(np.abs(where).max())
-    score_allowed, map_allowed = (allowed * max(1.0, abs(value)) for value in (score, largest))
-    if not (abs(output.score - score) <= score_allowed and map_off <= map_allowed):  # a NaN is no agreement
+    of_map = None
+    if where is not None and output.map is not None:
+        of_map = float(where.min()), float(where.max()), float(np.abs(output.map - where).max())
+    if not (math.isfinite(output.score) and np.isfinite(of_map or 0.0).all()):
         raise ParityError(
-            f"{agreement.backend} differs from {reference} on {frame}: score {output.score:.6g} against "
-            f"{score:.6g}, allowed {score_allowed:.3g} off; map {map_off:.3g} off, allowed {map_allowed:.3g}; "
+            f"{agreement.backend} differs from {reference} on {frame}: a score or a cell of the map is no number; "
             "no bundle was written"
         )
-    agreement.enter(frame, output.score, score, map_off)
+    agreement.frames.append(frame)
+    agreement.scores.append(output.score)
+    agreement.expected.append(score)
+    agreement.maps.append(of_map)
 
 
-def largest_spread(agreements: dict[str, Agreement]) -> float:
-    """The largest difference of one frame's score between any two of PyTorch and the artifacts that were compared."""
-    from_pytorch = max(agreement.largest_score_difference for agreement in agreements.values())
-    each = np.array([agreement.scores for agreement in agreements.values()])
-    return max(from_pytorch, float(np.ptp(each, axis=0).max(initial=0.0)))
+def bounds_around(agreement: Agreement, tolerance: float) -> Bounds:
+    """The share `tolerance` of the spread of what PyTorch says of these frames, of which there is one at least."""
+    cells = [value for one in agreement.maps if one for value in one[:2]]
+    return Bounds.share(tolerance, ValueRange.of(agreement.expected), ValueRange.of(cells) if cells else None)
+
+
+def check_agreement(agreement: Agreement, bounds: Bounds, reference: str) -> None:
+    """Raise ParityError, naming the worst frame, if a score or a map is further off than `bounds` allow."""
+    for shares, what in ((agreement.score_shares(bounds), "score"), (agreement.map_shares(bounds), "map")):
+        worst = int(np.argmax(shares)) if shares else 0
+        if not shares or shares[worst] <= 1:
+            continue
+        score, said, of_map = agreement.scores[worst], agreement.expected[worst], agreement.maps[worst]
+        off = abs(score - said) if what == "score" or of_map is None else of_map[2]
+        said_of_it = f"score {score:.6g} against {said:.6g}, " if what == "score" else "map "
+        raise ParityError(
+            f"{agreement.backend} differs from {reference} on {agreement.frames[worst]}: {said_of_it}{off:.3g} off, "
+            f"allowed {off / shares[worst]:.3g}; no bundle was written"
+        )
+
+
+def margin_of(agreements: dict[str, Agreement], bounds: Bounds, threshold: float) -> float:
+    """The largest difference of one frame's score between any two of PyTorch and the artifacts, as one at `threshold`.
+
+    Differences of scores beyond the range count by their share of what is allowed there: rounding grows with scores.
+    """
+    compared = list(agreements.values())
+    each = np.array([compared[0].expected, *(agreement.scores for agreement in compared)])
+    growth = np.array([bounds.score_growth(score) for score in compared[0].expected])
+    return float((np.ptp(each, axis=0) / growth).max(initial=0.0)) * bounds.score_growth(threshold)
 
 
 def compare_verdicts(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from export.map_threshold import Stage
@@ -15,7 +16,7 @@ def stages(console: Console) -> Iterator[Stage]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
 
         def begin(what: str, steps: int):  # type: ignore[no-untyped-def]
-            task = progress.add_task(what, total=steps)
+            task = progress.add_task(escape(what), total=steps)
             return lambda: progress.advance(task)
 
         yield begin

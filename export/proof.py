@@ -13,12 +13,13 @@ from edge.backends import Backend
 from edge.frame import graph_frame
 from edge.heat import coloured
 from edge.pages import Picture, embedded, templates
-from edge.pictures import read_picture
+from edge.photographs.photograph import read_photograph
 from edge.thumbnail import fitted
+from edge.tolerance import Bounds
 from export.hard_frames import hard_frames
 from export.inside import IMAGE, Floats, Frame, Inside, InsideOpenVino, listening
 from export.map_threshold import Stage
-from export.parity import Agreement, answer, compare, largest_spread, reference
+from export.parity import Agreement, answer, bounds_around, check_agreement, compare, margin_of, reference
 from export.stages import StageCheck, Stages, Worst
 from export.subject import Subject
 from train.letterbox import in_levels, letterboxed
@@ -43,6 +44,7 @@ class Compared:
 
     stages: Stages
     agreements: dict[str, Agreement]
+    bounds: Bounds
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,18 @@ class Proof:
     compared: dict[str, Compared]
 
     @property
-    def margin(self) -> float:
-        """The largest difference of a score that any two of PyTorch and the artifacts gave one frame."""
-        return max(largest_spread(one.agreements) for one in self.compared.values())
+    def bounds(self) -> Bounds:
+        """What was allowed, the same on every set of frames."""
+        return self.compared[HARD].bounds
 
     @property
-    def largest_difference(self) -> float:
-        """The largest difference of a score or map value from PyTorch's."""
-        every = [agreement for one in self.compared.values() for agreement in one.agreements.values()]
-        return max(max(a.largest_score_difference, a.largest_map_difference) for a in every)
+    def agreements(self) -> list[Agreement]:
+        """Those of every artifact on every set of frames."""
+        return [agreement for one in self.compared.values() for agreement in one.agreements.values()]
+
+    def margin(self, threshold: float) -> float:
+        """The largest difference between two scores that PyTorch and the artifacts gave one frame; see `margin_of`."""
+        return max(margin_of(one.agreements, self.bounds, threshold) for one in self.compared.values())
 
 
 def prove(
@@ -73,9 +78,11 @@ def prove(
 ) -> Proof:
     """Compare every stage on every validation photograph and every hard frame.
 
-    `tolerance` is the bound of scores and maps. Raises ParityError at the first difference that is not allowed.
+    `tolerance` bounds scores and maps: that share of the spread of what PyTorch says of the validation photographs, of
+    the hard frames where there are none. Raises ParityError at a difference that is not allowed.
     """
-    compared = {}
+    found: dict[str, tuple[Stages, dict[str, Agreement]]] = {}
+    bounds: Bounds | None = None
     for about, frames in frame_sets(subject).items():
         tick, check = stage(f"parity on {about}", len(frames)), StageCheck(subject, onnx_path, openvino_path)
         agreements = {name: Agreement(name) for name in backends}
@@ -87,15 +94,21 @@ def prove(
                 check.look(name, frame, image, heard)
                 for artifact, backend in backends.items():
                     said = backend.infer(frame)
-                    compare(agreements[artifact], name, said, expected, subject.reference, tolerance)
+                    compare(agreements[artifact], name, said, expected, subject.reference)
                 tick()
-        compared[about] = Compared(check.seen, agreements)
-    return Proof(compared)
+        if frames and bounds is None:
+            bounds = bounds_around(next(iter(agreements.values())), tolerance)
+        for agreement in agreements.values():
+            if bounds is not None:
+                check_agreement(agreement, bounds, subject.reference)
+        found[about] = check.seen, agreements
+    assert bounds is not None, "there are hard frames"
+    return Proof({about: Compared(*one, bounds) for about, one in found.items()})
 
 
 def frame_sets(subject: Subject) -> dict[str, Frames]:
     """The two sets of frames."""
-    photographs = {p.name: partial(read_picture, p.path) for p in subject.photographs("val")}
+    photographs = {p.name: partial(read_photograph, p) for p in subject.photographs("val")}
     return {VALIDATION: photographs, HARD: {name: lambda f=frame: f for name, frame in hard_frames(subject.contract)}}
 
 
@@ -119,7 +132,8 @@ def _figures(compared: Compared) -> dict[str, Any]:
                 "frames": len(a.scores),
                 "largest score difference": a.largest_score_difference,
                 "largest map difference": a.largest_map_difference,
-                "worst frame": a.worst_frame,
+                "allowed, within the range": [compared.bounds.score_tolerance, compared.bounds.map_tolerance],
+                "worst frame": a.worst_frame(compared.bounds),
             }
             for name, a in compared.agreements.items()
         },
@@ -153,7 +167,7 @@ def write_page(
     proof: Proof,
     openvino_path: Path,
     backends: Mapping[str, Backend],
-    tolerance: float,
+    margin: float,
     show_photographs: bool,
     int8: Mapping[str, Sequence[Mapping[str, object]]],
 ) -> None:
@@ -171,24 +185,39 @@ def write_page(
         .render(
             title=subject.title,
             reference=subject.reference,
-            tables={about: _rows(compared, tolerance) for about, compared in proof.compared.items()},
+            tables={about: _rows(compared) for about, compared in proof.compared.items()},
             module=proof.compared[HARD].stages.module,
             cards=cards,
-            margin=proof.margin,
+            margin=margin,
             int8=int8,
         )
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
 
 
-def _rows(compared: Compared, tolerance: float) -> list[Row]:
+def _rows(compared: Compared) -> list[Row]:
     stages = compared.stages
     rows = [_row("letterboxed picture", name, worst) for name, worst in stages.letterbox.items()]
     rows.append(_row("letterboxed picture", "from runtime to runtime", stages.between))
     rows += [_row("late layer", name, worst) for name, worst in stages.layer.items()]
-    for name, a in compared.agreements.items():
-        for what, difference in (("score", a.largest_score_difference), ("map", a.largest_map_difference)):
-            rows.append(Row(what, name, len(a.scores), difference, tolerance, a.worst_frame))
+    for a in compared.agreements.values():
+        rows += _worst(a, compared.bounds)
+    return rows
+
+
+def _worst(a: Agreement, bounds: Bounds) -> list[Row]:
+    """The frames whose score and whose map are off by the largest share of what is allowed there."""
+    scores = [abs(score - said) for score, said in zip(a.scores, a.expected, strict=True)]
+    maps = [one[2] if one else 0.0 for one in a.maps]
+    rows = []
+    for what, off, shares, usual in (
+        ("score", scores, a.score_shares(bounds), bounds.score_tolerance),
+        ("map", maps, a.map_shares(bounds), bounds.map_tolerance),
+    ):
+        worst = int(np.argmax(shares)) if shares else 0
+        difference = off[worst] if off else 0.0
+        allowed = difference / shares[worst] if difference else usual
+        rows.append(Row(what, a.backend, len(off), difference, allowed, a.frames[worst] if off else ""))
     return rows
 
 
@@ -207,7 +236,7 @@ class _Painter:
         if not frames:
             return []
         picture = compared.stages.letterbox[SHOWN_ARTIFACT].frame
-        where = compared.agreements[SHOWN_ARTIFACT].worst_frame
+        where = compared.agreements[SHOWN_ARTIFACT].worst_frame(compared.bounds)
         cards = [Card("letterboxed picture", picture, self._letterbox(frames[picture]()))]
         if maps := self._maps(frames[where]()):
             cards.append(Card("map", where, maps))

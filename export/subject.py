@@ -13,9 +13,10 @@ from edge.errors import DataError, EdgeError
 from edge.evaluation import strategy_parameters
 from edge.photographs import read_listing
 from edge.photographs.photograph import Photograph
+from edge.pictures.contract import PictureContract
 from train.data.photographs import survey
 from train.recipe import ThresholdChoice
-from train.run import Run
+from train.run import Run, check_photographs
 
 
 class SubjectError(EdgeError):
@@ -42,7 +43,8 @@ class Subject:
     `network` takes (image float32 [1,C,S,S], mask float32 [1,1,S,S]) and returns (score [1], map [1,h,w] or None).
     `threshold` is how to choose it, or a number that a person gives. `photographs` gives those of "train" or "val";
     `data` is their folder and `fingerprint` its SHA-256, both None where there are none. `reference` names what the
-    artifacts are compared with, `origin` is what provenance says of the network.
+    artifacts are compared with, `origin` is what provenance says of the network, `picture` how its photographs are
+    read; `note` is one line that says what was taken where there was a choice.
     """
 
     title: str
@@ -55,10 +57,16 @@ class Subject:
     photographs: Callable[[str], list[Photograph]]
     reference: str = "PyTorch"
     origin: dict[str, str] = field(default_factory=dict)
+    picture: PictureContract | None = None
+    note: str | None = None
 
 
 def trained(run: Run) -> Subject:
-    """The network of a finished training run, and the photographs it learnt from."""
+    """The network of a finished training run, and the photographs it learnt from.
+
+    Raises RunError, in one line, if the photographs are not the same any more.
+    """
+    check_photographs(run)
     return Subject(
         title=run.recipe.title,
         task="one-class" if run.network.learns_from == "good" else "supervised",
@@ -69,11 +77,13 @@ def trained(run: Run) -> Subject:
         fingerprint=run.fingerprint,
         photographs=run.photographs,
         origin={"recipe": run.recipe.title},
+        picture=run.record.data.picture,
     )
 
 
-def evidence_from(data: Path | None, threshold: ThresholdChoice | float) -> Evidence:
-    """The validation photographs of `data`, or all of it where its folders make no splits.
+def evidence_from(data: Path | None, threshold: ThresholdChoice | float, bits: int | None = None) -> Evidence:
+    """The validation photographs of `data`, or all of it where its folders make no splits; `bits` are the significant
+    ones of photographs of 16 bits a sample.
 
     Raises DataError, in one line, if there are none or one of them cannot be used, and SubjectError if `data` is None
     although the threshold is to be chosen on photographs.
@@ -85,7 +95,7 @@ def evidence_from(data: Path | None, threshold: ThresholdChoice | float) -> Evid
         )
     if data is None:
         return Evidence()
-    listing = read_listing(data)
+    listing = read_listing(data, bits=bits)
     photographs = listing.splits.get("", listing.splits.get("val", []))
     if not photographs:
         raise DataError(

@@ -1,18 +1,19 @@
 """The threshold of each artifact, chosen on its own scores, and how far its golden frames may be off."""
 
-from collections.abc import Sequence
-
-import numpy as np
+from collections.abc import Iterable, Sequence
+from math import inf
 
 from edge.backends import Backend
 from edge.bundle import Interval, Threshold
 from edge.evaluation import Figures, Rate, choose_threshold, judge, strategy_parameters, unjudged
+from edge.tolerance import Bounds
 from export.golden import Golden
-from export.parity import nearest_threshold
+from export.parity import Agreement, compare, nearest_threshold
 from export.subject import Subject
 
 TOLERANCE = 1e-4
-"""Largest difference of a score or map value between PyTorch and an artifact, at export and on the line."""
+"""Largest difference of a score or map value between PyTorch and an artifact, at export and on the line: this share of
+the spread of what PyTorch says of the validation photographs, see `edge.tolerance`."""
 
 NEAREST = "fewest of PyTorch's verdicts turned, first tried PyTorch's threshold, then "
 """How the threshold of an int8 artifact is chosen, before the strategy of the recipe."""
@@ -60,27 +61,26 @@ def threshold_of(subject: Subject, figures: Figures, said_before: str = "") -> T
     )
 
 
-def tolerance_of(threshold: float, largest_difference: float, tolerance: float) -> float:
-    """A hundredth of the threshold, where that is less than parity's `tolerance`; at least twice what was seen.
+def golden_tolerances(bounds: Bounds, compared: Iterable[Agreement]) -> tuple[float, float]:
+    """What the golden frames allow a score and a map: as much as parity, or twice what it saw where that is more."""
+    seen = list(compared)
+    score = max((share for one in seen for share in one.score_shares(bounds)), default=0.0)
+    cell = max((share for one in seen for share in one.map_shares(bounds)), default=0.0)
+    return bounds.score_tolerance * max(1.0, 2 * score), bounds.map_tolerance * max(1.0, 2 * cell)
 
-    More than `tolerance` only where parity allowed more, of values beyond 1.
 
-    A score of an autoencoder is some 0.001: an absolute bound would let it be off by a tenth.
+def int8_tolerances(backend: Backend, golden: Golden, bounds: Bounds) -> tuple[float, float]:
+    """Twice what parity allows, or twice what is seen on the golden frames where that is more: CPUs round otherwise.
+
+    It is never more than the spread itself, by which no frame could fail.
     """
-    if largest_difference > tolerance:
-        return 2 * largest_difference
-    return min(tolerance, max(abs(threshold) / 100, 2 * largest_difference))
-
-
-def int8_tolerance(backend: Backend, golden: Golden) -> float:
-    """Twice the largest difference from PyTorch on the golden frames: another CPU rounds otherwise."""
-    largest = TOLERANCE
-    for frame, (score, where) in zip(golden.frames, golden.answers, strict=True):
-        output = backend.infer(frame)
-        largest = max(largest, abs(output.score - score))
-        if where is not None and output.map is not None:
-            largest = max(largest, float(np.abs(output.map - where).max()))
-    return 2 * largest
+    seen = Agreement(backend.name)
+    for number, (frame, answer) in enumerate(zip(golden.frames, golden.answers, strict=True)):
+        compare(seen, f"golden frame {number}", backend.infer(frame), answer, "PyTorch")
+    score = 2 * bounds.score_tolerance * max(1.0, *seen.score_shares(bounds))
+    cell = 2 * bounds.map_tolerance * max(1.0, *seen.map_shares(bounds))
+    most = [inf if one is None else one.spread for one in (bounds.scores, bounds.maps)]
+    return min(score, most[0]), min(cell, most[1])
 
 
 def _interval(rate: Rate) -> Interval:

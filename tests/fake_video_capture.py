@@ -1,13 +1,16 @@
-"""A camera at the boundary of cv2.VideoCapture: these machines have none. Its driver has a queue of buffers, as V4L2's.
+"""A stand-in for a camera at the boundary of cv2.VideoCapture: these machines have none. Its driver has a queue of
+buffers, as V4L2's, and gives the bytes in them once it is asked not to convert them, as OpenCV 5 does: 1 x N uint8.
 
 Time is the test's own: it passes where the camera is waited for, and where the test says so.
 """
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 MS = 1_000_000
-PIXEL_FORMATS = ("YUYV", "MJPG")
+PIXEL_FORMATS = ("YUYV", "MJPG", "GREY", "Y16 ", "NV12")
 
 
 class Clock:
@@ -35,7 +38,9 @@ class FakeVideoCapture:
     sizes = ((480, 640), (720, 1280))
     rates = (15.0, 30.0)
     stamps = True  # whether the driver has any
-    decodes = True
+    gives = True  # whether a frame that was grabbed can be had
+    hands_out_raw = True  # whether it can be asked not to convert
+    damage: Callable[[bytes], bytes] | None = None  # done to the bytes of each frame
 
     def __init__(self, device: str, api: int) -> None:
         self.device, self.api, self.released = device, api, 0
@@ -47,6 +52,7 @@ class FakeVideoCapture:
         self._held: tuple[int, int] | None = None
         self._exposures = 0
         self._next_ns: int | None = None
+        self._converts = True
 
     def isOpened(self) -> bool:  # noqa: N802
         return "refuses" not in self.device
@@ -61,6 +67,8 @@ class FakeVideoCapture:
             self._fourcc = int(value)
         elif key == cv2.CAP_PROP_BUFFERSIZE:
             self._buffers = int(value)
+        elif key == cv2.CAP_PROP_CONVERT_RGB and self.hands_out_raw:
+            self._converts = bool(value)
         return True
 
     def get(self, key: int) -> float:
@@ -72,6 +80,7 @@ class FakeVideoCapture:
             cv2.CAP_PROP_BUFFERSIZE: float(self._buffers),
             cv2.CAP_PROP_FOURCC: float(self._fourcc),
             cv2.CAP_PROP_POS_MSEC: stamp_ms,
+            cv2.CAP_PROP_CONVERT_RGB: float(self._converts),
         }.get(key, 0.0)
 
     def grab(self) -> bool:
@@ -99,13 +108,33 @@ class FakeVideoCapture:
             self._next_ns += round(self.period_ms * MS)
 
     def retrieve(self, room: np.ndarray | None = None) -> tuple[bool, np.ndarray | None]:
-        if not self.decodes or self._held is None:
+        if not self.gives or self._held is None:
             return False, None
+        if not self._converts:
+            raw = self._raw(self._held[0])
+            data = raw if self.damage is None else self.damage(raw)
+            return True, np.frombuffer(data, np.uint8).reshape(1, -1)
         frame = np.full((self._height, self._width, 3), self._held[0] % 256, np.uint8)
         if room is None or room.shape != frame.shape:
             return True, frame
         room[...] = frame
         return True, room
+
+    def _raw(self, exposure: int) -> bytes:
+        """The bytes of a buffer."""
+        size, value = (self._height, self._width), exposure % 219
+        match int(self._fourcc).to_bytes(4, "little"):
+            case b"YUYV":
+                return np.full((*size, 2), (16 + value, 128), np.uint8).tobytes()
+            case b"GREY":
+                return np.full(size, value, np.uint8).tobytes()
+            case b"Y16 ":
+                return np.full(size, value << 4, np.uint16).tobytes()
+            case b"NV12":
+                return bytes([16 + value]) * (size[0] * size[1]) + bytes([128]) * (size[0] * size[1] // 2)
+        picture = np.random.default_rng(7).integers(0, 256, (*size, 3), np.uint8)
+        picture[:16] = value
+        return cv2.imencode(".jpg", picture)[1].tobytes()
 
     def release(self) -> None:
         self.released += 1

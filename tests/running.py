@@ -111,14 +111,19 @@ class Line:
 
 
 @contextmanager
-def running_line(*arguments: object, bundle: Path = DEMO_BUNDLE) -> Iterator[Line]:
-    """`edge-run` with these arguments, waiting for its one subscriber; killed at the end if it still runs."""
+def running_line(*arguments: object, bundle: Path = DEMO_BUNDLE, cwd: Path | None = None) -> Iterator[Line]:
+    """`edge-run` with these arguments, in the folder `cwd`, waiting for its one subscriber; killed at the end."""
     endpoint = free_endpoint()
     subscriber = Subscriber(endpoint, "line1")
     options = ["--bundle", bundle, "--bind", endpoint, "--wait-subscribers", 1, "--budget-ms", 20_000, "--json"]
     options += [] if "--records" in arguments else ["--no-records"]
     process = subprocess.Popen(
-        command("run", *options, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("run", *options, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        start_new_session=True,  # a group of its own, that a test may kill
     )
     try:
         yield Line(process, subscriber, endpoint)

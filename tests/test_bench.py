@@ -253,7 +253,7 @@ def test_a_source_with_a_rhythm_stamps_parts_when_they_were_due_and_shows_that_i
 
 def test_a_station_lives_through_the_pauses_of_its_line() -> None:
     pace = Pace(rate_per_min=1200, idle_every_s=1.0, idle_s=1.5)
-    ran = run_station(DEMO_BUNDLE, SETTING, pace, 25)
+    ran = run_station(load_bundle(DEMO_BUNDLE), SETTING, pace, 25)
     assert len(ran.samples_ms) == 25
     assert ran.unanswered == 0
     longest = max(after - before for before, after in pairwise(ran.published))
@@ -265,7 +265,7 @@ def test_a_line_faster_than_the_model_has_parts_without_an_answer() -> None:
         return ran.unanswered > 0
 
     setting = SETTING.model_copy(update={"height": 720, "width": 1280})
-    ran = run_station(DEMO_BUNDLE, setting, Pace(rate_per_min=60_000), 5000, is_over=is_over)
+    ran = run_station(load_bundle(DEMO_BUNDLE), setting, Pace(rate_per_min=60_000), 5000, is_over=is_over)
     assert ran.unanswered == 1
     assert ran.parts < 5000
 

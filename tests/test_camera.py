@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from fake_video_capture import MS, Clock, FakeVideoCapture
 
@@ -67,7 +68,7 @@ def opened(name: str = "camera0", **options: object) -> tuple[CameraSource, Fake
 def exposure(capture: Capture) -> int:
     """Which exposure a frame shows."""
     assert capture.frame is not None
-    return int(capture.frame[0, 0, 0])
+    return round(int(capture.frame[0, 0, 0]) * 219 / 255)  # of YUYV
 
 
 def refusal(name: str = "camera0", **options: object) -> str:
@@ -144,6 +145,7 @@ def test_format_size_and_rate_are_asked_for_in_that_order_and_nothing_is_remarke
         (cv2.CAP_PROP_FRAME_WIDTH, 1280),
         (cv2.CAP_PROP_FPS, 30.0),
         (cv2.CAP_PROP_BUFFERSIZE, 2),
+        (cv2.CAP_PROP_CONVERT_RGB, 0),
     ]
     assert source.remarks[1:] == ()
     assert (source.shape, source.length, source.live, source.free_running) == ((720, 1280), None, True, True)
@@ -297,9 +299,76 @@ def test_a_camera_that_stops_is_an_error_and_not_the_end(devices: Path, monkeypa
         next(captures)
 
 
-def test_a_camera_frame_that_does_not_decode_is_a_fault(devices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeVideoCapture, "decodes", False)
+def test_a_frame_that_the_driver_does_not_give_is_a_fault(devices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeVideoCapture, "gives", False)
     [capture] = opened(limit=1)[0].captures()
     assert capture.frame is None
     assert capture.fault is not None
     assert capture.fault.startswith("corrupt: ")
+
+
+# ---- what the driver gives
+
+
+def without_200_bytes(jpeg: bytes) -> bytes:
+    return jpeg[: len(jpeg) // 2] + jpeg[len(jpeg) // 2 + 200 :]
+
+
+DAMAGE = {
+    "bytes missing": without_200_bytes,
+    "cut short": lambda jpeg: jpeg[: len(jpeg) // 3],
+    "cut short, and the end of an older one behind it": lambda jpeg: jpeg[: len(jpeg) // 3] + jpeg[-len(jpeg) // 2 :],
+    "cut short, and zeros behind it": lambda jpeg: jpeg[: len(jpeg) // 3] + bytes(len(jpeg) // 2),
+    "whole, and an older one behind it": lambda jpeg: jpeg + jpeg[-len(jpeg) // 2 :],
+    "empty": lambda jpeg: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_jpeg_of_a_camera_is_a_fault_and_the_next_one_is_not(
+    devices: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    source, fake = opened(limit=2, every=True, camera=CameraSettings(pixel_format="MJPG"))
+    monkeypatch.setattr(fake, "damage", DAMAGE[damage], raising=False)
+    captures = source.captures()
+    damaged = next(captures)
+    assert damaged.frame is None
+    assert damaged.fault is not None
+    assert damaged.fault.startswith("corrupt: ")
+    monkeypatch.setattr(fake, "damage", None, raising=False)
+    whole = next(captures)
+    assert whole.frame is not None
+    assert whole.fault is None
+
+
+@pytest.mark.parametrize("pixel_format", ["YUYV", "GREY", "NV12", "Y16 ", "MJPG"])
+def test_raw_frames_are_converted_and_a_short_buffer_is_a_fault(
+    devices: Path, monkeypatch: pytest.MonkeyPatch, pixel_format: str
+) -> None:
+    source, fake = opened(limit=4, every=True, camera=CameraSettings(pixel_format=pixel_format), bits=12)
+    captures = source.captures()
+    next(captures)
+    whole = next(captures)
+    assert whole.frame is not None
+    assert (whole.frame.shape, whole.frame.dtype) == ((480, 640, 3), "uint8")
+    assert np.abs(whole.frame[0, 0].astype(int) - 1).max() <= 1, "the second exposure"
+    source.room = np.zeros((480, 640, 3), np.uint8)
+    roomy = next(captures)
+    assert roomy.frame is not None
+    assert roomy.frame.ctypes.data == source.room.ctypes.data
+    monkeypatch.setattr(fake, "damage", lambda raw: raw[:-1000], raising=False)
+    short = next(captures)
+    assert (short.frame, (short.fault or "")[:9]) == (None, "corrupt: ")
+
+
+def test_sixteen_bits_of_which_nobody_says_how_many_count_are_no_frame(devices: Path) -> None:
+    [capture] = opened(limit=1, camera=CameraSettings(pixel_format="Y16 "))[0].captures()
+    assert capture.frame is None
+    assert "bits" in (capture.fault or "")
+
+
+def test_a_camera_whose_jpegs_come_decoded_already_is_refused(devices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeVideoCapture, "hands_out_raw", False)
+    assert "set another pixel_format, as YUYV" in refusal(camera=CameraSettings(pixel_format="MJPG"))
+    [capture] = opened(limit=1)[0].captures()
+    assert capture.frame is not None, "YUYV is what it is"

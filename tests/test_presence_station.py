@@ -5,7 +5,6 @@ import math
 import os
 import signal
 import time
-from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +17,7 @@ from edge.demo.moving import MovingBelt
 from edge.demo.truth import plan_part
 from edge.station.inference import _Seat
 from edge.station.messages import Configure, Infer
+from edge.station.ring import Attached, Ring
 from edge.verdict import Outcome, Reason, Verdict
 
 BELT = """\
@@ -125,16 +125,15 @@ class Scores:
 def test_the_scores_of_several_frames_become_one_and_none_hides_behind_another(
     pixels: tuple[int, ...], aggregate: Any, score: float, worst: int
 ) -> None:
-    memory = SharedMemory(create=True, size=len(pixels) * 8 * 8 * 3)
+    ring = Ring(1, len(pixels) * 8 * 8 * 3)
     try:
-        np.ndarray((len(pixels), 8, 8, 3), np.uint8, memory.buf)[:] = np.reshape(pixels, (-1, 1, 1, 1))
+        Attached().frame(ring.name(0), len(pixels) * 8, 8)[:] = np.repeat(pixels, 8).reshape(-1, 1, 1)
         bundle = SimpleNamespace(manifest=SimpleNamespace(map_threshold=None))
         model: Any = SimpleNamespace(bundle=bundle, threshold=0.5)
         seat = _Seat(model, Configure((8, 8), aggregate=aggregate), {(8, 8): [Scores()]})
-        said = seat.infer(Infer(7, memory.name, 8, 8, frames=len(pixels)))
+        said = seat.infer(Infer(7, ring.name(0), 8, 8, frames=len(pixels)))
     finally:
-        memory.close()
-        memory.unlink()
+        ring.close()
     assert said.fault is None
     assert said.score == pytest.approx(score, nan_ok=True)
     assert said.worst == worst

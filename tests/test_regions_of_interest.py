@@ -44,7 +44,7 @@ def test_the_worst_of_the_regions_decides_and_its_places_are_those_of_the_frame(
 def test_a_frame_that_does_not_hold_a_region_is_unknown_corrupt(tmp_path: Path) -> None:
     side_by_side(tmp_path / "pairs")
     with running_line("--source", tmp_path / "pairs", "--region", "400,0,320x180") as line:
-        assert line.to_the_end() == 0
+        assert line.to_the_end() == 1
     assert {v.reason for v in line.verdicts} == {Reason.CORRUPT}
 
 

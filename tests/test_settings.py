@@ -13,6 +13,7 @@ from edge.sources import SourceSettings
 from edge.station.config import StationConfig, default_records
 from edge.station.intake import Intake
 from edge.station.settings import Settings, as_toml, effective, source_request, to_config
+from edge.station.truth import Envelope
 from edge.verdict import Reason
 
 
@@ -39,6 +40,17 @@ def test_what_is_printed_is_a_file_that_says_the_same(tmp_path: Path) -> None:
     file = tmp_path / "printed.toml"
     file.write_text(as_toml(one))
     assert effective(file, {}).settings == one.settings
+
+
+def test_a_file_that_a_windows_editor_wrote_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "station.toml"
+    file.write_bytes(b'\xef\xbb\xbfsource = "demo"\r\nrecords = false\r\n')
+    settings = effective(file, {}).settings
+    assert (settings.source, settings.records) == ("demo", False)
+    envelope = tmp_path / "envelope.json"
+    Envelope(frames=3, brightness=(1, 2), sharpness=(3, 4)).write(envelope)
+    envelope.write_bytes(b"\xef\xbb\xbf" + envelope.read_bytes())
+    assert Envelope.read(envelope).frames == 3
 
 
 def test_paths_are_seen_from_the_file_and_names_of_shipped_bundles_stay_names(tmp_path: Path) -> None:
@@ -71,6 +83,23 @@ def test_whatever_is_said_of_a_source_reaches_the_capture_process_and_a_look() -
     [
         ("[[camera]]\ngain_db = 2", "camera = "),
         ("[[trust]]\nx = 1", "trust.0 = "),
+        *(
+            (f"{key} = {said}", f"{key}.0 = " if key == "trust" else f"{key} = ")
+            for key, truths in {
+                "records": ['"false"', '"False"', '""', '"no"', "true", "0"],
+                "keys": ['"false"', '""', "false"],
+                "bundle": ['""', "true"],
+                "envelope": ['"none"', "false"],
+                "trust": ['["false"]', '[""]'],
+                "insecure": ['"false"', '"yes"', "0"],
+                "watch": ['"no"'],
+                "threads": ["true"],
+                "control": ['""'],
+                "metrics": ['""', "true"],
+            }.items()
+            for said in truths
+        ),
+        ("presence = {alone = 'false'}", "presence.alone = 'false'"),
         ("bugdet_ms = 5", "no such key: bugdet_ms; did you mean budget_ms?"),
         ("zzz = 5", "no such key: zzz; edge-run --print-config"),
         ("budget_ms = 0", "budget_ms = 0: Input should be greater than or equal to 1"),

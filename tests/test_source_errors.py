@@ -81,6 +81,7 @@ KEYS = {
     "tuned": [Mistake('"in"', "tuned = 'in'")],
     "streams": [Mistake("0", "streams = 0")],
     "size": [Mistake('"wide"', "size 'wide': give width and height in pixels, as in 1280x720"), Mistake("640", "640")],
+    "bits": [Mistake("11", "bits = 11"), Mistake("8", "bits = 8")],
     "rate": [
         Mistake("0", "rate = 0: give pictures a second, more than 0, or file"),
         Mistake("nan", "rate = nan: give pictures a second"),
@@ -309,7 +310,6 @@ def test_no_source_at_all_is_one_line(refused: Refused) -> None:
 
 @pytest.mark.parametrize(("source", "says"), STREAMS)
 def test_a_stream_that_is_none_is_one_line(refused: Refused, source: str, says: str) -> None:
-    pytest.importorskip("av", reason="streams need the package av (extra streams)")
     said = refused("--source", source, "--commission", 2)
     assert says in said
     assert "secret" not in said

@@ -436,3 +436,22 @@ def test_a_line_on_a_watched_folder_judges_what_is_dropped_there_and_ends_when_t
 def test_a_watched_folder_has_no_loop_and_no_rate(tmp_path: Path, flags: dict[str, object]) -> None:
     with pytest.raises(SourceError, match="--loop and --rate"):
         open_source(SourceRequest(str(tmp_path), watch=True, **flags))  # type: ignore[arg-type]
+
+
+def test_what_a_folder_holds_beside_pictures_is_said(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), picture())
+    assert open_source(SourceRequest(str(tmp_path))).remarks == ()  # type: ignore[attr-defined]
+    for name in ("b.gif", "c.PGM", ".hidden"):
+        (tmp_path / name).write_bytes(b"x")
+    [remark] = open_source(SourceRequest(str(tmp_path))).remarks  # type: ignore[attr-defined]
+    assert "2 files left out" in remark
+    assert "b.gif, c.PGM" in remark
+
+
+def test_a_folder_that_is_a_link_is_refused_and_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "shown").mkdir()
+    cv2.imwrite(str(tmp_path / "shown" / "a.png"), picture())
+    (tmp_path / "shown" / "more").symlink_to(tmp_path / "real")
+    with pytest.raises(SourceError, match="more is a link"):
+        open_source(SourceRequest(str(tmp_path / "shown")))

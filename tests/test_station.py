@@ -3,18 +3,23 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
-from running import DEMO_BUNDLE, Line, running_line
+from running import DEMO_BUNDLE, Line, command, free_endpoint, running_line
 
 from edge.bundle import MANIFEST, MANIFEST_HASH, MapThreshold, load_bundle, seal
 from edge.channel.subscriber import Subscriber
 from edge.demo.line import DemoLine
+from edge.errors import SourceError
+from edge.station.ring import Ring
 from edge.verdict import Outcome, Reason, State, StateChange, Verdict
 
 
@@ -28,22 +33,79 @@ def assert_balanced(line: Line, accepted: int | None = None) -> None:
         assert result["accepted"] == accepted
 
 
-def shared_memory_of(pid: int) -> set[str]:
-    """Names of the segments of shared memory that a process has mapped."""
-    return set(re.findall(r"/dev/shm/(\S+)", Path(f"/proc/{pid}/maps").read_text()))
+def shared_memory_of(*pids: int) -> set[str]:
+    """Names of the shared memory that these processes have mapped, in /dev/shm or in no file system."""
+    maps = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids)
+    return set(re.findall(r"(?:/dev/shm/|/memfd:)(\S+)", maps))
 
 
 def test_a_finite_line_ends_by_itself_with_one_verdict_for_each_part() -> None:
     with running_line("--source", "demo", "--limit", 40, "--size", "640x360") as line:
-        line.until(1)
-        segments = shared_memory_of(line.process.pid)
         assert line.to_the_end() == 0
     assert_balanced(line, 40)
     assert all(v.simulated and v.truth for v in line.verdicts)
     assert len({v.part for v in line.verdicts}) == 40
     assert {v.verdict for v in line.verdicts} == {Outcome.GOOD, Outcome.REJECT}
-    assert segments
-    assert not segments & set(os.listdir("/dev/shm"))
+
+
+def put(frame: np.ndarray, path: Path) -> None:
+    """Put a picture into a folder as a program does that renames a whole one into place."""
+    new = path.with_name(f".{path.name}")
+    new.write_bytes(cv2.imencode(".png", frame)[1].tobytes())
+    new.rename(path)
+
+
+def test_a_picture_that_there_is_no_memory_for_is_unknown_and_the_station_goes_on(tmp_path: Path) -> None:
+    small, large = np.full((180, 320, 3), 90, np.uint8), np.full((2000, 3000, 3), 90, np.uint8)
+    put(small, tmp_path / "1.png")
+    with running_line("--source", tmp_path, "--watch", "--limit", 4) as line:
+        line.until(1)
+        resource.prlimit(line.process.pid, resource.RLIMIT_FSIZE, (2**20, 2**20))  # so much memory and no more
+        for name, frame in (("2.png", large), ("3.png", small), ("4.png", large)):
+            put(frame, tmp_path / name)
+            line.until(1)
+        assert line.to_the_end() == 0
+    assert_balanced(line, 4)
+    assert [v.part for v in line.verdicts] == ["1.png", "2.png", "3.png", "4.png"]
+    assert [v.reason for v in line.verdicts][1::2] == [Reason.OVERLOAD] * 2
+    assert all(v.verdict is not Outcome.UNKNOWN for v in line.verdicts[::2])
+    assert "no memory for a frame of 17 MiB (File too large)" in str(line.verdicts[1].detail)
+    assert json.loads(line.stdout)["restarts"] == 0
+
+
+def test_frames_that_no_memory_is_there_for_at_the_start_are_refused_in_one_line() -> None:
+    run = command("run", "--source", "demo", "--no-records", "--bind", free_endpoint())
+    ended = subprocess.run(["prlimit", "--fsize=1048576", *run], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "no memory for a frame of 3 MiB" in ended.stderr
+
+
+def test_memory_that_other_processes_need_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  16000 kB\nMemAvailable:    1000 kB\n")
+    monkeypatch.setattr("edge.machine.MEMORY", tmp_path / "meminfo")
+    ring = Ring(2, 1000 * 1024)
+    name = ring.name(0)
+    with pytest.raises(SourceError, match="too little is free"):
+        ring.enlarge(0, 1000 * 1024 + 1)
+    assert (ring.name(0), ring.capacity(0)) == (name, 1000 * 1024), "it is as it was"
+    ring.close()
+
+
+def test_memory_beyond_the_limit_of_a_container_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    listed = Path("/proc/self/cgroup").read_text().splitlines()
+    own = next((line[3:] for line in listed if line.startswith("0::")), None)
+    if own is None:
+        pytest.skip("this system has no control groups of version 2")
+    group = tmp_path / own.strip("/")
+    group.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr("edge.machine.CONTAINER", tmp_path)
+    (group / "memory.current").write_text("1000000\n")
+    (group / "memory.max").write_text("max\n")
+    Ring(1, 2_000_000).close()
+    (group / "memory.max").write_text("2000000\n")
+    with pytest.raises(SourceError, match="too little is free"):
+        Ring(1, 2_000_000)
 
 
 def telling(folder: Path, map_threshold: float | None) -> Path:
@@ -108,14 +170,11 @@ def test_heartbeats_carry_the_ledger_and_the_lease() -> None:
 def test_a_signal_ends_the_line_in_order(number: signal.Signals) -> None:
     with running_line("--source", "demo", "--size", "640x360") as line:
         line.until(10)
-        segments = shared_memory_of(line.process.pid)
         children = [line.child("edge-capture"), line.child("edge-inference")]
         line.process.send_signal(number)
         assert line.to_the_end() == 0
     assert_balanced(line)
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
-    assert segments
-    assert not segments & set(os.listdir("/dev/shm"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -126,16 +185,22 @@ def test_a_signal_while_starting_ends_the_line_too(number: signal.Signals) -> No
         assert line.to_the_end() == 0
 
 
-def test_children_and_memory_go_when_the_station_is_killed() -> None:
+@pytest.mark.parametrize("at_once", [False, True], ids=["the station", "its whole process group"])
+def test_children_and_memory_go_when_the_station_is_killed(at_once: bool) -> None:
     with running_line("--source", "demo", "--size", "320x180") as line:
         line.until(5)
-        segments = shared_memory_of(line.process.pid)
-        children = [line.child("edge-capture"), line.child("edge-inference")]
-        line.process.kill()
+        memory = shared_memory_of(line.child("edge-capture"), line.child("edge-inference"))
+        children = Path(f"/proc/{line.process.pid}/task/{line.process.pid}/children").read_text().split()
+        if at_once:
+            os.killpg(line.process.pid, signal.SIGKILL)
+        else:
+            line.process.kill()
         deadline = time.monotonic() + 20
-        while any(Path(f"/proc/{pid}").exists() for pid in children) or segments & set(os.listdir("/dev/shm")):
+        while any(Path(f"/proc/{pid}").exists() for pid in children):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+    assert memory, "both children have the frames in shared memory"
+    assert not memory & set(os.listdir("/dev/shm")), "nothing is left behind"
 
 
 def test_pictures_of_any_size_pass_and_a_file_that_is_none_is_unknown(tmp_path: Path) -> None:

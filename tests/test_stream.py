@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
@@ -31,8 +31,6 @@ from edge.verdict import State
 
 MS = 1_000_000
 PASSWORD = "hunter2"
-
-pytest.importorskip("av", reason="streams need the package av (extra streams)")
 
 
 @pytest.fixture(scope="module")
@@ -389,14 +387,22 @@ def test_hls_is_refused_because_it_shows_the_past(tmp_path: Path) -> None:
     server.shutdown()
 
 
-def test_jpegs_over_http_are_stamped_as_they_arrive() -> None:
+@contextmanager
+def webcam(pictures: Callable[[int], bytes], onward: str | None = None) -> Iterator[str]:
+    """The address of a camera that sends JPEGs over HTTP at 50 a second; with `onward` it only says where they are."""
+
     class Camera(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if onward is not None and self.path == "/":
+                self.send_response(302)
+                self.send_header("Location", onward)
+                self.end_headers()
+                return
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
             self.end_headers()
             for n in range(400):
-                jpeg = cv2.imencode(".jpg", np.full((120, 160, 3), n % 250, np.uint8))[1].tobytes()
+                jpeg = pictures(n)
                 head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                 try:
                     self.wfile.write(head.encode() + jpeg + b"\r\n")
@@ -409,13 +415,66 @@ def test_jpegs_over_http_are_stamped_as_they_arrive() -> None:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with opened(f"http://127.0.0.1:{server.server_port}/") as source:
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+LANDSCAPE = np.random.default_rng(1).integers(0, 256, (30, 40, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+
+
+def web_picture(number: int) -> bytes:
+    """A JPEG whose pixels say its number."""
+    picture = LANDSCAPE.copy()
+    picture[:16] = 4 * (number % 60)
+    return cv2.imencode(".jpg", picture)[1].tobytes()
+
+
+def test_jpegs_over_http_are_stamped_as_they_arrive() -> None:
+    with webcam(web_picture) as url, opened(url) as source:
         before_ns = time.monotonic_ns()
         captures = list(islice(source.captures(), 10))
-    server.shutdown()
     assert source.shape == (120, 160)
+    assert all(c.frame is not None for c in captures)
     assert all(c.captured_ns is not None and c.captured_ns > before_ns - 1000 * MS for c in captures)
     assert all(a.captured_ns < b.captured_ns for a, b in pairwise(captures))  # type: ignore[operator]
+
+
+def test_of_damaged_jpegs_over_http_none_is_shown_and_whole_ones_are() -> None:
+    def pictures(number: int) -> bytes:
+        whole = web_picture(number)
+        return whole if number % 2 else whole[: len(whole) // 2] + whole[len(whole) // 2 + 200 :]
+
+    with webcam(pictures) as url, opened(url) as source:
+        captures = list(islice(source.captures(), 40))
+    shown = [round(float(c.frame[:8].mean()) / 4) for c in captures if c.frame is not None]
+    assert shown
+    assert all(number % 2 for number in shown), "the others are damaged"
+    told = [c.fault for c in captures if c.frame is None]
+    assert told
+    assert all(fault is not None and fault.startswith("corrupt: ") for fault in told)
+
+
+def test_a_webcam_that_pads_its_jpegs_with_zeros_is_shown() -> None:
+    with webcam(lambda number: web_picture(number)[:-2] + bytes(9) + b"\xff\xd9") as url, opened(url) as source:
+        captures = list(islice(source.captures(), 10))
+    assert all(c.frame is not None for c in captures)
+
+
+def test_a_server_that_sends_on_is_followed_to_its_own_host_only() -> None:
+    with webcam(web_picture, onward="/video") as url, opened(url) as source:
+        assert next(source.captures()).frame is not None
+    elsewhere = r"it sends us on to http://localhost:9/; give that address"
+    with (
+        webcam(web_picture, onward="http://localhost:9/") as url,
+        pytest.raises(SourceError, match=elsewhere) as refused,
+    ):
+        open_source(SourceRequest(url))
+    assert "\n" not in str(refused.value)
+    with webcam(web_picture, onward="/") as url, pytest.raises(SourceError, match="it sends us on and on"):
+        open_source(SourceRequest(url))
 
 
 def test_a_camera_that_was_lost_is_waited_for_and_opened_when_its_port_answers() -> None:

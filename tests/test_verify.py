@@ -96,6 +96,21 @@ def test_golden_frames_pass_in_every_runtime() -> None:
     assert "onnxruntime" in done.stdout
 
 
+def test_photographs_that_the_model_was_not_made_for_are_doubted(verified: dict[str, Any], tmp_path: Path) -> None:
+    assert not [note for note in verified["data"]["notes"] if "guessing" in note]
+    rng = np.random.default_rng(3)
+    for label in ("good", "bad"):
+        (tmp_path / "others" / label).mkdir(parents=True)
+        for number in range(8):
+            picture = rng.integers(0, 256, (80, 120, 3), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / "others" / label / f"{number}.png"), picture)
+    done = verify(DEMO_BUNDLE, "--data", tmp_path / "others", "--json")
+    assert done.returncode == 0, done.stderr
+    doubts = [note for note in json.loads(done.stdout)["data"]["notes"] if "guessing" in note]
+    assert [note.partition(" ")[0] for note in doubts] == ["onnxruntime", "openvino"]
+    assert "are they of the part that the bundle was made for?" in doubts[0]
+
+
 def test_a_changed_artifact_fails_by_name(tmp_path: Path) -> None:
     spoilt = Path(shutil.copytree(DEMO_BUNDLE, tmp_path / "spoilt.edge"))
     with (spoilt / "model.onnx").open("r+b") as file:
@@ -214,14 +229,23 @@ def test_parts_photographed_often_are_counted_once() -> None:
         (lambda data: shutil.rmtree(data / "test"), "split 'test' holds no photographs; there are val (1)"),
         (lambda data: [shutil.rmtree(data / split) for split in ("val", "test")], "in no layout known here"),
         (
-            lambda data: cv2.imwrite(str(next((data / "test/mask").iterdir())), np.zeros((8, 9), np.uint8)),
-            "(mask is 9×8, photograph 640×360)",
+            lambda data: cv2.imwrite(str(next((data / "test/mask").iterdir())), np.zeros((80, 90), np.uint8)),
+            "(mask is 90×80, photograph 640×360)",
         ),
     ],
 )
 def test_photographs_that_cannot_be_judged_are_counted_and_named(data: Path, spoil: Any, says: str) -> None:
     spoil(data)
     assert says in refused(DEMO_BUNDLE, "--data", data)
+
+
+def test_masks_are_surveyed_and_read_as_one_says(verified: dict[str, Any], photographs: Path) -> None:
+    survey = verified["data"]["survey"]
+    bad = len(list((photographs / "test" / "bad").iterdir()))
+    assert (survey["splits"]["test"]["masks"], survey["splits"]["test"]["empty_masks"]) == (bad, 0)
+    assert survey["masks"]["meaning"] == "nonzero"
+    said = refused(DEMO_BUNDLE, "--data", photographs, "--masks", "inverted")
+    assert f"{bad} of 11 photographs cannot be used: test/bad/" in said
 
 
 def test_a_folder_without_photographs_and_one_without_splits(data: Path, tmp_path: Path) -> None:
@@ -234,6 +258,7 @@ def test_a_folder_without_photographs_and_one_without_splits(data: Path, tmp_pat
 def test_what_else_a_person_gets_wrong_is_one_line(tmp_path: Path) -> None:
     assert "not a bundle" in refused(tmp_path / "nosuch.edge")
     assert "no such data folder" in refused(DEMO_BUNDLE, "--data", tmp_path / "nosuch")
+    assert "--masks needs photographs: give --data" in refused(DEMO_BUNDLE, "--masks", "half")
     assert "--html needs photographs: give --data" in refused(DEMO_BUNDLE, "--html", tmp_path / "page.html")
     assert "no artifact 'tensorrt'; the bundle has onnxruntime" in refused(DEMO_BUNDLE, "--backend", "tensorrt")
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 from edge.errors import DataError, RecipeError
+from edge.mask_meaning import MaskMeaning
 
 if TYPE_CHECKING:
     from train.run import Run, RunRecord
 
-app = typer.Typer(add_completion=False)
+app = new_app()
 
 
 @app.command()
@@ -29,6 +30,9 @@ def train(
     weights: Annotated[
         str | None, typer.Option(help="A checkpoint to start from, or published, or random; as --set model.weights=.")
     ] = None,
+    weights_key: Annotated[
+        str | None, typer.Option(help="Which state dict of --weights, such as model; as --set model.weights_key=.")
+    ] = None,
     group_by: Annotated[
         str | None,
         typer.Option(
@@ -43,6 +47,14 @@ def train(
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="Leave out of the earlier split what a later one shows too.")
     ] = False,
+    masks: Annotated[
+        MaskMeaning | None,
+        typer.Option(help="What in a mask is defect; found from all masks together if not given."),
+    ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(metavar="10|12|14|16", help="Significant bits of photographs of 16 bits; else they fill 16."),
+    ] = None,
     accelerator: Annotated[
         str, typer.Option(help="Where to train, as Lightning names it: auto, cpu, gpu …; always one device.")
     ] = "auto",
@@ -58,17 +70,21 @@ def train(
         return
     if recipe is None or data is None or out is None:
         raise RecipeError("give a recipe, --data and --out: edge-train demo-line --data photos/ --out run/")
-    chosen = load_recipe(recipe, [*(set_ or []), *([f"model.weights={json.dumps(weights)}"] if weights else [])])
+    given = {"weights": weights, "weights_key": weights_key}
+    overrides = [f"model.{key}={json.dumps(value)}" for key, value in given.items() if value]
+    chosen = load_recipe(recipe, [*(set_ or []), *overrides])
     if not data.is_dir():
         raise DataError(f"no such data folder: {data}")
     if allow_leaks and drop_leaks:
         raise DataError("--allow-leaks and --drop-leaks: give one of them")
 
-    from train.data.split import SplitChoice
+    from edge.pictures.contract import checked_bits
+    from train.data.split import LeakPolicy, SplitChoice
     from train.fit import fit
     from train.report.page import write_report
 
-    choice = SplitChoice(group_by, split_seed, split, "allow" if allow_leaks else "drop" if drop_leaks else "refuse")
+    leaks: LeakPolicy = "allow" if allow_leaks else "drop" if drop_leaks else "refuse"
+    choice = SplitChoice(group_by, split_seed, split, leaks, masks, checked_bits(bits))
     run = fit(
         called(recipe),
         chosen,

@@ -34,6 +34,8 @@ from edge.evaluation import (
     strategy_parameters,
 )
 from edge.machine import cores, cpu_model
+from edge.photographs.fingerprint import Hashes, fingerprint, read_hashes, write_hashes
+from edge.pictures.contract import PictureContract
 from train.data.leaks import find_leaks, settle_leaks
 from train.data.photographs import Photograph, survey
 from train.data.rendered import Rendered, Shuffled, in_order
@@ -41,14 +43,17 @@ from train.data.split import AS_FOLDERS, SplitChoice, divide, write_split
 from train.learner import FIGURES, Learner
 from train.models import Network, build_network, check_side, checked_options
 from train.normalisation import normalised_by_data
-from train.progress import STDERR, History, Reporter, Sketches
+from train.progress import STDERR, History, Reporter, Sketches, reading_bar
 from train.recipe import Recipe
 from train.reconstruction import Reconstruction
 from train.report.augmentation import write_augmentation
 from train.report.overlap import overlaps
 from train.run import (
     AUGMENTATION_FILE,
+    PHOTOGRAPHS_FILE,
+    SCORES_FILE,
     SPLIT_FILE,
+    WEIGHTS_FILE,
     DataRecord,
     LastEpoch,
     Run,
@@ -56,6 +61,8 @@ from train.run import (
     RunRecord,
     Selection,
     SplitFigures,
+    changes,
+    hash_files,
     load_run,
     read_record,
     write_record,
@@ -80,7 +87,7 @@ def fit(
     choice: SplitChoice = AS_FOLDERS,
     accelerator: str = "auto",
 ) -> Run:
-    """Train `recipe` on the photographs in `data`, split as `choice` says; write the run folder `out`, read it back.
+    """Train `recipe` on the photographs in `data`, split and read as `choice` says; write the run `out`, read it back.
 
     With `resume` an interrupted training of the same recipe and photographs goes on where it stopped, to the result
     that it would have had. Everything is chosen on the validation photographs; the test photographs are scored at the
@@ -97,19 +104,18 @@ def fit(
         say(f"beware: {recipe.letterbox.warning}", quiet)
     division = divide(data, choice)
     check(recipe, network, data, division.splits)
-    start = start_from(network, recipe.model.weights)
+    start = start_from(network, recipe.model.weights, recipe.model.weights_key)
     if start:
         say(start, quiet)
     everything = [p for split in division.splits.values() for p in split]
     say(f"reading {len(everything)} photographs ({division.layout}; {division.said})", quiet)
-    surveyed = survey(everything, network.learns_from == "masks", recipe.letterbox)
-    if surveyed.empty_masks and network.learns_from == "masks":
-        count, first = len(surveyed.empty_masks), surveyed.empty_masks[0]
-        where = " in letterbox.region" if recipe.letterbox.region else ""
-        say(
-            f"{count} masks show no defect{where} (first: that of {first}); these photographs teach their label alone",
-            quiet,
-        )
+    with reading_bar(len(everything), quiet) as advance:
+        masks_needed = network.learns_from == "masks"
+        surveyed = survey(everything, masks_needed, recipe.letterbox, division.left_out, advance)
+    if resume:
+        check_resumed(out, surveyed.hashes)
+    for line in surveyed.record(division.splits).lines():
+        say(line, quiet)
     found = find_leaks(division.splits, surveyed.thumbnails)
     division, leaks = settle_leaks(division, found, choice.leaks, out)
     say(str(leaks), quiet)
@@ -132,11 +138,14 @@ def fit(
             layout=division.layout,
             split=division.said,
             leaks=leaks,
+            survey=surveyed.record(splits),
+            picture=PictureContract(bits=choice.bits),
         ),
         network,
         origins,
     )
     open_run(out, record, resume)
+    write_hashes(out / PHOTOGRAPHS_FILE, surveyed.hashes)
     write_split(out / SPLIT_FILE, division)
     write_augmentation(out / AUGMENTATION_FILE, recipe, splits["train"], network.learns_from == "good")
 
@@ -148,10 +157,10 @@ def fit(
         checkpoint = run_epochs(learner, splits, out, resume, quiet, accelerator)
     epoch = take_checkpoint(checkpoint, network, recipe, splits["val"])
     weights = {key: value.contiguous() for key, value in network.state_dict().items()}
-    torch.save({"model": weights}, out / "model.pt")
+    torch.save({"model": weights}, out / WEIGHTS_FILE)
 
     say("scoring", quiet)
-    threshold, metrics = judge_splits(network, recipe, splits, out / "scores.csv")
+    threshold, metrics = judge_splits(network, recipe, splits, out / SCORES_FILE)
     selection = Selection(
         criterion=recipe.checkpoint.criterion,
         best=recipe.checkpoint.best,
@@ -161,8 +170,8 @@ def fit(
     )
     last = judge_last_epoch(network, recipe, splits, out, epoch)
     minutes = round((time.monotonic() - began) / 60, 2)
-    changes = {"finished": True, "minutes": minutes, "selection": selection, "metrics": metrics, "last": last}
-    write_record(out, record.model_copy(update=changes))
+    outcome = {"finished": True, "minutes": minutes, "selection": selection, "metrics": metrics, "last": last}
+    write_record(out, record.model_copy(update=outcome | {"files": hash_files(out)}))
     return load_run(out)
 
 
@@ -188,9 +197,13 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
             "for grey frames set letterbox.frame to 'grey' and leave letterbox.colour out"
         )
     check_side(network, recipe.letterbox.side)
-    if recipe.train.crop and not (network.takes_any_size and recipe.train.crop <= recipe.letterbox.side):
+    crop, side = recipe.train.crop, recipe.letterbox.side
+    if crop and not network.takes_any_size:
+        raise RecipeError(f"train.crop = {crop}: {recipe.model.name} learns from whole pictures of its side")
+    if crop and crop > side:
         raise RecipeError(
-            f"train.crop = {recipe.train.crop}: {recipe.model.name} learns from whole pictures of its side"
+            f"letterbox.side = {side} is less than train.crop = {crop}: set train.crop to at most {side} too, "
+            f"or letterbox.side to at least {crop}"
         )
     if recipe.train.crop and recipe.augment.enlarge:
         raise RecipeError("train.crop and augment.enlarge: a crop cannot be enlarged back to the side; leave one out")
@@ -252,6 +265,16 @@ def check_accelerator(name: str) -> None:
         raise RecipeError(f"no accelerator {name!r} on this machine; there are {', '.join(here)}")
 
 
+def check_resumed(out: Path, hashes: Hashes) -> None:
+    """Raise RunError unless these are the photographs that the training in `out` began with."""
+    before, file = read_record(out), out / PHOTOGRAPHS_FILE
+    if before.data.fingerprint != fingerprint(hashes):
+        said = changes(read_hashes(file) if file.exists() else None, hashes, before.data.fingerprint)
+        raise RunError(
+            f"the photographs have changed since {out} began: {said}; put them back, or give --out another folder"
+        )
+
+
 def open_run(out: Path, record: RunRecord, resume: bool) -> None:
     """Make the run folder, or see that the one to resume is of the same training. Raises RunError."""
     if not resume:
@@ -261,8 +284,8 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
     before = read_record(out)
     if before.recipe != record.recipe:
         raise RunError(f"{out} was made with other settings; give those it began with, or --out another folder")
-    if before.data.fingerprint != record.data.fingerprint:
-        raise RunError(f"the photographs have changed since {out} began; give --out another folder")
+    if before.data.picture not in (None, record.data.picture):
+        raise RunError(f"{out} began with --bits {before.data.picture.bits}; give the same, or --out another folder")
 
 
 def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet: bool, accelerator: str) -> Path:

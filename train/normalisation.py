@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from edge.contract import LetterboxContract
-from edge.pictures import read_picture
+from edge.photographs.photograph import read_photograph
 from train.data.photographs import Photograph
 from train.letterbox import in_order_of, shrunk
 from train.recipe import Recipe
@@ -38,7 +38,7 @@ def colours(photographs: Sequence[Photograph], contract: LetterboxContract) -> t
     """
 
     def sums(photograph: Photograph) -> torch.Tensor:
-        pixels = in_order_of(contract, shrunk(read_picture(photograph.path), contract)).double().flatten(1) / 255
+        pixels = in_order_of(contract, shrunk(read_photograph(photograph), contract)).double().flatten(1) / 255
         return torch.stack([torch.full_like(pixels[:, 0], pixels.shape[1]), pixels.sum(1), (pixels**2).sum(1)])
 
     with ThreadPoolExecutor(2) as pool:

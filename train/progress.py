@@ -3,6 +3,8 @@
 import csv
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,16 @@ from train.letterbox import in_levels
 SKETCH_SIDE = 128
 """Pixels that a picture takes on a sheet, about."""
 
-STDERR = Console(stderr=True)
+STDERR = Console(stderr=True, markup=False)
+"""Names of folders and regular expressions have square brackets, which are no markup."""
+
+
+@contextmanager
+def reading_bar(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal while photographs are read; gives what to call after each."""
+    with Progress(console=STDERR, transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
+        task = bar.add_task("reading", total=total)
+        yield lambda: bar.advance(task)
 
 
 class Reporter(Callback):

@@ -33,11 +33,13 @@ class NamedOptions(BaseModel):
 class Model(NamedOptions):
     """[model]: a module of train/models, what it starts from, and the keyword arguments of its network.
 
-    `weights` is "random", "published" or the path of a checkpoint; see `train.weights.start_from`.
+    `weights` is "random", "published" or the path of a checkpoint, `weights_key` that of the state dict in it where
+    there are several; see `train.weights.start_from`.
     """
 
     name: str
     weights: str = "random"
+    weights_key: str | None = None
 
 
 class Loss(NamedOptions):
@@ -182,8 +184,8 @@ def recipe_names() -> list[str]:
 def _content(path: Path) -> dict[str, Any]:
     """What a file says, on top of what the recipe says that it `extends`."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"recipe {path} cannot be read: {error}") from None
     base = content.pop("extends", None)
     if base is None:

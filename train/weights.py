@@ -6,8 +6,10 @@ import pickle
 import re
 import urllib.request
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import torch
@@ -18,6 +20,31 @@ from train.models import Network
 
 TIMEOUT_S = 20
 State = dict[str, Tensor]
+
+KEYS = ("model_ema", "state_dict_ema", "ema_state_dict", "ema", "model", "state_dict")
+"""Where checkpoints keep a state dict, in the order of preference: averaged weights are the ones that were judged."""
+
+PREFIXES = ("network.", "module.", "model.", "net.", "_orig_mod.")
+"""What Lightning, DDP and torch.compile put before the names of a network's weights."""
+
+DEEPEST = 3
+"""Prefixes before one name."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state dict, the `key` that it was under (None on its own), and those of other state dicts in the file."""
+
+    state: State
+    key: str | None
+    others: tuple[str, ...]
+
+    @property
+    def choice(self) -> str | None:
+        """One line that says which of several was taken; None where there was one."""
+        if not self.others:
+            return None
+        return f"{self.key}, not {' or '.join(self.others)} (--weights-key takes another)"
 
 
 @dataclass(frozen=True)
@@ -51,19 +78,19 @@ class WeightsMissingError(RecipeError):
     """Published weights that cannot be had here."""
 
 
-def start_from(network: Network, weights: str) -> str | None:
+def start_from(network: Network, weights: str, key: str | None = None) -> str | None:
     """Give `network` what it starts from; returns one line that says which weights, or None if there is no choice.
 
     `weights` is "random", "published" or the path of a checkpoint: of this network as a whole, or of the part that
-    others have trained, in its publisher's format; a state dict on its own or under "model" or "state_dict". Where
-    published weights cannot be had, the line says so and the network stays as it is. Raises RecipeError, in one line,
-    if a file cannot be used.
+    others have trained, in its publisher's format; a state dict as `read_state` finds it, by its `key`. Where published
+    weights cannot be had, the line says so and the network stays as it is. Raises RecipeError, in one line, if a file
+    cannot be used.
     """
     pretrained = network.pretrained()
     if weights == "random":
         return f"weights: random initialisation, not those of {pretrained[1]}" if pretrained else None
     if weights != "published":
-        return _start_from_file(network, Path(weights))
+        return _start_from_file(network, Path(weights), key)
     if pretrained is None:
         raise RecipeError("model.weights: nobody published weights for this network; give a file, or leave it out")
     part, name = pretrained
@@ -71,21 +98,24 @@ def start_from(network: Network, weights: str) -> str | None:
         file = published_file(name)
     except WeightsMissingError as missing:
         return f"weights: random initialisation, as {missing}"
-    load_part(part, name, read_state(file), file)
+    load_part(part, name, read_state(file, part.state_dict()).state, file)
     return f"weights: {name}, published as {file.name}"
 
 
-def _start_from_file(network: Network, file: Path) -> str:
-    state, pretrained = read_state(file), network.pretrained()
+def _start_from_file(network: Network, file: Path, key: str | None) -> str:
+    pretrained = network.pretrained()
+    wanted = {*network.state_dict(), *(pretrained[0].state_dict() if pretrained else ())}
+    read = read_state(file, wanted, key)
+    state, origin = read.state, f"{file}{f': {read.choice}' if read.choice else ''}"
     whole = set(_weights(network.state_dict())) & set(state)
     if pretrained and len(whole) < len(state) / 2:
         load_part(*pretrained, state, file)
-        return f"weights: {pretrained[1]}, from {file}"
+        return f"weights: {pretrained[1]}, from {origin}"
     if pretrained and pretrained[0] is network:
         load_part(network, pretrained[1], state, file)
     else:
         load_exactly(network, state, f"{file} does not fit this network")
-    return f"weights: all from {file}"
+    return f"weights: all from {origin}"
 
 
 def published_file(name: str) -> Path:
@@ -126,8 +156,27 @@ def _download(name: str, address: str, file: Path) -> None:
     part.replace(file)
 
 
-def read_state(file: Path) -> State:
-    """The state dict in a checkpoint, also under "model" or "state_dict". Raises RecipeError if there is none."""
+def read_state(file: Path, wanted: Collection[str], key: str | None = None) -> Checkpoint:
+    """The state dict in a checkpoint: on its own, or under `key`, by default the first of `KEYS` that is there.
+
+    Prefixes that torch.compile, DDP or Lightning put before the names are taken off where more names of `wanted` match
+    then. Raises RecipeError if the file cannot be read or holds no state dict, or none under `key`.
+    """
+    content = _content(file)
+    there = {name: state for name, value in content.items() if (state := _tensors(value))}
+    if key is not None and key not in there:
+        raise RecipeError(f"weights {file} hold no state dict under {key!r}; there are {', '.join(there) or 'none'}")
+    chosen = key or next((name for name in KEYS if name in there), None)
+    state = there[chosen] if chosen else {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    if not state:
+        raise RecipeError(f"weights {file} hold no state dict, neither on its own nor under {', '.join(KEYS)}")
+    modern = {_modern(name): value for name, value in state.items() if name != "n_averaged"}
+    others = tuple(name for name in KEYS if name in there and name != chosen)
+    return Checkpoint(without_prefixes(modern, wanted), chosen, others)
+
+
+def _content(file: Path) -> dict[str, Any]:
+    """What a file holds, nothing of which is executed. Raises RecipeError if it cannot be read."""
     try:
         with warnings.catch_warnings(action="ignore"):  # of old pickles, which are refused
             content = (
@@ -141,16 +190,31 @@ def read_state(file: Path) -> State:
     except (OSError, RuntimeError, EOFError, ValueError, BadZipFile) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RecipeError(f"weights {file} cannot be read: {reason}") from None
-    for key in ("model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
-        raise RecipeError(f"weights {file} hold no state dict, neither on its own nor under 'model' or 'state_dict'")
-    state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
-    for prefix in ("network.", "module."):
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return {_modern(key): value for key, value in state.items()}
+    return content if isinstance(content, dict) else {}
+
+
+def _tensors(value: object) -> State:
+    """The tensors of a state dict, or of the only one inside of a dictionary; none where there is none."""
+    if not isinstance(value, dict):
+        return {}
+    inside = [one for one in value.values() if isinstance(one, dict)]
+    if len(inside) == 1 and not any(isinstance(one, Tensor) for one in value.values()):
+        return _tensors(inside[0])
+    return {name: one for name, one in value.items() if isinstance(name, str) and isinstance(one, Tensor)}
+
+
+def without_prefixes(state: State, wanted: Collection[str]) -> State:
+    """The state with as many of `PREFIXES` off its names, one after the other, as make the most names `wanted`."""
+    best, tried = state, [state]
+    for _ in range(DEEPEST):
+        tried = [
+            {name.removeprefix(prefix): value for name, value in one.items()}
+            for one in tried
+            for prefix in PREFIXES
+            if any(name.startswith(prefix) for name in one)
+        ]
+        best = max([best, *tried], key=lambda one: sum(name in wanted for name in one))
+    return best
 
 
 def _safetensors(file: Path) -> State:
@@ -179,19 +243,25 @@ def load_part(part: nn.Module, name: str, state: State, file: Path) -> None:
 
 def load_exactly(module: nn.Module, state: State, complaint: str) -> None:
     """Load weights that have every key and shape of `module`. Raises RecipeError that says which differ."""
-    own = module.state_dict()
+    own, learnt = module.state_dict(), _learnt_sizes(module)
     missing = sorted(set(_weights(own)) - set(state))
     unknown = sorted(set(state) - set(own))
     shapes = [
         f"{key} is {list(state[key].shape)} instead of {list(own[key].shape)}"
         for key in own
-        if key in state and state[key].shape != own[key].shape
+        if key in state and state[key].shape != own[key].shape and key not in learnt
     ]
     differences = (("it lacks ", missing, ""), ("has ", unknown, " too many"), ("", shapes, ""))
     reasons = [f"{before}{_some(names)}{after}" for before, names, after in differences if names]
     if reasons:
         raise RecipeError(f"{complaint}: {'; '.join(reasons)}")
     module.load_state_dict(own | state)
+
+
+def _learnt_sizes(module: nn.Module) -> set[str]:
+    """The keys whose shape was decided by what a network learnt from, not by how it was built."""
+    parts = module.named_modules()
+    return {f"{path}.{name}".lstrip(".") for path, part in parts for name in getattr(part, "learnt_sizes", ())}
 
 
 def _weights(state: State) -> list[str]:

@@ -145,7 +145,7 @@ class Training:
 def read_plan(file: Path = PLAN) -> Plan:
     """Read and check a plan. Raises PlanError, in one line."""
     try:
-        return Plan.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+        return Plan.model_validate(tomllib.loads(file.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise PlanError(f"{file} cannot be read: {error.strerror or error}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -171,7 +171,7 @@ def _run(module: str, arguments: Sequence[str]) -> int:
 
 def _command(module: str, arguments: Sequence[str]) -> list[str]:
     """One of the project's commands in this interpreter, whatever is on the path."""
-    return [sys.executable, "-c", f"import {module} as command; command.main()", *arguments]
+    return [sys.executable, "-P", "-c", f"import {module} as command; command.main()", *arguments]
 
 
 def _is_older(file: Path, other: Path) -> bool:

@@ -139,7 +139,8 @@ def _count(seqs: Numbers, published: int) -> Numbers:
 
 
 def _audit(line: Line) -> dict[str, Any]:
-    command = [sys.executable, "-m", "edge.cli.audit", str(line.records), "--gate", str(line.folder / LOG), "--json"]
+    arguments = [str(line.records), "--gate", str(line.folder / LOG), "--json"]
+    command = [sys.executable, "-P", "-m", "edge.cli.audit", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (0, 1):
         raise EdgeError(f"edge-audit could not read {line.records}: {done.stderr.strip()}")

@@ -1,5 +1,6 @@
 """Runtimes that execute a bundle's graph: one file each, one interface."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -8,15 +9,21 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edge.backends.onnx_file import check_onnx
 from edge.backends.options import Options
-from edge.bundle import Artifact, Bundle
+from edge.bundle import Artifact, Bundle, Golden
 from edge.contract import LetterboxContract
-from edge.errors import BundleError
+from edge.errors import BundleError, DataError
 from edge.frame import graph_frame
 from edge.machine import adds_int8_exactly, computes_bf16
+from edge.tolerance import Bounds, ValueRange
+from edge.wording import printable
 
 BACKENDS = ("openvino", "onnxruntime")
 """The runtimes; a bundle may hold several artifacts for one of them, each with a name of its own."""
+
+MOST_SAID = 500
+"""Characters of a runtime's message; it may quote as much of a graph as it likes."""
 
 Frame = npt.NDArray[np.uint8]
 
@@ -54,6 +61,42 @@ class Fixed:
     contract: LetterboxContract
 
 
+@dataclass(frozen=True)
+class Graph:
+    """The bytes of an artifact. A runtime is given these: it opens no file, so they are the ones that were hashed.
+
+    `path` is for messages, and its suffix says the format; `weights` are those of OpenVINO's own.
+    """
+
+    path: Path
+    content: bytes
+    weights: bytes = b""
+
+    @classmethod
+    def read(cls, path: Path) -> "Graph":
+        """A file that this very process wrote. Raises OSError."""
+        return cls(path, path.read_bytes(), _weights(path).read_bytes() if path.suffix == ".xml" else b"")
+
+    @classmethod
+    def of(cls, bundle: Bundle, artifact: Artifact) -> "Graph":
+        """An artifact of a bundle. Raises BundleError if it is not as exported."""
+        path, weights = Path(artifact.path), _weights(Path(artifact.path)).as_posix()
+        has_weights = path.suffix == ".xml" and weights in bundle.manifest.files
+        content = bundle.content(artifact.path)
+        return cls(bundle.path / path, content, bundle.content(weights) if has_weights else b"")
+
+    def check(self) -> None:
+        """Raise OnnxError or ValueError if a runtime would take it for another format, or open other files for it."""
+        if self.path.suffix != ".xml":
+            check_onnx(self.content)
+        elif not self.content.lstrip().startswith(b"<"):
+            raise ValueError("no XML")
+
+
+def _weights(path: Path) -> Path:
+    return path.with_suffix(".bin")
+
+
 class Fed:
     """A backend whose graph is given each frame as its contract says; see `edge.frame.graph_frame`."""
 
@@ -74,18 +117,19 @@ class Fed:
 
 def load_backend(
     name: str,
-    path: Path,
+    graph: Graph | Path,
     options: Options | int,
     contract: LetterboxContract,
     shape: tuple[int, int] | None = None,
 ) -> Backend:
-    """Compile the artifact at `path`, with a letterbox by `contract`, for the runtime called `name`, one of BACKENDS.
+    """Compile `graph`, or the file of one, with a letterbox by `contract`, for the runtime called `name`, one of
+    BACKENDS.
 
     A number for `options` is the number of threads of one inference. `shape` (height, width) compiles the static
     variant, which is faster; None accepts frames of any size. Raises DataError if a frame of that shape does not hold
     the contract's region, BundleError if the runtime refuses the artifact or cannot do here what the options say.
     """
-    options = Options.of(options)
+    options, path = Options.of(options), graph if isinstance(graph, Path) else graph.path
     if refusal := refuses(name, options):
         raise BundleError(f"{path}: {refusal}")
     if shape is not None:
@@ -93,11 +137,27 @@ def load_backend(
     fixed = None if shape is None else Fixed(shape, contract)
     module: Any = import_module(f"edge.backends.{name}")
     try:
-        backend: Backend = module.load(path, options, fixed)
+        graph = Graph.read(graph) if isinstance(graph, Path) else graph
+        graph.check()
+        backend: Backend = module.load(graph, options, fixed)
     except Exception as error:  # each runtime has its own kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise BundleError(f"{path}: {name} cannot load it: {reason}; export the bundle again") from error
+        raise BundleError(f"{path}: {name} cannot load it: {_reason(error)}; export the bundle again") from error
     return Fed(backend, contract)
+
+
+def tried(backend: Backend, frame: Frame, what: str) -> Output:
+    """What a graph that is not known to work says of a frame, called `what`. Raises BundleError if it fails on it."""
+    try:
+        return backend.infer(frame)
+    except DataError:
+        raise
+    except Exception as error:  # each runtime has its own kinds
+        raise BundleError(f"{what} fails in {backend.name}: {_reason(error)}; export the bundle again") from error
+
+
+def _reason(error: Exception) -> str:
+    """The last line of what a runtime says, which is the one about the graph."""
+    return printable((str(error).strip() or type(error).__name__).splitlines()[-1])[:MOST_SAID]
 
 
 def refuses(runtime: str, options: Options) -> str | None:
@@ -119,43 +179,62 @@ def is_exact_here(artifact: Artifact) -> bool:
 def check_golden(bundle: Bundle, backend: Backend) -> float:
     """Run the golden frames through `backend` and return the largest difference from PyTorch's score or map.
 
-    Raises BundleError, naming the frame and the difference, where it exceeds the tolerance in the manifest.
+    It is given as that of a score in the manifest's range, to be held against golden_tolerance: differences beyond the
+    range, and of maps, count by their share of what is allowed there. Raises BundleError, naming the frame and the
+    difference, where it exceeds what the manifest allows.
     """
     frames = bundle.golden()
     if not frames:
         raise BundleError(f"{bundle.path}: no golden frames, so nothing can be proven here; export the bundle again")
-    tolerance = bundle.artifact(backend.name).golden_tolerance
+    bounds = _provable(bundle, backend.name, frames)
     return max(
         _check(
-            backend.infer(np.ascontiguousarray(golden.frame)),
+            tried(backend, np.ascontiguousarray(golden.frame), f"{bundle.path}: golden frame {number}"),
             Output(golden.score, golden.map),
             f"{bundle.path}: golden frame {number} ({golden.frame.shape[1]}×{golden.frame.shape[0]})",
             backend.name,
-            tolerance,
+            bounds,
         )
         for number, golden in enumerate(frames)
     )
 
 
-def _check(found: Output, expected: Output, what: str, backend: str, tolerance: float) -> float:
-    """The larger difference of score and map. Raises BundleError where it exceeds `tolerance` or is no number."""
+def _provable(bundle: Bundle, name: str, frames: Sequence[Golden]) -> Bounds:
+    """The bounds of an artifact. Raises BundleError where no golden frame could fail by them."""
+    bounds, threshold = bundle.manifest.bounds(name), bundle.artifact(name).threshold.value
+    spread = ValueRange.of([threshold, *(golden.score for golden in frames)]).spread
+    if bounds.scores is None and bounds.score_tolerance > spread:
+        raise BundleError(
+            f"{bundle.path}: golden_tolerance of {name} is {bounds.score_tolerance:g}, more than the range of the "
+            f"golden scores, {spread:.2g}, so nothing can be proven here; export the bundle again"
+        )
+    return bounds
+
+
+def _check(found: Output, expected: Output, what: str, backend: str, bounds: Bounds) -> float:
+    """The larger difference of score and map, as one of a score in the range.
+
+    Raises BundleError where one exceeds `bounds` or is no number.
+    """
     remedy = "try the other backend or export the bundle again"
-    far = abs(found.score - expected.score)
-    if not far <= tolerance:
+    growth = bounds.score_growth(expected.score)
+    far, allowed = abs(found.score - expected.score), bounds.score_tolerance * growth
+    if not far <= allowed:
         raise BundleError(
             f"{what} scores {found.score:.6g} in {backend} on this machine instead of {expected.score:.6g}, "
-            f"{far:.2g} off, allowed {tolerance:.2g}; {remedy}"
+            f"{far:.2g} off, allowed {allowed:.2g}; {remedy}"
         )
     if expected.map is None and found.map is None:
-        return far
+        return far / growth
     if expected.map is None or found.map is None or expected.map.shape != found.map.shape:
         raise BundleError(f"{what}: the map in {backend} on this machine is not of the expected shape; {remedy}")
     map_far = float(np.abs(found.map - expected.map).max())
-    if not map_far <= tolerance:
+    allowed = bounds.map_tolerance * bounds.map_growth(float(expected.map.min()), float(expected.map.max()))
+    if not map_far <= allowed:
         raise BundleError(
-            f"{what}: the map is {map_far:.2g} off in {backend} on this machine, allowed {tolerance:.2g}; {remedy}"
+            f"{what}: the map is {map_far:.2g} off in {backend} on this machine, allowed {allowed:.2g}; {remedy}"
         )
-    return max(far, map_far)
+    return max(far / growth, map_far / allowed * bounds.score_tolerance)
 
 
 def load_from(
@@ -177,7 +256,7 @@ def load_from(
         from edge.backends.openvino import pass_over_amx
 
         pass_over_amx()
-    backend = load_backend(artifact.backend, bundle.path / artifact.path, options, bundle.manifest.letterbox, shape)
+    backend = load_backend(artifact.backend, Graph.of(bundle, artifact), options, bundle.manifest.letterbox, shape)
     backend.name = name
     return backend
 
@@ -193,14 +272,15 @@ def is_float32(bundle: Bundle, options: Options, name: str | None = None) -> boo
 def check_static(bundle: Bundle, anysize: Backend, fixed: Backend, shape: tuple[int, int]) -> float:
     """Compare the static variant with the graph that passed the golden frames, on those frames tiled to `shape`.
 
-    Returns the largest difference of score or map; raises BundleError where it exceeds the manifest's tolerance. The
-    runs of `fixed` are also its warm-up.
+    Returns the largest difference as `check_golden` does; raises BundleError where it exceeds what the manifest allows.
+    The runs of `fixed` are also its warm-up.
     """
-    worst, tolerance = 0.0, bundle.artifact(fixed.name).golden_tolerance
+    worst, bounds = 0.0, bundle.manifest.bounds(fixed.name)
     for number, golden in enumerate(bundle.golden()):
         frame = tiled(golden.frame, shape)
         what = f"{bundle.path}: golden frame {number}, tiled to {shape[1]}×{shape[0]} and compiled for it,"
-        worst = max(worst, _check(fixed.infer(frame), anysize.infer(frame), what, fixed.name, tolerance))
+        found, expected = tried(fixed, frame, what), tried(anysize, frame, what)
+        worst = max(worst, _check(found, expected, what, fixed.name, bounds))
     return worst
 
 

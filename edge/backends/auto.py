@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from edge.backends import BACKENDS, Backend, is_exact_here, load_from
+from edge.backends import BACKENDS, Backend, is_exact_here, load_from, tried
 from edge.bundle import Bundle
 from edge.machine import cache_folder, cpu_model
 
@@ -51,7 +51,7 @@ def measure_alternating(backends: Mapping[str, Backend], shape: tuple[int, int])
     for turn in range(_WARM_UP + _ROUNDS):
         for name, backend in backends.items():
             start = time.perf_counter_ns()
-            backend.infer(frame)
+            tried(backend, frame, f"a frame of {shape[1]}×{shape[0]}")
             if turn >= _WARM_UP:
                 samples[name].append((time.perf_counter_ns() - start) / 1e6)
     return {name: statistics.median(times) for name, times in samples.items()}

@@ -1,10 +1,8 @@
 """ONNX Runtime on the CPU."""
 
-from pathlib import Path
-
 import numpy as np
 
-from edge.backends import Fixed, Frame, Output
+from edge.backends import Fixed, Frame, Graph, Output
 from edge.backends.options import Options
 
 
@@ -13,7 +11,7 @@ class OnnxRuntime:
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path, how: Options, fixed: Fixed | None) -> None:
+    def __init__(self, graph: Graph, how: Options, fixed: Fixed | None) -> None:
         """Load the graph; a static shape lets the session fold the letterbox's matrices into constants.
 
         The thread that calls computes too; those of all streams share the session's others.
@@ -23,13 +21,19 @@ class OnnxRuntime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = how.threads - how.streams + 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised, and said once
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(how.is_spinning)))
         if fixed is not None:
             for axis, pixels in zip(("height", "width"), fixed.shape, strict=True):
                 options.add_free_dimension_override_by_name(axis, pixels)
-        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # and not what the bytes look like
+        self._session = ort.InferenceSession(
+            graph.content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )  # a fallback would print, and try the same once more
+        self._session._model_bytes = None  # for another provider, which is never asked for: it would keep the file
         self._outputs = [o.name for o in self._session.get_outputs()]
+        if "score" not in self._outputs or [i.name for i in self._session.get_inputs()] != ["frame"]:
+            raise ValueError("it does not go from an input called frame to an output called score")
 
     def beside(self) -> "OnnxRuntime":
         """Itself: a session may be run by several threads at once, and keeps nothing of a run."""
@@ -42,6 +46,6 @@ class OnnxRuntime:
         return Output(float(values["score"][0]), None if where is None else where.reshape(where.shape[-2:]))
 
 
-def load(path: Path, options: Options, fixed: Fixed | None) -> OnnxRuntime:
-    """Compile the artifact at `path`; see `edge.backends.load_backend`."""
-    return OnnxRuntime(path, options, fixed)
+def load(graph: Graph, options: Options, fixed: Fixed | None) -> OnnxRuntime:
+    """Compile the graph; see `edge.backends.load_backend`."""
+    return OnnxRuntime(graph, options, fixed)

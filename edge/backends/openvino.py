@@ -1,6 +1,7 @@
 """OpenVINO on the CPU."""
 
 import copy
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from edge.backends import Fixed, Frame, Output
+from edge.backends import Fixed, Frame, Graph, Output
 from edge.backends.openvino_letterbox import use_fast_letterbox
 from edge.backends.options import Options
-from edge.machine import cache_folder
+from edge.machine import private_folder
 
 KEPT_SHAPES = "16"
 """Kernels for frame sizes seen lately that OpenVINO, and oneDNN inside it, may keep. Left alone they keep thousands:
@@ -55,7 +56,7 @@ class OpenVino:
     has_compiled = False
     """Whether this process has compiled a graph."""
 
-    def __init__(self, path: Path, options: Options, fixed: Fixed | None) -> None:
+    def __init__(self, graph: Graph, options: Options, fixed: Fixed | None) -> None:
         """Compile for latency, in float32 unless told otherwise: OpenVINO's own choice on CPUs with AVX512_BF16 would
         be bfloat16.
         """
@@ -64,7 +65,8 @@ class OpenVino:
 
         self._tensor: Any = ov.Tensor
         core = ov.Core()
-        model = core.read_model(path)
+        model = core.read_model(graph.content, graph.weights)
+        model.input("frame")  # it has one
         if fixed is not None:
             model.reshape({"frame": [1, *fixed.shape, *([3] if fixed.contract.frame == "bgr" else [])]})
             use_fast_letterbox(model, fixed.shape, fixed.contract)
@@ -77,8 +79,8 @@ class OpenVino:
         }
         if options.streams > 1:
             settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": options.streams}
-        if (cache := cache_folder()) is not None:
-            settings["CACHE_DIR"] = str(cache / "openvino")
+        if (cache := _cache_of(graph)) is not None:
+            settings["CACHE_DIR"] = str(cache)
         OpenVino.has_compiled = True
         self._compiled = compiled = core.compile_model(model, "CPU", settings)
         self._request = compiled.create_infer_request()
@@ -107,6 +109,16 @@ class OpenVino:
         return height, width
 
 
-def load(path: Path, options: Options, fixed: Fixed | None) -> OpenVino:
-    """Compile the artifact at `path`; see `edge.backends.load_backend`."""
-    return OpenVino(path, options, fixed)
+def _cache_of(graph: Graph) -> Path | None:
+    """Where this graph's compiled forms are kept, apart from those of all others; None if nowhere is safe.
+
+    OpenVINO takes what lies there for what it once compiled. It finds it by a hash of 64 bits, for which anyone can
+    make a second graph, so a graph that was loaded here before could leave its own there for this one.
+    """
+    digest = hashlib.sha256(hashlib.sha256(graph.content).digest() + hashlib.sha256(graph.weights).digest())
+    return private_folder(f"openvino/{digest.hexdigest()}")
+
+
+def load(graph: Graph, options: Options, fixed: Fixed | None) -> OpenVino:
+    """Compile the graph; see `edge.backends.load_backend`."""
+    return OpenVino(graph, options, fixed)

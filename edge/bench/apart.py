@@ -11,8 +11,9 @@ from edge.backends import Frame, is_float32
 from edge.backends.openvino import untouched_environment
 from edge.bench.bare import Bare, options
 from edge.bench.result import Disturbance, Pace, Series, Setting
-from edge.bundle import Bundle, load_bundle
+from edge.bundle import Bundle, open_bundle
 from edge.errors import BundleError, DataError, EdgeError
+from edge.safe_path import safe_path
 
 
 def bare(bundle: Bundle, setting: Setting, pictures: list[Frame]) -> "Bare | Apart":
@@ -30,8 +31,10 @@ class Apart:
         self.bundle, self.setting = bundle, setting
         spawn = get_context("spawn")
         self._connection, theirs = spawn.Pipe()
-        process = spawn.Process(target=_serve, args=(theirs, bundle.path, setting, pictures), daemon=True)
-        with untouched_environment():
+        process = spawn.Process(
+            target=_serve, args=(theirs, bundle.folder, bundle.digest, setting, pictures), daemon=True
+        )
+        with untouched_environment(), safe_path():
             process.start()
         theirs.close()
         self.typical_ms: float = self._answer()
@@ -70,11 +73,13 @@ class Apart:
         return bool(self._ask(Bare.golden_holds))
 
 
-def _serve(connection: Connection, path: Path, setting: Setting, pictures: list[Frame]) -> None:
+def _serve(connection: Connection, path: Path, digest: str, setting: Setting, pictures: list[Frame]) -> None:
     """Work of the process: do what is asked, until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted, and closes the other end
     try:
-        here = Bare(load_bundle(path), setting, pictures)
+        bundle = open_bundle(path, digest=digest)
+        here = Bare(bundle, setting, pictures)
+        bundle.release()
     except (BundleError, DataError) as error:
         connection.send(error)
         return

@@ -6,7 +6,7 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from typing import cast
 
-from edge.backends import Backend, Frame, check_golden, load_from
+from edge.backends import Backend, Frame, check_golden, load_from, tried
 from edge.backends.options import Options
 from edge.bench.disturbance import worst
 from edge.bench.pacing import BACK_TO_BACK, rhythm
@@ -37,7 +37,7 @@ class Bare:
         self.bundle, self.setting = bundle, setting
         self._pictures = pictures
         begun = time.perf_counter_ns()
-        first.infer(pictures[0])
+        tried(first, pictures[0], f"{bundle.path}: a picture")
         self.first_ms = (time.perf_counter_ns() - begun) / 1e6
         self._backends = [first, *(first.beside() for _ in range(setting.streams - 1))]
         self._runs: dict[Pace, _Run] = {}

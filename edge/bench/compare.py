@@ -71,7 +71,7 @@ def read_result(path: Path) -> Result:
     """The benchmark in a file of `edge-bench --out`. Raises EdgeError, in one line, if there is none."""
     remedy = "give a file that edge-bench --out wrote"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise EdgeError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
     except UnicodeDecodeError as error:

@@ -112,7 +112,7 @@ def _attempt(bundle: Bundle, setting: Setting, question: Question, rate_per_min:
     def is_over(ran: Ran) -> bool:
         return is_hopeless(ran.samples_ms, ran.unanswered, question.deadline_ms, parts)
 
-    ran = run_station(bundle.path, setting, pace, parts, is_over=is_over)
+    ran = run_station(bundle, setting, pace, parts, is_over=is_over)
     p99_9 = percentile(sorted(ran.samples_ms), 99.9)
     high = interval(ran.samples_ms, 99.9)[1] if ran.samples_ms else math.inf
     return Tried(

@@ -184,7 +184,7 @@ class Measuring:
                 self._tell(f"{one.bundle.manifest.name}: whole way, {said(pace)}, {named(one.setting)}", 0)
                 asked = frames[one] if pace is BACK_TO_BACK else self._paced_frames(pace)
                 share = asked // runs + (asked % runs if turn == 0 else 0)
-                done = whole_way.run_station(one.bundle.path, one.setting, pace, share, lambda n: self._tell("", n))
+                done = whole_way.run_station(one.bundle, one.setting, pace, share, lambda n: self._tell("", n))
                 ran.setdefault((one, pace), []).append(done)
                 self.frequency.look()
         return [whole_way.series(one.bundle.label, one.setting, pace, runs) for (one, pace), runs in ran.items()]

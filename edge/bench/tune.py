@@ -148,6 +148,6 @@ def _paced(bundle: Bundle, tried: Sequence[Setting], pace: Pace, seconds: float,
     tell("", 0, parts * len(order))
     for number, (setting, kept) in enumerate(order, 1):
         tell(f"whole way, station {number} of {len(order)}, {said(kept)}: {named(setting)}", 0)
-        run = whole_way.run_station(bundle.path, setting, kept, parts, lambda count: tell("", count))
+        run = whole_way.run_station(bundle, setting, kept, parts, lambda count: tell("", count))
         ran.setdefault((setting, kept), []).append(run)
     return [whole_way.series(bundle.label, setting, kept, runs) for (setting, kept), runs in ran.items()]

@@ -14,6 +14,7 @@ from edge.bench.disturbance import Watch, worst
 from edge.bench.pacing import rhythm
 from edge.bench.processes import cpu_s, resident_mib
 from edge.bench.result import STAGES, Disturbance, Pace, Series, Setting, Stage
+from edge.bundle import Bundle
 from edge.channel.endpoints import free_endpoint
 from edge.channel.subscriber import Received, Subscriber
 from edge.errors import EdgeError
@@ -67,7 +68,7 @@ class Ran:
 
 
 def run_station(
-    bundle: Path,
+    bundle: Bundle,
     setting: Setting,
     pace: Pace,
     frames: int,
@@ -81,7 +82,7 @@ def run_station(
     endpoint = free_endpoint()
     subscriber = Subscriber(endpoint, "bench")
     started, ran = time.monotonic_ns(), Ran()
-    command = _command(bundle, setting, pace, endpoint, warm_up + frames + MORE)
+    command = _command(bundle.folder, setting, pace, endpoint, warm_up + frames + MORE)
     with untouched_environment():
         station = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     watch, cpu_before = None, 0.0
@@ -89,6 +90,8 @@ def run_station(
         for received in _verdicts(subscriber, station):
             verdict = received.message
             assert isinstance(verdict, Verdict)
+            if verdict.bundle != bundle.label:
+                raise EdgeError(f"{bundle.path}: another bundle was put there while it was measured; measure again")
             if ran.cold_start_s is None:
                 ran.cold_start_s = (received.at_ns - started) / 1e9
             if (
@@ -156,7 +159,7 @@ def _command(bundle: Path, setting: Setting, pace: Pace, endpoint: str, limit: i
     flags = ["--no-records", "--no-tuned", *(["--keep-warm"] if pace.keeps_warm else [])]
     flags += ["--spinning"] if setting.is_spinning else []
     flags += [*(f"--{name}={value}" for name, value in options.items())]
-    return [sys.executable, "-m", "edge.cli.run", *flags]
+    return [sys.executable, "-P", "-m", "edge.cli.run", *flags]
 
 
 def _verdicts(subscriber: Subscriber, station: "subprocess.Popen[str]") -> Iterator[Received]:

@@ -58,7 +58,7 @@ class Certificate:
         """Read a file that only its owner can use. Raises KeyFileError if others can, or if it is no certificate."""
         content, mode = key_file.read(path)
         key_file.refuse_shared(path, mode)
-        lines = map(_LINE.match, content.decode(errors="replace").splitlines())
+        lines = map(_LINE.match, content.decode("utf-8-sig", "replace").splitlines())
         found = {line[1]: line[2] for line in lines if line}
         try:
             keys = {n: from_z85(found[f"{n}-key"]) for n in ("public", "secret", "server") if f"{n}-key" in found}

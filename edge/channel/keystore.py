@@ -21,6 +21,7 @@ from edge import key_file
 from edge.channel.certificate import Certificate, Pair, fingerprint, from_z85
 from edge.channel.roles import OF_A_NEW_KEY, OF_AN_OLD_KEY, Guest, Role
 from edge.errors import KeyFileError
+from edge.machine import user_folder
 
 SUFFIX = ".key"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
@@ -28,10 +29,10 @@ _REVOKED = re.compile(rf"({_NAME.pattern})\.([0-9a-f]{{64}})\.key")
 
 
 def default_folder() -> Path:
-    """`$EDGE_KEYS`, else `edge-inspect/keys` in the person's folder of configuration."""
+    """`$EDGE_KEYS`, else `edge-inspect/keys` in the person's folder of configuration. Raises ConfigError if none."""
     if given := os.environ.get("EDGE_KEYS"):
         return Path(given)
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "edge-inspect" / "keys"
+    return user_folder("XDG_CONFIG_HOME", ".config") / "edge-inspect" / "keys"
 
 
 @dataclass(frozen=True)

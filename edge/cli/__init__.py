@@ -1,14 +1,15 @@
 """Commands of the runtime, one file each. Nothing heavy is imported before a command runs."""
 
 import contextlib
-import errno
 import os
+import signal
 import sys
 from typing import NoReturn
 
 import typer
 
-from edge.errors import EdgeError
+from edge.cli.output import OutputError, prepare_output, stop_output
+from edge.errors import ConfigError, EdgeError
 from edge.wording import printable
 
 # Typer carries a click of its own in newer versions; its errors are reached through the one that Typer names.
@@ -17,54 +18,73 @@ _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended before its work was done."""
 
+UNREAD = 128 + signal.SIGPIPE
+"""Exit code of a command whose reader left, as of other commands of Unix."""
+
+
+def new_app() -> typer.Typer:
+    """Return a command line without commands. Its help is plain text: square brackets are no markup in it."""
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
 
 def run_app(app: typer.Typer) -> NoReturn:
     """Run a command; what a person got wrong is one line on standard error and exit code 2, never a traceback; 75 for
     what may pass by itself.
     """
-    _open_standard_files()
+    prepare_output()
     try:
-        code = app(standalone_mode=False)
+        _check_surroundings()
+        code = _called(app)
         sys.stdout.flush()
         if code == INTERRUPTED:  # typer returns it instead of raising KeyboardInterrupt
             raise KeyboardInterrupt
         sys.exit(0)
     except EdgeError as error:
         fail(str(error), error.exit_code)
+    except OSError as error:  # what no command foresaw: the system says what it is
+        fail(f"{error.filename or 'the system'}: {error.strerror or error}")
     except _UsageError as error:
         said = str(getattr(error, "format_message")())  # noqa: B009  its type has no public name
         fail(f"{said.replace('Value error, ', '').rstrip('.')}; see --help")
     except (typer.Abort, KeyboardInterrupt):
-        with contextlib.suppress(OSError):
-            print("interrupted", file=sys.stderr, flush=True)
+        print("interrupted", file=sys.stderr, flush=True)
         sys.exit(INTERRUPTED)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EPIPE):
-            raise
-        _stop_writing()
-        fail(f"standard output cannot be written: {error.strerror}")
+    except OutputError as error:
+        stop_output()
+        if error.is_unread:
+            sys.exit(UNREAD)
+        fail(f"standard output cannot be written: {error}; make room there, or send it elsewhere")
 
 
-def _open_standard_files() -> None:
-    """Standard input, output and error are there, though nobody reads them: else the next file opened takes their place
-    and a child writes into it.
-    """
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    sys.stdout = sys.stdout or os.fdopen(1, "w")
-    sys.stderr = sys.stderr or os.fdopen(2, "w")
+def _check_surroundings() -> None:
+    """Let this process open as many files as the system allows. Raises EdgeError if its working directory is gone."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError("the working directory has been removed; change to another one") from None
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _stop_writing() -> None:
-    """What is still buffered for standard output cannot be written either: the interpreter's end must not try."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def _called(app: typer.Typer) -> object:
+    """Call the command, and write out what it printed even where it leaves with an exit code of its own."""
+    try:
+        return app(standalone_mode=False)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
-    """Say what is wrong in one line and leave."""
-    with contextlib.suppress(OSError):
-        print(f"error: {printable(message)}", file=sys.stderr, flush=True)
+    """Say what is wrong in one line and leave with this exit code."""
+    try:
+        sys.stdout.flush()
+    except OutputError:
+        stop_output()
+    print(f"error: {printable(message)}", file=sys.stderr, flush=True)
     sys.exit(code)

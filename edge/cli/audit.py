@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 from edge.errors import RecordsError
 from edge.wording import counted, printable
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from edge.records.audit import Audit
     from edge.records.gate_log import GateReport
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 @app.command()
 def audit(
-    records: Annotated[Path, typer.Argument(help="Folder of the records, of a station that runs or ran.")],
+    records: Annotated[
+        Path, typer.Argument(help="Folder of the records, of a station that runs or ran, or a copy of it.")
+    ],
     part: Annotated[str | None, typer.Option(metavar="ID", help="Print what happened to this part.")] = None,
     gate: Annotated[
         Path | None,
@@ -79,6 +81,8 @@ def _summary(found: "Audit") -> dict[str, object]:
     return {
         "sound": found.is_sound,
         "live": found.is_live,
+        "copy": found.is_copy,
+        "copied": dict(found.copied),
         "runs": [asdict(run) for run in found.runs],
         "images": found.images,
         "images_gone": found.images_gone,
@@ -104,12 +108,12 @@ def _print(found: "Audit") -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table("boot", "epoch", "started", "accepted", "good", "reject", "unknown", "lost", "passed", "ended")
     for run in found.runs:
-        ended = "runs" if run.is_live else run.cause or "?"
+        ended = "runs" if run.is_live else "not in this copy" if run.is_cut else run.cause or "?"
         counts = (run.accepted, run.good, run.reject, run.unknown, run.lost, run.passed)
         cells = (str(run.boot), run.epoch, run.started[:19], *map(str, counts), ended)
         table.add_row(*(escape(printable(cell)) for cell in cells))
     console.print(table)
-    print("\n".join([*_of_images(found), *_of_the_gate(found)]))
+    print("\n".join([*_of_the_copy(found), *_of_images(found), *_of_the_gate(found)]))
     for kind, text, epoch, _ in found.problems:
         style = "bold white on red" if kind is Kind.ESCAPE else "red"
         where = f"{epoch}: " if epoch else ""
@@ -118,6 +122,20 @@ def _print(found: "Audit") -> None:
         if (named := sum(problem.kind == each for problem in found.problems)) < count:
             print(f"and {count - named} more: {each}")
     print("the record is sound" if found.is_sound else counted(found.counts.total(), "problem"), file=sys.stderr)
+
+
+def _of_the_copy(found: "Audit") -> "Iterator[str]":
+    run = found.cut_run
+    if run is None:
+        return
+    yield (
+        f"a copy: when it was made, run {printable(run.epoch)} had not ended, and verdict {run.last_here} was the last "
+        "on disk; how the run went on and ended is in the record that was copied"
+    )
+    if found.problems:
+        yield "a copy: a journal that is written while it is copied may be torn in the copy; copy it again to be sure"
+    for why, count in found.copied.items():
+        yield f"a copy: {counted(count, 'image')} {why}"
 
 
 def _of_images(found: "Audit") -> "Iterator[str]":

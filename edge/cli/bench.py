@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, get_args
 
 import typer
 
-from edge.cli import fail, run_app
+from edge.cli import fail, new_app, run_app
 from edge.cli.size import parse_size
 from edge.errors import EdgeError
 
@@ -30,7 +30,7 @@ SUBCOMMANDS = ("compare", "tune")
 CADENCE = "600/min"
 """The pace that is measured besides back to back where none is named."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 @app.command(
@@ -92,6 +92,7 @@ def bench(
             raise EdgeError(f"{file}: cannot be written; name a file in a folder of yours")
 
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     from edge.bench import deadline, measuring
@@ -112,7 +113,7 @@ def bench(
         static=tuple(one == "static" for one in _known("shape", shape, ("static", "dynamic"))),
     )
     effort = (measuring.QUICK if quick else measuring.FULL if full else measuring.USUAL).changed(frames, paced_s)
-    loaded = [load_bundle(found_bundle(path)) for path in bundles]
+    loaded = [load_bundle(found_bundle(path), holds=True) for path in bundles]
     items = [(one, setting) for one in loaded for setting in settings(one, asked, everything() if full else USUAL)]
     question = None
     if deadline_ms is not None:
@@ -123,7 +124,7 @@ def bench(
         task = progress.add_task("")
 
         def tell(what: str, done: int, total: float | None = None) -> None:
-            progress.update(task, description=what or None, advance=done, total=total, refresh=bool(what))
+            progress.update(task, description=escape(what) or None, advance=done, total=total, refresh=bool(what))
 
         result = find(items, pace, effort, question, bool(backend), tell)
     if out is not None:
@@ -181,7 +182,7 @@ def main() -> None:
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word not in SUBCOMMANDS:
         run_app(app)
-    other = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    other = new_app()
     try:
         other.command()(getattr(import_module(f"edge.cli.bench_{word}"), word))
     except ModuleNotFoundError as error:

@@ -32,6 +32,7 @@ def tune(
     lowest p50, then the least processor. edge-run uses it on this machine for this bundle, and says so.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.table import Column
 
@@ -46,7 +47,7 @@ def tune(
 
     if isinf(seconds):
         raise EdgeError("seconds inf: say how long to measure each setting, as in 40")
-    loaded, shape = load_bundle(found_bundle(bundle)), parse_size(size)
+    loaded, shape = load_bundle(found_bundle(bundle), holds=True), parse_size(size)
     pace = Pace(rate_per_min=parse_rate(rate))
     console = Console(stderr=True)
     # the bar is drawn between measurements and just after a verdict: a thread would draw while something is measured
@@ -68,7 +69,7 @@ def tune(
             if total is not None:
                 progress.reset(task, total=total)
             is_due = bool(what) or time.monotonic() - drawn_s > REDRAWN_S
-            progress.update(task, description=what or None, advance=done, refresh=is_due)
+            progress.update(task, description=escape(what) or None, advance=done, refresh=is_due)
             drawn_s = time.monotonic() if is_due else drawn_s
 
         found = tuning.tune(loaded, shape, pace, deadline_ms, seconds, tell)
@@ -94,6 +95,7 @@ def tune(
 
 def _show(found: "Tuning") -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from edge.bench.matrix import named
@@ -103,7 +105,9 @@ def _show(found: "Tuning") -> None:
     console = console if console.is_terminal else Console(width=160)
     best, percent = found.choice.best, found.choice.percent
     rate = best.pace.rate_per_min
-    table = Table(title=f"{best.bundle}, whole way at {rate:g}/min", caption="ms; in brackets the 95 % interval")
+    table = Table(
+        title=escape(f"{best.bundle}, whole way at {rate:g}/min"), caption="ms; in brackets the 95 % interval"
+    )
     for name in ("setting", "kept warm", "p50", f"p{percent:g}", "CPU ms a part", ""):
         table.add_column(name, justify="left" if name in ("setting", "") else "right")
     for one in sorted(
@@ -117,7 +121,7 @@ def _show(found: "Tuning") -> None:
             cells.append(f"{percentile(one.samples_ms, p):.2f} \\[{ends}]")
         cpu = "" if one.cpu_s_a_frame is None else f"{1000 * one.cpu_s_a_frame:.1f}"
         word = "best" if one is best else "as good" if one in found.choice.equals else ""
-        table.add_row(named(one.setting) + disturbed, "yes" if one.pace.keeps_warm else "no", *cells, cpu, word)
+        table.add_row(escape(named(one.setting)) + disturbed, "yes" if one.pace.keeps_warm else "no", *cells, cpu, word)
     console.print(table)
     said = {one.disturbance.said for one in found.paced if one.disturbance and one.disturbance.is_disturbed}
     if said:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 from edge.cli.size import parse_size
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 @app.command()

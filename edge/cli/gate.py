@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
+from edge.cli.output import Display
 from edge.wording import printable
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
     ReadEncoder = Callable[[int], None] | None
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+PATIENCE_S = 2.0
+"""With a slow reader of what is printed, at the end; nothing waits for one before."""
+
+app = new_app()
 
 
 @app.command()
@@ -88,12 +92,13 @@ def gate(
     belt, read_encoder = _belt(travel_s, travel_pulses, pulses_per_s, lead_ms / 1e3)
 
     def show(decision: "Decision") -> None:
-        print(json.dumps(fields(decision)) if as_json else _line(decision), flush=True)
+        display.show((json.dumps(fields(decision)) if as_json else _line(decision)) + "\n")
 
+    display, remarks = Display(1), Display(2)
     book = GateLog(log) if log else None
     rules = Rules(transit_ms=transit_ms, allow_simulated=allow_simulated)
     controller = Controller(endpoints, station, name, belt, show, rules, book, read_encoder)
-    watch = _Watch()
+    watch = _Watch(remarks)
     try:
         with Signals() as signals:
             while not (signals.came or (once and controller.gate.has_ended)):
@@ -105,7 +110,9 @@ def gate(
         controller.close()
         if book:
             book.close()
-    _report(controller.gate, as_json)
+        (remarks if as_json else display).show(_report(controller.gate, as_json))
+        display.close(PATIENCE_S)
+        remarks.close(PATIENCE_S)
     if controller.gate.epoch is None and controller.gate.fault is None:
         raise ChannelError(f"nothing heard from {station!r} at {', '.join(one.verdicts for one in endpoints)}")
     sys.exit(1 if controller.gate.fault or controller.gate.counts[Why.HEARTBEAT_LOST] else 0)
@@ -152,7 +159,8 @@ def _line(decision: "Decision") -> str:
 class _Watch:
     """Says on standard error what a person should see, once."""
 
-    def __init__(self) -> None:
+    def __init__(self, remarks: "Display") -> None:
+        self._remarks = remarks
         self._alarms = 0
         self._said: set[str] = set()
 
@@ -160,7 +168,7 @@ class _Watch:
         gate = controller.gate
         if gate.alarms > self._alarms:
             self._alarms = gate.alarms
-            print(f"ALARM: {gate.late_in_a_row} parts in a row were late", file=sys.stderr)
+            self._remarks.show(f"ALARM: {gate.late_in_a_row} parts in a row were late\n")
         if gate.fault:
             self._say(f"FAULT: {gate.fault}; everything is rejected until this command is started again")
         for refusal in controller.refusals:
@@ -169,21 +177,21 @@ class _Watch:
     def _say(self, line: str) -> None:
         if line not in self._said and len(self._said) < 1_000:
             self._said.add(line)
-            print(printable(line), file=sys.stderr)
+            self._remarks.show(f"{printable(line)}\n")
 
 
-def _report(gate: "Gate", as_json: bool) -> None:
-    """Counts and reasons."""
+def _report(gate: "Gate", as_json: bool) -> str:
+    """Counts and reasons, a line."""
     from edge.gate.decision import Why
 
     rejects = {why.value: count for why, count in gate.counts.most_common() if why is not Why.CLEAR}
     counts = {"passed": gate.counts[Why.CLEAR], "rejected": sum(rejects.values())}
     if as_json:
         more = {"repeated": gate.repeated, "foreign": gate.foreign, "alarms": gate.alarms, "fault": gate.fault}
-        print(json.dumps({**counts, "reasons": rejects, **more}), file=sys.stderr)
-        return
+        return json.dumps({**counts, "reasons": rejects, **more}) + "\n"
     reasons = ", ".join(f"{count} {why}" for why, count in rejects.items())
-    print(f"decided: {counts['passed']} passed, {counts['rejected']} rejected" + (f" ({reasons})" if reasons else ""))
+    said = f"decided: {counts['passed']} passed, {counts['rejected']} rejected"
+    return said + (f" ({reasons})" if reasons else "") + "\n"
 
 
 def main() -> None:

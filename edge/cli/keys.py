@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.channel.roles import OF_A_NEW_KEY, Role
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 from edge.errors import KeyFileError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Folder = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ClientName = Annotated[str, typer.Argument(help="Name of the client.")]
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 @app.callback()

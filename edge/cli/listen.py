@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 from edge.wording import printable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge.station.ledger import Books
     from edge.verdict import Verdict
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 ROWS = 20
 REFRESHES_PER_S = 8

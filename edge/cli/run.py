@@ -1,29 +1,28 @@
 """edge-run: run one line, from a source to verdicts on a socket."""
 
-import contextlib
 import json
-import queue
 import re
 import shutil
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
+from edge.cli.output import Display
 from edge.errors import ConfigError
 from edge.station.layout import Layout, layout, layout_as_toml
 from edge.station.settings import Settings, about, parse_camera, parse_region, source_request, to_config
+from edge.wording import printable
 
 if TYPE_CHECKING:
     from edge.station.config import StationConfig
     from edge.station.supervisor import Station
     from edge.verdict import State
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 def _about(key: str) -> str:
@@ -90,7 +89,8 @@ def run(
 ) -> None:
     """Inspect every part a source shows and publish one verdict for each.
 
-    Ends when the source ends, or in order on Ctrl-C and SIGTERM. Exit code 2 if something must be put right first.
+    Ends when the source ends, or in order on Ctrl-C and SIGTERM. Exit code 1 if a stored source came to its end and
+    some of its frames are corrupt: damaged, missing, or not as they must be; 2 if something must be put right first.
 
     A configuration with several [[stations]] tables runs them all in one process, on one loaded model; --station takes
     one of them.
@@ -165,8 +165,27 @@ def _serve(layout: Layout, remarks: list[str], as_json: bool) -> None:
         for station in cell.stations:
             for text in describe(station.books):
                 _say(f"{station.config.station}: {text}")
+    incomplete = [line for station in cell.stations if (line := _not_judged(station)) is not None]
+    for line in incomplete:
+        _say(line)
     for name, error in cell.failures.items():
         raise type(error)(f"{name}: {error}")
+    if incomplete:
+        sys.exit(1)
+
+
+def _not_judged(station: "Station") -> str | None:
+    """What is to be said of a stored source that came to its end with frames that are no pictures of parts."""
+    from edge.verdict import Reason
+
+    opened, count = station.intake.opened, station.books.reasons[Reason.CORRUPT]
+    if opened is None or opened.device or not station.intake.has_ended or not count:
+        return None
+    named = "; ".join(station.books.corrupt) + ("; …" if count > len(station.books.corrupt) else "")
+    return (
+        f"{station.config.station}: {count} of {station.books.accepted} frames of {opened.name} could not be judged: "
+        f"{printable(named)}"
+    )
 
 
 def _config(settings: Settings) -> "StationConfig":
@@ -279,15 +298,13 @@ def _ms(value: float | None) -> str:
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk behind the log stops no line
-        print(text, file=sys.stderr, flush=True)
+    print(text, file=sys.stderr, flush=True)
 
 
 class Progress:
     """Says on standard error what state the station is in, and on a terminal how far it is.
 
-    A thread of its own writes, and what it cannot write in time is dropped: a terminal that nobody reads, or that is
-    gone, never holds up a verdict.
+    It never waits: a terminal that nobody reads, or that is gone, holds up no verdict.
     """
 
     def __init__(self, shows_demo_bundle: bool) -> None:
@@ -298,9 +315,7 @@ class Progress:
         self._counts: dict[str, str] = {}
         self._is_terminal = sys.stderr.isatty()
         self._width = 0
-        self._texts: queue.Queue[str | None] = queue.Queue(maxsize=100)
-        self._writer = threading.Thread(target=self._write, daemon=True)
-        self._writer.start()
+        self._display = Display(2, most_waiting=100)
 
     def show(self, station: "Station") -> None:
         """Called at each heartbeat, ten times a second; never waits."""
@@ -320,13 +335,11 @@ class Progress:
         if self._is_terminal:
             text = self._erased() + text + self._counted(station)
         if text:
-            with contextlib.suppress(queue.Full):
-                self._texts.put_nowait(text)
+            self._display.show(text)
 
     def say(self, line: str) -> None:
         """A line for the log; never waits."""
-        with contextlib.suppress(queue.Full):
-            self._texts.put_nowait(f"{self._erased()}{line}\n")
+        self._display.show(f"{self._erased()}{line}\n")
 
     def _counted(self, station: "Station") -> str:
         ledger, opened = station.books.ledger(), station.intake.opened
@@ -343,18 +356,10 @@ class Progress:
     def _erased(self) -> str:
         return "\r" + " " * self._width + "\r" if self._width else ""
 
-    def _write(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # standard error is gone: nobody listens any more
-            while (text := self._texts.get()) is not None:
-                sys.stderr.write(text)
-                sys.stderr.flush()
-
     def close(self) -> None:
         """Write what is left, for a fifth of a second at the most."""
-        with contextlib.suppress(queue.Full):
-            self._texts.put_nowait(self._erased())
-            self._texts.put_nowait(None)
-        self._writer.join(0.2)
+        self._display.show(self._erased())
+        self._display.close(0.2)
 
 
 def _news(alarms: tuple[str, ...], before: tuple[str, ...]) -> list[str]:

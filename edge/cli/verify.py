@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.cli import run_app
+from edge.cli import new_app, run_app
 from edge.errors import DataError, EdgeError
+from edge.mask_meaning import MaskMeaning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 
     from edge.backends import Backend
     from edge.bundle import Bundle
+    from edge.photographs.survey import SurveyRecord
     from edge.verify.looking import Chosen
     from edge.verify.result import Judged
 
 EXTRA = {"sklearn": "scikit-learn", "scipy": "scipy", "jinja2": "jinja2", "markupsafe": "jinja2"}
 """What --data needs beyond the runtime, by the name it is imported by."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 @app.command()
@@ -31,6 +33,14 @@ def verify(
     bundle: Annotated[Path, typer.Argument(help="Bundle to verify, or the name of a shipped one.")],
     data: Annotated[
         Path | None, typer.Option(help="Labelled photographs, good/ bad/ mask/ with or without splits above them.")
+    ] = None,
+    masks: Annotated[
+        MaskMeaning | None,
+        typer.Option(help="What in a mask of --data is defect; found from all masks together if not given."),
+    ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(metavar="10|12|14|16", help="Significant bits of photographs of 16 bits; else the bundle's."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split of the photographs; test if there are splits.")] = None,
     backend: Annotated[list[str] | None, typer.Option(help="Artifact to verify; every one if not given.")] = None,
@@ -49,8 +59,9 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Check hashes and golden frames on this machine; with --data, judge photographs too. Exit code 1 if one fails."""
-    if data is None and (html is not None or split is not None):
-        raise DataError(f"{'--html' if html else '--split'} needs photographs: give --data")
+    for option, value in (("--html", html), ("--split", split), ("--masks", masks), ("--bits", bits)):
+        if data is None and value is not None:
+            raise DataError(f"{option} needs photographs: give --data")
     if html is not None and not html.absolute().parent.is_dir():
         raise DataError(f"no such folder: {html.absolute().parent}")
     if data is not None:
@@ -62,10 +73,11 @@ def verify(
     from edge.backends import is_exact_here
     from edge.bench import machine
     from edge.machine import cores
+    from edge.pictures.contract import checked_bits
     from edge.shipped import found_bundle
     from edge.signature import Trust
     from edge.verify.checks import check_artifacts, open_bundle
-    from edge.verify.looking import check_photographs, choose_photographs
+    from edge.verify.looking import choose_photographs, survey_chosen
     from edge.verify.result import Verification
 
     opened = open_bundle(found_bundle(bundle), Trust.read(trust or []))
@@ -80,15 +92,21 @@ def verify(
         print(f"left out: {name}, whose sums would saturate on a CPU without VNNI", file=sys.stderr)
     for name in names:
         opened.artifact(name)  # says what is wrong before anything is measured
-    chosen = None if data is None else choose_photographs(data, split)
+    surveyed: SurveyRecord | None = None
+    learned = opened.manifest.picture
+    bits = checked_bits(bits) or (learned.bits if learned else None)
+    chosen = None if data is None else choose_photographs(data, split, masks, bits)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         if chosen is not None:
             task = progress.add_task("reading", total=len(chosen.photographs))
-            check_photographs(chosen.photographs, opened.manifest.letterbox, lambda: progress.advance(task))
+            surveyed = survey_chosen(chosen, opened.manifest.letterbox, lambda: progress.advance(task))
+            progress.remove_task(task)
         task = progress.add_task("golden frames", total=len(names))
         checks, passed = check_artifacts(opened, names, threads, lambda: progress.advance(task))
-        judged = _judge(opened, passed, chosen, map_level, progress) if chosen and passed else None
+        judged = (
+            _judge(opened, passed, chosen, surveyed, map_level, progress) if surveyed and chosen and passed else None
+        )
         done = Verification(opened, machine(), threads, checks, judged)
         if html is not None and judged is not None:
             from edge.verify.page import write_page
@@ -112,12 +130,17 @@ def verify(
 
 
 def _judge(
-    bundle: "Bundle", runtimes: "Mapping[str, Backend]", chosen: "Chosen", level: float | None, progress: "Progress"
+    bundle: "Bundle",
+    runtimes: "Mapping[str, Backend]",
+    chosen: "Chosen",
+    surveyed: "SurveyRecord",
+    level: float | None,
+    progress: "Progress",
 ) -> "Judged":
     """Show the photographs to every artifact that passed."""
     from edge.verify.findings import findings, flips
     from edge.verify.looking import LEVEL, look
-    from edge.verify.result import Judged, notes_on
+    from edge.verify.result import Judged, doubts_about, notes_on
 
     manifest, photographs = bundle.manifest, chosen.photographs
     if level is None and manifest.map_threshold is not None:
@@ -128,7 +151,7 @@ def _judge(
     seen = look(runtimes, photographs, manifest.letterbox, level, lambda: progress.advance(looking))
     thresholds = {name: bundle.artifact(name).threshold.value for name in runtimes}
     said = {name: findings(seen, name, threshold, level) for name, threshold in thresholds.items()}
-    return Judged(chosen, seen, said, flips(seen, thresholds), notes_on(seen))
+    return Judged(chosen, surveyed, seen, said, flips(seen, thresholds), notes_on(seen) + doubts_about(said))
 
 
 def _require_extra() -> None:

@@ -97,7 +97,7 @@ class Scene:
         flags = (f"--{name}={value}" for name, value in options.items())
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "edge.cli.run", *flags],
+                [sys.executable, "-P", "-m", "edge.cli.run", *flags],
                 stdout=output,
                 stderr=output,
                 start_new_session=True,

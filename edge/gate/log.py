@@ -1,5 +1,6 @@
 """The gate's own log: a line of JSON for each decided part, written before the gate moves."""
 
+import contextlib
 import json
 import os
 from datetime import UTC, datetime
@@ -42,8 +43,9 @@ class GateLog:
             raise RecordsError(f"{self._file.name} cannot be written: {error.strerror}; make room there") from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file. What could not be written was said by `write`."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def fields(decision: Decision) -> dict[str, str | int | None]:

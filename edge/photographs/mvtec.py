@@ -4,6 +4,7 @@
     DATA/test/good/*                               split test
     DATA/test/DEFECT/*                             bad, of kind DEFECT: split test
     DATA/ground_truth/DEFECT/STEM_mask.png         the mask of DATA/test/DEFECT/STEM.png, same size
+    DATA/ground_truth/good/STEM_mask.png           optional, a mask in which nothing is marked
     DATA/parts.csv                                 optional, as in the layout good/ bad/ mask/
 
 There is no validation split: `--group-by` divides test/ between val and test and leaves train/ as it is.
@@ -12,7 +13,7 @@ There is no validation split: `--group-by` divides test/ between val and test an
 from pathlib import Path
 
 from edge.errors import DataError
-from edge.photographs.photograph import Photograph, files, labelled, parts, subfolders
+from edge.photographs.photograph import Parts, Photograph, labelled, masks_in, subfolders
 
 NAME = "MVTec"
 SHAPE = "train/good test/DEFECT ground_truth/DEFECT"
@@ -26,23 +27,24 @@ def signs(data: Path) -> list[str]:
     return own + [f"test/{name}" for name in subfolders(data / "test") if name not in ("good", "bad", "mask")]
 
 
-def listing(data: Path) -> dict[str, list[Photograph]]:
+def listing(data: Path, rows: Parts) -> dict[str, list[Photograph]]:
     """Photographs by split, good first.
 
-    Raises DataError if train/ holds another folder than good/, or there is ground truth of a defect without
-    photographs.
+    Raises DataError if train/ holds another folder than good/, a folder of test/ holds a folder, or there is ground
+    truth of a defect without photographs.
     """
     stray = [f"train/{name}" for name in subfolders(data / "train") if name != "good"]
     defects = [name for name in subfolders(data / "test") if name != "good"]
-    stray += [f"ground_truth/{name}" for name in subfolders(data / "ground_truth") if name not in defects]
+    stray += [f"ground_truth/{name}" for name in subfolders(data / "ground_truth") if name not in (*defects, "good")]
+    for folder in ("train/good", "test/good", *(f"test/{defect}" for defect in defects)):
+        stray += [f"{folder}/{inner}" for inner in subfolders(data / folder)]
     if stray:
         raise DataError(f"{data / stray[0]} does not belong to the {NAME} layout ({SHAPE}): move it out or rename it")
-    rows = parts(data)
-    test = labelled(data, data / "test" / "good", "good", rows)
+    test = labelled(data, data / "test" / "good", "good", rows, _masks(data, "good"))
     for defect in defects:
         test += labelled(data, data / "test" / defect, "bad", rows, _masks(data, defect), defect)
     return {"train": labelled(data, data / "train" / "good", "good", rows), "test": test}
 
 
 def _masks(data: Path, defect: str) -> dict[str, Path]:
-    return {path.stem.removesuffix(MASK_SUFFIX): path for path in files(data / "ground_truth" / defect)}
+    return masks_in(data / "ground_truth" / defect, MASK_SUFFIX)

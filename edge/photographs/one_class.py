@@ -3,6 +3,8 @@
     DATA/train/*      good photographs, to learn from: split train
     DATA/proliv/*     photographs of spilt metal (*proliv* is Russian for a spill): bad, of kind "proliv"; split test
     DATA/test/*       good photographs that were held back from training: split test
+    DATA/test/*.txt   optional, one file, or DATA/test*.txt: a line for each photograph of test/, its name and 0 (good)
+                      or 1 (bad, of kind "proliv")
     DATA/parts.csv    as in the layout good/ bad/ mask/
 
 Only the photographs directly in these folders count; a folder inside one of them is refused, because its name might
@@ -10,14 +12,17 @@ say that what lies in it is not what is written above. There are no masks and th
 `--group-by` divides proliv/ and test/ between val and test and leaves train/ as it is.
 """
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from edge.errors import DataError
-from edge.photographs.photograph import Photograph, labelled, parts, subfolders
+from edge.photographs.photograph import Parts, Photograph, files, labelled, subfolders
 
 NAME = "one-class train/ proliv/ test/"
 SHAPE = "train/ proliv/ test/ with photographs directly in them"
 TRAINS_APART = True
+KIND = "proliv"
 
 
 def signs(data: Path) -> list[str]:
@@ -25,15 +30,64 @@ def signs(data: Path) -> list[str]:
     return ["proliv"] if (data / "proliv").is_dir() else []
 
 
-def listing(data: Path) -> dict[str, list[Photograph]]:
-    """Photographs by split, good first. Raises DataError if a folder lies inside train/, proliv/ or test/."""
+def listing(data: Path, rows: Parts) -> dict[str, list[Photograph]]:
+    """Photographs by split, good first.
+
+    Raises DataError if a folder lies inside train/, proliv/ or test/, or the text file of labels does not give each
+    photograph of test/ one label.
+    """
     for name in ("train", "proliv", "test"):
         for inner in subfolders(data / name):
             raise DataError(
                 f"{data / name / inner} does not belong to the {NAME} layout, where photographs lie directly in "
                 f"{name}/: move it out, or rename proliv/ to bad/ and use good/ bad/ mask/"
             )
-    rows = parts(data)
-    held_back = labelled(data, data / "test", "good", rows)
-    spills = labelled(data, data / "proliv", "bad", rows, defect="proliv")
+    texts = label_files(data)
+    held_back = [one for one in labelled(data, data / "test", "good", rows) if one.path not in texts]
+    if texts:
+        held_back = _relabelled(held_back, texts[0])
+    spills = labelled(data, data / "proliv", "bad", rows, defect=KIND)
     return {"train": labelled(data, data / "train", "good", rows), "test": held_back + spills}
+
+
+def label_files(data: Path) -> list[Path]:
+    """The text file that labels the photographs of test/, if there is one. Raises DataError if there are several."""
+    texts = [path for path in files(data / "test") if path.suffix.lower() == ".txt"]
+    texts += [path for path in files(data) if path.suffix.lower() == ".txt" and path.name.lower().startswith("test")]
+    if len(texts) > 1:
+        raise DataError(f"{texts[0]} and {texts[1]} could both label {data / 'test'}: move one of them out")
+    return texts
+
+
+def _relabelled(photographs: list[Photograph], text: Path) -> list[Photograph]:
+    """These photographs, good first, labelled by the lines of `text`."""
+    labels = _labels(text)
+    known = {photograph.path.name for photograph in photographs}
+    for name in (name for name in labels if name not in known):
+        raise DataError(f"{text} labels {name}, which is not in test/: add the photograph or remove the line")
+    for name in (one.path.name for one in photographs if one.path.name not in labels):
+        raise DataError(f"{text} does not label {name}: add a line with its name and 0 (good) or 1 (bad)")
+    said = [
+        replace(one, label="bad", defect=one.defect or KIND) if labels[one.path.name] else one for one in photographs
+    ]
+    return sorted(said, key=lambda one: one.is_bad)
+
+
+def _labels(text: Path) -> dict[str, bool]:
+    """Whether a photograph is bad, by its name. Raises DataError."""
+    try:
+        lines = text.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{text} cannot be read: {error}") from None
+    labels: dict[str, bool] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        match = re.fullmatch(r"\s*(.*\S)[\s,;]+([01])\s*", line)
+        if match is None:
+            raise DataError(f"{text}, line {number}: {line.strip()[:60]!r} is no name followed by 0 (good) or 1 (bad)")
+        name = re.split(r"[\\/]", match[1].rstrip(",;").strip("\"'"))[-1]
+        if name in labels:
+            raise DataError(f"{text}, line {number}: {name} has a label already: remove one of the lines")
+        labels[name] = match[2] == "1"
+    return labels

@@ -1,21 +1,23 @@
 """One labelled photograph, its ground truth, and what lies beside it: files in a folder, rows of parts.csv."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from edge.errors import DataError
-from edge.pictures import read_picture
+from edge.photographs.masks import MaskSet
+from edge.pictures import PICTURE_SUFFIXES, is_picture_name, read_picture
 
 SPLITS = ("train", "val", "test")
-LITTER = {"Thumbs.db", "desktop.ini"}
+LITTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 """What file managers leave behind. Any other file that is not hidden is a photograph, or is refused as none."""
+
+PARTS = "parts.csv"
 
 Label = Literal["good", "bad"]
 Frame = npt.NDArray[np.uint8]
@@ -25,7 +27,9 @@ Frame = npt.NDArray[np.uint8]
 class Photograph:
     """One labelled photograph. `mask` is the file of its ground truth, `defect` its kind; both None where unknown.
 
-    `name` is the path from the data folder, with slashes. `details` are the other columns of parts.csv.
+    `name` is the path from the data folder, with slashes. `details` are the other columns of parts.csv. `masks` are
+    all masks of the data folder, which are read in one way; without them a mask is read for what it is by itself.
+    `bits` are the significant ones of a sample of 16, None where a picture has to fill them.
     """
 
     path: Path
@@ -34,6 +38,8 @@ class Photograph:
     mask: Path | None = None
     defect: str | None = None
     details: dict[str, str] = field(default_factory=dict)
+    masks: MaskSet | None = field(default=None, compare=False, repr=False)
+    bits: int | None = None
 
     @property
     def is_bad(self) -> bool:
@@ -41,13 +47,22 @@ class Photograph:
         return self.label == "bad"
 
 
-def read_truth(mask: Path) -> Frame:
-    """The ground-truth mask of a photograph: uint8 [H, W], 0 or 255 (above 127 is defect). Raises DataError."""
-    try:
-        truth = cv2.cvtColor(read_picture(mask), cv2.COLOR_BGR2GRAY)
-    except DataError as error:
-        raise DataError(f"mask {error}") from None
-    return np.where(truth > 127, 255, 0).astype(np.uint8)
+def read_truth(photograph: Photograph) -> Frame | None:
+    """The ground truth of a photograph: uint8 [H, W], 255 where a defect is, else 0; None without a mask.
+
+    Raises DataError if the mask cannot be read, or the masks of its folder contradict each other.
+    """
+    if photograph.mask is None:
+        return None
+    return (photograph.masks or MaskSet([photograph.mask])).truth(photograph.mask)
+
+
+def read_photograph(photograph: Photograph) -> Frame:
+    """Its pixels, `uint8 [H, W, 3]` BGR. Raises DataError, also if the line would take it for no picture."""
+    if not is_picture_name(photograph.path):
+        ends = " ".join(sorted(PICTURE_SUFFIXES))
+        raise DataError(f"{photograph.path}: its name ends with none of {ends}")
+    return read_picture(photograph.path, photograph.bits)
 
 
 def read_labelled(photograph: Photograph) -> tuple[Frame, Frame | None]:
@@ -55,20 +70,58 @@ def read_labelled(photograph: Photograph) -> tuple[Frame, Frame | None]:
 
     Raises DataError, naming the file, if one of them cannot be read or their sizes differ.
     """
-    frame = read_picture(photograph.path)
-    if photograph.mask is None:
-        return frame, None
-    truth = read_truth(photograph.mask)
-    if truth.shape != frame.shape[:2]:
-        mask_size, frame_size = (f"{width}×{height}" for height, width in (truth.shape, frame.shape[:2]))
-        raise DataError(f"{photograph.name} (mask is {mask_size}, photograph {frame_size})")
+    frame, truth = read_photograph(photograph), read_truth(photograph)
+    if truth is not None:
+        check_sizes(photograph, frame, truth)
     return frame, truth
+
+
+def check_sizes(photograph: Photograph, frame: Frame, mask: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> None:
+    """Raise DataError if a mask [H, W] has another size than its photograph."""
+    if mask.shape == frame.shape[:2]:
+        return
+    mask_size, frame_size = (f"{width}×{height}" for height, width in (mask.shape, frame.shape[:2]))
+    turned = "; one of them is turned" if mask.shape == frame.shape[1::-1] else ""
+    raise DataError(f"{photograph.name} (mask is {mask_size}, photograph {frame_size}{turned})")
 
 
 def unusable(problems: Sequence[str], total: int) -> DataError:
     """The error that counts the photographs that cannot be used, and says of the first few why."""
     shown = "; ".join(problems[:5]) + ("; …" if len(problems) > 5 else "")
     return DataError(f"{len(problems)} of {total} photographs cannot be used: {shown}. Mend or remove them")
+
+
+class Parts(Mapping[str, dict[str, str]]):
+    """The rows of DATA/parts.csv by the photograph's path from DATA, with slashes.
+
+    A photograph is also found under a name that differs in case, if no other does.
+    """
+
+    def __init__(self, rows: Mapping[str, dict[str, str]]) -> None:
+        self._rows = rows
+        self._folded: dict[str, list[str]] = {}
+        for name in rows:
+            self._folded.setdefault(name.casefold(), []).append(name)
+
+    def __getitem__(self, name: str) -> dict[str, str]:
+        if name in self._rows:
+            return self._rows[name]
+        others = self._folded.get(name.casefold(), [])
+        if len(others) != 1:
+            raise KeyError(name)
+        return self._rows[others[0]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def unmatched(self, names: Iterable[str]) -> list[str]:
+        """The rows that belong to none of these photographs."""
+        exact = set(names)
+        folded = {name.casefold() for name in exact}
+        return [row for row in self._rows if row not in exact and row.casefold() not in folded]
 
 
 def labelled(
@@ -93,34 +146,62 @@ def labelled(
     return found
 
 
+def masks_in(folder: Path, suffix: str = "") -> dict[str, Path]:
+    """The masks of a folder by the stem of their photograph, which is their own without `suffix`.
+
+    Raises DataError if two have one stem.
+    """
+    found: dict[str, Path] = {}
+    for path in files(folder):
+        other = found.setdefault(path.stem.removesuffix(suffix), path)
+        if other != path:
+            raise DataError(f"{other} and {path.name} are both the mask of one photograph: remove one of them")
+    return found
+
+
 def files(folder: Path) -> list[Path]:
     """The files of a folder that a person put there, sorted; none if there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_file() and not path.name.startswith(".") and path.name not in LITTER
-    )
+    return sorted(path for path in folder.iterdir() if path.is_file() and not is_litter(path.name))
 
 
 def subfolders(folder: Path) -> list[str]:
     """The names of the folders in a folder, sorted, hidden ones left out; none if there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_litter(path.name))
 
 
-def parts(data: Path) -> dict[str, dict[str, str]]:
-    """The rows of DATA/parts.csv by their column `file`; empty if there is none. Raises DataError."""
-    table = data / "parts.csv"
+def is_litter(name: str) -> bool:
+    """Whether a file or folder of this name is hidden or was left by a file manager."""
+    return name.startswith(".") or name in LITTER
+
+
+def parts(data: Path) -> Parts:
+    """The rows of DATA/parts.csv by their column `file`, its backslashes as slashes; empty if there is none.
+
+    Raises DataError if it cannot be read or names a photograph twice.
+    """
+    table = data / PARTS
     if not table.is_file():
-        return {}
+        return Parts({})
+    rows: dict[str, dict[str, str]] = {}
     try:
         with table.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)
             if "file" not in (reader.fieldnames or []):
-                raise DataError(f"{table} has no column 'file': the path of each photograph from {data}")
-            return {row.pop("file"): {k: v for k, v in row.items() if k and isinstance(v, str)} for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+                one = len(reader.fieldnames or []) == 1 and ";" in (reader.fieldnames or [""])[0]
+                why = "its columns are separated by semicolons; save it with commas" if one else ""
+                why = why or f"it has no column 'file', the path of each photograph from {data}"
+                raise DataError(f"{table}: {why}")
+            for row in reader:
+                name = (row.pop("file") or "").strip().replace("\\", "/").removeprefix("./")
+                if name in rows:
+                    raise DataError(f"{table} names {name} twice: remove one of the rows")
+                rows[name] = {k: v for k, v in row.items() if k and isinstance(v, str)}
+    except UnicodeDecodeError:
+        raise DataError(f"{table} is not UTF-8; save it as CSV in UTF-8") from None
+    except (OSError, csv.Error) as error:
         raise DataError(f"{table} cannot be read: {error}") from None
+    return Parts(rows)

@@ -8,28 +8,33 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-FEWER_BITS = 14
-"""Bits of the finest converter that is stored in 16 without filling them. A sample that needs more fills them."""
+DEPTHS = (8, 10, 12, 14, 16)
+"""Depths of converters. A picture of one of them has samples that the depth below it could not hold."""
+
+BRIGHT_SHARE = 0.001
+"""Share of samples that prove the depth of a picture of which nobody says it: fewer may be hot pixels or an overlay."""
 
 
 def to_8_bits(samples: "npt.NDArray[np.uint16]", bits: int | None) -> "npt.NDArray[np.uint8]":
     """The upper 8 of `bits` significant bits, which lie in the low bits of each sample; any shape.
 
-    This is also what a camera's Mono10 and Mono12 become. With `bits` None a picture counts as 16 bits if its
-    brightest sample proves that they are used, which takes 2**14 or more. Raises DataError, with the reason alone, if
-    it does not, or if a sample exceeds the `bits` told.
+    This is also what a camera's Mono10 and Mono12 become. With `bits` None a picture counts as 16 bits if at least
+    BRIGHT_SHARE of its samples need more than 14. Raises DataError, with the reason alone, if they do not, if a sample
+    exceeds the `bits` told, or if none of them needs more than the depth below: a picture of fewer bits read by
+    mistake as one of more is nearly black.
     """
     import numpy as np
 
-    brightest = int(samples.max(initial=0))
-    if bits is None:
-        if brightest < 1 << FEWER_BITS:
-            raise DataError(
-                f"is stored in 16 bits a sample, of which it uses {max(1, brightest.bit_length())}: a picture of fewer "
-                "bits, or a dark one; say which with bits 10, 12, 14 or 16"
-            )
-        bits = 16
-    if brightest >> bits:
+    depth = bits or 16
+    lower = DEPTHS[DEPTHS.index(depth) - 1]
+    brightest, needed = int(samples.max(initial=0)), 1 if bits else max(1, int(samples.size * BRIGHT_SHARE))
+    if brightest >> depth:
         raise DataError(f"holds a sample of {brightest}, more than {bits} bits can hold; say bits 16 or what it has")
-    shifted: npt.NDArray[Any] = samples >> (bits - 8)
+    if int(np.count_nonzero(samples >= 1 << lower)) < needed:
+        remedy = "lighten it, or say" if bits else "say"
+        raise DataError(
+            f"is stored in 16 bits a sample and too dark for {depth}: it looks like {max(1, brightest.bit_length())} "
+            f"bits; {remedy} which with bits 10, 12, 14 or 16"
+        )
+    shifted: npt.NDArray[Any] = samples >> (depth - 8)
     return shifted.astype(np.uint8)

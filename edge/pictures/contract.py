@@ -1,8 +1,10 @@
 """What a model was told of the pictures that it learned from: bits of a sample, orientation, pages of a file."""
 
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from edge.errors import DataError
 
 Bits = Literal[10, 12, 14, 16]
 """Significant bits of a sample that is stored in 16."""
@@ -25,3 +27,11 @@ class PictureContract(BaseModel):
         default="applied", description="pictures are turned as their EXIF orientation says"
     )
     pages: Literal["single"] = Field(default="single", description="a file of several pages or frames is no picture")
+
+
+def checked_bits(bits: int | None) -> Bits | None:
+    """What a person gave as --bits. Raises DataError if no such pictures are read."""
+    if bits is not None and bits not in get_args(Bits):
+        known = ", ".join(map(str, get_args(Bits)))
+        raise DataError(f"--bits {bits}: give {known}, or leave it out where pictures have 8 bits or fill their 16")
+    return cast("Bits | None", bits)

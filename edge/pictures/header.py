@@ -2,26 +2,40 @@
 
 import warnings
 from io import BytesIO
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge.errors import DataError
 from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
+from edge.pictures.png import chunks
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 """Pillow's names of the formats that are read. A JPEG that announces further pictures behind it comes back as MPO."""
+
+BITS_PER_SAMPLE = 258
+"""The TIFF tag."""
 
 ORIENTATION = 0x0112
 """The EXIF and TIFF tag: 1 is upright, 2 to 8 are the other seven ways to turn and mirror a picture."""
 
 
+_TOO_LARGE = f"a frame has at most {LARGEST_FRAME} a side"
+
+
 class Header(NamedTuple):
-    """`height` and `width` in pixels as stored, for TIFF as shown. `mode` is Pillow's name of the pixel layout."""
+    """`height` and `width` in pixels as stored, for TIFF as shown. `mode` is Pillow's name of the pixel layout.
+
+    `is_packed`: the samples have 9 to 15 bits, as the file itself says; OpenCV gives them in the upper bits of 16.
+    """
 
     format: str
     height: int
     width: int
     mode: str
     orientation: int
+    is_packed: bool = False
 
 
 def read_header(data: bytes) -> Header:
@@ -34,36 +48,49 @@ def read_header(data: bytes) -> Header:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes that are refused below
+            warnings.simplefilter("ignore")  # of sizes that are refused here
             with Image.open(BytesIO(data), formats=FORMATS) as picture:
+                _check_size(*picture.size)
                 pages = int(getattr(picture, "n_frames", 1))
-                orientation = picture.getexif().get(ORIENTATION, 1)
+                if pages != 1:
+                    raise DataError(f"holds {pages} pages or frames, and a file is one picture; give each a file")
                 width, height = picture.size
-                found = Header(picture.format or "", height, width, picture.mode, _orientation(orientation))
+                about = (picture.format or "", height, width, picture.mode)
+                return Header(*about, _orientation(picture, data), _is_packed(picture))
+    except DataError:
+        raise
     except Image.DecompressionBombError:
-        raise DataError(_beyond("it has more pixels than")) from None
+        raise DataError(_TOO_LARGE) from None
     except UnidentifiedImageError:
-        raise DataError(
-            "does not decode as a picture: no JPEG, PNG, BMP, TIFF or WebP, or its header is damaged"
-        ) from None
+        known = "JPEG, PNG, BMP, TIFF or WebP"
+        raise DataError(f"does not decode as a picture: no {known} of grey or RGB, or its header is damaged") from None
     except Exception as error:  # a damaged header: each of Pillow's readers has kinds of errors of its own
         raise DataError(f"does not decode as a picture: its header is damaged ({_line(error)})") from None
-    if pages != 1:
-        raise DataError(f"holds {pages} pages or frames, and a file is one picture; give each a file of its own")
-    if min(found.height, found.width) < SMALLEST_FRAME:
+
+
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < SMALLEST_FRAME:
         raise DataError(f"has {width}×{height} pixels; a frame has at least {SMALLEST_FRAME} a side")
-    if max(found.height, found.width) > LARGEST_FRAME:
-        raise DataError(_beyond(f"it has {width}×{height} pixels,"))
-    return found
+    if max(width, height) > LARGEST_FRAME:
+        raise DataError(f"has {width}×{height} pixels; {_TOO_LARGE}")
 
 
-def _orientation(value: object) -> int:
+def _orientation(picture: "Image", data: bytes) -> int:
     """A value that the standard does not know is upright, as viewers take it."""
+    from PIL import Image
+
+    if picture.format == "PNG":  # Pillow would decode the pixels first: the chunk may come after them
+        exif = Image.Exif()
+        exif.load(next((bytes(body) for _, kind, body in chunks(data) if kind == b"eXIf"), b""))
+    else:
+        exif = picture.getexif()
+    value = exif.get(ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _beyond(what: str) -> str:
-    return f"is too large: {what} a frame of {LARGEST_FRAME}×{LARGEST_FRAME} pixels at most"
+def _is_packed(picture: "Image") -> bool:
+    tags = getattr(picture, "tag_v2", {})
+    return 8 < int(max(tags.get(BITS_PER_SAMPLE, (8,)))) < 16
 
 
 def _line(error: Exception) -> str:

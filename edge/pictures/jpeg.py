@@ -4,6 +4,7 @@ JPEG carries no checksum. Damage after which the decoder finds as many blocks as
 says how often that is.
 """
 
+import re
 from typing import TYPE_CHECKING
 
 from edge.errors import DataError
@@ -12,8 +13,14 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-START, SCAN, END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
-"""First bytes of a file, marker of a scan, marker of the end."""
+SCAN, END = b"\xff\xda", b"\xff\xd9"
+"""Markers of a scan and of the end."""
+
+PROGRESSIVE = b"\xff\xc2"
+"""Marker of a frame header: the picture comes in scans that refine each other."""
+
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""Any but those that stand amid coded data: FF 00 and the restart markers."""
 
 
 def decode_jpeg(data: bytes | memoryview, room: "npt.NDArray[np.uint8] | None" = None) -> "npt.NDArray[np.uint8]":
@@ -22,6 +29,8 @@ def decode_jpeg(data: bytes | memoryview, room: "npt.NDArray[np.uint8] | None" =
     Zero bytes before the end marker are padding, which some webcams send, if all the rest decodes without a warning.
     The EXIF orientation is not applied. Raises DataError, with the reason alone in one line, if libjpeg warns.
     """
+    if _is_progressive(data):
+        _check_scans(bytes(data))
     try:
         return _strictly(data, room)
     except ValueError as error:
@@ -44,20 +53,66 @@ def _strictly(data: bytes | memoryview, room: "npt.NDArray[np.uint8] | None") ->
 
 
 def check_jpeg(data: bytes) -> None:
-    """Raise DataError, with the reason alone, if another JPEG follows the first one."""
-    end = data.find(END, max(0, data.find(SCAN)))
-    if end >= 0 and data[end + len(END) :].lstrip(b"\0").startswith(START):
-        raise DataError("holds several JPEGs one after another; give each a file of its own")
+    """Raise DataError, with the reason alone, if something other than zeros follows the end of the picture."""
+    end = data.find(END, _scan(data))
+    if end >= 0 and data[end + len(END) :].strip(b"\0"):
+        raise DataError("is followed by other data, which may be a second picture; give each a file of its own")
+
+
+def _scan(data: bytes | memoryview) -> int:
+    """Where the first scan begins, behind all segments before it, which may hold a thumbnail; the length if nowhere."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at : at + 2] != SCAN:
+        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at
+
+
+def _is_progressive(data: bytes | memoryview) -> bool:
+    """Whether the frame header that comes before the first scan says so."""
+    return PROGRESSIVE in bytes(data[: _scan(data)])
+
+
+def _check_scans(data: bytes) -> None:
+    """Raise DataError if scans of a progressive JPEG are missing: without them it decodes, coarsely.
+
+    Each scan says which coefficients of which components it carries, and down to which bit (ITU-T T.81, B.2.3). All 64
+    of every component must have come, down to the last one.
+    """
+    coarse: dict[int, set[int]] = {}  # by component: coefficients that have not come in full
+    at = _scan(data)
+    while 0 <= at < len(data) and data[at : at + 2] == SCAN:
+        count = data[at + 4] if at + 4 < len(data) else 0
+        body = data[at + 5 : at + 8 + 2 * count]
+        if len(body) < 2 * count + 3:
+            break
+        first, last, low_bit = body[2 * count], body[2 * count + 1], body[2 * count + 2] & 15
+        for component in body[: 2 * count : 2]:
+            missing = coarse.setdefault(component, set(range(64)))
+            missing.difference_update(range(first, last + 1) if low_bit == 0 else ())
+        at = _next_scan(data, at + 2)
+    if not coarse or any(coarse.values()):
+        raise DataError("is damaged (scans of the progressive JPEG are missing)")
+
+
+def _next_scan(data: bytes, at: int) -> int:
+    """Where the scan behind the marker at `at - 2` begins; -1 if there is none."""
+    while (marker := _MARKER.search(data, at)) is not None:
+        at = marker.start()
+        if data[at : at + 2] in (SCAN, END):
+            return at
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return -1
 
 
 def _without_padding(data: bytes) -> bytes | None:
     """The JPEG without the zero bytes before its last end marker; None if there are none.
 
-    All zeros go. If they took the place of coded pixels, the decoder misses these and warns.
+    All zeros go. If they took the place of coded pixels, the decoder misses these and warns; of a progressive JPEG it
+    does not, so that has no padding.
     """
     end = data.rfind(END)
     coded = data[: max(0, end)].rstrip(b"\0")
-    if end < 0 or len(coded) == end:
+    if end < 0 or len(coded) == end or _is_progressive(data):
         return None
     stuffing = b"\0" if coded.endswith(b"\xff") else b""  # FF 00 stands for a coded FF
     return coded + stuffing + data[end:]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge.pictures.header import Header
     from edge.sources import Frame
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
 """Names, in lower case, that a picture's file ends with."""
 
 
@@ -31,22 +31,6 @@ def read_picture(path: Path | str, bits: int | None = None) -> Frame:
     """
     try:
         return decode_picture(read_bytes(path), bits)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-
-
-def read_unchanged(path: Path | str) -> npt.NDArray[Any]:
-    """Read the samples of a picture as they are stored: `uint8` or `uint16`, `[H, W]` or `[H, W, 3 or 4]` BGR(A).
-
-    Palettes are resolved and the EXIF orientation is applied. For masks, whose samples mean something. Raises
-    DataError, one line that begins with the path.
-    """
-    from edge.pictures.header import read_header
-
-    try:
-        data = read_bytes(path)
-        header = read_header(data)
-        return _upright(_samples(data, header), header)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
 
@@ -79,10 +63,24 @@ def decode_picture(data: bytes, bits: int | None = None) -> Frame:
     header = read_header(data)
     samples = _opaque(_samples(data, header))
     if samples.dtype == np.uint16:
-        samples = to_8_bits(samples, bits)
+        samples = (samples >> 8).astype(np.uint8) if header.is_packed else to_8_bits(samples, bits)
     if samples.ndim == 2:
         samples = cv2.cvtColor(samples, cv2.COLOR_GRAY2BGR)
     return np.ascontiguousarray(_upright(samples, header), np.uint8)
+
+
+def decode_unchanged(data: bytes) -> npt.NDArray[Any]:
+    """The samples of a picture as they are stored: `uint8` or `uint16`, `[H, W]` or `[H, W, 3 or 4]` BGR(A).
+
+    Palettes are resolved and the EXIF orientation is applied. For masks, whose samples mean something. Raises
+    DataError, with the reason alone.
+    """
+    from edge.pictures.header import read_header
+
+    if not data:
+        raise DataError("the file is empty")
+    header = read_header(data)
+    return _upright(_samples(data, header), header)
 
 
 def _samples(data: bytes, header: Header) -> npt.NDArray[Any]:

@@ -8,11 +8,13 @@ from io import BytesIO
 
 from edge.errors import DataError
 from edge.geometry import LARGEST_FRAME
+from edge.pictures.header import BITS_PER_SAMPLE
 
-COMPRESSION, STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 259, 273, 279, 324, 325
+COMPRESSION, PHOTOMETRIC = 259, 262
+STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 273, 279, 324, 325
 """Tags of the image file directory."""
 
-DEFLATE = (8, 32946)
+DEFLATE, JPEG = (8, 32946), (6, 7)
 
 
 def check_tiff(data: bytes) -> None:
@@ -23,10 +25,17 @@ def check_tiff(data: bytes) -> None:
         with Image.open(BytesIO(data), formats=["TIFF"]) as picture:
             assert isinstance(picture, TiffImagePlugin.TiffImageFile)
             tags = picture.tag_v2
+            if tags.get(COMPRESSION) in JPEG:
+                raise DataError(
+                    "holds a JPEG inside a TIFF, whose damage does not show; save it as JPEG or with Deflate"
+                )
+            if tags.get(PHOTOMETRIC) == 0 and max(tags.get(BITS_PER_SAMPLE, (1,))) > 8:
+                raise DataError("is stored with white as 0 in more than 8 bits; save it with black as 0")
             if tags.get(COMPRESSION) in DEFLATE:
                 offsets = tags.get(STRIP_OFFSETS) or tags.get(TILE_OFFSETS) or ()
                 _check_deflated(data, offsets, tags.get(STRIP_BYTES) or tags.get(TILE_BYTES) or ())
-            picture.load()
+            else:
+                picture.load()
     except DataError:
         raise
     except Exception as error:  # Pillow's codecs have kinds of errors of their own

@@ -5,7 +5,7 @@ This module is light, so that the station's own process may import it; the work 
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 if TYPE_CHECKING:
     from edge.sources import Shown
@@ -22,7 +22,7 @@ class Presence(BaseModel):
     )
     frames: int = Field(1, ge=1, le=16, description="frames of each part that are scored: the best centred ones")
     aggregate: Literal["max", "mean"] = Field("max", description="what becomes of their scores")
-    alone: bool = Field(
+    alone: StrictBool = Field(
         True, description="the model sees the part in the middle and belt where others are; false: frames as they are"
     )
 

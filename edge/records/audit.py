@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge.channel.control import Fate
+from edge.records.copied import CopiedImages
 from edge.records.durable import NEW
 from edge.records.gate_log import GateReport, Logged, compare, join, read_decisions
 from edge.records.journal import JOURNAL, open_to_read
 from edge.records.proof import Standing, prove
-from edge.records.recorder import is_taken
+from edge.records.recorder import is_copy, is_taken
 from edge.records.retention import HOLD, IMAGES, SIDECAR
 from edge.verdict import Outcome, Verdict
 from edge.wording import counted
@@ -74,6 +75,9 @@ class Run:
     lost: int = 0
     passed: int = 0
     is_live: bool = False
+    is_cut: bool = False
+    """It had not ended when this copy of the record was made."""
+    last_here: int = 0
 
 
 @dataclass
@@ -82,6 +86,7 @@ class Audit:
 
     folder: Path
     is_live: bool
+    is_copy: bool = False
     runs: list[Run] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -91,6 +96,8 @@ class Audit:
     without_image: Counter[str] = field(default_factory=Counter)
     """Rejects and unknowns that had a frame, of which no image was ever kept: a full disk stops images."""
     gate: GateReport | None = None
+    copied: Counter[str] = field(default_factory=Counter)
+    """Images that a copy has or lacks because the station ran on while it was made, by why."""
 
     @property
     def is_sound(self) -> bool:
@@ -108,13 +115,24 @@ class Audit:
         """The run that is still being written."""
         return next((run.epoch for run in self.runs if run.is_live), None)
 
+    @property
+    def cut_run(self) -> Run | None:
+        """The run that had not ended when this copy was made."""
+        return next((run for run in self.runs if run.is_cut), None)
+
+    @property
+    def open_epoch(self) -> str | None:
+        """The run of which more may be known elsewhere than the journal says here."""
+        return self.cut_run.epoch if self.cut_run else self.live_epoch
+
 
 def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True) -> Audit:
-    """Check the records of a live or a dead station; writes nothing.
+    """Check the records of a live or a dead station, or a copy of them; writes nothing.
 
     Raises RecordsError if there is no journal in `folder`, or `gate_log` is none.
     """
     found = Audit(folder, is_taken(folder))
+    found.is_copy = not found.is_live and is_copy(folder)
     try:
         with contextlib.closing(open_to_read(folder)) as journal:
             for aside in sorted(folder.glob("journal-damaged-*.db")):
@@ -129,7 +147,6 @@ def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True) 
                 journal.execute("COMMIT")
                 if with_images:
                     _check_images(journal, found)
-                    _check_strangers(journal, found)
                     _count_without_image(journal, found)
     except sqlite3.Error as error:
         found.find(Kind.JOURNAL, f"{JOURNAL} cannot be read to its end: {error}")
@@ -146,8 +163,8 @@ def _check_file(journal: sqlite3.Connection, found: Audit) -> None:
 def _check_runs(journal: sqlite3.Connection, found: Audit) -> None:
     columns = "epoch, boot, station, source, bundle, started, ended, cause, last_seq, accepted"
     found.runs = [Run(*row) for row in journal.execute(f"SELECT {columns} FROM runs ORDER BY rowid")]
-    if found.runs and found.is_live and found.runs[-1].ended is None:
-        found.runs[-1].is_live = True
+    if found.runs and found.runs[-1].ended is None:
+        found.runs[-1].is_live, found.runs[-1].is_cut = found.is_live, found.is_copy
     for epoch, count in Counter(run.epoch for run in found.runs).items():
         if count > 1:
             found.find(Kind.RUN, f"{count} runs have the same epoch", epoch)
@@ -177,12 +194,16 @@ def _check_run(journal: sqlite3.Connection, found: Audit, run: Run) -> None:
         lost.append(_Range(first, last))
         which = f"from {first} on, how many is unknown" if last is None else f"{first} to {last}"
         found.find(Kind.LOST, f"verdicts {which}: {why}", run.epoch, first)
-    last_seq = _check_verdicts(journal, found, run, lost)
-    if run.ended is None and not run.is_live:
+    last_seq = run.last_here = _check_verdicts(journal, found, run, lost)
+    if run.ended is None and not run.is_live and not run.is_cut:
         found.find(Kind.RUN, "did not end in order, and no station has been started since", run.epoch)
     if run.last_seq is None:  # it runs, or did not end in order
-        if not run.is_live:
+        if not run.is_live and not run.is_cut:
             run.lost += max(0, run.accepted - last_seq)
+            return
+        pictured = "SELECT coalesce(max(seq), 0) FROM images WHERE epoch = ?"  # entered after its verdict
+        if (told := journal.execute(pictured, (run.epoch,)).fetchone()[0]) > last_seq:
+            _check_gap(found, run, lost, last_seq + 1, told)
         return
     if last_seq < run.last_seq:
         _check_gap(found, run, lost, last_seq + 1, run.last_seq)
@@ -258,7 +279,7 @@ def _check_acknowledgements(journal: sqlite3.Connection, found: Audit) -> None:
 def _check_gate(journal: sqlite3.Connection, found: Audit, path: Path) -> None:
     report, logged = GateReport(), Logged()
     found.gate = report
-    for decision, proof in join(journal, found.live_epoch, read_decisions(path, report)):
+    for decision, proof in join(journal, found.open_epoch, read_decisions(path, report)):
         logged.note(decision)
         named, where = f"part {decision.part or '?'} ({decision.seq})", (decision.epoch, decision.seq)
         if not decision.is_consistent:
@@ -270,7 +291,7 @@ def _check_gate(journal: sqlite3.Connection, found: Audit, path: Path) -> None:
         report.passes[proof.standing] += 1
         if proof.standing in (Standing.ESCAPE, Standing.UNPROVEN):
             found.find(Kind(proof.standing), f"the gate let {named} pass: {proof.why}", *where)
-    if report.is_cut and not found.is_live:
+    if report.is_cut and found.open_epoch is None:
         found.find(Kind.GATE, "a line of the gate's log has no end: it was cut, or is being written")
     (report.clients,) = journal.execute("SELECT count(DISTINCT client) FROM acknowledgements").fetchone()
     (verdicts,) = journal.execute("SELECT count(*) FROM verdicts").fetchone()
@@ -279,12 +300,14 @@ def _check_gate(journal: sqlite3.Connection, found: Audit, path: Path) -> None:
         found.find(Kind.GATE, f"the gate's log holds no decision, and the journal {verdicts}")
     elif report.clients == 1:
         for text, epoch, seq in compare(journal, logged):
+            if found.cut_run is not None and epoch == found.cut_run.epoch and seq and seq > logged.last(epoch):
+                continue  # the log was copied before the journal
             found.find(Kind.GATE, text, epoch, seq)
 
 
 def _check_images(journal: sqlite3.Connection, found: Audit) -> None:
     rows = journal.execute("SELECT rowid, epoch, seq, path, sha256, gone FROM images ORDER BY rowid").fetchall()
-    kept = 0
+    kept, copied = 0, _copied_images(journal, found)
     for rowid, epoch, seq, path, digest, gone in rows:
         if gone is not None:
             found.images_gone += 1
@@ -295,19 +318,34 @@ def _check_images(journal: sqlite3.Connection, found: Audit) -> None:
             if journal.execute("SELECT gone FROM images WHERE rowid = ?", (rowid,)).fetchone() != (None,):
                 found.images_gone += 1
                 continue
+        is_incomplete = fault is not None and copied is not None and _is_incomplete(found.folder / path)
+        if is_incomplete and copied is not None and copied.may_lack(epoch, seq, path, rowid):
+            continue
         kept += 1
         if fault is not None:
             found.find(Kind.IMAGE, f"{path}: {fault}", epoch, seq)
     found.images = kept
+    found.copied = copied.counts if copied is not None else Counter()
+    _check_strangers(journal, found, copied)
 
 
-def _check_strangers(journal: sqlite3.Connection, found: Audit) -> None:
+def _copied_images(journal: sqlite3.Connection, found: Audit) -> CopiedImages | None:
+    return None if found.cut_run is None else CopiedImages(journal, found.folder, found.cut_run.epoch)
+
+
+def _is_incomplete(image: Path) -> bool:
+    return not (image.exists() and image.with_suffix(SIDECAR).exists())
+
+
+def _check_strangers(journal: sqlite3.Connection, found: Audit, copied: CopiedImages | None) -> None:
     """Files among the images that no row knows."""
     strangers = _strangers(journal, found.folder)
     if strangers and found.is_live:  # stored just now, and the journal hears of it in a moment
         time.sleep(REMOVAL_S)
         strangers &= _strangers(journal, found.folder)
     for path in sorted(strangers):
+        if copied is not None and copied.may_have(path):
+            continue
         found.find(Kind.IMAGE, f"{path}: the journal knows no such image")
 
 

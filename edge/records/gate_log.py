@@ -83,6 +83,10 @@ class Logged:
         """Whether any line is of this epoch."""
         return epoch in self._fates
 
+    def last(self, epoch: str) -> int:
+        """The highest number in the lines of this epoch; 0 if there is none."""
+        return max(self._fates.get(epoch, {}), default=0)
+
     def agrees(self, epoch: str, seq: int, fate: str, part: str | None) -> bool:
         """Whether the log says what was acknowledged. Of a part that was decided before its verdict came, without a
         number perhaps, the gate acknowledges what came after.

@@ -1,5 +1,6 @@
 """The station's hold on its journal: everything is handed over, nothing is waited for."""
 
+import contextlib
 import fcntl
 import os
 import time
@@ -191,12 +192,32 @@ def _locked(folder: Path) -> int:
     for _ in range(LOCK_TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _sign(descriptor)
             return descriptor
         except BlockingIOError:
             time.sleep(LOCK_TRY_S)
     os.close(descriptor)
     remedy = "stop it, or give this one a folder of its own"
     raise RecordsError(f"{folder}: another station writes its records there; {remedy}")
+
+
+def _sign(descriptor: int) -> None:
+    """Write into the lock which file it is: in a copy of the folder it is another one.
+
+    A disk that is full prevents it; then a copy is taken for the record itself, which says more, not less.
+    """
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.fstat(descriptor).st_ino}\n".encode(), 0)
+
+
+def is_copy(folder: Path) -> bool:
+    """Whether this folder is a copy of the one that a station wrote its records in. False where nothing says."""
+    lock = folder / LOCK
+    try:
+        return int(lock.read_text()) != lock.stat().st_ino
+    except (OSError, ValueError):
+        return False
 
 
 def is_taken(folder: Path) -> bool:

@@ -7,6 +7,9 @@ gives pictures. Once opened it is opened again by a name that stays its own, so 
 not the newest. Who wants the newest grabs until a frame has not waited: one for which the grab had to wait is the
 newest there is, and so is one that the driver stamped less than an exposure ago. Those passed over show as gaps of
 `Capture.index`. What a driver with all its buffers full never kept, nobody can count.
+
+**Which bytes.** OpenCV decodes a damaged JPEG without a word, and takes a buffer for full that is not. So it is asked
+for the bytes that the driver gave, and they are decoded here.
 """
 
 import os
@@ -19,10 +22,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edge.errors import SourceError
-from edge.quiet import quietly
+from edge.errors import DataError, SourceError
 from edge.sources import Capture, Frame, SourceRequest
 from edge.sources.freshness import AT_ONCE_NS, Freshness
+from edge.sources.raw_frames import COMPRESSED, converted, is_converted_here
 from edge.sources.stored import wanted
 
 if TYPE_CHECKING:
@@ -122,6 +125,8 @@ class CameraSource:
         self._asked_ns = deque([opened_ns], _buffers(self._camera) + 1)  # when the last frames were asked for
         self._passes_over = not request.every
         self.room: Frame | None = None
+        self._bits = request.bits
+        self._raw_format = _ask_for_raw(self._camera, request.name)
         self._freshness = Freshness(_said_rate(self._camera))
 
     def captures(self) -> Iterator[Capture]:
@@ -176,10 +181,17 @@ class CameraSource:
         import numpy as np
 
         name = f"frame {index}"
-        (is_decoded, frame), _ = quietly(lambda: self._camera.retrieve(self.room))
-        if not is_decoded:
-            return Capture(index, name, None, captured_ns, fault="corrupt: the camera's frame does not decode")
-        return Capture(index, name, np.ascontiguousarray(frame, np.uint8), captured_ns)
+        is_given, frame = self._camera.retrieve(self.room if self._raw_format is None else None)
+        if not is_given:
+            return Capture(index, name, None, captured_ns, fault="corrupt: the driver gave no frame")
+        pixels = np.ascontiguousarray(frame, np.uint8)
+        if self._raw_format is None:
+            return Capture(index, name, pixels, captured_ns)
+        try:
+            pixels = converted(pixels, self._raw_format, self.shape, self._bits, self.room)
+        except DataError as error:
+            return Capture(index, name, None, captured_ns, fault=f"corrupt: the camera's frame {error}")
+        return Capture(index, name, pixels, captured_ns)
 
 
 def open(request: SourceRequest) -> CameraSource:
@@ -216,7 +228,7 @@ def _named(name: str, there: list[Device]) -> Device:
 def _open_node(name: str, node: Path) -> "cv2.VideoCapture":
     import cv2
 
-    camera, _ = quietly(lambda: cv2.VideoCapture(str(node), cv2.CAP_V4L2))
+    camera = cv2.VideoCapture(str(node), cv2.CAP_V4L2)
     if not camera.isOpened():
         camera.release()
         raise SourceError(
@@ -232,7 +244,7 @@ def _open_number(name: str) -> "cv2.VideoCapture":
 
     if not name.startswith("camera"):
         raise SourceError(f"no camera {name}: on this system they are camera0, camera1 …")
-    camera, _ = quietly(lambda: cv2.VideoCapture(int(name.removeprefix("camera")), cv2.CAP_ANY))
+    camera = cv2.VideoCapture(int(name.removeprefix("camera")), cv2.CAP_ANY)
     if not camera.isOpened():
         camera.release()
         raise SourceError(f"{name} does not open: it is not there, or another program is using it")
@@ -284,6 +296,27 @@ def _configure(camera: "cv2.VideoCapture", request: SourceRequest, rate: float |
         took = f"{got_rate:g}" if got_rate else "one that it does not say"
         remarks.append(f"rate {rate:g} was asked for, the camera took {took}")
     return remarks
+
+
+def _ask_for_raw(camera: "cv2.VideoCapture", name: str) -> str | None:
+    """Ask for frames as the driver gives them: the format that they have, None if OpenCV goes on to convert them.
+
+    Raises SourceError if that would hide damage.
+    """
+    import cv2
+
+    pixel_format = _said_format(camera)
+    if pixel_format is None or not is_converted_here(pixel_format):
+        return None
+    camera.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+    if camera.get(cv2.CAP_PROP_CONVERT_RGB) == 0:
+        return pixel_format
+    if pixel_format in COMPRESSED:
+        raise SourceError(
+            f"{name}: {pixel_format} comes decoded already, so that damaged frames could not be told from whole ones; "
+            "set another pixel_format, as YUYV"
+        )
+    return None
 
 
 def _buffers(camera: "cv2.VideoCapture") -> int:

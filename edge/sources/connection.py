@@ -1,12 +1,16 @@
 """The connection to a camera on the network: what FFmpeg is told, and its refusals in one line each."""
 
 import socket
+import ssl
 import time
+from base64 import b64encode
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from edge.errors import SourceError
-from edge.sources.address import scheme
+from edge.sources.address import redacted, scheme
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -20,29 +24,23 @@ KNOCKS_S = 0.05
 """From one knock that was refused to the next; one that is not answered at all is given up after ten times as long."""
 
 
+MOST_REDIRECTS = 5
+"""Within one host; a server that sends on more often goes round in circles."""
+
+
 def connect(address: str, name: str, open_s: float, read_s: float, awaited_s: float = 0.0) -> "InputContainer":
     """Open the address and find a video stream in it. `name` is what errors call it. Raises SourceError.
 
     `open_s` is the patience with a camera until it has answered, `read_s` that with a silent connection from then on.
     The port of one that was lost is waited for, `awaited_s` at most.
     """
-    try:
-        import av
-        import av.error
-    except ImportError:
-        raise SourceError(f"{name}: streams need the package av; pip install 'edge-inspect[streams]'") from None
     kind = scheme(address)
     if kind not in SCHEMES:
         known = ", ".join(f"{known}://" for known in SCHEMES)
         raise SourceError(f"{name}: no stream begins with {kind}://; give {known}…")
     plain, options = _options(address, name)
     _await(plain, awaited_s)
-    until = time.monotonic() + open_s
-    try:
-        container = av.open(plain, options=options, timeout=(open_s, read_s))
-    except (av.error.FFmpegError, UnicodeError, ValueError) as error:
-        has_waited = time.monotonic() > until  # a handshake cut short then is called invalid data
-        raise SourceError(_silent(name, open_s) if has_waited else explained(name, error, open_s)) from None
+    container = _opened(plain, name, options, open_s, read_s)
     if not container.streams.video:
         container.close()
         raise SourceError(f"{name}: there is no video in this stream")
@@ -50,6 +48,65 @@ def connect(address: str, name: str, open_s: float, read_s: float, awaited_s: fl
         container.close()
         raise SourceError(f"{name}: HLS shows what was seconds ago; give the camera's rtsp:// address")
     return container
+
+
+def _opened(address: str, name: str, options: dict[str, str], open_s: float, read_s: float) -> "InputContainer":
+    """What FFmpeg opens at this address, or where its host sends us on to."""
+    import av
+    import av.error
+
+    for _ in range(1 + MOST_REDIRECTS):
+        until = time.monotonic() + open_s
+        try:
+            return av.open(address, options=options, timeout=(open_s, read_s))
+        except (av.error.FFmpegError, UnicodeError, ValueError) as error:
+            has_waited = time.monotonic() > until  # a handshake cut short then is called invalid data
+            onward = None if has_waited or scheme(address) not in ("http", "https") else _sent_on(address, name, open_s)
+            if onward is None:
+                raise SourceError(_silent(name, open_s) if has_waited else explained(name, error, open_s)) from None
+            address = onward
+    raise SourceError(f"{name}: it sends us on and on; give the address of the pictures themselves")
+
+
+def _sent_on(address: str, name: str, patience_s: float) -> str | None:
+    """Where a server of HTTP sends us on to; None if it does not. Raises SourceError if that is another host: nobody
+    asked for its pictures, and the password is none of its business.
+    """
+    try:
+        parts = urlsplit(address)
+        asked: HTTPConnection
+        if parts.scheme == "https":
+            asked = HTTPSConnection(parts.netloc.rpartition("@")[2], timeout=patience_s, context=_unverified())
+        else:
+            asked = HTTPConnection(parts.netloc.rpartition("@")[2], timeout=patience_s)
+        with closing(asked):
+            asked.request("GET", urlunsplit(("", "", parts.path or "/", parts.query, "")), headers=_login(parts))
+            answer = asked.getresponse()
+            location = answer.getheader("Location") if 300 <= answer.status < 400 else None
+        target = urlsplit(urljoin(address, location or ""))
+    except (OSError, HTTPException, ValueError):
+        return None
+    if location is None:
+        return None
+    if (target.scheme, target.hostname) not in ((parts.scheme, parts.hostname), ("https", parts.hostname)):
+        where = redacted(urlunsplit(target))
+        raise SourceError(f"{name}: it sends us on to {where}; give that address if it is the camera's")
+    login = parts.netloc.rpartition("@")[0]
+    return urlunsplit(target._replace(netloc=f"{login}@{target.netloc}" if login else target.netloc))
+
+
+def _unverified() -> ssl.SSLContext:
+    """As FFmpeg has it: see `edge.sources.stream`."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _login(parts: SplitResult) -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
 
 
 def _await(address: str, patience_s: float) -> None:
@@ -72,6 +129,8 @@ def _await(address: str, patience_s: float) -> None:
 def _options(address: str, name: str) -> tuple[str, dict[str, str]]:
     """The address without what is meant for us, and what FFmpeg is told."""
     options = {"fflags": "nobuffer", "fpsprobesize": "0"}  # nobody asks for the rate; finding it takes half a second
+    if scheme(address) in ("http", "https"):
+        return address, options | {"max_redirects": "0"}
     if scheme(address) not in ("rtsp", "rtsps"):
         return address, options
     try:

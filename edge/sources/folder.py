@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from edge.errors import DataError, SourceError
 from edge.pictures import PICTURE_SUFFIXES, decode_picture, is_picture_name, read_bytes
 from edge.sources import Capture, Mark, SourceRequest
 from edge.sources.stored import paced, wanted
+from edge.wording import counted
 
 NO_PHOTOGRAPHS = frozenset({"mask", "masks", "ground_truth"})
 """Names of folders that hold the truth about photographs, not photographs."""
@@ -41,13 +43,31 @@ def available() -> list[tuple[str, str]]:
 def find_pictures(folder: Path) -> list[Path]:
     """Every picture below `folder`, sorted by its path relative to it; hidden and truth folders left out.
 
-    Raises SourceError if a folder on the way cannot be read.
+    Raises SourceError if a folder on the way cannot be read, or is a link.
     """
+    return [path for path in _find_files(folder) if is_picture_name(path)]
+
+
+def _find_files(folder: Path) -> list[Path]:
     found: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if name not in NO_PHOTOGRAPHS and not name.startswith(".")]
-        found += [Path(place, name) for name in files if not name.startswith(".") and is_picture_name(Path(name))]
+        for name in folders:
+            if Path(place, name).is_symlink():
+                raise SourceError(
+                    f"folder {Path(place, name)} is a link, which is not followed; give the folder itself"
+                )
+        found += [Path(place, name) for name in files if not name.startswith(".")]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _left_out(folder: Path, files: list[Path]) -> tuple[str, ...]:
+    """What is to be said of the files of a folder that are no pictures by their names; nothing if all are."""
+    others = [path.relative_to(folder).as_posix() for path in files if not is_picture_name(path)]
+    if not others:
+        return ()
+    named = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
+    return (f"{folder}: {counted(len(others), 'file')} left out, whose names are not those of pictures: {named}",)
 
 
 def _refuse(error: OSError) -> None:
@@ -66,7 +86,8 @@ class FolderSource:
         self.name = request.name
         path = Path(request.name)
         self._root = path if path.is_dir() else path.parent
-        self._pictures = find_pictures(path) if path.is_dir() else [path]
+        files = _find_files(path) if path.is_dir() else [path]
+        self._pictures = [file for file in files if is_picture_name(file)]
         if not self._pictures:
             raise SourceError(
                 f"no pictures in folder {request.name}: give one with files that end in "
@@ -74,6 +95,7 @@ class FolderSource:
             )
         self._wanted = wanted(request, len(self._pictures))
         self._bits = request.bits
+        self.remarks = _left_out(self._root, files)
         self.rate = self._wanted.rate
         self.length = self._wanted.length
         self.live = request.rate is not None
@@ -86,16 +108,27 @@ class FolderSource:
         """Nothing to release."""
 
     def _capture(self, index: int) -> Capture:
-        return _read(self._root, self._pictures[index % len(self._pictures)], index, self._bits)
+        path = self._pictures[index % len(self._pictures)]
+        return _decoded(self._root, path, index, _content(path), self._bits)
 
 
 class Write(NamedTuple):
-    """A file as one write left it; renaming it changes none of this. `changed_ns` is when it was written last."""
+    """A file as one write left it; renaming it changes none of this. `changed_ns` is when it was written last.
+
+    Another write may look the same: a deleted file's inode is used again, and some programs set the time of a copy.
+    """
 
     device: int
     inode: int
     changed_ns: int
     size: int
+
+
+class Shown(NamedTuple):
+    """When a write that was shown arrived under its name, in nanoseconds, and the digest of its content."""
+
+    arrived_ns: int
+    digest: bytes
 
 
 class WatchedFolder:
@@ -120,7 +153,7 @@ class WatchedFolder:
         self._after = request.after  # the picture before `start` and all that arrived before it have been shown
         self._bits = request.bits
         self._seen: dict[Path, tuple[Write, float]] = {}  # as they are, and since when, s
-        self._shown: dict[Write, None] = {}  # in order
+        self._shown: dict[Write, Shown] = {}  # in order
 
     def captures(self) -> Iterator[Capture | None]:
         """One capture a write, None while there is none to show. Raises SourceError if the folder goes away."""
@@ -129,13 +162,16 @@ class WatchedFolder:
         while self._wanted.end is None or index < self._wanted.end:
             complete = self._complete()
             for arrival, write, path in complete:
-                self._remember(write)
+                content = _content(path)
+                if _state(path) not in (None, (arrival, write)) or _is_being_written(path):
+                    continue  # written again meanwhile, and shown when that is complete
+                self._remember(write, Shown(arrival, _digest(content)))
                 if given_up:
                     given_up -= 1
                     continue
                 if index >= self._wanted.start:
-                    mark = Mark(index, arrival, path.as_posix())
-                    yield replace(_read(self._folder, path, index, self._bits), mark=mark)
+                    capture = _decoded(self._folder, path, index, content, self._bits)
+                    yield replace(capture, mark=Mark(index, arrival, path.as_posix()))
                 index += 1
                 if index == self._wanted.end:
                     return
@@ -156,8 +192,10 @@ class WatchedFolder:
         }
         ready = []
         for path, (write, since) in self._seen.items():
-            arrival, is_new = found[path][0], write not in self._shown
-            if is_new and not self._is_before(arrival, path) and now - since >= WATCH_S and not _is_being_written(path):
+            arrival = found[path][0]
+            if self._is_shown(arrival, write) or self._is_before(arrival, path) or now - since < WATCH_S:
+                continue
+            if not _is_being_written(path) and self._is_new(arrival, write, path):
                 ready.append((arrival, write, path))
         return sorted({write: (arrival, write, path) for arrival, write, path in sorted(ready, reverse=True)}.values())
 
@@ -165,8 +203,20 @@ class WatchedFolder:
         """Whether a process before this one has shown it, or what arrived after it."""
         return self._after is not None and (arrival, path.as_posix()) <= (self._after.arrived_ns, self._after.path)
 
-    def _remember(self, write: Write) -> None:
-        self._shown[write] = None
+    def _is_shown(self, arrival: int, write: Write) -> bool:
+        known = self._shown.get(write)
+        return known is not None and known.arrived_ns == arrival
+
+    def _is_new(self, arrival: int, write: Write, path: Path) -> bool:
+        """Whether its content was not shown: a file that looks as one that was may have been renamed, or be another."""
+        known = self._shown.get(write)
+        if known is None or _digest(_content(path)) != known.digest:
+            return True
+        self._shown[write] = known._replace(arrived_ns=arrival)
+        return False
+
+    def _remember(self, write: Write, shown: Shown) -> None:
+        self._shown[write] = shown
         if len(self._shown) > 2 * MOST_REMEMBERED:
             there = {write for write, _ in self._seen.values()}
             gone = [write for write in self._shown if write not in there]
@@ -210,10 +260,24 @@ def _is_being_written(path: Path) -> bool:
     return False
 
 
-def _read(root: Path, path: Path, index: int, bits: int | None) -> Capture:
+def _content(path: Path) -> bytes | DataError:
+    """What is in the file, or why that cannot be read."""
+    try:
+        return read_bytes(path)
+    except DataError as error:
+        return error
+
+
+def _digest(content: bytes | DataError) -> bytes:
+    return b"" if isinstance(content, DataError) else blake2b(content, digest_size=16).digest()
+
+
+def _decoded(root: Path, path: Path, index: int, content: bytes | DataError, bits: int | None) -> Capture:
     name = path.relative_to(root).as_posix()
     try:
-        return Capture(index, name, decode_picture(read_bytes(path), bits))
+        if isinstance(content, DataError):
+            raise content
+        return Capture(index, name, decode_picture(content, bits))
     except DataError as error:
         return Capture(index, name, None, fault=f"corrupt: {error}")
 

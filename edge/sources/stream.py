@@ -5,6 +5,9 @@ with a hole in it passes for whole. MPEG-TS (`udp://`) counts its packets: a pic
 key frame, are captures with a fault, but now and then one slips through before the loss is seen. Neither is for a gate.
 The certificate of `rtsps` and `https` is not checked.
 
+**What is damaged** has no frame, nor has what follows it until the next key frame. Motion JPEG, over HTTP or RTSP, is
+decoded strictly: each picture stands for itself.
+
 **Which picture.** A thread receives all the time, so that nothing waits in sockets. Whoever asks gets the newest
 picture; those passed over are decoded if later ones need them, else not even that. `Capture.index` counts them all.
 
@@ -30,11 +33,15 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from edge.errors import SourceError
+from edge.errors import DataError, SourceError
+from edge.pictures.jpeg import decode_jpeg
 from edge.sources import Capture, SourceRequest
 from edge.sources.address import redacted, scheme
 from edge.sources.camera_clock import CameraClock
+from edge.sources.complaints import complaints
 from edge.sources.connection import connect, explained
+from edge.sources.decoding import CHECKS
+from edge.sources.pixels import bgr
 from edge.sources.stored import wanted
 
 if TYPE_CHECKING:
@@ -98,10 +105,11 @@ class StreamSource:
         container = connect(request.name, self.name, OPEN_S, READ_S, AWAITED_S if request.is_lost else 0)
         video = container.streams.video[0]
         self._decoder = video.codec_context
+        self._decoder.options = {**self._decoder.options, **CHECKS}
+        self._bits = request.bits
         self._decoder.thread_type = "SLICE"  # threads that share frames hold them back
-        self._clock = CameraClock(
-            is_known=container.format.name in CAMERA_STAMPS, is_held_back=self._decoder.name != "mjpeg"
-        )
+        self._is_jpeg = self._decoder.name == "mjpeg"
+        self._clock = CameraClock(is_known=container.format.name in CAMERA_STAMPS, is_held_back=not self._is_jpeg)
         threading.Thread(target=self._receive, args=(container,), name="receive", daemon=True).start()
         self.shape: tuple[int, int] | None = self._settle()
 
@@ -115,7 +123,7 @@ class StreamSource:
             if self._wanted.end is not None and position >= self._wanted.end:
                 return
             self._check_age(newest.captured_ns)
-            yield _capture(position, newest)
+            yield self._capture(position, newest)
 
     def close(self) -> None:
         """Hang up. The thread that receives does it, before the next packet or when it has waited READ_S for it."""
@@ -142,17 +150,20 @@ class StreamSource:
     def _settle(self) -> tuple[int, int]:
         """Pass over what comes until pictures come steadily and one is whole; its (height, width)."""
         until = time.monotonic() + OPEN_S
-        newest = None
-        while newest is None or newest.frame is None or not self._clock.is_settled:
+        shape = None
+        while shape is None or not self._clock.is_settled:
             left_s = until - time.monotonic()
             if left_s <= 0:
                 self.close()
-                what = "whole picture" if newest is None or newest.frame is None else "steady stream"
+                what = "whole picture" if shape is None else "steady stream"
                 raise SourceError(f"{self.name}: connected, but no {what} within {OPEN_S:.0f} s")
-            newest = self._newest(left_s) or newest
-        _capture(0, newest)  # the first conversion is slow: it loads what converts
-        self._first, self._on_time_ns = newest.number + 1, time.monotonic_ns()
-        return newest.frame.height, newest.frame.width
+            newest = self._newest(left_s)
+            if newest is None:
+                continue
+            self._first, frame = newest.number + 1, self._capture(0, newest).frame
+            shape = shape if frame is None else (frame.shape[0], frame.shape[1])
+        self._on_time_ns = time.monotonic_ns()
+        return shape
 
     def _newest(self, patience_s: float) -> "_Picture | None":
         """Decode what waits, and then what came meanwhile; the last picture of it, None if it gave none."""
@@ -166,23 +177,42 @@ class StreamSource:
         """The picture that this packet completes. One that is damaged, and all that build on it, have no frame."""
         import av.error
 
-        frame: VideoFrame | None = None
-        is_sound, was_sound = not received.packet.is_corrupt, self._was_sound
+        frame: VideoFrame | bytes | None = None
+        is_key, was_sound, heard = False, self._was_sound, complaints()
+        is_sound = not received.packet.is_corrupt
         try:
-            for frame in self._decoder.decode(received.packet):
-                is_sound &= not frame.is_corrupt
+            if self._is_jpeg:
+                frame, is_key, was_sound = bytes(received.packet), True, True  # it builds on no other
+            else:
+                for decoded in self._decoder.decode(received.packet):
+                    is_sound &= not decoded.is_corrupt
+                    frame, is_key = decoded, decoded.key_frame
         except av.error.FFmpegError:
             is_sound = False
+        is_sound &= complaints() == heard
         if not is_sound:
             self._is_damaged = True
-        elif was_sound and frame is not None and frame.key_frame:  # damage may be told of one packet early
+        elif was_sound and is_key:  # damage may be told of one packet early
             self._is_damaged = False
         self._was_sound = is_sound
         if frame is None and not self._is_damaged:
             return None
-        stamp_ns = _stamp_ns(frame or received.packet)
+        stamp_ns = _stamp_ns(received.packet if frame is None or isinstance(frame, bytes) else frame)
         captured_ns = min(self._clock.moment_ns(stamp_ns, received.arrived_ns), time.monotonic_ns())
         return _Picture(received.number, captured_ns, None if self._is_damaged else frame)
+
+    def _capture(self, position: int, picture: "_Picture") -> Capture:
+        name, fault = f"frame {position}", "corrupt: the stream is damaged until its next key frame"
+        try:
+            if isinstance(picture.frame, bytes):
+                pixels = decode_jpeg(picture.frame)
+            elif picture.frame is not None:
+                pixels = bgr(picture.frame, self._bits)
+            else:
+                return Capture(position, name, None, picture.captured_ns, fault=fault)
+        except DataError as error:
+            return Capture(position, name, None, picture.captured_ns, fault=f"corrupt: the picture {error}")
+        return Capture(position, name, pixels, picture.captured_ns)
 
     def _check_age(self, captured_ns: int) -> None:
         now = time.monotonic_ns()
@@ -207,7 +237,7 @@ class _Packet(NamedTuple):
 class _Picture(NamedTuple):
     number: int
     captured_ns: int
-    frame: "VideoFrame | None"
+    frame: "VideoFrame | bytes | None"  # bytes of a JPEG
 
 
 class _Received:
@@ -254,14 +284,3 @@ def _stamp_ns(of: "Packet[VideoStream] | VideoFrame") -> int | None:
     if of.pts is None or of.time_base is None:
         return None
     return int(of.pts * of.time_base * 1_000_000_000)
-
-
-def _capture(position: int, picture: _Picture) -> Capture:
-    import numpy as np
-
-    name = f"frame {position}"
-    if picture.frame is None:
-        fault = "corrupt: the stream is damaged until its next key frame"
-        return Capture(position, name, None, picture.captured_ns, fault=fault)
-    pixels = np.ascontiguousarray(picture.frame.to_ndarray(format="bgr24"), np.uint8)
-    return Capture(position, name, pixels, picture.captured_ns)

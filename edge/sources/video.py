@@ -1,17 +1,31 @@
-"""Source `line.mp4`: a video file, every frame in order."""
+"""Source `line.mp4`: a video file, every frame in order. Those that are damaged or missing are captures with a fault.
 
-import os
+A container has no checksum of its own, nor have most codecs (FFV1 has): of bytes that were changed, some decode to
+other pixels without a sign.
+"""
+
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import SourceError
-from edge.quiet import quietly
+from edge.errors import DataError, SourceError
 from edge.sources import Capture, Frame, SourceRequest
+from edge.sources.decoding import Picture, pictures
+from edge.sources.packets import coded_frames, estimated_frames, promised_frames
 from edge.sources.stored import paced, wanted
 
 if TYPE_CHECKING:
-    import cv2
+    from av import VideoStream
+    from av.container import InputContainer
+
+LOOKED_AT = 250
+"""Frames among which one that is whole is looked for, to know the size of all."""
+
+ACCOUNTED = ("mp4", "avi", "matroska", "mpegts")
+"""Formats in which a loss shows, as FFmpeg calls them. Others neither count their frames nor say when they were taken,
+or FFmpeg passes over their holes. Of a transport stream, a lost tail does not show.
+"""
 
 
 def claims(name: str) -> bool:
@@ -25,7 +39,10 @@ def available() -> list[tuple[str, str]]:
 
 
 class VideoSource:
-    """The frames of a file that OpenCV opens. `length` is what the container says, None if it says nothing."""
+    """The frames of a file that FFmpeg opens.
+
+    `length` is what the container says, counted or from its duration, None if it says nothing.
+    """
 
     simulated = False
     free_running = False
@@ -33,50 +50,72 @@ class VideoSource:
 
     def __init__(self, request: SourceRequest) -> None:
         self.name = request.name
-        self._video = _open_video(request.name)
-        first = _retrieve(self._video, 0) if self._video.grab() else None
-        if first is None or first.frame is None:
-            self.close()
-            raise SourceError(f"{request.name}: no video, or one without frames; give an mp4, mkv, mov or avi")
-        self._wanted = wanted(request, _frame_count(self._video), _own_rate(self._video))
-        self.rate = self._wanted.rate
         self._request = request
         self._is_closed = False
         self.room: Frame | None = None
-        self.shape: tuple[int, int] | None = (first.frame.shape[0], first.frame.shape[1])
+        with _open_video(request.name) as container:
+            video = container.streams.video[0]
+            promised = promised_frames(video)
+            total = estimated_frames(container, video) if promised is None else promised
+            rate = video.average_rate or video.guessed_rate
+            self._wanted = wanted(request, total, None if rate is None else float(rate))
+            self.shape: tuple[int, int] | None = self._size(container, video)
+        self.rate = self._wanted.rate
         self.length = self._wanted.length
         self.live = request.rate is not None
 
     def captures(self) -> Iterator[Capture]:
         """One capture a frame, in order, from `start` on; with `loop` the first frame follows the last."""
-        return paced(self._frames(), self.rate)
+        return paced(self._captures(), self.rate)
 
     def close(self) -> None:
         """Close the file; a running iterator ends."""
         self._is_closed = True
-        self._video.release()
 
-    def _frames(self) -> Iterator[Capture]:
+    def _captures(self) -> Iterator[Capture]:
         """Frames before `start` are read and dropped: in some containers, seeking lands on key frames only."""
         start, limit = self._request.start, self._request.limit
-        for index in self._grabbed():
-            if limit is not None and index >= limit:
+        for index, picture in enumerate(islice(self._pictures(), limit)):
+            if self._is_closed:
                 return
             if index >= start:
-                yield _retrieve(self._video, index, self.room)
+                yield self._capture(index, picture)
 
-    def _grabbed(self) -> Iterator[int]:
-        """Grab frame after frame from the first on, counting them through all rounds of a loop."""
-        index = 0
-        while not self._is_closed:
-            self._video.release()
-            self._video = _open_video(self.name)
-            first = index
-            while self._video.grab():
-                yield index
-                index += 1
-            if not self._request.loop or index == first:
-                return
+    def _pictures(self) -> Iterator[Picture]:
+        """Those of the file, again and again with `loop`."""
+        has_some = True
+        while has_some:
+            has_some = False
+            with _open_video(self.name) as container:
+                for picture in self._once(container):
+                    has_some = self._request.loop
+                    yield picture
+
+    def _once(self, container: "InputContainer") -> Iterator[Picture]:
+        video = container.streams.video[0]
+        return pictures(coded_frames(container, video, self.name), video)
+
+    def _capture(self, index: int, picture: Picture) -> Capture:
+        name = f"frame {index}"
+        try:
+            return Capture(index, name, picture.pixels(self._request.bits, self.room))
+        except DataError as error:
+            return Capture(index, name, None, fault=f"corrupt: {error}")
+
+    def _size(self, container: "InputContainer", video: "VideoStream") -> tuple[int, int]:
+        """(height, width) of the first whole frame, or what the container says. Raises SourceError if it has none."""
+        found = 0
+        for picture in islice(self._once(container), LOOKED_AT):
+            found += 1
+            try:
+                frame = picture.pixels(16, None)
+            except DataError:
+                continue
+            return frame.shape[0], frame.shape[1]
+        height, width = video.codec_context.height, video.codec_context.width
+        if not found or not height or not width:
+            raise SourceError(_none(self.name))
+        return height, width
 
 
 def open(request: SourceRequest) -> VideoSource:
@@ -84,35 +123,40 @@ def open(request: SourceRequest) -> VideoSource:
     return VideoSource(request)
 
 
-def _open_video(path: str) -> "cv2.VideoCapture":
-    """The file, not turned by its orientation tag: pixels as the camera delivered them."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read when FFmpeg is first used
-    import cv2
+def _open_video(path: str) -> "InputContainer":
+    """Raises SourceError if there is no video in the file."""
+    import av
+    import av.error
+    from av.stream import Disposition
 
-    video, _ = quietly(lambda: cv2.VideoCapture(path))
-    video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-    return video
+    try:
+        container = av.open(path)
+    except (av.error.FFmpegError, ValueError):  # its own words name the file again
+        raise SourceError(_cut_off(path) or _none(path)) from None
+    if not container.streams.video or container.streams.video[0].codec_context is None:  # as stubs do not say
+        container.close()
+        raise SourceError(_none(path))
+    if not any(known in container.format.name.split(",") for known in ACCOUNTED):
+        container.close()
+        raise SourceError(f"{path}: what is missing from a file of this format is not seen; record into an mp4 or mkv")
+    if len([one for one in container.streams.video if not one.disposition & Disposition.attached_pic]) > 1:
+        container.close()
+        raise SourceError(
+            f"{path}: several videos in one file, and only one can be judged; give each a file of its own"
+        )
+    return container
 
 
-def _frame_count(video: "cv2.VideoCapture") -> int | None:
-    import cv2
-
-    count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-    return count if count > 0 else None
+def _none(path: str) -> str:
+    return f"{path}: no video, or one without frames; give an mp4, mkv, mov or avi"
 
 
-def _own_rate(video: "cv2.VideoCapture") -> float | None:
-    """Frames a second, as the container says; None if it says nothing."""
-    import cv2
-
-    rate = float(video.get(cv2.CAP_PROP_FPS))
-    return rate if 0 < rate < float("inf") else None
-
-
-def _retrieve(video: "cv2.VideoCapture", index: int, room: "Frame | None" = None) -> Capture:
-    import numpy as np
-
-    is_decoded, frame = video.retrieve(room)
-    if not is_decoded:
-        return Capture(index, f"frame {index}", None, fault="corrupt: the video's frame does not decode")
-    return Capture(index, f"frame {index}", np.ascontiguousarray(frame, np.uint8))
+def _cut_off(path: str) -> str | None:
+    """What is to be said of an MP4 or MOV that begins well and cannot be opened; None of another file."""
+    with Path(path).open("rb") as file:
+        if file.read(8)[4:] != b"ftyp":
+            return None
+    return (
+        f"{path}: the recording was cut off before its index was written, so that its frames cannot be found; an mkv "
+        "or a fragmented mp4 can be read up to where it was cut"
+    )

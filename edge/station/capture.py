@@ -14,7 +14,7 @@ from edge.station import garbage
 from edge.station.inbox import Inbox
 from edge.station.messages import Captured, Ended, Failed, GiveSlot, NeedsRoom, Opened, Stop, Waiting
 from edge.station.ring import Attached
-from edge.station.watching import watch
+from edge.station.watching import Room, watch
 from edge.wording import printable
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class _Slots:
 
     def __init__(self, connection: Connection, inbox: Connection | Inbox, waits: bool) -> None:
         self.is_stopped = False
-        self.memory = Attached()
+        self._memory = Attached()
         self._connection, self._inbox, self._waits = connection, inbox, waits
         self._free: deque[GiveSlot] = deque()
 
@@ -142,15 +142,32 @@ class _Slots:
         """The memory that `take` gives next, as a frame; None if no slot is free, or it is too small."""
         if not self._free or self._free[0].capacity < height * width * 3:
             return None
-        return self.memory.frame(self._free[0].memory, height, width)
+        try:
+            return self._memory.frame(self._free[0].memory, height, width)
+        except OSError:
+            return None
 
     def listen(self) -> None:
         """Take in what the supervisor has said."""
         while self._inbox.poll() and not self.is_stopped:
             self._receive()
 
-    def enlarge(self, slot: GiveSlot, size: int) -> GiveSlot | None:
-        """Exchange a slot for one of at least `size` bytes; None if told to stop meanwhile."""
+    def room(self, slot: GiveSlot, height: int, width: int) -> Room:
+        """The memory of a slot as a frame, of another one if it is too small."""
+        size = height * width * 3
+        larger = self._enlarge(slot, size) if size > slot.capacity else slot
+        if larger is None or larger.capacity < size:
+            return Room(larger, None, larger and f"overload: {larger.refusal}")
+        try:
+            return Room(larger, self._memory.frame(larger.memory, height, width))
+        except OSError as error:
+            return Room(larger, None, f"overload: the memory for the frame cannot be mapped: {error.strerror}")
+
+    def _enlarge(self, slot: GiveSlot, size: int) -> GiveSlot | None:
+        """Exchange a slot for one of at least `size` bytes; None if told to stop meanwhile.
+
+        Where there is no memory for it, the slot comes back as it was, with a `refusal`.
+        """
         self._connection.send(NeedsRoom(slot.slot, size))
         while not self.is_stopped:
             larger = self._receive()
@@ -180,11 +197,10 @@ def _store(capture: "Capture", slot: GiveSlot | None, slots: _Slots, dropped: in
     if slot is None and fault is None:
         fault = "overload: every slot of the ring is taken"
     elif capture.frame is not None and slot is not None:
-        height, width = capture.frame.shape[:2]
-        if capture.frame.nbytes > slot.capacity:
-            slot = slots.enlarge(slot, capture.frame.nbytes)
-        if slot is not None:
-            memory = slots.memory.frame(slot.memory, height, width)
+        slot, memory, refusal = slots.room(slot, *capture.frame.shape[:2])
+        fault = refusal or fault
+        if memory is not None:
+            height, width = capture.frame.shape[:2]
             if memory.ctypes.data != capture.frame.ctypes.data:
                 memory[...] = capture.frame
     return Captured(

@@ -6,7 +6,8 @@ import contextlib
 import threading
 from collections.abc import Callable, Hashable, Sequence
 
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError
+from edge.safe_path import safe_path
 from edge.station import garbage
 from edge.station.config import StationConfig
 from edge.station.layout import check_apart
@@ -15,6 +16,9 @@ from edge.station.signals import Signals
 from edge.station.sleep import Sleeper
 from edge.station.supervisor import CHILD_PATIENCE_S, Station
 from edge.station.systemd import Service, SharedService
+
+OPEN_FILES = 64
+"""Files that a station has open, with sockets, pipes, ring and journal, and some to start its children again."""
 
 
 class Cell:
@@ -33,9 +37,10 @@ class Cell:
         """Make the stations: see `Station`, whose errors are raised, and no socket stays bound then. Those named in
         `insecure` may be reached from the network without keys.
 
-        Raises ConfigError if two of them would be in each other's way.
+        Raises ConfigError if two of them would be in each other's way, or if this process may open too few files.
         """
         check_apart(configs)
+        _check_open_files(len(configs))
         self.stations: list[Station] = []
         self.failures: dict[str, EdgeError] = {}
         self._models: dict[Hashable, Model] = {}
@@ -60,7 +65,7 @@ class Cell:
 
         Raises EdgeError if there is but one station and it cannot start; of several, the others go on without it.
         """
-        with Signals() as signals:
+        with Signals() as signals, safe_path():
             cause = "told to stop"
             try:
                 while self._running and not signals.came:
@@ -149,3 +154,15 @@ class Cell:
                 self._let_go(self._running[-1], cause)
             for leaving in self._leaving:
                 leaving.join()
+
+
+def _check_open_files(stations: int) -> None:
+    """Raise ConfigError if the system's limit is below what the stations need: their children could not be started."""
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < OPEN_FILES * stations:
+        raise ConfigError(
+            f"this process may open {soft} files, and needs {OPEN_FILES * stations}; raise it with ulimit -n, or "
+            "LimitNOFILE= of the unit"
+        )

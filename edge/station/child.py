@@ -80,6 +80,7 @@ class Child:
             self._set_back()
 
     def _start(self) -> None:
+        _leave_removed_folder()
         self.connection, theirs = _spawn.Pipe()
         self._poll = select.poll()
         self._poll.register(self.connection.fileno(), select.POLLIN)
@@ -136,6 +137,14 @@ class Child:
         process.join(patience_s)
         self.bury()
         process.join(KILL_PATIENCE_S)
+
+
+def _leave_removed_folder() -> None:
+    """Python asks for the working directory to start a process; one that somebody removed meanwhile has no name."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        os.chdir("/")
 
 
 @contextlib.contextmanager

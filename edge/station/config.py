@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge.contract import RegionOfInterest
+from edge.machine import user_folder
 from edge.presence import Presence
 from edge.sources import SourceSettings
 from edge.sources.address import redacted
@@ -72,6 +73,10 @@ class StationConfig(SourceSettings):
 
 
 def default_records(station: str) -> Path:
-    """Where a station keeps its records unless it is told: below `EDGE_RECORDS`, else the user's folder of states."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(os.environ.get("EDGE_RECORDS") or Path(state) / "edge-inspect" / "records") / station
+    """Where a station keeps its records unless it is told: below `EDGE_RECORDS`, else the user's folder of states.
+
+    Raises ConfigError if there is none.
+    """
+    if named := os.environ.get("EDGE_RECORDS"):
+        return Path(named) / station
+    return user_folder("XDG_STATE_HOME", ".local/state") / "edge-inspect" / "records" / station

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeAlias
 
-from edge.errors import BundleError, EdgeError
+from edge.errors import EdgeError
 from edge.station import garbage
 from edge.station.messages import Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
 from edge.station.ring import Attached
@@ -44,8 +44,9 @@ def run_inference(
 ) -> None:
     """Work of the inference child; returns when told to stop.
 
-    `digest` is that of the manifest whose signature the supervisor checked, if it was to: whatever else lies there now,
-    signed or not, is refused. Nothing is loaded before the first station has said what its frames are. With `streams`
+    `path` is the folder itself, all links followed. `digest` is that of the manifest whose signature the supervisor
+    checked, if it was to: whatever else lies there now, signed or not, is refused, and the runtime is given the bytes
+    that were hashed here. Nothing is loaded before the first station has said what its frames are. With `streams`
     so many frames, of different stations, are scored at once and share the `threads`. With `spinning` those of ONNX
     Runtime wait busily; `keep_warm` runs the model between parts, see `edge.station.warmer`, unless there are streams.
     """
@@ -129,7 +130,6 @@ class _Model:
                 continue
             anysize = self.anysize
             if anysize is None:
-                _unchanged(bundle.path, bundle.digest)  # it may be long since it was loaded
                 anysize = load_from(bundle, name, self.options, alone=True)
                 check_golden(bundle, anysize)
             runtime = anysize
@@ -144,16 +144,6 @@ class _Model:
         return {shape: self.runtimes.get(shape) or self.runtimes[None] for shape in shapes}
 
 
-def _unchanged(path: Path, digest: str) -> "Bundle":
-    """The bundle that lies there, whole. Raises BundleError if it is damaged or not the one of this digest."""
-    from edge.bundle import load_bundle
-
-    bundle = load_bundle(path)
-    if bundle.digest != digest:
-        raise BundleError(f"{path}: another bundle lies there since the station started; start the station again")
-    return bundle
-
-
 def _load(path: Path, digest: str, backend: str, options: "Options", shape: Shape) -> _Model:
     """Load the bundle and check it against its golden frames; `auto` takes what is fastest for this shape. Where
     that has to be measured first, all artifacts run here, with instructions that suit them all.
@@ -162,8 +152,9 @@ def _load(path: Path, digest: str, backend: str, options: "Options", shape: Shap
     """
     from edge.backends import check_golden, load_from
     from edge.backends.auto import fastest_artifact
+    from edge.bundle import open_bundle
 
-    bundle = _unchanged(path, digest)
+    bundle = open_bundle(path, digest=digest)
     if backend == "auto":
         is_refused = shape is not None and bundle.manifest.letterbox.refusal(*shape) is not None
         backend = fastest_artifact(bundle, options.threads, None if is_refused else shape)
@@ -196,6 +187,7 @@ class _Seats:
                 if not self._seats:  # later on its runtime may be busy with frames
                     self.proof = _Proof(model, shapes[0], runtimes[shapes[0]][0])
                 self._seats[configure.seat] = _Seat(model, configure, runtimes)
+                model.bundle.release()
         except Exception as error:  # of a runtime, too: in a thread it would be heard by nobody
             said = str(error).strip().splitlines() or [type(error).__name__]
             self.send(Failed(said[0], configure.seat))

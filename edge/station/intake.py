@@ -239,14 +239,18 @@ class Intake:
 
     def _enlarge(self, request: NeedsRoom) -> None:
         assert self._ring is not None
-        self._ring.enlarge(request.slot, request.size)
-        self._lend(request.slot)
+        refusal = None
+        try:
+            self._ring.enlarge(request.slot, request.size)
+        except SourceError as error:  # one picture without a verdict ends no line
+            refusal = str(error)
+        self._lend(request.slot, refusal)
 
-    def _lend(self, slot: int) -> None:
+    def _lend(self, slot: int, refusal: str | None = None) -> None:
         if self._ring is not None and self.is_up and self._has_begun:
             if len(self._busy) + 1 == len(self._ring):  # the child had no room till now
                 self._heard_ns = time.monotonic_ns()
-            self.child.send(GiveSlot(slot, self._ring.name(slot), self._ring.capacity(slot)))
+            self.child.send(GiveSlot(slot, self._ring.name(slot), self._ring.capacity(slot), refusal))
 
     def _take(self, captured: Captured) -> Captured:
         self._next_index = captured.position + 1

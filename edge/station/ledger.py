@@ -3,9 +3,12 @@
 from collections import Counter, deque
 from math import ceil
 
-from edge.verdict import Ledger, Outcome, Verdict
+from edge.verdict import Ledger, Outcome, Reason, Verdict
 
 _LATENCIES_KEPT = 100_000
+
+NAMED = 3
+"""Corrupt frames of which the name is kept for what is said at the end."""
 
 
 class Books:
@@ -19,6 +22,7 @@ class Books:
         self.outcomes: Counter[Outcome] = Counter()
         self.reasons: Counter[str] = Counter()
         self.confusion: Counter[tuple[str, Outcome]] = Counter()
+        self.corrupt: list[str] = []  # the first few, each with its reason
         self._ages_ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
 
     def accept(self) -> int:
@@ -30,6 +34,8 @@ class Books:
         """Enter the final verdict of an accepted part."""
         self.outcomes[verdict.verdict] += 1
         self.reasons[verdict.reason] += 1
+        if verdict.reason is Reason.CORRUPT and len(self.corrupt) < NAMED:
+            self.corrupt.append(f"{verdict.part} ({verdict.detail})")
         self._ages_ms.append(verdict.age_ms)
         if verdict.truth is not None:
             self.confusion[verdict.truth, verdict.verdict] += 1

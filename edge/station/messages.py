@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 
 class GiveSlot(NamedTuple):
-    """Supervisor → capture: this slot of the ring is yours to fill; `memory` names `capacity` bytes."""
+    """Supervisor → capture: this slot of the ring is yours to fill; `memory` names `capacity` bytes.
+
+    `refusal` says why it is no larger, though it was asked to be.
+    """
 
     slot: int
     memory: str
     capacity: int
+    refusal: str | None = None
 
 
 class Opened(NamedTuple):
@@ -37,7 +41,9 @@ class Opened(NamedTuple):
 
 
 class NeedsRoom(NamedTuple):
-    """Capture → supervisor: the next frame has `size` bytes, more than the slot holds; give it back larger."""
+    """Capture → supervisor: the next frame has `size` bytes, more than the slot holds; give it back larger, or
+    say why not.
+    """
 
     slot: int
     size: int

@@ -2,81 +2,100 @@
 
 The supervisor makes, hands out and frees them and never looks inside. A slot that is too small for a frame is replaced
 by a larger one, so pictures of any size pass, and pages that no frame touched cost nothing.
+
+The memory has no name in any file system: it exists as long as a process of the station holds it, so nothing is left
+behind, however the processes end. Children open it through the supervisor's descriptor in /proc.
 """
 
-import contextlib
+import mmap
 import os
 from collections import OrderedDict
-from multiprocessing.shared_memory import SharedMemory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge.errors import SourceError
+from edge.machine import available_memory
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 
+class _Memory(NamedTuple):
+    descriptor: int
+    name: str
+    capacity: int
+
+
 class Ring:
     """The supervisor's side: owns the memory."""
 
     def __init__(self, slots: int, capacity: int) -> None:
-        """`slots` slots of `capacity` bytes each."""
-        self._memory = [_allocate(capacity) for _ in range(slots)]
+        """`slots` slots of `capacity` bytes each. Raises SourceError if there is no memory for them."""
+        self._memory: list[_Memory] = []
+        try:
+            for _ in range(slots):
+                self._memory.append(_allocate(capacity))
+        except SourceError as error:
+            self.close()
+            raise SourceError(f"{slots} frames are kept in memory: {error}") from error
 
     def __len__(self) -> int:
         return len(self._memory)
 
     def name(self, slot: int) -> str:
-        """Name under which another process attaches the slot's memory."""
+        """Name under which another process of the same user attaches the slot's memory."""
         return self._memory[slot].name
 
     def capacity(self, slot: int) -> int:
         """Size of the slot in bytes."""
-        return self._memory[slot].size
+        return self._memory[slot].capacity
 
     def enlarge(self, slot: int, size: int) -> None:
-        """Replace the slot's memory by one of at least `size` bytes; what it held is gone."""
-        _free(self._memory[slot])
-        self._memory[slot] = _allocate(size)
+        """Replace the slot's memory by one of `size` bytes; what it held is gone.
+
+        Raises SourceError if there is no memory for that; then the slot is as it was.
+        """
+        larger = _allocate(size)
+        os.close(self._memory[slot].descriptor)
+        self._memory[slot] = larger
 
     def close(self) -> None:
         """Free all memory."""
         for memory in self._memory:
-            _free(memory)
+            os.close(memory.descriptor)
         self._memory = []
 
 
-def _allocate(size: int) -> SharedMemory:
-    """Shared memory that is really there: without this, too little of it is a crash at the first write.
-
-    Raises SourceError.
-    """
-    memory = SharedMemory(create=True, size=size)
-    if hasattr(os, "posix_fallocate"):
-        try:
-            # The descriptor has no public name; opening the memory again by its own would be no different.
-            os.posix_fallocate(memory._fd, 0, size)  # type: ignore[attr-defined]
-        except OSError as error:
-            _free(memory)
-            raise SourceError(
-                f"no shared memory for a frame of {size / 2**20:.0f} MiB ({error.strerror}); make /dev/shm larger "
-                "(docker run --shm-size), or the frames smaller"
-            ) from error
-    return memory
-
-
-def _free(memory: SharedMemory) -> None:
-    memory.close()
-    with contextlib.suppress(FileNotFoundError):  # somebody emptied /dev/shm
-        memory.unlink()
+def _allocate(size: int) -> _Memory:
+    """Memory that is really there: without this, too little of it is a crash at the first write. Raises SourceError."""
+    descriptor = None
+    try:
+        if size > available_memory():
+            raise MemoryError("too little is free")
+        descriptor = os.memfd_create("edge-ring")
+        os.posix_fallocate(descriptor, 0, size)
+    except (OSError, MemoryError) as error:
+        if descriptor is not None:
+            os.close(descriptor)
+        why = error.strerror if isinstance(error, OSError) else error
+        remedy = "give this process more memory, or make the frames smaller"
+        raise SourceError(f"no memory for a frame of {size / 2**20:.0f} MiB ({why}); {remedy}") from error
+    # The system gives a descriptor's number again, but not the number behind it.
+    name = f"/proc/{os.getpid()}/fd/{descriptor}#{os.fstat(descriptor).st_ino}"
+    return _Memory(descriptor, name, size)
 
 
-class _Attachment(SharedMemory):
-    """Somebody else's memory. Python removes what it cannot map, though it is not the owner's process that failed."""
-
-    def unlink(self) -> None:
-        """Leave it to its owner."""
+def _attach(name: str) -> mmap.mmap:
+    """The memory of this name. Raises OSError if it is not there any more, or cannot be mapped."""
+    path, _, inode = name.partition("#")
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if found.st_ino != int(inode):
+            raise FileNotFoundError(f"{name} was freed")
+        return mmap.mmap(descriptor, found.st_size)
+    finally:
+        os.close(descriptor)
 
 
 class Attached:
@@ -84,16 +103,16 @@ class Attached:
 
     def __init__(self, most: int = 32) -> None:
         """Keep at most `most` segments attached."""
-        self._memory: OrderedDict[str, _Attachment] = OrderedDict()
+        self._memory: OrderedDict[str, mmap.mmap] = OrderedDict()
         self._most = most
 
     def frame(self, name: str, height: int, width: int) -> "npt.NDArray[np.uint8]":
-        """The slot as `uint8 [height, width, 3]`, in place."""
+        """The slot as `uint8 [height, width, 3]`, in place. Raises OSError if its memory cannot be mapped."""
         import numpy as np
 
         if name not in self._memory:
             while len(self._memory) >= self._most:
-                self._memory.popitem(last=False)[1].close()
-            self._memory[name] = _Attachment(name)
+                self._memory.popitem(last=False)  # it is unmapped when the last view of it is gone
+            self._memory[name] = _attach(name)
         self._memory.move_to_end(name)
-        return np.ndarray((height, width, 3), np.uint8, self._memory[name].buf)
+        return np.ndarray((height, width, 3), np.uint8, self._memory[name])

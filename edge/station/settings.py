@@ -8,7 +8,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from edge.contract import RegionOfInterest
 from edge.errors import ConfigError
@@ -37,6 +46,20 @@ TABLES = "stations"
 PATHS = frozenset({"bundle", "keys", "trust", "records", "envelope"})
 
 
+TRUTHS = frozenset({"", "true", "false", "yes", "no", "on", "off", "none", "null"})
+"""What nobody calls a file: somebody meant a truth, or nothing."""
+
+
+def _no_truth(said: Any) -> Any:
+    """A path as it was said. Raises ValueError if that is a truth in quotes, or nothing."""
+    if isinstance(said, str | Path) and str(said).strip().lower() in TRUTHS:
+        raise ValueError("that names no file; true and false are written without quotes")
+    return said
+
+
+_Named = Annotated[Path, BeforeValidator(_no_truth)]
+
+
 class Settings(BaseModel):
     """What a person may say of a station; None is what the description says of it."""
 
@@ -45,13 +68,19 @@ class Settings(BaseModel):
     source: str | None = Field(
         None, min_length=1, description="demo, camera0, /dev/v4l/by-id/…, a video file, a folder of pictures"
     )
-    bundle: Path | None = Field(None, description="bundle to run, or the name of a shipped one; else the demonstration")
-    station: str = Field("line1", description="name of the station, part of every topic")
-    bind: str = Field("tcp://127.0.0.1:5570", description="endpoint for verdicts")
-    control: str | None = Field(None, description="endpoint for what controllers ask; else the next port after bind")
-    viewers: str | None = Field(None, description="endpoint where viewers hear the same; else the port after that")
-    keys: Path | None = Field(None, description="folder of edge-keys: encrypt, and let in only the clients it names")
-    insecure: bool = Field(False, description="allow endpoints that the network can reach without keys")
+    bundle: _Named | None = Field(
+        None, description="bundle to run, or the name of a shipped one; else the demonstration"
+    )
+    station: str = Field("line1", min_length=1, description="name of the station, part of every topic")
+    bind: str = Field("tcp://127.0.0.1:5570", min_length=1, description="endpoint for verdicts")
+    control: str | None = Field(
+        None, min_length=1, description="endpoint for what controllers ask; else the next port after bind"
+    )
+    viewers: str | None = Field(
+        None, min_length=1, description="endpoint where viewers hear the same; else the port after that"
+    )
+    keys: _Named | None = Field(None, description="folder of edge-keys: encrypt, and let in only the clients it names")
+    insecure: StrictBool = Field(False, description="allow endpoints that the network can reach without keys")
     require: tuple[str, ...] = Field((), description="controllers without which, after 500 ms, the line is suspended")
     trigger: Literal["free", "external", "presence"] = Field(
         "free",
@@ -68,7 +97,7 @@ class Settings(BaseModel):
     )
     budget_ms: float = Field(500.0, ge=1, le=600_000, description="longest time from capture to verdict, ms")
     stale_ms: float = Field(1000.0, gt=0, description="a live frame older than this when it comes is not judged, ms")
-    envelope: Path | None = Field(
+    envelope: _Named | None = Field(
         None, description="file of brightness and sharpness from --commission; frames outside are not judged"
     )
     regions: tuple[RegionOfInterest, ...] = Field(
@@ -85,19 +114,23 @@ class Settings(BaseModel):
     belt: BeltSettings = Field(
         BeltSettings(), description="of the source belt: speed in frame widths a second, pitch in frame widths, jitter"
     )
-    backend: str = Field("auto", description="artifact of the bundle to run; auto: the fastest here, measured once")
+    backend: str = Field(
+        "auto", min_length=1, description="artifact of the bundle to run; auto: the fastest here, measured once"
+    )
     threads: int | None = Field(None, ge=1, le=256, description="threads of an inference; else one for each core")
-    spinning: bool = Field(
+    spinning: StrictBool = Field(
         False, description="let threads of onnxruntime wait busily for their next work: faster, and takes cores"
     )
-    keep_warm: bool = Field(
+    keep_warm: StrictBool = Field(
         False, description="run the model shortly before each part is expected, so that it does not start cold"
     )
-    tuned: bool = Field(True, description="use what edge-bench tune found here, for keys that nobody said")
+    tuned: StrictBool = Field(True, description="use what edge-bench tune found here, for keys that nobody said")
     streams: int = Field(
         1, ge=1, le=256, description="frames inferred at once where stations share a model; they share the threads"
     )
-    size: str | None = Field(None, description="WIDTHxHEIGHT of a source that can choose, pixels, as 1280x720")
+    size: str | None = Field(
+        None, min_length=1, description="WIDTHxHEIGHT of a source that can choose, pixels, as 1280x720"
+    )
     bits: Bits | None = Field(
         None,
         description="significant bits of stored pictures of 16 bits a sample: 10, 12, 14 or 16; else those of the "
@@ -107,8 +140,8 @@ class Settings(BaseModel):
         None, description="pictures a second of a source that can be paced, or file: as a video says; else its own"
     )
     limit: int | None = Field(None, ge=1, description="stop after so many pictures of the source")
-    loop: bool = Field(False, description="begin a folder or video again at its end")
-    watch: bool = Field(False, description="show what other programs put into a folder, too: it never ends")
+    loop: StrictBool = Field(False, description="begin a folder or video again at its end")
+    watch: StrictBool = Field(False, description="show what other programs put into a folder, too: it never ends")
     seed: int = Field(0, ge=0, description="seed of the demo line")
     wait_subscribers: int = Field(
         0,
@@ -116,14 +149,34 @@ class Settings(BaseModel):
         description="judge nothing until so many subscriptions are there: a source that can wait does, what a camera "
         "shows before that is of no part, and triggers are refused",
     )
-    trust: tuple[Path, ...] = Field((), description="public keys: run only a bundle that one of these signed")
+    trust: tuple[_Named, ...] = Field((), description="public keys: run only a bundle that one of these signed")
     records: Path | Literal[False] | None = Field(
         None, description="folder of journal and images; false: keep none; else in the user's folder of states"
     )
     keep_goods: int = Field(100, ge=0, description="keep the image of one good in so many, 0: of none")
     keep_gib: float = Field(50.0, gt=0, description="room for images, GiB; the oldest goods go first, rejects last")
     keep_days: float | None = Field(None, gt=0, description="days that images are kept; else for ever")
-    metrics: str | None = Field(None, description="HOST:PORT or PORT of a page for Prometheus; else there is none")
+    metrics: str | None = Field(
+        None, min_length=1, description="HOST:PORT or PORT of a page for Prometheus; else there is none"
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_truth(cls, said: Any, info: ValidationInfo) -> Any:
+        """Pydantic takes true for the number 1."""
+        key = str(info.field_name)
+        if isinstance(said, bool) and key != "records" and cls.model_fields[key].annotation is not bool:
+            raise ValueError("true and false mean nothing here")
+        return said
+
+    @field_validator("records", mode="plain")
+    @classmethod
+    def _check_records(cls, said: Any) -> Path | Literal[False] | None:
+        if said is None or said is False:
+            return said
+        if not isinstance(said, str | Path):
+            raise ValueError("give a folder, or false")
+        return Path(_no_truth(said))
 
     @field_validator("rate", mode="plain")
     @classmethod
@@ -232,11 +285,13 @@ def about(key: str) -> str:
 def read(file: Path) -> dict[str, Any]:
     """What a configuration file says. Raises ConfigError."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); edge-run --print-config writes one") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file}: values within values, too deep; edge-run --print-config writes one") from error
 
 
 def _are_tables(value: Any) -> bool:
@@ -263,9 +318,12 @@ def _found(file: Path, said: Any) -> Any:
     """A path as the file says it: from the folder that the file lies in, unless it is a name of something else."""
     if isinstance(said, list):
         return [_found(file, one) for one in said]
-    if not isinstance(said, str) or (Path(said).parent == Path() and not (file.parent / said).exists()):
+    if not isinstance(said, str) or not said or (Path(said).parent == Path() and not (file.parent / said).exists()):
         return said
-    return str(file.parent / Path(said).expanduser())
+    try:
+        return str(file.parent / Path(said).expanduser())
+    except RuntimeError as error:
+        raise ConfigError(f"{file}: {said!r}: no home folder is known for it; write the whole path") from error
 
 
 def as_toml(effective: Effective) -> str:

@@ -66,6 +66,7 @@ class Station(Standing):
         systemd hears, `page` the metrics of a station that this one's are to be shown beside.
         """
         self.bundle = load_bundle(config.bundle, Trust.read(config.trust))
+        config = replace(config, bundle=self.bundle.folder)  # a link that is renamed later changes nothing here
         self.config = config = _with_bits(config, self.bundle.manifest.picture, say)
         self.epoch = secrets.token_hex(8)
         self.records: Records | None = None

@@ -50,7 +50,7 @@ class Envelope(BaseModel):
     def read(cls, path: Path) -> "Envelope":
         """Raises ConfigError if the file is none."""
         try:
-            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+            return cls.model_validate(json.loads(path.read_text(encoding="utf-8-sig")))
         except (OSError, ValueError, ValidationError) as error:
             remedy = "edge-run --commission 100 writes one"
             raise ConfigError(f"{path}: no envelope of brightness and sharpness; {remedy}") from error

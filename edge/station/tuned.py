@@ -13,7 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.machine import cores, cpu_model
+from edge.errors import ConfigError
+from edge.machine import cores, cpu_model, user_folder
 from edge.sources import SourceRequest, known_size, takes_size
 from edge.sources.address import redacted
 from edge.station.settings import Effective, Settings, flag
@@ -88,9 +89,9 @@ def versions() -> dict[str, str]:
 
 
 def tuned_folder() -> Path:
-    """Below `EDGE_STATE`, else the user's folder of states."""
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(os.environ.get("EDGE_STATE") or Path(state) / "edge-inspect") / "tuned"
+    """Below `EDGE_STATE`, else the user's folder of states. Raises ConfigError if there is none."""
+    named = os.environ.get("EDGE_STATE")
+    return (Path(named) if named else user_folder("XDG_STATE_HOME", ".local/state") / "edge-inspect") / "tuned"
 
 
 def _stem(bundle: str) -> str:
@@ -157,8 +158,13 @@ def _matching(name: str, digest: str, settings: Settings) -> tuple[list[Tuned], 
     """
     size = _size(settings)
     pattern = "*x*" if isinstance(size, str) else f"{size[1]}x{size[0]}"
-    fit, lines = [], []
-    for file in sorted(tuned_folder().glob(f"{_stem(name)}-{pattern}.json")):
+    fit: list[Tuned] = []
+    lines: list[str] = []
+    try:
+        folder = tuned_folder()
+    except ConfigError:  # nowhere to keep anything, so nothing was kept
+        return fit, lines
+    for file in sorted(folder.glob(f"{_stem(name)}-{pattern}.json")):
         tuned = _read(file)
         why = tuned if isinstance(tuned, str) else None if tuned.bundle != name else tuned.mismatch(digest)
         if why is not None:

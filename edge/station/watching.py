@@ -2,25 +2,31 @@
 
 import time
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edge.presence import Presence, Remembered
 from edge.station.messages import Captured, Ended, GiveSlot, Watched
-from edge.station.ring import Attached
 
 if TYPE_CHECKING:
     from edge.presence.finder import Finder, Passed
-    from edge.sources import Source
+    from edge.sources import Frame, Source
     from edge.station.truth import FrameTruth
 
 SIGN_OF_LIFE_S = 0.1
+
+
+class Room(NamedTuple):
+    """Memory for a frame in `slot`. Without memory `fault` says why, or both are None: the child was told to stop."""
+
+    slot: GiveSlot | None
+    frame: "Frame | None"
+    fault: str | None = None
 
 
 class Slots(Protocol):
     """The slots that may be filled, as the capture child has them."""
 
     is_stopped: bool
-    memory: Attached
 
     def take(self) -> GiveSlot | None:
         """A free slot; None if there is none and the source is live, or if told to stop."""
@@ -30,8 +36,8 @@ class Slots(Protocol):
         """Take in what the supervisor has said."""
         ...
 
-    def enlarge(self, slot: GiveSlot, size: int) -> GiveSlot | None:
-        """Exchange a slot for a larger one."""
+    def room(self, slot: GiveSlot, height: int, width: int) -> Room:
+        """The memory of a slot as a frame, of another one if it is too small."""
         ...
 
     def wait_for_stop(self) -> None:
@@ -99,11 +105,10 @@ def _store(passed: "Passed", position: int, slot: GiveSlot | None, slots: Slots)
         fault = "overload: every slot of the ring is taken"
     elif fault is None and slot is not None:
         frames = [capture.frame for capture in passed.captures if capture.frame is not None]
-        height, width = frames[0].shape[:2]
-        if len(frames) * frames[0].nbytes > slot.capacity:
-            slot = slots.enlarge(slot, len(frames) * frames[0].nbytes)
-        if slot is not None:
-            memory = slots.memory.frame(slot.memory, len(frames) * height, width)
+        rows, columns = frames[0].shape[:2]
+        slot, memory, fault = slots.room(slot, len(frames) * rows, columns)
+        if memory is not None:
+            height, width = rows, columns
             for number, frame in enumerate(frames):
                 memory[number * height : (number + 1) * height] = frame
     return Captured(

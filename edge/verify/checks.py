@@ -40,7 +40,7 @@ def open_bundle(path: Path, trust: Trust | None = None) -> Bundle | str:
     if not (path / MANIFEST).is_file():
         return load_bundle(path)
     try:
-        return load_bundle(path, trust)
+        return load_bundle(path, trust, holds=True)
     except BundleError as error:
         return str(error)
 

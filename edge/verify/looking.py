@@ -8,10 +8,12 @@ from pathlib import Path
 from edge.backends import Backend, Frame
 from edge.contract import LetterboxContract
 from edge.errors import DataError
-from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.heat import Floats, map_in_frame
+from edge.mask_meaning import MaskMeaning
 from edge.photographs import read_listing
-from edge.photographs.photograph import Photograph, read_labelled, unusable
+from edge.photographs.accounting import LeftOut
+from edge.photographs.photograph import Photograph, read_labelled
+from edge.photographs.survey import SurveyRecord, survey
 
 USUAL_SPLIT = "test"
 LEVEL = 0.5
@@ -22,12 +24,16 @@ Advance = Callable[[], None]
 
 @dataclass(frozen=True)
 class Chosen:
-    """The photographs to judge, good first; `split` is None where the folders make no splits."""
+    """The photographs to judge, good first, and what else lies in the folder.
+
+    `split` is None where the folders make no splits.
+    """
 
     folder: Path
     layout: str
     split: str | None
     photographs: list[Photograph]
+    left_out: list[LeftOut] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -48,12 +54,16 @@ class Seen:
     overlaps: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def choose_photographs(data: Path, split: str | None) -> Chosen:
+def choose_photographs(
+    data: Path, split: str | None, masks: MaskMeaning | None = None, bits: int | None = None
+) -> Chosen:
     """The photographs of one split, "test" where nothing is asked for; all of them if the folders make no splits.
 
-    Raises DataError, in one line, if there are none.
+    `masks` is what masks mean; None finds it out from all masks in the folder. `bits` are the significant ones of
+    photographs of 16 bits a sample. Raises DataError, in one line, if there
+    are no photographs.
     """
-    listing = read_listing(data)
+    listing = read_listing(data, masks, bits)
     there = listing.splits
     if not there:
         raise DataError(f"{data}: its folders hold no photographs")
@@ -61,34 +71,25 @@ def choose_photographs(data: Path, split: str | None) -> Chosen:
     if "" in there:
         if split is not None:
             raise DataError(f"{data} has no splits, so there is no {split!r}: leave out --split")
-        return Chosen(data, layout, None, there[""])
+        return Chosen(data, layout, None, there[""], listing.left_out)
     wanted = split or USUAL_SPLIT
     if wanted not in there:
         have = ", ".join(f"{name} ({len(members)})" for name, members in there.items())
         raise DataError(f"{data}: split {wanted!r} holds no photographs; there are {have}: give one with --split")
-    return Chosen(data, layout, wanted, there[wanted])
+    return Chosen(data, layout, wanted, there[wanted], listing.left_out)
+
+
+def survey_chosen(chosen: Chosen, contract: LetterboxContract, advance: Advance = lambda: None) -> SurveyRecord:
+    """Read every photograph and mask that is to be judged. Raises DataError that names those that cannot be."""
+    found = survey(chosen.photographs, contract, left_out=chosen.left_out, advance=advance)
+    return found.record({chosen.split or "": chosen.photographs})
 
 
 def check_photographs(
     photographs: Sequence[Photograph], contract: LetterboxContract, advance: Advance = lambda: None
 ) -> None:
-    """Decode every photograph and mask. Raises DataError that counts those that cannot be judged and names some."""
-    problems = []
-    for photograph in photographs:
-        try:
-            frame, _ = read_labelled(photograph)
-            if not SMALLEST_FRAME <= min(frame.shape[:2]) <= max(frame.shape[:2]) <= LARGEST_FRAME:
-                height, width = frame.shape[:2]
-                problems.append(
-                    f"{photograph.name} ({width}×{height}; a side is {SMALLEST_FRAME} to {LARGEST_FRAME} pixels)"
-                )
-            elif refusal := contract.refusal(*frame.shape[:2]):
-                problems.append(f"{photograph.name} ({refusal})")
-        except DataError as error:
-            problems.append(str(error))
-        advance()
-    if problems:
-        raise unusable(problems, len(photographs))
+    """Decode every photograph and mask. Raises DataError that names those that cannot be judged."""
+    survey(photographs, contract, advance=advance)
 
 
 def look(

@@ -181,7 +181,8 @@ class _Painter:
     def card(self, one: Seen) -> Card:
         photograph = one.photograph
         frame, truth = read_labelled(photograph)
-        pictures = {"photograph" if truth is None else "photograph, defect outlined": frame}
+        is_marked = truth is not None and bool(truth.any())
+        pictures = {"photograph, defect outlined" if is_marked else "photograph": frame}
         artifact = next((name for name in self._runtimes if self._is_wrong(one, name)), next(iter(self._runtimes)))
         cells = self._cells(frame, artifact)
         if cells is not None and self.scale is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edge.bundle import Bundle
+from edge.photographs.survey import SurveyRecord
 from edge.verify.checks import Check
 from edge.verify.looking import Chosen, Seen
 
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the artifacts that passed did with the photographs `chosen`; `findings` by artifact."""
+    """What the artifacts that passed did with the photographs `chosen`, and their survey; `findings` by artifact."""
 
     chosen: Chosen
+    survey: SurveyRecord
     seen: list[Seen]
     findings: "dict[str, Findings]"
     flips: "list[Flip]"
@@ -89,6 +91,16 @@ def notes_on(seen: list[Seen]) -> list[str]:
     return said
 
 
+def doubts_about(said: "dict[str, Findings]") -> list[str]:
+    """Which artifacts do not measurably tell the good of these photographs from the bad, a line each."""
+    return [
+        f"{name} is not measurably better than guessing on these photographs, AUROC {found.figures.auroc:.3f} "
+        f"[{found.auroc_low:.3f}, {found.auroc_high:.3f}]: are they of the part that the bundle was made for?"
+        for name, found in said.items()
+        if found.figures.auroc is not None and found.auroc_low is not None and found.auroc_low <= 0.5
+    ]
+
+
 def _data(judged: Judged) -> dict[str, Any]:
     bad = sum(one.photograph.is_bad for one in judged.seen)
     return {
@@ -98,6 +110,7 @@ def _data(judged: Judged) -> dict[str, Any]:
         "good": len(judged.seen) - bad,
         "bad": bad,
         "notes": judged.notes,
+        "survey": judged.survey.model_dump(mode="json"),
     }
 
 

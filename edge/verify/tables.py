@@ -24,7 +24,7 @@ def print_checks(console: Console, done: Verification) -> None:
         times = f"{check.load_s:.2f} s", f"{check.golden_s:.2f} s"
         verdict = "[green]passed[/]" if check.passed else "[bold red]FAILED[/]"
         about = str(check.golden_frames), far, f"{check.allowed:.2g}"
-        table.add_row(check.backend, *about, *times, verdict)
+        table.add_row(escape(check.backend), *about, *times, verdict)
     console.print(table)
 
 
@@ -36,7 +36,7 @@ def print_judged(console: Console, done: Verification, judged: Judged) -> None:
     bad = sum(one.photograph.is_bad for one in judged.seen)
     thresholds = {name: done.thresholds[name] for name in judged.findings}
     title = f"{judged.chosen.name}: {len(judged.seen) - bad} good, {bad} bad"
-    table = Table("", *thresholds, title=escape(title))
+    table = Table("", *map(escape, thresholds), title=escape(title))
     table.add_row("threshold", *(f"{value:.5g}" for value in thresholds.values()))
     for name, cells in figure_rows(judged.findings):
         table.add_row(name, *map(escape, cells))
@@ -46,6 +46,8 @@ def print_judged(console: Console, done: Verification, judged: Judged) -> None:
         for kind, cells in kinds:
             table.add_row(escape(f"  {kind}"), *map(escape, cells))
     console.print(table)
+    for line in judged.survey.lines():
+        console.print(escape(line), highlight=False, soft_wrap=True)
     for note in judged.notes:
         console.print(escape(f"note: {note}"))
     misses, false_rejects = wrong(judged.seen, judged.findings)
@@ -65,7 +67,7 @@ def _list(
     more = f", the first {MOST}; --json and --html name all" if len(rows) > MOST else ""
     table = Table("photograph", title=f"{what}: {len(rows)}{more}", title_justify="left")
     for name in thresholds:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for name, scores in rows[:MOST]:
         table.add_row(escape(name), *(judged_score(scores[name], value) for name, value in thresholds.items()))
     console.print(table)

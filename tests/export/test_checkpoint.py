@@ -18,7 +18,7 @@ from export.checkpoint import subject_of
 from export.parity import reference
 from export.subject import Evidence, SubjectError
 from train.letterbox import letterboxed
-from train.models import Network, build_network
+from train.models import Batch, Network, build_network
 from train.recipe import load_recipe
 
 Export = Callable[..., int | str]
@@ -91,6 +91,44 @@ def test_a_checkpoint_of_another_network_says_which_keys_differ(refused: Callabl
     said = refused(*arguments)
     assert "best.pt does not fit densenet121, the network of recipe densenet121-letterbox: it lacks " in said
     assert " more; has " in said
+
+
+@pytest.mark.parametrize(("chosen", "level"), [([], 1), (["--weights-key", "model"], 0)])
+def test_averaged_weights_are_exported_unless_others_are_asked_for(
+    tmp_path: Path, export: Export, capsys: pytest.CaptureFixture[str], chosen: list[str], level: int
+) -> None:
+    file, states = tmp_path / "best.pt", []
+    for seed in (5, 6):
+        torch.manual_seed(seed)
+        states.append(build_network("autoencoder-gelu", {}).state_dict())
+    torch.save({"model": states[0], "model_ema": states[1]}, file)
+    arguments = ["--checkpoint", file, "--recipe", "autoencoder-gelu", "--threshold", "0.5", *chosen]
+    assert export(*arguments, "--out", tmp_path / "best.edge") == 0
+    names = ["model", "model_ema"]
+    taken = f"weights of {file}: {names[level]}, not {names[1 - level]} (--weights-key takes another)"
+    assert taken in capsys.readouterr().err.splitlines()
+    bundle = load_bundle(tmp_path / "best.edge")
+    assert bundle.manifest.provenance["checkpoint key"] == names[level]
+    network = build_network("autoencoder-gelu", {}).eval()
+    network.load_state_dict(states[level])
+    golden = bundle.golden()[0]
+    with torch.no_grad():
+        expected = float(network(*letterboxed_by(bundle.manifest.letterbox, golden.frame))[0])
+    assert golden.score == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_network_of_one_side_is_loaded_and_another_side_is_said(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    network = build_network("padim", {"dimensions": 4})
+    seen = Batch(torch.rand(4, 3, 64, 64), torch.ones(4, 1, 64, 64), torch.zeros(4), torch.zeros(4, 1, 64, 64))
+    network.gather(seen)
+    network.conclude()
+    torch.save({"model": network.state_dict()}, tmp_path / "best.pt")
+    own, other = (load_recipe("padim", ["model.dimensions=4", f"letterbox.side={side}"]) for side in (64, 96))
+    loaded = subject_of(tmp_path / "best.pt", "padim", own, 0.5, Evidence()).network
+    assert torch.equal(loaded.mean, network.mean)
+    with pytest.raises(RecipeError, match=r"letterbox\.side = 96: the network cannot take it \(.*\); try 64"):
+        subject_of(tmp_path / "best.pt", "padim", other, 0.5, Evidence())
 
 
 def test_only_the_encoder_is_not_enough(tmp_path: Path) -> None:

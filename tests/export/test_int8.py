@@ -28,6 +28,7 @@ from edge.bundle import Bundle, load_bundle
 from edge.contract import LetterboxContract
 from edge.errors import BundleError
 from edge.evaluation import unjudged
+from edge.machine import adds_int8_exactly
 from edge.pictures import read_picture
 from export.hard_frames import hard_frames
 from export.int8 import Against, CalibrationError, Trial, reason_against
@@ -37,6 +38,11 @@ from export.quantize import OpenVinoQuantizer, WeightBits
 from export.subject import Subject
 from train.data.photographs import list_photographs
 from train.recipe import ThresholdChoice
+
+pytestmark = pytest.mark.skipif(
+    not adds_int8_exactly(),
+    reason="this CPU has no VNNI: artifacts with 8-bit weights are refused here",
+)
 
 CONTRACT = LetterboxContract(side=64, mode="letterbox", filter="antialias", fill=0, mean=(0, 0, 0), std=(1, 1, 1))
 INT8 = {"openvino-int8", "onnxruntime-int8"}
@@ -376,7 +382,7 @@ def test_the_command_line_says_how_many_bits(
     given: tuple[object, ...],
     bits: int,
 ) -> None:
-    monkeypatch.setattr(export_cli, "from_run", lambda run: (subject, None))  # instead of a training
+    monkeypatch.setattr(export_cli, "from_run", lambda run, data: (subject, None))  # instead of a training
     assert export(tmp_path, "--int8", *given, "--out", tmp_path / "x.edge") == 0
     made = load_bundle(tmp_path / "x.edge").artifact("openvino-int8").quantization
     assert made is not None

@@ -60,12 +60,16 @@ def means(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plates(tmp_path: Path) -> Path:
-    """Good plates are dark, bad ones light, all of one colour each; no splits."""
+    """Good plates are dark, bad ones light, each of nearly one colour; no splits."""
     for label, levels in (("good", (10, 20, 30)), ("bad", (200, 210, 220))):
         (tmp_path / "plates" / label).mkdir(parents=True)
         for level in levels:
-            cv2.imwrite(str(tmp_path / "plates" / label / f"{level}.png"), np.full((40, 80, 3), level, np.uint8))
+            cv2.imwrite(str(tmp_path / "plates" / label / f"{level}.png"), level - 1 + STRIPES)
     return tmp_path / "plates"
+
+
+STRIPES = np.tile(np.array([0, 2], np.uint8)[:, None], (20, 80))[..., None].repeat(3, axis=2)
+"""A flat picture is no photograph."""
 
 
 def plain(height: int, width: int) -> np.ndarray:
@@ -145,15 +149,70 @@ def test_scores_that_are_higher_for_the_good_are_said(
         assert ("bad photographs score lower than good ones (AUROC 0.000)" in capsys.readouterr().err) is is_said
 
 
-def test_large_scores_are_allowed_their_rounding_and_a_tighter_tolerance_is_told(
-    means: Path, tmp_path: Path, export: Export, refused: Callable[..., str]
+def scaled_means(scale: float, added: float = 0.0) -> onnx.ModelProto:
+    """`channel_means` whose scores are `scale` times as large, with a number added and taken away again."""
+    model = channel_means()
+    graph = model.graph
+    for name, value in (("scale", scale), ("added", added)):
+        graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    graph.node.append(helper.make_node("Mul", ["mask", "scale"], ["small"]))
+    graph.node.append(helper.make_node("Add", ["small", "added"], ["far"]))
+    graph.node.append(helper.make_node("Sub", ["far", "added"], ["scaled"]))
+    graph.output.append(helper.make_tensor_value_info("scaled", TensorProto.FLOAT, ["N", 3]))
+    return model
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1.0, 1e4])
+@pytest.mark.parametrize("data", [True, False])
+def test_scores_of_any_size_are_held_to_a_share_of_their_spread(
+    plates: Path, tmp_path: Path, export: Export, scale: float, data: bool
 ) -> None:
+    onnx.save(scaled_means(scale), tmp_path / "scaled.onnx")
+    arguments = ["--onnx", tmp_path / "scaled.onnx", "--output", "score=scaled[0]", "--threshold", 0.5 * scale]
+    arguments += ["--data", plates] if data else []
+    assert export(*arguments, "--out", tmp_path / "scaled.edge") == 0
+    bundle = load_bundle(tmp_path / "scaled.edge")
+    known = bundle.manifest.score_range
+    assert known is not None
+    assert 0 < known.high - known.low <= 1.01 * scale
+    for name, artifact in bundle.manifest.artifacts.items():
+        assert artifact.golden_tolerance == pytest.approx(1e-4 * known.spread)
+        assert artifact.margin <= 1e-4 * known.spread
+        assert check_golden(bundle, load_from(bundle, name, 1)) <= artifact.golden_tolerance
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_scores_that_are_all_the_same_can_be_exported(
+    plates: Path, tmp_path: Path, export: Export, value: float
+) -> None:
+    onnx.save(scaled_means(0.0), tmp_path / "same.onnx")
+    if value:
+        model = channel_means()
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), "value"))
+        model.graph.initializer.append(numpy_helper.from_array(np.array(0.0, np.float32), "zero"))
+        model.graph.node.append(helper.make_node("Mul", ["mask", "zero"], ["none"]))
+        model.graph.node.append(helper.make_node("Add", ["none", "value"], ["scaled"]))
+        model.graph.output.append(helper.make_tensor_value_info("scaled", TensorProto.FLOAT, ["N", 3]))
+        onnx.save(model, tmp_path / "same.onnx")
+    arguments = ["--onnx", tmp_path / "same.onnx", "--output", "score=scaled[0]", "--threshold", "1", "--data", plates]
+    assert export(*arguments, "--out", tmp_path / "same.edge") == 0
+    bundle = load_bundle(tmp_path / "same.edge")
+    assert bundle.artifact("openvino").golden_tolerance <= 1.001e-5 * max(value, 1e-3)
+
+
+def test_small_scores_that_are_mostly_rounding_are_refused(
+    plates: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    onnx.save(scaled_means(1e-5, added=100.0), tmp_path / "noise.onnx")  # float32 has steps of 7.6e-6 there
+    arguments = ["--onnx", tmp_path / "noise.onnx", "--output", "score=scaled[0]", "--threshold", "5e-6"]
+    assert "differs from noise.onnx in ONNX Runtime" in refused(*arguments, "--data", plates)
+
+
+def test_a_tighter_tolerance_than_rounding_is_told(means: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     levels = ["--letterbox", "std=0.0001,0.0001,0.0001", "--output", "score=mask[0]", "--threshold", "5000"]
-    assert "no bundle was written; if that is rounding in large numbers, --tolerance allows more" in (
+    assert "no bundle was written; if that is rounding, --tolerance allows more" in (
         refused("--onnx", means, *levels, "--tolerance", "1e-9")
     )
-    assert export("--onnx", means, *levels, "--out", tmp_path / "large.edge") == 0
-    assert 1e-4 <= load_bundle(tmp_path / "large.edge").artifact("openvino").golden_tolerance < 0.1
 
 
 SHAPES = {"p": "[1, 3]", "output:0": "[1, 3]", "m": "[1, 3, 2, 2]", "p[0]": "[1]"}
@@ -206,7 +265,10 @@ def in_graph(output: Output, value: np.ndarray, shape: tuple[int, ...]) -> np.nd
     [
         (["N", 3, "H", "W"], [], "the size of its input frame is open: give --letterbox side=224"),
         ([4, 3, SIDE, SIDE], [], "4 pictures at a time; export it for one"),
-        (["N", SIDE, SIDE, 3], [], "channels last; export it with channels first"),
+        (["N", SIDE, SIDE, 3], [], "channels last (NHWC); export it with channels first (NCHW)"),
+        (["N", "H", "W", 3], [], "is [N, H, W, 3], channels last (NHWC); export it with channels first (NCHW)"),
+        (["N", "H", "W", 3], ["--letterbox", "side=32"], "is [N, H, W, 3], channels last (NHWC)"),
+        (["N", "H", "W", 1], [], "channels last (NHWC)"),
         (["N", 3, 48, 192], [], "is [N, 3, 48, 192], not a square"),
         (["N", 4, SIDE, SIDE], [], "a picture has 3 channels, or 1"),
         (["N", 1, SIDE, SIDE], ["--letterbox", "colour=rgb"], "has 1 channels, the letterbox 3"),
@@ -261,6 +323,14 @@ def named_model(name: str) -> bytes:
     if name == "whole numbers":
         model.graph.node.append(helper.make_node("ArgMax", ["mask"], ["class"], axis=1))
         model.graph.output.append(helper.make_tensor_value_info("class", TensorProto.INT64, ["N", 1]))
+    if name == "turned":
+        model = channel_means(["N", "A", "B", "C"])
+        model.graph.node.insert(0, helper.make_node("Transpose", ["frame"], ["turned"], perm=[0, 3, 1, 2]))
+        model.graph.node[1].input[0] = model.graph.node[3].input[0] = "turned"
+    if name == "ir":
+        model.ir_version = 99
+    if name == "opset":
+        model.opset_import[0].version = 99
     if name == "unknown operator":
         model.graph.node[0].domain = "com.example"
         model.opset_import.append(helper.make_opsetid("com.example", 1))
@@ -282,6 +352,12 @@ def named_model(name: str) -> bytes:
         ("whole numbers", "its output class is tensor(int64)"),
         ("in words", "not a sound ONNX model"),
         ("unknown operator", "ONNX Runtime cannot load it"),
+        ("unknown operator", "com.example"),
+        ("turned", "is [N, A, B, C], channels last (NHWC)"),
+        ("ir", "it has IR version 99; the newest that ONNX Runtime "),
+        ("ir", " reads is IR version 1"),
+        ("opset", "it has opset 99 of ai.onnx; the newest that ONNX Runtime "),
+        ("opset", " reads is opset 2"),
         ("dangling", "ONNX Runtime cannot load it"),
     ],
 )

@@ -26,7 +26,6 @@ from export.half import HalfError, halved
 from export.pack import Packing, export_subject
 from export.parity import ParityError, reference
 from export.subject import Subject
-from export.threshold import tolerance_of
 from train.data.photographs import Photograph, list_photographs
 from train.models import Batch, Network, build_network, network_names
 from train.recipe import load_recipe
@@ -84,24 +83,6 @@ def test_a_bundle_holds_its_threshold_its_parity_and_where_it_came_from(subject:
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")], "nothing is left beside the bundle"
 
 
-@pytest.mark.parametrize(("threshold", "tolerance"), [(1e-3, 1e-5), (0.5, 1e-4)])
-def test_small_scores_have_a_small_golden_tolerance(
-    subject: Subject, tmp_path: Path, threshold: float, tolerance: float
-) -> None:
-    bundle = export_subject(replace(subject, threshold=threshold), tmp_path / "model.edge", quiet)
-    assert [a.golden_tolerance for a in bundle.manifest.artifacts.values()] == [pytest.approx(tolerance)] * 2
-
-
-@pytest.mark.parametrize(
-    ("threshold", "seen", "tolerance"),
-    [(0.5, 1e-6, 1e-4), (1e-3, 1e-6, 1e-5), (1e-3, 2e-5, 4e-5), (0.5, 9e-5, 1e-4), (0.5, 3e-4, 6e-4)],
-)
-def test_the_golden_tolerance_exceeds_that_of_parity_only_where_parity_allowed_more(
-    threshold: float, seen: float, tolerance: float
-) -> None:
-    assert tolerance_of(threshold, seen, 1e-4) == pytest.approx(tolerance)
-
-
 def test_an_existing_bundle_is_never_overwritten(subject: Subject, tmp_path: Path) -> None:
     (tmp_path / "model.edge").mkdir()
     with pytest.raises(BundleError, match="exists"):
@@ -135,7 +116,6 @@ def test_half_the_bytes_and_the_same_parity(subject: Subject, tmp_path: Path) ->
     assert (
         parity["validation photographs"]["score and map"]["openvino"]["largest score difference"]
         <= half.artifact("openvino").golden_tolerance
-        == 1e-4
     )
 
 
@@ -212,7 +192,7 @@ def test_a_bundle_for_a_grey_camera_with_a_region_says_on_the_line_what_pytorch_
         bundle.manifest.artifacts[name] = artifact.model_copy(update={"threshold": all_rejects})
     seal(bundle.path, bundle.manifest)
     folder = Path(shutil.copytree(subject.data / "val" / "good", tmp_path / "line"))
-    cv2.imwrite(str(folder / "small.png"), np.full((81, 200, 3), 90, np.uint8))
+    cv2.imwrite(str(folder / "small.png"), np.random.default_rng(0).integers(0, 255, (81, 200, 3), np.uint8))
     with running_line("--source", folder, bundle=bundle.path) as line:
         assert line.to_the_end() == 0
     *seen, small = line.verdicts

@@ -11,9 +11,18 @@ from edge.backends import Output
 from edge.contract import LetterboxContract
 from export.graph import write_onnx, write_openvino
 from export.inside import Frame, InsideOnnx, ParityError, late_layer, listening
-from export.parity import Agreement, compare, compare_verdicts, nearest_threshold
+from export.parity import (
+    Agreement,
+    bounds_around,
+    check_agreement,
+    compare,
+    compare_verdicts,
+    margin_of,
+    nearest_threshold,
+)
 from export.stages import StageCheck, Stages
 from export.subject import Subject
+from export.threshold import golden_tolerances
 from train.letterbox import letterboxed
 from train.models import Batch, build_network
 from train.recipe import load_recipe
@@ -119,26 +128,55 @@ def test_near_ties_keep_pytorchs_verdicts() -> None:
     assert nearest_threshold(scores, rejected, 0.59, 0.6) == 0.59, "of two that turn as few, the first"
 
 
-@pytest.mark.parametrize(("score", "where"), [(0.5, np.nan), (np.nan, 0.5), (0.5, 0.6), (0.6, 0.5)])
-def test_an_answer_that_is_off_or_no_number_is_no_agreement(score: float, where: float) -> None:
+@pytest.mark.parametrize(("score", "where"), [(0.5, np.nan), (np.nan, 0.5)])
+def test_an_answer_that_is_no_number_is_no_agreement(score: float, where: float) -> None:
     agreement, expected = Agreement("openvino"), (0.5, np.full((4, 4), 0.5, np.float32))
-    compare(agreement, "first", Output(0.5, np.full((4, 4), 0.50005, np.float32)), expected, "PyTorch", 1e-4)
+    compare(agreement, "first", Output(0.5, np.full((4, 4), 0.50005, np.float32)), expected, "PyTorch")
     with pytest.raises(ParityError, match="openvino differs from PyTorch on second"):
-        compare(agreement, "second", Output(score, np.full((4, 4), where, np.float32)), expected, "PyTorch", 1e-4)
-    assert (agreement.worst_frame, agreement.scores) == ("first", [0.5])
+        compare(agreement, "second", Output(score, np.full((4, 4), where, np.float32)), expected, "PyTorch")
+    assert (agreement.frames, agreement.scores) == (["first"], [0.5])
 
 
 def test_a_reference_that_gives_no_number_is_told_so() -> None:
     with pytest.raises(ParityError, match="PyTorch scores first nan, which is no number"):
-        compare(Agreement("openvino"), "first", Output(np.nan, None), (np.nan, None), "PyTorch", 1e-4)
+        compare(Agreement("openvino"), "first", Output(np.nan, None), (np.nan, None), "PyTorch")
 
 
-@pytest.mark.parametrize(("largest", "off", "agrees"), [(1.0, 2e-4, False), (50.0, 2e-3, True), (50.0, 2e-2, False)])
-def test_what_is_allowed_grows_with_values_beyond_1(largest: float, off: float, agrees: bool) -> None:
-    expected = (largest, np.full((4, 4), largest, np.float32))
-    for said in (Output(largest + off, expected[1]), Output(largest, expected[1] + np.float32(off))):
-        if agrees:
-            compare(Agreement("openvino"), "first", said, expected, "PyTorch", 1e-4)
-            continue
-        with pytest.raises(ParityError, match="openvino differs from PyTorch on first"):
-            compare(Agreement("openvino"), "first", said, expected, "PyTorch", 1e-4)
+def off_by(scores: list[float], offs: list[float], map_offs: list[float]) -> Agreement:
+    """What an artifact said that is so far off; each map has cells from 0 to the score."""
+    agreement = Agreement("openvino")
+    for number, (score, off, map_off) in enumerate(zip(scores, offs, map_offs, strict=True)):
+        where = np.linspace(0, score, 16, dtype=np.float32).reshape(4, 4)
+        expected = (score, where)
+        compare(agreement, f"frame {number}", Output(score + off, where + np.float32(map_off)), expected, "PyTorch")
+    return agreement
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e-2, 1.0, 1e3, 1e6])
+@pytest.mark.parametrize(
+    ("off", "map_off", "says"),
+    [(5e-5, 5e-5, None), (2e-4, 0, r"on frame 1: score \S+ against"), (0, 2e-4, "on frame 1: map"), (0.75, 0, "score")],
+)
+def test_what_is_allowed_is_a_share_of_the_spread_whatever_the_scores(
+    scale: float, off: float, map_off: float, says: str | None
+) -> None:
+    scores = [0.1 * scale, 0.5 * scale, 1.1 * scale]
+    agreement = off_by(scores, [0, off * scale, 0], [0, map_off * scale, 0])
+    bounds = bounds_around(agreement, 1e-4)
+    if says is None:
+        check_agreement(agreement, bounds, "PyTorch")
+        return
+    with pytest.raises(ParityError, match=says):
+        check_agreement(agreement, bounds, "PyTorch")
+
+
+def test_a_frame_beyond_the_range_is_allowed_more_in_proportion_and_widens_no_margin() -> None:
+    bounds = bounds_around(off_by([0.0, 1.0], [0, 0], [0, 0]), 1e-4)
+    for off, agrees in ((9e-3, True), (2e-2, False)):
+        far = off_by([100.0], [off], [0])
+        assert (max(far.score_shares(bounds)) <= 1) is agrees
+    far = off_by([100.0], [9e-3], [0])
+    assert margin_of({"openvino": far}, bounds, 0.5) == pytest.approx(9e-5)
+    assert margin_of({"openvino": far}, bounds, 100.0) == pytest.approx(9e-3)
+    assert golden_tolerances(bounds, [far])[0] == pytest.approx(1.8e-4), "twice what was seen"
+    assert golden_tolerances(bounds, [off_by([0.5], [1e-6], [0])])[0] == pytest.approx(1e-4)

@@ -194,7 +194,7 @@ def test_a_picture_that_is_cut_off_or_of_another_shape_is_unknown_corrupt(tmp_pa
     cv2.imwrite(str(folder / "d.png"), picture.astype(np.uint16) * 256)
     cv2.imwrite(str(folder / "e.png"), picture[:8, :8])
     with running_line("--source", folder) as line:
-        assert line.to_the_end() == 0
+        assert line.to_the_end() == 1
     reasons = {v.part: v.reason for v in line.verdicts}
     assert all(reasons[name] is Reason.CORRUPT for name in ("b.jpg", "c.jpg", "e.png")), reasons
     assert isinstance(line.verdicts[0], Verdict)

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 
+from edge.photographs import read_listing
 from train.cli import report
+from train.data.split import UNUSED
 from train.fit import fit
 from train.recipe import load_recipe
 from train.report.page import write_report
 from train.report.verdict import blindness
-from train.run import Run
+from train.run import Run, hash_files, write_record
 
 MakeData = Callable[..., Path]
 
@@ -27,19 +29,26 @@ def run(make_data: MakeData, tmp_path: Path) -> Run:
     torch.set_num_threads(1)
     recipe = load_recipe("autoencoder-gelu", ["train.epochs=1", "train.batch=4"])
     return fit(
-        "autoencoder-gelu", recipe, make_data(train=(6, 0), val=(6, 6), test=(6, 6)), tmp_path / "run", quiet=True
+        "autoencoder-gelu", recipe, make_data(train=(6, 0), val=(30, 30), test=(30, 30)), tmp_path / "run", quiet=True
     )
 
 
 def scored(run: Run, scores: Iterable[float], bad: Iterable[bool], photographs_of_a_part: int) -> Run:
-    """The run, as if validation and test had had these scores."""
-    with (run.path / "scores.csv").open("w", newline="") as lines:
-        writer = csv.writer(lines)
-        writer.writerow(["file", "split", "label", "defect", "part", "score"])
-        for split in ("val", "test"):
-            for index, (score, is_bad) in enumerate(zip(scores, bad, strict=True)):
-                label, part = "bad" if is_bad else "good", index // photographs_of_a_part
-                writer.writerow([f"{split}/{label}/{index}.png", split, label, "", f"{split}-{part}", score])
+    """The run, as if validation and test had had these photographs alone, and these scores."""
+    table = [["file", "split", "label", "defect", "part", "score"]]
+    table += [[p.name, "train", p.label, "", "", "0.5"] for p in run.photographs("train")]
+    for split in ("val", "test"):
+        for index, (score, is_bad) in enumerate(zip(scores, bad, strict=True)):
+            label, part = "bad" if is_bad else "good", index // photographs_of_a_part
+            table.append([f"{split}/{label}/part{index % 30:02}.png", split, label, "", f"{split}-{part}", str(score)])
+    names = {row[0] for row in table}
+    splits = [
+        [p.name, p.name.partition("/")[0] if p.name in names else UNUSED] for p in read_listing(run.data).photographs
+    ]
+    for name, rows in (("scores.csv", table), ("split.csv", [["file", "split"], *splits])):
+        with (run.path / name).open("w", newline="") as lines:
+            csv.writer(lines).writerows(rows)
+    write_record(run.path, run.record.model_copy(update={"files": hash_files(run.path)}))
     return run
 
 

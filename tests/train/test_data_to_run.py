@@ -123,7 +123,7 @@ def text_file(data: Path) -> None:
         (empty_class, r"train/good holds 0 photographs; autoencoder-gelu learns from good ones and needs at least 4"),
         (three_in_all, r"train/good holds 3 photographs; .* needs at least 4"),
         (all_the_same, r"^all 10 photographs are the same picture: train/good/part00\.png"),
-        (text_file, r"^1 of 11 photographs cannot be used: .*notes\.txt: does not decode as a picture"),
+        (text_file, r"^1 of 11 photographs cannot be used: .*notes\.txt: its name ends with none of \.bmp"),
     ],
 )
 def test_wrong_data_says_what_is_wrong_in_one_line(

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,14 +21,13 @@ def edge_train(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_list_names_every_recipe_without_waiting_for_torch() -> None:
-    began = time.perf_counter()
     listed = edge_train("--list")
-    seconds = time.perf_counter() - began
     assert listed.returncode == 0
     names = [line.split()[0] for line in listed.stdout.splitlines()]
     assert {"autoencoder-gelu", "demo-line"} <= set(names)
     assert {row["name"] for row in json.loads(edge_train("--list", "--json").stdout)} == set(names)
-    assert seconds < 2, "half a second on a quiet machine; torch alone takes longer than this allows"
+    code = "import sys, train.cli; train.cli.list_recipes(as_json=False); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ def test_wrong_data_is_one_line_before_anything_is_written(
         ("threshold.at_least=0.5", "'balanced' has no parameter 'at_least'"),
         ("model.depth=3", "segmenter-small has no option 'depth'; it has channels"),
         ("loss.focus=3", r"\[loss\] has no option 'focus'; it has picture, hardest"),
-        ("train.crop=96", r"train\.crop = 96"),
+        ("train.crop=96", r"letterbox\.side = 64 is less than train\.crop = 96: set train\.crop to at most 64 too"),
     ],
 )
 def test_wrong_recipe_is_one_line_before_anything_is_written(
@@ -297,8 +297,10 @@ def test_run_folder_in_use_is_never_overwritten_nor_resumed_as_another(data: Pat
         fit("autoencoder-gelu", recipe, data, out, quiet=True)
     with pytest.raises(RunError, match="was made with other settings"):
         fit("autoencoder-gelu", quick("autoencoder-gelu"), data, out, resume=True, quiet=True)
-    next((data / "train" / "good").iterdir()).unlink()
-    with pytest.raises(RunError, match="the photographs have changed"):
+    (data / "train" / "good" / "part03.png").unlink()
+    with pytest.raises(
+        RunError, match=r"the photographs have changed since .*: 1 missing \(train/good/part03\.png\); put"
+    ):
         fit("autoencoder-gelu", recipe, data, out, resume=True, quiet=True)
 
 
@@ -318,6 +320,10 @@ def test_no_file_of_a_run_executes_anything_when_read(data: Path, tmp_path: Path
     fit("autoencoder-gelu", recipe, data, out, quiet=True)
     for file in (out / "model.pt", out / "checkpoints" / "last.ckpt"):
         torch.save({"model": Hostile(trace)}, file)
+    with pytest.raises(RunError, match=r"model\.pt is not the file that this training wrote"):
+        load_run(out)
+    content = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps(content | {"files": {}}))
     with pytest.raises(RunError, match=r"model\.pt does not hold this run's weights"):
         load_run(out)
     with pytest.raises((EdgeError, pickle.UnpicklingError)):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.errors import DataError
-from train.data.photographs import list_photographs, read_truth, survey
+from train.data.photographs import list_photographs, survey
 
 
 def everything(data: Path) -> list:
@@ -31,7 +31,7 @@ def test_fingerprint_is_of_content_and_names_not_of_the_place(make_data: Callabl
     moved = data.rename(tmp_path / "elsewhere")
     assert survey(everything(moved), masks_needed=True).fingerprint == before
     mask = moved / "train" / "mask" / "part01.png"
-    truth = read_truth(mask)
+    truth = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
     truth[0, 0] = 255
     cv2.imwrite(str(mask), truth)
     changed = survey(everything(moved), masks_needed=True).fingerprint
@@ -58,14 +58,14 @@ def test_picture_cut_short_is_named_and_refused(make_data: Callable[..., Path]) 
 
 def test_mask_of_another_size_and_missing_mask_are_named_and_refused(make_data: Callable[..., Path]) -> None:
     data = make_data(train=(1, 3))
-    cv2.imwrite(str(data / "train" / "mask" / "part00.png"), np.full((5, 7), 255, np.uint8))
+    cv2.imwrite(str(data / "train" / "mask" / "part00.png"), np.full((50, 70), 255, np.uint8))
     (data / "train" / "mask" / "part02.png").unlink()
     with pytest.raises(DataError) as refusal:
         survey(everything(data), masks_needed=True)
     message = str(refusal.value)
     assert "\n" not in message
     assert message.startswith("2 of 4 photographs cannot be used: ")
-    assert "train/bad/part00.png (mask is 7×5, photograph 128×72)" in message
+    assert "train/bad/part00.png (mask is 70×50, photograph 128×72)" in message
     assert "train/bad/part02.png (no mask)" in message
 
 
@@ -75,10 +75,20 @@ def test_missing_mask_is_no_matter_where_none_is_needed(make_data: Callable[...,
     survey(everything(data), masks_needed=False)
 
 
-def test_empty_mask_is_told(make_data: Callable[..., Path]) -> None:
-    data = make_data(train=(1, 1))
-    cv2.imwrite(str(data / "train" / "mask" / "part00.png"), np.zeros((72, 128), np.uint8))
-    assert survey(everything(data), masks_needed=True).empty_masks == ["train/bad/part00.png"]
+def test_one_empty_mask_in_many_is_told_and_more_are_refused(make_data: Callable[..., Path]) -> None:
+    data = make_data(train=(1, 40))
+    nothing = np.zeros((72, 128), np.uint8)
+    cv2.imwrite(str(data / "train" / "mask" / "part07.png"), nothing)
+    found = survey(everything(data), masks_needed=True)
+    assert found.empty_masks == ["train/bad/part07.png"]
+    counted = found.record({"train": everything(data)})
+    assert (counted.splits["train"].masks, counted.splits["train"].empty_masks) == (40, 1)
+    assert any("train/bad/part07.png" in line for line in counted.lines())
+    cv2.imwrite(str(data / "train" / "mask" / "part09.png"), nothing)
+    with pytest.raises(
+        DataError, match=r"^2 of 41 .*part07\.png \(its mask part07\.png marks nothing: mark the defect"
+    ):
+        survey(everything(data), masks_needed=True)
 
 
 def test_photographs_that_are_all_the_same_are_refused(make_data: Callable[..., Path]) -> None:

@@ -92,6 +92,12 @@ def test_recipe_of_ones_own_is_a_path(tmp_path: Path) -> None:
         load_recipe("hers")
 
 
+def test_a_recipe_that_a_windows_editor_wrote_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_bytes(b'\xef\xbb\xbfextends = "inspector"\r\n[train]\r\nepochs = 3\r\n')
+    assert load_recipe(str(file)).train.epochs == 3
+
+
 def test_listing_and_help_do_not_import_torch() -> None:
     code = "import sys, train.cli, train.recipe as r; [r.load_recipe(n) for n in r.recipe_names()]; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -335,16 +335,6 @@ def test_a_run_without_masks_has_no_dice_and_still_a_page(make_data: MakeData, t
     assert any("differ of test/" in str(picture["alt"]) for picture in page.pictures)
 
 
-def test_photographs_that_are_gone_are_missed_by_the_pictures_alone(make_data: MakeData, tmp_path: Path) -> None:
-    data = make_data(**EVERYTHING)
-    run = autoencoder(data, tmp_path / "run")
-    before = report_of(run).sections["misses"]
-    shutil.rmtree(data)
-    page = report_of(run)
-    assert page.sections["misses"] == before
-    assert "no longer in the data folder" in page.sections["gallery"]
-
-
 def test_a_run_whose_splits_leak_says_first_that_its_figures_are_not_to_be_believed(
     make_data: MakeData, tmp_path: Path
 ) -> None:

@@ -96,19 +96,51 @@ def test_file_that_is_no_checkpoint_is_one_line(content: bytes | None, tmp_path:
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(RecipeError, match=r"weights .*weights\.pth cannot be read") as refusal:
-        read_state(file)
+        read_state(file, ())
     assert "\n" not in str(refusal.value)
 
 
 def test_file_without_tensors_is_one_line(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "model": [1, 2]}, tmp_path / "w.pth")
     with pytest.raises(RecipeError, match="hold no state dict"):
-        read_state(tmp_path / "w.pth")
+        read_state(tmp_path / "w.pth", ())
 
 
-def test_network_of_lightning_loses_its_prefix(tmp_path: Path) -> None:
-    torch.save({"state_dict": {"network.a.weight": torch.zeros(1)}}, tmp_path / "w.ckpt")
-    assert list(read_state(tmp_path / "w.ckpt")) == ["a.weight"]
+@pytest.mark.parametrize(
+    "prefix", ["network.", "model.", "module.", "net.", "_orig_mod.", "module._orig_mod.", "model._orig_mod.module."]
+)
+@pytest.mark.parametrize("name", ["autoencoder-gelu", "unet-resnet34"])
+def test_prefixes_of_compile_ddp_and_lightning_are_taken_off(name: str, prefix: str, tmp_path: Path) -> None:
+    state = random_like(build_network(name, {}))
+    torch.save({"state_dict": {f"{prefix}{key}": value for key, value in state.items()}}, tmp_path / "w.ckpt")
+    network = build_network(name, {})
+    start_from(network, str(tmp_path / "w.ckpt"))
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+
+
+def test_a_prefix_that_is_part_of_the_names_stays(tmp_path: Path) -> None:
+    torch.save({"model.a": torch.zeros(1), "model.b": torch.zeros(1)}, tmp_path / "w.pth")
+    assert list(read_state(tmp_path / "w.pth", {"model.a", "model.b"}).state) == ["model.a", "model.b"]
+    assert list(read_state(tmp_path / "w.pth", {"a"}).state) == ["a", "b"]
+    assert list(read_state(tmp_path / "w.pth", {"elsewhere"}).state) == ["model.a", "model.b"]
+
+
+@pytest.mark.parametrize("inside", [lambda state: state, lambda state: {"module": state, "decay": 0.99}])
+@pytest.mark.parametrize("name", ["model_ema", "state_dict_ema", "ema"])
+def test_averaged_weights_go_before_the_raw_ones_and_it_is_said(name: str, inside: type, tmp_path: Path) -> None:
+    raw, averaged = (random_like(build_network("autoencoder-gelu", {})) for _ in range(2))
+    counted = {f"module.{key}": value for key, value in averaged.items()} | {"n_averaged": torch.tensor(7)}
+    file = tmp_path / "best.pt"
+    torch.save({"model": raw, name: inside(counted), "optimizer": {"state": {}}}, file)
+    network = build_network("autoencoder-gelu", {})
+    said = start_from(network, str(file))
+    assert said == f"weights: all from {file}: {name}, not model (--weights-key takes another)"
+    assert all(torch.equal(value, averaged[key]) for key, value in network.state_dict().items())
+    said = start_from(network, str(file), "model")
+    assert said == f"weights: all from {file}: model, not {name} (--weights-key takes another)"
+    assert all(torch.equal(value, raw[key]) for key, value in network.state_dict().items())
+    with pytest.raises(RecipeError, match=f"hold no state dict under 'ma'; there are model, {name}"):
+        start_from(network, str(file), "ma")
 
 
 def test_random_start_is_said_only_where_there_is_a_choice() -> None:

@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.photographs.photograph import Photograph
-from edge.pictures import read_picture
+from edge.photographs.photograph import Photograph, read_photograph
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -36,7 +35,7 @@ def _row(cells: list[Pixels]) -> Pixels:
 
 
 def _pair(first: Photograph, second: Photograph, correlation: float) -> Pixels:
-    pictures = [_fitted(read_picture(photograph.path)) for photograph in (first, second)]
+    pictures = [_fitted(read_photograph(photograph)) for photograph in (first, second)]
     below = max(map(len, pictures)) + GAP
     cell = np.full((below + CAPTION, WIDTH, 3), PAPER, np.uint8)
     for photograph, picture, left in zip((first, second), pictures, (GAP, CELL + 2 * GAP), strict=True):

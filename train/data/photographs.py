@@ -1,92 +1,54 @@
 """Which photographs a data folder holds, whether all of them can be used, and their fingerprint."""
 
-import hashlib
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.contract import LetterboxContract
-from edge.errors import DataError, EdgeError
-from edge.frame import seen
+from edge.errors import DataError
+from edge.mask_meaning import MaskMeaning
 from edge.photographs import read_listing
-from edge.photographs.photograph import SPLITS, Photograph, read_labelled, read_truth, unusable
+from edge.photographs import survey as surveying
+from edge.photographs.accounting import LeftOut
+from edge.photographs.masks import MaskReading
+from edge.photographs.photograph import SPLITS, Frame, Photograph, read_truth
 from train.data.likeness import Thumbnail, thumbnail
 
 __all__ = ["SPLITS", "Photograph", "Survey", "list_photographs", "read_truth", "survey"]
 
 
-def list_photographs(data: Path, split: str) -> list[Photograph]:
+def list_photographs(
+    data: Path, split: str, masks: MaskMeaning | MaskReading | None = None, bits: int | None = None
+) -> list[Photograph]:
     """The photographs that the folders of `data` give to one split, good first, sorted by name; [] if there are none.
 
-    Raises DataError if `data` is no folder or in no layout of `edge.photographs`.
+    `masks` and `bits` say how masks and photographs are read, see `read_listing`, which raises DataError.
     """
-    return read_listing(data).splits.get(split, [])
+    return read_listing(data, masks, bits).splits.get(split, [])
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What decoding every photograph told.
+class Survey(surveying.Survey):
+    """What reading every photograph told; `thumbnails` maps names to small grey pictures, to find near-duplicates."""
 
-    `fingerprint` is the sha256, in hexadecimal, of the sorted lines "name label hash-of-file hash-of-mask", so it
-    does not depend on where the folder lies nor on the split; `empty_masks` names the photographs whose mask shows
-    no defect; `thumbnails` maps names to small grey pictures, for the search for near-duplicates.
-    """
-
-    fingerprint: str
-    empty_masks: list[str]
     thumbnails: dict[str, Thumbnail]
 
 
-def survey(photographs: Iterable[Photograph], masks_needed: bool, contract: LetterboxContract | None = None) -> Survey:
-    """Decode every photograph and mask once. Where there is a `contract`, its region alone is looked at.
+def survey(
+    photographs: Iterable[Photograph],
+    masks_needed: bool,
+    contract: LetterboxContract | None = None,
+    left_out: Sequence[LeftOut] = (),
+    advance: surveying.Advance = lambda: None,
+) -> Survey:
+    """`edge.photographs.survey.survey`, with thumbnails. Raises DataError also if all photographs are the same."""
+    thumbnails: dict[str, Thumbnail] = {}
 
-    Raises DataError, naming the first few, if any file is unreadable, does not hold the region, a mask is missing
-    (where `masks_needed`) or has another size than its photograph, or if all photographs are the same.
-    """
+    def each(photograph: Photograph, frame: Frame) -> None:
+        thumbnails[photograph.name] = thumbnail(frame)
+
     listed = sorted(photographs, key=lambda photograph: photograph.name)
-    with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda photograph: _examine(photograph, masks_needed, contract), listed))
-    problems = [answer for answer in answers if isinstance(answer, str)]
-    examined = [answer for answer in answers if not isinstance(answer, str)]
-    if problems:
-        raise unusable(problems, len(listed))
-    if len(listed) > 1 and len({answer.file_hash for answer in examined}) == 1:
+    found = surveying.survey(listed, contract, masks_needed=masks_needed, left_out=left_out, advance=advance, each=each)
+    if len(listed) > 1 and len({one.hashed.file for one in found.examined.values()}) == 1:
         raise DataError(f"all {len(listed)} photographs are the same picture: {listed[0].name}")
-    pairs = list(zip(listed, examined, strict=True))
-    lines = [f"{p.name} {p.label} {found.file_hash} {found.mask_hash}" for p, found in pairs]
-    return Survey(
-        fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
-        empty_masks=[p.name for p, found in pairs if found.empty_mask],
-        thumbnails={p.name: found.thumbnail for p, found in pairs},
-    )
-
-
-@dataclass(frozen=True)
-class _Examined:
-    file_hash: str
-    thumbnail: Thumbnail
-    mask_hash: str = "-"
-    empty_mask: bool = False
-
-
-def _examine(photograph: Photograph, masks_needed: bool, contract: LetterboxContract | None) -> _Examined | str:
-    """What one photograph tells, or in words why it cannot be used."""
-    try:
-        frame, truth = read_labelled(photograph)
-        if contract is not None:
-            if refusal := contract.refusal(*frame.shape[:2]):
-                return f"{photograph.name} ({refusal})"
-            frame, truth = seen(frame, contract), None if truth is None else seen(truth, contract)
-        file_hash, small = _sha256(photograph.path), thumbnail(frame)
-        if photograph.mask is None or truth is None:
-            missing = photograph.is_bad and masks_needed
-            return f"{photograph.name} (no mask)" if missing else _Examined(file_hash, small)
-        return _Examined(file_hash, small, _sha256(photograph.mask), empty_mask=not truth.any())
-    except (EdgeError, OSError, ValueError) as error:
-        return str(error)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    return Survey(found.examined, found.reading, found.left_out, thumbnails=thumbnails)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edge.contract import LetterboxContract
-from edge.pictures import read_picture
+from edge.photographs.photograph import read_photograph
 from train.data.photographs import Photograph, read_truth
 from train.letterbox import letterboxed_truth, placed, shrunk
 from train.models import Batch
@@ -67,10 +67,9 @@ class Rendered(Dataset[Batch]):
 
     def _render(self, index: int) -> Kept:
         photograph = self.photographs[index]
-        pixels = shrunk(read_picture(photograph.path), self.contract).to(self.dtype)
-        if photograph.mask is None:
-            return Kept(pixels, None)
-        return Kept(pixels, letterboxed_truth(read_truth(photograph.mask), self.contract).bool())
+        pixels = shrunk(read_photograph(photograph), self.contract).to(self.dtype)
+        truth = read_truth(photograph)
+        return Kept(pixels, None if truth is None else letterboxed_truth(truth, self.contract).bool())
 
 
 class Shuffled(Sampler[int]):

@@ -16,8 +16,12 @@ from typing import Literal
 import numpy as np
 
 from edge.errors import DataError
+from edge.mask_meaning import MaskMeaning
 from edge.photographs import Listing, read_listing
+from edge.photographs.accounting import LeftOut
+from edge.photographs.masks import MaskReading
 from edge.photographs.photograph import SPLITS, Photograph
+from edge.pictures.contract import Bits
 
 Splits = dict[str, list[Photograph]]
 LeakPolicy = Literal["refuse", "allow", "drop"]
@@ -33,13 +37,16 @@ COLUMNS = ("file", "split", "label", "defect", "group")
 class SplitChoice:
     """How photographs are split: as the folders say; by groups, with a seed; or as a file says.
 
-    `leaks` is what happens where different splits show the same thing, see `train.data.leaks.settle_leaks`.
+    `leaks` is what happens where different splits show the same thing, see `train.data.leaks.settle_leaks`. `masks` is
+    what the masks mean; None finds it out. `bits` are the significant ones of photographs of 16 bits a sample.
     """
 
     group_by: str | None = None
     seed: int = 0
     file: Path | None = None
     leaks: LeakPolicy = "refuse"
+    masks: MaskMeaning | None = None
+    bits: Bits | None = None
 
 
 AS_FOLDERS = SplitChoice()
@@ -49,7 +56,8 @@ AS_FOLDERS = SplitChoice()
 class Division:
     """The photographs of each split (all of `SPLITS`, some may be empty), those of none, and how they were split.
 
-    `layout` and `said` are one line each; `groups` maps names to groups, and is empty where no groups were asked for.
+    `left_out` is what else lies in the folder. `layout` and `said` are one line each; `groups` maps names to groups,
+    and is empty where no groups were asked for.
     """
 
     layout: str
@@ -57,6 +65,7 @@ class Division:
     splits: Splits
     groups: dict[str, str] = field(default_factory=dict)
     unused: list[Photograph] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def divide(data: Path, choice: SplitChoice) -> Division:
@@ -65,7 +74,7 @@ def divide(data: Path, choice: SplitChoice) -> Division:
     Raises DataError, in one line, where the folder, its layout, the groups or the file cannot be used, and where
     there is no split and none is asked for.
     """
-    listing = read_listing(data)
+    listing = read_listing(data, choice.masks, choice.bits)
     if choice.file and choice.group_by:
         raise DataError("--split and --group-by both say how to split: give one of them")
     if choice.file:
@@ -78,7 +87,8 @@ def divide(data: Path, choice: SplitChoice) -> Division:
             f"{data} ({listing.said}) has {what}: --group-by COLUMN|REGEX makes them, by groups of photographs that "
             "belong together ('(.+)': each for itself), or --split FILE says them"
         )
-    return Division(listing.said, "as the folders say", {split: listing.splits.get(split, []) for split in SPLITS})
+    splits = {split: listing.splits.get(split, []) for split in SPLITS}
+    return Division(listing.said, "as the folders say", splits, left_out=listing.left_out)
 
 
 def group_keys(photographs: Sequence[Photograph], group_by: str) -> list[str]:
@@ -140,18 +150,20 @@ def write_split(file: Path, division: Division) -> None:
     file.write_text(content.getvalue(), encoding="utf-8")
 
 
-def read_split(data: Path, file: Path) -> Division:
+def read_split(data: Path, file: Path, masks: MaskReading | None = None, bits: int | None = None) -> Division:
     """The photographs of `data` as a file of `write_split` says; of its columns `file` and `split` are needed.
+
+    `masks` and `bits` say how masks and photographs are read, see `edge.photographs.read_listing`.
 
     A split is train, val, test, or "unused" for a photograph that is left out. Raises DataError, in one line, if a
     photograph is missing in the file, missing in `data`, named twice or labelled otherwise, or a group of the file's
     column `group` stands in two splits.
     """
-    return _as_file(read_listing(data), file)
+    return _as_file(read_listing(data, masks, bits), file)
 
 
 def _as_file(listing: Listing, file: Path) -> Division:
-    rows = _rows(file)
+    rows = read_rows(file)
     photographs = sorted(listing.photographs, key=lambda photograph: photograph.name)
     known = {photograph.name: photograph for photograph in photographs}
     gone = [name for name in rows if name not in known and rows[name]["split"] != UNUSED]
@@ -174,10 +186,11 @@ def _as_file(listing: Listing, file: Path) -> Division:
     groups = {name: rows[name].get("group") or "" for name in known}
     groups = {name: group for name, group in groups.items() if group}
     _refuse_torn_groups(placed, groups, str(file))
-    return Division(listing.said, f"as {file} says", placed, groups, unused)
+    return Division(listing.said, f"as {file} says", placed, groups, unused, listing.left_out)
 
 
-def _rows(file: Path) -> dict[str, dict[str, str]]:
+def read_rows(file: Path) -> dict[str, dict[str, str]]:
+    """The rows of a split file by the names of their photographs. Raises DataError if it is none."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines, restval="")
@@ -214,7 +227,7 @@ def _by_groups(listing: Listing, group_by: str, seed: int) -> Division:
         splits["train"] = apart
     _refuse_torn_groups(splits, groups, f"--group-by {group_by}")
     said = f"{len(assigned)} groups by {group_by}, seed {seed}" + (", train/ as it is" if apart else "")
-    return Division(listing.said, said, splits, groups)
+    return Division(listing.said, said, splits, groups, left_out=listing.left_out)
 
 
 def _pattern(group_by: str, columns: list[str]) -> re.Pattern[str]:

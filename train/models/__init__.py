@@ -90,10 +90,13 @@ def build_network(name: str, options: dict[str, Any]) -> Network:
     return network(**checked_options(network.__init__, options, f"[model] {name}"))
 
 
-def check_side(network: Network, side: int) -> None:
-    """Raise RecipeError, in one line, if the network cannot work on squares of `side` pixels: it halves them often."""
+def check_side(network: Network, side: int, has_learnt: bool = False) -> None:
+    """Raise RecipeError, in one line, if the network cannot work on squares of `side` pixels.
+
+    Most halve them often; one that `has_learnt` statistics of each place takes the side that it learnt from alone.
+    """
     has_to_see_first = type(network).familiarise is not Network.familiarise
-    if network.learns_by == "statistics" or has_to_see_first:  # it has no numbers to work with yet
+    if not has_learnt and (network.learns_by == "statistics" or has_to_see_first):  # it has no numbers to work with yet
         return
     was_training = network.training
     try:
@@ -101,7 +104,8 @@ def check_side(network: Network, side: int) -> None:
             network.eval()(torch.zeros(1, network.channels, side, side), torch.ones(1, 1, side, side))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        nearest = max(32, round(side / 32) * 32)
+        learnt = [one for part in network.modules() if (one := getattr(part, "learnt_side", None))]
+        nearest = learnt[0] if learnt else max(32, round(side / 32) * 32)
         raise RecipeError(f"letterbox.side = {side}: the network cannot take it ({reason}); try {nearest}") from None
     finally:
         network.train(was_training)

@@ -41,6 +41,7 @@ class Padim(Network):
 
     learns_from = "good"
     learns_by = "statistics"
+    learnt_sizes = ("mean", "whitening")
 
     def __init__(
         self,
@@ -124,8 +125,13 @@ class Padim(Network):
         """The encoder, which stays as it is."""
         return self.encoder, f"efficientnet-lite{self.version}"
 
+    @property
+    def learnt_side(self) -> int | None:
+        """The side of the squares that it has learnt from, the only one that it takes; None before."""
+        return STRIDE * math.isqrt(len(self.mean)) or None
+
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
-        for name in ("mean", "whitening"):  # as many cells as the side they were made for has
+        for name in self.learnt_sizes:  # as many cells as the side they were made for has
             if prefix + name in state:
                 setattr(self, name, torch.empty_like(state[prefix + name], device=self.mean.device))
         super()._load_from_state_dict(state, prefix, *rest)

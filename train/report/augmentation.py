@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edge.contract import LetterboxContract
 from edge.heat import Frame, outlined
-from edge.pictures import read_picture
+from edge.photographs.photograph import read_photograph
 from train.augment import Augmentation, cropped
 from train.data.photographs import Photograph
 from train.data.rendered import Rendered
@@ -62,7 +62,7 @@ def _row(recipe: Recipe, photograph: Photograph) -> list[Frame]:
     augment = Augmentation(recipe.augment, recipe.letterbox)
     rendered = Rendered([photograph], recipe.letterbox, exact=True)[0]
     one = Batch(*(part[None] for part in rendered))
-    pictures = [_fitted(read_picture(photograph.path)), _drawn(one, recipe.letterbox)]
+    pictures = [_fitted(read_photograph(photograph)), _drawn(one, recipe.letterbox)]
     for _ in range(DRAWS):
         batch = cropped(one, recipe.train.crop) if recipe.train.crop else one
         pictures.append(_drawn(augment(batch), recipe.letterbox))

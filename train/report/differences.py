@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edge.errors import DataError
-from edge.pictures import read_picture
+from edge.photographs.photograph import read_photograph
 from edge.promise import SIGNIFICANCE
 from edge.shift import PICTURE_PROPERTIES, Shift, picture_properties, shifts
 from train.report.inspected import Inspected, sample
@@ -72,13 +71,7 @@ def compare_splits(inspected: dict[str, list[Inspected]]) -> Comparison:
 def _measured(inspected: Sequence[Inspected]) -> Iterator[tuple[Inspected, dict[str, float]]]:
     step = max(1, -(-len(inspected) // MOST))
     for one in inspected[::step]:
-        if one.photograph is None:
-            continue
-        try:
-            frame = read_picture(one.photograph.path)
-        except DataError:
-            continue
-        yield one, {"score": one.score, **picture_properties(frame)}
+        yield one, {"score": one.score, **picture_properties(read_photograph(one.photograph))}
 
 
 def _sentence(shift: Shift) -> str:

@@ -5,17 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.errors import DataError
 from edge.promise import Sample
 from train.data.photographs import SPLITS, Photograph
-from train.run import Run, Scored, read_scores
+from train.run import SCORES_FILE, Run, RunError, Scored, read_scores
 
 
 @dataclass(frozen=True)
 class Inspected(Scored):
-    """A row of scores.csv and its `photograph`, None where the data folder no longer holds it."""
+    """A row of scores.csv and its `photograph`."""
 
-    photograph: Photograph | None
+    photograph: Photograph
 
     def is_miss(self, threshold: float) -> bool:
         """Whether it is bad and would pass."""
@@ -27,15 +26,25 @@ class Inspected(Scored):
 
 
 def read_inspected(run: Run) -> dict[str, list[Inspected]]:
-    """The photographs of each split that has any, in the order of scores.csv. Raises RunError."""
-    photographs = {p.name: p for split in SPLITS for p in _photographs(run, split)}
-    found: dict[str, list[Inspected]] = {}
-    for row in read_scores(run.path):
-        photograph = photographs.get(row.name)
-        part = row.part or (photograph.details.get("part") or None if photograph else None)
-        inspected = Inspected(row.name, row.split, row.is_bad, row.defect, part, row.score, photograph)
-        found.setdefault(inspected.split, []).append(inspected)
-    return {split: found[split] for split in SPLITS if split in found}
+    """The photographs of each split that has any, in the order of scores.csv.
+
+    Raises RunError if scores.csv cannot be read or is of other photographs, DataError if the run's cannot be listed.
+    """
+    photographs = {(split, p.name, p.is_bad): p for split in SPLITS for p in run.photographs(split)}
+    rows = {(row.split, row.name, row.is_bad): row for row in read_scores(run.path)}
+    if strangers := sorted(rows.keys() ^ photographs.keys()):
+        split, name, is_bad = strangers[0]
+        raise RunError(
+            f"{run.path / SCORES_FILE} is not of this run's photographs: {len(strangers)} differ in name, split or "
+            f"label, the first {name} ({split}, {'bad' if is_bad else 'good'}); put back the one of this run, or train "
+            "again"
+        )
+    found: dict[str, list[Inspected]] = {split: [] for split in SPLITS}
+    for key, row in rows.items():
+        photograph = photographs[key]
+        part = row.part or photograph.details.get("part") or None
+        found[row.split].append(Inspected(row.name, row.split, row.is_bad, row.defect, part, row.score, photograph))
+    return {split: members for split, members in found.items() if members}
 
 
 def sample(inspected: Sequence[Inspected]) -> Sample:
@@ -52,10 +61,3 @@ def count_parts(inspected: Iterable[Inspected]) -> int | None:
     """How many different parts they show; None where parts are not known."""
     parts = {one.part for one in inspected}
     return None if None in parts else len(parts)
-
-
-def _photographs(run: Run, split: str) -> list[Photograph]:
-    try:
-        return run.photographs(split)
-    except DataError:
-        return []

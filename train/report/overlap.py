@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from edge.contract import LetterboxContract
 from edge.errors import DataError
 from edge.heat import Floats, Frame, map_in_frame
-from edge.pictures import read_picture
+from edge.photographs.photograph import read_photograph
 from train.data.photographs import Photograph, read_truth
 from train.models import Network
 from train.score import scores_and_maps
@@ -153,11 +153,10 @@ def _marked(network: Network, contract: LetterboxContract, photographs: Sequence
 def _truth(photograph: Photograph) -> Frame | None:
     """The ground truth; None where it or the photograph cannot be read, their sizes differ, or it shows nothing."""
     try:
-        assert photograph.mask
-        truth, frame = read_truth(photograph.mask), read_picture(photograph.path)
+        truth, frame = read_truth(photograph), read_photograph(photograph)
     except DataError:
         return None
-    return truth if truth.any() and truth.shape == frame.shape[:2] else None
+    return truth if truth is not None and truth.any() and truth.shape == frame.shape[:2] else None
 
 
 def _in_frame(marked: _Marked, contract: LetterboxContract) -> Floats:

@@ -26,7 +26,7 @@ from train.report.parts import JUDGES, Ranking, by_part, ranking
 from train.report.pictures import looks
 from train.report.resolution import Fineness, fineness
 from train.report.verdict import Verdict, aim, interval, judge_split, p_value, percent, verdict
-from train.run import AUGMENTATION_FILE, REPORT_FILE, Run, load_run
+from train.run import AUGMENTATION_FILE, REPORT_FILE, Run, check_photographs, load_run
 
 JUDGED = ("val", "test")
 LOSSES = {"train_loss": "training", "val_loss": "validation"}
@@ -46,12 +46,14 @@ class Report:
     verdict: Verdict
 
 
-def write_report(path: Path, out: Path | None = None) -> Report:
+def write_report(path: Path, out: Path | None = None, data: Path | None = None) -> Report:
     """Write the report of the finished run in `path` to `out`, else to RUN/report.html.
 
-    Raises RunError if the run cannot be read. Photographs that are gone are missed by the pictures alone.
+    `data` is where its photographs are now, if they have moved. Raises RunError if the run cannot be read or the
+    photographs are not the ones that it was made from.
     """
-    run = load_run(path)
+    run = load_run(path, data)
+    check_photographs(run)
     file = out or path / REPORT_FILE
     page, said = render(run, read_inspected(run))
     part = file.with_name(f"{file.name}.part")
@@ -111,6 +113,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]]) -> tuple[str, Verdic
         data=_data(inspected),
         findings=_findings(run),
         leaks=leaks,
+        survey=run.record.data.survey,
         leak_sheet=_inlined(run.path.with_name(f"{run.path.name}.leaks.png")),
         augmentation=_augmentation(run),
     )
@@ -215,10 +218,7 @@ def _look(run: Run, inspected: dict[str, list[Inspected]], threshold: float) -> 
         "close_bad": chosen.close_bad,
         "close_good": chosen.close_good,
     }
-    cards = {
-        name: [card(run, seen[one.name], scale) for one in members if one.name in seen]
-        for name, members in groups.items()
-    }
+    cards = {name: [card(run, seen[one.name], scale) for one in members] for name, members in groups.items()}
     counts = {
         "misses": sum(one.is_miss(threshold) for one in inspected[split]),
         "false_alarms": sum(one.is_false_alarm(threshold) for one in inspected[split]),
@@ -238,9 +238,7 @@ def _overlaps(run: Run, inspected: dict[str, list[Inspected]]) -> dict[str, Over
     recorded = {split: one.overlap for split, one in run.record.metrics.items() if one.overlap}
     if recorded:
         return recorded
-    photographs = {
-        split: [one.photograph for one in inspected[split] if one.photograph] for split in JUDGED if split in inspected
-    }
+    photographs = {split: [one.photograph for one in inspected[split]] for split in JUDGED if split in inspected}
     return overlaps(run.network, run.contract, photographs)
 
 
@@ -267,7 +265,7 @@ def _data(inspected: dict[str, list[Inspected]]) -> list[dict[str, Any]]:
 
 
 def _augmentation(run: Run) -> str | None:
-    """RUN/augmentation.png as an address; drawn now if the training left none and its photographs are still there."""
+    """RUN/augmentation.png as an address; drawn now if the training left none and the run can be written to."""
     file = run.path / AUGMENTATION_FILE
     if not file.exists():
         try:
@@ -285,11 +283,15 @@ def _findings(run: Run) -> dict[str, str]:
     """What the record says of the data, in lines with their headings."""
     data = run.record.data
     lines = {
-        "Folder": str(data.folder),
+        "Folder": str(run.data),
         "Layout": data.layout,
         "Split": data.split,
         "Leaks": str(data.leaks or "not looked for"),
     }
+    if data.survey:
+        lines["Masks"] = str(data.survey.masks or "")
+        lines["Left out"] = "; ".join(map(str, data.survey.left_out)) or "nothing"
+        lines["Beware"] = "; ".join(map(str, data.survey.remarks))
     return {heading: line for heading, line in lines.items() if line}
 
 

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from edge.contract import LetterboxContract
-from edge.errors import DataError
 from edge.heat import Floats, Frame, map_in_frame
-from edge.pictures import read_picture
+from edge.photographs.photograph import read_photograph
 from train.data.photographs import read_truth
 from train.letterbox import in_levels, letterboxed
 from train.report.inspected import Inspected
@@ -29,8 +28,7 @@ class Look:
     @property
     def frame(self) -> Frame:
         """The photograph, uint8 [H, W, 3] BGR, read anew each time: many are looked at. Raises DataError."""
-        assert self.inspected.photograph is not None
-        return read_picture(self.inspected.photograph.path)
+        return read_photograph(self.inspected.photograph)
 
     @property
     def heat(self) -> Floats | None:
@@ -41,23 +39,14 @@ class Look:
 
     @property
     def truth(self) -> Frame | None:
-        """The ground truth, uint8 [H, W] of 0 and 255; None where it is unknown or of another size."""
-        photograph = self.inspected.photograph
-        if photograph is None or photograph.mask is None:
-            return None
-        try:
-            truth = read_truth(photograph.mask)
-        except DataError:
-            return None
-        return truth if truth.shape == self.frame.shape[:2] else None
+        """The ground truth, uint8 [H, W] of 0 and 255; None where it is unknown."""
+        return read_truth(self.inspected.photograph)
 
 
 def looks(run: Run, inspected: Sequence[Inspected]) -> Iterator[Look]:
-    """Show photographs to the network again, for its maps; those that are gone or cannot be read are left out."""
-    there = [one for one in inspected if _is_readable(one)]
-    photographs = [one.photograph for one in there if one.photograph]
-    answers = scores_and_maps(run.network, run.contract, photographs)
-    for one, (_, cells) in zip(there, answers, strict=True):
+    """Show photographs to the network again, for its maps."""
+    answers = scores_and_maps(run.network, run.contract, [one.photograph for one in inspected])
+    for one, (_, cells) in zip(inspected, answers, strict=True):
         yield Look(one, run.contract, cells)
 
 
@@ -93,10 +82,3 @@ def drawing(run: Run, look: Look) -> Drawing | None:
 def _as_frame(levels: Tensor) -> Frame:
     rgb = (levels.expand(3, -1, -1) * 255).round().clamp(0, 255).byte().numpy()
     return cv2.cvtColor(rgb.transpose(1, 2, 0), cv2.COLOR_RGB2BGR)
-
-
-def _is_readable(one: Inspected) -> bool:
-    try:
-        return one.photograph is not None and bool(read_picture(one.photograph.path).size)
-    except DataError:
-        return False

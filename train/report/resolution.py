@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from edge.contract import LetterboxContract
-from edge.errors import DataError
 from edge.heat import Frame
 from train.data.photographs import read_truth
 from train.report.inspected import Inspected
@@ -53,12 +52,7 @@ def thickness(truth: Frame) -> float:
 
 
 def _truth(one: Inspected) -> Frame | None:
-    if one.photograph is None or one.photograph.mask is None:
-        return None
-    try:
-        return read_truth(one.photograph.mask)
-    except DataError:
-        return None
+    return read_truth(one.photograph)
 
 
 def _pixel(truth: Frame, contract: LetterboxContract) -> float:

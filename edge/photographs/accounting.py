@@ -1,0 +1,150 @@
+"""Every file of a data folder is accounted for: used, left out by name, or refused because nobody says what it is."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from edge.errors import DataError
+from edge.photographs.photograph import PARTS, SPLITS, Parts, Photograph, is_litter
+from edge.pictures import is_picture_name
+
+FIRST = 3
+"""How many are named where more are counted."""
+
+KNOWN_FOLDERS = (*SPLITS, "good", "bad", "mask", "proliv", "ground_truth")
+MASK_FOLDERS = ("mask", "ground_truth")
+
+
+class LeftOut(BaseModel):
+    """What was not used, in words, how many, and the names of the first few."""
+
+    model_config = ConfigDict(frozen=True)
+
+    what: str
+    count: int
+    first: list[str]
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.count} ({named(self.first, self.count)})"
+
+
+def left_out(what: str, names: Sequence[str]) -> list[LeftOut]:
+    """One entry for these names, none if there are none."""
+    return [LeftOut(what=what, count=len(names), first=[*names[:FIRST]])] if names else []
+
+
+def named(first: Sequence[str], count: int) -> str:
+    """The first few names, and whether there are more."""
+    return ", ".join(first[:FIRST]) + (", …" if count > len(first[:FIRST]) else "")
+
+
+def refuse_other_case(data: Path) -> None:
+    """Raise DataError where a folder or table is called as this program knows it, but for upper and lower case."""
+    splits = [path for path in _inside(data) if path.is_dir() and path.name.lower() in SPLITS]
+    for folder in (data, *splits):
+        for path in _inside(folder):
+            lower = path.name.lower()
+            known = lower in KNOWN_FOLDERS if path.is_dir() else lower == PARTS and folder == data
+            if known and path.name != lower:
+                raise DataError(f"{path} is not read under this name: rename it to {lower}")
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not is_litter(path.name))
+
+
+def account(
+    data: Path, layout: str, photographs: Sequence[Photograph], rows: Parts, others: set[Path]
+) -> list[LeftOut]:
+    """What of `data` was left out, once `photographs` were found; `others` are further files that were read.
+
+    Raises DataError, naming the first few, for pictures that are no photograph and no mask of one, for links that
+    lead nowhere, for a mask of two photographs, and for a parts.csv of which no row names a photograph.
+    """
+    _refuse_shared_masks(photographs)
+    used = {p.path for p in photographs} | {p.mask for p in photographs if p.mask} | others | {data / PARTS}
+    hidden: list[str] = []
+    own: list[str] = []
+    rest: list[str] = []
+    stray: list[str] = []
+    for path, kind in _walk(data):
+        name = path.relative_to(data).as_posix()
+        if kind == "hidden":
+            hidden.append(name)
+        elif kind == "own":
+            own.append(name)
+        elif not path.is_file():
+            reason = "leads nowhere" if path.is_symlink() else "is no regular file"
+            raise DataError(f"{path} {reason}: mend or remove it")
+        elif path not in used:
+            is_picture = is_picture_name(path) or bool({*MASK_FOLDERS} & {*path.relative_to(data).parts[:-1]})
+            (stray if is_picture else rest).append(name)
+    if stray:
+        raise _stray(data, layout, stray)
+    unmatched = rows.unmatched(p.name for p in photographs)
+    if rows and len(unmatched) == len(rows):
+        raise DataError(
+            f"{data / PARTS}: none of its {len(rows)} rows names a photograph, the first {unmatched[0]!r}: "
+            f"column 'file' is the path from {data}, such as {photographs[0].name if photographs else 'good/1.png'}"
+        )
+    without = [p.name for p in photographs if p.name not in rows] if rows else []
+    return [
+        *left_out("hidden files", hidden),
+        *left_out("runs and bundles of this program", own),
+        *left_out("files that are no pictures", rest),
+        *left_out(f"rows of {PARTS} that name no photograph", unmatched),
+        *left_out(f"photographs that {PARTS} does not name", without),
+    ]
+
+
+def _refuse_shared_masks(photographs: Sequence[Photograph]) -> None:
+    owners: dict[Path, str] = {}
+    for photograph in photographs:
+        if photograph.mask and (other := owners.setdefault(photograph.mask, photograph.name)) != photograph.name:
+            raise DataError(
+                f"{photograph.mask} would be the mask of both {other} and {photograph.name}: rename one of them, "
+                "and its mask with it"
+            )
+
+
+def _stray(data: Path, layout: str, names: Sequence[str]) -> DataError:
+    in_masks = [name for name in names if {*MASK_FOLDERS} & {*name.split("/")[:-1]}]
+    if in_masks:
+        return DataError(
+            f"{data}: {len(in_masks)} masks have no photograph of their name ({named(in_masks, len(in_masks))}): "
+            "a mask has the name of its photograph; rename or remove them"
+        )
+    return DataError(
+        f"{data}: {len(names)} pictures have no label in the layout {layout} ({named(names, len(names))}): move them "
+        "into a folder of that layout, or out of the data"
+    )
+
+
+def _walk(data: Path) -> Iterator[tuple[Path, str]]:
+    """Every file below `data`, as "file", and as "hidden" or "own" what is not looked into."""
+    seen = set()
+    for place, folders, names in os.walk(data, followlinks=True, onerror=_refuse):
+        here = Path(place)
+        if (real := os.path.realpath(place)) in seen:  # links may lead round in a circle
+            folders[:] = []
+            continue
+        seen.add(real)
+        for name in sorted(folders):
+            path = here / name
+            if is_litter(name) or _is_own(path):
+                yield path, "hidden" if is_litter(name) else "own"
+        folders[:] = sorted(name for name in folders if not (is_litter(name) or _is_own(here / name)))
+        for name in sorted(names):
+            kind = "hidden" if is_litter(name) else "own" if name.endswith((".leaks.png", ".leaks.csv")) else "file"
+            yield here / name, kind
+
+
+def _refuse(error: OSError) -> None:
+    raise error  # else os.walk leaves the folder out without a word
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether this program wrote the folder: a run, or a bundle."""
+    return (folder / "run.json").is_file() or folder.suffix == ".edge"

@@ -1,0 +1,95 @@
+"""Whether photographs are still the ones that a run was made from: the hash of each, and what has changed."""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from edge.errors import DataError
+from edge.photographs.photograph import Photograph
+
+NO_MASK = "-"
+COLUMNS = ("file", "label", "sha256", "mask sha256")
+NAMED = 3
+"""Photographs of a kind that a message names."""
+
+
+class Hashed(NamedTuple):
+    """The label of a photograph and the sha256 of its file and of its mask, in hexadecimal; `NO_MASK` without one."""
+
+    label: str
+    file: str
+    mask: str
+
+
+UNKNOWN = Hashed("", "", "")
+"""Of a photograph of which nothing but the name is known."""
+
+Hashes = Mapping[str, Hashed]
+"""By the names of the photographs."""
+
+
+def hash_photograph(photograph: Photograph) -> Hashed:
+    """Hash the files of one photograph. Raises OSError if one cannot be read."""
+    mask = NO_MASK if photograph.mask is None else _sha256(photograph.mask)
+    return Hashed(photograph.label, _sha256(photograph.path), mask)
+
+
+def hash_photographs(photographs: Iterable[Photograph]) -> Hashes:
+    """Hash the files of each photograph, none of which is decoded. Raises DataError if one cannot be read."""
+    listed = list(photographs)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            return dict(zip((p.name for p in listed), pool.map(hash_photograph, listed), strict=True))
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror or error}") from None
+
+
+def fingerprint(hashes: Hashes) -> str:
+    """The sha256, in hexadecimal, of the sorted lines "name label hash-of-file hash-of-mask"."""
+    return hashlib.sha256("\n".join(" ".join((name, *hashes[name])) for name in sorted(hashes)).encode()).hexdigest()
+
+
+def write_hashes(file: Path, hashes: Hashes) -> None:
+    """Write the hashes as CSV, sorted by name."""
+    with file.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([name, *hashes[name]] for name in sorted(hashes))
+
+
+def read_hashes(file: Path) -> Hashes:
+    """Read what `write_hashes` wrote. Raises DataError if it is something else."""
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            return {
+                row["file"]: Hashed(row["label"], row["sha256"], row["mask sha256"]) for row in csv.DictReader(lines)
+            }
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{file} is not the table of a run's photographs: {reason}") from None
+
+
+def differences(before: Hashes, now: Hashes) -> str:
+    """What has changed, in words that name the first few photographs of each kind; "" if nothing has."""
+    both = sorted(before.keys() & now.keys())
+    changed = [name for name in both if before[name][:2] != now[name][:2]]
+    masks = [name for name in both if before[name][:2] == now[name][:2] and before[name].mask != now[name].mask]
+    kinds = {
+        "changed": changed,
+        "with another mask": masks,
+        "missing": sorted(before.keys() - now.keys()),
+        "added": sorted(now.keys() - before.keys()),
+    }
+    return "; ".join(f"{len(names)} {kind} ({_first(names)})" for kind, names in kinds.items() if names)
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,275 @@
+"""Ground-truth masks: what the values mean, found from all masks of a folder together, and one mask as 0 or 255."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from edge.errors import DataError
+from edge.mask_meaning import MaskMeaning
+from edge.pictures import PICTURE_SUFFIXES, decode_unchanged, is_picture_name, read_bytes
+
+Truth = npt.NDArray[np.uint8]
+Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Counts = npt.NDArray[np.int64]
+
+FEW_VALUES = 16
+"""Up to so many different values in all masks of a folder are codes; more are a continuous grey."""
+
+CODES_BELOW = 128
+"""More values than `FEW_VALUES` are codes too if they lie close together below this: the numbers of many classes."""
+
+FLAT_SHARE = 0.1
+"""Of the pixels that are neither 0 nor the largest value, the share amid their like. Antialiased edges have fewer."""
+
+DIM, BRIGHT = 32, 128
+"""Values up to below DIM in one mask and from BRIGHT on in another of the same folder are two ways of marking."""
+
+DOUBTFUL_SHARE = 0.1
+"""Even areas of a grey between an eighth and a half of the range, relative to what is marked: a class, not an edge."""
+
+REMEDY = "say what they mean with --masks nonzero, half or inverted"
+
+
+class MaskReading(BaseModel):
+    """How the masks of a folder are read.
+
+    `half` maps "uint8" and "uint16" to the last value of the lower half of the range that these masks have.
+    `declared` says that a person gave the meaning. `masks` counts the masks that it was found from.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    meaning: MaskMeaning
+    half: dict[str, int] = {}
+    declared: bool = False
+    masks: int = 0
+
+    def truth(self, plane: Plane) -> Truth:
+        """`plane` [H, W] as uint8 [H, W], 255 where it marks a defect and 0 elsewhere."""
+        return np.where(self.marks(plane, plane.dtype.name), 255, 0).astype(np.uint8)
+
+    def marks(self, values: npt.NDArray[Any], depth: str) -> npt.NDArray[np.bool_]:
+        """Which of these values, of masks of that dtype, are defect."""
+        if self.meaning is MaskMeaning.NONZERO:
+            return np.asarray(values > 0)
+        above = np.asarray(values > self.half.get(depth, np.iinfo(depth).max // 2))
+        return ~above if self.meaning is MaskMeaning.INVERTED else above
+
+    def __str__(self) -> str:
+        levels = " and ".join(f"{level} of {depth}" for depth, level in sorted(self.half.items()))
+        what = {
+            MaskMeaning.NONZERO: "every value but 0 is defect",
+            MaskMeaning.HALF: f"a value above {levels or 'half of the range'} is defect",
+            MaskMeaning.INVERTED: f"a value up to {levels or 'half of the range'} is defect",
+        }[self.meaning]
+        return f"{what} ({'as --masks says' if self.declared else f'found from {self.masks} masks'})"
+
+
+EARLIER = MaskReading(meaning=MaskMeaning.HALF, half={"uint8": 127, "uint16": 32767})
+"""How runs read masks that recorded no meaning."""
+
+
+class MaskStatistics(BaseModel):
+    """The values of one mask, in increasing order, and of how many pixels: all, and those amid their like."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    depth: str
+    lossy: bool
+    values: Counts
+    pixels: Counts
+    flat: Counts
+
+    @property
+    def largest(self) -> int:
+        """The largest value."""
+        return int(self.values[-1])
+
+    def marked(self, reading: MaskReading) -> int:
+        """How many pixels are defect."""
+        return int(self.pixels[reading.marks(self.values, self.depth)].sum())
+
+
+class MaskSet:
+    """All masks of a data folder, which are read in one way.
+
+    Each mask is measured once, by whoever comes to it first; several threads may ask.
+    """
+
+    def __init__(self, files: Iterable[Path], declared: MaskMeaning | MaskReading | None = None) -> None:
+        self.files = list(files)
+        self._meaning = declared if isinstance(declared, MaskMeaning) else None
+        self._lock = threading.RLock()
+        self._reading = declared if isinstance(declared, MaskReading) else None
+        self._statistics: dict[Path, MaskStatistics] = {}
+
+    def plane(self, file: Path) -> Plane:
+        """What the mask holds, [H, W]; it is measured by the way. Raises DataError."""
+        pixels, lossy = read_mask(file)
+        plane = mask_plane(pixels, file)
+        if file not in self._statistics:
+            self._statistics[file] = measured(plane, lossy)
+        return plane
+
+    def statistics(self, file: Path) -> MaskStatistics:
+        """The values of that mask. Raises DataError."""
+        if file not in self._statistics:
+            self.plane(file)
+        return self._statistics[file]
+
+    def alone(self, file: Path) -> MaskReading:
+        """How that mask would be read by itself, as long as it is not known how all are. Raises DataError."""
+        return self._reading or find_reading({file: self.statistics(file)}, self._meaning)
+
+    @property
+    def reading(self) -> MaskReading:
+        """How all of them are read, found at the first call. Masks that cannot be read do not count.
+
+        Raises DataError if they contradict each other.
+        """
+        with self._lock:
+            if self._reading is None:
+                self._reading = find_reading(self.readable(), self._meaning)
+            return self._reading
+
+    def readable(self) -> dict[Path, MaskStatistics]:
+        """The statistics of all masks that can be read."""
+        found = {}
+        for file in self.files:
+            try:
+                found[file] = self.statistics(file)
+            except DataError:
+                continue  # whoever uses that mask is told
+        return found
+
+    def truth(self, file: Path) -> Truth:
+        """One mask: uint8 [H, W], 0 or 255. Raises DataError."""
+        reading = self.reading
+        return reading.truth(self.plane(file))
+
+
+def read_mask(file: Path) -> tuple[npt.NDArray[Any], bool]:
+    """A mask's pixels as the file holds them, [H, W] or [H, W, 3 or 4], and whether its format is lossy.
+
+    Raises DataError, in one line that names the file.
+    """
+    if not is_picture_name(file):
+        raise DataError(f"mask {file}: its name ends with none of {' '.join(sorted(PICTURE_SUFFIXES))}")
+    try:
+        data = read_bytes(file)
+        pixels = decode_unchanged(data)
+    except DataError as error:
+        raise DataError(f"mask {file}: {error}") from None
+    return pixels, data[:2] == b"\xff\xd8" or (data[:4] == b"RIFF" and data[12:16] != b"VP8L")
+
+
+def mask_plane(pixels: npt.NDArray[Any], file: Path) -> Plane:
+    """The values that mark defects, uint8 or uint16 [H, W].
+
+    Of colours the strongest channel counts, so that any colour on black is seen. Where alpha is not the same
+    everywhere, it is the mask if all that can be seen has one colour; else colours count as seen on black.
+    Raises DataError for values that are neither 8 nor 16 bits.
+    """
+    if pixels.dtype.name not in ("uint8", "uint16"):
+        raise DataError(f"mask {file} holds {pixels.dtype.name} values: save it with 8 or 16 bits")
+    if pixels.ndim == 2:
+        return np.ascontiguousarray(pixels)
+    colour = pixels[:, :, :3].max(axis=2)
+    if pixels.shape[2] < 4 or (alpha := pixels[:, :, 3]).min() == alpha.max():
+        return np.ascontiguousarray(colour)
+    visible = pixels[:, :, :3][alpha > 0]
+    if (visible == visible[0]).all():
+        return np.ascontiguousarray(alpha)
+    whole = np.iinfo(pixels.dtype).max
+    on_black: Plane = (colour.astype(np.uint32) * alpha // whole).astype(pixels.dtype)
+    return on_black
+
+
+def measured(plane: Plane, lossy: bool) -> MaskStatistics:
+    """Count the values of a mask [H, W]; a flat pixel equals the ones right of it and below it."""
+    inner = plane[:-1, :-1]
+    flat = inner[(inner == plane[1:, :-1]) & (inner == plane[:-1, 1:])]
+    size = int(np.iinfo(plane.dtype).max) + 1
+    pixels, amid = (np.bincount(values.ravel(), minlength=size) for values in (plane, flat))
+    values = np.flatnonzero(pixels)
+    return MaskStatistics(depth=plane.dtype.name, lossy=lossy, values=values, pixels=pixels[values], flat=amid[values])
+
+
+def find_reading(masks: Mapping[Path, MaskStatistics], declared: MaskMeaning | None = None) -> MaskReading:
+    """How these masks are to be read: as `declared`, else as their values say, all in one way.
+
+    A small set of exact values: every value but 0 is defect. A continuous grey: above half of its range.
+    Raises DataError, naming masks, if nothing is declared and they are not all marked in one way.
+    """
+    depths: dict[str, list[MaskStatistics]] = defaultdict(list)
+    for one in masks.values():
+        depths[one.depth].append(one)
+    half = {depth: max(1, *(one.largest for one in members)) // 2 for depth, members in depths.items()}
+    if declared is not None:
+        return MaskReading(meaning=declared, half=half, declared=True, masks=len(masks))
+    continuous = any(_is_continuous(members) for members in depths.values())
+    meaning = MaskMeaning.HALF if continuous else MaskMeaning.NONZERO
+    reading = MaskReading(meaning=meaning, half=half if continuous else {}, masks=len(masks))
+    _refuse_mixed(masks, depths.keys(), reading)
+    return reading
+
+
+def _is_continuous(masks: Sequence[MaskStatistics]) -> bool:
+    marking = [one for one in masks if one.largest > 0]
+    if any(one.lossy for one in marking):
+        return True
+    values = np.unique(np.concatenate([one.values for one in marking])) if marking else np.zeros(1)
+    largest, count = int(values.max()), len(values)
+    are_codes = largest < CODES_BELOW and largest < 2 * count
+    if count > FEW_VALUES and not are_codes:
+        return True
+    between = [(one.values > 0) & (one.values < largest) for one in marking]
+    pixels = sum(int(one.pixels[some].sum()) for one, some in zip(marking, between, strict=True))
+    flat = sum(int(one.flat[some].sum()) for one, some in zip(marking, between, strict=True))
+    return count > 4 and flat < FLAT_SHARE * pixels
+
+
+def _refuse_mixed(masks: Mapping[Path, MaskStatistics], depths: Iterable[str], reading: MaskReading) -> None:
+    marking = {file: one for file, one in masks.items() if one.largest > 0}
+    if len({one.depth for one in marking.values()}) > 1:
+        first = {one.depth: file for file, one in marking.items()}
+        named = " and ".join(f"{file} ({depth})" for depth, file in sorted(first.items()))
+        raise DataError(f"masks of 8 and of 16 bits in one folder, such as {named}: save all with 8 bits, or {REMEDY}")
+    if not marking:
+        return
+    brightest = max(marking, key=lambda file: marking[file].largest)
+    largest = marking[brightest].largest
+    unit = 256 if marking[brightest].depth == "uint16" and largest > 255 else 1
+    dim = [file for file, one in marking.items() if one.largest < DIM * unit and not one.marked(reading) > 0]
+    if reading.meaning is MaskMeaning.NONZERO:
+        dim = [file for file, one in marking.items() if one.largest < DIM * unit]
+    if dim and largest >= BRIGHT * unit:
+        raise DataError(
+            f"masks of different meanings in one folder: {len(dim)}, such as {dim[0]}, have no value above "
+            f"{max(marking[file].largest for file in dim)}, {brightest} has {largest}: save all in one way, or {REMEDY}"
+        )
+    if reading.meaning is MaskMeaning.HALF:
+        _refuse_doubtful(marking, reading, largest)
+
+
+def _refuse_doubtful(marking: Mapping[Path, MaskStatistics], reading: MaskReading, largest: int) -> None:
+    """Refuse a continuous grey that is too dark to be one, and even areas of a grey that the half would leave out."""
+    if largest < DIM * 2 and any(one.lossy for one in marking.values()):
+        raise DataError(
+            f"{len(marking)} masks in a lossy format (JPEG, WebP), such as {next(iter(marking))}, have no value above "
+            f"{largest}: class numbers do not survive it; save them as PNG, or {REMEDY}"
+        )
+    for file, one in marking.items():
+        half = reading.half[one.depth]
+        doubtful = int(one.flat[(one.values > half // 4) & (one.values <= half)].sum())
+        if doubtful > DOUBTFUL_SHARE * one.marked(reading):
+            raise DataError(
+                f"mask {file} has {doubtful} pixels in even areas of a grey between {half // 4} and {half}, neither "
+                f"background nor above half of the range: {REMEDY}"
+            )

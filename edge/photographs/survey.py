@@ -1,0 +1,305 @@
+"""The survey of a data folder: every photograph and mask is read, what cannot be used refused by name, all counted."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from edge.contract import LetterboxContract
+from edge.errors import DataError
+from edge.frame import seen
+from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
+from edge.photographs.accounting import LeftOut, left_out, named
+from edge.photographs.fingerprint import Hashed, Hashes, fingerprint, hash_photograph
+from edge.photographs.masks import MaskReading, MaskSet, Plane
+from edge.photographs.photograph import Frame, Photograph, check_sizes, read_photograph, unusable
+from edge.pictures.blank import blank_reason
+
+EMPTY_SHARE = 0.03
+"""Up to this share of a folder's masks may be empty: they are counted and named. With more, the masks are not what
+they are taken for, and are refused. Of the magnetic tiles' masks 4 in 332 are empty."""
+
+INVERTED_SHARE = 0.5
+"""A mask that marks more than this, and the whole edge of the photograph, shows the background, not a defect."""
+
+WHOLE_SHARE = 0.9
+"""A mask that marks more than this says nothing of where the defect is."""
+
+Advance = Callable[[], None]
+Each = Callable[[Photograph, Frame], None]
+
+
+class SplitSurvey(BaseModel):
+    """What was read of one split.
+
+    `masks` are those of bad photographs. `mean_marked` is the share of a photograph that they mark, from 0 to 1, over
+    those that are not empty; `smallest_defect` the area of the smallest connected defect, in pixels of the network's
+    input, and `smallest_in` its photograph. None without masks.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    good: int
+    bad: int
+    masks: int
+    empty_masks: int
+    mean_marked: float | None = None
+    smallest_defect: float | None = None
+    smallest_in: str | None = None
+
+    def __str__(self) -> str:
+        said = f"{self.good} good, {self.bad} bad, {self.masks} masks"
+        if self.empty_masks:
+            said += f", {self.empty_masks} of them empty"
+        if self.mean_marked is not None:
+            said += f", {self.mean_marked:.2%} of a photograph marked on average"
+        if self.smallest_defect is not None:
+            said += f", smallest defect {self.smallest_defect:.2g} pixels of the network's input ({self.smallest_in})"
+        return said
+
+
+class SurveyRecord(BaseModel):
+    """What was read of a data folder, by split, how its masks were read, and what was left out or stands out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    splits: dict[str, SplitSurvey]
+    masks: MaskReading | None = None
+    left_out: list[LeftOut] = []
+    remarks: list[LeftOut] = []
+
+    def lines(self) -> list[str]:
+        """One line a fact, for a person."""
+        said = [f"{split or 'photographs'}: {counts}" for split, counts in self.splits.items()]
+        said += [f"masks: {self.masks}"] if self.masks else []
+        said += [f"left out: {one}" for one in self.left_out]
+        return said + [f"beware: {one}" for one in self.remarks]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What one mask marks: its share of the photograph, whether that includes the whole edge, and in what is looked at
+    its share and its smallest connected defect, in pixels of the network's input (None if there is none)."""
+
+    whole: float
+    all_round: bool
+    share: float
+    smallest: float | None
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What one photograph and its mask told; `pixel_hash` is the sha256 of its pixels in hexadecimal."""
+
+    photograph: Photograph
+    hashed: Hashed
+    pixel_hash: str
+    marks: Marks | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Every photograph that was asked for, all of them usable, and how their masks are read (None without masks)."""
+
+    examined: dict[str, Examined]
+    reading: MaskReading | None
+    left_out: list[LeftOut]
+
+    @property
+    def hashes(self) -> Hashes:
+        """The hashes of each photograph and of its mask."""
+        return {name: one.hashed for name, one in self.examined.items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the photographs: it depends on their content, not on their place or split."""
+        return fingerprint(self.hashes)
+
+    @property
+    def empty_masks(self) -> list[str]:
+        """The bad photographs whose mask shows no defect in what is looked at."""
+        return sorted(
+            name for name, one in self.examined.items() if one.photograph.is_bad and one.marks and not one.marks.share
+        )
+
+    def record(self, splits: Mapping[str, Sequence[Photograph]]) -> SurveyRecord:
+        """The counts of these splits, whose photographs were all surveyed; empty splits are left out."""
+        counted = {
+            split: _counted([self.examined[photograph.name] for photograph in members])
+            for split, members in splits.items()
+            if members
+        }
+        names = {photograph.name for members in splits.values() for photograph in members}
+        empty = [name for name in self.empty_masks if name in names]
+        hashes: dict[str, str] = {}
+        first = {name: hashes.setdefault(self.examined[name].pixel_hash, name) for name in sorted(names)}
+        remarks = left_out("masks show no defect; their photographs tell their label alone", empty)
+        remarks += left_out("photographs are copies of others", [name for name, one in first.items() if one != name])
+        return SurveyRecord(splits=counted, masks=self.reading, left_out=self.left_out, remarks=remarks)
+
+
+def survey(
+    photographs: Sequence[Photograph],
+    contract: LetterboxContract | None = None,
+    *,
+    masks_needed: bool = False,
+    left_out: Sequence[LeftOut] = (),
+    advance: Advance = lambda: None,
+    each: Each = lambda photograph, frame: None,
+) -> Survey:
+    """Read every photograph and mask. Where there is a `contract`, its region alone is looked at.
+
+    `each` is called once with every photograph and what is looked at of it, from several threads; `advance` after
+    each. Raises DataError, naming the first few, if any cannot be read, would be refused by the line, does not hold
+    the region, lacks a mask (where `masks_needed`), or has one that cannot be its ground truth; if masks contradict
+    each other; and if one picture has both labels.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        answers = []
+        for answer in pool.map(lambda one: _examined(one, contract, masks_needed, each), photographs):
+            answers.append(answer)
+            advance()
+        problems = [answer for answer in answers if isinstance(answer, str)]
+        if problems:
+            raise unusable(problems, len(photographs))
+        found = [answer for answer in answers if not isinstance(answer, str)]
+        reading = next((one.photograph.masks.reading for one in found if one.photograph.masks and one.marks), None)
+        found = list(pool.map(lambda one: _settled(one, contract), found))
+    shares = [one.marks.whole for one in found if one.marks and one.photograph.is_bad]
+    is_trusted = reading is not None and reading.declared and float(np.median(shares or [0.0])) <= INVERTED_SHARE
+    problems = [problem for one in found if (problem := _mask_problem(one, is_trusted))] + _empty_masks(found)
+    if problems:
+        raise unusable(problems, len(photographs))
+    _refuse_two_labels(found)
+    return Survey({one.photograph.name: one for one in found}, reading, [*left_out])
+
+
+def line_refusal(frame: Frame) -> str | None:
+    """Why the line would refuse a picture of these pixels, in a few words; None if it would judge it."""
+    height, width = frame.shape[:2]
+    if not SMALLEST_FRAME <= min(height, width) <= max(height, width) <= LARGEST_FRAME:
+        return f"{width}×{height}; a side is {SMALLEST_FRAME} to {LARGEST_FRAME} pixels"
+    return blank_reason(frame)
+
+
+def _examined(
+    photograph: Photograph, contract: LetterboxContract | None, masks_needed: bool, each: Each
+) -> Examined | str:
+    """What one photograph tells, or in words why it cannot be used."""
+    try:
+        frame = read_photograph(photograph)
+        if refusal := line_refusal(frame) or (contract and contract.refusal(*frame.shape[:2])):
+            return f"{photograph.name} ({refusal})"
+        if photograph.mask is None and photograph.is_bad and masks_needed:
+            return f"{photograph.name} (no mask)"
+        each(photograph, frame if contract is None else seen(frame, contract))
+        pixels = hashlib.sha256(f"{frame.shape}".encode() + frame.data).hexdigest()
+        one = Examined(photograph, hash_photograph(photograph), pixels)
+        if photograph.mask is None:
+            return one
+        masks = photograph.masks or MaskSet([photograph.mask])
+        plane = masks.plane(photograph.mask)
+        check_sizes(photograph, frame, plane)
+        one = replace(one, photograph=replace(photograph, masks=masks))
+        return replace(one, marks=_marks(plane, masks.alone(photograph.mask), contract))
+    except (DataError, OSError, ValueError) as error:
+        return str(error)
+
+
+def _settled(one: Examined, contract: LetterboxContract | None) -> Examined:
+    """The same, its mask read anew where all masks together are read otherwise than this one by itself: seldom."""
+    masks, file = one.photograph.masks, one.photograph.mask
+    if one.marks is None or masks is None or file is None:
+        return one
+    statistics = masks.statistics(file)
+    if statistics.marked(masks.reading) == round(one.marks.whole * int(statistics.pixels.sum())):
+        return one
+    return replace(one, marks=_marks(masks.plane(file), masks.reading, contract))
+
+
+def _marks(plane: Plane, reading: MaskReading, contract: LetterboxContract | None) -> Marks:
+    truth = reading.truth(plane)
+    edge = all(side.all() for side in (truth[0], truth[-1], truth[:, 0], truth[:, -1]))
+    shown = truth if contract is None else seen(truth, contract)
+    return Marks(float((truth > 0).mean()), edge, float((shown > 0).mean()), _smallest(shown, truth, contract))
+
+
+def _smallest(shown: Frame, truth: Frame, contract: LetterboxContract | None) -> float | None:
+    if contract is None or not shown.any():
+        return None
+    count, _, boxes, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(shown), connectivity=8)
+    box = contract.fit(*truth.shape)
+    area = min(int(boxes[index, cv2.CC_STAT_AREA]) for index in range(1, count))
+    return area * (box.height / box.frame_height) * (box.width / box.frame_width)
+
+
+def _mask_problem(one: Examined, is_trusted: bool) -> str | None:
+    """Why a mask cannot be the ground truth of its photograph.
+
+    Where a person said what masks mean and most of them agree (`is_trusted`), a defect may cover nearly everything.
+    """
+    photograph, marks = one.photograph, one.marks
+    if marks is None or photograph.mask is None:
+        return None
+    file = photograph.mask.name
+    if one.hashed.mask == one.hashed.file:
+        return f"{photograph.name} (its mask is the photograph itself: draw the mask)"
+    if not photograph.is_bad:
+        remedy = "move the photograph to bad/ or remove the mask"
+        return (
+            f"{photograph.name} (labelled good, and its mask {file} marks a defect: {remedy})" if marks.whole else None
+        )
+    is_inverted = marks.whole > INVERTED_SHARE and marks.all_round
+    if marks.whole == 1 or (not is_trusted and (marks.whole > WHOLE_SHARE or is_inverted)):
+        return (
+            f"{photograph.name} (its mask {file} marks {marks.whole:.0%} of it, the background as it seems: draw the "
+            "defect in any colour on black, or say with --masks what all masks mean)"
+        )
+    return None
+
+
+def _empty_masks(found: Sequence[Examined]) -> list[str]:
+    """The bad photographs whose mask marks nothing, where these are too many of the folder's masks to be taken so."""
+    empty = [one.photograph for one in found if one.photograph.is_bad and one.marks and not one.marks.whole]
+    if not empty or (masks := empty[0].masks) is None:
+        return []
+    known = masks.readable()
+    nothing = sum(not statistics.marked(masks.reading) for statistics in known.values())
+    if nothing <= EMPTY_SHARE * len(known):
+        return []
+    why = "marks nothing: draw the defect in any colour on black, or remove the photograph"
+    return [f"{photograph.name} (its mask {photograph.mask.name} {why})" for photograph in empty if photograph.mask]
+
+
+def _refuse_two_labels(found: Sequence[Examined]) -> None:
+    labels: dict[str, Photograph] = {}
+    both = []
+    for one in found:
+        other = labels.setdefault(one.pixel_hash, one.photograph)
+        if other.label != one.photograph.label:
+            both.append(f"{other.name} and {one.photograph.name}")
+    if both:
+        raise DataError(
+            f"{len(both)} pictures have both labels ({named(both, len(both))}): remove the one whose label is wrong"
+        )
+
+
+def _counted(members: Sequence[Examined]) -> SplitSurvey:
+    bad = [one for one in members if one.photograph.is_bad]
+    marks = [one.marks for one in bad if one.marks]
+    shares = [one.share for one in marks if one.share]
+    sizes = [(one.marks.smallest, one.photograph.name) for one in bad if one.marks and one.marks.smallest is not None]
+    smallest, name = min(sizes, default=(None, None))
+    return SplitSurvey(
+        good=len(members) - len(bad),
+        bad=len(bad),
+        masks=len(marks),
+        empty_masks=len(marks) - len(shares),
+        mean_marked=float(np.mean(shares)) if shares else None,
+        smallest_defect=smallest,
+        smallest_in=name,
+    )

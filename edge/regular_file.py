@@ -1,0 +1,39 @@
+"""Files of a folder that somebody else may write to: regular ones alone, opened once, never larger than is expected."""
+
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
+
+
+def open_regular(folder: Path, name: str, most: int) -> BufferedReader:
+    """Open the file `name`, a relative path with slashes, for reading; no part of `name` may be a link.
+
+    A FIFO or a device is refused without waiting for it. Raises OSError, whose `strerror` says why, if there is no
+    regular file of that name or it has more than `most` bytes.
+    """
+    *parents, last = PurePosixPath(name).parts or ("",)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    directory = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    try:
+        for parent in parents:
+            inner = os.open(parent, flags | os.O_DIRECTORY, dir_fd=directory)
+            os.close(directory)
+            directory = inner
+        descriptor = os.open(last, flags | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=directory)
+    finally:
+        os.close(directory)
+    status = os.fstat(descriptor)
+    why = "not a regular file" if not stat.S_ISREG(status.st_mode) else None
+    if why is None and status.st_size > most:
+        why = f"it has {status.st_size} bytes, the limit is {most}"
+    if why is not None:
+        os.close(descriptor)
+        raise OSError(None, why)
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(folder: Path, name: str, most: int) -> bytes:
+    """The content of a file as long as it was when it was opened; see `open_regular`."""
+    with open_regular(folder, name, most) as file:
+        return file.read(os.fstat(file.fileno()).st_size)

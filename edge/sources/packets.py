@@ -1,0 +1,202 @@
+"""The packets of a video file with what is known of their integrity before they are decoded: which are damaged, and
+between which of them others are missing.
+
+What a container promises is compared with what comes. MP4, MOV and AVI count their frames. Where frames come at one
+rate, a gap of time stamps is as many missing frames. AVI's chunks follow each other without gaps.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.sources.complaints import complaints
+
+if TYPE_CHECKING:
+    from av import Packet, VideoStream
+    from av.container import InputContainer
+
+ZEROS = bytes(16)
+"""No codec of DENSE writes so many zero bytes in a row: a piece of the file was never written."""
+
+DENSE = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "av1", "libdav1d"})
+
+TIMED = "matroska"
+"""FFmpeg's name of the container that does not count its frames and says when the last one ends."""
+
+MISSING = "the frame is missing from the file"
+DAMAGED = "the frame is damaged, or one that it builds on"
+
+
+class Coded:
+    """One frame as the container has it. `packet` is None where it is missing. `is_shown` False: it is there for others
+    to build on, and no player shows it.
+    """
+
+    __slots__ = ("is_shown", "is_sound", "packet")
+
+    def __init__(self, packet: "Packet[VideoStream] | None", is_sound: bool = True, is_shown: bool = True) -> None:
+        self.packet = packet
+        self.is_sound = is_sound and packet is not None
+        self.is_shown = is_shown
+
+
+def coded_frames(container: "InputContainer", video: "VideoStream", path: str) -> Iterator[Coded]:
+    """Every frame that the container promises, in the order of decoding, those that are missing too."""
+    import av.error
+
+    neighbours = 0 if video.codec.intra_only else 1 + (video.codec_context.reorder_depth if video.codec.reorder else 0)
+    held: deque[Coded] = deque()  # as many as a loss that is seen later may concern
+    gaps, was_corrupt = _Gaps(container, video, path), False
+    try:
+        for packet, is_read_well in _read(container, video):
+            missing, is_whole = gaps.before(packet)
+            is_sound = _is_sound(packet, video.codec.name) and not (was_corrupt and neighbours)
+            held.extend(Coded(None) for _ in range(missing))
+            held.append(Coded(packet, is_sound, _is_shown(packet, video.codec.name)))
+            is_whole &= is_read_well
+            if missing or not is_whole or packet.is_corrupt:  # it may be one of those before that is meant
+                for earlier in list(held)[-1 - missing - max(neighbours, not is_whole) : -1]:
+                    earlier.is_sound = False
+            was_corrupt = packet.is_corrupt
+            while len(held) > max(1, neighbours):
+                yield held.popleft()
+    except av.error.FFmpegError:
+        gaps.is_cut_off = True
+    missing = gaps.at_the_end()
+    for last in held:
+        last.is_sound &= not missing
+    yield from held
+    yield from (Coded(None) for _ in range(missing))
+
+
+def _read(container: "InputContainer", video: "VideoStream") -> "Iterator[tuple[Packet[VideoStream], bool]]":
+    """The packets to the end of the file, each with whether FFmpeg found nothing wrong on the way to it."""
+    heard = complaints()
+    for packet in container.demux(video):
+        if packet.size == 0 and packet.pts is None and packet.dts is None:
+            return  # the end
+        yield packet, complaints() == heard
+        heard = complaints()
+
+
+def _is_sound(packet: "Packet[VideoStream]", codec: str) -> bool:
+    return packet.size > 0 and not packet.is_corrupt and not (codec in DENSE and ZEROS in bytes(packet))
+
+
+def _is_shown(packet: "Packet[VideoStream]", codec: str) -> bool:
+    """False for what an edit list cuts off, and for VP8's frames that are only built on: RFC 6386, section 9.1."""
+    is_hidden = codec == "vp8" and packet.size > 0 and not memoryview(packet)[0] & 0x10
+    return not packet.is_discard and not is_hidden
+
+
+class _Gaps:
+    """Compares what the container promises with the packets that come."""
+
+    def __init__(self, container: "InputContainer", video: "VideoStream", path: str) -> None:
+        self.is_cut_off = False
+        self._container, self._video = container, video
+        self._count = self._hidden = 0
+        self._last_dts: int | None = None
+        self._last_pts: int | None = None
+        kind = container.format.name
+        self._chunks = _Chunks(path) if kind == "avi" else None
+        self._interval = None if video.frames or self._chunks else _interval(video)
+
+    def before(self, packet: "Packet[VideoStream]") -> tuple[int, bool]:
+        """How many frames are missing before this packet, and whether else all is well between it and the last one."""
+        missing, is_whole = 0, True
+        if self._chunks is not None:
+            missing, is_whole = self._chunks.passed_over(packet)
+        elif self._interval is not None and packet.dts is not None:
+            if self._last_dts is not None:
+                missing = max(0, round((packet.dts - self._last_dts) / self._interval) - 1)
+            self._last_dts = packet.dts
+        self._last_pts = max(self._last_pts or 0, packet.pts or 0)
+        self._count += missing + 1
+        self._hidden += packet.is_discard
+        return missing, is_whole
+
+    def at_the_end(self) -> int:
+        """How many frames are missing after the last packet; one at least if the file could not be read to its end."""
+        promised = promised_frames(self._video)
+        missing = 0
+        if promised is not None:
+            missing = promised - (self._count - self._hidden)
+        elif self._interval is not None and (end := _promised_end(self._container, self._video)) is not None:
+            next_pts = 0 if self._last_pts is None else self._last_pts + self._interval
+            missing = round((end - next_pts) / self._interval)
+        return max(missing, int(self.is_cut_off))
+
+
+def promised_frames(video: "VideoStream") -> int | None:
+    """How many frames the container counts, without those that its edit list cuts off; None if it does not count."""
+    entries = video.index_entries
+    if video.container.format.name == "avi":
+        return video.frames or None
+    if "mp4" not in video.container.format.name or not len(entries):
+        return None
+    return max(video.frames, len(entries)) - sum(entry.is_discard for entry in entries)
+
+
+def estimated_frames(container: "InputContainer", video: "VideoStream") -> int | None:
+    """How many frames there are if they come at one rate until the time at which the container says that it ends."""
+    interval, end = _interval(video), _promised_end(container, video)
+    if interval is None or end is None:
+        return None
+    return round((end - (video.start_time or 0)) / interval)
+
+
+def _interval(video: "VideoStream") -> float | None:
+    """Ticks from frame to frame; None if they do not come at one rate, as screen recordings do not."""
+    rate = video.average_rate
+    if not rate or not video.base_rate or abs(float(video.base_rate / rate) - 1) > 0.01 or video.time_base is None:
+        return None
+    return float(1 / rate / video.time_base)
+
+
+def _promised_end(container: "InputContainer", video: "VideoStream") -> float | None:
+    """When the container says that the last frame ends, in ticks of the stream."""
+    if not container.format.name.startswith(TIMED) or video.time_base is None:
+        return None
+    said = video.metadata.get("DURATION")  # HH:MM:SS.fraction, as muxers of Matroska write it for each stream
+    if said is not None:
+        try:
+            hours, minutes, seconds = map(float, said.split(":"))
+        except ValueError:
+            return None
+        return float((3600 * hours + 60 * minutes + seconds) / video.time_base)
+    if container.duration is None or len(container.streams) != 1:
+        return None
+    return float(container.duration / 1_000_000 / video.time_base)
+
+
+class _Chunks:
+    """The chunks of an AVI, which follow each other without gaps: Microsoft, AVI RIFF File Reference."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._end: int | None = None  # of the last packet's chunk
+
+    def passed_over(self, packet: "Packet[VideoStream]") -> tuple[int, bool]:
+        """How many empty chunks of this stream lie between the last packet and this one, and whether nothing else
+        does that is no chunk.
+        """
+        if packet.pos is None:
+            return 0, True
+        at, empty, own = self._end, 0, f"{packet.stream_index:02d}".encode()
+        start = packet.pos - 8
+        self._end = packet.pos + packet.size + packet.size % 2
+        if at is None or at == start:
+            return 0, True
+        with self._path.open("rb", buffering=256) as file:
+            while at < start:
+                file.seek(at)
+                header = file.read(8)
+                if len(header) < 8:
+                    return empty, False
+                name, size = struct.unpack("<4sI", header)
+                empty += name[:2] == own and name[2:] in (b"dc", b"db") and size == 0
+                at += 12 if name in (b"LIST", b"RIFF") else 8 + size + size % 2
+        return empty, at == start

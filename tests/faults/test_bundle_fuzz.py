@@ -1,0 +1,56 @@
+"""Files of strangers are read or refused in one line, quickly, in little memory. EDGE_FUZZ_EXAMPLES says how many."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import openvino as ov
+import pytest
+from onnx import TensorProto, helper
+from running import DEMO_BUNDLE, ROOT
+
+EXAMPLES = int(os.environ.get("EDGE_FUZZ_EXAMPLES", 200))
+SHARE = 2000
+"""Examples of one process: hypothesis remembers what it has tried, 30 MB of a thousand, which counts as memory, too."""
+
+KINDS = ["manifest", "golden", "onnx", "openvino", "toml"]
+
+
+def tiny_graph() -> onnx.ModelProto:
+    """The mean brightness of a frame."""
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["mean4"], keepdims=1),
+        helper.make_node("Reshape", ["mean4", "one"], ["score"]),
+    ]
+    frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "height", "width", 3])
+    score = helper.make_tensor_value_info("score", TensorProto.FLOAT, [1])
+    constants = [helper.make_tensor("one", TensorProto.INT64, [1], [1])]
+    graph = helper.make_graph(nodes, "mean", [frame], [score], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_stranger_wrote_is_read_or_refused_quickly_in_little_memory(kind: str, tmp_path: Path) -> None:
+    onnx.save(tiny_graph(), tmp_path / "tiny.onnx")
+    ov.save_model(ov.Core().read_model(tmp_path / "tiny.onnx"), tmp_path / "tiny.xml")
+    refused = sum(refused_of(kind, min(SHARE, EXAMPLES - begun), tmp_path) for begun in range(0, EXAMPLES, SHARE))
+    assert refused > EXAMPLES // 4, "what is tried is no longer hostile"
+
+
+def refused_of(kind: str, examples: int, folder: Path) -> int:
+    """How many of so many, tried in a process of their own, were refused."""
+    shutil.rmtree(folder / "work.edge", ignore_errors=True)
+    shutil.copytree(DEMO_BUNDLE, folder / "work.edge")
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "bundle_fuzzing.py", kind, str(examples), folder],
+        capture_output=True, text=True, cwd=folder,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "EDGE_CACHE": "/proc/none", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    (said,) = done.stdout.splitlines()
+    return int(json.loads(said)["refused"])
