@@ -19,6 +19,7 @@ from test_verdict import verdict
 
 from edge.channel.doorkeeper import Doorkeeper
 from edge.channel.keystore import KeyStore
+from edge.channel.limits import CONTROL_ALLOWANCE
 from edge.channel.publisher import Publisher
 
 TICK_S = 0.01
@@ -67,7 +68,7 @@ def serve(keys: Path, verdicts: str, control: str) -> None:
     doorkeeper = Doorkeeper(context, KeyStore(keys), lambda line: print(line, file=sys.stderr, flush=True))
     publisher = Publisher(context, "line1", verdicts, doorkeeper=doorkeeper)
     router = context.socket(zmq.ROUTER)
-    doorkeeper.guard(router)
+    doorkeeper.guard(router, CONTROL_ALLOWANCE)
     router.bind(control)
     print("serving", file=sys.stderr, flush=True)
     seq, due = 0, time.monotonic()
@@ -77,9 +78,9 @@ def serve(keys: Path, verdicts: str, control: str) -> None:
         publisher.subscribers()
         while router.poll(0):
             sender, *payload = router.recv_multipart(copy=False)
-            name = doorkeeper.met(payload[-1])
-            if name is not None:
-                router.send_multipart([sender.bytes, name.encode(), json.dumps(doorkeeper.refused).encode()])
+            guest = doorkeeper.met(payload[-1])
+            if guest is not None:
+                router.send_multipart([sender.bytes, str(guest.name).encode(), json.dumps(doorkeeper.refused).encode()])
         if time.monotonic() >= due:
             seq, due = seq + 1, due + TICK_S
             publisher.send(verdict(seq=seq))

@@ -18,12 +18,15 @@ from hypothesis import strategies as st
 from running import command, free_endpoint
 from test_verdict import verdict
 
-from edge.channel import refusals
+from edge.channel import doorkeeper, refusals
 from edge.channel.certificate import Certificate, Pair, fingerprint, from_z85, spoken, to_z85
+from edge.channel.connections import Connection, Connections
 from edge.channel.credentials import ClientKeys, read_client_keys, secure
-from edge.channel.doorkeeper import Doorkeeper, _cut
+from edge.channel.doorkeeper import Doorkeeper
 from edge.channel.keystore import KeyStore, default_folder
+from edge.channel.limits import CONTROL_ALLOWANCE
 from edge.channel.publisher import Publisher, check_endpoint
+from edge.channel.roles import Guest, Role
 from edge.channel.subscriber import Subscriber
 from edge.errors import ChannelError, KeyFileError
 
@@ -224,7 +227,8 @@ def test_the_command_makes_shows_revokes_and_rotates(tmp_path: Path) -> None:
     assert rotated["station"] != made["station"]
     assert _edge_keys("revoke", "gate", *keys).stdout.startswith("revoked")
     (listed,) = json.loads(_edge_keys("list", *keys, "--json").stdout)["clients"]
-    assert listed == {"name": "gate", "fingerprint": added["fingerprint"], "has_secret": False, "is_revoked": True}
+    gone = {"name": "gate", "fingerprint": added["fingerprint"], "has_secret": False, "is_revoked": True, "role": None}
+    assert listed == gone
 
 
 @pytest.mark.parametrize(
@@ -260,7 +264,7 @@ class Door:
         self.context = zmq.Context()
         self.keeper = Doorkeeper(self.context, store, self.said.append)
         self.socket = self.context.socket(zmq.ROUTER)
-        self.keeper.guard(self.socket)
+        self.keeper.guard(self.socket, CONTROL_ALLOWANCE)
         self.socket.bind(endpoint)
 
     def __enter__(self) -> "Door":
@@ -362,11 +366,14 @@ def test_unread_events_of_a_flood_do_not_stop_the_sockets(store: KeyStore, door:
 
 def test_a_descriptor_that_is_anothers_by_now_is_left_alone() -> None:
     ours, theirs = sockets.socketpair()
-    _cut(ours.fileno(), os.fstat(theirs.fileno()).st_ino)
+    connections = Connections(pytest.fail, pytest.fail)
+    number = ours.fileno()
+    connections.cut(Connection(number, os.fstat(theirs.fileno()).st_ino, "", 0))
     theirs.sendall(b"still open")
     assert ours.recv(100) == b"still open"
-    _cut(ours.fileno(), os.fstat(ours.fileno()).st_ino)
+    connections.cut(Connection(number, os.fstat(number).st_ino, "", 0))
     assert ours.recv(100) == b""
+    connections.close()
     ours.close()
     theirs.close()
 
@@ -375,7 +382,7 @@ def test_a_client_over_a_local_socket_is_named_and_cut_too(store: KeyStore, tmp_
     with Door(store, f"ipc://{tmp_path}/control") as door:
         dealer = connect(door, keys_of(store, "gate"))
         door.serve_until(lambda: door.socket.poll(0))
-        assert door.keeper.met(door.socket.recv_multipart(copy=False)[-1]) == "gate"
+        assert door.keeper.met(door.socket.recv_multipart(copy=False)[-1]) == Guest("gate", Role.ACKNOWLEDGE)
         store.revoke("gate")
         door.serve_until(lambda: any("connections cut: 1" in line for line in door.said))
         door.serve_until(lambda: any("the key of gate is revoked" in line for line in door.said))
@@ -386,13 +393,28 @@ def test_a_connection_that_has_ended_is_forgotten(store: KeyStore, door: Door) -
     dealer = connect(door, keys_of(store, "gate"))
     door.serve_until(lambda: door.socket.poll(0))
     door.keeper.met(door.socket.recv_multipart(copy=False)[-1])
-    assert len(door.keeper._connections) == 1
+    assert len(door.keeper.connections.sweep()) == 1
     gone(dealer)
-    door.serve_until(lambda: not door.keeper._connections)
+    door.serve_until(lambda: not door.keeper.connections.sweep())
 
 
-def test_while_the_folder_cannot_be_read_the_same_clients_are_admitted(store: KeyStore, door: Door) -> None:
+def test_a_folder_that_cannot_be_read_for_long_admits_nobody(store: KeyStore, door: Door) -> None:
+    dealer = connect(door, keys_of(store, "gate"))
+    door.serve_until(lambda: door.socket.poll(0))
+    assert door.keeper.met(door.socket.recv_multipart(copy=False)[-1]) is not None
+    away = store.folder.rename(store.folder.with_name("away"))
+    door.serve_until(lambda: any("gate may no longer connect" in line for line in door.said))
+    assert any("connections cut: 1" in line for line in door.said)
+    away.rename(store.folder)
+    door.serve_until(lambda: "gate" in door.keeper.clients)
+    gone(dealer)
+
+
+def test_while_the_folder_cannot_be_read_for_a_moment_the_same_clients_are_admitted(
+    store: KeyStore, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keys = keys_of(store, "gate")
+    monkeypatch.setattr(doorkeeper, "UNREADABLE_S", 60.0)
     away = store.folder.rename(store.folder.with_name("away"))
     door.serve_until(lambda: any("no folder of keys" in line for line in door.said))
     dealer = connect(door, keys)

@@ -1,6 +1,7 @@
 """Where a station's sockets are: verdicts at one endpoint, control and viewers beside it."""
 
 import contextlib
+import ipaddress
 import re
 import socket
 
@@ -45,6 +46,16 @@ def further(verdicts: str, number: int) -> str:
     if port > LAST_PORT:
         raise ChannelError(f"{verdicts} has no port {port} for station number {number + 1}; give it a bind of its own")
     return f"{verdicts[: match.start()]}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only processes of this machine reach this host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def free_endpoint(stations: int = 1) -> str:

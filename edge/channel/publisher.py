@@ -1,6 +1,5 @@
 """The station's side of the verdict channel: an XPUB socket that knows who listens."""
 
-import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -8,6 +7,7 @@ import zmq
 
 from edge.channel.control import check_station_name
 from edge.channel.doorkeeper import Doorkeeper
+from edge.channel.endpoints import is_loopback
 from edge.channel.limits import LARGEST_SUBSCRIPTION, PUBLISHED_ALLOWANCE, PUBLISHED_WAITING
 from edge.channel.sockets import VERDICTS_THREAD, VIEWERS_THREAD, bind, check_path, take_thread
 from edge.channel.viewers import Viewers
@@ -127,17 +127,8 @@ def check_endpoint(endpoint: str, allow_insecure: bool, has_keys: bool = False) 
         return
     if url.scheme != "tcp" or not host:
         raise ChannelError(f"{endpoint!r} is no endpoint; one looks like tcp://127.0.0.1:5570")
-    if not (_is_loopback(host) or has_keys or allow_insecure):
+    if not (is_loopback(host) or has_keys or allow_insecure):
         raise ChannelError(
             f"{endpoint} can be reached from the network and its verdicts are neither encrypted nor authenticated; "
             "make keys with edge-keys init, bind 127.0.0.1, or say --insecure if that is meant"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 2.0
 """With a slow reader of what is printed, at the end; nothing waits for one before."""
+
+UNAUTHENTIC = (
+    "no keys: any process that reaches it can speak as the station; drive a real output with --keys, or over ipc://"
+)
 
 app = new_app()
 
@@ -58,6 +63,9 @@ def gate(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Key file from edge-keys export, one for each --connect."),
     ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Believe a station on the network that has no keys.")
+    ] = False,
     log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append each decision as a line of JSON, before the gate moves.")
     ] = None,
@@ -83,6 +91,7 @@ def gate(
     from edge.station.signals import Signals
 
     endpoints = _endpoints(connect or ["tcp://127.0.0.1:5570"], control or [], keys or [])
+    _check_keys(endpoints, insecure)
     check_name(name)
     check_station_name(station)
     if travel_pulses is None and lead_ms / 1e3 >= travel_s:
@@ -97,7 +106,10 @@ def gate(
     display, remarks = Display(1), Display(2)
     book = GateLog(log) if log else None
     rules = Rules(transit_ms=transit_ms, allow_simulated=allow_simulated)
-    controller = Controller(endpoints, station, name, belt, show, rules, book, read_encoder)
+    controller = Controller(endpoints, station, name, belt, show, rules, book, read_encoder, allow_insecure=True)
+    for endpoint in endpoints:
+        if not endpoint.is_authentic:
+            remarks.show(f"{printable(endpoint.verdicts)}: {UNAUTHENTIC}\n")
     watch = _Watch(remarks)
     try:
         with Signals() as signals:
@@ -135,6 +147,21 @@ def _endpoints(connect: list[str], control: list[str], keys: list[Path]) -> "lis
         )
         for index, verdicts in enumerate(connect)
     ]
+
+
+def _check_keys(endpoints: "list[Endpoint]", insecure: bool) -> None:
+    """Raise ChannelError if somebody on the network could speak as the station and that is not meant."""
+    from edge.channel.endpoints import is_loopback
+    from edge.errors import ChannelError
+
+    for endpoint in endpoints:
+        urls = [urlsplit(one) for one in (endpoint.verdicts, endpoint.control)]
+        is_local = all(url.scheme == "ipc" or is_loopback(url.hostname or "") for url in urls)
+        if not (endpoint.is_authentic or insecure or is_local):
+            raise ChannelError(
+                f"{endpoint.verdicts}: without keys anybody on the network can speak as the station; say --keys FILE, "
+                "or --insecure if that is meant"
+            )
 
 
 def _belt(travel_s: float, pulses: int | None, pulses_per_s: float, lead_s: float) -> "tuple[Belt, ReadEncoder]":

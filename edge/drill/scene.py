@@ -16,8 +16,13 @@ from types import TracebackType
 
 import zmq
 
+from edge import key_file
+from edge.channel.certificate import Certificate, Pair
 from edge.channel.control import Fate
-from edge.channel.endpoints import CONTROL, beside, free_endpoint
+from edge.channel.credentials import read_client_keys, secure
+from edge.channel.endpoints import CONTROL, VIEWERS, beside, free_endpoint
+from edge.channel.keystore import KeyStore
+from edge.channel.roles import Role
 from edge.drill.proxy import Proxy
 from edge.errors import ChannelError
 from edge.gate.belt import SteadyBelt
@@ -28,6 +33,9 @@ from edge.gate.log import GateLog
 from edge.verdict import Heartbeat, StateChange, Verdict, parse
 
 STATION, GATE = "drill", "gate"
+VIEWER, CONTROLLER, STRANGER = "viewer", "controller", "stranger"
+OWNERS = {GATE: Role.ACKNOWLEDGE, VIEWER: Role.SEE, CONTROLLER: Role.CONTROL}
+KEYS = "keys"
 RATE, SIZE = 20, "640x360"
 BUDGET_MS = 300
 TRAVEL_S, LEAD_S = 0.6, 0.05
@@ -37,7 +45,7 @@ POLL_S = 0.01
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Linux tells the station to end when the drill does, however that ends; elsewhere it may stay behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -46,12 +54,19 @@ def _die_with_parent() -> None:
 class Scene:
     """Runs while the context is open. What is heard and decided is kept, with the local time in nanoseconds."""
 
-    def __init__(self, folder: Path, bundle: Path) -> None:
-        """Records, logs and all else go into `folder`."""
+    def __init__(self, folder: Path, bundle: Path, rate: float = RATE, keyed: bool = False) -> None:
+        """Records, logs and all else go into `folder`. `rate` is parts a second. With `keyed` the station asks for
+        keys; `key_file` says where they are.
+        """
         self.heard: list[tuple[int, Verdict | Heartbeat | StateChange]] = []
         self.decisions: list[Decision] = []
         self.records, self.gate_log = folder / "records", folder / "gate.jsonl"
-        self._bundle, self._output = bundle, folder / "station.log"
+        self._bundle, self._rate, self._folder = bundle, rate, folder
+        self._output = folder / "station.log"
+        self._keys = None
+        if keyed:
+            self._make_keys()
+            self._keys = read_client_keys(self.key_file(GATE))
         self._endpoint = free_endpoint()
         self._is_over = threading.Event()
         self._closing = ExitStack()
@@ -64,9 +79,9 @@ class Scene:
             self.start()
             log = GateLog(self.gate_log)
             undo.callback(log.close)
-            endpoint = Endpoint(self.verdicts.endpoint, self.control.endpoint)
+            endpoint = Endpoint(self.verdicts.endpoint, self.control.endpoint, self._keys)
             belt, rules = SteadyBelt(TRAVEL_S, LEAD_S), Rules(allow_simulated=True)
-            gate = Controller([endpoint], STATION, GATE, belt, self.decisions.append, rules, log)
+            gate = Controller([endpoint], STATION, GATE, belt, self.decisions.append, rules, log, allow_insecure=True)
             undo.callback(gate.close)
             self._thread = threading.Thread(target=self._listen, args=(gate,), name="edge-drill", daemon=True)
             self._thread.start()
@@ -79,14 +94,47 @@ class Scene:
     ) -> None:
         self._closing.close()
 
+    # -------------------------------------------------------------------------------------------------- keys
+
+    def _make_keys(self) -> None:
+        store = KeyStore(self._folder / KEYS)
+        station = store.init()
+        for name, role in OWNERS.items():
+            store.add(name, role=role)
+            store.export(name, self.key_file(name))
+        stranger = Pair.new()
+        unknown = Certificate(stranger.public, stranger.secret, station.public, STRANGER)
+        key_file.create(self.key_file(STRANGER), unknown.render(), 0o600)
+
+    def key_file(self, name: str) -> Path:
+        """The key file of one of `OWNERS`, or of STRANGER, whom the station does not know."""
+        return self._folder / f"{name}.key"
+
     # -------------------------------------------------------------------------------------------------- the station
+
+    @property
+    def endpoints(self) -> tuple[str, str, str]:
+        """Verdicts, control and viewers of the station itself, beside the network of the gate."""
+        return self._endpoint, beside(self._endpoint, CONTROL), beside(self._endpoint, VIEWERS)
+
+    @property
+    def log(self) -> str:
+        """All that the station has said."""
+        return self._output.read_text(errors="replace")
+
+    def memory(self) -> int:
+        """Bytes of memory that the station's process has now."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise ChannelError(f"the station has ended: {self.last_words()}")
 
     def start(self) -> None:
         """Start the station; it is given the same records and the same ports each time."""
         options = {
             "source": "demo",
             "size": SIZE,
-            "rate": RATE,
+            "rate": self._rate,
             "bundle": self._bundle,
             "station": STATION,
             "bind": self._endpoint,
@@ -94,6 +142,8 @@ class Scene:
             "records": self.records,
             "require": GATE,
         }
+        if self._keys is not None:
+            options["keys"] = self._folder / KEYS
         flags = (f"--{name}={value}" for name, value in options.items())
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
@@ -101,7 +151,7 @@ class Scene:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     def stop(self) -> None:
@@ -129,7 +179,7 @@ class Scene:
 
     def last_words(self) -> str:
         """The last line that the station wrote."""
-        lines = self._output.read_text(errors="replace").strip().splitlines()
+        lines = self.log.strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 
     # -------------------------------------------------------------------------------------------------- the gate
@@ -138,6 +188,8 @@ class Scene:
         """The gate's loop, and beside it an ear at the same network that hears what the gate hears."""
         with zmq.Context() as context, context.socket(zmq.SUB) as ear:
             ear.set(zmq.LINGER, 0)
+            if self._keys is not None:
+                secure(ear, self._keys)
             ear.connect(self.verdicts.endpoint)
             ear.subscribe(b"")
             while not self._is_over.is_set():

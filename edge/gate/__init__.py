@@ -5,7 +5,8 @@ pydantic.
 
     belt = SteadyBelt(travel_s=1.0, lead_s=0.05)
     log = GateLog(Path("gate.jsonl"))
-    controller = Controller([Endpoint.of("tcp://127.0.0.1:5570")], "line1", "gate1", belt, actuate, Rules(), log)
+    endpoint = Endpoint.of("tcp://192.168.1.20:5570", keys=read_client_keys(Path("gate1.key")))
+    controller = Controller([endpoint], "line1", "gate1", belt, actuate, Rules(), log)
     while True:
         controller.turn()
 

@@ -31,6 +31,7 @@ from edge.gate.gate import Gate, Rules
 from edge.gate.log import GateLog
 from edge.verdict import PROTOCOL, parse
 
+IPC = "ipc://"
 PING_NS = 100_000_000
 MOST_AT_ONCE = 200
 """Messages taken before the gate looks again at what is due: a flood must not hold it up."""
@@ -56,7 +57,7 @@ class Endpoint:
         """The control socket is one port above the verdicts, or `.control` beside an ipc path. Raises ChannelError."""
         if control is not None:
             return cls(verdicts, control, keys)
-        if verdicts.startswith("ipc://"):
+        if verdicts.startswith(IPC):
             return cls(verdicts, f"{verdicts}.control", keys)
         try:
             port = urlsplit(verdicts).port
@@ -65,6 +66,11 @@ class Endpoint:
         if port is None or not 0 < port < 65535:
             raise ChannelError(f"{verdicts!r} has no port with one above it; say where the station listens: --control")
         return cls(verdicts, f"{verdicts.removesuffix(f':{port}')}:{port + 1}", keys)
+
+    @property
+    def is_authentic(self) -> bool:
+        """Whether nobody but the station can speak here: by its keys, or by the permissions of an `ipc://` path."""
+        return self.keys is not None or (self.verdicts.startswith(IPC) and self.control.startswith(IPC))
 
 
 class Controller:
@@ -80,13 +86,21 @@ class Controller:
         rules: Rules,
         log: GateLog | None = None,
         read_encoder: Callable[[int], None] | None = None,
+        allow_insecure: bool = False,
     ) -> None:
-        """Connect; the station need not run yet. Raises ChannelError if an endpoint is none.
+        """Connect; the station need not run yet. Raises ChannelError if an endpoint is none, or if anybody could speak
+        as the station there and `allow_insecure` does not say that this is meant: for trials, without a real output.
 
         `actuate` is called with each decision, after it is in the log. `read_encoder` is called with the local time,
         every 20 ms at least, and gives the belt a sample. More than one endpoint lets the gate see a second station
         of the same name, which is a fault.
         """
+        for endpoint in endpoints:
+            if not (endpoint.is_authentic or allow_insecure):
+                raise ChannelError(
+                    f"{endpoint.verdicts}: without keys any process that reaches it can speak as the station; give the "
+                    "key file that edge-keys export wrote, connect over ipc://, or allow it where no real output moves"
+                )
         self.gate = Gate(belt, self._decide, self._acknowledge, rules)
         self.malformed = 0
         self.heard_ns = time.monotonic_ns()

@@ -1,0 +1,170 @@
+"""A hostile peer of a station, as a process of its own: it does one thing as often as it can until it is killed.
+
+`python -m edge.drill.attacker FLOOD VERDICTS CONTROL VIEWERS [KEYS]`; FLOOD is one of `FLOODS`, KEYS a file that
+`edge-keys export` wrote. It runs with the lowest priority, as a program on another machine takes no processor here.
+"""
+
+import itertools
+import os
+import socket as sockets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import zmq
+
+from edge.channel.certificate import Pair
+from edge.channel.control import Acknowledge, AskReplay, Fate, Hello, Request, Trigger, Welcome, parse_reply
+from edge.channel.credentials import ClientKeys, read_client_keys, secure
+
+GREETING = b"\xff" + b"\0" * 7 + b"\x01\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" * 32
+"""ZMTP 3.0, without encryption."""
+
+READY = b"\x04\x1a\x05READY\x0bSocket-Type\0\0\0\x06DEALER"
+FRAME_OF_MANY = b"\x01\x00"
+"""An empty frame of a message that goes on."""
+
+MOST_OPEN = 4_000
+LONG_TOPIC = 400
+PATIENCE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """The endpoints of a station, and the keys that the attacker has, if any."""
+
+    verdicts: str
+    control: str
+    viewers: str
+    keys: ClientKeys | None
+
+    @property
+    def endpoints(self) -> tuple[str, str, str]:
+        """All three."""
+        return self.verdicts, self.control, self.viewers
+
+
+@contextmanager
+def _connected(kind: int, endpoint: str, keys: ClientKeys | None) -> "Iterator[zmq.Socket[bytes]]":
+    with zmq.Context() as context, context.socket(kind) as socket:
+        socket.set(zmq.LINGER, 0)
+        socket.set(zmq.SNDTIMEO, int(PATIENCE_S * 1000))
+        if keys is not None:
+            secure(socket, keys)
+        socket.connect(endpoint)
+        yield socket
+
+
+def _tcp(endpoint: str) -> sockets.socket:
+    url = urlsplit(endpoint)
+    return sockets.create_connection((url.hostname, url.port), PATIENCE_S)
+
+
+def connections(target: Target) -> None:
+    """Connections that say nothing, as many as can be had; those that are closed are opened again."""
+    with ExitStack() as held:
+        for number in itertools.count():
+            with suppress(OSError):
+                held.enter_context(_tcp(target.endpoints[number % 3]))
+            if number % MOST_OPEN == MOST_OPEN - 1:
+                held.pop_all().close()
+
+
+def noise(target: Target) -> None:
+    """Bytes that are no handshake, and handshakes that break off."""
+    for number in itertools.count():
+        with suppress(OSError), _tcp(target.endpoints[number % 3]) as connection:
+            connection.sendall(GREETING + READY if number % 2 else os.urandom(200))
+            connection.sendall(os.urandom(1 << 16))
+
+
+def strangers(target: Target) -> None:
+    """Handshakes with keys that the station does not know. Without the station's key they are noise to it."""
+    server = target.keys.station if target.keys else Pair.new().public
+    while True:
+        with zmq.Context() as context:
+            for endpoint in target.endpoints * 10:
+                socket = context.socket(zmq.DEALER)
+                secure(socket, ClientKeys(Pair.new(), server))
+                socket.connect(endpoint)
+            time.sleep(0.05)
+            context.destroy(linger=0)
+
+
+def subscriptions(target: Target) -> None:
+    """Long topics, all different, to viewers and verdicts in turn."""
+    for number in itertools.count():
+        with _connected(zmq.SUB, (target.viewers, target.verdicts)[number % 2], target.keys) as socket:
+            for topic in range(5_000):
+                socket.subscribe(f"{number}-{topic}-".ljust(LONG_TOPIC, "x"))
+            time.sleep(0.5)
+
+
+def endless(target: Target) -> None:
+    """A message that does not end. With keys, where each frame is sealed, one of a million frames."""
+    if target.keys is None:
+        while True:
+            with suppress(OSError), _tcp(target.control) as connection:
+                connection.sendall(GREETING + READY)
+                while True:
+                    connection.sendall(FRAME_OF_MANY * 10_000)
+    while True:
+        with _connected(zmq.DEALER, target.control, target.keys) as socket, suppress(zmq.Again):
+            socket.send_multipart([b""] * 1_000_000)
+            time.sleep(0.5)
+
+
+def _requests(target: Target, request: Callable[[str], Request], reads: bool) -> None:
+    """Requests, as many as the socket takes; answers are read or left lying. `request` makes one from the epoch."""
+    while True:
+        with _connected(zmq.DEALER, target.control, target.keys) as socket, suppress(zmq.Again):
+            asked = request(_epoch(socket)).model_dump_json().encode()
+            for _ in range(20_000):
+                socket.send(asked)
+                while reads and socket.poll(0):
+                    socket.recv()
+
+
+def _epoch(socket: "zmq.Socket[bytes]") -> str:
+    """The run of the station, as it says; of one that says nothing, a wrong one."""
+    socket.send(Hello(client="attacker").model_dump_json().encode())
+    while socket.poll(int(PATIENCE_S * 1000)):
+        reply = parse_reply(socket.recv())
+        if isinstance(reply, Welcome):
+            return reply.epoch
+    return "0"
+
+
+def triggers(target: Target) -> None:
+    """Parts that nobody put on the belt."""
+    _requests(target, lambda epoch: Trigger(part="forged"), reads=True)
+
+
+def replays(target: Target) -> None:
+    """The whole run again and again; nothing of it is read."""
+    _requests(target, lambda epoch: AskReplay(epoch=epoch, from_seq=1, to_seq=2**53), reads=False)
+
+
+def acknowledgements(target: Target) -> None:
+    """The first part was rejected, again and again."""
+    _requests(target, lambda epoch: Acknowledge(epoch=epoch, seq=1, fate=Fate.REJECTED), reads=True)
+
+
+FLOODS: dict[str, Callable[[Target], None]] = {
+    flood.__name__: flood
+    for flood in (connections, noise, strangers, subscriptions, endless, triggers, replays, acknowledgements)
+}
+
+
+def main(flood: str, verdicts: str, control: str, viewers: str, keys: str | None = None) -> None:
+    """Flood for ever."""
+    os.nice(19)
+    FLOODS[flood](Target(verdicts, control, viewers, read_client_keys(Path(keys)) if keys else None))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,199 @@
+"""The siege: hostile peers flood a running line, one kind after another, while its gate works and others join.
+
+Each attacker is a process on this machine, with the lowest priority. What counts is that nothing escapes, that no
+verdict is late, that honest peers are served and that the station's memory stays bounded.
+"""
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import zmq
+
+from edge.channel.control import Hello
+from edge.channel.credentials import read_client_keys, secure
+from edge.drill.scene import CONTROLLER, GATE, STARTING_S, STRANGER, VIEWER, Scene, die_with_parent
+from edge.errors import ChannelError
+from edge.records.audit import audit
+from edge.verdict import Reason, Verdict
+
+RATE = 10.0
+LOOK_S = 0.1
+JOIN_S = 0.5
+JOINED_WITHIN_S = 10.0
+SETTLED_PASSES = 5
+REST_S = 1.0
+MOST_MEMORY = 2.0
+"""Times the memory that the station has when nobody attacks it."""
+
+
+@dataclass(frozen=True)
+class Assault:
+    """Whose key the attacker has, None for none, and which of `attacker.FLOODS` it does."""
+
+    who: str
+    flood: str
+
+
+WITH_KEYS = (
+    *(Assault(STRANGER, flood) for flood in ("connections", "noise", "strangers", "subscriptions", "endless")),
+    *(Assault(VIEWER, flood) for flood in ("subscriptions", "endless", "triggers", "replays")),
+    *(Assault(CONTROLLER, flood) for flood in ("subscriptions", "endless", "triggers", "replays", "acknowledgements")),
+)
+WITHOUT_KEYS = tuple(
+    Assault("anybody", flood) for flood in ("connections", "noise", "subscriptions", "endless", "triggers", "replays")
+)
+
+
+@dataclass(frozen=True)
+class Stand:
+    """How the line stood for a while. Times in milliseconds, from exposure to the arrival of the verdict at a listener.
+
+    `memory` is the most bytes that the station's process had. `joined` is how many honest peers said hello and were
+    answered, `joined_ms` the longest time that took one of them, `turned_away` those that were not answered in 10 s.
+    """
+
+    who: str
+    flood: str
+    verdicts: int
+    late: int
+    p50_ms: float
+    p99_ms: float
+    memory: int
+    joined: int
+    joined_ms: float
+    turned_away: int
+
+
+@dataclass(frozen=True)
+class Siege:
+    """How the line stood against each attacker, what the audit found of the whole, and what the station's log says."""
+
+    stands: list[Stand]
+    problems: list[str]
+    log: list[str]
+
+    @property
+    def has_held(self) -> bool:
+        """Whether nothing escaped or was lost, memory stayed bounded, and every honest peer was served."""
+        rest = min(stand.memory for stand in self.stands if not stand.flood)
+        return not self.problems and all(
+            stand.verdicts and stand.joined and not stand.turned_away and stand.memory <= MOST_MEMORY * rest
+            for stand in self.stands
+        )
+
+
+def siege(
+    bundle: Path, show: Callable[[str], None], seconds: float, keyed: bool = True, assaults: tuple[Assault, ...] = ()
+) -> Siege:
+    """Attack a line of 600 parts a minute, so many seconds each; the first and the last stand are without an attacker.
+    Without `assaults`, all there are.
+
+    Raises ChannelError if the line does not run at all.
+    """
+    quiet = Assault("nobody", "")
+    assaults = assaults or (WITH_KEYS if keyed else WITHOUT_KEYS)
+    with tempfile.TemporaryDirectory(prefix="edge-siege-") as folder, Scene(Path(folder), bundle, RATE, keyed) as scene:
+        show("the line starts")
+        if scene.until(lambda: scene.passes(0, SETTLED_PASSES), STARTING_S) is None:
+            raise ChannelError(f"the line passed nothing within {STARTING_S:.0f} s: {scene.last_words()}")
+        stands = []
+        for assault in (quiet, *assaults, quiet):
+            show(f"{assault.who}: {assault.flood}" if assault.flood else "undisturbed")
+            stands.append(_stand(scene, assault, seconds, keyed))
+        scene.stop()
+        time.sleep(REST_S)
+        report = audit(scene.records, scene.gate_log)
+        return Siege(stands, [problem.text for problem in report.problems], scene.log.splitlines())
+
+
+def _stand(scene: Scene, assault: Assault, seconds: float, keyed: bool) -> Stand:
+    began_ns = time.monotonic_ns()
+    memory = 0
+    with ExitStack() as closing:
+        if assault.flood:
+            closing.enter_context(_attacking(scene, assault, keyed))
+        joining = closing.enter_context(_Joining(scene, keyed))
+        while time.monotonic_ns() - began_ns < seconds * 1e9:
+            memory = max(memory, scene.memory())
+            time.sleep(LOOK_S)
+    ended_ns = time.monotonic_ns()
+    time.sleep(REST_S)
+    heard = [
+        (at_ns, message)
+        for at_ns, message in list(scene.heard)
+        if isinstance(message, Verdict) and began_ns <= at_ns < ended_ns
+    ]
+    ages = sorted((at_ns - verdict.timing.captured) / 1e6 for at_ns, verdict in heard)
+    return Stand(
+        who=assault.who,
+        flood=assault.flood,
+        verdicts=len(heard),
+        late=sum(verdict.reason is Reason.LATE for _, verdict in heard),
+        p50_ms=median(ages) if ages else 0.0,
+        p99_ms=ages[min(len(ages) - 1, int(0.99 * len(ages)))] if ages else 0.0,
+        memory=memory,
+        joined=len(joining.took_ms),
+        joined_ms=max(joining.took_ms, default=0.0),
+        turned_away=joining.turned_away,
+    )
+
+
+@contextmanager
+def _attacking(scene: Scene, assault: Assault, keyed: bool) -> Iterator[None]:
+    keys = [str(scene.key_file(assault.who))] if keyed else []
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "edge.drill.attacker", assault.flood, *scene.endpoints, *keys],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=die_with_parent,
+    )
+    try:
+        yield
+        if process.poll() is not None:
+            raise ChannelError(f"the attacker that floods with {assault.flood} ended by itself: {process.returncode}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+class _Joining:
+    """An honest peer with the gate's key that comes twice a second, says hello, waits for the answer and leaves."""
+
+    def __init__(self, scene: Scene, keyed: bool) -> None:
+        self.took_ms: list[float] = []
+        self.turned_away = 0
+        self._control = scene.endpoints[1]
+        self._keys = read_client_keys(scene.key_file(GATE)) if keyed else None
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._join, daemon=True)
+
+    def __enter__(self) -> "_Joining":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _join(self) -> None:
+        with zmq.Context() as context:
+            while not self._is_over.wait(JOIN_S):
+                with context.socket(zmq.DEALER) as socket:
+                    socket.set(zmq.LINGER, 0)
+                    if self._keys is not None:
+                        secure(socket, self._keys)
+                    began_ns = time.monotonic_ns()
+                    socket.connect(self._control)
+                    socket.send(Hello(client="newcomer").model_dump_json().encode())
+                    if socket.poll(int(JOINED_WITHIN_S * 1000)):
+                        self.took_ms.append((time.monotonic_ns() - began_ns) / 1e6)
+                    else:
+                        self.turned_away += 1
