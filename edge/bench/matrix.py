@@ -47,17 +47,18 @@ def settings(bundle: Bundle, asked: Axes, usual: Axes) -> list[Setting]:
     axes = asked.over(usual)
     for name in axes.artifacts:
         bundle.artifact(name)
-    found, why = [], ""
+    found: list[Setting] = []
+    whys: dict[str, None] = {}  # each once, in order
     for name, artifact in sorted(bundle.manifest.artifacts.items()):
         if axes.artifacts and name not in axes.artifacts:
             continue
         if not is_exact_here(artifact):
-            why = f"{name} has int8 weights of 8 bits, whose sums saturate on a CPU without VNNI"
+            whys[f"{name} has int8 weights of 8 bits, whose sums saturate on a CPU without VNNI"] = None
             continue
         own: tuple[Precision, ...] = ("f32", "bf16") if artifact.precision == "f32" else ("int8",)
         precisions = [one for one in own if not axes.precisions or one in axes.precisions]
         if not precisions:
-            why = f"{name} has no {' or '.join(axes.precisions)}"
+            whys[f"{name} has no {' or '.join(axes.precisions)}"] = None
         rest = axes.threads, axes.streams, axes.static, axes.sizes, axes.spinning
         for precision, threads, streams, is_static, (height, width), spins in product(precisions, *rest):
             one = Setting(
@@ -72,11 +73,11 @@ def settings(bundle: Bundle, asked: Axes, usual: Axes) -> list[Setting]:
                 is_spinning=spins,
             )
             if refusal := _refusal(bundle, one):
-                why = refusal
+                whys[refusal] = None
                 continue
             found.append(one)
     if not found:
-        raise EdgeError(f"{bundle.path}: nothing of what was asked for can be measured: {why}")
+        raise EdgeError(f"{bundle.path}: nothing of what was asked for can be measured: {'; '.join(whys)}")
     return sorted(found, key=lambda one: not is_of_station(one))
 
 

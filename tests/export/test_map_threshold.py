@@ -12,7 +12,6 @@ from edge.backends import Frame, Output
 from edge.contract import LetterboxContract
 from edge.photographs.photograph import Photograph
 from export.map_threshold import choose_map_threshold, dice_at
-from export.parity import Agreement, largest_spread
 from train.data.photographs import list_photographs
 
 SIDE, CELL, GREY = 64, 4, 100
@@ -120,9 +119,3 @@ def test_an_empty_or_unreadable_mask_is_no_ground_truth(data: Path) -> None:
 
 def test_without_a_map_there_is_no_threshold_of_it(data: Path) -> None:
     assert choose_map_threshold(run_of(with_masks(data)), Blind(), stage) is None
-
-
-def test_the_spread_is_the_largest_between_any_two_whichever_they_are() -> None:
-    one = Agreement("one", [0.5, 0.25], largest_score_difference=0.125)
-    for other, spread in (([0.5, 0.25], 0.125), ([0.5, 0.5], 0.25)):
-        assert largest_spread({"one": one, "other": Agreement("other", other)}) == spread

@@ -14,8 +14,8 @@ from running import DEMO_BUNDLE
 
 from edge.bundle import GOLDEN, load_bundle, seal
 
-BLACK, HUNGRY, GOOD, BAD, WHITE = 0, 4, 50, 200, 255
-"""Brightness of frames: the runtime raises, wants too much memory, good, bad, scores NaN."""
+BLACK, HUNGRY, GOOD, BAD, WHITE = 1, 4, 50, 200, 252
+"""Mean brightness of frames: the runtime raises, wants too much memory, good, bad, scores NaN."""
 
 
 def _graph() -> onnx.ModelProto:
@@ -77,10 +77,13 @@ def moody_bundle(folder: Path) -> Path:
 
 
 def write_frames(folder: Path, brightness: list[int]) -> Path:
-    """Grey pictures of 64×64 pixels, in this order."""
+    """Pictures of 64×64 pixels of two greys, mixed evenly to these means, in this order: a flat one is not judged."""
     import cv2
 
     folder.mkdir()
     for number, grey in enumerate(brightness):
-        cv2.imwrite(str(folder / f"{number:04}.png"), np.full((64, 64, 3), grey, np.uint8))
+        dark = 0 if grey < 128 else 150
+        share = (grey - dark) / (255 - dark)
+        is_light = np.diff(np.floor(np.arange(64 * 64 + 1) * share)).reshape(64, 64, 1) > 0
+        cv2.imwrite(str(folder / f"{number:04}.png"), np.where(is_light, 255, dark).repeat(3, 2).astype(np.uint8))
     return folder

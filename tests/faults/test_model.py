@@ -23,7 +23,7 @@ def test_a_frame_on_which_the_model_fails_is_unknown_backend_and_the_next_one_is
 ) -> None:
     frames = write_frames(tmp_path / "frames", [GOOD, grey, GOOD, BAD])
     with running_line("--source", frames, bundle=moody) as line:
-        assert line.to_the_end() == 0
+        assert line.to_the_end() == 0, line.stderr
     assert [v.verdict for v in line.verdicts] == ["good", "unknown", "good", "reject"]
     assert line.verdicts[1].reason is Reason.BACKEND
     assert line.verdicts[1].score is None

@@ -245,7 +245,7 @@ def test_a_mask_of_floats_and_one_cut_short_are_refused_by_name(tmp_path: Path) 
     (data / "mask" / "1.png").write_bytes(whole[: len(whole) // 2])
     noise = np.random.default_rng(0).integers(0, 255, SHAPE, np.uint8)
     (data / "mask" / "2.png").write_bytes(cv2.imencode(".jpg", noise)[1].tobytes()[:-600])
-    with pytest.raises(DataError, match=r"^3 of 7 .*0\.tif holds float32 values: save.*1\.png.*2\.png: "):
+    with pytest.raises(DataError, match=r"^3 of 7 .*0\.tif: has samples of type float32; save it.*1\.png.*2\.png: "):
         surveyed(data)
 
 

@@ -86,7 +86,7 @@ def test_one_empty_mask_in_many_is_told_and_more_are_refused(make_data: Callable
     assert any("train/bad/part07.png" in line for line in counted.lines())
     cv2.imwrite(str(data / "train" / "mask" / "part09.png"), nothing)
     with pytest.raises(
-        DataError, match=r"^2 of 41 .*part07\.png \(its mask part07\.png marks nothing: mark the defect"
+        DataError, match=r"^2 of 41 .*part07\.png \(its mask part07\.png marks nothing: draw the defect"
     ):
         survey(everything(data), masks_needed=True)
 

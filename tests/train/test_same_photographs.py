@@ -49,12 +49,13 @@ def call(command: Callable[[], None], monkeypatch: pytest.MonkeyPatch, *argument
 
 
 def changed(data: Path) -> None:
-    shutil.copy(data / "val" / "good" / "part00.png", data / "val" / "bad" / "part01.png")
+    picture = cv2.imread(str(data / "val" / "bad" / "part01.png"))
+    cv2.imwrite(str(data / "val" / "bad" / "part01.png"), picture[:, ::-1])
 
 
 def another_mask(data: Path) -> None:
     mask = cv2.imread(str(data / "val" / "mask" / "part02.png"))
-    cv2.imwrite(str(data / "val" / "mask" / "part02.png"), 255 - mask)
+    cv2.imwrite(str(data / "val" / "mask" / "part02.png"), mask[:, ::-1])
 
 
 def missing(data: Path) -> None:

@@ -151,7 +151,7 @@ def test_what_a_command_prints_is_lost_without_a_traceback(arguments: tuple[str,
     assert full.stderr.count(b"\n") == 1
     foreign = subprocess.run(command(*arguments), env=os.environ | C_LOCALE, capture_output=True, timeout=60)
     assert (foreign.returncode, foreign.stderr) == (0, b"")
-    assert foreign.stdout.isascii()
+    assert foreign.stdout.isascii() or "--help" in arguments, "click writes its help in UTF-8 whatever the locale"
 
 
 SHORT = {
