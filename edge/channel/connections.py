@@ -23,7 +23,9 @@ from pathlib import Path
 
 import zmq
 
+from edge.channel.endpoints import is_loopback
 from edge.channel.limits import (
+    CUT_AT_ONCE,
     DRAINED_S,
     HANDSHAKE_MS,
     LOOK_S,
@@ -40,6 +42,7 @@ from edge.channel.limits import (
 EVENTS_PER_TURN = 50
 GROWTH_LOOK_S = 1.0
 LOCAL = "a process of this machine"
+GONE = "a peer that was gone before its address could be read"
 
 _WATCHED = (
     zmq.EVENT_ACCEPTED
@@ -74,7 +77,8 @@ class Connection:
     @property
     def who(self) -> str:
         """The peer, for the log."""
-        return f"{self.name} at {self.address}" if self.name else self.address
+        address = self.address or GONE
+        return f"{self.name} at {address}" if self.name else address
 
 
 @dataclass(eq=False)
@@ -172,7 +176,8 @@ class Connections:
             return
         self.cut(connection)
         self.acted[limit] += 1
-        if connection.door is not None and not connection.door.has_keys and limit != "connections":
+        has_keys = connection.door is None or connection.door.has_keys
+        if not has_keys and limit != "connections" and not is_loopback(connection.address):
             self._penalties[connection.address] = time.monotonic_ns() + int(PENALTY_WITHOUT_KEY_S * 1e9)
         self._exceeded(connection, limit, why)
 
@@ -223,9 +228,10 @@ class Connections:
     def _note(self, door: _Door) -> int:
         """Read what became of connections; how many events there were."""
         events = [struct.unpack("=hi", frames[0]) for frames in waiting(door.events)]
+        ends = {value: index for index, (event, value) in enumerate(events) if event == zmq.EVENT_DISCONNECTED}
         for index, (event, value) in enumerate(events):
             if event == zmq.EVENT_ACCEPTED:
-                if (zmq.EVENT_DISCONNECTED, value) not in events[index:]:
+                if ends.get(value, -1) < index:
                     self._begin(door, value)
             elif event == zmq.EVENT_DISCONNECTED:
                 with self._lock:
@@ -236,7 +242,7 @@ class Connections:
                         del self._open[value]
                 if door.failure is not None and not (ended and ended.is_cut):
                     address = ended.address if ended else ""
-                    self._failed(*door.failure, address or "a peer that was gone before its address could be read")
+                    self._failed(*door.failure, address or GONE)
                 door.failure = None
             else:
                 door.failure = event, value
@@ -256,8 +262,8 @@ class Connections:
                 return
             silent = [c for c in self._open.values() if c.door is door and c.heard_ns is None and not c.is_cut]
             if len(silent) > MOST_UNPROVEN:
-                oldest = min(silent, key=lambda c: c.begun_ns)
-                self.exceed(oldest, "connections", f"{MOST_UNPROVEN} connections have said nothing yet")
+                for oldest in sorted(silent, key=lambda c: c.begun_ns)[:CUT_AT_ONCE]:
+                    self.exceed(oldest, "connections", f"{MOST_UNPROVEN} connections have said nothing yet")
 
     def _bound_the_met(self, connection: Connection) -> None:
         """A connection has said something for the first time: it may be one too many of its peer."""
@@ -311,20 +317,22 @@ class Connections:
         """Bytes that came over a connection; None where the kernel does not count them, or if it is not open."""
         if not hasattr(sockets, "TCP_INFO"):
             return None
-        with self._lent.out(connection.descriptor, connection.inode) as number:
-            if number is not None:
-                try:
-                    told = number.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _BYTES_RECEIVED.size)
-                    return int(_BYTES_RECEIVED.unpack(told)[0])
-                except (OSError, struct.error):
-                    return None
-        self._forget(connection)
-        return None
+        descriptor = connection.descriptor
+        told = b""
+        with suppress(OSError):  # it is open no more, or is no TCP
+            borrowed = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM, 0, descriptor)
+            try:
+                told = borrowed.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _BYTES_RECEIVED.size)
+            finally:
+                borrowed.detach()
+        if not _is_open(descriptor, connection.inode):  # asked afterwards: then the bytes were this connection's
+            self._forget(connection)
+            return None
+        return int(_BYTES_RECEIVED.unpack(told)[0]) if len(told) == _BYTES_RECEIVED.size else None
 
     def _bound_growth(self) -> None:
         """While the process has grown by too much, cut who sent the most without ending a message."""
-        grown = resident_bytes() - self._resident
-        if grown < MOST_GROWTH:
+        if resident_bytes() - self._resident < MOST_GROWTH:
             return
         suspects = [c for c in self._snapshot() if c.unended > SUSPICIOUS_BYTES and not c.is_cut]
         if suspects:

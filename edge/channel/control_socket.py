@@ -21,12 +21,14 @@ from edge.channel.limits import (
     MOST_REFUSED,
     REQUESTS,
     REQUESTS_WAITING,
+    SERVED,
 )
 from edge.channel.pace import Paces
 from edge.channel.roles import ANYBODY, Role
 from edge.channel.sockets import CONTROL_THREAD, bind, take_thread
 
 _LINGER_MS = 500
+_ALL = "all"
 
 
 class Peer(NamedTuple):
@@ -52,7 +54,7 @@ class ControlSocket:
         self.malformed = 0
         self._doorkeeper = doorkeeper
         self._refused, self._second = 0, 0
-        self._paces = Paces(REQUESTS)
+        self._paces, self._served = Paces(REQUESTS), Paces(SERVED)
         self._socket = context.socket(zmq.ROUTER)
         take_thread(self._socket, CONTROL_THREAD)
         self._socket.set(zmq.ROUTER_MANDATORY, 1)  # so that an answer that cannot be sent is told
@@ -70,7 +72,17 @@ class ControlSocket:
 
     @property
     def has_more(self) -> bool:
-        """Whether a message waits."""
+        """Whether a message waits that may be read now."""
+        return self._served.wait_s(_ALL) == 0 and self._has_message
+
+    @property
+    def due_in_s(self) -> float:
+        """When a message may be read that waits although nothing becomes readable."""
+        wait_s = self._served.wait_s(_ALL)
+        return wait_s if wait_s > 0 and self._has_message else float("inf")
+
+    @property
+    def _has_message(self) -> bool:
         return bool(int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN)
 
     def requests(self, most: int) -> Iterator[tuple[Peer, Request]]:
@@ -78,41 +90,46 @@ class ControlSocket:
         if not self.has_more:  # an exception costs more than the question
             return
         for _ in range(most):
+            if self._served.wait_s(_ALL) > 0:
+                return
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
+            self._served.admits(_ALL)
             guest = ANYBODY if self._doorkeeper is None else self._doorkeeper.met(frames[-1])
             if guest is None:
                 continue  # the key was revoked
             head = 2 if len(frames) > 2 and not len(frames[1]) else 1  # a REQ socket puts an empty frame before its own
             peer = Peer(tuple(frame.bytes for frame in frames[:head]), *guest)
+            if not self._paces.admits(peer.id):  # before it is parsed: a flood buys no work
+                self.limit(peer, "", "requests", f"more than {REQUESTS.a_second:g} requests a second; ask again")
+                continue
             try:
                 if len(frames) != head + 1:
                     raise ValueError(f"{len(frames) - head} frames; a request is one")
                 request = parse_request(frames[-1].bytes)
             except ValueError as error:
                 self.malformed += 1
-                self._refuse(peer, what_is_wrong(error))
-                continue
-            if not self._paces.admits(peer.id):
-                self.limit(peer, request, "requests", f"more than {REQUESTS.a_second:g} requests a second; ask again")
+                if self._may_refuse():
+                    self.reply(peer, what_is_wrong(error))
                 continue
             yield peer, request
 
-    def limit(self, peer: Peer, request: Request, limit: str, why: str) -> None:
+    def limit(self, peer: Peer, request: str, limit: str, why: str) -> None:
         """A request is beyond a limit, or not for this role: refuse it, count it, and say who asked."""
-        self._refuse(peer, Refused(request=request.type, why=why))
+        if self._may_refuse():
+            self.reply(peer, Refused(request=request, why=why))
         if self._doorkeeper is not None:
-            self._doorkeeper.refuse(limit, f"refused {peer.user or 'a peer without a key'}: {request.type}: {why}")
+            what = f"{request}: {why}" if request else why
+            self._doorkeeper.refuse(limit, f"refused {peer.user or 'a peer without a key'}: {what}")
 
-    def _refuse(self, peer: Peer, refused: Refused) -> None:
-        """Answer, if that was not done too often this second."""
+    def _may_refuse(self) -> bool:
+        """Whether a refusal is answered, or only counted, as too many were in this second."""
         if (second := time.monotonic_ns() // 1_000_000_000) != self._second:
             self._refused, self._second = 0, second
-        if self._refused < MOST_REFUSED:
-            self._refused += 1
-            self.reply(peer, refused)
+        self._refused += 1
+        return self._refused <= MOST_REFUSED
 
     def reply(self, peer: Peer, reply: Reply) -> None:
         """Send an answer; it is dropped if the peer is gone or reads nothing."""

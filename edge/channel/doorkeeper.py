@@ -14,7 +14,8 @@ import zmq
 from edge.channel.certificate import fingerprint, from_z85, spoken, to_z85
 from edge.channel.connections import EVENTS_PER_TURN, LOCAL, Connection, Connections, waiting
 from edge.channel.keystore import Admission, KeyStore
-from edge.channel.limits import PENALTY_S, Allowance
+from edge.channel.limits import NEWCOMERS, PENALTY_S, Allowance
+from edge.channel.pace import Paces
 from edge.channel.refusals import Refusals
 from edge.channel.roles import ANYBODY, Guest
 from edge.errors import KeyFileError
@@ -29,7 +30,7 @@ that is put in another one's place is away for less.
 
 _DOMAIN = b"edge"
 _KEY = "X-Public-Key"
-_ZAP_FRAMES = 7
+_ADDRESS = 3
 
 
 class Doorkeeper:
@@ -56,8 +57,8 @@ class Doorkeeper:
         self._unreadable_ns: int | None = None  # since when
         self._zap = context.socket(zmq.REP)
         self._zap.set(zmq.LINGER, 0)
-        if store is not None:
-            self._zap.bind("inproc://zeromq.zap.01")
+        self._zap.bind("inproc://zeromq.zap.01")
+        self._newcomers = Paces(NEWCOMERS)
 
     @property
     def refused(self) -> int:
@@ -68,6 +69,11 @@ class Doorkeeper:
     def acted(self) -> Mapping[str, int]:
         """How often each limit acted."""
         return self.connections.acted
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether only clients of a store are let in."""
+        return self._store is not None
 
     @property
     def clients(self) -> frozenset[str]:
@@ -81,14 +87,14 @@ class Doorkeeper:
         if self._store is not None:
             socket.set(zmq.CURVE_SERVER, 1)
             socket.set(zmq.CURVE_SECRETKEY, self._pair.secret)
-            socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
-            socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # otherwise ZeroMQ admits anyone while nobody answers for the domain
+        socket.set(zmq.ZAP_DOMAIN, _DOMAIN)  # without keys too: then ZeroMQ refuses peers of before ZMTP 3
+        socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # otherwise ZeroMQ admits anyone while nobody answers for the domain
         self.connections.watch(socket, allowance, has_keys=self._store is not None)
 
     @property
     def fds(self) -> list[int]:
         """Descriptors that become readable when there is something to serve. They signal changes only."""
-        return [*([self._zap.fileno()] if self._store is not None else []), *self.connections.fds]
+        return [self._zap.fileno(), *self.connections.fds]
 
     @property
     def due_in_s(self) -> float:
@@ -103,7 +109,7 @@ class Doorkeeper:
             if self._store is not None:
                 self._reload(self._store)
             self._sweep()
-        answered = sum(1 for _ in map(self._answer, waiting(self._zap))) if self._store is not None else 0
+        answered = sum(1 for _ in map(self._answer, waiting(self._zap)))
         self.connections.serve()
         self._has_more = answered == EVENTS_PER_TURN or self.connections.has_more
         self._refusals.tell()
@@ -188,17 +194,26 @@ class Doorkeeper:
         """Answer one question of ZeroMQ's authentication protocol (RFC 27)."""
         guest = self._judge(request)
         version, number = b"1.0", request[1] if len(request) > 1 else b""
-        if guest is None or guest.name is None:
+        key, address = request[-1], request[3] if len(request) > _ADDRESS else b""
+        if guest is None:
             reply = [version, number, b"400", b"refused", b"", b""]
+        elif not self._newcomers.admits(key if guest.name else address):
+            who = f"the key of {guest.name}" if guest.name else address.decode(errors="replace") or LOCAL
+            self.refuse("newcomers", f"refused {who}: more than {NEWCOMERS.a_second:g} connections a second")
+            reply = [version, number, b"300", b"come again", b"", b""]
         else:
-            reply = [version, number, b"200", b"OK", guest.name.encode(), _property(_KEY, to_z85(request[6]))]
+            known = _property(_KEY, to_z85(key)) if guest.name else b""
+            reply = [version, number, b"200", b"OK", (guest.name or "").encode(), known]
         self._zap.send_multipart(reply, zmq.NOBLOCK)
 
     def _judge(self, request: list[bytes]) -> Guest | None:
         """Who knocks, or None and a line that says why."""
-        if len(request) != _ZAP_FRAMES or request[2] != _DOMAIN or request[5] != b"CURVE":
+        frames, mechanism = (6, b"NULL") if self._store is None else (7, b"CURVE")
+        if len(request) != frames or request[2] != _DOMAIN or request[5] != mechanism:
             self._refusals.note("no question", "a question about admission that is none was refused")
             return None
+        if self._store is None:
+            return ANYBODY
         address, key = request[3].decode(errors="replace") or LOCAL, request[6]
         guest, digits = self._admission.admitted.get(key), fingerprint(key)
         if digits in self._admission.revoked:
@@ -214,7 +229,7 @@ class Doorkeeper:
         return guest
 
     def _handshake_failed(self, event: int, value: int, address: str) -> None:
-        self._refusals.note(*_why(event, value, address))
+        self._refusals.note(*_why(event, value, address, self.has_keys))
 
     def _exceeded(self, connection: Connection, limit: str, why: str) -> None:
         """A connection was cut for a limit; for what it sent, not for their number, its key has to wait."""
@@ -224,8 +239,10 @@ class Doorkeeper:
         self._refusals.note(limit, f"cut {connection.who}: {why}")
 
 
-def _why(event: int, value: int, address: str) -> tuple[str, str]:
+def _why(event: int, value: int, address: str, has_keys: bool) -> tuple[str, str]:
     """Kind of a failed handshake, and the line about it."""
+    if not has_keys:
+        return "no peer", f"refused {address}: no ZeroMQ 4 or later, or it asks for keys, which this station has not"
     if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
         hint = "it speaks without a key, or no ZeroMQ at all, or was stopped"  # whoever notices first breaks off
         return "left", f"{address} left during the handshake ({os.strerror(value)}): {hint}"

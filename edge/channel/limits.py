@@ -7,10 +7,11 @@ never ends, nor the subscriptions of a peer, nor the connections of a socket: th
 from dataclasses import dataclass
 
 LIMITS = (
-    "bytes", "connections", "memory", "message", "penalty", "replays", "requests", "role", "subscriptions", "triggers",
+    "bytes", "connections", "memory", "message", "newcomers", "penalty", "replays", "requests", "role",
+    "subscriptions", "triggers",
 )  # fmt: skip
-"""The names under which the metrics and the log count that a limit acted on a peer: the first eight and the last two
-here, and `role`, a request that the role of a key does not allow.
+"""The names under which the metrics and the log count that a limit acted on a peer. `role` is a request that the role
+of a key does not allow.
 """
 
 # -------------------------------------------------------------------------------------------------------- messages
@@ -31,8 +32,8 @@ LARGEST_MESSAGE = 1 << 16
 REQUESTS_WAITING = 200
 """Complete requests of one connection that wait for the station's loop; then ZeroMQ stops reading that connection."""
 
-ANSWERS_WAITING = 1_000
-"""Answers that wait for a controller that does not read, about 1 MB. A replay goes on as they are read."""
+ANSWERS_WAITING = 200
+"""Answers that wait for a controller that does not read, 0.2 MB. A replay goes on as they are read."""
 
 PUBLISHED_WAITING = 2_000
 """Messages that wait for a subscriber that does not read, about 2 MB. Those beyond are lost to it alone, as a gap."""
@@ -46,9 +47,12 @@ HANDSHAKE_MS = 5_000
 """A peer that has not ended the handshake by then is disconnected. On a loaded machine CURVE takes up to 100 ms."""
 
 MOST_UNPROVEN = 128
-"""Connections of a socket that have said nothing yet. One more, and the oldest of them is cut: a newcomer with a key
+"""Connections of a socket that have said nothing yet. One more, and the oldest of them are cut: a newcomer with a key
 needs a fraction of a second, a peer without one stays for ever.
 """
+
+CUT_AT_ONCE = 32
+"""Of these, so that a flood of connections costs little."""
 
 MOST_OF_A_KEY = 16
 """Connections of one key to one socket: a controller has one, after a change of network for a while two."""
@@ -56,21 +60,24 @@ MOST_OF_A_KEY = 16
 MOST_WITHOUT_KEYS = 128
 """Connections to one socket of a station without keys that have said something. One more, and that one is cut."""
 
+LARGEST_SUBSCRIPTION_WITHOUT_KEYS = 128
+"""The same as `LARGEST_SUBSCRIPTION` where there is no handshake of CURVE."""
+
 MOST_SUBSCRIPTIONS = 16
 """Subscriptions of one connection. A listener has one, or one for each kind of message."""
 
-LOOK_S = 0.02
-"""How often the bytes of each connection are looked at. A peer of the same machine sends up to 20 MB in that time."""
+LOOK_S = 0.05
+"""How often the bytes of each connection are looked at. A peer of the same machine fills up to 20 MB in that time."""
 
 PENALTY_S = 60.0
 """A key whose connection was cut for a limit may not connect for so long."""
 
 PENALTY_WITHOUT_KEY_S = 5.0
-"""The same for an address, on a socket without keys. Short, since honest programs of the machine have the same one;
-their connections that are open stay.
+"""The same for an address of the network, on a socket without keys. On loopback nobody has to wait: honest programs
+of the machine have the same address.
 """
 
-PAUSE_S = 0.002
+PAUSE_S = 0.005
 """Rest of the thread that watches connections after each piece of its work, so that a flood leaves the interpreter to
 the station's loop.
 """
@@ -123,9 +130,19 @@ class Pace:
     a_second: float
 
 
-REQUESTS = Pace(burst=4_000, a_second=1_000)
+NEWCOMERS = Pace(burst=100, a_second=50)
+"""Handshakes of one key, or without keys of one address, that succeed. ZeroMQ sets up queues for each connection, and
+takes them down in the station's loop. One beyond is told to come again, which ZeroMQ does after 0.1 s by itself.
+"""
+
+REQUESTS = Pace(burst=6_000, a_second=300)
 """Of one peer, of all kinds. A controller of 100 parts a second makes 110; after a minute away it owes 6,000
-acknowledgements, which it sends 1,000 a second.
+acknowledgements.
+"""
+
+SERVED = Pace(burst=200, a_second=1_000)
+"""Of all peers together, in turn: a flood takes a tenth of a core from the station. What is beyond waits in queues of
+ZeroMQ, which then stops reading. Two controllers of 100 parts a second make 220.
 """
 
 TRIGGERS = Pace(burst=100, a_second=100)

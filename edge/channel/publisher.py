@@ -8,7 +8,12 @@ import zmq
 from edge.channel.control import check_station_name
 from edge.channel.doorkeeper import Doorkeeper
 from edge.channel.endpoints import is_loopback
-from edge.channel.limits import LARGEST_SUBSCRIPTION, PUBLISHED_ALLOWANCE, PUBLISHED_WAITING
+from edge.channel.limits import (
+    LARGEST_SUBSCRIPTION,
+    LARGEST_SUBSCRIPTION_WITHOUT_KEYS,
+    PUBLISHED_ALLOWANCE,
+    PUBLISHED_WAITING,
+)
 from edge.channel.sockets import VERDICTS_THREAD, VIEWERS_THREAD, bind, check_path, take_thread
 from edge.channel.viewers import Viewers
 from edge.errors import ChannelError
@@ -65,7 +70,8 @@ class Publisher:
         socket.set(zmq.XPUB_VERBOSER, 1)
         socket.set(zmq.SNDHWM, PUBLISHED_WAITING)
         socket.set(zmq.RCVHWM, _SUBSCRIPTIONS_WAITING)
-        socket.set(zmq.MAXMSGSIZE, LARGEST_SUBSCRIPTION)
+        has_keys = self._doorkeeper is not None and self._doorkeeper.has_keys
+        socket.set(zmq.MAXMSGSIZE, LARGEST_SUBSCRIPTION if has_keys else LARGEST_SUBSCRIPTION_WITHOUT_KEYS)
         socket.set(zmq.LINGER, _LINGER_MS)
         if self._doorkeeper is not None:
             self._doorkeeper.guard(socket, PUBLISHED_ALLOWANCE)
@@ -122,7 +128,7 @@ def check_endpoint(endpoint: str, allow_insecure: bool, has_keys: bool = False) 
     except ValueError:
         url, host = urlsplit(""), ""
     if url.scheme == "ipc":
-        if not allow_insecure:
+        if not (has_keys or allow_insecure):
             check_path(endpoint)
         return
     if url.scheme != "tcp" or not host:

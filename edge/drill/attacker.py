@@ -29,7 +29,7 @@ FRAME_OF_MANY = b"\x01\x00"
 """An empty frame of a message that goes on."""
 
 MOST_OPEN = 4_000
-LONG_TOPIC = 400
+LONG_TOPIC = 100
 PATIENCE_S = 1.0
 
 

@@ -33,8 +33,7 @@ from edge.gate.log import GateLog
 from edge.verdict import Heartbeat, StateChange, Verdict, parse
 
 STATION, GATE = "drill", "gate"
-VIEWER, CONTROLLER, STRANGER = "viewer", "controller", "stranger"
-OWNERS = {GATE: Role.ACKNOWLEDGE, VIEWER: Role.SEE, CONTROLLER: Role.CONTROL}
+STRANGER = "stranger"
 KEYS = "keys"
 RATE, SIZE = 20, "640x360"
 BUDGET_MS = 300
@@ -99,15 +98,20 @@ class Scene:
     def _make_keys(self) -> None:
         store = KeyStore(self._folder / KEYS)
         station = store.init()
-        for name, role in OWNERS.items():
-            store.add(name, role=role)
-            store.export(name, self.key_file(name))
+        self.admit(GATE, Role.ACKNOWLEDGE)
         stranger = Pair.new()
         unknown = Certificate(stranger.public, stranger.secret, station.public, STRANGER)
         key_file.create(self.key_file(STRANGER), unknown.render(), 0o600)
 
+    def admit(self, name: str, role: Role) -> Path:
+        """Give somebody a key. Returns its file; a running station knows it within a second."""
+        store = KeyStore(self._folder / KEYS)
+        store.add(name, role=role)
+        store.export(name, self.key_file(name))
+        return self.key_file(name)
+
     def key_file(self, name: str) -> Path:
-        """The key file of one of `OWNERS`, or of STRANGER, whom the station does not know."""
+        """The key file of somebody who was admitted, or of STRANGER, whom the station does not know."""
         return self._folder / f"{name}.key"
 
     # -------------------------------------------------------------------------------------------------- the station

@@ -19,7 +19,8 @@ import zmq
 
 from edge.channel.control import Hello
 from edge.channel.credentials import read_client_keys, secure
-from edge.drill.scene import CONTROLLER, GATE, STARTING_S, STRANGER, VIEWER, Scene, die_with_parent
+from edge.channel.roles import Role
+from edge.drill.scene import GATE, STARTING_S, STRANGER, Scene, die_with_parent
 from edge.errors import ChannelError
 from edge.records.audit import audit
 from edge.verdict import Reason, Verdict
@@ -41,6 +42,9 @@ class Assault:
     who: str
     flood: str
 
+
+VIEWER, CONTROLLER = "viewer", "controller"
+ROLES = {VIEWER: Role.SEE, CONTROLLER: Role.CONTROL}
 
 WITH_KEYS = (
     *(Assault(STRANGER, flood) for flood in ("connections", "noise", "strangers", "subscriptions", "endless")),
@@ -148,7 +152,7 @@ def _stand(scene: Scene, assault: Assault, seconds: float, keyed: bool) -> Stand
 
 @contextmanager
 def _attacking(scene: Scene, assault: Assault, keyed: bool) -> Iterator[None]:
-    keys = [str(scene.key_file(assault.who))] if keyed else []
+    keys = [str(_key_of(scene, assault))] if keyed else []
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "edge.drill.attacker", assault.flood, *scene.endpoints, *keys],
         stdout=subprocess.DEVNULL,
@@ -162,6 +166,15 @@ def _attacking(scene: Scene, assault: Assault, keyed: bool) -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
+
+
+def _key_of(scene: Scene, assault: Assault) -> Path:
+    """A key of its own for each attack: one that was cut for a limit has to wait for the next connection."""
+    if assault.who == STRANGER:
+        return scene.key_file(STRANGER)
+    path = scene.admit(f"{assault.who}-{assault.flood}", ROLES[assault.who])
+    time.sleep(REST_S)
+    return path
 
 
 class _Joining:

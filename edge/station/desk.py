@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SILENCE_MS = 500
 """A required controller that says nothing for this long is missing. It pings every 100 ms."""
 
-A_TURN = 64
+A_TURN = 16
 """Requests that are answered in a turn of the station's loop."""
 
 
@@ -93,7 +93,7 @@ class Desk:
             if peer.role.may(request.type):
                 self._answer(peer, request)
             else:
-                self._socket.limit(peer, request, "role", _not_allowed(peer, request))
+                self._socket.limit(peer, request.type, "role", _not_allowed(peer, request))
         self._replays.serve()
 
     def _name(self, peer: Peer) -> str | None:
@@ -138,7 +138,7 @@ class Desk:
         """A part, if this peer has not announced too many. The record has who announces parts, at his first."""
         if not self._triggers.admits(peer.id):
             why = f"more than {TRIGGERS.a_second:g} triggers a second; trigger more slowly"
-            self._socket.limit(peer, trigger, "triggers", why)
+            self._socket.limit(peer, trigger.type, "triggers", why)
             return
         accepted = self._line.trigger(trigger.part)
         if isinstance(accepted, str):

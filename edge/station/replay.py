@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REMEMBERED = 10_000
 """Verdicts that are kept in memory."""
 
-A_TURN = 64
+A_TURN = 16
 """Verdicts that are sent in a turn of the loop, all replays together."""
 
 
@@ -54,7 +54,7 @@ class Replays:
     def ask(self, peer: Peer, asked: AskReplay) -> None:
         """Begin a replay. It has no more than the last MOST_REPLAYED of what was asked for."""
         if (why := self._is_too_much(peer)) is not None:
-            self._socket.limit(peer, asked, "replays", why)
+            self._socket.limit(peer, asked.type, "replays", why)
             return
         last = asked.to_seq
         if asked.epoch == self._epoch and self._remembered:

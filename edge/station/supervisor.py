@@ -198,6 +198,7 @@ class Station(Standing):
             waits_s.append(self.records.due_in_s)
         if not self._listeners_came:
             waits_s.append(SUBSCRIBER_POLL_S)
+        waits_s.append(self.channel.control.due_in_s)
         return max(0.0, min(waits_s))
 
     def discard(self) -> None:
