@@ -14,7 +14,7 @@ import zmq
 from edge.channel.certificate import fingerprint, from_z85, spoken, to_z85
 from edge.channel.connections import EVENTS_PER_TURN, LOCAL, Connection, Connections, waiting
 from edge.channel.keystore import Admission, KeyStore
-from edge.channel.limits import NEWCOMERS, PENALTY_S, Allowance
+from edge.channel.limits import MOST_NAMED, MOST_PEERS, NEWCOMERS, PENALTY_S, Allowance
 from edge.channel.pace import Paces
 from edge.channel.refusals import Refusals
 from edge.channel.roles import ANYBODY, Guest
@@ -52,6 +52,7 @@ class Doorkeeper:
         self._refusals = Refusals(say)
         self.connections = Connections(self._handshake_failed, self._exceeded)
         self._penalties: dict[bytes, int] = {}  # by key, until when
+        self._used: dict[str, dict[str, None]] = {}  # names of keys by address, those that came last at the end
         self._has_more = self._is_rotated = False
         self._reload_ns = time.monotonic_ns() + int(RELOAD_S * 1e9)
         self._unreadable_ns: int | None = None  # since when
@@ -203,6 +204,8 @@ class Doorkeeper:
             reply = [version, number, b"300", b"come again", b"", b""]
         else:
             known = _property(_KEY, to_z85(key)) if guest.name else b""
+            if guest.name:
+                self._remember(address.decode(errors="replace"), guest.name)
             reply = [version, number, b"200", b"OK", (guest.name or "").encode(), known]
         self._zap.send_multipart(reply, zmq.NOBLOCK)
 
@@ -231,12 +234,23 @@ class Doorkeeper:
     def _handshake_failed(self, event: int, value: int, address: str) -> None:
         self._refusals.note(*_why(event, value, address, self.has_keys))
 
+    def _remember(self, address: str, name: str) -> None:
+        """Which keys were used from an address: a connection that never ends a message does not say whose it is."""
+        names = self._used.setdefault(address, {})
+        names[name] = None
+        if len(names) > MOST_NAMED:
+            del names[next(iter(names))]
+        if len(self._used) > MOST_PEERS:
+            del self._used[next(iter(self._used))]
+
     def _exceeded(self, connection: Connection, limit: str, why: str) -> None:
         """A connection was cut for a limit; for what it sent, not for their number, its key has to wait."""
         if limit != "connections":
             until = time.monotonic_ns() + int(PENALTY_S * 1e9)
             self._penalties |= dict.fromkeys(connection.keys, until)
-        self._refusals.note(limit, f"cut {connection.who}: {why}")
+        used = ", ".join(self._used.get(connection.address, ())) if connection.name is None else ""
+        hint = f" (keys used from there last: {used})" if used else ""
+        self._refusals.note(limit, f"cut {connection.who}: {why}{hint}")
 
 
 def _why(event: int, value: int, address: str, has_keys: bool) -> tuple[str, str]:

@@ -165,6 +165,9 @@ MOST_REFUSED = 50
 More are only counted: a flood buys no work.
 """
 
+MOST_NAMED = 4
+"""Keys that are remembered of one address, to be named in the log."""
+
 MOST_PEERS = 1_000
 """Peers whose pace is remembered; those that were silent longest are forgotten."""
 

@@ -18,9 +18,13 @@ from edge.station.settings import Settings, about, parse_camera, parse_region, s
 from edge.wording import printable
 
 if TYPE_CHECKING:
+    from edge.drill.siege import Siege
     from edge.station.config import StationConfig
     from edge.station.supervisor import Station
     from edge.verdict import State
+
+SIEGE_S = 6.0
+"""Of each attack in the drill."""
 
 app = new_app()
 
@@ -268,14 +272,19 @@ def _drill(bundle: Path | None, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edge.drill import drill
+    from edge.drill import drill, siege
     from edge.shipped import DEMO, found_bundle, shipped_bundle
 
     path = found_bundle(bundle) if bundle else shipped_bundle(DEMO)
     with Console(stderr=True).status("drill") as status:
         outcomes, problems = drill.drill(path, lambda what: status.update(f"drill: {what}"))
+        sieges = {
+            name: siege.siege(path, lambda what: status.update(f"siege {name}: {what}"), SIEGE_S, name == "with keys")
+            for name in ("with keys", "without keys")
+        }
     if as_json:
-        print(json.dumps(drill.as_json(outcomes, problems)))
+        told = {name: siege.as_json(found) for name, found in sieges.items()}
+        print(json.dumps(drill.as_json(outcomes, problems) | {"sieges": told}))
     else:
         table = Table(title="fault drill on the demo line", caption="times in ms")
         columns = "fault", "escapes", "passed", "rejected", "unknown", "past budget", "lost", "noticed", "recovered"
@@ -290,7 +299,32 @@ def _drill(bundle: Path | None, as_json: bool) -> None:
         console.print(table) if console.is_terminal else Console(width=120).print(table)
         for text in problems:
             print(text)
-    sys.exit(0 if drill.has_passed(outcomes, problems) else 1)
+        for name, found in sieges.items():
+            _show_siege(name, found)
+    sys.exit(0 if drill.has_passed(outcomes, problems) and all(one.has_held for one in sieges.values()) else 1)
+
+
+def _show_siege(name: str, found: "Siege") -> None:
+    """How the line stood against attackers, a row for each of their floods."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"attackers against a station {name}", caption="600 parts a minute; times in ms, memory in MB")
+    columns = "attacker", "flood", "verdicts", "late", "p50", "p99", "memory", "peers joined", "slowest", "turned away"
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < 2 else "right")
+    for s in found.stands:
+        counts = str(s.joined), f"{s.joined_ms:.0f}", str(s.turned_away)
+        took = f"{s.p50_ms:.1f}", f"{s.p99_ms:.1f}", f"{s.memory / 1e6:.0f}"
+        table.add_row(s.who, s.flood, str(s.verdicts), str(s.late), *took, *counts)
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=120).print(table)
+    for text in found.problems:
+        print(text)
+    if not found.has_held:
+        print(
+            f"{name}: a part escaped or was lost, an honest peer was not served, or memory grew beyond twice its rest"
+        )
 
 
 def _ms(value: float | None) -> str:

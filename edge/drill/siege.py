@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
@@ -92,6 +92,11 @@ class Siege:
             stand.verdicts and stand.joined and not stand.turned_away and stand.memory <= MOST_MEMORY * rest
             for stand in self.stands
         )
+
+
+def as_json(found: Siege) -> dict[str, object]:
+    """The result for programs."""
+    return {"held": found.has_held, "stands": [asdict(one) for one in found.stands], "problems": found.problems}
 
 
 def siege(
