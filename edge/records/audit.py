@@ -172,7 +172,7 @@ def _bytes(gate_log: Path | None) -> int:
 def _check_file(journal: sqlite3.Connection, found: Audit) -> None:
     for (said,) in journal.execute("PRAGMA quick_check(5)"):
         if said != "ok":
-            found.find(Kind.JOURNAL, f"{JOURNAL} is damaged: {said}")
+            found.find(Kind.JOURNAL, f"{JOURNAL} is damaged: {str(said).splitlines()[-1]}")
 
 
 def _check_runs(journal: sqlite3.Connection, found: Audit) -> None:

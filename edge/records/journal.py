@@ -96,7 +96,7 @@ def wall_time() -> str:
 
 def is_damage(error: Exception) -> bool:
     """Whether the file is no sound journal, by SQLite or by what is in it, as opposed to: not now."""
-    if isinstance(error, ForeignJournalError):
+    if isinstance(error, ForeignJournalError | UnicodeDecodeError):  # the latter: of SQLite's own message
         return True
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -156,7 +156,7 @@ def _is_sound(folder: Path) -> bool:
         with contextlib.closing(_connected(folder)) as connection:
             check_schema(connection)
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         if is_damage(error):
             return False
         raise
@@ -292,7 +292,10 @@ def check_schema(connection: sqlite3.Connection) -> None:
 
     A view, a trigger, a generated column or a missing index could make a query run for as long as it likes.
     """
-    found = _schema_of(connection)
+    try:
+        found = _schema_of(connection)
+    except UnicodeDecodeError as error:  # SQLite's message repeats what it cannot read, byte by byte
+        raise ForeignJournalError("its list of tables is damaged") from error
     differing = [*sorted(found - _schema()), *sorted(_schema() - found)]
     if found and differing:
         kind, name, _ = differing[0]
@@ -321,10 +324,10 @@ def check_rows(
 
 
 def why_unread(error: Exception) -> str:
-    """Why a journal cannot be read, in words."""
+    """Why a journal cannot be read, in one line: SQLite repeats what it cannot read."""
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
         return "reading it takes more steps than a journal of its size can need"
-    return str(error)
+    return printable(str(error))
 
 
 def last_epochs(folder: Path, most: int) -> frozenset[str]:

@@ -16,7 +16,7 @@ from edge.records.proof import Proof, Standing, broken_rule, prove
 from edge.records.retention import HOLD, misplaced
 from edge.records.sidecar import read_sidecar
 from edge.verdict import Verdict
-from edge.wording import counted
+from edge.wording import counted, printable
 
 Row = dict[str, Any]
 
@@ -178,6 +178,6 @@ def _is_image(folder: Path, row: Row) -> bool:
             fault = "is not the image of this part"
     if fault is not None:
         raise RecordsError(
-            f"{folder}: {path[:200]} {fault}; nothing is changed; edge-audit {folder} says what is wrong"
+            f"{folder}: {printable(path[:200])} {fault}; nothing is changed; edge-audit {folder} says what is wrong"
         )
     return True
