@@ -105,9 +105,8 @@ def of_bundle(path: Path, shape: tuple[int, int] | None, threads: int) -> Iterat
 
 def of_run(path: Path, shape: tuple[int, int] | None, threads: int, folder: Path) -> Iterator[Pair]:
     """The network of a run with nothing and with every layer in int8, as OpenVINO runs it."""
-    from rich.console import Console
-
     from edge.backends import load_backend
+    from edge.terminal import Console
     from export.graph import network_model, write_onnx, write_openvino
     from export.int8 import Layers, calibration
     from export.progress import stages

@@ -58,9 +58,10 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Measure the letterbox of the graph, compiled for its frame size, against that of the host."""
-    from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
+
+    from edge.terminal import Console
 
     cv2.setNumThreads(threads)
     console = Console(stderr=True)

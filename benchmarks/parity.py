@@ -89,7 +89,6 @@ def _file(run: Path) -> Path:
 
 def compare_run(run: Path, bundle_path: Path, data: Path, pasted_every: int) -> list[Row]:
     """Flips and differences by canvas and artifact, over the photographs in `data`, each of them at its own size."""
-    from rich.console import Console
     from rich.progress import track
 
     from edge.backends import is_exact_here, load_from
@@ -97,6 +96,7 @@ def compare_run(run: Path, bundle_path: Path, data: Path, pasted_every: int) -> 
     from edge.machine import cores
     from edge.photographs import read_listing
     from edge.photographs.photograph import read_photograph
+    from edge.terminal import Console
     from export.parity import reference
     from export.subject import trained
     from train.run import load_run

@@ -76,11 +76,11 @@ def stations(
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything there.")] = None,
 ) -> None:
     """Measure throughput, fairness and memory of 1, 2, 4 and 8 stations, both ways."""
-    from rich.console import Console
     from rich.progress import Progress
 
     from edge.bench import machine
     from edge.shipped import found_bundle
+    from edge.terminal import Console
 
     counts = number or [1, 2, 4, 8]
     if unknown := [one for one in way or () if one not in WAYS]:
@@ -189,8 +189,9 @@ def _percentile(samples: list[float], percent: float) -> float:
 
 def print_table(runs: list[Run], title: str) -> None:
     """Medians over the rounds; the ratio of throughput is to one station's, shared."""
-    from rich.console import Console
     from rich.table import Table
+
+    from edge.terminal import Console
 
     columns: tuple[str, ...] = (
         "stations",

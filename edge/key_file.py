@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from stat import S_IMODE
+from stat import S_IMODE, S_ISREG
 
 from edge.errors import KeyFileError
 
@@ -26,8 +26,11 @@ def create(path: Path, content: bytes, mode: int) -> None:
 def read(path: Path) -> tuple[bytes, int]:
     """Content and permissions, of the same file even if another is put in its place meanwhile. Raises KeyFileError."""
     try:
-        with path.open("rb") as file:
-            content, mode = file.read(LARGEST_FILE + 1), S_IMODE(os.fstat(file.fileno()).st_mode)
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+                raise KeyFileError(f"{path}: not a regular file; give a key file")
+            content, mode = file.read(LARGEST_FILE + 1), S_IMODE(status.st_mode)
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read ({error.strerror}); give a key file") from error
     if len(content) > LARGEST_FILE:

@@ -5,6 +5,8 @@ import stat
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
+HOLLOW_BYTES, HOLLOW_FACTOR = 64 * 2**20, 64
+
 
 def open_regular(folder: Path, name: str, most: int) -> BufferedReader:
     """Open the file `name`, a relative path with slashes, for reading; no part of `name` may be a link.
@@ -31,6 +33,14 @@ def open_regular(folder: Path, name: str, most: int) -> BufferedReader:
         os.close(descriptor)
         raise OSError(None, why)
     return os.fdopen(descriptor, "rb")
+
+
+def is_hollow(status: os.stat_result) -> bool:
+    """Whether a file says that it is far larger than what is stored of it, so that reading it to its end never pays.
+
+    The factor is beyond that of any file system that compresses.
+    """
+    return status.st_size > HOLLOW_BYTES + HOLLOW_FACTOR * 512 * status.st_blocks
 
 
 def read_regular(folder: Path, name: str, most: int) -> bytes:

@@ -12,10 +12,9 @@ from edge.cli import new_app, run_app
 from edge.pictures.contract import PictureContract, checked_bits
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from edge.bundle import Artifact, Bundle, Manifest
     from edge.pictures.contract import Bits
+    from edge.terminal import Console
     from export.quantize import WeightBits
     from export.subject import Subject
 
@@ -120,7 +119,7 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Export a training run, --checkpoint or --onnx to a bundle, refusing if the exported graphs disagree with it."""
-    from rich.console import Console
+    from edge.terminal import Console
 
     origin = chosen_origin({"RUN": run, "--onnx": onnx, "--checkpoint": checkpoint})
     given = {"--data": data, "--threshold": threshold, "--letterbox": letterbox, "--output": output}

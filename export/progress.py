@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
+from edge.terminal import Console
 from export.map_threshold import Stage
 
 

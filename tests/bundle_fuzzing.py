@@ -170,19 +170,25 @@ KINDS = {
 
 def main(kind: str, examples: int, folder: Path) -> None:
     """Try so many."""
-    strategy, tried = KINDS[kind]()
     work = folder / "work.edge"
+    tried = KINDS[kind]()
     load_bundle(work)
     if kind in ("onnx", "openvino"):
         sound = {"onnx": lambda: Graph.read(folder / "tiny.onnx"), "openvino": lambda: Graph.read(folder / "tiny.xml")}
         runtime = {"onnx": "onnxruntime"}.get(kind, kind)
         load_backend(runtime, sound[kind](), 1, CONTRACT)  # what a runtime opens for itself it has opened
+    fuzz(kind, tried, examples, folder, work)
+
+
+def fuzz(kind: str, what: Tried, examples: int, folder: Path, work: Path) -> None:
+    """Try so many in the folder `work`, inside `folder`, and say how it went; the process ends if one does harm."""
+    strategy, tried = what
     refused = 0
     watched = False
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        if watched and event == "open" and isinstance(arguments[0], str | bytes):
-            path = os.path.realpath(os.fsdecode(arguments[0]))
+        if watched and event in ("open", "sqlite3.connect") and isinstance(arguments[0], str | bytes):
+            path = os.path.realpath(os.fsdecode(arguments[0]).removeprefix("file://").partition("?")[0])
             is_ours = path.startswith((str(folder), sys.prefix, sys.base_prefix, str(Path(__file__).parents[1])))
             assert is_ours or "/" not in os.fsdecode(arguments[0]), f"opened {arguments[0]!r}"
 

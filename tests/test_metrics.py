@@ -1,8 +1,10 @@
 """The metrics page: what it says, who may read it, and that no reader holds up the station."""
 
 import contextlib
+import os
 import re
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -14,7 +16,7 @@ from running import ROOT
 
 from edge.channel.control import Fate
 from edge.errors import ChannelError
-from edge.station.metrics import Metrics, Vitals
+from edge.station.metrics import MOST_CONNECTIONS, Metrics, Vitals
 from edge.verdict import Outcome, Reason, State, Timing, Verdict
 
 
@@ -162,20 +164,65 @@ def test_a_reader_that_sends_a_byte_now_and_then_is_cut_off_too(metrics: Metrics
         assert not thread.is_alive()
 
 
-def test_readers_that_hang_take_neither_threads_nor_files_of_the_station(metrics: Metrics) -> None:
+@contextlib.contextmanager
+def slow_peers(metrics: Metrics, count: int) -> Iterator[None]:
+    """So many connections at every moment, of which each second one sends a byte a second and the others nothing."""
     host, _, port = metrics.endpoint.rpartition(":")
-    threads = threading.active_count()
-    hanging = []
-    for _ in range(50):
-        one = socket.socket()
-        one.setblocking(False)
-        one.connect_ex((host, int(port)))
-        hanging.append(one)
-    time.sleep(0.3)
-    assert threading.active_count() <= threads + 1, "the one that cuts off"
+    is_over = threading.Event()
+
+    def peer(drips: bool) -> None:
+        while not is_over.is_set():
+            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 5) as one:
+                one.settimeout(1)
+                while not is_over.is_set():
+                    if drips:
+                        one.sendall(b"G")
+                    with contextlib.suppress(TimeoutError):
+                        if not one.recv(1):
+                            break
+
+    peers = [threading.Thread(target=peer, args=(number % 2 == 0,)) for number in range(count)]
+    for one in peers:
+        one.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        for one in peers:
+            one.join(10)
+
+
+def test_a_scrape_is_answered_at_once_while_forty_peers_send_a_byte_a_second_or_nothing(metrics: Metrics) -> None:
+    with slow_peers(metrics, 40):
+        for _ in range(6):
+            time.sleep(0.4)
+            begun = time.monotonic()
+            assert "edge_verdict_age_seconds_count" in scrape(metrics)
+            assert time.monotonic() - begun < 1.0
+
+
+def test_however_many_hang_they_take_one_thread_and_a_bounded_number_of_files(metrics: Metrics) -> None:
+    host, _, port = metrics.endpoint.rpartition(":")
+    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    hanging = [socket.create_connection((host, int(port)), 5) for _ in range(3 * MOST_CONNECTIONS)]
+    begun = time.monotonic()
+    assert "edge_verdict_age_seconds_count" in scrape(metrics)
+    assert time.monotonic() - begun < 1.0
+    assert threading.active_count() == threads
+    assert len(os.listdir("/proc/self/fd")) - len(hanging) - files <= MOST_CONNECTIONS + 1
     for one in hanging:
         one.close()
-    assert "edge_verdict_age_seconds_count" in scrape(metrics)
+
+
+def test_the_end_of_a_station_says_nothing_of_the_peers_that_hang() -> None:
+    program = (
+        "import socket; from edge.station.metrics import Metrics\n"
+        "page = Metrics('0', 'line1', 'b'); host, _, port = page.endpoint.rpartition(':')\n"
+        "peers = [socket.create_connection((host, int(port))) for _ in range(5)]\n"
+        "import time; time.sleep(0.2); page.close(); print(page.endpoint)"
+    )
+    done = subprocess.run([sys.executable, "-X", "dev", "-W", "ignore", "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_flood_of_scrapes_is_held_to_twenty_a_second(metrics: Metrics) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
@@ -20,6 +19,7 @@ from benchmarks.cameras.trials import TRIALS, holds, in_words
 from edge.bench import machine
 from edge.cli import run_app
 from edge.errors import EdgeError
+from edge.terminal import Console
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -62,8 +62,9 @@ def glass(
 
 def measure(feeds: list[Feed], frames: int, size: tuple[int, int], rate: int) -> dict[str, Any]:
     """Run a line for each feed, one after the other, and then the cost of frame truth."""
-    from rich.console import Console
     from rich.progress import Progress
+
+    from edge.terminal import Console
 
     on, rows, missing = machine(), [], {}
     with TemporaryDirectory() as work, Progress(console=Console(stderr=True), transient=True) as progress:

@@ -50,8 +50,9 @@ def presence(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Judge the finder. Exit code 1 if something that it is to show does not hold."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from edge.terminal import Console
 
     about = machine()
     threshold = load_bundle(BUNDLE).artifact(BACKEND).threshold.value
@@ -117,8 +118,9 @@ def _result(runs: list[Run], threshold: float, live: dict[str, Any] | None) -> d
 
 
 def _print(result: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from edge.terminal import Console
 
     table = Table(title=f"parts that pass, frames of {result['size']} pixels, {result['machine']['cpu']}")
     names = ("frames/s", "widths/s", "pitch", "parts", "once", "missing", "twice", "recall", "by itself", "spec.")

@@ -39,7 +39,6 @@ def soak(
 
     Exit code 1 if something that it is to show does not hold; what was written is kept then.
     """
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -48,6 +47,8 @@ def soak(
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+
+    from edge.terminal import Console
 
     work.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=work))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -12,6 +11,7 @@ from edge.bench.pacing import said
 from edge.bench.result import Machine, Result, Series, Setting
 from edge.bench.statistics import interval, percentile
 from edge.bench.warmth import warmths
+from edge.terminal import Console
 
 PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0))
 

@@ -44,9 +44,8 @@ def audit(
     if hold is not None or release is not None:
         _hold(records, str(hold or release), hold is not None)
 
-    from rich.console import Console
-
     from edge.records.audit import audit as check
+    from edge.terminal import Console
 
     console = Console(stderr=True)
     with console.status("reading the records"):
@@ -99,11 +98,11 @@ def _counted(gate: "GateReport") -> dict[str, object]:
 
 
 def _print(found: "Audit") -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from edge.records.audit import Kind
+    from edge.terminal import Console
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table("boot", "epoch", "started", "accepted", "good", "reject", "unknown", "lost", "passed", "ended")

@@ -91,7 +91,6 @@ def bench(
         if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
             raise EdgeError(f"{file}: cannot be written; name a file in a folder of yours")
 
-    from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
 
@@ -101,6 +100,7 @@ def bench(
     from edge.bench.result import Precision
     from edge.bundle import load_bundle
     from edge.shipped import found_bundle
+    from edge.terminal import Console
 
     write_page = None if html is None else _page_writer()
     pace = _pace(rate or CADENCE, jitter, idle)
@@ -167,9 +167,8 @@ def _show(result: "Result", as_json: bool) -> None:
     if as_json:
         print(result.model_dump_json())
         return
-    from rich.console import Console
-
     from edge.bench.table import print_result
+    from edge.terminal import Console
 
     console = Console()
     print_result(console if console.is_terminal else Console(width=180), result)

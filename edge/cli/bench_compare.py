@@ -41,9 +41,10 @@ def compare(
 
 
 def _show(found: "Comparison") -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from edge.terminal import Console
 
     console = Console()
     console = console if console.is_terminal else Console(width=180)

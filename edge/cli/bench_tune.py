@@ -31,7 +31,6 @@ def tune(
     The best has the lowest p99.9, or p99 where too few parts were shown to know it; of those that are as good, the
     lowest p50, then the least processor. edge-run uses it on this machine for this bundle, and says so.
     """
-    from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.table import Column
@@ -44,6 +43,7 @@ def tune(
     from edge.errors import EdgeError
     from edge.shipped import found_bundle
     from edge.station.tuned import command
+    from edge.terminal import Console
 
     if isinf(seconds):
         raise EdgeError("seconds inf: say how long to measure each setting, as in 40")
@@ -94,12 +94,12 @@ def tune(
 
 
 def _show(found: "Tuning") -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from edge.bench.matrix import named
     from edge.bench.statistics import interval, percentile
+    from edge.terminal import Console
 
     console = Console()
     console = console if console.is_terminal else Console(width=160)

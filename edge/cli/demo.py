@@ -31,10 +31,10 @@ def demo(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
     from rich.progress import Progress
 
     from edge.demo.photographs import write_photographs
+    from edge.terminal import Console
 
     height_width = parse_size(size)
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:

@@ -154,9 +154,11 @@ class _Table:
     def __init__(self, title: str) -> None:
         from rich.live import Live
 
+        from edge.terminal import Console
+
         self._title, self._rows = title, deque[list[str]](maxlen=ROWS)
         self._foot = ""
-        self._live = Live(get_renderable=self._table, refresh_per_second=REFRESHES_PER_S)
+        self._live = Live(console=Console(), get_renderable=self._table, refresh_per_second=REFRESHES_PER_S)
         self._live.start()
 
     def show(self, received: "Received", books: "Books") -> None:

@@ -1,4 +1,7 @@
-"""Standard output and standard error as a command writes them: neither they nor who reads them ends its work."""
+"""Standard output and standard error as a command writes them: neither they nor who reads them ends its work.
+
+Nor does what others named, a file, a part or a bundle, steer the terminal: `Output` writes out what is not printable.
+"""
 
 import codecs
 import contextlib
@@ -6,6 +9,7 @@ import errno
 import io
 import os
 import queue
+import re
 import select
 import sys
 import threading
@@ -49,12 +53,36 @@ class _Remarks(io.FileIO):
 def _escaped(error: UnicodeError) -> tuple[str, int]:
     r"""A character that the terminal's encoding lacks becomes \uXXXX, which JSON reads back."""
     assert isinstance(error, UnicodeEncodeError)
-    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2)), error.end
+    return _units(error.object[error.start : error.end]), error.end
+
+
+def _units(text: str) -> str:
+    units = text.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
 ESCAPED = "edge-escaped"
 codecs.register_error(ESCAPED, _escaped)
+
+_UNUSUAL = re.compile(r"[^\n\t -~]")
+
+
+def harmless(text: str) -> str:
+    r"""The text with every character that is not printable as \uXXXX, but for line ends and tabs. JSON stays JSON."""
+    return _UNUSUAL.sub(lambda found: found[0] if found[0].isprintable() else _units(found[0]), text)
+
+
+class Output(io.TextIOWrapper):
+    """A standard file that steers no terminal."""
+
+    def write(self, text: str) -> int:
+        """Write a text made harmless; its length."""
+        super().write(harmless(text))
+        return len(text)
+
+    def write_as_it_is(self, text: str) -> int:
+        """Write a text whose escape sequences are the program's own."""
+        return super().write(text)
 
 
 def prepare_output() -> None:
@@ -70,10 +98,10 @@ def prepare_output() -> None:
         sys.stderr = _text(_Remarks(2, "w", closefd=False), sys.stderr)
 
 
-def _text(raw: io.FileIO, like: object) -> io.TextIOWrapper:
+def _text(raw: io.FileIO, like: object) -> Output:
     """A text file like the one that Python made, on another raw file."""
     assert isinstance(like, io.TextIOWrapper)
-    return io.TextIOWrapper(
+    return Output(
         io.BufferedWriter(raw),
         encoding=like.encoding,
         errors=ESCAPED,
@@ -115,9 +143,9 @@ class Display:
         self._writer.start()
 
     def show(self, text: str) -> None:
-        """Have a text written, as it is. Never waits, never raises."""
+        """Have a text written, made harmless; it may go back to the beginning of a line. Never waits, never raises."""
         with contextlib.suppress(queue.Full):
-            self._texts.put_nowait(text)
+            self._texts.put_nowait("\r".join(map(harmless, text.split("\r"))))
 
     def close(self, patience_s: float) -> None:
         """Let what waits be written, for `patience_s` seconds at most."""

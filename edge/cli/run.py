@@ -222,13 +222,13 @@ def _one(layout: Layout) -> Settings:
 
 def _commission(settings: Settings, frames: int, config: Path | None) -> None:
     """Learn from so many frames of the source what they look like, and write it where the station reads it."""
-    from rich.console import Console
     from rich.progress import track
 
     from edge.errors import SourceError
     from edge.pictures.blank import sample
     from edge.sources import open_source
     from edge.station.truth import Envelope
+    from edge.terminal import Console
 
     if settings.source is None:
         raise SourceError("no source given; say --source camera0")
@@ -269,11 +269,11 @@ def _print_sources(as_json: bool) -> None:
 
 def _drill(bundle: Path | None, as_json: bool) -> None:
     """Run the drill, show its table; exit code 1 if something escaped, was not noticed, or did not come back."""
-    from rich.console import Console
     from rich.table import Table
 
     from edge.drill import drill, siege
     from edge.shipped import DEMO, found_bundle, shipped_bundle
+    from edge.terminal import Console
 
     path = found_bundle(bundle) if bundle else shipped_bundle(DEMO)
     with Console(stderr=True).status("drill") as status:
@@ -361,10 +361,10 @@ class Progress:
             if not self._last and self._shows_demo_bundle:
                 text += "WARNING: no --bundle given: the DEMONSTRATION bundle runs, every verdict is marked simulated\n"
             self._last[name] = current
-            cause = f": {station.cause}" if station.cause else ""
+            cause = f": {printable(station.cause)}" if station.cause else ""
             text += f"{name}: {station.state}{cause}\n"
         alarms = station.records.alarms if station.records else ()
-        text += "".join(f"{name}: ALARM: {alarm}\n" for alarm in _news(alarms, self._alarms.get(name, ())))
+        text += "".join(f"{name}: ALARM: {printable(alarm)}\n" for alarm in _news(alarms, self._alarms.get(name, ())))
         self._alarms[name] = alarms
         if self._is_terminal:
             text = self._erased() + text + self._counted(station)
@@ -373,7 +373,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """A line for the log; never waits."""
-        self._display.show(f"{self._erased()}{line}\n")
+        self._display.show(f"{self._erased()}{printable(line)}\n")
 
     def _counted(self, station: "Station") -> str:
         ledger, opened = station.books.ledger(), station.intake.opened

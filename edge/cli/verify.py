@@ -67,7 +67,6 @@ def verify(
     if data is not None:
         _require_extra()
 
-    from rich.console import Console
     from rich.progress import Progress
 
     from edge.backends import is_exact_here
@@ -76,6 +75,7 @@ def verify(
     from edge.pictures.contract import checked_bits
     from edge.shipped import found_bundle
     from edge.signature import Trust
+    from edge.terminal import Console
     from edge.verify.checks import check_artifacts, open_bundle
     from edge.verify.looking import choose_photographs, survey_chosen
     from edge.verify.result import Verification

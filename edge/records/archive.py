@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge.errors import RecordsError
 from edge.records.durable import PRIVATE_FOLDER, sync_folder, write_durably
 from edge.records.journal import has_image, has_run, open_to_read
 from edge.records.retention import IMAGES, SIDECAR, Gone, Keeping, NoRoomError, Shelf
+from edge.records.sidecar import Sidecar, read_sidecar
 from edge.station.messages import ArchiveReady, Copied, Keep, NotStored, Removed, Stored
 from edge.station.ring import Attached
 from edge.verdict import Outcome
@@ -110,22 +111,22 @@ def _untold(shelf: Shelf) -> Iterator[Stored]:
     folder = shelf.keeping.folder
     with contextlib.suppress(RecordsError, sqlite3.Error), contextlib.closing(open_to_read(folder)) as journal:
         for path in shelf.paths():
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 place, epoch = path.relative_to(folder).as_posix(), path.parent.name
                 if not has_image(journal, place) and has_run(journal, epoch):
-                    said = json.loads(path.with_suffix(SIDECAR).read_bytes())
-                    stored = _as_stored(said["verdict"], said["image"])
+                    stored = _as_stored(read_sidecar(folder, place))
                     if (stored.path, stored.epoch) == (place, epoch):
                         yield stored
 
 
-def _as_stored(verdict: dict[str, Any], image: dict[str, Any]) -> Stored:
+def _as_stored(sidecar: Sidecar) -> Stored:
     """What was to be said of an image, by its sidecar. Raises ValueError, KeyError, TypeError."""
-    epoch, seq, size = verdict["epoch"], verdict["seq"], image["bytes"]
+    verdict, size = sidecar.verdict, sidecar.size
+    epoch, seq = verdict["epoch"], verdict["seq"]
     if not all(type(number) is int and 0 <= number < 2**63 for number in (seq, size)):
         raise TypeError("no numbers")
     place = _place(str(verdict["time"])[:10], str(epoch), seq, Outcome(verdict["verdict"]))
-    return Stored(str(epoch), seq, place.as_posix(), bytes.fromhex(image["sha256"]).hex(), size)
+    return Stored(str(epoch), seq, place.as_posix(), bytes.fromhex(sidecar.sha256).hex(), size)
 
 
 def _png(frame: "npt.NDArray[np.uint8]") -> bytes:

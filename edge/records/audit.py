@@ -6,25 +6,34 @@ import json
 import os
 import sqlite3
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 from edge.channel.control import Fate
+from edge.geometry import LARGEST_FRAME
 from edge.records.copied import CopiedImages
 from edge.records.durable import NEW
 from edge.records.gate_log import GateReport, Logged, compare, join, read_decisions
-from edge.records.journal import JOURNAL, open_to_read
-from edge.records.proof import Standing, prove
+from edge.records.journal import JOURNAL, check_rows, open_to_read, why_unread
+from edge.records.proof import Standing, broken_rule, prove
 from edge.records.recorder import is_copy, is_taken
-from edge.records.retention import HOLD, IMAGES, SIDECAR
+from edge.records.retention import HOLD, IMAGES, SIDECAR, files_of_images, misplaced
+from edge.records.sidecar import read_sidecar
+from edge.regular_file import is_hollow, open_regular
 from edge.verdict import Outcome, Verdict
 from edge.wording import counted
 
 MOST_NAMED = 100
 """Problems of a kind that are named one by one; the rest are counted."""
+
+LONGEST_TEXT = 1000
+"""Characters of a problem; a journal may say more in one value than anybody reads."""
+
+MOST_IMAGE_BYTES = 4 * LARGEST_FRAME * LARGEST_FRAME
+"""PNG cannot compress noise: three bytes a pixel and a little."""
 
 REMOVAL_S = 0.5
 """Of a live station image and journal may disagree while one is stored or removed; no longer than this."""
@@ -107,6 +116,7 @@ class Audit:
     def find(self, kind: Kind, text: str, epoch: str | None = None, seq: int | None = None) -> None:
         """Note a problem."""
         self.counts[kind] += 1
+        text = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
         if self.counts[kind] <= MOST_NAMED:
             self.problems.append(Problem(kind, text, epoch, seq))
 
@@ -134,12 +144,13 @@ def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True) 
     found = Audit(folder, is_taken(folder))
     found.is_copy = not found.is_live and is_copy(folder)
     try:
-        with contextlib.closing(open_to_read(folder)) as journal:
+        with contextlib.closing(open_to_read(folder, _bytes(gate_log))) as journal:
             for aside in sorted(folder.glob("journal-damaged-*.db")):
                 found.find(Kind.JOURNAL, f"a damaged journal was moved aside: {aside.name}")
             journal.execute("BEGIN")  # one moment of a live journal
             _check_file(journal, found)
             if journal.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
+                check_rows(journal)
                 _check_runs(journal, found)
                 _check_acknowledgements(journal, found)
                 if gate_log is not None:
@@ -149,15 +160,19 @@ def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True) 
                     _check_images(journal, found)
                     _count_without_image(journal, found)
     except sqlite3.Error as error:
-        found.find(Kind.JOURNAL, f"{JOURNAL} cannot be read to its end: {error}")
+        found.find(Kind.JOURNAL, f"{JOURNAL} cannot be read to its end: {why_unread(error)}")
     found.problems.sort(key=lambda problem: list(Kind).index(problem.kind))
     return found
+
+
+def _bytes(gate_log: Path | None) -> int:
+    return gate_log.stat().st_size if gate_log is not None and gate_log.is_file() else 0
 
 
 def _check_file(journal: sqlite3.Connection, found: Audit) -> None:
     for (said,) in journal.execute("PRAGMA quick_check(5)"):
         if said != "ok":
-            found.find(Kind.JOURNAL, f"{JOURNAL} is damaged: {said}")
+            found.find(Kind.JOURNAL, f"{JOURNAL} is damaged: {str(said).splitlines()[-1]}")
 
 
 def _check_runs(journal: sqlite3.Connection, found: Audit) -> None:
@@ -177,21 +192,21 @@ def _check_runs(journal: sqlite3.Connection, found: Audit) -> None:
             found.find(Kind.RUN, "verdicts of a run that the journal does not know", epoch)
     for (why,) in journal.execute("SELECT why FROM lost_ranges WHERE epoch IS NULL"):
         found.find(Kind.LOST, why)
+    lost = defaultdict[str | None, list[_Lost]](list)
+    for epoch, *one in journal.execute("SELECT epoch, lost_from, lost_to, why FROM lost_ranges"):
+        lost[epoch].append(_Lost(*one))
     for run in found.runs:
-        _check_run(journal, found, run)
+        _check_run(journal, found, run, lost[run.epoch])
 
 
-class _Range(NamedTuple):
+class _Lost(NamedTuple):
     first: int
     last: int | None  # None: unknown
+    why: str
 
 
-def _check_run(journal: sqlite3.Connection, found: Audit, run: Run) -> None:
-    lost: list[_Range] = []
-    for first, last, why in journal.execute(
-        "SELECT lost_from, lost_to, why FROM lost_ranges WHERE epoch = ?", (run.epoch,)
-    ):
-        lost.append(_Range(first, last))
+def _check_run(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_Lost]) -> None:
+    for first, last, why in lost:
         which = f"from {first} on, how many is unknown" if last is None else f"{first} to {last}"
         found.find(Kind.LOST, f"verdicts {which}: {why}", run.epoch, first)
     last_seq = run.last_here = _check_verdicts(journal, found, run, lost)
@@ -214,7 +229,7 @@ def _check_run(journal: sqlite3.Connection, found: Audit, run: Run) -> None:
         found.find(Kind.LEDGER, f"{run.accepted} parts were accepted, {answered} were answered", run.epoch)
 
 
-def _check_verdicts(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_Range]) -> int:
+def _check_verdicts(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_Lost]) -> int:
     """Go through the verdicts of a run in order; the last one's number."""
     columns = "seq, part, verdict, reason, score, threshold, age_ms, time, backend, json"
     last_seq, counts = 0, Counter[str]()
@@ -233,7 +248,7 @@ def _check_verdicts(journal: sqlite3.Connection, found: Audit, run: Run, lost: l
     return last_seq
 
 
-def _check_gap(found: Audit, run: Run, lost: list[_Range], first: int, last: int) -> None:
+def _check_gap(found: Audit, run: Run, lost: list[_Lost], first: int, last: int) -> None:
     """Verdicts `first` to `last` are not there: the journal must say so itself."""
     run.lost += last - first + 1
     for one in sorted(lost, key=lambda one: one.first):
@@ -248,8 +263,7 @@ def _check_verdict(found: Audit, run: Run, seq: int, row: list[object], text: st
     try:
         v = Verdict.model_validate_json(text)
     except ValueError as error:
-        why = str(error).splitlines()[2].strip() if str(error).count("\n") > 1 else str(error)
-        found.find(Kind.VERDICT, f"verdict {seq} breaks the rules: {why}", run.epoch, seq)
+        found.find(Kind.VERDICT, f"verdict {seq} breaks the rules: {broken_rule(error)}", run.epoch, seq)
         return
     published = [v.part, v.verdict, v.reason, v.score, v.threshold, v.age_ms, v.time, v.backend]
     if (v.epoch, v.seq) != (run.epoch, seq) or published != row:
@@ -307,12 +321,14 @@ def _check_gate(journal: sqlite3.Connection, found: Audit, path: Path) -> None:
 
 def _check_images(journal: sqlite3.Connection, found: Audit) -> None:
     rows = journal.execute("SELECT rowid, epoch, seq, path, sha256, gone FROM images ORDER BY rowid").fetchall()
-    kept, copied = 0, _copied_images(journal, found)
+    kept, copied, seen = 0, _copied_images(journal, found), set[str]()
     for rowid, epoch, seq, path, digest, gone in rows:
         if gone is not None:
             found.images_gone += 1
             continue
-        fault = _misplaced(found.folder, path) or _image_fault(journal, found.folder / path, epoch, seq, digest)
+        fault = "the journal lists it twice" if path in seen else misplaced(found.folder, path)
+        fault = fault or _image_fault(journal, found.folder, path, epoch, seq, digest)
+        seen.add(path)
         if fault is not None and found.is_live and not (found.folder / path).exists():
             time.sleep(REMOVAL_S)
             if journal.execute("SELECT gone FROM images WHERE rowid = ?", (rowid,)).fetchone() != (None,):
@@ -351,10 +367,7 @@ def _check_strangers(journal: sqlite3.Connection, found: Audit, copied: CopiedIm
 
 def _strangers(journal: sqlite3.Connection, folder: Path) -> set[str]:
     """What lies among the images and is neither one of the journal nor beside one, below the records' folder."""
-    names: set[str] = set()
-    for inside, folders, files in os.walk(folder / IMAGES):
-        linked = [name for name in folders if os.path.islink(os.path.join(inside, name))]
-        names |= {Path(inside, name).relative_to(folder).as_posix() for name in files + linked}
+    names = set(files_of_images(folder))
     known = {path for (path,) in journal.execute("SELECT path FROM images WHERE gone IS NULL")}
     beside = (HOLD, NEW)
     return {
@@ -376,31 +389,22 @@ def _count_without_image(journal: sqlite3.Connection, found: Audit) -> None:
     )
 
 
-def _misplaced(folder: Path, path: str) -> str | None:
-    """Whether an image or its sidecar is elsewhere than it says. The folder of all images may be a link to a disk."""
-    top, *below = Path(path).parts
-    if top != IMAGES or ".." in below:
-        return "does not lie among the images"
-    for one in (Path(*below), Path(*below).with_suffix(SIDECAR)):
-        there = (folder / IMAGES).resolve() / one
-        if there.resolve() != there:
-            return "is a link"
-    return None
-
-
-def _image_fault(journal: sqlite3.Connection, path: Path, epoch: str, seq: int, digest: str) -> str | None:
-    """What is wrong with an image or its sidecar, in words."""
+def _image_fault(journal: sqlite3.Connection, folder: Path, path: str, epoch: str, seq: int, digest: str) -> str | None:
+    """What is wrong with an image that lies where it should, or with its sidecar, in words."""
+    images, name = (folder / IMAGES).resolve(), path.removeprefix(f"{IMAGES}/")
     try:
-        with open(path, "rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+        with open_regular(images, name, MOST_IMAGE_BYTES) as file:
+            if is_hollow(os.fstat(file.fileno())) or hashlib.file_digest(file, "sha256").hexdigest() != digest:
                 return "is not the image that was stored"
-        said = json.loads(path.with_suffix(SIDECAR).read_bytes())
-        verdict, about = said["verdict"], said["image"]
     except OSError as error:
-        return f"{Path(error.filename).suffix} cannot be read: {error.strerror}"
-    except (ValueError, KeyError, TypeError):
-        return "its sidecar is damaged"
-    row = journal.execute("SELECT json FROM verdicts WHERE epoch = ? AND seq = ? LIMIT 1", (epoch, seq)).fetchone()
-    if about.get("sha256") != digest or (row is not None and json.loads(row[0]) != verdict):
-        return "its sidecar says something else than the journal"
+        return f".png cannot be read: {error.strerror}"
+    try:
+        sidecar = read_sidecar(folder, path)
+        row = journal.execute("SELECT json FROM verdicts WHERE epoch = ? AND seq = ? LIMIT 1", (epoch, seq)).fetchone()
+        if sidecar.sha256 != digest or (row is not None and json.loads(row[0]) != sidecar.verdict):
+            return "its sidecar says something else than the journal"
+    except OSError as error:
+        return f".json cannot be read: {error.strerror}"
+    except (ValueError, RecursionError):
+        return "its sidecar is damaged, or its verdict"
     return None

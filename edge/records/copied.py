@@ -9,9 +9,9 @@ import sqlite3
 from collections import Counter
 from pathlib import Path
 
-from edge.records.retention import HOLD, IMAGES, SIDECAR
+from edge.records.retention import HOLD, SIDECAR, files_of_images
 
-_NAME = re.compile(r"(\d+)-(\w+)\.(png|json)")
+_NAME = re.compile(r"(\d{1,16})-(\w+)\.(png|json)")
 _PICTURE = ".png"
 
 
@@ -28,15 +28,13 @@ class CopiedImages:
         rows = journal.execute("SELECT epoch, seq, path, rowid, gone FROM images").fetchall()
         self._last_told = max((seq for of, seq, *_ in rows if of == epoch), default=0)
         self._gone = {path for *_, path, _, gone in rows if gone is not None}
-        files = {path.stem: path for path in (folder / IMAGES).glob(f"*/{epoch}/*{_PICTURE}")}
-        whole = (name for name, path in files.items() if path.with_suffix(SIDECAR).exists())
-        self._last_whole = max(
-            (int(name.partition("-")[0]) for name in whole if _NAME.match(name + _PICTURE)), default=0
-        )
+        names = set(files_of_images(folder))
+        mine = [Path(name) for name in names if name.endswith(_PICTURE) and name.split("/")[2:3] == [epoch]]
+        whole = [path.name for path in mine if path.with_suffix(SIDECAR).as_posix() in names]
+        self._last_whole = max((int(found[1]) for name in whole if (found := _NAME.fullmatch(name))), default=0)
         self._oldest: dict[str, int] = {}  # row of the oldest image that is here, by outcome
         for _, _, path, rowid, gone in rows if self._gone else ():
-            there = folder / path
-            if gone is None and there.exists() and not there.with_suffix(HOLD).exists():
+            if gone is None and path in names and Path(path).with_suffix(HOLD).as_posix() not in names:
                 self._oldest[_outcome(path)] = min(rowid, self._oldest.get(_outcome(path), rowid))
 
     def may_lack(self, epoch: str, seq: int, path: str, rowid: int) -> bool:

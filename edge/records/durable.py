@@ -35,8 +35,8 @@ def write_durably(files: Mapping[Path, bytes]) -> None:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Descriptor of a file that is its owner's alone, mode 0600, whatever the umask. Raises OSError."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC, PRIVATE)
+    """Descriptor of a file that is its owner's alone, mode 0600, whatever the umask. Raises OSError, for a link too."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, PRIVATE)
     try:
         os.fchmod(descriptor, PRIVATE)
     except BaseException:

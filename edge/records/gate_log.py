@@ -1,20 +1,29 @@
 """A gate's own log, held against itself and against the station's journal."""
 
+import io
+import os
 import sqlite3
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.channel.control import Fate
 from edge.errors import RecordsError
 from edge.gate.decision import Why
 from edge.gate.log import CUT
 from edge.records.proof import Proof, Standing, prove
+from edge.regular_file import open_regular
 from edge.wording import counted, dotted
+
+MOST_IN_A_LINE = 64 * 1024
+"""Characters; a gate writes a few hundred."""
+
+_Short = Annotated[str, Field(max_length=1000)]
 
 
 class Decision(BaseModel):
@@ -22,13 +31,13 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    epoch: str | None = None
-    seq: int | None = None
-    part: str | None = None
+    epoch: _Short | None = None
+    seq: int | None = Field(default=None, ge=0, le=2**53)
+    part: _Short | None = None
     decision: Literal["pass", "reject"]
-    why: str = ""
+    why: _Short = ""
     fate: Fate | None = None
-    time: str | None = None
+    time: _Short | None = None
 
     @property
     def passes(self) -> bool:
@@ -137,9 +146,12 @@ def read_decisions(path: Path, report: GateReport | None = None) -> Iterator[Dec
 
     Raises RecordsError if the file cannot be read, or names the line that is no decision.
     """
+    there = Path(os.path.realpath(path))
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for number, line in enumerate(file, 1):
+        with io.TextIOWrapper(open_regular(there.parent, there.name, sys.maxsize), "utf-8", "replace") as file:
+            for number, line in enumerate(iter(lambda: file.readline(MOST_IN_A_LINE), ""), 1):
+                if len(line) == MOST_IN_A_LINE:
+                    raise RecordsError(f"{path} line {number} is no decision of a gate: it has no end")
                 is_cut = not line.endswith("\n") or line.endswith(f"{CUT}\n")
                 if report is not None:
                     report.is_cut |= is_cut

@@ -2,16 +2,24 @@
 
 Every table only grows, but for the end of a run and the note that an image is gone. The station's writer has the one
 connection that writes; everything else reads.
+
+A reader trusts no journal: whoever sent it may have made it. It holds exactly the tables below, its values have their
+types, and no query takes more steps than a file of its size can need.
 """
 
 import contextlib
+import functools
 import os
 import sqlite3
+import stat
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edge.errors import RecordsError
 from edge.records.durable import PRIVATE, open_private, sync_folder
+from edge.regular_file import is_hollow
+from edge.wording import printable
 
 JOURNAL = "journal.db"
 
@@ -45,6 +53,26 @@ CREATE TABLE lost_ranges (
 """
 # No (epoch, seq) is unique by force: a station that published one twice is to be found out, not to be tidied up.
 
+TABLES = ("runs", "verdicts", "acknowledgements", "late_results", "images", "events", "lost_ranges")
+
+BESIDE = ("", "-wal", "-shm", "-journal")
+"""Ends of the names of the journal and of what SQLite puts beside it."""
+
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_LENGTH: 2**20,  # bytes of a value or a row; a verdict has a few thousand
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 10_000,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
+}
+
+_STEPS, _STEPS_A_BYTE, _STEPS_AT_ONCE = 2_000_000, 20, 100_000
+"""Steps of SQLite's machine that one reader may take: an audit takes 0.3 for each byte of the journal."""
+
+
+class ForeignJournalError(sqlite3.DatabaseError):
+    """A file of SQLite that no station wrote so: other tables, or values of other types. The message says which."""
+
+
 INSERT_RUN = "INSERT INTO runs (epoch, boot, station, source, bundle, started, config) VALUES (?, ?, ?, ?, ?, ?, ?)"
 INSERT_VERDICT = "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_ACKNOWLEDGEMENT = "INSERT INTO acknowledgements VALUES (?, ?, ?, ?, ?)"
@@ -67,7 +95,9 @@ def wall_time() -> str:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether SQLite says that the file is no sound journal, as opposed to: not now."""
+    """Whether the file is no sound journal, by SQLite or by what is in it, as opposed to: not now."""
+    if isinstance(error, ForeignJournalError | UnicodeDecodeError):  # the latter: of SQLite's own message
+        return True
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -107,6 +137,7 @@ def _make_private(folder: Path) -> None:
 def _connected(folder: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(folder / JOURNAL, isolation_level=None, timeout=1.0)
     try:
+        _distrust(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {16 * 2**20}")
@@ -123,15 +154,19 @@ def _is_sound(folder: Path) -> bool:
         return _size(log) == 0
     try:
         with contextlib.closing(_connected(folder)) as connection:
+            check_schema(connection)
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         if is_damage(error):
             return False
         raise
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _move_aside(folder: Path) -> str:
@@ -168,31 +203,131 @@ def close_unfinished(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def open_to_read(folder: Path) -> sqlite3.Connection:
-    """The journal of a live or a dead station, for reading only.
+def open_to_read(folder: Path, beside: int = 0) -> sqlite3.Connection:
+    """The journal of a live or a dead station, for reading only, in bounded steps, whoever made it.
 
-    Raises RecordsError if there is none, or one of a later version; sqlite3.Error if it is damaged.
+    `beside` is the bytes of what the journal is held against.
+
+    Raises RecordsError if there is none, if it is no file of its own, or one of a later version; sqlite3.Error if it is
+    damaged or has other tables than a station's.
     """
     path = (folder / JOURNAL).absolute()
-    try:
-        if _size(path) == 0:  # of an empty file SQLite would throw away the log
-            raise RecordsError(f"{folder} holds no journal; give the folder that edge-run --records wrote")
-    except PermissionError as error:
-        raise RecordsError(f"{folder} is not for this user to read; run as the user of the station") from error
+    size = _checked_size(folder) + beside
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=1.0)
     try:
         try:
+            _guard(connection, size)
             (version,) = connection.execute("PRAGMA user_version").fetchone()
         except sqlite3.OperationalError:  # where nothing can be written, SQLite must be told that nothing will be
             connection.close()
             connection = sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True, isolation_level=None)
+            _guard(connection, size)
             (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise RecordsError(f"{path} is of a later version of this software; read it with that one")
+        check_schema(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _checked_size(folder: Path) -> int:
+    """Bytes of the journal and of what lies beside it. Raises RecordsError if that is not for a reader to open."""
+    size = 0
+    for suffix in BESIDE:
+        path = folder / f"{JOURNAL}{suffix}"
+        try:
+            status = path.lstat()
+        except PermissionError as error:
+            raise RecordsError(f"{folder} is not for this user to read; run as the user of the station") from error
+        except OSError:
+            status = None
+        if status is not None and not stat.S_ISREG(status.st_mode):  # a pipe never ends, a link leads elsewhere
+            raise RecordsError(f"{path} is no regular file; give the folder that edge-run --records wrote")
+        if status is not None and is_hollow(status):
+            raise RecordsError(f"{path} says it has {status.st_size} bytes and holds almost none; no station wrote it")
+        if suffix == "" and (status is None or status.st_size == 0):  # of an empty file SQLite throws away the log
+            raise RecordsError(f"{folder} holds no journal; give the folder that edge-run --records wrote")
+        size += status.st_size if status is not None else 0
+    return size
+
+
+def _distrust(connection: sqlite3.Connection) -> None:
+    """What the file says of itself runs no function, and is checked where it is read."""
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+
+
+def _guard(connection: sqlite3.Connection, size: int) -> None:
+    """Bound what reading a journal of `size` bytes may take."""
+    left = _STEPS + _STEPS_A_BYTE * size
+
+    def is_too_much() -> bool:
+        nonlocal left
+        left -= _STEPS_AT_ONCE
+        return left < 0
+
+    for limit, most in _LIMITS.items():
+        connection.setlimit(limit, most)
+    connection.set_progress_handler(is_too_much, _STEPS_AT_ONCE)
+    _distrust(connection)
+
+
+@functools.cache
+def _schema() -> frozenset[tuple[str, str, str]]:
+    """Kind, name and definition of everything in a journal."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_TABLES)
+        return _schema_of(connection)
+
+
+def _schema_of(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str]]:
+    found = connection.execute("SELECT type, name, sql FROM sqlite_master LIMIT 100").fetchall()
+    return frozenset((str(kind), str(name), " ".join(str(sql).split())) for kind, name, sql in found)
+
+
+def check_schema(connection: sqlite3.Connection) -> None:
+    """Raise ForeignJournalError if a journal that has tables has any other than a station makes, or lacks one.
+
+    A view, a trigger, a generated column or a missing index could make a query run for as long as it likes.
+    """
+    try:
+        found = _schema_of(connection)
+    except UnicodeDecodeError as error:  # SQLite's message repeats what it cannot read, byte by byte
+        raise ForeignJournalError("its list of tables is damaged") from error
+    differing = [*sorted(found - _schema()), *sorted(_schema() - found)]
+    if found and differing:
+        kind, name, _ = differing[0]
+        raise ForeignJournalError(f"its {printable(kind[:20])} {printable(name[:60])} is not that of a station")
+
+
+def check_rows(
+    journal: sqlite3.Connection, tables: Iterable[str] = TABLES, where: str = "1", values: tuple[object, ...] = ()
+) -> None:
+    """Raise ForeignJournalError if a row has a value of another type than its column: SQLite itself takes any."""
+    cursor = journal.cursor()
+    cursor.row_factory = None
+    for table in tables:
+        allowed = {
+            name: f"('{kind.lower()}')" if is_required else f"('{kind.lower()}', 'null')"
+            for _, name, kind, is_required, *_ in cursor.execute(f"PRAGMA table_info({table})")
+        }
+        kinds = ", ".join(f"typeof({name})" for name in allowed)
+        wrong = " OR ".join(f"typeof({name}) NOT IN {some}" for name, some in allowed.items())
+        select = f"SELECT rowid, {kinds} FROM {table} WHERE ({where}) AND ({wrong}) LIMIT 1"
+        if (row := cursor.execute(select, values).fetchone()) is not None:
+            number, *found = row
+            named = zip(allowed.items(), found, strict=True)
+            name, kind = next((name, kind) for (name, some), kind in named if f"'{kind}'" not in some)
+            raise ForeignJournalError(f"row {number} of the table {table} has a {kind} as its {name}")
+
+
+def why_unread(error: Exception) -> str:
+    """Why a journal cannot be read, in one line: SQLite repeats what it cannot read."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+        return "reading it takes more steps than a journal of its size can need"
+    return printable(str(error))
 
 
 def last_epochs(folder: Path, most: int) -> frozenset[str]:
@@ -202,7 +337,7 @@ def last_epochs(folder: Path, most: int) -> frozenset[str]:
     try:
         with contextlib.closing(open_to_read(folder)) as connection:
             return frozenset(
-                e for (e,) in connection.execute("SELECT epoch FROM runs ORDER BY rowid DESC LIMIT ?", (most,))
+                str(e) for (e,) in connection.execute("SELECT epoch FROM runs ORDER BY rowid DESC LIMIT ?", (most,))
             )
     except sqlite3.Error:
         return frozenset()
@@ -214,7 +349,8 @@ def last_boot(folder: Path) -> int:
         return 0
     try:
         with contextlib.closing(open_to_read(folder)) as connection:
-            (boot,) = connection.execute("SELECT coalesce(max(boot), 0) FROM runs").fetchone()
+            counted = "SELECT coalesce(max(boot), 0) FROM runs WHERE typeof(boot) = 'integer'"
+            (boot,) = connection.execute(counted).fetchone()
             return int(boot)
     except sqlite3.Error:
         return 0

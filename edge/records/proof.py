@@ -24,6 +24,12 @@ class Proof(NamedTuple):
     why: str = ""
 
 
+def broken_rule(error: ValueError) -> str:
+    """Which rule of verdicts a row breaks, in a line: what pydantic says of it takes several."""
+    lines = str(error).splitlines() or [""]
+    return lines[min(2, len(lines) - 1)].strip()
+
+
 def prove(journal: sqlite3.Connection, live: str | None, epoch: str, seq: int, part: str | None = None) -> Proof:
     """Look for the in-time final good that lets (epoch, seq) pass, and `part` if it is named.
 

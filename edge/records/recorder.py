@@ -26,6 +26,7 @@ from edge.records.journal import (
 from edge.records.replayer import Answer, Replayer, Wanted
 from edge.records.reserve import LAST, Reserve, is_full
 from edge.records.writer import End, Row, Value, Writer
+from edge.regular_file import read_regular
 from edge.verdict import Verdict
 
 MOST_WAITING = 100_000
@@ -41,6 +42,11 @@ LOCK_TRIES, LOCK_TRY_S = 4, 0.05
 """An audit holds the lock for a moment, to see whether a station does."""
 
 BOOT = "boot"
+MOST_BOOTS = 2**53
+"""What says more is no count of runs, and would be no number of SQLite."""
+
+MOST_DIGITS = 100
+"""Bytes of a file that holds one number."""
 
 
 class Recorder:
@@ -215,7 +221,7 @@ def is_copy(folder: Path) -> bool:
     """Whether this folder is a copy of the one that a station wrote its records in. False where nothing says."""
     lock = folder / LOCK
     try:
-        return int(lock.read_text()) != lock.stat().st_ino
+        return int(read_regular(folder, LOCK, MOST_DIGITS)) != lock.lstat().st_ino
     except (OSError, ValueError):
         return False
 
@@ -223,7 +229,7 @@ def is_copy(folder: Path) -> bool:
 def is_taken(folder: Path) -> bool:
     """Whether a station writes its records in this folder now."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -239,10 +245,10 @@ def _next_boot(folder: Path, reserve: Reserve) -> int:
     """One more than any run before, by the journal and by a small file that outlives it; never less. Raises OSError."""
     path = folder / BOOT
     try:
-        said = int(path.read_text())
+        said = min(int(read_regular(folder, BOOT, MOST_DIGITS)), MOST_BOOTS)
     except (FileNotFoundError, ValueError):
         said = 0
-    boot = max(said, last_boot(folder)) + 1
+    boot = max(said, min(last_boot(folder), MOST_BOOTS)) + 1
     text = {path: f"{boot}\n".encode()}
     try:
         write_durably(text)

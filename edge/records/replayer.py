@@ -62,7 +62,8 @@ class Replayer(threading.Thread):
             self._answers.put((wanted.token, payloads))
 
     def _read(self, wanted: Wanted) -> list[bytes]:
-        select = "SELECT json FROM verdicts WHERE epoch = ? AND seq BETWEEN ? AND ? ORDER BY seq, rowid LIMIT ?"
+        select = "SELECT json FROM verdicts WHERE epoch = ? AND seq BETWEEN ? AND ? AND typeof(json) = 'text' "
+        select += "ORDER BY seq, rowid LIMIT ?"
         with contextlib.closing(open_to_read(self._folder)) as journal:
             rows = journal.execute(select, (*wanted[1:], MOST_REPLAYED))
             return [json.encode() for (json,) in rows]

@@ -23,7 +23,7 @@ class Reserve:
     def __init__(self, path: Path) -> None:
         """Takes over what an earlier run left there; nothing is allocated before `renew`."""
         self._path = path
-        self._held = min(RESERVE, path.stat().st_blocks * 512) if path.exists() else 0
+        self._held = min(RESERVE, path.stat().st_blocks * 512) if path.is_file() and not path.is_symlink() else 0
         self._renew_due = 0.0
 
     @property

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ IMAGES = "images"
 
 HOLD, SIDECAR = ".hold", ".json"
 """Suffixes of the files beside an image: it is never removed; its verdict as published, and its hash."""
+
+_PLACE = re.compile(rf"{IMAGES}/\d{{4}}-\d\d-\d\d/[\w-]{{1,64}}/\d{{8,16}}-(good|reject|unknown)\.png", re.ASCII)
 
 FIRST_TO_GO = (Outcome.GOOD, Outcome.UNKNOWN, Outcome.REJECT)
 
@@ -42,6 +45,36 @@ class Keeping:
         if outcome is Outcome.GOOD:
             return self.good_every > 0 and seq % self.good_every == 0
         return True
+
+
+def misplaced(folder: Path, path: str) -> str | None:
+    """Why what a journal says is no path of an image in the records' `folder`, in words; None if it is one.
+
+    The folder of all images may be a link to another disk; nothing below it is one.
+    """
+    if not _PLACE.fullmatch(path):
+        return "does not lie among the images"
+    top, below = (folder / IMAGES).resolve(), Path(path).relative_to(IMAGES)
+    for one in (below, below.with_suffix(SIDECAR), below.with_suffix(HOLD)):
+        if os.path.realpath(top / one) != str(top / one):
+            return "is a link"
+    return None
+
+
+def files_of_images(folder: Path) -> Iterator[str]:
+    """Paths of what lies among the images, below the records' `folder`: no link is followed, and no folder is entered
+    that lies deeper than those of the runs.
+    """
+    within = [(folder / IMAGES, IMAGES, 0)]
+    while within:
+        at, name, depth = within.pop()
+        with contextlib.suppress(OSError), os.scandir(at) as entries:
+            for entry in entries:
+                inner = f"{name}/{entry.name}"
+                if depth < 2 and entry.is_dir(follow_symlinks=False):
+                    within.append((Path(entry.path), inner, depth + 1))
+                else:
+                    yield inner
 
 
 class NoRoomError(Exception):
@@ -79,12 +112,15 @@ class Shelf:
     def look(self) -> None:
         """Take stock; what a crash left unfinished is removed."""
         found: list[_Shelved] = []
-        for folder, _, names in os.walk(self.keeping.folder / IMAGES):
-            for path in (Path(folder, name) for name in names):
-                if path.suffix == NEW or (path.suffix == SIDECAR and not path.with_suffix(".png").exists()):
-                    path.unlink(missing_ok=True)
-                elif path.suffix == ".png" and _kind(path) is not None:
-                    found.append(_Shelved(str(path), _size(path), path.stat().st_mtime))
+        folder = self.keeping.folder
+        for name in files_of_images(folder):
+            path, whole = folder / name, name.removesuffix(NEW)
+            if not _PLACE.fullmatch(os.path.splitext(whole)[0] + ".png"):
+                continue  # no station wrote it
+            if whole != name or (path.suffix == SIDECAR and not path.with_suffix(".png").exists()):
+                path.unlink(missing_ok=True)
+            elif path.suffix == ".png":
+                found.append(_Shelved(str(path), _size(path), path.lstat().st_mtime))
         for shelved in sorted(found, key=lambda one: one.stored):
             self._put(shelved)
 
@@ -176,7 +212,7 @@ def _kind(path: Path) -> Outcome | None:
 
 def _size(path: Path) -> int:
     """Bytes of an image and its sidecar."""
-    return sum(one.stat().st_size for one in (path, path.with_suffix(SIDECAR)) if one.exists())
+    return sum(one.lstat().st_size for one in (path, path.with_suffix(SIDECAR)) if os.path.lexists(one))
 
 
 def _is_held(shelved: _Shelved) -> bool:

@@ -1,18 +1,22 @@
 """Everything that happened to a part, as the records have it."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from edge.errors import RecordsError
-from edge.records.journal import open_to_read
-from edge.records.proof import Proof, Standing, prove
-from edge.records.retention import HOLD
+from edge.records.durable import open_private
+from edge.records.journal import check_rows, open_to_read, why_unread
+from edge.records.proof import Proof, Standing, broken_rule, prove
+from edge.records.retention import HOLD, misplaced
+from edge.records.sidecar import read_sidecar
 from edge.verdict import Verdict
-from edge.wording import counted
+from edge.wording import counted, printable
 
 Row = dict[str, Any]
 
@@ -38,21 +42,28 @@ class Story:
         return {
             "verdict": self.verdict.model_dump(mode="json"),
             "acknowledgements": self.acknowledgements,
-            "late_results": self.late_results,
+            "late_results": [row | {"score": _for_json(row["score"])} for row in self.late_results],
             "images": self.images,
             "passed": None if self.proof is None else self.proof._asdict(),
         }
+
+
+def _for_json(score: float | None) -> float | None:
+    """JSON has no infinity."""
+    return score if score is not None and isfinite(score) else None
 
 
 def stories(folder: Path, part: str) -> list[Story]:
     """Every verdict on a part with this id, the oldest first. Raises RecordsError if there is none."""
     try:
         with contextlib.closing(open_to_read(folder)) as journal:
+            check_rows(journal, ["verdicts"], "part = ?", (part,))
             journal.row_factory = _as_dict
             rows = journal.execute("SELECT epoch, seq, json FROM verdicts WHERE part = ? ORDER BY rowid", (part,))
             told = [_story(journal, folder, row) for row in rows.fetchall()]
     except (sqlite3.Error, ValueError) as error:
-        raise RecordsError(f"{folder}: the journal cannot be read: {error}") from error
+        said = broken_rule(error) if isinstance(error, ValueError) else why_unread(error)
+        raise RecordsError(f"{folder}: the journal cannot be read: {said}") from error
     if not told:
         raise RecordsError(f"{folder} knows no part {part!r}; edge-listen shows the ids of parts as they come")
     return told
@@ -69,9 +80,11 @@ def _story(journal: sqlite3.Connection, folder: Path, found: Row) -> Story:
         select = f"SELECT {columns} FROM {table} WHERE epoch = ? AND seq = ? ORDER BY rowid"
         return list(journal.execute(select, (epoch, seq)))
 
+    check_rows(journal, ["acknowledgements", "late_results", "images"], "epoch = ? AND seq = ?", (epoch, seq))
     images = of("images", "path, sha256, bytes, time, gone")
     for image in images:
-        image["held"] = (folder / image["path"]).with_suffix(HOLD).exists()
+        is_there = misplaced(folder, image["path"]) is None
+        image["held"] = is_there and (folder / image["path"]).with_suffix(HOLD).exists()
     acknowledgements = of("acknowledgements", "fate, client, time")
     proof = None
     if any(row["fate"] == "passed" for row in acknowledgements):
@@ -127,20 +140,44 @@ def _grounds(v: Verdict) -> str:
 def hold(folder: Path, part: str, held: bool) -> list[Path]:
     """Hold the images of a part, so that they are never removed, or release them; those it is now true of.
 
-    Raises RecordsError if there is no image of it, or the folder cannot be written.
+    Raises RecordsError if there is no image of it, if the folder cannot be written, or, before anything is, if a path
+    of the journal is not that of an image in this record.
     """
-    images = [folder / row["path"] for story in stories(folder, part) for row in story.images if row["gone"] is None]
+    rows = [row for story in stories(folder, part) for row in story.images if row["gone"] is None]
+    there = [folder / row["path"] for row in rows if _is_image(folder, row)]
+    if not there:
+        raise RecordsError(f"{folder} keeps no image of part {part!r}; edge-audit {folder} --part {part} says why")
     try:
-        for image in images:
+        for image in there:
             if held:
-                image.with_suffix(HOLD).touch(mode=0o600)
+                os.close(open_private(image.with_suffix(HOLD), os.O_WRONLY | os.O_CREAT))
             else:
                 image.with_suffix(HOLD).unlink(missing_ok=True)
     except FileNotFoundError:
         pass  # it has just been removed
     except OSError as error:
         raise RecordsError(f"{error.filename}: {error.strerror}; run as the user of the station") from error
-    there = [image for image in images if image.exists()]
-    if not there:
-        raise RecordsError(f"{folder} keeps no image of part {part!r}; edge-audit {folder} --part {part} says why")
-    return there
+    return [image for image in there if image.exists()]
+
+
+def _is_image(folder: Path, row: Row) -> bool:
+    """Whether the image of a row is there. Raises RecordsError if what lies there is not the row's image.
+
+    Its sidecar must say so: the folder of all images may be a link, and lead into the record of somebody else.
+    """
+    path = row["path"]
+    fault = misplaced(folder, path)
+    if fault is None and not (folder / path).exists():
+        return False
+    try:
+        sidecar = read_sidecar(folder, path) if fault is None else None
+    except (OSError, ValueError):
+        fault = "has no sidecar, or a damaged one"
+    else:
+        if sidecar is not None and (sidecar.path, sidecar.sha256) != (path, row["sha256"]):
+            fault = "is not the image of this part"
+    if fault is not None:
+        raise RecordsError(
+            f"{folder}: {printable(path[:200])} {fault}; nothing is changed; edge-audit {folder} says what is wrong"
+        )
+    return True

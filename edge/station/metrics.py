@@ -1,20 +1,22 @@
 """What a station counts and measures, for Prometheus: one page over HTTP, on loopback unless asked otherwise.
 
 The supervisor's loop only puts plain numbers here, without a lock; a thread of its own makes the page when asked, one
-at a time and twenty a second at most. A scrape that hangs, or a thousand of them, delay other scrapes and no verdict.
+at a time and twenty a second at most. That one thread waits for all connections together: one that hangs delays nobody,
+and of too many the oldest is cut off.
 """
 
+import asyncio
 import contextlib
 import ipaddress
+import os
 import shutil
 import socket
-import sys
 import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from http.server import HTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +35,18 @@ BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 
 LEASE_S = 0.3
 """A beat older than this says nothing about now: the page shows the station as not ready."""
 
-PATIENCE_S = 1.0
-"""A scrape that takes longer is cut off, whatever it waits for."""
+PATIENCE_S = 2.0
+"""A connection that takes longer is cut off, whatever it waits for."""
 
 PAUSE_S = 0.05
-"""Rest after each scrape."""
+"""Rest after each page."""
 
-_BACKLOG = 16
+MOST_CONNECTIONS = 64
+"""At a time; one more cuts off the oldest. An honest scrape takes a few milliseconds of it."""
+
+MOST_REQUEST_BYTES = 8192
+
+_BACKLOG = 128
 
 
 @dataclass(frozen=True)
@@ -193,7 +200,7 @@ class Metrics(Collector):
         self._beat = vitals, time.monotonic_ns()
 
     def close(self) -> None:
-        """Leave the page; the last one frees the port. A scrape that hangs may keep it a second longer."""
+        """Leave the page; the last one frees the port."""
         self._page.leave(self._about["station"])
 
     def collect(self) -> Iterable[Metric]:
@@ -263,11 +270,9 @@ class _Page(Collector):
         self._is_several = False
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._server = _bind(endpoint, self.registry, allow_insecure)
-        host, port = self._server.server_address[:2]
-        self.endpoint = f"[{host!s}]:{port}" if ":" in str(host) else f"{host!s}:{port}"
-        self._is_closing = False
-        self._thread = threading.Thread(target=self._serve, name="edge-metrics", daemon=True)
+        self._server = _Server(_bind(endpoint, allow_insecure), self.registry)
+        host, port = self._server.address
+        self.endpoint = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def show(self, station: str, metrics: Metrics) -> None:
         """Show this station, too."""
@@ -275,14 +280,13 @@ class _Page(Collector):
         self._is_several |= len(self._shown) > 1
         if len(self._shown) == 1:
             self.registry.register(self)
-            self._thread.start()
+            self._server.start()
 
     def leave(self, station: str) -> None:
         """Show it no more."""
         self._shown.pop(station, None)
         if not self._shown:
-            self._is_closing = True
-            self._thread.join(3 * PAUSE_S)
+            self._server.close()
 
     def collect(self) -> Iterable[Metric]:
         """Each metric once, with the samples of all stations; called in the server's thread."""
@@ -295,51 +299,88 @@ class _Page(Collector):
                 of_all.samples += [s._replace(labels={"station": station} | s.labels) for s in family.samples]
         return families.values()
 
-    def _serve(self) -> None:
-        with self._server as server:
-            while not self._is_closing:
-                server.handle_request()
-                time.sleep(PAUSE_S)
 
+class _Server(threading.Thread):
+    """Answers scrapes at a bound socket until `close`, with one thread and `MOST_CONNECTIONS` files."""
 
-class _Server(HTTPServer):
-    """Answers one scrape at a time. The library's own server keeps a thread and a file for each that hangs."""
+    def __init__(self, listening: socket.socket, registry: CollectorRegistry) -> None:
+        super().__init__(name="edge-metrics", daemon=True)
+        self._listening, self._handler = listening, MetricsHandler.factory(registry)
+        host, port = listening.getsockname()[:2]
+        self.address = str(host), int(port)
+        self._loop = asyncio.new_event_loop()
+        self._closing = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._connections: dict[asyncio.Task[None], None] = {}  # the oldest first
 
-    request_queue_size = _BACKLOG
-    timeout = PAUSE_S
+    def run(self) -> None:
+        """In the thread."""
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        """Answer, or cut the connection when patience is over: a peer may send nothing, or a byte now and then."""
-        cut = threading.Timer(PATIENCE_S, _cut, [request])
-        cut.daemon = True
-        cut.start()
+    def close(self) -> None:
+        """Free the port; called from another thread."""
+        with contextlib.suppress(RuntimeError):  # it is closed
+            self._loop.call_soon_threadsafe(self._closing.set)
+        self.join(1.0)
+
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(
+            self._accept, sock=self._listening, limit=MOST_REQUEST_BYTES, backlog=_BACKLOG
+        )
+        await self._closing.wait()
+        server.close()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) >= MOST_CONNECTIONS:
+            oldest = next(iter(self._connections))
+            del self._connections[oldest]
+            oldest.cancel()
+        task = self._loop.create_task(self._answer(reader, writer))
+        self._connections[task] = None
+
+        def cut(done: asyncio.Task[None]) -> None:  # a task that is cancelled before it began does nothing itself
+            self._connections.pop(done, None)
+            writer.transport.abort()
+
+        task.add_done_callback(cut)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection, or cut it off when patience is over: a peer may send a byte now and then."""
         try:
-            super().finish_request(request, client_address)
-        finally:
-            cut.cancel()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A peer that went away is no error."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-    def server_bind(self) -> None:
-        """Bind without asking a name server for this machine's name, as the inherited one does."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
+            async with asyncio.timeout(PATIENCE_S):
+                request = await reader.readuntil(b"\r\n\r\n")
+                async with self._turn:
+                    writer.write(_Exchange(request).answered(self._handler))
+                    await asyncio.sleep(PAUSE_S)
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
+            pass  # a peer that hangs, goes away, or sends too much is no error
 
 
-class _Server6(_Server):
-    address_family = socket.AF_INET6
+class _Exchange:
+    """A request that is there already, as the socket that the library's handler reads; keeps what it answers."""
+
+    def __init__(self, request: bytes) -> None:
+        self._request, self._answer = request, b""
+
+    def makefile(self, *_: Any) -> BytesIO:
+        """The request."""
+        return BytesIO(self._request)
+
+    def sendall(self, data: bytes) -> None:
+        """Keep a piece of the answer."""
+        self._answer += data
+
+    def answered(self, handler: Any) -> bytes:
+        """What the handler answers."""
+        handler(self, ("", 0), None)
+        return self._answer
 
 
-def _cut(request: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        request.shutdown(socket.SHUT_RDWR)
-
-
-def _bind(endpoint: str, registry: CollectorRegistry, allow_insecure: bool) -> HTTPServer:
+def _bind(endpoint: str, allow_insecure: bool) -> socket.socket:
     host, port = _parse(endpoint)
     if not ipaddress.ip_address(host).is_loopback and not allow_insecure:
         raise ChannelError(
@@ -347,9 +388,16 @@ def _bind(endpoint: str, registry: CollectorRegistry, allow_insecure: bool) -> H
             "use 127.0.0.1, or say --insecure if that is meant"
         )
     try:
-        return (_Server6 if ":" in host else _Server)((host, port), MetricsHandler.factory(registry))
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
+        )
     except OSError as error:
-        raise ChannelError(f"cannot serve metrics at {endpoint}: {error.strerror}; choose another port") from error
+        raise ChannelError(f"cannot serve metrics at {endpoint}: {_reason(error)}; choose another port") from error
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words: `create_server` adds the address to them."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _parse(endpoint: str) -> tuple[str, int]:

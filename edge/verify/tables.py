@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from edge.terminal import Console
 from edge.verify.result import Judged, Verification, judged_score
 
 MOST = 20

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 import openvino as ov
 import pytest
+from entries import with_image
 from onnx import TensorProto, helper
 from running import DEMO_BUNDLE, ROOT
 
@@ -34,6 +35,19 @@ def tiny_graph() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
 
 
+RECORD_KINDS = ["journal", "rows", "gate_log", "sidecar", "certificate", "keys", "keystore", "png", "tiff"]
+
+
+@pytest.mark.parametrize("kind", RECORD_KINDS)
+def test_records_keys_and_photographs_of_strangers_are_read_or_refused_quickly_in_little_memory(
+    kind: str, tmp_path: Path
+) -> None:
+    with_image(tmp_path / "record")
+    for begun in range(0, EXAMPLES, SHARE):
+        refused = fuzzed("record_fuzzing.py", kind, min(SHARE, EXAMPLES - begun), tmp_path)
+        assert refused > min(SHARE, EXAMPLES - begun) // 4, "what is tried is no longer hostile"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_stranger_wrote_is_read_or_refused_quickly_in_little_memory(kind: str, tmp_path: Path) -> None:
     onnx.save(tiny_graph(), tmp_path / "tiny.onnx")
@@ -43,11 +57,16 @@ def test_what_a_stranger_wrote_is_read_or_refused_quickly_in_little_memory(kind:
 
 
 def refused_of(kind: str, examples: int, folder: Path) -> int:
-    """How many of so many, tried in a process of their own, were refused."""
+    """How many of so many bundles, tried in a process of their own, were refused."""
     shutil.rmtree(folder / "work.edge", ignore_errors=True)
     shutil.copytree(DEMO_BUNDLE, folder / "work.edge")
+    return fuzzed("bundle_fuzzing.py", kind, examples, folder)
+
+
+def fuzzed(program: str, kind: str, examples: int, folder: Path) -> int:
+    """How many of so many examples of a program's kind were refused."""
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "bundle_fuzzing.py", kind, str(examples), folder],
+        [sys.executable, ROOT / "tests" / program, kind, str(examples), folder],
         capture_output=True, text=True, cwd=folder,
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "EDGE_CACHE": "/proc/none", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
