@@ -237,6 +237,7 @@ class Doorkeeper:
     def _remember(self, address: str, name: str) -> None:
         """Which keys were used from an address: a connection that never ends a message does not say whose it is."""
         names = self._used.setdefault(address, {})
+        names.pop(name, None)
         names[name] = None
         if len(names) > MOST_NAMED:
             del names[next(iter(names))]

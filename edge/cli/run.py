@@ -278,10 +278,10 @@ def _drill(bundle: Path | None, as_json: bool) -> None:
     path = found_bundle(bundle) if bundle else shipped_bundle(DEMO)
     with Console(stderr=True).status("drill") as status:
         outcomes, problems = drill.drill(path, lambda what: status.update(f"drill: {what}"))
-        sieges = {
-            name: siege.siege(path, lambda what: status.update(f"siege {name}: {what}"), SIEGE_S, name == "with keys")
-            for name in ("with keys", "without keys")
-        }
+        tell = status.update
+        with_keys = siege.siege(path, lambda what: tell(f"with keys: {what}"), SIEGE_S)
+        without = siege.siege(path, lambda what: tell(f"without keys: {what}"), SIEGE_S, keyed=False)
+    sieges = {"with keys": with_keys, "without keys": without}
     if as_json:
         told = {name: siege.as_json(found) for name, found in sieges.items()}
         print(json.dumps(drill.as_json(outcomes, problems) | {"sieges": told}))
@@ -306,8 +306,9 @@ def _drill(bundle: Path | None, as_json: bool) -> None:
 
 def _show_siege(name: str, found: "Siege") -> None:
     """How the line stood against attackers, a row for each of their floods."""
-    from rich.console import Console
     from rich.table import Table
+
+    from edge.terminal import Console
 
     table = Table(title=f"attackers against a station {name}", caption="600 parts a minute; times in ms, memory in MB")
     columns = "attacker", "flood", "verdicts", "late", "p50", "p99", "memory", "peers joined", "slowest", "turned away"
