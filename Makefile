@@ -21,12 +21,12 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The fault drill, and the fault tests at full size: a million malformed messages, a thousand random attacks on the gate,
-# ten thousand damaged files, ten thousand swaps of a running bundle, a hundred thousand files of strangers of each kind,
+# The fault drill, and the fault tests at full size: a hundred thousand malformed messages, a thousand random attacks on
+# the gate, ten thousand damaged files, ten thousand swaps of a running bundle, a hundred thousand files of strangers of each kind,
 # a minute of each flood.
 drill: .venv/dev
 	$(BIN)/edge-run --drill
-	EDGE_FAULT_MESSAGES=1000000 EDGE_FAULT_FILES=10000 EDGE_EXAMPLES=1000 EDGE_SWAPS=10000 EDGE_FUZZ_EXAMPLES=100000 EDGE_SIEGE_S=60 \
+	EDGE_FAULT_MESSAGES=100000 EDGE_FAULT_FILES=10000 EDGE_EXAMPLES=1000 EDGE_SWAPS=10000 EDGE_FUZZ_EXAMPLES=100000 EDGE_SIEGE_S=60 \
 	  $(BIN)/pytest --timeout 7200 tests/faults tests/test_gate_properties.py
 
 docs: .venv/dev

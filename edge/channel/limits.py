@@ -38,8 +38,8 @@ ANSWERS_WAITING = 200
 PUBLISHED_WAITING = 2_000
 """Messages that wait for a subscriber that does not read, about 2 MB. Those beyond are lost to it alone, as a gap."""
 
-RECEIVED_WAITING = 2_000
-"""Messages that a listener lets wait before it reads them, 2 MB of verdicts."""
+RECEIVED_WAITING = 10_000
+"""Messages that a listener lets wait before it reads them, 10 MB of verdicts."""
 
 # ----------------------------------------------------------------------------------------------------- connections
 

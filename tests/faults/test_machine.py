@@ -152,7 +152,7 @@ def test_a_flood_of_nonsense_on_the_control_socket_costs_no_memory_and_no_verdic
         line.process.send_signal(signal.SIGTERM)
         assert line.to_the_end() == 0, line.stderr
     result = json.loads(line.stdout)
-    assert result["malformed_requests"] > messages // 2
+    assert result["malformed_requests"] > 300, "what is beyond the pace of a peer is not even parsed"
     assert set(result["reasons"]) <= {"clear", "defect", "stopped"}
     assert result["accepted"] == len(line.verdicts)
 
@@ -180,9 +180,9 @@ sys.stdin.readline()
 before = most = resident()
 for seq in range(1, {count} + 1):
     publisher.send(verdict(seq=seq))
-    if seq % 1000 == 0:
+    if seq % 500 == 0:
         most = max(most, resident())
-        time.sleep(0.02)
+        time.sleep(0.05)
 print(most - before)
 publisher.close()
 """

@@ -1,7 +1,9 @@
 """Who may connect to a station, who may stay, and that both sides say why somebody may not. Real processes and TCP."""
 
+import resource
 import socket as sockets
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -248,6 +250,32 @@ def test_a_flood_of_unknown_keys_and_of_noise_delays_nobody_and_fills_no_log(
     flood.destroy(linger=0)
     assert gate.seqs == list(range(gate.seqs[0], gate.seqs[0] + len(gate.seqs)))
     assert len(station.log.read_text().splitlines()) < 30
+
+
+def test_while_strangers_take_all_connections_a_client_is_admitted_and_a_revoked_one_cut(
+    store: KeyStore, station: KeyedStation
+) -> None:
+    resource.prlimit(station.process.pid, resource.RLIMIT_NOFILE, (1024, 1024))
+    store.add("laptop")
+    laptop_keys, gate_keys = exported(store, "laptop"), exported(store, "gate")
+    where = (station.verdicts, station.control, station.verdicts)
+    attacker = subprocess.Popen([sys.executable, "-m", "edge.drill.attacker", "connections", *where])
+    try:
+        with listening(station.verdicts, laptop_keys) as laptop:
+            laptop.hears()
+            station.says("connections have said nothing yet")
+            with listening(station.verdicts, gate_keys) as gate:
+                gate.hears()
+                store.revoke("laptop")
+                station.says("laptop may no longer connect", "connections cut: 1")
+                laptop.is_told("refuses this key")
+                last = laptop.seqs[-1]
+                gate.hears(50)
+                assert laptop.seqs[-1] == last
+        assert attacker.poll() is None
+    finally:
+        attacker.kill()
+        attacker.wait()
 
 
 def test_a_rotated_key_is_for_the_next_run_and_the_station_says_so(store: KeyStore, station: KeyedStation) -> None:
