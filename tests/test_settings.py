@@ -100,6 +100,9 @@ def test_whatever_is_said_of_a_source_reaches_the_capture_process_and_a_look() -
             for said in truths
         ),
         ("presence = {alone = 'false'}", "presence.alone = 'false'"),
+        ("camera.gain_db = true", "gain_db = True: true and false mean nothing here"),
+        ("belt.speed = true", "speed = True: true and false mean nothing here"),
+        ("regions = [{top = 0, left = true, width = 9, height = 9}]", "left = True: true and false mean nothing here"),
         ("bugdet_ms = 5", "no such key: bugdet_ms; did you mean budget_ms?"),
         ("zzz = 5", "no such key: zzz; edge-run --print-config"),
         ("budget_ms = 0", "budget_ms = 0: Input should be greater than or equal to 1"),

@@ -40,6 +40,9 @@ PARTS = {
 }
 """Of the keys that have keys of their own: what has them, and which."""
 
+SWITCHES = frozenset({"alone"})
+"""Of these keys, those that are true or false."""
+
 TABLES = "stations"
 """The list of tables, one for each station, over the keys above them."""
 
@@ -167,6 +170,10 @@ class Settings(BaseModel):
         key = str(info.field_name)
         if isinstance(said, bool) and key != "records" and cls.model_fields[key].annotation is not bool:
             raise ValueError("true and false mean nothing here")
+        for part in said if isinstance(said, list | tuple) else (said,):
+            for name, value in part.items() if isinstance(part, dict) else ():
+                if isinstance(value, bool) and name not in SWITCHES:
+                    raise ValueError(f"{name} = {value}: true and false mean nothing here")
         return said
 
     @field_validator("records", mode="plain")
