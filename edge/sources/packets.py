@@ -25,6 +25,9 @@ DENSE = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "
 TIMED = "matroska"
 """FFmpeg's name of the container that does not count its frames and says when the last one ends."""
 
+TS_PACKETS = 188, 192, 204
+"""Bytes of a packet of a transport stream; with a time stamp before it, as cameras and discs have; with a checksum."""
+
 MISSING = "the frame is missing from the file"
 DAMAGED = "the frame is damaged, or one that it builds on"
 
@@ -66,7 +69,7 @@ def coded_frames(container: "InputContainer", video: "VideoStream", path: str) -
         gaps.is_cut_off = True
     missing = gaps.at_the_end()
     for last in held:
-        last.is_sound &= not missing
+        last.is_sound &= not missing and not gaps.is_torn
     yield from held
     yield from (Coded(None) for _ in range(missing))
 
@@ -101,6 +104,9 @@ class _Gaps:
         self._last_dts: int | None = None
         self._last_pts: int | None = None
         kind = container.format.name
+        size = Path(path).stat().st_size
+        self.is_torn = kind == "mpegts" and all(size % length for length in TS_PACKETS)
+        """The file ends within a packet of a transport stream: its last frame has lost its end."""
         self._chunks = _Chunks(path) if kind == "avi" else None
         self._interval = None if video.frames or self._chunks else _interval(video)
 
