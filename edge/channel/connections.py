@@ -23,7 +23,6 @@ from pathlib import Path
 
 import zmq
 
-from edge.channel.endpoints import is_loopback
 from edge.channel.limits import (
     CUT_AT_ONCE,
     DRAINED_S,
@@ -34,7 +33,6 @@ from edge.channel.limits import (
     MOST_SUBSCRIPTIONS,
     MOST_UNPROVEN,
     MOST_WITHOUT_KEYS,
-    PENALTY_WITHOUT_KEY_S,
     SUSPICIOUS_BYTES,
     Allowance,
 )
@@ -70,7 +68,8 @@ class Connection:
     is_cut: bool = False
     received: int = 0  # bytes at the last look
     flow: float = 0.0  # bytes beyond the allowed rate
-    unended: float = 0.0  # bytes since the last complete message
+    unended: float = 0.0  # bytes since the last complete message, without what may be signs of life
+    since_message: int = 0  # the same with all of them
     counted: int = 0  # messages at the last look
     looked_ns: int = 0
 
@@ -107,7 +106,6 @@ class Connections:
         self._failed, self._exceeded = failed, exceeded
         self._open: dict[int, Connection] = {}  # by descriptor
         self._doors: list[_Door] = []
-        self._penalties: dict[str, int] = {}  # by address, until when
         self._lock = threading.RLock()
         self._lent = _Lent()
         self._look_ns = self._growth_ns = 0
@@ -176,9 +174,6 @@ class Connections:
             return
         self.cut(connection)
         self.acted[limit] += 1
-        has_keys = connection.door is None or connection.door.has_keys
-        if not has_keys and limit != "connections" and not is_loopback(connection.address):
-            self._penalties[connection.address] = time.monotonic_ns() + int(PENALTY_WITHOUT_KEY_S * 1e9)
         self._exceeded(connection, limit, why)
 
     def cut(self, connection: Connection) -> None:
@@ -255,11 +250,7 @@ class Connections:
         except OSError:
             return
         with self._lock:
-            connection = self._known(descriptor, inode, door)
-            if not door.has_keys and time.monotonic_ns() < self._penalties.get(connection.address, 0):
-                self.acted["penalty"] += 1
-                self.cut(connection)
-                return
+            self._known(descriptor, inode, door)
             silent = [c for c in self._open.values() if c.door is door and c.heard_ns is None and not c.is_cut]
             if len(silent) > MOST_UNPROVEN:
                 for oldest in sorted(silent, key=lambda c: c.begun_ns)[:CUT_AT_ONCE]:
@@ -292,7 +283,6 @@ class Connections:
         for connection in self._snapshot():
             if connection.door is not None and not connection.is_cut:
                 self._look_at(connection, connection.door.allowance, now)
-        self._penalties = {where: until for where, until in list(self._penalties.items()) if until > now}
         if now >= self._growth_ns:
             self._growth_ns = now + int(GROWTH_LOOK_S * 1e9)
             self._bound_growth()
@@ -305,7 +295,8 @@ class Connections:
         came, c.received, c.looked_ns = received - c.received, received, now
         c.flow = max(0.0, c.flow - passed_s * allowance.rate) + came
         if c.messages != c.counted:
-            c.unended, c.counted = 0.0, c.messages
+            c.unended, c.since_message, c.counted = 0.0, 0, c.messages
+        c.since_message += came
         c.unended = max(0.0, c.unended - passed_s * allowance.open_rate) + came
         if c.flow > allowance.burst:
             why = f"more than {allowance.burst >> 10} kB at once, or {allowance.rate >> 10} kB a second"
@@ -331,13 +322,18 @@ class Connections:
         return int(_BYTES_RECEIVED.unpack(told)[0]) if len(told) == _BYTES_RECEIVED.size else None
 
     def _bound_growth(self) -> None:
-        """While the process has grown by too much, cut who sent the most without ending a message."""
-        if resident_bytes() - self._resident < MOST_GROWTH:
+        """When the process has grown by so much more, cut who sent the most without ending a message.
+
+        One cut for each such growth: where memory grows for another reason, honest peers are not cut again and again.
+        """
+        resident = resident_bytes()
+        if resident - self._resident < MOST_GROWTH:
             return
-        suspects = [c for c in self._snapshot() if c.unended > SUSPICIOUS_BYTES and not c.is_cut]
+        self._resident = resident
+        suspects = [c for c in self._snapshot() if c.since_message > SUSPICIOUS_BYTES and not c.is_cut]
         if suspects:
-            worst = max(suspects, key=lambda c: c.unended)
-            self.exceed(worst, "memory", f"{int(worst.unended) >> 10} kB without a message, while memory grew")
+            worst = max(suspects, key=lambda c: c.since_message)
+            self.exceed(worst, "memory", f"{worst.since_message >> 10} kB without a message, while memory grew")
 
 
 class _Lent:

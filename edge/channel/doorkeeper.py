@@ -13,6 +13,7 @@ import zmq
 
 from edge.channel.certificate import fingerprint, from_z85, spoken, to_z85
 from edge.channel.connections import EVENTS_PER_TURN, LOCAL, Connection, Connections, waiting
+from edge.channel.endpoints import is_loopback
 from edge.channel.keystore import Admission, KeyStore
 from edge.channel.limits import MOST_NAMED, MOST_PEERS, NEWCOMERS, PENALTY_S, Allowance
 from edge.channel.pace import Paces
@@ -51,7 +52,7 @@ class Doorkeeper:
             self._admission = store.admission(self._complain)
         self._refusals = Refusals(say)
         self.connections = Connections(self._handshake_failed, self._exceeded)
-        self._penalties: dict[bytes, int] = {}  # by key, until when
+        self._penalties: dict[bytes, int] = {}  # by key, without keys by address, until when
         self._used: dict[str, dict[str, None]] = {}  # names of keys by address, those that came last at the end
         self._has_more = self._is_rotated = False
         self._reload_ns = time.monotonic_ns() + int(RELOAD_S * 1e9)
@@ -196,10 +197,14 @@ class Doorkeeper:
         guest = self._judge(request)
         version, number = b"1.0", request[1] if len(request) > 1 else b""
         key, address = request[-1], request[3] if len(request) > _ADDRESS else b""
+        who = f"the key of {guest.name}" if guest and guest.name else address.decode(errors="replace") or LOCAL
+        peer = key if guest and guest.name else address
         if guest is None:
             reply = [version, number, b"400", b"refused", b"", b""]
-        elif not self._newcomers.admits(key if guest.name else address):
-            who = f"the key of {guest.name}" if guest.name else address.decode(errors="replace") or LOCAL
+        elif time.monotonic_ns() < self._penalties.get(peer, 0):
+            self.refuse("penalty", f"refused {who}: it was cut for what it sent less than {PENALTY_S:g} s ago")
+            reply = [version, number, b"300", b"come again", b"", b""]
+        elif not self._newcomers.admits(peer):
             self.refuse("newcomers", f"refused {who}: more than {NEWCOMERS.a_second:g} connections a second")
             reply = [version, number, b"300", b"come again", b"", b""]
         else:
@@ -225,10 +230,6 @@ class Doorkeeper:
         elif guest is None:
             hint = "no client of this station (edge-keys list, edge-keys add)"
             self._refusals.note("unknown", f"refused {address}: key {spoken(digits)} is {hint}")
-        elif time.monotonic_ns() < self._penalties.get(key, 0):
-            hint = f"a connection of it was cut for a limit less than {PENALTY_S:g} s ago"
-            self.refuse("penalty", f"refused {address}: the key of {guest.name} has to wait; {hint}")
-            return None
         return guest
 
     def _handshake_failed(self, event: int, value: int, address: str) -> None:
@@ -245,10 +246,13 @@ class Doorkeeper:
             del self._used[next(iter(self._used))]
 
     def _exceeded(self, connection: Connection, limit: str, why: str) -> None:
-        """A connection was cut for a limit; for what it sent, not for their number, its key has to wait."""
-        if limit != "connections":
-            until = time.monotonic_ns() + int(PENALTY_S * 1e9)
-            self._penalties |= dict.fromkeys(connection.keys, until)
+        """A connection was cut for a limit. For what it surely sent its key has to wait; without keys its address."""
+        if limit not in ("connections", "memory"):
+            peers, address = connection.keys, connection.address
+            if self._store is None and address not in ("", LOCAL) and not is_loopback(address):
+                peers = {address.encode()}
+            for peer in peers:
+                self._penalties[peer] = time.monotonic_ns() + int(PENALTY_S * 1e9)
         used = ", ".join(self._used.get(connection.address, ())) if connection.name is None else ""
         hint = f" (keys used from there last: {used})" if used else ""
         self._refusals.note(limit, f"cut {connection.who}: {why}{hint}")

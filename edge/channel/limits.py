@@ -70,11 +70,8 @@ LOOK_S = 0.05
 """How often the bytes of each connection are looked at. A peer of the same machine fills up to 20 MB in that time."""
 
 PENALTY_S = 60.0
-"""A key whose connection was cut for a limit may not connect for so long."""
-
-PENALTY_WITHOUT_KEY_S = 5.0
-"""The same for an address of the network, on a socket without keys. On loopback nobody has to wait: honest programs
-of the machine have the same address.
+"""A key whose connection was cut for what it sent may not connect for so long; without keys an address of the network.
+On loopback nobody has to wait: honest programs of the machine have the same address.
 """
 
 PAUSE_S = 0.005
@@ -97,14 +94,16 @@ class Allowance:
     open_rate: int
 
 
-CONTROL_ALLOWANCE = Allowance(burst=1 << 20, rate=256 << 10, open_bytes=64 << 10, open_rate=0)
+CONTROL_ALLOWANCE = Allowance(burst=2 << 20, rate=512 << 10, open_bytes=64 << 10, open_rate=1 << 10)
 """A controller pings ten times a second and acknowledges each part, 100 to 200 bytes each with encryption: at 100 parts
-a second 20 kB/s, after a minute without a network 1 MB at once. A frame without content takes 2 bytes on the wire and
-64 in memory, so a message that does not end is cut at 2 MB.
+a second 20 kB/s, after a minute without a network 300 kB/s till it owes nothing more. A frame without content takes 2
+bytes on the wire and 64 in memory, so a message that does not end is cut at 2 MB.
 """
 
-PUBLISHED_ALLOWANCE = Allowance(burst=16 << 10, rate=1 << 10, open_bytes=16 << 10, open_rate=128)
-"""A listener subscribes once, and then sends at most the signs of life of ZeroMQ, 60 bytes each with encryption."""
+PUBLISHED_ALLOWANCE = Allowance(burst=16 << 10, rate=2 << 10, open_bytes=16 << 10, open_rate=1 << 10)
+"""A listener subscribes once, and then sends at most the signs of life of ZeroMQ (ZMQ_HEARTBEAT_IVL), 60 bytes each
+with encryption, sixteen a second at most.
+"""
 
 DRAINED_S = 0.5
 """A message counts as one that does not end when none of its connection was read for so long: the station's loop reads
@@ -112,8 +111,8 @@ each within 0.1 s.
 """
 
 MOST_GROWTH = 48 << 20
-"""Bytes by which the station's process may grow since its sockets were bound before the connection is cut that sent the
-most without ending a message. It catches what sends so slowly that no rate tells it from signs of life.
+"""Bytes by which the station's process grows before the connection is cut that sent the most without ending a message.
+It catches what sends so slowly that no rate tells it from signs of life.
 """
 
 SUSPICIOUS_BYTES = 8 << 10
@@ -135,14 +134,12 @@ NEWCOMERS = Pace(burst=100, a_second=50)
 takes them down in the station's loop. One beyond is told to come again, which ZeroMQ does after 0.1 s by itself.
 """
 
-REQUESTS = Pace(burst=6_000, a_second=300)
-"""Of one peer, of all kinds. A controller of 100 parts a second makes 110; after a minute away it owes 6,000
-acknowledgements.
-"""
+REQUESTS = Pace(burst=6_000, a_second=1_500)
+"""Of one peer, of all kinds. A controller of 100 parts a second makes 110, and one that owes acknowledgements 1,000."""
 
-SERVED = Pace(burst=200, a_second=1_000)
-"""Of all peers together, in turn: a flood takes a tenth of a core from the station. What is beyond waits in queues of
-ZeroMQ, which then stops reading. Two controllers of 100 parts a second make 220.
+SERVED = Pace(burst=200, a_second=2_000)
+"""Of all peers together, in turn: a flood takes a fifth of a core from the station. What is beyond waits in queues of
+ZeroMQ, which then stops reading.
 """
 
 TRIGGERS = Pace(burst=100, a_second=100)

@@ -102,7 +102,7 @@ def add(
     role: Annotated[
         Role,
         typer.Option(
-            help="What it may do: see verdicts; acknowledge parts, too; trigger parts, too; or control, which is all."
+            help="see: only read; acknowledge: and say what became of parts; trigger: and trigger parts; control: all."
         ),
     ] = OF_A_NEW_KEY,
     keys: Folder = None,

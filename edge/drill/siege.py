@@ -1,7 +1,7 @@
 """The siege: hostile peers flood a running line, one kind after another, while its gate works and others join.
 
-Each attacker is a process on this machine, with the lowest priority. What counts is that nothing escapes, that no
-verdict is late, that honest peers are served and that the station's memory stays bounded.
+Each attacker is a process on this machine, with the lowest priority. The line holds if nothing escapes, if honest peers
+are served and if the station's memory stays bounded. Late verdicts, which are rejects, are counted.
 """
 
 import subprocess

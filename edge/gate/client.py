@@ -36,6 +36,9 @@ PING_NS = 100_000_000
 MOST_AT_ONCE = 200
 """Messages taken before the gate looks again at what is due: a flood must not hold it up."""
 
+MOST_OWED = 100
+"""Acknowledgements sent at each ping, a thousand a second: a gate that was away for long must not flood the station."""
+
 MOST_PINGS = 64
 """Unanswered ones that an answer is still awaited of."""
 
@@ -238,7 +241,7 @@ class _Control:
         if now < self._due_ns and not may_join:
             return
         self._due_ns = now + PING_NS
-        self.flush()
+        self.flush(MOST_OWED)
         self._nonce += 1
         self._pings[self._nonce] = time.monotonic_ns()
         while len(self._pings) > MOST_PINGS:
@@ -279,8 +282,10 @@ class _Control:
     def owe(self, acknowledge: Acknowledge) -> None:
         self._owed.append(acknowledge)
 
-    def flush(self) -> None:
+    def flush(self, most: int | None = None) -> None:
         """Who speaks, and then the acknowledgements: a reconnect, which is invisible here, makes us nobody there."""
         if self.say(Hello(client=self._name)):
-            while self._owed and self.say(self._owed[0]):
+            for _ in range(len(self._owed) if most is None else min(most, len(self._owed))):
+                if not self.say(self._owed[0]):
+                    return
                 self._owed.popleft()

@@ -105,8 +105,8 @@ class _Gaps:
         self._last_pts: int | None = None
         kind = container.format.name
         size = Path(path).stat().st_size
+        # A transport stream that ends within a packet: the last frame has lost its end.
         self.is_torn = kind == "mpegts" and all(size % length for length in TS_PACKETS)
-        """The file ends within a packet of a transport stream: its last frame has lost its end."""
         self._chunks = _Chunks(path) if kind == "avi" else None
         self._interval = None if video.frames or self._chunks else _interval(video)
 
