@@ -25,6 +25,31 @@ from edge.verdict import State, topic
 TRAVEL_S, LEAD_S = 0.8, 0.4
 
 
+def test_no_output_is_driven_from_where_anybody_could_speak_as_the_station(tmp_path: Path) -> None:
+    def controller(*endpoints: Endpoint) -> Controller:
+        return Controller([*endpoints], "line1", "gate1", SteadyBelt(1.0, 0.05), lambda decision: None, Rules())
+
+    for verdicts in ("tcp://127.0.0.1:5570", "tcp://192.0.2.1:5570"):
+        with pytest.raises(ChannelError, match="without keys any process that reaches it can speak as the station"):
+            controller(Endpoint.of(verdicts))
+    with pytest.raises(ChannelError, match="without keys"):
+        controller(Endpoint.of(f"ipc://{tmp_path}/line", "tcp://127.0.0.1:5571"))
+    controller(Endpoint.of(f"ipc://{tmp_path}/line")).close()
+
+
+def test_edge_gate_says_what_it_means_to_have_no_keys_and_asks_for_it_off_loopback() -> None:
+    def gate(*options: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(command("gate", "--wait-s", "0.2", *options), capture_output=True, text=True, timeout=60)
+
+    refused = gate("--connect", "tcp://192.0.2.1:5570")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert (
+        "without keys anybody on the network can speak as the station; say --keys FILE, or --insecure" in refused.stderr
+    )
+    for options in (("--connect", free_endpoint()), ("--connect", "tcp://192.0.2.1:5570", "--insecure")):
+        assert "no keys: any process that reaches it can speak as the station" in gate(*options).stderr
+
+
 class Running:
     """A controller and what it decided."""
 

@@ -3,29 +3,93 @@
 import os
 import socket as sockets
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from running import free_endpoint
+import zmq
+from running import free_endpoint, running_line
 
 from edge.channel import connections
 from edge.channel.channel import Channel
 from edge.channel.connections import Connection, Connections
-from edge.channel.control import Acknowledge, Fate
-from edge.channel.credentials import read_client_keys
+from edge.channel.control import Acknowledge, AskReplay, Fate, Ping, Refused, Request, Trigger, Triggered
+from edge.channel.control_socket import Peer
+from edge.channel.credentials import ClientKeys, read_client_keys, secure
 from edge.channel.endpoints import CONTROL, beside
 from edge.channel.keystore import KeyStore
-from edge.channel.limits import CONTROL_ALLOWANCE, MOST_GROWTH, PUBLISHED_ALLOWANCE, Allowance
+from edge.channel.limits import (
+    CONTROL_ALLOWANCE,
+    MOST_GROWTH,
+    MOST_SUBSCRIPTIONS,
+    PUBLISHED_ALLOWANCE,
+    TRIGGERS,
+    Allowance,
+    Pace,
+)
+from edge.channel.pace import Paces
 from edge.gate.belt import SteadyBelt
 from edge.gate.client import Controller, Endpoint
 from edge.gate.gate import Rules
+from edge.station.replay import Replays
+from edge.verdict import State
 
 SECOND = 1_000_000_000
+PATIENCE_S = 20.0
 
 
-class Peer:
+@pytest.fixture
+def channel() -> Iterator[Channel]:
+    """One without keys."""
+    channel = Channel("line1", free_endpoint())
+    yield channel
+    channel.close()
+
+
+@dataclass
+class Keyed:
+    """A channel with keys, one of which is the gate's."""
+
+    channel: Channel
+    keys: ClientKeys
+    said: list[str]
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Serve as a station does until it is so."""
+        ends = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < ends, (self.said, dict(self.channel.acted))
+            self.channel.publisher.subscribers()
+            list(self.channel.control.requests(64))
+            self.channel.serve()
+            time.sleep(0.002)
+
+    @contextmanager
+    def connected(self, kind: int, endpoint: str) -> "Iterator[zmq.Socket[bytes]]":
+        """A socket with the gate's key, in a context of its own."""
+        with zmq.Context() as context, context.socket(kind) as socket:
+            socket.set(zmq.LINGER, 0)
+            secure(socket, self.keys)
+            socket.connect(endpoint)
+            yield socket
+
+
+@pytest.fixture
+def keyed(tmp_path: Path) -> Iterator[Keyed]:
+    store, said = KeyStore(tmp_path / "keys"), list[str]()
+    store.init()
+    store.add("gate1")
+    store.export("gate1", tmp_path / "gate1.key")
+    channel = Channel("line1", free_endpoint(), keys=store.folder, say=said.append)
+    yield Keyed(channel, read_client_keys(tmp_path / "gate1.key"), said)
+    channel.close()
+
+
+class Sender:
     """A connection of which a test says how many bytes came; the time is the test's own."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, allowance: Allowance) -> None:
@@ -51,7 +115,7 @@ class Peer:
 def test_signs_of_life_alone_are_never_taken_for_a_message_that_does_not_end(
     monkeypatch: pytest.MonkeyPatch, allowance: Allowance
 ) -> None:
-    peer = Peer(monkeypatch, allowance)
+    peer = Sender(monkeypatch, allowance)
     peer.sends(10 * 64, 86_400)
     assert peer.cuts == [], "ten encrypted pings of ZeroMQ a second, for a day"
     peer.sends(1_200, 600)
@@ -61,7 +125,7 @@ def test_signs_of_life_alone_are_never_taken_for_a_message_that_does_not_end(
 def test_for_each_growth_of_memory_one_connection_is_cut_that_ended_no_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    peer, memory = Peer(monkeypatch, CONTROL_ALLOWANCE), [0]
+    peer, memory = Sender(monkeypatch, CONTROL_ALLOWANCE), [0]
     monkeypatch.setattr(connections, "resident_bytes", lambda: memory[0])
     peer.watch._resident = 0
     peer.sends(640, 60)
@@ -108,3 +172,97 @@ def test_a_gate_that_owes_thousands_of_acknowledgements_is_not_cut_and_none_is_r
     channel.close()
     assert heard == list(range(1, owed + 1)), said
     assert not channel.acted, said
+
+
+def test_a_peer_of_before_zmtp_3_is_refused_though_there_are_no_keys(channel: Channel) -> None:
+    host, port = channel.publisher.endpoint.removeprefix("tcp://").split(":")
+    with sockets.create_connection((host, int(port)), PATIENCE_S) as old:
+        old.sendall(b"\x01\x00" + b"\x02\x00\x01" * 3)  # ZMTP 1.0: no name, and subscriptions to everything
+        ends = time.monotonic() + 1
+        while time.monotonic() < ends:
+            assert channel.publisher.subscribers() == 0
+            time.sleep(0.01)
+        old.settimeout(PATIENCE_S)
+        with pytest.raises(ConnectionError):  # noqa: PT012
+            while old.recv(100):
+                pass
+            raise ConnectionResetError
+
+
+def test_a_key_that_connects_too_often_is_told_to_come_again_and_is_let_in_then(
+    keyed: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyed.channel.doorkeeper, "_newcomers", Paces(Pace(burst=2, a_second=1)))
+    with ExitStack() as open_:
+        gates = [open_.enter_context(keyed.connected(zmq.SUB, keyed.channel.publisher.endpoint)) for _ in range(3)]
+        for gate in gates:
+            gate.subscribe(b"")
+        keyed.until(lambda: keyed.channel.acted["newcomers"])
+        keyed.until(lambda: not any(gate.poll(0) for gate in gates) and keyed.channel.publisher.subscribers() == 3)
+    assert any("refused the key of gate1: more than" in line for line in keyed.said)
+
+
+def test_a_key_that_was_cut_for_what_it_sent_has_to_wait(keyed: Keyed) -> None:
+    with keyed.connected(zmq.SUB, keyed.channel.publisher.endpoint) as many:
+        for number in range(MOST_SUBSCRIPTIONS + 1):
+            many.subscribe(f"evp1/line1/{number}")
+        keyed.until(lambda: keyed.channel.acted["subscriptions"])
+        keyed.until(lambda: keyed.channel.acted["penalty"])
+        assert keyed.channel.acted["subscriptions"] == 1
+        keyed.until(lambda: any("cut gate1 at 127.0.0.1: more than 16 subscriptions" in line for line in keyed.said))
+
+
+def test_what_comes_faster_than_it_is_served_waits_and_is_read_later(
+    keyed: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = keyed.channel.control
+    monkeypatch.setattr(control, "_served", Paces(Pace(burst=5, a_second=10)))
+    with keyed.connected(zmq.DEALER, control.endpoint) as gate:
+        for nonce in range(20):
+            gate.send(Ping(nonce=nonce).model_dump_json().encode())
+        ends, heard = time.monotonic() + PATIENCE_S, list[Request]()
+        while len(heard) < 5 and time.monotonic() < ends:
+            heard += [asked for _, asked in control.requests(64)]
+        assert len(heard) < 20
+        assert not control.has_more
+        assert 0 < control.due_in_s <= 0.1
+        while len(heard) < 20 and time.monotonic() < ends:
+            heard += [asked for _, asked in control.requests(64)]
+    assert heard == [Ping(nonce=nonce) for nonce in range(20)]
+
+
+class Told:
+    """In the place of a control socket: what was refused."""
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+
+    def limit(self, peer: Peer, request: str, limit: str, why: str) -> None:
+        self.refused.append(f"{limit}: {why}")
+
+
+def test_a_peer_has_one_replay_at_a_time_and_all_together_a_few() -> None:
+    told = Told()
+    replays = Replays(cast(Any, told), "ab12", None)
+    replays.remember(1, b"{}")
+    for name in ("a", "a", "b", "c", "d", "e"):
+        replays.ask(Peer((name.encode(),), name), AskReplay(epoch="ab12", from_seq=1, to_seq=1))
+    assert told.refused == [
+        "replays: the last replay is under way; ask again when it has ended",
+        "replays: 4 replays are under way; ask again",
+    ]
+
+
+def test_triggers_beyond_the_pace_are_refused_and_each_of_the_others_has_a_verdict() -> None:
+    options = ("--source", "demo", "--size", "320x180", "--rate", 30, "--trigger", "external")
+    with running_line(*options) as line, line.asking() as ask:
+        line.until_state(State.READY)
+        for number in range(TRIGGERS.burst + 50):
+            ask.socket.send(Trigger(part=f"A{number}").model_dump_json().encode())
+        replies = [ask.next() for _ in range(TRIGGERS.burst + 50)]
+        accepted = [reply.part for reply in replies if isinstance(reply, Triggered)]
+        refused = [reply.why for reply in replies if isinstance(reply, Refused)]
+        assert TRIGGERS.burst <= len(accepted) < TRIGGERS.burst + 50
+        assert set(refused) == {"more than 100 triggers a second; trigger more slowly"}
+        line.until(len(accepted))
+    assert [verdict.part for verdict in line.verdicts] == accepted

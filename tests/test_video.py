@@ -116,6 +116,16 @@ def test_a_whole_video_has_each_frame_and_no_fault(tmp_path: Path, name: str) ->
         assert np.abs(capture.frame.astype(int) - scene(capture.index)).mean() < 20, capture.index
 
 
+def test_the_last_frame_of_a_transport_stream_that_ends_within_a_packet_is_a_fault(tmp_path: Path) -> None:
+    path = whole(tmp_path, "h264.ts")
+    data = path.read_bytes()
+    for length in range(100, 188 * 12, 188):
+        path.write_bytes(data[:-length])
+        captures = captures_of(path)
+        last = max(capture.index for capture in captures)
+        assert last in faults(captures), length
+
+
 # ---- Motion JPEG
 
 

@@ -43,7 +43,7 @@ RECEIVED_WAITING = 10_000
 
 # ----------------------------------------------------------------------------------------------------- connections
 
-HANDSHAKE_MS = 5_000
+HANDSHAKE_MS = 2_000
 """A peer that has not ended the handshake by then is disconnected. On a loaded machine CURVE takes up to 100 ms."""
 
 MOST_UNPROVEN = 128
@@ -131,7 +131,7 @@ class Pace:
 
 NEWCOMERS = Pace(burst=100, a_second=50)
 """Handshakes of one key, or without keys of one address, that succeed. ZeroMQ sets up queues for each connection, and
-takes them down in the station's loop. One beyond is told to come again, which ZeroMQ does after 0.1 s by itself.
+takes them down in the station's loop. One beyond is cut after `HANDSHAKE_MS`, and comes again by itself.
 """
 
 REQUESTS = Pace(burst=6_000, a_second=1_500)

@@ -37,7 +37,7 @@ MOST_AT_ONCE = 200
 """Messages taken before the gate looks again at what is due: a flood must not hold it up."""
 
 MOST_OWED = 100
-"""Acknowledgements sent at each ping, a thousand a second: a gate that was away for long must not flood the station."""
+"""Acknowledgements sent at each ping, a thousand a second: a gate that was away for long does not flood the station."""
 
 MOST_PINGS = 64
 """Unanswered ones that an answer is still awaited of."""
