@@ -122,6 +122,26 @@ def test_signs_of_life_alone_are_never_taken_for_a_message_that_does_not_end(
     assert [limit for limit, _ in peer.cuts] == ["message"]
 
 
+def test_what_a_loop_that_was_held_up_has_not_read_is_not_taken_for_a_message_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sender = Sender(monkeypatch, CONTROL_ALLOWANCE)
+    sender.watch.turned_ns = sender.now
+    for _ in range(10):
+        sender.received, sender.now = sender.received + 20_000, sender.now + SECOND // 10
+        sender.watch._look(sender.now)
+    sender.watch.turned_ns = sender.now
+    sender.now += SECOND // 5
+    sender.watch.turned_ns = sender.now
+    sender.watch._look(sender.now)
+    assert sender.cuts == [], "the loop has only just come back"
+    for _ in range(6):
+        sender.now += SECOND // 10
+        sender.watch.turned_ns = sender.now
+        sender.watch._look(sender.now)
+    assert [limit for limit, _ in sender.cuts] == ["message"]
+
+
 def test_for_each_growth_of_memory_one_connection_is_cut_that_ended_no_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

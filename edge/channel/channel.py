@@ -78,6 +78,7 @@ class Channel:
 
     def serve(self) -> None:
         """Say what the guard noticed; to be called in each turn of the station's loop. Never blocks."""
+        self.doorkeeper.connections.turned_ns = time.monotonic_ns()
         self._tell()
         if self._failure is not None:
             raise self._failure

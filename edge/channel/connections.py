@@ -33,12 +33,14 @@ from edge.channel.limits import (
     MOST_SUBSCRIPTIONS,
     MOST_UNPROVEN,
     MOST_WITHOUT_KEYS,
+    STALLED_S,
     SUSPICIOUS_BYTES,
     Allowance,
 )
 
 EVENTS_PER_TURN = 50
 GROWTH_LOOK_S = 1.0
+DRAINED_NS = int(DRAINED_S * 1e9)
 LOCAL = "a process of this machine"
 GONE = "a peer that was gone before its address could be read"
 
@@ -108,7 +110,9 @@ class Connections:
         self._doors: list[_Door] = []
         self._lock = threading.RLock()
         self._lent = _Lent()
-        self._look_ns = self._growth_ns = 0
+        self._look_ns = self._growth_ns = self._stalled_ns = 0
+        self.turned_ns: int | None = None
+        """When the loop that reads the sockets last came by, if it says so: nothing is read while it is held up."""
         self._resident = resident_bytes()
         self.has_more = False
 
@@ -280,6 +284,8 @@ class Connections:
 
     def _look(self, now: int) -> None:
         """Cut the connections that have sent more than their allowance."""
+        if self.turned_ns is not None and now - self.turned_ns > STALLED_S * 1e9:
+            self._stalled_ns = now
         for connection in self._snapshot():
             if connection.door is not None and not connection.is_cut:
                 self._look_at(connection, connection.door.allowance, now)
@@ -301,7 +307,7 @@ class Connections:
         if c.flow > allowance.burst:
             why = f"more than {allowance.burst >> 10} kB at once, or {allowance.rate >> 10} kB a second"
             self.exceed(c, "bytes", why)
-        elif c.unended > allowance.open_bytes and now - (c.heard_ns or c.begun_ns) > DRAINED_S * 1e9:
+        elif c.unended > allowance.open_bytes and now - max(c.heard_ns or c.begun_ns, self._stalled_ns) > DRAINED_NS:
             self.exceed(c, "message", f"{int(c.unended) >> 10} kB of a message that does not end")
 
     def _received(self, connection: Connection) -> int | None:

@@ -110,6 +110,9 @@ DRAINED_S = 0.5
 each within 0.1 s.
 """
 
+STALLED_S = 0.25
+"""A station's loop that did not come by for so long is held up. It comes by ten times a second at least."""
+
 MOST_GROWTH = 48 << 20
 """Bytes by which the station's process grows before the connection is cut that sent the most without ending a message.
 It catches what sends so slowly that no rate tells it from signs of life.
