@@ -30,7 +30,7 @@ drill: .venv/dev
 	  $(BIN)/pytest --timeout 7200 tests/faults tests/test_gate_properties.py
 
 docs: .venv/dev
-	$(BIN)/python -m edge.schema docs
+	$(BIN)/python -m edge.schema docs/schemas
 
 # Renders the training photographs, trains the demonstration network and exports it. Training took 17 minutes on two
 # cores that had other work.
@@ -48,14 +48,14 @@ tile-bundle: .venv/dev
 	  --set train.precision=bfloat16 --out build/results/inspector-seed0
 	$(BIN)/edge-export build/results/inspector-seed0 --out models/magnetic-tile.edge --half --one-file --no-photographs
 
-# Trains every recipe as benchmarks/results.toml says, which takes hours, and writes docs/results.md and its picture
+# Trains every recipe as benchmarks/results.toml says, which takes hours, and writes docs/reports/results.md and its picture
 # from the runs in build/results. What is finished there is not trained again; what was interrupted goes on. EDGE_DATA names
 # the folder of the magnetic tiles. `python -m benchmarks.results --help` says how to train or measure a part of it.
 results: .venv/dev
 	$(BIN)/python -m benchmarks.results
 
 # Measures a station side by side with what a user would pick instead, in twelve minutes or so, and writes
-# docs/performance.md and its picture. Begun anew each time, unless the last run was interrupted.
+# docs/reports/performance.md and its picture. Begun anew each time, unless the last run was interrupted.
 benchmarks: peers
 	@mkdir -p build/performance
 	@test -e build/performance/.unfinished || rm -f build/performance/*.json

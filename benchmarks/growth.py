@@ -1,7 +1,7 @@
 """`python -m benchmarks.growth`: latency and throughput of a real station, as more is asked of it.
 
 Frames from VGA to 20 megapixels, parts from 2 a second to as many as it takes, subscribers from 1 to 100, each with a
-socket of its own in another process on the same machine. Draws docs/growth.svg.
+socket of its own in another process on the same machine. Draws docs/reports/growth.svg.
 """
 
 import json
@@ -31,7 +31,7 @@ USUAL = (720, 1280)
 """(height, width) of the frames while rate and subscribers grow."""
 
 SECONDS, FEWEST, MOST, ROUNDS = 5.0, 12, 400, 2
-PICTURE = Path("docs/growth.svg")
+PICTURE = Path("docs/reports/growth.svg")
 QUIET_MS = 5
 """How late the 99th in a hundred verdicts may reach one of a hundred subscribers."""
 

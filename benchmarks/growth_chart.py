@@ -1,4 +1,4 @@
-"""docs/growth.svg: latency and throughput of a station over frame size, rate and subscribers."""
+"""docs/reports/growth.svg: latency and throughput of a station over frame size, rate and subscribers."""
 
 from collections.abc import Sequence
 from pathlib import Path

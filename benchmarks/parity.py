@@ -1,7 +1,8 @@
 """`python -m benchmarks.parity`: does every artifact of every trained recipe keep PyTorch's verdicts?
 
 Exports the first seed of each row of the plan, shows every photograph, those of training too, to PyTorch and to each
-artifact at its own size, some or all of them pasted into the frames of two cameras as well, and writes docs/parity.md.
+artifact at its own size, some or all of them pasted into the frames of two cameras as well, and writes
+docs/reports/parity.md.
 """
 
 import json
@@ -54,7 +55,7 @@ def parity(
     ] = False,
     table_only: Annotated[bool, typer.Option("--table-only", help="Compare nothing; write the page anew.")] = False,
     runs: Annotated[Path, typer.Option(help="Where the run folders lie.")] = Path("build/results"),
-    page: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/parity.md"),
+    page: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/reports/parity.md"),
 ) -> None:
     """Compare what is trained and not compared yet, one after another, and write the page. Exit code 1 if one fails."""
     plan, failed = read_plan(PLAN), []

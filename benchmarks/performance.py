@@ -1,4 +1,4 @@
-"""`python -m benchmarks.performance`: runs the benchmarks one after another and writes docs/performance.md.
+"""`python -m benchmarks.performance`: runs the benchmarks one after another and writes docs/reports/performance.md.
 
 Each leaves its result in build/performance as JSON. What is there is not measured again unless told to, so that an
 interrupted run goes on where it stopped; the page is written from what is there. A benchmark of the page is a module
@@ -28,8 +28,8 @@ PARTS = ("floor", "written", "peers", "growth", "stations")
 PAGES = {"stations": "stations_page"}
 
 RESULTS = Path("build/performance")
-PAGE = Path("docs/performance.md")
-SOAK = Path("docs/soak.md")
+PAGE = Path("docs/reports/performance.md")
+SOAK = Path("docs/reports/soak.md")
 
 HEAD = """\
 # Performance
@@ -106,7 +106,7 @@ def read(results: Path) -> dict[str, dict[str, Any]]:
 
 
 def render(found: dict[str, dict[str, Any]], memory: str | None = None) -> str:
-    """The page as Markdown; `memory` is the table of docs/soak.md."""
+    """The page as Markdown; `memory` is the table of docs/reports/soak.md."""
     modules: dict[str, Any] = {name: import_module(f"benchmarks.{PAGES.get(name, name)}") for name in found}
     parts = [HEAD]
     if any(result.get("quick") for result in found.values()):
@@ -128,7 +128,7 @@ def _measured_on(result: dict[str, Any]) -> str:
 
 
 def soak_table(page: Path) -> str | None:
-    """The table under the heading Memory of docs/soak.md, if there is one."""
+    """The table under the heading Memory of docs/reports/soak.md, if there is one."""
     if not page.exists():
         return None
     section = re.search(r"^## Memory\n(.*?)(?=^## |\Z)", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)

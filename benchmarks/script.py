@@ -1,4 +1,4 @@
-"""What the benchmarks of docs/performance.md have in common: their options, their progress, their result."""
+"""What the benchmarks of docs/reports/performance.md have in common: their options, their progress, their result."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What docs/performance.md says of `benchmarks.stations`: several stations on one machine."""
+"""What docs/reports/performance.md says of `benchmarks.stations`: several stations on one machine."""
 
 import statistics
 from typing import Any

@@ -93,7 +93,7 @@ def test_a_machine_that_says_less_is_described_by_what_it_says() -> None:
 
 
 def test_the_memory_is_that_of_the_soak() -> None:
-    table = soak_table(ROOT / "docs" / "soak.md")
+    table = soak_table(ROOT / "docs" / "reports" / "soak.md")
     assert table is not None
     assert "| station |" in table
     assert table in render(examples(), table)

@@ -133,7 +133,8 @@ def test_the_table_in_the_docs_and_the_page_agree(metrics: Metrics) -> None:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{name}`" for name in family.samples[0].labels if name != "le")
         served.add((name, family.type, labels, family.documentation))
-    rows = re.findall(r"^\| `(edge_\w+)` \| (\w+) \| (.*?) *\| (.*?) \|$", (ROOT / "docs/metrics.md").read_text(), re.M)
+    page = (ROOT / "docs" / "guide" / "metrics.md").read_text()
+    rows = re.findall(r"^\| `(edge_\w+)` \| (\w+) \| (.*?) *\| (.*?) \|$", page, re.M)
     assert set(rows) == served
 
 

@@ -132,4 +132,4 @@ def test_a_ledger_that_does_not_balance_cannot_be_made() -> None:
 
 def test_the_schemas_in_docs_are_those_of_the_code() -> None:
     for name, schema in schemas().items():
-        assert json.loads((ROOT / "docs" / name).read_text()) == schema, "run make docs"
+        assert json.loads((ROOT / "docs" / "schemas" / name).read_text()) == schema, "run make docs"

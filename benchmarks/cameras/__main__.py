@@ -1,7 +1,7 @@
 """`python -m benchmarks.cameras`: cameras that lose packets, lose power and freeze, and what becomes of each frame.
 
 Aravis' fake GigE Vision camera and GStreamer's RTSP server are hurt while a station runs on them. Writes
-docs/cameras.md if every trial ran.
+docs/reports/cameras.md if every trial ran.
 """
 
 import json
@@ -29,7 +29,7 @@ def cameras(
     frames: Annotated[int, typer.Option(help="Frames of the trials that count them.", min=10)] = 1000,
     rounds: Annotated[int, typer.Option(help="How often a camera loses power.", min=1)] = 5,
     only: Annotated[list[str] | None, typer.Option(help=f"Run this alone: {', '.join(TRIALS)}.")] = None,
-    page: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/cameras.md"),
+    page: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/reports/cameras.md"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Run the trials one after another. Exit code 1 if a frame was skipped silently, or scored that must not be."""

@@ -1,4 +1,4 @@
-"""docs/cameras.md: what was found."""
+"""docs/reports/cameras.md: what was found."""
 
 from textwrap import fill
 from typing import Any

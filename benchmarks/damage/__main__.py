@@ -1,6 +1,6 @@
 """`python -m benchmarks.damage`: 10,000 damaged files in every format that a station reads, and what became of each of
-their frames. Writes docs/damage.md. Exit code 1 if a frame whose damage a checksum proves was judged, or one was left
-out.
+their frames. Writes docs/reports/damage.md. Exit code 1 if a frame whose damage a checksum proves was judged, or one
+was left out.
 """
 
 import json

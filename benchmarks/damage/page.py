@@ -1,4 +1,4 @@
-"""docs/damage.md: what became of damaged files."""
+"""docs/reports/damage.md: what became of damaged files."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from benchmarks.markdown import machine_words, paragraph, table
 HEAD = """\
 # Damaged pictures
 
-Written by `python -m benchmarks.damage --docs docs`; no figure on this page was typed by a person.
+Written by `python -m benchmarks.damage --docs docs/reports`; no figure on this page was typed by a person.
 
 """
 
@@ -26,7 +26,7 @@ What each format can prove:
 | TIFF, LZW, uncompressed | libtiff's errors: strips that end early or do not decode | changes that still decode |
 
 Use PNG, TIFF with Deflate or FFV1 where a disk or network may damage pictures. How all of them are read:
-[pictures.md](pictures.md).
+[pictures.md](../guide/pictures.md).
 """  # noqa: E501
 
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.glass`: the age of the picture that each verdict is about, for each kind of source.
 
 From the moment at which the picture was made, which it shows in its pixels, to the verdict decoded in another process.
-Writes docs/glass.md.
+Writes docs/reports/glass.md.
 """
 
 import json
@@ -39,8 +39,8 @@ def glass(
     docs: Annotated[Path | None, typer.Option(metavar="DIR", help="Where glass.md goes.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Measure each kind of source; one that cannot be had here is left out and named. Writes glass.md into docs/ unless
-    only some were asked for.
+    """Measure each kind of source; one that cannot be had here is left out and named. Writes glass.md into
+    docs/reports/ unless only some were asked for.
     """
     known = {feed.name: feed for feed in FEEDS}
     if unknown := set(source or ()) - set(known):
@@ -50,7 +50,7 @@ def glass(
     changed = (("frames", frames, FRAMES), ("size", size, SIZE), ("rate", rate, RATE))
     result["options"] = "".join(f" --{name} {value}" for name, value, default in changed if value != default)
     if docs is not None or not source:
-        path = docs or Path("docs")
+        path = docs or Path("docs/reports")
         path.mkdir(parents=True, exist_ok=True)
         (path / "glass.md").write_text(render(result), encoding="utf-8")
     if as_json:

@@ -1,4 +1,4 @@
-"""docs/glass.md: how old the picture is that a verdict is about."""
+"""docs/reports/glass.md: how old the picture is that a verdict is about."""
 
 from textwrap import fill
 from typing import Any

@@ -1,7 +1,8 @@
 """`python -m benchmarks.presence`: each rendered part that passes is inspected once, and as well as by itself.
 
 Three speeds and two densities of the moving belt at 30, 60 and 120 frames a second, frame by frame without a clock;
-then a few hundred parts through a real station in real time. Writes docs/presence.md and docs/presence.jpg.
+then a few hundred parts through a real station in real time. Writes presence.md and presence.jpg in
+docs/reports.
 """
 
 import json

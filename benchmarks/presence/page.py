@@ -1,4 +1,4 @@
-"""docs/presence.md: what the judge found."""
+"""docs/reports/presence.md: what the judge found."""
 
 from textwrap import fill
 from typing import Any

@@ -1,4 +1,4 @@
-"""The picture of docs/presence.md: frames with what the finder marked, and below each part as the model sees it."""
+"""docs/reports/presence.jpg: frames with what the finder marked, and below each part as the model sees it."""
 
 from pathlib import Path
 

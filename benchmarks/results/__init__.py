@@ -1,1 +1,1 @@
-"""`make results`: trains every recipe as results.toml says and writes docs/results.md from the run folders."""
+"""`make results`: trains every recipe as results.toml says and writes docs/reports/results.md from the run folders."""

@@ -1,4 +1,6 @@
-"""`python -m benchmarks.results`: trains what the plan says and is not there yet, then writes docs/results.md."""
+"""`python -m benchmarks.results`: trains what the plan says and is not there yet, then writes
+docs/reports/results.md.
+"""
 
 import sys
 from pathlib import Path
@@ -29,7 +31,7 @@ def results(
     runs: Annotated[Path, typer.Option(help="Where the run folders lie.")] = Path("build/results"),
     plan: Annotated[Path, typer.Option(help="What to train.")] = PLAN,
     page: Annotated[Path, typer.Option(help="The page to write; its picture lies beside it.")] = Path(
-        "docs/results.md"
+        "docs/reports/results.md"
     ),
 ) -> None:
     """Train every row of the plan that is not trained yet, one after another, and write the page of all results.

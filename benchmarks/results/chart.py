@@ -1,4 +1,4 @@
-"""docs/results.svg: the AUROC of every row with its interval and its seeds, for eyes rather than for tables."""
+"""docs/reports/results.svg: the AUROC of every row with its interval and its seeds, for eyes rather than for tables."""
 
 from collections.abc import Sequence
 from pathlib import Path

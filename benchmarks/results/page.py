@@ -1,4 +1,4 @@
-"""docs/results.md: everything the run folders of a plan say, and nothing else."""
+"""docs/reports/results.md: everything the run folders of a plan say, and nothing else."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

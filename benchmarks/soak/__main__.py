@@ -1,7 +1,8 @@
 """`python -m benchmarks.soak`: a million verdicts through the real station and the real gate, and what became of each.
 
 The station runs in its own processes with its records on, the gate in a process of its own. Small frames, back to back,
-and a network that takes no time: what is measured is all that lies around it. Writes docs/soak.md and docs/soak.svg.
+and a network that takes no time: what is measured is all that lies around it. Writes soak.md and
+soak.svg in docs/reports.
 """
 
 import json
@@ -30,7 +31,7 @@ def soak(
     ] = 1_000_000,
     every: Annotated[float, typer.Option(metavar="S", help="Seconds between samples of memory.", min=0.1)] = 2.0,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write everything measured there, as JSON.")] = None,
-    docs: Annotated[Path, typer.Option(metavar="DIR", help="Where soak.md and soak.svg go.")] = Path("docs"),
+    docs: Annotated[Path, typer.Option(metavar="DIR", help="Where soak.md and soak.svg go.")] = Path("docs/reports"),
     work: Annotated[
         Path, typer.Option(metavar="DIR", help="Records and logs lie here meanwhile, 1.2 KB a verdict: a real disk.")
     ] = Path("build"),

@@ -1,4 +1,4 @@
-"""docs/soak.svg: memory by process and latency, over the verdicts of a soak."""
+"""docs/reports/soak.svg: memory by process and latency, over the verdicts of a soak."""
 
 from pathlib import Path
 from typing import Any

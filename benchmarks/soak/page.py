@@ -1,4 +1,4 @@
-"""docs/soak.md: what one soak found."""
+"""docs/reports/soak.md: what one soak found."""
 
 from textwrap import fill
 from typing import Any

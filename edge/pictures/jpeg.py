@@ -1,7 +1,7 @@
 """JPEG through libjpeg-turbo, whose warnings are errors here: after one, some of the pixels are made up.
 
-JPEG carries no checksum. Damage after which the decoder finds as many blocks as before gives no warning; docs/damage.md
-says how often that is.
+JPEG carries no checksum. Damage after which the decoder finds as many blocks as before gives no warning;
+docs/reports/damage.md says how often that is.
 """
 
 import re
