@@ -1,22 +1,22 @@
-# make run    sets up and runs the built-in line on the shipped bundle; ends by itself
-# make test   sets up and runs every check and test
-
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PARTS ?= 200
 
-.PHONY: run test check drill docs demo-bundle tile-bundle results benchmarks peers clean
+.PHONY: help run test check drill docs demo-bundle tile-bundle results benchmarks peers clean
 
-run: .venv/runtime
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+run: .venv/runtime  ## sets up, runs the built-in line on the shipped bundle, ends by itself
 	@$(BIN)/edge-listen --once --wait-s 60 & listener=$$!; \
 	$(BIN)/edge-run --source demo --limit $(PARTS) --wait-subscribers 1 || { kill $$listener; exit 2; }; \
 	wait $$listener
 
-test: check
+test: check  ## every check and test
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
-check: .venv/dev
+check: .venv/dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -24,17 +24,19 @@ check: .venv/dev
 # The fault drill, and the fault tests at full size: a hundred thousand malformed messages, a thousand random attacks on
 # the gate, ten thousand damaged files, ten thousand swaps of a running bundle, a hundred thousand files of strangers of each kind,
 # a minute of each flood.
-drill: .venv/dev
+drill: .venv/dev  ## the fault drill, and the fault tests at full size
 	$(BIN)/edge-run --drill
 	EDGE_FAULT_MESSAGES=100000 EDGE_FAULT_FILES=10000 EDGE_EXAMPLES=1000 EDGE_SWAPS=10000 EDGE_FUZZ_EXAMPLES=100000 EDGE_SIEGE_S=60 \
 	  $(BIN)/pytest --timeout 7200 tests/faults tests/test_gate_properties.py
 
-docs: .venv/dev
+# The JSON schemas of what a station says, and the pages of docs/ as a site in build/site, with warnings as errors.
+docs: .venv/dev  ## the schemas, and the site of docs/ in build/site
 	$(BIN)/python -m edge.schema docs/schemas
+	$(BIN)/python docs/build_site.py
 
 # Renders the training photographs, trains the demonstration network and exports it. Training took 17 minutes on two
 # cores that had other work.
-demo-bundle: .venv/dev
+demo-bundle: .venv/dev  ## trains the demonstration network and exports it
 	rm -rf build/demo-data build/demo-run models/demo.edge
 	$(BIN)/edge-demo build/demo-data --train 2000 --val 400 --test 1000
 	$(BIN)/edge-train demo-line --data build/demo-data --out build/demo-run
@@ -42,7 +44,7 @@ demo-bundle: .venv/dev
 
 # Trains the inspector on the magnetic tiles (EDGE_DATA) and exports it: its weights in float16, one file for both
 # runtimes, and none of the photographs.
-tile-bundle: .venv/dev
+tile-bundle: .venv/dev  ## trains the inspector on the magnetic tiles and exports it
 	rm -rf models/magnetic-tile.edge
 	test -f build/results/inspector-seed0/model.pt || $(BIN)/edge-train inspector --data "$(EDGE_DATA)" --drop-leaks \
 	  --set train.precision=bfloat16 --out build/results/inspector-seed0
@@ -51,12 +53,12 @@ tile-bundle: .venv/dev
 # Trains every recipe as benchmarks/results.toml says, which takes hours, and writes docs/reports/results.md and its picture
 # from the runs in build/results. What is finished there is not trained again; what was interrupted goes on. EDGE_DATA names
 # the folder of the magnetic tiles. `python -m benchmarks.results --help` says how to train or measure a part of it.
-results: .venv/dev
+results: .venv/dev  ## trains every recipe and writes docs/reports/results.md
 	$(BIN)/python -m benchmarks.results
 
 # Measures a station side by side with what a user would pick instead, in twelve minutes or so, and writes
 # docs/reports/performance.md and its picture. Begun anew each time, unless the last run was interrupted.
-benchmarks: peers
+benchmarks: peers  ## measures a station beside its alternatives, writes docs/reports/performance.md
 	@mkdir -p build/performance
 	@test -e build/performance/.unfinished || rm -f build/performance/*.json
 	@touch build/performance/.unfinished
@@ -64,7 +66,7 @@ benchmarks: peers
 	@rm build/performance/.unfinished
 
 # Installs each other runtime into a Python of its own in build/peers, 6 GB together; what is there is not touched.
-peers: .venv/dev
+peers: .venv/dev  ## installs other runtimes to compare with
 	$(BIN)/python -m benchmarks.peers --install
 
 .venv/bin/pip:
@@ -78,5 +80,5 @@ peers: .venv/dev
 	$(PIP) --editable '.[dev]'
 	touch $@ .venv/runtime
 
-clean:
+clean:  ## removes the environment and everything built
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
