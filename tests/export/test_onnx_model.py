@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +67,7 @@ def plates(tmp_path: Path) -> Path:
     return tmp_path / "plates"
 
 
+SCORE_THE_WRONG_WAY = "bad photographs score lower than good ones"
 STRIPES = np.tile(np.array([0, 2], np.uint8)[:, None], (20, 80))[..., None].repeat(3, axis=2)
 """A flat picture is no photograph."""
 
@@ -76,19 +76,17 @@ def plain(height: int, width: int) -> np.ndarray:
     return np.full((height, width, 3), BGR, np.uint8)
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_the_score_is_the_one_that_arithmetic_predicts(
-    means: Path, tmp_path: Path, export: Export, backend: str
-) -> None:
+def test_the_score_is_the_one_that_arithmetic_predicts(means: Path, tmp_path: Path, export: Export) -> None:
     letterbox = ["--letterbox", "mean=0.1,0.2,0.3", "--letterbox", "std=0.5,0.25,0.125", "--letterbox", "fill=255"]
     arguments = ["--onnx", means, *letterbox, "--output", "score=mask[2]", "--threshold", "-1.5"]
     assert export(*arguments, "--out", tmp_path / "blue.edge") == 0
     bundle = load_bundle(tmp_path / "blue.edge")
-    runtime = load_from(bundle, backend, 1)
-    for (height, width), covered in {(50, 50): 1.0, (40, 80): 0.5, (160, 40): 0.25, (64, 48): 0.75}.items():
-        level = (covered * BGR[0] + (1 - covered) * 255) / 255  # the third channel of RGB is the blue one
-        assert runtime.infer(plain(height, width)).score == pytest.approx((level - 0.3) / 0.125, abs=1e-4)
-    assert check_golden(bundle, runtime) < 1e-4
+    for backend in ("onnxruntime", "openvino"):
+        runtime = load_from(bundle, backend, 1)
+        for (height, width), covered in {(50, 50): 1.0, (40, 80): 0.5, (160, 40): 0.25, (64, 48): 0.75}.items():
+            level = (covered * BGR[0] + (1 - covered) * 255) / 255  # the third channel of RGB is the blue one
+            assert runtime.infer(plain(height, width)).score == pytest.approx((level - 0.3) / 0.125, abs=1e-4)
+        assert check_golden(bundle, runtime) < 1e-4
 
 
 def test_the_map_is_the_models_own_and_the_score_its_largest_value(means: Path, tmp_path: Path, export: Export) -> None:
@@ -105,10 +103,11 @@ def test_the_map_is_the_models_own_and_the_score_its_largest_value(means: Path, 
 
 
 def test_the_threshold_is_chosen_on_the_photographs_and_provenance_names_the_file(
-    means: Path, plates: Path, tmp_path: Path, export: Export
+    means: Path, plates: Path, tmp_path: Path, export: Export, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--onnx", means, "--letterbox", "mode=stretch", "--output", "score=mask:max", "--data", plates]
     assert export(*arguments, "--threshold", "recall=1", "--out", tmp_path / "light.edge") == 0
+    assert SCORE_THE_WRONG_WAY not in capsys.readouterr().err
     manifest = load_bundle(tmp_path / "light.edge").manifest
     for artifact in manifest.artifacts.values():
         assert artifact.threshold.strategy == "recall at_least=1"
@@ -143,10 +142,9 @@ def test_a_threshold_given_by_hand_says_so_and_knows_no_recall(
 def test_scores_that_are_higher_for_the_good_are_said(
     means: Path, plates: Path, tmp_path: Path, export: Export, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for output, is_said in (("score=mask:max:negative", True), ("score=mask:max", False)):
-        arguments = ["--onnx", means, "--output", output, "--data", plates]
-        assert export(*arguments, "--out", tmp_path / f"{is_said}.edge") == 0
-        assert ("bad photographs score lower than good ones (AUROC 0.000)" in capsys.readouterr().err) is is_said
+    arguments = ["--onnx", means, "--output", "score=mask:max:negative", "--data", plates]
+    assert export(*arguments, "--out", tmp_path / "turned.edge") == 0
+    assert f"{SCORE_THE_WRONG_WAY} (AUROC 0.000)" in capsys.readouterr().err
 
 
 def scaled_means(scale: float, added: float = 0.0) -> onnx.ModelProto:
@@ -162,8 +160,7 @@ def scaled_means(scale: float, added: float = 0.0) -> onnx.ModelProto:
     return model
 
 
-@pytest.mark.parametrize("scale", [1e-5, 1.0, 1e4])
-@pytest.mark.parametrize("data", [True, False])
+@pytest.mark.parametrize(("scale", "data"), [(1e-5, True), (1e4, False)])
 def test_scores_of_any_size_are_held_to_a_share_of_their_spread(
     plates: Path, tmp_path: Path, export: Export, scale: float, data: bool
 ) -> None:
@@ -405,7 +402,7 @@ def test_what_only_one_runtime_knows_is_one_line(refused: Callable[..., str], tm
 @pytest.fixture
 def weighted(tmp_path: Path) -> Path:
     """A model whose weights lie in a file beside it: the mean of each channel times 3, 2, 1."""
-    model = channel_means()
+    model = channel_means(opset=18)
     model.graph.initializer.append(numpy_helper.from_array(np.array([3, 2, 1], np.float32), "w"))
     model.graph.node[1].output[0] = "plain"
     model.graph.node.append(helper.make_node("Mul", ["plain", "w"], ["mask"]))
@@ -453,7 +450,7 @@ class Net(nn.Module):
         return self.head(self.body(x).mean((2, 3)))
 
 
-@pytest.mark.parametrize("opset", [11, 18, 22])
+@pytest.mark.parametrize("opset", [11, 22])
 def test_a_network_that_torch_exported_says_in_the_bundle_what_torch_says(
     tmp_path: Path, export: Export, opset: int
 ) -> None:
@@ -480,15 +477,16 @@ def test_a_network_that_torch_exported_says_in_the_bundle_what_torch_says(
         assert load_from(bundle, backend, 1).infer(plain(90, 50)).score == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_public_network_runs_on_a_station(tmp_path: Path) -> None:
-    """DenseNet-121 as the onnx package carries it: the architecture, with constant weights."""
-    model = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / "light_densenet121.onnx"
+def test_a_public_network_runs_on_a_station(tmp_path: Path, export: Export) -> None:
+    """SqueezeNet as the onnx package carries it: the architecture, with constant weights."""
+    model = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / "light_squeezenet.onnx"
     if not model.is_file():
         pytest.skip(f"this onnx package carries no {model.name}")
     out = tmp_path / "public.edge"
-    arguments = ["--onnx", model, "--output", "score=fc6_1[3]", "--threshold", "0.4", "--out", out]
-    project(sys.executable, "-c", "from export.cli import main; main()", *arguments)
-    project(*command("verify", out))
+    arguments = ["--onnx", model, "--output", "score=softmaxout_1[3]", "--threshold", "0.4", "--out", out]
+    assert export(*arguments) == 0
+    done = subprocess.run(command("verify", out), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
     rng = np.random.default_rng(0)
     (tmp_path / "parts").mkdir()
@@ -503,8 +501,3 @@ def test_a_public_network_runs_on_a_station(tmp_path: Path) -> None:
         assert (verdict.verdict is Outcome.REJECT) == (score >= 0.4)
     assert len(line.verdicts) == 3
 
-
-def project(*arguments: object) -> None:
-    """Run one of the project's commands to success."""
-    done = subprocess.run([*map(str, arguments)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

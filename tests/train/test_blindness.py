@@ -1,9 +1,8 @@
 """A run that does not tell good from bad says so wherever a person meets it, by one definition, counted by parts."""
 
+import contextlib
 import csv
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import export.cli
 from edge.photographs import read_listing
 from train.cli import report
 from train.data.split import UNUSED
@@ -27,7 +27,7 @@ MakeData = Callable[..., Path]
 @pytest.fixture
 def run(make_data: MakeData, tmp_path: Path) -> Run:
     torch.set_num_threads(1)
-    recipe = load_recipe("autoencoder-gelu", ["train.epochs=1", "train.batch=4"])
+    recipe = load_recipe("autoencoder-gelu", ["train.epochs=1", "train.batch=4", "letterbox.side=64"])
     return fit(
         "autoencoder-gelu", recipe, make_data(train=(6, 0), val=(30, 30), test=(30, 30)), tmp_path / "run", quiet=True
     )
@@ -52,14 +52,6 @@ def scored(run: Run, scores: Iterable[float], bad: Iterable[bool], photographs_o
     return run
 
 
-def command(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    code = f"from {module} import main; main()"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=environment, check=True
-    )
-
-
 def test_many_photographs_of_few_parts_do_not_make_a_guess_better(run: Run) -> None:
     bad = [True] * 30 + [False] * 30
     scores = np.concatenate([np.linspace(0.4, 1.4, 30), np.linspace(0, 1, 30)]).tolist()
@@ -75,7 +67,7 @@ def test_with_one_class_there_is_nothing_to_tell_apart(run: Run) -> None:
 
 
 def test_terminals_of_train_and_export_and_the_report_say_the_same(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blind = scored(run, [0.1, 0.4, 0.2, 0.3] * 4, [True, False] * 8, 1)
     said = blindness(blind)
@@ -87,9 +79,15 @@ def test_terminals_of_train_and_export_and_the_report_say_the_same(
     verdict = write_report(blind.path).verdict
     assert verdict.headline.startswith("Does not tell good from bad")
     assert verdict.tells_apart == {"val": False, "test": False}
-    assert f"beware: {said}" in command("export.cli", blind.path, "--out", tmp_path / "blind.edge").stderr
-    exported = json.loads(command("export.cli", blind.path, "--out", tmp_path / "again.edge", "--json").stdout)
-    assert exported["warning"] == said
+    exported = []
+    for as_json in ([], ["--json"]):
+        out = tmp_path / f"blind{len(as_json)}.edge"
+        monkeypatch.setattr(sys, "argv", ["edge-export", str(blind.path), "--out", str(out), *as_json])
+        with contextlib.suppress(SystemExit):
+            export.cli.main()
+        exported.append(capsys.readouterr())
+    assert f"beware: {said}" in exported[0].err
+    assert json.loads(exported[1].out)["warning"] == said
 
 
 def test_a_run_that_tells_them_apart_is_not_warned_of(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import train.cli
+
 MakeData = Callable[..., Path]
+Answer = tuple[int | str, str, str]
 
 TRAIN = [sys.executable, "-c", "import train.cli; train.cli.main()"]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -18,6 +21,19 @@ ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 
 def edge_train(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*TRAIN, *map(str, arguments)], capture_output=True, text=True, env=ONE_THREAD, check=False)
+
+
+@pytest.fixture
+def edge_train_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """`edge-train` in this process: exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["edge-train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            train.cli.main()
+        return (left.value.code or 0, *capfd.readouterr())
+
+    return run
 
 
 def test_list_names_every_recipe_without_waiting_for_torch() -> None:
@@ -44,20 +60,33 @@ def test_list_names_every_recipe_without_waiting_for_torch() -> None:
     ],
 )
 def test_what_a_person_gets_wrong_is_one_line_and_exit_code_2(
-    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    edge_train_here: Callable[..., Answer],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    answer = edge_train(*arguments)
-    assert answer.returncode == 2
-    assert answer.stdout == ""
-    assert message in answer.stderr
+    code, out, said = edge_train_here(*arguments)
+    assert code == 2
+    assert out == ""
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_a_process_that_is_refused_ends_with_2_and_one_line(tmp_path: Path) -> None:
+    answer = edge_train("demo-line", "--data", tmp_path / "nowhere", "--out", tmp_path / "run")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("error: no such data folder")
     assert answer.stderr.count("\n") == 1
 
 
-def test_interrupted_from_the_keyboard_it_says_how_to_go_on_and_does(make_data: MakeData, tmp_path: Path) -> None:
+def test_interrupted_from_the_keyboard_it_says_how_to_go_on_and_does(
+    make_data: MakeData, tmp_path: Path, edge_train_here: Callable[..., Answer]
+) -> None:
     out = tmp_path / "run"
     arguments = ["autoencoder-gelu", "--data", make_data(train=(8, 0), val=(4, 4), test=(4, 4)), "--out", out]
-    arguments += ["--set", "train.epochs=80", "--set", "train.batch=4"]
+    arguments += ["--set", "train.epochs=40", "--set", "train.batch=4"]
     training = subprocess.Popen(
         [*TRAIN, *map(str, arguments)],
         stderr=subprocess.PIPE,
@@ -67,7 +96,7 @@ def test_interrupted_from_the_keyboard_it_says_how_to_go_on_and_does(make_data: 
     )
     assert training.stderr is not None
     for line in training.stderr:
-        if line.startswith("epoch 2/80"):
+        if line.startswith("epoch 2/40"):
             break
     training.send_signal(signal.SIGINT)
     _, said = training.communicate(timeout=60)
@@ -75,10 +104,9 @@ def test_interrupted_from_the_keyboard_it_says_how_to_go_on_and_does(make_data: 
     assert said.splitlines()[-1].startswith("error: interrupted in epoch ")
     assert said.splitlines()[-1].endswith("the same command with --resume goes on")
 
-    resumed = edge_train(*arguments, "--resume", "--json")
-    assert resumed.returncode == 0, resumed.stderr
-    record = json.loads(resumed.stdout)
+    code, printed, said = edge_train_here(*arguments, "--resume", "--json")
+    assert (code, said) == (0, "")
+    record = json.loads(printed)
     assert record["finished"]
     assert set(record["metrics"]) == {"val", "test"}
-    assert resumed.stderr == ""
-    assert len((out / "history.csv").read_text().splitlines()) == 81
+    assert len((out / "history.csv").read_text().splitlines()) == 41
