@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge.backends import Output
+from edge.backends import Output, load_backend
 from edge.contract import LetterboxContract
 from export.graph import write_onnx, write_openvino
 from export.inside import Frame, InsideOnnx, ParityError, late_layer, listening
@@ -41,6 +41,10 @@ def subject_of(name: str, contract: LetterboxContract) -> Subject:
             network.gather(shown)
             network.conclude()
         network.familiarise([shown])
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
+                torch.nn.init.uniform_(module.running_var, 0.5, 2)
         for weight in network.parameters():
             if not weight.any():  # a head that begins at nothing says the same of everything
                 weight.fill_(0.5)
@@ -66,13 +70,17 @@ def compared(subject: Subject, folder: Path, other: Subject | None = None) -> St
     with listening(subject.network, [check.seen.module] if check.seen.module else []) as heard:
         for name, frame in frames():
             image, mask = letterboxed(frame, subject.contract)
-            subject.network(image[None], mask[None])
+            score, where = subject.network(image[None], mask[None])
             check.look(name, frame, image, heard)
+            for runtime, file in (("onnxruntime", onnx), ("openvino", folder / "own.xml")):
+                found = load_backend(runtime, file, 1, subject.contract).infer(frame)
+                assert found.score == pytest.approx(float(score), abs=1e-4)
+                assert found.map == pytest.approx(where.detach().numpy()[0], abs=1e-4)
     return check.seen
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_stage_of_a_network_agrees_and_a_late_layer_is_among_them(name: str, tmp_path: Path) -> None:
+def test_score_map_and_every_stage_of_a_network_agree_and_a_late_layer_is_among_them(name: str, tmp_path: Path) -> None:
     found = compared(subject_of(name, LetterboxContract(side=64, fill=9)), tmp_path)
     assert found.module is not None
     assert set(found.layer) == {"onnxruntime", "openvino"}
