@@ -2,7 +2,7 @@
 
 The model knows the true time of everything, and judges each decision by it, not by what the gate was told. The gate's
 clock is the true one; the station's runs at an offset, faster or slower. EDGE_EXAMPLES=N tries N random ones instead of
-a fixed hundred.
+a fixed fifty.
 """
 
 import os
@@ -398,7 +398,7 @@ class GateWithEncoderUnderAttack(GateUnderAttack):
 
 
 _SETTINGS = settings(
-    max_examples=int(os.environ.get("EDGE_EXAMPLES", 100)),
+    max_examples=int(os.environ.get("EDGE_EXAMPLES", 50)),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),

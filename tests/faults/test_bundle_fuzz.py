@@ -14,7 +14,7 @@ from entries import with_image
 from onnx import TensorProto, helper
 from running import DEMO_BUNDLE, ROOT
 
-EXAMPLES = int(os.environ.get("EDGE_FUZZ_EXAMPLES", 200))
+EXAMPLES = int(os.environ.get("EDGE_FUZZ_EXAMPLES", 60))
 SHARE = 2000
 """Examples of one process: hypothesis remembers what it has tried, 30 MB of a thousand, which counts as memory, too."""
 
