@@ -14,7 +14,8 @@ from edge.verdict import Outcome, Reason, State
 @pytest.mark.parametrize("child", ["edge-capture", "edge-inference"])
 @pytest.mark.parametrize("pace", [(), ("--rate", 50)], ids=["stored", "live"])
 def test_kill_9_of_a_child_costs_no_verdict_and_the_line_goes_on(child: str, pace: tuple[object, ...]) -> None:
-    with running_line("--source", "demo", "--size", "320x180", "--limit", 150, *pace) as line:
+    parts = 300 if pace else 150  # a live line goes on long enough for the new child to start
+    with running_line("--source", "demo", "--size", "320x180", "--limit", parts, *pace) as line:
         line.until(20)
         os.kill(line.child(child), signal.SIGKILL)
         assert line.to_the_end() == 0
@@ -37,13 +38,13 @@ def test_kill_9_of_a_child_costs_no_verdict_and_the_line_goes_on(child: str, pac
 
 
 def test_a_stopped_inference_child_makes_late_parts_unknown_and_is_replaced() -> None:
-    options = ("--rate", 20, "--limit", 160, "--budget-ms", 300)
+    options = ("--rate", 20, "--limit", 200, "--budget-ms", 300)
     with running_line("--source", "demo", "--size", "320x180", *options) as line:
         line.until(20)
         os.kill(line.child("edge-inference"), signal.SIGSTOP)
         assert line.to_the_end() == 0
     result = json.loads(line.stdout)
-    assert result["accepted"] == len(line.verdicts) == 160
+    assert result["accepted"] == len(line.verdicts) == 200
     late = [v for v in line.verdicts if v.reason is Reason.LATE]
     assert late
     assert all(v.verdict is Outcome.UNKNOWN and v.score is None for v in late)
