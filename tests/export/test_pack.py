@@ -14,7 +14,7 @@ from running import DEMO_BUNDLE, running_line
 
 import export.pack
 from edge.backends import check_golden, load_backend, load_from
-from edge.bundle import load_bundle, seal
+from edge.bundle import Bundle, load_bundle, seal
 from edge.contract import LetterboxContract
 from edge.errors import BundleError, DataError
 from edge.pictures import read_picture
@@ -47,24 +47,36 @@ def untrained(data: Path, recipe: str = "autoencoder-gelu") -> Subject:
     )
 
 
-@pytest.fixture
-def subject(tmp_path: Path) -> Subject:
+def noise(folder: Path) -> Path:
+    """Photographs of nothing, half of them called bad."""
     rng = np.random.default_rng(0)
     for label in ("good", "bad"):
-        (tmp_path / "data" / "val" / label).mkdir(parents=True)
+        (folder / "val" / label).mkdir(parents=True)
         for i in range(4):
             picture = rng.integers(0, 256, (90 + i, 120, 3), dtype=np.uint8)
-            cv2.imwrite(str(tmp_path / "data" / "val" / label / f"{i}.png"), picture)
-    return untrained(tmp_path / "data")
+            cv2.imwrite(str(folder / "val" / label / f"{i}.png"), picture)
+    return folder
+
+
+@pytest.fixture
+def subject(tmp_path: Path) -> Subject:
+    return untrained(noise(tmp_path / "data"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The subject exported as it is; nobody writes to it."""
+    folder = tmp_path_factory.mktemp("whole")
+    return export_subject(untrained(noise(folder / "data")), folder / "model.edge", quiet)
 
 
 def quiet(what: str, steps: int):  # type: ignore[no-untyped-def]
     return lambda: None
 
 
-def test_a_bundle_holds_its_threshold_its_parity_and_where_it_came_from(subject: Subject, tmp_path: Path) -> None:
-    bundle = export_subject(subject, tmp_path / "model.edge", quiet)
-    manifest = load_bundle(tmp_path / "model.edge").manifest
+def test_a_bundle_holds_its_threshold_its_parity_and_where_it_came_from(whole: Bundle) -> None:
+    bundle = load_bundle(whole.path)
+    manifest = bundle.manifest
     assert manifest.name == "model"
     assert set(manifest.artifacts) == {"onnxruntime", "openvino"}
     assert manifest.provenance["data sha256"] == "0" * 64
@@ -80,7 +92,7 @@ def test_a_bundle_holds_its_threshold_its_parity_and_where_it_came_from(subject:
         "from PyTorch, or from one runtime to the other"
     )
     assert len(bundle.golden()) == 4
-    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")], "nothing is left beside the bundle"
+    assert not [p for p in whole.path.parent.iterdir() if p.name.startswith(".")], "nothing is left beside the bundle"
 
 
 def test_an_existing_bundle_is_never_overwritten(subject: Subject, tmp_path: Path) -> None:
@@ -105,8 +117,7 @@ def test_an_artifact_that_differs_leaves_no_bundle(
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
-def test_half_the_bytes_and_the_same_parity(subject: Subject, tmp_path: Path) -> None:
-    whole = export_subject(subject, tmp_path / "whole.edge", quiet)
+def test_half_the_bytes_and_the_same_parity(whole: Bundle, subject: Subject, tmp_path: Path) -> None:
     half = export_subject(subject, tmp_path / "half.edge", quiet, Packing(half=True))
     for artifact in ("model.onnx", "openvino/model.bin"):
         before, after = ((b.path / artifact).stat().st_size for b in (whole, half))
@@ -119,11 +130,10 @@ def test_half_the_bytes_and_the_same_parity(subject: Subject, tmp_path: Path) ->
     )
 
 
-def test_bundle_without_photographs_holds_none(subject: Subject, tmp_path: Path) -> None:
+def test_bundle_without_photographs_holds_none(whole: Bundle, subject: Subject, tmp_path: Path) -> None:
     kept = [read_picture(p.path) for p in subject.photographs("val")]
-    for photographs in (True, False):
-        out = tmp_path / f"{photographs}.edge"
-        bundle = export_subject(subject, out, quiet, Packing(photographs=photographs))
+    without = export_subject(subject, tmp_path / "without.edge", quiet, Packing(photographs=False))
+    for photographs, bundle in ((True, whole), (False, without)):
         frames = [golden.frame for golden in bundle.golden()]
         assert len(frames) == 4
         page = (bundle.path / "parity.html").read_text(encoding="utf-8")
@@ -181,7 +191,8 @@ def test_a_bundle_for_a_grey_camera_with_a_region_says_on_the_line_what_pytorch_
     subject: Subject, tmp_path: Path
 ) -> None:
     region = "letterbox.region={top=12, left=30, height=70, width=80}"
-    subject = replace(subject, contract=load_recipe("autoencoder-gelu", ["letterbox.frame=grey", region]).letterbox)
+    recipe = load_recipe("autoencoder-gelu", ["letterbox.frame=grey", region])
+    subject = replace(subject, contract=recipe.letterbox)
     bundle = export_subject(subject, tmp_path / "grey.edge", quiet)
     for name in ("onnxruntime", "openvino"):
         check_golden(bundle, load_from(bundle, name, 1, None))
