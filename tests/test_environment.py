@@ -30,38 +30,45 @@ class Client(NamedTuple):
     stderr: bytes
 
 
-def beside_a_station(folder: Path, shell: str, environment: dict[str, str], awaited: str, **more: Any) -> Client:
-    """Runs a line of the shell, in it ENDPOINT, beside a station that judges five parts once somebody listens.
+def beside_a_station(
+    folder: Path, lines: list[tuple[str, dict[str, str]]], awaited: str, count: int = PARTS, **more: Any
+) -> list[Client]:
+    """Runs lines of the shell, in them ENDPOINT, beside a station that judges five parts once all of them listen.
 
-    The station is told to stop when the table `awaited` of its journal knows each part, or when the client has left.
+    Each line has an environment. The station is told to stop when the query `awaited` of its journal gives `count`, or
+    when all clients have left.
     """
     pictures, records, endpoint = folder / "pictures", folder / "records", free_endpoint()
     pictures.mkdir()
     for number in range(PARTS):
         coded = cv2.imencode(".png", np.full((180, 320, 3), 90, np.uint8))[1]
         (pictures / f"täst{number}.png").write_bytes(coded.tobytes())
-    options = ("--source", pictures, "--watch", "--wait-subscribers", 1, "--budget-ms", 20_000)
-    line = ["bash", "-c", shell.replace("ENDPOINT", endpoint)]
-    environment = os.environ | environment
-    with (
-        subprocess.Popen(command("run", *options, "--bind", endpoint, "--records", records), stderr=DEVNULL) as station,
-        subprocess.Popen(line, env=environment, stdout=PIPE, stderr=PIPE, **more) as client,
-    ):
-        try:
-            until(lambda: client.poll() is not None or known(records, awaited) == PARTS)
-            station.terminate()
-            stdout, stderr = client.communicate(timeout=60)
-            assert station.wait(60) == 0
-        finally:
-            station.kill()
-            client.kill()
-    return Client(client.returncode, stdout, stderr)
+    options = ("--source", pictures, "--watch", "--wait-subscribers", len(lines), "--budget-ms", 20_000)
+    with contextlib.ExitStack() as stack:
+        run = command("run", *options, "--bind", endpoint, "--records", records)
+        station = stack.enter_context(subprocess.Popen(run, stderr=DEVNULL))
+        clients = []
+        for shell, environment in lines:
+            line = ["bash", "-c", shell.replace("ENDPOINT", endpoint)]
+            client = subprocess.Popen(line, env=os.environ | environment, stdout=PIPE, stderr=PIPE, **more)
+            clients.append(stack.enter_context(client))
+        for process in (station, *clients):
+            stack.callback(process.kill)  # before they are waited for
+        until(lambda: all(client.poll() is not None for client in clients) or known(records, awaited) == count)
+        station.terminate()
+        said = [client.communicate(timeout=60) for client in clients]
+        assert station.wait(60) == 0
+    return [Client(client.returncode, *texts) for client, texts in zip(clients, said, strict=True)]
 
 
-def known(records: Path, table: str) -> int:
-    """Parts that a table of the journal knows; 0 while there is none."""
+JUDGED = "SELECT count(DISTINCT seq) FROM verdicts"
+ACKNOWLEDGED = "SELECT count(*) FROM (SELECT DISTINCT client, seq FROM acknowledgements)"
+
+
+def known(records: Path, query: str) -> int:
+    """What the journal answers; 0 while there is none."""
     with contextlib.suppress(sqlite3.OperationalError):
-        return int(rows(records, f"SELECT count(DISTINCT seq) FROM {table}")[0][0])
+        return int(rows(records, query)[0][0])
     return 0
 
 
@@ -83,60 +90,60 @@ GATE = subprocess.list2cmdline(command("gate", "--connect", "ENDPOINT", "--once"
 LISTEN = subprocess.list2cmdline(command("listen", "--connect", "ENDPOINT", "--once"))
 
 
+DISPLAYS = {
+    "ascii": ("", ASCII),
+    "C": ("", C_LOCALE),
+    "left": ("| head -n 1; exit ${PIPESTATUS[0]}", {}),
+    "full": ("> /dev/full 2> /dev/full", {}),
+    "unread": (">&$UNREAD 2>&$UNREAD", {}),
+    "closed": (">&- 2>&-", {}),
+}
+
+
 @pytest.mark.parametrize("as_json", ["", "--json"], ids=["lines", "json"])
-@pytest.mark.parametrize(
-    ("end", "environment"),
-    [
-        ("", ASCII),
-        ("", C_LOCALE),
-        ("| head -n 1; exit ${PIPESTATUS[0]}", {}),
-        ("> /dev/full 2> /dev/full", {}),
-        (">&$UNREAD 2>&$UNREAD", {}),
-        (">&- 2>&-", {}),
-    ],
-    ids=["ascii", "C", "left", "full", "unread", "closed"],
-)
-def test_a_gate_goes_on_whatever_becomes_of_its_display(
-    tmp_path: Path, end: str, environment: dict[str, str], as_json: str
-) -> None:
+def test_gates_go_on_whatever_becomes_of_their_display(tmp_path: Path, as_json: str) -> None:
     reads, writes = full_pipe()
-    log = tmp_path / "gate.log"
-    shell = f"{GATE} --log {log} {as_json} {end}"
-    done = beside_a_station(
-        tmp_path, shell, environment | {"UNREAD": str(writes)}, "acknowledgements", pass_fds=[writes]
-    )
+    lines = [
+        (f"{GATE} --name {name} --log {tmp_path / name}.log {as_json} {end}", environment | {"UNREAD": str(writes)})
+        for name, (end, environment) in DISPLAYS.items()
+    ]
+    gates = beside_a_station(tmp_path, lines, ACKNOWLEDGED, PARTS * len(lines), pass_fds=[writes])
     os.close(reads)
     os.close(writes)
-    assert done.code == 0, done.stderr
-    assert b"Traceback" not in done.stderr
-    names = [f"täst{number}.png" for number in range(PARTS)]
-    assert [json.loads(text)["part"] for text in log.read_text(encoding="utf-8").splitlines()] == names
-    if environment and as_json:
-        assert [json.loads(text)["part"] for text in done.stdout.splitlines()] == names
-    elif environment:
-        assert b"t\\u00e4st4.png" in done.stdout
+    parts = [f"täst{number}.png" for number in range(PARTS)]
+    for (name, (_, environment)), done in zip(DISPLAYS.items(), gates, strict=True):
+        assert done.code == 0, (name, done.stderr)
+        assert b"Traceback" not in done.stderr, name
+        log = (tmp_path / f"{name}.log").read_text(encoding="utf-8")
+        assert [json.loads(text)["part"] for text in log.splitlines()] == parts, name
+        if environment and as_json:
+            assert [json.loads(text)["part"] for text in done.stdout.splitlines()] == parts, name
+        elif environment:
+            assert b"t\\u00e4st4.png" in done.stdout, name
 
 
-@pytest.mark.parametrize(
-    ("end", "environment", "code", "said", "shown"),
-    [
-        ("", ASCII, 0, "", b"t\\u00e4st4.png"),
-        ("", C_LOCALE, 0, "", b"t\\u00e4st4.png"),
-        ("", {"PYTHONIOENCODING": "latin-1"}, 0, "", b"t\xe4st4.png"),
-        ("| head -n 1; exit ${PIPESTATUS[0]}", {}, 141, "", b"\n"),
-        ("> /dev/full", {}, 2, "error: standard output cannot be written: No space left on device", b""),
-        ("2> /dev/full", {}, 0, "", b".png"),
-    ],
-    ids=["ascii", "C", "latin-1", "left", "full", "full error"],
-)
+LISTENERS = [
+    ("", ASCII, 0, "", b"t\\u00e4st4.png"),
+    ("", C_LOCALE, 0, "", b"t\\u00e4st4.png"),
+    ("", {"PYTHONIOENCODING": "latin-1"}, 0, "", b"t\xe4st4.png"),
+    ("2> /dev/full", {}, 0, "", b".png"),
+]
+LEAVING = [
+    ("| head -n 1; exit ${PIPESTATUS[0]}", {}, 141, "", b"\n"),
+    ("> /dev/full", {}, 2, "error: standard output cannot be written: No space left on device", b""),
+]
+
+
+@pytest.mark.parametrize("listeners", [LISTENERS, LEAVING[:1], LEAVING[1:]], ids=["stays", "left", "full"])
 def test_a_listener_that_nobody_reads_leaves_without_a_traceback(
-    tmp_path: Path, end: str, environment: dict[str, str], code: int, said: str, shown: bytes
+    tmp_path: Path, listeners: list[tuple[str, dict[str, str], int, str, bytes]]
 ) -> None:
-    done = beside_a_station(tmp_path, f"{LISTEN} {end}", environment, "verdicts")
-    assert done.code == code, done.stderr
-    assert done.stderr.decode().startswith(said)
-    assert done.stderr.count(b"\n") == bool(said)
-    assert shown in done.stdout
+    lines = [(f"{LISTEN} {end}", environment) for end, environment, *_ in listeners]
+    for done, (_, _, code, said, shown) in zip(beside_a_station(tmp_path, lines, JUDGED), listeners, strict=True):
+        assert done.code == code, done.stderr
+        assert done.stderr.decode().startswith(said)
+        assert done.stderr.count(b"\n") == bool(said)
+        assert shown in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -239,7 +246,7 @@ def test_a_user_whom_the_system_does_not_know_is_told_what_to_set(tmp_path: Path
 def test_a_gate_that_cannot_write_its_log_says_so_in_one_line(tmp_path: Path) -> None:
     """A gate that cannot log must not move: it ends."""
     shell = " ".join(map(str, command("gate", "--connect", "ENDPOINT", "--allow-simulated", "--log", "/dev/full")))
-    gate = beside_a_station(tmp_path, shell, {}, "acknowledgements")
+    (gate,) = beside_a_station(tmp_path, [(shell, {})], ACKNOWLEDGED)
     assert gate.code == 2
     assert b"Traceback" not in gate.stderr
     assert gate.stderr.count(b"/dev/full cannot be written: No space left on device; make room there") == 1
