@@ -280,14 +280,6 @@ def test_more_parts_than_the_model_can_judge_are_unknown_and_never_lost() -> Non
     assert all(v.age_ms <= 20 for v in line.verdicts if v.verdict is not Outcome.UNKNOWN)
 
 
-@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
-def test_photographs_of_a_real_line_have_one_verdict_each(tiles: Path, backend: str) -> None:
-    with running_line("--source", tiles / "test", "--backend", backend) as line:
-        assert line.to_the_end() == 0
-    assert_balanced(line, 272)
-    assert not any(v.verdict is Outcome.UNKNOWN for v in line.verdicts)
-
-
 def test_a_video_gives_the_verdicts_of_its_frames(tmp_path: Path) -> None:
     from edge.demo.line import DemoLine
 
