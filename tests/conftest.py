@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from running import ROOT
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the hundreds of processes of the tests compile nothing twice
 TILES = Path(os.environ.get("EDGE_DATA", ROOT.parent / "shared" / "data" / "magnetic-tile"))
 
 
