@@ -500,4 +500,3 @@ def test_a_public_network_runs_on_a_station(tmp_path: Path, export: Export) -> N
         assert verdict.score == pytest.approx(score, abs=1e-4)
         assert (verdict.verdict is Outcome.REJECT) == (score >= 0.4)
     assert len(line.verdicts) == 3
-
