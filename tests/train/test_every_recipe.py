@@ -15,7 +15,10 @@ MakeData = Callable[..., Path]
 SMALL = ["train.epochs=1", "train.batch=4", "model.weights=random"]
 
 
-@pytest.mark.parametrize("name", recipe_names())
+ALPHAS = [name for name in recipe_names() if name.startswith("unet-resnet34-alpha-")]
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name not in ALPHAS[1:]])
 def test_recipe_trains(name: str, make_data: MakeData, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     recipe = load_recipe(name, SMALL)
@@ -26,6 +29,15 @@ def test_recipe_trains(name: str, make_data: MakeData, tmp_path: Path) -> None:
     assert run.record.metrics["test"].figures.auroc is not None
     again = load_run(tmp_path / "run").network.state_dict()
     assert all(torch.equal(value, again[key]) for key, value in run.network.state_dict().items())
+
+
+def test_recipes_of_another_alpha_are_the_one_that_trains_but_for_that_number() -> None:
+    assert len(ALPHAS) > 1
+    trains, *others = [load_recipe(name).model_dump(exclude={"title", "about"}) for name in ALPHAS]
+    for other in others:
+        assert other["loss"].keys() == trains["loss"].keys()
+        assert 0 < other["loss"].pop("alpha") < 1
+        assert other == trains | {"loss": {key: value for key, value in trains["loss"].items() if key != "alpha"}}
 
 
 def test_recipe_that_extends_another_holds_what_both_say() -> None:
