@@ -1,9 +1,7 @@
 """Nothing in a data folder is left out without a word: it is used, counted by name, or refused with the remedy."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from drawn import write
 
+import train.cli
 from edge.errors import DataError
 from edge.photographs import read_listing
 from edge.photographs.survey import survey
@@ -204,20 +203,24 @@ def test_a_text_file_that_does_not_label_each_once_is_refused(lines: str, messag
         read_listing(tmp_path)
 
 
-def edge_train(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "import train.cli; train.cli.main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+def test_the_survey_is_printed_before_the_first_epoch_and_kept_in_the_run(
+    make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def edge_train(*arguments: object) -> tuple[int | str, str]:
+        """Exit code and standard error."""
+        monkeypatch.setattr(sys, "argv", ["edge-train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            train.cli.main()
+        return left.value.code or 0, capfd.readouterr().err
 
-
-def test_the_survey_is_printed_before_the_first_epoch_and_kept_in_the_run(make_data: MakeData, tmp_path: Path) -> None:
     data, out = make_data(train=(8, 4), val=(4, 4)), tmp_path / "run"
     (data / "notes.txt").write_text("mine\n")
     for mask in data.rglob("mask/*.png"):
         cv2.imwrite(str(mask), cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE) // 255)
     recipe = ["autoencoder-gelu", "--data", data, "--set", "train.epochs=1", "--set", "train.batch=4"]
-    done = edge_train(*recipe, "--out", out)
-    assert done.returncode == 0, done.stderr
-    before = done.stderr.partition("epoch 1/1")[0].splitlines()
+    code, said = edge_train(*recipe, "--out", out)
+    assert code == 0, said
+    before = said.partition("epoch 1/1")[0].splitlines()
     assert any(line.startswith("train: 8 good, 4 bad, 4 masks, 1.30% of a photograph marked") for line in before)
     assert "masks: every value but 0 is defect (found from 8 masks)" in before
     assert "left out: files that are no pictures: 1 (notes.txt)" in before
@@ -228,9 +231,9 @@ def test_the_survey_is_printed_before_the_first_epoch_and_kept_in_the_run(make_d
     page = (out / "report.html").read_text()
     assert "every value but 0 is defect (found from 8 masks)" in page
     assert "notes.txt" in page
-    refused = edge_train(*recipe, "--out", tmp_path / "other", "--masks", "inverted")
-    assert refused.returncode == 2
-    reading, error = refused.stderr.splitlines()
+    code, said = edge_train(*recipe, "--out", tmp_path / "other", "--masks", "inverted")
+    assert code == 2
+    reading, error = said.splitlines()
     assert reading.startswith("reading 20 photographs")
     assert re.match(r"error: 8 of 20 photographs cannot be used: .*its mask part00\.png marks 99% of it", error)
     assert not (tmp_path / "other").exists()

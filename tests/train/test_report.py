@@ -18,6 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import train.report.cli
 from edge.contract import LetterboxContract
 from edge.evaluation import STRATEGIES, choose_threshold, confusion, dice, iou
 from edge.geometry import letterbox
@@ -375,7 +376,16 @@ def test_augmentation_is_drawn_without_touching_the_random_numbers_of_the_traini
     assert sheet.shape[1] > sheet.shape[0] > 500
 
 
-def test_edge_report_writes_the_page_and_answers_mistakes_in_one_line(run: Run, tmp_path: Path) -> None:
+def test_edge_report_writes_the_page_and_answers_mistakes_in_one_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def here(*arguments: object) -> tuple[int | str, str, str]:
+        """In this process: exit code, standard output and standard error."""
+        monkeypatch.setattr(sys, "argv", ["edge-report", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            train.report.cli.main()
+        return (left.value.code or 0, *capfd.readouterr())
+
     def edge_report(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", "import train.report.cli; train.report.cli.main()", *map(str, arguments)]
         return subprocess.run(
@@ -386,13 +396,14 @@ def test_edge_report_writes_the_page_and_answers_mistakes_in_one_line(run: Run, 
     written = edge_report(run.path, "--out", out)
     assert (written.returncode, written.stdout.strip()) == (0, str(out)), written.stderr
     assert out.stat().st_size > 50_000
-    told = json.loads(edge_report(run.path, "--out", out, "--json").stdout)
+    code, printed, _ = here(run.path, "--out", out, "--json")
+    told = json.loads(printed)
+    assert code == 0
     assert (told["run"], told["report"]) == (str(run.path), str(out))
     assert told["verdict"]["headline"] in page_of(run).sections["header"]
     assert set(told["verdict"]["tells_apart"]) == {"val", "test"}
-    refused = edge_report(tmp_path / "nowhere")
-    assert refused.returncode == 2
-    assert refused.stderr == f"error: {tmp_path / 'nowhere'} is not a run: it has no run.json\n"
+    refused = here(tmp_path / "nowhere")
+    assert refused == (2, "", f"error: {tmp_path / 'nowhere'} is not a run: it has no run.json\n")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: how the page looks in a browser is not tested")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from train.recipe import recipe_names
 from train.run import read_record, read_scores
 
 MakeData = Callable[..., Path]
+Train = Callable[[Plan, Path], Path]
 
 PHOTOGRAPHS = """
 [photographs.magnetic-tile]
@@ -64,10 +66,18 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture(scope="module")
+def kept() -> dict[str, Path]:
+    """Where `data` and `trained` keep what they made once for this file."""
+    return {}
+
+
 @pytest.fixture
-def data(make_data: MakeData) -> Path:
-    """Plates of which each was photographed twice."""
-    folder = make_data(train=(8, 8), val=(6, 4), test=(8, 6))
+def data(kept: dict[str, Path], make_data: MakeData) -> Path:
+    """Plates of which each was photographed twice; nobody writes there."""
+    if "data" in kept:
+        return kept["data"]
+    folder = kept["data"] = make_data(train=(8, 8), val=(6, 4), test=(8, 6))
     table = folder / "parts.csv"
     rows = [re.sub(r"-(\d+)$", lambda found: f"-{int(found[1]) // 2}", row) for row in table.read_text().splitlines()]
     table.write_text("\n".join(rows) + "\n")
@@ -80,12 +90,21 @@ def plan(tmp_path: Path) -> Plan:
     return read_plan(tmp_path / "plan.toml")
 
 
-def trained(plan: Plan, data: Path, runs: Path) -> Path:
-    """The runs of the plan, but for `never-trained`."""
-    for training in plan.trainings():
-        if training.entry.label != "never-trained":
-            fit(training.entry.recipe, training.recipe, data, runs / training.folder, quiet=True)
-    return runs
+@pytest.fixture
+def trained(kept: dict[str, Path], data: Path) -> Train:
+    """`trained(plan, runs)` puts there the runs of the plan, but for `never-trained`: copies, each trained once."""
+
+    def copied(plan: Plan, runs: Path) -> Path:
+        for training in plan.trainings():
+            name = training.folder
+            if training.entry.label != "never-trained":
+                if name not in kept:
+                    out = data.with_name("trained") / name
+                    kept[name] = fit(training.entry.recipe, training.recipe, data, out, quiet=True).path
+                shutil.copytree(kept[name], runs / name)
+        return runs
+
+    return copied
 
 
 def rows_of(page: str, label: str) -> list[list[str]]:
@@ -102,8 +121,8 @@ def test_the_plan_that_ships_holds_every_recipe_and_can_be_followed() -> None:
     assert {entry.data for entry in plan.entry if entry.recipe == "demo-line"} == {"demo-line"}
 
 
-def test_the_page_says_of_each_row_what_its_runs_say(plan: Plan, data: Path, tmp_path: Path) -> None:
-    runs = trained(plan, data, tmp_path / "runs")
+def test_the_page_says_of_each_row_what_its_runs_say(plan: Plan, trained: Train, tmp_path: Path) -> None:
+    runs = trained(plan, tmp_path / "runs")
     page = render(plan, runs, "results.svg")
     judged = []
     for seed in (0, 1):
@@ -130,8 +149,10 @@ def test_the_page_says_of_each_row_what_its_runs_say(plan: Plan, data: Path, tmp
     assert str(tmp_path) not in page, "the page names no folder of this machine"
 
 
-def test_the_interval_of_a_recall_takes_a_part_together_under_all_seeds(plan: Plan, data: Path, tmp_path: Path) -> None:
-    runs = trained(plan, data, tmp_path / "runs")
+def test_the_interval_of_a_recall_takes_a_part_together_under_all_seeds(
+    plan: Plan, trained: Train, tmp_path: Path
+) -> None:
+    runs = trained(plan, tmp_path / "runs")
     one_seed = plan.model_copy(update={"entry": (plan.entry[0].model_copy(update={"seeds": (0,)}),)})
     (both, *_), (alone,) = outcomes(plan, runs), outcomes(one_seed, runs)
     pooled, single = both.specificity(), alone.specificity()
@@ -144,18 +165,20 @@ def test_the_interval_of_a_recall_takes_a_part_together_under_all_seeds(plan: Pl
     assert widths[0] > widths[1] / np.sqrt(2), "a second seed shows no new parts"
 
 
-def test_the_picture_shows_what_is_trained_and_is_the_same_each_time(plan: Plan, data: Path, tmp_path: Path) -> None:
+def test_the_picture_shows_what_is_trained_and_is_the_same_each_time(
+    plan: Plan, trained: Train, tmp_path: Path
+) -> None:
     assert not write_chart(plan, tmp_path / "runs", tmp_path / "none.svg")
     assert not (tmp_path / "none.svg").exists()
-    runs = trained(plan.only(["autoencoder-gelu"]), data, tmp_path / "runs")
+    runs = trained(plan.only(["autoencoder-gelu"]), tmp_path / "runs")
     assert write_chart(plan, runs, tmp_path / "one.svg")
     assert write_chart(plan, runs, tmp_path / "two.svg")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
-def test_latency_is_shown_until_its_run_is_newer(plan: Plan, data: Path, tmp_path: Path) -> None:
+def test_latency_is_shown_until_its_run_is_newer(plan: Plan, trained: Train, tmp_path: Path) -> None:
     plan = plan.only(["demo-line"])
-    run = trained(plan, data, tmp_path / "runs") / "demo-line-seed0"
+    run = trained(plan, tmp_path / "runs") / "demo-line-seed0"
     measured = {
         "made": "2026-01-01T00:00:00+00:00",
         "command": "edge-bench",
@@ -190,7 +213,7 @@ def test_latency_is_shown_until_its_run_is_newer(plan: Plan, data: Path, tmp_pat
 
 
 def test_what_is_trained_is_left_alone_and_what_was_interrupted_goes_on(
-    plan: Plan, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, data: Path, trained: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[Sequence[str]] = []
     said: list[str] = []
@@ -201,7 +224,7 @@ def test_what_is_trained_is_left_alone_and_what_was_interrupted_goes_on(
 
     monkeypatch.setattr(trainings, "_run", succeed)
     plan = plan.only(["autoencoder-gelu"])
-    runs, folders = trained(plan, data, tmp_path / "runs"), {"magnetic-tile": data}
+    runs, folders = trained(plan, tmp_path / "runs"), {"magnetic-tile": data}
     assert train_all(plan.trainings(), folders, runs, said.append) == []
     assert called == []
     assert said == [f"{n} of 2: autoencoder-gelu-seed{n - 1}: finished before" for n in (1, 2)]
