@@ -1,5 +1,6 @@
 """The control socket of a live station: what a controller may ask, and what nobody can do to it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -309,21 +310,27 @@ def test_a_required_controller_that_nobody_can_be_is_refused_in_one_line() -> No
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("offset", [0, CONTROL, VIEWERS])
-def test_every_port_of_a_station_is_tried_again_and_named_if_it_stays_in_use(offset: int) -> None:
-    endpoint = free_endpoint()
-    taken = beside(endpoint, offset)
-    with network.socket() as holder:
-        holder.bind(("127.0.0.1", int(taken.rpartition(":")[2])))
-        holder.listen()
-        done = subprocess.run(
-            command("run", "--source", "demo", "--bind", endpoint), capture_output=True, text=True, timeout=60
-        )
-    assert done.returncode == 75, "a service manager is to start it again"
-    tried, failed = done.stderr.strip().splitlines()
-    assert f"{taken} is in use" in tried
-    assert tried.endswith("trying again for 5 s")
-    assert f"error: {taken} is in use" in failed
+def test_every_port_of_a_station_is_tried_again_and_named_if_it_stays_in_use() -> None:
+    with contextlib.ExitStack() as stack:
+        stations = []
+        for offset in (0, CONTROL, VIEWERS):
+            endpoint = free_endpoint()
+            taken = beside(endpoint, offset)
+            holder = stack.enter_context(network.socket())
+            holder.bind(("127.0.0.1", int(taken.rpartition(":")[2])))
+            holder.listen()
+            run = command("run", "--source", "demo", "--bind", endpoint)
+            station = stack.enter_context(subprocess.Popen(run, stderr=subprocess.PIPE, text=True))
+            stations.append((taken, station))
+        for _, station in stations:
+            stack.callback(station.kill)
+        for taken, station in stations:
+            _, said = station.communicate(timeout=60)
+            assert station.returncode == 75, "a service manager is to start it again"
+            tried, failed = said.strip().splitlines()
+            assert f"{taken} is in use" in tried
+            assert tried.endswith("trying again for 5 s")
+            assert f"error: {taken} is in use" in failed
 
 
 def test_a_station_waits_for_its_predecessor_to_leave_the_port() -> None:

@@ -46,11 +46,8 @@ def saved(name: str, file: Path) -> Network:
     return network
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_the_bundle_of_a_checkpoint_says_what_its_network_says(
-    parts: Path, tmp_path: Path, export: Export, suffix: str
-) -> None:
-    file = tmp_path / f"best{suffix}"
+def test_the_bundle_of_a_checkpoint_says_what_its_network_says(parts: Path, tmp_path: Path, export: Export) -> None:
+    file = tmp_path / "best.pt"
     network = saved("autoencoder-gelu", file)
     arguments = ["--checkpoint", file, "--recipe", "autoencoder-gelu", "--data", parts]
     overrides = ["--set", "letterbox.fill=9", "--threshold", "balanced"]
@@ -64,6 +61,16 @@ def test_the_bundle_of_a_checkpoint_says_what_its_network_says(
         image, mask = letterboxed_by(bundle.manifest.letterbox, golden.frame)
         with torch.no_grad():
             assert golden.score == pytest.approx(float(network(image, mask)[0]), abs=1e-6)
+
+
+def test_a_safetensors_file_gives_the_same_weights(tmp_path: Path) -> None:
+    for suffix in (".pt", ".safetensors"):
+        state = saved("autoencoder-gelu", file := tmp_path / f"best{suffix}").state_dict()
+        loaded = subject_of(file, "autoencoder-gelu", load_recipe("autoencoder-gelu"), 0.5, Evidence())
+        found = loaded.network.state_dict()
+        assert found.keys() == state.keys()
+        assert all(torch.equal(value, found[key]) for key, value in state.items())
+        assert loaded.origin["checkpoint sha256"] == sha256(file)
 
 
 def letterboxed_by(contract: LetterboxContract, frame: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
