@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.geometry import Letterbox, letterbox
+from edge.letterbox.geometry import Letterbox, letterbox
 
 Frame = npt.NDArray[np.uint8]
 Blob = npt.NDArray[np.float32]

@@ -88,7 +88,7 @@ def of_bundle(path: Path, shape: tuple[int, int] | None, threads: int) -> Iterat
     """Each int8 artifact beside the float32 one of its runtime; says which were refused."""
     from edge.backends import load_from
     from edge.bundle import load_bundle
-    from edge.shipped import found_bundle
+    from edge.bundle.shipped import found_bundle
 
     bundle = load_bundle(found_bundle(path))
     artifacts, contract = bundle.manifest.artifacts, bundle.manifest.letterbox
@@ -111,7 +111,7 @@ def of_run(path: Path, shape: tuple[int, int] | None, threads: int, folder: Path
     from export.int8 import Layers, calibration
     from export.progress import stages
     from export.quantize import OpenVinoQuantizer
-    from export.subject import trained
+    from export.source import trained
     from train.run import load_run
 
     subject = trained(load_run(path))

@@ -21,7 +21,7 @@ import typer
 from benchmarks.host import opencv_letterbox
 from edge.bench import machine
 from edge.cli import run_app
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 
 CASES = (((1080, 1920), 224), ((2048, 2448), 224), ((2048, 2448), 320), ((1080, 1920), 320))
 """((height, width) of the frame, side). The last shrinks by a whole factor, for which OpenCV has a path of its own."""

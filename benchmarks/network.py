@@ -8,8 +8,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from edge.bundle import Bundle
-from edge.contract import LetterboxContract
 from edge.errors import BundleError
+from edge.letterbox.contract import LetterboxContract
 
 LOW_IR_VERSION = 8
 """The lowest that knows the operators: older runtimes read no higher one."""

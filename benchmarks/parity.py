@@ -99,7 +99,7 @@ def compare_run(run: Path, bundle_path: Path, data: Path, pasted_every: int) -> 
     from edge.photographs.photograph import read_photograph
     from edge.terminal import Console
     from export.parity import reference
-    from export.subject import trained
+    from export.source import trained
     from train.run import load_run
 
     loaded = load_run(run)

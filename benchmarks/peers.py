@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import script
-from benchmarks.contest import CannotRunError, Contestant, Turn, figures, frames_for, in_turns, ratio, set_up
+from benchmarks.comparison import CannotRunError, Contestant, Turn, figures, frames_for, in_turns, ratio, set_up
 from benchmarks.contestants import Setup, peers
 from benchmarks.markdown import paragraph, table
 from edge.cli import run_app

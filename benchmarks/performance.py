@@ -22,7 +22,7 @@ from benchmarks.script import QuickOption, ThreadsOption, say
 from edge.cli import run_app
 from edge.errors import EdgeError
 
-PARTS = ("floor", "written", "peers", "growth", "stations")
+PARTS = ("benchmark_app", "handwritten", "peers", "scaling", "stations")
 """In the order of the page: modules of this package, whose own `section` and `goals` are meant unless PAGES says."""
 
 PAGES = {"stations": "stations_page"}
@@ -96,7 +96,7 @@ def _options(name: str, file: Path, page: Path, threads: int, quick: bool) -> Se
             *numbers,
         ]
     common = ["--out", str(file), "--threads", str(threads), *(["--quick"] if quick else [])]
-    return [*common, "--picture", str(page.with_name("growth.svg"))] if name == "growth" else common
+    return [*common, "--picture", str(page.with_name("scaling.svg"))] if name == "scaling" else common
 
 
 def read(results: Path) -> dict[str, dict[str, Any]]:

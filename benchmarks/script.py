@@ -11,7 +11,7 @@ import typer
 
 from edge.bench import machine
 from edge.bundle import Bundle, load_bundle
-from edge.shipped import found_bundle
+from edge.bundle.shipped import found_bundle
 
 BundleOption = Annotated[Path, typer.Option("--bundle", help="Bundle to measure, or the name of a shipped one.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", help="Threads of every inference.", min=1, max=256)]

@@ -23,7 +23,7 @@ from edge.channel.endpoints import free_endpoint, further
 from edge.channel.subscriber import Received
 from edge.cli import run_app
 from edge.errors import EdgeError
-from edge.station.ledger import percentile
+from edge.station.part_counts import percentile
 from edge.verdict import Verdict
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -79,7 +79,7 @@ def stations(
     from rich.progress import Progress
 
     from edge.bench import machine
-    from edge.shipped import found_bundle
+    from edge.bundle.shipped import found_bundle
     from edge.terminal import Console
 
     counts = number or [1, 2, 4, 8]

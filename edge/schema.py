@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from edge.bundle import Manifest
-from edge.channel.control import REPLIES, REQUESTS
+from edge.channel.control_messages import REPLIES, REQUESTS
 from edge.verdict import Heartbeat, StateChange, Verdict
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edge.bundle import sha256
-from export.subject import Evidence, Subject, SubjectError
+from export.source import Evidence, Subject, SubjectError
 from train.models import build_network, check_side
 from train.recipe import Recipe, ThresholdChoice
 from train.weights import load_exactly, read_state

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edge.pictures.contract import Bits
     from edge.terminal import Console
     from export.quantize import WeightBits
-    from export.subject import Subject
+    from export.source import Subject
 
 TAKES = {
     "--data": ("RUN", "--onnx", "--checkpoint"),
@@ -134,10 +134,10 @@ def export(
     }
     refuse_strangers(origin, [option for option, value in given.items() if value is not None])
 
-    from export.inside import ParityError
+    from export.activations import ParityError
     from export.pack import PLAIN, Packing, export_subject
     from export.progress import stages
-    from export.subject import SubjectError
+    from export.source import SubjectError
 
     if weight_bits is not None and not int8:
         raise SubjectError("--weight-bits goes with --int8")
@@ -186,7 +186,7 @@ def say(console: "Console", bundle: "Bundle", warnings: list[str]) -> None:
 
 def chosen_origin(origins: dict[str, Path | None]) -> str:
     """The name of the one thing that is to be exported."""
-    from export.subject import SubjectError
+    from export.source import SubjectError
 
     given = [name for name, path in origins.items() if path is not None]
     if len(given) != 1:
@@ -198,7 +198,7 @@ def chosen_origin(origins: dict[str, Path | None]) -> str:
 
 def refuse_strangers(origin: str, options: list[str]) -> None:
     """Raise SubjectError at the first of these options that does not go with `origin`."""
-    from export.subject import SubjectError
+    from export.source import SubjectError
 
     for option in options:
         if origin not in TAKES[option]:
@@ -207,7 +207,7 @@ def refuse_strangers(origin: str, options: list[str]) -> None:
 
 def from_run(run: Path, data: Path | None) -> "tuple[Subject, str | None]":
     """A training run whose photographs may lie in `data` now, and where it does not tell good from bad, that."""
-    from export.subject import trained
+    from export.source import trained
     from train.report.verdict import blindness
     from train.run import load_run
 
@@ -225,7 +225,7 @@ def from_onnx(
 ) -> "Subject":
     """Somebody's ONNX model."""
     from export.onnx_model import subject_of
-    from export.subject import evidence_from, parse_threshold
+    from export.source import evidence_from, parse_threshold
 
     choice = parse_threshold(threshold or "balanced")
     subject = subject_of(file, letterbox, output, choice, evidence_from(data, choice, bits))
@@ -243,7 +243,7 @@ def from_checkpoint(
 ) -> "Subject":
     """Weights of the network of a recipe."""
     from export.checkpoint import subject_of
-    from export.subject import SubjectError, evidence_from, parse_threshold
+    from export.source import SubjectError, evidence_from, parse_threshold
     from train.recipe import load_recipe, recipe_names
 
     if recipe is None:
@@ -256,7 +256,7 @@ def from_checkpoint(
 
 def doubtful(manifest: "Manifest") -> str | None:
     """What to say where the validation photographs do not show that higher is worse; None where they do."""
-    from edge.chance import auroc_interval
+    from edge.evaluation.intervals import auroc_interval
 
     auroc, threshold = manifest.metrics["validation auroc"], next(iter(manifest.artifacts.values())).threshold
     if auroc is None:

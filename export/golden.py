@@ -6,11 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import read_photograph
-from export.inside import Frame
+from export.activations import Frame
 from export.parity import Answer, reference
-from export.subject import Subject
+from export.source import Subject
 
 GOLDEN_SIDE = 640
 """Golden photographs are shrunk to at most this, pixels, which keeps a bundle small."""

@@ -9,8 +9,8 @@ import openvino as ov
 import torch
 from onnx import compose, helper, version_converter
 
-from edge.contract import LetterboxContract
-from export.half import store_half
+from edge.letterbox.contract import LetterboxContract
+from export.float16 import store_half
 from export.letterbox_graph import IR_VERSION, OPSET, letterbox_model
 from export.onnx_model import OnnxNetwork
 
@@ -21,7 +21,7 @@ def write_onnx(network: torch.nn.Module, contract: LetterboxContract, path: Path
 
     `network` takes (image [1,C,S,S], mask [1,1,S,S]) and returns (score [1], map [1,h,w] or None); an OnnxNetwork
     brings its own graph. Constants that a float16 holds exactly are stored as such: those of a network from
-    `export.half.halved`.
+    `export.float16.halved`.
     """
     inner = (
         network.graph if isinstance(network, OnnxNetwork) else network_model(network, contract.channels, contract.side)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 
 Frame = npt.NDArray[np.uint8]
 

@@ -17,16 +17,16 @@ import torch
 from edge.backends import Backend, load_backend
 from edge.backends.auto import measure_alternating
 from edge.bundle import MapThreshold, Quantization
-from edge.contract import LetterboxContract
 from edge.errors import EdgeError
-from edge.evaluation import Figures, choose_threshold, judge
+from edge.evaluation.metrics import Figures, choose_threshold, judge
+from edge.letterbox.contract import LetterboxContract
 from edge.machine import cores
 from edge.photographs.photograph import Photograph, read_photograph
 from export.layers import Layer, integer_layers, integer_nodes, layer_errors, noisy_layers
 from export.map_threshold import Stage, dice_at
 from export.parity import nearest_threshold
 from export.quantize import Inputs, Quantizer, integer_kernels
-from export.subject import Subject
+from export.source import Subject
 from train.letterbox import letterboxed
 
 FEWEST, MOST = 10, 100

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.contract import LUMINANCE, LetterboxContract
+from edge.letterbox.contract import LUMINANCE, LetterboxContract
 
 OPSET = 18
 IR_VERSION = 10
@@ -166,7 +166,7 @@ class _Axis:
         return g.cast(is_inside, TensorProto.FLOAT)
 
     def weights(self) -> str:
-        """Float32 [size, blocks], as `edge.letterbox_weights.resize_weights` defines them."""
+        """Float32 [size, blocks], as `edge.letterbox.weights.resize_weights` defines them."""
         g, length = self._g, self._length
         i = g.add("Unsqueeze", g.range(self.size), g.integers(1))  # [size, 1]
         b = g.range(self.blocks)
@@ -182,7 +182,7 @@ class _Axis:
         return g.add("Div", weights, total)
 
     def taps(self) -> _Taps:
-        """As `edge.letterbox_weights.two_taps` defines them."""
+        """As `edge.letterbox.weights.two_taps` defines them."""
         g, none, one = self._g, self._g.integers(0), self._g.integers(1)
         place = g.add("Sub", g.add("Mul", _odd(g, g.range(self.size)), self._length), self.size)
         place, unit = g.add("Max", place, none), g.add("Mul", self.size, g.integers(2))

@@ -7,9 +7,9 @@ import numpy as np
 from edge.backends import Backend
 from edge.bundle import MapThreshold
 from edge.errors import DataError
-from edge.heat import Floats, Frame, map_in_frame
 from edge.photographs.photograph import Photograph, read_labelled, read_photograph
-from export.subject import Subject
+from edge.report.heat import Floats, Frame, map_in_frame
+from export.source import Subject
 from train.report.overlap import coverage, levels_of
 
 Stage = Callable[[str, int], Callable[[], None]]

@@ -17,11 +17,11 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from edge.bundle import sha256
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 from edge.machine import cores
 from export.letterbox_graph import IR_VERSION, OPSET
 from export.output import Output, parse_outputs
-from export.subject import Evidence, Subject, SubjectError
+from export.source import Evidence, Subject, SubjectError
 from train.recipe import ThresholdChoice, toml_value
 
 LARGEST = 2**31 - 2**20

@@ -19,7 +19,7 @@ import onnx
 from onnx import helper, numpy_helper
 from torch import Tensor
 
-from export.subject import SubjectError
+from export.source import SubjectError
 
 ROLES = ("score", "map")
 STEP = re.compile(r"\[(\d+)\]|:(sigmoid|softmax|max|negative|complement)")

@@ -14,20 +14,20 @@ import numpy as np
 
 from edge.backends import check_golden, check_static, load_backend, load_from
 from edge.bundle import GOLDEN, Artifact, Bundle, Manifest, load_bundle, seal
+from edge.bundle.tolerance import Bounds
 from edge.errors import BundleError
-from edge.evaluation import Figures
+from edge.evaluation.metrics import Figures
 from edge.machine import adds_int8_exactly, cores
-from edge.tolerance import Bounds
-from edge.verify.looking import check_photographs
+from edge.verify.scoring import check_photographs
+from export.float16 import HalfError, halved
 from export.golden import Golden, golden_frames
 from export.graph import network_model, write_onnx, write_openvino
-from export.half import HalfError, halved
 from export.int8 import Calibration, CalibrationError, Judged, Layers, calibration, figures, make_artifact, marked_cells
 from export.map_threshold import Stage, choose_map_threshold
 from export.parity import Agreement, compare_verdicts
-from export.proof import VALIDATION, prove, write_figures, write_page
+from export.parity_report import VALIDATION, prove, write_figures, write_page
 from export.quantize import OnnxRuntimeQuantizer, OpenVinoQuantizer, WeightBits
-from export.subject import Subject
+from export.source import Subject
 from export.threshold import NEAREST, TOLERANCE, golden_tolerances, int8_tolerances, judged, level_of, threshold_of
 from train.models import Network
 from train.score import score_photographs

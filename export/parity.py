@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from edge.backends import Output
-from edge.tolerance import Bounds, ValueRange
-from export.inside import Frame, ParityError
-from export.subject import Subject
+from edge.bundle.tolerance import Bounds, ValueRange
+from export.activations import Frame, ParityError
+from export.source import Subject
 from train.letterbox import letterboxed
 
 

@@ -24,8 +24,8 @@ import onnxruntime as ort
 import openvino as ov
 from onnx import compose, helper
 
-from edge.contract import LetterboxContract
-from export.half import store_half
+from edge.letterbox.contract import LetterboxContract
+from export.float16 import store_half
 from export.letterbox_graph import IR_VERSION, letterbox_model
 
 WeightBits = Literal[7, 8]

@@ -5,15 +5,15 @@ from math import inf
 
 from edge.backends import Backend
 from edge.bundle import Interval, Threshold
-from edge.evaluation import Figures, Rate, choose_threshold, judge, strategy_parameters, unjudged
-from edge.tolerance import Bounds
+from edge.bundle.tolerance import Bounds
+from edge.evaluation.metrics import Figures, Rate, choose_threshold, judge, strategy_parameters, unjudged
 from export.golden import Golden
 from export.parity import Agreement, compare, nearest_threshold
-from export.subject import Subject
+from export.source import Subject
 
 TOLERANCE = 1e-4
 """Largest difference of a score or map value between PyTorch and an artifact, at export and on the line: this share of
-the spread of what PyTorch says of the validation photographs, see `edge.tolerance`."""
+the spread of what PyTorch says of the validation photographs, see `edge.bundle.tolerance`."""
 
 NEAREST = "fewest of PyTorch's verdicts turned, first tried PyTorch's threshold, then "
 """How the threshold of an int8 artifact is chosen, before the strategy of the recipe."""

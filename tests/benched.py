@@ -5,13 +5,13 @@ from functools import cache
 import numpy as np
 from running import DEMO_BUNDLE
 
-from edge.bench.bare import Bare
-from edge.bench.finding import find
+from edge.bench.bare_inference import Bare
+from edge.bench.benchmark_run import find
 from edge.bench.hardware import described
-from edge.bench.matrix import Axes, settings
-from edge.bench.measuring import Effort
-from edge.bench.pacing import BACK_TO_BACK
+from edge.bench.pace import BACK_TO_BACK
 from edge.bench.result import Disturbance, Measured, Pace, Result, Series
+from edge.bench.schedule import Effort
+from edge.bench.settings_grid import Axes, settings
 from edge.bundle import load_bundle
 
 SIZE = 180, 320

@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 
 from edge.backends import Graph, load_backend
 from edge.bundle import MANIFEST, MANIFEST_HASH, load_bundle, open_bundle
-from edge.contract import LetterboxContract
+from edge.bundle.golden import decode_golden
 from edge.errors import EdgeError
-from edge.golden import decode_golden
-from edge.station.settings import effective
+from edge.letterbox.contract import LetterboxContract
+from edge.station.config.settings import effective
 
 MOST_BYTES = 500 * 10**6
 LONGEST_CPU_S = 1.0

@@ -14,9 +14,9 @@ import pytest
 from edge.records.journal import JOURNAL
 from edge.records.recorder import Recorder
 from edge.records.retention import Keeping
-from edge.station.archiving import Archiving, Said
-from edge.station.messages import Stored
-from edge.station.ring import Attached, Ring
+from edge.station.archive.process import Archiving, Said
+from edge.station.process.messages import Stored
+from edge.station.process.ring import Attached, Ring
 from edge.verdict import Outcome, Reason, Timing, Verdict
 
 PATIENCE_S = 30.0

@@ -17,10 +17,10 @@ import zmq
 from running import free_endpoint
 from test_verdict import verdict
 
-from edge.channel.doorkeeper import Doorkeeper
-from edge.channel.keystore import KeyStore
+from edge.channel.access_control import Doorkeeper
 from edge.channel.limits import CONTROL_ALLOWANCE
 from edge.channel.publisher import Publisher
+from edge.security.keystore import KeyStore
 
 TICK_S = 0.01
 PATIENCE_S = 20.0

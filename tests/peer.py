@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import zmq
 from modelled import ModelledStation
 
-from edge.channel.control import (
+from edge.channel.control_messages import (
     Acknowledge,
     AskSnapshot,
     Hello,

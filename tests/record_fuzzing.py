@@ -18,15 +18,15 @@ from bundle_fuzzing import ANYTHING, Tried, changed, fuzz
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge import keys
-from edge.channel.certificate import Certificate, Pair
-from edge.channel.keystore import KeyStore
 from edge.errors import DataError, EdgeError, KeyFileError, RecordsError
 from edge.pictures.reader import decode_picture, decode_unchanged
 from edge.records.audit import audit
 from edge.records.journal import BESIDE, JOURNAL, TABLES
-from edge.records.story import hold, stories, tell
-from edge.wording import printable
+from edge.records.part_history import hold, stories, tell
+from edge.security import signing_keys as keys
+from edge.security.certificate import Certificate, Pair
+from edge.security.keystore import KeyStore
+from edge.text import printable
 
 FOLDER = Path(sys.argv[3])
 SOUND = FOLDER / "record"

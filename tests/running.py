@@ -9,7 +9,7 @@ from pathlib import Path
 
 import zmq
 
-from edge.channel.control import Reply, Request, parse_reply
+from edge.channel.control_messages import Reply, Request, parse_reply
 from edge.channel.endpoints import CONTROL, beside, free_endpoint
 from edge.channel.subscriber import Received, Subscriber
 from edge.verdict import Heartbeat, State, StateChange, Verdict

@@ -13,7 +13,7 @@ import pytest
 from entries import enter, journal_taken, payload, recorder, settle, small_disk, spoil, verdict, with_image
 from running import command
 
-from edge.channel.control import Fate
+from edge.channel.control_messages import Fate
 from edge.gate.log import GateLog
 from edge.records.audit import Kind, audit
 from edge.records.gate_log import GateReport, read_decisions

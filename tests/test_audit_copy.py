@@ -11,10 +11,10 @@ import pytest
 from entries import Archive, enter, recorder, settle, spoil, verdict
 from running import command, running_line
 
-from edge.channel.control import Fate
+from edge.channel.control_messages import Fate
 from edge.records.audit import Kind, audit
 from edge.records.retention import Keeping
-from edge.station.messages import Stored
+from edge.station.process.messages import Stored
 from edge.verdict import Outcome
 
 G, R, U = Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN

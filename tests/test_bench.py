@@ -14,17 +14,17 @@ import pytest
 from running import DEMO_BUNDLE, TILE_BUNDLE, command
 
 import edge.bench.deadline
-import edge.bench.disturbance
-import edge.bench.measuring
+import edge.bench.machine_load
+import edge.bench.schedule
 import edge.bench.whole_way
-from edge.bench.bare import Bare
-from edge.bench.choice import choose
+from edge.bench.bare_inference import Bare
 from edge.bench.deadline import Question, answer
-from edge.bench.disturbance import Watch
-from edge.bench.matrix import USUAL, Axes, everything, is_of_station, settings
+from edge.bench.keep_warm import warmths
+from edge.bench.machine_load import Watch
 from edge.bench.processes import TICKS_A_SECOND, cpu_s, family, resident_mib
+from edge.bench.recommendation import choose
 from edge.bench.result import Pace, Result, Series, Setting
-from edge.bench.warmth import warmths
+from edge.bench.settings_grid import USUAL, Axes, everything, is_of_station, settings
 from edge.bench.whole_way import Ran, run_station
 from edge.bundle import load_bundle
 from edge.cli.bench import main
@@ -210,8 +210,8 @@ def test_what_this_process_and_its_children_do_is_not_what_others_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stat, own_s = tmp_path / "stat", iter([5.0, 8.0])
-    monkeypatch.setattr(edge.bench.disturbance, "STAT", stat)
-    monkeypatch.setattr(edge.bench.disturbance, "cpu_s", lambda _: next(own_s))
+    monkeypatch.setattr(edge.bench.machine_load, "STAT", stat)
+    monkeypatch.setattr(edge.bench.machine_load, "cpu_s", lambda _: next(own_s))
     core = min(os.sched_getaffinity(0))
     stat.write_text(f"cpu 0 0 0 0 0 0 0 0\ncpu{core} 100 0 0 900 0 0 0 0 0 0\n")
     watch, begun = Watch(), time.monotonic()
@@ -324,7 +324,7 @@ def test_a_setting_that_a_runtime_refuses_is_said_and_the_others_are_measured(
             raise BundleError("it has no primitive for a pooling")
         return Bare(bundle, setting, pictures)
 
-    monkeypatch.setattr(edge.bench.measuring, "bare", bare)
+    monkeypatch.setattr(edge.bench.schedule, "bare", bare)
     options = (DEMO_BUNDLE, *SMALL, "--precision", "f32", "--frames", 10, "--paced-s", 0)
     page = tmp_path / "page.html"
     code, said, complaints = bench(*options, "--html", page)

@@ -14,11 +14,11 @@ from edge.backends import is_float32
 from edge.backends.openvino import ISA, WITHOUT_AMX, OpenVino, pass_over_amx
 from edge.backends.options import Options
 from edge.bench import tune
-from edge.bench.apart import Apart, bare
-from edge.bench.bare import Bare
+from edge.bench.bare_inference import Bare
 from edge.bench.result import Setting
+from edge.bench.subprocess_run import Apart, bare
 from edge.bundle import MANIFEST, MANIFEST_HASH, load_bundle, seal
-from edge.station.inference import _load
+from edge.station.inference.child import _load
 
 SHAPE = (90, 160)
 SETTING = Setting(

@@ -9,10 +9,10 @@ from benched import DISTURBANCE, bare_result, times, whole_result
 
 from edge.bench import charts
 from edge.bench.axis import linear, logarithmic, percentiles
-from edge.bench.choice import choose, recommended
-from edge.bench.matrix import named
 from edge.bench.page import render
+from edge.bench.recommendation import choose, recommended
 from edge.bench.result import Pace, Result, Search, Tried
+from edge.bench.settings_grid import named
 from edge.bench.statistics import percentile
 
 

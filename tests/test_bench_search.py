@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.bench.deadline import asked_in_words, in_words
-from edge.bench.pacing import parse_idle, parse_rate, parse_share
+from edge.bench.pace import parse_idle, parse_rate, parse_share
+from edge.bench.rate_search import CLOSE, LOWEST, best, find_highest, is_hopeless
 from edge.bench.result import Search, Setting, Tried
-from edge.bench.search import CLOSE, LOWEST, best, find_highest, is_hopeless
 from edge.errors import EdgeError, SourceError
-from edge.sources.rhythm import Rhythm
+from edge.sources.cadence import Rhythm
 
 SETTING = Setting(
     artifact="openvino", backend="openvino", precision="f32", threads=2, is_static=True, height=720, width=1280

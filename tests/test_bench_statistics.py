@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge.bench import statistics
 from edge.bench.statistics import dependence, difference, interval, percentile, ratio
-from edge.station import ledger
+from edge.station import part_counts
 
 QUANTILES = {50.0: 0.0, 99.0: 2.3263}
 """Of the standard normal distribution."""
@@ -67,7 +67,7 @@ def test_too_few_samples_do_not_bound_a_percentile_from_above() -> None:
 def test_an_interval_holds_the_percentile_that_was_seen_and_it_is_the_ledgers(
     samples: list[float], percent: float
 ) -> None:
-    assert percentile(samples, percent) == ledger.percentile(sorted(samples), percent)
+    assert percentile(samples, percent) == part_counts.percentile(sorted(samples), percent)
     low, high = interval(samples, percent)
     assert min(samples) <= low <= percentile(samples, percent) <= high
 

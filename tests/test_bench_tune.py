@@ -17,8 +17,8 @@ from edge.bundle import load_bundle
 from edge.cli import bench_tune
 from edge.errors import EdgeError
 from edge.machine import cores, cpu_model
-from edge.station.settings import Effective, Settings
-from edge.station.tuned import Found, Tuned, versions, with_tuned
+from edge.station.config.settings import Effective, Settings
+from edge.station.config.tuned import Found, Tuned, versions, with_tuned
 
 SIZE = 180, 320
 OTHER = Found(backend="openvino", threads=2, spinning=False, keep_warm=False)

@@ -16,9 +16,9 @@ pytest.importorskip("torch")
 from running import DEMO_BUNDLE, ROOT
 
 from benchmarks import peers
-from benchmarks.contest import CannotRunError, Contestant, in_turns, set_up, stock
+from benchmarks.benchmark_app import instructions
+from benchmarks.comparison import CannotRunError, Contestant, in_turns, set_up, stock
 from benchmarks.contestants import Setup
-from benchmarks.floor import instructions
 from benchmarks.host import opencv_letterbox, pil_letterbox
 from benchmarks.network import write_network
 from edge.backends import load_from
@@ -80,7 +80,7 @@ def test_contestants_run_in_turns_and_tell_what_they_computed(setup: Setup) -> N
 
 def test_a_contestant_that_stands_still_does_not_outlive_a_contest_that_is_killed(setup: Setup) -> None:
     contest = (
-        "import sys, time\nfrom pathlib import Path\nfrom benchmarks.contest import Contestant\n"
+        "import sys, time\nfrom pathlib import Path\nfrom benchmarks.comparison import Contestant\n"
         "from benchmarks.contestants import Setup\n"
         f"with Contestant(Setup(**{asdict(replace(setup, name='memory'))!r})) as one:\n"
         "    one(3)\n    print(one._process.pid, flush=True)\n    time.sleep(60)\n"
@@ -152,7 +152,7 @@ def test_a_station_against_benchmark_app_on_its_own_graph(tmp_path: Path) -> Non
 
 
 def test_each_of_many_subscribers_gets_every_verdict() -> None:
-    from benchmarks.growth import _crowd
+    from benchmarks.scaling import _crowd
 
     found = _crowd(load_bundle(DEMO_BUNDLE), 5, 1, quick=True)
     assert (found["subscribers"], found["lost"], len(found["received"])) == (5, 0, 5 * 12)

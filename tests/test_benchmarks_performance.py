@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("onnx")
 
-from benchmarks import floor, growth, peers, written
-from benchmarks.contest import figures, ratio
+from benchmarks import benchmark_app, handwritten, peers, scaling
+from benchmarks.comparison import figures, ratio
 from benchmarks.markdown import machine_words
 from benchmarks.performance import read, render, soak_table
 from benchmarks.stations import WAYS, in_turns
@@ -44,13 +44,13 @@ def examples() -> dict[str, dict]:
     rate = {"rate_per_min": 600, "reached_per_min": 600.0, "whole": latency(6, 7)}
     crowd = {"subscribers": 100, "frames_per_s": 120.0, "lost": 0, "received": latency(2, 4)}
     return {
-        "floor": HEAD | {"rows": [row | FRAME]},
-        "written": HEAD | FRAME | {"ours": latency(5.9, 9.5), "rows": [eager]},
+        "benchmark_app": HEAD | {"rows": [row | FRAME]},
+        "handwritten": HEAD | FRAME | {"ours": latency(5.9, 9.5), "rows": [eager]},
         "peers": HEAD
         | FRAME
         | {"rows": [{"name": "peer", **peer}, ours | latency(5.4, 6)]}
         | {"refused": [{"name": "other", "what": "Another", "reason": "No GPU found"}]},
-        "growth": HEAD | FRAME | {"usual": [720, 1280], "sizes": [size], "rates": [rate], "subscribers": [crowd]},
+        "scaling": HEAD | FRAME | {"usual": [720, 1280], "sizes": [size], "rates": [rate], "subscribers": [crowd]},
     }
 
 
@@ -74,17 +74,17 @@ def test_a_peer_that_computes_something_else_or_does_not_run_is_said_to() -> Non
 
 def test_the_machine_stands_beside_every_part_and_what_is_missing_is_said() -> None:
     found = examples()
-    del found["growth"]
+    del found["scaling"]
     page = render(found)
     words = "Measured on A CPU, 2 cores, load 0.1 before, Linux, Python 3.11.7, openvino 2026.4; 2 threads."
     assert page.count(words) == len(found)
-    assert "Not measured yet: growth, stations." in page
+    assert "Not measured yet: scaling, stations." in page
 
 
 def test_a_trial_run_is_marked_as_one() -> None:
     found = examples()
     assert "trial run" not in render(found)
-    found["written"]["quick"] = True
+    found["handwritten"]["quick"] = True
     assert "trial run" in render(found)
 
 
@@ -133,12 +133,12 @@ def test_the_ratio_is_of_each_round_so_that_a_slow_spell_of_the_machine_does_not
 def test_the_command_writes_the_page_of_what_is_there(tmp_path: Path) -> None:
     for name, result in examples().items():
         (tmp_path / f"{name}.json").write_text(json.dumps(result))
-    assert list(read(tmp_path)) == ["floor", "written", "peers", "growth"]
+    assert list(read(tmp_path)) == ["benchmark_app", "handwritten", "peers", "scaling"]
     page = tmp_path / "page.md"
     command = [sys.executable, "-m", "benchmarks.performance", "--page-only", "--results", tmp_path, "--page", page]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    for module in (floor, written, peers, growth):
+    for module in (benchmark_app, handwritten, peers, scaling):
         assert module.section(examples()[module.__name__.partition(".")[2]]).splitlines()[0] in page.read_text()
 
 

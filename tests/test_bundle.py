@@ -13,8 +13,8 @@ from running import DEMO_BUNDLE
 
 from edge.backends import BACKENDS, check_golden, check_static, load_backend, load_from
 from edge.bundle import GOLDEN, MANIFEST, MANIFEST_HASH, SCHEMA_VERSION, load_bundle, seal
+from edge.bundle.shipped import found_bundle
 from edge.errors import BundleError
-from edge.shipped import found_bundle
 
 FILES = sorted(p.relative_to(DEMO_BUNDLE).as_posix() for p in DEMO_BUNDLE.rglob("*") if p.is_file())
 

@@ -80,7 +80,7 @@ def test_help_imports_nothing_heavy(name: str) -> None:
 def test_the_supervisor_loads_neither_pixels_nor_runtimes() -> None:
     code = "import sys, edge.station.cell; print(*sys.modules)"
     loaded = set(run(sys.executable, "-c", code).stdout.split())
-    assert not loaded & {"numpy", "cv2", "openvino", "onnxruntime", "torch", "edge.regions"}
+    assert not loaded & {"numpy", "cv2", "openvino", "onnxruntime", "torch", "edge.station.inference.locating"}
 
 
 def test_a_listener_alone_says_so() -> None:

@@ -17,11 +17,11 @@ import pytest
 import zmq
 from running import DEMO_BUNDLE, ROOT, command, free_endpoint
 
-from edge.channel.certificate import to_z85
-from edge.channel.credentials import read_client_keys
-from edge.channel.keystore import KeyStore
+from edge.channel.client_security import read_client_keys
 from edge.channel.subscriber import Subscriber
 from edge.drill.proxy import Proxy
+from edge.security.certificate import to_z85
+from edge.security.keystore import KeyStore
 from edge.verdict import Outcome, State, Verdict
 
 CLIENTS = ROOT / "docs" / "clients"

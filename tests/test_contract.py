@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edge.contract import LetterboxContract
 from edge.errors import DataError
+from edge.letterbox.contract import LetterboxContract
 
 REGION = {"top": 10, "left": 20, "height": 30, "width": 40}
 

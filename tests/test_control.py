@@ -15,7 +15,7 @@ import zmq
 from entries import recorder, rows
 from running import Line, command, free_endpoint, running_line
 
-from edge.channel.control import (
+from edge.channel.control_messages import (
     Acknowledge,
     AskReplay,
     AskSnapshot,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import DataError, RecipeError
-from edge.evaluation import (
+from edge.evaluation.metrics import (
     STRATEGIES,
     Figures,
     auroc,

@@ -10,12 +10,12 @@ import pytest
 from fake_genicam import ADDRESS, FakeCamera, fake_camera, is_possible
 from running import Line, running_line
 
-from edge.channel.control import Trigger, Triggered
+from edge.channel.control_messages import Trigger, Triggered
 from edge.errors import SourceError
+from edge.station.capture.trigger_reader import Inbox
 from edge.station.exposures import MOST_MISSED, Exposures
-from edge.station.inbox import Inbox
-from edge.station.messages import Captured, Expose, Stop
 from edge.station.parts import Finding, Part
+from edge.station.process.messages import Captured, Expose, Stop
 from edge.verdict import Outcome, Reason, State, Verdict
 
 needs_aravis = pytest.mark.skipif(not is_possible(), reason="Aravis is not installed: apt install libaravis-0.8-0")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelled import BUDGET_MS, MS, ModelledStation
 
-from edge.channel.control import Fate
+from edge.channel.control_messages import Fate
 from edge.errors import RecordsError
 from edge.gate.belt import Belt, EncoderBelt, SteadyBelt
 from edge.gate.decision import Decision, Why

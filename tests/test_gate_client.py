@@ -14,7 +14,7 @@ from modelled import ModelledStation
 from peer import Peer, peer, until
 from running import command, free_endpoint
 
-from edge.channel.control import AskSnapshot, Hello, Replayed
+from edge.channel.control_messages import AskSnapshot, Hello, Replayed
 from edge.errors import ChannelError
 from edge.gate.belt import SteadyBelt
 from edge.gate.client import Controller, Endpoint

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from modelled import BUDGET_MS, MS, ModelledStation
 
-from edge.channel.control import Fate
+from edge.channel.control_messages import Fate
 from edge.gate.belt import Belt, EncoderBelt, SteadyBelt
 from edge.gate.decision import Decision
 from edge.gate.gate import LEASE_NS, Gate, Rules

@@ -23,10 +23,10 @@ from edge.errors import SourceError
 from edge.sources import CameraSettings, Capture, SourceRequest, open_source
 from edge.sources.genicam import FrameCounter, GenicamSource, WallClock, available, claims
 from edge.sources.pixel_formats import READABLE, to_bgr
-from edge.station.capture import run_capture
-from edge.station.config import StationConfig
-from edge.station.intake import Intake
-from edge.station.messages import GiveSlot, Opened, Stop, Waiting
+from edge.station.capture.child import run_capture
+from edge.station.capture.process import Intake
+from edge.station.config.resolved import StationConfig
+from edge.station.process.messages import GiveSlot, Opened, Stop, Waiting
 from edge.verdict import Outcome, Reason, State
 
 needs_aravis = pytest.mark.skipif(not is_possible(), reason="Aravis is not installed: apt install libaravis-0.8-0")

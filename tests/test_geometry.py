@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.geometry import letterbox
+from edge.letterbox.geometry import letterbox
 
 sizes = st.integers(1, 4096)
 sides = st.integers(16, 640)

@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 from running import command, free_endpoint
 from test_verdict import verdict
 
-from edge.channel import doorkeeper, refusals
-from edge.channel.certificate import Certificate, Pair, fingerprint, from_z85, spoken, to_z85
+from edge.channel import access_control, refusals
+from edge.channel.access_control import Doorkeeper
+from edge.channel.client_security import ClientKeys, read_client_keys, secure
 from edge.channel.connections import Connection, Connections
-from edge.channel.credentials import ClientKeys, read_client_keys, secure
-from edge.channel.doorkeeper import Doorkeeper
-from edge.channel.keystore import KeyStore, default_folder
 from edge.channel.limits import CONTROL_ALLOWANCE
 from edge.channel.publisher import Publisher, check_endpoint
-from edge.channel.roles import Guest, Role
 from edge.channel.subscriber import Subscriber
 from edge.errors import ChannelError, KeyFileError
+from edge.security.certificate import Certificate, Pair, fingerprint, from_z85, spoken, to_z85
+from edge.security.keystore import KeyStore, default_folder
+from edge.security.roles import Guest, Role
 
 
 @pytest.fixture
@@ -414,7 +414,7 @@ def test_while_the_folder_cannot_be_read_for_a_moment_the_same_clients_are_admit
     store: KeyStore, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = keys_of(store, "gate")
-    monkeypatch.setattr(doorkeeper, "UNREADABLE_S", 60.0)
+    monkeypatch.setattr(access_control, "UNREADABLE_S", 60.0)
     away = store.folder.rename(store.folder.with_name("away"))
     door.serve_until(lambda: any("no folder of keys" in line for line in door.said))
     dealer = connect(door, keys)

@@ -16,12 +16,11 @@ from running import free_endpoint, running_line
 
 from edge.channel import connections
 from edge.channel.channel import Channel
+from edge.channel.client_security import ClientKeys, read_client_keys, secure
 from edge.channel.connections import Connection, Connections
-from edge.channel.control import Acknowledge, AskReplay, Fate, Ping, Refused, Request, Trigger, Triggered
+from edge.channel.control_messages import Acknowledge, AskReplay, Fate, Ping, Refused, Request, Trigger, Triggered
 from edge.channel.control_socket import Peer
-from edge.channel.credentials import ClientKeys, read_client_keys, secure
 from edge.channel.endpoints import CONTROL, beside
-from edge.channel.keystore import KeyStore
 from edge.channel.limits import (
     CONTROL_ALLOWANCE,
     MOST_GROWTH,
@@ -35,6 +34,7 @@ from edge.channel.pace import Paces
 from edge.gate.belt import SteadyBelt
 from edge.gate.client import Controller, Endpoint
 from edge.gate.gate import Rules
+from edge.security.keystore import KeyStore
 from edge.station.replay import Replays
 from edge.verdict import State
 

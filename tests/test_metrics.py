@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 from running import ROOT
 
-from edge.channel.control import Fate
+from edge.channel.control_messages import Fate
 from edge.errors import ChannelError
 from edge.station.metrics import MOST_CONNECTIONS, Metrics, Vitals
 from edge.verdict import Outcome, Reason, State, Timing, Verdict

@@ -15,9 +15,9 @@ from running import Line, running_line
 
 from edge.demo.moving import MovingBelt
 from edge.demo.truth import plan_part
-from edge.station.inference import _Seat
-from edge.station.messages import Configure, Infer
-from edge.station.ring import Attached, Ring
+from edge.station.inference.child import _Seat
+from edge.station.process.messages import Configure, Infer
+from edge.station.process.ring import Attached, Ring
 from edge.verdict import Outcome, Reason, Verdict
 
 BELT = """\

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 
-from edge.chance import auroc_interval, clustered_rate, holm, rates_differ
-from edge.evaluation import STRATEGIES, choose_threshold, confusion, rate
-from edge.promise import Sample, every_promise, keep_promise
-from edge.shift import picture_properties, shifts
+from edge.evaluation.distribution_shift import picture_properties, shifts
+from edge.evaluation.intervals import auroc_interval, clustered_rate, holm, rates_differ
+from edge.evaluation.metrics import STRATEGIES, choose_threshold, confusion, rate
+from edge.evaluation.threshold_stability import Sample, every_promise, keep_promise
 
 
 def scored(seed: int, count: int = 60, shift: float = 0.0) -> Sample:

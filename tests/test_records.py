@@ -30,16 +30,16 @@ from entries import (
     with_image,
 )
 
-from edge.channel.control import Fate
+from edge.channel.control_messages import Fate
 from edge.errors import RecordsError
-from edge.records.archive import NICENESS
 from edge.records.audit import audit
 from edge.records.journal import JOURNAL
 from edge.records.recorder import Recorder, is_taken
 from edge.records.retention import HOLD, IMAGES, SIDECAR, Keeping, NoRoomError, Shelf
-from edge.station.archiving import MOST_LOANS
-from edge.station.messages import Copied, NotStored, Removed, Stored
-from edge.station.ring import Attached
+from edge.station.archive.child import NICENESS
+from edge.station.archive.process import MOST_LOANS
+from edge.station.process.messages import Copied, NotStored, Removed, Stored
+from edge.station.process.ring import Attached
 from edge.verdict import Outcome, Verdict
 
 G, R, U = Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN
@@ -232,7 +232,7 @@ def test_a_replay_gives_what_is_on_disk_as_published(tmp_path: Path) -> None:
 
 def test_the_recorder_loads_neither_pixels_nor_a_runtime() -> None:
     code = (
-        "import sys, edge.records.recorder, edge.station.archiving, edge.cli.audit; "
+        "import sys, edge.records.recorder, edge.station.archive.process, edge.cli.audit; "
         "sys.exit(bool({'cv2', 'numpy', 'onnxruntime', 'openvino'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

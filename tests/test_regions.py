@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edge.contract import LetterboxContract, RegionOfInterest
-from edge.geometry import letterbox
-from edge.heat import map_in_frame
-from edge.regions import Region, find_regions
+from edge.letterbox.contract import LetterboxContract, RegionOfInterest
+from edge.letterbox.geometry import letterbox
+from edge.report.heat import map_in_frame
+from edge.station.inference.locating import Region, find_regions
 from edge.verdict import MOST_DEFECTS
 
 frames = st.integers(16, 8192)

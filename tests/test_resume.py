@@ -7,9 +7,9 @@ import pytest
 from running import DEMO_BUNDLE
 
 from edge.presence import Belt, Remembered
-from edge.station.config import StationConfig
-from edge.station.intake import FIRST_FRAME_MS, LIVE_SILENCE_MS, POISON_DEATHS, Intake
-from edge.station.messages import Captured, Opened, Watched
+from edge.station.capture.process import FIRST_FRAME_MS, LIVE_SILENCE_MS, POISON_DEATHS, Intake
+from edge.station.config.resolved import StationConfig
+from edge.station.process.messages import Captured, Opened, Watched
 
 
 class FakeChild:

@@ -13,15 +13,25 @@ import pytest
 import zmq
 from running import DEMO_BUNDLE, SILENCE_S, Asking, command, free_endpoint
 
-from edge.channel.certificate import Certificate
-from edge.channel.control import Acknowledge, AskSnapshot, Fate, Hello, Refused, Snapshot, Trigger, Triggered, Welcome
-from edge.channel.credentials import read_client_keys, secure
+from edge.channel.client_security import read_client_keys, secure
+from edge.channel.control_messages import (
+    Acknowledge,
+    AskSnapshot,
+    Fate,
+    Hello,
+    Refused,
+    Snapshot,
+    Trigger,
+    Triggered,
+    Welcome,
+)
 from edge.channel.endpoints import CONTROL, beside
-from edge.channel.keystore import KeyStore
-from edge.channel.roles import Role
 from edge.channel.subscriber import Subscriber
 from edge.errors import KeyFileError
 from edge.records.audit import audit
+from edge.security.certificate import Certificate
+from edge.security.keystore import KeyStore
+from edge.security.roles import Role
 from edge.verdict import Verdict
 
 

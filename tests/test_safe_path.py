@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from running import DEMO_BUNDLE, ROOT, free_endpoint
 
-from edge.bench.apart import Apart
 from edge.bench.result import Setting
+from edge.bench.subprocess_run import Apart
 from edge.bundle import load_bundle
 
 PACKAGES = ["edge", "export", "train", "numpy", "cv2", "zmq", "pydantic", "typer", "openvino", "onnxruntime", "torch"]

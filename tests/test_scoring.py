@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from running import DEMO_BUNDLE
 
-from edge.station.config import StationConfig
-from edge.station.messages import Inferred, Loaded, SelfTest
-from edge.station.model import MOST_FAULTS, Model
-from edge.station.scoring import Scoring
+from edge.station.config.resolved import StationConfig
+from edge.station.inference.process import MOST_FAULTS, Model
+from edge.station.inference.seat import Scoring
+from edge.station.process.messages import Inferred, Loaded, SelfTest
 
 MS = 1_000_000
 
@@ -23,7 +23,7 @@ class Idle:
         self.said: deque[Any] = deque([Loaded("openvino", 0.0, proof_ms * MS)])
         self.asked: list[int] = []  # when self-tests were asked for, ms
         clock = SimpleNamespace(monotonic_ns=lambda: self.now_ms * MS)
-        for module in ("model", "scoring"):
+        for module in ("inference.process", "inference.seat"):
             monkeypatch.setattr(f"edge.station.{module}.time", clock)
         config = StationConfig(DEMO_BUNDLE, "test")
         self.model = Model(config, "")

@@ -10,10 +10,10 @@ from running import command, running_line
 
 from edge.errors import ConfigError
 from edge.sources import SourceSettings
-from edge.station.config import StationConfig, default_records
-from edge.station.intake import Intake
-from edge.station.settings import Settings, as_toml, effective, source_request, to_config
-from edge.station.truth import Envelope
+from edge.station.capture.frame_checks import Envelope
+from edge.station.capture.process import Intake
+from edge.station.config.resolved import StationConfig, default_records
+from edge.station.config.settings import Settings, as_toml, effective, source_request, to_config
 from edge.verdict import Reason
 
 

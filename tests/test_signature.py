@@ -21,11 +21,11 @@ from running import DEMO_BUNDLE, command, free_endpoint, running_line
 from test_cli import refused, run
 
 from edge.bundle import MANIFEST, MANIFEST_HASH, SIGNATURES, load_bundle, seal
+from edge.bundle.signature import PURPOSE, Trust, sign_bundle
 from edge.errors import BundleError, KeyFileError
-from edge.keys import fingerprint, new_signing_key, read_private_key, read_public_key
-from edge.signature import PURPOSE, Trust, sign_bundle
+from edge.security.signing_keys import fingerprint, new_signing_key, read_private_key, read_public_key
 from edge.station.cell import Cell
-from edge.station.config import StationConfig
+from edge.station.config.resolved import StationConfig
 
 MANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 

@@ -18,7 +18,7 @@ from running import command, free_endpoint
 from edge.cli import run_app
 from edge.cli.run import app
 from edge.sources.aravis import LIBRARIES
-from edge.station.settings import CAMERA, Settings
+from edge.station.config.settings import CAMERA, Settings
 
 Refused = Callable[..., str]
 needs_aravis = pytest.mark.skipif(not is_possible(), reason="Aravis is not installed: apt install libaravis-0.8-0")

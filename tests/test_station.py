@@ -19,7 +19,7 @@ from edge.bundle import MANIFEST, MANIFEST_HASH, MapThreshold, load_bundle, seal
 from edge.channel.subscriber import Subscriber
 from edge.demo.line import DemoLine
 from edge.errors import SourceError
-from edge.station.ring import Ring
+from edge.station.process.ring import Ring
 from edge.verdict import Outcome, Reason, State, StateChange, Verdict
 
 

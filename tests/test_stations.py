@@ -22,13 +22,13 @@ from edge.channel.endpoints import further
 from edge.channel.subscriber import Subscriber
 from edge.errors import ConfigError
 from edge.station.cell import Cell
-from edge.station.config import StationConfig
-from edge.station.layout import check_apart, layout, layout_as_toml
-from edge.station.messages import Captured, Infer, Inferred, Loaded, Opened
+from edge.station.config.layout import check_apart, layout, layout_as_toml
+from edge.station.config.resolved import StationConfig
+from edge.station.config.settings import to_config
+from edge.station.inference.process import STUCK_MS, Model
+from edge.station.inference.seat import Scoring
 from edge.station.metrics import Metrics, Vitals
-from edge.station.model import STUCK_MS, Model
-from edge.station.scoring import Scoring
-from edge.station.settings import to_config
+from edge.station.process.messages import Captured, Infer, Inferred, Loaded, Opened
 from edge.station.systemd import Service, SharedService
 from edge.verdict import Reason, State
 
@@ -239,7 +239,7 @@ def test_one_that_may_wait_long_holds_a_hung_model_no_longer_than_the_budget_of_
 ) -> None:
     clock = SimpleNamespace(now_ms=1000)
     clock.monotonic_ns = lambda: clock.now_ms * MS
-    for module in ("model", "scoring"):
+    for module in ("inference.process", "inference.seat"):
         monkeypatch.setattr(f"edge.station.{module}.time", clock)
     patient, hasty = (StationConfig(DEMO_BUNDLE, "test", budget_ms=budget) for budget in (60_000.0, 100.0))
     model, child = Model(patient, ""), Stub()

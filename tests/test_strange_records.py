@@ -17,16 +17,16 @@ import pytest
 from entries import enter, recorder, rows, settle, spoil, verdict, with_image
 from running import DEMO_BUNDLE, ROOT, command
 
-from edge.channel.control import Fate
+from edge.channel.control_messages import Fate
 from edge.cli.output import harmless
 from edge.errors import KeyFileError, RecordsError
-from edge.key_file import read as read_key_file
 from edge.records.audit import Kind, audit
 from edge.records.journal import JOURNAL, _guard, open_to_read
+from edge.records.journal_reader import Replayer, Wanted
+from edge.records.part_history import stories
 from edge.records.recorder import LOCK, Recorder
-from edge.records.replayer import Replayer, Wanted
 from edge.records.retention import IMAGES, Keeping, Shelf
-from edge.records.story import stories
+from edge.security.key_file import read as read_key_file
 from edge.verdict import Outcome
 
 PART = "código 7"

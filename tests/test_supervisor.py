@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from running import DEMO_BUNDLE, free_endpoint
 
 from edge.channel.publisher import Publisher
-from edge.station.config import StationConfig
-from edge.station.messages import Captured, Inferred, Loaded, Located, Opened
+from edge.station.config.resolved import StationConfig
+from edge.station.process.messages import Captured, Inferred, Loaded, Located, Opened
 from edge.station.supervisor import MOST_IN_FLIGHT, Station
 from edge.verdict import Outcome, Reason, State, Verdict
 

@@ -13,8 +13,8 @@ from running import DEMO_BUNDLE, TILE_BUNDLE
 
 from edge.backends import Output, check_golden
 from edge.bundle import GOLDEN, Bundle, load_bundle, seal
+from edge.bundle.tolerance import SMALLEST_SPREAD, Bounds, ValueRange
 from edge.errors import BundleError
-from edge.tolerance import SMALLEST_SPREAD, Bounds, ValueRange
 
 VALUES = st.floats(-1e6, 1e6, allow_subnormal=False)
 

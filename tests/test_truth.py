@@ -14,8 +14,8 @@ from edge.errors import ConfigError
 from edge.pictures import blank
 from edge.pictures.blank import sample
 from edge.sources import Capture
-from edge.station import truth
-from edge.station.truth import Envelope, FrameTruth
+from edge.station.capture import frame_checks
+from edge.station.capture.frame_checks import Envelope, FrameTruth
 from edge.verdict import UNKNOWN_REASONS, Reason
 
 Picture = npt.NDArray[np.uint8]
@@ -48,7 +48,7 @@ def test_the_same_pixels_for_longer_than_a_moment_are_frozen_and_one_new_pixel_r
 ) -> None:
     asked, now = FrameTruth(), time.monotonic_ns()
     moment = [now]
-    monkeypatch.setattr(truth.time, "monotonic_ns", lambda: moment[0])
+    monkeypatch.setattr(frame_checks.time, "monotonic_ns", lambda: moment[0])
     said = []
     for _ in range(12):
         said.append(kind(asked.doubt(live(noise(1)))))
@@ -59,7 +59,7 @@ def test_the_same_pixels_for_longer_than_a_moment_are_frozen_and_one_new_pixel_r
 
 def test_a_slow_camera_that_repeats_one_picture_once_is_not_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, moment = FrameTruth(), [time.monotonic_ns()]
-    monkeypatch.setattr(truth.time, "monotonic_ns", lambda: moment[0])
+    monkeypatch.setattr(frame_checks.time, "monotonic_ns", lambda: moment[0])
     assert asked.doubt(live(noise(1))) is None
     moment[0] += 5_000_000_000
     assert asked.doubt(live(noise(1))) is None

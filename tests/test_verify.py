@@ -20,10 +20,10 @@ from running import DEMO_BUNDLE
 from edge.bundle import load_bundle, seal
 from edge.cli.verify import main
 from edge.demo.photographs import write_photographs
-from edge.heat import map_in_frame
 from edge.photographs.photograph import Photograph
+from edge.report.heat import map_in_frame
 from edge.verify.findings import findings, flips
-from edge.verify.looking import Seen, choose_photographs
+from edge.verify.scoring import Seen, choose_photographs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

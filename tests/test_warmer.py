@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from running import DEMO_BUNDLE, running_line
 
-from edge.station import warmer
-from edge.station.messages import Infer, SelfTest
-from edge.station.warmer import MOST_MISSED, REMEMBERED, Warmer
+from edge.station.inference import warmer
+from edge.station.inference.warmer import MOST_MISSED, REMEMBERED, Warmer
+from edge.station.process.messages import Infer, SelfTest
 
 MS = 1_000_000
 TAKES_MS = 8

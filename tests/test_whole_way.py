@@ -18,7 +18,7 @@ from edge.bundle import load_bundle
 from edge.pictures import read_picture
 from edge.verdict import Outcome, Verdict
 from export.parity import reference
-from export.subject import trained
+from export.source import trained
 from train.run import load_run
 
 

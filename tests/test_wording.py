@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.wording import counted, printable
+from edge.text import counted, printable
 
 
 @pytest.mark.parametrize(

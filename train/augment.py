@@ -4,7 +4,7 @@ import torch
 from kornia import augmentation as K
 from torch import Tensor, nn
 
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 from train.letterbox import in_levels, normalised
 from train.models import Batch
 from train.recipe import Augment

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from edge.errors import DataError, RecipeError
-from edge.evaluation import (
+from edge.evaluation.metrics import (
     Figures,
     Threshold,
     choose_threshold,

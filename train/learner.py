@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Optimizer, lr_scheduler
 
-from edge.evaluation import auroc, average_precision
+from edge.evaluation.metrics import auroc, average_precision
 from train.augment import Augmentation, cropped
 from train.models import Batch, Network, checked_options
 from train.recipe import Recipe

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edge.contract import LUMINANCE, LetterboxContract
-from edge.frame import graph_frame, seen
-from edge.geometry import Letterbox
-from edge.letterbox_weights import block_side, resize_weights, two_taps
+from edge.letterbox.contract import LUMINANCE, LetterboxContract
+from edge.letterbox.frame import graph_frame, seen
+from edge.letterbox.geometry import Letterbox
+from edge.letterbox.weights import block_side, resize_weights, two_taps
 
 TRUTH_COVERAGE = 0.25
 """A pixel of the letterboxed truth is a defect where the filter sees at least this much of one.

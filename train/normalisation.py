@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import read_photograph
 from train.data.photographs import Photograph
 from train.letterbox import in_order_of, shrunk

@@ -14,7 +14,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 from edge.terminal import Console
 from train.data.rendered import Rendered, in_order
 from train.letterbox import in_levels

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edge.contract import LetterboxContract
 from edge.errors import RecipeError
+from edge.letterbox.contract import LetterboxContract
 
 FOLDER = Path(__file__).parent / "recipes"
 """The recipes that come with the package, one TOML file each."""
@@ -116,7 +116,7 @@ class Checkpoint(Section):
 
 
 class ThresholdChoice(NamedOptions):
-    """[threshold]: a strategy of `edge.evaluation.STRATEGIES` and its parameters."""
+    """[threshold]: a strategy of `edge.evaluation.metrics.STRATEGIES` and its parameters."""
 
     strategy: str
 

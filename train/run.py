@@ -24,9 +24,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge.bundle import sha256
-from edge.contract import LetterboxContract
 from edge.errors import DataError, EdgeError
-from edge.evaluation import Figures, Rate, Threshold
+from edge.evaluation.metrics import Figures, Rate, Threshold
+from edge.letterbox.contract import LetterboxContract
 from edge.photographs import read_listing
 from edge.photographs.fingerprint import UNKNOWN, Hashes, differences, fingerprint, hash_photographs, read_hashes
 from edge.photographs.masks import EARLIER

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 from train.data.photographs import Photograph
 from train.data.rendered import Rendered, in_order
 from train.models import Network

@@ -10,7 +10,7 @@ def eager(setup: Setup, network: Any, side: int) -> Infer:
     """`network`, a `train.models.Network`, in evaluation mode behind a letterbox to `side`."""
     import torch
 
-    from edge.geometry import letterbox
+    from edge.letterbox.geometry import letterbox
 
     torch.set_num_threads(setup.threads)
     network.eval()

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks import truth
+from benchmarks import frame_checks
 from benchmarks.glass.bundle import clock_bundle
 from benchmarks.glass.feeds import FEEDS, Feed, Scene
 from benchmarks.glass.line import WARM_UP, Seen, watch
@@ -23,7 +23,7 @@ from edge.cli import run_app
 from edge.cli.size import parse_size
 from edge.errors import EdgeError, SourceError
 from edge.sources.folder import WATCH_S
-from edge.station.ledger import percentile
+from edge.station.part_counts import percentile
 
 SIZE, RATE, FRAMES = "1280x720", 20, 1000
 
@@ -81,10 +81,10 @@ def measure(feeds: list[Feed], frames: int, size: tuple[int, int], rate: int) ->
                 continue
             rows.append(figures(feed, size, seen))
         progress.add_task("frame truth", total=None)
-        costs = truth.measure()
+        costs = frame_checks.measure()
     return {
         "machine": on, "frames": frames, "size": size, "rate": rate, "warm_up": WARM_UP, "watch_s": WATCH_S,
-        "rows": rows, "missing": missing, "truth": truth.describe(costs), "truth_ms": asdict(costs),
+        "rows": rows, "missing": missing, "truth": frame_checks.describe(costs), "truth_ms": asdict(costs),
     }  # fmt: skip
 
 

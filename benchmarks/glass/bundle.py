@@ -12,8 +12,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from edge.bundle import GOLDEN, load_bundle, seal
+from edge.bundle.shipped import DEMO, shipped_bundle
 from edge.demo.clock import BITS, BLOCK, HEIGHT, LEAST_CONTRAST, WIDTH
-from edge.shipped import DEMO, shipped_bundle
 
 SHOWN_BITS = 24
 """The lowest bits of the clock that a float32 can hold: 16 s of microseconds."""

@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.ink import LINE, MUTED, STYLE
+from benchmarks.chart_style import LINE, MUTED, STYLE
 from benchmarks.results.outcome import Outcome, outcomes
 from benchmarks.results.page import by_auroc
 from benchmarks.results.plan import Plan

@@ -12,9 +12,9 @@ from benchmarks.results.plan import Entry, Plan
 from benchmarks.results.runs import Found, State, look, read_latency
 from edge.bench.result import Result, Series
 from edge.bench.statistics import percentile
-from edge.chance import auroc_interval, clustered_rate
 from edge.errors import DataError
-from edge.evaluation import Rate, auroc, average_precision, part_scores
+from edge.evaluation.intervals import auroc_interval, clustered_rate
+from edge.evaluation.metrics import Rate, auroc, average_precision, part_scores
 from edge.photographs.photograph import SPLITS, parts
 from train.models import network_class
 from train.run import RunRecord, Scored, read_record, read_scores

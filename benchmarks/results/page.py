@@ -10,7 +10,7 @@ from benchmarks.results.outcome import SEVERAL, Figure, Outcome, SeedRun, bare, 
 from benchmarks.results.plan import Plan
 from benchmarks.results.runs import BACKEND
 from edge.bench.result import Result
-from edge.chance import auroc_interval
+from edge.evaluation.intervals import auroc_interval
 from train.recipe import load_recipe
 from train.run import SPLIT_FILE
 
@@ -31,7 +31,7 @@ photographs**: the epoch that is kept, what the inspector's opinions weigh, and 
 flatter all of them. The test photographs were scored after that, and nothing was chosen by them. Several seeds: the
 mean, and below it the lowest and the highest seed. In brackets the 95 % interval of one such training, in which
 photographs of a part are taken together as far as they fail together; it does not hold what another seed would change:
-Newcombe for AUROC, Korn and Graubard for rates (`edge/chance.py`), a bootstrap over parts for Dice.
+Newcombe for AUROC, Korn and Graubard for rates (`edge/evaluation/intervals.py`), a bootstrap over parts for Dice.
 """
 
 REPORTED = """\

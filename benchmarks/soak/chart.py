@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.ink import INK, LINE, MUTED, STYLE
+from benchmarks.chart_style import INK, LINE, MUTED, STYLE
 
 COLOURS = {"station": "#b8641d", "capture": "#8a8a90", "inference": "#1f6f8b", "archive": "#7a4f9a", "gate": "#3d7a3f"}
 

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from edge.bundle import GOLDEN, load_bundle, seal
-from edge.shipped import DEMO, shipped_bundle
+from edge.bundle.shipped import DEMO, shipped_bundle
 from edge.sources import SourceRequest
 from edge.sources.replay import FRAMES, ReplaySource
 

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from edge.backends.onnx_file import check_onnx
 from edge.backends.options import Options
 from edge.bundle import Artifact, Bundle, Golden
-from edge.contract import LetterboxContract
+from edge.bundle.tolerance import Bounds, ValueRange
 from edge.errors import BundleError, DataError
-from edge.frame import graph_frame
+from edge.letterbox.contract import LetterboxContract
+from edge.letterbox.frame import graph_frame
 from edge.machine import adds_int8_exactly, computes_bf16
-from edge.tolerance import Bounds, ValueRange
-from edge.wording import printable
+from edge.text import printable
 
 BACKENDS = ("openvino", "onnxruntime")
 """The runtimes; a bundle may hold several artifacts for one of them, each with a name of its own."""
@@ -98,7 +98,7 @@ def _weights(path: Path) -> Path:
 
 
 class Fed:
-    """A backend whose graph is given each frame as its contract says; see `edge.frame.graph_frame`."""
+    """A backend whose graph is given each frame as its contract says; see `edge.letterbox.frame.graph_frame`."""
 
     def __init__(self, graph: Backend, contract: LetterboxContract) -> None:
         """`graph` takes what comes out of `graph_frame`."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.contract import LUMINANCE, LetterboxContract
-from edge.geometry import Letterbox
-from edge.letterbox_weights import block_side, resize_weights, two_taps
+from edge.letterbox.contract import LUMINANCE, LetterboxContract
+from edge.letterbox.geometry import Letterbox
+from edge.letterbox.weights import block_side, resize_weights, two_taps
 
 _WEIGHT = 64
 """Half of the int8 range: two such products of a uint8 cannot saturate the 16-bit sum of CPUs without VNNI."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edge.bench.axis import Axis, linear, logarithmic, percentiles, plain
-from edge.bench.choice import is_runnable
-from edge.bench.matrix import named
-from edge.bench.pacing import BACK_TO_BACK, said
-from edge.bench.places import Place, along, covered, freest
+from edge.bench.label_placement import Place, along, covered, freest
+from edge.bench.pace import BACK_TO_BACK, said
+from edge.bench.recommendation import is_runnable
 from edge.bench.result import STAGES, Measured, Result, Search, Series, Setting
+from edge.bench.settings_grid import named
 from edge.bench.statistics import percentile
 
 WIDTH, HEIGHT = 640, 340

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from edge.bench.matrix import named
-from edge.bench.pacing import said
+from edge.bench.pace import said
 from edge.bench.result import SCHEMA_VERSION, Machine, Result, Series
+from edge.bench.settings_grid import named
 from edge.bench.statistics import Change, mean_ratio, percentile, ratio
 from edge.errors import EdgeError
-from edge.wording import dotted
+from edge.text import dotted
 
 FLOOR = 0.05
 """A change smaller than this share is none, however sure: the same program run twice differs by as much."""

@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge.bench.pacing import BACK_TO_BACK
+from edge.bench.pace import BACK_TO_BACK
+from edge.bench.rate_search import CLOSE, best, find_highest, is_hopeless
 from edge.bench.result import Pace, Search, Series, Setting, Tried
-from edge.bench.search import CLOSE, best, find_highest, is_hopeless
 from edge.bench.statistics import interval
 from edge.bench.whole_way import Ran, run_station
 from edge.bundle import Bundle
-from edge.station.ledger import percentile
+from edge.station.part_counts import percentile
 
 ENOUGH = 1000
 """Parts of a trial at the least: of fewer, p99.9 is nothing but the largest."""

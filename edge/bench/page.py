@@ -7,15 +7,15 @@ from pathlib import Path
 from markupsafe import Markup
 
 from edge.bench import charts
-from edge.bench.choice import Choice, recommended
 from edge.bench.deadline import asked_in_words, in_words
-from edge.bench.matrix import named
-from edge.bench.pacing import said
+from edge.bench.keep_warm import warmths
+from edge.bench.pace import said
+from edge.bench.recommendation import Choice, recommended
 from edge.bench.result import Result, Search, Series
+from edge.bench.settings_grid import named
 from edge.bench.statistics import interval, percentile
 from edge.bench.table import machine_in_words
-from edge.bench.warmth import warmths
-from edge.pages import templates
+from edge.report.pages import templates
 
 
 @dataclass(frozen=True)

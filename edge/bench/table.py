@@ -6,11 +6,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from edge.bench.deadline import asked_in_words, in_words
-from edge.bench.matrix import named
-from edge.bench.pacing import said
+from edge.bench.keep_warm import warmths
+from edge.bench.pace import said
 from edge.bench.result import Machine, Result, Series, Setting
+from edge.bench.settings_grid import named
 from edge.bench.statistics import interval, percentile
-from edge.bench.warmth import warmths
 from edge.terminal import Console
 
 PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0))

@@ -7,17 +7,17 @@ from typing import Protocol
 
 from edge.backends import Frame
 from edge.bench import whole_way
-from edge.bench.apart import bare
-from edge.bench.choice import Choice, choose
-from edge.bench.matrix import Axes, named, settings
-from edge.bench.pacing import BACK_TO_BACK, said
+from edge.bench.pace import BACK_TO_BACK, said
+from edge.bench.recommendation import Choice, choose
 from edge.bench.result import Pace, Series, Setting
+from edge.bench.settings_grid import Axes, named, settings
+from edge.bench.subprocess_run import bare
 from edge.bundle import Bundle
 from edge.errors import EdgeError
 from edge.machine import cores, cpu_model
 from edge.sources import SourceRequest
 from edge.sources.replay import FRAMES, ReplaySource
-from edge.station.tuned import Found, Tuned, versions
+from edge.station.config.tuned import Found, Tuned, versions
 
 ROUNDS, TURN = 6, 25
 """Of bare inference, from which those settings are found that are worth a station."""

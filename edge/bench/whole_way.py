@@ -10,8 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from edge.backends.openvino import untouched_environment
-from edge.bench.disturbance import Watch, worst
-from edge.bench.pacing import rhythm
+from edge.bench.machine_load import Watch, worst
+from edge.bench.pace import rhythm
 from edge.bench.processes import cpu_s, resident_mib
 from edge.bench.result import STAGES, Disturbance, Pace, Series, Setting, Stage
 from edge.bundle import Bundle

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import zmq
 
+from edge.channel.access_control import Doorkeeper
 from edge.channel.control_socket import ControlSocket
-from edge.channel.doorkeeper import Doorkeeper
 from edge.channel.endpoints import CONTROL, VIEWERS, beside
-from edge.channel.keystore import KeyStore
 from edge.channel.limits import PAUSE_S
 from edge.channel.publisher import Publisher, check_endpoint
 from edge.channel.sockets import IO_THREADS, patiently
 from edge.errors import ChannelError
+from edge.security.keystore import KeyStore
 
 SWITCH_S = 0.0005
 """How long one thread of the station keeps another one from its turn: a tenth of what Python takes by itself."""

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import zmq
 
-from edge.channel.control import (
+from edge.channel.access_control import Doorkeeper
+from edge.channel.control_messages import (
     Refused,
     Reply,
     Request,
     parse_request,
     what_is_wrong,
 )
-from edge.channel.doorkeeper import Doorkeeper
 from edge.channel.limits import (
     ANSWERS_WAITING,
     CONTROL_ALLOWANCE,
@@ -24,8 +24,8 @@ from edge.channel.limits import (
     SERVED,
 )
 from edge.channel.pace import Paces
-from edge.channel.roles import ANYBODY, Role
 from edge.channel.sockets import CONTROL_THREAD, bind, take_thread
+from edge.security.roles import ANYBODY, Role
 
 _LINGER_MS = 500
 _ALL = "all"

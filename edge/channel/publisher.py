@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import zmq
 
-from edge.channel.control import check_station_name
-from edge.channel.doorkeeper import Doorkeeper
+from edge.channel.access_control import Doorkeeper
+from edge.channel.control_messages import check_station_name
 from edge.channel.endpoints import is_loopback
 from edge.channel.limits import (
     LARGEST_SUBSCRIPTION,

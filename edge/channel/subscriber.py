@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import zmq
 
-from edge.channel.credentials import ClientKeys, HandshakeWatch, secure
+from edge.channel.client_security import ClientKeys, HandshakeWatch, secure
 from edge.channel.limits import LARGEST_MESSAGE, RECEIVED_WAITING
 from edge.errors import ChannelError
 from edge.verdict import PROTOCOL, Heartbeat, StateChange, Verdict, parse

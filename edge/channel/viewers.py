@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import zmq
 
-from edge.channel.doorkeeper import Doorkeeper
+from edge.channel.access_control import Doorkeeper
 from edge.channel.limits import PUBLISHED_WAITING
 
 _LAST_WORDS_S = 0.5

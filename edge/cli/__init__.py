@@ -10,7 +10,7 @@ import typer
 
 from edge.cli.output import OutputError, prepare_output, stop_output
 from edge.errors import ConfigError, EdgeError
-from edge.wording import printable
+from edge.text import printable
 
 # Typer carries a click of its own in newer versions; its errors are reached through the one that Typer names.
 _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")

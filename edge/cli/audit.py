@@ -10,7 +10,7 @@ import typer
 
 from edge.cli import new_app, run_app
 from edge.errors import RecordsError
-from edge.wording import counted, printable
+from edge.text import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def audit(
 
 
 def _tell(records: Path, part: str, as_json: bool) -> NoReturn:
-    from edge.records.story import stories, tell
+    from edge.records.part_history import stories, tell
 
     told = stories(records, part)
     if as_json:
@@ -69,7 +69,7 @@ def _tell(records: Path, part: str, as_json: bool) -> NoReturn:
 
 
 def _hold(records: Path, part: str, held: bool) -> NoReturn:
-    from edge.records.story import hold
+    from edge.records.part_history import hold
 
     for image in hold(records, part, held):
         print(printable(f"{image}: {'held' if held else 'released'}"))

@@ -94,12 +94,12 @@ def bench(
     from rich.markup import escape
     from rich.progress import Progress
 
-    from edge.bench import deadline, measuring
-    from edge.bench.finding import find
-    from edge.bench.matrix import USUAL, Axes, everything, settings
+    from edge.bench import deadline, schedule
+    from edge.bench.benchmark_run import find
     from edge.bench.result import Precision
+    from edge.bench.settings_grid import USUAL, Axes, everything, settings
     from edge.bundle import load_bundle
-    from edge.shipped import found_bundle
+    from edge.bundle.shipped import found_bundle
     from edge.terminal import Console
 
     write_page = None if html is None else _page_writer()
@@ -112,7 +112,7 @@ def bench(
         sizes=tuple(map(parse_size, size or ())),
         static=tuple(one == "static" for one in _known("shape", shape, ("static", "dynamic"))),
     )
-    effort = (measuring.QUICK if quick else measuring.FULL if full else measuring.USUAL).changed(frames, paced_s)
+    effort = (schedule.QUICK if quick else schedule.FULL if full else schedule.USUAL).changed(frames, paced_s)
     loaded = [load_bundle(found_bundle(path), holds=True) for path in bundles]
     items = [(one, setting) for one in loaded for setting in settings(one, asked, everything() if full else USUAL)]
     question = None
@@ -144,7 +144,7 @@ def _known(flag: str, given: list[str] | None, words: tuple[Word, ...]) -> tuple
 
 
 def _pace(rate: str, jitter: str, idle: str | None) -> "Pace":
-    from edge.bench.pacing import parse_idle, parse_rate, parse_share
+    from edge.bench.pace import parse_idle, parse_rate, parse_share
     from edge.bench.result import Pace
 
     idle_s, every_s = (0.0, None) if idle is None else parse_idle(idle)

@@ -36,13 +36,13 @@ def tune(
     from rich.table import Column
 
     from edge.bench import tune as tuning
-    from edge.bench.pacing import parse_rate
+    from edge.bench.pace import parse_rate
     from edge.bench.result import Pace
     from edge.bundle import load_bundle
+    from edge.bundle.shipped import found_bundle
     from edge.cli.size import parse_size
     from edge.errors import EdgeError
-    from edge.shipped import found_bundle
-    from edge.station.tuned import command
+    from edge.station.config.tuned import command
     from edge.terminal import Console
 
     if isinf(seconds):
@@ -97,7 +97,7 @@ def _show(found: "Tuning") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from edge.bench.matrix import named
+    from edge.bench.settings_grid import named
     from edge.bench.statistics import interval, percentile
     from edge.terminal import Console
 

@@ -12,7 +12,7 @@ import typer
 
 from edge.cli import new_app, run_app
 from edge.cli.output import Display
-from edge.wording import printable
+from edge.text import printable
 
 if TYPE_CHECKING:
     from edge.gate.belt import Belt
@@ -82,7 +82,7 @@ def gate(
 
     Ends in order on Ctrl-C and SIGTERM. Exit code 1 if there was a fault or a silence, 2 if nothing was heard at all.
     """
-    from edge.channel.control import check_name, check_station_name
+    from edge.channel.control_messages import check_name, check_station_name
     from edge.errors import ChannelError
     from edge.gate.client import Controller
     from edge.gate.decision import Why
@@ -131,7 +131,7 @@ def gate(
 
 
 def _endpoints(connect: list[str], control: list[str], keys: list[Path]) -> "list[Endpoint]":
-    from edge.channel.credentials import read_client_keys
+    from edge.channel.client_security import read_client_keys
     from edge.errors import ChannelError
     from edge.gate.client import Endpoint
 

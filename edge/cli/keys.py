@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.channel.roles import OF_A_NEW_KEY, Role
 from edge.cli import new_app, run_app
 from edge.errors import KeyFileError
+from edge.security.roles import OF_A_NEW_KEY, Role
 
 if TYPE_CHECKING:
-    from edge.channel.keystore import KeyStore
+    from edge.security.keystore import KeyStore
 
 PASSPHRASE = "EDGE_KEY_PASSPHRASE"
 
@@ -44,14 +44,14 @@ def new_signing_key(
     ] = False,
 ) -> None:
     """Make a key pair (Ed25519, PEM) for signing bundles. Nothing is overwritten."""
-    from edge import keys as files
+    from edge.security import signing_keys
 
-    files.require_extra("edge-keys")
+    signing_keys.require_extra("edge-keys")
     passphrase = _passphrase(confirm=True) if encrypt else None
-    public = files.new_signing_key(name, out, passphrase)
-    print(f"{out / name}{files.PRIVATE}  keep it secret, off every station", file=sys.stderr)
-    print(f"{out / name}{files.PUBLIC}  for edge-run --trust", file=sys.stderr)
-    print(files.fingerprint(public))
+    public = signing_keys.new_signing_key(name, out, passphrase)
+    print(f"{out / name}{signing_keys.PRIVATE}  keep it secret, off every station", file=sys.stderr)
+    print(f"{out / name}{signing_keys.PUBLIC}  for edge-run --trust", file=sys.stderr)
+    print(signing_keys.fingerprint(public))
 
 
 @app.command("sign-bundle")
@@ -60,8 +60,8 @@ def sign_bundle(
     key: Annotated[Path, typer.Option(metavar="FILE", help="Private key, NAME.key.")],
 ) -> None:
     """Sign a bundle: its manifest, and so the hash of every file. Other keys' signatures stay."""
-    from edge import signature
-    from edge.keys import read_private_key, require_extra
+    from edge.bundle import signature
+    from edge.security.signing_keys import read_private_key, require_extra
 
     require_extra("edge-keys")
     private = read_private_key(key, _passphrase)
@@ -75,8 +75,8 @@ def verify_bundle(
 ) -> None:
     """Check a bundle's signature and every hash; runs nothing. Exit code 2, and one line, if it is refused."""
     from edge.bundle import load_bundle
-    from edge.shipped import found_bundle
-    from edge.signature import Trust
+    from edge.bundle.shipped import found_bundle
+    from edge.bundle.signature import Trust
 
     loaded = load_bundle(found_bundle(bundle), Trust.read(trust))
     print(f"{loaded.path}: {loaded.label}, signed by {loaded.signed_by}")
@@ -85,7 +85,7 @@ def verify_bundle(
 @app.command()
 def init(keys: Folder = None, as_json: AsJson = False) -> None:
     """Make the station's folder of keys and its key pair. From then on it can be bound to a network."""
-    from edge.channel.certificate import fingerprint
+    from edge.security.certificate import fingerprint
 
     store = _store(keys)
     digits = fingerprint(store.init().public)
@@ -132,7 +132,7 @@ def revoke(name: ClientName, keys: Folder = None, as_json: AsJson = False) -> No
 @app.command()
 def rotate(keys: Folder = None, as_json: AsJson = False) -> None:
     """Give the station a new key. It must be restarted, and each client needs a new export."""
-    from edge.channel.certificate import fingerprint
+    from edge.security.certificate import fingerprint
 
     store = _store(keys)
     pair, old = store.rotate()
@@ -166,7 +166,7 @@ def show_fingerprint(
     as_json: AsJson = False,
 ) -> None:
     """Show fingerprints (SHA-256 of the public key), to compare over the telephone."""
-    from edge.channel.certificate import fingerprint
+    from edge.security.certificate import fingerprint
 
     store = _store(keys)
     found = {client.name: client.fingerprint for client in store.clients() if not client.is_revoked}
@@ -180,13 +180,13 @@ def show_fingerprint(
 
 
 def _store(folder: Path | None) -> "KeyStore":
-    from edge.channel.keystore import KeyStore, default_folder
+    from edge.security.keystore import KeyStore, default_folder
 
     return KeyStore(folder or default_folder())
 
 
 def _line(name: str, digits: str) -> str:
-    from edge.channel.certificate import spoken
+    from edge.security.certificate import spoken
 
     return f"{spoken(digits)}  {name}"
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.cli import new_app, run_app
-from edge.wording import printable
+from edge.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from edge.channel.subscriber import Received, Subscriber
-    from edge.station.ledger import Books
+    from edge.station.part_counts import Books
     from edge.verdict import Verdict
 
 app = new_app()
@@ -42,11 +42,11 @@ def listen(
     as_json: Annotated[bool, typer.Option("--json", help="Print each verdict as a line of JSON.")] = False,
 ) -> None:
     """Print verdicts as they come. Exit code 1 if there was a gap or a silence, 2 if nothing was heard at all."""
-    from edge.channel.credentials import read_client_keys
+    from edge.channel.client_security import read_client_keys
     from edge.channel.subscriber import Subscriber
     from edge.cli.summary import describe, summary
     from edge.errors import ChannelError
-    from edge.station.ledger import Books
+    from edge.station.part_counts import Books
     from edge.verdict import State, StateChange, Verdict
 
     own = None if keys is None else read_client_keys(keys)

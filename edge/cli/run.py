@@ -13,13 +13,13 @@ import typer
 from edge.cli import new_app, run_app
 from edge.cli.output import Display
 from edge.errors import ConfigError
-from edge.station.layout import Layout, layout, layout_as_toml
-from edge.station.settings import Settings, about, parse_camera, parse_region, source_request, to_config
-from edge.wording import printable
+from edge.station.config.layout import Layout, layout, layout_as_toml
+from edge.station.config.settings import Settings, about, parse_camera, parse_region, source_request, to_config
+from edge.text import printable
 
 if TYPE_CHECKING:
     from edge.drill.siege import Siege
-    from edge.station.config import StationConfig
+    from edge.station.config.resolved import StationConfig
     from edge.station.supervisor import Station
     from edge.verdict import State
 
@@ -131,8 +131,8 @@ def run(
 
 def _with_tuned(said: Layout) -> tuple[Layout, list[str]]:
     """What was tuned for each station's bundle, where nobody said anything, and lines about it."""
-    from edge.shipped import DEMO, found_bundle, shipped_bundle
-    from edge.station.tuned import with_tuned
+    from edge.bundle.shipped import DEMO, found_bundle, shipped_bundle
+    from edge.station.config.tuned import with_tuned
 
     stations, lines = [], []
     for one in said.stations:
@@ -194,9 +194,9 @@ def _not_judged(station: "Station") -> str | None:
 
 def _config(settings: Settings) -> "StationConfig":
     """One station, checked as far as that goes before it is made."""
-    from edge.channel.control import check_name
+    from edge.bundle.shipped import DEMO, found_bundle, shipped_bundle
+    from edge.channel.control_messages import check_name
     from edge.errors import SourceError
-    from edge.shipped import DEMO, found_bundle, shipped_bundle
 
     if settings.source is None:
         raise SourceError("no source given; say --source camera0, or --source demo for the built-in line")
@@ -227,7 +227,7 @@ def _commission(settings: Settings, frames: int, config: Path | None) -> None:
     from edge.errors import SourceError
     from edge.pictures.blank import sample
     from edge.sources import open_source
-    from edge.station.truth import Envelope
+    from edge.station.capture.frame_checks import Envelope
     from edge.terminal import Console
 
     if settings.source is None:
@@ -271,8 +271,8 @@ def _drill(bundle: Path | None, as_json: bool) -> None:
     """Run the drill, show its table; exit code 1 if something escaped, was not noticed, or did not come back."""
     from rich.table import Table
 
+    from edge.bundle.shipped import DEMO, found_bundle, shipped_bundle
     from edge.drill import drill, siege
-    from edge.shipped import DEMO, found_bundle, shipped_bundle
     from edge.terminal import Console
 
     path = found_bundle(bundle) if bundle else shipped_bundle(DEMO)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from edge.station.ledger import Books
+from edge.station.part_counts import Books
 from edge.verdict import Outcome
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from edge.backends import Backend
     from edge.bundle import Bundle
     from edge.photographs.survey import SurveyRecord
-    from edge.verify.looking import Chosen
     from edge.verify.result import Judged
+    from edge.verify.scoring import Chosen
 
 EXTRA = {"sklearn": "scikit-learn", "scipy": "scipy", "jinja2": "jinja2", "markupsafe": "jinja2"}
 """What --data needs beyond the runtime, by the name it is imported by."""
@@ -71,14 +71,14 @@ def verify(
 
     from edge.backends import is_exact_here
     from edge.bench import machine
+    from edge.bundle.shipped import found_bundle
+    from edge.bundle.signature import Trust
     from edge.machine import cores
     from edge.pictures.contract import checked_bits
-    from edge.shipped import found_bundle
-    from edge.signature import Trust
     from edge.terminal import Console
     from edge.verify.checks import check_artifacts, open_bundle
-    from edge.verify.looking import choose_photographs, survey_chosen
     from edge.verify.result import Verification
+    from edge.verify.scoring import choose_photographs, survey_chosen
 
     opened = open_bundle(found_bundle(bundle), Trust.read(trust or []))
     if isinstance(opened, str):
@@ -139,8 +139,8 @@ def _judge(
 ) -> "Judged":
     """Show the photographs to every artifact that passed."""
     from edge.verify.findings import findings, flips
-    from edge.verify.looking import LEVEL, look
     from edge.verify.result import Judged, doubts_about, notes_on
+    from edge.verify.scoring import LEVEL, look
 
     manifest, photographs = bundle.manifest, chosen.photographs
     if level is None and manifest.map_threshold is not None:

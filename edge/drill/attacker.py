@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 import zmq
 
-from edge.channel.certificate import Pair
-from edge.channel.control import Acknowledge, AskReplay, Fate, Hello, Request, Trigger, Welcome, parse_reply
-from edge.channel.credentials import ClientKeys, read_client_keys, secure
+from edge.channel.client_security import ClientKeys, read_client_keys, secure
+from edge.channel.control_messages import Acknowledge, AskReplay, Fate, Hello, Request, Trigger, Welcome, parse_reply
+from edge.security.certificate import Pair
 
 GREETING = b"\xff" + b"\0" * 7 + b"\x01\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" * 32
 """ZMTP 3.0, without encryption."""

@@ -16,13 +16,9 @@ from types import TracebackType
 
 import zmq
 
-from edge import key_file
-from edge.channel.certificate import Certificate, Pair
-from edge.channel.control import Fate
-from edge.channel.credentials import read_client_keys, secure
+from edge.channel.client_security import read_client_keys, secure
+from edge.channel.control_messages import Fate
 from edge.channel.endpoints import CONTROL, VIEWERS, beside, free_endpoint
-from edge.channel.keystore import KeyStore
-from edge.channel.roles import Role
 from edge.drill.proxy import Proxy
 from edge.errors import ChannelError
 from edge.gate.belt import SteadyBelt
@@ -30,6 +26,10 @@ from edge.gate.client import Controller, Endpoint
 from edge.gate.decision import Decision
 from edge.gate.gate import Rules
 from edge.gate.log import GateLog
+from edge.security import key_file
+from edge.security.certificate import Certificate, Pair
+from edge.security.keystore import KeyStore
+from edge.security.roles import Role
 from edge.verdict import Heartbeat, StateChange, Verdict, parse
 
 STATION, GATE = "drill", "gate"

@@ -17,12 +17,12 @@ from statistics import median
 
 import zmq
 
-from edge.channel.control import Hello
-from edge.channel.credentials import read_client_keys, secure
-from edge.channel.roles import Role
+from edge.channel.client_security import read_client_keys, secure
+from edge.channel.control_messages import Hello
 from edge.drill.scene import GATE, STARTING_S, STRANGER, Scene, die_with_parent
 from edge.errors import ChannelError
 from edge.records.audit import audit
+from edge.security.roles import Role
 from edge.verdict import Reason, Verdict
 
 RATE = 10.0

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import zmq
 
-from edge.channel.control import (
+from edge.channel.client_security import ClientKeys, HandshakeWatch, secure
+from edge.channel.control_messages import (
     Acknowledge,
     AskSnapshot,
     Fate,
@@ -23,7 +24,6 @@ from edge.channel.control import (
     Welcome,
     parse_reply,
 )
-from edge.channel.credentials import ClientKeys, HandshakeWatch, secure
 from edge.errors import ChannelError
 from edge.gate.belt import Belt
 from edge.gate.decision import Decision

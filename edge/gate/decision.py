@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edge.channel.control import Fate
+from edge.channel.control_messages import Fate
 
 
 class Why(StrEnum):

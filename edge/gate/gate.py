@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
-from edge.channel.control import Fate
+from edge.channel.control_messages import Fate
 from edge.gate.belt import Belt
 from edge.gate.decision import Decision, Why
 from edge.gate.station_clock import StationClock

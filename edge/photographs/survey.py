@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from edge.contract import LetterboxContract
 from edge.errors import DataError
-from edge.frame import seen
-from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
+from edge.letterbox.contract import LetterboxContract
+from edge.letterbox.frame import seen
+from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.photographs.accounting import LeftOut, left_out, named
 from edge.photographs.fingerprint import Hashed, Hashes, fingerprint, hash_photograph
 from edge.photographs.masks import MaskReading, MaskSet, Plane

@@ -5,7 +5,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge.errors import DataError
-from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
+from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.pictures.png import chunks
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import zlib
 from io import BytesIO
 
 from edge.errors import DataError
-from edge.geometry import LARGEST_FRAME
+from edge.letterbox.geometry import LARGEST_FRAME
 from edge.pictures.header import BITS_PER_SAMPLE
 
 COMPRESSION, PHOTOMETRIC = 259, 262

@@ -5,8 +5,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.presence import Belt
+from edge.presence.belt_segments import BESIDE
 from edge.presence.grid import Cells
-from edge.presence.pieces import BESIDE
 
 CONTRAST = 16.0
 """Grey levels by which a cell differs from the belt, at the least, to be of something that lies on it."""

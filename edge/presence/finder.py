@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from edge.presence import Belt, Followed, Presence, Remembered
 from edge.presence.background import Background, Columns
-from edge.presence.cutting import alone
+from edge.presence.belt_segments import Piece, clear_belt, find_pieces, split_pieces
+from edge.presence.crop import alone
 from edge.presence.grid import Frame, Grid
 from edge.presence.motion import Motion
-from edge.presence.pieces import Piece, clear_belt, find_pieces, split_pieces
-from edge.presence.track import Look, Track
+from edge.presence.tracked_part import Look, Track
 
 if TYPE_CHECKING:
     from edge.sources import Capture, Shown

@@ -12,19 +12,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from edge.channel.control import Fate
-from edge.geometry import LARGEST_FRAME
-from edge.records.copied import CopiedImages
-from edge.records.durable import NEW
+from edge.channel.control_messages import Fate
+from edge.files import is_hollow, open_regular
+from edge.letterbox.geometry import LARGEST_FRAME
+from edge.records.durable_files import NEW
 from edge.records.gate_log import GateReport, Logged, compare, join, read_decisions
 from edge.records.journal import JOURNAL, check_rows, open_to_read, why_unread
-from edge.records.proof import Standing, broken_rule, prove
+from edge.records.pass_proof import Standing, broken_rule, prove
+from edge.records.record_copy import CopiedImages
 from edge.records.recorder import is_copy, is_taken
 from edge.records.retention import HOLD, IMAGES, SIDECAR, files_of_images, misplaced
 from edge.records.sidecar import read_sidecar
-from edge.regular_file import is_hollow, open_regular
+from edge.text import counted
 from edge.verdict import Outcome, Verdict
-from edge.wording import counted
 
 MOST_NAMED = 100
 """Problems of a kind that are named one by one; the rest are counted."""

@@ -12,13 +12,13 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.channel.control import Fate
+from edge.channel.control_messages import Fate
 from edge.errors import RecordsError
+from edge.files import open_regular
 from edge.gate.decision import Why
 from edge.gate.log import CUT
-from edge.records.proof import Proof, Standing, prove
-from edge.regular_file import open_regular
-from edge.wording import counted, dotted
+from edge.records.pass_proof import Proof, Standing, prove
+from edge.text import counted, dotted
 
 MOST_IN_A_LINE = 64 * 1024
 """Characters; a gate writes a few hundred."""

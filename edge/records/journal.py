@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edge.errors import RecordsError
-from edge.records.durable import PRIVATE, open_private, sync_folder
-from edge.regular_file import is_hollow
-from edge.wording import printable
+from edge.files import is_hollow
+from edge.records.durable_files import PRIVATE, open_private, sync_folder
+from edge.text import printable
 
 JOURNAL = "journal.db"
 

@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge.channel.control import Fate
+from edge.channel.control_messages import Fate
 from edge.errors import RecordsError
-from edge.records.durable import PRIVATE_FOLDER, open_private, write_durably
+from edge.files import read_regular
+from edge.records.disk_reserve import LAST, Reserve, is_full
+from edge.records.durable_files import PRIVATE_FOLDER, open_private, write_durably
 from edge.records.journal import (
     IMAGE_GONE,
     INSERT_ACKNOWLEDGEMENT,
@@ -23,10 +25,8 @@ from edge.records.journal import (
     last_epochs,
     wall_time,
 )
-from edge.records.replayer import Answer, Replayer, Wanted
-from edge.records.reserve import LAST, Reserve, is_full
-from edge.records.writer import End, Row, Value, Writer
-from edge.regular_file import read_regular
+from edge.records.journal_reader import Answer, Replayer, Wanted
+from edge.records.journal_writer import End, Row, Value, Writer
 from edge.verdict import Verdict
 
 MOST_WAITING = 100_000

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from edge.records.durable import NEW
-from edge.records.reserve import free_bytes
+from edge.records.disk_reserve import free_bytes
+from edge.records.durable_files import NEW
 from edge.verdict import Outcome
 
 IMAGES = "images"

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edge.files import read_regular
 from edge.records.retention import IMAGES, SIDECAR
-from edge.regular_file import read_regular
 
 MOST_BYTES = 2**20
 """A verdict has a few thousand bytes."""

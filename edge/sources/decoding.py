@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from edge.errors import DataError
 from edge.sources import Frame
-from edge.sources.complaints import complaints
+from edge.sources.decoded_frame import UPRIGHT, Matrix, bgr, matrix_of, matrix_of_jpeg, upright
+from edge.sources.ffmpeg_log import complaints
 from edge.sources.packets import DAMAGED, MISSING, Coded
-from edge.sources.pixels import UPRIGHT, Matrix, bgr, matrix_of, matrix_of_jpeg, upright
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame, VideoStream

@@ -15,7 +15,7 @@ from edge.errors import DataError, SourceError
 from edge.pictures import PICTURE_SUFFIXES, decode_picture, is_picture_name, read_bytes
 from edge.sources import Capture, Mark, SourceRequest
 from edge.sources.stored import paced, wanted
-from edge.wording import counted
+from edge.text import counted
 
 NO_PHOTOGRAPHS = frozenset({"mask", "masks", "ground_truth"})
 """Names of folders that hold the truth about photographs, not photographs."""

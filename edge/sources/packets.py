@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.sources.complaints import complaints
+from edge.sources.ffmpeg_log import complaints
 
 if TYPE_CHECKING:
     from av import Packet, VideoStream

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from edge.errors import SourceError
 from edge.sources import Capture, SourceRequest
+from edge.sources.cadence import Rhythm, rhythmic
 from edge.sources.demo import DEFAULT_SIZE, DemoSource
-from edge.sources.rhythm import Rhythm, rhythmic
 
 NAME = "replay"
 FRAMES = 16

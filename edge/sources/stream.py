@@ -38,10 +38,10 @@ from edge.pictures.jpeg import decode_jpeg
 from edge.sources import Capture, SourceRequest
 from edge.sources.address import redacted, scheme
 from edge.sources.camera_clock import CameraClock
-from edge.sources.complaints import complaints
 from edge.sources.connection import connect, explained
+from edge.sources.decoded_frame import bgr
 from edge.sources.decoding import CHECKS
-from edge.sources.pixels import bgr
+from edge.sources.ffmpeg_log import complaints
 from edge.sources.stored import wanted
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Hashable, Sequence
 
 from edge.errors import ConfigError, EdgeError
 from edge.safe_path import safe_path
-from edge.station import garbage
-from edge.station.config import StationConfig
-from edge.station.layout import check_apart
-from edge.station.model import Model
+from edge.station import gc_tuning
+from edge.station.config.layout import check_apart
+from edge.station.config.resolved import StationConfig
+from edge.station.inference.process import Model
+from edge.station.poller import Sleeper
 from edge.station.signals import Signals
-from edge.station.sleep import Sleeper
 from edge.station.supervisor import CHILD_PATIENCE_S, Station
 from edge.station.systemd import Service, SharedService
 
@@ -98,9 +98,9 @@ class Cell:
     def _tidy(self) -> None:
         """No part is under way."""
         if self._has_settled:
-            garbage.tidy()
+            gc_tuning.tidy()
         elif all(station.ready_after_s is not None for station in self._running):
-            garbage.settle()
+            gc_tuning.settle()
             self._has_settled = True
 
     def _submit(self, station: Station) -> None:

@@ -7,8 +7,8 @@ from edge.station.parts import Finding, Part
 from edge.verdict import Reason
 
 if TYPE_CHECKING:
-    from edge.station.intake import Intake
-    from edge.station.messages import Captured
+    from edge.station.capture.process import Intake
+    from edge.station.process.messages import Captured
 
 MOST_MISSED = 3
 """A camera that gave no frame in time for so many parts in a row is opened again. If it overlooked one trigger, each

@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, MetricsHandler, ProcessCollecto
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from edge.channel.control import Fate
+from edge.channel.control_messages import Fate
 from edge.channel.limits import LIMITS
 from edge.errors import ChannelError
 from edge.verdict import UNKNOWN_REASONS, Outcome, Reason, State, Verdict

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from edge.station.messages import Captured, Inferred, Located
+from edge.station.process.messages import Captured, Inferred, Located
 from edge.verdict import Box, Defect, Outcome, Reason, Timing, Verdict
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from edge.channel.control import MOST_REPLAYED, AskReplay, ReplayEnd
+from edge.channel.control_messages import MOST_REPLAYED, AskReplay, ReplayEnd
 from edge.channel.control_socket import ControlSocket, Peer
 from edge.channel.limits import REPLAY_STALLS_S, REPLAYS, REPLAYS_AT_ONCE, REPLAYS_OF_A_PEER
 from edge.channel.pace import Paces

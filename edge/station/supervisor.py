@@ -14,25 +14,25 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from edge.bundle import load_bundle
+from edge.bundle.signature import Trust
 from edge.channel.channel import Channel
-from edge.geometry import LARGEST_FRAME, SMALLEST_FRAME
+from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.pictures.contract import PictureContract
-from edge.signature import Trust
-from edge.station.config import StationConfig
-from edge.station.desk import Desk, Line
-from edge.station.intake import Intake
-from edge.station.ledger import Books
-from edge.station.messages import Captured, Inferred
-from edge.station.model import Model
+from edge.station.capture.process import Intake
+from edge.station.config.resolved import StationConfig
+from edge.station.control_server import Desk, Line
+from edge.station.inference.process import Model
+from edge.station.inference.seat import Scoring
+from edge.station.part_counts import Books
 from edge.station.parts import NEVER, Finding, Part, judge
-from edge.station.records import Records
+from edge.station.process.messages import Captured, Inferred
+from edge.station.record_keeping import Records
 from edge.station.replay import Replays
-from edge.station.scoring import Scoring
-from edge.station.standing import Standing
+from edge.station.status import Standing
 from edge.station.systemd import Reports, Service
 from edge.station.triggers import Triggers
+from edge.text import counted
 from edge.verdict import UNKNOWN_REASONS, Reason, State, Verdict
-from edge.wording import counted
 
 if TYPE_CHECKING:
     from edge.station.metrics import Metrics

@@ -9,8 +9,8 @@ from edge.station.parts import Finding, Part
 from edge.verdict import Reason
 
 if TYPE_CHECKING:
-    from edge.station.intake import Intake
-    from edge.station.messages import Captured
+    from edge.station.capture.process import Intake
+    from edge.station.process.messages import Captured
 
 MOST_TRIGGERED = 8
 """Parts that wait for their frames; with a further trigger the oldest is answered unknown/overload at once."""

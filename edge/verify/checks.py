@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from edge.backends import Backend, check_golden, load_from
 from edge.bundle import MANIFEST, Bundle, load_bundle
+from edge.bundle.signature import Trust
 from edge.errors import BundleError
-from edge.signature import Trust
 
 
 class Check(BaseModel):

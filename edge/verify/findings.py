@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from edge.chance import auroc_interval, clustered_rate
-from edge.evaluation import Figures, Rate, judge, part_scores
-from edge.station.ledger import percentile
-from edge.verify.looking import Seen
+from edge.evaluation.intervals import auroc_interval, clustered_rate
+from edge.evaluation.metrics import Figures, Rate, judge, part_scores
+from edge.station.part_counts import percentile
+from edge.verify.scoring import Seen
 
 UNNAMED = "bad"
 """The kind of a defect that neither a folder nor parts.csv names."""

@@ -10,16 +10,16 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from edge.backends import Backend
-from edge.contract import LetterboxContract
-from edge.heat import Floats, Frame, Scale, map_in_frame, outlined, overlaid, shared_scale
-from edge.pages import Picture, embedded, templates
+from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import Photograph, read_labelled
-from edge.score_axis import score_axis, ticks
-from edge.thumbnail import fitted
+from edge.report.heat import Floats, Frame, Scale, map_in_frame, outlined, overlaid, shared_scale
+from edge.report.pages import Picture, embedded, templates
+from edge.report.score_axis import score_axis, ticks
+from edge.report.thumbnail import fitted
 from edge.verify.findings import kind_of, wrong
-from edge.verify.looking import Seen
 from edge.verify.result import Judged, Verification, judged_score
 from edge.verify.rows import figure_rows, kind_rows
+from edge.verify.scoring import Seen
 
 MOST = 60
 """Photographs shown under one heading; those beyond are named."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edge.bundle import Bundle
 from edge.photographs.survey import SurveyRecord
 from edge.verify.checks import Check
-from edge.verify.looking import Chosen, Seen
+from edge.verify.scoring import Chosen, Seen
 
 if TYPE_CHECKING:
     from edge.verify.findings import Findings, Flip

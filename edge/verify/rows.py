@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from edge.evaluation import Rate
+from edge.evaluation.metrics import Rate
 from edge.verify.findings import Findings
 
 Row = tuple[str, list[str]]

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import save_file
 
 from edge.bundle import load_bundle, sha256
-from edge.contract import LetterboxContract
 from edge.errors import RecipeError
+from edge.letterbox.contract import LetterboxContract
 from edge.pictures import read_picture
 from export.checkpoint import subject_of
 from export.parity import reference
-from export.subject import Evidence, SubjectError
+from export.source import Evidence, SubjectError
 from train.letterbox import letterboxed
 from train.models import Batch, Network, build_network
 from train.recipe import load_recipe

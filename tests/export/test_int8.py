@@ -25,9 +25,9 @@ from edge.backends import Backend, Output, check_golden, check_static, load_from
 from edge.backends.auto import fastest_artifact
 from edge.backends.openvino_letterbox import use_fast_letterbox
 from edge.bundle import Bundle, load_bundle
-from edge.contract import LetterboxContract
 from edge.errors import BundleError
-from edge.evaluation import unjudged
+from edge.evaluation.metrics import unjudged
+from edge.letterbox.contract import LetterboxContract
 from edge.machine import adds_int8_exactly
 from edge.pictures import read_picture
 from export.hard_frames import hard_frames
@@ -35,7 +35,7 @@ from export.int8 import Against, CalibrationError, Trial, reason_against
 from export.letterbox_graph import PREFIX
 from export.pack import Packing, export_subject
 from export.quantize import OpenVinoQuantizer, WeightBits
-from export.subject import Subject
+from export.source import Subject
 from train.data.photographs import list_photographs
 from train.recipe import ThresholdChoice
 

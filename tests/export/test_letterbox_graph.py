@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional as F
 
 from edge.backends.openvino_letterbox import use_fast_letterbox
-from edge.contract import LetterboxContract, RegionOfInterest
 from edge.errors import DataError
-from edge.geometry import letterbox
+from edge.letterbox.contract import LetterboxContract, RegionOfInterest
+from edge.letterbox.geometry import letterbox
 from export.letterbox_graph import letterbox_model
 from train.letterbox import letterboxed
 

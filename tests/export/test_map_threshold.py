@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.backends import Frame, Output
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import Photograph
 from export.map_threshold import choose_map_threshold, dice_at
 from train.data.photographs import list_photographs

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 from edge.backends import load_backend
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 from export.letterbox_graph import letterbox_model
 
 def resident():

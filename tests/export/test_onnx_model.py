@@ -20,7 +20,7 @@ from edge.bundle import load_bundle, sha256
 from edge.verdict import Outcome
 from export.onnx_model import at_our_opset, read_onnx
 from export.output import Output, parse_outputs
-from export.subject import SubjectError
+from export.source import SubjectError
 
 SIDE = 32
 BGR = (40, 100, 220)

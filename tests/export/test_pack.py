@@ -15,17 +15,17 @@ from running import DEMO_BUNDLE, running_line
 import export.pack
 from edge.backends import check_golden, load_backend, load_from
 from edge.bundle import Bundle, load_bundle, seal
-from edge.contract import LetterboxContract
 from edge.errors import BundleError, DataError
+from edge.letterbox.contract import LetterboxContract
 from edge.pictures import read_picture
 from edge.verdict import Outcome, Reason
-from edge.verify.looking import check_photographs
+from edge.verify.scoring import check_photographs
 from export.cli import doubtful
+from export.float16 import HalfError, halved
 from export.graph import write_openvino
-from export.half import HalfError, halved
 from export.pack import Packing, export_subject
 from export.parity import ParityError, reference
-from export.subject import Subject
+from export.source import Subject
 from train.data.photographs import Photograph, list_photographs
 from train.models import Batch, Network, build_network, network_names
 from train.recipe import load_recipe

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from edge.backends import Output, load_backend
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
+from export.activations import Frame, InsideOnnx, ParityError, late_layer, listening
 from export.graph import write_onnx, write_openvino
-from export.inside import Frame, InsideOnnx, ParityError, late_layer, listening
 from export.parity import (
     Agreement,
     bounds_around,
@@ -20,8 +20,8 @@ from export.parity import (
     margin_of,
     nearest_threshold,
 )
-from export.stages import StageCheck, Stages
-from export.subject import Subject
+from export.source import Subject
+from export.stage_parity import StageCheck, Stages
 from export.threshold import golden_tolerances
 from train.letterbox import letterboxed
 from train.models import Batch, build_network

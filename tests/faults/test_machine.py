@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from running import DEMO_BUNDLE, ROOT, command, free_endpoint, running_line
 
-from edge.channel.control import Ping, Pong
+from edge.channel.control_messages import Ping, Pong
 from edge.channel.subscriber import Subscriber
 from edge.verdict import Heartbeat, Outcome, Reason, State, Verdict
 

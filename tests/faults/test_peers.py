@@ -15,11 +15,11 @@ import zmq
 from keyed import PATIENCE_S, KeyedStation, running_keyed_station
 from running import command, free_endpoint
 
-from edge.channel.certificate import Pair, fingerprint, spoken, to_z85
-from edge.channel.credentials import ClientKeys, read_client_keys, secure
-from edge.channel.keystore import KeyStore
+from edge.channel.client_security import ClientKeys, read_client_keys, secure
 from edge.channel.publisher import Publisher
 from edge.channel.subscriber import Subscriber
+from edge.security.certificate import Pair, fingerprint, spoken, to_z85
+from edge.security.keystore import KeyStore
 from edge.verdict import Verdict
 
 

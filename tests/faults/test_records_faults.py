@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from entries import Archive, enter, fill, payload, recorder, rows, settle, small_disk, until, verdict
 
-from edge.records import reserve
+from edge.records import disk_reserve
 from edge.records.audit import Kind, audit
 from edge.records.journal import JOURNAL
 from edge.records.retention import Keeping
-from edge.station.messages import Copied, NotStored, Stored
+from edge.station.process.messages import Copied, NotStored, Stored
 from edge.verdict import Outcome
 
 TESTS = Path(__file__).parents[1]
@@ -232,7 +232,8 @@ def enter_next(journal: object) -> None:
 def test_on_a_full_disk_the_run_ends_well_and_the_journal_says_what_it_could_not_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reserve, "PATIENCE_S", 0)  # it looks for room all the time, and leaves the last of it alone
+    # It looks for room all the time, and leaves the last of it alone.
+    monkeypatch.setattr(disk_reserve, "PATIENCE_S", 0)
     with small_disk(tmp_path / "disk", 24) as disk:
         journal = recorder(disk / "records")
         settle(journal)

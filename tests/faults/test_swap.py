@@ -23,11 +23,11 @@ from swapping import BLIND, KINDS, both_bundles, swap, swapping
 from edge.backends import check_golden
 from edge.backends.options import Options
 from edge.bundle import load_bundle
+from edge.bundle.signature import Trust, sign_bundle
 from edge.channel.subscriber import Subscriber
 from edge.errors import BundleError
-from edge.keys import new_signing_key, read_private_key
-from edge.signature import Trust, sign_bundle
-from edge.station.inference import _load
+from edge.security.signing_keys import new_signing_key, read_private_key
+from edge.station.inference.child import _load
 from edge.verdict import Verdict
 
 SWAPS = int(os.environ.get("EDGE_SWAPS", 30))

@@ -13,12 +13,12 @@ from entries import fill, small_disk
 from faults.test_records_faults import slow_fsync  # noqa: F401  a fixture
 from running import DEMO_BUNDLE, command, free_endpoint, running_line
 
-from edge.channel.control import AskReplay, Replayed, ReplayEnd
-from edge.channel.keystore import KeyStore
+from edge.channel.control_messages import AskReplay, Replayed, ReplayEnd
 from edge.channel.subscriber import Subscriber
 from edge.drill.drill import as_json, drill
 from edge.records.audit import Kind, audit
 from edge.records.journal import JOURNAL
+from edge.security.keystore import KeyStore
 from edge.verdict import Outcome, Reason, Verdict
 
 LINE = ("--source", "demo", "--size", "320x180")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 from edge.pictures import read_picture
 from train.augment import Augmentation, cropped
 from train.data.photographs import Photograph, list_photographs

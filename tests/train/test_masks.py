@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from drawn import write
 
-from edge.contract import LetterboxContract
 from edge.errors import DataError
+from edge.letterbox.contract import LetterboxContract
 from edge.mask_meaning import MaskMeaning
 from edge.photographs import read_listing
 from edge.photographs.photograph import read_truth

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edge.evaluation import judge, part_scores
+from edge.evaluation.metrics import judge, part_scores
 from train.cli import report
 from train.fit import fit
 from train.recipe import load_recipe

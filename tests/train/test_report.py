@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import train.report.cli
-from edge.contract import LetterboxContract
-from edge.evaluation import STRATEGIES, choose_threshold, confusion, dice, iou
-from edge.geometry import letterbox
-from edge.heat import map_in_frame, outlined, overlaid
+from edge.evaluation.metrics import STRATEGIES, choose_threshold, confusion, dice, iou
+from edge.letterbox.contract import LetterboxContract
+from edge.letterbox.geometry import letterbox
+from edge.report.heat import map_in_frame, outlined, overlaid
 from train.data.photographs import Photograph
 from train.data.split import SplitChoice
 from train.fit import fit
@@ -30,11 +30,11 @@ from train.letterbox import letterboxed_truth, shrunk
 from train.recipe import ThresholdChoice, load_recipe
 from train.report.augmentation import write_augmentation
 from train.report.gallery import MOST
-from train.report.inspected import Inspected, read_inspected
 from train.report.overlap import coverage
 from train.report.page import write_report
 from train.report.pictures import drawing, looks
 from train.report.resolution import Fineness, fineness
+from train.report.scored_photographs import Inspected, read_inspected
 from train.run import Run
 
 MakeData = Callable[..., Path]

@@ -20,9 +20,9 @@ from benchmarks.results.outcome import outcomes
 from benchmarks.results.page import render
 from benchmarks.results.plan import Plan, PlanError, read_plan
 from benchmarks.results.runs import latency_file, train_all
-from edge.chance import auroc_interval
 from edge.cli import run_app
-from edge.evaluation import auroc, part_scores
+from edge.evaluation.intervals import auroc_interval
+from edge.evaluation.metrics import auroc, part_scores
 from train.fit import fit
 from train.recipe import recipe_names
 from train.run import read_record, read_scores

@@ -12,12 +12,12 @@ import torch
 
 from edge.bundle import load_bundle
 from edge.errors import EdgeError
-from export.subject import trained
+from export.source import trained
 from train.data.split import SplitChoice
 from train.fit import fit
 from train.recipe import load_recipe
-from train.report.inspected import read_inspected
 from train.report.page import write_report
+from train.report.scored_photographs import read_inspected
 from train.run import RunError, check_photographs, load_run
 
 MakeData = Callable[..., Path]

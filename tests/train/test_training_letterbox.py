@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.contract import LetterboxContract
-from edge.geometry import letterbox
+from edge.letterbox.contract import LetterboxContract
+from edge.letterbox.geometry import letterbox
 from train.letterbox import in_levels, letterboxed, letterboxed_truth, normalised, placed, shrunk
 
 PLAIN = LetterboxContract(side=224)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 from train.letterbox import normalised
 from train.models import Batch, build_network
 from train.models.unet_autoencoder import Judge, with_spots

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.contract import LetterboxContract
 from edge.errors import DataError
+from edge.letterbox.contract import LetterboxContract
 from edge.mask_meaning import MaskMeaning
 from edge.photographs import read_listing
 from edge.photographs import survey as surveying

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import read_photograph
 from train.data.photographs import Photograph, read_truth
 from train.letterbox import letterboxed_truth, placed, shrunk

@@ -11,8 +11,8 @@ import torch
 from pydantic import ConfigDict, ValidationError, create_model
 from torch import Tensor, nn
 
-from edge.contract import LetterboxContract
 from edge.errors import RecipeError
+from edge.letterbox.contract import LetterboxContract
 
 
 class Batch(NamedTuple):

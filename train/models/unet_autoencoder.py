@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.contract import LetterboxContract
+from edge.letterbox.contract import LetterboxContract
 from train.backbones import IMAGENET_MEAN, IMAGENET_STD, efficientnet_lite
 from train.backbones.alexnet import AlexNet
 from train.backbones.efficientnet_lite import EfficientNetLite

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from edge.evaluation.distribution_shift import PICTURE_PROPERTIES, Shift, picture_properties, shifts
+from edge.evaluation.threshold_stability import SIGNIFICANCE
 from edge.photographs.photograph import read_photograph
-from edge.promise import SIGNIFICANCE
-from edge.shift import PICTURE_PROPERTIES, Shift, picture_properties, shifts
-from train.report.inspected import Inspected, sample
+from train.report.scored_photographs import Inspected, sample
 
 MOST = 300
 """Photographs of one class and split whose properties are measured, spread evenly over the list."""

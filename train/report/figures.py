@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from edge.promise import Sample
-from edge.score_axis import score_axis, ticks
+from edge.evaluation.threshold_stability import Sample
+from edge.report.score_axis import score_axis, ticks
 from train.report.parts import ranking
 
 COLOURS = {

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import cv2
 
-from edge.heat import Frame, Scale, coloured, outlined, overlaid
-from edge.pages import Picture, embedded
-from edge.thumbnail import fitted
-from train.report.inspected import Inspected
+from edge.report.heat import Frame, Scale, coloured, outlined, overlaid
+from edge.report.pages import Picture, embedded
+from edge.report.thumbnail import fitted
 from train.report.pictures import Drawing, Look, drawing
+from train.report.scored_photographs import Inspected
 from train.run import Run
 
 MOST = 24

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from edge.contract import LetterboxContract
 from edge.errors import DataError
-from edge.heat import Floats, Frame, map_in_frame
+from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import read_photograph
+from edge.report.heat import Floats, Frame, map_in_frame
 from train.data.photographs import Photograph, read_truth
 from train.models import Network
 from train.score import scores_and_maps
@@ -40,12 +40,12 @@ class Coverage:
 
     @property
     def dice(self) -> Counts:
-        """Dice of each photograph at each level, [P, K]; see `edge.evaluation.dice`."""
+        """Dice of each photograph at each level, [P, K]; see `edge.evaluation.metrics.dice`."""
         return 2 * self.both / (self.found + self.true)
 
     @property
     def iou(self) -> Counts:
-        """IoU of each photograph at each level, [P, K]; see `edge.evaluation.iou`."""
+        """IoU of each photograph at each level, [P, K]; see `edge.evaluation.metrics.iou`."""
         return self.both / (self.found + self.true - self.both)
 
 

@@ -8,23 +8,23 @@ from typing import Any
 
 from markupsafe import Markup
 
-from edge.chance import clustered_rate
 from edge.errors import EdgeError
-from edge.evaluation import Rate, confusion
-from edge.heat import Scale, shared_scale
-from edge.pages import templates
+from edge.evaluation.intervals import clustered_rate
+from edge.evaluation.metrics import Rate, confusion
+from edge.evaluation.threshold_stability import Promise, Sample, every_promise, keep_promise
 from edge.pictures import read_picture
-from edge.promise import Promise, Sample, every_promise, keep_promise
-from edge.thumbnail import data_uri, fitted
+from edge.report.heat import Scale, shared_scale
+from edge.report.pages import templates
+from edge.report.thumbnail import data_uri, fitted
 from train.report import figures
 from train.report.augmentation import write_augmentation
 from train.report.differences import compare_splits
 from train.report.gallery import Card, card, choose
-from train.report.inspected import Inspected, count_parts, read_inspected, sample
 from train.report.overlap import Overlap, overlaps
 from train.report.parts import JUDGES, Ranking, by_part, ranking
 from train.report.pictures import looks
 from train.report.resolution import Fineness, fineness
+from train.report.scored_photographs import Inspected, count_parts, read_inspected, sample
 from train.report.verdict import Verdict, aim, interval, judge_split, p_value, percent, verdict
 from train.run import AUGMENTATION_FILE, REPORT_FILE, Run, check_photographs, load_run
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge.chance import auroc_interval
-from edge.evaluation import auroc, part_scores
-from edge.promise import Sample
+from edge.evaluation.intervals import auroc_interval
+from edge.evaluation.metrics import auroc, part_scores
+from edge.evaluation.threshold_stability import Sample
 
 Judge = Callable[[npt.NDArray[np.float64]], float]
 JUDGES: dict[str, Judge] = {"mean": lambda scores: float(scores.mean()), "highest": lambda scores: float(scores.max())}

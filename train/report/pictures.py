@@ -7,12 +7,12 @@ import cv2
 import torch
 from torch import Tensor
 
-from edge.contract import LetterboxContract
-from edge.heat import Floats, Frame, map_in_frame
+from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import read_photograph
+from edge.report.heat import Floats, Frame, map_in_frame
 from train.data.photographs import read_truth
 from train.letterbox import in_levels, letterboxed
-from train.report.inspected import Inspected
+from train.report.scored_photographs import Inspected
 from train.run import Run
 from train.score import scores_and_maps
 

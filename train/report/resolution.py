@@ -7,10 +7,10 @@ from statistics import median
 import cv2
 import numpy as np
 
-from edge.contract import LetterboxContract
-from edge.heat import Frame
+from edge.letterbox.contract import LetterboxContract
+from edge.report.heat import Frame
 from train.data.photographs import read_truth
-from train.report.inspected import Inspected
+from train.report.scored_photographs import Inspected
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge.chance import clustered_rate
-from edge.evaluation import STRATEGIES, Confusion, Rate, Threshold
-from edge.promise import Promise, Sample
+from edge.evaluation.intervals import clustered_rate
+from edge.evaluation.metrics import STRATEGIES, Confusion, Rate, Threshold
+from edge.evaluation.threshold_stability import Promise, Sample
 from train.report.differences import Difference
-from train.report.inspected import read_inspected, sample
 from train.report.parts import Ranking, ranking
+from train.report.scored_photographs import read_inspected, sample
 from train.run import Run
 
 CRITERIA = {

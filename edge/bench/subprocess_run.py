@@ -1,0 +1,92 @@
+"""A setting that is measured in a process of its own, since it wants instructions that the others are slower with."""
+
+import signal
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from edge.backends import Frame, is_float32
+from edge.backends.openvino import untouched_environment
+from edge.bench.bare_inference import Bare, options
+from edge.bench.result import Disturbance, Pace, Series, Setting
+from edge.bundle import Bundle, open_bundle
+from edge.errors import BundleError, DataError, EdgeError
+from edge.safe_path import safe_path
+
+
+def bare(bundle: Bundle, setting: Setting, pictures: list[Frame]) -> "Bare | Apart":
+    """The setting, compiled and warmed up, here or apart. Raises BundleError or DataError if it cannot be loaded so."""
+    if setting.backend == "openvino" and not is_float32(bundle, options(setting), setting.artifact):
+        return Apart(bundle, setting, pictures)
+    return Bare(bundle, setting, pictures)
+
+
+class Apart:
+    """As `Bare`, which it has in another process. Not for use by two threads at once."""
+
+    def __init__(self, bundle: Bundle, setting: Setting, pictures: list[Frame]) -> None:
+        """See `Bare`."""
+        self.bundle, self.setting = bundle, setting
+        spawn = get_context("spawn")
+        self._connection, theirs = spawn.Pipe()
+        process = spawn.Process(
+            target=_serve, args=(theirs, bundle.folder, bundle.digest, setting, pictures), daemon=True
+        )
+        with untouched_environment(), safe_path():
+            process.start()
+        theirs.close()
+        self.typical_ms: float = self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            answer = self._connection.recv()
+        except EOFError:
+            raise EdgeError(f"{self.bundle.path}: the process that measured {self.setting.artifact} died") from None
+        if isinstance(answer, EdgeError):
+            raise answer
+        return answer
+
+    def _ask(self, what: Callable[..., Any], *arguments: Any) -> Any:
+        self._connection.send((what.__name__, arguments))
+        return self._answer()
+
+    def median_ms(self) -> float:
+        """See `Bare`."""
+        return float(self._ask(Bare.median_ms))
+
+    def turn(self, pace: Pace, frames: int) -> None:
+        """See `Bare`."""
+        self._ask(Bare.turn, pace, frames)
+
+    def note(self, pace: Pace, disturbance: Disturbance | None) -> None:
+        """See `Bare`."""
+        self._ask(Bare.note, pace, disturbance)
+
+    def series(self) -> list[Series]:
+        """See `Bare`."""
+        return list(self._ask(Bare.series))
+
+    def golden_holds(self) -> bool:
+        """See `Bare`."""
+        return bool(self._ask(Bare.golden_holds))
+
+
+def _serve(connection: Connection, path: Path, digest: str, setting: Setting, pictures: list[Frame]) -> None:
+    """Work of the process: do what is asked, until the other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted, and closes the other end
+    try:
+        bundle = open_bundle(path, digest=digest)
+        here = Bare(bundle, setting, pictures)
+        bundle.release()
+    except (BundleError, DataError) as error:
+        connection.send(error)
+        return
+    connection.send(here.typical_ms)
+    while True:
+        try:
+            what, arguments = connection.recv()
+        except EOFError:
+            return
+        connection.send(getattr(here, what)(*arguments))

@@ -1,0 +1,34 @@
+"""Where the bundles that come with edge-inspect lie: in a checkout, or where pip put them."""
+
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+from edge.bundle import MANIFEST
+from edge.errors import BundleError
+
+DEMO = "demo.edge"
+
+
+def found_bundle(given: Path) -> Path:
+    """The folder `given`, or the shipped bundle of that name ("magnetic-tile") where there is no such folder."""
+    if given.exists() or given.parent != Path() or given.suffix not in ("", ".edge"):
+        return given
+    try:
+        return shipped_bundle(given.with_suffix(".edge").name)
+    except BundleError:
+        return given
+
+
+def shipped_bundle(name: str) -> Path:
+    """Path of a shipped bundle. Raises BundleError if this installation lacks it."""
+    checkout = Path(__file__).parents[2] / "models" / name
+    if checkout.is_dir():
+        return checkout
+    try:
+        installed = files("edge-inspect") or []
+    except PackageNotFoundError:
+        installed = []
+    for file in installed:
+        if file.parts[-3:] == ("models", name, MANIFEST):
+            return Path(str(file.locate())).resolve().parent
+    raise BundleError(f"this installation lacks the bundle {name}; install edge-inspect again, or give --bundle")

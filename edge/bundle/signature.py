@@ -1,0 +1,119 @@
+"""Signed bundles: who vouches for a manifest, and with it for every file whose hash it names.
+
+A valid signature proves that a holder of a trusted private key signed exactly this manifest, so exactly these files. It
+does not prove that the bundle is good, the newest, or meant for this line: an older one that was signed still passes.
+Nor does it protect a machine whose programs or trusted key files an attacker can write. Who can write to the bundle can
+keep a station from starting, no more: a child process accepts only the manifest whose signature the station checked,
+and gives its runtime the very bytes that it hashed.
+
+manifest.sig holds a line for each key that signed:
+
+    ed25519 FINGERPRINT SIGNATURE
+
+SHA-256 of the public key (DER SubjectPublicKeyInfo), and the Ed25519 signature (RFC 8032) of PURPOSE followed by the
+bytes of manifest.json, both in lower-case hexadecimal digits. There is one way to write a signature, so no byte of the
+line can be changed.
+"""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.bundle import MANIFEST, SIGNATURES, load_bundle, read_signatures
+from edge.errors import BundleError
+from edge.security.signing_keys import fingerprint, read_public_key, require_extra
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+PURPOSE = b"edge-inspect bundle manifest v1\0"
+"""Comes before the manifest in what is signed: a signature made for anything else is none of a bundle."""
+
+_LINE = re.compile(rb"ed25519 ([0-9a-f]{64}) ([0-9a-f]{128})\n")
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The public keys whose bundles may run, by fingerprint."""
+
+    keys: "dict[str, Ed25519PublicKey]"
+
+    @classmethod
+    def read(cls, files: Sequence[Path]) -> "Trust | None":
+        """Read public key files; None if there are none: then no signature is asked for. Raises KeyFileError."""
+        if not files:
+            return None
+        require_extra("--trust")
+        keys = [read_public_key(file) for file in files]
+        return cls({fingerprint(key): key for key in keys})
+
+    def check(self, path: Path, manifest: bytes, signatures: bytes | None) -> str:
+        """Fingerprint of the trusted key that signed `manifest`, the content of the bundle `path`'s manifest.json.
+
+        `signatures` is the content of manifest.sig, None if there is none. Raises BundleError if no trusted key signed,
+        or if the signature of one that did is not of this manifest.
+        """
+        from cryptography.exceptions import InvalidSignature
+
+        if signatures is None:
+            raise BundleError(f"{path}: not signed, and --trust runs only signed ones; edge-keys sign-bundle signs it")
+        signed = parse_signatures(path, signatures)
+        known = [(who, signature) for who, signature in signed.items() if who in self.keys]
+        if not known:
+            who = ", ".join(signed)
+            raise BundleError(
+                f"{path}: signed by {who}, whom no --trust names; give that public key, or sign the bundle"
+            )
+        for who, signature in known:
+            try:
+                self.keys[who].verify(signature, PURPOSE + manifest)
+            except InvalidSignature as error:
+                remedy = "copy the bundle again, or sign it again"
+                raise BundleError(f"{path}: the signature by {who} does not match {MANIFEST}; {remedy}") from error
+        return known[0][0]
+
+
+def parse_signatures(path: Path, content: bytes) -> dict[str, bytes]:
+    """Signatures of manifest.sig by the fingerprint of their key. Raises BundleError if it is not in the one form."""
+    lines = content.splitlines(keepends=True)
+    found = [match for line in lines if (match := _LINE.fullmatch(line))]
+    signed = {match[1].decode(): bytes.fromhex(match[2].decode()) for match in found}
+    if not lines or len(signed) != len(lines):
+        remedy = "copy the bundle again, or remove that file and sign"
+        raise BundleError(f"{path}: {SIGNATURES} holds no signatures, or is damaged; {remedy}")
+    return signed
+
+
+def sign_bundle(path: Path, key: "Ed25519PrivateKey") -> str:
+    """Check the bundle's hashes, add the signature by `key` to it, and return the key's fingerprint.
+
+    Other keys' signatures stay; an earlier one of this key is replaced. Raises BundleError.
+    """
+    bundle = load_bundle(path)
+    file, before = bundle.folder / SIGNATURES, read_signatures(path, bundle.folder)
+    signed = {} if before is None else parse_signatures(path, before)
+    who = fingerprint(key.public_key())
+    signed[who] = key.sign(PURPOSE + bundle.manifest_content)
+    lines = (f"ed25519 {who} {signature.hex()}\n" for who, signature in signed.items())
+    _replace(file, "".join(lines).encode())
+    return who
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Put `content` in place at once. It is written beside the bundle: inside, a station would find a strange file."""
+    bundle = file.absolute().parent
+    work = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=bundle.parent, prefix=f".{bundle.name}-", delete=False) as new:
+            work = Path(new.name)
+            new.write(content)
+        work.chmod(0o644)
+        work.replace(file)
+    except OSError as error:
+        raise BundleError(f"{file}: cannot be written ({error.strerror})") from error
+    finally:
+        if work is not None:
+            work.unlink(missing_ok=True)

@@ -1,0 +1,221 @@
+"""What a controller and a station say to each other on the control socket, as JSON, one frame a message.
+
+A request is answered by at most one message, a replay by one for each verdict and one for its end. Anything that is no
+request is counted, and answered with what is wrong with it so many times a second at the most. A controller imports
+this module: it needs the standard library and pydantic only.
+"""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from edge.channel.limits import LARGEST_REQUEST
+from edge.errors import ChannelError
+from edge.text import printable
+from edge.verdict import Heartbeat, Verdict
+
+MOST_REPLAYED = 10_000
+"""Verdicts that one replay gives."""
+
+LONGEST_QUOTE = 80
+"""Characters of what is no request that its answer quotes."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
+Seq = Annotated[int, Field(ge=1, le=2**53)]
+
+
+def _shown_as_it_is(part: str) -> str:
+    """Ids are shown to people, on terminals among other things. Raises ValueError if a character is none to see."""
+    if not part.isprintable():
+        raise ValueError("a part's id has printable characters only")
+    return part
+
+
+PartId = Annotated[
+    str, Field(min_length=1, max_length=200, description="printable characters only"), AfterValidator(_shown_as_it_is)
+]
+
+
+class Fate(StrEnum):
+    """What became of a part at the gate. `late_reject`: its verdict came too late for the gate; `missed`: none came."""
+
+    PASSED = "passed"
+    REJECTED = "rejected"
+    LATE_REJECT = "late_reject"
+    MISSED = "missed"
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Hello(_Said):
+    """Who is there. Where the channel is encrypted the name of the key counts, not this one."""
+
+    type: Literal["hello"] = "hello"
+    client: Name
+
+
+class Ping(_Said):
+    """Sign of life, and the question what time it is at the station."""
+
+    type: Literal["ping"] = "ping"
+    nonce: int = Field(ge=0, le=2**53)
+
+
+class AskSnapshot(_Said):
+    """The question how the station stands."""
+
+    type: Literal["snapshot"] = "snapshot"
+
+
+class AskReplay(_Said):
+    """The verdicts `from_seq` to `to_seq` again, for the record: a replayed verdict moves no gate."""
+
+    type: Literal["replay"] = "replay"
+    epoch: Epoch
+    from_seq: Seq
+    to_seq: Seq
+
+
+class Acknowledge(_Said):
+    """What became of a part."""
+
+    type: Literal["ack"] = "ack"
+    epoch: Epoch
+    seq: Seq
+    fate: Fate
+
+
+class Trigger(_Said):
+    """A part is in front of the camera now: its clock starts when this arrives, its verdict has this id."""
+
+    type: Literal["trigger"] = "trigger"
+    part: PartId
+
+
+Request = Hello | Ping | AskSnapshot | AskReplay | Acknowledge | Trigger
+
+
+class Welcome(_Said):
+    """The answer to a hello. `client` is the name that counts."""
+
+    type: Literal["welcome"] = "welcome"
+    station: str
+    epoch: str
+    boot: int
+    client: str
+    is_required: bool = Field(description="the station is suspended while this client is silent")
+    budget_ms: float
+
+
+class Pong(_Said):
+    """The answer to a ping: `now` is the station's monotonic clock in nanoseconds when it answered."""
+
+    type: Literal["pong"] = "pong"
+    nonce: int
+    epoch: str
+    now: int
+
+
+class Snapshot(_Said):
+    """The answer to the question how the station stands."""
+
+    type: Literal["snapshot"] = "snapshot"
+    heartbeat: Heartbeat
+
+
+class Replayed(_Said):
+    """One verdict of a replay."""
+
+    type: Literal["replayed"] = "replayed"
+    verdict: Verdict
+
+
+class ReplayEnd(_Said):
+    """The end of a replay: how many came; those that the station does not have did not."""
+
+    type: Literal["replay_end"] = "replay_end"
+    epoch: str
+    from_seq: int
+    to_seq: int
+    count: int
+
+
+class Triggered(_Said):
+    """The answer to a trigger: the part is accepted, its verdict will have this number."""
+
+    type: Literal["triggered"] = "triggered"
+    part: str
+    epoch: str
+    seq: int
+
+
+class Refused(_Said):
+    """The answer to a request that cannot be met, or to what is none, with the reason for people."""
+
+    type: Literal["refused"] = "refused"
+    request: str = Field(description="its type; empty if it says none that is known")
+    why: str
+
+
+TYPES = tuple(kind.model_fields["type"].default for kind in get_args(Request))
+"""Of requests."""
+
+Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Refused
+
+REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
+REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])
+
+
+def check_name(name: str) -> None:
+    """Raise ChannelError, in one line, if no controller can have this name."""
+    try:
+        Hello(client=name)
+    except ValueError as error:
+        raise ChannelError(
+            f"controller name {name!r}: use up to 64 letters, digits, dots, dashes and underscores"
+        ) from error
+
+
+def check_station_name(station: str) -> None:
+    """Raise ChannelError unless the name can be part of a topic, and of a path."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", station) or not station.strip("."):
+        raise ChannelError(f"station name {station!r}: use letters, digits, dot, dash and underscore, not dots alone")
+
+
+def parse_request(payload: bytes) -> Request:
+    """Decode what a controller sent. Raises ValueError if it is too long or no request."""
+    if len(payload) > LARGEST_REQUEST:
+        raise ValueError(f"{len(payload)} bytes, more than {LARGEST_REQUEST}")
+    return REQUESTS.validate_json(payload)
+
+
+def parse_reply(payload: bytes) -> Reply:
+    """Decode what a station answered. Raises ValueError if it is no answer."""
+    return REPLIES.validate_json(payload)
+
+
+def what_is_wrong(error: ValueError) -> Refused:
+    """The answer to what `parse_request` refused: the key at fault, its value, and what is wrong with it."""
+    if not isinstance(error, ValidationError):
+        return Refused(request="", why=f"no request: {error}")
+    first = error.errors(include_url=False, include_context=False)[0]
+    said, sent = first["msg"].removeprefix("Value error, "), first["input"]
+    if first["type"].startswith("union_tag"):
+        kind = _quoted(sent["type"]) if "type" in sent else "no type"
+        return Refused(request="", why=f"no request: {kind}; its type is one of {', '.join(TYPES)}")
+    if not first["loc"]:
+        return Refused(request="", why=f"no request: {said}")
+    request, *keys = map(str, first["loc"])
+    value = "" if first["type"] == "missing" else f" = {_quoted(sent)}"
+    return Refused(request=request, why=f"{'.'.join(keys)}{value}: {said}")
+
+
+def _quoted(sent: object) -> str:
+    """What somebody sent, in a length and characters that are fit for a line."""
+    text = printable(repr(sent))
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"

@@ -1,0 +1,33 @@
+"""From a frame as the station has it to the frame that a bundle's graph takes."""
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.letterbox.contract import LetterboxContract
+
+Frame = npt.NDArray[np.uint8]
+
+
+def graph_frame(frame: Frame, contract: LetterboxContract) -> Frame:
+    """The frame `uint8 [H, W, 3]` BGR as it is, or `uint8 [H, W]` for a contract whose frames are grey.
+
+    A grey camera's three equal channels become that one; colours become their luminance, rounded. Raises DataError if
+    the frame does not hold the contract's region: a graph would look at less of it.
+    """
+    contract.fit(*frame.shape[:2])
+    if contract.frame == "bgr":
+        return frame
+    import cv2
+
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+def seen(picture: Frame, contract: LetterboxContract) -> Frame:
+    """The pixels of a frame or of its mask that are looked at, `uint8 [h, w, …]`, as a view.
+
+    Raises DataError if the picture does not hold the contract's region.
+    """
+    box = contract.fit(*picture.shape[:2])
+    rows = slice(box.frame_top, box.frame_top + box.frame_height)
+    columns = slice(box.frame_left, box.frame_left + box.frame_width)
+    return picture[rows, columns]

@@ -1,0 +1,1 @@
+"""What self-contained HTML pages share. Needs the extra `verify`."""

@@ -1,0 +1,157 @@
+"""The supervisor's hold on the archive child: frames go in, slots and news of images come out. It never fails the
+station: an archive that is dead, hangs or has no room is an alarm.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from edge.records.retention import Keeping
+from edge.station.archive.child import run_archive
+from edge.station.process.child import Child
+from edge.station.process.messages import ArchiveReady, Copied, Keep, NotStored, Removed, Stop, Stored
+from edge.verdict import Outcome, Verdict
+
+MOST_LOANS = 2
+"""Slots of the ring that the archive may have at a time."""
+
+LOAN_S = 2.0
+"""A child that needs longer to copy a frame hangs."""
+
+STARTING_S = 60.0
+"""A child that needs longer to start hangs."""
+
+MOST_WAITING = 64
+MOST_WAITING_BYTES = 256 * 2**20
+"""Frames in the memory of the child, which wait for the disk. Goods may fill a half of it."""
+
+SLOW_S = 5.0
+"""An image that has waited this long for the disk is worth an alarm."""
+
+SKIPPED_S = 60.0
+"""An image that was not kept is worth an alarm this long."""
+
+Said = Copied | Stored | NotStored | Removed
+
+
+class _Owed(NamedTuple):
+    size: int
+    since: float
+
+
+class Archiving:
+    """Every `offer` that is taken is answered by one Copied, and by one Stored or NotStored, from `hear` or `close`.
+
+    `skipped` counts the images that were wanted and not taken.
+    """
+
+    def __init__(self, keeping: Keeping) -> None:
+        """Nothing runs before `revive`."""
+        self.child = Child("edge-archive", run_archive, lambda: (keeping,))
+        self.skipped = 0
+        self._keeping = keeping
+        self._is_up = False
+        self._cause = ""
+        self._why_not: str | None = None
+        self._loans: dict[int, float] = {}  # slots, with the time they went
+        self._owed: dict[tuple[str, int], _Owed] = {}
+        self._skipped_until = 0.0
+
+    def offer(
+        self, verdict: Verdict, payload: bytes, slot: int, memory: str, height: int, width: int, frame: int = 0
+    ) -> bool:
+        """Hand over the frame of a verdict, published as `payload`, in `slot` below `frame` others. Never waits.
+
+        True: the slot is lent until `hear` gives it back. False: it is not, and there will be no image.
+        """
+        if not self._keeping.wants(verdict.verdict, verdict.seq):
+            return False
+        size = height * width * 3
+        if not self._is_up or len(self._loans) >= MOST_LOANS or self._is_full(verdict.verdict, size):
+            self.skipped += 1
+            self._skipped_until = time.monotonic() + SKIPPED_S
+            return False
+        now = time.monotonic()
+        self._loans[slot], self._owed[verdict.epoch, verdict.seq] = now, _Owed(size, now)
+        v = verdict
+        self.child.send(Keep(v.epoch, v.seq, v.verdict, v.time[:10], payload, slot, memory, height, width, frame))
+        return True
+
+    def _is_full(self, outcome: Outcome, size: int) -> bool:
+        part = 2 if outcome is Outcome.GOOD else 1
+        waiting = sum(owed.size for owed in self._owed.values())
+        return len(self._owed) * part >= MOST_WAITING or (waiting + size) * part > MOST_WAITING_BYTES
+
+    def hear(self) -> Iterator[Said]:
+        """What the archive child has said since; a Copied gives a slot back."""
+        try:
+            while (message := self.child.receive()) is not None:
+                match message:
+                    case ArchiveReady():
+                        self._is_up = True
+                        continue
+                    case Copied():
+                        self._loans.pop(message.slot, None)
+                    case Stored() | NotStored():
+                        self._owed.pop((message.epoch, message.seq), None)
+                        self._why_not = message.why if isinstance(message, NotStored) else None
+                yield message
+        except EOFError:
+            yield from self._lose("the archive process died")
+
+    def revive(self) -> Iterator[Said]:
+        """Kill the child if it hangs; start one where there is none and its time has come."""
+        oldest = min(self._loans.values(), default=None)
+        if oldest is not None and time.monotonic() - oldest > LOAN_S:
+            yield from self._lose("the archive process hung and was killed")
+        if not self._is_up and self.child.lived_s > STARTING_S:
+            yield from self._lose(f"the archive process did not start within {STARTING_S:.0f} s")
+        if not self.child.is_running and self.child.due_in_s == 0:
+            self.child.start()
+
+    @property
+    def due_in_s(self) -> float:
+        """Seconds until `revive` has something to do that no message of the child announces."""
+        now = time.monotonic()
+        if not self.child.is_running:
+            return self.child.due_in_s
+        return max(0.0, min(self._loans.values(), default=now + SLOW_S) + LOAN_S - now)
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait for the disk."""
+        return len(self._owed)
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What is wrong with the images, for people."""
+        said = []
+        if self._cause and not self._is_up:
+            said.append(f"images: {self._cause}")
+        if self._why_not is not None:
+            said.append(f"images are not kept: {self._why_not}")
+        oldest = min((owed.since for owed in self._owed.values()), default=None)
+        if oldest is not None and (waits_s := time.monotonic() - oldest) > SLOW_S:
+            said.append(f"images wait for the disk since {waits_s:.0f} s")
+        if time.monotonic() < self._skipped_until:
+            said.append(f"{self.skipped} images were not kept: the archive was not ready for them")
+        return tuple(said)
+
+    def close(self, patience_s: float) -> list[Said]:
+        """Let the child store what it has, for `patience_s` seconds at most, and end it; what it said meanwhile."""
+        until = time.monotonic() + patience_s
+        said: list[Said] = []
+        self.child.send(Stop())
+        while (connection := self.child.connection) and connection.poll(max(0.0, until - time.monotonic())):
+            said.extend(self.hear())
+        said.extend(self._lose("the station was stopped"))
+        self._cause = ""
+        return said
+
+    def _lose(self, cause: str) -> Iterator[Said]:
+        self.child.bury()
+        self._is_up, self._cause = False, cause
+        slots, owed = list(self._loans), list(self._owed)
+        self._loans, self._owed = {}, {}
+        yield from (Copied(slot) for slot in slots)
+        yield from (NotStored(epoch, seq, cause) for epoch, seq in owed)

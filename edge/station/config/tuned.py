@@ -1,0 +1,199 @@
+"""Settings that `edge-bench tune` found for a bundle on this machine: where they lie, and when a station uses them.
+
+They are a person's measurements, so they lie in the user's folder of states, not in the cache that may be forgotten.
+"""
+
+import hashlib
+import json
+import os
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import ConfigError
+from edge.machine import cores, cpu_model, user_folder
+from edge.sources import SourceRequest, known_size, takes_size
+from edge.sources.address import redacted
+from edge.station.config.settings import Effective, Settings, flag
+
+SCHEMA_VERSION: Literal[1] = 1
+
+VERSIONED = ("edge-inspect", "openvino", "onnxruntime")
+"""Packages of which another version may make another setting the best."""
+
+
+class Found(BaseModel):
+    """Values of the keys of `Settings` that were found to be the best."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backend: str
+    threads: int = Field(ge=1, le=256)
+    spinning: bool
+    keep_warm: bool
+
+
+class Tuned(BaseModel):
+    """What was found, for what, and how sure."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    made: str = Field(description="UTC, ISO 8601")
+    bundle: str = Field(description="name of the bundle")
+    digest: str = Field(description="SHA-256 of its manifest")
+    cpu: str
+    cores: int
+    versions: dict[str, str]
+    height: int
+    width: int
+    rate_per_min: float = Field(description="the line's pace, at which it was measured")
+    deadline_ms: float | None
+    found: Found
+    p50_ms: float
+    percent: float = Field(description="the percentile that decided")
+    tail_ms: float
+
+    @property
+    def file_name(self) -> str:
+        """Of its file: one for each bundle and size of frames."""
+        return f"{_stem(self.bundle)}-{self.width}x{self.height}.json"
+
+    def write(self) -> Path:
+        """Keep it, in place of what was found before; where it lies. Raises OSError."""
+        folder = tuned_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / self.file_name
+        part = file.with_name(f"{file.name}.part")
+        part.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        part.replace(file)
+        return file
+
+    def mismatch(self, digest: str) -> str | None:
+        """Why it says nothing of the bundle with this digest on this machine; None if it does."""
+        if self.digest != digest:
+            return f"it is of {self.bundle}@{self.digest[:12]}, the bundle is {self.bundle}@{digest[:12]}"
+        if (self.cpu, self.cores) != (cpu_model(), cores()):
+            return f"it is of {self.cpu}, {self.cores} cores; this is {cpu_model()}, {cores()} cores"
+        here = versions()
+        other = next((name for name in VERSIONED if self.versions.get(name) != here[name]), None)
+        return other and f"it is of {other} {self.versions.get(other, 'unknown')}, here is {here[other]}"
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that matter."""
+    return {name: version(name) for name in VERSIONED}
+
+
+def tuned_folder() -> Path:
+    """Below `EDGE_STATE`, else the user's folder of states. Raises ConfigError if there is none."""
+    named = os.environ.get("EDGE_STATE")
+    return (Path(named) if named else user_folder("XDG_STATE_HOME", ".local/state") / "edge-inspect") / "tuned"
+
+
+def _stem(bundle: str) -> str:
+    """The name of a bundle as part of a file's: a manifest may call itself anything, `../x` or `*` too."""
+    return re.sub(r"[^\w.-]", "_", bundle)
+
+
+def with_tuned(effective: Effective, bundle: Path) -> tuple[Effective, list[str]]:
+    """The settings, with what was tuned for the bundle at this path where neither file nor flags said anything; and
+    what there is to say of it, a line each.
+
+    Nothing is used where a person chose another artifact, or regions, for which nothing was measured, nor where nobody
+    knows the size of the frames yet, unless at every size that was measured the same was found.
+    """
+    settings, origins = effective
+    name, digest = _identity(bundle)
+    if not settings.tuned or settings.regions or name is None:
+        return effective, []
+    fit, lines = _matching(name, digest, settings)
+    if not fit:
+        return effective, lines
+    found, sizes = max(fit, key=lambda one: one.tail_ms), _sizes(fit)
+    values = found.found.model_dump()
+    if origins["backend"] != "default" and settings.backend != found.found.backend:
+        return effective, [f"what was tuned is not used: it is for {found.found.backend}, not {settings.backend}"]
+    used = {key: value for key, value in values.items() if origins[key] == "default"}
+    if not used:
+        return effective, []
+    said = ", ".join(
+        f"{key} = {str(value).lower() if isinstance(value, bool) else value}" for key, value in used.items()
+    )
+    line = (
+        f"tuned for {sizes} frames: {said} (p{found.percent:g} {found.tail_ms:.1f} ms when it was measured, with "
+        f"{found.width}×{found.height} at {found.rate_per_min:g}/min); --no-tuned ignores it"
+    )
+    origins = origins | dict.fromkeys(used, f"tuned for {sizes} frames")
+    return Effective(settings.model_copy(update=used), origins), [*lines, line]
+
+
+def _identity(bundle: Path) -> tuple[str | None, str]:
+    """Name and digest of a bundle; no name where there is none, which the station will say better."""
+    try:
+        content = (bundle / "manifest.json").read_bytes()
+        return str(json.loads(content)["name"]), hashlib.sha256(content).hexdigest()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, ""
+
+
+def _size(settings: Settings) -> "tuple[int, int] | str":
+    """(height, width) of the frames; the source's name where that is not known before it is opened."""
+    from edge.cli.size import parse_size
+
+    size, source = None if settings.size is None else parse_size(settings.size), settings.source or "the source"
+    return known_size(SourceRequest(source, size=size, camera=settings.camera)) or redacted(source)
+
+
+def _sizes(fit: list[Tuned]) -> str:
+    return " and ".join(f"{one.width}×{one.height}" for one in fit)
+
+
+def _matching(name: str, digest: str, settings: Settings) -> tuple[list[Tuned], list[str]]:
+    """What was tuned for this bundle here, for frames of the line's size, or for each size alike where that is not
+    known yet; and why other files are not used.
+    """
+    size = _size(settings)
+    pattern = "*x*" if isinstance(size, str) else f"{size[1]}x{size[0]}"
+    fit: list[Tuned] = []
+    lines: list[str] = []
+    try:
+        folder = tuned_folder()
+    except ConfigError:  # nowhere to keep anything, so nothing was kept
+        return fit, lines
+    for file in sorted(folder.glob(f"{_stem(name)}-{pattern}.json")):
+        tuned = _read(file)
+        why = tuned if isinstance(tuned, str) else None if tuned.bundle != name else tuned.mismatch(digest)
+        if why is not None:
+            lines.append(f"{file} is not used: {why}; edge-bench tune measures again")
+        elif isinstance(tuned, Tuned) and tuned.bundle == name:
+            fit.append(tuned)
+    is_alike = len(fit) > 1 and all(one.found == fit[0].found for one in fit)
+    if not fit or is_alike or not isinstance(size, str):
+        return fit, lines
+    says_it = f"--size {fit[0].width}x{fit[0].height} says it, or " if takes_size(settings.source or "") else ""
+    remedy = f"{says_it}give the settings, as in {command(fit[0].found)}"
+    return [], [
+        *lines,
+        f"what was tuned for {_sizes(fit)} frames is not used: how large those of {size} are shows when it is opened; "
+        f"{remedy}",
+    ]
+
+
+def _read(file: Path) -> Tuned | str:
+    """What lies in the file, or what is wrong with it."""
+    try:
+        return Tuned.model_validate_json(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    except (ValidationError, UnicodeDecodeError):
+        return "it is not what edge-bench tune writes"
+
+
+def command(found: Found) -> str:
+    """The flags that say the same."""
+    said = found.model_dump().items()
+    return " ".join(flag(key) if value is True else f"{flag(key)} {value}" for key, value in said if value is not False)

@@ -1,0 +1,1 @@
+"""What the child processes of a station share: start and end of a child, messages, the frame ring."""

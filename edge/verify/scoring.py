@@ -1,0 +1,131 @@
+"""Labelled photographs through every artifact of a bundle: scores, overlap with the ground truth, and times."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge.backends import Backend, Frame
+from edge.errors import DataError
+from edge.letterbox.contract import LetterboxContract
+from edge.mask_meaning import MaskMeaning
+from edge.photographs import read_listing
+from edge.photographs.accounting import LeftOut
+from edge.photographs.photograph import Photograph, read_labelled
+from edge.photographs.survey import SurveyRecord, survey
+from edge.report.heat import Floats, map_in_frame
+
+USUAL_SPLIT = "test"
+LEVEL = 0.5
+"""From here on a pixel of a map is taken for a defect, where it is a probability and the bundle says nothing."""
+
+Advance = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The photographs to judge, good first, and what else lies in the folder.
+
+    `split` is None where the folders make no splits.
+    """
+
+    folder: Path
+    layout: str
+    split: str | None
+    photographs: list[Photograph]
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The folder, and the split in it."""
+        return self.folder.name if self.split is None else f"{self.folder.name}, split {self.split}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One photograph and, by artifact, its score, the milliseconds of the inference, and Dice and IoU of the map.
+
+    `overlaps` is empty where the photograph has no ground truth, or the truth shows no defect.
+    """
+
+    photograph: Photograph
+    scores: dict[str, float] = field(default_factory=dict)
+    ms: dict[str, float] = field(default_factory=dict)
+    overlaps: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def choose_photographs(
+    data: Path, split: str | None, masks: MaskMeaning | None = None, bits: int | None = None
+) -> Chosen:
+    """The photographs of one split, "test" where nothing is asked for; all of them if the folders make no splits.
+
+    `masks` is what masks mean; None finds it out from all masks in the folder. `bits` are the significant ones of
+    photographs of 16 bits a sample. Raises DataError, in one line, if there
+    are no photographs.
+    """
+    listing = read_listing(data, masks, bits)
+    there = listing.splits
+    if not there:
+        raise DataError(f"{data}: its folders hold no photographs")
+    layout = listing.said.partition(": ")[0]
+    if "" in there:
+        if split is not None:
+            raise DataError(f"{data} has no splits, so there is no {split!r}: leave out --split")
+        return Chosen(data, layout, None, there[""], listing.left_out)
+    wanted = split or USUAL_SPLIT
+    if wanted not in there:
+        have = ", ".join(f"{name} ({len(members)})" for name, members in there.items())
+        raise DataError(f"{data}: split {wanted!r} holds no photographs; there are {have}: give one with --split")
+    return Chosen(data, layout, wanted, there[wanted], listing.left_out)
+
+
+def survey_chosen(chosen: Chosen, contract: LetterboxContract, advance: Advance = lambda: None) -> SurveyRecord:
+    """Read every photograph and mask that is to be judged. Raises DataError that names those that cannot be."""
+    found = survey(chosen.photographs, contract, left_out=chosen.left_out, advance=advance)
+    return found.record({chosen.split or "": chosen.photographs})
+
+
+def check_photographs(
+    photographs: Sequence[Photograph], contract: LetterboxContract, advance: Advance = lambda: None
+) -> None:
+    """Decode every photograph and mask. Raises DataError that names those that cannot be judged."""
+    survey(photographs, contract, advance=advance)
+
+
+def look(
+    backends: Mapping[str, Backend],
+    photographs: Sequence[Photograph],
+    contract: LetterboxContract,
+    level: float | None,
+    advance: Advance = lambda: None,
+) -> list[Seen]:
+    """Show each photograph to every artifact, one after the other, so that a machine that slows down slows them all.
+
+    `level` is where a map is taken for a defect; None does not compare maps. The first frame of a size is inferred
+    once before it is timed: a runtime prepares itself for a size it has not seen.
+    """
+    seen, sizes = [], set()
+    for photograph in photographs:
+        frame, truth = read_labelled(photograph)
+        one = Seen(photograph)
+        for name, backend in backends.items():
+            if frame.shape not in sizes:
+                backend.infer(frame)
+            began = time.perf_counter_ns()
+            output = backend.infer(frame)
+            one.ms[name] = (time.perf_counter_ns() - began) / 1e6
+            one.scores[name] = output.score
+            if level is not None and output.map is not None and truth is not None and truth.any():
+                one.overlaps[name] = _overlap(output.map, truth, contract, level)
+        sizes.add(frame.shape)
+        seen.append(one)
+        advance()
+    return seen
+
+
+def _overlap(cells: Floats, truth: Frame, contract: LetterboxContract, level: float) -> tuple[float, float]:
+    """Dice and IoU in the coordinates of the frame; the truth shows a defect."""
+    from edge.evaluation.metrics import dice, iou
+
+    found = map_in_frame(cells, contract, *truth.shape) >= level
+    return dice(found, truth > 0) or 0.0, iou(found, truth > 0) or 0.0

@@ -1,0 +1,278 @@
+"""The proof that travels in a bundle: what was compared at every stage, the worst frames, parity.json and a page."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.backends import Backend
+from edge.bundle.tolerance import Bounds
+from edge.letterbox.frame import graph_frame
+from edge.photographs.photograph import read_photograph
+from edge.report.heat import coloured
+from edge.report.pages import Picture, embedded, templates
+from edge.report.thumbnail import fitted
+from export.activations import IMAGE, Floats, Frame, Inside, InsideOpenVino, listening
+from export.hard_frames import hard_frames
+from export.map_threshold import Stage
+from export.parity import Agreement, answer, bounds_around, check_agreement, compare, margin_of, reference
+from export.source import Subject
+from export.stage_parity import StageCheck, Stages, Worst
+from train.letterbox import in_levels, letterboxed
+
+VALIDATION, HARD = "validation photographs", "hard frames"
+
+PAGE, FIGURES = "parity.html", "parity.json"
+
+SHOWN = 112
+"""Pixels of the longer side of a picture on the page: a bundle stays small."""
+
+SHOWN_ARTIFACT = "openvino"
+"""The artifact whose differences are drawn."""
+
+Frames = Mapping[str, Callable[[], Frame]]
+"""How to read each frame, by its name."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was found on one set of frames: inside the graphs, and of what each artifact answers."""
+
+    stages: Stages
+    agreements: dict[str, Agreement]
+    bounds: Bounds
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was found, by the set of frames: `VALIDATION` and `HARD`."""
+
+    compared: dict[str, Compared]
+
+    @property
+    def bounds(self) -> Bounds:
+        """What was allowed, the same on every set of frames."""
+        return self.compared[HARD].bounds
+
+    @property
+    def agreements(self) -> list[Agreement]:
+        """Those of every artifact on every set of frames."""
+        return [agreement for one in self.compared.values() for agreement in one.agreements.values()]
+
+    def margin(self, threshold: float) -> float:
+        """The largest difference between two scores that PyTorch and the artifacts gave one frame; see `margin_of`."""
+        return max(margin_of(one.agreements, self.bounds, threshold) for one in self.compared.values())
+
+
+def prove(
+    subject: Subject,
+    onnx_path: Path,
+    openvino_path: Path,
+    backends: Mapping[str, Backend],
+    tolerance: float,
+    stage: Stage,
+) -> Proof:
+    """Compare every stage on every validation photograph and every hard frame.
+
+    `tolerance` bounds scores and maps: that share of the spread of what PyTorch says of the validation photographs, of
+    the hard frames where there are none. Raises ParityError at a difference that is not allowed.
+    """
+    found: dict[str, tuple[Stages, dict[str, Agreement]]] = {}
+    bounds: Bounds | None = None
+    for about, frames in frame_sets(subject).items():
+        tick, check = stage(f"parity on {about}", len(frames)), StageCheck(subject, onnx_path, openvino_path)
+        agreements = {name: Agreement(name) for name in backends}
+        with listening(subject.network, [check.seen.module] if check.seen.module else []) as heard:
+            for name, read in frames.items():
+                frame = read()
+                image, mask = letterboxed(frame, subject.contract)
+                expected = answer(subject, image, mask)
+                check.look(name, frame, image, heard)
+                for artifact, backend in backends.items():
+                    said = backend.infer(frame)
+                    compare(agreements[artifact], name, said, expected, subject.reference)
+                tick()
+        if frames and bounds is None:
+            bounds = bounds_around(next(iter(agreements.values())), tolerance)
+        for agreement in agreements.values():
+            if bounds is not None:
+                check_agreement(agreement, bounds, subject.reference)
+        found[about] = check.seen, agreements
+    assert bounds is not None, "there are hard frames"
+    return Proof({about: Compared(*one, bounds) for about, one in found.items()})
+
+
+def frame_sets(subject: Subject) -> dict[str, Frames]:
+    """The two sets of frames."""
+    photographs = {p.name: partial(read_photograph, p) for p in subject.photographs("val")}
+    return {VALIDATION: photographs, HARD: {name: lambda f=frame: f for name, frame in hard_frames(subject.contract)}}
+
+
+def write_figures(folder: Path, proof: Proof, more: Mapping[str, object]) -> None:
+    """Write parity.json: each stage by artifact, with what is allowed; `more` is put before it."""
+    content = {**more, **{about: _figures(compared) for about, compared in proof.compared.items()}}
+    (folder / FIGURES).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _figures(compared: Compared) -> dict[str, Any]:
+    stages = compared.stages
+    return {
+        "letterbox, values 0 to 1": {name: vars(worst) for name, worst in stages.letterbox.items()},
+        "letterbox between runtimes": vars(stages.between),
+        "layer": {
+            "compared": stages.module or "none: graph and network have no layer of one shape in common",
+            **{name: vars(worst) for name, worst in stages.layer.items()},
+        },
+        "score and map": {
+            name: {
+                "frames": len(a.scores),
+                "largest score difference": a.largest_score_difference,
+                "largest map difference": a.largest_map_difference,
+                "allowed, within the range": [compared.bounds.score_tolerance, compared.bounds.map_tolerance],
+                "worst frame": a.worst_frame(compared.bounds),
+            }
+            for name, a in compared.agreements.items()
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the page's table."""
+
+    stage: str
+    artifact: str
+    frames: int
+    difference: float
+    allowed: float
+    frame: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """The worst frame of a stage, in pictures."""
+
+    stage: str
+    frame: str
+    pictures: list[Picture]
+
+
+def write_page(
+    folder: Path,
+    subject: Subject,
+    proof: Proof,
+    openvino_path: Path,
+    backends: Mapping[str, Backend],
+    margin: float,
+    show_photographs: bool,
+    int8: Mapping[str, Sequence[Mapping[str, object]]],
+) -> None:
+    """Write parity.html. Without `show_photographs` only hard frames are shown, for a bundle that holds none.
+
+    `int8` holds the attempts at each int8 artifact, as `export.int8.figures` tells them.
+    """
+    painter, cards = _Painter(subject, InsideOpenVino(openvino_path, [IMAGE]), backends[SHOWN_ARTIFACT]), []
+    for about, frames in frame_sets(subject).items():
+        if about == HARD or show_photographs:
+            cards += painter.cards(proof.compared[about], frames)
+    page = (
+        templates("export")
+        .get_template("parity.html.j2")
+        .render(
+            title=subject.title,
+            reference=subject.reference,
+            tables={about: _rows(compared) for about, compared in proof.compared.items()},
+            module=proof.compared[HARD].stages.module,
+            cards=cards,
+            margin=margin,
+            int8=int8,
+        )
+    )
+    (folder / PAGE).write_text(page, encoding="utf-8")
+
+
+def _rows(compared: Compared) -> list[Row]:
+    stages = compared.stages
+    rows = [_row("letterboxed picture", name, worst) for name, worst in stages.letterbox.items()]
+    rows.append(_row("letterboxed picture", "from runtime to runtime", stages.between))
+    rows += [_row("late layer", name, worst) for name, worst in stages.layer.items()]
+    for a in compared.agreements.values():
+        rows += _worst(a, compared.bounds)
+    return rows
+
+
+def _worst(a: Agreement, bounds: Bounds) -> list[Row]:
+    """The frames whose score and whose map are off by the largest share of what is allowed there."""
+    scores = [abs(score - said) for score, said in zip(a.scores, a.expected, strict=True)]
+    maps = [one[2] if one else 0.0 for one in a.maps]
+    rows = []
+    for what, off, shares, usual in (
+        ("score", scores, a.score_shares(bounds), bounds.score_tolerance),
+        ("map", maps, a.map_shares(bounds), bounds.map_tolerance),
+    ):
+        worst = int(np.argmax(shares)) if shares else 0
+        difference = off[worst] if off else 0.0
+        allowed = difference / shares[worst] if difference else usual
+        rows.append(Row(what, a.backend, len(off), difference, allowed, a.frames[worst] if off else ""))
+    return rows
+
+
+def _row(stage: str, artifact: str, worst: Worst) -> Row:
+    return Row(stage, artifact, worst.frames, worst.difference, worst.allowed, worst.frame)
+
+
+class _Painter:
+    """Draws the frames on which a stage differed most: what PyTorch makes of it, and where OpenVINO is off."""
+
+    def __init__(self, subject: Subject, inside: Inside, backend: Backend) -> None:
+        self._subject, self._inside, self._backend = subject, inside, backend
+
+    def cards(self, compared: Compared, frames: Frames) -> list[Card]:
+        """One card for the letterbox, one for the map where there is a map; none where there were no frames."""
+        if not frames:
+            return []
+        picture = compared.stages.letterbox[SHOWN_ARTIFACT].frame
+        where = compared.agreements[SHOWN_ARTIFACT].worst_frame(compared.bounds)
+        cards = [Card("letterboxed picture", picture, self._letterbox(frames[picture]()))]
+        if maps := self._maps(frames[where]()):
+            cards.append(Card("map", where, maps))
+        return cards
+
+    def _letterbox(self, frame: Frame) -> list[Picture]:
+        contract = self._subject.contract
+        image = letterboxed(frame, contract)[0]
+        apart = (
+            np.abs(self._inside.look(graph_frame(frame, contract))[IMAGE][0] - image.numpy())
+            * np.reshape(contract.std, (-1, 1, 1))
+        ).max(0)
+        levels = in_levels(image, contract).numpy().transpose(1, 2, 0) * 255
+        shown = np.broadcast_to(levels[:, :, ::-1] if contract.colour == "rgb" else levels, (*levels.shape[:2], 3))
+        return [
+            _picture(frame, f"frame, {frame.shape[1]}×{frame.shape[0]}"),
+            _picture(shown.round().clip(0, 255).astype(np.uint8), "letterboxed by PyTorch"),
+            _picture(_heat(apart), f"difference of OpenVINO, hottest {255 * apart.max():.2g} grey levels"),
+        ]
+
+    def _maps(self, frame: Frame) -> list[Picture]:
+        expected, found = reference(self._subject, frame)[1], self._backend.infer(frame).map
+        if expected is None or found is None:
+            return []
+        apart = np.abs(found - expected)
+        return [
+            _picture(frame, f"frame, {frame.shape[1]}×{frame.shape[0]}"),
+            _picture(_heat(expected), f"map expected, hottest {expected.max():.3g}"),
+            _picture(_heat(apart), f"difference of OpenVINO, hottest {apart.max():.2g}"),
+        ]
+
+
+def _heat(values: Floats) -> Frame:
+    """From black, 0, to the hottest of these values."""
+    return coloured((values.clip(0) / max(float(values.max()), 1e-12)).astype(np.float32))
+
+
+def _picture(picture: Frame, about: str) -> Picture:
+    return embedded(fitted(picture, SHOWN), about)
