@@ -2,6 +2,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PARTS ?= 200
+# Without bytecode each of the thousand processes that the tests start compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test check drill docs demo-bundle tile-bundle results benchmarks peers clean
 
