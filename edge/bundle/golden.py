@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.bundle import GOLDEN, LARGEST_GOLDEN, Golden
+from edge.bundle.folder import GOLDEN, LARGEST_GOLDEN, Golden
 from edge.errors import BundleError
 from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
 

@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from edge.bundle import MANIFEST
+from edge.bundle.manifest import MANIFEST
 from edge.errors import BundleError
 
 DEMO = "demo.edge"

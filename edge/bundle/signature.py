@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.bundle import MANIFEST, SIGNATURES, load_bundle, read_signatures
+from edge.bundle.folder import SIGNATURES, load_bundle, read_signatures
+from edge.bundle.manifest import MANIFEST
 from edge.errors import BundleError
 from edge.security.signing_keys import fingerprint, read_public_key, require_extra
 
