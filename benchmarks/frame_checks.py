@@ -18,7 +18,7 @@ from edge.cli.size import parse_size
 from edge.demo.line import DemoLine
 from edge.errors import EdgeError
 from edge.sources import Capture
-from edge.station.capture.frame_checks import FrameTruth
+from edge.station.capture.frame_checks import FrameChecks
 from edge.station.part_counts import percentile
 
 FRAMES = 24
@@ -53,13 +53,13 @@ def measure(size: tuple[int, int] = (1080, 1920), rounds: int = 1000) -> Costs:
     """Time both in turns. Raises EdgeError if a picture of the line is doubted: then not all of the work was done."""
     line = DemoLine(size=size)
     frames = [line.render(index).frame for index in range(FRAMES)]
-    ring, asked = np.empty_like(frames[0]), FrameTruth()
+    ring, asked = np.empty_like(frames[0]), FrameChecks()
     took: dict[str, list[float]] = {"truth": [], "copy": []}
     for turn in range(WARM_UP + rounds):
         frame, other = frames[turn % FRAMES], frames[(turn + FRAMES // 2) % FRAMES]
         capture = Capture(turn, "frame", frame, time.monotonic_ns())
         moments = [time.perf_counter_ns()]
-        doubt = asked.doubt(capture)
+        doubt = asked.check(capture)
         moments.append(time.perf_counter_ns())
         ring[...] = other
         moments.append(time.perf_counter_ns())

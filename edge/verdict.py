@@ -4,7 +4,7 @@ A controller imports this module: it needs the standard library and pydantic onl
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -48,6 +48,16 @@ class Reason(StrEnum):
     OVERLOAD = "overload"
     SUSPENDED = "suspended"
     STOPPED = "stopped"
+
+
+class Fault(NamedTuple):
+    """Why a frame must not be judged: the verdict of its part is `unknown` for this `reason`."""
+
+    reason: Reason
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
 
 
 UNKNOWN_REASONS = frozenset(Reason) - {Reason.CLEAR, Reason.DEFECT}

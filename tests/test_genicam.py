@@ -208,7 +208,7 @@ def test_with_five_percent_of_packets_lost_no_incomplete_frame_is_a_picture_and_
     faults = [capture.fault for capture in captures if capture.fault is not None]
     assert len(captures) == len(pictures) + len(faults) == 400
     assert [capture.index for capture in captures] == list(range(400))
-    assert all(fault.startswith("camera: ") for fault in faults)
+    assert all(fault.reason is Reason.CAMERA for fault in faults)
     assert len(faults) == source.incomplete + source.lost
     assert 100 < len(faults) < 300, "of 12 packets a frame, each lost with 5 %"
     first, last = pictures[0].counter, pictures[-1].counter

@@ -18,7 +18,7 @@ from edge.demo.line import DemoLine
 from edge.errors import DataError
 from edge.pictures import decode_picture, decode_unchanged, read_picture
 from edge.pictures.bits import to_8_bits
-from edge.pictures.blank import blank_reason
+from edge.pictures.blank import blank_fault
 from edge.pictures.jpeg import decode_jpeg
 from edge.sources import Capture, SourceRequest, open_source
 from edge.sources import folder as folder_source
@@ -280,7 +280,7 @@ def test_transparent_places_and_floating_point_are_refused() -> None:
 )
 def test_a_stored_picture_of_nothing_is_unknown(tmp_path: Path, value: object, reason: str) -> None:
     nothing = np.full((180, 320, 3), value, np.uint8)
-    assert str(blank_reason(nothing)).startswith(reason)
+    assert str(blank_fault(nothing)).startswith(reason)
     for suffix in ("png", "jpg"):
         cv2.imwrite(str(tmp_path / f"{suffix}.{suffix}"), nothing)
     cv2.imwrite(str(tmp_path / "z.png"), PART)

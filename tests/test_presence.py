@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from edge.demo.moving import MovingBelt
 from edge.presence import Presence
-from edge.presence.finder import MOST_BLIND, TOUCHING, UNWATCHED, Finder, Passed
+from edge.presence.finder import MOST_BLIND, NEVER_WHOLE, TOUCHING, UNWATCHED, Finder, Passed
 from edge.sources import Capture, Shown, SourceRequest, open_source
+from edge.verdict import Fault, Reason
 
 SIZE = (90, 160)
 """A cell is a pixel along the belt."""
@@ -186,7 +187,7 @@ def test_a_part_of_which_no_frame_shows_the_whole_is_unknown_and_says_why() -> N
     }  # a plate is 83 pixels long
     passed = watched(captures(line, (n for n in range(line.frames() or 0) if n not in inside)))
     assert codes(passed) == all_codes(line)
-    assert [one.fault for one in passed] == [None, "camera: no frame shows the whole of the part", None]
+    assert [one.fault for one in passed] == [None, NEVER_WHOLE, None]
     assert passed[1].captures[0].frame is None
 
 
@@ -197,12 +198,12 @@ def test_a_dark_moment_costs_no_part_and_a_long_one_is_said_of_every_part_in_vie
         finder, passed = Finder(Presence()), []
         for capture in captures(line):
             is_dark = 0 <= capture.index - middle + length - 1 < length
-            passed += finder.see(capture, "black: nothing" if is_dark else None)
+            passed += finder.see(capture, Fault(Reason.BLACK, "nothing") if is_dark else None)
             if is_dark and capture.index == middle:
-                assert finder.blind == ("black: nothing" if faults else None)
+                assert finder.blind == (Fault(Reason.BLACK, "nothing") if faults else None)
         assert finder.blind is None
         assert codes(passed) == all_codes(line)
-        assert [one.fault for one in passed if one.fault] == ["black: nothing"] * faults
+        assert [one.fault for one in passed if one.fault] == [Fault(Reason.BLACK, "nothing")] * faults
 
 
 def test_a_part_that_leaves_while_the_camera_shows_nothing_is_not_silently_missing() -> None:
@@ -210,8 +211,8 @@ def test_a_part_that_leaves_while_the_camera_shows_nothing_is_not_silently_missi
     finder, passed = Finder(Presence()), []
     for capture in captures(line):
         x = line.place(0) + line.travelled(capture.index)
-        passed += finder.see(capture if x < 20 else replace(capture, frame=None, fault="corrupt: torn"))
-    assert [one.fault for one in passed + finder.finish()] == ["corrupt: torn"]
+        passed += finder.see(capture if x < 20 else replace(capture, frame=None, fault=Fault(Reason.CORRUPT, "torn")))
+    assert [one.fault for one in passed + finder.finish()] == [Fault(Reason.CORRUPT, "torn")]
 
 
 @pytest.mark.parametrize("speed", [0.5, 1.5, 4.0])
@@ -250,7 +251,7 @@ def test_parts_that_pass_the_middle_while_no_finder_is_there_are_unknown_once_an
             if (went > middle + step) or came < middle - step:
                 assert faults[code] is None, (moment, code)
             elif went < middle - step and came > middle + 2 * step and (was_seen or is_seen):
-                assert str(faults[code]).startswith("camera: "), (moment, code)
+                assert faults[code].reason is Reason.CAMERA, (moment, code)
                 assert moment < begun + 3 or faults[code] == UNWATCHED, (moment, code)
 
 
@@ -262,7 +263,9 @@ def test_a_camera_that_comes_back_dark_and_is_lost_again_keeps_what_was_known() 
     passed = [one for capture in frames[:moment] for one in before.see(capture)]
     dark = Finder(Presence(), before.remember())
     assert dark.remember() == before.remember()
-    passed += [one for capture in frames[moment + 5 : moment + 10] for one in dark.see(capture, "black: nothing")]
+    passed += [
+        one for capture in frames[moment + 5 : moment + 10] for one in dark.see(capture, Fault(Reason.BLACK, "nothing"))
+    ]
     passed += watched(frames[moment + 30 :], Finder(Presence(), dark.remember()))
     assert [(code, one.fault) for code, one in zip(codes(passed), passed, strict=True)] == [
         (line.part(0).code, UNWATCHED),

@@ -16,7 +16,7 @@ from edge.errors import DataError, SourceError
 from edge.pictures import read_picture
 from edge.sources import Capture, Source, SourceRequest, list_sources, open_source
 from edge.sources import folder as folder_source
-from edge.verdict import State
+from edge.verdict import Reason, State
 
 BLUE, ORANGE = (200, 40, 20), (30, 120, 240)
 
@@ -166,8 +166,8 @@ def test_a_corrupt_picture_is_a_fault_and_the_folder_goes_on(photos: Path, capfd
         assert (capture.frame is None) == is_corrupt
         assert (capture.fault is not None) == is_corrupt
         if capture.fault is not None:
-            assert capture.fault.startswith("corrupt: ")
-            assert "\n" not in capture.fault
+            assert capture.fault.reason is Reason.CORRUPT
+            assert "\n" not in capture.fault.detail
     assert capfd.readouterr().err == ""
 
 

@@ -15,8 +15,8 @@ from edge.pictures import blank
 from edge.pictures.blank import sample
 from edge.sources import Capture
 from edge.station.capture import frame_checks
-from edge.station.capture.frame_checks import Envelope, FrameTruth
-from edge.verdict import UNKNOWN_REASONS, Reason
+from edge.station.capture.frame_checks import Envelope, FrameChecks
+from edge.verdict import UNKNOWN_REASONS, Fault
 
 Picture = npt.NDArray[np.uint8]
 
@@ -30,39 +30,37 @@ def noise(seed: int, low: int = 60, high: int = 200, shape: tuple[int, int] = (1
     return np.random.default_rng(seed).integers(low, high, (*shape, 3), np.uint8)
 
 
-def kind(doubt: str | None) -> str | None:
-    """The reason that a doubt begins with, which the wire must know."""
-    if doubt is None:
-        return None
-    assert Reason(doubt.partition(":")[0]) in UNKNOWN_REASONS
-    return doubt.partition(":")[0]
+def kind(fault: Fault | None) -> str | None:
+    """The reason of a fault, which belongs to `unknown`."""
+    assert fault is None or fault.reason in UNKNOWN_REASONS
+    return None if fault is None else str(fault.reason)
 
 
 def test_fresh_pictures_of_the_line_are_not_doubted() -> None:
-    line, asked = DemoLine(size=(180, 320)), FrameTruth()
-    assert [asked.doubt(live(line.render(index).frame)) for index in range(30)] == [None] * 30
+    line, asked = DemoLine(size=(180, 320)), FrameChecks()
+    assert [asked.check(live(line.render(index).frame)) for index in range(30)] == [None] * 30
 
 
 def test_the_same_pixels_for_longer_than_a_moment_are_frozen_and_one_new_pixel_row_thaws_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked, now = FrameTruth(), time.monotonic_ns()
+    asked, now = FrameChecks(), time.monotonic_ns()
     moment = [now]
     monkeypatch.setattr(frame_checks.time, "monotonic_ns", lambda: moment[0])
     said = []
     for _ in range(12):
-        said.append(kind(asked.doubt(live(noise(1)))))
+        said.append(kind(asked.check(live(noise(1)))))
         moment[0] += 100_000_000
     assert said == [None] * 8 + ["frozen"] * 4
-    assert asked.doubt(live(noise(2))) is None
+    assert asked.check(live(noise(2))) is None
 
 
 def test_a_slow_camera_that_repeats_one_picture_once_is_not_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, moment = FrameTruth(), [time.monotonic_ns()]
+    asked, moment = FrameChecks(), [time.monotonic_ns()]
     monkeypatch.setattr(frame_checks.time, "monotonic_ns", lambda: moment[0])
-    assert asked.doubt(live(noise(1))) is None
+    assert asked.check(live(noise(1))) is None
     moment[0] += 5_000_000_000
-    assert asked.doubt(live(noise(1))) is None
+    assert asked.check(live(noise(1))) is None
 
 
 @pytest.mark.parametrize(
@@ -79,13 +77,13 @@ def test_a_slow_camera_that_repeats_one_picture_once_is_not_frozen(monkeypatch: 
     ],
 )
 def test_black_saturated_and_flat_frames_are_doubted_and_dark_ones_are_not(frame: Picture, reason: str | None) -> None:
-    assert kind(FrameTruth().doubt(live(frame))) == reason
+    assert kind(FrameChecks().check(live(frame))) == reason
 
 
 def test_a_frame_that_is_old_when_it_comes_is_stale() -> None:
-    asked = FrameTruth(stale_ms=200)
-    assert asked.doubt(live(noise(1), age_ms=100)) is None
-    assert kind(asked.doubt(live(noise(2), age_ms=300))) == "stale"
+    asked = FrameChecks(stale_ms=200)
+    assert asked.check(live(noise(1), age_ms=100)) is None
+    assert kind(asked.check(live(noise(2), age_ms=300))) == "stale"
 
 
 @pytest.mark.parametrize(("counters", "reasons"), [
@@ -94,19 +92,19 @@ def test_a_frame_that_is_old_when_it_comes_is_stale() -> None:
 def test_a_counter_that_stands_or_goes_back_is_repeated_and_one_that_jumps_is_not(
     counters: list[int], reasons: list[str | None]
 ) -> None:
-    asked = FrameTruth()
-    said = [kind(asked.doubt(live(noise(seed), counter=counter))) for seed, counter in enumerate(counters)]
+    asked = FrameChecks()
+    said = [kind(asked.check(live(noise(seed), counter=counter))) for seed, counter in enumerate(counters)]
     assert said == reasons
 
 
 def test_outside_of_the_envelope_of_commissioning_a_frame_is_doubted() -> None:
     line = DemoLine(size=(180, 320))
-    asked = FrameTruth(Envelope.learn([sample(line.render(index).frame) for index in range(50)]))
+    asked = FrameChecks(Envelope.learn([sample(line.render(index).frame) for index in range(50)]))
     frame = line.render(60).frame
     blurred = np.repeat(np.repeat(frame[::8, ::8], 8, axis=0), 8, axis=1)[:180, :320]
-    assert asked.doubt(live(frame)) is None
-    assert kind(asked.doubt(live(np.minimum(frame.astype(np.int16) * 2, 245).astype(np.uint8)))) == "brightness"
-    assert kind(asked.doubt(live(blurred))) == "sharpness"
+    assert asked.check(live(frame)) is None
+    assert kind(asked.check(live(np.minimum(frame.astype(np.int16) * 2, 245).astype(np.uint8)))) == "brightness"
+    assert kind(asked.check(live(blurred))) == "sharpness"
 
 
 @given(st.lists(st.tuples(st.floats(0, 255), st.floats(0, 255)), min_size=1, max_size=20))

@@ -17,7 +17,7 @@ from edge.photographs.accounting import LeftOut, left_out, named
 from edge.photographs.fingerprint import Hashed, Hashes, fingerprint, hash_photograph
 from edge.photographs.masks import MaskReading, MaskSet, Plane
 from edge.photographs.photograph import Frame, Photograph, check_sizes, read_photograph, unusable
-from edge.pictures.blank import blank_reason
+from edge.pictures.blank import blank_fault
 
 EMPTY_SHARE = 0.03
 """Up to this share of a folder's masks may be empty: they are counted and named. With more, the masks are not what
@@ -183,7 +183,8 @@ def line_refusal(frame: Frame) -> str | None:
     height, width = frame.shape[:2]
     if not SMALLEST_FRAME <= min(height, width) <= max(height, width) <= LARGEST_FRAME:
         return f"{width}×{height}; a side is {SMALLEST_FRAME} to {LARGEST_FRAME} pixels"
-    return blank_reason(frame)
+    fault = blank_fault(frame)
+    return str(fault) if fault else None
 
 
 def _examined(

@@ -7,6 +7,8 @@ rows are read.
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
+from edge.verdict import Fault, Reason
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -56,17 +58,17 @@ def sample(frame: "npt.NDArray[np.uint8]") -> Sampled:
     )
 
 
-def blank_reason(frame: "npt.NDArray[np.uint8]") -> str | None:
-    """Why a frame `uint8 [height, width, 3]` shows nothing, as a capture's `fault`; None if it may show a part."""
-    return blank_reason_of(sample(frame))
+def blank_fault(frame: "npt.NDArray[np.uint8]") -> Fault | None:
+    """Why a frame `uint8 [height, width, 3]` shows nothing; None if it may show a part."""
+    return blank_fault_of(sample(frame))
 
 
-def blank_reason_of(sampled: Sampled) -> str | None:
+def blank_fault_of(sampled: Sampled) -> Fault | None:
     """The same of rows that were sampled already."""
     if sampled.lightest < BLACK:
-        return f"black: no value of the frame is above {sampled.lightest}"
+        return Fault(Reason.BLACK, f"no value of the frame is above {sampled.lightest}")
     if sampled.white_share >= WHITE_SHARE:
-        return f"saturated: {sampled.white_share:.0%} of the frame is {WHITE} or more"
+        return Fault(Reason.SATURATED, f"{sampled.white_share:.0%} of the frame is {WHITE} or more")
     if sampled.deviation < FLAT:
-        return f"sharpness: the frame is flat, its values deviate by {sampled.deviation:.1f} grey levels"
+        return Fault(Reason.SHARPNESS, f"the frame is flat, its values deviate by {sampled.deviation:.1f} grey levels")
     return None

@@ -18,6 +18,7 @@ from edge.presence.crop import alone
 from edge.presence.grid import Frame, Grid
 from edge.presence.motion import Motion
 from edge.presence.tracked_part import Look, Track
+from edge.verdict import Fault, Reason
 
 if TYPE_CHECKING:
     from edge.sources import Capture, Shown
@@ -34,9 +35,9 @@ STANDING = 0.1
 TOO_LONG, FEW = 1.5, 3
 """What is longer than so many parts is no part, but several that touch; known once so many parts were seen."""
 
-TOUCHING = "camera: what passed is longer than a part: several that touch each other"
-UNWATCHED = "camera: it passed the middle while the camera was away"
-NEVER_WHOLE = "camera: no frame shows the whole of the part"
+TOUCHING = Fault(Reason.CAMERA, "what passed is longer than a part: several that touch each other")
+UNWATCHED = Fault(Reason.CAMERA, "it passed the middle while the camera was away")
+NEVER_WHOLE = Fault(Reason.CAMERA, "no frame shows the whole of the part")
 
 LONGEST_MEMORY = 100
 """Frames for which a part that was answered and is not seen is still reckoned to be there."""
@@ -51,7 +52,7 @@ class Passed:
 
     number: int
     captures: tuple["Capture", ...]
-    fault: str | None = None
+    fault: Fault | None = None
     shown: "Shown | None" = None
 
 
@@ -73,10 +74,10 @@ class Finder:
         self._last_s: float | None = remembered.seen_s if remembered else None
         self._has_seen = False
         self._blind = 0
-        self._fault: str | None = None
+        self._fault: Fault | None = None
 
     @property
-    def blind(self) -> str | None:
+    def blind(self) -> Fault | None:
         """Why no part can be found, once as many frames in a row showed nothing as the parts in view may wait."""
         return self._fault if self._blind > MOST_BLIND else None
 
@@ -88,7 +89,7 @@ class Finder:
         tracks = tuple(Followed(one.low, one.high, one.is_answered, one.shown) for one in self.tracks)
         return Remembered(self._parts, motion.velocity, motion.step, self._length, belt, self._last_s, tracks)
 
-    def see(self, capture: "Capture", doubt: str | None = None) -> list[Passed]:
+    def see(self, capture: "Capture", doubt: Fault | None = None) -> list[Passed]:
         """The parts that are to be answered now that this frame came; a frame with a fault or a `doubt` shows none."""
         if self._takes_over is not None and not self._has_seen:
             self.tracks = [Track.taken_over(followed, capture) for followed in self._takes_over.tracks]
@@ -98,7 +99,7 @@ class Finder:
         self._fault = capture.fault or doubt
         if capture.frame is None or self._fault is not None:
             self._blind += 1
-            return self._see_nothing(self._fault or "corrupt: no frame")
+            return self._see_nothing(self._fault or Fault(Reason.CORRUPT, "no frame"))
         self._blind = 0
         grid = self._grid_of(capture.frame)
         cells = grid.cells(capture.frame)
@@ -252,7 +253,7 @@ class Finder:
             return True
         return track.seen_columns(self.columns) < self._presence.smallest * self.columns
 
-    def _see_nothing(self, fault: str) -> list[Passed]:
+    def _see_nothing(self, fault: Fault) -> list[Passed]:
         """A frame that shows nothing came while these parts were in view."""
         if self._grid is None:
             return []
@@ -267,7 +268,7 @@ class Finder:
         self.tracks = left
         return passed
 
-    def _pass(self, track: Track, fault: str | None = None) -> Passed:
+    def _pass(self, track: Track, fault: Fault | None = None) -> Passed:
         """Answer a part: with the frames kept of it, or why there are none."""
         track.is_answered = True
         self._parts += 1

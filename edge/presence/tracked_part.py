@@ -8,6 +8,7 @@ from edge.presence.belt_segments import Piece
 if TYPE_CHECKING:
     from edge.presence import Followed
     from edge.sources import Capture, Shown
+    from edge.verdict import Fault
 
 AS_GOOD = 0.5
 """Cells by which an older frame must be better centred than a newer one to be preferred."""
@@ -40,7 +41,7 @@ class Track:
     is_answered: bool = False
     missed: int = 0
     blind: int = 0
-    doubt: str | None = None
+    doubt: "Fault | None" = None
     was_unwatched: bool = False
     shown: "Shown | None" = None
 

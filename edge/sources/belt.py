@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge.errors import SourceError
-from edge.sources import Capture, Shown, SourceRequest
+from edge.sources.base import Capture, Kind, Shown, Source, SourceRequest
 from edge.sources.stored import wanted
 
 if TYPE_CHECKING:
@@ -29,18 +29,17 @@ def available() -> list[tuple[str, str]]:
     return [("belt", "built-in rendered belt that runs under a camera, for --trigger presence (simulated)")]
 
 
-class BeltSource:
+class BeltSource(Source):
     """Frames of the moving belt, at its rate, from the one that is due when it is asked for them."""
 
     name = "belt"
     simulated = live = free_running = True
-    device = False
 
     def __init__(self, request: SourceRequest) -> None:
         from edge.demo.moving import MovingBelt
 
         self._wanted = wanted(request, None)
-        self.rate = self._wanted.rate or DEFAULT_RATE
+        self.rate = self._rate = self._wanted.rate or DEFAULT_RATE
         belt = request.belt
         try:
             self._belt = MovingBelt(
@@ -48,7 +47,7 @@ class BeltSource:
             )
         except ValueError as error:
             raise SourceError(f"belt: {error}") from None
-        self.shape: tuple[int, int] | None = self._belt.size
+        self.shape = self._belt.size
         self.length = self._wanted.length
         self.began_ns = request.began_ns  # None: it stands until somebody watches
 
@@ -56,7 +55,7 @@ class BeltSource:
         """One capture an exposure, stamped with the moment it was due: one that comes late is old, as a camera's is."""
         now_ns, start = time.monotonic_ns(), self._wanted.start
         began_ns = self.began_ns = self.began_ns or now_ns - self._after_ns(start)
-        due = int((now_ns - began_ns) * self.rate / 1e9)
+        due = int((now_ns - began_ns) * self._rate / 1e9)
         for index in replace(self._wanted, start=max(start, due)).indices():
             capture = _capture(index, self._belt.view(index))
             due_ns = began_ns + self._after_ns(index)
@@ -65,7 +64,7 @@ class BeltSource:
 
     def _after_ns(self, index: int) -> int:
         """From the beginning to this frame."""
-        return round(index * 1e9 / self.rate)
+        return round(index * 1e9 / self._rate)
 
     def close(self) -> None:
         """Nothing to release."""
@@ -79,3 +78,6 @@ def open(request: SourceRequest) -> BeltSource:
 def _capture(index: int, view: "View") -> Capture:
     shown = tuple(Shown(part.code, part.truth, part.x, part.y) for part in view.parts)
     return Capture(index, f"frame {index}", view.frame, shown=shown)
+
+
+KIND = Kind(claims, open, available, default_size=DEFAULT_SIZE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from edge.errors import SourceError
-from edge.sources import Capture
+from edge.sources.base import Capture
 
 SIGN_OF_LIFE_S = 0.2
 """A source that waits longer says so this often, for a station kills one that is silent."""

@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge.errors import DataError, SourceError
-from edge.sources import Capture, Frame, SourceRequest
+from edge.sources.base import Capture, Kind, Source, SourceRequest
 from edge.sources.freshness import AT_ONCE_NS, Freshness
 from edge.sources.raw_frames import COMPRESSED, converted, is_converted_here
 from edge.sources.stored import wanted
+from edge.verdict import Fault, Reason
 
 if TYPE_CHECKING:
     import cv2
@@ -46,7 +47,6 @@ FEWEST_BUFFERS = 2
 BUFFERS = 2
 """One is filled while the other is read. With more, more would have to be passed over after a pause."""
 
-HAS_SETTINGS = True
 """`CameraSettings`, that is."""
 
 
@@ -92,18 +92,17 @@ def available() -> list[tuple[str, str]]:
     ]
 
 
-class CameraSource:
+class CameraSource(Source):
     """A free-running camera. `shape` is what the driver says it will deliver.
 
     `lasting_name` opens this very camera again. `remarks` say in a line each what it means, and what the driver took
     otherwise than it was asked.
     """
 
-    length: int | None = None
     live = True
     free_running = True
     device = True
-    simulated = False
+    decodes = True
 
     def __init__(self, request: SourceRequest) -> None:
         self.name = self.lasting_name = request.name
@@ -124,7 +123,6 @@ class CameraSource:
         self.shape = _shape(self._camera)
         self._asked_ns = deque([opened_ns], _buffers(self._camera) + 1)  # when the last frames were asked for
         self._passes_over = not request.every
-        self.room: Frame | None = None
         self._bits = request.bits
         self._raw_format = _ask_for_raw(self._camera, request.name)
         self._freshness = Freshness(_said_rate(self._camera))
@@ -183,14 +181,14 @@ class CameraSource:
         name = f"frame {index}"
         is_given, frame = self._camera.retrieve(self.room if self._raw_format is None else None)
         if not is_given:
-            return Capture(index, name, None, captured_ns, fault="corrupt: the driver gave no frame")
+            return Capture(index, name, None, captured_ns, fault=Fault(Reason.CORRUPT, "the driver gave no frame"))
         pixels = np.ascontiguousarray(frame, np.uint8)
         if self._raw_format is None:
             return Capture(index, name, pixels, captured_ns)
         try:
             pixels = converted(pixels, self._raw_format, self.shape, self._bits, self.room)
         except DataError as error:
-            return Capture(index, name, None, captured_ns, fault=f"corrupt: the camera's frame {error}")
+            return Capture(index, name, None, captured_ns, fault=Fault(Reason.CORRUPT, f"the camera's frame {error}"))
         return Capture(index, name, pixels, captured_ns)
 
 
@@ -362,3 +360,6 @@ def _driver_name(node: Path) -> str:
         return (DRIVER_NAMES / node.name / "name").read_text().strip()
     except OSError:
         return "without a name"
+
+
+KIND = Kind(claims, open, available, has_settings=True, is_exclusive=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from edge.errors import SourceError
-from edge.sources import Capture, SourceRequest
+from edge.sources.base import Capture, Kind, SourceRequest
 from edge.sources.demo import DEFAULT_SIZE, DemoSource
 from edge.sources.replay import FRAMES
 from edge.sources.stored import paced
@@ -61,3 +61,6 @@ def _copied(capture: Capture, index: int) -> Capture:
 def open(request: SourceRequest) -> ClockSource:
     """Open it. Raises SourceError if the request asks for an impossible size, seed or rate."""
     return ClockSource(request)
+
+
+KIND = Kind(claims, open, available, default_size=DEFAULT_SIZE)

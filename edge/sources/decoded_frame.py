@@ -3,7 +3,7 @@
 import struct
 from typing import TYPE_CHECKING, cast
 
-from edge.sources import Frame
+from edge.sources.base import Frame
 
 if TYPE_CHECKING:
     import numpy as np

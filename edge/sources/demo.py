@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edge.errors import SourceError
-from edge.sources import Capture, SourceRequest
+from edge.sources.base import Capture, Kind, Source, SourceRequest
 from edge.sources.stored import paced, wanted
 
 if TYPE_CHECKING:
@@ -23,13 +23,11 @@ def available() -> list[tuple[str, str]]:
     return [("demo", "built-in rendered production line (simulated)")]
 
 
-class DemoSource:
+class DemoSource(Source):
     """Parts of the demo line, one a capture. With a rate they pass live; without, each waits until it is taken."""
 
     name = "demo"
     simulated = True
-    free_running = False
-    device = False
 
     def __init__(self, request: SourceRequest) -> None:
         from edge.demo.line import DemoLine
@@ -40,7 +38,7 @@ class DemoSource:
             self._line = DemoLine(request.seed, request.size or DEFAULT_SIZE)
         except ValueError as error:
             raise SourceError(f"{self.name}: {error}") from None
-        self.shape: tuple[int, int] | None = self._line.size
+        self.shape = self._line.size
         self.length = self._wanted.length
         self.live = request.rate is not None
 
@@ -68,3 +66,6 @@ def _capture(photograph: "DemoFrame") -> Capture:
     if part.defects:
         details["defect"] = " ".join(str(defect) for defect in part.defects)
     return Capture(part.index, part.code, photograph.frame, truth=part.truth, details=details)
+
+
+KIND = Kind(claims, open, available, default_size=DEFAULT_SIZE)

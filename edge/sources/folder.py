@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from edge.errors import DataError, SourceError
 from edge.pictures import PICTURE_SUFFIXES, decode_picture, is_picture_name, read_bytes
-from edge.sources import Capture, Mark, SourceRequest
+from edge.sources.base import Capture, Kind, Mark, Source, SourceRequest
 from edge.sources.stored import paced, wanted
 from edge.text import counted
+from edge.verdict import Fault, Reason
 
 NO_PHOTOGRAPHS = frozenset({"mask", "masks", "ground_truth"})
 """Names of folders that hold the truth about photographs, not photographs."""
@@ -74,13 +75,8 @@ def _refuse(error: OSError) -> None:
     raise SourceError(f"folder {error.filename} cannot be read: {error.strerror}") from None
 
 
-class FolderSource:
+class FolderSource(Source):
     """Stored pictures of any size. One that does not decode is a capture with a fault; the others go on."""
-
-    shape: tuple[int, int] | None = None
-    simulated = False
-    free_running = False
-    device = False
 
     def __init__(self, request: SourceRequest) -> None:
         self.name = request.name
@@ -131,15 +127,11 @@ class Shown(NamedTuple):
     digest: bytes
 
 
-class WatchedFolder:
+class WatchedFolder(Source):
     """A folder that another program fills. Each completed write of a picture is a capture, once: a file that is
     overwritten is shown again, one that is renamed is not. They come in the order in which they arrived under their
     names, and never end. The folder may be empty.
     """
-
-    shape: tuple[int, int] | None = None
-    length: int | None = None
-    live = simulated = free_running = device = False
 
     def __init__(self, request: SourceRequest) -> None:
         path = Path(request.name)
@@ -279,9 +271,12 @@ def _decoded(root: Path, path: Path, index: int, content: bytes | DataError, bit
             raise content
         return Capture(index, name, decode_picture(content, bits))
     except DataError as error:
-        return Capture(index, name, None, fault=f"corrupt: {error}")
+        return Capture(index, name, None, fault=Fault(Reason.CORRUPT, f"{error}"))
 
 
 def open(request: SourceRequest) -> FolderSource | WatchedFolder:
     """Open a folder or a single picture. Raises SourceError if there is no picture in it and it is not watched."""
     return WatchedFolder(request) if request.watch else FolderSource(request)
+
+
+KIND = Kind(claims, open, available, can_be_watched=True, has_own_size=True)

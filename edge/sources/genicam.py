@@ -14,14 +14,15 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge.errors import SourceError
-from edge.sources import CameraSettings, Capture, SourceRequest
 from edge.sources.aravis import AravisError, discover
 from edge.sources.aravis_camera import COMPLETE, NOTHING, STATUS, Camera, Received
+from edge.sources.base import CameraSettings, Capture, Kind, Source, SourceRequest
 from edge.sources.pixel_formats import READABLE, to_bgr
 from edge.sources.stored import wanted
+from edge.verdict import Fault, Reason
 
 if TYPE_CHECKING:
-    from edge.sources import Frame
+    from edge.sources.base import Frame
 
 PREFIX = "genicam:"
 
@@ -45,7 +46,6 @@ MOST_LOST = 1000
 GIGE_COUNTER = 0xFFFF
 """GigE Vision counts frames from 1 to this and begins again at 1; newer cameras and USB3 Vision use 64 bits."""
 
-HAS_SETTINGS = True
 """`CameraSettings`, that is."""
 
 
@@ -65,15 +65,15 @@ def available() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class _Exposure:
-    """What became of one exposure: a frame, or the fault in words."""
+    """What became of one exposure: a frame, or the fault."""
 
     captured_ns: int
-    picture: "Frame | str"
+    picture: "Frame | Fault"
     number: int | None = None
     device_ns: int | None = None
 
 
-class GenicamSource:
+class GenicamSource(Source):
     """A camera that runs freely, or that waits for its trigger.
 
     `settings` is what the camera says it is set to, `remarks` in one line each where that is not what was asked.
@@ -82,13 +82,13 @@ class GenicamSource:
 
     live = True
     device = True
+    decodes = True
 
     def __init__(self, request: SourceRequest) -> None:
         self.name = request.name
         self._wanted = wanted(request, None)
         self.length = self._wanted.length
         self.incomplete = self.lost = 0
-        self.room: Frame | None = None
         found = _find(request.name)
         self.lasting_name = PREFIX + found  # of several cameras that come and go, this one
         try:
@@ -115,7 +115,7 @@ class GenicamSource:
         self.exposes_when_told = (self.settings.trigger or "").lower() == "software"
         self._has_started = threading.Event()
         *_, width, height = self._camera.region
-        self.shape: tuple[int, int] | None = (height, width)
+        self.shape = (height, width)
         self.simulated = self._camera.is_fake
 
     def trigger(self) -> None:
@@ -157,7 +157,7 @@ class GenicamSource:
                 continue
             e = exposure
             details = {} if e.device_ns is None else {"device_ns": str(e.device_ns)}
-            frame, fault = (None, e.picture) if isinstance(e.picture, str) else (e.picture, None)
+            frame, fault = (None, e.picture) if isinstance(e.picture, Fault) else (e.picture, None)
             yield Capture(index, f"frame {index}", frame, e.captured_ns, fault, counter=e.number, details=details)
             index += 1
             if index == end:
@@ -212,7 +212,7 @@ class GenicamSource:
         except AravisError as error:
             raise SourceError(f"{self.name} does not answer any more ({error}); check its cable and power") from None
 
-    def _picture(self, received: Received, missing: int) -> "Frame | str":
+    def _picture(self, received: Received, missing: int) -> "Frame | Fault":
         """The picture in a buffer, or the fault that is there instead.
 
         Aravis counts as `missing` all packets after the first that did not come in its turn.
@@ -221,9 +221,9 @@ class GenicamSource:
             self.incomplete += 1
             status = STATUS[received.status] if 0 < received.status < len(STATUS) else f"status {received.status}"
             what = f"at most {missing} of its packets missing" if missing > 0 else status
-            return f"camera: incomplete frame ({what})"
+            return Fault(Reason.CAMERA, f"incomplete frame ({what})")
         if received.pixels is None:
-            return "corrupt: the camera sent something else than a picture"
+            return Fault(Reason.CORRUPT, "the camera sent something else than a picture")
         try:
             room = (
                 self.room
@@ -232,16 +232,16 @@ class GenicamSource:
             )
             return to_bgr(received.pixels, received.pixel_format, received.height, received.width, room)
         except ValueError as error:
-            return f"corrupt: {error}"
+            return Fault(Reason.CORRUPT, f"{error}")
 
     def _not_received(self, lost: int, captured_ns: int) -> Iterator[_Exposure]:
         """What to say of the exposures that the camera counted before this one and of which nothing came."""
         self.lost += lost
         if lost > MOST_LOST:
-            yield _Exposure(captured_ns, f"camera: {lost} frames never came")
+            yield _Exposure(captured_ns, Fault(Reason.CAMERA, f"{lost} frames never came"))
             return
         for _ in range(lost):
-            yield _Exposure(captured_ns, "camera: the frame never came")
+            yield _Exposure(captured_ns, Fault(Reason.CAMERA, "the frame never came"))
 
 
 class FrameCounter:
@@ -390,3 +390,6 @@ def _read_back(camera: Camera) -> CameraSettings:
         with contextlib.suppress(AravisError):
             said[setting.name] = getattr(camera, setting.name)
     return CameraSettings(**said)
+
+
+KIND = Kind(claims, open, available, has_settings=True, is_exclusive=True, has_software_trigger=True)

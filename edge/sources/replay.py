@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from edge.errors import SourceError
-from edge.sources import Capture, SourceRequest
+from edge.sources.base import Capture, Kind, SourceRequest
 from edge.sources.cadence import Rhythm, rhythmic
 from edge.sources.demo import DEFAULT_SIZE, DemoSource
 
@@ -67,3 +67,6 @@ class ReplaySource(DemoSource):
 def open(request: SourceRequest) -> ReplaySource:
     """Open it. Raises SourceError if the request asks for what it cannot do."""
     return ReplaySource(request)
+
+
+KIND = Kind(claims, open, available, default_size=DEFAULT_SIZE)

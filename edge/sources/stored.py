@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from edge.errors import SourceError
-from edge.sources import Capture, SourceRequest
 from edge.sources.address import redacted
+from edge.sources.base import Capture, SourceRequest
 
 
 @dataclass(frozen=True)

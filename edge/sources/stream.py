@@ -35,14 +35,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edge.errors import DataError, SourceError
 from edge.pictures.jpeg import decode_jpeg
-from edge.sources import Capture, SourceRequest
 from edge.sources.address import redacted, scheme
+from edge.sources.base import Capture, Kind, Source, SourceRequest
 from edge.sources.camera_clock import CameraClock
 from edge.sources.connection import connect, explained
 from edge.sources.decoded_frame import bgr
 from edge.sources.decoding import CHECKS
 from edge.sources.ffmpeg_log import complaints
 from edge.sources.stored import wanted
+from edge.verdict import Fault, Reason
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame, VideoStream
@@ -83,12 +84,11 @@ def open(request: SourceRequest) -> "StreamSource":
     return StreamSource(request)
 
 
-class StreamSource:
+class StreamSource(Source):
     """A free-running camera on the network. `name` is its address without credentials."""
 
     live = True
     free_running = True
-    simulated = False
     device = True
 
     def __init__(self, request: SourceRequest) -> None:
@@ -111,7 +111,7 @@ class StreamSource:
         self._is_jpeg = self._decoder.name == "mjpeg"
         self._clock = CameraClock(is_known=container.format.name in CAMERA_STAMPS, is_held_back=not self._is_jpeg)
         threading.Thread(target=self._receive, args=(container,), name="receive", daemon=True).start()
-        self.shape: tuple[int, int] | None = self._settle()
+        self.shape = self._settle()
 
     def captures(self) -> Iterator[Capture]:
         """The newest picture, again and again. Raises SourceError if the stream ends, breaks off or falls behind."""
@@ -202,7 +202,7 @@ class StreamSource:
         return _Picture(received.number, captured_ns, None if self._is_damaged else frame)
 
     def _capture(self, position: int, picture: "_Picture") -> Capture:
-        name, fault = f"frame {position}", "corrupt: the stream is damaged until its next key frame"
+        name, fault = f"frame {position}", Fault(Reason.CORRUPT, "the stream is damaged until its next key frame")
         try:
             if isinstance(picture.frame, bytes):
                 pixels = decode_jpeg(picture.frame)
@@ -211,7 +211,9 @@ class StreamSource:
             else:
                 return Capture(position, name, None, picture.captured_ns, fault=fault)
         except DataError as error:
-            return Capture(position, name, None, picture.captured_ns, fault=f"corrupt: the picture {error}")
+            return Capture(
+                position, name, None, picture.captured_ns, fault=Fault(Reason.CORRUPT, f"the picture {error}")
+            )
         return Capture(position, name, pixels, picture.captured_ns)
 
     def _check_age(self, captured_ns: int) -> None:
@@ -284,3 +286,6 @@ def _stamp_ns(of: "Packet[VideoStream] | VideoFrame") -> int | None:
     if of.pts is None or of.time_base is None:
         return None
     return int(of.pts * of.time_base * 1_000_000_000)
+
+
+KIND = Kind(claims, open, available)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.errors import DataError, SourceError
-from edge.sources import Capture, Frame, SourceRequest
+from edge.sources.base import Capture, Kind, Source, SourceRequest
 from edge.sources.decoding import Picture, pictures
 from edge.sources.packets import coded_frames, estimated_frames, promised_frames
 from edge.sources.stored import paced, wanted
+from edge.verdict import Fault, Reason
 
 if TYPE_CHECKING:
     from av import VideoStream
@@ -38,28 +39,25 @@ def available() -> list[tuple[str, str]]:
     return []
 
 
-class VideoSource:
+class VideoSource(Source):
     """The frames of a file that FFmpeg opens.
 
     `length` is what the container says, counted or from its duration, None if it says nothing.
     """
 
-    simulated = False
-    free_running = False
-    device = False
+    decodes = True
 
     def __init__(self, request: SourceRequest) -> None:
         self.name = request.name
         self._request = request
         self._is_closed = False
-        self.room: Frame | None = None
         with _open_video(request.name) as container:
             video = container.streams.video[0]
             promised = promised_frames(video)
             total = estimated_frames(container, video) if promised is None else promised
             rate = video.average_rate or video.guessed_rate
             self._wanted = wanted(request, total, None if rate is None else float(rate))
-            self.shape: tuple[int, int] | None = self._size(container, video)
+            self.shape = self._size(container, video)
         self.rate = self._wanted.rate
         self.length = self._wanted.length
         self.live = request.rate is not None
@@ -100,7 +98,7 @@ class VideoSource:
         try:
             return Capture(index, name, picture.pixels(self._request.bits, self.room))
         except DataError as error:
-            return Capture(index, name, None, fault=f"corrupt: {error}")
+            return Capture(index, name, None, fault=Fault(Reason.CORRUPT, f"{error}"))
 
     def _size(self, container: "InputContainer", video: "VideoStream") -> tuple[int, int]:
         """(height, width) of the first whole frame, or what the container says. Raises SourceError if it has none."""
@@ -160,3 +158,6 @@ def _cut_off(path: str) -> str | None:
         f"{path}: the recording was cut off before its index was written, so that its frames cannot be found; an mkv "
         "or a fragmented mp4 can be read up to where it was cut"
     )
+
+
+KIND = Kind(claims, open, available, has_own_size=True)

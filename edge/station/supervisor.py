@@ -32,7 +32,7 @@ from edge.station.status import Standing
 from edge.station.systemd import Reports, Service
 from edge.station.triggers import Triggers
 from edge.text import counted
-from edge.verdict import UNKNOWN_REASONS, Reason, State, Verdict
+from edge.verdict import Fault, Reason, State, Verdict
 
 if TYPE_CHECKING:
     from edge.station.metrics import Metrics
@@ -391,23 +391,29 @@ class Station(Standing):
         part.capture = capture
         fault = capture.fault or self._wrong_shape(capture)
         if fault is not None and part.finding is None:
-            kind, _, detail = fault.partition(": ")
-            reason = Reason(kind) if kind in UNKNOWN_REASONS else Reason.CORRUPT
-            part.finding = Finding(reason=reason, detail=detail or fault)
+            part.finding = Finding(reason=fault.reason, detail=fault.detail)
 
-    def _wrong_shape(self, capture: Captured) -> str | None:
+    def _wrong_shape(self, capture: Captured) -> Fault | None:
         shape = self._shape
         if not all(SMALLEST_FRAME <= n <= LARGEST_FRAME for n in (capture.height, capture.width)):
             limits = f"{SMALLEST_FRAME} to {LARGEST_FRAME}"
-            return f"corrupt: the frame is {capture.width}×{capture.height}; a side may have {limits} pixels"
+            return Fault(
+                Reason.CORRUPT, f"the frame is {capture.width}×{capture.height}; a side may have {limits} pixels"
+            )
         if shape not in (None, (capture.height, capture.width)):
-            return f"corrupt: the frame is {capture.width}×{capture.height}, the line began with {shape[1]}×{shape[0]}"
+            return Fault(
+                Reason.CORRUPT,
+                f"the frame is {capture.width}×{capture.height}, the line began with {shape[1]}×{shape[0]}",
+            )
         for region in self.config.regions:
             if region.top + region.height > capture.height or region.left + region.width > capture.width:
-                return f"corrupt: the frame is {capture.width}×{capture.height} and does not hold the region {region}"
+                return Fault(
+                    Reason.CORRUPT,
+                    f"the frame is {capture.width}×{capture.height} and does not hold the region {region}",
+                )
         seen = [(region.height, region.width) for region in self.config.regions] or [(capture.height, capture.width)]
         refusals = (self.bundle.manifest.letterbox.refusal(*shape) for shape in seen)
-        return next((f"corrupt: the frame of {refusal}" for refusal in refusals if refusal), None)
+        return next((Fault(Reason.CORRUPT, f"the frame of {refusal}") for refusal in refusals if refusal), None)
 
     def _submit(self) -> bool:
         """Give the runtime the oldest part that waits for it; whether there was one. A live frame goes when the one

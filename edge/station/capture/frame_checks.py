@@ -1,6 +1,6 @@
-"""Frame truth: is this a fresh, sound picture of the line? Asked of every live frame before a model sees it.
+"""Frame checks: is a live frame a fresh, sound picture of the line? They run before a model sees the frame.
 
-Cheap enough for every frame: a few of its rows are read. A doubt is `unknown` with its reason and never a score.
+They read a few rows of each frame. A part whose frame fails is `unknown` with the reason, and never has a score.
 """
 
 import json
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import ConfigError
-from edge.pictures.blank import Sampled, blank_reason_of, sample
+from edge.pictures.blank import Sampled, blank_fault_of, sample
+from edge.verdict import Fault, Reason
 
 if TYPE_CHECKING:
     from edge.sources import Capture
@@ -69,7 +70,7 @@ def _with_slack(values: list[float]) -> tuple[float, float]:
     return max(0.0, low - slack), high + slack
 
 
-class FrameTruth:
+class FrameChecks:
     """Remembers the last frames of one live source."""
 
     def __init__(self, envelope: Envelope | None = None, stale_ms: float = STALE_MS) -> None:
@@ -81,19 +82,19 @@ class FrameTruth:
         self._checksum: int | None = None
         self._same_since_ns = self._same = 0
 
-    def doubt(self, capture: "Capture") -> str | None:
-        """Why this live frame must not be judged, beginning with a `Reason` and a colon; None if nothing is wrong."""
+    def check(self, capture: "Capture") -> Fault | None:
+        """Why this live frame must not be judged; None if nothing is wrong."""
         assert capture.frame is not None
         now = time.monotonic_ns()
         if capture.captured_ns is not None and now - capture.captured_ns > self._stale_ms * 1e6:
-            return f"stale: the frame is {(now - capture.captured_ns) / 1e6:.0f} ms old when it comes"
+            return Fault(Reason.STALE, f"the frame is {(now - capture.captured_ns) / 1e6:.0f} ms old when it comes")
         last, self._counter = self._counter, capture.counter
         if last is not None and capture.counter is not None and capture.counter <= last:
-            return f"repeated: the camera counts {capture.counter} after {last}"
+            return Fault(Reason.REPEATED, f"the camera counts {capture.counter} after {last}")
         seen = sample(capture.frame)
-        return self._is_frozen(seen, now) or blank_reason_of(seen) or self._is_strange(seen)
+        return self._frozen(seen, now) or blank_fault_of(seen) or self._unusual(seen)
 
-    def _is_frozen(self, seen: Sampled, now: int) -> str | None:
+    def _frozen(self, seen: Sampled, now: int) -> Fault | None:
         if seen.checksum != self._checksum:
             self._checksum, self._same_since_ns, self._same = seen.checksum, now, 0
             return None
@@ -101,13 +102,13 @@ class FrameTruth:
         lasts_ms = (now - self._same_since_ns) / 1e6
         if self._same < FROZEN_FRAMES or lasts_ms < FROZEN_MS:
             return None
-        return f"frozen: the same pixels for {lasts_ms:.0f} ms"
+        return Fault(Reason.FROZEN, f"the same pixels for {lasts_ms:.0f} ms")
 
-    def _is_strange(self, seen: Sampled) -> str | None:
+    def _unusual(self, seen: Sampled) -> Fault | None:
         if self._envelope is None:
             return None
         for name in ("brightness", "sharpness"):
             (low, high), value = getattr(self._envelope, name), getattr(seen, name)
             if not low <= value <= high:
-                return f"{name}: it is {value:.1f}, at commissioning it was {low:.1f} to {high:.1f}"
+                return Fault(Reason(name), f"it is {value:.1f}, at commissioning it was {low:.1f} to {high:.1f}")
         return None

@@ -12,6 +12,7 @@ from edge.station.config.resolved import StationConfig
 from edge.station.process.child import Child
 from edge.station.process.messages import Captured, Ended, Expose, Failed, GiveSlot, NeedsRoom, Opened, Waiting, Watched
 from edge.station.process.ring import Ring
+from edge.verdict import Fault, Reason
 
 SLOTS = {"every": 10, "latest": 6}
 """Frames the ring holds: one is inferred, one is written, two may be on loan to the archive, the rest wait."""
@@ -58,7 +59,7 @@ class Intake:
         self.has_ended = False
         self.dropped = 0
         self.cause: str | None = "the source is being opened"
-        self.blind: str | None = None  # why no part can be found, though frames come
+        self.blind: Fault | None = None  # why no part can be found, though frames come
         self._config = config
         self._ring: Ring | None = None
         self._busy: dict[int, int] = {}  # slots that hold frames, and how many hold each
@@ -289,5 +290,5 @@ class Intake:
                 self._next_index, self._deaths, self.dropped = self._next_index + 1, 0, self.dropped + 1
                 return
             now, position = time.monotonic_ns(), self._next_index
-            fault = f"corrupt: the capture process died on it {self._deaths} times"
+            fault = Fault(Reason.CORRUPT, f"the capture process died on it {self._deaths} times")
             yield self._take(Captured(None, position, f"#{position}", 0, 0, None, now, fault, None, 0))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from edge.channel.endpoints import CONTROL, VIEWERS, beside, further
 from edge.errors import ConfigError
-from edge.sources import camera
+from edge.sources import kind_of
 from edge.station.config.resolved import StationConfig
 from edge.station.config.settings import (
     TABLES,
@@ -135,7 +135,8 @@ def check_apart(configs: Sequence[StationConfig]) -> None:
         control, viewers = control or beside(bind, CONTROL), viewers or beside(bind, VIEWERS)
         remedies = {f"the name {config.station}": "give each table a station = NAME of its own"}
         remedies |= dict.fromkeys((bind, control, viewers), "give each a bind of its own, three ports apart")
-        if camera.claims(config.source) or config.source.startswith("genicam"):
+        kind = kind_of(config.source)
+        if kind is not None and kind.is_exclusive:
             remedies[f"the camera {config.source}"] = "one camera serves one station"
         for thing, remedy in remedies.items():
             if thing in owners:

@@ -23,7 +23,7 @@ from edge.errors import ConfigError
 from edge.letterbox.contract import RegionOfInterest
 from edge.pictures.contract import Bits
 from edge.presence import Presence
-from edge.sources import BeltSettings, CameraSettings, Rate, SourceRequest, SourceSettings
+from edge.sources import BeltSettings, CameraSettings, Rate, SourceRequest, SourceSettings, kind_of
 from edge.sources.address import redacted
 from edge.station.config.resolved import StationConfig, default_records
 from edge.text import dotted
@@ -394,7 +394,10 @@ def _same(settings: Settings, kind: type[SourceSettings]) -> dict[str, Any]:
 def _is_told(settings: Settings) -> bool:
     """Whether the source is an industrial camera that exposes when it is told."""
     trigger = settings.camera.trigger
-    return (settings.source or "").startswith("genicam:") and trigger is not None and trigger.lower() == "software"
+    if settings.source is None or trigger is None or trigger.lower() != "software":
+        return False
+    kind = kind_of(settings.source)
+    return kind is not None and kind.has_software_trigger
 
 
 def source_request(settings: Settings, limit: int) -> SourceRequest:

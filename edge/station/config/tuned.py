@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import ConfigError
 from edge.machine import cores, cpu_model, user_folder
-from edge.sources import SourceRequest, known_size, takes_size
+from edge.sources import SourceRequest, kind_of, known_size
 from edge.sources.address import redacted
 from edge.station.config.settings import Effective, Settings, flag
 
@@ -174,7 +174,8 @@ def _matching(name: str, digest: str, settings: Settings) -> tuple[list[Tuned], 
     is_alike = len(fit) > 1 and all(one.found == fit[0].found for one in fit)
     if not fit or is_alike or not isinstance(size, str):
         return fit, lines
-    says_it = f"--size {fit[0].width}x{fit[0].height} says it, or " if takes_size(settings.source or "") else ""
+    kind = kind_of(settings.source or "")
+    says_it = f"--size {fit[0].width}x{fit[0].height} says it, or " if kind and kind.has_settings else ""
     remedy = f"{says_it}give the settings, as in {command(fit[0].found)}"
     return [], [
         *lines,

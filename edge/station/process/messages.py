@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from edge.letterbox.contract import RegionOfInterest
     from edge.presence import Remembered
     from edge.sources import Mark
+    from edge.verdict import Fault
 
 
 class GiveSlot(NamedTuple):
@@ -52,7 +53,7 @@ class NeedsRoom(NamedTuple):
 class Captured(NamedTuple):
     """Capture → supervisor: a frame lies in `slot`, or `fault` says why there is none.
 
-    `fault` begins with a `Reason` and a colon. `slot` is None if no slot was free. `dropped` counts the frames lost
+    `slot` is None if no slot was free. `dropped` counts the frames lost
     before this one because no slot was free. Several `frames` of one part lie one below the other, each of `height`
     rows. `mark` is where a watched folder goes on after this capture.
     """
@@ -64,7 +65,7 @@ class Captured(NamedTuple):
     width: int
     captured_ns: int | None
     in_ring_ns: int
-    fault: str | None
+    fault: "Fault | None"
     truth: str | None
     dropped: int
     frames: int = 1
@@ -82,7 +83,7 @@ class Watched(NamedTuple):
     parts: tuple[Captured, ...]
     remembered: "Remembered"
     position: int
-    blind: str | None = None
+    blind: "Fault | None" = None
     began_ns: int | None = None
 
 

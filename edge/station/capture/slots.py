@@ -1,0 +1,163 @@
+"""The slots of the frame ring that the capture child may fill, and the only place that fills them."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, NamedTuple
+
+from edge.station.capture.trigger_reader import Inbox
+from edge.station.process.messages import Captured, GiveSlot, NeedsRoom, Stop
+from edge.station.process.ring import Attached
+from edge.text import printable
+from edge.verdict import Fault, Reason
+
+if TYPE_CHECKING:
+    from edge.presence.finder import Passed
+    from edge.sources import Capture, Frame
+
+
+class Room(NamedTuple):
+    """Memory for a frame in `slot`. Without memory `fault` says why, or both are None: the child was told to stop."""
+
+    slot: GiveSlot | None
+    frame: "Frame | None"
+    fault: Fault | None = None
+
+
+class Slots:
+    """The slots that the capture child may fill; what it hears from the supervisor comes through here."""
+
+    def __init__(self, connection: Connection, inbox: Connection | Inbox, waits: bool) -> None:
+        self.is_stopped = False
+        self._memory = Attached()
+        self._connection, self._inbox, self._waits = connection, inbox, waits
+        self._free: deque[GiveSlot] = deque()
+
+    def wait_for_first(self) -> None:
+        """Return when the supervisor has lent a slot: until then the source is not to begin."""
+        while not self._free and not self.is_stopped:
+            self._receive()
+
+    def take(self) -> GiveSlot | None:
+        """A free slot; None if there is none and the source is live, which nothing may hold up."""
+        while self._inbox.poll() or (self._waits and not self._free):
+            self._receive()
+            if self.is_stopped:
+                return None
+        return self._free.popleft() if self._free else None
+
+    def next_room(self, height: int, width: int) -> "Frame | None":
+        """The memory that `take` gives next, as a frame; None if no slot is free, or it is too small."""
+        if not self._free or self._free[0].capacity < height * width * 3:
+            return None
+        try:
+            return self._memory.frame(self._free[0].memory, height, width)
+        except OSError:
+            return None
+
+    def listen(self) -> None:
+        """Take in what the supervisor has said."""
+        while self._inbox.poll() and not self.is_stopped:
+            self._receive()
+
+    def _room(self, slot: GiveSlot, height: int, width: int) -> Room:
+        """The memory of a slot as a frame, of another one if it is too small."""
+        size = height * width * 3
+        larger = self._enlarge(slot, size) if size > slot.capacity else slot
+        if larger is None or larger.capacity < size:
+            return Room(larger, None, larger and Fault(Reason.OVERLOAD, f"{larger.refusal}"))
+        try:
+            return Room(larger, self._memory.frame(larger.memory, height, width))
+        except OSError as error:
+            return Room(
+                larger, None, Fault(Reason.OVERLOAD, f"the memory for the frame cannot be mapped: {error.strerror}")
+            )
+
+    def _enlarge(self, slot: GiveSlot, size: int) -> GiveSlot | None:
+        """Exchange a slot for one of at least `size` bytes; None if told to stop meanwhile.
+
+        Where there is no memory for it, the slot comes back as it was, with a `refusal`.
+        """
+        self._connection.send(NeedsRoom(slot.slot, size))
+        while not self.is_stopped:
+            larger = self._receive()
+            if larger is not None and larger.slot == slot.slot:
+                self._free.remove(larger)
+                return larger
+        return None
+
+    def store(self, capture: "Capture", slot: GiveSlot | None, dropped: int) -> Captured:
+        """Copy the frame of a capture into its slot, unless the source decoded it there: the only copy of a frame on
+        its way to the runtime.
+        """
+        frames = [] if capture.frame is None else [capture.frame]
+        slot, shape, fault = self._fill(slot, frames, capture.fault)
+        return Captured(
+            slot=None if slot is None else slot.slot,
+            position=capture.index,
+            name=_name(capture.name),
+            height=shape[0],
+            width=shape[1],
+            captured_ns=capture.captured_ns,
+            in_ring_ns=time.monotonic_ns(),
+            fault=fault,
+            truth=capture.truth,
+            dropped=dropped,
+            mark=capture.mark,
+        )
+
+    def store_part(self, passed: "Passed", position: int, slot: GiveSlot | None) -> Captured:
+        """Copy the frames of a part that passed into its slot, one below the other, the best centred one on top."""
+        frames = [capture.frame for capture in passed.captures if capture.frame is not None]
+        slot, shape, fault = self._fill(slot, frames, passed.fault)
+        return Captured(
+            slot=None if slot is None else slot.slot,
+            position=position,
+            name=passed.shown.name if passed.shown else f"part {passed.number}",
+            height=shape[0],
+            width=shape[1],
+            captured_ns=passed.captures[0].captured_ns,
+            in_ring_ns=time.monotonic_ns(),
+            fault=fault,
+            truth=passed.shown.truth if passed.shown else None,
+            dropped=0,
+            frames=len(passed.captures),
+        )
+
+    def _fill(
+        self, slot: GiveSlot | None, frames: "Sequence[Frame]", fault: Fault | None
+    ) -> tuple[GiveSlot | None, tuple[int, int], Fault | None]:
+        """The slot that holds the frames, which have one shape; (height, width) of each, or zeros; why not."""
+        if slot is None and fault is None:
+            return None, (0, 0), Fault(Reason.OVERLOAD, "every slot of the ring is taken")
+        if slot is None or not frames:
+            return slot, (0, 0), fault
+        height, width = frames[0].shape[:2]
+        slot, memory, refusal = self._room(slot, len(frames) * height, width)
+        if memory is None:
+            return slot, (0, 0), refusal or fault
+        for number, frame in enumerate(frames):
+            place = memory[number * height : (number + 1) * height]
+            if place.ctypes.data != frame.ctypes.data:
+                place[...] = frame
+        return slot, (height, width), fault
+
+    def wait_for_stop(self) -> None:
+        """Return when the supervisor says so."""
+        while not self.is_stopped:
+            self._receive()
+
+    def _receive(self) -> GiveSlot | None:
+        message = self._inbox.recv()
+        if isinstance(message, Stop):
+            self.is_stopped = True
+            return None
+        self._free.append(message)
+        return message if isinstance(message, GiveSlot) else None
+
+
+def _name(name: str) -> str:
+    """A name that travels as JSON and shows on a terminal: a file's name need not be UTF-8, nor free of escapes."""
+    return printable(os.fsencode(name).decode(errors="backslashreplace"))
