@@ -16,10 +16,10 @@ from typing import Any, Self
 import numpy as np
 
 from benchmarks.contestants import Setup
-from benchmarks.host import Frame
 from benchmarks.network import write_network
 from edge.bundle import Bundle
 from edge.errors import EdgeError
+from edge.frame import Frame
 from edge.sources import SourceRequest
 from edge.sources.replay import FRAMES, ReplaySource
 from edge.station.part_counts import percentile

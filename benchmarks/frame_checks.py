@@ -14,10 +14,10 @@ import typer
 
 from edge.bench import machine
 from edge.cli import run_app
-from edge.cli.size import parse_size
 from edge.demo.line import DemoLine
 from edge.errors import EdgeError
 from edge.sources import Capture
+from edge.sources.size import parse_size
 from edge.station.capture.frame_checks import FrameChecks
 from edge.station.part_counts import percentile
 

@@ -17,7 +17,7 @@ from benchmarks import line, script
 from benchmarks.comparison import Contestant, figures, frames_for, in_turns, ratio, set_up
 from benchmarks.markdown import goal, paragraph, table
 from edge.cli import run_app
-from edge.cli.size import parse_size
+from edge.sources.size import parse_size
 
 WRITTEN = {
     "torch_densenet": "PIL letterbox to 224, DenseNet-121 in PyTorch",

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.frame import Frame
 from edge.letterbox.geometry import Letterbox, letterbox
 
-Frame = npt.NDArray[np.uint8]
 Blob = npt.NDArray[np.float32]
 
 

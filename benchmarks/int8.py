@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.cli import run_app
-from edge.cli.size import parse_size
+from edge.sources.size import parse_size
 
 if TYPE_CHECKING:
     from edge.backends import Backend
@@ -106,7 +106,7 @@ def of_bundle(path: Path, shape: tuple[int, int] | None, threads: int) -> Iterat
 def of_run(path: Path, shape: tuple[int, int] | None, threads: int, folder: Path) -> Iterator[Pair]:
     """The network of a run with nothing and with every layer in int8, as OpenVINO runs it."""
     from edge.backends import load_backend
-    from edge.terminal import Console
+    from edge.terminal.console import Console
     from export.graph import network_model, write_onnx, write_openvino
     from export.int8 import Layers, calibration
     from export.progress import stages

@@ -15,12 +15,12 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import typer
 
 from benchmarks.host import opencv_letterbox
 from edge.bench import machine
 from edge.cli import run_app
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 
 CASES = (((1080, 1920), 224), ((2048, 2448), 224), ((2048, 2448), 320), ((1080, 1920), 320))
@@ -31,7 +31,6 @@ RUNTIMES = ("openvino", "onnxruntime")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WARM_UP = 5
 
-Frame = npt.NDArray[np.uint8]
 Run = Callable[[Frame], object]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -61,7 +60,7 @@ def compare(
     from rich.progress import Progress
     from rich.table import Table
 
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     cv2.setNumThreads(threads)
     console = Console(stderr=True)

@@ -95,9 +95,9 @@ def compare_run(run: Path, bundle_path: Path, data: Path, pasted_every: int) -> 
     from edge.backends import is_exact_here, load_from
     from edge.bundle import load_bundle
     from edge.machine import cores
-    from edge.photographs import read_listing
+    from edge.photographs.listing import read_listing
     from edge.photographs.photograph import read_photograph
-    from edge.terminal import Console
+    from edge.terminal.console import Console
     from export.parity import reference
     from export.source import trained
     from train.run import load_run

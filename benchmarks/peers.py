@@ -26,7 +26,7 @@ from benchmarks.comparison import CannotRunError, Contestant, Turn, figures, fra
 from benchmarks.contestants import Setup, peers
 from benchmarks.markdown import paragraph, table
 from edge.cli import run_app
-from edge.cli.size import parse_size
+from edge.sources.size import parse_size
 
 FOLDER = Path("build/peers")
 INSTALLED = "installed.json"

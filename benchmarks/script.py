@@ -65,7 +65,7 @@ def steps(total: int | None) -> Iterator[Steps]:
     """A bar of so many steps on the standard error."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -80,7 +80,7 @@ def stations(
 
     from edge.bench import machine
     from edge.bundle.shipped import found_bundle
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     counts = number or [1, 2, 4, 8]
     if unknown := [one for one in way or () if one not in WAYS]:
@@ -191,7 +191,7 @@ def print_table(runs: list[Run], title: str) -> None:
     """Medians over the rounds; the ratio of throughput is to one station's, shared."""
     from rich.table import Table
 
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     columns: tuple[str, ...] = (
         "stations",

@@ -1,7 +1,9 @@
-"""Files of a folder that somebody else may write to: regular ones alone, opened once, never larger than is expected."""
+"""Files that are written whole or not at all, and files of folders that somebody else may write to."""
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
@@ -47,3 +49,23 @@ def read_regular(folder: Path, name: str, most: int) -> bytes:
     """The content of a file as long as it was when it was opened; see `open_regular`."""
     with open_regular(folder, name, most) as file:
         return file.read(os.fstat(file.fileno()).st_size)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path to write to instead of `path`, which becomes `path` in the end; if the writing raises, `path` stays as it
+    was. It is not on disk then: see `edge.records.durable_files` for what has to be.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write text in UTF-8, whole or not at all. Raises OSError."""
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")

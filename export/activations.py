@@ -17,13 +17,13 @@ from onnx import TensorProto, helper
 
 from edge.backends.openvino_letterbox import fixed_letterbox
 from edge.errors import EdgeError
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from edge.letterbox.frame import graph_frame
 from export.letterbox_graph import PREFIX
 from export.source import Subject
 from train.letterbox import letterboxed
 
-Frame = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 IMAGE = "image"

@@ -14,7 +14,7 @@ from edge.pictures.contract import PictureContract, checked_bits
 if TYPE_CHECKING:
     from edge.bundle import Artifact, Bundle, Manifest
     from edge.pictures.contract import Bits
-    from edge.terminal import Console
+    from edge.terminal.console import Console
     from export.quantize import WeightBits
     from export.source import Subject
 
@@ -119,7 +119,7 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Export a training run, --checkpoint or --onnx to a bundle, refusing if the exported graphs disagree with it."""
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     origin = chosen_origin({"RUN": run, "--onnx": onnx, "--checkpoint": checkpoint})
     given = {"--data": data, "--threshold": threshold, "--letterbox": letterbox, "--output": output}

@@ -6,9 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import read_photograph
-from export.activations import Frame
 from export.parity import Answer, reference
 from export.source import Subject
 

@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
-
-Frame = npt.NDArray[np.uint8]
 
 HARD_SIZES = (
     (16, 16),

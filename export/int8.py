@@ -23,8 +23,9 @@ from edge.letterbox.contract import LetterboxContract
 from edge.machine import cores
 from edge.photographs.photograph import Photograph, read_photograph
 from export.layers import Layer, integer_layers, integer_nodes, layer_errors, noisy_layers
-from export.map_threshold import Stage, dice_at
+from export.map_threshold import dice_at
 from export.parity import nearest_threshold
+from export.progress import Stage
 from export.quantize import Inputs, Quantizer, integer_kernels
 from export.source import Subject
 from train.letterbox import letterboxed

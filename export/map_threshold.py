@@ -7,13 +7,12 @@ import numpy as np
 from edge.backends import Backend
 from edge.bundle import MapThreshold
 from edge.errors import DataError
+from edge.frame import Frame
 from edge.photographs.photograph import Photograph, read_labelled, read_photograph
-from edge.report.heat import Floats, Frame, map_in_frame
+from edge.report.heat import Floats, map_in_frame
+from export.progress import Stage
 from export.source import Subject
 from train.report.overlap import coverage, levels_of
-
-Stage = Callable[[str, int], Callable[[], None]]
-"""Told (what begins, steps in it); returns what to call after each step."""
 
 MOST = 200
 """Photographs whose maps are looked at, spread evenly over the list."""

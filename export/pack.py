@@ -23,9 +23,10 @@ from export.float16 import HalfError, halved
 from export.golden import Golden, golden_frames
 from export.graph import network_model, write_onnx, write_openvino
 from export.int8 import Calibration, CalibrationError, Judged, Layers, calibration, figures, make_artifact, marked_cells
-from export.map_threshold import Stage, choose_map_threshold
+from export.map_threshold import choose_map_threshold
 from export.parity import Agreement, compare_verdicts
 from export.parity_report import VALIDATION, prove, write_figures, write_page
+from export.progress import Stage
 from export.quantize import OnnxRuntimeQuantizer, OpenVinoQuantizer, WeightBits
 from export.source import Subject
 from export.threshold import NEAREST, TOLERANCE, golden_tolerances, int8_tolerances, judged, level_of, threshold_of

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from edge.backends import Output
 from edge.bundle.tolerance import Bounds, ValueRange
-from export.activations import Frame, ParityError
+from edge.frame import Frame
+from export.activations import ParityError
 from export.source import Subject
 from train.letterbox import letterboxed
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from edge.backends import Backend
 from edge.bundle.tolerance import Bounds
+from edge.frame import Frame
 from edge.letterbox.frame import graph_frame
 from edge.photographs.photograph import read_photograph
 from edge.report.heat import coloured
 from edge.report.pages import Picture, embedded, templates
 from edge.report.thumbnail import fitted
-from export.activations import IMAGE, Floats, Frame, Inside, InsideOpenVino, listening
+from export.activations import IMAGE, Floats, Inside, InsideOpenVino, listening
 from export.hard_frames import hard_frames
 from export.map_threshold import Stage
 from export.parity import Agreement, answer, bounds_around, check_agreement, compare, margin_of, reference

@@ -1,13 +1,15 @@
 """Progress bars of an export: one for each stage, named after it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.markup import escape
 from rich.progress import Progress
 
-from edge.terminal import Console
-from export.map_threshold import Stage
+from edge.terminal.console import Console
+
+Stage = Callable[[str, int], Callable[[], None]]
+"""Called with what begins and the steps in it; returns what to call after each step."""
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import nn
 from edge.errors import DataError, EdgeError
 from edge.evaluation.metrics import strategy_parameters
 from edge.letterbox.contract import LetterboxContract
-from edge.photographs import read_listing
+from edge.photographs.listing import read_listing
 from edge.photographs.photograph import Photograph
 from edge.pictures.contract import PictureContract
 from train.data.photographs import survey

@@ -10,7 +10,7 @@ from pathlib import Path
 import zmq
 
 from edge.channel.control_messages import Reply, Request, parse_reply
-from edge.channel.endpoints import CONTROL, beside, free_endpoint
+from edge.channel.endpoints import CONTROL, free_endpoint, neighbour_endpoint
 from edge.channel.subscriber import Received, Subscriber
 from edge.verdict import Heartbeat, State, StateChange, Verdict
 
@@ -100,7 +100,7 @@ class Line:
         """A connection to the control socket."""
         with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
             socket.set(zmq.LINGER, 0)
-            socket.connect(beside(self.endpoint, CONTROL))
+            socket.connect(neighbour_endpoint(self.endpoint, CONTROL))
             yield Asking(socket)
 
     def child(self, name: str) -> int:

@@ -33,7 +33,7 @@ from edge.channel.control_messages import (
     parse_request,
 )
 from edge.channel.control_socket import ControlSocket
-from edge.channel.endpoints import CONTROL, VIEWERS, beside
+from edge.channel.endpoints import CONTROL, VIEWERS, neighbour_endpoint
 from edge.channel.limits import LARGEST_REQUEST, MOST_REFUSED
 from edge.channel.subscriber import Subscriber
 from edge.records.audit import audit
@@ -187,7 +187,7 @@ def test_a_flood_of_nonsense_is_told_what_is_wrong_so_often_a_second_and_a_reque
 
 def test_a_viewer_hears_the_same_and_counts_as_no_subscriber() -> None:
     with running_line(*SMALL, "--rate", 50, "--limit", 100) as line:
-        viewer = Subscriber(beside(line.endpoint, VIEWERS), "line1")
+        viewer = Subscriber(neighbour_endpoint(line.endpoint, VIEWERS), "line1")
         line.until(1)
         assert line.to_the_end() == 0
         seen = [r.message for r in viewer.messages(0.5) if isinstance(r.message, Verdict)]
@@ -315,7 +315,7 @@ def test_every_port_of_a_station_is_tried_again_and_named_if_it_stays_in_use() -
         stations = []
         for offset in (0, CONTROL, VIEWERS):
             endpoint = free_endpoint()
-            taken = beside(endpoint, offset)
+            taken = neighbour_endpoint(endpoint, offset)
             holder = stack.enter_context(network.socket())
             holder.bind(("127.0.0.1", int(taken.rpartition(":")[2])))
             holder.listen()

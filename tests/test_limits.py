@@ -20,7 +20,7 @@ from edge.channel.client_security import ClientKeys, read_client_keys, secure
 from edge.channel.connections import Connection, Connections
 from edge.channel.control_messages import Acknowledge, AskReplay, Fate, Ping, Refused, Request, Trigger, Triggered
 from edge.channel.control_socket import Peer
-from edge.channel.endpoints import CONTROL, beside
+from edge.channel.endpoints import CONTROL, neighbour_endpoint
 from edge.channel.limits import (
     CONTROL_ALLOWANCE,
     MOST_GROWTH,
@@ -178,7 +178,7 @@ def test_a_gate_that_owes_thousands_of_acknowledgements_is_not_cut_and_none_is_r
     store.export("gate1", tmp_path / "gate1.key")
     said: list[str] = []
     channel = Channel("line1", endpoint, keys=store.folder, say=said.append)
-    where = Endpoint(endpoint, beside(endpoint, CONTROL), read_client_keys(tmp_path / "gate1.key"))
+    where = Endpoint(endpoint, neighbour_endpoint(endpoint, CONTROL), read_client_keys(tmp_path / "gate1.key"))
     gate = Controller([where], "line1", "gate1", SteadyBelt(1.0, 0.05), lambda decision: None, Rules())
     for seq in range(1, owed + 1):
         gate._acknowledge("ab12", seq, Fate.MISSED)

@@ -44,7 +44,7 @@ def test_streams_run_at_once_and_each_gives_its_own_frames_score(name: str) -> N
     bundle, shown = load_bundle(DEMO_BUNDLE), frames(12)
     expected = [load_from(bundle, name, 1, SHAPE).infer(frame).score for frame in shown]
     first = load_from(bundle, name, Options(2, streams=2), SHAPE)
-    backends, found = [first, first.beside()], [0.0] * len(shown)
+    backends, found = [first, first.clone()], [0.0] * len(shown)
 
     def run(which: int) -> None:
         for i in range(which, len(shown), 2):

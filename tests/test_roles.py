@@ -25,7 +25,7 @@ from edge.channel.control_messages import (
     Triggered,
     Welcome,
 )
-from edge.channel.endpoints import CONTROL, beside
+from edge.channel.endpoints import CONTROL, neighbour_endpoint
 from edge.channel.subscriber import Subscriber
 from edge.errors import KeyFileError
 from edge.records.audit import audit
@@ -49,7 +49,7 @@ class Station:
         with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
             socket.set(zmq.LINGER, 0)
             secure(socket, read_client_keys(self.folder / f"{role}.key"))
-            socket.connect(beside(self.endpoint, CONTROL))
+            socket.connect(neighbour_endpoint(self.endpoint, CONTROL))
             yield Asking(socket)
 
     def stop(self) -> str:

@@ -18,7 +18,6 @@ from entries import enter, recorder, rows, settle, spoil, verdict, with_image
 from running import DEMO_BUNDLE, ROOT, command
 
 from edge.channel.control_messages import Fate
-from edge.cli.output import harmless
 from edge.errors import KeyFileError, RecordsError
 from edge.records.audit import Kind, audit
 from edge.records.journal import JOURNAL, _guard, open_to_read
@@ -27,6 +26,7 @@ from edge.records.part_history import stories
 from edge.records.recorder import LOCK, Recorder
 from edge.records.retention import IMAGES, Keeping, Shelf
 from edge.security.key_file import read as read_key_file
+from edge.terminal.output import harmless
 from edge.verdict import Outcome
 
 PART = "código 7"
@@ -442,7 +442,7 @@ def test_what_print_writes_is_harmless_and_json_stays_json() -> None:
         written = harmless(json.dumps(text, ensure_ascii=ascii_only, indent=1))
         assert json.loads(written) == text
         assert written.replace("\n", "").isprintable()
-    program = f"from edge.cli.output import prepare_output; prepare_output(); print({'a' + CLEAR_SCREEN!r})"
+    program = f"from edge.terminal.output import prepare_output; prepare_output(); print({'a' + CLEAR_SCREEN!r})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "a\\u001b[2J\\u009b1m\n"
 
@@ -450,7 +450,7 @@ def test_what_print_writes_is_harmless_and_json_stays_json() -> None:
 def test_every_console_is_the_harmless_one() -> None:
     files = [path for room in ("edge", "export", "train", "benchmarks") for path in (ROOT / room).rglob("*.py")]
     own = {path for path in files if "from rich.console import Console" in path.read_text(encoding="utf-8")}
-    assert {path.relative_to(ROOT).as_posix() for path in own} == {"edge/terminal.py"}
+    assert {path.relative_to(ROOT).as_posix() for path in own} == {"edge/terminal/console.py"}
 
 
 def test_stories_read_what_they_may(record: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from edge.cli import new_app, run_app
 from edge.errors import DataError, RecipeError
-from edge.mask_meaning import MaskMeaning
+from edge.photographs.mask_meaning import MaskMeaning
 
 if TYPE_CHECKING:
     from train.run import Run, RunRecord

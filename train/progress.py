@@ -14,8 +14,9 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from edge.files import written_whole
 from edge.letterbox.contract import LetterboxContract
-from edge.terminal import Console
+from edge.terminal.console import Console
 from train.data.rendered import Rendered, in_order
 from train.letterbox import in_levels
 
@@ -118,12 +119,10 @@ class History(Callback):
             with self.file.open(newline="") as lines:
                 rows = [row for row in csv.DictReader(lines) if int(row["epoch"]) < trainer.current_epoch]
         row: dict[str, Any] = {"epoch": trainer.current_epoch, **_figures(trainer)}
-        part = self.file.with_suffix(".part")
-        with part.open("w", newline="") as lines:
+        with written_whole(self.file) as part, part.open("w", newline="") as lines:
             writer = csv.DictWriter(lines, fieldnames=list(row), restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows([*rows, row])
-        part.replace(self.file)
 
 
 def _figures(trainer: Trainer) -> dict[str, float]:

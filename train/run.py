@@ -26,9 +26,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge.bundle import sha256
 from edge.errors import DataError, EdgeError
 from edge.evaluation.metrics import Figures, Rate, Threshold
+from edge.files import write_whole
 from edge.letterbox.contract import LetterboxContract
-from edge.photographs import read_listing
 from edge.photographs.fingerprint import UNKNOWN, Hashes, differences, fingerprint, hash_photographs, read_hashes
+from edge.photographs.listing import read_listing
 from edge.photographs.masks import EARLIER
 from edge.photographs.survey import SurveyRecord
 from edge.pictures.contract import PictureContract
@@ -315,6 +316,4 @@ def read_record(path: Path) -> RunRecord:
 
 def write_record(path: Path, record: RunRecord) -> None:
     """Write run.json, whole or not at all."""
-    part = path / "run.json.part"
-    part.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    part.replace(path / "run.json")
+    write_whole(path / "run.json", record.model_dump_json(indent=2) + "\n")

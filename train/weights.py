@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edge.errors import RecipeError
+from edge.files import written_whole
 from train.models import Network
 
 TIMEOUT_S = 20
@@ -151,9 +152,8 @@ def _download(name: str, address: str, file: Path) -> None:
     if not hashlib.sha256(content).hexdigest().startswith(file.stem.rpartition("-")[2]):
         raise WeightsMissingError(f"what {address} answered is not the file it names: give --weights FILE of {name}")
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_bytes(content)
-    part.replace(file)
+    with written_whole(file) as part:
+        part.write_bytes(content)
 
 
 def read_state(file: Path, wanted: Collection[str], key: str | None = None) -> Checkpoint:

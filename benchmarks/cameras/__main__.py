@@ -19,7 +19,7 @@ from benchmarks.cameras.trials import TRIALS, holds, in_words
 from edge.bench import machine
 from edge.cli import run_app
 from edge.errors import EdgeError
-from edge.terminal import Console
+from edge.terminal.console import Console
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

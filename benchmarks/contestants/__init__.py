@@ -8,7 +8,7 @@ more of edge than its arithmetic, `ours` excepted: a contestant's Python has num
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.host import Frame
+from edge.frame import Frame
 
 Infer = Callable[[Frame], float]
 

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.contestants import Infer, Setup
-from benchmarks.host import Frame, opencv_letterbox
+from benchmarks.host import opencv_letterbox
+from edge.frame import Frame
 
 
 def letterboxed(setup: Setup, infer: Callable[[npt.NDArray[np.float32]], float]) -> Infer:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.contestants import Infer, Setup
-from benchmarks.host import Frame
+from edge.frame import Frame
 
 
 def load(setup: Setup) -> Infer:

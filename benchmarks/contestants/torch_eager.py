@@ -3,7 +3,8 @@
 from typing import Any
 
 from benchmarks.contestants import Infer, Setup
-from benchmarks.host import Frame, pil_letterbox
+from benchmarks.host import pil_letterbox
+from edge.frame import Frame
 
 
 def eager(setup: Setup, network: Any, side: int) -> Infer:

@@ -13,12 +13,13 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.damage.cost import costs
-from benchmarks.damage.formats import FORMATS, VIDEO_FRAMES, Frame
+from benchmarks.damage.formats import FORMATS, VIDEO_FRAMES
 from benchmarks.damage.page import render
 from benchmarks.damage.trial import KINDS, OUTCOMES, trials
 from edge.bench import machine
 from edge.cli import run_app
 from edge.demo.line import DemoLine
+from edge.frame import Frame
 
 PARTS = 3
 """Files of a format that are damaged, each of other parts."""
@@ -41,7 +42,7 @@ def damage(
     """Damage files of every format, and read them as a station does."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     parts, result = rendered_parts(), {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -11,8 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.damage.formats import FORMATS, Format, Frame
+from benchmarks.damage.formats import FORMATS, Format
 from edge.demo.line import DemoLine
+from edge.frame import Frame
 from edge.pictures import decode_picture
 from edge.sources import SourceRequest, open_source
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Frame = npt.NDArray[np.uint8]
+from edge.frame import Frame
 
 VIDEO_FRAMES = 8
 """Frames of a damaged video."""

@@ -8,8 +8,9 @@ from random import Random
 import cv2
 import numpy as np
 
-from benchmarks.damage.formats import Format, Frame
+from benchmarks.damage.formats import Format
 from edge.errors import EdgeError
+from edge.frame import Frame
 from edge.sources import Capture, SourceRequest, open_source
 
 KINDS = ("cut", "zeroed", "swapped", "truncated")

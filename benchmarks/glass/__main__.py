@@ -20,9 +20,9 @@ from benchmarks.glass.line import WARM_UP, Seen, watch
 from benchmarks.glass.page import render, table
 from edge.bench import machine
 from edge.cli import run_app
-from edge.cli.size import parse_size
 from edge.errors import EdgeError, SourceError
 from edge.sources.folder import WATCH_S
+from edge.sources.size import parse_size
 from edge.station.part_counts import percentile
 
 SIZE, RATE, FRAMES = "1280x720", 20, 1000
@@ -64,7 +64,7 @@ def measure(feeds: list[Feed], frames: int, size: tuple[int, int], rate: int) ->
     """Run a line for each feed, one after the other, and then the cost of frame truth."""
     from rich.progress import Progress
 
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     on, rows, missing = machine(), [], {}
     with TemporaryDirectory() as work, Progress(console=Console(stderr=True), transient=True) as progress:

@@ -23,7 +23,7 @@ from benchmarks.presence.strip import write_strip
 from edge.bench import machine
 from edge.bundle import load_bundle
 from edge.cli import run_app
-from edge.cli.size import parse_size
+from edge.sources.size import parse_size
 
 SPEEDS = ((30.0, 0.5), (60.0, 1.5), (120.0, 4.0))
 """(frames a second, frame widths a second)."""
@@ -53,7 +53,7 @@ def presence(
     """Judge the finder. Exit code 1 if something that it is to show does not hold."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     about = machine()
     threshold = load_bundle(BUNDLE).artifact(BACKEND).threshold.value
@@ -121,7 +121,7 @@ def _result(runs: list[Run], threshold: float, live: dict[str, Any] | None) -> d
 def _print(result: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     table = Table(title=f"parts that pass, frames of {result['size']} pixels, {result['machine']['cpu']}")
     names = ("frames/s", "widths/s", "pitch", "parts", "once", "missing", "twice", "recall", "by itself", "spec.")

@@ -11,6 +11,7 @@ from benchmarks.chart_style import LINE, MUTED, STYLE
 from benchmarks.results.outcome import Outcome, outcomes
 from benchmarks.results.page import by_auroc
 from benchmarks.results.plan import Plan
+from edge.files import written_whole
 
 COLOURS = {"good": "#b8641d", "labels": "#1f6f8b", "masks": "#1f6f8b"}
 LEARNT = {"good": "learnt from good photographs alone", "masks": "learnt from good and bad ones"}
@@ -34,10 +35,9 @@ def write_chart(plan: Plan, runs: Path, file: Path) -> bool:
         one.set_xlim(min(0.45, lowest - 0.02), 1.005)
     axes[-1].set_xlabel("AUROC on test photographs; line: 95 % interval; rings: seeds; 0.5 is guessing")
     _legend(figure, {row.learns_from for rows in panels.values() for row in rows})
-    part = file.with_name(f"{file.name}.part")
     suffix = file.suffix.removeprefix(".")
-    figure.savefig(part, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
-    part.replace(file)
+    with written_whole(file) as part:
+        figure.savefig(part, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
     return True
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from benchmarks.results.plan import Photographs, Training
 from edge.bench.result import Result
 from edge.errors import DataError, EdgeError
+from edge.files import write_whole
 from train.recipe import Recipe
 from train.run import RunError, read_record
 
@@ -160,9 +161,7 @@ def _measure(run: Path, int8: bool) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise DataError(f"{bundle} could not be measured")
-    part = latency_file(run).with_suffix(".part")
-    part.write_text(done.stdout, encoding="utf-8")
-    part.replace(latency_file(run))
+    write_whole(latency_file(run), done.stdout)
 
 
 def _run(module: str, arguments: Sequence[str]) -> int:

@@ -49,7 +49,7 @@ def soak(
         TimeRemainingColumn,
     )
 
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     work.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=work))

@@ -14,6 +14,7 @@ from edge.backends.options import Options
 from edge.bundle import Artifact, Bundle, Golden
 from edge.bundle.tolerance import Bounds, ValueRange
 from edge.errors import BundleError, DataError
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from edge.letterbox.frame import graph_frame
 from edge.machine import adds_int8_exactly, computes_bf16
@@ -24,8 +25,6 @@ BACKENDS = ("openvino", "onnxruntime")
 
 MOST_SAID = 500
 """Characters of a runtime's message; it may quote as much of a graph as it likes."""
-
-Frame = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Backend(Protocol):
         """Run one frame, `uint8 [H, W, 3]` BGR, C-contiguous; of the static shape if one was asked for."""
         ...
 
-    def beside(self) -> "Backend":
+    def clone(self) -> "Backend":
         """The same compiled graph, for another thread to run at the same time."""
         ...
 
@@ -108,9 +107,9 @@ class Fed:
         """See `Backend.infer`. Raises DataError if the frame does not hold the contract's region."""
         return self._graph.infer(graph_frame(frame, self._contract))
 
-    def beside(self) -> Backend:
+    def clone(self) -> Backend:
         """See `Backend.beside`."""
-        other = Fed(self._graph.beside(), self._contract)
+        other = Fed(self._graph.clone(), self._contract)
         other.name = self.name
         return other
 

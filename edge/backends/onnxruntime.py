@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from edge.backends import Fixed, Frame, Graph, Output
+from edge.backends import Fixed, Graph, Output
 from edge.backends.options import Options
+from edge.frame import Frame
 
 
 class OnnxRuntime:
@@ -35,7 +36,7 @@ class OnnxRuntime:
         if "score" not in self._outputs or [i.name for i in self._session.get_inputs()] != ["frame"]:
             raise ValueError("it does not go from an input called frame to an output called score")
 
-    def beside(self) -> "OnnxRuntime":
+    def clone(self) -> "OnnxRuntime":
         """Itself: a session may be run by several threads at once, and keeps nothing of a run."""
         return self
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from edge.backends import Fixed, Frame, Graph, Output
+from edge.backends import Fixed, Graph, Output
 from edge.backends.openvino_letterbox import use_fast_letterbox
 from edge.backends.options import Options
+from edge.frame import Frame
 from edge.machine import private_folder
 
 KEPT_SHAPES = "16"
@@ -87,7 +88,7 @@ class OpenVino:
         self._score = compiled.output("score")
         self._map = next((o for o in compiled.outputs if "map" in o.names), None)
 
-    def beside(self) -> "OpenVino":
+    def clone(self) -> "OpenVino":
         """Another request on the compiled model."""
         other = copy.copy(self)
         other._request = self._compiled.create_infer_request()

@@ -6,13 +6,14 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from typing import cast
 
-from edge.backends import Backend, Frame, check_golden, load_from, tried
+from edge.backends import Backend, check_golden, load_from, tried
 from edge.backends.options import Options
 from edge.bench.machine_load import worst
 from edge.bench.pace import BACK_TO_BACK, rhythm
 from edge.bench.result import Disturbance, Pace, Series, Setting
 from edge.bundle import Bundle
 from edge.errors import BundleError
+from edge.frame import Frame
 from edge.station.inference.warmer import Warmer
 from edge.station.process.messages import Infer
 
@@ -40,7 +41,7 @@ class Bare:
         begun = time.perf_counter_ns()
         tried(first, pictures[0], f"{bundle.path}: a picture")
         self.first_ms = (time.perf_counter_ns() - begun) / 1e6
-        self._backends = [first, *(first.beside() for _ in range(setting.streams - 1))]
+        self._backends = [first, *(first.clone() for _ in range(setting.streams - 1))]
         self._runs: dict[Pace, _Run] = {}
         self._lines: dict[Pace, tuple[_Line, Warmer]] = {}
         for backend in self._backends:

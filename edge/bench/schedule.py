@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from edge.backends import Frame
 from edge.bench import whole_way
 from edge.bench.bare_inference import Bare
 from edge.bench.hardware import Frequency
@@ -15,6 +14,7 @@ from edge.bench.settings_grid import is_of_station, named
 from edge.bench.subprocess_run import Apart, bare
 from edge.bundle import Bundle
 from edge.errors import BundleError
+from edge.frame import Frame
 from edge.sources import SourceRequest
 from edge.sources.replay import FRAMES, ReplaySource
 

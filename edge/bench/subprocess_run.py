@@ -7,13 +7,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from edge.backends import Frame, is_float32
+from edge.backends import is_float32
 from edge.backends.openvino import untouched_environment
 from edge.bench.bare_inference import Bare, options
 from edge.bench.result import Disturbance, Pace, Series, Setting
 from edge.bundle import Bundle, open_bundle
 from edge.errors import BundleError, DataError, EdgeError
-from edge.safe_path import safe_path
+from edge.frame import Frame
+from edge.station.process.safe_path import safe_path
 
 
 def bare(bundle: Bundle, setting: Setting, pictures: list[Frame]) -> "Bare | Apart":

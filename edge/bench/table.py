@@ -11,7 +11,7 @@ from edge.bench.pace import said
 from edge.bench.result import Machine, Result, Series, Setting
 from edge.bench.settings_grid import named
 from edge.bench.statistics import interval, percentile
-from edge.terminal import Console
+from edge.terminal.console import Console
 
 PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0))
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from edge.backends import Frame
 from edge.bench import whole_way
 from edge.bench.pace import BACK_TO_BACK, said
 from edge.bench.recommendation import Choice, choose
@@ -14,6 +13,7 @@ from edge.bench.settings_grid import Axes, named, settings
 from edge.bench.subprocess_run import bare
 from edge.bundle import Bundle
 from edge.errors import EdgeError
+from edge.frame import Frame
 from edge.machine import cores, cpu_model
 from edge.sources import SourceRequest
 from edge.sources.replay import FRAMES, ReplaySource

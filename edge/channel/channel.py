@@ -13,7 +13,7 @@ import zmq
 
 from edge.channel.access_control import Doorkeeper
 from edge.channel.control_socket import ControlSocket
-from edge.channel.endpoints import CONTROL, VIEWERS, beside
+from edge.channel.endpoints import CONTROL, VIEWERS, neighbour_endpoint
 from edge.channel.limits import PAUSE_S
 from edge.channel.publisher import Publisher, check_endpoint
 from edge.channel.sockets import IO_THREADS, patiently
@@ -46,7 +46,8 @@ class Channel:
         Raises ChannelError or KeyFileError, and binds nothing, if an endpoint is none, stays in use for some seconds,
         or is open to the network without keys.
         """
-        control, viewers = control or beside(verdicts, CONTROL), viewers or beside(verdicts, VIEWERS)
+        control = control or neighbour_endpoint(verdicts, CONTROL)
+        viewers = viewers or neighbour_endpoint(verdicts, VIEWERS)
         for endpoint in (verdicts, control, viewers):
             check_endpoint(endpoint, allow_insecure, has_keys=keys is not None)
         if len({verdicts, control, viewers}) < 3:

@@ -15,7 +15,7 @@ LAST_PORT = 65535
 _NAMES = {CONTROL: "control", VIEWERS: "viewers"}
 
 
-def beside(verdicts: str, offset: int) -> str:
+def neighbour_endpoint(verdicts: str, offset: int) -> str:
     """The endpoint `offset` ports after that of the verdicts; of `ipc://PATH`, `ipc://PATH.control` or `.viewers`.
 
     What is no endpoint comes back as it is, for ZeroMQ to refuse. Raises ChannelError if there is no such port.

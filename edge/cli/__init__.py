@@ -8,8 +8,8 @@ from typing import NoReturn
 
 import typer
 
-from edge.cli.output import OutputError, prepare_output, stop_output
 from edge.errors import ConfigError, EdgeError
+from edge.terminal.output import OutputError, prepare_output, stop_output
 from edge.text import printable
 
 # Typer carries a click of its own in newer versions; its errors are reached through the one that Typer names.

@@ -45,7 +45,7 @@ def audit(
         _hold(records, str(hold or release), hold is not None)
 
     from edge.records.audit import audit as check
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     console = Console(stderr=True)
     with console.status("reading the records"):
@@ -102,7 +102,7 @@ def _print(found: "Audit") -> None:
     from rich.table import Table
 
     from edge.records.audit import Kind
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table("boot", "epoch", "started", "accepted", "good", "reject", "unknown", "lost", "passed", "ended")

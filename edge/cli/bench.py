@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, get_args
 import typer
 
 from edge.cli import fail, new_app, run_app
-from edge.cli.size import parse_size
 from edge.errors import EdgeError
+from edge.sources.size import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +100,7 @@ def bench(
     from edge.bench.settings_grid import USUAL, Axes, everything, settings
     from edge.bundle import load_bundle
     from edge.bundle.shipped import found_bundle
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     write_page = None if html is None else _page_writer()
     pace = _pace(rate or CADENCE, jitter, idle)
@@ -168,7 +168,7 @@ def _show(result: "Result", as_json: bool) -> None:
         print(result.model_dump_json())
         return
     from edge.bench.table import print_result
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     console = Console()
     print_result(console if console.is_terminal else Console(width=180), result)

@@ -44,7 +44,7 @@ def _show(found: "Comparison") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     console = Console()
     console = console if console.is_terminal else Console(width=180)

@@ -40,10 +40,10 @@ def tune(
     from edge.bench.result import Pace
     from edge.bundle import load_bundle
     from edge.bundle.shipped import found_bundle
-    from edge.cli.size import parse_size
     from edge.errors import EdgeError
+    from edge.sources.size import parse_size
     from edge.station.config.tuned import command
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     if isinf(seconds):
         raise EdgeError("seconds inf: say how long to measure each setting, as in 40")
@@ -99,7 +99,7 @@ def _show(found: "Tuning") -> None:
 
     from edge.bench.settings_grid import named
     from edge.bench.statistics import interval, percentile
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     console = Console()
     console = console if console.is_terminal else Console(width=160)

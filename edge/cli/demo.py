@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edge.cli import new_app, run_app
-from edge.cli.size import parse_size
+from edge.sources.size import parse_size
 
 app = new_app()
 
@@ -34,7 +34,7 @@ def demo(
     from rich.progress import Progress
 
     from edge.demo.photographs import write_photographs
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     height_width = parse_size(size)
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from edge.cli import new_app, run_app
-from edge.cli.output import Display
+from edge.terminal.output import Display
 from edge.text import printable
 
 if TYPE_CHECKING:

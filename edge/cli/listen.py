@@ -154,7 +154,7 @@ class _Table:
     def __init__(self, title: str) -> None:
         from rich.live import Live
 
-        from edge.terminal import Console
+        from edge.terminal.console import Console
 
         self._title, self._rows = title, deque[list[str]](maxlen=ROWS)
         self._foot = ""

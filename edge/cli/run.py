@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.cli import new_app, run_app
-from edge.cli.output import Display
 from edge.errors import ConfigError
 from edge.station.config.layout import Layout, layout, layout_as_toml
 from edge.station.config.settings import Settings, about, parse_camera, parse_region, source_request, to_config
+from edge.terminal.output import Display
 from edge.text import printable
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def _commission(settings: Settings, frames: int, config: Path | None) -> None:
     from edge.pictures.blank import sample
     from edge.sources import open_source
     from edge.station.capture.frame_checks import Envelope
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     if settings.source is None:
         raise SourceError("no source given; say --source camera0")
@@ -273,7 +273,7 @@ def _drill(bundle: Path | None, as_json: bool) -> None:
 
     from edge.bundle.shipped import DEMO, found_bundle, shipped_bundle
     from edge.drill import drill, siege
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     path = found_bundle(bundle) if bundle else shipped_bundle(DEMO)
     with Console(stderr=True).status("drill") as status:
@@ -308,7 +308,7 @@ def _show_siege(name: str, found: "Siege") -> None:
     """How the line stood against attackers, a row for each of their floods."""
     from rich.table import Table
 
-    from edge.terminal import Console
+    from edge.terminal.console import Console
 
     table = Table(title=f"attackers against a station {name}", caption="600 parts a minute; times in ms, memory in MB")
     columns = "attacker", "flood", "verdicts", "late", "p50", "p99", "memory", "peers joined", "slowest", "turned away"

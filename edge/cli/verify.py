@@ -9,7 +9,7 @@ import typer
 
 from edge.cli import new_app, run_app
 from edge.errors import DataError, EdgeError
-from edge.mask_meaning import MaskMeaning
+from edge.photographs.mask_meaning import MaskMeaning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +75,7 @@ def verify(
     from edge.bundle.signature import Trust
     from edge.machine import cores
     from edge.pictures.contract import checked_bits
-    from edge.terminal import Console
+    from edge.terminal.console import Console
     from edge.verify.checks import check_artifacts, open_bundle
     from edge.verify.result import Verification
     from edge.verify.scoring import choose_photographs, survey_chosen

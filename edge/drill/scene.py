@@ -18,7 +18,7 @@ import zmq
 
 from edge.channel.client_security import read_client_keys, secure
 from edge.channel.control_messages import Fate
-from edge.channel.endpoints import CONTROL, VIEWERS, beside, free_endpoint
+from edge.channel.endpoints import CONTROL, VIEWERS, free_endpoint, neighbour_endpoint
 from edge.drill.proxy import Proxy
 from edge.errors import ChannelError
 from edge.gate.belt import SteadyBelt
@@ -73,7 +73,7 @@ class Scene:
     def __enter__(self) -> "Scene":
         with ExitStack() as undo:
             self.verdicts = undo.enter_context(Proxy(self._endpoint))
-            self.control = undo.enter_context(Proxy(beside(self._endpoint, CONTROL)))
+            self.control = undo.enter_context(Proxy(neighbour_endpoint(self._endpoint, CONTROL)))
             undo.callback(self.stop)
             self.start()
             log = GateLog(self.gate_log)
@@ -119,7 +119,7 @@ class Scene:
     @property
     def endpoints(self) -> tuple[str, str, str]:
         """Verdicts, control and viewers of the station itself, beside the network of the gate."""
-        return self._endpoint, beside(self._endpoint, CONTROL), beside(self._endpoint, VIEWERS)
+        return self._endpoint, neighbour_endpoint(self._endpoint, CONTROL), neighbour_endpoint(self._endpoint, VIEWERS)
 
     @property
     def log(self) -> str:

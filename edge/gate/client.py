@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import zmq
 
@@ -24,6 +23,7 @@ from edge.channel.control_messages import (
     Welcome,
     parse_reply,
 )
+from edge.channel.endpoints import CONTROL, neighbour_endpoint
 from edge.errors import ChannelError
 from edge.gate.belt import Belt
 from edge.gate.decision import Decision
@@ -60,15 +60,10 @@ class Endpoint:
         """The control socket is one port above the verdicts, or `.control` beside an ipc path. Raises ChannelError."""
         if control is not None:
             return cls(verdicts, control, keys)
-        if verdicts.startswith(IPC):
-            return cls(verdicts, f"{verdicts}.control", keys)
-        try:
-            port = urlsplit(verdicts).port
-        except ValueError:
-            port = None
-        if port is None or not 0 < port < 65535:
+        where = neighbour_endpoint(verdicts, CONTROL)
+        if where == verdicts:
             raise ChannelError(f"{verdicts!r} has no port with one above it; say where the station listens: --control")
-        return cls(verdicts, f"{verdicts.removesuffix(f':{port}')}:{port + 1}", keys)
+        return cls(verdicts, where, keys)
 
     @property
     def is_authentic(self) -> bool:

@@ -1,11 +1,9 @@
 """From a frame as the station has it to the frame that a bundle's graph takes."""
 
 import numpy as np
-import numpy.typing as npt
 
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
-
-Frame = npt.NDArray[np.uint8]
 
 
 def graph_frame(frame: Frame, contract: LetterboxContract) -> Frame:

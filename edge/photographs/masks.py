@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from edge.errors import DataError
-from edge.mask_meaning import MaskMeaning
+from edge.photographs.mask_meaning import MaskMeaning
 from edge.pictures import PICTURE_SUFFIXES, decode_unchanged, is_picture_name, read_bytes
 
 Truth = npt.NDArray[np.uint8]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import DataError
+from edge.frame import Frame
 from edge.photographs.masks import MaskSet
 from edge.pictures import PICTURE_SUFFIXES, is_picture_name, read_picture
 
@@ -20,7 +21,6 @@ LITTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}
 PARTS = "parts.csv"
 
 Label = Literal["good", "bad"]
-Frame = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from edge.errors import DataError
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from edge.letterbox.frame import seen
 from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.photographs.accounting import LeftOut, left_out, named
 from edge.photographs.fingerprint import Hashed, Hashes, fingerprint, hash_photograph
 from edge.photographs.masks import MaskReading, MaskSet, Plane
-from edge.photographs.photograph import Frame, Photograph, check_sizes, read_photograph, unusable
+from edge.photographs.photograph import Photograph, check_sizes, read_photograph, unusable
 from edge.pictures.blank import blank_fault
 
 EMPTY_SHARE = 0.03

@@ -12,8 +12,8 @@ from edge.errors import DataError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from edge.frame import Frame
     from edge.pictures.header import Header
-    from edge.sources import Frame
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
 """Names, in lower case, that a picture's file ends with."""

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from edge.presence.grid import Cells, Frame, Grid
+from edge.frame import Frame
+from edge.presence.grid import Cells, Grid
 
 AROUND = 4
 """Cells around a part that are shown with it; over them the frame fades into the belt as it was learned."""

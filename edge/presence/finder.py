@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
+from edge.frame import Frame
 from edge.presence import Belt, Followed, Presence, Remembered
 from edge.presence.background import Background, Columns
 from edge.presence.belt_segments import Piece, clear_belt, find_pieces, split_pieces
 from edge.presence.crop import alone
-from edge.presence.grid import Frame, Grid
+from edge.presence.grid import Grid
 from edge.presence.motion import Motion
 from edge.presence.tracked_part import Look, Track
 from edge.verdict import Fault, Reason

@@ -7,13 +7,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.frame import Frame
+
 COLUMNS, ROWS = 160, 45
 """Cells along and across the belt; a frame with fewer pixels has one cell for each."""
 
 SMOOTH = 3
 """Cells, each way, over which a cell is the mean: grains of dirt and the sensor's noise are none of a part's."""
 
-Frame = npt.NDArray[np.uint8]
 Cells = npt.NDArray[np.float32]
 
 

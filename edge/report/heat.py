@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 
-Frame = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 OUTLINE = (255, 229, 0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from edge.report.heat import Frame
+from edge.frame import Frame
 from edge.report.thumbnail import data_uri
 
 

@@ -5,7 +5,7 @@ from base64 import b64encode
 import cv2
 import numpy as np
 
-from edge.report.heat import Frame
+from edge.frame import Frame
 
 LONGEST = 400
 """Pixels of the longer side of a picture in the page: sharp on a phone, some 15 kB."""

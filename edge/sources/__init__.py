@@ -4,11 +4,11 @@ A source is named by a word or a URL: `demo`, `belt`, `camera0`, `/dev/v4l/by-id
 `line.mp4`, `photos/`.
 """
 
+from edge.frame import Frame
 from edge.sources.base import (
     BeltSettings,
     CameraSettings,
     Capture,
-    Frame,
     Mark,
     Rate,
     Shown,

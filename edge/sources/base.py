@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, Type
 
 from annotated_types import Ge, Gt
 
-if TYPE_CHECKING:  # the supervisor imports this module and must stay light
-    import numpy as np
-    import numpy.typing as npt
+from edge.frame import Frame
 
+if TYPE_CHECKING:  # the supervisor imports this module and must stay light
     from edge.verdict import Fault
 
-Frame: TypeAlias = "npt.NDArray[np.uint8]"
-"""One picture, `uint8 [height, width, 3]`, BGR, C-contiguous."""
 
 Rate: TypeAlias = float | Literal["file"]
 """Pictures a second, or those that a file says it was taken at."""

@@ -3,7 +3,7 @@
 import struct
 from typing import TYPE_CHECKING, cast
 
-from edge.sources.base import Frame
+from edge.frame import Frame
 
 if TYPE_CHECKING:
     import numpy as np

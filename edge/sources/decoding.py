@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edge.errors import DataError
-from edge.sources.base import Frame
+from edge.frame import Frame
 from edge.sources.decoded_frame import UPRIGHT, Matrix, bgr, matrix_of, matrix_of_jpeg, upright
 from edge.sources.ffmpeg_log import complaints
 from edge.sources.packets import DAMAGED, MISSING, Coded

@@ -22,7 +22,7 @@ from edge.sources.stored import wanted
 from edge.verdict import Fault, Reason
 
 if TYPE_CHECKING:
-    from edge.sources.base import Frame
+    from edge.frame import Frame
 
 PREFIX = "genicam:"
 

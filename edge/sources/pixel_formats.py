@@ -5,7 +5,7 @@ Convention.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge.sources.base import Frame
+    from edge.frame import Frame
 
 READABLE = {
     "Mono8": 0x01080001,

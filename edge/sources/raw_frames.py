@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from edge.errors import DataError
-from edge.sources.base import Frame
+from edge.frame import Frame
 
 if TYPE_CHECKING:
     import numpy as np

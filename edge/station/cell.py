@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 
 from edge.errors import ConfigError, EdgeError
-from edge.safe_path import safe_path
 from edge.station import gc_tuning
 from edge.station.config.layout import check_apart
 from edge.station.config.resolved import StationConfig
 from edge.station.inference.process import Model
 from edge.station.poller import Sleeper
+from edge.station.process.safe_path import safe_path
 from edge.station.signals import Signals
 from edge.station.supervisor import CHILD_PATIENCE_S, Station
 from edge.station.systemd import Service, SharedService

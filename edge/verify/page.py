@@ -10,9 +10,11 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from edge.backends import Backend
+from edge.files import write_whole
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import Photograph, read_labelled
-from edge.report.heat import Floats, Frame, Scale, map_in_frame, outlined, overlaid, shared_scale
+from edge.report.heat import Floats, Scale, map_in_frame, outlined, overlaid, shared_scale
 from edge.report.pages import Picture, embedded, templates
 from edge.report.score_axis import score_axis, ticks
 from edge.report.thumbnail import fitted
@@ -95,9 +97,7 @@ def write_page(file: Path, done: Verification, judged: Judged, runtimes: Mapping
         has_heat=has_heat,
         size={"width": WIDTH, "height": HEIGHT, "base": BASE},
     )
-    part = file.with_name(f"{file.name}.part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(file)
+    write_whole(file, page)
 
 
 def histogram(seen: Sequence[Seen], artifact: str, threshold: float) -> Chart:

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.backends import Backend, Frame
+from edge.backends import Backend
 from edge.errors import DataError
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
-from edge.mask_meaning import MaskMeaning
-from edge.photographs import read_listing
 from edge.photographs.accounting import LeftOut
+from edge.photographs.listing import read_listing
+from edge.photographs.mask_meaning import MaskMeaning
 from edge.photographs.photograph import Photograph, read_labelled
 from edge.photographs.survey import SurveyRecord, survey
 from edge.report.heat import Floats, map_in_frame

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from edge.terminal import Console
+from edge.terminal.console import Console
 from edge.verify.result import Judged, Verification, judged_score
 
 MOST = 20

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.backends import Frame, Output
+from edge.backends import Output
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import Photograph
 from export.map_threshold import choose_map_threshold, dice_at

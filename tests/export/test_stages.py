@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from edge.backends import Output, load_backend
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
-from export.activations import Frame, InsideOnnx, ParityError, late_layer, listening
+from export.activations import InsideOnnx, ParityError, late_layer, listening
 from export.graph import write_onnx, write_openvino
 from export.parity import (
     Agreement,

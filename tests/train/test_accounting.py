@@ -13,7 +13,7 @@ from drawn import write
 
 import train.cli
 from edge.errors import DataError
-from edge.photographs import read_listing
+from edge.photographs.listing import read_listing
 from edge.photographs.survey import survey
 
 MakeData = Callable[..., Path]

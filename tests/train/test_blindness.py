@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import export.cli
-from edge.photographs import read_listing
+from edge.photographs.listing import read_listing
 from train.cli import report
 from train.data.split import UNUSED
 from train.fit import fit

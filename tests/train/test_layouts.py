@@ -7,7 +7,7 @@ import pytest
 from drawn import write
 
 from edge.errors import DataError
-from edge.photographs import read_listing
+from edge.photographs.listing import read_listing
 from edge.photographs.photograph import Photograph
 
 GREY = np.full((8, 8, 3), 90, np.uint8)

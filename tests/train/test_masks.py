@@ -10,8 +10,8 @@ from drawn import write
 
 from edge.errors import DataError
 from edge.letterbox.contract import LetterboxContract
-from edge.mask_meaning import MaskMeaning
-from edge.photographs import read_listing
+from edge.photographs.listing import read_listing
+from edge.photographs.mask_meaning import MaskMeaning
 from edge.photographs.photograph import read_truth
 from edge.photographs.survey import Survey, survey
 

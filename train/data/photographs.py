@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import DataError
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
-from edge.mask_meaning import MaskMeaning
-from edge.photographs import read_listing
 from edge.photographs import survey as surveying
 from edge.photographs.accounting import LeftOut
+from edge.photographs.listing import read_listing
+from edge.photographs.mask_meaning import MaskMeaning
 from edge.photographs.masks import MaskReading
-from edge.photographs.photograph import SPLITS, Frame, Photograph, read_truth
+from edge.photographs.photograph import SPLITS, Photograph, read_truth
 from train.data.likeness import Thumbnail, thumbnail
 
 __all__ = ["SPLITS", "Photograph", "Survey", "list_photographs", "read_truth", "survey"]

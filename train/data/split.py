@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 
 from edge.errors import DataError
-from edge.mask_meaning import MaskMeaning
-from edge.photographs import Listing, read_listing
 from edge.photographs.accounting import LeftOut
+from edge.photographs.listing import Listing, read_listing
+from edge.photographs.mask_meaning import MaskMeaning
 from edge.photographs.masks import MaskReading
 from edge.photographs.photograph import SPLITS, Photograph
 from edge.pictures.contract import Bits

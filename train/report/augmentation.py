@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import read_photograph
-from edge.report.heat import Frame, outlined
+from edge.report.heat import outlined
 from train.augment import Augmentation, cropped
 from train.data.photographs import Photograph
 from train.data.rendered import Rendered

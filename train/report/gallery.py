@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import cv2
 
-from edge.report.heat import Frame, Scale, coloured, outlined, overlaid
+from edge.frame import Frame
+from edge.report.heat import Scale, coloured, outlined, overlaid
 from edge.report.pages import Picture, embedded
 from edge.report.thumbnail import fitted
 from train.report.pictures import Drawing, Look, drawing

@@ -8,9 +8,10 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from edge.errors import DataError
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import read_photograph
-from edge.report.heat import Floats, Frame, map_in_frame
+from edge.report.heat import Floats, map_in_frame
 from train.data.photographs import Photograph, read_truth
 from train.models import Network
 from train.score import scores_and_maps

@@ -12,6 +12,7 @@ from edge.errors import EdgeError
 from edge.evaluation.intervals import clustered_rate
 from edge.evaluation.metrics import Rate, confusion
 from edge.evaluation.threshold_stability import Promise, Sample, every_promise, keep_promise
+from edge.files import write_whole
 from edge.pictures import read_picture
 from edge.report.heat import Scale, shared_scale
 from edge.report.pages import templates
@@ -56,9 +57,7 @@ def write_report(path: Path, out: Path | None = None, data: Path | None = None) 
     check_photographs(run)
     file = out or path / REPORT_FILE
     page, said = render(run, read_inspected(run))
-    part = file.with_name(f"{file.name}.part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(file)
+    write_whole(file, page)
     return Report(file, said)
 
 

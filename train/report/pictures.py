@@ -7,9 +7,10 @@ import cv2
 import torch
 from torch import Tensor
 
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import read_photograph
-from edge.report.heat import Floats, Frame, map_in_frame
+from edge.report.heat import Floats, map_in_frame
 from train.data.photographs import read_truth
 from train.letterbox import in_levels, letterboxed
 from train.report.scored_photographs import Inspected

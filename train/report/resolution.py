@@ -7,8 +7,8 @@ from statistics import median
 import cv2
 import numpy as np
 
+from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
-from edge.report.heat import Frame
 from train.data.photographs import read_truth
 from train.report.scored_photographs import Inspected
 

@@ -14,8 +14,9 @@ from edge.text import printable
 from edge.verdict import Fault, Reason
 
 if TYPE_CHECKING:
+    from edge.frame import Frame
     from edge.presence.finder import Passed
-    from edge.sources import Capture, Frame
+    from edge.sources import Capture
 
 
 class Room(NamedTuple):

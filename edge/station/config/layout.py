@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edge.channel.endpoints import CONTROL, VIEWERS, beside, further
+from edge.channel.endpoints import CONTROL, VIEWERS, further, neighbour_endpoint
 from edge.errors import ConfigError
 from edge.sources import kind_of
 from edge.station.config.resolved import StationConfig
@@ -132,7 +132,7 @@ def check_apart(configs: Sequence[StationConfig]) -> None:
     owners: dict[str, str] = {}
     for number, config in enumerate(configs, 1):
         bind, control, viewers = config.bind, config.control, config.viewers
-        control, viewers = control or beside(bind, CONTROL), viewers or beside(bind, VIEWERS)
+        control, viewers = control or neighbour_endpoint(bind, CONTROL), viewers or neighbour_endpoint(bind, VIEWERS)
         remedies = {f"the name {config.station}": "give each table a station = NAME of its own"}
         remedies |= dict.fromkeys((bind, control, viewers), "give each a bind of its own, three ports apart")
         kind = kind_of(config.source)

@@ -384,7 +384,7 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
 
 def _same(settings: Settings, kind: type[SourceSettings]) -> dict[str, Any]:
     """The values that `kind` has by the same names; a size as (height, width)."""
-    from edge.cli.size import parse_size
+    from edge.sources.size import parse_size
 
     size = None if settings.size is None else parse_size(settings.size)
     same = {one.name for one in fields(kind)} & set(Settings.model_fields)

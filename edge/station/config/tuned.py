@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import ConfigError
+from edge.files import write_whole
 from edge.machine import cores, cpu_model, user_folder
 from edge.sources import SourceRequest, kind_of, known_size
 from edge.sources.address import redacted
@@ -67,9 +68,7 @@ class Tuned(BaseModel):
         folder = tuned_folder()
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / self.file_name
-        part = file.with_name(f"{file.name}.part")
-        part.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        part.replace(file)
+        write_whole(file, self.model_dump_json(indent=2) + "\n")
         return file
 
     def mismatch(self, digest: str) -> str | None:
@@ -142,7 +141,7 @@ def _identity(bundle: Path) -> tuple[str | None, str]:
 
 def _size(settings: Settings) -> "tuple[int, int] | str":
     """(height, width) of the frames; the source's name where that is not known before it is opened."""
-    from edge.cli.size import parse_size
+    from edge.sources.size import parse_size
 
     size, source = None if settings.size is None else parse_size(settings.size), settings.source or "the source"
     return known_size(SourceRequest(source, size=size, camera=settings.camera)) or redacted(source)

@@ -138,7 +138,7 @@ class _Model:
                 runtime = load_from(bundle, name, self.options, shape, alone=True)
                 difference = check_static(bundle, anysize, runtime, shape)
                 self.golden_difference = max(self.golden_difference, difference)
-            others = [runtime.beside() for _ in range(self.options.streams - 1)]
+            others = [runtime.clone() for _ in range(self.options.streams - 1)]
             for other in others:
                 check_golden(bundle, other) if shape is None else check_static(bundle, anysize, other, shape)
             self.runtimes[shape] = [runtime, *others]

@@ -7,7 +7,7 @@ from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from edge.cli.output import Output, harmless
+from edge.terminal.output import Output, harmless
 
 
 class Console(RichConsole):

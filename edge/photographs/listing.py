@@ -1,0 +1,82 @@
+"""Labelled photographs in a folder: one file a layout, told apart by what only one of them has.
+
+Adding a layout is adding one file with its NAME, `signs` and `listing`, and naming it in `LAYOUTS`. What a layout does
+not list is accounted for in `accounting`, whatever the layout.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+
+from edge.errors import DataError
+from edge.photographs import good_bad, mvtec, one_class
+from edge.photographs.accounting import LeftOut, account, refuse_other_case
+from edge.photographs.mask_meaning import MaskMeaning
+from edge.photographs.masks import MaskReading, MaskSet
+from edge.photographs.photograph import Photograph, parts
+
+LAYOUTS: tuple[ModuleType, ...] = (good_bad, one_class, mvtec)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The photographs of a data folder as its layout gives them.
+
+    `splits` maps "train", "val" and "test" to photographs, and "" to those that the folders give to no split; a split
+    without photographs is missing. `trains_apart` says that train/ holds good photographs alone and that the
+    others were never meant to be learnt from. `said` tells in one line what was taken for what. `left_out` counts and
+    names what else lies in the folder; `masks` are all its masks.
+    """
+
+    said: str
+    trains_apart: bool
+    splits: dict[str, list[Photograph]]
+    left_out: list[LeftOut] = field(default_factory=list)
+    masks: MaskSet = field(default_factory=lambda: MaskSet([]))
+
+    @property
+    def photographs(self) -> list[Photograph]:
+        """All of them, split by split."""
+        return [photograph for split in self.splits.values() for photograph in split]
+
+
+def read_listing(data: Path, masks: MaskMeaning | MaskReading | None = None, bits: int | None = None) -> Listing:
+    """Find out the layout of `data` and list its photographs; none of them is opened.
+
+    `masks` says how its masks are read; None finds it out from all of them when the first is read.
+    `bits` are the significant ones of photographs of 16 bits a sample. Raises DataError,
+    in one line, if there is no such folder, it is in no known layout or in two at once, or it holds pictures that
+    have no label or masks that belong to no photograph.
+    """
+    if not data.is_dir():
+        raise DataError(f"no such data folder: {data}")
+    try:
+        return _read(data, masks, bits)
+    except OSError as error:
+        raise DataError(f"{error.filename or data} cannot be read: {error.strerror or error}") from None
+
+
+def _read(data: Path, masks: MaskMeaning | MaskReading | None, bits: int | None) -> Listing:
+    refuse_other_case(data)
+    layout, rows = _find_layout(data), parts(data)
+    listed = {split: photographs for split, photographs in layout.listing(data, rows).items() if photographs}
+    photographs = [photograph for members in listed.values() for photograph in members]
+    texts = one_class.label_files(data) if layout is one_class else []
+    left_out = account(data, layout.NAME, photographs, rows, {*texts})
+    together = MaskSet([one.mask for one in photographs if one.mask], masks)
+    splits = {split: [replace(one, masks=together, bits=bits) for one in members] for split, members in listed.items()}
+    counts = ", ".join(f"{len(members)} {split or 'in no split'}" for split, members in splits.items())
+    said = f"{layout.NAME}: {counts or 'no photographs'}"
+    return Listing(said, layout.TRAINS_APART, splits, left_out, together)
+
+
+def _find_layout(data: Path) -> ModuleType:
+    signs: dict[ModuleType, list[str]] = {layout: layout.signs(data) for layout in LAYOUTS}
+    seen = [layout for layout in LAYOUTS if signs[layout]]
+    if len(seen) == 1:
+        return seen[0]
+    if seen:
+        both = " and ".join(f"{signs[layout][0]}/ ({layout.NAME})" for layout in seen)
+        raise DataError(f"{data} is in {len(seen)} layouts at once, by {both}: move out what does not belong to one")
+    known = "; ".join(layout.SHAPE for layout in LAYOUTS)
+    raise DataError(f"{data} holds photographs in no layout known here, which are {known}")

@@ -1,0 +1,1 @@
+"""Standard output and error: what is left of them, and tables and progress bars on a terminal."""
