@@ -4,7 +4,7 @@ import os
 import socket as sockets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,9 +20,11 @@ from edge.channel.client_security import ClientKeys, read_client_keys, secure
 from edge.channel.connections import Connection, Connections
 from edge.channel.control_messages import Acknowledge, AskReplay, Fate, Ping, Refused, Request, Trigger, Triggered
 from edge.channel.control_socket import Peer
-from edge.channel.endpoints import CONTROL, neighbour_endpoint
+from edge.channel.endpoints import CONTROL, VIEWERS, neighbour_endpoint
 from edge.channel.limits import (
     CONTROL_ALLOWANCE,
+    CONTROL_ALLOWANCE_WITHOUT_KEYS,
+    DROPPED_AT_ONCE,
     MOST_GROWTH,
     MOST_SUBSCRIPTIONS,
     PUBLISHED_ALLOWANCE,
@@ -31,6 +33,7 @@ from edge.channel.limits import (
     Pace,
 )
 from edge.channel.pace import Paces
+from edge.drill.attacker import FRAME_OF_MANY, LAST_FRAME, greeted
 from edge.gate.belt import SteadyBelt
 from edge.gate.client import Controller, Endpoint
 from edge.gate.gate import Rules
@@ -97,11 +100,19 @@ class Sender:
         self.watch = Connections(lambda *_: None, lambda _, limit, why: self.cuts.append((limit, why)))
         self.pair = sockets.socketpair()
         number = self.pair[0].fileno()
-        door: Any = SimpleNamespace(allowance=allowance, has_keys=True)
+        door: Any = SimpleNamespace(allowance=allowance)
         self.connection = Connection(number, os.fstat(number).st_ino, "192.0.2.7", SECOND, door)
         self.watch._open[number] = self.connection
         self.allowance, self.received, self.now = allowance, 0, SECOND
         monkeypatch.setattr(self.watch, "_received", lambda _: self.received)
+
+    def joined_by(self, allowance: Allowance) -> tuple[Connection, Callable[[], None]]:
+        """One more connection, to a socket with another allowance; and what closes it."""
+        here, there = sockets.socketpair()
+        door: Any = SimpleNamespace(allowance=allowance)
+        one = Connection(here.fileno(), os.fstat(here.fileno()).st_ino, "192.0.2.8", SECOND, door)
+        self.watch._open[here.fileno()] = one
+        return one, lambda: (here.close(), there.close())[0]
 
     def sends(self, a_second: int, seconds: int) -> None:
         """So many bytes each second, none of which ends a message."""
@@ -142,21 +153,125 @@ def test_what_a_loop_that_was_held_up_has_not_read_is_not_taken_for_a_message_th
     assert [limit for limit, _ in sender.cuts] == ["message"]
 
 
-def test_for_each_growth_of_memory_one_connection_is_cut_that_ended_no_message(
+def test_when_memory_grows_those_are_cut_whose_honest_peers_end_messages_all_the_time_and_others_only_without_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     peer, memory = Sender(monkeypatch, CONTROL_ALLOWANCE), [0]
+    listener, closed = peer.joined_by(PUBLISHED_ALLOWANCE)
     monkeypatch.setattr(connections, "resident_bytes", lambda: memory[0])
     peer.watch._resident = 0
     peer.sends(640, 60)
+    listener.since_message = 1 << 20  # signs of life, for hours
     peer.watch._bound_growth()
     assert peer.cuts == []
     memory[0] = MOST_GROWTH
     peer.watch._bound_growth()
     assert peer.cuts == [("memory", "37 kB without a message, while memory grew")]
-    peer.connection.is_cut = False
+    assert (peer.connection.is_cut, listener.is_cut) == (True, False)
     peer.watch._bound_growth()
-    assert len(peer.cuts) == 1, "memory that stays where it is, is not the next connection's"
+    assert not listener.is_cut, "memory that stays where it is, is not the next connection's"
+    memory[0] = 0
+    peer.watch._bound_growth()
+    memory[0] = MOST_GROWTH
+    peer.watch._bound_growth()
+    assert listener.is_cut, "from where memory was least, it has grown again"
+    closed()
+
+
+def test_a_message_of_very_many_frames_is_dropped_in_pieces_its_peer_cut_and_another_one_answered(
+    channel: Channel,
+) -> None:
+    with greeted(channel.control.endpoint) as many, zmq.Context() as context, context.socket(zmq.DEALER) as gate:
+        gate.set(zmq.LINGER, 0)
+        many.sendall(FRAME_OF_MANY * 100_000 + LAST_FRAME)
+        ends, turns, heard = time.monotonic() + PATIENCE_S, 0, list[Request]()
+        while not channel.acted["message"]:
+            assert time.monotonic() < ends
+            turns += channel.control.has_more
+            assert not list(channel.control.requests(64))
+            channel.serve()
+        gate.connect(channel.control.endpoint)
+        gate.send(Ping(nonce=1).model_dump_json().encode())
+        while not heard:
+            assert time.monotonic() < ends
+            turns += channel.control.has_more
+            heard += [asked for _, asked in channel.control.requests(64)]
+            channel.serve()
+        assert heard == [Ping(nonce=1)]
+        assert turns >= 100_000 // DROPPED_AT_ONCE, "a bounded piece in each turn"
+        many.settimeout(PATIENCE_S)
+        with suppress(ConnectionError):
+            while many.recv(1000):
+                pass
+
+
+def test_connections_that_each_send_little_of_a_message_without_an_end_are_bounded_together(channel: Channel) -> None:
+    with ExitStack() as open_, zmq.Context() as context, context.socket(zmq.DEALER) as gate:
+        gate.set(zmq.LINGER, 0)
+        gate.connect(channel.control.endpoint)
+        many = [open_.enter_context(greeted(channel.control.endpoint)) for _ in range(100)]
+        for one in many:
+            one.sendall(FRAME_OF_MANY * 3_500)  # 7 kB, of which 8 are allowed
+        ends, nonce, heard = time.monotonic() + PATIENCE_S, 0, list[Request]()
+        while not channel.acted["message"] or len(heard) < 50:
+            assert time.monotonic() < ends, dict(channel.acted)
+            nonce += 1
+            gate.send(Ping(nonce=nonce).model_dump_json().encode())
+            heard += [asked for _, asked in channel.control.requests(64)]
+            channel.serve()
+            time.sleep(0.02)
+        left = sum(c.unended for c in channel.doorkeeper.connections.sweep() if not c.is_cut)
+        assert left <= CONTROL_ALLOWANCE_WITHOUT_KEYS.all_open_bytes
+        assert heard == [Ping(nonce=number) for number in range(1, len(heard) + 1)], "the honest one is not cut"
+
+
+def test_a_listener_that_changes_its_mind_has_no_more_subscriptions_than_it_has(keyed: Keyed) -> None:
+    with keyed.connected(zmq.SUB, keyed.channel.publisher.endpoint) as listener:
+        for number in range(3 * MOST_SUBSCRIPTIONS):
+            listener.subscribe(str(number))
+            listener.unsubscribe(str(number))
+        listener.subscribe(b"evp1/line1/")
+        keyed.until(lambda: keyed.channel.publisher.subscribers() == 1)
+    assert not keyed.channel.acted
+
+
+def test_a_message_of_a_connection_that_has_ended_marks_a_younger_one_only_until_that_speaks() -> None:
+    watch = Connections(lambda *_: None, lambda *_: None)
+    here, there = sockets.socketpair()
+    assert watch.met(here.fileno(), b"viewer", "viewer", 1)
+    assert watch.met(here.fileno(), b"gate", "gate")
+    assert watch.of_key(b"viewer") == []
+    (connection,) = watch.of_key(b"gate")
+    assert (connection.name, connection.subscriptions) == ("gate", 0)
+    here.close()
+    there.close()
+
+
+def test_of_a_keys_connections_that_goes_which_was_silent_longest(keyed: Keyed) -> None:
+    with ExitStack() as open_:
+        gates = [open_.enter_context(keyed.connected(zmq.DEALER, keyed.channel.control.endpoint)) for _ in range(4)]
+        connections = keyed.channel.doorkeeper.connections
+        for number, gate in enumerate(gates):
+            gate.send(Ping(nonce=number).model_dump_json().encode())
+            keyed.until(lambda number=number: len([c for c in connections.sweep() if c.heard_ns]) == number + 1)
+        assert not keyed.channel.acted
+        newcomer = open_.enter_context(keyed.connected(zmq.DEALER, keyed.channel.control.endpoint))
+        first = min((c for c in connections.sweep() if c.heard_ns), key=lambda c: c.heard_ns or 0)
+        newcomer.send(Ping(nonce=9).model_dump_json().encode())
+        keyed.until(lambda: keyed.channel.acted["connections"])
+        assert first.is_cut, "a gate whose network was lost comes in again"
+
+
+def test_a_channel_ends_though_its_viewers_thread_is_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel = Channel("line1", free_endpoint())
+    met = channel.doorkeeper.met
+    monkeypatch.setattr(channel.doorkeeper, "met", lambda *note: (time.sleep(1.5), met(*note))[1])
+    viewers = neighbour_endpoint(channel.publisher.endpoint, VIEWERS)
+    with zmq.Context() as context, context.socket(zmq.SUB) as viewer:
+        viewer.connect(viewers)
+        viewer.subscribe(b"")
+        time.sleep(1.0)
+        channel.close()
 
 
 def test_a_station_whose_guard_has_failed_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import zmq
 
@@ -91,7 +92,7 @@ class Doorkeeper:
             socket.set(zmq.CURVE_SECRETKEY, self._pair.secret)
         socket.set(zmq.ZAP_DOMAIN, _DOMAIN)  # without keys too: then ZeroMQ refuses peers of before ZMTP 3
         socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # otherwise ZeroMQ admits anyone while nobody answers for the domain
-        self.connections.watch(socket, allowance, has_keys=self._store is not None)
+        self.connections.watch(socket, allowance)
 
     @property
     def fds(self) -> list[int]:
@@ -116,8 +117,9 @@ class Doorkeeper:
         self._has_more = answered == EVENTS_PER_TURN or self.connections.has_more
         self._refusals.tell()
 
-    def met(self, frame: zmq.Frame, is_subscription: bool = False) -> Guest | None:
-        """The client that sent this frame, received with `copy=False` from a guarded socket.
+    def met(self, frame: zmq.Frame, subscribed: int = 0) -> Guest | None:
+        """The client that sent this frame, received with `copy=False` from a guarded socket; `subscribed` is 1 if it
+        subscribes, -1 if it ends a subscription.
 
         None if its key was revoked meanwhile, or if it is beyond a limit; then it is disconnected: what it sent is to
         be dropped. None also for the notes that an XPUB writes itself when a subscriber has gone.
@@ -128,7 +130,7 @@ class Doorkeeper:
         except (zmq.ZMQError, ValueError):
             return None
         guest = ANYBODY if key is None else self._admission.admitted.get(key)
-        if not self.connections.met(descriptor, key, guest.name if guest else None, is_subscription):
+        if not self.connections.met(descriptor, key, guest.name if guest else None, subscribed):
             return None
         if guest is None and key is not None:
             for connection in self.connections.of_key(key):
@@ -137,8 +139,13 @@ class Doorkeeper:
 
     def refuse(self, kind: str, line: str) -> None:
         """Say, few times, that a peer asked for something that it does not get."""
-        self.connections.acted[kind] += 1
+        self.connections.count(kind)
         self._refusals.note(kind, line)
+
+    def exceed(self, frame: zmq.Frame, limit: str, why: str) -> None:
+        """Cut the peer that sent this frame, received with `copy=False`, for going beyond a limit."""
+        with suppress(zmq.ZMQError, ValueError):
+            self.connections.exceed_by(int(frame.get(zmq.SRCFD)), limit, why)
 
     def close(self) -> None:
         """Admit nobody any more. The guarded sockets may be closed before or after."""
@@ -185,10 +192,11 @@ class Doorkeeper:
         """Forget the connections that have ended; cut those whose key may no longer connect."""
         admitted = self._admission.admitted.keys()
         for connection in self.connections.sweep():
-            if not connection.keys <= admitted:
+            if connection.key is not None and connection.key not in admitted:
                 self.connections.cut(connection)
         now = time.monotonic_ns()
-        self._penalties = {key: until for key, until in list(self._penalties.items()) if until > now}
+        for peer in [peer for peer, until in list(self._penalties.items()) if until <= now]:
+            self._penalties.pop(peer, None)
 
     # ------------------------------------------------------------------------------------------- who knocks
 
@@ -248,10 +256,10 @@ class Doorkeeper:
     def _exceeded(self, connection: Connection, limit: str, why: str) -> None:
         """A connection was cut for a limit. For what it surely sent its key has to wait; without keys its address."""
         if limit not in ("connections", "memory"):
-            peers, address = connection.keys, connection.address
+            peer, address = connection.key, connection.address
             if self._store is None and address not in ("", LOCAL) and not is_loopback(address):
-                peers = {address.encode()}
-            for peer in peers:
+                peer = address.encode()
+            if peer is not None:
                 self._penalties[peer] = time.monotonic_ns() + int(PENALTY_S * 1e9)
         used = ", ".join(self._used.get(connection.address, ())) if connection.name is None else ""
         hint = f" (keys used from there last: {used})" if used else ""

@@ -81,8 +81,8 @@ class Channel:
         """Say what the guard noticed; to be called in each turn of the station's loop. Never blocks."""
         self.doorkeeper.connections.turned_ns = time.monotonic_ns()
         self._tell()
-        if self._failure is not None:
-            raise self._failure
+        if failure := self._failure or self.publisher.failure:
+            raise failure
 
     @property
     def fds(self) -> list[int]:

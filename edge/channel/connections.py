@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from edge.channel.limits import (
     CUT_AT_ONCE,
     DRAINED_S,
     HANDSHAKE_MS,
+    KEEPALIVE_S,
+    KEEPALIVES,
     LOOK_S,
     MOST_GROWTH,
     MOST_OF_A_KEY,
@@ -62,16 +64,16 @@ class Connection:
     address: str
     begun_ns: int
     door: "_Door | None" = None  # the socket; None until ZeroMQ has said which
-    keys: set[bytes] = field(default_factory=set)
+    key: bytes | None = None
     name: str | None = None  # of its key
     heard_ns: int | None = None  # when it last sent something complete
     messages: int = 0
-    subscriptions: int = 0
+    subscriptions: int = 0  # that it has now
     is_cut: bool = False
     received: int = 0  # bytes at the last look
     flow: float = 0.0  # bytes beyond the allowed rate
     unended: float = 0.0  # bytes since the last complete message, without what may be signs of life
-    since_message: int = 0  # the same with all of them
+    since_message: int = 0  # bytes since the last complete message
     counted: int = 0  # messages at the last look
     looked_ns: int = 0
 
@@ -89,7 +91,6 @@ class _Door:
     socket: "zmq.Socket[bytes]"
     events: "zmq.Socket[bytes]"
     allowance: Allowance
-    has_keys: bool
     failure: tuple[int, int] | None = None  # event and value, till the next event says which descriptor
 
 
@@ -116,16 +117,20 @@ class Connections:
         self._resident = resident_bytes()
         self.has_more = False
 
-    def watch(self, socket: "zmq.Socket[bytes]", allowance: Allowance, has_keys: bool) -> None:
+    def watch(self, socket: "zmq.Socket[bytes]", allowance: Allowance) -> None:
         """Watch `socket`. To be called before it is bound."""
         socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+        socket.set(zmq.TCP_KEEPALIVE, 1)  # a peer without power or network ends no connection
+        socket.set(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_S)
+        socket.set(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_S)
+        socket.set(zmq.TCP_KEEPALIVE_CNT, KEEPALIVES)
         address = f"inproc://connections-{id(self)}-{len(self._doors)}"
         socket.monitor(address, _WATCHED)
         events = socket.context.socket(zmq.PAIR)
         events.set(zmq.LINGER, 0)
         events.set(zmq.RCVHWM, 0)  # with a limit, unread events would stop the context's own thread, and all sockets
         events.connect(address)
-        self._doors.append(_Door(socket, events, allowance, has_keys))
+        self._doors.append(_Door(socket, events, allowance))
 
     @property
     def fds(self) -> list[int]:
@@ -147,8 +152,13 @@ class Connections:
             self._look_ns = now + int(LOOK_S * 1e9)
             self._look(now)
 
-    def met(self, descriptor: int, key: bytes | None, name: str | None, is_subscription: bool = False) -> bool:
-        """A complete message came over this connection, of the peer with this key. False if the connection is cut."""
+    def met(self, descriptor: int, key: bytes | None, name: str | None, subscribed: int = 0) -> bool:
+        """A complete message came over this connection, of the peer with this key; `subscribed` is 1 if it subscribes,
+        -1 if it ends a subscription. False if the connection is cut.
+
+        A message may be read after its connection has ended and a younger one has got the number: then the younger one
+        counts under the wrong key until its own next message.
+        """
         try:
             inode = os.fstat(descriptor).st_ino
         except OSError:  # the connection is gone already; what came over it counts
@@ -158,10 +168,9 @@ class Connections:
             connection.messages += 1
             is_new = connection.heard_ns is None
             connection.heard_ns = time.monotonic_ns()
-            connection.name = name
-            if key is not None:
-                connection.keys.add(key)
-            connection.subscriptions += is_subscription
+            if key != connection.key:
+                connection.key, connection.name, connection.subscriptions = key, name, 0
+            connection.subscriptions = max(0, connection.subscriptions + subscribed)
             if connection.subscriptions > MOST_SUBSCRIPTIONS:
                 self.exceed(connection, "subscriptions", f"more than {MOST_SUBSCRIPTIONS} subscriptions")
             elif is_new:
@@ -170,15 +179,26 @@ class Connections:
 
     def of_key(self, key: bytes) -> list[Connection]:
         """The open connections over which this key was shown."""
-        return [c for c in self._snapshot() if key in c.keys]
+        return [c for c in self._snapshot() if c.key == key]
 
     def exceed(self, connection: Connection, limit: str, why: str) -> None:
         """Cut a connection that is beyond a limit, and count it."""
-        if connection.is_cut:
-            return
-        self.cut(connection)
-        self.acted[limit] += 1
-        self._exceeded(connection, limit, why)
+        with self._lock:
+            if connection.is_cut:
+                return
+            self.cut(connection)
+            self.acted[limit] += 1
+            self._exceeded(connection, limit, why)
+
+    def exceed_by(self, descriptor: int, limit: str, why: str) -> None:
+        """Cut the connection over which a message came that is beyond a limit, if it is there yet."""
+        with suppress(OSError), self._lock:
+            self.exceed(self._known(descriptor, os.fstat(descriptor).st_ino), limit, why)
+
+    def count(self, limit: str) -> None:
+        """A limit acted without a connection being cut."""
+        with self._lock:
+            self.acted[limit] += 1
 
     def cut(self, connection: Connection) -> None:
         """End one connection under ZeroMQ's feet: it notices, drops that peer alone, and lets nobody else wait."""
@@ -261,15 +281,20 @@ class Connections:
                     self.exceed(oldest, "connections", f"{MOST_UNPROVEN} connections have said nothing yet")
 
     def _bound_the_met(self, connection: Connection) -> None:
-        """A connection has said something for the first time: it may be one too many of its peer."""
-        door = connection.door
-        alike = [c for c in self._open.values() if c.door is door and c.heard_ns is not None and not c.is_cut]
-        if not connection.keys:
-            most = MOST_WITHOUT_KEYS
-        else:
-            alike, most = [c for c in alike if c.keys & connection.keys], MOST_OF_A_KEY
-        if len(alike) > most:
-            self.exceed(connection, "connections", f"more than {most} connections")
+        """A connection has said something for the first time: one may be too many of its peer.
+
+        Of a key the one goes that has been silent longest, which may be dead; without keys the newcomer goes, or it
+        could put others out.
+        """
+        door, key = connection.door, connection.key
+        alike = [
+            (c.heard_ns, c)
+            for c in self._open.values()
+            if c.door is door and c.heard_ns is not None and c.key == key and not c.is_cut
+        ]
+        if len(alike) > (MOST_WITHOUT_KEYS if key is None else MOST_OF_A_KEY):
+            _, worst = (0, connection) if key is None else min(alike, key=lambda one: one[0])
+            self.exceed(worst, "connections", f"more than {len(alike) - 1} connections")
 
     def _address(self, descriptor: int, inode: int) -> str:
         """Where a connection comes from, without the port; empty if it is not open any more."""
@@ -289,6 +314,8 @@ class Connections:
         for connection in self._snapshot():
             if connection.door is not None and not connection.is_cut:
                 self._look_at(connection, connection.door.allowance, now)
+        for door in self._doors:
+            self._bound_together(door)
         if now >= self._growth_ns:
             self._growth_ns = now + int(GROWTH_LOOK_S * 1e9)
             self._bound_growth()
@@ -310,6 +337,17 @@ class Connections:
         elif c.unended > allowance.open_bytes and now - max(c.heard_ns or c.begun_ns, self._stalled_ns) > DRAINED_NS:
             self.exceed(c, "message", f"{int(c.unended) >> 10} kB of a message that does not end")
 
+    def _bound_together(self, door: _Door) -> None:
+        """Cut those who have sent the most without ending a message, until all together are within what is allowed."""
+        unended = [c for c in self._snapshot() if c.door is door and c.unended > 0 and not c.is_cut]
+        excess = sum(c.unended for c in unended) - door.allowance.all_open_bytes
+        for worst in sorted(unended, key=lambda c: -c.unended):
+            if excess <= 0:
+                return
+            excess -= worst.unended
+            why = f"{int(worst.unended) >> 10} kB of a message that does not end, as others send them too"
+            self.exceed(worst, "message", why)
+
     def _received(self, connection: Connection) -> int | None:
         """Bytes that came over a connection; None where the kernel does not count them, or if it is not open."""
         if not hasattr(sockets, "TCP_INFO"):
@@ -328,18 +366,25 @@ class Connections:
         return int(_BYTES_RECEIVED.unpack(told)[0]) if len(told) == _BYTES_RECEIVED.size else None
 
     def _bound_growth(self) -> None:
-        """When the process has grown by so much more, cut who sent the most without ending a message.
+        """When the process has grown, cut all who sent much without ending a message: of the sockets on which honest
+        peers end one ten times a second, else of the others, where an honest peer may have sent signs of life alone.
 
-        One cut for each such growth: where memory grows for another reason, honest peers are not cut again and again.
+        Once for each such growth: where memory grows for another reason, honest peers are not cut again and again.
         """
         resident = resident_bytes()
+        self._resident = min(self._resident, resident)
         if resident - self._resident < MOST_GROWTH:
             return
         self._resident = resident
-        suspects = [c for c in self._snapshot() if c.since_message > SUSPICIOUS_BYTES and not c.is_cut]
-        if suspects:
-            worst = max(suspects, key=lambda c: c.since_message)
-            self.exceed(worst, "memory", f"{worst.since_message >> 10} kB without a message, while memory grew")
+        suspects = [
+            (c.door.allowance.is_asked, c)
+            for c in self._snapshot()
+            if c.door is not None and c.since_message > SUSPICIOUS_BYTES and not c.is_cut
+        ]
+        first = any(is_asked for is_asked, _ in suspects)
+        for is_asked, c in suspects:
+            if is_asked == first:
+                self.exceed(c, "memory", f"{c.since_message >> 10} kB without a message, while memory grew")
 
 
 class _Lent:

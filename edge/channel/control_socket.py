@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import zmq
@@ -17,7 +18,10 @@ from edge.channel.control_messages import (
 from edge.channel.limits import (
     ANSWERS_WAITING,
     CONTROL_ALLOWANCE,
+    CONTROL_ALLOWANCE_WITHOUT_KEYS,
+    DROPPED_AT_ONCE,
     LARGEST_REQUEST,
+    MOST_FRAMES,
     MOST_REFUSED,
     REQUESTS,
     REQUESTS_WAITING,
@@ -50,8 +54,9 @@ class ControlSocket:
     def __init__(
         self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, doorkeeper: Doorkeeper | None = None
     ) -> None:
-        """With a doorkeeper only its clients are let in. Raises ChannelError."""
+        """With a doorkeeper only its clients are let in, within limits. Raises ChannelError."""
         self.malformed = 0
+        self._drops = False  # the rest of a message of too many frames
         self._doorkeeper = doorkeeper
         self._refused, self._second = 0, 0
         self._paces, self._served = Paces(REQUESTS), Paces(SERVED)
@@ -63,7 +68,8 @@ class ControlSocket:
         self._socket.set(zmq.SNDHWM, ANSWERS_WAITING)
         self._socket.set(zmq.LINGER, _LINGER_MS)
         if doorkeeper is not None:
-            doorkeeper.guard(self._socket, CONTROL_ALLOWANCE)
+            allowance = CONTROL_ALLOWANCE if doorkeeper.has_keys else CONTROL_ALLOWANCE_WITHOUT_KEYS
+            doorkeeper.guard(self._socket, allowance)
         self.endpoint = bind(self._socket, endpoint, "--control")
 
     def fileno(self) -> int:
@@ -73,7 +79,7 @@ class ControlSocket:
     @property
     def has_more(self) -> bool:
         """Whether a message waits that may be read now."""
-        return self._served.wait_s(_ALL) == 0 and self._has_message
+        return (self._drops or self._served.wait_s(_ALL) == 0) and self._has_message
 
     @property
     def due_in_s(self) -> float:
@@ -92,9 +98,8 @@ class ControlSocket:
         for _ in range(most):
             if self._served.wait_s(_ALL) > 0:
                 return
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
+            frames = self._receive()
+            if not frames:
                 return
             self._served.admits(_ALL)
             guest = ANYBODY if self._doorkeeper is None else self._doorkeeper.met(frames[-1])
@@ -115,6 +120,24 @@ class ControlSocket:
                     self.reply(peer, what_is_wrong(error))
                 continue
             yield peer, request
+
+    def _receive(self) -> list[zmq.Frame]:
+        """The frames of the next message, none if there is none, or the last one is not dropped yet."""
+        frames: list[zmq.Frame] = []
+        with suppress(zmq.Again):
+            for _ in range(DROPPED_AT_ONCE if self._drops else 0):
+                if not self._socket.recv(zmq.NOBLOCK, copy=False).more:
+                    self._drops = False
+                    break
+            while not self._drops:
+                frames.append(self._socket.recv(zmq.NOBLOCK, copy=False))
+                if not frames[-1].more:
+                    return frames
+                if len(frames) == MOST_FRAMES:
+                    self._drops = True
+                    if self._doorkeeper is not None:
+                        self._doorkeeper.exceed(frames[-1], "message", f"a message of more than {MOST_FRAMES} frames")
+        return []
 
     def limit(self, peer: Peer, request: str, limit: str, why: str) -> None:
         """A request is beyond a limit, or not for this role: refuse it, count it, and say who asked."""

@@ -29,6 +29,14 @@ memory of a subscription is up to 60 bytes for each of its characters.
 LARGEST_MESSAGE = 1 << 16
 """Bytes of a frame that a listener accepts. The largest verdict, with 16 defects and a long cause, has under 10,000."""
 
+MOST_FRAMES = 8
+"""Frames of a message on the control socket. A request is one, behind the address and perhaps an empty frame. A peer
+whose message has more is cut; what is in the message beyond is read and dropped.
+"""
+
+DROPPED_AT_ONCE = 1_000
+"""Frames that are dropped in one turn of the station's loop, which takes a millisecond or two."""
+
 REQUESTS_WAITING = 200
 """Complete requests of one connection that wait for the station's loop; then ZeroMQ stops reading that connection."""
 
@@ -54,8 +62,15 @@ needs a fraction of a second, a peer without one stays for ever.
 CUT_AT_ONCE = 32
 """Of these, so that a flood of connections costs little."""
 
-MOST_OF_A_KEY = 16
-"""Connections of one key to one socket: a controller has one, after a change of network for a while two."""
+MOST_OF_A_KEY = 4
+"""Connections of one key to one socket. A controller has one; of one that lost its network another may seem open for
+`KEEPALIVE_S * (KEEPALIVES + 1)`. With one more, that which has been silent longest is cut.
+"""
+
+KEEPALIVE_S, KEEPALIVES = 5, 3
+"""The kernel asks a silent peer every so many seconds whether it is there, and ends the connection after so many
+questions without an answer.
+"""
 
 MOST_WITHOUT_KEYS = 128
 """Connections to one socket of a station without keys that have said something. One more, and that one is cut."""
@@ -64,7 +79,7 @@ LARGEST_SUBSCRIPTION_WITHOUT_KEYS = 128
 """The same as `LARGEST_SUBSCRIPTION` where there is no handshake of CURVE."""
 
 MOST_SUBSCRIPTIONS = 16
-"""Subscriptions of one connection. A listener has one, or one for each kind of message."""
+"""Subscriptions that one connection has. A listener has one, or one for each kind of message."""
 
 LOOK_S = 0.05
 """How often the bytes of each connection are looked at. A peer of the same machine fills up to 20 MB in that time."""
@@ -85,22 +100,29 @@ the station's loop.
 @dataclass(frozen=True)
 class Allowance:
     """What one connection to a socket may send: `burst` bytes at once, after that `rate` bytes a second. `open_bytes`
-    may come since the last complete message, of which `open_rate` a second are signs of life and do not count.
+    may come since the last complete message, of which `open_rate` a second are signs of life and do not count; over
+    all connections of the socket together `all_open_bytes`. `is_asked` says that honest peers end messages all the
+    time.
     """
 
     burst: int
     rate: int
     open_bytes: int
     open_rate: int
+    all_open_bytes: int
+    is_asked: bool
 
 
-CONTROL_ALLOWANCE = Allowance(burst=2 << 20, rate=512 << 10, open_bytes=64 << 10, open_rate=1 << 10)
+CONTROL_ALLOWANCE = Allowance(1 << 20, 512 << 10, 64 << 10, 1 << 10, 2 << 20, is_asked=True)
 """A controller pings ten times a second and acknowledges each part, 100 to 200 bytes each with encryption: at 100 parts
-a second 20 kB/s, after a minute without a network 300 kB/s till it owes nothing more. A frame without content takes 2
-bytes on the wire and 64 in memory, so a message that does not end is cut at 2 MB.
+a second 20 kB/s, after a minute without a network 300 kB/s till it owes nothing more. A frame without content takes 35
+bytes on the wire and 64 in memory.
 """
 
-PUBLISHED_ALLOWANCE = Allowance(burst=16 << 10, rate=2 << 10, open_bytes=16 << 10, open_rate=1 << 10)
+CONTROL_ALLOWANCE_WITHOUT_KEYS = Allowance(256 << 10, 256 << 10, 8 << 10, 1 << 10, 512 << 10, is_asked=True)
+"""The same without encryption, where a frame without content takes 2 bytes on the wire."""
+
+PUBLISHED_ALLOWANCE = Allowance(16 << 10, 2 << 10, 16 << 10, 1 << 10, 256 << 10, is_asked=False)
 """A listener subscribes once, and then sends at most the signs of life of ZeroMQ (ZMQ_HEARTBEAT_IVL), 60 bytes each
 with encryption, sixteen a second at most.
 """

@@ -15,7 +15,7 @@ from edge.channel.limits import (
     PUBLISHED_WAITING,
 )
 from edge.channel.sockets import VERDICTS_THREAD, VIEWERS_THREAD, bind, check_path, take_thread
-from edge.channel.viewers import Viewers
+from edge.channel.viewers import Viewers, change
 from edge.errors import ChannelError
 from edge.verdict import Heartbeat, StateChange, Verdict, topic
 
@@ -40,7 +40,7 @@ class Publisher:
         viewers: str | None = None,
         doorkeeper: Doorkeeper | None = None,
     ) -> None:
-        """With a doorkeeper, which must be of the same context, only its clients are let in.
+        """With a doorkeeper, which must be of the same context, only its clients are let in, within limits.
 
         Raises ChannelError, in one line, if an endpoint is in use or is none.
         """
@@ -92,11 +92,10 @@ class Publisher:
 
         Takes the notes of who came and went off the sockets.
         """
-        for note in self._notes(self._socket):
-            data = note.bytes
-            if data[:1] in (b"\0", b"\1"):
-                change = 1 if data[:1] == b"\1" else -1
-                count = self._subscribed.pop(data[1:], 0) + change
+        for note in self._notes():
+            data, by = note.bytes, change(note)
+            if by:
+                count = self._subscribed.pop(data[1:], 0) + by
                 if count > 0 and len(self._subscribed) < _MOST_SUBSCRIPTIONS:
                     self._subscribed[data[1:]] = count
         verdicts = self._topics[Verdict]
@@ -108,16 +107,21 @@ class Publisher:
         if self._viewers is not None:
             self._viewers.close()
 
-    def _notes(self, socket: "zmq.Socket[bytes]") -> Iterator[zmq.Frame]:
+    def _notes(self) -> Iterator[zmq.Frame]:
         """Notes of who came and went; the doorkeeper sees each, so that it knows whose connection is whose."""
         for _ in range(_MOST_NOTES):
             try:
-                note = socket.recv(zmq.NOBLOCK, copy=False)
+                note = self._socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
             if self._doorkeeper is not None:
-                self._doorkeeper.met(note, is_subscription=note.bytes[:1] == b"\1")
+                self._doorkeeper.met(note, change(note))
             yield note
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the viewers' thread before its time."""
+        return None if self._viewers is None else self._viewers.failure
 
 
 def check_endpoint(endpoint: str, allow_insecure: bool, has_keys: bool = False) -> None:

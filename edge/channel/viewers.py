@@ -17,13 +17,20 @@ _LAST_WORDS_S = 0.5
 _NOTES_S = 0.1
 
 
+def change(note: zmq.Frame) -> int:
+    """By how many subscriptions a note of an XPUB socket changes those of its peer: 1, -1, or 0 for no such note."""
+    return {b"\1": 1, b"\0": -1}.get(note.bytes[:1], 0)
+
+
 class Viewers:
     """Publishes on a bound XPUB socket what it is given. Giving never blocks."""
 
     def __init__(self, socket: "zmq.Socket[bytes]", doorkeeper: Doorkeeper | None) -> None:
         """The socket is this object's from now on."""
+        self.failure: Exception | None = None
         self._socket, self._doorkeeper = socket, doorkeeper
-        self._given: queue.Queue[list[bytes] | None] = queue.Queue(PUBLISHED_WAITING)
+        self._given: queue.Queue[list[bytes]] = queue.Queue(PUBLISHED_WAITING)
+        self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._publish, name="edge-viewers", daemon=True)
         self._thread.start()
 
@@ -34,22 +41,19 @@ class Viewers:
 
     def close(self) -> None:
         """Send what is queued, for half a second at most once the context is terminated."""
-        with suppress(queue.Full):
-            self._given.put_nowait(None)
+        self._is_over.set()
         self._thread.join(_LAST_WORDS_S)
 
     def _publish(self) -> None:
-        while True:
-            try:
-                frames = self._given.get(timeout=_NOTES_S)
-            except queue.Empty:
+        try:
+            while not (self._is_over.is_set() and self._given.empty()):
+                with suppress(queue.Empty):
+                    self._socket.send_multipart(self._given.get(timeout=_NOTES_S), zmq.NOBLOCK)
                 self._take_notes()
-                continue
-            if frames is None:
-                break
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
-            self._take_notes()
-        self._socket.close()
+        except Exception as error:  # of the context too, where it is terminated before this thread has ended
+            self.failure = error
+        finally:
+            self._socket.close()  # a context waits for its sockets
 
     def _take_notes(self) -> None:
         """Who came and went: the doorkeeper learns whose connection is whose."""
@@ -57,4 +61,4 @@ class Viewers:
             for _ in range(PUBLISHED_WAITING):
                 note = self._socket.recv(zmq.NOBLOCK, copy=False)
                 if self._doorkeeper is not None:
-                    self._doorkeeper.met(note, is_subscription=note.bytes[:1] == b"\1")
+                    self._doorkeeper.met(note, change(note))

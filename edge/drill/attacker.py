@@ -24,11 +24,16 @@ from edge.security.certificate import Pair
 GREETING = b"\xff" + b"\0" * 7 + b"\x01\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" * 32
 """ZMTP 3.0, without encryption."""
 
-READY = b"\x04\x1a\x05READY\x0bSocket-Type\0\0\0\x06DEALER"
+_READY = b"\x05READY\x0bSocket-Type\0\0\0\x06DEALER"
+READY = bytes([4, len(_READY)]) + _READY
 FRAME_OF_MANY = b"\x01\x00"
 """An empty frame of a message that goes on."""
 
+LAST_FRAME = b"\x00\x00"
+
 MOST_OPEN = 4_000
+MOST_TRICKLES = 100
+SETTLES_S = 0.05
 LONG_TOPIC = 100
 PATIENCE_S = 1.0
 
@@ -62,6 +67,23 @@ def _connected(kind: int, endpoint: str, keys: ClientKeys | None) -> "Iterator[z
 def _tcp(endpoint: str) -> sockets.socket:
     url = urlsplit(endpoint)
     return sockets.create_connection((url.hostname, url.port), PATIENCE_S)
+
+
+@contextmanager
+def greeted(endpoint: str) -> Iterator[sockets.socket]:
+    """A connection without encryption whose handshake is over. Raises OSError."""
+    with _tcp(endpoint) as connection:
+        connection.sendall(GREETING)
+        came = 0
+        while came < len(GREETING):
+            piece = connection.recv(len(GREETING) - came)
+            if not piece:
+                raise ConnectionResetError
+            came += len(piece)
+        connection.sendall(READY)
+        connection.recv(2)
+        time.sleep(SETTLES_S)  # what comes in one piece with the handshake, ZeroMQ refuses
+        yield connection
 
 
 def connections(target: Target) -> None:
@@ -108,14 +130,38 @@ def endless(target: Target) -> None:
     """A message that does not end. With keys, where each frame is sealed, one of very many frames."""
     if target.keys is None:
         while True:
-            with suppress(OSError), _tcp(target.control) as connection:
-                connection.sendall(GREETING + READY)
+            with suppress(OSError), greeted(target.control) as connection:
                 while True:
                     connection.sendall(FRAME_OF_MANY * 10_000)
     while True:
         with _connected(zmq.DEALER, target.control, target.keys) as socket, suppress(zmq.Again):
             socket.send_multipart([b""] * 200_000)
             time.sleep(0.5)
+
+
+def frames(target: Target) -> None:
+    """Whole messages of very many frames, each too short for the limits on bytes."""
+    if target.keys is None:
+        while True:
+            with suppress(OSError), greeted(target.control) as connection:
+                connection.sendall(FRAME_OF_MANY * 100_000 + LAST_FRAME)
+    while True:
+        with _connected(zmq.DEALER, target.control, target.keys) as socket, suppress(zmq.Again):
+            socket.send_multipart([b""] * 8_000)
+            time.sleep(0.01)
+
+
+def trickle(target: Target) -> None:
+    """Messages without an end over many connections, each of which stays within the limits of one."""
+    while True:
+        with suppress(OSError), ExitStack() as held:
+            open_ = [held.enter_context(greeted(target.control)) for _ in range(MOST_TRICKLES)]
+            for connection in open_:
+                connection.sendall(FRAME_OF_MANY * 3_500)
+            while True:
+                for connection in open_:
+                    connection.sendall(FRAME_OF_MANY * 250)
+                time.sleep(0.5)
 
 
 def _requests(target: Target, request: Callable[[str], Request], reads: bool) -> None:
@@ -154,10 +200,8 @@ def acknowledgements(target: Target) -> None:
     _requests(target, lambda epoch: Acknowledge(epoch=epoch, seq=1, fate=Fate.REJECTED), reads=True)
 
 
-FLOODS: dict[str, Callable[[Target], None]] = {
-    flood.__name__: flood
-    for flood in (connections, noise, strangers, subscriptions, endless, triggers, replays, acknowledgements)
-}
+_ALL = (connections, noise, strangers, subscriptions, endless, frames, trickle, triggers, replays, acknowledgements)
+FLOODS: dict[str, Callable[[Target], None]] = {flood.__name__: flood for flood in _ALL}
 
 
 def main(flood: str, verdicts: str, control: str, viewers: str, keys: str | None = None) -> None:

@@ -48,11 +48,15 @@ ROLES = {VIEWER: Role.SEE, CONTROLLER: Role.CONTROL}
 
 WITH_KEYS = (
     *(Assault(STRANGER, flood) for flood in ("connections", "noise", "strangers", "subscriptions", "endless")),
-    *(Assault(VIEWER, flood) for flood in ("subscriptions", "endless", "triggers", "replays")),
-    *(Assault(CONTROLLER, flood) for flood in ("subscriptions", "endless", "triggers", "replays", "acknowledgements")),
+    *(Assault(VIEWER, flood) for flood in ("subscriptions", "endless", "frames", "triggers", "replays")),
+    *(
+        Assault(CONTROLLER, flood)
+        for flood in ("subscriptions", "endless", "frames", "triggers", "replays", "acknowledgements")
+    ),
 )
 WITHOUT_KEYS = tuple(
-    Assault("anybody", flood) for flood in ("connections", "noise", "subscriptions", "endless", "triggers", "replays")
+    Assault("anybody", flood)
+    for flood in ("connections", "noise", "subscriptions", "endless", "frames", "trickle", "triggers", "replays")
 )
 
 

@@ -12,9 +12,6 @@ from edge.channel.control_messages import MOST_REPLAYED
 from edge.errors import RecordsError
 from edge.records.journal import open_to_read
 
-MOST_WAITING = 64
-"""Requests; those beyond are answered with nothing."""
-
 
 class Wanted(NamedTuple):
     """A request: whose it is, and the verdicts `from_seq` to `to_seq` of an epoch."""
@@ -35,15 +32,12 @@ class Replayer(threading.Thread):
         """Nothing is read before `start`."""
         super().__init__(name="edge-replay", daemon=True)
         self._folder = folder
-        self._wanted: queue.Queue[Wanted] = queue.Queue(MOST_WAITING)
+        self._wanted: queue.SimpleQueue[Wanted] = queue.SimpleQueue()  # the channel lets in a few at a time
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
     def ask(self, wanted: Wanted) -> None:
         """Never waits."""
-        try:
-            self._wanted.put_nowait(wanted)
-        except queue.Full:
-            self._answers.put((wanted.token, []))
+        self._wanted.put(wanted)
 
     def answers(self) -> Iterator[Answer]:
         """What has been read since; never waits."""

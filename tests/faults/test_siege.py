@@ -13,9 +13,9 @@ SECONDS = float(os.environ.get("EDGE_SIEGE_S", "0"))
 SHORTLY = 3.0
 FEW = (
     Assault(STRANGER, "strangers"), Assault(VIEWER, "subscriptions"), Assault(VIEWER, "triggers"),
-    Assault(CONTROLLER, "endless"), Assault(CONTROLLER, "replays"),
+    Assault(CONTROLLER, "endless"), Assault(CONTROLLER, "frames"), Assault(CONTROLLER, "replays"),
 )  # fmt: skip
-FEW_WITHOUT_KEYS = tuple(one for one in WITHOUT_KEYS if one.flood in ("subscriptions", "endless", "replays"))
+FEW_WITHOUT_KEYS = tuple(one for one in WITHOUT_KEYS if one.flood in ("endless", "frames", "trickle", "replays"))
 
 
 def test_without_keys_no_flood_fills_memory_or_keeps_an_honest_peer_waiting() -> None:
@@ -24,7 +24,8 @@ def test_without_keys_no_flood_fills_memory_or_keeps_an_honest_peer_waiting() ->
     assert [(stand.who, stand.flood) for stand in found.stands[1:-1]] == [(a.who, a.flood) for a in assaults]
     assert found.has_held, found
     assert any("refused a peer without a key: replay: " in line for line in found.log), found.log
-    assert any("cut 127.0.0.1: " in line and "kB" in line for line in found.log), found.log
+    for words in ("kB of a message that does not end", "a message of more than 8 frames"):
+        assert any("cut 127.0.0.1: " in line and words in line for line in found.log), (words, found.log)
 
 
 def test_with_keys_no_flood_of_stranger_viewer_or_controller_hurts_and_the_log_names_who_it_was() -> None:
@@ -37,6 +38,7 @@ def test_with_keys_no_flood_of_stranger_viewer_or_controller_hurts_and_the_log_n
         ("cut ", "viewer-subscriptions"),
         ("refused viewer-triggers: trigger: the key of viewer-triggers has the role see",),
         ("cut ", "controller-endless"),
+        ("cut controller-frames at ", "a message of more than 8 frames"),
         ("refused controller-replays: replay: ",),
     ):
         assert any(all(word in said for word in words) for said in found.log), (words, found.log)
