@@ -187,12 +187,14 @@ def _key_of(scene: Scene, assault: Assault) -> Path:
 
 
 class _Joining:
-    """An honest peer with the gate's key that comes twice a second, says hello, waits for the answer and leaves."""
+    """An honest peer with the gate's key that comes twice a second, says hello, listens until it hears something, and
+    leaves.
+    """
 
     def __init__(self, scene: Scene, keyed: bool) -> None:
         self.took_ms: list[float] = []
         self.turned_away = 0
-        self._control = scene.endpoints[1]
+        self._verdicts, self._control, _ = scene.endpoints
         self._keys = read_client_keys(scene.key_file(GATE)) if keyed else None
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._join, daemon=True)
@@ -208,14 +210,21 @@ class _Joining:
     def _join(self) -> None:
         with zmq.Context() as context:
             while not self._is_over.wait(JOIN_S):
-                with context.socket(zmq.DEALER) as socket:
-                    socket.set(zmq.LINGER, 0)
-                    if self._keys is not None:
-                        secure(socket, self._keys)
-                    began_ns = time.monotonic_ns()
-                    socket.connect(self._control)
-                    socket.send(Hello(client="newcomer").model_dump_json().encode())
-                    if socket.poll(int(JOINED_WITHIN_S * 1000)):
-                        self.took_ms.append((time.monotonic_ns() - began_ns) / 1e6)
-                    else:
-                        self.turned_away += 1
+                began_ns = time.monotonic_ns()
+                if self._hears(context, zmq.DEALER, self._control) and self._hears(context, zmq.SUB, self._verdicts):
+                    self.took_ms.append((time.monotonic_ns() - began_ns) / 1e6)
+                else:
+                    self.turned_away += 1
+
+    def _hears(self, context: "zmq.Context[zmq.Socket[bytes]]", kind: int, endpoint: str) -> bool:
+        """Whether the station says something to a new connection, within JOINED_WITHIN_S."""
+        with context.socket(kind) as socket:
+            socket.set(zmq.LINGER, 0)
+            if self._keys is not None:
+                secure(socket, self._keys)
+            socket.connect(endpoint)
+            if kind == zmq.SUB:
+                socket.subscribe(b"")
+            else:
+                socket.send(Hello(client="newcomer").model_dump_json().encode())
+            return bool(socket.poll(int(JOINED_WITHIN_S * 1000)))
