@@ -137,14 +137,14 @@ def test_a_peer_that_dies_in_its_turn_is_said_to_and_the_others_go_on(
 
 
 def test_what_people_write_against_a_whole_station(tmp_path: Path) -> None:
-    found = run("written", "--out", tmp_path / "written.json", "--size", "640x360")
+    found = run("handwritten", "--out", tmp_path / "written.json", "--size", "640x360")
     assert [one["name"] for one in found["rows"]] == ["torch_densenet", "onnxruntime_host"]
     assert found["ours"]["count"] == 20
     assert found["rows"][0]["times"] > 1, "DenseNet-121 in PyTorch takes longer than the whole way of a small network"
 
 
 def test_a_station_against_benchmark_app_on_its_own_graph(tmp_path: Path) -> None:
-    (row,) = run("floor", "--out", tmp_path / "floor.json")["rows"]
+    (row,) = run("benchmark_app", "--out", tmp_path / "floor.json")["rows"]
     assert row["station_to_app"] == pytest.approx(row["station_frames_per_s"] / row["app_frames_per_s"])
     assert row["station_to_alike"] == pytest.approx(row["station_frames_per_s"] / row["alike_frames_per_s"])
     assert row["instructions"] == instructions(load_bundle(DEMO_BUNDLE), 1), "what the station chooses for itself"
