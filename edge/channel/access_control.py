@@ -145,7 +145,9 @@ class Doorkeeper:
     def exceed(self, frame: zmq.Frame, limit: str, why: str) -> None:
         """Cut the peer that sent this frame, received with `copy=False`, for going beyond a limit."""
         with suppress(zmq.ZMQError, ValueError):
-            self.connections.exceed_by(int(frame.get(zmq.SRCFD)), limit, why)
+            key = from_z85(str(frame.get(_KEY))) if self._store is not None else None
+            guest = None if key is None else self._admission.admitted.get(key)
+            self.connections.exceed_by(int(frame.get(zmq.SRCFD)), key, guest.name if guest else None, limit, why)
 
     def close(self) -> None:
         """Admit nobody any more. The guarded sockets may be closed before or after."""

@@ -190,10 +190,12 @@ class Connections:
             self.acted[limit] += 1
             self._exceeded(connection, limit, why)
 
-    def exceed_by(self, descriptor: int, limit: str, why: str) -> None:
-        """Cut the connection over which a message came that is beyond a limit, if it is there yet."""
+    def exceed_by(self, descriptor: int, key: bytes | None, name: str | None, limit: str, why: str) -> None:
+        """Cut the connection over which a peer with this key sent what is beyond a limit, if it is there yet."""
         with suppress(OSError), self._lock:
-            self.exceed(self._known(descriptor, os.fstat(descriptor).st_ino), limit, why)
+            connection = self._known(descriptor, os.fstat(descriptor).st_ino)
+            connection.key, connection.name = key, name
+            self.exceed(connection, limit, why)
 
     def count(self, limit: str) -> None:
         """A limit acted without a connection being cut."""

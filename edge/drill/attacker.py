@@ -70,7 +70,7 @@ def _tcp(endpoint: str) -> sockets.socket:
 
 
 @contextmanager
-def greeted(endpoint: str) -> Iterator[sockets.socket]:
+def greeted(endpoint: str, settles_s: float = SETTLES_S) -> Iterator[sockets.socket]:
     """A connection without encryption whose handshake is over. Raises OSError."""
     with _tcp(endpoint) as connection:
         connection.sendall(GREETING)
@@ -82,7 +82,7 @@ def greeted(endpoint: str) -> Iterator[sockets.socket]:
             came += len(piece)
         connection.sendall(READY)
         connection.recv(2)
-        time.sleep(SETTLES_S)  # what comes in one piece with the handshake, ZeroMQ refuses
+        time.sleep(settles_s)  # what comes in one piece with the handshake, ZeroMQ refuses
         yield connection
 
 
@@ -145,6 +145,8 @@ def frames(target: Target) -> None:
         while True:
             with suppress(OSError), greeted(target.control) as connection:
                 connection.sendall(FRAME_OF_MANY * 100_000 + LAST_FRAME)
+                while connection.recv(1 << 16):
+                    pass
     while True:
         with _connected(zmq.DEALER, target.control, target.keys) as socket, suppress(zmq.Again):
             socket.send_multipart([b""] * 8_000)
@@ -155,7 +157,8 @@ def trickle(target: Target) -> None:
     """Messages without an end over many connections, each of which stays within the limits of one."""
     while True:
         with suppress(OSError), ExitStack() as held:
-            open_ = [held.enter_context(greeted(target.control)) for _ in range(MOST_TRICKLES)]
+            open_ = [held.enter_context(greeted(target.control, 0.0)) for _ in range(MOST_TRICKLES)]
+            time.sleep(SETTLES_S)
             for connection in open_:
                 connection.sendall(FRAME_OF_MANY * 3_500)
             while True:
