@@ -5,9 +5,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import zmq
+from command_server import CommandServer
 
 from edge.channel.control_messages import Reply, Request, parse_reply
 from edge.channel.endpoints import CONTROL, free_endpoint, neighbour_endpoint
@@ -19,12 +22,22 @@ DEMO_BUNDLE = ROOT / "models" / "demo.edge"
 TILE_BUNDLE = ROOT / "models" / "magnetic-tile.edge"
 SILENCE_S = 20.0
 
-__all__ = ["DEMO_BUNDLE", "ROOT", "TILE_BUNDLE", "Asking", "Line", "command", "free_endpoint", "running_line"]
+__all__ = ["DEMO_BUNDLE", "ROOT", "TILE_BUNDLE", "Asking", "Line", "command", "free_endpoint", "ran", "running_line"]
 
 
 def command(name: str, *arguments: object) -> list[str]:
     """The command line of one of the project's commands, in this interpreter."""
     return [sys.executable, "-m", f"edge.cli.{name}", *map(str, arguments)]
+
+
+@cache
+def _server() -> CommandServer:
+    return CommandServer()
+
+
+def ran(name: str, *arguments: object, timeout: float = 60, memory: int | None = None) -> CompletedProcess[str]:
+    """What `subprocess.run(command(name, ...), capture_output=True, text=True)` gives, fifty times as fast."""
+    return _server().run(name, *arguments, timeout=timeout, memory=memory)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from entries import enter, journal_taken, payload, recorder, settle, small_disk, spoil, verdict, with_image
-from running import command
+from running import ran
 
 from edge.channel.control_messages import Fate
 from edge.gate.log import GateLog
@@ -25,7 +25,7 @@ G, R, U = Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN
 
 
 def edge_audit(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command("audit", *arguments), capture_output=True, text=True, timeout=60)
+    return ran("audit", *arguments)
 
 
 SIX = [G, G, R, G, U, R]

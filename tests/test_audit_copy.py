@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from entries import Archive, enter, recorder, settle, spoil, verdict
-from running import command, running_line
+from running import ran, running_line
 
 from edge.channel.control_messages import Fate
 from edge.records.audit import Kind, audit
@@ -51,7 +51,7 @@ def test_copies_of_a_running_station_are_sound_and_say_what_they_are(tmp_path: P
         line.process.send_signal(signal.SIGTERM)
         assert line.to_the_end() == 0
     for number in range(11):
-        done = subprocess.run(command("audit", tmp_path / str(number)), capture_output=True, text=True, timeout=60)
+        done = ran("audit", tmp_path / str(number))
         assert done.returncode == 0, done.stdout
         assert "had not ended" in done.stdout
     whole = audit(record)
@@ -59,7 +59,7 @@ def test_copies_of_a_running_station_are_sound_and_say_what_they_are(tmp_path: P
 
 
 def test_what_is_said_of_a_copy_is_its_last_verdict_and_not_that_the_station_died(copy: Path) -> None:
-    done = subprocess.run(command("audit", copy, "--json"), capture_output=True, text=True, timeout=60)
+    done = ran("audit", copy, "--json")
     said = json.loads(done.stdout)
     assert (done.returncode, said["copy"], said["live"], said["runs"][0]["last_here"]) == (0, True, False, 6)
     assert said["runs"][0]["lost"] == 0
@@ -100,7 +100,7 @@ def test_what_is_wrong_in_a_copy_is_found(copy: Path, what: str) -> None:
     statement, kind = SPOILT[what]
     spoil(copy, statement)
     assert kind in audit(copy).counts
-    assert subprocess.run(command("audit", copy), capture_output=True, timeout=60).returncode == 1
+    assert ran("audit", copy).returncode == 1
 
 
 @pytest.mark.parametrize("name", ["00000003-reject.png", "00000005-unknown.json"])

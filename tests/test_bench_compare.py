@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benched import DISTURBANCE, all_times, bare_result, times
-from running import command
+from running import ran
 
 from edge.bench.compare import compare
 from edge.bench.result import Result
@@ -91,7 +91,7 @@ def test_another_machine_and_a_disturbed_run_are_said() -> None:
 
 
 def compared(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command("bench", "compare", *arguments), capture_output=True, text=True)
+    return ran("bench", "compare", *arguments)
 
 
 def test_the_command_fails_on_slower_only_when_told_to(tmp_path: Path) -> None:

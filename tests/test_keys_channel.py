@@ -15,7 +15,7 @@ import zmq
 import zmq.auth
 from hypothesis import given
 from hypothesis import strategies as st
-from running import command, free_endpoint
+from running import command, free_endpoint, ran
 from test_verdict import verdict
 
 from edge.channel import access_control, refusals
@@ -211,7 +211,7 @@ def test_with_keys_the_open_network_is_allowed_and_without_them_they_are_named()
 
 
 def _edge_keys(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command("keys", *arguments), capture_output=True, text=True, timeout=60)
+    return ran("keys", *arguments)
 
 
 def test_the_command_makes_shows_revokes_and_rotates(tmp_path: Path) -> None:

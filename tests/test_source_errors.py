@@ -4,7 +4,6 @@ The command runs in this process where it would not start others, and in one of 
 """
 
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from fake_genicam import is_possible
-from running import command, free_endpoint
+from running import free_endpoint, ran
 
 from edge.cli import run_app
 from edge.cli.run import app
@@ -225,7 +224,7 @@ def refused(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 def refused_by_a_process(*arguments: object) -> str:
     """The same of a process of its own."""
-    done = subprocess.run(command("run", *arguments), capture_output=True, text=True, timeout=60)
+    done = ran("run", *arguments)
     return the_line(done.returncode, done.stdout, done.stderr)
 
 

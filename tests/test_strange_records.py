@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from entries import enter, recorder, rows, settle, spoil, verdict, with_image
-from running import DEMO_BUNDLE, ROOT, command
+from running import DEMO_BUNDLE, ROOT, command, ran
 
 from edge.channel.control_messages import Fate
 from edge.errors import KeyFileError, RecordsError
@@ -35,10 +34,7 @@ CLEAR_SCREEN = "\x1b[2J\x9b1m"
 
 def edge_audit(*arguments: object) -> subprocess.CompletedProcess[str]:
     """In 20 seconds and a gigabyte of memory."""
-    return subprocess.run(
-        command("audit", *arguments), capture_output=True, text=True, timeout=20,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (10**9, 10**9)),
-    )  # fmt: skip
+    return ran("audit", *arguments, timeout=20, memory=10**9)
 
 
 def is_one_line(done: subprocess.CompletedProcess[str]) -> bool:
