@@ -18,7 +18,8 @@ from edge.backends import Backend, load_backend
 from edge.backends.auto import measure_alternating
 from edge.bundle import MapThreshold, Quantization
 from edge.errors import EdgeError
-from edge.evaluation.metrics import Figures, choose_threshold, judge
+from edge.evaluation.metrics import Figures, judge
+from edge.evaluation.thresholds import choose_threshold
 from edge.letterbox.contract import LetterboxContract
 from edge.machine import cores
 from edge.photographs.photograph import Photograph, read_photograph

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import nn
 
 from edge.errors import DataError, EdgeError
-from edge.evaluation.metrics import strategy_parameters
+from edge.evaluation.thresholds import strategy_parameters
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.listing import read_listing
 from edge.photographs.photograph import Photograph

@@ -6,7 +6,8 @@ from math import inf
 from edge.backends import Backend
 from edge.bundle import Interval, Threshold
 from edge.bundle.tolerance import Bounds
-from edge.evaluation.metrics import Figures, Rate, choose_threshold, judge, strategy_parameters, unjudged
+from edge.evaluation.metrics import Figures, Rate, judge, unjudged
+from edge.evaluation.thresholds import choose_threshold, strategy_parameters
 from export.golden import Golden
 from export.parity import Agreement, compare, nearest_threshold
 from export.source import Subject

@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 
 from edge.errors import DataError, RecipeError
 from edge.evaluation.metrics import (
-    STRATEGIES,
     Figures,
     auroc,
     average_precision,
-    choose_threshold,
     confusion,
     dice,
     iou,
@@ -23,6 +21,7 @@ from edge.evaluation.metrics import (
     rate,
     rejected_by_group,
 )
+from edge.evaluation.thresholds import STRATEGIES, choose_threshold
 
 SCORES = [0.1, 0.2, 0.3, 0.4, 0.6, 0.35, 0.7, 0.8, 0.9]
 BAD = [False] * 5 + [True] * 4

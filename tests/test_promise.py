@@ -8,8 +8,9 @@ from scipy.stats import fisher_exact
 
 from edge.evaluation.distribution_shift import picture_properties, shifts
 from edge.evaluation.intervals import auroc_interval, clustered_rate, holm, rates_differ
-from edge.evaluation.metrics import STRATEGIES, choose_threshold, confusion, rate
+from edge.evaluation.metrics import confusion, rate
 from edge.evaluation.threshold_stability import Sample, every_promise, keep_promise
+from edge.evaluation.thresholds import STRATEGIES, choose_threshold
 
 
 def scored(seed: int, count: int = 60, shift: float = 0.0) -> Sample:

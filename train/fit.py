@@ -24,15 +24,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from edge.errors import DataError, RecipeError
-from edge.evaluation.metrics import (
-    Figures,
-    Threshold,
-    choose_threshold,
-    judge,
-    part_scores,
-    rejected_by_group,
-    strategy_parameters,
-)
+from edge.evaluation.metrics import Figures, judge, part_scores, rejected_by_group
+from edge.evaluation.thresholds import ChosenThreshold, choose_threshold, strategy_parameters
 from edge.machine import cores, cpu_model
 from edge.photographs.fingerprint import Hashes, fingerprint, read_hashes, write_hashes
 from edge.pictures.contract import PictureContract
@@ -375,7 +368,7 @@ def judge_last_epoch(network: Network, recipe: Recipe, splits: Splits, out: Path
 
 def judge_splits(
     network: Network, recipe: Recipe, splits: Splits, file: Path | None = None
-) -> tuple[Threshold, dict[str, SplitFigures]]:
+) -> tuple[ChosenThreshold, dict[str, SplitFigures]]:
     """Score all of `splits`, choose the threshold on val, judge val and test by it; `file` gets the scores."""
     scores = {
         split: score_photographs(network, recipe.letterbox, photographs)

@@ -25,7 +25,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge.bundle import sha256
 from edge.errors import DataError, EdgeError
-from edge.evaluation.metrics import Figures, Rate, Threshold
+from edge.evaluation.metrics import Figures, Rate
+from edge.evaluation.thresholds import ChosenThreshold
 from edge.files import write_whole
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.fingerprint import UNKNOWN, Hashes, differences, fingerprint, hash_photographs, read_hashes
@@ -84,7 +85,7 @@ class Selection(BaseModel):
     best: str
     epoch: int
     value: float
-    threshold: Threshold
+    threshold: ChosenThreshold
 
 
 class SplitFigures(BaseModel):
@@ -112,7 +113,7 @@ class LastEpoch(BaseModel):
 
     epoch: int
     value: float
-    threshold: Threshold
+    threshold: ChosenThreshold
     metrics: dict[str, SplitFigures]
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from edge.errors import DataError
 from edge.evaluation.intervals import rates_differ
-from edge.evaluation.metrics import STRATEGIES, Confusion, Threshold, choose_threshold, confusion
+from edge.evaluation.metrics import Confusion, confusion
+from edge.evaluation.thresholds import STRATEGIES, ChosenThreshold, choose_threshold
 
 SIGNIFICANCE = 0.05
 """A difference that chance makes less often than this counts as real."""
@@ -41,7 +42,7 @@ class Promise(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    threshold: Threshold
+    threshold: ChosenThreshold
     given: Confusion
     recall_p_value: float | None
     specificity_p_value: float | None
@@ -68,7 +69,7 @@ class Promise(BaseModel):
         return all(known) if known else None
 
 
-def keep_promise(threshold: Threshold, chosen_on: Sample, given_on: Sample) -> Promise:
+def keep_promise(threshold: ChosenThreshold, chosen_on: Sample, given_on: Sample) -> Promise:
     """Compare what `threshold` does on the sample it was chosen on with what it does on another."""
     p_values = [_p_value(threshold.value, chosen_on.of_class(bad), given_on.of_class(bad)) for bad in (True, False)]
     return Promise(

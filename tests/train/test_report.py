@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import train.report.cli
-from edge.evaluation.metrics import STRATEGIES, choose_threshold, confusion, dice, iou
+from edge.evaluation.metrics import confusion, dice, iou
+from edge.evaluation.thresholds import STRATEGIES, choose_threshold
 from edge.letterbox.contract import LetterboxContract
 from edge.letterbox.geometry import letterbox
 from edge.report.heat import map_in_frame, outlined, overlaid

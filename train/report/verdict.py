@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.evaluation.intervals import clustered_rate
-from edge.evaluation.metrics import STRATEGIES, Confusion, Rate, Threshold
+from edge.evaluation.metrics import Confusion, Rate
 from edge.evaluation.threshold_stability import Promise, Sample
+from edge.evaluation.thresholds import STRATEGIES, ChosenThreshold
 from train.report.differences import Difference
 from train.report.parts import Ranking, ranking
 from train.report.scored_photographs import read_inspected, sample
@@ -108,7 +109,7 @@ def p_value(value: float | None) -> str:
     return "p\u00a0<\u00a00.001" if value < 0.001 else f"p\u00a0=\u00a0{value:.{3 if value < 0.1 else 2}f}"
 
 
-def aim(threshold: Threshold) -> str:
+def aim(threshold: ChosenThreshold) -> str:
     """What a strategy aims at, with its parameters' values in their places."""
     about = STRATEGIES[threshold.strategy].about
     for name, value in threshold.parameters.items():
