@@ -55,7 +55,7 @@ def judge(part: Part, artifact: "Artifact | None", budget_ms: float, **context: 
         finding = Finding(reason=Reason.LATE, detail="the result came within the budget, publication did not")
     if finding.score is None or artifact is None:
         outcome, reason = Outcome.UNKNOWN, finding.reason or Reason.BACKEND
-    elif finding.score >= artifact.threshold.value:
+    elif artifact.threshold.rejects(finding.score):
         outcome, reason = Outcome.REJECT, Reason.DEFECT
     else:
         outcome, reason = Outcome.GOOD, Reason.CLEAR
