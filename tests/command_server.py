@@ -7,6 +7,7 @@ A command that refuses something takes a hundredth of a second, and a start of P
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -74,8 +75,6 @@ def _ends(child: int, timeout: float) -> bool:
     """Whether a child ends within a time."""
     descriptor = os.pidfd_open(child)
     try:
-        import select
-
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(timeout * 1000))
