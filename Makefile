@@ -5,7 +5,7 @@ PARTS ?= 200
 # Without bytecode each of the thousand processes that the tests start compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test check drill docs demo-bundle tile-bundle results benchmarks peers clean
+.PHONY: help run test fast check drill docs demo-bundle tile-bundle results line-results benchmarks peers clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -16,7 +16,10 @@ run: .venv/runtime  ## sets up, runs the built-in line on the shipped bundle, en
 	wait $$listener
 
 test: check  ## every check and test
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+fast: .venv/dev  ## the tests of the runtime whose files start no processes
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow" tests/edge
 
 check: .venv/dev  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -29,11 +32,12 @@ check: .venv/dev  ## ruff and mypy
 drill: .venv/dev  ## the fault drill, and the fault tests at full size
 	$(BIN)/edge-run --drill
 	EDGE_FAULT_MESSAGES=100000 EDGE_FAULT_FILES=10000 EDGE_EXAMPLES=1000 EDGE_SWAPS=10000 EDGE_FUZZ_EXAMPLES=100000 EDGE_SIEGE_S=60 \
-	  $(BIN)/pytest --timeout 7200 tests/faults tests/test_gate_properties.py
+	  $(BIN)/pytest --timeout 7200 tests/faults tests/edge/gate/test_gate_properties.py
 
-# The JSON schemas of what a station says, and the pages of docs/ as a site in build/site, with warnings as errors.
-docs: .venv/dev  ## the schemas, and the site of docs/ in build/site
+# The JSON schemas of what a station says, the table of its settings, and the pages of docs/ as a site in build/site, with warnings as errors.
+docs: .venv/dev  ## the schemas, the settings, and the site of docs/ in build/site
 	$(BIN)/python -m edge.schema docs/schemas
+	$(BIN)/python -m edge.station.config.reference docs/reference/settings.md
 	$(BIN)/python docs/build_site.py
 
 # Renders the training photographs, trains the demonstration network and exports it. Training took 17 minutes on two
@@ -57,6 +61,11 @@ tile-bundle: .venv/dev  ## trains the inspector on the magnetic tiles and export
 # the folder of the magnetic tiles. `python -m benchmarks.results --help` says how to train or measure a part of it.
 results: .venv/dev  ## trains every recipe and writes docs/reports/results.md
 	$(BIN)/python -m benchmarks.results
+
+# The same for the networks of the experiments on the rendered lines, as benchmarks/line_results.toml says: also exports them,
+# and lets each judge its line live. Writes docs/reports/line-results.md with its pictures and numbers.
+line-results: .venv/dev  ## trains on the rendered lines and writes docs/reports/line-results.md
+	$(BIN)/python -m benchmarks.results --plan benchmarks/line_results.toml --latency --measure
 
 # Measures a station side by side with what a user would pick instead, in twelve minutes or so, and writes
 # docs/reports/performance.md and its picture. Begun anew each time, unless the last run was interrupted.

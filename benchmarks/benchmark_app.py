@@ -1,9 +1,9 @@
-"""`python -m benchmarks.benchmark_app`: a whole station against what the machine can do at all, in turns, in one run.
+"""`python -m benchmarks.benchmark_app`: a whole station against the machine's limit, in turns, in one run.
 
-OpenVINO's own `benchmark_app` runs the very graph that a station compiles for its camera, in a loop that does nothing
-else; the station does everything else too: frames from another process, deadlines, verdicts, sockets. It runs as people
-have it, and once more with the instructions that the station chooses, so that what these bring is told apart from what
-the station costs. Below all lies the memory: one copy of the frame.
+OpenVINO's own `benchmark_app` runs the same graph that a station compiles for its camera, in a loop without anything
+else; the station does everything else too: frames from another process, deadlines, verdicts, sockets. benchmark_app
+runs as installed, and once more with the CPU instructions that the station chooses, which separates their gain from the
+station's cost. The lower bound is one copy of the frame in memory.
 """
 
 import json
@@ -22,9 +22,9 @@ import typer
 from benchmarks import line, script
 from benchmarks.comparison import CannotRunError, Contestant, Turn, figures, in_turns, ratio, set_up
 from benchmarks.markdown import goal, paragraph, table
-from edge.backends import is_float32
-from edge.backends.openvino import ISA, WITHOUT_AMX
+from edge.backends import computes_float32
 from edge.backends.options import Options
+from edge.backends.runtimes.openvino import ISA, WITHOUT_AMX
 from edge.bundle import Bundle
 from edge.cli import run_app
 
@@ -46,7 +46,7 @@ def floor(threads: script.ThreadsOption = 2, quick: script.QuickOption = False, 
 
 
 def measure(threads: int, quick: bool = False) -> dict[str, Any]:
-    """Everything found; see `section`. Raises EdgeError if something does not run."""
+    """All measurements; see `section`. Raises EdgeError if a contestant does not run."""
     rounds, cases = (1, CASES[1:2]) if quick else (ROUNDS, CASES)
     result = script.about(threads, quick)
     with script.steps(rounds * len(cases) * 5) as step:
@@ -100,18 +100,18 @@ def _compare(
 
 
 def _times(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median, over the rounds, of the ratio of two throughputs."""
+    """The median over the rounds of the ratio of two throughputs."""
     return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
 def instructions(bundle: Bundle, threads: int) -> dict[str, str]:
-    """What a station sets in its environment for this bundle, where nobody has said anything; see `pass_over_amx`."""
-    chooses = ISA not in os.environ and is_float32(bundle, Options(threads), openvino_artifact(bundle))
+    """The station's environment variables for this bundle, unless the user has set them; see `pass_over_amx`."""
+    chooses = ISA not in os.environ and computes_float32([bundle.artifact(openvino_artifact(bundle))], Options(threads))
     return {ISA: WITHOUT_AMX} if chooses else {}
 
 
 def openvino_artifact(bundle: Bundle) -> str:
-    """The float32 artifact that OpenVINO runs, or the ONNX one if there is but one file for both."""
+    """Name of the float32 artifact for OpenVINO, or of the ONNX one if both runtimes share a file."""
     artifacts = bundle.manifest.artifacts
     return next(name for name, one in artifacts.items() if one.backend == "openvino" and one.precision == "f32")
 
@@ -120,7 +120,7 @@ def write_graph(bundle: Bundle, shape: tuple[int, int], folder: Path) -> Path:
     """The static graph that a station compiles for frames of `shape` (height, width), as OpenVINO's file."""
     import openvino as ov
 
-    from edge.backends.openvino_letterbox import use_fast_letterbox
+    from edge.backends.runtimes.openvino_letterbox import use_fast_letterbox
 
     model = ov.Core().read_model(bundle.path / bundle.artifact(openvino_artifact(bundle)).path)
     model.reshape({"frame": [1, *shape, 3]})
@@ -132,11 +132,11 @@ def write_graph(bundle: Bundle, shape: tuple[int, int], folder: Path) -> Path:
 def benchmark_app(
     graph: Path, threads: int, seconds: int, folder: Path, environment: Mapping[str, str]
 ) -> Mapping[str, float]:
-    """What benchmark_app reports: `throughput`, frames a second, and `median_ms`. Raises CannotRunError.
+    """The results of benchmark_app: `throughput`, frames per second, and `median_ms`. Raises CannotRunError.
 
-    `environment` is what it has beyond that of this process.
+    `environment` is added to the environment of this process.
     """
-    settings = folder / "settings.json"  # its -nthreads does not go with its -hint
+    settings = folder / "settings.json"  # its -nthreads is incompatible with its -hint
     settings.write_text(json.dumps({"CPU": {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}}))
     options = {"-m": graph, "-d": "CPU", "-hint": "latency", "-api": "sync", "-nireq": 1, "-load_config": settings}
     options |= {"-t": seconds, "-report_type": "no_counters", "-report_folder": folder}
@@ -154,7 +154,7 @@ def benchmark_app(
 
 
 def goals(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of the station's throughput: what it costs counts alike, whatever its choice of instructions brings."""
+    """Goals for the station's throughput, with and without the effect of its choice of instructions."""
     ways = {"station_to_app": "", "station_to_alike": " with the station's instructions"}
     return [
         goal(
@@ -167,7 +167,7 @@ def goals(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def section(result: dict[str, Any]) -> str:
-    """The page's part about it."""
+    """This measurement's section of the page."""
     rows = [
         (
             f"{one['bundle']}, {one['width']}×{one['height']}",

@@ -1,4 +1,4 @@
-"""How the project's charts look."""
+"""The style of the project's charts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A contest: each contestant in a process of its own, on the same frames, in turns, so that load hits all alike."""
+"""A contest: each contestant in its own process, on the same frames, in turns, so that load affects all equally."""
 
 import json
 import os
@@ -28,11 +28,11 @@ ROOT = Path(__file__).parents[1]
 LOADING_S, ROUND_S = 300.0, 180.0
 
 Turn = Callable[[int], list[float]]
-"""Runs so many frames; what each took, in milliseconds."""
+"""Runs the given number of frames; returns the time of each, in milliseconds."""
 
 
 class CannotRunError(EdgeError):
-    """A contestant that does not load or does not answer, and why in one line."""
+    """A contestant that does not load or does not answer, with the reason in one line."""
 
 
 def stock(shape: tuple[int, int], frames: int = FRAMES) -> list[Frame]:
@@ -42,7 +42,7 @@ def stock(shape: tuple[int, int], frames: int = FRAMES) -> list[Frame]:
 
 
 def set_up(bundle: Bundle, shape: tuple[int, int], threads: int, folder: Path) -> Setup:
-    """Write frames and network into `folder`, for contestants of any name."""
+    """Write frames and network into `folder`, for all contestants."""
     contract, frames, network = bundle.manifest.letterbox, folder / "frames.npy", folder / "network.onnx"
     np.save(frames, np.stack(stock(shape)))
     write_network(bundle, shape, network)
@@ -53,7 +53,7 @@ def set_up(bundle: Bundle, shape: tuple[int, int], threads: int, folder: Path) -
 
 @dataclass
 class Contestant:
-    """A process that runs frames when told to. `scores` are those of the frames, in order, as far as they were run."""
+    """A process that runs frames on request. `scores` are those of the frames run so far, in order."""
 
     setup: Setup
     python: str = sys.executable
@@ -61,7 +61,7 @@ class Contestant:
     scores: list[float] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        """Start and load it. Raises CannotRunError."""
+        """Start the process and load the contestant. Raises CannotRunError."""
         folder = Path(self.setup.frames).parent
         name = f"{self.setup.name}{''.join(sorted(self.environment))}"
         file, self._log = folder / f"{name}.json", folder / f"{name}.log"
@@ -80,14 +80,14 @@ class Contestant:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
+        """Kill the process."""
         self._process.kill()
         self._process.communicate()
 
     def __call__(self, frames: int) -> list[float]:
-        """Run so many frames: a `Turn`. Raises CannotRunError.
+        """Run `frames` frames: a `Turn`. Raises CannotRunError.
 
-        Between its turns it stands still, whatever threads it has that spin.
+        Between its turns the process is stopped, including any spinning threads.
         """
         assert self._process.stdin is not None
         self._process.send_signal(signal.SIGCONT)
@@ -99,7 +99,7 @@ class Contestant:
         try:
             answer = self._answer(ROUND_S)
         except CannotRunError:
-            self._process.kill()  # one that hangs would still run in the others' turns
+            self._process.kill()  # a hanging process would still run in the others' turns
             raise
         self._process.send_signal(signal.SIGSTOP)
         self.scores += answer["scores"]
@@ -119,7 +119,7 @@ class Contestant:
         return answer
 
     def _reason(self, otherwise: str) -> str:
-        """The last line that it left which names an error, else the last at all."""
+        """The last line of its log that names an error, else the last line."""
         lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         errors = [line for line in lines if "Error" in line or "Exception" in line]
         return (errors or lines or [otherwise])[-1][:200]
@@ -128,7 +128,7 @@ class Contestant:
 def in_turns(
     turns: Mapping[str, Turn], rounds: int, frames: Mapping[str, int], tick: Callable[[str], None] = lambda _: None
 ) -> dict[str, list[list[float]]]:
-    """Samples by name and round: A, B, …, A, B, …, each `frames[name]` frames. `tick` hears who is next."""
+    """Samples by name and round: A, B, …, A, B, …, each `frames[name]` frames. `tick` is called with the next name."""
     found: dict[str, list[list[float]]] = {name: [] for name in turns}
     for _ in range(rounds):
         for name, turn in turns.items():
@@ -138,14 +138,14 @@ def in_turns(
 
 
 def frames_for(turn: Turn, seconds: float, most: int) -> int:
-    """How many frames take about so many seconds: at least 3; by trying two."""
+    """The number of frames that take about `seconds`: at least 3, at most `most`; estimated from two frames."""
     begun = time.perf_counter()
     turn(2)
     return max(3, min(most, int(seconds / ((time.perf_counter() - begun) / 2))))
 
 
 def ratio(of: Sequence[Sequence[float]], to: Sequence[Sequence[float]]) -> float:
-    """How many times as long one takes as the other: the median, over the rounds, of the ratio of their medians."""
+    """The median over the rounds of the ratio of the medians of two contestants' times."""
     return statistics.median(
         statistics.median(one) / statistics.median(other) for one, other in zip(of, to, strict=True)
     )

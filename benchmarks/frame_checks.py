@@ -1,7 +1,7 @@
-"""`python -m benchmarks.frame_checks`: the cost of the frame checks, beside a plain copy of the frame.
+"""`python -m benchmarks.frame_checks`: the cost of the frame checks, compared with a plain copy of the frame.
 
-Both are timed in turns on frames of the rendered line, another one each time, so that neither finds its pixels in the
-processor's cache because the other has just been there, and load hits both alike.
+Both are timed in turns on frames of the rendered line, on different frames, so that neither finds its pixels in the
+cache because of the other, and load affects both equally.
 """
 
 import json
@@ -22,7 +22,7 @@ from edge.station.capture.frame_checks import FrameChecks
 from edge.station.part_counts import percentile
 
 FRAMES = 24
-"""Different pictures: 150 MB at 1080p, more than a cache holds."""
+"""Number of distinct pictures: 150 MB at 1080p, more than a cache holds."""
 
 WARM_UP = 10
 GOAL_MS = 0.3
@@ -32,7 +32,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @dataclass(frozen=True)
 class Cost:
-    """Milliseconds of one thing done to a frame."""
+    """Milliseconds of one operation on a frame."""
 
     p50_ms: float
     p99_ms: float
@@ -40,7 +40,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Costs:
-    """Frame truth and a plain copy of the same frames, `size` (height, width), and the ratio of their medians."""
+    """The frame checks and a plain copy of the same frames, `size` (height, width), and the ratio of their medians."""
 
     size: tuple[int, int]
     rounds: int
@@ -50,10 +50,10 @@ class Costs:
 
 
 def measure(size: tuple[int, int] = (1080, 1920), rounds: int = 1000) -> Costs:
-    """Time both in turns. Raises EdgeError if a picture of the line is doubted: then not all of the work was done."""
+    """Time both in turns. Raises EdgeError if a frame fails the checks, which are then not run completely."""
     line = DemoLine(size=size)
     frames = [line.render(index).frame for index in range(FRAMES)]
-    ring, asked = np.empty_like(frames[0]), FrameChecks()
+    ring, asked = np.empty_like(frames[0]), FrameChecks(stale_ms=1000)
     took: dict[str, list[float]] = {"truth": [], "copy": []}
     for turn in range(WARM_UP + rounds):
         frame, other = frames[turn % FRAMES], frames[(turn + FRAMES // 2) % FRAMES]
@@ -95,7 +95,7 @@ def truth(
 
 
 def describe(costs: Costs) -> str:
-    """In one sentence."""
+    """The result in one sentence."""
     height, width = costs.size
     goal = "within" if costs.truth.p50_ms <= GOAL_MS else "over"
     return (

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.handwritten`: a whole station against the programs that people write themselves, in turns.
+"""`python -m benchmarks.handwritten`: a whole station against programs as people write them, in turns.
 
-Each program runs in a process of its own, on the same frames, with the same number of threads, and is timed from the
-frame in its memory to the score. Our own figure is the whole way: from the frame in memory through the station to the
-verdict decoded in another process.
+Each program runs in its own process, on the same frames, with the same number of threads, and is timed from the frame
+in its memory to the score. The station is timed over the whole way: from the frame in memory to the verdict decoded in
+another process.
 """
 
 from contextlib import ExitStack
@@ -48,7 +48,7 @@ def written(
 
 
 def measure(bundle: Path, shape: tuple[int, int], threads: int, quick: bool = False) -> dict[str, Any]:
-    """Everything found; see `section`. Raises EdgeError if something does not run."""
+    """All measurements; see `section`. Raises EdgeError if a contestant does not run."""
     opened, rounds = script.opened(bundle), 1 if quick else ROUNDS
     result = script.about(threads, quick) | {"bundle": opened.label, "height": shape[0], "width": shape[1]}
     names = ["torch_densenet", "onnxruntime_host"] if quick else list(WRITTEN)
@@ -67,7 +67,7 @@ def measure(bundle: Path, shape: tuple[int, int], threads: int, quick: bool = Fa
 
 
 def goals(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of the ratio to the experiments' own way, and of the whole way."""
+    """Goals for the ratio to the experiments' own program, and for the whole way."""
     size = f"{result['width']}×{result['height']}"
     times = next(one["times"] for one in result["rows"] if one["name"] == "torch_densenet")
     return [
@@ -78,7 +78,7 @@ def goals(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def section(result: dict[str, Any]) -> str:
-    """The page's part about it."""
+    """This measurement's section of the page."""
     ours = ("**edge-inspect, the whole way**", "**1.0**", *_latency(result["ours"]))
     rows = [(one["what"], f"{one['times']:.1f}", *_latency(one)) for one in result["rows"]]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""The letterbox on the host, as users write it: with OpenCV, and with PIL. Needs no part of edge but its arithmetic."""
+"""The letterbox on the host as users write it, with OpenCV and with PIL. Needs only edge's arithmetic."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,12 +16,12 @@ Blob = npt.NDArray[np.float32]
 def opencv_letterbox(
     shape: tuple[int, int], side: int, mean: Sequence[float], std: Sequence[float], fill: int = 0
 ) -> Callable[[Frame], Blob]:
-    """Well-written OpenCV: the frame is small before it becomes float, and every buffer is made once.
+    """Well-written OpenCV: the frame is reduced before it becomes float, and every buffer is allocated once.
 
-    From a frame uint8 [H, W, 3] BGR of `shape` (height, width) to float32 [1, 3, S, S] RGB, normalised; the result is
-    overwritten by the next call. `cv2.split` writes the planes of NCHW in RGB order; normalising works in place.
-    `cv2.dnn.blobFromImage` does the same steps but knows one deviation for all channels, and has to resize without
-    keeping the proportions.
+    From a frame uint8 [H, W, 3] BGR of `shape` (height, width) to float32 [1, 3, S, S] RGB, normalised; the next call
+    overwrites the result. The transposed copy writes the planes of NCHW in RGB order; normalisation works in place.
+    `cv2.dnn.blobFromImage` does the same steps but supports only one deviation for all channels, and resizes without
+    keeping the aspect ratio.
     """
     box = letterbox(*shape, side)
     padded = np.full((side, side, 3), fill, np.uint8)
@@ -45,7 +45,7 @@ def opencv_letterbox(
 def pil_letterbox(
     shape: tuple[int, int], side: int, mean: Sequence[float], std: Sequence[float], fill: int = 0
 ) -> Callable[[Frame], Blob]:
-    """PIL, as training scripts write it: same frame, same result but for PIL's rounding to whole grey levels."""
+    """PIL as in training scripts: the same frame and result except for PIL's rounding to whole grey levels."""
     from PIL import Image
 
     box: Letterbox = letterbox(*shape, side)
@@ -62,6 +62,6 @@ def pil_letterbox(
 
 
 def _affine(mean: Sequence[float], std: Sequence[float]) -> tuple[list[float], list[float]]:
-    """What a BGR value is multiplied by, and what is added."""
+    """Factor and offset of a BGR value."""
     pairs = list(zip(mean, std, strict=True))[::-1]
     return [1 / (255 * one) for _, one in pairs], [-middle / one for middle, one in pairs]

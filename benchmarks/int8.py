@@ -1,7 +1,7 @@
 """`python -m benchmarks.int8 BUNDLE_OR_RUN…`: int8 against float32 of the same network, in turns, in one run.
 
-Of a bundle, the int8 artifacts that it carries. Of a run folder of edge-train, what int8 could give at most: every
-layer that can be is in int8 for OpenVINO, and nobody asks what that does to the verdicts.
+For a bundle, its int8 artifacts. For a run folder of edge-train, the upper bound of int8: all possible layers are in
+int8 for OpenVINO, without a check of the verdicts.
 """
 
 import json
@@ -40,7 +40,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Median latency of one inference in milliseconds; `ratio` is how many times as fast int8 is."""
+    """Median latency of one inference in milliseconds; `ratio` is the speed-up by int8."""
 
     what: str
     backend: str
@@ -85,7 +85,7 @@ def int8(
 
 
 def of_bundle(path: Path, shape: tuple[int, int] | None, threads: int) -> Iterator[Pair]:
-    """Each int8 artifact beside the float32 one of its runtime; says which were refused."""
+    """Each int8 artifact with the float32 one of its runtime; prints which were refused."""
     from edge.backends import load_from
     from edge.bundle import load_bundle
     from edge.bundle.shipped import found_bundle
@@ -104,25 +104,26 @@ def of_bundle(path: Path, shape: tuple[int, int] | None, threads: int) -> Iterat
 
 
 def of_run(path: Path, shape: tuple[int, int] | None, threads: int, folder: Path) -> Iterator[Pair]:
-    """The network of a run with nothing and with every layer in int8, as OpenVINO runs it."""
+    """The network of a run with no layer and with every layer in int8, for OpenVINO."""
     from edge.backends import load_backend
-    from edge.terminal.console import Console
-    from export.graph import network_model, write_onnx, write_openvino
+    from edge.terminal.progress import Progress
+    from export.graph import network_model, write_onnx
     from export.int8 import Layers, calibration
-    from export.progress import stages
-    from export.quantize import OpenVinoQuantizer
+    from export.runtimes import RUNTIMES
+    from export.runtimes.openvino import OpenVinoQuantizer
     from export.source import trained
     from train.run import load_run
 
     subject = trained(load_run(path))
     contract, f32, rounded = subject.contract, folder / "f32" / "model.xml", folder / "int8" / "model.xml"
     shape = shape or contract.holding(contract.side, contract.side)
-    with stages(Console(stderr=True)) as stage:
+    with Progress() as progress:
+        stage = progress.begin
         photographs, _ = calibration(subject, stage)
         network = network_model(subject.network, contract.channels, contract.side)
         layers = Layers(subject, network.graph, photographs, stage)
         write_onnx(subject.network, contract, folder / "model.onnx", {})
-        write_openvino(folder / "model.onnx", f32, {})
+        RUNTIMES["openvino"].write(folder / "model.onnx", f32, {})
         OpenVinoQuantizer(network, contract, photographs, {})(layers.integer(set()), rounded)
     both = (load_backend("openvino", one, threads, contract, shape) for one in (f32, rounded))
     yield Pair(f"{path.name}, all {len(layers.all)} layers", "openvino", shape, *both)

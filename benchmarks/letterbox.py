@@ -1,7 +1,7 @@
 """`python -m benchmarks.letterbox`: the letterbox in the graph against the same work on the host, side by side.
 
-The host does what a user would write: `cv2.resize(INTER_AREA)`, padding, then BGR to RGB, float32, normalisation and
-NCHW. The graph takes the frame as it comes. Both are timed in turns, so that load hits all alike.
+The host code is typical: `cv2.resize(INTER_AREA)`, padding, then BGR to RGB, float32, normalisation and NCHW. The graph
+takes the unchanged frame. Both are timed in turns, so that load affects all equally.
 """
 
 import json
@@ -24,7 +24,7 @@ from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 
 CASES = (((1080, 1920), 224), ((2048, 2448), 224), ((2048, 2448), 320), ((1080, 1920), 320))
-"""((height, width) of the frame, side). The last shrinks by a whole factor, for which OpenCV has a path of its own."""
+"""((height, width) of the frame, side). The last reduces by an integer factor, for which OpenCV has a special path."""
 
 FILTERS = ("box", "antialias")
 RUNTIMES = ("openvino", "onnxruntime")
@@ -119,7 +119,7 @@ def graph(runtime: str, contract: LetterboxContract, shape: tuple[int, int], thr
 def _openvino(path: Path, contract: LetterboxContract, shape: tuple[int, int], threads: int) -> Run:
     import openvino as ov
 
-    from edge.backends.openvino_letterbox import use_fast_letterbox
+    from edge.backends.runtimes.openvino_letterbox import use_fast_letterbox
 
     core = ov.Core()
     model = core.read_model(path)

@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.station import Station
 from edge.channel.endpoints import free_endpoint
 from edge.errors import EdgeError
+from edge.rates import rate_text
 from edge.verdict import Verdict
 
 WARM_UP = 20
@@ -16,11 +17,11 @@ STATION = "bench"
 
 @dataclass
 class Heard:
-    """What came of the parts after the warm-up, in milliseconds.
+    """The measurements of the parts after the warm-up, in milliseconds.
 
-    `whole_ms` is from the frame in memory, or from its moment of capture at a given rate, until the verdict is decoded
-    in this process; `received_ms` the part of it from the hand-over to the socket. `frames_per_s` is by the moments of
-    publication.
+    `whole_ms` is from the frame in memory, or at a given rate from its capture, until the verdict is decoded in this
+    process; `received_ms` is its last part, from the hand-over to the socket. `frames_per_s` is computed from the times
+    of publication.
     """
 
     whole_ms: list[float] = field(default_factory=list)
@@ -29,7 +30,7 @@ class Heard:
 
     @property
     def frames_per_s(self) -> float:
-        """From the first verdict to the last."""
+        """Frames per second from the first verdict to the last."""
         return (len(self.published_ns) - 1) / ((self.published_ns[-1] - self.published_ns[0]) / 1e9)
 
 
@@ -44,14 +45,15 @@ def run_station(
     backend: str = "auto",
     warm_up: int = WARM_UP,
 ) -> Heard:
-    """Let a station judge `frames` frames of `size` (height, width), and `warm_up` before them.
+    """Let a station judge `frames` frames of `size` (height, width), after `warm_up` others.
 
-    Back to back if `rate`, in parts a second, is None. It begins when `subscribers` are there, this process's own among
-    them. Raises EdgeError if it does not give every verdict.
+    Back to back if `rate`, in parts per second, is None. The station begins when `subscribers` are present, including
+    this process's own. Raises EdgeError if a verdict is missing.
     """
     heard = Heard()
     options: dict[str, Any] = {"source": "replay", "bundle": bundle, "backend": backend, "threads": threads}
-    options |= {"size": f"{size[1]}x{size[0]}", "rate": rate, "limit": frames + warm_up, "budget_ms": 60000}
+    options |= {"size": f"{size[1]}x{size[0]}", "limit": frames + warm_up, "budget_ms": 60000}
+    options["rate"] = None if rate is None else rate_text(rate)
     options |= {"station": STATION, "bind": endpoint or free_endpoint(), "wait_subscribers": subscribers}
     with Station(**options) as station:
         for received in station.messages(SILENCE_S):
@@ -65,7 +67,7 @@ def run_station(
 def _note(heard: Heard, verdict: Verdict, at_ns: int, is_paced: bool) -> None:
     timing = verdict.timing
     in_ring = timing.captured if is_paced or timing.in_ring is None else timing.in_ring
-    begun = max(timing.captured, in_ring)  # a stored frame waits in the ring until it is taken
+    begun = max(timing.captured, in_ring)  # a stored frame waits in the ring until the station takes it
     heard.whole_ms.append((at_ns - begun) / 1e6)
     heard.received_ms.append((at_ns - timing.published) / 1e6)
     heard.published_ns.append(timing.published)

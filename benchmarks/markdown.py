@@ -1,4 +1,4 @@
-"""What the benchmarks' pages are made of."""
+"""Building blocks of the benchmarks' pages."""
 
 from collections.abc import Sequence
 from textwrap import fill
@@ -6,18 +6,18 @@ from typing import Any
 
 
 def paragraph(text: str) -> str:
-    """Text in lines of a page, and an empty line."""
+    """Text wrapped to the width of a page, and an empty line."""
     return fill(text, 120, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
-    """A table whose first `words` columns are words, the others figures."""
+    """A table whose first `words` columns are text, the others numbers."""
     lines = [head, ("---",) * words + ("---:",) * (len(head) - words), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def machine_words(machine: dict[str, Any]) -> str:
-    """The machine of `edge.bench.machine()` in one clause; what it does not say is left out."""
+    """The machine of `edge.bench.machine()` in one clause, without unknown items."""
     versions = {**{name: machine[name] for name in ("openvino", "onnxruntime") if name in machine}}
     versions |= machine.get("versions") or {}
     words = [
@@ -32,7 +32,7 @@ def machine_words(machine: dict[str, Any]) -> str:
 
 
 def goals(found: Sequence[dict[str, Any]]) -> str:
-    """A table of goals: what was to be, what is, and whether that is enough."""
+    """A table of goals: the goal, the result, and whether it is reached."""
     rows = [(one["goal"], one["found"], "yes" if one["reached"] else "**no**") for one in found]
     return table(("goal", "found", "reached"), rows, words=3)
 

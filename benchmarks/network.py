@@ -1,4 +1,4 @@
-"""The network of a bundle without its letterbox, as a user of another runtime would have exported it."""
+"""The network of a bundle without its letterbox, as a user of another runtime would export it."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from edge.errors import BundleError
 from edge.letterbox.contract import LetterboxContract
 
 LOW_IR_VERSION = 8
-"""The lowest that knows the operators: older runtimes read no higher one."""
+"""The lowest version with the needed operators, because older runtimes read no higher one."""
 
 
 def write_network(bundle: Bundle, shape: tuple[int, int], file: Path) -> None:
     """Write ONNX: `image` float32 [1, C, S, S], letterboxed and normalised, → the outputs of the bundle, float32.
 
-    Frames of `shape` (height, width) have one padding, so the mask is a constant, and what follows from constants alone
-    is folded. Raises BundleError if there is no ONNX artifact.
+    All frames of `shape` (height, width) have the same padding, so that the mask is a constant, and constant
+    subexpressions are folded. Raises BundleError if there is no ONNX artifact.
     """
     contract = bundle.manifest.letterbox
     artifact = next((one for one in bundle.manifest.artifacts.values() if one.path.endswith(".onnx")), None)
@@ -38,14 +38,14 @@ def write_network(bundle: Bundle, shape: tuple[int, int], file: Path) -> None:
     _fold(file)
     folded = onnx.load(file)
     version = next(entry.version for entry in network.opset_import if entry.domain == "")
-    del folded.opset_import[:]  # ONNX Runtime lists every domain that it knows
+    del folded.opset_import[:]  # ONNX Runtime lists all domains that it supports
     folded.opset_import.append(helper.make_opsetid("", version))
     folded.ir_version = LOW_IR_VERSION
     onnx.save(shape_inference.infer_shapes(folded, strict_mode=True), file)
 
 
 def _fix_mask(network: onnx.ModelProto, contract: LetterboxContract, shape: tuple[int, int]) -> None:
-    """Make a constant of the input `mask`; one as wide as the picture where they are multiplied, for onnx2tf."""
+    """Make the input `mask` a constant, with the picture's channels where they are multiplied, for onnx2tf."""
     box = contract.fit(*shape)
     around = ((box.top, box.bottom), (box.left, box.right))
     mask: npt.NDArray[np.float32] = np.pad(np.ones((box.height, box.width), np.float32), around)[None, None]
@@ -59,7 +59,7 @@ def _fix_mask(network: onnx.ModelProto, contract: LetterboxContract, shape: tupl
 
 
 def _fold(file: Path) -> None:
-    """Let ONNX Runtime compute what is constant; its basic level writes nothing but standard operators."""
+    """Let ONNX Runtime fold constants; its basic level writes only standard operators."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()

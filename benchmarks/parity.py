@@ -1,7 +1,7 @@
 """`python -m benchmarks.parity`: does every artifact of every trained recipe keep PyTorch's verdicts?
 
-Exports the first seed of each row of the plan, shows every photograph, those of training too, to PyTorch and to each
-artifact at its own size, some or all of them pasted into the frames of two cameras as well, and writes
+Exports the first seed of each row of the plan and scores every photograph, those of training too, with PyTorch and with
+each artifact. Each photograph has its own size; some or all are also pasted into the frames of two cameras. Writes
 docs/reports/parity.md.
 """
 
@@ -21,10 +21,10 @@ from edge.cli import run_app
 from edge.errors import EdgeError
 
 CANVASES = {"own size": None, "in 1920×1080": (1080, 1920), "in 2448×2048": (2048, 2448)}
-"""What a photograph is shown as; (height, width) of the black frame it is pasted into the middle of."""
+"""Name of each canvas: (height, width) of the black frame into whose middle a photograph is pasted."""
 
 PASTED = 8
-"""Of the photographs, every how manyth is shown in a camera's frame as well, unless --all says so of each."""
+"""Every PASTED-th photograph is also pasted into the cameras' frames; with --all, every photograph."""
 
 HEAD = """\
 # Parity
@@ -155,7 +155,7 @@ def pasted(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def render(trainings: Iterator[Training], runs: Path) -> str:
-    """The page as Markdown: a line for each artifact of each row that was compared."""
+    """The page as Markdown, with a line for each artifact of each compared row."""
     lines = [HEAD.format(canvases=", ".join(CANVASES))]
     for training in trainings:
         file, recipe = _file(runs / training.folder), training.entry.folder

@@ -1,9 +1,9 @@
 """`python -m benchmarks.peers`: the graph of the shipped bundle against every runtime that users install instead.
 
-Each peer has a Python of its own in build/peers, which `--install` makes, and runs in a process of its own. All get the
-same frames, uint8, in turns, with the same number of threads, and are timed to the score: those that have no letterbox
-get OpenCV's on the host. What each computes is compared with the same network in ONNX Runtime behind OpenCV's
-letterbox. A peer is a file of `benchmarks.contestants.peers`.
+Each peer has its own Python in build/peers, which `--install` makes, and runs in its own process. All peers get the
+same uint8 frames, in turns, with the same number of threads, and are timed up to the score. A peer without a letterbox
+gets OpenCV's on the host. The scores of each peer are compared with those of the same network in ONNX Runtime behind
+OpenCV's letterbox. A peer is a file of `benchmarks.contestants.peers`.
 """
 
 import json
@@ -30,15 +30,15 @@ from edge.sources.size import parse_size
 
 FOLDER = Path("build/peers")
 INSTALLED = "installed.json"
-"""In a peer's folder: what was installed, or why it could not be."""
+"""File in a peer's folder: the installed packages, or the reason why the installation failed."""
 
 OURS, SAME = "ours", "onnxruntime_host"
 BESIDE = {OURS: "**edge-inspect, its graph**", SAME: "ONNX Runtime", "openvino_host": "OpenVINO"}
-"""Contestants of the project's own Python, and what the page calls them."""
+"""Contestants that run in the project's own Python, and their names on the page."""
 
 ROUNDS, ROUND_S, MOST = 5, 0.8, 100
 OTHER = 1e-3
-"""A score that differs by more was computed otherwise; float32 on two runtimes differs by 1e-5 at most."""
+"""Largest difference of scores that counts as the same; float32 on two runtimes differs by 1e-5 at most."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -75,7 +75,7 @@ def _about(name: str) -> Any:
 
 
 def install_all(names: Sequence[str], folder: Path) -> None:
-    """Make each peer's Python that is not there as its file wants it; what pip refuses is noted."""
+    """Make each missing Python of a peer, with the packages that its file names; failures of pip are noted."""
     with script.steps(len(names)) as step:
         for name in names:
             step(f"installing {name}")
@@ -90,7 +90,10 @@ def install_all(names: Sequence[str], folder: Path) -> None:
 
 
 def _pip(place: Path, wanted: Sequence[str]) -> str | None:
-    """Install wheels; why not, or None. What stands behind `--no-deps` is installed alone, after the rest."""
+    """Install wheels; returns the reason of a failure, or None.
+
+    Packages after `--no-deps` are installed without their dependencies, after the others.
+    """
     at = wanted.index("--no-deps") if "--no-deps" in wanted else len(wanted)
     for part in (wanted[:at], wanted[at:]):
         command = [
@@ -111,7 +114,7 @@ def _pip(place: Path, wanted: Sequence[str]) -> str | None:
 def measure(
     bundle: Path, shape: tuple[int, int], threads: int, names: Sequence[str], folder: Path, quick: bool = False
 ) -> dict[str, Any]:
-    """Everything found; see `section`. A peer that does not run, or dies, is noted with its reason."""
+    """All results; `section` renders them. A peer that does not run, or dies, is noted with its reason."""
     opened, rounds = script.opened(bundle), 1 if quick else ROUNDS
     result = script.about(threads, quick) | {"bundle": opened.label, "height": shape[0], "width": shape[1]}
     with TemporaryDirectory() as scratch, ExitStack() as stack, script.steps(None) as step:
@@ -147,7 +150,7 @@ def measure(
 
 
 def _contestant(name: str, setup: Setup, folder: Path) -> Contestant:
-    """Raises CannotRunError if the peer is not installed."""
+    """The contestant of a peer. Raises CannotRunError if the peer is not installed."""
     if name in BESIDE:
         return Contestant(replace(setup, name=name), sys.executable)
     note, python = folder / name / INSTALLED, folder / name / "bin" / "python"
@@ -159,7 +162,7 @@ def _contestant(name: str, setup: Setup, folder: Path) -> Contestant:
 
 
 def _mortal(name: str, turn: Turn, died: dict[str, str]) -> Turn:
-    """The same, but a peer that dies in its turn is noted with its words, and takes no more of them."""
+    """The same turn; if the peer dies in it, `died` gets its message and the peer has no further turns."""
 
     def run(frames: int) -> list[float]:
         try:
@@ -172,19 +175,19 @@ def _mortal(name: str, turn: Turn, died: dict[str, str]) -> Turn:
 
 
 def _off(scores: Sequence[float], same: Sequence[float]) -> float:
-    """The largest difference, over the frames that both have seen."""
+    """The largest difference of scores, over the frames that both scored."""
     return max(abs(one - other) for one, other in zip(scores, same, strict=False))
 
 
 def goals(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """That nobody is faster."""
+    """The goal that no peer is faster."""
     fastest = min((one for one in result["rows"] if one["name"] != OURS), key=lambda one: one["times"])
     found = f"{fastest['what']}: {fastest['times']:.2f}"
     return [{"goal": "no runtime takes less time than ours", "found": found, "reached": fastest["times"] >= 1}]
 
 
 def section(result: dict[str, Any]) -> str:
-    """The page's part about it."""
+    """The page's section about the peers."""
     rows = [
         (
             one["what"],

@@ -1,8 +1,8 @@
 """`python -m benchmarks.performance`: runs the benchmarks one after another and writes docs/reports/performance.md.
 
-Each leaves its result in build/performance as JSON. What is there is not measured again unless told to, so that an
-interrupted run goes on where it stopped; the page is written from what is there. A benchmark of the page is a module
-with `section(result)` and `goals(result)`; its name stands in PARTS.
+Each benchmark writes its result to build/performance as JSON. A result that exists is not measured again, except with
+`--again`, so that an interrupted run continues where it stopped. The page is written from the results that exist. A
+benchmark of the page is a module with `section(result)` and `goals(result)`; its name is in PARTS.
 """
 
 import json
@@ -23,7 +23,7 @@ from edge.cli import run_app
 from edge.errors import EdgeError
 
 PARTS = ("benchmark_app", "handwritten", "peers", "scaling", "stations")
-"""In the order of the page: modules of this package, whose own `section` and `goals` are meant unless PAGES says."""
+"""Modules of this package in the order of the page; `section` and `goals` are theirs, or those of PAGES if named."""
 
 PAGES = {"stations": "stations_page"}
 
@@ -100,7 +100,7 @@ def _options(name: str, file: Path, page: Path, threads: int, quick: bool) -> Se
 
 
 def read(results: Path) -> dict[str, dict[str, Any]]:
-    """What is there, by the name of the benchmark, in the order of the page."""
+    """The results that exist, by the name of the benchmark, in the order of the page."""
     files = {name: results / f"{name}.json" for name in PARTS}
     return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.exists()}
 

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.scaling`: latency and throughput of a real station, as more is asked of it.
+"""`python -m benchmarks.scaling`: latency and throughput of a real station under growing load.
 
-Frames from VGA to 20 megapixels, parts from 2 a second to as many as it takes, subscribers from 1 to 100, each with a
-socket of its own in another process on the same machine. Draws docs/reports/scaling.svg.
+Frames from VGA to 20 megapixels, parts from 2 a second to the most that the station takes, subscribers from 1 to 100.
+Each subscriber has its own socket, in another process on the same machine. Draws docs/reports/scaling.svg.
 """
 
 import json
@@ -33,7 +33,7 @@ USUAL = (720, 1280)
 SECONDS, FEWEST, MOST, ROUNDS = 5.0, 12, 400, 2
 PICTURE = Path("docs/reports/scaling.svg")
 QUIET_MS = 5
-"""How late the 99th in a hundred verdicts may reach one of a hundred subscribers."""
+"""Largest p99 of the delay, in ms, from publication to one of a hundred subscribers."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -55,7 +55,7 @@ def growth(
 
 
 def measure(bundle: Path, threads: int, quick: bool = False) -> dict[str, Any]:
-    """Everything found; see `section`. Raises EdgeError if a station does not give every verdict."""
+    """All results; `section` renders them. Raises EdgeError if a station does not give every verdict."""
     opened = script.opened(bundle)
     sizes, rates, crowds = (SIZES[:2], RATES[2:4], SUBSCRIBERS[:2]) if quick else (SIZES, RATES, SUBSCRIBERS)
     rounds = 1 if quick else ROUNDS
@@ -76,7 +76,7 @@ def measure(bundle: Path, threads: int, quick: bool = False) -> dict[str, Any]:
 
 
 def _together(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """The rounds of one row as one: all samples' percentiles, the mean of what is no sample."""
+    """The rounds of one row as one: percentiles of all samples, means of the other values."""
     rows: dict[str, Any] = {}
     for name, value in rounds[0].items():
         values = [one[name] for one in rounds]
@@ -128,7 +128,7 @@ def _crowd(bundle: Bundle, crowd: int, threads: int, quick: bool) -> dict[str, A
 
 
 def goals(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of the many subscribers."""
+    """The goal for many subscribers."""
     most = result["subscribers"][-1]
     name = f"{most['subscribers']:.0f} subscribers"
     return [
@@ -138,7 +138,7 @@ def goals(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def section(result: dict[str, Any]) -> str:
-    """The page's part about it."""
+    """The page's section about scaling."""
     usual = f"{result['usual'][1]}×{result['usual'][0]}"
     sizes = [
         (

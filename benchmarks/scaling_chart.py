@@ -51,7 +51,7 @@ def write_chart(result: dict[str, Any], file: Path) -> None:
 
 
 def _short(value: float) -> str:
-    """A place on the axis: 0.31, 20, 3.6k."""
+    """The label of a tick: 0.31, 20, 3.6k."""
     return f"{value:.2g}" if value < 10 else f"{value:.0f}" if value < 1000 else f"{value / 1000:g}k"
 
 

@@ -22,12 +22,12 @@ DEFAULT_BUNDLE = Path("demo")
 
 
 def opened(bundle: Path) -> Bundle:
-    """The bundle at a path, or the shipped one of that name. Raises BundleError."""
+    """The bundle at a path, or the shipped bundle of that name. Raises BundleError."""
     return load_bundle(found_bundle(bundle))
 
 
 def about(threads: int, quick: bool) -> dict[str, Any]:
-    """The head of every result, taken before anything is measured."""
+    """The head of every result, made before the measurements."""
     return {"machine": _machine(), "threads": threads, "quick": quick}
 
 
@@ -38,7 +38,7 @@ def _machine() -> dict[str, Any]:
 
 
 def finish(result: dict[str, Any], page: str, out: Path | None) -> None:
-    """Print what a person reads, and write what a program reads."""
+    """Print the page's section, and write the result as JSON to `out`."""
     print(page)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -48,21 +48,21 @@ def finish(result: dict[str, Any], page: str, out: Path | None) -> None:
 
 
 class Steps:
-    """A progress bar that is told what is measured next."""
+    """A progress bar; each call advances it and names the next measurement."""
 
     def __init__(self, progress: Any, task: Any) -> None:
-        """Of `steps`."""
+        """Made by `steps`."""
         self._progress, self._task, self._begun = progress, task, False
 
     def __call__(self, what: str) -> None:
-        """One step is over, if there was one, and `what` is next."""
+        """End the current step, if any, and begin the step `what`."""
         self._progress.update(self._task, advance=1 if self._begun else 0, description=what)
         self._begun = True
 
 
 @contextmanager
 def steps(total: int | None) -> Iterator[Steps]:
-    """A bar of so many steps on the standard error."""
+    """A bar of `total` steps on the standard error."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from edge.terminal.console import Console
@@ -73,5 +73,5 @@ def steps(total: int | None) -> Iterator[Steps]:
 
 
 def say(message: str) -> None:
-    """To the standard error."""
+    """Write a message to the standard error."""
     print(message, file=sys.stderr, flush=True)

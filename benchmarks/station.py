@@ -1,8 +1,6 @@
-"""A station as people start it, `edge-run` in processes of its own: what it says, what it runs, how it ends."""
+"""A station as users start it, `edge-run` in its own processes: its messages, its processes, its end."""
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,10 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self, TypeVar
 
-from edge.bench.processes import family
-from edge.channel.endpoints import free_endpoint
 from edge.channel.subscriber import Received, Subscriber
 from edge.errors import EdgeError
+from edge.station.process.runner import EdgeRun
 from edge.verdict import State, StateChange, Verdict
 
 Found = TypeVar("Found")
@@ -22,24 +19,20 @@ PATIENCE_S = 60.0
 LOOK_S = 0.5
 
 
-class Station:
-    """Runs while the context is open, and is told to stop at its end.
+class Station(EdgeRun):
+    """A station that runs while the context is open and is stopped at its end.
 
-    Options are those of `edge-run`: `rate=5` is --rate=5, `loop=True` --loop, `records=False` --no-records, and what is
-    None is not said. Unless they say otherwise it keeps no records, is not tuned, waits for one subscriber, and has an
-    endpoint that is free. It writes into `log`, which others may share; with `is_apart` Ctrl-C is not for it.
+    By default the station keeps no records, is not tuned, and waits for one subscriber. Its output goes to `log`, which
+    other stations may share; with `is_apart` it does not get Ctrl-C.
     """
 
     def __init__(self, *flags: object, log: Path | None = None, is_apart: bool = False, **options: object) -> None:
-        usual = {"bind": free_endpoint(), "station": "line1", "records": False, "tuned": False, "wait_subscribers": 1}
-        options = usual | options
-        self.endpoint, self.name = str(options["bind"]), str(options["station"])
+        usual = {"records": False, "tuned": False, "wait_subscribers": 1, "json": True}
         self._folder = TemporaryDirectory()
-        self._log, self._report = log or Path(self._folder.name) / "log", Path(self._folder.name) / "report.json"
-        said = [_flag(key.replace("_", "-"), value) for key, value in options.items() if value is not None]
-        command = [sys.executable, "-P", "-m", "edge.cli.run", *map(str, flags), *said, "--json"]
-        with self._log.open("ab") as words, self._report.open("wb") as report:
-            self.process = subprocess.Popen(command, stdout=report, stderr=words, start_new_session=is_apart)
+        self._report = Path(self._folder.name) / "report.json"
+        with self._report.open("wb") as report:
+            popen = {"stdout": report, "start_new_session": is_apart}
+            super().__init__(*flags, log=log, popen=popen, **(usual | options))
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +42,7 @@ class Station:
         self._folder.cleanup()
 
     def messages(self, silence_s: float = PATIENCE_S) -> Iterator[Received]:
-        """What it says, received in this thread, until it has stopped, is gone, or has been silent for so long."""
+        """The station's messages, received in this thread, until it stopped, is gone, or was silent for `silence_s`."""
         subscriber, heard_s = Subscriber(self.endpoint, self.name), time.monotonic()
         try:
             while time.monotonic() - heard_s < silence_s:
@@ -63,37 +56,19 @@ class Station:
         finally:
             subscriber.close()
 
-    def stop(self) -> None:
-        """End it in order, and kill it if it does not."""
-        self.process.terminate()
-        try:
-            self.process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
     def report(self) -> dict[str, Any]:
-        """Stop it; what it says of its run. Raises EdgeError with its last words if it says nothing."""
+        """Stop the station; returns its report of the run. Raises EdgeError with its last line if there is none."""
         self.stop()
         if not (text := self._report.read_text(encoding="utf-8")):
             raise EdgeError(f"the station gave no report; {self.last_words()}")
         report: dict[str, Any] = json.loads(text)
         return report
 
-    def last_words(self) -> str:
-        """The last line of its log."""
-        lines = self._log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
 
-    def pids(self) -> dict[int, str]:
-        """Its processes and their names, its own first."""
-        return {pid: _name(pid) for pid in family(self.process.pid)}
+class Listener:
+    """Receives a station's messages in a thread, so that their arrival times stay exact while other threads work.
 
-
-class Ear:
-    """Hears a station in a thread while others do other things: when a message came is told as exactly as ever.
-
-    `verdicts` and `changes` (of its state) are those that came.
+    `verdicts` and `changes` (of the station's state) hold the received messages.
     """
 
     def __init__(self, endpoint: str, station: str) -> None:
@@ -116,11 +91,11 @@ class Ear:
 
     @property
     def missed(self) -> int:
-        """Verdicts that were lost on their way."""
+        """Number of verdicts that were published but not received."""
         return self._subscriber.missed
 
     def until(self, happened: Callable[[], Found | None]) -> Found:
-        """What `happened` finds, asked again after each message. Raises TimeoutError if none comes any more."""
+        """The first result of `happened`, called after each message. Raises TimeoutError if no more messages arrive."""
         seen = 0
         while (found := happened()) is None:
             seen = self._count_above(seen)
@@ -147,16 +122,3 @@ class Ear:
             elif isinstance(received.message, StateChange):
                 self.changes.append(received)
             self._changed.notify()
-
-
-def _flag(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no-{name}"
-    return f"--{name}={value}"
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:  # it is gone
-        return ""

@@ -1,7 +1,7 @@
 """`python -m benchmarks.stations [BUNDLE]`: several stations on one loaded model against as many `edge-run` processes.
 
-Each station shows frames back to back and has a subscriber of its own. Both ways run in turns, in one run. What counts
-is the time in which every station is at work.
+Each station judges frames back to back and has its own subscriber. Both ways are measured in turns, in one run. Only
+the time in which every station is at work counts.
 """
 
 import json
@@ -17,13 +17,13 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from benchmarks.station import Ear, Station
-from edge.bench.processes import cpu_s, resident_mib
+from benchmarks.station import Listener, Station
 from edge.channel.endpoints import free_endpoint, further
 from edge.channel.subscriber import Received
 from edge.cli import run_app
 from edge.errors import EdgeError
 from edge.station.part_counts import percentile
+from edge.station.process.usage import cpu_s, resident_mib
 from edge.verdict import Verdict
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -38,8 +38,10 @@ MOST_UNFAIR = 1.5
 
 @dataclass(frozen=True)
 class Run:
-    """One way with so many stations. Frames a second are of all stations together, latencies in milliseconds by
-    station: from accepted to decoded here, and from one verdict to the next. Memory counts shared pages once.
+    """One way with one number of stations.
+
+    Frames a second are those of all stations together. Latencies are in milliseconds by station: from acceptance to
+    decoding here, and from one verdict to the next. Memory counts shared pages once.
     """
 
     way: Way
@@ -58,7 +60,7 @@ class Run:
 
     @property
     def unfairness(self) -> float:
-        """p99 of the slowest station over that of the fastest."""
+        """Ratio of the slowest station's p99 to the fastest station's."""
         return max(self.p99_ms) / min(self.p99_ms)
 
 
@@ -107,21 +109,22 @@ def stations(
 
 
 def in_turns(ways: Sequence[Way], counts: Sequence[int], rounds: int) -> list[tuple[Way, int]]:
-    """What is measured, in order: every second round the other way round, so that a machine that grows slower favours
-    neither way and no number of stations.
+    """The measurements in order.
+
+    Every second round is reversed, so that a machine that becomes slower favours neither way and no number of stations.
     """
     there = [(way, count) for count in counts for way in ways]
     return [one for turn in range(rounds) for one in (reversed(there) if turn % 2 else there)]
 
 
 def measure(way: Way, count: int, settings: dict[str, str | int], seconds: float) -> Run:
-    """Run so many stations for so long after all of them have begun. Raises EdgeError if one does not."""
+    """Run `count` stations for `seconds` after all of them have begun. Raises EdgeError if a station does not begin."""
     endpoint = free_endpoint(count)
     with ExitStack() as last:
-        ears = [last.enter_context(Ear(further(endpoint, i), f"station{i}")) for i in range(count)]
+        listeners = [last.enter_context(Listener(further(endpoint, i), f"station{i}")) for i in range(count)]
         stations = last.enter_context(running(way, count, settings, endpoint))
         until = time.monotonic() + STARTING_S
-        while not all(ear.verdicts for ear in ears):
+        while not all(listener.verdicts for listener in listeners):
             ended = [station for station in stations if station.process.poll() is not None]
             if ended or time.monotonic() > until:
                 raise EdgeError(f"{count} stations, {way}: not all began; {(ended or stations)[0].last_words()}")
@@ -134,7 +137,7 @@ def measure(way: Way, count: int, settings: dict[str, str | int], seconds: float
         pids = {pid: name for station in stations for pid, name in station.pids().items()}
         memory = sum(resident_mib(root) or 0.0 for root in roots)
         of_models = sum(resident_mib(pid) or 0.0 for pid, name in pids.items() if name.startswith("edge-inference"))
-    heard = [[r for r in ear.verdicts if begin_ns <= r.at_ns < end_ns] for ear in ears]
+    heard = [[r for r in listener.verdicts if begin_ns <= r.at_ns < end_ns] for listener in listeners]
     total = sum(map(len, heard))
     if not all(len(one) > 1 for one in heard):
         raise EdgeError(f"{count} stations, {way}: one of them gave no two verdicts in {seconds:.0f} s; give it longer")
@@ -148,7 +151,7 @@ def measure(way: Way, count: int, settings: dict[str, str | int], seconds: float
         p99_ms=[_percentile([_age_ms(r) for r in one], 99) for one in heard],
         cycle_p99_ms=[_percentile([(b.at_ns - a.at_ns) / 1e6 for a, b in pairwise(one)], 99) for one in heard],
         unknown=sum(verdict.verdict == "unknown" for verdict in verdicts),
-        missed=sum(ear.missed for ear in ears),
+        missed=sum(listener.missed for listener in listeners),
         cpu_ms_a_frame=1000 * (end_cpu_s - begin_cpu_s) / total,
         memory_mib=memory,
         model_memory_mib=of_models,
@@ -158,7 +161,7 @@ def measure(way: Way, count: int, settings: dict[str, str | int], seconds: float
 
 @contextmanager
 def running(way: Way, count: int, settings: dict[str, str | int], endpoint: str) -> Iterator[list[Station]]:
-    """The stations in one `edge-run` or in one each, told to stop at the end."""
+    """The stations, in one `edge-run` or in one each; they are stopped at the end."""
     above = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
     tables = [
         f'[[stations]]\nstation = "station{i}"\nbind = "{further(endpoint, i)}"\nseed = {i}\n' for i in range(count)
@@ -188,7 +191,7 @@ def _percentile(samples: list[float], percent: float) -> float:
 
 
 def print_table(runs: list[Run], title: str) -> None:
-    """Medians over the rounds; the ratio of throughput is to one station's, shared."""
+    """Print medians over the rounds; throughput is also given as a ratio to that of one shared station."""
     from rich.table import Table
 
     from edge.terminal.console import Console

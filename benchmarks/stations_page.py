@@ -1,4 +1,4 @@
-"""What docs/reports/performance.md says of `benchmarks.stations`: several stations on one machine."""
+"""The section of docs/reports/performance.md about `benchmarks.stations`: several stations on one machine."""
 
 import statistics
 from typing import Any
@@ -9,12 +9,12 @@ WAYS = {"shared": "one `edge-run`, one model", "separate": "an `edge-run` each"}
 
 
 def goals(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """None of its own: the throughput of the machine is what it is."""
+    """No goals: the throughput depends on the machine."""
     return []
 
 
 def section(result: dict[str, Any]) -> str:
-    """The page's part about the JSON of `python -m benchmarks.stations --json`."""
+    """The page's section about the JSON of `python -m benchmarks.stations --json`."""
     groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
     for run in result["runs"]:
         groups.setdefault((run["stations"], run["way"]), []).append(run)

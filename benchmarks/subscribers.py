@@ -1,7 +1,7 @@
 """`python -m benchmarks.subscribers ENDPOINT STATION COUNT`: COUNT subscribers in one process, a socket each.
 
-Says `{}` in a line when all are connecting, and in a second line, when the station has stopped, what they received:
-`received` verdicts, and `ms`, from publication until a subscriber had the verdict, of all of them.
+Prints a line `{}` when all are connecting. Prints a second line when the station has stopped: `received`, the number of
+verdicts, and `ms`, the milliseconds from publication until a subscriber had the verdict, of all verdicts.
 """
 
 import json
@@ -19,7 +19,7 @@ STOPPED = re.compile(rb'"state": ?"stopped"')
 
 
 def main(endpoint: str, station: str, count: int) -> None:
-    """Listen until every subscriber heard the station stop, or nothing for a minute."""
+    """Listen until every subscriber has received the station's stop, or nothing for a minute."""
     context, poller = zmq.Context(), zmq.Poller()
     topics = {f"{PROTOCOL}/{station}/verdict/".encode(): True, f"{PROTOCOL}/{station}/state/".encode(): False}
     sockets = [context.socket(zmq.SUB) for _ in range(count)]
@@ -35,7 +35,7 @@ def main(endpoint: str, station: str, count: int) -> None:
     listening = set(sockets)
     while listening and (ready := poller.poll(SILENCE_MS)):
         for one, _ in ready:
-            while True:  # all that is there: one poll of a hundred sockets costs more than a message
+            while True:  # read every queued message: one poll of a hundred sockets costs more than a message
                 try:
                     topic, payload = one.recv_multipart(zmq.NOBLOCK)
                 except zmq.Again:

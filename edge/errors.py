@@ -29,6 +29,10 @@ class TakenError(ChannelError):
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
+class ActuatorError(EdgeError):
+    """An actuator that does not exist, cannot be opened, or failed when it was to move."""
+
+
 class DataError(EdgeError):
     """Training or validation photographs that cannot be used as they are."""
 

@@ -1,13 +1,15 @@
 """What this machine offers: a processor, its cores, and a folder for what may be forgotten."""
 
 import functools
+import logging
 import os
 import platform
 import stat
-import sys
 from pathlib import Path
 
 from edge.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 CPU = Path("/proc/cpuinfo")
 """Where Linux tells about the processor."""
@@ -152,4 +154,4 @@ def _danger(folder: Path) -> str | None:
 def _say_unused(folder: Path, why: str) -> None:
     """Say it, once."""
     remedy = "empty it and chmod go-w, or name another with EDGE_CACHE"
-    print(f"cache {folder} is not used, so a start takes longer: {why}; {remedy}", file=sys.stderr, flush=True)
+    log.warning("cache %s is not used, so a start takes longer: %s; %s", folder, why, remedy)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from edge.bundle import sha256
 from export.source import Evidence, Subject, SubjectError
-from train.models import build_network, check_side
+from train.models import check_side
+from train.own_network import network_of
 from train.recipe import Recipe, ThresholdChoice
 from train.weights import load_exactly, read_state
 
@@ -27,9 +28,9 @@ def subject_of(
             f"recipe {name} normalises by its training photographs, which {file} does not tell: give "
             "--set train.normalise=letterbox --set 'letterbox.mean=[…]' --set 'letterbox.std=[…]'"
         )
-    network = build_network(recipe.model.name, recipe.model.options)
-    read = read_state(file, network.state_dict(), weights_key)
-    load_exactly(network, read.state, f"{file} does not fit {recipe.model.name}, the network of recipe {name}")
+    network = network_of(recipe.model, recipe.letterbox)
+    read = read_state(file, network.body.state_dict(), weights_key)
+    load_exactly(network.body, read.state, f"{file} does not fit {recipe.model.label}, the network of recipe {name}")
     check_side(network, recipe.letterbox.side, has_learnt=True)
     return Subject(
         title=recipe.title,

@@ -1,7 +1,6 @@
-"""edge-export: a training run, a checkpoint or somebody's ONNX model becomes a bundle."""
+"""edge-export: a training run, a checkpoint or somebody's ONNX model becomes a bundle; a bundle gains statistics."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,18 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge.cli import new_app, run_app
+from edge.errors import BundleError
 from edge.pictures.contract import PictureContract, checked_bits
+from edge.text import counted
 
 if TYPE_CHECKING:
     from edge.bundle import Artifact, Bundle, Manifest
     from edge.pictures.contract import Bits
     from edge.terminal.console import Console
-    from export.quantize import WeightBits
+    from edge.terminal.progress import Stage
+    from export.runtimes.base import WeightBits
     from export.source import Subject
 
+MODELS = ("RUN", "--onnx", "--checkpoint")
+
 TAKES = {
-    "--data": ("RUN", "--onnx", "--checkpoint"),
-    "--threshold": ("--onnx", "--checkpoint"),
+    "--data": ("RUN", "--onnx", "--checkpoint", "--bundle"),
+    "--split": ("--bundle",),
     "--bits": ("--onnx", "--checkpoint"),
     "--letterbox": ("--onnx",),
     "--output": ("--onnx",),
@@ -28,8 +32,13 @@ TAKES = {
     "--recipe": ("--checkpoint",),
     "--set": ("--checkpoint",),
     "--weights-key": ("--checkpoint",),
+    "--network": ("RUN",),
     "--half": ("RUN", "--checkpoint"),
     "--int8": ("RUN",),
+    "--threshold": MODELS,
+    "--simulated": MODELS,
+    "--no-photographs": MODELS,
+    "--one-file": MODELS,
 }
 """What an option goes with, of those that do not go with everything that can be exported."""
 
@@ -38,139 +47,211 @@ app = new_app()
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option(help="Bundle to write, NAME.edge; must not exist.")],
-    run: Annotated[Path | None, typer.Argument(help="Folder written by edge-train.")] = None,
+    out: Annotated[Path, typer.Option(help="Bundle to write, NAME.edge. It must not exist yet.")],
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run, as edge-train wrote it.")
+    ] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="File of the network, if RUN was trained with one of your own. Its code runs."
+        ),
+    ] = None,
     onnx: Annotated[
         Path | None,
-        typer.Option(help="Instead of RUN, an ONNX model of whatever origin: one float32 picture in, NCHW."),
+        typer.Option(help="Export this ONNX model instead of RUN. Its input is one float32 picture, NCHW."),
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Instead of RUN, weights of the network of a --recipe: .pt, .pth, .safetensors.")
+        Path | None,
+        typer.Option(
+            help="Export these weights (.pt, .pth or .safetensors) of the network of --recipe instead of RUN."
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Add to this bundle the statistics of the photographs in --data, which it was trained on."),
+    ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(help="With --bundle: split.csv of its run, if the run did not split as the folders do."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="With --checkpoint: network, letterbox and threshold strategy; see edge-train.")
+        str | None,
+        typer.Option(help="With --checkpoint: the recipe that names network, letterbox and threshold strategy."),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="With --checkpoint: change a key of the recipe, as in edge-train.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="With --checkpoint: change a key of the recipe. Repeatable."),
     ] = None,
     weights_key: Annotated[
         str | None,
-        typer.Option(help="With --checkpoint: which state dict of it, such as model; averaged ones go first."),
+        typer.Option(
+            help="With --checkpoint: which state dict of the file to take, as in model.",
+            show_default="averaged weights, if there are any",
+        ),
     ] = None,
     letterbox: Annotated[
         list[str] | None,
-        typer.Option(help="With --onnx: what its pictures are, key=value: side=224, mode=stretch, mean=0.5,0.5,0.5 …"),
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="With --onnx: what pictures the model takes, as in side=224, mode=stretch or mean=0.5,0.5,0.5. "
+            "Repeatable.",
+        ),
     ] = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --onnx: score=NAME and maybe map=NAME; then, left to right, :sigmoid, :softmax, [CLASS], :max, "
-            ":negative, :complement. Higher is worse."
+            help="With --onnx: which output is the score or the map, as in score=NAME or map=NAME, followed by steps "
+            "from left to right: [CLASS], :sigmoid, :softmax, :max, :negative, :complement. Higher is worse. "
+            "Repeatable."
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="With --onnx or --checkpoint: labelled photographs; val/ if there are splits, else all. "
-            "With RUN: where its photographs are now, if they moved; they must be the same."
+            help="With --onnx or --checkpoint: folder of labelled photographs; only val/ is used if there are splits. "
+            "With RUN: folder of its photographs, if it moved; they must be the same ones. "
+            "With --bundle: folder of the photographs that it was trained on."
         ),
     ] = None,
     bits: Annotated[
         int | None,
         typer.Option(
-            metavar="10|12|14|16", help="With --onnx or --checkpoint: significant bits of photographs of 16 bits."
+            metavar="10|12|14|16",
+            help="With --onnx or --checkpoint: significant bits of photographs with 16 bits a sample.",
+            show_default="16",
         ),
     ] = None,
     threshold: Annotated[
         str | None,
         typer.Option(
-            help="With --onnx or --checkpoint: a number, or a strategy: balanced, specificity=0.95, cost=10,1 …"
+            help="The threshold, a number, or how it is chosen: balanced, specificity=0.95, cost=10,1 and others.",
+            show_default="as RUN or --recipe says; balanced for --onnx",
         ),
     ] = None,
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help="With --onnx: largest difference of a score, as a share of the scores' spread; 0.0001 if not given.",
+            help="With --onnx: largest difference of a score that is accepted, as a share of the scores' spread.",
             min=1e-9,
             max=0.1,
+            show_default="0.0001",
         ),
     ] = None,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="Mark the bundle as a demonstration: no gate passes its verdicts.")
+        bool, typer.Option("--simulated", help="Mark the bundle as a demonstration, whose verdicts no gate passes.")
     ] = False,
     half: Annotated[
-        bool, typer.Option("--half", help="Round the weights to float16, half the bytes; computed with in float32.")
+        bool, typer.Option("--half", help="Store the weights in float16: half the bytes, computed in float32.")
     ] = False,
     photographs: Annotated[
-        bool, typer.Option(help="Carry two validation photographs as golden frames; without, drawn ones alone.")
+        bool,
+        typer.Option(help="Carry two validation photographs as golden frames, or only drawn frames."),
     ] = True,
     one_file: Annotated[
-        bool, typer.Option("--one-file", help="OpenVINO reads the ONNX file too: half the bytes, longer to load.")
+        bool,
+        typer.Option("--one-file", help="Let OpenVINO read the ONNX file, too: half the bytes, slower to load."),
     ] = False,
     int8: Annotated[
         bool,
         typer.Option(
-            "--int8", help="Add int8 artifacts, calibrated on training photographs; refused if they turn verdicts."
+            "--int8",
+            help="Add int8 artifacts, calibrated on training photographs. One that changes verdicts is refused.",
         ),
     ] = False,
     weight_bits: Annotated[
-        int | None, typer.Option(help="With --int8: 8, or 7 for CPUs without VNNI; 8 if not given.", min=7, max=8)
+        int | None,
+        typer.Option(help="With --int8: bits of a weight. CPUs without VNNI need 7.", min=7, max=8, show_default="8"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Export a training run, --checkpoint or --onnx to a bundle, refusing if the exported graphs disagree with it."""
+    """Export a training run, a checkpoint or an ONNX model to a bundle.
+
+    Every artifact is compared with the network, and none is written if one disagrees.
+    """
     from edge.terminal.console import Console
 
-    origin = chosen_origin({"RUN": run, "--onnx": onnx, "--checkpoint": checkpoint})
-    given = {"--data": data, "--threshold": threshold, "--letterbox": letterbox, "--output": output}
+    origin = chosen_origin({"RUN": run, "--onnx": onnx, "--checkpoint": checkpoint, "--bundle": bundle})
+    given: dict[str, object] = {"--data": data, "--letterbox": letterbox, "--output": output}
     given |= {
         "--tolerance": tolerance,
         "--recipe": recipe,
         "--set": set_,
         "--bits": bits,
         "--weights-key": weights_key,
+        "--network": network,
         "--half": half or None,
         "--int8": int8 or None,
+        "--split": split,
+        "--threshold": threshold,
+        "--simulated": simulated or None,
+        "--no-photographs": None if photographs else True,
+        "--one-file": one_file or None,
     }
     refuse_strangers(origin, [option for option, value in given.items() if value is not None])
 
-    from export.activations import ParityError
-    from export.pack import PLAIN, Packing, export_subject
-    from export.progress import stages
-    from export.source import SubjectError
+    from edge.terminal.progress import Progress
 
-    if weight_bits is not None and not int8:
-        raise SubjectError("--weight-bits goes with --int8")
-    width: WeightBits = 7 if weight_bits == 7 else 8
-    blind: str | None = None
-    if run:
-        subject, blind = from_run(run, data)
-    elif onnx:
-        subject = from_onnx(onnx, letterbox or [], output or [], data, threshold, checked_bits(bits))
-    else:
-        assert checkpoint
-        subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold, checked_bits(bits), weights_key)
-    packing = Packing(simulated, half, photographs, one_file, int8, width, tolerance or PLAIN.tolerance)
-    console = Console(stderr=True)
-    if subject.note:
-        print(subject.note, file=sys.stderr)
-    with stages(console) as stage:
+    if bundle:
+        add_statistics(bundle, data, split, out, as_json)
+        return
+    with Progress() as progress:
+        progress.begin("loading PyTorch")
+        from export.activations import ParityError
+        from export.pack import PLAIN, Packing, export_subject
+        from export.source import SubjectError
+
+        if weight_bits is not None and not int8:
+            raise SubjectError("--weight-bits goes with --int8")
+        width: WeightBits = 7 if weight_bits == 7 else 8
+        blind: str | None = None
+        if run:
+            subject, blind = from_run(run, data, threshold, network, progress.begin)
+        elif onnx:
+            subject = from_onnx(onnx, letterbox or [], output or [], data, threshold, checked_bits(bits))
+        else:
+            assert checkpoint
+            subject = from_checkpoint(checkpoint, recipe, set_ or [], data, threshold, checked_bits(bits), weights_key)
+        packing = Packing(simulated, half, photographs, one_file, int8, width, tolerance or PLAIN.tolerance)
+        if subject.note:
+            progress.say(subject.note)
         try:
-            bundle = export_subject(subject, out, stage, packing)
+            exported = export_subject(subject, out, progress.begin, packing)
         except ParityError as error:
             remedy = "; if that is rounding, --tolerance allows more" if onnx else ""
             raise ParityError(f"{error}{remedy}") from None
-    warnings = [said for said in (blind or doubtful(bundle.manifest), subject.contract.warning) if said]
+    warnings = [said for said in (blind or doubtful(exported.manifest), subject.contract.warning) if said]
     if as_json:
-        parity = json.loads((bundle.path / "parity.json").read_text())
-        result = {"bundle": str(out), "sha256": bundle.digest, "parity": parity, "warning": "; ".join(warnings) or None}
-        print(json.dumps(result | bundle.manifest.model_dump()))
+        parity = json.loads((exported.path / "parity.json").read_text())
+        result = {"bundle": str(out), "sha256": exported.digest, "parity": parity}
+        print(json.dumps(result | {"warning": "; ".join(warnings) or None} | exported.manifest.model_dump()))
     else:
-        say(console, bundle, warnings)
+        say(Console(stderr=True), exported, warnings)
+
+
+def add_statistics(bundle: Path, data: Path | None, split: Path | None, out: Path, as_json: bool) -> None:
+    """Write the bundle with the statistics of the photographs that it was trained on."""
+    from edge.bundle.shipped import found_bundle
+    from edge.terminal.console import Console
+    from edge.terminal.progress import Progress
+    from export.add_statistics import add_input_statistics, is_signed
+    from export.source import SubjectError
+
+    if data is None:
+        raise SubjectError("--bundle needs the photographs that the bundle was trained on: give --data")
+    path = found_bundle(bundle)
+    with Progress() as progress:
+        written = add_input_statistics(path, data, split, out, progress.begin)
+    warnings = [f"the signatures of {path} do not hold for {out}; sign it again"] if is_signed(path) else []
+    if as_json:
+        result = {"bundle": str(out), "sha256": written.digest, "warning": "; ".join(warnings) or None}
+        print(json.dumps(result | written.manifest.model_dump()))
+    else:
+        say(Console(stderr=True), written, warnings)
 
 
 def say(console: "Console", bundle: "Bundle", warnings: list[str]) -> None:
-    """What there is in the bundle, what is not and why, and what to beware of."""
+    """What there is in the bundle, what is not and why, and the warnings."""
     from rich.markup import escape
 
     manifest = bundle.manifest
@@ -178,41 +259,48 @@ def say(console: "Console", bundle: "Bundle", warnings: list[str]) -> None:
     lines += [f"  {escape(f'{name}: {describe(artifact)}')}" for name, artifact in manifest.artifacts.items()]
     lines += [f"  {name}: [bold red]refused:[/bold red] {escape(reason)}" for name, reason in manifest.refused.items()]
     if (level := manifest.map_threshold) is not None:
-        lines.append(escape(f"  map threshold {level.value:.6g} ({level.strategy}) on {level.data}"))
-    lines += [f"  [bold red]beware:[/bold red] {escape(warning)}" for warning in warnings]
+        lines.append(escape(f"  map: values from {level.value:.6g} on are a defect ({level.strategy}; {level.data})"))
+    if (statistics := manifest.input_statistics) is not None:
+        lines.append(
+            escape(
+                f"  input statistics of {statistics.data}; limit {statistics.limit:g}, {statistics.beyond} of "
+                f"{statistics.held_out} validation photographs beyond it"
+            )
+        )
+    lines += [f"  [bold red]warning:[/bold red] {escape(warning)}" for warning in warnings]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
 
 
 def chosen_origin(origins: dict[str, Path | None]) -> str:
     """The name of the one thing that is to be exported."""
-    from export.source import SubjectError
-
     given = [name for name, path in origins.items() if path is not None]
     if len(given) != 1:
-        raise SubjectError(
+        raise BundleError(
             f"export one of RUN, --onnx FILE and --checkpoint FILE, not {' and '.join(given) or 'nothing'}"
         )
     return given[0]
 
 
 def refuse_strangers(origin: str, options: list[str]) -> None:
-    """Raise SubjectError at the first of these options that does not go with `origin`."""
-    from export.source import SubjectError
-
+    """Raise BundleError at the first of these options that does not go with `origin`."""
     for option in options:
         if origin not in TAKES[option]:
-            raise SubjectError(f"{option} goes with {' or '.join(TAKES[option])}, not with {origin}")
+            raise BundleError(f"{option} goes with {' or '.join(TAKES[option])}, not with {origin}")
 
 
-def from_run(run: Path, data: Path | None) -> "tuple[Subject, str | None]":
+def from_run(
+    run: Path, data: Path | None, threshold: str | None, network: Path | None, stage: "Stage"
+) -> "tuple[Subject, str | None]":
     """A training run whose photographs may lie in `data` now, and where it does not tell good from bad, that."""
-    from export.source import trained
+    from export.source import parse_threshold, trained
     from train.report.verdict import blindness
     from train.run import load_run
 
-    loaded = load_run(run, data)
-    return trained(loaded), blindness(loaded)
+    choice = parse_threshold(threshold) if threshold else None
+    loaded = load_run(run, data, network)
+    subject = trained(loaded, stage)
+    return subject if choice is None else replace(subject, threshold=choice), blindness(loaded)
 
 
 def from_onnx(
@@ -269,8 +357,8 @@ def doubtful(manifest: "Manifest") -> str | None:
         )
     if low <= 0.5:
         return (
-            f"this model does not tell good from bad: AUROC {auroc:.3f} [{low:.3f}, {high:.3f}] on the validation "
-            "photographs, not measurably better than guessing"
+            f"this model is not shown to tell good from bad: AUROC {auroc:.3f} [{low:.3f}, {high:.3f}] on the "
+            "validation photographs, and guessing gives 0.5; more of them may show it"
         )
     return None
 
@@ -278,7 +366,8 @@ def doubtful(manifest: "Manifest") -> str | None:
 def describe(artifact: "Artifact") -> str:
     """The threshold of an artifact, what it does on the photographs it was chosen on, and the margin around it."""
     threshold = artifact.threshold
-    said = [f"threshold {threshold.value:.6g} ({threshold.strategy}), margin {artifact.margin:.2g}"]
+    said = [f"threshold {threshold.value:.6g} ({threshold.strategy})"]
+    said.append(f"scores differ from the network's by at most {artifact.margin:.2g}")
     for name, rate in (("recall", threshold.recall), ("specificity", threshold.specificity)):
         if rate.value is not None:
             said.append(f"{name} {rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]")
@@ -293,10 +382,10 @@ def made(artifact: "Artifact") -> str:
     return (
         f"; {quantized.integer_layers} layers in int8, weights of {quantized.weight_bits} bits, "
         f"the network alone {quantized.speedup or 0:.2f} times as fast as float32 here, "
-        f"{kept} given back to float32, calibrated on {quantized.calibrated_on}"
+        f"{counted(kept, 'layer')} kept in float32, calibrated on {quantized.calibrated_on}"
     )
 
 
 def main() -> None:
     """Entry point."""
-    run_app(app)
+    run_app(app, extra="export")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +32,7 @@ class Golden:
 
     def save(self, path: Path) -> None:
         """As `Bundle.golden` reads them."""
-        arrays: dict[str, np.ndarray] = {"count": np.array(len(self.frames))}
+        arrays: dict[str, Any] = {"count": np.array(len(self.frames))}
         for i, (frame, (score, where)) in enumerate(zip(self.frames, self.answers, strict=True)):
             arrays[f"frame_{i}"], arrays[f"score_{i}"] = frame, np.array(score, np.float64)
             if where is not None:

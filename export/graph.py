@@ -1,11 +1,10 @@
-"""One graph with everything inside: letterbox and network, as ONNX, and the same as OpenVINO."""
+"""One ONNX graph with everything inside: letterbox and network."""
 
 import logging
 import warnings
 from pathlib import Path
 
 import onnx
-import openvino as ov
 import torch
 from onnx import compose, helper, version_converter
 
@@ -46,15 +45,6 @@ def _alike(letterbox: onnx.ModelProto, inner: onnx.ModelProto) -> onnx.ModelProt
         letterbox = version_converter.convert_version(letterbox, opset)
     letterbox.ir_version = inner.ir_version
     return letterbox
-
-
-def write_openvino(onnx_path: Path, path: Path, metadata: dict[str, str]) -> None:
-    """Write the OpenVINO artifact (`path` and its .bin) from the ONNX one, weights as they are there."""
-    model = ov.Core().read_model(onnx_path)  # convert_model would write constants stored in half as float32
-    for key, value in metadata.items():
-        model.set_rt_info(value, ["edge-inspect", key])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ov.save_model(model, path, compress_to_fp16=False)
 
 
 def network_model(network: torch.nn.Module, channels: int, side: int) -> onnx.ModelProto:

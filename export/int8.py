@@ -4,8 +4,8 @@ Where an artifact turns verdicts, layers are given back to float32, those first 
 cost, and it is tried again. What PyTorch says is judged at the threshold that its own scores choose.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,18 +17,19 @@ import torch
 from edge.backends import Backend, load_backend
 from edge.backends.auto import measure_alternating
 from edge.bundle import MapThreshold, Quantization
+from edge.bundle.formats import weights_of
 from edge.errors import EdgeError
 from edge.evaluation.metrics import Figures, judge
-from edge.evaluation.thresholds import choose_threshold
 from edge.letterbox.contract import LetterboxContract
 from edge.machine import cores
 from edge.photographs.photograph import Photograph, read_photograph
+from edge.terminal.progress import Stage
 from export.layers import Layer, integer_layers, integer_nodes, layer_errors, noisy_layers
 from export.map_threshold import dice_at
 from export.parity import nearest_threshold
-from export.progress import Stage
-from export.quantize import Inputs, Quantizer, integer_kernels
+from export.runtimes.base import Inputs, Quantizer
 from export.source import Subject
+from export.threshold import level_of
 from train.letterbox import letterboxed
 
 FEWEST, MOST = 10, 100
@@ -137,6 +138,7 @@ def calibration(subject: Subject, stage: Stage) -> Calibration:
             f"{subject.data} has {len(photographs)} {kind}; INT8 is calibrated on {FEWEST} or more: "
             "add some or export without --int8"
         )
+    assert subject.data is not None, "photographs lie in a folder"
     chosen = photographs[:: -(-len(photographs) // MOST)]
     tick, inputs = stage("calibration photographs", len(chosen)), []
     for photograph in chosen:
@@ -152,8 +154,10 @@ class Layers:
     def __init__(self, subject: Subject, graph: onnx.GraphProto, photographs: list[Inputs], stage: Stage) -> None:
         self._subject, self._graph, self._stage = subject, graph, stage
         spread = photographs[:: -(-len(photographs) // RANKED)]
-        self._inputs = [torch.from_numpy(np.concatenate([p[name] for p in spread])) for name in ("image", "mask")]
-        self.all: list[Layer] = integer_layers(subject.network, graph, *self._inputs)
+        self._image, self._mask = (
+            torch.from_numpy(np.concatenate([p[name] for p in spread])) for name in ("image", "mask")
+        )
+        self.all: list[Layer] = integer_layers(subject.network, graph, self._image, self._mask)
         self._errors: dict[str, float] | None = None
 
     def noisy(self, share: float) -> set[str]:
@@ -162,7 +166,7 @@ class Layers:
             return set()
         if self._errors is None:
             tick = self._stage("error of each layer in int8", len(self.all))
-            self._errors = layer_errors(self._subject.network, self.all, *self._inputs, tick)
+            self._errors = layer_errors(self._subject.network, self.all, self._image, self._mask, tick)
         return noisy_layers(self.all, self._errors, share)
 
     def integer(self, noisy: set[str]) -> set[str]:
@@ -200,7 +204,7 @@ def make_artifact(
         runtime = name.removesuffix("-int8")
         backend = load_backend(runtime, path, cores(), subject.contract)
         trial = _tried(subject, judged, backend, [one.name for one in layers.all if one.name in noisy], stage, name)
-        trial.integer_layers = integer_kernels(runtime, path)
+        trial.integer_layers = quantizer.integer_layers(path)
         if trial.integer_layers == 0:
             trial.reason = f"{runtime} computes no layer of it in int8"
         trials.append(trial)
@@ -236,11 +240,12 @@ def _refusal(trials: list[Trial], layers: Layers) -> str:
 
 
 def _remove(path: Path) -> None:
-    """The artifact at `path`: OpenVINO's has a folder of its own."""
-    if path.suffix == ".xml":
-        shutil.rmtree(path.parent, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    """Remove the artifact at `path`, and the folder that held nothing else."""
+    path.unlink(missing_ok=True)
+    if (weights := weights_of(path.as_posix())) is not None:
+        Path(weights).unlink(missing_ok=True)
+    with suppress(OSError):  # other files lie there, or the folder does not exist
+        path.parent.rmdir()
 
 
 def _tried(
@@ -284,19 +289,19 @@ def marked_cells(
 def against(subject: Subject, judged: Judged, said: Sequence[float]) -> Against:
     """Hold an attempt's scores against PyTorch's, at the threshold that turns the fewest of PyTorch's verdicts."""
     bad, scores, reference = np.array(judged.bad), np.array(said), np.array(judged.scores)
-    choice = subject.threshold
-    expected = judge(reference, bad, choose_threshold(reference, bad, choice.strategy, **choice.options).value)
+    expected = judge(reference, bad, level_of(subject, judged.scores, judged.bad))
     rejected = reference >= expected.threshold
-    own = choose_threshold(scores, bad, choice.strategy, **choice.options).value
-    threshold = nearest_threshold(list(scores), list(rejected), expected.threshold, own)
+    own = level_of(subject, said, judged.bad)
+    is_given = isinstance(subject.threshold, float)
+    threshold = own if is_given else nearest_threshold(list(scores), list(rejected), expected.threshold, own)
     found = judge(scores, bad, threshold)
     turned = (scores >= threshold) != rejected
-    has_both = found.auroc is not None and expected.auroc is not None
+    apart = 0.0 if found.auroc is None or expected.auroc is None else found.auroc - expected.auroc
     return Against(
         figures=found,
         turned=[judged.photographs[i].name for i in np.flatnonzero(turned)],
         new_misses=[judged.photographs[i].name for i in np.flatnonzero(turned & rejected & bad)],
-        auroc_difference=found.auroc - expected.auroc if has_both else 0.0,
+        auroc_difference=apart,
         largest_difference=float(np.abs(scores - reference).max()),
     )
 

@@ -1,7 +1,7 @@
 """The layers of a network that can compute in int8: their place in the graph, what each costs, what error it makes."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -96,6 +96,7 @@ def _costs(network: nn.Module, image: Tensor, mask: Tensor) -> dict[str, int]:
     def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             places = (inputs[0] if isinstance(module, nn.ConvTranspose2d) else output)[0, 0].numel()
+            assert isinstance(module.weight, Tensor)
             costs[name] = module.weight.numel() * (1 if isinstance(module, nn.Linear) else places)
 
         return hook
@@ -133,8 +134,9 @@ def _reachable(
 
 
 @contextmanager
-def _rounded(layer: nn.Module):  # type: ignore[no-untyped-def]
+def _rounded(layer: nn.Module) -> Iterator[None]:
     """The layer with its input rounded to 256 levels, and its weights to 255 for each channel."""
+    assert isinstance(layer.weight, Tensor)
     weight = layer.weight.data
     axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
     others = [i for i in range(weight.dim()) if i != axis]

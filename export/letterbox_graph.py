@@ -7,7 +7,7 @@ frame size compiles the prelude again and not the network. OpenVINO ignores `ant
 word, which is why no Resize is used here.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -220,7 +220,7 @@ class _Graph:
     def floats(self, name: str, values: npt.ArrayLike) -> str:
         return self.constant(name, np.asarray(values, np.float32))
 
-    def add(self, op: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
+    def add(self, op: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         output = output or f"{PREFIX}{op}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
         return output
@@ -233,7 +233,8 @@ class _Graph:
 
     def model(self, contract: LetterboxContract) -> onnx.ModelProto:
         value, side = helper.make_tensor_value_info, contract.side
-        pixels = [1, "height", "width"] + ([3] if contract.frame == "bgr" else [])
+        colours = (3,) if contract.frame == "bgr" else ()
+        pixels: list[str | int | None] = [1, "height", "width", *colours]
         graph = helper.make_graph(
             self.nodes,
             "letterbox",

@@ -10,7 +10,7 @@ from edge.errors import DataError
 from edge.frame import Frame
 from edge.photographs.photograph import Photograph, read_labelled, read_photograph
 from edge.report.heat import Floats, map_in_frame
-from export.progress import Stage
+from edge.terminal.progress import Stage
 from export.source import Subject
 from train.report.overlap import coverage, levels_of
 
@@ -36,6 +36,7 @@ def _by_masks(subject: Subject, backend: Backend, photographs: list[Photograph],
     if not marked:
         return None
     levels = levels_of(heat for heat, _ in marked)
+    assert subject.data is not None, "photographs lie in a folder"
     dice = _pooled_dice(subject, marked, levels)
     best = int(dice.argmax())
     return MapThreshold(
@@ -80,6 +81,7 @@ def _by_good(subject: Subject, backend: Backend, photographs: list[Photograph], 
         largest.append(float(heat.max()))
     if not largest:
         return None
+    assert subject.data is not None, "photographs lie in a folder"
     return MapThreshold(
         value=float(np.quantile(largest, QUANTILE)),
         strategy=f"quantile {QUANTILE:g} of the largest map value of a photograph",

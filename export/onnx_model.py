@@ -7,7 +7,6 @@ from pathlib import Path
 
 import onnx
 import onnxruntime as ort
-import openvino as ov
 import torch
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, compose, helper, version_converter
@@ -19,8 +18,11 @@ from torch import Tensor, nn
 from edge.bundle import sha256
 from edge.letterbox.contract import LetterboxContract
 from edge.machine import cores
+from edge.text import dotted
+from edge.validation import problem, remedy_for_key, shown
 from export.letterbox_graph import IR_VERSION, OPSET
 from export.output import Output, parse_outputs
+from export.runtimes import RUNTIMES
 from export.source import Evidence, Subject, SubjectError
 from train.recipe import ThresholdChoice, toml_value
 
@@ -65,7 +67,9 @@ def subject_of(
     network = OnnxNetwork(session, file.name, named)
     shapes = _tried(network, file, contract)
     network.graph = _graph(file, contract, named, shapes)
-    _try_openvino(network.graph, path)
+    for runtime in RUNTIMES.values():
+        if (refusal := runtime.refusal(network.graph)) is not None:
+            raise SubjectError(f"{path}: {runtime.title} cannot run it: {_one_line(refusal)}")
     return Subject(
         title=f"{path.name}, as it came",
         task="supervised",
@@ -207,12 +211,14 @@ def _contract(pairs: Sequence[str], file: OnnxFile) -> LetterboxContract:
 def _complaint(error: ValidationError, file: OnnxFile) -> str:
     said = [one for one in error.errors() if one["type"] != "default_factory_not_called"]  # for what else is wrong
     first = min(said, key=lambda one: one["loc"] == ("side",))
-    key, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    key = dotted(first["loc"])
     if (key, first["type"]) == ("side", "missing"):
         return f"{file.path}: the size of its input {file.name} is open: give --letterbox side=224, or such"
     if first["type"] == "extra_forbidden":
-        return f"--letterbox {key}: there is no such key; there are {', '.join(LetterboxContract.model_fields)}"
-    return f"--letterbox {key}={first['input']}: {message}" if key else f"--letterbox: {message}"
+        return (
+            f"--letterbox {key}: there is no such key{remedy_for_key(first['loc'], LetterboxContract, 'a letterbox')}"
+        )
+    return f"--letterbox {key}={shown(first['input'])}: {problem(first)}" if key else f"--letterbox: {problem(first)}"
 
 
 def _session(file: OnnxFile) -> ort.InferenceSession:
@@ -295,15 +301,6 @@ def at_our_opset(file: OnnxFile) -> onnx.ModelProto:
 
 def _opset(file: OnnxFile) -> int:
     return next((entry.version for entry in file.model.opset_import if entry.domain in ("", "ai.onnx")), OPSET)
-
-
-def _try_openvino(model: onnx.ModelProto, path: Path) -> None:
-    try:
-        core = ov.Core()
-        core.compile_model(core.read_model(model.SerializeToString()), "CPU")
-    except Exception as error:  # its errors have no common kind
-        summary = str(error).rpartition("Summary:")[2].partition("To facilitate")[0]
-        raise SubjectError(f"{path}: OpenVINO cannot run it: {_one_line(summary)}") from None
 
 
 def _origin(file: OnnxFile, outputs: dict[str, Output]) -> dict[str, str]:

@@ -13,6 +13,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -72,7 +73,7 @@ class Output:
             constants.append(numpy_helper.from_array(np.array(value, dtype), f"{self.role}/constant_{len(constants)}"))
             return constants[-1].name
 
-        def add(op: str, *inputs: str, output: str | None = None, **attributes: int) -> None:
+        def add(op: str, *inputs: str, output: str | None = None, **attributes: Any) -> None:
             nonlocal last
             output = output or f"{self.role}/{op}_{len(nodes)}"
             nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 
@@ -18,33 +18,22 @@ from edge.bundle.tolerance import Bounds
 from edge.errors import BundleError
 from edge.evaluation.metrics import Figures
 from edge.machine import adds_int8_exactly, cores
+from edge.terminal.progress import Stage
 from edge.verify.scoring import check_photographs
 from export.float16 import HalfError, halved
 from export.golden import Golden, golden_frames
-from export.graph import network_model, write_onnx, write_openvino
+from export.graph import network_model, write_onnx
+from export.input_statistics import input_statistics
 from export.int8 import Calibration, CalibrationError, Judged, Layers, calibration, figures, make_artifact, marked_cells
 from export.map_threshold import choose_map_threshold
 from export.parity import Agreement, compare_verdicts
-from export.parity_report import VALIDATION, prove, write_figures, write_page
-from export.progress import Stage
-from export.quantize import OnnxRuntimeQuantizer, OpenVinoQuantizer, WeightBits
+from export.parity_report import VALIDATION, Proof, prove, write_figures, write_page
+from export.runtimes import PREFERRED, RUNTIMES
+from export.runtimes.base import ONNX_PATH, WeightBits
 from export.source import Subject
 from export.threshold import NEAREST, TOLERANCE, golden_tolerances, int8_tolerances, judged, level_of, threshold_of
 from train.models import Network
 from train.score import score_photographs
-
-MAP_ARTIFACT = "openvino"
-"""The artifact whose maps of the validation photographs the map threshold is chosen on."""
-
-ONNX_PATH = "model.onnx"
-
-Runtime = Literal["onnxruntime", "openvino"]
-
-INT8: dict[Runtime, tuple[str, type[OpenVinoQuantizer] | type[OnnxRuntimeQuantizer]]] = {
-    "openvino": ("openvino-int8/model.xml", OpenVinoQuantizer),
-    "onnxruntime": ("model-int8.onnx", OnnxRuntimeQuantizer),
-}
-"""The int8 artifact of each runtime: where it lies in the bundle, and who writes it."""
 
 STATIC_SHAPE = (720, 1280)
 """(height, width) for which the static variant is tried at export, larger where the region asks for it."""
@@ -56,8 +45,8 @@ class Packing:
 
     `simulated` marks a demonstration that no gate passes; `half` rounds the weights to float16 and stores them so;
     without `photographs` the golden frames are drawn ones, for bundles that go where the photographs may not; with
-    `one_file` OpenVINO reads the ONNX artifact too, which takes half the bytes and longer to load. `int8` adds an int8
-    artifact for each runtime, where it is as good; its weights take `weight_bits`. `tolerance` is the largest
+    `one_file` each runtime that can reads the ONNX graph, which takes half the bytes and longer to load. `int8` adds an
+    int8 artifact for each runtime, where it is as good; its weights take `weight_bits`. `tolerance` is the largest
     difference of a score or map value that parity and the golden frames of float32 artifacts allow, as a share of the
     spread of what PyTorch says of the validation photographs.
     """
@@ -69,11 +58,6 @@ class Packing:
     int8: bool = False
     weight_bits: WeightBits = 8
     tolerance: float = TOLERANCE
-
-    @property
-    def openvino_path(self) -> str:
-        """Where the OpenVINO artifact lies in the bundle."""
-        return ONNX_PATH if self.one_file else "openvino/model.xml"
 
 
 PLAIN = Packing()
@@ -107,7 +91,7 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     provenance = _provenance(subject)
     more: dict[str, object] = {}
     if packing.half:
-        subject, more["float16 weights"] = _halved(subject)
+        subject, more["float16 weights"] = _halved(subject, stage)
         provenance["weights"] = "rounded to float16"
     calibrated = calibration(subject, stage) if packing.int8 else None
     files = _write_graphs(work, subject, packing, provenance, stage)
@@ -116,40 +100,33 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     if subject.contract.region is not None:
         check_photographs(photographs, subject.contract, stage("reading validation photographs", len(photographs)))
     backends = {name: load_backend(name, file, cores(), subject.contract) for name, file in files.items()}
-    proof = prove(subject, files["onnxruntime"], files["openvino"], backends, packing.tolerance, stage)
+    proof = prove(subject, files, work / ONNX_PATH, backends, packing.tolerance, stage)
     validation = proof.compared[VALIDATION].agreements
+    stage("golden frames")
     golden = golden_frames(subject, packing.photographs)
     golden.save(work / GOLDEN)
 
     every_figure, more["verdicts turned on validation photographs"] = _verdicts(subject, validation, proof.bounds)
-    level = choose_map_threshold(subject, backends[MAP_ARTIFACT], stage)
-    on_scores, on_maps = golden_tolerances(proof.bounds, proof.agreements)
-    has_map = proof.bounds.maps is not None
-    artifacts = {
-        name: Artifact(
-            backend=name,
-            path=file.relative_to(work).as_posix(),
-            threshold=threshold_of(subject, every_figure[name]),
-            margin=proof.margin(every_figure[name].threshold),
-            golden_tolerance=on_scores,
-            golden_map_tolerance=on_maps if has_map else None,
-        )
-        for name, file in files.items()
-    }
+    level = choose_map_threshold(subject, backends[PREFERRED], stage)
+    artifacts = _float32_artifacts(work, files, subject, every_figure, proof)
     refused: dict[str, str] = {}
     attempts: dict[str, list[dict[str, object]]] = {}
     if calibrated is not None:
-        marked = marked_cells(backends[MAP_ARTIFACT], photographs, level, stage)
-        standard = Judged(photographs, validation[MAP_ARTIFACT].expected, files, level, marked)
+        marked = marked_cells(backends[PREFERRED], photographs, level, stage)
+        standard = Judged(photographs, validation[PREFERRED].expected, files, level, marked)
         added, refused, attempts = _int8(
             work, subject, calibrated, standard, golden, proof.bounds, packing, provenance, stage
         )
         artifacts |= added
         more["int8"] = attempts
+    stage("page of the parity")
     write_figures(work, proof, more)
+    trained_on = subject.photographs("train") if subject.knows_training else []
+    data = subject.data.name if subject.data else ""
+    statistics = input_statistics(subject.contract, trained_on, photographs, data, stage)
     margin = max(artifacts[name].margin for name in files)
-    write_page(work, subject, proof, files["openvino"], backends, margin, packing.photographs, attempts)
-    best = every_figure[MAP_ARTIFACT]
+    write_page(work, subject, proof, files[PREFERRED], backends, margin, packing.photographs, attempts)
+    best = every_figure[PREFERRED]
     sealed = seal(
         work,
         Manifest(
@@ -163,6 +140,7 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
             map_threshold=level,
             score_range=proof.bounds.scores,
             map_range=proof.bounds.maps,
+            input_statistics=statistics,
             metrics={"validation auroc": best.auroc, "validation average precision": best.average_precision},
             artifacts=artifacts,
             refused=refused,
@@ -175,15 +153,17 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
 
 def _write_graphs(
     work: Path, subject: Subject, packing: Packing, provenance: dict[str, str], stage: Stage
-) -> dict[Runtime, Path]:
+) -> dict[str, Path]:
     """The float32 graph of each runtime."""
-    files: dict[Runtime, Path] = {"onnxruntime": work / ONNX_PATH, "openvino": work / packing.openvino_path}
-    step = stage("graphs", 2)
-    write_onnx(subject.network, subject.contract, files["onnxruntime"], provenance)
+    onnx_path, files = work / ONNX_PATH, dict[str, Path]()
+    step = stage("graphs", 1 + len(RUNTIMES))
+    write_onnx(subject.network, subject.contract, onnx_path, provenance)
     step()
-    if not packing.one_file:
-        write_openvino(files["onnxruntime"], files["openvino"], provenance)
-    step()
+    for name, runtime in RUNTIMES.items():
+        files[name] = onnx_path if packing.one_file and runtime.reads_onnx else work / runtime.path
+        if files[name] != onnx_path:
+            runtime.write(onnx_path, files[name], provenance)
+        step()
     return files
 
 
@@ -193,7 +173,7 @@ def _verdicts(
     """The figures of each artifact at its threshold, and the photographs whose verdicts it turns all the same."""
     photographs = subject.photographs("val")
     names, bad = [photograph.name for photograph in photographs], [photograph.is_bad for photograph in photographs]
-    said = validation[MAP_ARTIFACT].expected
+    said = validation[PREFERRED].expected
     expected = level_of(subject, said, bad)
     band = bounds.score_tolerance * bounds.score_growth(expected)
     figures = {name: judged(subject, one.scores, bad, said, expected) for name, one in validation.items()}
@@ -201,6 +181,24 @@ def _verdicts(
         name: compare_verdicts(one, names, expected, figures[name].threshold, band) for name, one in validation.items()
     }
     return figures, turned
+
+
+def _float32_artifacts(
+    work: Path, files: Mapping[str, Path], subject: Subject, figures: Mapping[str, Figures], proof: Proof
+) -> dict[str, Artifact]:
+    """The manifest's entry of each float32 artifact, with its threshold."""
+    on_scores, on_maps = golden_tolerances(proof.bounds, proof.agreements)
+    return {
+        name: Artifact(
+            backend=name,
+            path=file.relative_to(work).as_posix(),
+            threshold=threshold_of(subject, figures[name]),
+            margin=proof.margin(figures[name].threshold),
+            golden_tolerance=on_scores,
+            golden_map_tolerance=None if proof.bounds.maps is None else on_maps,
+        )
+        for name, file in files.items()
+    }
 
 
 def _check_loaded(bundle: Bundle, stage: Stage) -> None:
@@ -229,9 +227,12 @@ def _int8(
     photographs, calibrated_on = calibrated
     network = network_model(subject.network, subject.contract.channels, subject.contract.side)
     layers = Layers(subject, network.graph, photographs, stage)
+    by_rank = sorted(RUNTIMES.values(), key=lambda runtime: -runtime.rank)
+    quantizers = {runtime.name: runtime.quantizer for runtime in by_rank if runtime.quantizer is not None}
+    how = "" if isinstance(subject.threshold, float) else NEAREST
     artifacts, refused, tried = {}, {}, {}
-    for runtime, (path, quantizer) in INT8.items():
-        name = f"{runtime}-int8"
+    for runtime, quantizer in quantizers.items():
+        name, path = f"{runtime}-int8", quantizer.path
         write = quantizer(network, subject.contract, photographs, provenance, packing.weight_bits)
         outcome = make_artifact(name, work / path, write, layers, subject, standard, calibrated_on, stage)
         tried[name] = figures(outcome)
@@ -246,7 +247,7 @@ def _int8(
             backend=runtime,
             precision="int8",
             path=path,
-            threshold=threshold_of(subject, accepted.against.figures, NEAREST),
+            threshold=threshold_of(subject, accepted.against.figures, how),
             margin=accepted.against.largest_difference,
             golden_tolerance=on_scores,
             golden_map_tolerance=on_maps if bounds.maps else None,
@@ -256,7 +257,7 @@ def _int8(
 
 
 def _provenance(subject: Subject) -> dict[str, str]:
-    libraries = ("edge-inspect", "torch", "onnx", "openvino", "onnxruntime", "nncf")
+    libraries = ("edge-inspect", "torch", "onnx", *(name for one in RUNTIMES.values() for name in one.packages))
     return {
         **subject.origin,
         **({"data": subject.data.name, "data sha256": subject.fingerprint or ""} if subject.data else {}),
@@ -265,14 +266,15 @@ def _provenance(subject: Subject) -> dict[str, str]:
     }
 
 
-def _halved(subject: Subject) -> tuple[Subject, dict[str, object]]:
+def _halved(subject: Subject, stage: Stage) -> tuple[Subject, dict[str, object]]:
     """The network with its weights rounded to float16, and how far that moves validation scores."""
     photographs = subject.photographs("val")
     if not photographs:
         raise HalfError("rounding to float16 is proven on photographs: give --data, or export without --half")
-    before = score_photographs(subject.network, subject.contract, photographs)
+    advance = stage("scores with float16 weights", 2 * len(photographs))
+    before = score_photographs(subject.network, subject.contract, photographs, advance)
     rounded = replace(subject, network=cast(Network, halved(subject.network)))
-    after = score_photographs(rounded.network, subject.contract, photographs)
+    after = score_photographs(rounded.network, subject.contract, photographs, advance)
     off = np.abs(after - before)
     worst = int(off.argmax())
     threshold = level_of(subject, list(before), [photograph.is_bad for photograph in photographs])

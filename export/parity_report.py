@@ -17,10 +17,12 @@ from edge.photographs.photograph import read_photograph
 from edge.report.heat import coloured
 from edge.report.pages import Picture, embedded, templates
 from edge.report.thumbnail import fitted
-from export.activations import IMAGE, Floats, Inside, InsideOpenVino, listening
+from edge.terminal.progress import Stage
+from export.activations import listening
 from export.hard_frames import hard_frames
-from export.map_threshold import Stage
 from export.parity import Agreement, answer, bounds_around, check_agreement, compare, margin_of, reference
+from export.runtimes import PREFERRED, RUNTIMES
+from export.runtimes.base import IMAGE, Floats, Inside
 from export.source import Subject
 from export.stage_parity import StageCheck, Stages, Worst
 from train.letterbox import in_levels, letterboxed
@@ -31,9 +33,6 @@ PAGE, FIGURES = "parity.html", "parity.json"
 
 SHOWN = 112
 """Pixels of the longer side of a picture on the page: a bundle stays small."""
-
-SHOWN_ARTIFACT = "openvino"
-"""The artifact whose differences are drawn."""
 
 Frames = Mapping[str, Callable[[], Frame]]
 """How to read each frame, by its name."""
@@ -71,21 +70,22 @@ class Proof:
 
 def prove(
     subject: Subject,
+    files: Mapping[str, Path],
     onnx_path: Path,
-    openvino_path: Path,
     backends: Mapping[str, Backend],
     tolerance: float,
     stage: Stage,
 ) -> Proof:
     """Compare every stage on every validation photograph and every hard frame.
 
+    `files` and `backends` hold the float32 artifact of each runtime, made of the ONNX graph at `onnx_path`.
     `tolerance` bounds scores and maps: that share of the spread of what PyTorch says of the validation photographs, of
     the hard frames where there are none. Raises ParityError at a difference that is not allowed.
     """
     found: dict[str, tuple[Stages, dict[str, Agreement]]] = {}
     bounds: Bounds | None = None
     for about, frames in frame_sets(subject).items():
-        tick, check = stage(f"parity on {about}", len(frames)), StageCheck(subject, onnx_path, openvino_path)
+        tick, check = stage(f"parity on {about}", len(frames)), StageCheck(subject, files, onnx_path)
         agreements = {name: Agreement(name) for name in backends}
         with listening(subject.network, [check.seen.module] if check.seen.module else []) as heard:
             for name, read in frames.items():
@@ -110,7 +110,12 @@ def prove(
 def frame_sets(subject: Subject) -> dict[str, Frames]:
     """The two sets of frames."""
     photographs = {p.name: partial(read_photograph, p) for p in subject.photographs("val")}
-    return {VALIDATION: photographs, HARD: {name: lambda f=frame: f for name, frame in hard_frames(subject.contract)}}
+    hard = {name: partial(_given, frame) for name, frame in hard_frames(subject.contract)}
+    return {VALIDATION: photographs, HARD: hard}
+
+
+def _given(frame: Frame) -> Frame:
+    return frame
 
 
 def write_figures(folder: Path, proof: Proof, more: Mapping[str, object]) -> None:
@@ -166,7 +171,7 @@ def write_page(
     folder: Path,
     subject: Subject,
     proof: Proof,
-    openvino_path: Path,
+    file: Path,
     backends: Mapping[str, Backend],
     margin: float,
     show_photographs: bool,
@@ -174,9 +179,10 @@ def write_page(
 ) -> None:
     """Write parity.html. Without `show_photographs` only hard frames are shown, for a bundle that holds none.
 
-    `int8` holds the attempts at each int8 artifact, as `export.int8.figures` tells them.
+    `file` is the float32 artifact of the runtime `PREFERRED`. `int8` holds the attempts at each int8 artifact, as
+    `export.int8.figures` gives them.
     """
-    painter, cards = _Painter(subject, InsideOpenVino(openvino_path, [IMAGE]), backends[SHOWN_ARTIFACT]), []
+    painter, cards = _Painter(subject, RUNTIMES[PREFERRED].inside(file, [IMAGE]), backends[PREFERRED]), []
     for about, frames in frame_sets(subject).items():
         if about == HARD or show_photographs:
             cards += painter.cards(proof.compared[about], frames)
@@ -227,7 +233,7 @@ def _row(stage: str, artifact: str, worst: Worst) -> Row:
 
 
 class _Painter:
-    """Draws the frames on which a stage differed most: what PyTorch makes of it, and where OpenVINO is off."""
+    """Draws the frames on which a stage differed most: PyTorch's output, and where the runtime `PREFERRED` differs."""
 
     def __init__(self, subject: Subject, inside: Inside, backend: Backend) -> None:
         self._subject, self._inside, self._backend = subject, inside, backend
@@ -236,8 +242,8 @@ class _Painter:
         """One card for the letterbox, one for the map where there is a map; none where there were no frames."""
         if not frames:
             return []
-        picture = compared.stages.letterbox[SHOWN_ARTIFACT].frame
-        where = compared.agreements[SHOWN_ARTIFACT].worst_frame(compared.bounds)
+        picture = compared.stages.letterbox[PREFERRED].frame
+        where = compared.agreements[PREFERRED].worst_frame(compared.bounds)
         cards = [Card("letterboxed picture", picture, self._letterbox(frames[picture]()))]
         if maps := self._maps(frames[where]()):
             cards.append(Card("map", where, maps))
@@ -255,7 +261,9 @@ class _Painter:
         return [
             _picture(frame, f"frame, {frame.shape[1]}×{frame.shape[0]}"),
             _picture(shown.round().clip(0, 255).astype(np.uint8), "letterboxed by PyTorch"),
-            _picture(_heat(apart), f"difference of OpenVINO, hottest {255 * apart.max():.2g} grey levels"),
+            _picture(
+                _heat(apart), f"difference of {RUNTIMES[PREFERRED].title}, hottest {255 * apart.max():.2g} grey levels"
+            ),
         ]
 
     def _maps(self, frame: Frame) -> list[Picture]:
@@ -266,7 +274,7 @@ class _Painter:
         return [
             _picture(frame, f"frame, {frame.shape[1]}×{frame.shape[0]}"),
             _picture(_heat(expected), f"map expected, hottest {expected.max():.3g}"),
-            _picture(_heat(apart), f"difference of OpenVINO, hottest {apart.max():.2g}"),
+            _picture(_heat(apart), f"difference of {RUNTIMES[PREFERRED].title}, hottest {apart.max():.2g}"),
         ]
 
 

@@ -9,14 +9,14 @@ from typing import Literal
 from torch import nn
 
 from edge.errors import DataError, EdgeError
-from edge.evaluation.thresholds import strategy_parameters
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.listing import read_listing
 from edge.photographs.photograph import Photograph
 from edge.pictures.contract import PictureContract
+from edge.terminal.progress import SILENT, Stage
 from train.data.photographs import survey
 from train.recipe import ThresholdChoice
-from train.run import Run, check_photographs
+from train.run import NETWORK_FILE, Run, check_photographs
 
 
 class SubjectError(EdgeError):
@@ -44,7 +44,8 @@ class Subject:
     `threshold` is how to choose it, or a number that a person gives. `photographs` gives those of "train" or "val";
     `data` is their folder and `fingerprint` its SHA-256, both None where there are none. `reference` names what the
     artifacts are compared with, `origin` is what provenance says of the network, `picture` how its photographs are
-    read; `note` is one line that says what was taken where there was a choice.
+    read; `note` is one line that says what was taken where there was a choice. `knows_training` says whether the
+    photographs of "train" are those that the network was trained on.
     """
 
     title: str
@@ -59,14 +60,15 @@ class Subject:
     origin: dict[str, str] = field(default_factory=dict)
     picture: PictureContract | None = None
     note: str | None = None
+    knows_training: bool = False
 
 
-def trained(run: Run) -> Subject:
+def trained(run: Run, stage: Stage = SILENT.begin) -> Subject:
     """The network of a finished training run, and the photographs it learnt from.
 
     Raises RunError, in one line, if the photographs are not the same any more.
     """
-    check_photographs(run)
+    check_photographs(run, stage)
     return Subject(
         title=run.recipe.title,
         task="one-class" if run.network.learns_from == "good" else "supervised",
@@ -76,9 +78,17 @@ def trained(run: Run) -> Subject:
         data=run.data,
         fingerprint=run.fingerprint,
         photographs=run.photographs,
-        origin={"recipe": run.recipe.title},
+        origin={"recipe": run.recipe.title, **_own_network(run)},
         picture=run.record.data.picture,
+        knows_training=True,
     )
+
+
+def _own_network(run: Run) -> dict[str, str]:
+    """What provenance says of a network that is none of the package."""
+    if not run.recipe.model.is_own:
+        return {}
+    return {"network": run.recipe.model.label, "network sha256": run.record.files.get(NETWORK_FILE, "")}
 
 
 def evidence_from(data: Path | None, threshold: ThresholdChoice | float, bits: int | None = None) -> Evidence:
@@ -106,24 +116,14 @@ def evidence_from(data: Path | None, threshold: ThresholdChoice | float, bits: i
 
 
 def parse_threshold(text: str) -> ThresholdChoice | float:
-    """`--threshold`: a number, or STRATEGY, or STRATEGY=VALUE,… with the values in the order of its parameters.
+    """`--threshold`: a number, or a strategy, see `ThresholdChoice.parse`.
 
-    Raises SubjectError if it is neither a finite number nor a strategy of `edge.evaluation.metrics.STRATEGIES`.
+    Raises SubjectError if the number is not finite, RecipeError if it is no strategy with such values.
     """
     try:
         value = float(text)
     except ValueError:
-        strategy, _, values = text.partition("=")
-    else:
-        if not math.isfinite(value):
-            raise SubjectError(f"--threshold {text} is not a finite number")
-        return value
-    names = list(strategy_parameters(strategy, {}))
-    try:
-        given = [float(value) for value in values.split(",")] if values else []
-        options = dict(zip(names[: len(given)], given, strict=True))
-    except ValueError:
-        takes = "=" + ",".join(names).upper() if names else " and no value"
-        raise SubjectError(f"--threshold {text}: give {strategy}{takes}") from None
-    strategy_parameters(strategy, options)
-    return ThresholdChoice(strategy=strategy, **options)
+        return ThresholdChoice.parse(text)
+    if not math.isfinite(value):
+        raise SubjectError(f"--threshold {text} is not a finite number")
+    return value

@@ -11,20 +11,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from edge.frame import Frame
 from edge.letterbox.frame import graph_frame
-from export.activations import (
-    IMAGE,
-    FixedLetterbox,
-    Floats,
-    Frame,
-    Inside,
-    InsideOnnx,
-    InsideOpenVino,
-    ParityError,
-    late_layer,
-    listening,
-)
+from export.activations import ParityError, late_layer, listening
 from export.hard_frames import hard_frames
+from export.runtimes import RUNTIMES
+from export.runtimes.base import IMAGE, Floats
 from export.source import Subject
 from train.letterbox import letterboxed
 
@@ -74,25 +66,27 @@ class Stages:
 class StageCheck:
     """Holds what passes inside the graphs against PyTorch, frame by frame; `seen` is what was found so far.
 
-    OpenVINO's letterbox for a fixed frame size is held against it, too.
+    A letterbox that a runtime has for a fixed frame size is compared, too.
     """
 
-    def __init__(self, subject: Subject, onnx_path: Path, openvino_path: Path) -> None:
-        """Raises ParityError where the graph has no layer that says what PyTorch's of the same place says."""
+    def __init__(self, subject: Subject, files: Mapping[str, Path], onnx_path: Path) -> None:
+        """`files` holds the float32 artifact of each runtime, made of the ONNX graph at `onnx_path`.
+
+        Raises ParityError where no layer of the graph has the values of PyTorch's layer in the same place.
+        """
         drawn = [frame for _, frame in islice(hard_frames(subject.contract), DRAWN)]
         layer = late_layer(subject, onnx_path, drawn[0])
         tensors = [IMAGE] if layer is None else [IMAGE, layer.tensor]
         self._contract, self._layer = subject.contract, layer
         self._usual = 0.0 if layer is None else _usual_norm(subject, layer.module, drawn)
-        self._insides: dict[str, Inside] = {
-            "onnxruntime": InsideOnnx(onnx_path, tensors),
-            "openvino": InsideOpenVino(openvino_path, tensors),
-            "openvino, fixed size": FixedLetterbox(subject.contract),
-        }
+        self._insides = {name: RUNTIMES[name].inside(file, tensors) for name, file in files.items()}
+        for name in files:
+            if (fixed := RUNTIMES[name].fixed_letterbox(subject.contract)) is not None:
+                self._insides[f"{name}, fixed size"] = fixed
         self.seen = Stages(
             letterbox={name: Worst(LEVEL) for name in self._insides},
             between=Worst(BETWEEN),
-            layer={} if layer is None else {name: Worst(LAYER) for name in ("onnxruntime", "openvino")},
+            layer={} if layer is None else {name: Worst(LAYER) for name in files},
             module=None if layer is None else layer.module,
         )
 

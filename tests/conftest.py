@@ -1,13 +1,18 @@
 """Fixtures that several rooms of tests share."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import ROOT
+from support.line import ROOT
+
+from edge.security.keystore import KeyStore
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the hundreds of processes of the tests compile nothing twice
+os.environ["EDGE_PROGRESS_S"] = "3600"  # a busy machine must not add lines of progress to what a test reads
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell started in the background
 TILES = Path(os.environ.get("EDGE_DATA", ROOT.parent / "shared" / "data" / "magnetic-tile"))
 
 
@@ -19,6 +24,15 @@ def tiles() -> Path:
     return TILES
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> KeyStore:
+    """A station's keys, which admit the client "gate"."""
+    store = KeyStore(tmp_path / "keys")
+    store.init()
+    store.add("gate")
+    return store
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compiled models, measured choices and records of the tests stay out of the person's folders."""
@@ -26,3 +40,22 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("EDGE_CACHE", "EDGE_RECORDS", "EDGE_KEYS"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
         yield
+
+
+STARTERS = {"bare_result", "command", "multiprocessing", "running_keyed_station", "running_line", "siege", "subprocess"}
+"""Names by which a test file starts processes."""
+
+
+LONGEST = ("test_siege", "test_whole_way", "test_whole_line", "test_children", "test_networks", "test_onnx_model",
+           "test_station", "test_fit", "test_bench", "test_control", "test_stream", "test_stages")  # fmt: skip
+"""Files of a minute and more: they are begun first, so that no worker is left with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as slow the tests of a file that starts processes; puts the longest files first."""
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+    for item in items:
+        module = item.getparent(pytest.Module)
+        if module is not None and STARTERS & vars(module.obj).keys():
+            item.add_marker("slow")

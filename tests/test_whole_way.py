@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from running import TILE_BUNDLE, running_line
+from support.line import TILE_BUNDLE, running_line
 
 from edge.bundle import load_bundle
 from edge.pictures import read_picture

@@ -1,7 +1,7 @@
-"""Photographs to a run: data, networks, recipes, training, report. PyTorch lives here and in `export` only."""
+"""Training: photographs become a run. Data, networks, recipes, report. Only this package and `export` use PyTorch."""
 
 import os
 
-# Before torch is loaded: its threads sleep while they wait. Beside other work a spinning one takes the core from the
-# one it waits for: a single frame took 17 times as long.
+# Set before torch is imported: its idle threads sleep. A spinning thread takes the core from the thread it waits for if
+# other work runs: a single frame then took 17 times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

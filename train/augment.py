@@ -1,4 +1,4 @@
-"""What may happen to training pictures: kornia moves picture, mask and ground truth together, a batch at a time."""
+"""Augmentation of training pictures: kornia moves picture, mask and ground truth together, a batch at a time."""
 
 import torch
 from kornia import augmentation as K
@@ -11,11 +11,10 @@ from train.recipe import Augment
 
 
 class Augmentation(nn.Module):
-    """Augments a batch as the recipe says, with torch's global random numbers.
+    """Augments a batch according to the recipe, with torch's global random numbers.
 
-    Geometry moves image, mask and truth; what comes in from outside is padding, so its pixels get the contract's
-    fill and its mask 0. Colour, blur, noise and erasing touch the picture alone, on values in 0..1, before it is
-    normalised again.
+    Geometry moves image, mask and truth; areas that enter from outside are padding, with the contract's fill and mask
+    0. Colour, blur, noise and erasing change only the picture, on values in 0..1, before it is normalised again.
     """
 
     def __init__(self, recipe: Augment, contract: LetterboxContract) -> None:
@@ -32,7 +31,7 @@ class Augmentation(nn.Module):
         if self.geometry is not None:
             image, mask, truth = self.geometry(image, mask, truth)
             mask, truth = (mask > 0.5).float(), (truth > 0.5).float()
-        coloured = image.expand(-1, 3, -1, -1)  # of a grey one, one channel of three is taken again
+        coloured = image.expand(-1, 3, -1, -1)  # a grey picture is reduced to one channel again below
         image = self.appearance(coloured)[:, : image.shape[1]].clamp(0, 1)
         image = image * mask + self.contract.fill / 255 * (1 - mask)
         return Batch(normalised(image, self.contract), mask, batch.label, truth * mask)
@@ -41,8 +40,8 @@ class Augmentation(nn.Module):
 def cropped(batch: Batch, side: int) -> Batch:
     """One square of `side` pixels out of each picture, labelled by the truth inside it.
 
-    Where a picture has a defect, half of the squares are centred near one of its pixels; the others lie anywhere on
-    the frame. A picture called bad whose truth is empty keeps its label: nobody knows where to look.
+    If a picture has a defect, half of the squares are centred near one of its pixels; the others lie anywhere on the
+    frame. A bad picture with an empty truth keeps its label, because the place of its defect is unknown.
     """
     squares = [_square(mask[0], truth[0], side) for mask, truth in zip(batch.mask, batch.truth, strict=True)]
     image, mask, truth = (
@@ -62,8 +61,8 @@ def _square(mask: Tensor, truth: Tensor, side: int) -> tuple[slice, slice]:
     return slice(top, top + side), slice(left, left + side)
 
 
-def _moves(recipe: Augment, side: int) -> list[nn.Module]:
-    moves: list[nn.Module] = []
+def _moves(recipe: Augment, side: int) -> list[K.GeometricAugmentationBase2D]:
+    moves: list[K.GeometricAugmentationBase2D] = []
     if recipe.enlarge:
         moves += [K.Resize((side + recipe.enlarge,) * 2), K.CenterCrop(side)]
     if recipe.flip_horizontal:

@@ -1,6 +1,7 @@
 """Trains a recipe on photographs and writes a run: data, network, epochs, choice, figures, in this order."""
 
 import csv
+import hashlib
 import importlib.metadata
 import logging
 import platform
@@ -16,8 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning import Trainer
-from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
@@ -26,23 +26,28 @@ from torch.utils.data import DataLoader
 from edge.errors import DataError, RecipeError
 from edge.evaluation.metrics import Figures, judge, part_scores, rejected_by_group
 from edge.evaluation.thresholds import ChosenThreshold, choose_threshold, strategy_parameters
+from edge.files import written_whole
 from edge.machine import cores, cpu_model
 from edge.photographs.fingerprint import Hashes, fingerprint, read_hashes, write_hashes
 from edge.pictures.contract import PictureContract
+from edge.terminal.progress import SILENT, Progress, Stage, counted_by
 from train.data.leaks import find_leaks, settle_leaks
-from train.data.photographs import Photograph, survey
-from train.data.rendered import Rendered, Shuffled, in_order
-from train.data.split import AS_FOLDERS, SplitChoice, divide, write_split
+from train.data.photographs import Photograph, Survey, survey
+from train.data.rendered import Rendered, Shares, Shuffled, in_order
+from train.data.split import AS_FOLDERS, Division, SplitChoice, divide, write_split
+from train.devices import ONE_DEVICE, Devices
 from train.learner import FIGURES, Learner
-from train.models import Network, build_network, check_side, checked_options
+from train.models import Network, check_side, checked_options, network_class
 from train.normalisation import normalised_by_data
-from train.progress import STDERR, History, Reporter, Sketches, reading_bar
-from train.recipe import Recipe
+from train.own_network import network_of
+from train.progress import History, Reporter, Sketches
+from train.recipe import Recipe, load_recipe, recipe_names
 from train.reconstruction import Reconstruction
 from train.report.augmentation import write_augmentation
 from train.report.overlap import overlaps
 from train.run import (
     AUGMENTATION_FILE,
+    NETWORK_FILE,
     PHOTOGRAPHS_FILE,
     SCORES_FILE,
     SPLIT_FILE,
@@ -64,7 +69,7 @@ from train.score import score_photographs
 from train.weights import start_from
 
 FEWEST = 4
-"""Photographs of a class to learn from; fewer are a mistake, not a data set."""
+"""Fewest training photographs of a class; fewer are taken for a mistake."""
 
 Splits = dict[str, list[Photograph]]
 Scores = npt.NDArray[np.float32]
@@ -76,50 +81,54 @@ def fit(
     data: Path,
     out: Path,
     resume: bool = False,
-    quiet: bool = False,
     choice: SplitChoice = AS_FOLDERS,
-    accelerator: str = "auto",
-) -> Run:
-    """Train `recipe` on the photographs in `data`, split and read as `choice` says; write the run `out`, read it back.
+    devices: Devices = ONE_DEVICE,
+    progress: Progress = SILENT,
+) -> Run | None:
+    """Train `recipe` on the photographs in `data`, split and read according to `choice`; write the run `out`, load it.
 
-    With `resume` an interrupted training of the same recipe and photographs goes on where it stopped, to the result
-    that it would have had. Everything is chosen on the validation photographs; the test photographs are scored at the
-    end, by the epoch kept and by the last one, and nothing is chosen by them. `accelerator` is Lightning's name of
-    where to train: one device of that kind. Raises RecipeError, DataError or RunError before the first epoch if
+    With `resume` an interrupted training of the same recipe and photographs continues where it stopped, with the same
+    result as without the interruption. All choices are made on the validation photographs; the test photographs are
+    scored at the end, with the kept epoch and the last one, and influence no choice. With several `devices` each
+    process calls this function, the first one writes the run, and the others return None after the last epoch.
+    `progress` shows the work of the first one. Raises RecipeError, DataError or RunError before the first epoch if
     something cannot work.
     """
-    began = time.monotonic()
-    check_out(out, resume)
-    check_accelerator(accelerator)
+    began, is_first = time.monotonic(), devices.rank == 0
+    if is_first:
+        check_out(out, resume)
+    else:
+        progress = SILENT
+    devices.check_machine()
+    progress.begin("building the network")
     torch.manual_seed(recipe.train.seed)
-    network = build_network(recipe.model.name, recipe.model.options).to(memory_format=torch.channels_last)
+    network = network_of(recipe.model, recipe.letterbox)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it, its types lack it
     if recipe.letterbox.warning:
-        say(f"beware: {recipe.letterbox.warning}", quiet)
+        progress.say(f"warning: {recipe.letterbox.warning}")
     division = divide(data, choice)
+    devices.check_recipe(recipe.train.batch, network.learns_by, recipe.model.name)
     check(recipe, network, data, division.splits)
     start = start_from(network, recipe.model.weights, recipe.model.weights_key)
     if start:
-        say(start, quiet)
-    everything = [p for split in division.splits.values() for p in split]
-    say(f"reading {len(everything)} photographs ({division.layout}; {division.said})", quiet)
-    with reading_bar(len(everything), quiet) as advance:
-        masks_needed = network.learns_from == "masks"
-        surveyed = survey(everything, masks_needed, recipe.letterbox, division.left_out, advance)
+        progress.say(start)
+    surveyed = _surveyed(division, recipe, network, progress)
     if resume:
         check_resumed(out, surveyed.hashes)
     for line in surveyed.record(division.splits).lines():
-        say(line, quiet)
+        progress.say(line)
+    progress.begin("looking for near-duplicates in different splits")
     found = find_leaks(division.splits, surveyed.thumbnails)
     division, leaks = settle_leaks(division, found, choice.leaks, out)
-    say(str(leaks), quiet)
+    progress.say(str(leaks))
     splits = division.splits
     check(recipe, network, data, splits)
     origins = {"weights": start.removeprefix("weights: ") if start else "random initialisation"}
     if recipe.train.normalise == "data":
-        recipe = normalised_by_data(recipe, taught(network, splits))
+        recipe = normalised_by_data(recipe, taught(network, splits), progress.begin)
         mean, std = (" ".join(f"{value:g}" for value in row) for row in (recipe.letterbox.mean, recipe.letterbox.std))
         origins["normalisation"] = f"by the training photographs: mean {mean}, deviation {std}"
-        say(f"normalisation {origins['normalisation']}", quiet)
+        progress.say(f"normalisation {origins['normalisation']}")
     learner = Learner(network, recipe)
     record = new_record(
         name,
@@ -137,23 +146,57 @@ def fit(
         network,
         origins,
     )
-    open_run(out, record, resume)
-    write_hashes(out / PHOTOGRAPHS_FILE, surveyed.hashes)
-    write_split(out / SPLIT_FILE, division)
-    write_augmentation(out / AUGMENTATION_FILE, recipe, splits["train"], network.learns_from == "good")
+    if network.source is not None:
+        record = record.model_copy(update={"files": {NETWORK_FILE: hashlib.sha256(network.source).hexdigest()}})
+    if is_first:
+        open_run(out, record, resume)
+        write_hashes(out / PHOTOGRAPHS_FILE, surveyed.hashes)
+        write_split(out / SPLIT_FILE, division)
+        write_network(out, network)
+        progress.begin("drawing samples of the augmented photographs")
+        write_augmentation(out / AUGMENTATION_FILE, recipe, splits["train"], network.learns_from == "good")
 
     good = [photograph for photograph in splits["train"] if not photograph.is_bad]
+    batches = in_order(Rendered(good, recipe.letterbox, exact=True), recipe.train.batch)
     with torch.no_grad():
-        network.eval().familiarise(in_order(Rendered(good, recipe.letterbox, exact=True), recipe.train.batch))
-    network.train()  # Lightning trains each module in the mode that it finds it in
+        network.eval().familiarise(counted_by(progress.begin, "learning what good photographs look like", batches))
+    network.train()  # Lightning keeps the mode that each module has
     with quiet_lightning():
-        checkpoint = run_epochs(learner, splits, out, resume, quiet, accelerator)
-    epoch = take_checkpoint(checkpoint, network, recipe, splits["val"])
+        checkpoint = run_epochs(learner, splits, out, resume, devices, progress)
+    if not is_first:
+        return None
+    epoch = take_checkpoint(checkpoint, network, recipe, splits["val"], progress.begin)
     weights = {key: value.contiguous() for key, value in network.state_dict().items()}
     torch.save({"model": weights}, out / WEIGHTS_FILE)
 
-    say("scoring", quiet)
-    threshold, metrics = judge_splits(network, recipe, splits, out / SCORES_FILE)
+    outcome = _outcome(network, recipe, splits, out, epoch, progress.begin)
+    write_network(out, network)
+    minutes = round((time.monotonic() - began) / 60, 2)
+    outcome |= {"finished": True, "minutes": minutes, "files": hash_files(out)}
+    write_record(out, record.model_copy(update=outcome))
+    return load_run(out, network_file=out / NETWORK_FILE if recipe.model.is_own else None)
+
+
+def write_network(out: Path, network: Network) -> None:
+    """Write the file of a network of one's own into the run, as it was executed, whatever became of the original."""
+    if network.source is not None:
+        with written_whole(out / NETWORK_FILE) as part:
+            part.write_bytes(network.source)
+
+
+def _surveyed(division: Division, recipe: Recipe, network: Network, progress: Progress) -> Survey:
+    """What the photographs of all splits are, read once."""
+    everything = [photograph for split in division.splits.values() for photograph in split]
+    progress.say(f"reading {len(everything)} photographs from {division.layout}: {division.said}")
+    advance, masks_needed = progress.begin("reading photographs", len(everything)), network.learns_from == "masks"
+    return survey(everything, masks_needed, recipe.letterbox, division.left_out, advance)
+
+
+def _outcome(
+    network: Network, recipe: Recipe, splits: Splits, out: Path, epoch: int, stage: Stage
+) -> dict[str, object]:
+    """The threshold and the figures of the kept epoch, and those of the last one, as fields of the record."""
+    threshold, metrics = judge_splits(network, recipe, splits, stage, out / SCORES_FILE)
     selection = Selection(
         criterion=recipe.checkpoint.criterion,
         best=recipe.checkpoint.best,
@@ -161,38 +204,51 @@ def fit(
         value=criterion_at(out, recipe.checkpoint.criterion, epoch),
         threshold=threshold,
     )
-    last = judge_last_epoch(network, recipe, splits, out, epoch)
-    minutes = round((time.monotonic() - began) / 60, 2)
-    outcome = {"finished": True, "minutes": minutes, "selection": selection, "metrics": metrics, "last": last}
-    write_record(out, record.model_copy(update=outcome | {"files": hash_files(out)}))
-    return load_run(out)
+    last = judge_last_epoch(network, recipe, splits, out, epoch, stage)
+    return {"selection": selection, "metrics": metrics, "last": last}
+
+
+def recipes_that_learn_from(kind: str) -> list[str]:
+    """The shipped recipes whose network learns from "good" photographs, "labels" or "masks"; short names first."""
+    names = [name for name in recipe_names() if network_class(load_recipe(name).model.name).learns_from == kind]
+    return sorted(names, key=lambda name: (len(name), name))
 
 
 def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
-    """Refuse what cannot work before anything is rendered. Raises DataError or RecipeError."""
+    """Reject impossible combinations before anything is rendered. Raises DataError or RecipeError."""
     checked_options(network.loss, recipe.loss.options, "[loss]")
     counts = {split: class_counts(photographs) for split, photographs in splits.items()}
     needed = {"good": "good"} if network.learns_from == "good" else {"good": "good", "bad": "bad"}
     for label in needed:
         if counts["train"][label] < FEWEST:
             raise DataError(
-                f"{data}: train/{label} holds {counts['train'][label]} photographs; {recipe.model.name} "
+                f"{data}: train/{label} holds {counts['train'][label]} photographs; {recipe.model.label} "
                 f"learns from {' and '.join(needed)} ones and needs at least {FEWEST}"
             )
+    if network.learns_from == "masks" and not any(p.mask for p in splits["train"] if p.is_bad):
+        labels, good = recipes_that_learn_from("labels"), recipes_that_learn_from("good")
+        raise DataError(
+            f"{data}: no bad photograph in train/ has a mask, and {recipe.model.label} learns from masks: train "
+            f"{good[0]}, which learns from good photographs, or {' or '.join(labels)}, which learn from good and bad "
+            "ones; or add masks"
+        )
     if not counts["val"]["good"]:
         raise DataError(f"{data}: val/good holds no photographs; the threshold is chosen on those in val/")
     strategy_parameters(recipe.threshold.strategy, recipe.threshold.options)
     probe = [(0.0, False), (1.0, True)] if counts["val"]["bad"] else [(0.0, False)]
-    choose_threshold(*map(list, zip(*probe, strict=True)), recipe.threshold.strategy, **recipe.threshold.options)
+    scores, bad = [score for score, _ in probe], [is_bad for _, is_bad in probe]
+    choose_threshold(scores, bad, recipe.threshold.strategy, **recipe.threshold.options)
     if recipe.letterbox.channels != network.channels:
         raise RecipeError(
-            f"letterbox.colour = {recipe.letterbox.colour!r}: {recipe.model.name} sees {network.channels} channels; "
+            f"letterbox.colour = {recipe.letterbox.colour!r}: {recipe.model.label} sees {network.channels} channels; "
             "for grey frames set letterbox.frame to 'grey' and leave letterbox.colour out"
         )
     check_side(network, recipe.letterbox.side)
+    if recipe.train.crop and recipe.model.is_own:
+        check_side(network, recipe.train.crop)
     crop, side = recipe.train.crop, recipe.letterbox.side
     if crop and not network.takes_any_size:
-        raise RecipeError(f"train.crop = {crop}: {recipe.model.name} learns from whole pictures of its side")
+        raise RecipeError(f"train.crop = {crop}: {recipe.model.label} learns from whole pictures of its side")
     if crop and crop > side:
         raise RecipeError(
             f"letterbox.side = {side} is less than train.crop = {crop}: set train.crop to at most {side} too, "
@@ -201,14 +257,14 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
     if recipe.train.crop and recipe.augment.enlarge:
         raise RecipeError("train.crop and augment.enlarge: a crop cannot be enlarged back to the side; leave one out")
     if recipe.train.average and network.learns_by == "statistics":
-        raise RecipeError(f"train.average: {recipe.model.name} takes no steps whose weights could be averaged")
+        raise RecipeError(f"train.average: {recipe.model.label} takes no steps whose weights could be averaged")
     criterion = recipe.checkpoint.criterion
     if criterion not in FIGURES:
         raise RecipeError(f"no checkpoint criterion {criterion!r}; there are {', '.join(FIGURES)}")
     if criterion in FIGURES[2:] and not counts["val"]["bad"]:
         raise DataError(f"checkpoint criterion {criterion!r} needs photographs in {data / 'val' / 'bad'}; try val_loss")
     if criterion == "val_dice" and network.learns_from != "masks":
-        raise RecipeError(f"checkpoint criterion 'val_dice': {recipe.model.name} does not learn from masks")
+        raise RecipeError(f"checkpoint criterion 'val_dice': {recipe.model.label} does not learn from masks")
 
 
 def taught(network: Network, splits: Splits) -> list[Photograph]:
@@ -217,13 +273,13 @@ def taught(network: Network, splits: Splits) -> list[Photograph]:
 
 
 def class_counts(photographs: list[Photograph]) -> dict[str, int]:
-    """How many are good and how many bad."""
+    """The numbers of good and of bad photographs."""
     bad = sum(photograph.is_bad for photograph in photographs)
     return {"good": len(photographs) - bad, "bad": bad}
 
 
 def new_record(name: str, recipe: Recipe, data: DataRecord, network: Network, origins: dict[str, str]) -> RunRecord:
-    """The record of a training that begins now; `origins` say what it begins with."""
+    """The record of a training that begins now; `origins` describes its initial weights."""
     libraries = ("edge-inspect", "torch", "lightning", "kornia", "numpy", "opencv-python-headless")
     return RunRecord(
         finished=False,
@@ -244,22 +300,13 @@ def new_record(name: str, recipe: Recipe, data: DataRecord, network: Network, or
 
 
 def check_out(out: Path, resume: bool) -> None:
-    """Raise RunError if something lies where a new run is to be written."""
+    """Raise RunError if the place of a new run is occupied."""
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} already exists; --resume goes on with it, or give --out another folder")
 
 
-def check_accelerator(name: str) -> None:
-    """Raise RecipeError unless Lightning finds it on this machine."""
-    kinds = AcceleratorRegistry.available_accelerators()
-    here = ["auto", *(kind for kind in kinds if AcceleratorRegistry[kind]["accelerator"].is_available())]
-    here += ["gpu"] if {"cuda", "mps"} & set(here) else []
-    if name not in here:
-        raise RecipeError(f"no accelerator {name!r} on this machine; there are {', '.join(here)}")
-
-
 def check_resumed(out: Path, hashes: Hashes) -> None:
-    """Raise RunError unless these are the photographs that the training in `out` began with."""
+    """Raise RunError unless these are the photographs with which the training in `out` began."""
     before, file = read_record(out), out / PHOTOGRAPHS_FILE
     if before.data.fingerprint != fingerprint(hashes):
         said = changes(read_hashes(file) if file.exists() else None, hashes, before.data.fingerprint)
@@ -269,7 +316,7 @@ def check_resumed(out: Path, hashes: Hashes) -> None:
 
 
 def open_run(out: Path, record: RunRecord, resume: bool) -> None:
-    """Make the run folder, or see that the one to resume is of the same training. Raises RunError."""
+    """Create the run folder, or check that the one to resume is of the same training. Raises RunError."""
     if not resume:
         out.mkdir(parents=True, exist_ok=True)
         write_record(out, record)
@@ -277,22 +324,27 @@ def open_run(out: Path, record: RunRecord, resume: bool) -> None:
     before = read_record(out)
     if before.recipe != record.recipe:
         raise RunError(f"{out} was made with other settings; give those it began with, or --out another folder")
+    if before.files.get(NETWORK_FILE) != record.files.get(NETWORK_FILE):
+        raise RunError(
+            f"the file of the network has changed since {out} began; put back {out / NETWORK_FILE}, or give --out "
+            "another folder"
+        )
     if before.data.picture not in (None, record.data.picture):
         raise RunError(f"{out} began with --bits {before.data.picture.bits}; give the same, or --out another folder")
 
 
-def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet: bool, accelerator: str) -> Path:
+def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, devices: Devices, progress: Progress) -> Path:
     """Train to the end, and return the checkpoint that the criterion chose."""
     recipe, network = learner.recipe, learner.network
     train = taught(network, splits)
-    batch = min(recipe.train.batch, len(train))
+    batch = min(recipe.train.batch, len(train) // devices.count * devices.count)
+    shuffled = Shuffled(train, recipe.train.seed, recipe.train.bad_share)
     loader = DataLoader(
-        Rendered(train, recipe.letterbox, exact=False).keep(),
-        batch_size=batch,
-        sampler=Shuffled(train, recipe.train.seed, recipe.train.bad_share),
-        drop_last=True,
+        Rendered(train, recipe.letterbox, exact=False).keep(progress.begin),
+        batch_sampler=Shares(shuffled, batch, devices.rank, devices.count),
     )
-    validation = in_order(Rendered(splits["val"], recipe.letterbox, exact=True).keep(), recipe.train.batch)
+    judged = Rendered(splits["val"], recipe.letterbox, exact=True).keep(progress.begin)
+    validation = in_order(judged, recipe.train.batch)
     monitor, mode = recipe.checkpoint.criterion, "min" if recipe.checkpoint.best == "lowest" else "max"
     folder = out / "checkpoints"
     best = ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False)
@@ -300,16 +352,19 @@ def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet:
     stops = [EarlyStopping(monitor, mode=mode, patience=recipe.train.patience)] if recipe.train.patience else []
     decay = recipe.train.average
     average = [WeightAveraging(avg_fn=lambda old, new, _: moving_average(old, new, decay))] if decay else []
-    sketches = []
-    if recipe.train.pictures and isinstance(network, Reconstruction):
+    reports: list[Callback] = [Reporter(progress), History(out / "history.csv")] if devices.rank == 0 else []
+    if reports and recipe.train.pictures and isinstance(network, Reconstruction):
         shown = Rendered(a_few_of_each(splits["val"]), recipe.letterbox, exact=True)
-        sketches = [Sketches(out / "reconstructions", shown, recipe.letterbox, recipe.train.pictures)]
+        reports.insert(0, Sketches(out / "reconstructions", shown, recipe.letterbox, recipe.train.pictures))
     trainer = Trainer(
         max_epochs=recipe.train.epochs,
-        accelerator=accelerator,
-        devices=1,  # with several, each would judge its share of the validation photographs alone
+        accelerator=devices.accelerator,
+        devices=devices.devices,
+        num_nodes=devices.nodes,
+        strategy=devices.lightning_strategy,
+        use_distributed_sampler=False,  # batches are shared out by `Shares`; each process validates all photographs
         logger=TensorBoardLogger(out, "", "tensorboard", default_hp_metric=False),
-        callbacks=[*average, best, *stops, *sketches, Reporter(quiet), History(out / "history.csv"), last],
+        callbacks=[*average, best, *stops, *reports, last],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -320,14 +375,14 @@ def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, quiet:
     checkpoint = previous if resume and previous.exists() else None
     try:
         trainer.fit(learner, loader, validation, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:  # how Lightning answers Ctrl-C
+    except SystemExit:  # raised by Lightning on Ctrl-C
         epoch = trainer.current_epoch + 1
         raise RunError(f"interrupted in epoch {epoch}; the same command with --resume goes on") from None
     return Path(best.best_model_path)
 
 
-def take_checkpoint(file: Path, network: Network, recipe: Recipe, validation: list[Photograph]) -> int:
-    """Give `network` the weights that Lightning wrote, calibrated; returns the epoch they are of, from 0."""
+def take_checkpoint(file: Path, network: Network, recipe: Recipe, validation: list[Photograph], stage: Stage) -> int:
+    """Load the weights that Lightning wrote into `network`, and calibrate it; returns their epoch, from 0."""
     content = torch.load(file, map_location="cpu", weights_only=True)
     network.cpu()
     network.load_state_dict(
@@ -337,8 +392,9 @@ def take_checkpoint(file: Path, network: Network, recipe: Recipe, validation: li
             if key.startswith("network.")
         }
     )
+    batches = in_order(Rendered(validation, recipe.letterbox, exact=True), recipe.train.batch)
     with torch.no_grad():
-        network.eval().calibrate(in_order(Rendered(validation, recipe.letterbox, exact=True), recipe.train.batch))
+        network.eval().calibrate(counted_by(stage, "calibrating on validation photographs", batches))
     return int(content["epoch"])
 
 
@@ -348,37 +404,40 @@ def a_few_of_each(photographs: list[Photograph], count: int = 4) -> list[Photogr
 
 
 def moving_average(average: Tensor, weight: Tensor, decay: float) -> Tensor:
-    """One step of an exponential average that leaves what does not change as it is, and counts as counts."""
+    """One step of an exponential moving average; integer counters take the new value."""
     return average.lerp(weight, 1 - decay) if weight.is_floating_point() else weight
 
 
-def judge_last_epoch(network: Network, recipe: Recipe, splits: Splits, out: Path, kept: int) -> LastEpoch | None:
-    """The last epoch judged as the one `kept` was, by a threshold of its own; None if they are the same.
+def judge_last_epoch(
+    network: Network, recipe: Recipe, splits: Splits, out: Path, kept: int, stage: Stage
+) -> LastEpoch | None:
+    """The last epoch, evaluated like the `kept` one, with a threshold of its own; None if they are the same.
 
-    `network` has the weights of the last epoch afterwards.
+    Afterwards `network` has the weights of the last epoch.
     """
     file = out / "checkpoints" / "last.ckpt"
     if torch.load(file, map_location="cpu", weights_only=True)["epoch"] == kept:
         return None
-    epoch = take_checkpoint(file, network, recipe, splits["val"])
-    threshold, metrics = judge_splits(network, recipe, {split: splits[split] for split in ("val", "test")})
+    epoch = take_checkpoint(file, network, recipe, splits["val"], stage)
+    threshold, metrics = judge_splits(network, recipe, {split: splits[split] for split in ("val", "test")}, stage)
     value = criterion_at(out, recipe.checkpoint.criterion, epoch)
     return LastEpoch(epoch=epoch, value=value, threshold=threshold, metrics=metrics)
 
 
 def judge_splits(
-    network: Network, recipe: Recipe, splits: Splits, file: Path | None = None
+    network: Network, recipe: Recipe, splits: Splits, stage: Stage, file: Path | None = None
 ) -> tuple[ChosenThreshold, dict[str, SplitFigures]]:
-    """Score all of `splits`, choose the threshold on val, judge val and test by it; `file` gets the scores."""
+    """Score all `splits`, choose the threshold on val, evaluate val and test with it; write the scores to `file`."""
     scores = {
-        split: score_photographs(network, recipe.letterbox, photographs)
+        split: score_photographs(network, recipe.letterbox, photographs, stage(f"scoring {split}", len(photographs)))
         for split, photographs in splits.items()
         if photographs
     }
     threshold = choose_threshold(
         scores["val"], labels(splits["val"]), recipe.threshold.strategy, **recipe.threshold.options
     )
-    covered = overlaps(network, recipe.letterbox, {split: splits[split] for split in scores if split != "train"})
+    covered = overlaps(network, recipe.letterbox, {split: splits[split] for split in scores if split != "train"}, stage)
+    stage("computing figures")
     metrics = {
         split: SplitFigures(
             figures=judge(scores[split], labels(splits[split]), threshold.value),
@@ -408,7 +467,7 @@ def write_scores(file: Path, splits: Splits, scores: dict[str, Scores]) -> None:
 
 
 def judge_parts(scores: Scores, photographs: list[Photograph], threshold: float) -> Figures | None:
-    """What the judge says of whole parts, by the mean score of their photographs; None unless some have several."""
+    """The metrics of whole parts, by the mean score of their photographs; None unless a part has several."""
     parts = [photograph.details.get("part", "") for photograph in photographs]
     if not all(parts) or len(set(parts)) == len(parts):
         return None
@@ -416,25 +475,19 @@ def judge_parts(scores: Scores, photographs: list[Photograph], threshold: float)
 
 
 def labels(photographs: list[Photograph]) -> list[bool]:
-    """True for each bad one."""
+    """True for each bad photograph."""
     return [photograph.is_bad for photograph in photographs]
 
 
 def criterion_at(out: Path, criterion: str, epoch: int) -> float:
-    """The criterion's value in the row of an epoch of history.csv."""
+    """The criterion's value in an epoch's row of history.csv."""
     with (out / "history.csv").open(newline="") as lines:
         return next(float(row[criterion]) for row in csv.DictReader(lines) if int(row["epoch"]) == epoch)
 
 
-def say(message: str, quiet: bool) -> None:
-    """One line on standard error."""
-    if not quiet:
-        STDERR.print(message, highlight=False, soft_wrap=True)
-
-
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Lightning's notices about devices, workers and itself say nothing that a person here could act on."""
+    """Suppress Lightning's notices about devices, workers and itself, on which users cannot act."""
     log = logging.getLogger("lightning.pytorch")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -1,7 +1,11 @@
 """One network under training, as Lightning sees it: a step, a validation, an optimiser."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 from lightning import LightningModule
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Optimizer, lr_scheduler
@@ -12,15 +16,16 @@ from train.models import Batch, Network, checked_options
 from train.recipe import Recipe
 
 FIGURES = ("train_loss", "val_loss", "val_auroc", "val_ap", "val_recall", "val_dice")
-"""What every epoch logs and a checkpoint can be chosen by; from val_auroc on where validation has bad photographs.
+"""The metrics logged in every epoch, by which a checkpoint can be chosen; from val_auroc on only with bad validation
+photographs.
 
-val_recall is the share of bad photographs whose score reaches 0.5; val_dice is the Dice coefficient, over all pixels
-of the validation photographs at once, of a map above 0.5, where a network learns from masks.
+val_recall is the fraction of bad photographs with a score of at least 0.5; val_dice is the Dice coefficient, over all
+pixels of the validation photographs at once, of a map above 0.5, for networks that learn from masks.
 """
 
 
 class Learner(LightningModule):
-    """Trains `network` by `recipe`. Each step has its own random numbers, so a resume is exact."""
+    """Trains `network` with `recipe`. Each step seeds its own random numbers, so that resuming is exact."""
 
     def __init__(self, network: Network, recipe: Recipe) -> None:
         super().__init__()
@@ -33,8 +38,9 @@ class Learner(LightningModule):
         self.pixels: list[tuple[Tensor, Tensor]] = []
 
     def training_step(self, batch: Batch, index: int) -> Tensor | None:
-        """The sum of the network's loss terms on an augmented batch, or None if it only gathers."""
-        torch.manual_seed((self.recipe.train.seed * 1_000_003 + self.current_epoch) * 1_000_003 + index)
+        """The sum of the network's loss terms on an augmented batch, or None if the network only gathers statistics."""
+        seed = (self.recipe.train.seed * 1_000_003 + self.current_epoch) * 1_000_003 + index
+        torch.manual_seed(seed + (self.global_rank << 48))
         if self.recipe.train.crop:
             batch = cropped(batch, self.recipe.train.crop)
         if self.network.learns_by == "statistics":
@@ -43,16 +49,19 @@ class Learner(LightningModule):
         terms = self.network.loss(self.augment(batch), **self.loss_options)
         total = torch.stack(list(terms.values())).sum()
         for name, value in ({"train_loss": total} | {f"train_{name}": term for name, term in terms.items()}).items():
-            self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch.label))
+            self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch.label), sync_dist=True)
         return total
 
     def on_validation_epoch_start(self) -> None:
-        """A network of statistics is made now, from what it gathered."""
+        """Conclude a network of statistics from what it gathered; give every process the first one's running means."""
         if self.network.learns_by == "statistics":
             self.network.conclude()
+        if self.trainer.world_size > 1:
+            for buffer in self.network.buffers():
+                torch.distributed.broadcast(buffer, 0)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Scores of all, and the loss of those that the network learns from; in float32, as on the line."""
+        """Scores of all photographs, and the loss of those it learns from; in float32, as on the line."""
         with torch.autocast(self.device.type, enabled=False):
             self._validate(batch)
 
@@ -70,7 +79,7 @@ class Learner(LightningModule):
             self.log("val_loss", loss, batch_size=len(batch.label))
 
     def on_validation_epoch_end(self) -> None:
-        """Ranking figures over all validation photographs."""
+        """Ranking metrics over all validation photographs."""
         scores = torch.cat([scores for scores, _ in self.seen]).cpu().double().numpy()
         bad = torch.cat([label for _, label in self.seen]).bool().cpu().numpy()
         self.seen.clear()
@@ -84,12 +93,12 @@ class Learner(LightningModule):
             if figure is not None:
                 self.log(name, figure)
 
-    def configure_optimizers(self) -> dict[str, object] | None:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """The recipe's optimiser and schedule; none for a network of statistics."""
         if self.network.learns_by == "statistics":
             return None
         chosen = self.recipe.train
-        kinds: dict[str, type[Optimizer]] = {
+        kinds: dict[str, Callable[..., Optimizer]] = {
             "adam": torch.optim.Adam,
             "adamw": torch.optim.AdamW,
             "sgd": torch.optim.SGD,
@@ -99,9 +108,11 @@ class Learner(LightningModule):
             self.network.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay, **extra
         )
         schedule = self._schedule(optimizer)
-        return {"optimizer": optimizer} | ({"lr_scheduler": schedule} if schedule else {})
+        if schedule is None:
+            return {"optimizer": optimizer}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def _schedule(self, optimizer: Optimizer) -> dict[str, object] | None:
+    def _schedule(self, optimizer: Optimizer) -> LRSchedulerConfigType | None:
         chosen, steps = self.recipe.train, int(self.trainer.estimated_stepping_batches)
         if chosen.schedule == "one-cycle":
             return {
@@ -112,6 +123,6 @@ class Learner(LightningModule):
             return {"scheduler": lr_scheduler.CosineAnnealingLR(optimizer, steps), "interval": "step"}
         if chosen.schedule == "plateau":
             checkpoint = self.recipe.checkpoint
-            mode = "min" if checkpoint.best == "lowest" else "max"
+            mode: Literal["min", "max"] = "min" if checkpoint.best == "lowest" else "max"
             return {"scheduler": lr_scheduler.ReduceLROnPlateau(optimizer, mode), "monitor": checkpoint.criterion}
         return None

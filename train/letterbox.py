@@ -1,6 +1,6 @@
-"""The training rendering of the letterbox contract; the exported graphs are compared with this one.
+"""The training rendering of the letterbox contract, with which the exported graphs are compared.
 
-Everything stays float32 on the way: a value is never rounded to a grey level between the camera and the network.
+All values stay float32: nothing is rounded to a grey level between the camera and the network.
 """
 
 import numpy as np
@@ -15,14 +15,14 @@ from edge.letterbox.geometry import Letterbox
 from edge.letterbox.weights import block_side, resize_weights, two_taps
 
 TRUTH_COVERAGE = 0.25
-"""A pixel of the letterboxed truth is a defect where the filter sees at least this much of one.
+"""Smallest coverage by a defect for which a pixel of the letterboxed truth is a defect.
 
-A quarter, not a half: a scratch one pixel wide in a frame shrunk four times covers a quarter of the pixels it
-crosses, and at a half it would vanish from the truth while the label still says bad."""
+A quarter, not a half: a scratch one pixel wide in a frame reduced four times covers a quarter of the pixels that it
+crosses; with a half it would vanish from the truth although the label is bad."""
 
 
 def letterboxed(frame: npt.NDArray[np.uint8], contract: LetterboxContract) -> tuple[Tensor, Tensor]:
-    """What the network sees of a frame: `image` float32 [C, S, S] normalised, `mask` float32 [1, S, S] of 0 and 1.
+    """The network's input from a frame: `image` float32 [C, S, S] normalised, `mask` float32 [1, S, S] of 0 and 1.
 
     `frame` is uint8 [H, W, 3] BGR; C is the contract's channels. The mask is 1 on the frame and 0 on the padding.
     """
@@ -30,9 +30,9 @@ def letterboxed(frame: npt.NDArray[np.uint8], contract: LetterboxContract) -> tu
 
 
 def shrunk(frame: npt.NDArray[np.uint8], contract: LetterboxContract) -> Tensor:
-    """What is looked at, at its letterboxed size, without padding: float32 [3, h, w] RGB or [1, h, w] grey, 0 to 255.
+    """The inspected pixels at their letterboxed size, without padding: float32 [3, h, w] RGB or [1, h, w] grey, 0..255.
 
-    Nothing is rounded. Raises ValueError if the frame is not uint8 [H, W, 3], DataError if it does not hold the region.
+    Not rounded. Raises ValueError if the frame is not uint8 [H, W, 3], DataError if it does not contain the region.
     """
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"a frame is uint8 [H, W, 3], not {frame.dtype} {list(frame.shape)}")
@@ -42,7 +42,8 @@ def shrunk(frame: npt.NDArray[np.uint8], contract: LetterboxContract) -> Tensor:
         torch.from_numpy(np.ascontiguousarray(given[:, :, ::-1].transpose(2, 0, 1))).float(), box, contract
     )
     if contract.colour == "grey" and len(small) == 3:
-        return torch.tensordot(torch.tensor([LUMINANCE]), small, 1)
+        grey: Tensor = torch.tensordot(torch.tensor([LUMINANCE]), small, 1)
+        return grey
     return small.expand(contract.channels, -1, -1)
 
 
@@ -57,7 +58,7 @@ def placed(pixels: Tensor, contract: LetterboxContract) -> tuple[Tensor, Tensor]
 
 
 def normalised(levels: Tensor, contract: LetterboxContract) -> Tensor:
-    """What the network sees of RGB or grey values in 0..1: its own order of channels, each `(v - mean) / std`.
+    """The network's input from RGB or grey values in 0..1: its channel order, each channel `(v - mean) / std`.
 
     `levels` is [..., C, S, S].
     """
@@ -66,23 +67,23 @@ def normalised(levels: Tensor, contract: LetterboxContract) -> Tensor:
 
 
 def in_levels(image: Tensor, contract: LetterboxContract) -> Tensor:
-    """RGB or grey values in 0..1 again of what `normalised` made; `image` is [..., C, S, S]."""
+    """The inverse of `normalised`: RGB or grey values in 0..1; `image` is [..., C, S, S]."""
     mean, std = (torch.tensor(row, device=image.device).view(-1, 1, 1) for row in (contract.mean, contract.std))
     return in_order_of(contract, image * std + mean)
 
 
 def in_order_of(contract: LetterboxContract, levels: Tensor) -> Tensor:
-    """RGB or grey channels [..., C, h, w] as the contract's network orders them, or its order as RGB again."""
+    """RGB or grey channels [..., C, h, w] in the contract's channel order, or the reverse."""
     return levels.flip(-3) if contract.colour == "bgr" else levels
 
 
 def letterboxed_truth(truth: npt.NDArray[np.uint8], contract: LetterboxContract) -> Tensor:
     """A ground-truth mask in letterboxed coordinates: float32 [1, S, S] of 0 and 1, 0 on the padding.
 
-    `truth` is uint8 [H, W]; values above 127 are defect. It goes through the picture's own filter and is a defect
-    where coverage reaches `TRUTH_COVERAGE`. A defect too small for that keeps the pixel it covers most: a photograph
-    with a defect where the network looks never gets an empty truth. The filter `bilinear` would lose some between its
-    taps; `antialias` stands in for it here.
+    `truth` is uint8 [H, W]; values above 127 are defect. It is resized with the picture's own filter, and is a defect
+    where the coverage reaches `TRUTH_COVERAGE`. A defect too small for that keeps the pixel that it covers most, so
+    that a photograph with a defect in the inspected region never gets an empty truth. The filter `bilinear` would lose
+    some between its taps; here `antialias` replaces it.
     """
     box = contract.fit(*truth.shape)
     whole = contract.model_copy(update={"filter": "antialias"}) if contract.filter == "bilinear" else contract
@@ -102,17 +103,17 @@ def _filtered(picture: Tensor, box: Letterbox, contract: LetterboxContract) -> T
         return picture
     block = block_side(box.frame_height, box.frame_width, contract)
     if block == 1:
-        # One axis at a time: with a result one pixel wide, torch 2.13 takes the tensor for channels-last and filters
-        # the other axis wrongly, by several grey levels.
+        # One axis at a time: for a result one pixel wide, torch 2.13 treats the tensor as channels-last and filters the
+        # other axis wrongly, by several grey levels.
         lines = _resized(picture[None], (box.height, box.frame_width))
         return _resized(lines, (box.height, box.width))[0]
     rows = torch.from_numpy(resize_weights(box.frame_height, box.height, block))
     columns = torch.from_numpy(resize_weights(box.frame_width, box.width, block))
     whole = F.pad(picture, (0, -box.frame_width % block, 0, -box.frame_height % block))
-    cells = whole.unflatten(2, (-1, block)).unflatten(1, (-1, block))  # [C, Hb, k, Wb, k]
-    return rows @ (cells.sum(2).sum(3) / block**2) @ columns.T  # avg_pool2d takes 1.7 times as long
+    cells = torch.unflatten(torch.unflatten(whole, 2, (-1, block)), 1, (-1, block))  # [C, Hb, k, Wb, k]
+    return rows @ (cells.sum(2).sum(3) / block**2) @ columns.T  # avg_pool2d is 1.7 times as slow
 
 
 def _resized(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    # The size is given, never a scale factor: torch then derives the scale from two integers, as the graph does.
+    # With a size instead of a scale factor torch derives the scale from two integers, as the graph does.
     return F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)

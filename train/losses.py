@@ -1,4 +1,4 @@
-"""Losses that several networks share. Logits and truths are float32 [N, 1, h, w]; `frame` is 0 where padding is."""
+"""Losses shared by several networks. Logits and truths are float32 [N, 1, h, w]; `frame` is 0 on padding."""
 
 import torch
 from torch import Tensor
@@ -6,13 +6,12 @@ from torch.nn import functional as F
 
 
 def balanced_bce(logits: Tensor, truth: Tensor, frame: Tensor, label: Tensor, hardest: float) -> Tensor:
-    """Cross-entropy where defect and background weigh the same in each picture, whatever their areas.
+    """Cross-entropy with equal weights of defect and background in each picture, whatever their areas.
 
-    Of the background only the share `hardest` counts, the cells with the highest loss (at least one): a picture is
-    judged by its worst cell, and the mean over thousands of easy ones would hide it. A good picture counts by its
-    background alone; a bad one whose `truth` is empty does not count, as nobody drew where its defect is. `label`
-    is [N], 1 is bad. Shrivastava et al., "Training region-based object detectors with online hard example mining",
-    2016.
+    Of the background only the fraction `hardest` counts, the cells with the highest loss (at least one): a picture is
+    judged by its worst cell, and the mean over thousands of easy cells would hide it. A good picture counts only by its
+    background; a bad one with an empty `truth` does not count, because the place of its defect is unknown. `label` is
+    [N], 1 is bad. Shrivastava et al., "Training region-based object detectors with online hard example mining", 2016.
     """
     losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").flatten(1)
     defect, background = (truth * frame).flatten(1), ((1 - truth) * frame).flatten(1)
@@ -24,9 +23,9 @@ def balanced_bce(logits: Tensor, truth: Tensor, frame: Tensor, label: Tensor, ha
 
 
 def dice_loss(logits: Tensor, truth: Tensor, frame: Tensor) -> Tensor:
-    """One minus the soft Dice coefficient, for each picture with a defect on its own; 0 if none has one.
+    """One minus the soft Dice coefficient, computed per picture with a defect; 0 without any.
 
-    Pooled over the batch instead, large defects would outvote small ones. Milletari et al., "V-Net", 2016.
+    Pooled over the batch, large defects would dominate small ones. Milletari et al., "V-Net", 2016.
     """
     found, truth = (logits.sigmoid() * frame).flatten(1), (truth * frame).flatten(1)
     overlap = 2 * (found * truth).sum(1) + 1

@@ -1,4 +1,4 @@
-"""The mean and deviation of the training photographs themselves, for a recipe that asks to be normalised by them."""
+"""Mean and deviation of the training photographs, for a recipe that is normalised by them."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +7,7 @@ import torch
 
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import read_photograph
+from edge.terminal.progress import SILENT, Stage
 from train.data.photographs import Photograph
 from train.letterbox import in_order_of, shrunk
 from train.recipe import Recipe
@@ -14,15 +15,15 @@ from train.recipe import Recipe
 Colour = tuple[float, ...]
 
 DECIMALS = 6
-"""Of the numbers, so that a training that is resumed on other cores comes to the same ones."""
+"""Decimals of the numbers, so that a training resumed on other CPUs computes the same ones."""
 
 LEAST_DEVIATION = 1e-3
-"""A quarter of a grey level: a channel that never changes stays finite."""
+"""A quarter of a grey level: keeps a constant channel finite."""
 
 
-def normalised_by_data(recipe: Recipe, photographs: Sequence[Photograph]) -> Recipe:
-    """A recipe that asks for it, with the mean and deviation of these photographs in its letterbox: plain numbers."""
-    mean, std = colours(photographs, recipe.letterbox)
+def normalised_by_data(recipe: Recipe, photographs: Sequence[Photograph], stage: Stage = SILENT.begin) -> Recipe:
+    """The recipe with the mean and deviation of these photographs as plain numbers in its letterbox."""
+    mean, std = colours(photographs, recipe.letterbox, stage)
     return recipe.model_copy(
         update={
             "letterbox": recipe.letterbox.model_copy(update={"mean": mean, "std": std}),
@@ -31,10 +32,12 @@ def normalised_by_data(recipe: Recipe, photographs: Sequence[Photograph]) -> Rec
     )
 
 
-def colours(photographs: Sequence[Photograph], contract: LetterboxContract) -> tuple[Colour, Colour]:
-    """Mean and deviation of each channel that the network sees, of values in 0..1, over all pixels of the photographs.
+def colours(
+    photographs: Sequence[Photograph], contract: LetterboxContract, stage: Stage = SILENT.begin
+) -> tuple[Colour, Colour]:
+    """Mean and deviation of each channel of the network, of values in 0..1, over all pixels of the photographs.
 
-    They are letterboxed first; the padding does not count. Raises DataError if a photograph cannot be read.
+    The photographs are letterboxed first; padding does not count. Raises DataError if one cannot be read.
     """
 
     def sums(photograph: Photograph) -> torch.Tensor:
@@ -42,7 +45,11 @@ def colours(photographs: Sequence[Photograph], contract: LetterboxContract) -> t
         return torch.stack([torch.full_like(pixels[:, 0], pixels.shape[1]), pixels.sum(1), (pixels**2).sum(1)])
 
     with ThreadPoolExecutor(2) as pool:
-        count, first, second = torch.stack(list(pool.map(sums, photographs))).sum(0)
+        advance, rows = stage("mean and deviation of the photographs", len(photographs)), []
+        for row in pool.map(sums, photographs):
+            rows.append(row)
+            advance()
+        count, first, second = torch.stack(rows).sum(0)
     mean = first / count
     std = (second / count - mean**2).clamp(min=0).sqrt().clamp(min=LEAST_DEVIATION)
     return _plain(mean), _plain(std)

@@ -1,10 +1,7 @@
-"""What a person sees of a training, on standard error, and what stays of it in history.csv."""
+"""Progress of a training on standard error, and its record in history.csv."""
 
 import csv
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,72 +9,51 @@ import cv2
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge.files import written_whole
 from edge.letterbox.contract import LetterboxContract
-from edge.terminal.console import Console
+from edge.terminal.progress import Progress
 from train.data.rendered import Rendered, in_order
 from train.letterbox import in_levels
+from train.reconstruction import Reconstruction
 
 SKETCH_SIDE = 128
-"""Pixels that a picture takes on a sheet, about."""
-
-STDERR = Console(stderr=True, markup=False)
-"""Names of folders and regular expressions have square brackets, which are no markup."""
-
-
-@contextmanager
-def reading_bar(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal while photographs are read; gives what to call after each."""
-    with Progress(console=STDERR, transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
-        task = bar.add_task("reading", total=total)
-        yield lambda: bar.advance(task)
+"""Approximate side of a picture on a sheet, pixels."""
 
 
 class Reporter(Callback):
-    """A bar for the epoch on a terminal, and one line for each epoch that is over."""
+    """Shows the steps of each epoch, and says one line per completed epoch."""
 
-    def __init__(self, quiet: bool) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=STDERR, transient=True, disable=quiet or not sys.stderr.isatty())
-        self.quiet = quiet
-        self.task = self.bar.add_task("training")
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.advance = progress.begin("training")
         self.began = time.monotonic()
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the bar."""
-        self.bar.start()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Empty the bar."""
+        """Begin an epoch."""
         self.began = time.monotonic()
-        name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        self.bar.reset(self.task, total=trainer.num_training_batches, description=name)
+        self.advance = self.progress.begin(_epoch(trainer), trainer.num_training_batches)
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """One step further."""
-        self.bar.advance(self.task)
+        """Count a batch."""
+        self.advance()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the validation of an epoch."""
+        self.advance = self.progress.begin(f"{_epoch(trainer)}, validation", sum(trainer.num_val_batches))
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        """Count a batch."""
+        self.advance()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """One line with the epoch's figures."""
-        if not self.quiet:
-            figures = "  ".join(f"{name} {value:.4f}" for name, value in _figures(trainer).items())
-            seconds = time.monotonic() - self.began
-            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            STDERR.print(f"{epoch}  {figures}  {seconds:.0f} s", highlight=False, soft_wrap=True)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the bar away."""
-        self.bar.stop()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Take the bar away when training was interrupted."""
-        self.bar.stop()
+        """Say one line with the epoch's metrics."""
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in _figures(trainer).items())
+        self.progress.say(f"{_epoch(trainer)}  {figures}  {time.monotonic() - self.began:.0f} s")
 
 
 class Sketches(Callback):
-    """Every so many epochs, what an autoencoder sees of a few validation photographs and, below, what it draws."""
+    """Writes, every `every` epochs, an autoencoder's inputs from a few validation photographs, its outputs below."""
 
     def __init__(self, folder: Path, shown: Rendered, contract: LetterboxContract, every: int) -> None:
         self.folder, self.contract, self.every = folder, contract, every
@@ -85,13 +61,15 @@ class Sketches(Callback):
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes FOLDER/epoch-NNN.png, and the same picture for TensorBoard."""
+        """Write FOLDER/epoch-NNN.png, and the same picture for TensorBoard."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every:
             return
         image, mask = (part.to(pl_module.device) for part in (self.batch.image, self.batch.mask))
         seen = image * mask
-        drawn = pl_module.network.reconstruct(seen) * mask
+        network = pl_module.network
+        assert isinstance(network, Reconstruction), "fit draws sketches of no other network"
+        drawn = network.reconstruct(seen) * mask
         sheet = torch.cat([torch.cat(list(row), dim=2) for row in (seen, drawn)], dim=1).float().cpu()
         levels = (in_levels(sheet, self.contract).expand(3, -1, -1) * 255).clamp(0, 255).byte().permute(1, 2, 0).numpy()
         larger = max(1, SKETCH_SIDE // self.contract.side)
@@ -104,15 +82,15 @@ class Sketches(Callback):
 
 
 class History(Callback):
-    """One row an epoch in a CSV file; a resumed training goes on in the same file."""
+    """One row per epoch in a CSV file; a resumed training continues the same file."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Rewrite the file with this epoch's row at its end, in place of any row an interrupted run left there.
+        """Rewrite the file with this epoch's row at its end, replacing any rows of an interrupted run.
 
-        Whole or not at all: Ctrl-C in the middle must not cost the rows before.
+        Atomic: Ctrl-C in the middle does not lose earlier rows.
         """
         rows = []
         if self.file.exists():
@@ -123,6 +101,10 @@ class History(Callback):
             writer = csv.DictWriter(lines, fieldnames=list(row), restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows([*rows, row])
+
+
+def _epoch(trainer: Trainer) -> str:
+    return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
 
 
 def _figures(trainer: Trainer) -> dict[str, float]:

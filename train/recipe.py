@@ -1,26 +1,28 @@
-"""A recipe: everything that decides what a training makes, as data. Read from TOML, checked, never executed."""
+"""A recipe: everything that determines the result of a training, as data. Read from TOML, checked, never executed."""
 
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import RecipeError
 from edge.letterbox.contract import LetterboxContract
+from edge.validation import plain
 
 FOLDER = Path(__file__).parent / "recipes"
-"""The recipes that come with the package, one TOML file each."""
+"""The recipes of the package, one TOML file each."""
 
 
 class Section(BaseModel):
-    """A table of a recipe: what it does not know, it refuses."""
+    """A table of a recipe; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class NamedOptions(BaseModel):
-    """A table whose further keys are options of the thing it names; that thing checks them when it is made."""
+    """A table whose further keys are options of the thing it names, which checks them when it is created."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -31,77 +33,130 @@ class NamedOptions(BaseModel):
 
 
 class Model(NamedOptions):
-    """[model]: a module of train/models, what it starts from, and the keyword arguments of its network.
+    """[model]: the network, one of the package or of one's own, and its initial weights.
 
-    `weights` is "random", "published" or the path of a checkpoint, `weights_key` that of the state dict in it where
+    `weights` is "random", "published" or the path of a checkpoint, `weights_key` the key of the state dict in it if
     there are several; see `train.weights.start_from`.
     """
 
-    name: str
-    weights: str = "random"
-    weights_key: str | None = None
+    name: str = Field(
+        description="network of the package, or FILE.py:NAME, a class or function in a file of one's own; FILE is "
+        "relative to the recipe"
+    )
+    weights: str = Field(default="random", description='"random", "published" or the path of a checkpoint')
+    weights_key: str | None = Field(default=None, description="key of the state dict in a checkpoint of several")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the network is in a person's own file."""
+        return is_own(self.name)
+
+    @property
+    def own(self) -> tuple[Path, str]:
+        """The file of a network of one's own, and the name in it."""
+        file, _, name = self.name.rpartition(":")
+        return Path(file), name
+
+    @property
+    def label(self) -> str:
+        """The name for messages: without the folders of a file."""
+        return f"{self.own[0].name}:{self.own[1]}" if self.is_own else self.name
+
+
+def is_own(name: object) -> bool:
+    """Whether [model] name says FILE.py:NAME."""
+    return isinstance(name, str) and name.rpartition(":")[0].endswith(".py")
 
 
 class Loss(NamedOptions):
-    """[loss]: the keyword arguments of the network's `loss`."""
+    """[loss]: options of the network's loss, the keyword-only arguments of its method `loss`."""
 
 
-Probability = Annotated[float, Field(ge=0, le=1, description="probability")]
-Change = Annotated[float, Field(ge=0, le=1, description="largest change either way, share")]
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a key's value, for the page of all keys."""
+
+    name: str
+
+
+Pixels = Annotated[int, Unit("pixels")]
+Epochs = Annotated[int, Unit("epochs")]
+Probability = Annotated[float, Field(ge=0, le=1), Unit("probability")]
+Change = Annotated[float, Field(ge=0, le=1, description="largest change either way"), Unit("share")]
 
 
 class Augment(Section):
-    """[augment]: what may happen to a training picture, in this order; zero means never.
+    """[augment]: changes of a training picture, in this order; zero means never.
 
-    Geometry moves picture, mask and ground truth together, and what it moves in from outside counts as padding.
-    Shares of colour are those of ColorJitter; probabilities are for each picture on its own.
+    Geometry moves picture, mask and ground truth together; areas that enter from outside count as padding. Changes of
+    colour are those of ColorJitter; probabilities apply to each picture separately.
     """
 
-    enlarge: int = Field(default=0, ge=0, description="pixels added to the side before a centre crop back to it")
-    flip_horizontal: Probability = 0
-    flip_vertical: Probability = 0
-    rotate_90: Probability = Field(default=0, description="probability of one to three quarter turns")
-    rotate: float = Field(default=0, ge=0, le=180, description="largest angle either way, degrees")
-    shift: float = Field(default=0, ge=0, le=0.5, description="largest shift either way, share of the side")
-    zoom: float = Field(default=0, ge=0, lt=1, description="largest change of scale either way, share")
+    enlarge: Pixels = Field(default=0, ge=0, description="added to the side before a centre crop back to it")
+    flip_horizontal: Probability = Field(default=0, description="left and right are exchanged")
+    flip_vertical: Probability = Field(default=0, description="top and bottom are exchanged")
+    rotate_90: Probability = Field(default=0, description="one to three quarter turns")
+    rotate: Annotated[float, Unit("degrees")] = Field(default=0, ge=0, le=180, description="largest angle either way")
+    shift: Annotated[float, Unit("share of the side")] = Field(
+        default=0, ge=0, le=0.5, description="largest shift either way"
+    )
+    zoom: Annotated[float, Unit("share")] = Field(
+        default=0, ge=0, lt=1, description="largest change of scale either way"
+    )
     brightness: Change = 0
     contrast: Change = 0
     saturation: Change = 0
-    hue: float = Field(default=0, ge=0, le=0.5, description="largest change either way, share of the circle")
-    blur: Probability = Field(default=0, description="probability of a 3x3 Gaussian blur, sigma 0.1 to 2")
-    noise: float = Field(default=0, ge=0, le=1, description="deviation of Gaussian noise, share of full scale")
-    erase: Probability = Field(default=0, description="probability of a random rectangle set to black")
+    hue: Annotated[float, Unit("share of the circle")] = Field(
+        default=0, ge=0, le=0.5, description="largest change either way"
+    )
+    blur: Probability = Field(default=0, description="a 3x3 Gaussian blur, sigma 0.1 to 2 pixels")
+    noise: Annotated[float, Unit("share of full scale")] = Field(
+        default=0, ge=0, le=1, description="deviation of Gaussian noise"
+    )
+    erase: Probability = Field(default=0, description="a random rectangle is set to black")
 
 
 class Train(Section):
-    """[train]: optimisation."""
+    """[train]: how the network learns."""
 
-    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(default=0, ge=0)
-    batch: int = Field(default=16, ge=1)
-    epochs: int = Field(ge=1)
-    schedule: Literal["constant", "one-cycle", "cosine", "plateau"] = "constant"
-    patience: int | None = Field(default=None, ge=1, description="epochs without a better criterion, then stop")
-    bad_share: float | None = Field(
-        default=None, gt=0, lt=1, description="share of bad photographs among those drawn; None: as they are"
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(
+        default="adamw", description="of torch.optim; sgd has momentum 0.9"
     )
-    crop: int | None = Field(
-        default=None, ge=32, multiple_of=32, description="train on squares of this side cut out of the pictures, pixels"
+    learning_rate: float = Field(gt=0, description="step size; the highest one of the schedule one-cycle")
+    weight_decay: float = Field(default=0, ge=0, description="of the optimizer")
+    batch: Annotated[int, Unit("photographs")] = Field(default=16, ge=1, description="photographs in a step")
+    epochs: Epochs = Field(ge=1, description="passes over as many photographs as there are to learn from")
+    schedule: Literal["constant", "one-cycle", "cosine", "plateau"] = Field(
+        default="constant",
+        description="of the learning rate: one-cycle rises and falls, cosine falls, plateau falls when "
+        "checkpoint.criterion no longer gets better",
     )
-    seed: int = Field(default=0, ge=0)
+    patience: Epochs | None = Field(
+        default=None, ge=1, description="end after so many epochs without a better checkpoint.criterion; unset: never"
+    )
+    bad_share: Annotated[float, Unit("share")] | None = Field(
+        default=None, gt=0, lt=1, description="bad photographs among those drawn; unset: as many as there are"
+    )
+    crop: Pixels | None = Field(
+        default=None,
+        ge=32,
+        multiple_of=32,
+        description="learn from squares of this side cut out of the pictures; unset: whole",
+    )
+    seed: int = Field(default=0, ge=0, description="of all random numbers")
     average: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="judge and keep a moving average of the weights, exponential, this decay a step; None: as they are",
+        description="judge and keep a moving average of the weights, exponential, with this decay a step; unset: the "
+        "weights themselves",
     )
     normalise: Literal["letterbox", "data"] = Field(
         default="letterbox",
         description="by mean and std of [letterbox], or by those of the training photographs, put there when it begins",
     )
-    pictures: int | None = Field(
-        default=None, ge=1, description="epochs from one picture of an autoencoder's reconstructions to the next"
+    pictures: Epochs | None = Field(
+        default=None, ge=1, description="from one picture of an autoencoder's reconstructions to the next; unset: none"
     )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="of the products while learning; bfloat16 is faster where the processor has it"
@@ -109,23 +164,42 @@ class Train(Section):
 
 
 class Checkpoint(Section):
-    """[checkpoint]: which epoch is kept, by a figure on the validation photographs (a column of history.csv)."""
+    """[checkpoint]: which epoch is kept, by a metric on the validation photographs (a column of history.csv)."""
 
-    criterion: str = "val_loss"
-    best: Literal["lowest", "highest"] = "lowest"
+    criterion: str = Field(default="val_loss", description="the metric")
+    best: Literal["lowest", "highest"] = Field(default="lowest", description="which value of it is the best")
 
 
 class ThresholdChoice(NamedOptions):
-    """[threshold]: a strategy of `edge.evaluation.metrics.STRATEGIES` and its parameters."""
+    """[threshold]: how the threshold is chosen, by a strategy of `edge.evaluation.thresholds.STRATEGIES`."""
 
-    strategy: str
+    strategy: str = Field(description="one of those below; it chooses on the validation photographs")
+
+    @classmethod
+    def parse(cls, text: str) -> "ThresholdChoice":
+        """`--threshold`: STRATEGY, or STRATEGY=VALUE,… with the values in the order of its parameters.
+
+        Raises RecipeError if it is no strategy with such values.
+        """
+        from edge.evaluation.thresholds import strategy_parameters
+
+        strategy, _, values = text.partition("=")
+        names = list(strategy_parameters(strategy, {}))
+        try:
+            given = [float(value) for value in values.split(",")] if values else []
+            options = dict(zip(names[: len(given)], given, strict=True))
+        except ValueError:
+            takes = "=" + ",".join(names).upper() if names else " and no value"
+            raise RecipeError(f"--threshold {text}: give {strategy}{takes}") from None
+        strategy_parameters(strategy, options)
+        return cls(strategy=strategy, **options)
 
 
 class Recipe(Section):
-    """A whole recipe; see the files of train/recipes."""
+    """A whole recipe; see the files in train/recipes."""
 
-    title: str
-    about: str
+    title: str = Field(description="one line that names the network in reports and bundles")
+    about: str = Field(default="", description="what it is for")
     letterbox: LetterboxContract
     model: Model
     loss: Loss = Loss()
@@ -147,23 +221,24 @@ class Recipe(Section):
 
 
 def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
-    """The recipe called `name` (a file of train/recipes without its suffix, or a path to a TOML file).
+    """The recipe `name` (a file of train/recipes without its suffix, or a path to a TOML file).
 
-    A file that says `extends = "NAME"` holds only what differs from that recipe of the package. Each override is
-    "table.key=value", the value written as in TOML; a bare word is a string. Raises RecipeError, in one line, if there
-    is no such recipe, it is not TOML, or a key or value is wrong.
+    A file with `extends = "NAME"` contains only the differences from that recipe of the package. Each override is
+    "table.key=value", the value in TOML syntax; a bare word is a string. Raises RecipeError with a one-line message if
+    the recipe does not exist, is not TOML, or has a wrong key or value.
     """
     content = _content(recipe_file(name))
     for override in overrides or []:
         _override(content, override)
+    _own_network_beside(Path(), content)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"recipe {name}: {_first_error(error)}") from None
+        raise RecipeError(f"recipe {name}: {plain(error, Recipe, 'a recipe')}") from None
 
 
 def recipe_file(name: str) -> Path:
-    """Where a recipe is. Raises RecipeError if there is none."""
+    """Path of a recipe. Raises RecipeError if there is none."""
     if name in recipe_names():
         return FOLDER / f"{name}.toml"
     if Path(name).is_file():
@@ -172,21 +247,23 @@ def recipe_file(name: str) -> Path:
 
 
 def called(recipe: str) -> str:
-    """What a run remembers its recipe by: the name, which may have dots in it, or that of the .toml file."""
+    """The name of a recipe as recorded in a run: its name, which may contain dots, or that of the .toml file."""
     return recipe_file(recipe).stem
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the package, sorted."""
+    """The recipes of the package, sorted."""
     return sorted(file.stem for file in FOLDER.glob("*.toml"))
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """What a file says, on top of what the recipe says that it `extends`."""
+    """The content of a file, merged over the recipe that it `extends`."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"recipe {path} cannot be read: {error}") from None
+    _own_network_beside(path.parent, content)
+    content.pop("facts", None)  # of the network and of a measurement, not of the training; see train.recipe_list
     base = content.pop("extends", None)
     if base is None:
         return content
@@ -195,8 +272,15 @@ def _content(path: Path) -> dict[str, Any]:
     return _laid_over(_content(recipe_file(base)), content)
 
 
+def _own_network_beside(folder: Path, content: dict[str, Any]) -> None:
+    """Make the path of a network of one's own absolute: it is relative to `folder`."""
+    model = content.get("model")
+    if isinstance(model, dict) and is_own(model.get("name")):
+        model["name"] = str(folder.resolve() / model["name"])
+
+
 def _laid_over(base: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the keys of `content` added or put in their place, table by table."""
+    """`base` with the keys of `content` added or replaced, table by table."""
     merged = base | content
     for key in base.keys() & content.keys():
         if isinstance(base[key], dict) and isinstance(content[key], dict):
@@ -217,28 +301,8 @@ def _override(content: dict[str, Any], override: str) -> None:
 
 
 def toml_value(text: str) -> Any:
-    """What `text` says as a value of TOML; a bare word is a string."""
+    """`text` as a TOML value; a bare word is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text.strip()
-
-
-def _first_error(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; {_known_keys(first['loc'])}"
-    if first["type"] == "missing":
-        return f"{key} is missing"
-    if first["type"] == "value_error":  # of a whole table: the message names its keys
-        return first["msg"].removeprefix("Value error, ")
-    return f"{key} = {first['input']!r}: {first['msg']}"
-
-
-def _known_keys(location: tuple[int | str, ...]) -> str:
-    table: type[BaseModel] = Recipe
-    for name in location[:-1]:
-        kinds = [table.model_fields[str(name)].annotation, *get_args(table.model_fields[str(name)].annotation)]
-        table = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return f"{'.'.join(map(str, location[:-1])) or 'a recipe'} has {', '.join(table.model_fields)}"

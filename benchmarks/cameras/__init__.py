@@ -1,1 +1,1 @@
-"""What becomes of each frame when cameras lose packets, lose power and freeze."""
+"""The fate of each frame when cameras lose packets, lose power and freeze."""

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.cameras`: cameras that lose packets, lose power and freeze, and what becomes of each frame.
+"""`python -m benchmarks.cameras`: cameras that lose packets, lose power and freeze, and the fate of each frame.
 
-Aravis' fake GigE Vision camera and GStreamer's RTSP server are hurt while a station runs on them. Writes
+Faults are injected into Aravis' fake GigE Vision camera and GStreamer's RTSP server while a station uses them. Writes
 docs/reports/cameras.md if every trial ran.
 """
 

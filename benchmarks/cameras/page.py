@@ -1,4 +1,4 @@
-"""docs/reports/cameras.md: what was found."""
+"""docs/reports/cameras.md: the results of the trials."""
 
 from textwrap import fill
 from typing import Any

@@ -1,4 +1,4 @@
-"""The cameras that are hurt: the tests' own servers, which speak the real protocols, each in a process of its own."""
+"""The cameras of the trials: the tests' own servers, which speak the real protocols, each in its own process."""
 
 import signal
 import subprocess
@@ -8,25 +8,25 @@ from pathlib import Path
 
 from edge.errors import EdgeError
 
-TESTS = Path(__file__).parents[2] / "tests"
+PROGRAMS = Path(__file__).parents[2] / "tests" / "support"
 ADDRESS, SERIAL = "127.0.0.1", "GVTest"
 SYSTEM_PYTHON = "/usr/bin/python3"
-"""GStreamer's bindings come with the system's interpreter, not from PyPI."""
+"""GStreamer's bindings belong to the system's interpreter; they are not on PyPI."""
 
 
 class Camera:
-    """Switched on at once. `source` is its name for a station."""
+    """A camera that is switched on at creation. `source` is its name for a station."""
 
     needs = ""
 
     def __init__(self) -> None:
-        """Raises EdgeError, which says what to install, if it does not start."""
+        """Raises EdgeError, with the install command, if it does not start."""
         self.source = ""
         self._process: subprocess.Popen[str] | None = None
         self.on()
 
     def on(self) -> None:
-        """Returns when it serves."""
+        """Switch the camera on; returns when it serves."""
         self._process = subprocess.Popen(self._command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         said = self._process.stdout.readline().strip()
@@ -36,20 +36,20 @@ class Camera:
         self._heard(said)
 
     def off(self) -> None:
-        """A power failure."""
+        """Switch the camera off, like a power failure."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
             self._process = None
 
     def freeze(self, for_s: float) -> None:
-        """Its connections stay, and nothing comes."""
+        """Stop the process for `for_s` seconds: its connections stay open without data."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         time.sleep(for_s)
 
     def thaw(self) -> None:
-        """It goes on."""
+        """Continue the process."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
@@ -57,11 +57,11 @@ class Camera:
         raise NotImplementedError
 
     def _heard(self, said: str) -> None:
-        """Its first line."""
+        """Handle its first line of output."""
 
 
 class GigE(Camera):
-    """Aravis' fake GigE Vision camera, which loses this share of its packets."""
+    """Aravis' fake GigE Vision camera, which loses the fraction `loss` of its packets."""
 
     needs = "it needs Aravis 0.8 (apt install libaravis-0.8-0), and port 3956 of 127.0.0.1 to itself"
 
@@ -71,11 +71,11 @@ class GigE(Camera):
         self.source = f"genicam:{ADDRESS}"
 
     def _command(self) -> list[str]:
-        return [sys.executable, str(TESTS / "fake_genicam.py"), ADDRESS, SERIAL, str(self._loss)]
+        return [sys.executable, str(PROGRAMS / "fake_genicam.py"), ADDRESS, SERIAL, str(self._loss)]
 
 
 class Rtsp(Camera):
-    """GStreamer's RTSP server: H.264, 640×360, 25 pictures a second."""
+    """GStreamer's RTSP server: H.264, 640×360, 25 pictures per second."""
 
     needs = "apt install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly python3-gi"
 
@@ -84,7 +84,7 @@ class Rtsp(Camera):
         super().__init__()
 
     def _command(self) -> list[str]:
-        return [SYSTEM_PYTHON, str(TESTS / "rtsp_server.py"), "--port", self._port]
+        return [SYSTEM_PYTHON, str(PROGRAMS / "rtsp_server.py"), "--port", self._port]
 
     def _heard(self, said: str) -> None:
         self._port = said

@@ -1,4 +1,4 @@
-"""The trials, one function each: what is done to a camera, and what a station on it says."""
+"""The trials, one function each: a fault of a camera, and the results of a station that uses it."""
 
 import statistics
 import time
@@ -10,22 +10,22 @@ from benchmarks.cameras.servers import Camera, GigE, Rtsp
 from edge.verdict import Reason, State
 
 Tick = Callable[[float], None]
-"""Told the share that is done."""
+"""Called with the fraction of the work that is done."""
 
 LARGE, SMALL = "region=0,0,2048x2048", "region=0,0,128x96"
-"""A frame of 2048×2048 has 2,900 packets: with 5 % lost none would ever be whole. One of 128×96 has nine."""
+"""A frame of 2048×2048 has 2,900 packets: with a loss of 5 % none would be complete. One of 128×96 has nine."""
 
 AWAY_S = 3.0
 FROZEN_S = 10.0
 BEFORE = 20
-"""Verdicts of a sound line before it is hurt."""
+"""Verdicts of a sound line before the fault."""
 
 
 def every_frame(frames: int, rounds: int, tick: Tick) -> dict[str, Any]:
-    """So many frames of 2048×2048: each has its verdict."""
+    """`frames` frames of 2048×2048, each of which must have its verdict."""
     camera = GigE()
     try:
-        flags = ("--policy", "every", "--rate", 20, "--camera", LARGE)
+        flags = ("--policy", "every", "--rate", "20/s", "--camera", LARGE)
         with Line("--source", camera.source, *flags) as station:
             station.until(frames, lambda count: tick(count / frames))
             report = station.end()
@@ -35,10 +35,10 @@ def every_frame(frames: int, rounds: int, tick: Tick) -> dict[str, Any]:
 
 
 def lost_packets(frames: int, rounds: int, tick: Tick) -> dict[str, Any]:
-    """One packet in twenty is lost: no frame that is not whole has a score, and each is accounted for."""
+    """One packet in twenty is lost: no incomplete frame may have a score, and each must be accounted for."""
     camera = GigE(loss=0.05)
     try:
-        flags = ("--policy", "every", "--rate", 60, "--camera", SMALL, "--camera", "pixel_format=Mono8")
+        flags = ("--policy", "every", "--rate", "60/s", "--camera", SMALL, "--camera", "pixel_format=Mono8")
         with Line("--source", camera.source, *flags) as station:
             station.until(frames, lambda count: tick(count / frames))
             report = station.end()
@@ -52,7 +52,7 @@ def lost_packets(frames: int, rounds: int, tick: Tick) -> dict[str, Any]:
 
 def gige_restart(frames: int, rounds: int, tick: Tick) -> dict[str, Any]:
     """The GigE camera loses power and is switched on again."""
-    return _restart(GigE(), rounds, tick, "--policy", "every", "--rate", 25)
+    return _restart(GigE(), rounds, tick, "--policy", "every", "--rate", "25/s")
 
 
 def rtsp_restart(frames: int, rounds: int, tick: Tick) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def rtsp_restart(frames: int, rounds: int, tick: Tick) -> dict[str, Any]:
 
 
 def rtsp_freeze(frames: int, rounds: int, tick: Tick) -> dict[str, Any]:
-    """The RTSP server stands still for ten seconds, with its connections open."""
+    """The RTSP server is frozen for ten seconds, with its connections open."""
     camera = Rtsp()
     try:
         with Line("--source", camera.source) as station:
@@ -120,7 +120,7 @@ TRIALS: dict[str, Callable[[int, int, Tick], dict[str, Any]]] = {
 
 
 def in_words(name: str, found: dict[str, Any]) -> tuple[str, str]:
-    """What was done, and what was found."""
+    """The fault and the results, as text."""
     what = {
         "every": f"GigE, {found.get('asked', 0):,} frames of 2048×2048, 20 a second",
         "loss": "GigE, 5 % of packets lost, frames of nine packets",
@@ -148,6 +148,6 @@ def _spread(values: list[float], form: str) -> str:
 
 
 def holds(found: dict[str, Any]) -> bool:
-    """Whether nothing was skipped silently, nor scored that must not be. Of times nothing is promised here."""
+    """Whether nothing was skipped silently or scored wrongly. Times have no limits here."""
     is_counted = found["misnamed"] == found["unexplained"] == 0
     return is_counted and not found.get("incomplete_and_scored") and not found.get("old_frames_scored")

@@ -1,8 +1,8 @@
-"""Ways from a frame to a score, one file each, each run in a process of its own, where need be of its own Python.
+"""Contestants: ways from a frame to a score, one file each, each run in its own process, if necessary its own Python.
 
-A module has `load(setup)`, which gives a function from a frame uint8 [H, W, 3] BGR to its score. One that users install
-beside this project says in `REQUIRES` what pip is to install for it, and in `TITLE` what it is. Nothing here imports
-more of edge than its arithmetic, `ours` excepted: a contestant's Python has numpy, OpenCV and what it requires.
+A module has `load(setup)`, which returns a function from a frame uint8 [H, W, 3] BGR to its score. A peer that users
+install beside this project lists pip's requirements in `REQUIRES`, and has a `TITLE`. Except `ours`, modules import
+only edge's arithmetic: a contestant's Python has numpy, OpenCV and its requirements.
 """
 
 from collections.abc import Callable
@@ -13,15 +13,16 @@ from edge.frame import Frame
 Infer = Callable[[Frame], float]
 
 HOST = ("numpy==2.4.6", "opencv-python-headless==5.0.0.93")
-"""What a contestant that is given letterboxed pictures needs for the letterbox."""
+"""Requirements of the letterbox, for contestants that take letterboxed pictures."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a contestant is to run, and on what.
+    """The work of a contestant.
 
     `frames` is a .npy file, uint8 [N, H, W, 3]; `network` an ONNX file, `image` float32 [1, 3, S, S] → `score` [1] (and
-    `map`), whose letterbox has `side` S, `mean`, `std` and `fill`; `bundle` the whole, for who can run it.
+    `map`), whose letterbox has `side` S, `mean`, `std` and `fill`; `bundle` the whole bundle, for contestants that can
+    run it.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """`python -m benchmarks.contestants FILE`: the process of one contestant, whose `Setup` is in FILE as JSON.
 
-Says `{}` in a line when it is ready. For each number that comes in a line it runs that many frames and answers with one
-line: `ms`, what each took, and `scores`, those of the first time round. Whatever else a library prints goes to the
+Prints the line `{}` when it is ready. For each number on a line of input it runs that many frames and answers with one
+line: `ms`, the time of each, and `scores`, those of each frame's first run. All other output of libraries goes to
 standard error.
 """
 
@@ -21,13 +21,13 @@ from benchmarks.contestants import Setup
 
 WARM_UP = 8
 AWAKE = 2
-"""Frames that each turn begins with, untimed: the process has stood still."""
+"""Untimed frames at the start of each turn, because the process was stopped before."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main(file: Path) -> None:
-    """Serve until the standard input ends, or who asks does, while this process stands still, too."""
+    """Serve until standard input or the parent process ends, even if this process is stopped."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     answers = os.fdopen(os.dup(1), "w", buffering=1)

@@ -1,4 +1,4 @@
-"""For contestants that are given letterboxed pictures: OpenCV's letterbox before them. No contestant itself."""
+"""OpenCV's letterbox for contestants that take letterboxed pictures. Not a contestant itself."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from edge.frame import Frame
 
 
 def letterboxed(setup: Setup, infer: Callable[[npt.NDArray[np.float32]], float]) -> Infer:
-    """`infer`, which takes float32 [1, 3, S, S], behind the letterbox of `setup`, with as many threads."""
+    """`infer`, which takes float32 [1, 3, S, S], after the letterbox of `setup`, with its number of threads."""
     cv2.setNumThreads(setup.threads)
     fit = opencv_letterbox(setup.shape, setup.side, setup.mean, setup.std, setup.fill)
 

@@ -5,7 +5,7 @@ from benchmarks.contestants.letterboxed import letterboxed
 
 
 def load(setup: Setup) -> Infer:
-    """A session as it is by default, but for the number of threads."""
+    """A session with default settings except the number of threads."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()

@@ -1,4 +1,4 @@
-"""The bundle in this project's own runtime, as a station's inference process runs it: the graph alone."""
+"""The bundle in this project's own runtime, as in a station's inference process: only the graph."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from benchmarks.contestants import Infer, Setup
 
 
 def load(setup: Setup) -> Infer:
-    """Compile the bundle's OpenVINO artifact, or the only one that it has, for the size of the frames."""
+    """Compile the bundle's OpenVINO artifact, or its only artifact, for the size of the frames."""
     from edge.backends import load_from
     from edge.bundle import load_bundle
 

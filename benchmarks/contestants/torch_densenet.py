@@ -1,5 +1,5 @@
-"""PIL's letterbox, then DenseNet-121 in PyTorch, eager: how an experiment judges a photograph. Its weights are random,
-which costs the same time; its scores mean nothing.
+"""PIL's letterbox, then DenseNet-121 in eager PyTorch, as in an experiment. Its weights are random, which takes the
+same time; its scores are meaningless.
 """
 
 from benchmarks.contestants import Infer, Setup
@@ -9,7 +9,7 @@ SIDE = 224
 
 
 def load(setup: Setup) -> Infer:
-    """Of the side that the project's own recipe trains it at."""
+    """At the side at which the project's own recipe trains it."""
     from train.models.densenet121 import DenseNet121
 
     return eager(setup, DenseNet121(), SIDE)

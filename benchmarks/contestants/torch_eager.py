@@ -1,4 +1,4 @@
-"""For contestants in PyTorch: PIL's letterbox and a network of this project, eager. No contestant itself."""
+"""PIL's letterbox and a network of this project in eager PyTorch, for contestants. Not a contestant itself."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from edge.frame import Frame
 
 
 def eager(setup: Setup, network: Any, side: int) -> Infer:
-    """`network`, a `train.models.Network`, in evaluation mode behind a letterbox to `side`."""
+    """`network`, a `train.models.Network`, in evaluation mode after a letterbox to `side`."""
     import torch
 
     from edge.letterbox.geometry import letterbox

@@ -1,5 +1,6 @@
-"""PIL's letterbox, then the network of the shipped bundle in PyTorch, eager. Its weights are random, which costs the
-same time; its scores mean nothing.
+"""PIL's letterbox, then the network of the shipped bundle in eager PyTorch.
+
+Its weights are random, which takes the same time; its scores are meaningless.
 """
 
 from benchmarks.contestants import Infer, Setup
@@ -7,7 +8,7 @@ from benchmarks.contestants.torch_eager import eager
 
 
 def load(setup: Setup) -> Infer:
-    """Of the side of the bundle."""
+    """At the side of the bundle."""
     from train.models.segmenter_small import SegmenterSmall
 
     return eager(setup, SegmenterSmall(), setup.side)

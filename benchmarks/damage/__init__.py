@@ -1,1 +1,1 @@
-"""What becomes of damaged pictures, format by format: `python -m benchmarks.damage`, docs/reports/damage.md."""
+"""The fate of damaged pictures, by format: `python -m benchmarks.damage`, docs/reports/damage.md."""

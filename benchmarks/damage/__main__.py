@@ -1,6 +1,6 @@
-"""`python -m benchmarks.damage`: 10,000 damaged files in every format that a station reads, and what became of each of
-their frames. Writes docs/reports/damage.md. Exit code 1 if a frame whose damage a checksum proves was judged, or one
-was left out.
+"""`python -m benchmarks.damage`: 10,000 damaged files in every format that a station reads, and the fate of each of
+their frames. Writes docs/reports/damage.md. Exit code 1 if a frame was judged although a checksum proves its damage, or
+if one was left out.
 """
 
 import json
@@ -22,12 +22,12 @@ from edge.demo.line import DemoLine
 from edge.frame import Frame
 
 PARTS = 3
-"""Files of a format that are damaged, each of other parts."""
+"""Damaged files per format, each of other parts."""
 
 SIZE = (360, 640)
 
 ROUNDS = 40
-"""Readings of each file whose cost is measured."""
+"""Number of times that each file is read to measure the cost."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -74,7 +74,7 @@ def rendered_parts(size: tuple[int, int] = SIZE) -> list[list[Frame]]:
 
 
 def failed(result: dict[str, Any]) -> list[str]:
-    """What must not be: a frame that slipped through a checksum, or one of which nothing is said."""
+    """Failures: frames that passed in spite of a checksum, and frames without any capture."""
     found = []
     for name, form in result.items():
         slipped, left_out = (sum(form[kind][outcome] for kind in KINDS) for outcome in ("slipped", "left out"))

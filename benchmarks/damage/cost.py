@@ -1,4 +1,4 @@
-"""What it costs to read pictures so that damage is noticed: beside OpenCV, which notices little, in turns."""
+"""The cost of reading pictures with detection of damage, compared with OpenCV, which detects little, in turns."""
 
 import statistics
 import tempfile
@@ -23,7 +23,7 @@ PICTURES = 8
 
 
 def costs(rounds: int) -> dict[str, dict[str, float]]:
-    """By format the median time of a frame of 1920×1080 in ms, read by a station's source and by OpenCV alone."""
+    """By format, the median time of a 1920×1080 frame in ms, read by a station's source and by OpenCV."""
     line = DemoLine(size=SIZE)
     parts = [line.render(number).frame for number in range(PICTURES)]
     return {form.name: _cost(form, parts, rounds) for form in FORMATS if form.name in MEASURED}
@@ -42,7 +42,7 @@ def _cost(form: Format, parts: list[Frame], rounds: int) -> dict[str, float]:
 
 
 Timed = Callable[[], list[float]]
-"""Reads all frames of a file; ms of each."""
+"""Reads all frames of a file; returns the ms of each."""
 
 
 def _of_picture(path: Path) -> tuple[Timed, Timed]:
@@ -68,7 +68,7 @@ def _of_video(path: Path) -> tuple[Timed, Timed]:
 
 
 def _intervals(frames: Iterator[Any]) -> list[float]:
-    """Time from frame to frame in ms; the first, for which the file is opened, is left out."""
+    """Intervals between frames in ms, without the first, which includes opening the file."""
     moments = [time.perf_counter() for _ in frames]
     return [(after - before) * 1e3 for before, after in pairwise(moments)]
 

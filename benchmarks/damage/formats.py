@@ -1,4 +1,4 @@
-"""The formats that are damaged: each writes the frames of a few parts to a file, and says whether its pixels carry a
+"""The damaged formats: each encodes the frames of a few parts into a file, and states whether its pixels have a
 checksum.
 """
 
@@ -20,8 +20,8 @@ VIDEO_FRAMES = 8
 
 @dataclass(frozen=True)
 class Format:
-    """`encode` makes the content of one file of `frames` frames. `has_checksum` says that damage to pixels shows,
-    `counts` that the container says how many frames it holds.
+    """`encode` returns the content of one file of `frames` frames. `has_checksum` says that damage to pixels is
+    detectable, `counts` that the container states the number of its frames.
     """
 
     name: str
@@ -60,7 +60,7 @@ def _video(container: str, codec: str, pixels: str, **options: str) -> Callable[
 
 
 def _mjpeg_avi(frames: Sequence[Frame]) -> bytes:
-    """As OpenCV writes it, which is what most recorders of webcams do."""
+    """MJPEG as OpenCV writes it, like most webcam recorders."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""docs/reports/damage.md: what became of damaged files."""
+"""docs/reports/damage.md: the fate of damaged files."""
 
 from typing import Any
 

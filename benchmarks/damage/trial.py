@@ -1,4 +1,4 @@
-"""One damaged file: what was done to it, and what the source made of each of its frames."""
+"""One damaged file: its damage, and the source's result for each of its frames."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,22 +14,22 @@ from edge.frame import Frame
 from edge.sources import Capture, SourceRequest, open_source
 
 KINDS = ("cut", "zeroed", "swapped", "truncated")
-"""What is done to a file: up to MOST_BYTES are taken out or made zero, two such stretches change places, the rest
-goes."""
+"""Kinds of damage: up to MOST_BYTES are removed or set to zero, two such stretches are swapped, the rest is cut off.
+"""
 
 MOST_BYTES = 2000
 
 SAME = 2
-"""Grey levels by which a judged frame may differ from that of the whole file."""
+"""Grey levels by which a judged frame may differ from the undamaged one."""
 
 OUTCOMES = ("unknown", "unharmed", "slipped", "left out")
-"""Of a frame: it is said to be damaged; it is judged, and no pixel differs by more than SAME; one does; nothing is said
-of it, though the container promises it.
+"""Outcomes of a frame: it has a fault; it is judged and no pixel differs by more than SAME; a pixel differs by more;
+the container promises the frame, but there is no capture.
 """
 
 
 def damage(data: bytes, kind: str, rng: Random) -> bytes:
-    """The data, damaged somewhere."""
+    """The data with one random damage of this kind."""
     length = rng.randint(1, min(MOST_BYTES, len(data) // 4))
     at = rng.randrange(len(data) - length)
     if kind == "cut":
@@ -46,23 +46,23 @@ def damage(data: bytes, kind: str, rng: Random) -> bytes:
 
 
 def captures_of(path: Path) -> list[Capture]:
-    """What a station's source gives of a file; none where it cannot be opened."""
+    """The captures of a station's source for a file; empty if it cannot be opened."""
     try:
         source = open_source(SourceRequest(str(path)))
     except EdgeError:
         return []
     try:
         return [capture for capture in source.captures() if capture is not None]
-    except EdgeError:  # said of the source, in one line, and the run ends with an error
+    except EdgeError:  # the source reports it in one line, and the run ends with an error
         return []
     finally:
         source.close()
 
 
 def outcomes(captures: Sequence[Capture], whole: Sequence[Frame], counts: bool = True) -> list[str]:
-    """What became of each frame of the whole file. A file that is refused altogether is unknown in all of them.
+    """The outcome of each frame of the undamaged file. If the file is refused, all its frames are unknown.
 
-    Where the container does not count its frames, one that is judged may be any of the whole file's.
+    If the container does not count its frames, a judged frame may be any frame of the undamaged file.
     """
     if not captures:
         return ["unknown"] * len(whole)
@@ -86,7 +86,7 @@ def _is_same(frame: Frame, whole: Frame) -> bool:
 def trials(
     form: Format, parts: Sequence[Sequence[Frame]], count: int, folder: Path, seed: int
 ) -> Iterator[Counter[str]]:
-    """Damage `count` files of a format, each made of one of the `parts`: "kind: outcome" of each of their frames."""
+    """Damage `count` files of a format, each made of one of the `parts`; yields "kind: outcome" counts per file."""
     rng = Random(f"{seed} {form.name}")
     path = folder / f"damaged{form.suffix}"
     files = [form.encode(frames[: form.frames]) for frames in parts]

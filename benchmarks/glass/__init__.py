@@ -1,1 +1,1 @@
-"""Glass to verdict: how old what a frame showed is when another process has its verdict."""
+"""Glass to verdict: the age of a frame's content when another process has its verdict."""

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.glass`: the age of the picture that each verdict is about, for each kind of source.
+"""`python -m benchmarks.glass`: the age of the picture of each verdict, for each kind of source.
 
-From the moment at which the picture was made, which it shows in its pixels, to the verdict decoded in another process.
-Writes docs/reports/glass.md.
+The age is measured from the creation of the picture, which is encoded in its pixels, to the verdict decoded in another
+process. Writes docs/reports/glass.md.
 """
 
 import json
@@ -61,7 +61,7 @@ def glass(
 
 
 def measure(feeds: list[Feed], frames: int, size: tuple[int, int], rate: int) -> dict[str, Any]:
-    """Run a line for each feed, one after the other, and then the cost of frame truth."""
+    """Run a line for each feed, one after the other, and then measure the frame checks."""
     from rich.progress import Progress
 
     from edge.terminal.console import Console

@@ -1,7 +1,7 @@
-"""A bundle whose verdicts say what their pictures showed: the demonstration's network, and as its score the clock.
+"""A bundle whose scores are the clocks in the pictures: the demonstration's network with a replaced score.
 
-The network runs on every frame as it always does, letterbox, map and all, and its score is computed; then the score is
-replaced by the number that the blocks of `edge.demo.clock` show. So nothing in the station knows that it is measured.
+The network runs normally on every frame, with letterbox and map, and its score is computed; then the score is replaced
+by the number in the blocks of `edge.demo.clock`. So the station itself is not changed by the measurement.
 """
 
 from pathlib import Path
@@ -16,19 +16,19 @@ from edge.bundle.shipped import DEMO, shipped_bundle
 from edge.demo.clock import BITS, BLOCK, HEIGHT, LEAST_CONTRAST, WIDTH
 
 SHOWN_BITS = 24
-"""The lowest bits of the clock that a float32 can hold: 16 s of microseconds."""
+"""The lowest bits of the clock that a float32 can represent: 16 s of microseconds."""
 
 SHOWN_MODULUS = 2**SHOWN_BITS
 
 UNREAD = -1.0
-"""The score of a picture without a clock, or with one that cannot be read."""
+"""The score of a picture without a readable clock."""
 
 IMPOSSIBLE = -1e30
-"""No network scores below this; but the graph's compiler cannot know, and so may not leave the network out."""
+"""No network scores below this; but the graph compiler cannot know that, and so cannot remove the network."""
 
 
 def clock_bundle(path: Path) -> Path:
-    """Write it into the new folder `path`. Every frame is good, whatever its clock shows."""
+    """Write the bundle into the new folder `path`. Every frame is good, whatever its clock."""
     demo = load_bundle(shipped_bundle(DEMO))
     path.mkdir()
     onnx.save(with_clock(onnx.load(demo.path / "model.onnx")), path / "model.onnx")
@@ -52,7 +52,7 @@ def clock_bundle(path: Path) -> Path:
 
 
 def with_clock(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with the clock's number for its `score`. What was its score must be computed all the same."""
+    """The model with the clock's number as its `score`; the original score is still computed."""
     for node in model.graph.node:
         node.output[:] = ["network" if name == "score" else name for name in node.output]
     model.graph.initializer.extend(
@@ -67,7 +67,7 @@ def with_clock(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _full(name: str) -> str:
-    """The model's own names as they are, those of the clock beside them."""
+    """The model's own names unchanged, those of the clock with a prefix."""
     return name if name in ("frame", "network", "score") else f"clock/{name}"
 
 
@@ -90,7 +90,7 @@ _CONSTANTS: dict[str, tuple[int, list[Any]]] = {
 _READING: list[tuple[str, str, str, dict[str, Any]]] = [
     ("Slice", "frame corner size rows_columns", "blocks", {}),
     ("Cast", "blocks", "values", {"to": TensorProto.FLOAT}),
-    ("Pad", "values room", "roomy", {}),  # a frame smaller than a clock goes on in black, which is no clock
+    ("Pad", "values room", "roomy", {}),  # a frame smaller than a clock is padded with black, which is no clock
     ("Slice", "roomy centre size rows_columns block", "centres", {}),
     ("ReduceMean", "centres channel", "grey", {"keepdims": 0}),  # [1, 2, BITS]
     ("Mul", "grey signs", "signed", {}),

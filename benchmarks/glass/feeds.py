@@ -1,4 +1,4 @@
-"""What draws a clock into its pictures, one feed for each kind of source that can be measured without a real camera."""
+"""Feeds that draw a clock into their pictures, one for each kind of source measurable without a real camera."""
 
 import subprocess
 import sys
@@ -10,16 +10,16 @@ from pathlib import Path
 from edge.errors import SourceError
 
 ROOT = Path(__file__).parents[2]
-RTSP_SERVER = ROOT / "tests" / "rtsp_server.py"
+RTSP_SERVER = ROOT / "tests" / "support" / "rtsp_server.py"
 SYSTEM_PYTHON = "/usr/bin/python3"
-"""GStreamer's bindings come with the system's Python, not from PyPI."""
+"""GStreamer's bindings belong to the system's Python; they are not on PyPI."""
 
 GIGE_ADDRESS = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is to be shown: `size` is (height, width), `folder` an empty one to work in."""
+    """The pictures to show: `size` is (height, width), `folder` an empty working folder."""
 
     rate: int
     size: tuple[int, int]
@@ -28,10 +28,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Feed:
-    """A source with a clock: `start` runs what draws it and gives the options of edge-run that read from there.
+    """A source with a clock: `start` runs the program that draws it and yields the options for edge-run.
 
-    `unit_us` is the clock's unit in microseconds. `path` says in words what lies between the drawing and the source.
-    No more than `most_rate` pictures a second are shown to it.
+    `unit_us` is the clock's unit in microseconds. `path` describes what lies between the drawing and the source. At
+    most `most_rate` pictures per second are shown.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Feed:
 
 @contextmanager
 def _clock(scene: Scene) -> Iterator[list[str]]:
-    yield ["--source=clock", _size(scene), f"--rate={scene.rate}"]
+    yield ["--source=clock", _size(scene), f"--rate={scene.rate}/s"]
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def _folder(scene: Scene) -> Iterator[list[str]]:
 def _genicam(scene: Scene) -> Iterator[list[str]]:
     with _running([sys.executable, "-m", "benchmarks.glass.gige", GIGE_ADDRESS, "Clock"]) as camera:
         _first_line(camera)
-        yield [f"--source=genicam:{GIGE_ADDRESS}", _size(scene), f"--rate={scene.rate}"]
+        yield [f"--source=genicam:{GIGE_ADDRESS}", _size(scene), f"--rate={scene.rate}/s"]
 
 
 def _rtsp(codec: str) -> Callable[[Scene], AbstractContextManager[list[str]]]:
@@ -99,7 +99,7 @@ def _running(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
 
 
 def _first_line(process: "subprocess.Popen[str]") -> str:
-    """What it says when it serves. Raises SourceError with its last words if it does not."""
+    """Its first line of output, printed when it serves. Raises SourceError with its last line if it does not."""
     assert process.stdout is not None
     line = process.stdout.readline().strip()
     if not line:

@@ -1,4 +1,4 @@
-"""A station that looks at a clock, and a subscriber in this process that reads it back out of the verdicts."""
+"""A station on pictures with a clock, and a subscriber in this process that reads the clock from the verdicts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ SILENCE_S = 30.0
 class Sample:
     """One verdict, in milliseconds.
 
-    `glass_ms` is from the drawing of the picture's clock until the verdict is decoded here, `said_ms` the age that the
-    verdict itself claims, from the source's stamp to publication, and `stamp_ms` how much later than the drawing the
-    source has stamped the picture; negative if it calls the picture older than it is.
+    `glass_ms` is from the drawing of the picture's clock until the verdict is decoded here. `said_ms` is the age in the
+    verdict, from the source's stamp to publication. `stamp_ms` is the delay from the drawing to the source's stamp;
+    negative if the stamp is earlier.
     """
 
     glass_ms: float
@@ -32,9 +32,9 @@ class Sample:
 
 @dataclass
 class Seen:
-    """The samples of one run, and the verdicts that are none: the clock could not be read, or was not looked at.
+    """The samples of one run, and the numbers of verdicts without one: unreadable clock, or not scored.
 
-    `first_ns` and `last_ns` are when the first and the last sample came.
+    `first_ns` and `last_ns` are the arrival times of the first and the last sample.
     """
 
     samples: list[Sample]
@@ -45,12 +45,12 @@ class Seen:
 
     @property
     def lasted_s(self) -> float:
-        """From the first sample to the last."""
+        """Seconds from the first sample to the last."""
         return (self.last_ns - self.first_ns) / 1e9
 
 
 def watch(bundle: Path, options: list[str], unit_us: int, frames: int, tick: Callable[[], None]) -> Seen:
-    """Run a station with these options until so many clocks were read. Raises EdgeError if it ends before."""
+    """Run a station with these options until `frames` clocks were read. Raises EdgeError if it ends before."""
     seen = Seen([])
     own: dict[str, Any] = {"bundle": bundle, "station": "glass", "backend": "openvino", "threads": cores()}
     own |= {"budget_ms": 10_000, "stale_ms": 10_000}
@@ -64,7 +64,7 @@ def watch(bundle: Path, options: list[str], unit_us: int, frames: int, tick: Cal
 
 
 def _take(received: Received, unit_us: int, seen: Seen) -> bool:
-    """Whether this message gave a sample."""
+    """Add a message; returns whether it gave a sample."""
     verdict = received.message
     if not isinstance(verdict, Verdict) or verdict.seq <= WARM_UP:
         return False
@@ -80,7 +80,7 @@ def _take(received: Received, unit_us: int, seen: Seen) -> bool:
 
 
 def sample(verdict: Verdict, at_ns: int, unit_us: int) -> Sample:
-    """What a verdict with a clock for its score says, received at this moment of the monotonic clock."""
+    """The sample of a verdict with a clock as its score, received at `at_ns` on the monotonic clock."""
     assert verdict.score is not None
     unit_ns = unit_us * 1000
     glass = (at_ns / unit_ns - verdict.score) % SHOWN_MODULUS

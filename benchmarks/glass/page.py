@@ -1,4 +1,4 @@
-"""docs/reports/glass.md: how old the picture is that a verdict is about."""
+"""docs/reports/glass.md: the age of the picture of a verdict."""
 
 from textwrap import fill
 from typing import Any
@@ -53,7 +53,7 @@ def render(result: dict[str, Any]) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Its paragraphs and the points of its lists, each filled to the width of a page."""
+    """The text's paragraphs and list items, each wrapped to the width of a page."""
     points = text.replace("\n- ", "\n\n- ").strip().split("\n\n")
     filled = [
         fill(" ".join(one.split()), 120, subsequent_indent="  " if one.startswith("- ") else "") for one in points

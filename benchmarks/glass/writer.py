@@ -1,6 +1,6 @@
-"""`python -m benchmarks.glass.writer FOLDER RATE WIDTH HEIGHT`: another program that fills a folder with pictures.
+"""`python -m benchmarks.glass.writer FOLDER RATE WIDTH HEIGHT`: a program that fills a folder with pictures.
 
-Each shows the microsecond at which it was made; it is renamed into place when it is whole. Runs until it is killed.
+Each shows the microsecond of its creation and is renamed into place when it is complete. Runs until it is killed.
 """
 
 import sys
@@ -17,7 +17,7 @@ PICTURES = 16
 
 
 def write(folder: Path, rate: float, size: tuple[int, int]) -> None:
-    """Write `rate` JPEG pictures of `size` (height, width) a second."""
+    """Write `rate` JPEG pictures of `size` (height, width) per second."""
     line = DemoLine(size=size)
     stock = [line.render(index).frame for index in range(PICTURES)]
     began = time.monotonic()

@@ -1,1 +1,1 @@
-"""The finder of parts, judged by the moving belt. Start at `python -m benchmarks.presence`."""
+"""Tests the finder of parts on the moving belt. Start with `python -m benchmarks.presence`."""

@@ -1,8 +1,7 @@
-"""`python -m benchmarks.presence`: each rendered part that passes is inspected once, and as well as by itself.
+"""`python -m benchmarks.presence`: each rendered part that passes is inspected once, and as well as in isolation.
 
-Three speeds and two densities of the moving belt at 30, 60 and 120 frames a second, frame by frame without a clock;
-then a few hundred parts through a real station in real time. Writes presence.md and presence.jpg in
-docs/reports.
+Runs the moving belt with three speeds and two densities at 30, 60 and 120 frames a second, frame by frame without a
+clock; then a few hundred parts pass a real station in real time. Writes presence.md and presence.jpg in docs/reports.
 """
 
 import json
@@ -29,10 +28,10 @@ SPEEDS = ((30.0, 0.5), (60.0, 1.5), (120.0, 4.0))
 """(frames a second, frame widths a second)."""
 
 PITCHES = (1.2, 0.65)
-"""Frame widths from part to part: one at a time, and as dense as parts of 0.52 widths lie without touching."""
+"""Pitch in frame widths: parts one at a time, and the densest at which parts of 0.52 widths do not touch."""
 
 PORTION = 200
-"""Parts of one run; each begins with an empty belt."""
+"""Parts of one run; a run begins with an empty belt."""
 
 SEED = 9000
 BUNDLE = Path("models/demo.edge")
@@ -79,7 +78,10 @@ def presence(
 
 
 def cases(parts: int, size: tuple[int, int], frames: int) -> list[Case]:
-    """So many parts in all, equally many on each belt, in portions."""
+    """Cases with `parts` parts in all, the same number on each belt, in portions.
+
+    `size` is the (width, height) of the frames in pixels, `frames` the number of scored frames of a part.
+    """
     made = []
     kinds = [(rate, speed, pitch) for rate, speed in SPEEDS for pitch in PITCHES]
     for number, (rate, speed, pitch) in enumerate(kinds):
@@ -91,7 +93,7 @@ def cases(parts: int, size: tuple[int, int], frames: int) -> list[Case]:
 
 
 def _judge_all(every: list[Case], processes: int, tick: Any) -> list[Run]:
-    """The runs, in the order of the cases, whatever order they end in."""
+    """The runs in the order of the cases, independent of the order in which they end."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
         futures = {pool.submit(judge, case, BUNDLE): case for case in every}

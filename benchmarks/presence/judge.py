@@ -1,4 +1,4 @@
-"""One run of the belt past the finder, frame by frame and without a clock: what was found, and what the model says."""
+"""One run of the belt past the finder, frame by frame and without a clock: the found parts and their scores."""
 
 import time
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ FALSE_START_FRAMES = 20
 
 @dataclass(frozen=True)
 class Case:
-    """One belt: frames a second, speed in frame widths a second, pitch in frame widths, and how many parts."""
+    """One belt: frames a second, speed in frame widths a second, pitch in frame widths, and number of parts."""
 
     rate: float
     speed: float
@@ -37,8 +37,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Judged:
-    """One part: how many verdicts it had, whether one was unknown, its scores as found and by itself; how far from the
-    middle it was on the frame chosen, in pixels, and how far on the best of all frames.
+    """One part: its number of verdicts, whether one was unknown, its scores as found and in isolation.
+
+    Also its distance from the middle in pixels, on the chosen frame and on the best of all frames.
     """
 
     code: str
@@ -53,7 +54,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a case. `strangers` are verdicts about no part, `see_ms` the time of each frame without a part."""
+    """The result of a case.
+
+    `strangers` counts verdicts about no part; `see_ms` is the time of the finder for each frame without a part.
+    """
 
     case: Case
     parts: tuple[Judged, ...]
@@ -62,7 +66,7 @@ class Run:
 
 
 def capture_of(view: View, number: int, rate: float) -> Capture:
-    """A frame of the belt as its source gives it, stamped as if the camera kept its rate to the nanosecond."""
+    """A frame of the belt as a source gives it; the stamps have exactly the rate of the camera."""
     shown = tuple(Shown(part.code, part.truth, part.x, part.y) for part in view.parts)
     return Capture(number, f"frame {number}", view.frame, round(number * 1e9 / rate), shown=shown)
 
@@ -75,7 +79,7 @@ def belt_of(case: Case) -> MovingBelt:
 
 
 def judge(case: Case, bundle: Path) -> Run:
-    """Run a case: every frame to the finder, what it chose to the model, and beside it each part by itself."""
+    """Run a case: the finder gets every frame; the model scores the chosen frames and each part in isolation."""
     cv2.setNumThreads(1)
     belt, model = belt_of(case), _model(bundle, case.size)
     found, see_ms = _watch(belt, case)
@@ -91,7 +95,7 @@ def judge(case: Case, bundle: Path) -> Run:
 
 
 def _watch(belt: MovingBelt, case: Case) -> tuple[list[tuple[Passed, int]], list[float]]:
-    """What the finder found, with the number of the frame it chose, and the milliseconds of each quiet frame."""
+    """The found parts, each with the number of its chosen frame, and the milliseconds of each frame without a part."""
     finder = Finder(Presence(frames=case.frames))
     found: list[tuple[Passed, int]] = []
     see_ms = []

@@ -1,4 +1,4 @@
-"""The same through a real station, in real time: `edge-run` watches the belt, a subscriber counts what it says."""
+"""The same belt in front of a real station, in real time: a subscriber counts the verdicts of `edge-run`."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -16,14 +16,14 @@ SILENCE_S = 30.0
 CONFIGURATION = """\
 source = "belt"
 trigger = "presence"
-rate = {rate}
+rate = "{rate}/s"
 size = "{size}"
 belt = {{ speed = {speed}, pitch = {pitch} }}
 """
 
 
 def run_live(parts: int, bundle: Path, tick: Callable[[int], None]) -> dict[str, Any]:
-    """Run the belt until so many verdicts have come. Calls `tick` with how many have."""
+    """Run the belt until `parts` verdicts were received. Calls `tick` with their number so far."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "station.toml"
         file.write_text(CONFIGURATION.format(rate=RATE, size=SIZE, speed=SPEED, pitch=PITCH))
@@ -39,7 +39,7 @@ def run_live(parts: int, bundle: Path, tick: Callable[[int], None]) -> dict[str,
 
 
 def _examined(verdicts: list[Verdict], said: dict[str, Any]) -> dict[str, Any]:
-    """Parts that passed before the station was ready are of no verdict; from the first on each is to have one."""
+    """The result. Parts that passed before the station was ready have no verdict; each later part must have one."""
     numbers = [int(verdict.part[1:]) for verdict in verdicts if verdict.part[1:].isdigit()]
     counts = Counter(numbers)
     span = range(min(numbers), max(numbers) + 1) if numbers else range(0)

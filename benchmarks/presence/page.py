@@ -1,4 +1,4 @@
-"""docs/reports/presence.md: what the judge found."""
+"""docs/reports/presence.md: the results of `benchmarks.presence.judge` and `benchmarks.presence.live`."""
 
 from textwrap import fill
 from typing import Any
@@ -23,9 +23,10 @@ needs:
 - at the start the view may hold parts; what has passed the middle before the station was ready is not inspected.
 
 A capture process that is started again knows the belt, its speed, when the last frame was taken and which parts were
-in view. A part that was followed and must have passed the middle meanwhile is `unknown/camera`, once, as is one that
-is past the middle in the first frame and is none of those that had their verdict. A part that came and went while no
-process was watching was never seen, and nobody can know of it: it has no verdict, silence, on which a gate rejects.
+in view. After a restart two kinds of parts get one `unknown/camera` each: those followed before that must have
+passed the middle meanwhile, and those past the middle in the first frame that have no verdict yet. A part that came
+and went while no process was watching was never seen, and nobody can know of it: it has no verdict, silence, on
+which a gate rejects.
 The belt is taken to have run on at its speed: if it stood still meanwhile, a part in view may be said to have passed
 (unknown), and be judged when it does.
 

@@ -1,4 +1,4 @@
-"""What the runs come to: a row for each belt, the sums, and whether each claim holds."""
+"""The result of the runs: a row for each belt, the sums, and whether each claim holds."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,14 +8,14 @@ from typing import Any
 from benchmarks.presence.judge import Judged, Run
 
 MOST_RECALL_LOST = 0.005
-"""By so much recall may be lower than on the same parts by themselves."""
+"""Recall may be lower by this much than on the same parts in isolation."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One belt, or all. `recall` and `specificity` are of what the finder showed, `…_alone` of each part by itself.
+    """One belt, or all. `recall` and `specificity` are those of the chosen frames, `…_alone` those of isolated parts.
 
-    `excess_px` is by how much the frame chosen was worse centred than the best of all, at the most.
+    `excess_px` is the largest distance in pixels by which a chosen frame was worse centred than the best of all frames.
     """
 
     rate: float
@@ -65,7 +65,7 @@ def row(runs: Sequence[Run], threshold: float) -> Row:
 
 
 def claims(total: Row, live: dict[str, Any] | None) -> dict[str, bool | None]:
-    """Each claim and whether it holds; None where it was not looked at."""
+    """Each claim and whether it holds; None if it was not tested."""
     return {
         "every part has exactly one verdict": total.once == total.parts,
         "no verdict is of no part": total.strangers == 0,
@@ -77,7 +77,7 @@ def claims(total: Row, live: dict[str, Any] | None) -> dict[str, bool | None]:
 
 
 def flips(parts: Sequence[Judged], threshold: float) -> dict[str, int]:
-    """Bad parts that were stopped one way and not the other."""
+    """Numbers of bad parts that were stopped on the belt only, or in isolation only."""
     bad = [part for part in parts if part.truth == "bad"]
     return {
         "stopped only by itself": sum(not part.score >= threshold and part.score_alone >= threshold for part in bad),

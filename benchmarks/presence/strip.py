@@ -1,4 +1,4 @@
-"""docs/reports/presence.jpg: frames with what the finder marked, and below each part as the model sees it."""
+"""docs/reports/presence.jpg: frames with the marks of the finder; below, the model's input for each part."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ GREEN, AMBER, GREY, BLACK = (90, 200, 60), (0, 170, 255), (190, 190, 190), (0, 0
 
 
 def write_strip(path: Path) -> None:
-    """Draw it, JPEG."""
+    """Draw the picture and write it to `path` as JPEG."""
     belt = MovingBelt(SEED, SIZE, RATE, SPEED, PITCH)
     finder = Finder(Presence())
     tiles = []
@@ -40,7 +40,7 @@ def write_strip(path: Path) -> None:
 
 
 def _tile(frame: Pixels, finder: Finder, number: int) -> npt.NDArray[np.uint8]:
-    """A frame: brackets around each part that is followed, green once it was chosen; dashes where a border cuts it."""
+    """A frame with brackets around each followed part, green after its choice; dashes where a border cuts the part."""
     tile, cell, height = frame.copy(), SIZE[1] / finder.columns, SIZE[0]
     cv2.line(tile, (SIZE[1] // 2, 0), (SIZE[1] // 2, height), GREY, 1)
     for track in finder.tracks:

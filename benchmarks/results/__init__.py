@@ -1,1 +1,1 @@
-"""`make results`: trains every recipe as results.toml says and writes docs/reports/results.md from the run folders."""
+"""Trains every row of a plan (results.toml, line_results.toml), and writes its page, pictures and numbers."""

@@ -1,4 +1,4 @@
-"""docs/reports/results.svg: the AUROC of every row with its interval and its seeds, for eyes rather than for tables."""
+"""docs/reports/results.svg: the AUROC of every row with its interval and its seeds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ ROW_INCHES = 0.3
 
 @matplotlib.rc_context(STYLE)
 def write_chart(plan: Plan, runs: Path, file: Path) -> bool:
-    """Draw what is trained, a panel for each kind of photographs; False, and no file, if there is nothing to draw."""
+    """Draw the trained rows, a panel for each kind of photographs. False, and no file, if there are none."""
     found = outcomes(plan, runs)
     panels = {name: by_auroc([one for one in found if one.entry.data == name]) for name in plan.photographs}
     panels = {name: rows for name, rows in panels.items() if rows}

@@ -1,4 +1,4 @@
-"""What the finished run folders of one entry say: every figure with its seeds, and the interval that chance leaves."""
+"""The results in the finished run folders of one entry: figures with their seeds and 95 % intervals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.results import in_turns, live, masks, reasons, sheets
+from benchmarks.results.beside import read_beside
+from benchmarks.results.in_turns import InTurns
+from benchmarks.results.live import LiveFigures
+from benchmarks.results.masks import MaskFigures
 from benchmarks.results.plan import Entry, Plan
+from benchmarks.results.reasons import Reasons
 from benchmarks.results.runs import Found, State, look, read_latency
+from benchmarks.results.sheets import Shown
 from edge.bench.result import Result, Series
 from edge.bench.statistics import percentile
 from edge.errors import DataError
 from edge.evaluation.intervals import auroc_interval, clustered_rate
 from edge.evaluation.metrics import Rate, auroc, average_precision, part_scores
+from edge.evaluation.threshold_stability import Promise, Sample, every_promise
 from edge.photographs.photograph import SPLITS, parts
 from train.models import network_class
 from train.run import RunRecord, Scored, read_record, read_scores
@@ -25,7 +33,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Figure:
-    """The mean over seeds, with its 95 % interval where one can be said, and what each seed gave."""
+    """The mean over seeds, its 95 % interval where there is one, and the value of each seed."""
 
     mean: float
     seeds: tuple[float, ...]
@@ -33,7 +41,7 @@ class Figure:
 
 
 class SeedRun:
-    """One finished run: its record, and every photograph with its score."""
+    """One finished run: its record, and the score of every photograph."""
 
     def __init__(self, path: Path, seed: int) -> None:
         self.path = path
@@ -52,7 +60,7 @@ class SeedRun:
 
     @property
     def strategy(self) -> str:
-        """How it was chosen."""
+        """The strategy that chose the threshold."""
         assert self.record.selection is not None
         chosen = self.record.selection.threshold
         return " ".join([chosen.strategy, *(f"{value:g}" for value in chosen.parameters.values())])
@@ -64,7 +72,7 @@ class SeedRun:
 
     @property
     def epochs(self) -> int:
-        """How many epochs were trained."""
+        """Number of trained epochs."""
         with (self.path / "history.csv").open(encoding="utf-8") as lines:
             return sum(1 for line in lines if line.strip()) - 1
 
@@ -75,17 +83,49 @@ class SeedRun:
 
     @cached_property
     def measured(self) -> Result | None:
-        """What edge-bench found; None if it was not measured."""
+        """The result of edge-bench; None if the bundle was not measured."""
         return read_latency(self.path)
+
+    @cached_property
+    def masks(self) -> MaskFigures | None:
+        """The overlap of the map with the masks; None if it was not measured."""
+        return read_beside(self.path, masks.WHAT, MaskFigures)
+
+    @cached_property
+    def live(self) -> LiveFigures | None:
+        """The verdicts of its bundle on a line; None if it was not measured."""
+        return read_beside(self.path, live.WHAT, LiveFigures)
+
+    @cached_property
+    def reasons(self) -> Reasons | None:
+        """The differences between validation and test; None if they were not looked for."""
+        return read_beside(self.path, reasons.WHAT, Reasons)
+
+    @cached_property
+    def in_turns(self) -> InTurns | None:
+        """Its bundle against the experiments' own program; None if it was not measured."""
+        return read_beside(self.path, in_turns.WHAT, InTurns)
+
+    @cached_property
+    def shown(self) -> Shown | None:
+        """What its contact sheet shows; None if there is none."""
+        return read_beside(self.path, sheets.WHAT, Shown)
+
+    @cached_property
+    def promises(self) -> dict[str, Promise]:
+        """What each threshold strategy promised on validation and gave on test, with its default parameters."""
+        if not self.splits["val"] or not self.splits["test"]:
+            return {}
+        return every_promise(_sample(self.splits["val"]), _sample(self.splits["test"]))
 
 
 def bare(measured: Result) -> Series:
-    """The bare inference back to back."""
+    """The series of bare inferences back to back."""
     return next(one for one in measured.series if one.way == "bare" and one.pace.rate_per_min is None)
 
 
 class Judged:
-    """The test photographs of one run: scores, truths, verdicts, and the part of each where all are known."""
+    """The test photographs of one run: scores, truths, verdicts, and the parts if all are known."""
 
     def __init__(self, rows: Sequence[Scored], threshold: float) -> None:
         self.rows = rows
@@ -97,32 +137,32 @@ class Judged:
         self.kinds = np.array([_kind(row) for row in rows], dtype=object)
 
     def count(self, bad: bool) -> tuple[int, int]:
-        """How many photographs of a class, and of how many parts."""
+        """Numbers of photographs and of parts of a class."""
         return int((self.bad == bad).sum()), len(
             {unit for unit, is_bad in zip(self.units, self.bad, strict=True) if is_bad == bad}
         )
 
     @property
     def auroc(self) -> float | None:
-        """Over photographs."""
+        """AUROC over photographs."""
         return auroc(self.scores, self.bad)
 
     @property
     def auroc_by_part(self) -> float | None:
-        """Over whole parts, by the mean score of their photographs; None unless some part has several."""
+        """AUROC over parts, by the mean score of their photographs; None if no part has several photographs."""
         if self.parts is None or len(set(self.parts)) == len(self.parts):
             return None
         return auroc(*part_scores(self.scores, self.bad, self.parts))
 
     @property
     def average_precision(self) -> float | None:
-        """Over photographs."""
+        """Average precision over photographs."""
         return average_precision(self.scores, self.bad)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An entry of the plan and its finished runs; `missing` says by the names of their folders why others are not."""
+    """An entry of the plan and its finished runs; `missing` maps the folder of each other run to its state."""
 
     entry: Entry
     runs: tuple[SeedRun, ...]
@@ -135,26 +175,26 @@ class Outcome:
 
     @property
     def learns_from(self) -> str:
-        """What the network needs: "good", "labels" or "masks"."""
+        """The truth that training needs: "good", "labels" or "masks"."""
         return network_class(self.runs[0].record.recipe.model.name).learns_from
 
     def auroc(self) -> Figure | None:
-        """The interval counts each part once."""
+        """AUROC over photographs; the interval counts each part once."""
         return self._ranked(lambda judged: judged.auroc)
 
     def auroc_by_part(self) -> Figure | None:
-        """Of whole parts."""
+        """AUROC over parts."""
         return self._ranked(lambda judged: judged.auroc_by_part)
 
     def average_precision(self) -> Figure | None:
-        """Over photographs; without an interval."""
+        """Average precision over photographs, without an interval."""
         values = [value for judged in self.judged if (value := judged.average_precision) is not None]
         return _mean(values)
 
     def rate(self, of: Callable[[Judged], Bools]) -> Figure | None:
-        """The share of photographs among `of` that are judged right, over all seeds.
+        """The share of correct verdicts among the photographs that `of` selects, over all seeds.
 
-        Its interval takes all photographs of a part together, under all seeds.
+        The interval resamples parts: all photographs of a part, under all seeds, stay together.
         """
         members = [(judged, chosen) for judged in self.judged if (chosen := of(judged)).any()]
         if not members:
@@ -166,24 +206,24 @@ class Outcome:
         return Figure(float(np.mean(seeds)), seeds, (pooled.low, pooled.high))
 
     def recall(self) -> Figure | None:
-        """Bad photographs that are rejected."""
+        """Share of bad photographs that are rejected."""
         return self.rate(lambda judged: judged.bad)
 
     def specificity(self) -> Figure | None:
-        """Good photographs that pass."""
+        """Share of good photographs that pass."""
         return self.rate(lambda judged: ~judged.bad)
 
     def rejected(self, kind: str) -> Figure | None:
-        """Photographs of one kind of defect that are rejected."""
+        """Share of the photographs with one kind of defect that are rejected."""
         return self.rate(lambda judged: np.asarray(judged.kinds == kind, bool))
 
     def precision(self) -> Figure | None:
-        """Bad photographs among the rejected; without an interval."""
+        """Share of bad photographs among the rejected, without an interval."""
         values = [one.figures.precision.value for run in self.runs if (one := run.record.metrics.get("test"))]
         return _mean([value for value in values if value is not None])
 
     def dice(self) -> Figure | None:
-        """Dice of the map on test photographs with ground truth, as the training counted it."""
+        """Dice of the map on test photographs with ground truth, as training computed it."""
         covered = [one.overlap for run in self.runs if (one := run.record.metrics.get("test")) and one.overlap]
         values = _mean([one.dice for one in covered])
         if values is None or len(covered) > 1:
@@ -200,7 +240,7 @@ class Outcome:
 
 
 def outcomes(plan: Plan, runs: Path) -> list[Outcome]:
-    """What there is of every entry, in the order of the plan. Raises RunError or RecipeError."""
+    """The outcome of every entry, in the order of the plan. Raises RunError or RecipeError."""
     found = []
     for entry in plan.entry:
         trainings = [plan.training(entry, seed) for seed in entry.seeds]
@@ -213,8 +253,17 @@ def outcomes(plan: Plan, runs: Path) -> list[Outcome]:
     return found
 
 
+def _sample(rows: Sequence[Scored]) -> Sample:
+    """The scores, truths and parts of photographs; parts only if each of them has one."""
+    return Sample(
+        scores=np.array([row.score for row in rows], np.float64),
+        bad=np.array([row.is_bad for row in rows], bool),
+        parts=tuple(str(row.part) for row in rows) if all(row.part for row in rows) else None,
+    )
+
+
 def _kind(row: Scored) -> str:
-    """The kind of defect; empty for a good photograph, `SEVERAL` where the kinds of several are joined by a plus."""
+    """The kind of defect; empty for a good photograph, `SEVERAL` where a plus joins several kinds."""
     if not row.is_bad:
         return ""
     return SEVERAL if "+" in (row.defect or "") else row.defect or "bad"
@@ -225,7 +274,7 @@ def _mean(values: Sequence[float]) -> Figure | None:
 
 
 def _with_parts(rows: list[Scored], data: Path) -> list[Scored]:
-    """The rows with the parts that parts.csv names, as far as it is still there."""
+    """The rows with their parts from parts.csv; unchanged if that file is missing."""
     try:
         known = parts(data)
     except DataError:

@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from edge.demo.line_names import LineName
 from edge.errors import RecipeError
+from edge.validation import plain
 from train.recipe import Recipe, load_recipe
 
 PLAN = Path(__file__).parents[1] / "results.toml"
@@ -20,15 +23,17 @@ class PlanError(RecipeError):
 
 
 class Row(BaseModel):
-    """A table of the plan: what it does not know, it refuses."""
+    """Base of the tables of the plan: unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Photographs(Row):
-    """Where trainings learn from: how the page speaks of it, further options of edge-train, parts to render if any.
+    """A set of photographs: its texts on the page, further options of edge-train, numbers of parts to render.
 
-    `folder` is the name of the photographs that lie in the same folder, where it is another's.
+    `folder` names another set if these photographs are in the folder of that set. `line` is the demo line that renders
+    them, in its default numbers unless `rendered` says others; the page then has the tables of a rendered line. `frame`
+    is the size of the frames on which latency is measured, as `edge-bench --size` takes it.
     """
 
     title: str
@@ -36,10 +41,38 @@ class Photographs(Row):
     options: tuple[str, ...] = ()
     folder: str = ""
     rendered: dict[str, int] | None = None
+    line: LineName | None = None
+    frame: str | None = None
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether a program renders them, so that they can be made if they are missing."""
+        return self.line is not None or self.rendered is not None
+
+
+class Theirs(Row):
+    """Figures that the authors of a network reported, 0 to 1, of what they did in `said`; None where they said nothing.
+
+    `is_last` marks those of the last epoch instead of the kept one. `dice` and `iou` are over all pictures, and a good
+    one without a predicted pixel counts 1.
+    """
+
+    said: str
+    is_last: bool = False
+    precision: float | None = Field(default=None, ge=0, le=1)
+    recall: float | None = Field(default=None, ge=0, le=1)
+    specificity: float | None = Field(default=None, ge=0, le=1)
+    dice: float | None = Field(default=None, ge=0, le=1)
+    iou: float | None = Field(default=None, ge=0, le=1)
 
 
 class Entry(Row):
-    """One row of the page: a recipe, what is set in it, its seeds, and whether its bundle has int8 artifacts too."""
+    """One row of the page: a recipe, its overrides, its seeds, and whether its bundle also has int8 artifacts.
+
+    `reported` are the figures of its authors; the one whose figures stand beside those of the row is the first.
+    `pictures` says which bad test photographs are drawn for the page: those that it misses, or some of all of them.
+    `in_turns` compares its bundle with the experiments' own program on the test photographs.
+    """
 
     recipe: str
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
@@ -47,20 +80,23 @@ class Entry(Row):
     name: str = ""
     data: str = "magnetic-tile"
     int8: bool = False
+    reported: tuple[Theirs, ...] = ()
+    pictures: Literal["misses", "bad"] | None = None
+    in_turns: bool = False
 
     @property
     def label(self) -> str:
-        """What the row is called."""
+        """The name of the row."""
         return self.name or self.recipe
 
     @property
     def folder(self) -> str:
-        """What its run folders are called, without the seed: the label, and the photographs where that tells more."""
+        """The name of its run folders without the seed: the label, and `data` if not the default or the label."""
         return self.label if self.data in ("magnetic-tile", self.label) else f"{self.label}-{self.data}"
 
 
 class Reported(Row):
-    """What the experiments reported of a network, in their words, and the recipes that follow it."""
+    """The reported result of a network, quoted, and the recipes that follow the network."""
 
     network: str
     said: str
@@ -68,8 +104,17 @@ class Reported(Row):
 
 
 class Plan(Row):
-    """The whole plan; `set` holds for every entry."""
+    """The whole plan; `set` applies to every entry.
 
+    `title` is that of the page and `about` its second paragraph. `page` is its file, in this checkout unless a command
+    names another. `command` makes all of it, `program` with --only NAME one row.
+    """
+
+    title: str = "Results"
+    page: Path = Path("docs/reports/results.md")
+    command: str = "make results"
+    program: str = "python -m benchmarks.results"
+    about: str = ""
     set: tuple[str, ...] = ()
     conditions: str = ""
     photographs: dict[str, Photographs]
@@ -89,9 +134,9 @@ class Plan(Row):
         return self
 
     def only(self, names: Sequence[str]) -> "Plan":
-        """The plan with the entries of these names (rows, folders or recipes) alone; all without names.
+        """The plan with only the entries of these names (rows, folders or recipes); the whole plan without names.
 
-        Raises PlanError for a name that there is not.
+        Raises PlanError for an unknown name.
         """
         if not names:
             return self
@@ -116,7 +161,7 @@ class Plan(Row):
 
 @dataclass(frozen=True)
 class Training:
-    """One call of edge-train: `overrides` are all its --set, `recipe` is what they make of it."""
+    """One call of edge-train: `overrides` are its --set options, `recipe` is the recipe with them applied."""
 
     entry: Entry
     seed: int
@@ -130,11 +175,11 @@ class Training:
         return f"{self.entry.folder}-seed{self.seed}"
 
     def arguments(self, data: Path, runs: Path) -> list[str]:
-        """What follows `edge-train`."""
+        """The arguments of `edge-train`."""
         return [self.entry.recipe, "--data", str(data), *self._options(runs)]
 
     def command(self, data: str, runs: Path) -> str:
-        """The line to type; `data` is a word of the shell."""
+        """The command line; `data` is a word of the shell, already quoted."""
         return f"edge-train {self.entry.recipe} --data {data} {shlex.join(self._options(runs))}"
 
     def _options(self, runs: Path) -> list[str]:
@@ -151,7 +196,4 @@ def read_plan(file: Path = PLAN) -> Plan:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PlanError(f"{file} is not TOML: {error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{key}." for key in first["loc"]).rstrip(".")
-        said = first["msg"].removeprefix("Value error, ")
-        raise PlanError(f"{file}: {where}: {said}" if where else f"{file}: {said}") from None
+        raise PlanError(f"{file}: {plain(error, Plan)}") from None

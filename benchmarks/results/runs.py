@@ -1,4 +1,4 @@
-"""The run folders of a plan: which are there, and the trainings that make the others."""
+"""The run folders of a plan: their states, and the trainings that make the missing ones."""
 
 import subprocess
 import sys
@@ -8,8 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
+from benchmarks.results.beside import file_beside, is_older, read_beside
 from benchmarks.results.plan import Photographs, Training
 from edge.bench.result import Result
 from edge.errors import DataError, EdgeError
@@ -19,17 +18,18 @@ from train.run import RunError, read_record
 
 BENCH_FRAMES = 300
 BACKEND = "openvino"
+LATENCY = "latency"
 IDLE = {"title", "about", "train.pictures"}
-"""Keys of a recipe that change nothing in what it makes."""
+"""Keys of a recipe that do not change its training."""
 
 COMPUTED = {"letterbox.mean", "letterbox.std", "train.normalise"}
-"""Keys that training writes itself where the recipe leaves the normalisation to the photographs."""
+"""Keys that training sets if the recipe leaves the normalisation to the photographs."""
 
 Say = Callable[[str], None]
 
 
 class State(Enum):
-    """What lies in a run folder."""
+    """The state of a run folder."""
 
     MISSING = "not trained"
     UNFINISHED = "training has not finished"
@@ -39,14 +39,14 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Found:
-    """The state of a run folder, and in words what stands in the way of a row, if anything does."""
+    """The state of a run folder, and the reason why it gives no row, if any."""
 
     state: State
     why: str = ""
 
 
 def look(training: Training, runs: Path) -> Found:
-    """What lies where a training is to be written."""
+    """The state of the run folder of a training."""
     folder = runs / training.folder
     if not (folder / "run.json").exists():
         return Found(State.MISSING, State.MISSING.value)
@@ -64,16 +64,16 @@ def look(training: Training, runs: Path) -> Found:
 
 
 def differences(made: Recipe, planned: Recipe, computed: set[str]) -> list[str]:
-    """Every key in which a recipe that was trained is not the one planned, in words, but those that it `computed`."""
+    """Every key that differs between the trained and the planned recipe, in words, except the `computed` keys."""
     before, after = (_flat(recipe.model_dump()) for recipe in (made, planned))
     keys = [key for key in before | after if before.get(key) != after.get(key) and key not in computed | IDLE]
     return [f"{key} is {before.get(key)}, the plan says {after.get(key)}" for key in keys]
 
 
 def train_all(trainings: Sequence[Training], folders: dict[str, Path], runs: Path, say: Say) -> list[str]:
-    """Train what is not there yet, one after another; returns in words what failed or is of other settings.
+    """Make the missing trainings, one after another; returns those that failed or have other settings, in words.
 
-    `folders` holds the photographs by the name that the plan gives them.
+    `folders` maps the plan's name of a set of photographs to its folder.
     """
     failed = []
     for number, training in enumerate(trainings, 1):
@@ -97,29 +97,36 @@ def train_all(trainings: Sequence[Training], folders: dict[str, Path], runs: Pat
 
 
 def photographs_of(name: str, about: Photographs, given: dict[str, Path], say: Say) -> Path:
-    """The folder of photographs, rendered first where the plan says so. Raises DataError, in one line."""
-    folder = given.get(about.folder or name)
+    """The folder of photographs; a missing one is rendered if a program renders them. Raises DataError."""
+    lies_in = about.folder or name
+    folder = given.get(lies_in) or (rendered_folder(lies_in) if about.line else None)
     if folder is None:
         raise DataError(f"no option says where the {name} photographs are; there are {', '.join(given)}")
     if folder.is_dir():
         return folder
-    if about.rendered is None:
+    if not about.is_rendered:
         raise DataError(f"the {name} photographs are not at {folder}: EDGE_DATA or --data names their folder")
-    say(f"rendering {sum(about.rendered.values())} photographs to {folder}")
-    counts = [word for split, count in about.rendered.items() for word in (f"--{split}", str(count))]
-    if _run("edge.cli.demo", [str(folder), *counts]):
+    say(f"rendering the photographs {name} to {folder}")
+    counts = [word for split, count in (about.rendered or {}).items() for word in (f"--{split}", str(count))]
+    line = ["--line", about.line] if about.line else []
+    if _run("edge.cli.demo", [str(folder), *line, *counts]):
         raise DataError(f"the {name} photographs could not be rendered to {folder}")
     return folder
 
 
+def rendered_folder(name: str) -> Path:
+    """Where the photographs of a rendered line lie unless an option says otherwise."""
+    return Path("build") / name
+
+
 def measure_all(trainings: Sequence[Training], runs: Path, say: Say) -> list[str]:
-    """Export the first seed of each entry and measure it; returns in words what failed."""
+    """Export the first seed of each entry and measure its latency; returns the failures in words."""
     firsts = [one for one in trainings if one.seed == one.entry.seeds[0] and look(one, runs).state is State.FINISHED]
     failed = []
     for number, training in enumerate(firsts, 1):
         say(f"latency, {number} of {len(firsts)}: {training.folder}")
         try:
-            _measure(runs / training.folder, training.entry.int8)
+            _measure(training, runs)
         except EdgeError as error:
             say(str(error))
             failed.append(str(error))
@@ -127,37 +134,38 @@ def measure_all(trainings: Sequence[Training], runs: Path, say: Say) -> list[str
 
 
 def read_latency(run: Path) -> Result | None:
-    """What edge-bench measured of the bundle of a run; None if it has not, if the run is newer, or if an edge-bench of
-    another version did: it has to be measured again.
+    """The result of edge-bench for the bundle of a run.
+
+    None if the bundle has to be measured: no result, a newer run, or a result of another version of edge-bench.
     """
-    file = latency_file(run)
-    if not file.exists() or _is_older(file, run / "model.pt"):
-        return None
-    try:
-        return Result.model_validate_json(file.read_text(encoding="utf-8"))
-    except ValidationError:
-        return None
+    return read_beside(run, LATENCY, Result)
 
 
 def latency_file(run: Path) -> Path:
-    """Where the measurement of a run's bundle lies: beside the run."""
-    return run.with_name(f"{run.name}.latency.json")
+    """The file with the measurement of a run's bundle, beside the run."""
+    return file_beside(run, LATENCY)
 
 
-def exported(run: Path, int8: bool = False) -> Path:
-    """The bundle of a run, beside it; exported if it is not there. Raises DataError if it is older than the run."""
+def exported(run: Path, int8: bool = False, simulated: bool = False) -> Path:
+    """The bundle beside a run, exported if missing, and then marked as a demonstration if `simulated`.
+
+    Raises DataError if the bundle is older than the run.
+    """
     bundle = run.with_name(f"{run.name}.edge")
-    if bundle.exists() and _is_older(bundle / "manifest.json", run / "model.pt"):
+    if bundle.exists() and is_older(bundle / "manifest.json", run / "model.pt"):
         raise DataError(f"{bundle} is older than its run: remove it")
-    if not bundle.exists() and _run("export.cli", [str(run), "--out", str(bundle), *(["--int8"] if int8 else [])]):
+    options = [*(["--int8"] if int8 else []), *(["--simulated"] if simulated else [])]
+    if not bundle.exists() and _run("export.cli", [str(run), "--out", str(bundle), *options]):
         raise DataError(f"{run} could not be exported")
     return bundle
 
 
-def _measure(run: Path, int8: bool) -> None:
-    bundle = exported(run, int8)
+def _measure(training: Training, runs: Path) -> None:
+    run, about = runs / training.folder, training.photographs
+    bundle = exported(run, training.entry.int8, about.line is not None)
     options = ["--backend", BACKEND, "--precision", "f32", "--frames", str(BENCH_FRAMES), "--paced-s", "0", "--json"]
-    command = _command("edge.cli.bench", [str(bundle), *options])
+    size = ["--size", about.frame] if about.frame else []
+    command = _command("edge.cli.bench", [str(bundle), *options, *size])
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise DataError(f"{bundle} could not be measured")
@@ -169,12 +177,8 @@ def _run(module: str, arguments: Sequence[str]) -> int:
 
 
 def _command(module: str, arguments: Sequence[str]) -> list[str]:
-    """One of the project's commands in this interpreter, whatever is on the path."""
+    """The command line of a project's command in this interpreter, independent of PATH."""
     return [sys.executable, "-P", "-c", f"import {module} as command; command.main()", *arguments]
-
-
-def _is_older(file: Path, other: Path) -> bool:
-    return file.exists() and other.exists() and file.stat().st_mtime < other.stat().st_mtime
 
 
 def _flat(content: dict[str, Any], before: str = "") -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""A long run of the real station and the real gate: does it lose, repeat, grow or slow down."""
+"""A long run of the real station and the real gate: lost or repeated verdicts, growing memory, growing latency."""

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.soak`: a million verdicts through the real station and the real gate, and what became of each.
+"""`python -m benchmarks.soak`: a million verdicts through the real station and the real gate, and the traces of each.
 
-The station runs in its own processes with its records on, the gate in a process of its own. Small frames, back to back,
-and a network that takes no time: what is measured is all that lies around it. Writes soak.md and
-soak.svg in docs/reports.
+The station runs in its own processes with its records on, the gate in another process. The frames are small and back to
+back and the network takes no time, so that the measurement covers everything but inference. Writes soak.md and soak.svg
+in docs/reports.
 """
 
 import json

@@ -14,7 +14,7 @@ COLOURS = {"station": "#b8641d", "capture": "#8a8a90", "inference": "#1f6f8b", "
 
 @matplotlib.rc_context(STYLE)
 def write_chart(result: dict[str, Any], file: Path) -> None:
-    """Draw a result, as `examine` gives it, into an SVG or PNG file."""
+    """Draw a result of `examine` into an SVG or PNG file."""
     figure = Figure(figsize=(9, 6), layout="constrained", facecolor="white")
     memory, latency = figure.subplots(2, 1, sharex=True)
     unit, name = (1e6, "million verdicts") if result["verdicts"] >= 500_000 else (1e3, "thousand verdicts")
@@ -53,12 +53,12 @@ def _latency(axes: Axes, result: dict[str, Any], unit: float) -> None:
 
 
 def _label(axes: Axes, place: float, text: str, colour: str) -> None:
-    """Right of the plot, where its line ends."""
+    """Write the label of a line right of the plot, where the line ends."""
     axes.annotate(text, (1.01, place), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize=9.5)
 
 
 def _apart(places: dict[str, float], least: float) -> dict[str, float]:
-    """The same places in ascending order, moved up until each is `least` above the one before."""
+    """The same places in ascending order, moved up until each is at least `least` above the previous place."""
     moved: dict[str, float] = {}
     for name, place in sorted(places.items(), key=lambda item: item[1]):
         moved[name] = max([place, *(last + least for last in moved.values())])

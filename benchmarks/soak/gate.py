@@ -1,7 +1,8 @@
-"""The gate of the soak, in a process of its own: the reference controller, and a note of each verdict that it read.
+"""The gate of the soak, in its own process: the reference controller, and a note of each verdict it has read.
 
 `python -m benchmarks.soak.gate ENDPOINT FOLDER` ends when the station's run ends. It writes `gate.jsonl`, the gate's
-own log; `heard.bin`, `HEARD` for each verdict as it came off the socket; and at the end `gate.json`. It keeps nothing.
+own log; `heard.bin`, a `HEARD` record for each verdict read from the socket; and at the end `gate.json`. It keeps no
+verdicts in memory.
 """
 
 import json
@@ -19,18 +20,18 @@ from edge.verdict import Heartbeat, StateChange, Verdict
 
 STATION, NAME = "soak", "gate1"
 TRAVEL_S, LEAD_S = 0.6, 0.05
-"""The shortest belt on which each verdict within the budget counts: the gate's memory follows the parts on it."""
+"""The shortest belt on which each verdict within the budget counts; the gate's memory grows with the parts on it."""
 
 HEARD = struct.Struct("<II")
-"""Sequence number, and microseconds from capture until the gate had read the verdict."""
+"""Record: sequence number, and microseconds from capture until the gate had read the verdict."""
 
 LOG, NOTES, END = "gate.jsonl", "heard.bin", "gate.json"
 
 
 def main(endpoint: str, folder: Path) -> None:
-    """Run the gate until the station says goodbye, or to a signal."""
+    """Run the gate until the station has stopped, or until a signal."""
     log = GateLog(folder / LOG)
-    belt, rules = SteadyBelt(TRAVEL_S, LEAD_S), Rules(allow_simulated=True)
+    belt, rules = SteadyBelt(TRAVEL_S * 1e3, LEAD_S * 1e3), Rules(allow_simulated=True)
     controller = Controller(
         [Endpoint.of(endpoint)], STATION, NAME, belt, lambda decision: None, rules, log, allow_insecure=True
     )

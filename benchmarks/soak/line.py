@@ -1,4 +1,4 @@
-"""The line of the soak: the station as `edge-run` starts it, with its records, and the gate, each in its processes."""
+"""The line of the soak: the station that `edge-run` starts, with its records, and the gate, in separate processes."""
 
 import os
 import signal
@@ -22,10 +22,10 @@ from edge.records.journal import open_to_read
 CHILDREN = ("capture", "inference", "archive")
 PROCESSES = ("station", *CHILDREN, "gate")
 SIZE = (48, 64)
-"""Height and width of the frames: with small ones all else is measured."""
+"""Height and width of the frames, small so that everything but the pixels is measured."""
 
 KEEP_GIB = 0.02
-"""Room for images: so little that retention, too, is at work long before the first 100,000 verdicts."""
+"""Room for images, so small that retention, too, deletes images long before the first 100,000 verdicts."""
 
 SILENCE_S = 60.0
 SETTLING_S = 8.0
@@ -35,8 +35,9 @@ _PAGE, _TICKS = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Sample:
-    """A moment: seconds since the first verdict, verdicts so far; of each process its resident memory, bytes, and the
-    processor time it has taken, seconds.
+    """A sample: seconds since the first verdict, and verdicts so far.
+
+    Of each process: resident memory in bytes, and processor time in seconds.
     """
 
     at_s: float
@@ -47,7 +48,7 @@ class Sample:
 
 @dataclass
 class Line:
-    """Runs in `folder`, where everything it writes is left. `run` may be called once."""
+    """A line that runs in `folder` and leaves all its files there. `run` may be called once."""
 
     folder: Path
     bundle: Path
@@ -61,10 +62,10 @@ class Line:
         return self.folder / "records"
 
     def run(self, verdicts: int, every_s: float, tick: Callable[[int], None]) -> dict[str, Any]:
-        """Let so many parts be judged and a few more, and end in order; what the station said at its end.
+        """Run until `verdicts` parts and a few more are judged, then stop in order; returns the station's final report.
 
-        `tick` is told how many verdicts have come, every now and then. Ctrl-C ends it sooner. Raises EdgeError if the
-        line stands still.
+        A sample is taken every `every_s` seconds, and `tick` is called with the number of verdicts so far. Ctrl-C stops
+        the line early. Raises EdgeError if the line stands still.
         """
         self.asked, self.machine = verdicts, machine()
         endpoint = free_endpoint()
@@ -90,8 +91,8 @@ class Line:
         options: dict[str, Any] = {"source": "replay", "size": f"{SIZE[1]}x{SIZE[0]}", "bundle": self.bundle}
         options |= {"backend": "onnxruntime", "threads": 1, "records": self.records, "keep_gib": KEEP_GIB}
         options |= {"station": STATION, "bind": endpoint, "require": NAME}
-        options |= {"limit": 2 * self.asked}  # should this process be killed, the station ends nevertheless
-        return Station(log=log, is_apart=True, **options)  # Ctrl-C is for this process alone
+        options |= {"limit": 2 * self.asked}  # the station ends even if this process is killed
+        return Station(log=log, is_apart=True, **options)  # Ctrl-C reaches this process only
 
     @contextmanager
     def _running_gate(self, endpoint: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
@@ -126,7 +127,7 @@ class Line:
 
     @property
     def heard(self) -> int:
-        """Verdicts that the gate has read, as far as it has noted them."""
+        """Number of verdicts that the gate has noted so far."""
         notes = self.folder / NOTES
         return notes.stat().st_size // HEARD.size if notes.exists() else 0
 
@@ -143,19 +144,20 @@ class Line:
         return {name: pids[name] for name in CHILDREN}
 
     def _stop_belt(self) -> None:
-        """No part comes any more: what is on the belt gets to the gate, and what became of it into the journal. A
-        station that is told to stop at once makes the gate reject those parts, and does not wait for its answers.
+        """Stop the belt: the parts on it still reach the gate, and their outcomes the journal.
+
+        If the station stopped at once, the gate would reject those parts, and their outcomes would not be awaited.
         """
         os.kill(self._children()["capture"], signal.SIGSTOP)
         time.sleep(TRAVEL_S)
-        until = time.monotonic() + SETTLING_S - TRAVEL_S  # before the station takes the camera for dead
+        until = time.monotonic() + SETTLING_S - TRAVEL_S  # before the station considers the camera lost
         with closing(open_to_read(self.records)) as journal:
             while time.monotonic() < until and _rows(journal, "acknowledgements") < _rows(journal, "verdicts"):
                 time.sleep(LOOK_S)
 
 
 def _rows(journal: sqlite3.Connection, table: str) -> int:
-    """Of a table that only grows."""
+    """Number of rows of a table that only grows."""
     return int(journal.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()[0])
 
 

@@ -1,4 +1,4 @@
-"""A bundle that costs next to nothing: the score of a frame is its mean brightness, from 0 to 1."""
+"""A bundle with almost no inference time: the score of a frame is its mean brightness, from 0 to 1."""
 
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from edge.sources.replay import FRAMES, ReplaySource
 
 
 def mean_bundle(path: Path, size: tuple[int, int]) -> Path:
-    """Write it into the new folder `path`. Of the frames of source `replay` of this size (height, width) the brightest
-    is a reject, all others are good.
+    """Write the bundle into the new folder `path`.
+
+    Of the frames of source `replay` of this size (height, width) the brightest is a reject, all others are good.
     """
     source = ReplaySource(SourceRequest("replay", size=size))
     frames = [frame for frame in (source.capture(index).frame for index in range(FRAMES)) if frame is not None]

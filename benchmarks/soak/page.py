@@ -1,4 +1,4 @@
-"""docs/reports/soak.md: what one soak found."""
+"""docs/reports/soak.md: the results of one soak."""
 
 from textwrap import fill
 from typing import Any

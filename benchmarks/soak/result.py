@@ -1,4 +1,4 @@
-"""What the soak found: each part counted wherever it left a trace, memory, latency, and what is claimed of them."""
+"""The result of a soak: traces of each part at every place, memory, latency, and the claims about them."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ from edge.records.gate_log import read_decisions
 from edge.records.journal import JOURNAL, open_to_read
 
 SETTLED = 100_000
-"""Verdicts after which memory and latency are to stay as they are. Shorter runs than twice that claim nothing of it."""
+"""Verdicts after which memory and latency must not grow. Runs shorter than twice that claim nothing about them."""
 
 MOST_GROWTH = 0.05
 MOST_SLOWER = 0.10
@@ -31,22 +31,22 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Traces:
-    """How often each part was met, by its number: `counts[place][seq]`. Element 0 is of no part."""
+    """Number of traces of each part at each place: `counts[place][seq]`. Element 0 belongs to no part."""
 
     published: int
     counts: dict[str, Numbers]
 
     def lost(self, place: str) -> int:
-        """Verdicts that left no trace there."""
+        """Number of verdicts without a trace at `place`."""
         return int(np.count_nonzero(self.counts[place][1 : self.published + 1] == 0))
 
     def repeated(self, place: str) -> int:
-        """Traces beyond the first of a verdict, and those of verdicts that were never published."""
+        """Number of traces beyond the first of a verdict, and of traces of unpublished verdicts."""
         return int(self.counts[place].sum()) - (self.published - self.lost(place))
 
 
 def examine(line: Line, said: dict[str, Any]) -> dict[str, Any]:
-    """Everything that is to be said of a run, as JSON. `said` is the station's own report."""
+    """The result of a run, as JSON. `said` is the station's final report."""
     seqs, ages_ms = _notes(line.folder / NOTES)
     end = json.loads((line.folder / END).read_text())
     decided, why = _decisions(line.folder / LOG)
@@ -91,7 +91,7 @@ def examine(line: Line, said: dict[str, Any]) -> dict[str, Any]:
 
 
 def claims(result: dict[str, Any]) -> dict[str, bool | None]:
-    """What a soak is to show; None where the run was too short to show it."""
+    """Each claim and whether it holds; None if the run was too short for it."""
     ledger, gate, traces = result["ledger"], result["gate"], result["traces"].values()
     is_long = result["verdicts"] >= 2 * SETTLED
     settled = sum(ledger[name] for name in ("good", "reject", "unknown"))
@@ -111,13 +111,13 @@ def claims(result: dict[str, Any]) -> dict[str, bool | None]:
 
 
 def _notes(path: Path) -> tuple[Numbers, npt.NDArray[np.float64]]:
-    """Sequence numbers in the order in which the gate read them, and milliseconds from capture till then."""
+    """Sequence numbers in the order in which the gate read them, and milliseconds from capture to that reading."""
     notes = np.fromfile(path, np.dtype("<u4")).reshape(-1, 2)
     return notes[:, 0].astype(np.int64), notes[:, 1] / 1e3
 
 
 def _decisions(path: Path) -> tuple[Numbers, dict[str, int]]:
-    """The number of each part that the gate decided about, and how many for each reason."""
+    """The sequence number of each part that the gate decided, and the number of decisions for each reason."""
     why: Counter[str] = Counter()
 
     def numbers() -> Iterator[int]:
@@ -153,7 +153,7 @@ def _settled(published: int) -> int:
 
 
 def _memory(samples: list[Sample], published: int) -> dict[str, dict[str, float]]:
-    """Of each process: bytes when it had settled, the most after that, at the end, and the growth to the most."""
+    """Bytes of each process: when settled, the maximum after that, at the end, and the growth to the maximum."""
     after = [sample.resident for sample in samples if sample.verdicts >= _settled(published)]
     figures = {}
     for name in PROCESSES:
@@ -170,7 +170,7 @@ def _cpu(samples: list[Sample]) -> dict[str, float]:
 
 
 def _latency(ages_ms: npt.NDArray[np.float64], published: int) -> dict[str, Any]:
-    """p50 and p99 of a tenth of the run at its start, once it has settled, and at its end, and in a hundred windows."""
+    """p50 and p99 in a tenth of the run: at the start, when settled, at the end; and in each of a hundred windows."""
     settled, tenth, step = _settled(published), max(1, published // 10), max(1, published // WINDOWS)
     windows = [ages_ms[begin : begin + step] for begin in range(0, len(ages_ms) - step + 1, step)]
     return {

@@ -1,4 +1,4 @@
-/* A gate controller in C, minimal and safe: gate VERDICTS STATION GATE_MS [CONTROL]. README.md explains it.
+/* A gate controller in C, minimal and safe: gate VERDICTS STATION DECIDE_MS [CONTROL]. README.md explains it.
  * cc -std=c11 -Wall -Wextra -Werror -o gate gate.c -lzmq */
 
 #define _POSIX_C_SOURCE 200809L
@@ -386,18 +386,18 @@ static void receive(void *socket, int frames)
 int main(int argc, char **argv)
 {
     if (argc < 4 || argc > 5) {
-        fputs("usage: gate VERDICTS STATION GATE_MS [CONTROL]\n", stderr);
+        fputs("usage: gate VERDICTS STATION DECIDE_MS [CONTROL]\n", stderr);
         return 2;
     }
     char prefix[128];
     station = argv[2];
     const bool is_number = strlen(argv[3]) <= 5 && strspn(argv[3], "0123456789") == strlen(argv[3]);
-    long gate_ms = is_number ? strtol(argv[3], NULL, 10) : 0;
-    if (gate_ms < 1 || gate_ms > 60000) {
-        fputs("GATE_MS is a whole number, 1 to 60000\n", stderr);
+    long decide_ms = is_number ? strtol(argv[3], NULL, 10) : 0;
+    if (decide_ms < 1 || decide_ms > 60000) {
+        fputs("DECIDE_MS is a whole number, 1 to 60000\n", stderr);
         return 2;
     }
-    gate_ns = (int64_t)gate_ms * 1000000;
+    gate_ns = (int64_t)decide_ms * 1000000;
     has_control = argc == 5;
     may_pass_simulated = getenv("EDGE_SIMULATED") != NULL && strcmp(getenv("EDGE_SIMULATED"), "1") == 0;
     int size = snprintf(prefix, sizeof prefix, "evp1/%s/", station);

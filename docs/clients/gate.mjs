@@ -1,4 +1,4 @@
-// A gate controller in JavaScript, minimal and safe: node gate.mjs VERDICTS STATION GATE_MS [CONTROL].
+// A gate controller in JavaScript, minimal and safe: node gate.mjs VERDICTS STATION DECIDE_MS [CONTROL].
 // README.md explains it. It needs the package zeromq 6.
 
 import { Dealer, Subscriber } from "zeromq"
@@ -9,9 +9,9 @@ function leave(why) {
   process.exit(2)
 }
 
-const [endpoint, station, gateMs, controlEndpoint] = process.argv.slice(2)
-if (process.argv.length < 5 || process.argv.length > 6) leave("usage: gate.mjs VERDICTS STATION GATE_MS [CONTROL]")
-if (!/^[0-9]{1,5}$/.test(gateMs) || gateMs < 1 || gateMs > 60000) leave("GATE_MS is a whole number, 1 to 60000")
+const [endpoint, station, decideMs, controlEndpoint] = process.argv.slice(2)
+if (process.argv.length < 5 || process.argv.length > 6) leave("usage: gate.mjs VERDICTS STATION DECIDE_MS [CONTROL]")
+if (!/^[0-9]{1,5}$/.test(decideMs) || decideMs < 1 || decideMs > 60000) leave("DECIDE_MS is a whole number, 1 to 60000")
 const { EDGE_SERVER_KEY, EDGE_PUBLIC_KEY, EDGE_SECRET_KEY, EDGE_SIMULATED } = process.env
 const keys = EDGE_SERVER_KEY
   ? { curveServerKey: EDGE_SERVER_KEY, curvePublicKey: EDGE_PUBLIC_KEY, curveSecretKey: EDGE_SECRET_KEY }
@@ -101,7 +101,7 @@ function doubt(m, captured) {
   const t = now()
   if (!(t <= lease)) return "no heartbeat"
   if (!isReady) return "not ready"
-  return t >= captured && t - captured <= Number(gateMs) * 1e6 ? "" : "late"
+  return t >= captured && t - captured <= Number(decideMs) * 1e6 ? "" : "late"
 }
 
 /** The station's clock was at `now` some time after we asked: it is no further ahead than if that took no time. */

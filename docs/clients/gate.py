@@ -1,4 +1,4 @@
-"""A gate controller in Python, minimal and safe: gate.py VERDICTS STATION GATE_MS [CONTROL]. README.md explains it."""
+"""A minimal, safe gate controller in Python: gate.py VERDICTS STATION DECIDE_MS [CONTROL]. README.md explains it."""
 
 import contextlib
 import json
@@ -17,10 +17,10 @@ def leave(why):
 
 
 if len(sys.argv) not in (4, 5):
-    leave("usage: gate.py VERDICTS STATION GATE_MS [CONTROL]")
-endpoint, station, gate_ms, *control_endpoint = sys.argv[1:]
-if not re.fullmatch("[0-9]{1,5}", gate_ms) or not 1 <= int(gate_ms) <= 60000:
-    leave("GATE_MS is a whole number, 1 to 60000")
+    leave("usage: gate.py VERDICTS STATION DECIDE_MS [CONTROL]")
+endpoint, station, decide_ms, *control_endpoint = sys.argv[1:]
+if not re.fullmatch("[0-9]{1,5}", decide_ms) or not 1 <= int(decide_ms) <= 60000:
+    leave("DECIDE_MS is a whole number, 1 to 60000")
 context, clock = zmq.Context(), time.monotonic_ns
 epoch, past, last = None, set(), 0
 sent, lease, is_ready, is_alive = 0, 0, False, False  # the station's word holds until `lease`, by its own clock
@@ -100,7 +100,7 @@ def doubt(m, captured):
         return "simulated"
     if not is_ready or now() > lease:
         return "not ready" if now() <= lease else "no heartbeat"
-    return None if 0 <= now() - captured <= int(gate_ms) * 1e6 else "late"
+    return None if 0 <= now() - captured <= int(decide_ms) * 1e6 else "late"
 
 
 def hear_pong(payload):

@@ -1,4 +1,4 @@
-"""Picks the fastest artifact of a bundle on this machine, by measuring, and remembers the answer."""
+"""Measures which artifact of a bundle is the fastest on this machine, and caches the answer."""
 
 import contextlib
 import hashlib
@@ -6,13 +6,13 @@ import json
 import statistics
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
 
 import numpy as np
 
-from edge.backends import BACKENDS, Backend, is_exact_here, load_from, tried
+from edge.backends import Backend, is_exact_here, load_from, tried
 from edge.bundle import Bundle
 from edge.machine import cache_folder, cpu_model
+from edge.runtimes import versions
 
 _WARM_UP, _ROUNDS = 5, 20
 
@@ -26,8 +26,7 @@ def fastest_artifact(bundle: Bundle, threads: int, shape: tuple[int, int] | None
     available = sorted(name for name, artifact in bundle.manifest.artifacts.items() if is_exact_here(artifact))
     if len(available) == 1:
         return available[0]
-    versions = [f"{name} {version(name)}" for name in BACKENDS]
-    key = json.dumps([bundle.digest, available, shape, threads, versions, cpu_model()])
+    key = json.dumps([bundle.digest, available, shape, threads, versions(), cpu_model()])
     cache = cache_folder()
     memory = cache / f"artifact-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json" if cache else None
     if memory is not None:

@@ -8,7 +8,7 @@ Precision = Literal["f32", "bf16"]
 
 @dataclass(frozen=True)
 class Options:
-    """`threads` in all, for `streams` inferences under way at once; `Backend.beside` gives the others.
+    """`threads` in all, for `streams` inferences under way at once; `Backend.clone` gives the others.
 
     A station leaves all but `threads` as it is here. `precision` bf16 is for measuring: thresholds, margins and the
     tolerance of golden frames in a manifest were found in float32. `is_spinning` lets the runtime's threads wait for

@@ -1,6 +1,6 @@
-"""How fast a bundle is on this machine: bare, and the whole way to a verdict decoded in another process.
+"""How fast a bundle is on this machine: bare inference, and the whole way to a verdict decoded in another process.
 
-Every result is one `edge.bench.result.Result`: what `finding` finds, and table, page and comparison show.
+Every result is one `edge.bench.result.Result`, which `benchmark_run.find` returns and table, page and comparison show.
 """
 
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def machine() -> dict[str, Any]:
-    """The machine in words, as other measurements note it."""
+    """Description of the machine, as recorded by other measurements."""
     from edge.bench.hardware import described
 
     about = described(None)

@@ -1,4 +1,4 @@
-"""Bare inference: the graph alone, from the uint8 frame to the score, in this process."""
+"""Bare inference: only the graph, from the uint8 frame to the score, in this process."""
 
 import threading
 import time
@@ -19,21 +19,21 @@ from edge.station.process.messages import Infer
 
 WARM_UP = 20
 SETTLE = 3
-"""Frames at the start of each turn that do not count: the machine did something else before."""
+"""Frames at the start of each turn that are not counted, because another setting ran before."""
 
 LEARN = 10
-"""The same of the first turn at a line's pace, in which one that keeps warm learns the cadence."""
+"""The same for the first turn at a line's pace, in which the warmer learns the cadence."""
 
 
 class Bare:
-    """A setting, compiled in this process and warmed up. Not for use by two threads at once.
+    """A setting, compiled in this process and warmed up. Not thread-safe.
 
-    A process that measures several keeps those that want instructions of their own apart: see
+    Settings that need other CPU instructions are measured in a process of their own: see
     `edge.bench.subprocess_run.bare`.
     """
 
     def __init__(self, bundle: Bundle, setting: Setting, pictures: list[Frame]) -> None:
-        """`pictures` are of the setting's size. Raises BundleError or DataError if it cannot be loaded so."""
+        """`pictures` have the setting's size. Raises BundleError or DataError if the setting cannot be loaded."""
         shape = (setting.height, setting.width) if setting.is_static else None
         first = load_from(bundle, setting.artifact, options(setting), shape, alone=True)
         self.bundle, self.setting = bundle, setting
@@ -49,7 +49,7 @@ class Bare:
         self.typical_ms = sorted(_back_to_back(first, pictures, SETTLE))[SETTLE // 2]
 
     def median_ms(self) -> float:
-        """Back to back, so far."""
+        """Median latency back to back so far, milliseconds."""
         samples = self._runs[BACK_TO_BACK].samples_ms
         return sorted(samples)[len(samples) // 2]
 
@@ -62,7 +62,7 @@ class Bare:
         return True
 
     def turn(self, pace: Pace, frames: int) -> None:
-        """Measure so many frames more, at the line's pace."""
+        """Measure `frames` more frames at the pace."""
         run = self._runs.setdefault(pace, _Run())
         cpu_s, begun = time.process_time(), time.perf_counter_ns()
         samples = self._back_to_back(frames) if pace.rate_per_min is None else self._paced(pace, frames)
@@ -73,11 +73,11 @@ class Bare:
         run.samples_ms += samples[-frames:]
 
     def note(self, pace: Pace, disturbance: Disturbance | None) -> None:
-        """What others did while this pace was measured."""
+        """Record the disturbance by other processes while this pace was measured."""
         self._runs[pace].disturbances.append(disturbance)
 
     def series(self) -> list[Series]:
-        """What was measured, a series for each pace."""
+        """The measurements, one series per pace."""
         return [
             Series(
                 bundle=self.bundle.label,
@@ -94,7 +94,7 @@ class Bare:
         ]
 
     def _back_to_back(self, frames: int) -> list[float]:
-        """Latencies, those of frames that settle first. Streams run at once, each on its share of the frames."""
+        """Latencies in milliseconds, first those of settling frames. Streams run in parallel, each on its share."""
         if len(self._backends) == 1:
             return _back_to_back(self._backends[0], self._pictures, SETTLE + frames)
         share = -(-(SETTLE + frames) // len(self._backends))
@@ -111,7 +111,7 @@ class Bare:
         return [one for row in zip(*found, strict=True) for one in row]
 
     def _paced(self, pace: Pace, frames: int) -> list[float]:
-        """From when a part's frame is there, and the part before is done, to its score."""
+        """Latencies in ms, from when a part's frame is there and the previous part is done, to its score."""
         backend, samples, is_first = self._backends[0], [], pace not in self._lines
         line, warmer = self._lines.setdefault(pace, self._line())
         begun = done = time.perf_counter_ns()
@@ -127,29 +127,29 @@ class Bare:
         return samples
 
     def _line(self) -> "tuple[_Line, Warmer]":
-        """A line, and what runs the model between its parts, as in a station."""
+        """A simulated line, and the warmer that runs the model between its parts, as in a station."""
         line = _Line()
         return line, Warmer(cast(Connection, line), lambda: self._backends[0].infer(self._pictures[0]))
 
 
 class _Line:
-    """The line as the inference child hears of it: `due` is when the next part comes, of time.perf_counter_ns."""
+    """The line as the inference child sees it: `due` is the time of the next part, in time.perf_counter_ns."""
 
     due = 0
 
     def poll(self, timeout_s: float | None = None) -> bool:
-        """Wait for the part, or so long; whether it is there."""
+        """Wait for the part, at most `timeout_s`; returns whether it is there."""
         left_s = max(0.0, (self.due - time.perf_counter_ns()) / 1e9)
         time.sleep(left_s if timeout_s is None else min(left_s, timeout_s))
         return time.perf_counter_ns() >= self.due
 
     def recv(self) -> Infer:
-        """The part, for a clock that only asks when it came."""
+        """The part, whose fields are not used."""
         return Infer(0, "", 0, 0)
 
 
 class _Run:
-    """What was measured at one pace so far."""
+    """The measurements at one pace so far."""
 
     def __init__(self) -> None:
         self.samples_ms: list[float] = []
@@ -159,14 +159,14 @@ class _Run:
 
 
 def options(setting: Setting) -> Options:
-    """The setting as the runtimes take it."""
+    """The setting as options of the runtimes."""
     return Options(
         setting.threads, "bf16" if setting.precision == "bf16" else "f32", setting.streams, setting.is_spinning
     )
 
 
 def _back_to_back(backend: Backend, pictures: list[Frame], frames: int) -> list[float]:
-    """Milliseconds of each."""
+    """Latency of each frame, milliseconds."""
     samples = []
     moment = time.perf_counter_ns()
     for number in range(frames):

@@ -1,11 +1,11 @@
-"""The pictures of a benchmark's page, as shapes in units of the drawing: distribution, rate, stages, accuracy."""
+"""The charts of a benchmark's page, as shapes in drawing units: distribution, rate, stages, accuracy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edge.bench.axis import Axis, linear, logarithmic, percentiles, plain
 from edge.bench.label_placement import Place, along, covered, freest
-from edge.bench.pace import BACK_TO_BACK, said
+from edge.bench.pace import BACK_TO_BACK, pace_in_words
 from edge.bench.recommendation import is_runnable
 from edge.bench.result import STAGES, Measured, Result, Search, Series, Setting
 from edge.bench.settings_grid import named
@@ -13,22 +13,22 @@ from edge.bench.statistics import percentile
 
 WIDTH, HEIGHT = 640, 340
 LEFT, RIGHT, TOP, BASE = 62, WIDTH - 12, 26, HEIGHT - 44
-"""Where the axes stand."""
+"""Positions of the axes."""
 
 COLOURS = 8
 MOST = 6
-"""Settings in one chart, the fastest; the table has all."""
+"""Largest number of settings in one chart, the fastest; the table has all."""
 
 POINTS = 240
-"""Of one curve: a series of any length is drawn in so many."""
+"""Largest number of points of a curve."""
 
 BAR, GAP, ROW = 15, 4, 68
-"""Of the stages: how thick a bar is, what lies between the two of a row, and how tall a row is."""
+"""Of the stage charts: thickness of a bar, gap between the two bars of a row, height of a row."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through places of the drawing."""
+    """A line through points of the drawing."""
 
     points: list[tuple[float, float]]
     colour: int
@@ -36,13 +36,13 @@ class Curve:
 
     @property
     def path(self) -> str:
-        """As SVG writes it."""
+        """The line as SVG path data."""
         return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in self.points)
 
 
 @dataclass(frozen=True)
 class Dot:
-    """A place of the drawing, hollow or full; `about` is shown to who points at it, `label` above it."""
+    """A point, hollow or filled; `about` is its tooltip, `label` the text above it."""
 
     x: float
     y: float
@@ -54,7 +54,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Bar:
-    """A horizontal piece of a stacked bar."""
+    """A horizontal segment of a stacked bar."""
 
     x: float
     y: float
@@ -65,7 +65,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Rule:
-    """A straight line across the drawing, at a deadline or a rate that was asked for."""
+    """A straight line across the drawing, at a budget or a requested rate."""
 
     x1: float
     y1: float
@@ -75,7 +75,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Words:
-    """A line of text, that begins at a place of the drawing or ends there."""
+    """A line of text that begins or ends at a point of the drawing."""
 
     x: float
     y: float
@@ -85,7 +85,7 @@ class Words:
 
 @dataclass
 class Chart:
-    """One picture; `legend` names its colours, and what is dashed."""
+    """One chart; `legend` has (colour, is dashed, text)."""
 
     title: str
     about: str
@@ -104,12 +104,12 @@ class Chart:
 
     @property
     def base(self) -> int:
-        """Where the x axis stands."""
+        """Position of the x axis."""
         return self.height - (HEIGHT - BASE)
 
 
 def by_bundle(result: Result) -> dict[str, list[Series]]:
-    """The series that have samples, of each bundle and size of frames."""
+    """The series that have samples, by bundle and frame size."""
     found: dict[str, list[Series]] = {}
     for one in result.series:
         if one.samples_ms:
@@ -118,7 +118,7 @@ def by_bundle(result: Result) -> dict[str, list[Series]]:
 
 
 def fastest(series: Sequence[Series]) -> list[Setting]:
-    """The settings with the lowest median of any way, at most MOST of them, the fastest first."""
+    """The settings with the lowest median of any way, at most MOST, the fastest first."""
     medians: dict[Setting, float] = {}
     for one in series:
         medians[one.setting] = min(medians.get(one.setting, float("inf")), percentile(one.samples_ms, 50))
@@ -126,7 +126,7 @@ def fastest(series: Sequence[Series]) -> list[Setting]:
 
 
 def distributions(result: Result) -> list[Chart]:
-    """Latency by percentile, the rare ones wide: a chart for each bundle and pace, a colour for each setting."""
+    """Latency by percentile, one chart per bundle and pace, one colour per setting."""
     charts = []
     for title, some in by_bundle(result).items():
         paces = sorted({one.pace for one in some}, key=lambda p: (p.rate_per_min or 0.0, p.keeps_warm))
@@ -134,7 +134,9 @@ def distributions(result: Result) -> list[Chart]:
             here = [one for one in some if one.pace == pace]
             settings = fastest(here)
             shown = [one for one in here if one.setting in settings]
-            charts.append(_distribution(f"{title}, {said(pace)}", shown, settings, len({o.setting for o in here})))
+            charts.append(
+                _distribution(f"{title}, {pace_in_words(pace)}", shown, settings, len({o.setting for o in here}))
+            )
     return charts
 
 
@@ -159,14 +161,14 @@ def _distribution(title: str, series: Sequence[Series], settings: list[Setting],
 
 
 def _ranked(samples: Sequence[float]) -> list[tuple[float, float]]:
-    """(percentile, latency) of a series, in at most POINTS steps that are as close together at the rare end."""
+    """(percentile, latency) of a series in at most POINTS steps, evenly spaced on the axis of percentiles."""
     ascending, count = sorted(samples), len(samples)
     ranks = {round((count - 1) * (1 - 10 ** (-4.5 * step / POINTS))) for step in range(POINTS)} | {0, count - 1}
     return [(100 * rank / count, ascending[rank]) for rank in sorted(ranks)]
 
 
 def rates(result: Result) -> list[Chart]:
-    """Percentiles of the whole way against the rate of parts, with what searches tried: a chart for each setting."""
+    """Percentiles of the whole way by rate of parts, with the attempts of searches, one chart per setting."""
     charts = []
     for bundle in dict.fromkeys(one.bundle for one in result.series):
         whole = [one for one in result.series if one.bundle == bundle and one.way == "whole way" and one.samples_ms]
@@ -182,7 +184,7 @@ def _rate(title: str, points: Sequence[Series], search: Search | None) -> Chart:
     tried = [] if search is None else [one for one in search.tried if one.p99_9_ms is not None]
     percents = (50.0, 99.0, 99.9)
     heights = [percentile(one.samples_ms, p) for one in points for p in percents]
-    heights += [one.p99_9_ms for one in tried if one.p99_9_ms] + ([search.deadline_ms] if search else [])
+    heights += [one.p99_9_ms for one in tried if one.p99_9_ms] + ([search.budget_ms] if search else [])
     across = [_per_min(one) for one in points] + [one.rate_per_min for one in tried]
     across += [search.asked_per_min] if search and search.asked_per_min else []
     x, y = logarithmic(across, LEFT, RIGHT, 6), logarithmic(heights, BASE, TOP)
@@ -193,7 +195,7 @@ def _rate(title: str, points: Sequence[Series], search: Search | None) -> Chart:
         chart.curves.append(Curve(places, colour))
         for one in points:
             value = percentile(one.samples_ms, percent)
-            about = f"{said(one.pace)}: p{percent:g} {value:.2f} ms"
+            about = f"{pace_in_words(one.pace)}: p{percent:g} {value:.2f} ms"
             chart.dots.append(Dot(x.at(_per_min(one)), y.at(value), colour, about, is_hollow=one.pace.keeps_warm))
         chart.legend.append((colour, False, f"p{percent:g}"))
     if len(points) and any(one.pace == BACK_TO_BACK for one in points):
@@ -215,25 +217,25 @@ def _draw_search(chart: Chart, search: Search) -> None:
             chart.dots.append(Dot(*place, 5 if one.held else 3, about))
     chart.legend += [(5, False, "rate that held, p99.9"), (3, False, "rate that failed, p99.9")]
     drawn = [(dot.x, dot.y) for dot in chart.dots] + [one for curve in chart.curves for one in along(curve.points)]
-    deadline, asked = chart.y.at(search.deadline_ms), None
-    chart.rules.append(Rule(LEFT, deadline, RIGHT, deadline))
+    budget, asked = chart.y.at(search.budget_ms), None
+    chart.rules.append(Rule(LEFT, budget, RIGHT, budget))
     if search.asked_per_min is not None:
         asked = chart.x.at(search.asked_per_min)
         chart.rules.append(Rule(asked, TOP, asked, BASE))
         drawn += along([(asked, TOP), (asked, BASE)])
-    lines = [y for y in (deadline - 6, deadline + 16) if TOP + 12 <= y <= BASE - 4]
+    lines = [y for y in (budget - 6, budget + 16) if TOP + 12 <= y <= BASE - 4]
     along_it = [(RIGHT, "end"), *((x, "start") for x in range(LEFT + 8, RIGHT, 40))]
     ends = [Place(x, y, anchor) for y in lines for x, anchor in along_it]
-    drawn += _write(chart, f"deadline {search.deadline_ms:g} ms", ends, drawn)
+    drawn += _write(chart, f"budget {search.budget_ms:g} ms", ends, drawn)
     if asked is not None:
-        drawn += along([(LEFT, deadline), (RIGHT, deadline)])
+        drawn += along([(LEFT, budget), (RIGHT, budget)])
         heights = (BASE - 8, TOP + 12, *range(BASE - 38, TOP + 12, -30))
         beside = [Place(x, y, a) for y in heights for x, a in ((asked - 8, "end"), (asked + 8, "start"))]
         _write(chart, f"{search.asked_per_min:g}/min asked", beside, drawn)
 
 
 def _write(chart: Chart, text: str, places: list[Place], drawn: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Write the words where they lie on least of what is drawn; what they cover."""
+    """Place the text where it covers the least of the drawing; returns the points that it covers."""
     place = freest(text, places, drawn, (0, WIDTH))
     chart.words.append(Words(place.x, place.y, text, place.anchor))
     return covered(text, place)
@@ -244,7 +246,7 @@ def _per_min(series: Series) -> float:
 
 
 def stages(result: Result) -> list[Chart]:
-    """Where the time of the whole way goes: for each series a bar of the stages' medians and one of their p99."""
+    """Stages of the whole way: per series one bar of the stages' medians and one of their p99."""
     charts = []
     for title, some in by_bundle(result).items():
         settings = fastest([one for one in some if one.stages_ms])
@@ -262,7 +264,7 @@ def _stages(title: str, series: Sequence[Series]) -> Chart:
     chart = Chart(title, "Stages of the whole way", x, None, "ms", height=height)
     for row, one in enumerate(series):
         top = TOP + row * ROW
-        chart.words.append(Words(0, top + 12, f"{named(one.setting)}, {said(one.pace)}"))
+        chart.words.append(Words(0, top + 12, f"{named(one.setting)}, {pace_in_words(one.pace)}"))
         for line, percent in enumerate((50.0, 99.0)):
             y, begun = top + 19 + line * (BAR + GAP), 0.0
             chart.words.append(Words(34, y + 12, f"p{percent:g}", "end"))
@@ -286,7 +288,7 @@ def _stage(one: Series, percent: float) -> dict[str, float]:
 
 
 def accuracies(result: Result) -> list[Chart]:
-    """Latency against what is known of accuracy, a dot for each artifact; where there are two or more to compare."""
+    """Latency against accuracy, one dot per artifact, if there are at least two to compare."""
     found = []
     for what, known in (("AUROC", _auroc), ("recall", _recall)):
         places = {}
@@ -301,7 +303,7 @@ def accuracies(result: Result) -> list[Chart]:
 
 
 def _best_of(result: Result, bundle: str) -> dict[str, Sequence[float]]:
-    """Of each artifact the samples of its fastest setting back to back: the whole way where it was measured."""
+    """Samples back to back of each artifact's fastest setting, of the whole way if it was measured."""
     found: dict[str, Sequence[float]] = {}
     some = [one for one in result.series if one.bundle == bundle and one.pace == BACK_TO_BACK and is_runnable(one)]
     way = "whole way" if any(one.way == "whole way" for one in some) else "bare"
@@ -343,7 +345,7 @@ def _accuracy(what: str, places: dict[str, tuple[float, float]]) -> Chart:
 
 
 def _front(places: dict[str, tuple[float, float]]) -> list[str]:
-    """Names that no other beats in both, the fastest first."""
+    """The Pareto front: names that no other beats in both respects, the fastest first."""
     best, front = -1.0, []
     for name, (_, value) in sorted(places.items(), key=lambda item: (item[1][0], -item[1][1])):
         if value > best:

@@ -1,4 +1,4 @@
-"""Two benchmarks side by side: what changed beyond the noise."""
+"""Comparison of two benchmarks: changes beyond the noise."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -8,23 +8,23 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from edge.bench.pace import said
+from edge.bench.pace import pace_in_words
 from edge.bench.result import SCHEMA_VERSION, Machine, Result, Series
 from edge.bench.settings_grid import named
 from edge.bench.statistics import Change, mean_ratio, percentile, ratio
 from edge.errors import EdgeError
-from edge.text import dotted
+from edge.validation import first_problem, plain
 
 FLOOR = 0.05
-"""A change smaller than this share is none, however sure: the same program run twice differs by as much."""
+"""A relative change smaller than this does not count, however significant: reruns of a program differ by as much."""
 
 Word = Literal["slower", "faster", "worse", "better", "as before", "cannot tell"]
-"""`cannot tell`: it changed, but so few samples do not bound the percentile."""
+"""`cannot tell`: the value changed, but the samples are too few to bound the percentile."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure before and after; `low` and `high` are around the ratio after ÷ before, None where it has none."""
+    """One figure before and after; `low` and `high` bound the ratio after ÷ before, None if it has no interval."""
 
     name: str
     before: float
@@ -41,7 +41,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Pair:
-    """The same measurement in both files; `disturbed` says where others kept the machine busy."""
+    """The same measurement in both files; `disturbed` says in which one other processes kept the machine busy."""
 
     name: str
     figures: tuple[Figure, ...]
@@ -50,7 +50,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All pairs, what is in one of the files only, and what makes the comparison doubtful, a line each."""
+    """All pairs, the measurements of only one file, and reasons to doubt the comparison, one per line."""
 
     pairs: tuple[Pair, ...]
     only_before: tuple[str, ...]
@@ -59,7 +59,7 @@ class Comparison:
 
     @property
     def is_slower(self) -> bool:
-        """Whether a latency or the throughput of any pair grew worse."""
+        """Whether a latency or the throughput of any pair got worse."""
         return any(
             figure.word in ("slower", "worse") and figure.name != "MiB"
             for pair in self.pairs
@@ -68,7 +68,7 @@ class Comparison:
 
 
 def read_result(path: Path) -> Result:
-    """The benchmark in a file of `edge-bench --out`. Raises EdgeError, in one line, if there is none."""
+    """Read a file of `edge-bench --out`. Raises EdgeError with a one-line message if it is not one."""
     remedy = "give a file that edge-bench --out wrote"
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -79,18 +79,16 @@ def read_result(path: Path) -> Result:
     try:
         return Result.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = dotted(first["loc"])
-        if where == "schema_version":
+        first = first_problem(error)
+        if first["loc"] == ("schema_version",):
             raise EdgeError(
                 f"{path}: schema version {first['input']!r}, this edge-bench reads {SCHEMA_VERSION}; measure again"
             ) from error
-        what = f"{where}: {first['msg']}" if where else "not JSON"
-        raise EdgeError(f"{path}: no result of edge-bench: {what}; {remedy}") from error
+        raise EdgeError(f"{path}: no result of edge-bench: {plain(error, Result)}; {remedy}") from error
 
 
 def compare(before: Result, after: Result, floor: float = FLOOR) -> Comparison:
-    """Pair the series with the same bundle name, way, setting and pace, and say what changed beyond noise and floor."""
+    """Pair series of equal bundle name, way, setting and pace, and find the changes beyond noise and `floor`."""
     old, new = ({_key(one): one for one in result.series if one.samples_ms} for result in (before, after))
     return Comparison(
         tuple(_pair(old[key], new[key], floor) for key in old if key in new),
@@ -111,12 +109,12 @@ def _bundle(one: Series) -> str:
 
 def _name(one: Series) -> str:
     size = f"{one.setting.width}×{one.setting.height}"
-    return f"{_bundle(one)}, {one.way}, {named(one.setting)}, {size}, {said(one.pace)}"
+    return f"{_bundle(one)}, {one.way}, {named(one.setting)}, {size}, {pace_in_words(one.pace)}"
 
 
 def _pair(before: Series, after: Series, floor: float) -> Pair:
     figures = [_latency(before, after, percent, floor) for percent in (50.0, 99.0)]
-    if before.pace.rate_per_min is None:  # else it is the line's
+    if before.pace.rate_per_min is None:  # at a given rate, the line determines the throughput
         figures.append(_throughput(before, after, floor))
     if before.resident_mib and after.resident_mib:
         figures.append(_memory(before.resident_mib, after.resident_mib, floor))
@@ -144,7 +142,7 @@ def _is_past(seen: Change, floor: float) -> bool:
 
 
 def _throughput(before: Series, after: Series, floor: float) -> Figure:
-    """Frames a second back to back scatter as the mean latency does."""
+    """Throughput back to back; its noise is that of the mean latency."""
     mean, seen = mean_ratio(before.samples_ms, after.samples_ms), after.frames_per_s / before.frames_per_s
     word: Word = "as before"
     if mean.excludes(1.0) and not 1 / (1 + floor) <= seen <= 1 + floor:
@@ -153,7 +151,7 @@ def _throughput(before: Series, after: Series, floor: float) -> Figure:
 
 
 def _memory(before: float, after: float, floor: float) -> Figure:
-    """A figure with no samples behind it: the floor alone decides, twice as wide."""
+    """A figure without samples: only the floor decides, twice as wide."""
     word: Word = "as before"
     if not 1 / (1 + 2 * floor) <= after / before <= 1 + 2 * floor:
         word = "better" if after < before else "worse"
@@ -187,7 +185,7 @@ def _words(value: object) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Everything that was compared; an interval's end that the samples do not bound is null."""
+    """The comparison as JSON-compatible data; an unbounded end of an interval is null."""
     finite: Callable[[float | None], float | None] = lambda end: None if end in (None, 0.0, float("inf")) else end  # noqa: E731
     return {
         "slower": comparison.is_slower,

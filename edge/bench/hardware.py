@@ -1,26 +1,24 @@
-"""The machine in words."""
+"""Description of the machine."""
 
 import os
 import platform
-from importlib.metadata import version
 from pathlib import Path
 
 from edge.bench.result import Machine
 from edge.machine import CPU, cores, cpu_flags, cpu_model
-
-VERSIONS = ("openvino", "onnxruntime", "edge-inspect")
+from edge.runtimes import versions
 
 INSTRUCTION_SETS = (
     "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8",
     "asimd", "asimddp", "i8mm", "bf16", "sve",
 )  # fmt: skip
-"""Those that decide which kernels a runtime takes, in Linux's words."""
+"""Instruction sets that determine a runtime's choice of kernels, by Linux's names."""
 
 _FREQUENCY = Path("/sys/devices/system/cpu")
 
 
 def described(mhz: tuple[float, float] | None) -> Machine:
-    """The machine, with the lowest and highest frequency that a `Frequency` saw."""
+    """The machine; `mhz` is the lowest and highest frequency that a `Frequency` measured."""
     flags = cpu_flags()
     return Machine(
         cpu=cpu_model(),
@@ -31,19 +29,19 @@ def described(mhz: tuple[float, float] | None) -> Machine:
         memory_mib=_memory_mib(),
         system=platform.platform(),
         python=platform.python_version(),
-        versions={name: version(name) for name in VERSIONS},
+        versions=versions(),
     )
 
 
 class Frequency:
-    """Remembers the lowest and highest frequency, MHz, of all the times that it looked."""
+    """The lowest and highest CPU frequency, MHz, over all calls of `look`."""
 
     def __init__(self) -> None:
-        """Nothing was seen yet."""
+        """Nothing was measured yet."""
         self.seen: tuple[float, float] | None = None
 
     def look(self) -> None:
-        """Look at every core now."""
+        """Read the current frequency of every core."""
         if now := _megahertz():
             known = [*now, *(self.seen or ())]
             self.seen = min(known), max(known)

@@ -1,9 +1,9 @@
-"""Whether it pays to run the model on a dummy frame between parts."""
+"""Whether running the model on a dummy frame between parts shortens latencies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge.bench.pace import said
+from edge.bench.pace import pace_in_words
 from edge.bench.recommendation import tail
 from edge.bench.result import Series
 from edge.bench.settings_grid import named
@@ -12,7 +12,7 @@ from edge.bench.statistics import Change, difference
 
 @dataclass(frozen=True)
 class Warmth:
-    """A series, the same kept warm, and by how many milliseconds p50 changed, and the highest percentile both bound."""
+    """A series without and one with keeping warm, and the changes in ms of p50 and the highest bounded percentile."""
 
     cool: Series
     warm: Series
@@ -21,13 +21,13 @@ class Warmth:
 
     @property
     def pays(self) -> bool:
-        """Whether one of them is shorter than chance explains, and neither longer."""
+        """Whether at least one of the two percentiles is significantly shorter, and neither is longer."""
         return any(one.high < 0 for one in self.changes) and not any(one.low > 0 for one in self.changes)
 
     def words(self) -> str:
         """The advice in one line."""
         median, slow = self.changes
-        where = f"{self.cool.bundle}, {named(self.cool.setting)}, {self.cool.way}, {said(self.cool.pace)}"
+        where = f"{self.cool.bundle}, {named(self.cool.setting)}, {self.cool.way}, {pace_in_words(self.cool.pace)}"
         by = f"p50 {_signed(median)}, p{self.percent:g} {_signed(slow)}"
         costs = ""
         if self.cool.cpu_s_a_frame and self.warm.cpu_s_a_frame:
@@ -36,7 +36,7 @@ class Warmth:
 
 
 def warmths(series: Sequence[Series]) -> list[Warmth]:
-    """Every pair of series, without and with keeping warm, that are the same otherwise."""
+    """Every pair of series that differ only in keeping warm."""
     pairs = []
     for warm in (one for one in series if one.pace.keeps_warm):
         pace = warm.pace.model_copy(update={"keeps_warm": False})

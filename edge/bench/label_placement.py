@@ -1,20 +1,20 @@
-"""Where words of a drawing stand so that they are whole and lie on as little as possible of what is drawn."""
+"""Placement of text in a drawing, complete and covering as little as possible of the drawing."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 CHARACTER, RISE, FALL = 8.0, 12.0, 4.0
-"""Of a text of the page: how wide a character is at the most, how far it reaches above its line and below."""
+"""Text metrics of the page: largest width of a character, height above and depth below the baseline."""
 
 CLEAR = 6.0
-"""Between words and the middle of a dot or a line."""
+"""Clearance between text and the centre of a dot or a line."""
 
 Point = tuple[float, float]
 
 
 class Place(NamedTuple):
-    """Where words begin (anchor "start") or end ("end"), and on which line."""
+    """Start (anchor "start") or end ("end") of a text, and its baseline."""
 
     x: float
     y: float
@@ -22,9 +22,9 @@ class Place(NamedTuple):
 
 
 def freest(text: str, places: Sequence[Place], drawn: Sequence[Point], within: tuple[float, float]) -> Place:
-    """Of these places the one at which the words lie on the fewest of the points, the first of several.
+    """The place at which the text covers the fewest of the points, the first of several.
 
-    `within` are the left and the right end of the drawing: a place at which words would be cut is taken last.
+    `within` are the left and right end of the drawing: places at which the text would be cut off are a last resort.
     """
 
     def cost(place: Place) -> tuple[bool, int]:
@@ -37,13 +37,13 @@ def freest(text: str, places: Sequence[Place], drawn: Sequence[Point], within: t
 
 
 def covered(text: str, place: Place) -> list[Point]:
-    """Points of the place that these words take."""
+    """Points of the drawing that the text covers."""
     left, right = _ends(place, text)
     return along([(left, place.y), (right, place.y)])
 
 
 def along(corners: Iterable[Point], step: float = 4.0) -> list[Point]:
-    """Points on a line through these corners, so close to each other that no words fit between them."""
+    """Points on a line through these corners, so dense that no text fits between them."""
     corners, found = list(corners), []
     for (x1, y1), (x2, y2) in pairwise(corners):
         steps = max(1, round(max(abs(x2 - x1), abs(y2 - y1)) / step))

@@ -1,4 +1,4 @@
-"""What others do to the machine while it is measured: a figure taken on a busy machine says so."""
+"""Load of the machine by other processes during a measurement, so that figures of a busy machine are marked."""
 
 import os
 import threading
@@ -6,23 +6,23 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.bench.processes import TICKS_A_SECOND, cpu_s
 from edge.bench.result import Disturbance
 from edge.machine import cores
+from edge.station.process.usage import TICKS_A_SECOND, cpu_s
 
 STAT, LOAD = Path("/proc/stat"), Path("/proc/loadavg")
 
 OTHERS_CORES = 0.2
-"""Others that keep more cores than this busy disturb. An idle desktop was seen to use a tenth of a core."""
+"""Other processes that keep more cores than this busy are a disturbance. An idle desktop used a tenth of a core."""
 
 STEAL_SHARE = 0.02
-"""So does a hypervisor that takes more than this share of the time."""
+"""A hypervisor that takes more than this fraction of the time is a disturbance."""
 
 LOOK_S = 0.25
 
 
 @dataclass(frozen=True)
-class _Moment:
+class _CpuTimes:
     at_s: float
     busy_s: float
     steal_s: float
@@ -30,21 +30,21 @@ class _Moment:
 
 
 class Watch:
-    """Looks at the machine from its making to `stop`; this process and all that it starts are not others."""
+    """Observes the machine from creation to `stop`; this process and its descendants do not count as others."""
 
     def __init__(self) -> None:
-        """The run queue is looked at four times a second, by a thread."""
-        self._begun = _look()
+        """A thread samples the run queue four times a second."""
+        self._begun = _cpu_times()
         self._waiting: list[int] = []
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look_at_queue, daemon=True)
         self._thread.start()
 
     def stop(self) -> Disturbance | None:
-        """What was seen; None where the system says nothing of its processors."""
+        """The observed disturbance; None if the system reports no CPU times."""
         self._end.set()
         self._thread.join()
-        begun, ended = self._begun, _look()
+        begun, ended = self._begun, _cpu_times()
         if begun is None or ended is None or ended.at_s <= begun.at_s:
             return None
         took_s = ended.at_s - begun.at_s
@@ -59,11 +59,11 @@ class Watch:
                 runnable = int(LOAD.read_text().split()[3].partition("/")[0])
             except (OSError, ValueError, IndexError):
                 return
-            self._waiting.append(max(0, runnable - 1 - cores()))  # one of them is this thread
+            self._waiting.append(max(0, runnable - 1 - cores()))  # minus this thread
 
 
 def judged(others_cores: float, steal_share: float | None, waiting: float | None) -> Disturbance:
-    """What was seen, and whether that disturbs."""
+    """The observation, and whether it is a disturbance."""
     said = []
     if others_cores > OTHERS_CORES:
         said.append(f"other processes kept {others_cores:.1f} of {cores()} cores busy")
@@ -79,7 +79,7 @@ def judged(others_cores: float, steal_share: float | None, waiting: float | None
 
 
 def worst(found: list[Disturbance | None]) -> Disturbance | None:
-    """The worst of each, of several stretches of one measurement."""
+    """The worst value of each kind over several parts of a measurement."""
     known = [one for one in found if one is not None]
     if not known:
         return None
@@ -89,8 +89,8 @@ def worst(found: list[Disturbance | None]) -> Disturbance | None:
     return judged(others, max(steals, default=None), max(waits, default=None))
 
 
-def _look() -> _Moment | None:
-    """Of the cores that this process may run on."""
+def _cpu_times() -> _CpuTimes | None:
+    """CPU times of the cores on which this process may run; None if unknown."""
     try:
         lines = STAT.read_text().splitlines()
     except OSError:
@@ -103,4 +103,4 @@ def _look() -> _Moment | None:
             user, nice, system, _, _, irq, soft, stolen, *_ = map(int, [*ticks, "0", "0", "0", "0"])
             busy += user + nice + system + irq + soft
             steal += stolen
-    return _Moment(time.monotonic(), busy / TICKS_A_SECOND, steal / TICKS_A_SECOND, cpu_s(os.getpid()))
+    return _CpuTimes(time.monotonic(), busy / TICKS_A_SECOND, steal / TICKS_A_SECOND, cpu_s(os.getpid()))

@@ -1,4 +1,4 @@
-"""A benchmark as one HTML page that needs nothing else: what to run, how fast it is, and how sure that is."""
+"""A benchmark as one self-contained HTML page: what to run, how fast it is, and how certain that is."""
 
 from dataclasses import dataclass
 from math import isinf
@@ -7,9 +7,9 @@ from pathlib import Path
 from markupsafe import Markup
 
 from edge.bench import charts
-from edge.bench.deadline import asked_in_words, in_words
+from edge.bench.budget import asked_in_words, in_words
 from edge.bench.keep_warm import warmths
-from edge.bench.pace import said
+from edge.bench.pace import pace_in_words
 from edge.bench.recommendation import Choice, recommended
 from edge.bench.result import Result, Search, Series
 from edge.bench.settings_grid import named
@@ -20,7 +20,7 @@ from edge.report.pages import templates
 
 @dataclass(frozen=True)
 class Row:
-    """A series as a row of the table; percentiles with their interval, if they have one that is worth saying."""
+    """A series as a row of the table; (percentile, interval or empty) as text."""
 
     setting: str
     way: str
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Advice:
-    """The setting to run a bundle with, and why."""
+    """The recommended setting of a bundle, and the reason."""
 
     bundle: str
     simulated: bool
@@ -45,7 +45,7 @@ class Advice:
 
 
 def render(result: Result) -> str:
-    """The page."""
+    """The page as HTML."""
     here = Path(__file__).parent
     choices = {one.label: recommended(result, one.label) for one in result.bundles}
     best = [choice.best for choice in choices.values() if choice is not None]
@@ -79,12 +79,12 @@ def _answers(search: Search) -> list[str]:
 
 
 def _sections(result: Result) -> list[tuple[str, str, list[charts.Chart]]]:
-    """Heading, what is to be seen, and pictures; those that have any."""
+    """(heading, explanation, charts) of each section that has charts."""
     found = [
         (
             "Latency",
             "The lower and the flatter the better. To the right the rare, slow parts, each 9 as wide as the last: a "
-            "deadline is missed there.",
+            "budget is missed there.",
             charts.distributions(result),
         ),
         ("Latency against rate", "The whole way, at the paces that were measured.", charts.rates(result)),
@@ -97,12 +97,12 @@ def _sections(result: Result) -> list[tuple[str, str, list[charts.Chart]]]:
 def _advice(result: Result, label: str, choice: Choice) -> Advice:
     best, bundle = choice.best, next(one for one in result.bundles if one.label == label)
     low, high = interval(best.samples_ms, choice.percent)
-    deadline = f"p{choice.percent:g} {choice.tail_ms:.2f} ms, {_between(low, high)} with 95 % confidence"
-    why = f"Of the settings measured {best.way}, {said(best.pace)}, its p{choice.percent:g} is the lowest"
+    budget = f"p{choice.percent:g} {choice.tail_ms:.2f} ms, {_between(low, high)} with 95 % confidence"
+    why = f"Of the settings measured {best.way}, {pace_in_words(best.pace)}, its p{choice.percent:g} is the lowest"
     if choice.equals:
         others = sorted({named(one.setting) for one in choice.equals} - {named(best.setting)})
         why += f"; no slower beyond the noise: {', '.join(others)}" if others else ""
-    figures = f"p50 {percentile(best.samples_ms, 50):.2f} ms, {deadline}."
+    figures = f"p50 {percentile(best.samples_ms, 50):.2f} ms, {budget}."
     return Advice(label, bundle.simulated, named(best.setting), f"{why}.", figures)
 
 
@@ -115,7 +115,7 @@ def _row(one: Series, is_recommended: bool) -> Row:
     return Row(
         named(one.setting),
         one.way,
-        said(one.pace),
+        pace_in_words(one.pace),
         figures,
         f"{one.frames_per_s:.1f}",
         "" if one.cpu_s_a_frame is None else f"{1000 * one.cpu_s_a_frame:.1f}",

@@ -1,4 +1,4 @@
-"""The setting to run a bundle with: that whose slowest parts are fastest, as far as the samples can tell."""
+"""The recommended setting of a bundle: the one with the fastest slowest parts, as far as the samples can tell."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from edge.bench.result import Result, Series
 from edge.bench.statistics import is_bounded, percentile, ratio
 
 PRACTICAL = 0.03
-"""Settings that differ by less than this are equally good, however sure the difference is."""
+"""Settings that differ by less than this fraction count as equal, however significant the difference."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The series that was chosen, the percentile that decided, and the others that are as good as far as it goes."""
+    """The chosen series, the deciding percentile, and the other series that are equally good within the noise."""
 
     best: Series
     percent: float
@@ -20,13 +20,13 @@ class Choice:
 
     @property
     def tail_ms(self) -> float:
-        """The percentile that decided."""
+        """The deciding percentile, milliseconds."""
         return percentile(self.best.samples_ms, self.percent)
 
 
 def recommended(result: Result, bundle: str) -> Choice | None:
-    """Of the bundle's settings that a station would run: by the line's pace where it was measured, the whole way
-    before bare inference; None if there is no such series.
+    """The best of the bundle's settings that a station would run: at the line's pace if measured, the whole way rather
+    than bare inference; None if there is no such series.
     """
     series = [one for one in result.series if one.bundle == bundle and is_runnable(one)]
     for way in ("whole way", "bare"):
@@ -39,14 +39,14 @@ def recommended(result: Result, bundle: str) -> Choice | None:
 
 
 def is_runnable(series: Series) -> bool:
-    """Whether a station would run a bundle so: thresholds and golden frames are those of float32, or of int8."""
+    """Whether a station would run this setting: thresholds and golden frames are those of float32, or of int8."""
     return series.setting.precision != "bf16" and series.setting.streams == 1 and bool(series.samples_ms)
 
 
-def choose(series: Sequence[Series], deadline_ms: float | None = None) -> Choice | None:
-    """The lowest p99.9 (p99 where the samples do not bound it); of those that are as good, the lowest p50, then one
-    not kept warm, then the least processor. One that answered every part goes before those that did not, whose slowest
-    parts are no samples. With a deadline only those that keep it; None if none does, or there are none with samples.
+def choose(series: Sequence[Series], budget_ms: float | None = None) -> Choice | None:
+    """The series with the lowest p99.9, or p99 if the samples do not bound it; among equally good ones the lowest p50,
+    then not kept warm, then the least CPU time. Series that answered every part are preferred, because unanswered parts
+    have no latency sample. With `budget_ms` only series that keep it; None if there is none, or none with samples.
     """
     series = [one for one in series if one.samples_ms]
     if not series:
@@ -56,7 +56,7 @@ def choose(series: Sequence[Series], deadline_ms: float | None = None) -> Choice
     able = [
         one
         for one in series
-        if deadline_ms is None or (not one.unanswered and percentile(one.samples_ms, percent) <= deadline_ms)
+        if budget_ms is None or (not one.unanswered and percentile(one.samples_ms, percent) <= budget_ms)
     ]
     equals = list(able)
     for percent_now in (percent, 50.0):
@@ -68,13 +68,13 @@ def choose(series: Sequence[Series], deadline_ms: float | None = None) -> Choice
 
 
 def tail(series: Sequence[Series]) -> float:
-    """The highest percentile that every one of the series bounds: 99.9, 99 or 90."""
+    """The highest percentile that the samples of every series bound: 99.9, 99 or 90."""
     bounds: Callable[[float], bool] = lambda percent: all(is_bounded(one.samples_ms, percent) for one in series)  # noqa: E731
     return next((percent for percent in (99.9, 99.0) if bounds(percent)), 90.0)
 
 
 def as_good(series: Sequence[Series], percent: float) -> list[Series]:
-    """The fastest by this percentile, and those of which it is not sure that they are slower by more than PRACTICAL."""
+    """The fastest series by this percentile, and those that are not certainly slower by more than PRACTICAL."""
     if not series:
         return []
     fastest = min(series, key=lambda one: percentile(one.samples_ms, percent))

@@ -1,20 +1,22 @@
-"""What a benchmark found: every sample, how, on which machine. One schema for table, JSON, page and comparison."""
+"""The result of a benchmark: all samples, settings and the machine. One schema for table, JSON, page and comparison."""
 
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge.runtimes import RuntimeName
+
 SCHEMA_VERSION: Literal[1] = 1
 
 Way = Literal["bare", "whole way"]
-"""`bare` is the graph alone, from the uint8 frame to the score; `whole way` a station in its own processes, from the
+"""`bare` is only the graph, from the uint8 frame to the score; `whole way` is a station in its own processes, from the
 frame in memory to the verdict decoded in another process."""
 
 Precision = Literal["f32", "bf16", "int8"]
 
 Stage = Literal["capture to ring", "wait", "model", "decision", "received"]
-"""Stages of the whole way, in order: into shared memory; until the model's process begins; letterbox and network, which
-are one graph; until the verdict is handed to the socket; until it is decoded in another process."""
+"""Stages of the whole way, in order: into shared memory; until the inference process begins; letterbox and network,
+which are one graph; until the verdict is passed to the socket; until it is decoded in another process."""
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
@@ -24,7 +26,7 @@ class _Section(BaseModel):
 
 
 class Machine(_Section):
-    """The machine in words."""
+    """Description of the machine."""
 
     cpu: str
     cores: int
@@ -38,7 +40,7 @@ class Machine(_Section):
 
 
 class Disturbance(_Section):
-    """What others did to the machine during a measurement."""
+    """Load of the machine by other processes during a measurement."""
 
     others_cores: float = Field(description="cores that other processes kept busy, on average")
     steal_share: float | None = Field(description="share of time that a hypervisor took away; null if unknown")
@@ -48,10 +50,10 @@ class Disturbance(_Section):
 
 
 class Setting(_Section):
-    """How a bundle was run."""
+    """A configuration in which a bundle was run."""
 
     artifact: str = Field(description="its name in the bundle")
-    backend: Literal["openvino", "onnxruntime"]
+    backend: RuntimeName
     precision: Precision
     threads: int
     streams: int = Field(default=1, description="inferences under way at once")
@@ -62,7 +64,7 @@ class Setting(_Section):
 
 
 class Pace(_Section):
-    """When frames come. `rate_per_min` None: the next one when the last is done."""
+    """The arrival of frames. `rate_per_min` None: back to back, the next frame when the last is done."""
 
     rate_per_min: float | None = None
     jitter: float = Field(default=0.0, ge=0, le=1, description="share of the interval by which a frame may be off")
@@ -94,7 +96,7 @@ class Series(_Section):
 
 
 class Tried(_Section):
-    """One rate that a search tried."""
+    """One attempt of a search at a rate."""
 
     rate_per_min: float
     p99_9_ms: float | None = Field(description="of the answered parts until it held or failed; null: none was answered")
@@ -102,18 +104,18 @@ class Tried(_Section):
         default=None, description="upper end of its 95 % interval; null where so few parts do not bound it"
     )
     parts: int = Field(default=0, ge=0, description="parts that were shown, without the first ones that warm up")
-    late: int = Field(default=0, ge=0, description="parts answered after the deadline; of a thousand one may be")
+    late: int = Field(default=0, ge=0, description="parts answered after the budget; of a thousand one may be")
     unanswered: int = Field(description="parts without a good or reject; one is enough to fail")
     held: bool
     disturbance: Disturbance | None = None
 
 
 class Search(_Section):
-    """The highest rate at which p99.9 stays within a deadline."""
+    """The highest rate at which p99.9 stays within a budget."""
 
     bundle: str
     setting: Setting
-    deadline_ms: float
+    budget_ms: float
     asked_per_min: float | None = Field(description="the rate that has to be held, if one was named")
     best_per_min: float | None = Field(description="null if no rate held")
     holds_asked: bool | None
@@ -121,7 +123,7 @@ class Search(_Section):
 
 
 class Measured(_Section):
-    """A bundle, and what is known of its accuracy: of the artifact's threshold on the validation photographs."""
+    """A bundle and its accuracy: of the artifact's threshold on the validation photographs."""
 
     label: str
     path: str
@@ -132,7 +134,7 @@ class Measured(_Section):
 
 
 class Result(_Section):
-    """Everything a run of edge-bench found."""
+    """All results of a run of edge-bench."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     made: str = Field(description="UTC, ISO 8601")

@@ -1,9 +1,9 @@
-"""What is measured: every combination of the axes that a bundle and this machine allow."""
+"""The settings to measure: every combination of the axes that a bundle and this machine allow."""
 
 from dataclasses import dataclass
 from itertools import product
 
-from edge.backends import is_exact_here, refuses
+from edge.backends import is_exact_here, refuses, runtime_of
 from edge.bench.bare_inference import options
 from edge.bench.result import Precision, Setting
 from edge.bundle import Bundle
@@ -13,7 +13,7 @@ from edge.machine import cores
 
 @dataclass(frozen=True)
 class Axes:
-    """Values of each axis; empty where a person named none. `sizes` are (height, width)."""
+    """Values of each axis; empty if the user named none. `sizes` are (height, width)."""
 
     artifacts: tuple[str, ...] = ()
     precisions: tuple[Precision, ...] = ()
@@ -24,7 +24,7 @@ class Axes:
     spinning: tuple[bool, ...] = ()
 
     def over(self, usual: "Axes") -> "Axes":
-        """These, and the usual values where nothing was named."""
+        """These values, with those of `usual` for axes without a value."""
         return Axes(**{axis: getattr(self, axis) or getattr(usual, axis) for axis in vars(self)})
 
 
@@ -32,23 +32,23 @@ USUAL = Axes(threads=(cores(),), streams=(1,), sizes=((720, 1280),), static=(Tru
 
 
 def everything() -> Axes:
-    """Every value worth a night: threads and streams by powers of two, frames from VGA to 5 megapixels."""
+    """All values for a night's run: threads and streams by powers of two, frames from VGA to 5 megapixels."""
     counts = tuple(sorted({*(2**n for n in range(cores().bit_length()) if 2**n <= cores()), cores()}))
     sizes = (480, 640), (720, 1280), (1080, 1920), (2048, 2448)
     return Axes(threads=counts, streams=counts, sizes=sizes, static=(True, False), spinning=(False, True))
 
 
 def settings(bundle: Bundle, asked: Axes, usual: Axes) -> list[Setting]:
-    """The combinations that can be, those a station would run first.
+    """The possible combinations, those that a station would run first.
 
-    Raises EdgeError, in one line, where what was asked for leaves none, BundleError where an artifact that was asked
-    for does not exist.
+    Raises EdgeError with a one-line message if the request leaves none, BundleError if a requested artifact does not
+    exist.
     """
     axes = asked.over(usual)
     for name in axes.artifacts:
         bundle.artifact(name)
     found: list[Setting] = []
-    whys: dict[str, None] = {}  # each once, in order
+    whys: dict[str, None] = {}  # distinct reasons, in order
     for name, artifact in sorted(bundle.manifest.artifacts.items()):
         if axes.artifacts and name not in axes.artifacts:
             continue
@@ -82,13 +82,13 @@ def settings(bundle: Bundle, asked: Axes, usual: Axes) -> list[Setting]:
 
 
 def is_of_station(setting: Setting) -> bool:
-    """Whether a station would run a bundle so: float32 or int8, a part at a time, compiled for its camera's frames."""
+    """Whether a station would run this setting: float32 or int8, one part at a time, compiled for one frame size."""
     return setting.streams == 1 and setting.is_static and setting.precision != "bf16"
 
 
 def _refusal(bundle: Bundle, setting: Setting) -> str | None:
-    """Why this combination cannot be, or would be the same as another."""
-    if setting.is_spinning and setting.backend != "onnxruntime":
+    """Why this combination is impossible, or equal to another; None if it is possible."""
+    if setting.is_spinning and not runtime_of(setting.backend).can_spin:
         return f"{setting.backend}'s threads cannot be told to spin"
     if setting.is_spinning and setting.threads == 1:
         return "one thread has none beside it that could spin"
@@ -98,7 +98,7 @@ def _refusal(bundle: Bundle, setting: Setting) -> str | None:
 
 
 def named(setting: Setting) -> str:
-    """The setting in few words."""
+    """The setting as short text."""
     words = [setting.artifact if setting.precision != "bf16" else f"{setting.artifact} bf16"]
     words += [f"{setting.threads} threads" if setting.threads > 1 else "1 thread"]
     words += [f"{setting.streams} streams"] if setting.streams > 1 else []

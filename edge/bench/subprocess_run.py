@@ -1,4 +1,4 @@
-"""A setting that is measured in a process of its own, since it wants instructions that the others are slower with."""
+"""A setting measured in a process of its own, because it needs CPU instructions that would slow the other settings."""
 
 import signal
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from edge.backends import is_float32
-from edge.backends.openvino import untouched_environment
+from edge.backends import computes_float32, runtime_of
+from edge.backends.environment import untouched_environment
 from edge.bench.bare_inference import Bare, options
 from edge.bench.result import Disturbance, Pace, Series, Setting
 from edge.bundle import Bundle, open_bundle
@@ -18,14 +18,15 @@ from edge.station.process.safe_path import safe_path
 
 
 def bare(bundle: Bundle, setting: Setting, pictures: list[Frame]) -> "Bare | Apart":
-    """The setting, compiled and warmed up, here or apart. Raises BundleError or DataError if it cannot be loaded so."""
-    if setting.backend == "openvino" and not is_float32(bundle, options(setting), setting.artifact):
+    """The setting, compiled and warmed up, here or in a process. Raises BundleError or DataError if it cannot load."""
+    is_float32 = computes_float32([bundle.artifact(setting.artifact)], options(setting))
+    if runtime_of(setting.backend).shares_instructions and not is_float32:
         return Apart(bundle, setting, pictures)
     return Bare(bundle, setting, pictures)
 
 
 class Apart:
-    """As `Bare`, which it has in another process. Not for use by two threads at once."""
+    """Like `Bare`, which runs in another process. Not thread-safe."""
 
     def __init__(self, bundle: Bundle, setting: Setting, pictures: list[Frame]) -> None:
         """See `Bare`."""
@@ -75,8 +76,8 @@ class Apart:
 
 
 def _serve(connection: Connection, path: Path, digest: str, setting: Setting, pictures: list[Frame]) -> None:
-    """Work of the process: do what is asked, until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks is interrupted, and closes the other end
+    """Main function of the process: serve calls until the other end of the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles the interrupt, and closes the pipe
     try:
         bundle = open_bundle(path, digest=digest)
         here = Bare(bundle, setting, pictures)

@@ -1,13 +1,13 @@
-"""What was found, on a terminal."""
+"""The result as text on a terminal."""
 
 from collections.abc import Sequence
 
 from rich.markup import escape
 from rich.table import Table
 
-from edge.bench.deadline import asked_in_words, in_words
+from edge.bench.budget import asked_in_words, in_words
 from edge.bench.keep_warm import warmths
-from edge.bench.pace import said
+from edge.bench.pace import pace_in_words
 from edge.bench.result import Machine, Result, Series, Setting
 from edge.bench.settings_grid import named
 from edge.bench.statistics import interval, percentile
@@ -17,7 +17,7 @@ PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("m
 
 
 def print_result(console: Console, result: Result) -> None:
-    """A table for each bundle and size of frames, and below it what follows from it."""
+    """Print a table per bundle and frame size, followed by the notes."""
     groups: dict[tuple[str, int, int], list[Series]] = {}
     for one in result.series:
         groups.setdefault((one.bundle, one.setting.width, one.setting.height), []).append(one)
@@ -28,7 +28,7 @@ def print_result(console: Console, result: Result) -> None:
 
 
 def notes(result: Result) -> list[str]:
-    """What a reader has to know besides the table, a line each: the machine, costs, advice, doubts, answers."""
+    """Lines that supplement the table: the machine, costs, advice, doubts, answers."""
     lines = [machine_in_words(result.machine)]
     lines += [f"NOT MEASURED: {one}" for one in result.skipped]
     lines += [_cost(one) for one in result.series if one.way == "whole way"]
@@ -79,7 +79,7 @@ def _table(title: str, series: Sequence[Series]) -> Table:
             table.add_row(
                 escape(named(setting)) if number == 0 else "",
                 one.way + _mark(one),
-                said(one.pace),
+                pace_in_words(one.pace),
                 *(_figure(one, name, percent) for name, percent in PERCENTILES),
                 f"{one.frames_per_s:.1f}",
                 "" if one.cpu_s_a_frame is None else f"{1000 * one.cpu_s_a_frame:.1f}",
@@ -107,8 +107,8 @@ def _mark(one: Series) -> str:
 
 
 def _cost(one: Series) -> str:
-    """What a station costs besides time: start and memory; and where its time goes."""
-    parts = [f"{one.bundle}, {named(one.setting)}, {said(one.pace)}: whole way"]
+    """A station's start-up time and memory, and its time per stage, in one line."""
+    parts = [f"{one.bundle}, {named(one.setting)}, {pace_in_words(one.pace)}: whole way"]
     if one.cold_start_s is not None:
         parts.append(f"first verdict {one.cold_start_s:.1f} s after the start")
     if one.resident_mib is not None:

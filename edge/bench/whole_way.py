@@ -1,42 +1,43 @@
-"""The whole way: a station in its own processes, from the frame in memory to the verdict decoded in this one."""
+"""The whole way: a station in its own processes, from the frame in memory to the verdict decoded in this process."""
 
 import math
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from edge.backends.openvino import untouched_environment
+from edge.backends.environment import untouched_environment
 from edge.bench.machine_load import Watch, worst
 from edge.bench.pace import rhythm
-from edge.bench.processes import cpu_s, resident_mib
 from edge.bench.result import STAGES, Disturbance, Pace, Series, Setting, Stage
 from edge.bundle import Bundle
 from edge.channel.endpoints import free_endpoint
 from edge.channel.subscriber import Received, Subscriber
 from edge.errors import EdgeError
+from edge.station.process.runner import EdgeRun
+from edge.station.process.usage import cpu_s, resident_mib
 from edge.verdict import Outcome, Verdict
 
 WARM_UP = 20
 WARM_UP_S = 2.0
-"""Parts at the start that do not count; of a slow line as many as come in so long."""
+"""Parts at the start that are not counted; on a slow line only as many as arrive in WARM_UP_S."""
 
 MORE = 50
-"""Parts beyond those that are measured: the line still runs when its cost is read."""
+"""Parts after the measured ones, so that the line still runs when its cost is read."""
 
 PATIENT_MS = 60_000
-"""Budget of the station: every answer comes, however late, and is measured."""
+"""Budget of the station: so long that every answer arrives and is measured."""
 
 LOOK_S = 1.0
 SILENCE_S = 120.0
 
 
 @dataclass
-class Ran:
-    """What one run of a station showed; latencies are those of answered parts, good or reject."""
+class StationRun:
+    """The measurements of one run of a station; latencies are those of answered parts, good or reject."""
 
     samples_ms: list[float] = field(default_factory=list)
     stages_ms: dict[Stage, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
@@ -49,17 +50,17 @@ class Ran:
 
     @property
     def parts(self) -> int:
-        """Parts that were judged or should have been."""
+        """Number of parts that were judged or should have been."""
         return len(self.published)
 
     def take(self, received: Received, verdict: Verdict) -> None:
-        """Enter a verdict."""
+        """Add a verdict."""
         timing = verdict.timing
         self.published.append(timing.published)
         if verdict.verdict is Outcome.UNKNOWN or timing.inference_start is None or timing.inference_end is None:
             self.unanswered += 1
             return
-        begun = timing.captured  # of a stored frame the moment at which the station took it: it lay in the ring before
+        begun = timing.captured  # for a stored frame, when the station started on it; it was in the ring before
         in_ring = max(begun, timing.in_ring or begun)
         moments = begun, in_ring, timing.inference_start, timing.inference_end, timing.published, received.at_ns
         for stage, (one, next_one) in zip(STAGES, pairwise(moments), strict=True):
@@ -73,21 +74,21 @@ def run_station(
     pace: Pace,
     frames: int,
     tick: Callable[[int], None] = lambda _: None,
-    is_over: Callable[[Ran], bool] = lambda _: False,
-) -> Ran:
-    """Let a station judge so many parts, or fewer once `is_over`. Raises EdgeError, with its words, if it fails."""
+    is_over: Callable[[StationRun], bool] = lambda _: False,
+) -> StationRun:
+    """Let a station judge `frames` parts, or fewer once `is_over`. Raises EdgeError with its last line if it fails."""
     warm_up = WARM_UP
     if pace.rate_per_min is not None:
         warm_up = min(WARM_UP, max(2, math.ceil(WARM_UP_S * pace.rate_per_min / 60)))
     endpoint = free_endpoint()
     subscriber = Subscriber(endpoint, "bench")
-    started, ran = time.monotonic_ns(), Ran()
-    command = _command(bundle.folder, setting, pace, endpoint, warm_up + frames + MORE)
+    started, ran = time.monotonic_ns(), StationRun()
+    options = _options(bundle.folder, setting, pace, warm_up + frames + MORE)
     with untouched_environment():
-        station = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    watch, cpu_before = None, 0.0
+        station = EdgeRun(bind=endpoint, popen={"stdout": subprocess.DEVNULL}, **options)
+    pid, watch, cpu_before = station.process.pid, None, 0.0
     try:
-        for received in _verdicts(subscriber, station):
+        for received in _verdicts(subscriber, station.process):
             verdict = received.message
             assert isinstance(verdict, Verdict)
             if verdict.bundle != bundle.label:
@@ -96,8 +97,8 @@ def run_station(
                 ran.cold_start_s = (received.at_ns - started) / 1e9
             if (
                 verdict.seq == warm_up // 2
-            ):  # it takes some milliseconds, and verdicts wait: not where they are measured
-                watch, cpu_before = Watch(), cpu_s(station.pid)
+            ):  # starting the watch takes milliseconds and delays verdicts, so it happens during the warm-up
+                watch, cpu_before = Watch(), cpu_s(pid)
             if verdict.seq <= warm_up:
                 continue
             ran.take(received, verdict)
@@ -105,23 +106,22 @@ def run_station(
             if ran.parts >= frames or is_over(ran):
                 break
         if watch is not None and ran.parts:
-            ran.cpu_s_a_frame = (cpu_s(station.pid) - cpu_before) / (ran.parts + warm_up - warm_up // 2)
+            ran.cpu_s_a_frame = (cpu_s(pid) - cpu_before) / (ran.parts + warm_up - warm_up // 2)
             ran.disturbance = watch.stop()
-            ran.resident_mib = resident_mib(station.pid)
+            ran.resident_mib = resident_mib(pid)
     finally:
         subscriber.close()
-        station.terminate()
-        complaints = station.communicate()[1]
+        station.stop()
     if subscriber.missed:
-        raise EdgeError(f"{subscriber.missed} verdicts were lost on their way: this machine is too busy to measure")
+        why = "as on a machine that is too busy; measure again when it is quiet"
+        raise EdgeError(f"{subscriber.missed} verdicts were lost on their way, {why}")
     if ran.parts < frames and not is_over(ran):
-        last = complaints.strip().splitlines()[-1:] or ["it said nothing"]
-        raise EdgeError(f"the station gave {ran.parts} of {frames} verdicts; {last[0]}")
+        raise EdgeError(f"the station gave {ran.parts} of {frames} verdicts; {station.last_words()}")
     return ran
 
 
-def series(bundle: str, setting: Setting, pace: Pace, runs: list[Ran]) -> Series:
-    """Several runs of a station in one; its cost is that of the last, when compiled models were cached."""
+def series(bundle: str, setting: Setting, pace: Pace, runs: list[StationRun]) -> Series:
+    """Several runs of a station as one series; the cost is that of the last run, with compiled models cached."""
     last = runs[-1]
     took_s = sum((ran.published[-1] - ran.published[0]) / 1e9 for ran in runs)
     return Series(
@@ -140,30 +140,30 @@ def series(bundle: str, setting: Setting, pace: Pace, runs: list[Ran]) -> Series
     )
 
 
-def _command(bundle: Path, setting: Setting, pace: Pace, endpoint: str, limit: int) -> list[str]:
-    options = {
+def _options(bundle: Path, setting: Setting, pace: Pace, limit: int) -> dict[str, Any]:
+    options: dict[str, Any] = {
         "source": "replay",
-        "bundle": str(bundle),
+        "bundle": bundle,
         "station": "bench",
-        "bind": endpoint,
         "backend": setting.artifact,
-        "threads": str(setting.threads),
+        "threads": setting.threads,
         "size": f"{setting.width}x{setting.height}",
-        "limit": str(limit),
-        "budget-ms": str(PATIENT_MS),
-        "wait-subscribers": "1",
+        "limit": limit,
+        "budget_ms": PATIENT_MS,
+        "wait_subscribers": 1,
+        "records": False,
+        "tuned": False,
+        "keep_warm": pace.keeps_warm or None,
+        "spinning": setting.is_spinning or None,
     }
     if pace.rate_per_min is not None:
         words = rhythm(pace).words()
-        options |= {"source": f"replay:{words}" if words else "replay", "rate": str(pace.rate_per_min / 60)}
-    flags = ["--no-records", "--no-tuned", *(["--keep-warm"] if pace.keeps_warm else [])]
-    flags += ["--spinning"] if setting.is_spinning else []
-    flags += [*(f"--{name}={value}" for name, value in options.items())]
-    return [sys.executable, "-P", "-m", "edge.cli.run", *flags]
+        options |= {"source": f"replay:{words}" if words else "replay", "rate": f"{pace.rate_per_min!r}/min"}
+    return options
 
 
-def _verdicts(subscriber: Subscriber, station: "subprocess.Popen[str]") -> Iterator[Received]:
-    """Verdicts as they come, until the station is gone or silent for too long."""
+def _verdicts(subscriber: Subscriber, station: "subprocess.Popen[bytes]") -> Iterator[Received]:
+    """Verdicts as they arrive, until the station is gone or silent for SILENCE_S."""
     heard_s = time.monotonic()
     while time.monotonic() - heard_s < SILENCE_S:
         for received in subscriber.messages(LOOK_S):

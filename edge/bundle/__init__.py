@@ -1,15 +1,15 @@
-"""The bundle on disk: manifest, hashes, golden frames. The only thing that travels from the lab to the line.
+"""The bundle on disk: manifest, hashes, golden frames. It is all that is copied from the lab to the line.
 
 NAME.edge/
-    manifest.json      what it is, how it was made, and the SHA-256 of every other file
+    manifest.json      description, provenance, and the SHA-256 of every other file
     manifest.sha256    the SHA-256 of manifest.json, in the format of sha256sum
-    manifest.sig       if it was signed: who vouches for manifest.json, see edge.bundle.signature
+    manifest.sig       optional: signatures of manifest.json, see edge.bundle.signature
     model.onnx         the ONNX artifact
     openvino/          the OpenVINO artifact: model.xml, model.bin
-    model-int8.onnx    the same in int8, where it was asked for and is as good
+    model-int8.onnx    the same in int8, if requested and accurate enough
     openvino-int8/
-    golden.npz         frames with the score and map that PyTorch gave them
-    parity.json        what was compared, and the largest differences
+    golden.npz         frames with PyTorch's score and map
+    parity.json        the comparisons made, and the largest differences
 """
 
 from edge.bundle.folder import (
@@ -26,6 +26,7 @@ from edge.bundle.folder import (
     seal,
     sha256,
 )
+from edge.bundle.input_statistics import InputStatistics, Measured, Unmeasured
 from edge.bundle.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -48,11 +49,14 @@ __all__ = [
     "Artifact",
     "Bundle",
     "Golden",
+    "InputStatistics",
     "Interval",
     "Manifest",
     "MapThreshold",
+    "Measured",
     "Quantization",
     "Threshold",
+    "Unmeasured",
     "load_bundle",
     "open_bundle",
     "read_signatures",

@@ -1,4 +1,4 @@
-"""A bundle on disk: its files are read once, against their hashes, and sealed by its manifest."""
+"""A bundle on disk: its files are read once, checked against their hashes, and sealed by its manifest."""
 
 import hashlib
 import os
@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from edge.bundle.formats import weights_of
 from edge.bundle.manifest import MANIFEST, Artifact, Manifest, parse_manifest, shown
 from edge.errors import BundleError
 from edge.files import open_regular, read_regular
@@ -20,36 +21,38 @@ SIGNATURES = "manifest.sig"
 GOLDEN = "golden.npz"
 
 LARGEST_MANIFEST = 2**20
-"""Bytes, read before anybody has vouched for them; the manifest of a shipped bundle has 3,300. What JSON of this size
-becomes in memory is some 50 MB."""
+"""Bytes; read before any check. The manifest of a shipped bundle has 3,300. JSON of this size takes about 50 MB of
+memory after parsing."""
 
 LARGEST_SIGNATURES = 64 * 1024
-"""Bytes, likewise; a signature has 202, so this is more than 300 of them."""
+"""Bytes, likewise read before any check; a signature has 202, so this allows more than 300."""
 
 LARGEST_GOLDEN = 256 * 2**20
-"""Bytes of golden.npz, and of all that is decoded from it; a dozen frames of 8 megapixels. edge-export writes four of
-640 pixels a side at the most, which are 5 MB."""
+"""Bytes of golden.npz, and of its decoded content: a dozen frames of 8 megapixels. edge-export writes at most four with
+sides of up to 640 pixels, 5 MB."""
 
 LARGEST_FILE = 2 * 2**30
-"""Bytes of any other file, an artifact too: ONNX's own limit, since protobuf has no larger message."""
+"""Bytes of any other file, including artifacts: ONNX's own limit, because protobuf has no larger message."""
 
 MOST_FILES = 1000
 """Files and folders of a bundle; edge-export writes a dozen."""
+
+REMEDY = "it was changed or damaged after the export; copy the bundle again, or export it again"
 
 _UNHASHED = {MANIFEST, MANIFEST_HASH, SIGNATURES}
 
 
 class Trust(Protocol):
-    """Who may vouch for a bundle: see `edge.bundle.signature`."""
+    """The keys that may sign a bundle: see `edge.bundle.signature`."""
 
     def check(self, path: Path, manifest: bytes, signatures: bytes | None) -> str:
-        """The fingerprint of the key that signed `manifest`. Raises BundleError if no trusted key did."""
+        """Fingerprint of the key that signed `manifest`. Raises BundleError if no trusted key did."""
         ...
 
 
 @dataclass(frozen=True)
 class Golden:
-    """A frame `uint8 [H, W, 3]` BGR, and the score and map (`float32 [h, w]` or None) that PyTorch gave it."""
+    """A frame `uint8 [H, W, 3]` BGR, with PyTorch's score and map (`float32 [h, w]` or None)."""
 
     frame: "npt.NDArray[np.uint8]"
     score: float
@@ -58,10 +61,10 @@ class Golden:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose manifest was checked. `digest` is the manifest's SHA-256, by which every other file is known.
+    """A bundle with a checked manifest. `digest` is the manifest's SHA-256, which identifies every other file too.
 
-    `path` is what a person called it, `folder` where that led when it was opened: links that are renamed later change
-    nothing. `signed_by` is the fingerprint of the trusted key that signed it; None if no signature was asked for.
+    `path` is the user's name of the bundle, `folder` the real path when it was opened: a later change of a link has no
+    effect. `signed_by` is the fingerprint of the trusted key that signed it; None if no signature was required.
     """
 
     path: Path
@@ -75,20 +78,20 @@ class Bundle:
 
     @property
     def label(self) -> str:
-        """Name and short digest, as verdicts carry it."""
+        """Name and short digest, as in verdicts."""
         return f"{self.manifest.name}@{self.digest[:12]}"
 
     def artifact(self, name: str) -> Artifact:
-        """The artifact of that name. Raises BundleError if the bundle has none."""
+        """The artifact of this name. Raises BundleError if the bundle has none."""
         if name not in self.manifest.artifacts:
             have = ", ".join(sorted(self.manifest.artifacts))
             raise BundleError(f"{self.path}: no artifact {name!r}; the bundle has {have}")
         return self.manifest.artifacts[name]
 
     def content(self, name: str) -> bytes:
-        """The bytes of a file that the manifest names, hashed as they lie in memory: these and no others may be used.
+        """The bytes of a file named in the manifest, hashed in memory: only these bytes may be used.
 
-        They are kept, and the file is not read again, until `release`. Raises BundleError if it is not as exported.
+        They are kept, and the file is not read again, until `release`. Raises BundleError if the file was changed.
         """
         if name not in self._contents:
             content = _read(self.path, self.folder, name, LARGEST_GOLDEN if name == GOLDEN else LARGEST_FILE)
@@ -98,9 +101,9 @@ class Bundle:
         return self._contents[name]
 
     def golden(self) -> list[Golden]:
-        """The golden frames, decoded once until `release`. Needs numpy, unlike the loading of a bundle.
+        """The golden frames, decoded once until `release`. Needs numpy, unlike loading a bundle.
 
-        Raises BundleError if the file is damaged or is not as exported.
+        Raises BundleError if the file is damaged or was changed.
         """
         from edge.bundle.golden import decode_golden
 
@@ -110,17 +113,17 @@ class Bundle:
         return list(self._golden)
 
     def release(self) -> None:
-        """Let go of what was read, the golden frames too; what is asked for again is read and hashed again."""
+        """Free the content read so far, including golden frames; further accesses read and hash the files again."""
         self._contents.clear()
         self._golden.clear()
 
 
 def load_bundle(path: Path, trust: Trust | None = None, holds: bool = False) -> Bundle:
-    """Read a bundle and check every file against its hash; with `trust`, its signature before all else.
+    """Read a bundle and check every file against its hash; with `trust`, check its signature first.
 
-    With `holds` what a runtime needs, artifacts and golden frames, stays in memory as it was hashed. Raises
-    BundleError, in one line, if a file is missing, changed or not named by the manifest, if the bundle is of a schema
-    newer than this version of edge-inspect reads, or if nobody in `trust` signed it.
+    With `holds` the content that a runtime needs, artifacts and golden frames, is kept in memory as hashed. Raises
+    BundleError with a one-line message if a file is missing, changed or not named in the manifest, if the bundle's
+    schema is newer than this version of edge-inspect, or if no key in `trust` signed it.
     """
     bundle = open_bundle(path, trust)
     files = bundle.manifest.files
@@ -134,12 +137,14 @@ def load_bundle(path: Path, trust: Trust | None = None, holds: bool = False) -> 
 
 
 def open_bundle(path: Path, trust: Trust | None = None, digest: str | None = None) -> Bundle:
-    """As `load_bundle`, but each file is checked only when `Bundle.content` reads it.
+    """Like `load_bundle`, but each file is checked only when `Bundle.content` reads it.
 
-    Raises BundleError, too, if the manifest is not the one of this `digest`.
+    Also raises BundleError if the manifest does not have this `digest`.
     """
     folder = Path(os.path.realpath(path))
     if not (folder / MANIFEST).exists():
+        if not folder.exists():
+            raise BundleError(f"{path}: no such folder, and no shipped bundle has that name")
         raise BundleError(f"{path}: not a bundle (no {MANIFEST}); edge-export writes one")
     content = _read(path, folder, MANIFEST, LARGEST_MANIFEST)
     found = hashlib.sha256(content).hexdigest()
@@ -148,7 +153,7 @@ def open_bundle(path: Path, trust: Trust | None = None, digest: str | None = Non
     signed_by = None if trust is None else trust.check(path, content, read_signatures(path, folder))
     line = _hash_line(found)
     if _read(path, folder, MANIFEST_HASH, len(line)) != line:
-        raise BundleError(f"{path}: {MANIFEST} does not match {MANIFEST_HASH}: changed since export, export it again")
+        raise BundleError(f"{path}: {MANIFEST} does not match {MANIFEST_HASH}: {REMEDY}")
     manifest = parse_manifest(path, content)
     _check_names(path, folder, set(manifest.files))
     for artifact in manifest.artifacts.values():
@@ -159,9 +164,9 @@ def open_bundle(path: Path, trust: Trust | None = None, digest: str | None = Non
 
 
 def _files_of(artifact: Artifact) -> list[str]:
-    """The file of an artifact, and where it is OpenVINO's own format that of its weights."""
-    stem, _, suffix = artifact.path.rpartition(".")
-    return [artifact.path, f"{stem}.bin"] if suffix == "xml" else [artifact.path]
+    """The file of an artifact, and that of its weights where the format has one."""
+    weights = weights_of(artifact.path)
+    return [artifact.path] if weights is None else [artifact.path, weights]
 
 
 def _read(path: Path, folder: Path, name: str, most: int) -> bytes:
@@ -184,11 +189,11 @@ def _unreadable(path: Path, name: str, error: OSError) -> BundleError:
 
 
 def _changed(path: Path, name: str) -> BundleError:
-    return BundleError(f"{path}: {shown(name)} does not match its SHA-256: changed since export, export it again")
+    return BundleError(f"{path}: {shown(name)} does not match its SHA-256: {REMEDY}")
 
 
 def read_signatures(path: Path, folder: Path) -> bytes | None:
-    """The content of manifest.sig in `folder`, which people call `path`; None if there is none. Raises BundleError."""
+    """The content of manifest.sig in `folder`; None if there is none. `path` is for errors. Raises BundleError."""
     return _read(path, folder, SIGNATURES, LARGEST_SIGNATURES) if os.path.lexists(folder / SIGNATURES) else None
 
 
@@ -197,7 +202,7 @@ def _hash_line(digest: str) -> bytes:
 
 
 def _check_names(path: Path, folder: Path, named: set[str]) -> None:
-    """The folder holds the files of these names, the manifest's own ones, and nothing else."""
+    """Raise BundleError unless the folder contains exactly the named files and the manifest's own."""
     present = _present(path, folder) - _UNHASHED
     if missing := sorted(named - present):
         raise BundleError(f"{path}: {shown(missing[0])} is missing; copy the whole bundle again")
@@ -206,7 +211,7 @@ def _check_names(path: Path, folder: Path, named: set[str]) -> None:
 
 
 def _present(path: Path, folder: Path) -> set[str]:
-    """Names of all files of the folder and those in it, with slashes. Raises BundleError if one is no regular file."""
+    """Names of all files below the folder, with slashes. Raises BundleError if one is not a regular file."""
     found, folders, count = set(), [""], 0
     while folders:
         within = folders.pop()
@@ -239,9 +244,9 @@ def sha256(path: Path) -> str:
 
 
 def seal(path: Path, manifest: Manifest) -> Bundle:
-    """Write `manifest` into the folder `path`, with the hashes of all files that lie there, and read it back.
+    """Write `manifest` with the hashes of all files into the folder `path`, and load the bundle.
 
-    It loses its signatures: they were of another manifest.
+    Existing signatures are removed, because they belong to another manifest.
     """
     (path / SIGNATURES).unlink(missing_ok=True)
     names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())

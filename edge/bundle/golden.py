@@ -1,4 +1,4 @@
-"""What golden.npz holds, read as a stranger's file: sizes are compared before anything is decoded."""
+"""Decoding of golden.npz as an untrusted file: sizes are checked before anything is decoded."""
 
 import io
 import math
@@ -14,26 +14,26 @@ from edge.errors import BundleError
 from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
 
 MOST_ARRAYS = 1000
-"""Arrays of a golden file: three of each frame. The list of them is in memory before their sizes are known."""
+"""Arrays of a golden file, three per frame. The list of arrays is in memory before their sizes are known."""
 
 _ENTRY = b"PK\x01\x02"
-"""Begins each entry of a zip file's list; chance puts a few of them into compressed data."""
+"""Magic number of an entry in a zip file's directory; compressed data contains a few of them by chance."""
 
 
 def decode_golden(path: Path, content: bytes) -> list[Golden]:
-    """The frames of a golden file, of the bundle that people call `path`.
+    """The frames of a golden file; `path` is the bundle, for errors.
 
-    Raises BundleError, in one line, if it holds none, or more than LARGEST_GOLDEN bytes of them.
+    Raises BundleError with a one-line message if it has no frames, or more than LARGEST_GOLDEN bytes of them.
     """
     try:
         return _decode(content)
-    except Exception as error:  # zipfile, zlib and numpy each have their own kinds
+    except Exception as error:  # zipfile, zlib and numpy raise their own kinds
         said = f" ({error})" if isinstance(error, _GoldenError) else ""
         raise BundleError(f"{path}: {GOLDEN} holds no golden frames{said}; export the bundle again") from error
 
 
 class _GoldenError(Exception):
-    """What is wrong with a golden file, in a few words."""
+    """The problem of a golden file, in a few words."""
 
 
 def _decode(content: bytes) -> list[Golden]:
@@ -44,13 +44,13 @@ def _decode(content: bytes) -> list[Golden]:
         if sum(entry.file_size for entry in archive.infolist()) > LARGEST_GOLDEN:
             raise _GoldenError(f"decoded it has more than {LARGEST_GOLDEN // 2**20} MiB")
         if not {entry.compress_type for entry in entries.values()} <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise _GoldenError("compressed as no npz file is")  # bzip2 and LZMA decode as much as they like at once
+            raise _GoldenError("compressed as no npz file is")  # bzip2 and LZMA have no limit on decoded data
         arrays = {name: _array(archive, entry, name) for name, entry in entries.items()}
     return [_golden(arrays, number) for number in range(min(int(arrays["count"].item()), MOST_ARRAYS))]
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> npt.NDArray[Any]:
-    """One array; its header says how large it is, and the list of the zip file must agree."""
+    """One array; the size in its header must agree with the zip file's directory."""
     with archive.open(entry) as file:
         is_short = np.lib.format.read_magic(file) == (1, 0)
         read_header = np.lib.format.read_array_header_1_0 if is_short else np.lib.format.read_array_header_2_0
@@ -60,7 +60,7 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> npt.N
         size = math.prod(shape) * dtype.itemsize
         if size != entry.file_size - file.tell():
             raise _GoldenError(f"{name} has another size than its header says")
-        writable = bytearray(file.read(size))  # OpenVINO takes no frame in place that could not be written to
+        writable = bytearray(file.read(size))  # a runtime may refuse to read in place what is read-only
         return np.frombuffer(writable, dtype).reshape(shape, order="F" if is_fortran else "C")
 
 

@@ -1,4 +1,4 @@
-"""The manifest of a bundle: its schema, and how it is read."""
+"""The manifest of a bundle: its schema and its parser."""
 
 import json
 from math import inf
@@ -7,17 +7,23 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from edge.bundle.input_statistics import InputStatistics
 from edge.bundle.tolerance import Bounds, ValueRange
 from edge.errors import BundleError
 from edge.letterbox.contract import LetterboxContract
 from edge.pictures.contract import PictureContract
-from edge.text import dotted, printable
+from edge.runtimes import RuntimeName
+from edge.text import printable
+from edge.validation import plain
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 
 MOST_SHOWN = 200
-"""Characters of a name that are shown of it where it is wrong."""
+"""Characters of a wrong name that an error message shows."""
+
+MOST_SAID = 400
+"""Characters of what is said of a wrong value or key; a name in it can be as long as its author wants."""
 
 
 class _Section(BaseModel):
@@ -76,7 +82,7 @@ class Quantization(_Section):
 class Artifact(_Section):
     """A compiled form of the network, with the threshold for its own scores; `path` is relative to the bundle."""
 
-    backend: Literal["onnxruntime", "openvino"] = Field(description="the runtime that runs it")
+    backend: RuntimeName = Field(description="the runtime that runs it")
     precision: Literal["f32", "int8"] = "f32"
     path: str
     threshold: Threshold
@@ -121,6 +127,9 @@ class Manifest(_Section):
         "none; null in bundles from before it was recorded",
     )
     map_range: ValueRange | None = Field(default=None, description="the same of the cells of their maps")
+    input_statistics: InputStatistics | None = Field(
+        default=None, description="of the training photographs, to recognise pictures unlike them; null if unknown"
+    )
     metrics: dict[str, float | None]
     artifacts: dict[str, Artifact] = Field(
         min_length=1, description="by name: that of the backend, and of the precision where it is not float32"
@@ -133,7 +142,7 @@ class Manifest(_Section):
     def _golden_frames_can_fail(self) -> Self:
         for name, artifact in self.artifacts.items():
             bounds = self.bounds(name)
-            usual = max(1.0, abs(artifact.threshold.value))  # of scores whose range is not recorded
+            usual = max(1.0, abs(artifact.threshold.value))  # for scores without a recorded range
             largest = (
                 ("golden_tolerance", bounds.score_tolerance, bounds.scores.spread if bounds.scores else usual),
                 ("golden_map_tolerance", bounds.map_tolerance, bounds.maps.spread if bounds.maps else inf),
@@ -147,14 +156,14 @@ class Manifest(_Section):
         return self
 
     def bounds(self, name: str) -> Bounds:
-        """How far the scores and maps of the artifact `name` may be off on golden frames."""
+        """The allowed differences of the scores and maps of the artifact `name` on golden frames."""
         artifact = self.artifacts[name]
         on_maps = artifact.golden_map_tolerance or artifact.golden_tolerance
         return Bounds(artifact.golden_tolerance, on_maps, self.score_range, self.map_range)
 
 
 def parse_manifest(path: Path, content: bytes) -> Manifest:
-    """The manifest of the bundle `path` from its bytes. Raises BundleError, in one line."""
+    """The manifest of the bundle `path` from its bytes. Raises BundleError with a one-line message."""
     try:
         fields: Any = json.loads(content)
         version = fields["schema_version"]
@@ -175,12 +184,10 @@ def parse_manifest(path: Path, content: bytes) -> Manifest:
     try:
         return Manifest.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = dotted(first["loc"])[:MOST_SHOWN]
-        said = ": ".join([*filter(None, [where]), first["msg"].removeprefix("Value error, ")])
+        said = plain(error, Manifest)[:MOST_SAID]
         raise BundleError(f"{path}: {MANIFEST}: {said}; export the bundle again") from error
 
 
 def shown(name: str) -> str:
-    """A name that somebody wrote, as it may be printed."""
+    """A name from a file, shortened and fit for printing."""
     return printable(name[:MOST_SHOWN])

@@ -1,4 +1,4 @@
-"""Where the bundles that come with edge-inspect lie: in a checkout, or where pip put them."""
+"""Location of the bundles shipped with edge-inspect: in a checkout, or in pip's installation."""
 
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -10,7 +10,7 @@ DEMO = "demo.edge"
 
 
 def found_bundle(given: Path) -> Path:
-    """The folder `given`, or the shipped bundle of that name ("magnetic-tile") where there is no such folder."""
+    """The folder `given`, or the shipped bundle of that name ("magnetic-tile") if there is no such folder."""
     if given.exists() or given.parent != Path() or given.suffix not in ("", ".edge"):
         return given
     try:
@@ -20,7 +20,7 @@ def found_bundle(given: Path) -> Path:
 
 
 def shipped_bundle(name: str) -> Path:
-    """Path of a shipped bundle. Raises BundleError if this installation lacks it."""
+    """Path of a shipped bundle. Raises BundleError if it is not installed."""
     checkout = Path(__file__).parents[2] / "models" / name
     if checkout.is_dir():
         return checkout

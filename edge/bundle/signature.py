@@ -1,18 +1,18 @@
-"""Signed bundles: who vouches for a manifest, and with it for every file whose hash it names.
+"""Signed bundles: signatures of a manifest, which cover every file whose hash it contains.
 
-A valid signature proves that a holder of a trusted private key signed exactly this manifest, so exactly these files. It
-does not prove that the bundle is good, the newest, or meant for this line: an older one that was signed still passes.
-Nor does it protect a machine whose programs or trusted key files an attacker can write. Who can write to the bundle can
-keep a station from starting, no more: a child process accepts only the manifest whose signature the station checked,
-and gives its runtime the very bytes that it hashed.
+A valid signature proves that a holder of a trusted private key signed exactly this manifest, and so exactly these
+files. It does not prove that the bundle is good, the newest, or meant for this line: an older signed bundle still
+passes. Nor does it protect a machine on which an attacker can write programs or trusted key files. An attacker who can
+write to the bundle can only prevent a station from starting: a child process accepts only the manifest whose signature
+the station checked, and gives its runtime exactly the bytes that it hashed.
 
-manifest.sig holds a line for each key that signed:
+manifest.sig has one line per signing key:
 
     ed25519 FINGERPRINT SIGNATURE
 
-SHA-256 of the public key (DER SubjectPublicKeyInfo), and the Ed25519 signature (RFC 8032) of PURPOSE followed by the
-bytes of manifest.json, both in lower-case hexadecimal digits. There is one way to write a signature, so no byte of the
-line can be changed.
+FINGERPRINT is the SHA-256 of the public key (DER SubjectPublicKeyInfo), SIGNATURE the Ed25519 signature (RFC 8032) of
+PURPOSE followed by the bytes of manifest.json, both in lower-case hexadecimal digits. A signature has only one valid
+form, so no byte of the line can be changed.
 """
 
 import re
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 PURPOSE = b"edge-inspect bundle manifest v1\0"
-"""Comes before the manifest in what is signed: a signature made for anything else is none of a bundle."""
+"""Prefix of the signed data, so that a signature made for another purpose is not valid for a bundle."""
 
 _LINE = re.compile(rb"ed25519 ([0-9a-f]{64}) ([0-9a-f]{128})\n")
 
@@ -44,7 +44,7 @@ class Trust:
 
     @classmethod
     def read(cls, files: Sequence[Path]) -> "Trust | None":
-        """Read public key files; None if there are none: then no signature is asked for. Raises KeyFileError."""
+        """Read public key files; None without files, which means that no signature is required. Raises KeyFileError."""
         if not files:
             return None
         require_extra("--trust")
@@ -52,10 +52,10 @@ class Trust:
         return cls({fingerprint(key): key for key in keys})
 
     def check(self, path: Path, manifest: bytes, signatures: bytes | None) -> str:
-        """Fingerprint of the trusted key that signed `manifest`, the content of the bundle `path`'s manifest.json.
+        """Fingerprint of the trusted key that signed `manifest`, the content of manifest.json of the bundle `path`.
 
         `signatures` is the content of manifest.sig, None if there is none. Raises BundleError if no trusted key signed,
-        or if the signature of one that did is not of this manifest.
+        or if the signature of a trusted key does not match this manifest.
         """
         from cryptography.exceptions import InvalidSignature
 
@@ -78,7 +78,7 @@ class Trust:
 
 
 def parse_signatures(path: Path, content: bytes) -> dict[str, bytes]:
-    """Signatures of manifest.sig by the fingerprint of their key. Raises BundleError if it is not in the one form."""
+    """Signatures in manifest.sig by the fingerprint of their key. Raises BundleError if it does not have that form."""
     lines = content.splitlines(keepends=True)
     found = [match for line in lines if (match := _LINE.fullmatch(line))]
     signed = {match[1].decode(): bytes.fromhex(match[2].decode()) for match in found}
@@ -89,7 +89,7 @@ def parse_signatures(path: Path, content: bytes) -> dict[str, bytes]:
 
 
 def sign_bundle(path: Path, key: "Ed25519PrivateKey") -> str:
-    """Check the bundle's hashes, add the signature by `key` to it, and return the key's fingerprint.
+    """Check the bundle's hashes, add the signature by `key`, and return the key's fingerprint.
 
     Other keys' signatures stay; an earlier one of this key is replaced. Raises BundleError.
     """
@@ -104,7 +104,7 @@ def sign_bundle(path: Path, key: "Ed25519PrivateKey") -> str:
 
 
 def _replace(file: Path, content: bytes) -> None:
-    """Put `content` in place at once. It is written beside the bundle: inside, a station would find a strange file."""
+    """Replace a file atomically. The temporary file lies beside the bundle, where a station finds no unknown file."""
     bundle = file.absolute().parent
     work = None
     try:

@@ -1,4 +1,4 @@
-"""How far a score or a map may be off what the network gave: a share of the spread that its own values have.
+"""Allowed differences of scores and maps from those of the network, as a fraction of the spread of its own values.
 
 A bound for all networks does not exist: scores are probabilities, distances of 1e3 or errors of 1e-5.
 """
@@ -10,11 +10,11 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 LEAST_SPREAD = 0.1
-"""Share of the largest value that a spread counts at least, that of equal values, too: 1e-4 of it is then 1e-5 of the
-value, where the runtimes' rounding in DenseNet-121 takes 5e-6."""
+"""Smallest spread, as a fraction of the largest value, also for equal values: 1e-4 of it is then 1e-5 of the value,
+twice the 5e-6 of the runtimes' rounding in DenseNet-121."""
 
 SMALLEST_SPREAD = 1e-30
-"""Of values that are all zero; runtimes may take smaller numbers for zero."""
+"""Spread of values that are all zero; runtimes may treat smaller numbers as zero."""
 
 
 class ValueRange(BaseModel):
@@ -27,18 +27,18 @@ class ValueRange(BaseModel):
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Self:
-        """The range of these values, of which there is one at least."""
+        """The range of these values, at least one."""
         listed = [float(value) for value in values]
         return cls(low=min(listed), high=max(listed))
 
     @property
     def spread(self) -> float:
-        """From the lowest to the highest, and no less than float32 can tell apart there."""
+        """Difference of the highest and the lowest, but at least what float32 can resolve there."""
         largest = max(abs(self.low), abs(self.high))
         return max(self.high - self.low, LEAST_SPREAD * largest, SMALLEST_SPREAD)
 
     def growth(self, low: float, high: float) -> float:
-        """How many times as large the spread is with these two values: 1 where they lie inside."""
+        """Factor by which the spread grows with these two values: 1 if they lie inside."""
         return ValueRange(low=min(self.low, low), high=max(self.high, high)).spread / self.spread
 
     @model_validator(mode="after")
@@ -50,9 +50,9 @@ class ValueRange(BaseModel):
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is allowed within the ranges of `scores` and of the cells of `maps`, and in proportion beyond them.
+    """Tolerances within the ranges of `scores` and of the cells of `maps`; they grow in proportion outside.
 
-    Without a range, as in bundles that do not say it, the same is allowed everywhere.
+    Without a range, as in bundles that record none, the tolerance is the same everywhere.
     """
 
     score_tolerance: float
@@ -62,14 +62,14 @@ class Bounds:
 
     @classmethod
     def share(cls, tolerance: float, scores: ValueRange, maps: ValueRange | None) -> Self:
-        """The bounds of this share of the spreads."""
+        """Bounds with `tolerance` as a fraction of the spreads."""
         map_spread = scores.spread if maps is None else maps.spread
         return cls(tolerance * scores.spread, tolerance * map_spread, scores, maps)
 
     def score_growth(self, score: float) -> float:
-        """How many times `score_tolerance` is allowed where this score was expected."""
+        """Factor on `score_tolerance` for this expected score."""
         return 1.0 if self.scores is None else self.scores.growth(score, score)
 
     def map_growth(self, low: float, high: float) -> float:
-        """How many times `map_tolerance` is allowed where a map of cells from `low` to `high` was expected."""
+        """Factor on `map_tolerance` for an expected map with cells from `low` to `high`."""
         return 1.0 if self.maps is None else self.maps.growth(low, high)

@@ -1,7 +1,7 @@
-"""The station's side of the channel's security: who may connect, who may stay, and why others were refused.
+"""The station's side of the channel's security: which clients may connect and stay, and why others were refused.
 
-`serve` is called in each turn of a loop that waits for `fds` too: of a thread of the channel's own, so that it goes on
-while the station's loop is inside ZeroMQ. `met` is called by the threads that receive.
+A thread of the channel calls `serve` in a loop that also waits for `fds`, so that access control continues while the
+station's loop is blocked inside ZeroMQ. The threads that receive call `met`.
 """
 
 import os
@@ -13,21 +13,21 @@ from contextlib import suppress
 import zmq
 
 from edge.channel.connections import EVENTS_PER_TURN, LOCAL, Connection, Connections, waiting
-from edge.channel.endpoints import is_loopback
 from edge.channel.limits import MOST_NAMED, MOST_PEERS, NEWCOMERS, PENALTY_S, Allowance
 from edge.channel.pace import Paces
 from edge.channel.refusals import Refusals
 from edge.errors import KeyFileError
 from edge.security.certificate import fingerprint, from_z85, spoken, to_z85
 from edge.security.keystore import Admission, KeyStore
+from edge.security.loopback import is_loopback
 from edge.security.roles import ANYBODY, Guest
 
 RELOAD_S = 0.5
-"""How long a change of the folder of keys goes unnoticed."""
+"""Longest delay until a change of the keys' folder takes effect."""
 
 UNREADABLE_S = 2.0
-"""A folder of keys that cannot be read for longer admits nobody: a key that cannot be read counts as revoked. A folder
-that is put in another one's place is away for less.
+"""After this time with an unreadable folder of keys nobody is admitted: an unreadable key counts as revoked. Replacing
+the folder by another one takes less time.
 """
 
 _DOMAIN = b"edge"
@@ -36,16 +36,23 @@ _ADDRESS = 3
 
 
 class Doorkeeper:
-    """Guards sockets: admits the clients of a key store, throws out those whose key is revoked and those that go
-    beyond a limit. Without a store everybody is admitted, within the limits.
+    """Guards sockets: admits the clients of a key store, and disconnects clients whose key is revoked or that exceed a
+    limit. Without a store every client is admitted, within the limits.
     """
 
     def __init__(
-        self, context: "zmq.Context[zmq.Socket[bytes]]", store: KeyStore | None, say: Callable[[str], None]
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        store: KeyStore | None,
+        say: Callable[[str], None],
+        tell: Callable[[str], None] | None = None,
     ) -> None:
-        """Raises KeyFileError, and leaves nothing behind, if the store cannot be trusted."""
+        """`say` is called with warnings, `tell`, or else `say`, with clients that may connect from now on.
+
+        Raises KeyFileError, and holds no resources, if the store cannot be trusted.
+        """
         self.context = context
-        self._store, self._say = store, say
+        self._store, self._say, self._tell = store, say, tell or say
         self._admission = Admission({}, {})
         if store is not None:
             self._stamp = store.stamp()
@@ -53,11 +60,11 @@ class Doorkeeper:
             self._admission = store.admission(self._complain)
         self._refusals = Refusals(say)
         self.connections = Connections(self._handshake_failed, self._exceeded)
-        self._penalties: dict[bytes, int] = {}  # by key, without keys by address, until when
-        self._used: dict[str, dict[str, None]] = {}  # names of keys by address, those that came last at the end
+        self._penalties: dict[bytes, int] = {}  # end of the penalty by key, without keys by address
+        self._used: dict[str, dict[str, None]] = {}  # names of keys by address, most recent last
         self._has_more = self._is_rotated = False
         self._reload_ns = time.monotonic_ns() + int(RELOAD_S * 1e9)
-        self._unreadable_ns: int | None = None  # since when
+        self._unreadable_ns: int | None = None  # since when the store is unreadable
         self._zap = context.socket(zmq.REP)
         self._zap.set(zmq.LINGER, 0)
         self._zap.bind("inproc://zeromq.zap.01")
@@ -65,17 +72,17 @@ class Doorkeeper:
 
     @property
     def refused(self) -> int:
-        """How many handshakes failed or were refused, and how many connections were cut."""
+        """Number of handshakes that failed or were refused, and of connections that were cut."""
         return self._refusals.count
 
     @property
     def acted(self) -> Mapping[str, int]:
-        """How often each limit acted."""
+        """How often each limit was enforced, by its name."""
         return self.connections.acted
 
     @property
     def has_keys(self) -> bool:
-        """Whether only clients of a store are let in."""
+        """Whether only clients of a key store are admitted."""
         return self._store is not None
 
     @property
@@ -84,29 +91,29 @@ class Doorkeeper:
         return frozenset(guest.name for guest in self._admission.admitted.values() if guest.name)
 
     def guard(self, socket: "zmq.Socket[bytes]", allowance: Allowance) -> None:
-        """Let in only clients of the store, and watch what they send. To be called before `socket`, of the same
-        context, is bound.
+        """Admit only clients of the store to `socket`, and limit what they send to `allowance`. Call it before
+        `socket`, which must belong to the same context, is bound.
         """
         if self._store is not None:
             socket.set(zmq.CURVE_SERVER, 1)
             socket.set(zmq.CURVE_SECRETKEY, self._pair.secret)
-        socket.set(zmq.ZAP_DOMAIN, _DOMAIN)  # without keys too: then ZeroMQ refuses peers of before ZMTP 3
-        socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # otherwise ZeroMQ admits anyone while nobody answers for the domain
+        socket.set(zmq.ZAP_DOMAIN, _DOMAIN)  # also without keys: then ZeroMQ refuses peers older than ZMTP 3
+        socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # otherwise ZeroMQ admits everybody while no handler is bound
         self.connections.watch(socket, allowance)
 
     @property
     def fds(self) -> list[int]:
-        """Descriptors that become readable when there is something to serve. They signal changes only."""
+        """Descriptors that become readable when there is something to serve. They are edge-triggered."""
         return [self._zap.fileno(), *self.connections.fds]
 
     @property
     def due_in_s(self) -> float:
-        """When `serve` is to be called even if no descriptor is readable."""
+        """Seconds until `serve` must be called even if no descriptor is readable."""
         reload_s = max(0.0, (self._reload_ns - time.monotonic_ns()) / 1e9)
         return 0.0 if self._has_more else min(reload_s, self.connections.due_in_s)
 
     def serve(self) -> None:
-        """Do what is due, a bounded piece of it. Never blocks."""
+        """Do a bounded part of the pending work. Never blocks."""
         if time.monotonic_ns() >= self._reload_ns:
             self._reload_ns = time.monotonic_ns() + int(RELOAD_S * 1e9)
             if self._store is not None:
@@ -115,14 +122,14 @@ class Doorkeeper:
         answered = sum(1 for _ in map(self._answer, waiting(self._zap)))
         self.connections.serve()
         self._has_more = answered == EVENTS_PER_TURN or self.connections.has_more
-        self._refusals.tell()
+        self._refusals.flush()
 
     def met(self, frame: zmq.Frame, subscribed: int = 0) -> Guest | None:
-        """The client that sent this frame, received with `copy=False` from a guarded socket; `subscribed` is 1 if it
-        subscribes, -1 if it ends a subscription.
+        """The client that sent this frame, received with `copy=False` from a guarded socket; `subscribed` is 1 for a
+        subscription, -1 for the end of one.
 
-        None if its key was revoked meanwhile, or if it is beyond a limit; then it is disconnected: what it sent is to
-        be dropped. None also for the notes that an XPUB writes itself when a subscriber has gone.
+        None if its key was revoked meanwhile or it exceeds a limit; then it is disconnected, and its message must be
+        dropped. None also for the messages that an XPUB generates itself when a subscriber has disconnected.
         """
         try:
             key = from_z85(str(frame.get(_KEY))) if self._store is not None else None
@@ -138,26 +145,26 @@ class Doorkeeper:
         return guest
 
     def refuse(self, kind: str, line: str) -> None:
-        """Say, few times, that a peer asked for something that it does not get."""
+        """Log, at a limited rate, that a request of a peer was refused; `kind` is counted as a limit."""
         self.connections.count(kind)
         self._refusals.note(kind, line)
 
     def exceed(self, frame: zmq.Frame, limit: str, why: str) -> None:
-        """Cut the peer that sent this frame, received with `copy=False`, for going beyond a limit."""
+        """Cut the peer that sent this frame, received with `copy=False`, for exceeding `limit`."""
         with suppress(zmq.ZMQError, ValueError):
             key = from_z85(str(frame.get(_KEY))) if self._store is not None else None
             guest = None if key is None else self._admission.admitted.get(key)
             self.connections.exceed_by(int(frame.get(zmq.SRCFD)), key, guest.name if guest else None, limit, why)
 
     def close(self) -> None:
-        """Admit nobody any more. The guarded sockets may be closed before or after."""
+        """Stop admitting. The guarded sockets may be closed before or after."""
         self.connections.close()
         self._zap.close()
 
     # -------------------------------------------------------------------------------------------- the key store
 
     def _reload(self, store: KeyStore) -> None:
-        """Read the store again if it has changed. What it said last holds for a moment while it cannot be read."""
+        """Read the store again if it has changed. While it is unreadable, the last admission holds for a moment."""
         stamp = store.stamp()
         if stamp == self._stamp and self._unreadable_ns is None:
             return
@@ -176,10 +183,10 @@ class Doorkeeper:
             self._say(f"{line}; connections cut: {count}")
         for key in self._admission.admitted.keys() - before.admitted.keys():
             guest = self._admission.admitted[key]
-            self._say(f"{guest.name} may connect, with the role {guest.role}: key {spoken(fingerprint(key))}")
+            self._tell(f"{guest.name} may connect, with the role {guest.role}: key {spoken(fingerprint(key))}")
 
     def _is_away(self, error: KeyFileError) -> None:
-        """The store cannot be read: say so once, and admit nobody if that goes on."""
+        """Handle an unreadable store: log it once, and admit nobody after UNREADABLE_S."""
         now = time.monotonic_ns()
         if self._unreadable_ns is None:
             self._unreadable_ns = now
@@ -191,7 +198,7 @@ class Doorkeeper:
         self._say(str(error))
 
     def _sweep(self) -> None:
-        """Forget the connections that have ended; cut those whose key may no longer connect."""
+        """Remove connections that have ended; cut those whose key may no longer connect."""
         admitted = self._admission.admitted.keys()
         for connection in self.connections.sweep():
             if connection.key is not None and connection.key not in admitted:
@@ -200,10 +207,10 @@ class Doorkeeper:
         for peer in [peer for peer, until in list(self._penalties.items()) if until <= now]:
             self._penalties.pop(peer, None)
 
-    # ------------------------------------------------------------------------------------------- who knocks
+    # ------------------------------------------------------------------------------------------- admission
 
     def _answer(self, request: list[bytes]) -> None:
-        """Answer one question of ZeroMQ's authentication protocol (RFC 27)."""
+        """Answer one request of ZeroMQ's authentication protocol (RFC 27)."""
         guest = self._judge(request)
         version, number = b"1.0", request[1] if len(request) > 1 else b""
         key, address = request[-1], request[3] if len(request) > _ADDRESS else b""
@@ -225,7 +232,7 @@ class Doorkeeper:
         self._zap.send_multipart(reply, zmq.NOBLOCK)
 
     def _judge(self, request: list[bytes]) -> Guest | None:
-        """Who knocks, or None and a line that says why."""
+        """The client that asks for admission, or None after a log line with the reason."""
         frames, mechanism = (6, b"NULL") if self._store is None else (7, b"CURVE")
         if len(request) != frames or request[2] != _DOMAIN or request[5] != mechanism:
             self._refusals.note("no question", "a question about admission that is none was refused")
@@ -246,7 +253,7 @@ class Doorkeeper:
         self._refusals.note(*_why(event, value, address, self.has_keys))
 
     def _remember(self, address: str, name: str) -> None:
-        """Which keys were used from an address: a connection that never ends a message does not say whose it is."""
+        """Record which keys were used from an address: a connection without a whole message shows no key."""
         names = self._used.setdefault(address, {})
         names.pop(name, None)
         names[name] = None
@@ -256,7 +263,7 @@ class Doorkeeper:
             del self._used[next(iter(self._used))]
 
     def _exceeded(self, connection: Connection, limit: str, why: str) -> None:
-        """A connection was cut for a limit. For what it surely sent its key has to wait; without keys its address."""
+        """Handle a cut connection: its key, or without keys its address, gets a penalty for what it certainly sent."""
         if limit not in ("connections", "memory"):
             peer, address = connection.key, connection.address
             if self._store is None and address not in ("", LOCAL) and not is_loopback(address):
@@ -269,11 +276,11 @@ class Doorkeeper:
 
 
 def _why(event: int, value: int, address: str, has_keys: bool) -> tuple[str, str]:
-    """Kind of a failed handshake, and the line about it."""
+    """Kind of a failed handshake, and its log line."""
     if not has_keys:
         return "no peer", f"refused {address}: no ZeroMQ 4 or later, or it asks for keys, which this station has not"
     if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-        hint = "it speaks without a key, or no ZeroMQ at all, or was stopped"  # whoever notices first breaks off
+        hint = "it speaks without a key, or no ZeroMQ at all, or was stopped"  # either side may break off first
         return "left", f"{address} left during the handshake ({os.strerror(value)}): {hint}"
     if value == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
         return "plain", f"refused {address}: it speaks without a key; edge-keys export writes the file it needs"
@@ -284,5 +291,5 @@ def _why(event: int, value: int, address: str, has_keys: bool) -> tuple[str, str
 
 
 def _property(name: str, value: str) -> bytes:
-    """A property in ZMTP's encoding; every message of the connection will carry it."""
+    """A property in ZMTP's encoding; every message of the connection carries it."""
     return bytes([len(name)]) + name.encode() + struct.pack("!I", len(value)) + value.encode()

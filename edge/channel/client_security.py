@@ -1,6 +1,6 @@
-"""The controller's side of the channel's security: its key file, its sockets, and why a station refuses it.
+"""The controller's side of the channel's security: its key file, its sockets, and the reason of a refusal.
 
-A controller imports this module: it needs the standard library and pyzmq only.
+A controller imports this module, which needs only the standard library and pyzmq.
 """
 
 import errno
@@ -17,7 +17,7 @@ from edge.errors import KeyFileError
 from edge.security.certificate import Certificate, Pair, fingerprint, spoken
 
 RETRY_S = 2.0
-"""ZeroMQ never connects again after a refusal; the watch does, so that a key added later is admitted."""
+"""ZeroMQ does not reconnect after a refusal; HandshakeWatch does, so that a key added later is admitted."""
 
 _MOST_EVENTS = 200
 _WATCHED = (
@@ -30,14 +30,14 @@ _WATCHED = (
 
 @dataclass(frozen=True)
 class ClientKeys:
-    """A controller's own pair, and the public key of the one station that it trusts."""
+    """A controller's own key pair, and the public key of the one station that it trusts."""
 
     own: Pair
     station: bytes
 
 
 def read_client_keys(path: Path) -> ClientKeys:
-    """What `edge-keys export` wrote. Raises KeyFileError if it is not that, or if others than its owner can read it."""
+    """Read a file of `edge-keys export`. Raises KeyFileError if it is another file, or readable by other users."""
     certificate = Certificate.read(path)
     if certificate.server is None:
         raise KeyFileError(
@@ -47,29 +47,29 @@ def read_client_keys(path: Path) -> ClientKeys:
 
 
 def secure(socket: "zmq.Socket[bytes]", keys: ClientKeys) -> None:
-    """Let a socket speak to the station of these keys only, encrypted. To be called before it connects."""
+    """Encrypt a socket's connections, and accept only the station of these keys. Call it before the socket connects."""
     socket.set(zmq.CURVE_PUBLICKEY, keys.own.public)
     socket.set(zmq.CURVE_SECRETKEY, keys.own.secret)
     socket.set(zmq.CURVE_SERVERKEY, keys.station)
 
 
 class HandshakeWatch:
-    """Tells why a socket that connects to a station is not let in, and knocks again."""
+    """Reports why a station does not admit a connecting socket, and reconnects it."""
 
     def __init__(self, socket: "zmq.Socket[bytes]", endpoint: str, keys: ClientKeys | None) -> None:
-        """To be made before `socket` connects to `endpoint`; `keys` are those it was secured with."""
+        """Create it before `socket` connects to `endpoint`; `keys` are those passed to `secure`."""
         self._socket, self._endpoint, self._keys = socket, endpoint, keys
         address = f"inproc://handshakes-{id(self)}"
         socket.monitor(address, _WATCHED)
         self._events = socket.context.socket(zmq.PAIR)
         self._events.set(zmq.LINGER, 0)
-        self._events.set(zmq.RCVHWM, 0)  # with a limit, unread events would stop the context's own thread
+        self._events.set(zmq.RCVHWM, 0)  # with a limit, unread events would block the context's own thread
         self._events.connect(address)
         self._said: set[str] = set()
         self._retry_ns: int | None = None
 
     def failures(self) -> Iterator[str]:
-        """A line for each way in which the handshake failed, once until one succeeds. To be called now and then."""
+        """One line per kind of handshake failure since the last success. Call it repeatedly; it also reconnects."""
         for _ in range(_MOST_EVENTS):
             if not self._events.poll(0):
                 break
@@ -85,7 +85,7 @@ class HandshakeWatch:
                 yield line
         if self._retry_ns is not None and time.monotonic_ns() >= self._retry_ns:
             self._retry_ns = None
-            with suppress(zmq.ZMQError):  # ENOENT: ZeroMQ has forgotten the endpoint itself
+            with suppress(zmq.ZMQError):  # ENOENT: ZeroMQ has dropped the endpoint itself
                 self._socket.disconnect(self._endpoint)
             self._socket.connect(self._endpoint)
 
@@ -94,7 +94,8 @@ class HandshakeWatch:
             key = spoken(fingerprint(self._keys.own.public))
             return f"{self._endpoint} refuses this key ({value}): unknown there, or revoked; its fingerprint is {key}"
         if self._keys is None:
-            return f"{self._endpoint} broke off the handshake: it asks for keys; edge-keys export writes the file"
+            how = "as a station that asks for keys does"
+            return f"{self._endpoint} broke off the handshake, {how}; edge-keys export writes the file"
         how = "" if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL else f" ({errno.errorcode.get(value, value)})"
         return (
             f"{self._endpoint} broke off the handshake{how}: it is not the station of this key file, or was given a "
@@ -102,6 +103,6 @@ class HandshakeWatch:
         )
 
     def close(self) -> None:
-        """Stop watching. To be called before the socket and its context are closed."""
+        """Stop watching. Call it before the socket and its context are closed."""
         self._socket.disable_monitor()
         self._events.close()

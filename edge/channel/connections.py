@@ -1,10 +1,10 @@
-"""The connections of a station's sockets: how many there are, what each one sends, and the end of one that sends too
-much.
+"""The connections of a station's sockets: their number, the traffic of each, and the disconnection of those that send
+too much.
 
-ZeroMQ says through its monitors which descriptors it accepted. The kernel says how many bytes came over each. A
-connection beyond a limit of `edge.channel.limits` is shut down under ZeroMQ's feet: ZeroMQ drops that peer alone, and
-frees what it had kept of it. Over `ipc://` the kernel counts nothing, so there only connections and subscriptions are
-bounded: whoever opens such a socket has the station's own user id.
+ZeroMQ's monitors report which descriptors it accepted. The kernel reports how many bytes arrived over each. A
+connection that exceeds a limit of `edge.channel.limits` is shut down at its descriptor, without ZeroMQ: ZeroMQ then
+drops only that peer, and frees what it had buffered for it. Over `ipc://` the kernel does not count, so that there only
+connections and subscriptions are limited: a process that can open such a socket has the station's own user id.
 """
 
 import contextlib
@@ -57,70 +57,72 @@ _BYTES_RECEIVED = struct.Struct("=128xQ")  # tcpi_bytes_received of the kernel's
 
 @dataclass(eq=False)
 class Connection:
-    """One connection to a watched socket, and what is known of the peer at its other end."""
+    """One connection to a watched socket, and what is known of its peer."""
 
     descriptor: int
     inode: int
     address: str
     begun_ns: int
-    door: "_Door | None" = None  # the socket; None until ZeroMQ has said which
+    door: "_Door | None" = None  # the socket; None until ZeroMQ has reported it
     key: bytes | None = None
-    name: str | None = None  # of its key
-    heard_ns: int | None = None  # when it last sent something complete
+    name: str | None = None  # name of the key
+    heard_ns: int | None = None  # time of its last complete message
     messages: int = 0
-    subscriptions: int = 0  # that it has now
+    subscriptions: int = 0  # current number
     is_cut: bool = False
-    received: int = 0  # bytes at the last look
-    flow: float = 0.0  # bytes beyond the allowed rate
-    unended: float = 0.0  # bytes since the last complete message, without what may be signs of life
+    received: int = 0  # bytes at the last check
+    flow: float = 0.0  # bytes in excess of the allowed rate
+    unended: float = 0.0  # bytes since the last complete message, less an allowance for heartbeats
     since_message: int = 0  # bytes since the last complete message
-    counted: int = 0  # messages at the last look
-    looked_ns: int = 0
+    counted: int = 0  # messages at the last check
+    checked_ns: int = 0
 
     @property
     def who(self) -> str:
-        """The peer, for the log."""
+        """The peer as named in the log."""
         address = self.address or GONE
         return f"{self.name} at {address}" if self.name else address
 
 
 @dataclass(eq=False)
 class _Door:
-    """A watched socket, the events of its connections, and what a connection to it may send."""
+    """A watched socket, the monitor events of its connections, and the allowance of each connection."""
 
     socket: "zmq.Socket[bytes]"
     events: "zmq.Socket[bytes]"
     allowance: Allowance
-    failure: tuple[int, int] | None = None  # event and value, till the next event says which descriptor
+    failure: tuple[int, int] | None = None  # event and value, until the next event gives the descriptor
 
 
 class Connections:
-    """Watches sockets. One thread calls `serve`; `met` may be called by any other."""
+    """Watches sockets. One thread calls `serve`; any other thread may call `met`."""
 
     def __init__(
         self,
         failed: Callable[[int, int, str], None],
         exceeded: Callable[[Connection, str, str], None],
     ) -> None:
-        """`failed` is called with the event, its value and the address of a handshake that failed, `exceeded` with a
-        connection that was cut, the limit and the reason in words.
+        """`failed` is called with the event, its value and the address of a failed handshake, `exceeded` with a
+        connection that was cut, the name of the limit and the reason as text.
         """
         self.acted: Counter[str] = Counter()
         self._failed, self._exceeded = failed, exceeded
         self._open: dict[int, Connection] = {}  # by descriptor
         self._doors: list[_Door] = []
         self._lock = threading.RLock()
-        self._lent = _Lent()
-        self._look_ns = self._growth_ns = self._stalled_ns = 0
+        self._borrowed = _BorrowedDescriptor()
+        self._check_ns = self._growth_ns = self._stalled_ns = 0
         self.turned_ns: int | None = None
-        """When the loop that reads the sockets last came by, if it says so: nothing is read while it is held up."""
+        """Time of the last turn of the loop that reads the sockets, if it reports it: while it is blocked, nothing is
+        read.
+        """
         self._resident = resident_bytes()
         self.has_more = False
 
     def watch(self, socket: "zmq.Socket[bytes]", allowance: Allowance) -> None:
-        """Watch `socket`. To be called before it is bound."""
+        """Watch `socket`. Call it before the socket is bound."""
         socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-        socket.set(zmq.TCP_KEEPALIVE, 1)  # a peer without power or network ends no connection
+        socket.set(zmq.TCP_KEEPALIVE, 1)  # a peer without power or network does not close its connection
         socket.set(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_S)
         socket.set(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_S)
         socket.set(zmq.TCP_KEEPALIVE_CNT, KEEPALIVES)
@@ -128,40 +130,40 @@ class Connections:
         socket.monitor(address, _WATCHED)
         events = socket.context.socket(zmq.PAIR)
         events.set(zmq.LINGER, 0)
-        events.set(zmq.RCVHWM, 0)  # with a limit, unread events would stop the context's own thread, and all sockets
+        events.set(zmq.RCVHWM, 0)  # with a limit, unread events would block the context's own thread and all sockets
         events.connect(address)
         self._doors.append(_Door(socket, events, allowance))
 
     @property
     def fds(self) -> list[int]:
-        """Descriptors that become readable when a connection begins or ends. They signal changes only."""
+        """Descriptors that become readable when a connection begins or ends. They are edge-triggered."""
         return [door.events.fileno() for door in self._doors]
 
     @property
     def due_in_s(self) -> float:
-        """When `serve` is to be called even if no descriptor is readable."""
+        """Seconds until `serve` must be called even if no descriptor is readable."""
         if self.has_more:
             return 0.0
-        return max(0.0, (self._look_ns - time.monotonic_ns()) / 1e9) if self._open else float("inf")
+        return max(0.0, (self._check_ns - time.monotonic_ns()) / 1e9) if self._open else float("inf")
 
     def serve(self) -> None:
-        """Do what is due, a bounded piece of it. Never blocks."""
+        """Do a bounded part of the pending work. Never blocks."""
         self.has_more = EVENTS_PER_TURN in [self._note(door) for door in self._doors]
         now = time.monotonic_ns()
-        if now >= self._look_ns:
-            self._look_ns = now + int(LOOK_S * 1e9)
-            self._look(now)
+        if now >= self._check_ns:
+            self._check_ns = now + int(LOOK_S * 1e9)
+            self._check(now)
 
     def met(self, descriptor: int, key: bytes | None, name: str | None, subscribed: int = 0) -> bool:
-        """A complete message came over this connection, of the peer with this key; `subscribed` is 1 if it subscribes,
-        -1 if it ends a subscription. False if the connection is cut.
+        """Record a complete message of the peer with this key over this connection; `subscribed` is 1 for a
+        subscription, -1 for the end of one. False if the connection is cut.
 
-        A message may be read after its connection has ended and a younger one has got the number: then the younger one
+        A message may be read after its connection has ended and a new one has reused its descriptor; then the new one
         counts under the wrong key until its own next message.
         """
         try:
             inode = os.fstat(descriptor).st_ino
-        except OSError:  # the connection is gone already; what came over it counts
+        except OSError:  # the connection has ended; its message is still valid
             return True
         with self._lock:
             connection = self._known(descriptor, inode)
@@ -174,15 +176,15 @@ class Connections:
             if connection.subscriptions > MOST_SUBSCRIPTIONS:
                 self.exceed(connection, "subscriptions", f"more than {MOST_SUBSCRIPTIONS} subscriptions")
             elif is_new:
-                self._bound_the_met(connection)
+                self._limit_proven(connection)
             return not connection.is_cut
 
     def of_key(self, key: bytes) -> list[Connection]:
-        """The open connections over which this key was shown."""
+        """The open connections on which this key was used."""
         return [c for c in self._snapshot() if c.key == key]
 
     def exceed(self, connection: Connection, limit: str, why: str) -> None:
-        """Cut a connection that is beyond a limit, and count it."""
+        """Cut a connection that exceeds a limit, and count it."""
         with self._lock:
             if connection.is_cut:
                 return
@@ -191,49 +193,49 @@ class Connections:
             self._exceeded(connection, limit, why)
 
     def exceed_by(self, descriptor: int, key: bytes | None, name: str | None, limit: str, why: str) -> None:
-        """Cut the connection over which a peer with this key sent what is beyond a limit, if it is there yet."""
+        """Cut the connection over which a peer with this key exceeded a limit, if it still exists."""
         with suppress(OSError), self._lock:
             connection = self._known(descriptor, os.fstat(descriptor).st_ino)
             connection.key, connection.name = key, name
             self.exceed(connection, limit, why)
 
     def count(self, limit: str) -> None:
-        """A limit acted without a connection being cut."""
+        """Count that a limit was enforced without cutting a connection."""
         with self._lock:
             self.acted[limit] += 1
 
     def cut(self, connection: Connection) -> None:
-        """End one connection under ZeroMQ's feet: it notices, drops that peer alone, and lets nobody else wait."""
+        """Shut down one connection at its descriptor: ZeroMQ notices and drops only that peer, without blocking."""
         connection.is_cut = True
-        with self._lent.out(connection.descriptor, connection.inode) as number:
+        with self._borrowed.borrow(connection.descriptor, connection.inode) as number:
             if number is not None:
                 with suppress(OSError):
                     number.shutdown(sockets.SHUT_RDWR)
 
     def sweep(self) -> list[Connection]:
-        """Forget the connections that have ended; those that are open."""
+        """Remove the connections that have ended; returns the open ones."""
         for connection in self._snapshot():
             if not _is_open(connection.descriptor, connection.inode):
                 self._forget(connection)
         return self._snapshot()
 
     def close(self) -> None:
-        """Watch no more. The watched sockets may be closed before or after."""
+        """Stop watching. The watched sockets may be closed before or after."""
         for door in self._doors:
             if not door.socket.closed:
                 door.socket.disable_monitor()
             door.events.close()
         self._doors.clear()
-        self._lent.close()
+        self._borrowed.close()
 
-    # ------------------------------------------------------------------------------------------- who comes and goes
+    # ------------------------------------------------------------------------------------------- begin and end
 
     def _snapshot(self) -> list[Connection]:
         with self._lock:
             return list(self._open.values())
 
     def _known(self, descriptor: int, inode: int, door: _Door | None = None) -> Connection:
-        """What is known of a connection; if nothing is, it begins now."""
+        """The entry of a connection; created now if there is none."""
         found = self._open.get(descriptor)
         if found is None or found.inode != inode:
             found = Connection(descriptor, inode, self._address(descriptor, inode), time.monotonic_ns())
@@ -247,7 +249,7 @@ class Connections:
                 del self._open[connection.descriptor]
 
     def _note(self, door: _Door) -> int:
-        """Read what became of connections; how many events there were."""
+        """Handle the monitor events of a socket; returns their number."""
         events = [struct.unpack("=hi", frames[0]) for frames in waiting(door.events)]
         ends = {value: index for index, (event, value) in enumerate(events) if event == zmq.EVENT_DISCONNECTED}
         for index, (event, value) in enumerate(events):
@@ -258,7 +260,7 @@ class Connections:
                 with self._lock:
                     ended = self._open.get(value)
                     if ended is not None and _is_open(value, ended.inode):
-                        ended = None  # the number is a younger connection's by now, or this one's end is to come
+                        ended = None  # a newer connection uses the number, or this event precedes the actual end
                     if ended is not None:
                         del self._open[value]
                 if door.failure is not None and not (ended and ended.is_cut):
@@ -270,7 +272,7 @@ class Connections:
         return len(events)
 
     def _begin(self, door: _Door, descriptor: int) -> None:
-        """A connection was accepted: it may be one too many."""
+        """Handle an accepted connection: if there are too many silent ones, cut the oldest."""
         try:
             inode = os.fstat(descriptor).st_ino
         except OSError:
@@ -282,11 +284,11 @@ class Connections:
                 for oldest in sorted(silent, key=lambda c: c.begun_ns)[:CUT_AT_ONCE]:
                     self.exceed(oldest, "connections", f"{MOST_UNPROVEN} connections have said nothing yet")
 
-    def _bound_the_met(self, connection: Connection) -> None:
-        """A connection has said something for the first time: one may be too many of its peer.
+    def _limit_proven(self, connection: Connection) -> None:
+        """Handle the first message of a connection: its peer may have too many connections.
 
-        Of a key the one goes that has been silent longest, which may be dead; without keys the newcomer goes, or it
-        could put others out.
+        Of a key's connections the one that was silent longest is cut, because it may be dead. Without keys the new
+        connection is cut, because otherwise it could displace others.
         """
         door, key = connection.door, connection.key
         alike = [
@@ -299,35 +301,35 @@ class Connections:
             self.exceed(worst, "connections", f"more than {len(alike) - 1} connections")
 
     def _address(self, descriptor: int, inode: int) -> str:
-        """Where a connection comes from, without the port; empty if it is not open any more."""
-        with self._lent.out(descriptor, inode) as number:
+        """Address of a connection's peer, without the port; empty if it is not open any more."""
+        with self._borrowed.borrow(descriptor, inode) as number:
             try:
                 peer = number.getpeername() if number is not None else ""
             except OSError:
                 return ""
         return str(peer[0]) if isinstance(peer, tuple) else LOCAL
 
-    # ------------------------------------------------------------------------------------------- what they send
+    # ------------------------------------------------------------------------------------------- traffic
 
-    def _look(self, now: int) -> None:
+    def _check(self, now: int) -> None:
         """Cut the connections that have sent more than their allowance."""
         if self.turned_ns is not None and now - self.turned_ns > STALLED_S * 1e9:
             self._stalled_ns = now
         for connection in self._snapshot():
             if connection.door is not None and not connection.is_cut:
-                self._look_at(connection, connection.door.allowance, now)
+                self._check_one(connection, connection.door.allowance, now)
         for door in self._doors:
             self._bound_together(door)
         if now >= self._growth_ns:
             self._growth_ns = now + int(GROWTH_LOOK_S * 1e9)
             self._bound_growth()
 
-    def _look_at(self, c: Connection, allowance: Allowance, now: int) -> None:
+    def _check_one(self, c: Connection, allowance: Allowance, now: int) -> None:
         received = self._received(c)
         if received is None:
             return
-        passed_s = (now - (c.looked_ns or c.begun_ns)) / 1e9
-        came, c.received, c.looked_ns = received - c.received, received, now
+        passed_s = (now - (c.checked_ns or c.begun_ns)) / 1e9
+        came, c.received, c.checked_ns = received - c.received, received, now
         c.flow = max(0.0, c.flow - passed_s * allowance.rate) + came
         if c.messages != c.counted:
             c.unended, c.since_message, c.counted = 0.0, 0, c.messages
@@ -340,7 +342,7 @@ class Connections:
             self.exceed(c, "message", f"{int(c.unended) >> 10} kB of a message that does not end")
 
     def _bound_together(self, door: _Door) -> None:
-        """Cut those who have sent the most without ending a message, until all together are within what is allowed."""
+        """Cut the peers with the most unfinished bytes until all together are within the allowance."""
         unended = [c for c in self._snapshot() if c.door is door and c.unended > 0 and not c.is_cut]
         excess = sum(c.unended for c in unended) - door.allowance.all_open_bytes
         for worst in sorted(unended, key=lambda c: -c.unended):
@@ -351,27 +353,27 @@ class Connections:
             self.exceed(worst, "message", why)
 
     def _received(self, connection: Connection) -> int | None:
-        """Bytes that came over a connection; None where the kernel does not count them, or if it is not open."""
+        """Bytes received over a connection; None if the kernel does not count them, or if it is not open."""
         if not hasattr(sockets, "TCP_INFO"):
             return None
         descriptor = connection.descriptor
-        told = b""
-        with suppress(OSError):  # it is open no more, or is no TCP
+        info = b""
+        with suppress(OSError):  # not open any more, or not TCP
             borrowed = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM, 0, descriptor)
             try:
-                told = borrowed.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _BYTES_RECEIVED.size)
+                info = borrowed.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _BYTES_RECEIVED.size)
             finally:
                 borrowed.detach()
-        if not _is_open(descriptor, connection.inode):  # asked afterwards: then the bytes were this connection's
+        if not _is_open(descriptor, connection.inode):  # checked afterwards, so that the bytes belong to it
             self._forget(connection)
             return None
-        return int(_BYTES_RECEIVED.unpack(told)[0]) if len(told) == _BYTES_RECEIVED.size else None
+        return int(_BYTES_RECEIVED.unpack(info)[0]) if len(info) == _BYTES_RECEIVED.size else None
 
     def _bound_growth(self) -> None:
-        """When the process has grown, cut all who sent much without ending a message: of the sockets on which honest
-        peers end one ten times a second, else of the others, where an honest peer may have sent signs of life alone.
+        """If the process has grown, cut all peers that sent much without ending a message: first on the sockets where
+        honest peers end a message ten times a second, else on the others, where honest peers may send only heartbeats.
 
-        Once for each such growth: where memory grows for another reason, honest peers are not cut again and again.
+        This happens once per growth, so that honest peers are not cut repeatedly if memory grows for another reason.
         """
         resident = resident_bytes()
         self._resident = min(self._resident, resident)
@@ -389,9 +391,9 @@ class Connections:
                 self.exceed(c, "memory", f"{c.since_message >> 10} kB without a message, while memory grew")
 
 
-class _Lent:
-    """A descriptor of our own that stands for another one for a moment. It is there from the beginning, so that a
-    connection can be cut when the process has no descriptor left.
+class _BorrowedDescriptor:
+    """A descriptor that temporarily duplicates another one. It is allocated at the start, so that a connection can be
+    cut when the process has no free descriptor.
     """
 
     def __init__(self) -> None:
@@ -399,8 +401,8 @@ class _Lent:
         self._lock = threading.Lock()
 
     @contextmanager
-    def out(self, descriptor: int, inode: int) -> Iterator[sockets.socket | None]:
-        """The connection under our own number; None if `descriptor` is not this connection, or none at all."""
+    def borrow(self, descriptor: int, inode: int) -> Iterator[sockets.socket | None]:
+        """The connection as a socket with the own descriptor; None if `descriptor` does not belong to it any more."""
         with self._lock:
             try:
                 os.dup2(descriptor, self._own.fileno(), inheritable=False)
@@ -419,7 +421,7 @@ class _Lent:
 
 
 def waiting(socket: "zmq.Socket[bytes]") -> Iterator[list[bytes]]:
-    """Messages that have come, EVENTS_PER_TURN at most."""
+    """The pending messages of a socket, at most EVENTS_PER_TURN."""
 
     def receive() -> list[bytes] | None:
         try:
@@ -431,7 +433,7 @@ def waiting(socket: "zmq.Socket[bytes]") -> Iterator[list[bytes]]:
 
 
 def resident_bytes() -> int:
-    """Memory of this process, 0 where it cannot be read."""
+    """Resident memory of this process in bytes, 0 if it cannot be read."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0

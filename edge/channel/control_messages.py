@@ -1,8 +1,8 @@
-"""What a controller and a station say to each other on the control socket, as JSON, one frame a message.
+"""The messages between controllers and a station on the control socket: JSON, one frame per message.
 
-A request is answered by at most one message, a replay by one for each verdict and one for its end. Anything that is no
-request is counted, and answered with what is wrong with it so many times a second at the most. A controller imports
-this module: it needs the standard library and pydantic only.
+A request gets at most one answer, a replay one message per verdict and one for its end. An invalid request is counted,
+and answered with its error, up to a number of answers per second. A controller imports this module, which needs only
+the standard library and pydantic.
 """
 
 import re
@@ -14,28 +14,29 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from edge.channel.limits import LARGEST_REQUEST
 from edge.errors import ChannelError
 from edge.text import printable
+from edge.validation import first_problem, problem
 from edge.verdict import Heartbeat, Verdict
 
 MOST_REPLAYED = 10_000
-"""Verdicts that one replay gives."""
+"""Largest number of verdicts in one replay."""
 
 LONGEST_QUOTE = 80
-"""Characters of what is no request that its answer quotes."""
+"""Characters of an invalid request that its answer quotes."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
 Seq = Annotated[int, Field(ge=1, le=2**53)]
 
 
-def _shown_as_it_is(part: str) -> str:
-    """Ids are shown to people, on terminals among other things. Raises ValueError if a character is none to see."""
+def _check_printable(part: str) -> str:
+    """Validate an id, which is shown on terminals. Raises ValueError if a character is not printable."""
     if not part.isprintable():
         raise ValueError("a part's id has printable characters only")
     return part
 
 
 PartId = Annotated[
-    str, Field(min_length=1, max_length=200, description="printable characters only"), AfterValidator(_shown_as_it_is)
+    str, Field(min_length=1, max_length=200, description="printable characters only"), AfterValidator(_check_printable)
 ]
 
 
@@ -57,6 +58,12 @@ class Hello(_Said):
 
     type: Literal["hello"] = "hello"
     client: Name
+    most_budget_ms: float | None = Field(
+        default=None,
+        ge=0,
+        le=1e9,
+        description="the longest budget whose verdicts reach this client in time: its travel less lead and transit",
+    )
 
 
 class Ping(_Said):
@@ -163,7 +170,7 @@ class Refused(_Said):
 
 
 TYPES = tuple(kind.model_fields["type"].default for kind in get_args(Request))
-"""Of requests."""
+"""Types of requests."""
 
 Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Refused
 
@@ -172,7 +179,7 @@ REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="
 
 
 def check_name(name: str) -> None:
-    """Raise ChannelError, in one line, if no controller can have this name."""
+    """Raise ChannelError with a one-line message if the name is not valid for a controller."""
     try:
         Hello(client=name)
     except ValueError as error:
@@ -182,40 +189,41 @@ def check_name(name: str) -> None:
 
 
 def check_station_name(station: str) -> None:
-    """Raise ChannelError unless the name can be part of a topic, and of a path."""
+    """Raise ChannelError unless the name is valid in a topic and in a path."""
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", station) or not station.strip("."):
         raise ChannelError(f"station name {station!r}: use letters, digits, dot, dash and underscore, not dots alone")
 
 
 def parse_request(payload: bytes) -> Request:
-    """Decode what a controller sent. Raises ValueError if it is too long or no request."""
+    """Decode a controller's request. Raises ValueError if it is too long or invalid."""
     if len(payload) > LARGEST_REQUEST:
         raise ValueError(f"{len(payload)} bytes, more than {LARGEST_REQUEST}")
     return REQUESTS.validate_json(payload)
 
 
 def parse_reply(payload: bytes) -> Reply:
-    """Decode what a station answered. Raises ValueError if it is no answer."""
+    """Decode a station's answer. Raises ValueError if it is invalid."""
     return REPLIES.validate_json(payload)
 
 
-def what_is_wrong(error: ValueError) -> Refused:
-    """The answer to what `parse_request` refused: the key at fault, its value, and what is wrong with it."""
+def error_reply(error: ValueError) -> Refused:
+    """The answer to a request that `parse_request` rejected: the invalid key, its value, and the error."""
     if not isinstance(error, ValidationError):
         return Refused(request="", why=f"no request: {error}")
-    first = error.errors(include_url=False, include_context=False)[0]
-    said, sent = first["msg"].removeprefix("Value error, "), first["input"]
+    first = first_problem(error)
+    said, sent = problem(first), first["input"]
     if first["type"].startswith("union_tag"):
         kind = _quoted(sent["type"]) if "type" in sent else "no type"
         return Refused(request="", why=f"no request: {kind}; its type is one of {', '.join(TYPES)}")
     if not first["loc"]:
         return Refused(request="", why=f"no request: {said}")
     request, *keys = map(str, first["loc"])
-    value = "" if first["type"] == "missing" else f" = {_quoted(sent)}"
-    return Refused(request=request, why=f"{'.'.join(keys)}{value}: {said}")
+    if first["type"] == "missing":
+        return Refused(request=request, why=f"{'.'.join(keys)} is missing")
+    return Refused(request=request, why=f"{'.'.join(keys)} = {_quoted(sent)}: {said}")
 
 
 def _quoted(sent: object) -> str:
-    """What somebody sent, in a length and characters that are fit for a line."""
+    """A received value, shortened and without unprintable characters, for a log line."""
     text = printable(repr(sent))
     return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"

@@ -1,4 +1,4 @@
-"""The station's side of the control socket: a ROUTER that nothing a peer sends can crash, block or fill."""
+"""The station's side of the control socket: a ROUTER that no message of a peer can crash, block or fill."""
 
 import time
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from edge.channel.control_messages import (
     Refused,
     Reply,
     Request,
+    error_reply,
     parse_request,
-    what_is_wrong,
 )
 from edge.channel.limits import (
     ANSWERS_WAITING,
@@ -36,7 +36,7 @@ _ALL = "all"
 
 
 class Peer(NamedTuple):
-    """Where an answer goes, and the name of the key that the connection proved; None without encryption."""
+    """The route of an answer, and the name of the key that the connection proved; None without encryption."""
 
     route: tuple[bytes, ...]
     user: str | None
@@ -44,7 +44,7 @@ class Peer(NamedTuple):
 
     @property
     def id(self) -> "str | tuple[bytes, ...]":
-        """Whose requests count together: those of one key, else those of one connection."""
+        """Identity for rate limits: the key, else the connection."""
         return self.user or self.route[:1]
 
 
@@ -54,15 +54,15 @@ class ControlSocket:
     def __init__(
         self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, doorkeeper: Doorkeeper | None = None
     ) -> None:
-        """With a doorkeeper only its clients are let in, within limits. Raises ChannelError."""
+        """With a doorkeeper only its clients are admitted, within limits. Raises ChannelError."""
         self.malformed = 0
-        self._drops = False  # the rest of a message of too many frames
+        self._drops = False  # while the rest of a message with too many frames is dropped
         self._doorkeeper = doorkeeper
         self._refused, self._second = 0, 0
         self._paces, self._served = Paces(REQUESTS), Paces(SERVED)
         self._socket = context.socket(zmq.ROUTER)
         take_thread(self._socket, CONTROL_THREAD)
-        self._socket.set(zmq.ROUTER_MANDATORY, 1)  # so that an answer that cannot be sent is told
+        self._socket.set(zmq.ROUTER_MANDATORY, 1)  # an answer that cannot be sent raises an error
         self._socket.set(zmq.MAXMSGSIZE, LARGEST_REQUEST)
         self._socket.set(zmq.RCVHWM, REQUESTS_WAITING)
         self._socket.set(zmq.SNDHWM, ANSWERS_WAITING)
@@ -73,17 +73,17 @@ class ControlSocket:
         self.endpoint = bind(self._socket, endpoint, "--control")
 
     def fileno(self) -> int:
-        """Becomes readable when something may have come; then `has_more` says whether it has."""
+        """Descriptor that becomes readable when a message may have arrived; `has_more` tells whether it has."""
         return int(self._socket.get(zmq.FD))
 
     @property
     def has_more(self) -> bool:
-        """Whether a message waits that may be read now."""
+        """Whether a message waits that may be read now, within the rate limit."""
         return (self._drops or self._served.wait_s(_ALL) == 0) and self._has_message
 
     @property
     def due_in_s(self) -> float:
-        """When a message may be read that waits although nothing becomes readable."""
+        """Seconds until a waiting message may be read, although no descriptor becomes readable."""
         wait_s = self._served.wait_s(_ALL)
         return wait_s if wait_s > 0 and self._has_message else float("inf")
 
@@ -92,8 +92,8 @@ class ControlSocket:
         return bool(int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN)
 
     def requests(self, most: int) -> Iterator[tuple[Peer, Request]]:
-        """Of the next `most` messages those that are requests; the others are counted, and told what is wrong."""
-        if not self.has_more:  # an exception costs more than the question
+        """The valid requests among the next `most` messages; invalid ones are counted, and answered with the error."""
+        if not self.has_more:  # cheaper than the exception of an empty receive
             return
         for _ in range(most):
             if self._served.wait_s(_ALL) > 0:
@@ -105,9 +105,9 @@ class ControlSocket:
             guest = ANYBODY if self._doorkeeper is None else self._doorkeeper.met(frames[-1])
             if guest is None:
                 continue  # the key was revoked
-            head = 2 if len(frames) > 2 and not len(frames[1]) else 1  # a REQ socket puts an empty frame before its own
+            head = 2 if len(frames) > 2 and not len(frames[1]) else 1  # a REQ socket sends an empty delimiter first
             peer = Peer(tuple(frame.bytes for frame in frames[:head]), *guest)
-            if not self._paces.admits(peer.id):  # before it is parsed: a flood buys no work
+            if not self._paces.admits(peer.id):  # before parsing, so that a flood costs little
                 self.limit(peer, "", "requests", f"more than {REQUESTS.a_second:g} requests a second; ask again")
                 continue
             try:
@@ -117,12 +117,12 @@ class ControlSocket:
             except ValueError as error:
                 self.malformed += 1
                 if self._may_refuse():
-                    self.reply(peer, what_is_wrong(error))
+                    self.reply(peer, error_reply(error))
                 continue
             yield peer, request
 
     def _receive(self) -> list[zmq.Frame]:
-        """The frames of the next message, none if there is none, or the last one is not dropped yet."""
+        """The frames of the next message; none if there is none, or while an oversized one is being dropped."""
         frames: list[zmq.Frame] = []
         with suppress(zmq.Again):
             for _ in range(DROPPED_AT_ONCE if self._drops else 0):
@@ -140,7 +140,7 @@ class ControlSocket:
         return []
 
     def limit(self, peer: Peer, request: str, limit: str, why: str) -> None:
-        """A request is beyond a limit, or not for this role: refuse it, count it, and say who asked."""
+        """Refuse a request that exceeds a limit or is not allowed for the peer's role: answer, count and log it."""
         if self._may_refuse():
             self.reply(peer, Refused(request=request, why=why))
         if self._doorkeeper is not None:
@@ -148,22 +148,22 @@ class ControlSocket:
             self._doorkeeper.refuse(limit, f"refused {peer.user or 'a peer without a key'}: {what}")
 
     def _may_refuse(self) -> bool:
-        """Whether a refusal is answered, or only counted, as too many were in this second."""
+        """Whether a refusal is answered; if there were too many in this second, it is only counted."""
         if (second := time.monotonic_ns() // 1_000_000_000) != self._second:
             self._refused, self._second = 0, second
         self._refused += 1
         return self._refused <= MOST_REFUSED
 
     def reply(self, peer: Peer, reply: Reply) -> None:
-        """Send an answer; it is dropped if the peer is gone or reads nothing."""
+        """Send an answer; it is dropped if the peer is gone or does not read."""
         self.send(peer, reply.model_dump_json().encode())
 
     def refuse(self, peer: Peer, request: Request, why: str) -> None:
-        """Answer that the request cannot be met."""
+        """Answer that the request is refused."""
         self.reply(peer, Refused(request=request.type, why=why))
 
     def send(self, peer: Peer, payload: bytes) -> bool:
-        """As `reply`, of an answer that is JSON already. False if the peer does not read what it was sent before."""
+        """Send a JSON-encoded answer. False if the peer has not read earlier answers."""
         try:
             self._socket.send_multipart([*peer.route, payload], zmq.NOBLOCK)
         except zmq.Again:
@@ -174,5 +174,5 @@ class ControlSocket:
         return True
 
     def close(self) -> None:
-        """Send what is queued, for half a second at most, once the context is terminated."""
+        """Close the socket; queued messages are sent for at most half a second when the context is terminated."""
         self._socket.close()

@@ -1,14 +1,16 @@
-"""Where a station's sockets are: verdicts at one endpoint, control and viewers beside it."""
+"""The endpoints of a station's sockets: verdicts at one endpoint, control and viewers next to it."""
 
 import contextlib
-import ipaddress
 import re
 import socket
 
 from edge.errors import ChannelError
 
+STATION, VERDICTS = "line1", "tcp://127.0.0.1:5570"
+"""Name and verdict endpoint of a station, unless others are given."""
+
 CONTROL, VIEWERS = 1, 2
-"""What is added to the port of the verdicts."""
+"""Offset from the port of the verdicts."""
 
 LAST_PORT = 65535
 
@@ -16,9 +18,9 @@ _NAMES = {CONTROL: "control", VIEWERS: "viewers"}
 
 
 def neighbour_endpoint(verdicts: str, offset: int) -> str:
-    """The endpoint `offset` ports after that of the verdicts; of `ipc://PATH`, `ipc://PATH.control` or `.viewers`.
+    """The endpoint `offset` ports after that of the verdicts; for `ipc://PATH`, `ipc://PATH.control` or `.viewers`.
 
-    What is no endpoint comes back as it is, for ZeroMQ to refuse. Raises ChannelError if there is no such port.
+    An invalid endpoint is returned unchanged, for ZeroMQ to refuse. Raises ChannelError if there is no such port.
     """
     if verdicts.startswith("ipc://"):
         return f"{verdicts}.{_NAMES[offset]}"
@@ -32,8 +34,8 @@ def neighbour_endpoint(verdicts: str, offset: int) -> str:
 
 
 def further(verdicts: str, number: int) -> str:
-    """Where the verdicts of a station are that follows `number` others, the first of which is at `verdicts`: three
-    ports on for each; of `ipc://PATH`, `ipc://PATH.NUMBER`. What is no endpoint comes back as it is.
+    """The verdict endpoint of the station with index `number` from 0, if that of the first is `verdicts`: three ports
+    apart; for `ipc://PATH`, `ipc://PATH.NUMBER`. An invalid endpoint is returned unchanged.
 
     Raises ChannelError if there is no such port.
     """
@@ -48,19 +50,9 @@ def further(verdicts: str, number: int) -> str:
     return f"{verdicts[: match.start()]}:{port}"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only processes of this machine reach this host."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def free_endpoint(stations: int = 1) -> str:
-    """A loopback endpoint for the verdicts of so many stations that nobody uses now, nor those beside it: for
-    trials and measurements.
+    """A loopback endpoint whose ports, for the verdicts, control and viewers of `stations` stations, are free now: for
+    tests and measurements.
     """
     while True:
         with contextlib.ExitStack() as probes:

@@ -1,4 +1,4 @@
-"""How fast each peer may ask: a leaky bucket for each, and no more peers remembered than need be."""
+"""Rate limits per peer: a leaky bucket for each of a bounded number of peers."""
 
 import time
 from collections import OrderedDict
@@ -8,15 +8,15 @@ from edge.channel.limits import MOST_PEERS, Pace
 
 
 class Paces:
-    """One pace for each peer. Times are of the monotonic clock: a clock that is set back changes nothing."""
+    """The rate limit `pace` for each peer. Times are monotonic, so that setting the clock has no effect."""
 
     def __init__(self, pace: Pace) -> None:
-        """Nobody has asked yet."""
+        """No peer has sent a request yet."""
         self._pace = pace
-        self._levels: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()  # level at a moment, in seconds
+        self._levels: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()  # level, and the time in s
 
     def admits(self, peer: Hashable) -> bool:
-        """Whether this peer may ask once more now; if so, it has."""
+        """Whether this peer may send one more request now; if so, it is counted."""
         level, now = self._level(peer)
         is_admitted = level + 1 <= self._pace.burst
         self._levels[peer] = level + is_admitted, now
@@ -26,12 +26,12 @@ class Paces:
         return is_admitted
 
     def wait_s(self, peer: Hashable) -> float:
-        """Seconds until this peer may ask once more, 0 if it may now."""
+        """Seconds until this peer may send one more request, 0 if it may now."""
         level, _ = self._level(peer)
         return max(0.0, (level + 1 - self._pace.burst) / self._pace.a_second)
 
     def _level(self, peer: Hashable) -> tuple[float, float]:
-        """How full its bucket is now, and what time it is."""
+        """The level of the peer's bucket now, and the time in seconds."""
         now = time.monotonic()
         level, then = self._levels.get(peer, (0.0, now))
         return max(0.0, level - (now - then) * self._pace.a_second), now

@@ -7,7 +7,6 @@ import zmq
 
 from edge.channel.access_control import Doorkeeper
 from edge.channel.control_messages import check_station_name
-from edge.channel.endpoints import is_loopback
 from edge.channel.limits import (
     LARGEST_SUBSCRIPTION,
     LARGEST_SUBSCRIPTION_WITHOUT_KEYS,
@@ -17,6 +16,7 @@ from edge.channel.limits import (
 from edge.channel.sockets import VERDICTS_THREAD, VIEWERS_THREAD, bind, check_path, take_thread
 from edge.channel.viewers import Viewers, change
 from edge.errors import ChannelError
+from edge.security.loopback import check_reach
 from edge.verdict import Heartbeat, StateChange, Verdict, topic
 
 _SUBSCRIPTIONS_WAITING = 16
@@ -137,8 +137,5 @@ def check_endpoint(endpoint: str, allow_insecure: bool, has_keys: bool = False) 
         return
     if url.scheme != "tcp" or not host:
         raise ChannelError(f"{endpoint!r} is no endpoint; one looks like tcp://127.0.0.1:5570")
-    if not (is_loopback(host) or has_keys or allow_insecure):
-        raise ChannelError(
-            f"{endpoint} can be reached from the network and its verdicts are neither encrypted nor authenticated; "
-            "make keys with edge-keys init, bind 127.0.0.1, or say --insecure if that is meant"
-        )
+    danger = f"{endpoint} can be reached from the network and its verdicts are neither encrypted nor authenticated"
+    check_reach(host, has_keys or allow_insecure, danger, "make keys with edge-keys init, bind 127.0.0.1")

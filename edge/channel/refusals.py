@@ -1,4 +1,4 @@
-"""Lines about refused peers, so few that a flood of them does not flood the log."""
+"""Log lines about refused peers, limited so that a flood of refusals does not flood the log."""
 
 import threading
 import time
@@ -7,48 +7,48 @@ from collections.abc import Callable
 
 WINDOW_S = 60.0
 LINES_PER_KIND = 5
-"""Different lines of one kind in a window; a flood of one kind leaves room for the others."""
+"""Distinct lines per kind and window; a flood of one kind leaves room for the others."""
 
 
 class Refusals:
-    """Says a new line at once, and at the end of each window how often it came again."""
+    """Logs a new line at once, and at the end of each window how often it was repeated."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        """Nothing was refused yet."""
+        """Nothing was refused yet. `say` logs a line."""
         self.count = 0
-        self._lock = threading.Lock()  # the threads that receive note, another one tells
+        self._lock = threading.Lock()  # receiving threads call `note`, another thread calls `flush`
         self._say = say
-        self._again: dict[str, Counter[str]] = {}  # by kind: how often each line came after it was said
-        self._unsaid: Counter[str] = Counter()  # by kind
+        self._repeats: dict[str, Counter[str]] = {}  # by kind: number of repetitions of each logged line
+        self._suppressed: Counter[str] = Counter()  # by kind: number of lines not logged
         self._ends_ns = _in_a_window()
 
     def note(self, kind: str, line: str) -> None:
-        """A peer was refused."""
+        """Record a refusal."""
         with self._lock:
             self.count += 1
-            lines = self._again.setdefault(kind, Counter())
+            lines = self._repeats.setdefault(kind, Counter())
             if line in lines:
                 lines[line] += 1
             elif len(lines) < LINES_PER_KIND:
                 lines[line] = 0
                 self._say(line)
             else:
-                self._unsaid[kind] += 1
+                self._suppressed[kind] += 1
 
-    def tell(self) -> None:
-        """Say the counts if the window is over. A line that came again stays known: it is said once a window."""
+    def flush(self) -> None:
+        """Log the counts if the window is over. A repeated line stays known: it is logged once per window."""
         if time.monotonic_ns() < self._ends_ns:
             return
         with self._lock:
             self._ends_ns = _in_a_window()
-            for kind, lines in self._again.items():
+            for kind, lines in self._repeats.items():
                 for line, count in lines.items():
                     if count:
                         self._say(f"{line} ({count} times more in {WINDOW_S:g} s)")
-                self._again[kind] = Counter({line: 0 for line, count in lines.items() if count})
-            for kind, count in self._unsaid.items():
+                self._repeats[kind] = Counter({line: 0 for line, count in lines.items() if count})
+            for kind, count in self._suppressed.items():
                 self._say(f"{count} others refused in {WINDOW_S:g} s, of the kind: {kind}")
-            self._unsaid.clear()
+            self._suppressed.clear()
 
 
 def _in_a_window() -> int:

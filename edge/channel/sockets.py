@@ -1,4 +1,4 @@
-"""Binding a socket: on its I/O thread, with every failure said in one line, at a path that only its owner can open."""
+"""Binding of sockets: to an I/O thread, with one-line errors, and for paths with owner-only permissions."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from edge.channel.limits import BIND_PATIENCE_S
 from edge.errors import ChannelError, TakenError
 
 VERDICTS_THREAD, CONTROL_THREAD, VIEWERS_THREAD = 1, 2, 4
-"""Which of the context's I/O threads, as a bit, reads which socket: a flood on one is not read in another's time."""
+"""The context's I/O threads, as bits, of each socket: a flood on one socket does not delay the others."""
 
 IO_THREADS = 3
 
@@ -26,11 +26,11 @@ _T = TypeVar("_T")
 
 
 def bind(socket: "zmq.Socket[bytes]", endpoint: str, option: str) -> str:
-    """Bind, and return the endpoint with the port that was taken. `option` is the flag that chooses another one.
+    """Bind, and return the endpoint with the actual port. `option` is the flag that changes the endpoint.
 
-    The file of an `ipc://` path has mode 0600. One that a dead station left is replaced.
+    The file of an `ipc://` path has mode 0600. The file of a dead station is replaced.
 
-    Raises TakenError if the endpoint is in use, ChannelError if it is none; the socket is closed then.
+    Raises TakenError if the endpoint is in use, ChannelError if it is invalid; the socket is closed then.
     """
     try:
         if endpoint.startswith(_IPC):
@@ -52,13 +52,13 @@ def bind(socket: "zmq.Socket[bytes]", endpoint: str, option: str) -> str:
 
 
 def take_thread(socket: "zmq.Socket[bytes]", thread: int) -> None:
-    """Let one of the context's I/O threads, if it has several, read this socket. To be called before it is bound."""
+    """Assign this socket to one of the context's I/O threads, if it has several. Call it before the socket is bound."""
     if int(socket.context.get(zmq.IO_THREADS)) >= IO_THREADS:
         socket.set(zmq.AFFINITY, thread)
 
 
 def patiently(bind: Callable[[], _T], say: Callable[[str], None]) -> _T:
-    """What `bind` returns. While it raises TakenError it is tried again, for BIND_PATIENCE_S, which is said once."""
+    """The result of `bind`. While it raises TakenError it is retried for BIND_PATIENCE_S; `say` logs that once."""
     ends = time.monotonic() + BIND_PATIENCE_S
     is_said = False
     while True:
@@ -74,9 +74,9 @@ def patiently(bind: Callable[[], _T], say: Callable[[str], None]) -> _T:
 
 
 def check_path(endpoint: str) -> None:
-    """Raise ChannelError if another user could put a socket of his own at an `ipc://` path, or where it is none.
+    """Raise ChannelError if another user could place a socket at an `ipc://` path, or if the path is invalid.
 
-    Who may write in its folder may; an abstract name, with `@`, has no folder and no permissions.
+    Users who can write in its folder could; an abstract name, with `@`, has no folder and no permissions.
     """
     path = endpoint.removeprefix(_IPC)
     if path == endpoint:
@@ -96,7 +96,7 @@ def check_path(endpoint: str) -> None:
 
 
 def _bind_path(socket: "zmq.Socket[bytes]", endpoint: str) -> None:
-    """Bind a path. ZeroMQ removes without a word what lies there: a live socket, or a file of any kind."""
+    """Bind a path. ZeroMQ would silently remove what lies there: a live socket, or a file of any kind."""
     path = endpoint.removeprefix(_IPC)
     try:
         mode = os.lstat(path).st_mode
@@ -114,12 +114,12 @@ def _bind_path(socket: "zmq.Socket[bytes]", endpoint: str) -> None:
 
 
 def _is_answered(path: str) -> bool:
-    """Whether somebody listens at a path, though he may be too busy to answer."""
+    """Whether a process listens at a path, even if it is too busy to answer."""
     with network.socket(network.AF_UNIX) as probe:
         probe.setblocking(False)
         return probe.connect_ex(path) not in (errno.ECONNREFUSED, errno.ENOENT)
 
 
 def _taken(endpoint: str, option: str) -> TakenError:
-    remedy = f"another station runs there; stop it, or choose another endpoint with {option}"
+    remedy = f"another program, such as a station, has it; stop that one, or choose another endpoint with {option}"
     return TakenError(f"{endpoint} is in use: {remedy}")

@@ -1,6 +1,9 @@
 """Commands of the runtime, one file each. Nothing heavy is imported before a command runs."""
 
+import atexit
 import contextlib
+import gc
+import logging
 import os
 import signal
 import sys
@@ -8,12 +11,21 @@ from typing import NoReturn
 
 import typer
 
+from edge.cli.help_groups import App
 from edge.errors import ConfigError, EdgeError
+from edge.terminal.logs import Logging, start_logging
 from edge.terminal.output import OutputError, prepare_output, stop_output
-from edge.text import printable
 
 # Typer carries a click of its own in newer versions; its errors are reached through the one that Typer names.
 _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+log = logging.getLogger("edge")
+
+OWN = ("edge", "export", "train")
+"""Packages of this project: one that is missing is a fault of the installation, with a traceback."""
+
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "markupsafe": "jinja2"}
+"""What to install, where it is not called as it is imported."""
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended before its work was done."""
@@ -24,14 +36,16 @@ UNREAD = 128 + signal.SIGPIPE
 
 def new_app() -> typer.Typer:
     """Return a command line without commands. Its help is plain text: square brackets are no markup in it."""
-    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    return App(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-def run_app(app: typer.Typer) -> NoReturn:
+def run_app(app: typer.Typer, extra: str | None = None) -> NoReturn:
     """Run a command; what a person got wrong is one line on standard error and exit code 2, never a traceback; 75 for
-    what may pass by itself.
+    what may pass by itself. `extra` is the optional part of the package that the command, or one of its options, needs.
     """
     prepare_output()
+    start_logging(Logging())
+    atexit.register(gc.freeze)  # the interpreter's last collections would walk through PyTorch for seconds
     try:
         _check_surroundings()
         code = _called(app)
@@ -41,13 +55,19 @@ def run_app(app: typer.Typer) -> NoReturn:
         sys.exit(0)
     except EdgeError as error:
         fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if extra is None or not missing or missing in OWN:
+            raise
+        name = DISTRIBUTIONS.get(missing, missing)
+        fail(f"{name} is not installed, which this command needs: pip install 'edge-inspect[{extra}]'")
     except OSError as error:  # what no command foresaw: the system says what it is
         fail(f"{error.filename or 'the system'}: {error.strerror or error}")
     except _UsageError as error:
         said = str(getattr(error, "format_message")())  # noqa: B009  its type has no public name
         fail(f"{said.replace('Value error, ', '').rstrip('.')}; see --help")
     except (typer.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr, flush=True)
+        log.info("interrupted")
         sys.exit(INTERRUPTED)
     except OutputError as error:
         stop_output()
@@ -86,5 +106,5 @@ def fail(message: str, code: int = 2) -> NoReturn:
         sys.stdout.flush()
     except OutputError:
         stop_output()
-    print(f"error: {printable(message)}", file=sys.stderr, flush=True)
+    log.error("error: %s", message)
     sys.exit(code)

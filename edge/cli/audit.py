@@ -15,8 +15,9 @@ from edge.text import counted, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edge.records.audit import Audit
+    from edge.records.audit_result import Audit
     from edge.records.gate_log import GateReport
+    from edge.records.part_history import Story
 
 app = new_app()
 
@@ -26,10 +27,29 @@ def audit(
     records: Annotated[
         Path, typer.Argument(help="Folder of the records, of a station that runs or ran, or a copy of it.")
     ],
+    count: Annotated[
+        int | None,
+        typer.Argument(metavar="[N]", help="With --last: how many parts, 1 unless given.", min=1, max=10_000),
+    ] = None,
     part: Annotated[str | None, typer.Option(metavar="ID", help="Print what happened to this part.")] = None,
+    last: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="Print it of the newest part that is good, reject or unknown; see N."),
+    ] = None,
     gate: Annotated[
         Path | None,
-        typer.Option(metavar="LOG", help="The gate's own whole log: each pass must be a good of the journal."),
+        typer.Option(
+            metavar="LOG",
+            help="The gate's own whole log: each pass must be a good of the journal. With --part or --last: what the "
+            "gate decided of the part, and why.",
+        ),
+    ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="With --part or --last: write the part's picture, the boxes of its defects drawn in; or a folder.",
+        ),
     ] = None,
     hold: Annotated[str | None, typer.Option(metavar="ID", help="Never remove the images of this part.")] = None,
     release: Annotated[str | None, typer.Option(metavar="ID", help="The images of this part may go again.")] = None,
@@ -37,10 +57,16 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Check a station's records. Exit code 1 if anything is wrong or missing; ESCAPE: a part passed that should not."""
-    if sum(option is not None for option in (part, gate, hold, release)) > 1:
-        raise RecordsError("--part, --gate, --hold and --release do different things; give one of them")
-    if part is not None:
-        _tell(records, part, as_json)
+    if sum(option is not None for option in (part, last, hold, release)) > 1:
+        raise RecordsError("--part, --last, --hold and --release do different things; give one of them")
+    if gate is not None and (hold or release) is not None:
+        raise RecordsError("--hold and --release change what is kept and read no log; leave out --gate")
+    if draw is not None and (part or last) is None:
+        raise RecordsError("--draw draws the picture of a part; give --part ID or --last reject")
+    if count is not None and last is None:
+        raise RecordsError(f"{count} says how many parts of --last are told; give --last reject {count}")
+    if part is not None or last is not None:
+        _tell(records, _stories(records, part, last, count or 1, gate), draw, as_json)
     if hold is not None or release is not None:
         _hold(records, str(hold or release), hold is not None)
 
@@ -57,15 +83,43 @@ def audit(
     sys.exit(0 if found.is_sound else 1)
 
 
-def _tell(records: Path, part: str, as_json: bool) -> NoReturn:
-    from edge.records.part_history import stories, tell
+def _stories(records: Path, part: str | None, last: str | None, count: int, gate: Path | None) -> "list[Story]":
+    from edge.records.part_history import last_stories, stories
+    from edge.terminal.console import Console
+    from edge.verdict import Outcome
 
-    told = stories(records, part)
+    if last is not None and last not in set(Outcome):
+        raise RecordsError(f"--last {last}: no verdict is called so; give good, reject or unknown")
+    with Console(stderr=True).status("reading the records"):
+        if last is not None:
+            return last_stories(records, Outcome(last), count, gate)
+        assert part is not None
+        return stories(records, part, gate)
+
+
+def _tell(records: Path, told: "list[Story]", draw: Path | None, as_json: bool) -> NoReturn:
+    from edge.cli.audit_drawing import draw_parts
+    from edge.records.part_story import tell
+
+    drawings = {} if draw is None else draw_parts(records, told, draw)
     if as_json:
-        print(json.dumps([story.as_json() for story in told]))
+        rows = [story.as_json() | {"drawing": _path(drawings, number)} for number, story in enumerate(told)]
+        print(json.dumps(rows))
     else:
-        print("\n\n".join("\n".join(map(printable, tell(story))) for story in told))
-    sys.exit(1 if any(story.is_escape for story in told) else 0)
+        lines = [[*tell(story, records), *_said(drawings, number)] for number, story in enumerate(told)]
+        print("\n\n".join("\n".join(map(printable, some)) for some in lines))
+    is_missing = draw is not None and len(drawings) < len(told)
+    if is_missing:
+        print(f"{counted(len(told) - len(drawings), 'part')} not drawn: no picture is kept", file=sys.stderr)
+    sys.exit(1 if is_missing or any(story.is_escape for story in told) else 0)
+
+
+def _path(drawings: dict[int, Path], number: int) -> str | None:
+    return str(drawings[number]) if number in drawings else None
+
+
+def _said(drawings: dict[int, Path], number: int) -> list[str]:
+    return [f"  drawn in {drawings[number]}"] if number in drawings else []
 
 
 def _hold(records: Path, part: str, held: bool) -> NoReturn:
@@ -101,7 +155,7 @@ def _print(found: "Audit") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from edge.records.audit import Kind
+    from edge.records.audit_result import Kind
     from edge.terminal.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 160)

@@ -34,54 +34,78 @@ app = new_app()
 
 
 @app.command(
-    epilog="edge-bench compare BEFORE.json AFTER.json: what changed. edge-bench tune BUNDLE: the best settings."
+    epilog="edge-bench compare BEFORE.json AFTER.json says what changed; edge-bench tune BUNDLE finds the best settings"
 )
 def bench(
     bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE…", help="Bundles, or names of shipped ones.")],
-    backend: Annotated[list[str] | None, typer.Option(help="Artifact, may be repeated; else every one.")] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="Artifact to measure. Repeatable.", show_default="every one")
+    ] = None,
     precision: Annotated[
-        list[str] | None, typer.Option(help="f32, bf16 or int8, may be repeated; else all that there are.")
+        list[str] | None,
+        typer.Option(help="Precision to measure: f32, bf16 or int8. Repeatable.", show_default="every one"),
     ] = None,
     threads: Annotated[
-        list[int] | None, typer.Option(help="Threads in all, may be repeated; else one a core.", min=1, max=256)
+        list[int] | None,
+        typer.Option(help="Number of threads. Repeatable.", min=1, max=256, show_default="one a core"),
     ] = None,
     streams: Annotated[
-        list[int] | None, typer.Option(help="Inferences at once, may be repeated; else 1.", min=1, max=256)
+        list[int] | None,
+        typer.Option(help="Number of inferences at the same time. Repeatable.", min=1, max=256, show_default="1"),
     ] = None,
     shape: Annotated[
-        list[str] | None, typer.Option(help="static, compiled for one size, or dynamic, for any; else static.")
-    ] = None,
-    size: Annotated[list[str] | None, typer.Option(help="Frame, WIDTHxHEIGHT, may be repeated; else 1280x720.")] = None,
-    rate: Annotated[
-        str | None, typer.Option(help=f"The line's cadence, as 600/min or 10/s; else {CADENCE} is measured, too.")
-    ] = None,
-    jitter: Annotated[str, typer.Option(help="Share of the interval by which a part may be off, as 20%.")] = "0%",
-    idle: Annotated[str | None, typer.Option(help="Pauses of the line, as 5s/60s: 5 s after 60 s of work.")] = None,
-    deadline_ms: Annotated[
-        float | None,
+        list[str] | None,
         typer.Option(
-            help="Find the highest rate at which p99.9 stays within it. With --rate exit code 1 if that fails."
+            help="Graph to measure: static is compiled for one size of frame, dynamic for any. Repeatable.",
+            show_default="static",
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Less than a minute, or two with a deadline.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Everything, for the night.")] = False,
-    frames: Annotated[int | None, typer.Option(help="Frames back to back; else 1000.", min=10)] = None,
-    paced_s: Annotated[
-        float | None, typer.Option(help="Seconds at the line's cadence, 0: none; else 15.", min=0)
+    size: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WxH", help="Size of the frames, pixels. Repeatable.", show_default="1280x720"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all samples here, as JSON.")] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page here, one file.")] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            help="Rate of the line that is measured besides back to back, as in 600/min or 10/s.", show_default=CADENCE
+        ),
+    ] = None,
+    jitter: Annotated[
+        str, typer.Option(help="Share of the interval by which a part may be early or late, as in 20%.")
+    ] = "0%",
+    idle: Annotated[
+        str | None,
+        typer.Option(help="Pauses of the line: 5s/60s is 5 s after every 60 s of work.", show_default="no pauses"),
+    ] = None,
+    budget_ms: Annotated[
+        float | None,
+        typer.Option(
+            help="Find the highest rate at which p99.9 stays within this budget, milliseconds. With --rate the exit "
+            "code is 1 if that rate does not hold."
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure less: under a minute, or two with --budget-ms.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Measure every setting, which takes a night.")] = False,
+    frames: Annotated[int | None, typer.Option(help="Frames back to back.", min=10, show_default="1000")] = None,
+    paced_s: Annotated[
+        float | None,
+        typer.Option(help="Seconds at the rate of the line. 0 leaves that out.", min=0, show_default="15"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON file of all samples to write.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="HTML page to write, one file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Measure bundles here: bare inference, and the whole way through a station, back to back and at a line's pace.
+    """Measure bundles on this machine: bare inference, and the whole way through a station.
 
-    A part's latency is from the frame in memory to the verdict decoded in another process. --json and --out hold every
-    sample; edge-bench compare reads them.
+    Both are measured back to back and at the rate of a line. The latency of a part is the time from the frame in memory
+    to the verdict decoded in another process. --json and --out hold every sample, for edge-bench compare.
     """
     if quick and full:
         raise EdgeError("--quick and --full: give one of them")
-    if deadline_ms is not None and not deadline_ms > 0:
-        raise EdgeError(f"deadline-ms {deadline_ms:g}: say how many milliseconds a verdict may take, as in 50")
+    if budget_ms is not None and not budget_ms > 0:
+        raise EdgeError(f"budget-ms {budget_ms:g}: say how many milliseconds a verdict may take, as in 50")
     if paced_s is not None and not 0 <= paced_s < inf:
         raise EdgeError(f"paced-s {paced_s:g}: say how many seconds to measure at the line's cadence, as in 15")
     for file in (one for one in (out, html) if one is not None):
@@ -91,16 +115,13 @@ def bench(
         if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
             raise EdgeError(f"{file}: cannot be written; name a file in a folder of yours")
 
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    from edge.bench import deadline, schedule
-    from edge.bench.benchmark_run import find
+    from edge.bench import budget, schedule
+    from edge.bench.benchmark_run import find, telling
     from edge.bench.result import Precision
     from edge.bench.settings_grid import USUAL, Axes, everything, settings
     from edge.bundle import load_bundle
     from edge.bundle.shipped import found_bundle
-    from edge.terminal.console import Console
+    from edge.terminal.progress import Progress
 
     write_page = None if html is None else _page_writer()
     pace = _pace(rate or CADENCE, jitter, idle)
@@ -113,20 +134,15 @@ def bench(
         static=tuple(one == "static" for one in _known("shape", shape, ("static", "dynamic"))),
     )
     effort = (schedule.QUICK if quick else schedule.FULL if full else schedule.USUAL).changed(frames, paced_s)
-    loaded = [load_bundle(found_bundle(path), holds=True) for path in bundles]
+    with Progress() as progress:
+        progress.begin("checking the files of the bundles")
+        loaded = [load_bundle(found_bundle(path), holds=True) for path in bundles]
     items = [(one, setting) for one in loaded for setting in settings(one, asked, everything() if full else USUAL)]
     question = None
-    if deadline_ms is not None:
-        question = deadline.question(deadline_ms, pace, is_asked=rate is not None, quick=quick)
-    console = Console(stderr=True)
-    # the bar is drawn between measurements only: a thread that draws would take its milliseconds from some frames
-    with Progress(console=console, transient=True, auto_refresh=False, disable=not console.is_terminal) as progress:
-        task = progress.add_task("")
-
-        def tell(what: str, done: int, total: float | None = None) -> None:
-            progress.update(task, description=escape(what) or None, advance=done, total=total, refresh=bool(what))
-
-        result = find(items, pace, effort, question, bool(backend), tell)
+    if budget_ms is not None:
+        question = budget.question(budget_ms, pace, is_asked=rate is not None, quick=quick)
+    with Progress() as progress:
+        result = find(items, pace, effort, question, bool(backend), telling(progress))
     if out is not None:
         out.write_text(result.model_dump_json(), encoding="utf-8")
     if html is not None and write_page is not None:
@@ -180,7 +196,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a station that is being measured ends with it
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word not in SUBCOMMANDS:
-        run_app(app)
+        run_app(app, extra="verify")
     other = new_app()
     try:
         other.command()(getattr(import_module(f"edge.cli.bench_{word}"), word))

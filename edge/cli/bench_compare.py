@@ -12,20 +12,21 @@ if TYPE_CHECKING:
 
 
 def compare(
-    before: Annotated[Path, typer.Argument(metavar="BEFORE.json", help="File of edge-bench --out.")],
-    after: Annotated[Path, typer.Argument(metavar="AFTER.json", help="Another, measured later or elsewhere.")],
+    before: Annotated[Path, typer.Argument(metavar="BEFORE.json", help="File that edge-bench --out wrote.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER.json", help="A file measured later or on another machine.")],
     fail_on_slower: Annotated[
-        bool, typer.Option("--fail-on-slower", help="Exit code 1 if a latency or the throughput grew worse.")
+        bool, typer.Option("--fail-on-slower", help="Exit with code 1 if a latency or the throughput is worse.")
     ] = False,
     floor: Annotated[
-        float, typer.Option(help="Smallest share by which a latency must change to be worth saying.", min=0, max=1)
+        float, typer.Option(help="Smallest change of a latency that is reported, as a share.", min=0, max=1)
     ] = 0.05,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on standard output.")] = False,
 ) -> None:
-    """Say what is slower or faster: where the 95 % interval of the ratio excludes 1 and the change is above the floor.
+    """Say what is slower or faster.
 
-    Compared are measurements of the same bundle, setting and pace. Doubts come first: another machine, other versions,
-    a machine that was busy.
+    A change is reported if the 95 % interval of the ratio excludes 1 and the change is at least --floor. Measurements
+    of the same bundle, setting and rate are compared. Doubts come first: another machine, other versions, a busy
+    machine.
     """
     from edge.bench import compare as comparing
     from edge.errors import EdgeError

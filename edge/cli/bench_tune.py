@@ -1,6 +1,5 @@
 """edge-bench tune: find the best settings for a bundle on this machine, and keep them for edge-run."""
 
-import time
 from math import isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,32 +9,37 @@ import typer
 if TYPE_CHECKING:
     from edge.bench.tune import Tuning
 
-REDRAWN_S = 1.0
-"""Between two drawings of the bar while parts come."""
-
 
 def tune(
-    bundle: Annotated[Path, typer.Argument(help="Bundle, or the name of a shipped one.")],
-    size: Annotated[str, typer.Option(help="Frame size, WIDTHxHEIGHT.")] = "1280x720",
-    rate: Annotated[str, typer.Option(help="The line's cadence, as 600/min or 10/s.")] = "600/min",
-    deadline_ms: Annotated[
-        float | None, typer.Option(help="Longest time a verdict may take; else the fastest is taken.", min=0.001)
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle, or the name of a shipped one.")],
+    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the frames, pixels.")] = "1280x720",
+    rate: Annotated[str, typer.Option(help="Rate of the line, as in 600/min or 10/s.")] = "600/min",
+    budget_ms: Annotated[
+        float | None,
+        typer.Option(
+            help="Longest time a verdict may take, milliseconds.", min=0.001, show_default="none, the fastest is taken"
+        ),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Seconds of the line for each setting that comes close.", min=1)] = 40,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and say it, write nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Write it although others kept this machine busy.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON on standard output.")] = False,
+    seconds: Annotated[
+        float, typer.Option(help="Seconds at the rate of the line for each setting that comes close.", min=1)
+    ] = 40,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Measure and print the result, but write nothing.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write the result although other processes kept this machine busy.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Measure artifacts, threads, spinning and keeping the model warm at the line's pace; keep the best for edge-run.
+    """Find the best settings for a bundle on this machine, and keep them for edge-run.
 
-    The best has the lowest p99.9, or p99 where too few parts were shown to know it; of those that are as good, the
-    lowest p50, then the least processor. edge-run uses it on this machine for this bundle, and says so.
+    Artifacts, threads, spinning and keeping the model warm are measured at the rate of the line. The best setting has
+    the lowest p99.9, or p99 if too few parts were shown to know it. Of settings that are as good, the one with the
+    lowest p50 is taken, then the one that needs the least processor time. edge-run uses it on this machine for this
+    bundle, and says so.
     """
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.table import Column
-
     from edge.bench import tune as tuning
+    from edge.bench.benchmark_run import telling
     from edge.bench.pace import parse_rate
     from edge.bench.result import Pace
     from edge.bundle import load_bundle
@@ -43,37 +47,15 @@ def tune(
     from edge.errors import EdgeError
     from edge.sources.size import parse_size
     from edge.station.config.tuned import command
-    from edge.terminal.console import Console
+    from edge.terminal.progress import Progress
 
     if isinf(seconds):
         raise EdgeError("seconds inf: say how long to measure each setting, as in 40")
     loaded, shape = load_bundle(found_bundle(bundle), holds=True), parse_size(size)
     pace = Pace(rate_per_min=parse_rate(rate))
-    console = Console(stderr=True)
-    # the bar is drawn between measurements and just after a verdict: a thread would draw while something is measured
-    with Progress(
-        TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
-        BarColumn(24),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        auto_refresh=False,
-        expand=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task, drawn_s = progress.add_task(""), 0.0
-
-        def tell(what: str, done: int, total: int | None = None) -> None:
-            nonlocal drawn_s
-            if total is not None:
-                progress.reset(task, total=total)
-            is_due = bool(what) or time.monotonic() - drawn_s > REDRAWN_S
-            progress.update(task, description=escape(what) or None, advance=done, refresh=is_due)
-            drawn_s = time.monotonic() if is_due else drawn_s
-
-        found = tuning.tune(loaded, shape, pace, deadline_ms, seconds, tell)
-    kept = found.tuned(loaded, deadline_ms)
+    with Progress() as progress:
+        found = tuning.tune(loaded, shape, pace, budget_ms, seconds, telling(progress))
+    kept = found.tuned(loaded, budget_ms)
     if as_json:
         print(kept.model_dump_json())
     else:

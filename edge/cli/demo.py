@@ -1,4 +1,4 @@
-"""edge-demo: photographs of the built-in production line, to train on."""
+"""edge-demo: photographs of a built-in production line, to train on."""
 
 import json
 import sys
@@ -8,45 +8,74 @@ from typing import Annotated
 import typer
 
 from edge.cli import new_app, run_app
+from edge.demo.line_names import LINE_NAMES, LineName
+from edge.demo.lines import PLANS, Split
 from edge.sources.size import parse_size
 
 app = new_app()
 
 
+def _usual(split: Split) -> str:
+    return ", ".join(f"{PLANS[name][split].count} of {name}" for name in LINE_NAMES)
+
+
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; must be missing or empty.")],
-    train: Annotated[int, typer.Option(min=0, help="Parts to learn from.")] = 600,
-    val: Annotated[int, typer.Option(min=0, help="Parts to choose the threshold on.")] = 300,
-    test: Annotated[int, typer.Option(min=0, help="Parts to judge the result on.")] = 300,
-    seed: Annotated[int, typer.Option(min=0, help="Other seeds give other parts.")] = 0,
-    size: Annotated[str, typer.Option(metavar="WxH", help="Size of the photographs, pixels.")] = "1280x720",
-    defect_rate: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of bad parts.")] = 0.4,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write. It must be missing or empty.")],
+    line: Annotated[
+        LineName, typer.Option(help="Line to render: plates on a belt, printed codes, or what a mould pours.")
+    ] = "plates",
+    train: Annotated[
+        int | None, typer.Option(min=0, help="Number of parts to learn from.", show_default=_usual("train"))
+    ] = None,
+    val: Annotated[
+        int | None, typer.Option(min=0, help="Number of parts to choose the threshold on.", show_default=_usual("val"))
+    ] = None,
+    test: Annotated[
+        int | None, typer.Option(min=0, help="Number of parts to judge the result on.", show_default=_usual("test"))
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the parts.")] = 0,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="Size of the photographs of plates, pixels.", show_default="1280x720"),
+    ] = None,
+    defect_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of bad parts.",
+            show_default="0.4 of plates, 0.2 of codes, 0.2 in val and 0.034 in test of pour",
+        ),
+    ] = None,
+    shift: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=3.0,
+            help="How far the light of the test part of pour differs. 0 is not at all.",
+            show_default="1",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Render parts of the demo line to DIR/{train,val,test}/{good,bad}/, with masks of the defects and parts.csv.
+    """Render parts of a demo line to DIR/{train,val,test}/{good,bad}/, with masks of the defects and parts.csv.
 
-    The splits show different parts: their lines run with the seeds 1000·(SEED + 1) + 1, + 2 and + 3. A run's
-    source demo has seed 0 unless told otherwise, so it never shows a part that was learnt from.
+    The splits show different parts: they have the seeds 1000·(SEED + 1) + 1, + 2 and + 3. The source demo of edge-run
+    has seed 0 by default, so it never shows a part that was learnt from. The training part of the line pour has good
+    parts only.
     """
     from dataclasses import asdict
 
-    from rich.progress import Progress
-
+    from edge.demo.lines import split_lines
     from edge.demo.photographs import write_photographs
-    from edge.terminal.console import Console
+    from edge.terminal.progress import Progress
 
-    height_width = parse_size(size)
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("rendering", total=train + val + test)
-        written = write_photographs(
-            folder,
-            {"train": train, "val": val, "test": test},
-            seed,
-            height_width,
-            defect_rate,
-            lambda: bar.advance(task),
-        )
+    lines = split_lines(line, seed, None if size is None else parse_size(size), defect_rate, shift)
+    asked: dict[Split, int | None] = {"train": train, "val": val, "test": test}
+    counts = {split: PLANS[line][split].count if count is None else count for split, count in asked.items()}
+    with Progress() as progress:
+        written = write_photographs(folder, lines, counts, progress.begin("rendering", sum(counts.values())))
     if as_json:
         print(json.dumps({"folder": str(folder), "splits": {name: asdict(row) for name, row in written.items()}}))
         return

@@ -1,26 +1,28 @@
 """edge-gate: the reference controller in a terminal, one line for each part that it passes or rejects."""
 
 import json
+import logging
 import sys
 import time
-from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
+from edge.channel.endpoints import STATION, VERDICTS
 from edge.cli import new_app, run_app
+from edge.cli.log_options import with_log_options
+from edge.gate import TRANSIT_MS
+from edge.terminal.logs import lines_through
 from edge.terminal.output import Display
-from edge.text import printable
 
 if TYPE_CHECKING:
-    from edge.gate.belt import Belt
-    from edge.gate.client import Controller, Endpoint
-    from edge.gate.decision import Decision
+    from edge.gate.client import Controller
     from edge.gate.gate import Gate
 
-    ReadEncoder = Callable[[int], None] | None
+logger = logging.getLogger("edge.gate")
 
 PATIENCE_S = 2.0
 """With a slow reader of what is printed, at the end; nothing waits for one before."""
@@ -29,196 +31,210 @@ UNAUTHENTIC = (
     "no keys: any process that reaches it can speak as the station; drive a real output with --keys, or over ipc://"
 )
 
+station_option = partial(typer.Option, rich_help_panel="Station")
+timing_option = partial(typer.Option, rich_help_panel="Timing")
+decision_option = partial(typer.Option, rich_help_panel="Decisions")
+output_option = partial(typer.Option, rich_help_panel="Output")
+
 app = new_app()
 
 
 @app.command()
+@with_log_options
 def gate(
     connect: Annotated[
         list[str] | None,
-        typer.Option(help="Verdict endpoint; may be repeated, to see a second station of the same name."),
+        station_option(
+            metavar="ENDPOINT",
+            help="Endpoint of the station's verdicts. May be repeated: a second station of the same name is a fault. "
+            f"[default: {VERDICTS}]",
+        ),
     ] = None,
     control: Annotated[
-        list[str] | None, typer.Option(help="Control endpoint of each --connect; else one port above it.")
+        list[str] | None,
+        station_option(
+            metavar="ENDPOINT",
+            help="Control endpoint of each --connect. [default: one port above it]",
+        ),
     ] = None,
-    station: Annotated[str, typer.Option(help="Name of the station.")] = "line1",
-    name: Annotated[str, typer.Option(help="Name of this controller.")] = "gate1",
-    travel_s: Annotated[
+    station: Annotated[str, station_option(metavar="NAME", help="Name of the station.")] = STATION,
+    name: Annotated[str, station_option(metavar="NAME", help="Name of this controller.")] = "gate1",
+    travel_ms: Annotated[
         float,
-        typer.Option(help="Seconds from the camera to the gate, of a belt that never stops.", min=0.001, max=3600),
-    ] = 1.0,
-    travel_pulses: Annotated[
-        int | None, typer.Option(help="Encoder pulses from the camera to the gate, instead of seconds.", min=1)
-    ] = None,
-    pulses_per_s: Annotated[
-        float, typer.Option(help="Speed of the simulated encoder that --travel-pulses is tried with.", min=0.001)
+        timing_option(
+            metavar="MS",
+            help="Time from the camera to the gate on a belt of constant speed.",
+            min=1,
+            max=3_600_000,
+        ),
     ] = 1000.0,
     lead_ms: Annotated[
-        float, typer.Option(help="How long before a part is there the gate decides, ms.", min=1, max=60_000)
+        float,
+        timing_option(
+            metavar="MS",
+            help="Time before a part's arrival at which the gate decides, for the actuator to move.",
+            min=1,
+            max=60_000,
+        ),
     ] = 50.0,
     transit_ms: Annotated[
-        float, typer.Option(help="How long after the budget a verdict may come, ms.", min=0, max=60_000)
-    ] = 50.0,
+        float,
+        timing_option(
+            metavar="MS",
+            help="Time that a verdict may take on the network; the station's budget and this have to end before the "
+            "gate decides: budget + transit <= travel - lead.",
+            min=0,
+            max=60_000,
+        ),
+    ] = TRANSIT_MS,
+    travel_pulses: Annotated[
+        int | None,
+        timing_option(
+            metavar="N",
+            help="Encoder pulses from the camera to the gate, instead of --travel-ms.",
+            min=1,
+        ),
+    ] = None,
+    pulses_per_s: Annotated[
+        float,
+        timing_option(metavar="X", help="Speed of the simulated encoder for --travel-pulses.", min=0.001),
+    ] = 1000.0,
     keys: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Key file from edge-keys export, one for each --connect."),
+        station_option(
+            metavar="FILE",
+            help="Key file from edge-keys export, one for each --connect. [default: no encryption]",
+        ),
     ] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Believe a station on the network that has no keys.")
+        bool,
+        station_option("--insecure", help="Accept a station on the network without keys."),
     ] = False,
-    log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Append each decision as a line of JSON, before the gate moves.")
-    ] = None,
     allow_simulated: Annotated[
-        bool, typer.Option("--allow-simulated", help="Pass parts of a demonstration, for trials.")
+        bool,
+        decision_option("--allow-simulated", help="Pass parts of a simulated line, for trials."),
     ] = False,
-    once: Annotated[bool, typer.Option("--once", help="Leave when the station's run ends.")] = False,
+    once: Annotated[bool, decision_option("--once", help="Exit when the station's run ends.")] = False,
     wait_s: Annotated[
-        float | None, typer.Option(help="Leave after so many seconds without any message.", min=0.1, max=86_400)
+        float | None,
+        decision_option(
+            metavar="S",
+            help="Exit after this many seconds without a message. [default: never]",
+            min=0.1,
+            max=86_400,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print each decision as a line of JSON.")] = False,
+    actuator: Annotated[
+        list[str] | None,
+        decision_option(
+            metavar="NAME",
+            help="Output that the decisions drive. May be repeated. [default: terminal]",
+        ),
+    ] = None,
+    log: Annotated[
+        Path | None,
+        output_option(
+            metavar="FILE",
+            help="Append each decision as a line of JSON before the actuator moves. [default: no log]",
+        ),
+    ] = None,
+    as_json: Annotated[bool, output_option("--json", help="Print each decision as a line of JSON.")] = False,
 ) -> None:
-    """Pass the parts that an in-time good names, reject all others, and say why.
+    """Pass the parts that an in-time good verdict names, and reject all others with the reason.
 
-    Ends in order on Ctrl-C and SIGTERM. Exit code 1 if there was a fault or a silence, 2 if nothing was heard at all.
+    Runs until Ctrl-C or SIGTERM. Exit code 1: a fault, or the station was silent. Exit code 2: nothing was heard.
     """
-    from edge.channel.control_messages import check_name, check_station_name
+    from edge.cli.gate_controller import Asked, endpoints_of, open_controller
     from edge.errors import ChannelError
-    from edge.gate.client import Controller
     from edge.gate.decision import Why
-    from edge.gate.gate import Rules
-    from edge.gate.log import GateLog, fields
+
+    asked = Asked(
+        connect=connect or [VERDICTS], control=control or [], keys=keys or [], insecure=insecure,
+        station=station, name=name, travel_ms=travel_ms, travel_pulses=travel_pulses, pulses_per_s=pulses_per_s,
+        lead_ms=lead_ms, transit_ms=transit_ms, allow_simulated=allow_simulated, log=log,
+        actuators=actuator or ["terminal"], as_json=as_json,
+    )  # fmt: skip
+    endpoints = endpoints_of(asked)
+    display, remarks = Display(1), Display(2)
+    with ExitStack() as at_end, ExitStack() as before_it:
+        controller = open_controller(asked, endpoints, display.show, before_it)
+        at_end.callback(_say_how_it_went, controller.gate, display, remarks, as_json)
+        before_it.enter_context(lines_through(remarks.show))
+        for endpoint in endpoints:
+            if not endpoint.is_authentic:
+                logger.warning("%s: %s", endpoint.verdicts, UNAUTHENTIC, extra={"station": station})
+        _run(controller, _Watch(station), once, wait_s)
+    gate = controller.gate
+    if gate.epoch is None and gate.fault is None:
+        raise ChannelError(f"nothing heard from {station!r} at {', '.join(one.verdicts for one in endpoints)}")
+    sys.exit(1 if gate.fault or gate.failure or gate.counts[Why.HEARTBEAT_LOST] else 0)
+
+
+def _run(controller: "Controller", watch: "_Watch", once: bool, wait_s: float | None) -> None:
+    """Until a signal, the end of the station's run with `once`, or `wait_s` seconds without a message."""
     from edge.station.signals import Signals
 
-    endpoints = _endpoints(connect or ["tcp://127.0.0.1:5570"], control or [], keys or [])
-    _check_keys(endpoints, insecure)
-    check_name(name)
-    check_station_name(station)
-    if travel_pulses is None and lead_ms / 1e3 >= travel_s:
-        raise ChannelError(
-            f"--lead-ms {lead_ms:g} is not less than the {travel_s:g} s of --travel-s: no part could pass"
-        )
-    belt, read_encoder = _belt(travel_s, travel_pulses, pulses_per_s, lead_ms / 1e3)
-
-    def show(decision: "Decision") -> None:
-        display.show((json.dumps(fields(decision)) if as_json else _line(decision)) + "\n")
-
-    display, remarks = Display(1), Display(2)
-    book = GateLog(log) if log else None
-    rules = Rules(transit_ms=transit_ms, allow_simulated=allow_simulated)
-    controller = Controller(endpoints, station, name, belt, show, rules, book, read_encoder, allow_insecure=True)
-    for endpoint in endpoints:
-        if not endpoint.is_authentic:
-            remarks.show(f"{printable(endpoint.verdicts)}: {UNAUTHENTIC}\n")
-    watch = _Watch(remarks)
-    try:
-        with Signals() as signals:
-            while not (signals.came or (once and controller.gate.has_ended)):
-                controller.turn()
-                watch.look(controller)
-                if wait_s is not None and time.monotonic_ns() - controller.heard_ns > wait_s * 1e9:
-                    break
-    finally:
-        controller.close()
-        if book:
-            book.close()
-        (remarks if as_json else display).show(_report(controller.gate, as_json))
-        display.close(PATIENCE_S)
-        remarks.close(PATIENCE_S)
-    if controller.gate.epoch is None and controller.gate.fault is None:
-        raise ChannelError(f"nothing heard from {station!r} at {', '.join(one.verdicts for one in endpoints)}")
-    sys.exit(1 if controller.gate.fault or controller.gate.counts[Why.HEARTBEAT_LOST] else 0)
-
-
-def _endpoints(connect: list[str], control: list[str], keys: list[Path]) -> "list[Endpoint]":
-    from edge.channel.client_security import read_client_keys
-    from edge.errors import ChannelError
-    from edge.gate.client import Endpoint
-
-    if control and len(control) != len(connect):
-        raise ChannelError(f"{len(control)} --control for {len(connect)} --connect; give one for each, or none")
-    if keys and len(keys) != len(connect):
-        raise ChannelError(f"{len(keys)} --keys for {len(connect)} --connect; give one for each, or none")
-    return [
-        Endpoint.of(
-            verdicts,
-            control[index] if control else None,
-            read_client_keys(keys[index]) if keys else None,
-        )
-        for index, verdicts in enumerate(connect)
-    ]
-
-
-def _check_keys(endpoints: "list[Endpoint]", insecure: bool) -> None:
-    """Raise ChannelError if somebody on the network could speak as the station and that is not meant."""
-    from edge.channel.endpoints import is_loopback
-    from edge.errors import ChannelError
-
-    for endpoint in endpoints:
-        urls = [urlsplit(one) for one in (endpoint.verdicts, endpoint.control)]
-        is_local = all(url.scheme == "ipc" or is_loopback(url.hostname or "") for url in urls)
-        if not (endpoint.is_authentic or insecure or is_local):
-            raise ChannelError(
-                f"{endpoint.verdicts}: without keys anybody on the network can speak as the station; say --keys FILE, "
-                "or --insecure if that is meant"
-            )
-
-
-def _belt(travel_s: float, pulses: int | None, pulses_per_s: float, lead_s: float) -> "tuple[Belt, ReadEncoder]":
-    """The belt, and what reads its encoder if it has one."""
-    from edge.gate.belt import EncoderBelt, SteadyBelt
-
-    if pulses is None:
-        return SteadyBelt(travel_s, lead_s), None
-    belt = EncoderBelt(pulses, int(lead_s * pulses_per_s))
-    began = time.monotonic_ns()
-    return belt, lambda now: belt.sample(now, int((now - began) / 1e9 * pulses_per_s))
-
-
-def _line(decision: "Decision") -> str:
-    number = "" if decision.seq is None else str(decision.seq)
-    if decision.to_seq is not None:
-        number += f"-{decision.to_seq}"
-    said = f"{number:>6}  {'pass' if decision.passes else 'REJECT':6}  {decision.why:17}  {decision.part or ''}"
-    return printable((said + (f"  {decision.detail}" if decision.detail else "")).rstrip())
+    with Signals() as signals:
+        while not (signals.came or (once and controller.gate.has_ended)):
+            controller.turn()
+            watch.look(controller)
+            if wait_s is not None and time.monotonic_ns() - controller.heard_ns > wait_s * 1e9:
+                break
 
 
 class _Watch:
-    """Says on standard error what a person should see, once."""
+    """Logs what a person should see, once."""
 
-    def __init__(self, remarks: "Display") -> None:
-        self._remarks = remarks
+    def __init__(self, station: str) -> None:
+        self._about = {"station": station}
         self._alarms = 0
+        self._epoch: str | None = None
         self._said: set[str] = set()
 
     def look(self, controller: "Controller") -> None:
         gate = controller.gate
+        if gate.epoch != self._epoch:
+            self._epoch = gate.epoch
+            logger.debug("epoch %s of the station began", gate.epoch, extra=self._about)
         if gate.alarms > self._alarms:
             self._alarms = gate.alarms
-            self._remarks.show(f"ALARM: {gate.late_in_a_row} parts in a row were late\n")
-        if gate.fault:
-            self._say(f"FAULT: {gate.fault}; everything is rejected until this command is started again")
-        for refusal in controller.refusals:
-            self._say(refusal)
+            logger.warning("ALARM: %d parts in a row were late", gate.late_in_a_row, extra=self._about)
+        for fault in (gate.fault, gate.failure):
+            if fault:
+                self._say(f"FAULT: {fault}; everything is rejected until this command is started again")
+        for line in (*controller.refusals, *controller.remarks):
+            self._say(line)
 
     def _say(self, line: str) -> None:
         if line not in self._said and len(self._said) < 1_000:
             self._said.add(line)
-            self._remarks.show(f"{printable(line)}\n")
+            logger.warning("%s", line, extra=self._about)
+
+
+def _say_how_it_went(gate: "Gate", display: "Display", remarks: "Display", as_json: bool) -> None:
+    (remarks if as_json else display).show(_report(gate, as_json))
+    display.close(PATIENCE_S)
+    remarks.close(PATIENCE_S)
 
 
 def _report(gate: "Gate", as_json: bool) -> str:
-    """Counts and reasons, a line."""
+    """Counts and reasons in a line; without `as_json`, then a line for what each reason but a defect means."""
     from edge.gate.decision import Why
+    from edge.text import counted
 
     rejects = {why.value: count for why, count in gate.counts.most_common() if why is not Why.CLEAR}
     counts = {"passed": gate.counts[Why.CLEAR], "rejected": sum(rejects.values())}
     if as_json:
-        more = {"repeated": gate.repeated, "foreign": gate.foreign, "alarms": gate.alarms, "fault": gate.fault}
+        fault = gate.fault or gate.failure
+        more = {"repeated": gate.repeated, "foreign": gate.foreign, "alarms": gate.alarms, "fault": fault}
         return json.dumps({**counts, "reasons": rejects, **more}) + "\n"
     reasons = ", ".join(f"{count} {why}" for why, count in rejects.items())
     said = f"decided: {counts['passed']} passed, {counts['rejected']} rejected"
-    return said + (f" ({reasons})" if reasons else "") + "\n"
+    lines = [said + (f" ({reasons})" if reasons else "")]
+    for why, count in gate.counts.most_common():
+        if why not in (Why.CLEAR, Why.DEFECT):
+            lines.append(f"{why}, {counted(count, 'part')}: {why.meaning}")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:

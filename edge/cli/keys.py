@@ -21,10 +21,13 @@ PASSPHRASE = "EDGE_KEY_PASSPHRASE"
 Folder = Annotated[
     Path | None,
     typer.Option(
-        "--keys", metavar="DIR", help="The station's folder of keys.", show_default="$EDGE_KEYS, or ~/.config"
+        "--keys",
+        metavar="DIR",
+        help="The station's folder of keys.",
+        show_default="$EDGE_KEYS, or ~/.config/edge-inspect/keys",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 ClientName = Annotated[str, typer.Argument(help="Name of the client.")]
 
 app = new_app()
@@ -32,7 +35,7 @@ app = new_app()
 
 @app.callback()
 def keys() -> None:
-    """Keys of two kinds: for the channel between station and controllers (CURVE), and for signing bundles."""
+    """Make and manage keys: for the channel between station and controllers (CURVE), and for signing bundles."""
 
 
 @app.command("new-signing-key")
@@ -40,7 +43,10 @@ def new_signing_key(
     name: Annotated[str, typer.Argument(help="Name of the key: NAME.key is secret, NAME.pub goes to the stations.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write the two files into.")] = Path(),
     encrypt: Annotated[
-        bool, typer.Option("--encrypt", help=f"Lock NAME.key with a passphrase, asked for or from {PASSPHRASE}.")
+        bool,
+        typer.Option(
+            "--encrypt", help=f"Lock NAME.key with a passphrase, that of {PASSPHRASE} or one that is asked for."
+        ),
     ] = False,
 ) -> None:
     """Make a key pair (Ed25519, PEM) for signing bundles. Nothing is overwritten."""
@@ -59,7 +65,7 @@ def sign_bundle(
     bundle: Annotated[Path, typer.Argument(help="Bundle to sign; its manifest.sig is written.")],
     key: Annotated[Path, typer.Option(metavar="FILE", help="Private key, NAME.key.")],
 ) -> None:
-    """Sign a bundle: its manifest, and so the hash of every file. Other keys' signatures stay."""
+    """Sign the manifest of a bundle, and so the hash of every file. Signatures by other keys stay."""
     from edge.bundle import signature
     from edge.security.signing_keys import read_private_key, require_extra
 
@@ -71,9 +77,9 @@ def sign_bundle(
 @app.command("verify-bundle")
 def verify_bundle(
     bundle: Annotated[Path, typer.Argument(help="Bundle to check, or the name of a shipped one.")],
-    trust: Annotated[list[Path], typer.Option(metavar="FILE", help="Public key, NAME.pub; may be repeated.")],
+    trust: Annotated[list[Path], typer.Option(metavar="FILE", help="Public key, NAME.pub. Repeatable.")],
 ) -> None:
-    """Check a bundle's signature and every hash; runs nothing. Exit code 2, and one line, if it is refused."""
+    """Check the signature of a bundle and every hash, without running anything. The exit code is 2 if it is refused."""
     from edge.bundle import load_bundle
     from edge.bundle.shipped import found_bundle
     from edge.bundle.signature import Trust
@@ -84,7 +90,7 @@ def verify_bundle(
 
 @app.command()
 def init(keys: Folder = None, as_json: AsJson = False) -> None:
-    """Make the station's folder of keys and its key pair. From then on it can be bound to a network."""
+    """Make the station's folder of keys and its key pair. After that the station can be bound to a network."""
     from edge.security.certificate import fingerprint
 
     store = _store(keys)
@@ -97,18 +103,24 @@ def init(keys: Folder = None, as_json: AsJson = False) -> None:
 def add(
     name: ClientName,
     public_key: Annotated[
-        str | None, typer.Option(metavar="Z85", help="The public key, if the client made its own pair.")
+        str | None,
+        typer.Option(
+            metavar="Z85",
+            help="The public key of the client, if it made its own pair.",
+            show_default="a new pair is made",
+        ),
     ] = None,
     role: Annotated[
         Role,
         typer.Option(
-            help="see: only read; acknowledge: and say what became of parts; trigger: and trigger parts; control: all."
+            help="What the client may do: see reads, acknowledge also says what became of parts, trigger also triggers "
+            "parts, control may do everything."
         ),
     ] = OF_A_NEW_KEY,
     keys: Folder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Admit a client. A running station notices it by itself. To give it another role, revoke it and add it again."""
+    """Admit a client. A running station notices it by itself. To change a role, revoke the client and add it again."""
     client = _store(keys).add(name, public_key, role)
     about = {"name": name, "fingerprint": client.fingerprint, "role": role}
     _report(as_json, about, [f"{role:11}  {_line(name, client.fingerprint)}"])
@@ -116,7 +128,7 @@ def add(
 
 @app.command("list")
 def list_clients(keys: Folder = None, as_json: AsJson = False) -> None:
-    """Show the clients, each with its role, and the revoked keys. A key from before there were roles has `control`."""
+    """Show the clients with their roles, and the revoked keys. A key that is older than roles has the role control."""
     clients = _store(keys).clients()
     lines = [f"{'revoked' if c.role is None else c.role:11}  {_line(c.name, c.fingerprint)}" for c in clients]
     _report(as_json, {"clients": [vars(client) for client in clients]}, lines)
@@ -124,14 +136,14 @@ def list_clients(keys: Folder = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def revoke(name: ClientName, keys: Folder = None, as_json: AsJson = False) -> None:
-    """Refuse a client's key for ever; a running station cuts its connections within a second or so."""
+    """Refuse the key of a client for ever. A running station cuts its connections within about a second."""
     client = _store(keys).revoke(name)
     _report(as_json, {"name": name, "fingerprint": client.fingerprint}, [f"revoked  {_line(name, client.fingerprint)}"])
 
 
 @app.command()
 def rotate(keys: Folder = None, as_json: AsJson = False) -> None:
-    """Give the station a new key. It must be restarted, and each client needs a new export."""
+    """Give the station a new key. The station must be restarted, and each client needs a new export."""
     from edge.security.certificate import fingerprint
 
     store = _store(keys)
@@ -149,10 +161,10 @@ def rotate(keys: Folder = None, as_json: AsJson = False) -> None:
 @app.command()
 def export(
     name: ClientName,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write; nothing is overwritten.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write. It must not exist yet.")],
     keys: Folder = None,
 ) -> None:
-    """Write the one file that a client needs: its pair and the station's public key, as a ZeroMQ certificate."""
+    """Write the file that a client needs: its key pair and the station's public key, as a ZeroMQ certificate."""
     client = _store(keys).export(name, out)
     print(f"{out}  keep it secret, on {name} only", file=sys.stderr)
     if not client.has_secret:
@@ -161,7 +173,9 @@ def export(
 
 @app.command("fingerprint")
 def show_fingerprint(
-    name: Annotated[str | None, typer.Argument(help="A client; else the station and all clients.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a client.", show_default="the station and all clients")
+    ] = None,
     keys: Folder = None,
     as_json: AsJson = False,
 ) -> None:

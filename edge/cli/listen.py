@@ -1,6 +1,7 @@
 """edge-listen: what a station says, as a live table or as JSON lines, with every gap noticed."""
 
 import json
+import logging
 import sys
 from collections import deque
 from functools import partial
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.channel.endpoints import STATION, VERDICTS
 from edge.cli import new_app, run_app
+from edge.cli.log_options import with_log_options
 from edge.text import printable
 
 if TYPE_CHECKING:
@@ -21,17 +24,23 @@ if TYPE_CHECKING:
 
 app = new_app()
 
+log = logging.getLogger("edge.listen")
+
 ROWS = 20
 REFRESHES_PER_S = 8
 POLL_S = 0.1
+COLUMNS = (f"{'seq':>6}", f"{'verdict':7}", f"{'score':>8}", f"{'age':>10}", "part  box, or reason of an unknown")
+"""Heads of what `_line` gives of a verdict; docs/guide/channel.md explains them."""
+
 SILENCE_S = 1.0
 """Heartbeats come every 0.1 s and their lease is 0.3 s; this is well past both."""
 
 
 @app.command()
+@with_log_options
 def listen(
-    connect: Annotated[str, typer.Option(help="Verdict endpoint of the station.")] = "tcp://127.0.0.1:5570",
-    station: Annotated[str, typer.Option(help="Name of the station.")] = "line1",
+    connect: Annotated[str, typer.Option(help="Verdict endpoint of the station.")] = VERDICTS,
+    station: Annotated[str, typer.Option(help="Name of the station.")] = STATION,
     once: Annotated[bool, typer.Option("--once", help="Leave when the station's run ends.")] = False,
     wait_s: Annotated[
         float | None, typer.Option(help="Leave after so many seconds without any message.", min=0.1, max=86_400)
@@ -50,9 +59,11 @@ def listen(
     from edge.verdict import State, StateChange, Verdict
 
     own = None if keys is None else read_client_keys(keys)
-    subscriber, books = Subscriber(connect, station, own, partial(print, file=sys.stderr)), Books()
-    show = _Json() if as_json else _Table(f"{station} at {connect}") if sys.stdout.isatty() else _Lines()
-    watch = _Watch()
+    about = {"station": station}
+    subscriber = Subscriber(connect, station, own, partial(log.warning, "%s", extra=about))
+    books = Books()
+    show = _Json(about) if as_json else _Table(f"{station} at {connect}") if sys.stdout.isatty() else _Lines()
+    watch = _Watch(about)
     try:
         while not (once and watch.is_over) and (wait_s is None or watch.silent_s < wait_s):
             for received in subscriber.messages(POLL_S):
@@ -83,14 +94,15 @@ def listen(
 class _Watch:
     """Notices that a station which was heard, and has not said goodbye, is silent."""
 
-    def __init__(self) -> None:
+    def __init__(self, about: dict[str, str]) -> None:
+        self._about = about
         self.has_heard = self.is_over = False
         self.silent_s = 0.0
         self.silences = 0
 
     def hear(self, is_goodbye: bool) -> None:
         if self.silent_s >= SILENCE_S and self.has_heard and not self.is_over:
-            print(f"heard again after {self.silent_s:.1f} s", file=sys.stderr)
+            log.info("heard again after %.1f s", self.silent_s, extra=self._about)
         self.has_heard, self.is_over, self.silent_s = True, is_goodbye, 0.0
 
     def wait(self) -> None:
@@ -98,7 +110,7 @@ class _Watch:
         self.silent_s += POLL_S
         if self.has_heard and not self.is_over and before < SILENCE_S <= self.silent_s:
             self.silences += 1
-            print("SILENT: no heartbeat; a controller rejects every part until it hears one", file=sys.stderr)
+            log.warning("SILENT: no heartbeat; a controller rejects every part until it hears one", extra=self._about)
 
 
 def _sequence(subscriber: "Subscriber", books: "Books") -> list[str]:
@@ -118,16 +130,17 @@ def _sequence(subscriber: "Subscriber", books: "Books") -> list[str]:
 
 
 class _Json:
-    """A verdict a line; gaps go to standard error."""
+    """A verdict a line; gaps go to the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, about: dict[str, str]) -> None:
         from edge.verdict import Verdict
 
+        self._about = about
         self._verdict = Verdict
 
     def show(self, received: "Received", books: "Books") -> None:
         if received.missed:
-            print(f"gap: {received.missed} verdicts missed", file=sys.stderr)
+            log.warning("gap: %d verdicts missed", received.missed, extra=self._about)
         if isinstance(received.message, self._verdict):
             print(json.dumps(received.message.model_dump(mode="json"), separators=(",", ":")), flush=True)
 
@@ -136,13 +149,22 @@ class _Json:
 
 
 class _Lines:
-    """For a pipe or a log: a plain line a verdict and a change of state."""
+    """For a pipe or a log: a line that names the columns, then a plain line a verdict and a change of state."""
+
+    def __init__(self) -> None:
+        self._has_begun = False
 
     def show(self, received: "Received", books: "Books") -> None:
         if received.missed:
-            print(f"GAP: {received.missed} verdicts missed")
+            self._print(f"GAP: {received.missed} verdicts missed")
         if (line := _line(received)) is not None:
-            print("  ".join(line).rstrip(), flush=True)
+            self._print("  ".join(filter(None, line)).rstrip())
+
+    def _print(self, line: str) -> None:
+        if not self._has_begun:
+            print("  ".join(COLUMNS))
+            self._has_begun = True
+        print(line, flush=True)
 
     def close(self) -> None:
         pass
@@ -174,7 +196,7 @@ class _Table:
         from rich.table import Table
 
         table = Table(title=escape(self._title), caption=self._foot, expand=True)
-        for name in ("seq", "verdict", "score", "age", "part"):
+        for name in map(str.strip, COLUMNS):
             table.add_column(name, justify="right" if name in ("seq", "score", "age") else "left", no_wrap=True)
         colours = {"good": "green", "reject": "red"}
         for row in list(self._rows):
@@ -191,7 +213,7 @@ def _line(received: "Received") -> list[str] | None:
 
     message = received.message
     if isinstance(message, StateChange):
-        return ["", f"{message.state:7}", "", "", printable(message.cause or "")]
+        return [" " * 6, f"{message.state:7}", "", "", printable(message.cause or "")]
     if not isinstance(message, Verdict):
         return None
     score = "" if message.score is None else f"{message.score:.4f}"

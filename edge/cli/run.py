@@ -1,19 +1,27 @@
 """edge-run: run one line, from a source to verdicts on a socket."""
 
 import json
+import logging
 import re
 import shutil
 import signal
 import sys
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from edge.cli import new_app, run_app
+from edge.cli.log_options import with_log_options
+from edge.cli.station_flags import keys_of, with_station_flags
 from edge.errors import ConfigError
+from edge.station.config.conversion import source_request, to_config
 from edge.station.config.layout import Layout, layout, layout_as_toml
-from edge.station.config.settings import Settings, about, parse_camera, parse_region, source_request, to_config
+from edge.station.config.settings import Settings
+from edge.station.config.toml_writing import as_line
+from edge.terminal.logs import LogFormat, chosen_logging, lines_through
 from edge.terminal.output import Display
 from edge.text import printable
 
@@ -23,103 +31,80 @@ if TYPE_CHECKING:
     from edge.station.supervisor import Station
     from edge.verdict import State
 
+log = logging.getLogger("edge.station")
+
+STANDING_STILL = ("held", "suspended")
+"""States of a station that stands still because something is wrong."""
+
+other_option = partial(typer.Option, rich_help_panel="Instead of running a line")
+
 SIEGE_S = 6.0
 """Of each attack in the drill."""
 
 app = new_app()
 
 
-def _about(key: str) -> str:
-    """Help of a flag: that of the configuration's key, with its default."""
-    default = Settings.model_fields[key].default
-    said = about(key)
-    return said if default in (None, False, ()) else f"{said} [default: {default}]"
-
-
 @app.command()
+@with_log_options
+@with_station_flags
 def run(
-    source: Annotated[str | None, typer.Option(help=_about("source"))] = None,
+    *,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Configuration in TOML; flags override it.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Configuration in TOML; flags override it. --print-config writes one.",
+            rich_help_panel="Source",
+        ),
     ] = None,
-    bundle: Annotated[Path | None, typer.Option(help=_about("bundle"))] = None,
-    station: Annotated[str | None, typer.Option(help=_about("station"))] = None,
-    bind: Annotated[str | None, typer.Option(help=_about("bind"))] = None,
-    control: Annotated[str | None, typer.Option(help=_about("control"))] = None,
-    viewers: Annotated[str | None, typer.Option(help=_about("viewers"))] = None,
-    keys: Annotated[Path | None, typer.Option(metavar="DIR", help=_about("keys"))] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help=_about("insecure"))] = False,
-    require: Annotated[list[str] | None, typer.Option(metavar="NAME", help=_about("require"))] = None,
-    trigger: Annotated[str | None, typer.Option(metavar="free|external|presence", help=_about("trigger"))] = None,
-    policy: Annotated[str | None, typer.Option(metavar="every|latest", help=_about("policy"))] = None,
-    budget_ms: Annotated[float | None, typer.Option(help=_about("budget_ms"))] = None,
-    stale_ms: Annotated[float | None, typer.Option(help=_about("stale_ms"))] = None,
-    envelope: Annotated[Path | None, typer.Option(metavar="FILE", help=_about("envelope"))] = None,
-    region: Annotated[list[str] | None, typer.Option(metavar="LEFT,TOP,WIDTHxHEIGHT", help=_about("regions"))] = None,
-    camera: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help=_about("camera"))] = None,
-    resume_frames: Annotated[int | None, typer.Option(help=_about("resume_frames"))] = None,
-    backend: Annotated[str | None, typer.Option(help=_about("backend"))] = None,
-    threads: Annotated[int | None, typer.Option(help=_about("threads"))] = None,
-    spinning: Annotated[bool, typer.Option("--spinning", help=_about("spinning"))] = False,
-    keep_warm: Annotated[bool, typer.Option("--keep-warm", help=_about("keep_warm"))] = False,
-    streams: Annotated[int | None, typer.Option(help=_about("streams"))] = None,
-    size: Annotated[str | None, typer.Option(help=_about("size"))] = None,
-    bits: Annotated[int | None, typer.Option(metavar="10|12|14|16", help=_about("bits"))] = None,
-    rate: Annotated[str | None, typer.Option(metavar="RATE|file", help=_about("rate"))] = None,
-    limit: Annotated[int | None, typer.Option(help=_about("limit"))] = None,
-    loop: Annotated[bool, typer.Option("--loop", help=_about("loop"))] = False,
-    watch: Annotated[bool, typer.Option("--watch", help=_about("watch"))] = False,
-    seed: Annotated[int | None, typer.Option(help=_about("seed"))] = None,
-    wait_subscribers: Annotated[int | None, typer.Option(help=_about("wait_subscribers"))] = None,
-    trust: Annotated[list[Path] | None, typer.Option(metavar="FILE", help=_about("trust"))] = None,
-    records: Annotated[Path | None, typer.Option(metavar="DIR", help=_about("records"))] = None,
-    no_records: Annotated[bool, typer.Option("--no-records", help="keep no journal and no images")] = False,
-    keep_goods: Annotated[int | None, typer.Option(help=_about("keep_goods"))] = None,
-    keep_gib: Annotated[float | None, typer.Option(help=_about("keep_gib"))] = None,
-    keep_days: Annotated[float | None, typer.Option(help=_about("keep_days"))] = None,
-    metrics: Annotated[str | None, typer.Option(metavar="[HOST:]PORT", help=_about("metrics"))] = None,
-    no_tuned: Annotated[bool, typer.Option("--no-tuned", help="ignore what edge-bench tune found")] = False,
-    list_sources: Annotated[bool, typer.Option("--list-sources", help="list the sources of this machine")] = False,
+    list_sources: Annotated[
+        bool, other_option("--list-sources", help="List the kinds of sources and the devices.")
+    ] = False,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="print the configuration, and where each value came from")
+        bool,
+        other_option(
+            "--print-config",
+            help="Print the configuration as TOML, with the origin of each value.",
+        ),
     ] = False,
     commission: Annotated[
-        int | None, typer.Option(metavar="N", help="learn brightness and sharpness from N frames", min=2)
+        int | None,
+        other_option(
+            metavar="N",
+            help="Measure brightness and sharpness over N good frames and write the file for --envelope.",
+            min=2,
+        ),
     ] = None,
     drill: Annotated[
-        bool, typer.Option("--drill", help="break the demo line, one thing after another, and show what the gate saw")
+        bool,
+        other_option(
+            "--drill",
+            help="Inject faults and attacks on the demonstration line and report what the gate did.",
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print the result as JSON on standard output")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON on standard output.", rich_help_panel="Output")
+    ] = False,
+    **values: Any,
 ) -> None:
-    """Inspect every part a source shows and publish one verdict for each.
+    """Judge each part that a source shows and publish one verdict for it.
 
-    Ends when the source ends, or in order on Ctrl-C and SIGTERM. Exit code 1 if a stored source came to its end and
-    some of its frames are corrupt: damaged, missing, or not as they must be; 2 if something must be put right first.
+    Runs until the source ends, Ctrl-C or SIGTERM. Exit code 1: a stored source ended, and some of its frames could not
+    be judged. Exit code 2: the line could not start; one line says why.
 
-    A configuration with several [[stations]] tables runs them all in one process, on one loaded model; --station takes
-    one of them.
+    Each option is also a key of the file of --config: budget_ms for --budget-ms. Several stations in one process share
+    one loaded model; each has a [[stations]] table in the file, and --station NAME runs only that one.
     """
-    if no_records and (records, keep_goods, keep_gib, keep_days) != (None,) * 4:
+    kept = ("records", "keep_goods", "keep_gib", "keep_days")
+    if values["no_records"] and any(values[key] is not None for key in kept):
         raise ConfigError(
-            "--no-records keeps nothing, so --records and --keep-… make no sense beside it; leave one out"
+            "--no-records keeps nothing, and --records and --keep-… say where and what to keep; leave one out"
         )
-    flags = {
-        "source": source, "bundle": bundle, "station": station, "bind": bind, "control": control, "viewers": viewers,
-        "keys": keys, "insecure": insecure or None, "require": require or None, "trigger": trigger, "policy": policy,
-        "budget_ms": budget_ms, "stale_ms": stale_ms, "envelope": envelope,
-        "regions": [parse_region(text) for text in region or ()] or None, "backend": backend, "threads": threads,
-        "spinning": spinning or None, "keep_warm": keep_warm or None, "tuned": False if no_tuned else None,
-        "streams": streams, "size": size, "bits": bits, "rate": rate, "limit": limit,
-        "loop": loop or None, "watch": watch or None,
-        "seed": seed, "wait_subscribers": wait_subscribers, "trust": trust or None,
-        "records": False if no_records else records, "keep_goods": keep_goods,
-        "keep_gib": keep_gib, "keep_days": keep_days, "metrics": metrics,
-        "camera": parse_camera(camera) if camera else None, "resume_frames": resume_frames,
-    }  # fmt: skip
+    flags = keys_of(values)
     if list_sources:
         _print_sources(as_json)
     elif drill:
-        _drill(bundle, as_json)
+        _drill(flags.get("bundle"), as_json)
     elif print_config:
         said, lines = _with_tuned(layout(config, flags))
         print("".join(f"# {line}\n" for line in lines) + layout_as_toml(said), end="")
@@ -152,26 +137,28 @@ def _serve(layout: Layout, remarks: list[str], as_json: bool) -> None:
     all_settings = [station.settings for station in layout.stations]
     configs = [_config(settings) for settings in all_settings]
     insecure = frozenset(settings.station for settings in all_settings if settings.insecure)
+    for one in layout.stations:
+        name = one.settings.station
+        for key in (key for key, origin in one.origins.items() if origin != "default"):
+            log.debug("%s: %s", name, as_line(one, key), extra={"station": name})
     for remark in remarks:
-        _say(remark)
-    progress = Progress(shows_demo_bundle=any(settings.bundle is None for settings in all_settings))
-    cell = Cell(configs, progress.show, insecure, progress.say)
-    for number in ENDING_SIGNALS:  # while it runs the stations take them; after that there is nothing left to end
-        signal.signal(number, signal.SIG_IGN)
-    try:
+        log.info("%s", remark)
+    with Progress(shows_demo_bundle=any(settings.bundle is None for settings in all_settings)) as progress:
+        cell = Cell(configs, progress.show, insecure)
+        for number in ENDING_SIGNALS:  # while it runs the stations take them; after that there is nothing left to end
+            signal.signal(number, signal.SIG_IGN)
         cell.run()
-    finally:
-        progress.close()
     if as_json:
-        results = [station.result() | summary(station.books) for station in cell.stations]
+        results = [station.status.result() | summary(station.books) for station in cell.stations]
         print(json.dumps({"stations": results} if layout.has_tables else results[0]))
     else:
         for station in cell.stations:
             for text in describe(station.books):
-                _say(f"{station.config.station}: {text}")
+                name = station.config.station
+                log.info("%s: %s", name, text, extra={"station": name})
     incomplete = [line for station in cell.stations if (line := _not_judged(station)) is not None]
     for line in incomplete:
-        _say(line)
+        log.warning("%s", line)
     for name, error in cell.failures.items():
         raise type(error)(f"{name}: {error}")
     if incomplete:
@@ -205,9 +192,10 @@ def _config(settings: Settings) -> "StationConfig":
     is_demo = settings.bundle is None
     path = found_bundle(settings.bundle) if settings.bundle else shipped_bundle(DEMO)
     if settings.insecure:
-        _say(
-            f"WARNING: --insecure: anyone who reaches {settings.bind} reads the verdicts and can pretend to be this "
-            "station"
+        log.warning(
+            "WARNING: --insecure: anyone who reaches %s reads the verdicts and can pretend to be this station",
+            settings.bind,
+            extra={"station": settings.station},
         )
     return to_config(settings, path, is_demo)
 
@@ -257,14 +245,21 @@ def _commission(settings: Settings, frames: int, config: Path | None) -> None:
 
 
 def _print_sources(as_json: bool) -> None:
+    """Every kind of source: how it is written, what it is, what is here of it, and what is missing for it."""
     from edge.sources import list_sources
 
-    rows = list_sources()
+    kinds = list_sources()
     if as_json:
-        print(json.dumps([{"source": name, "description": about} for name, about in rows]))
+        here = [[{"source": name, "description": about} for name, about in one.here] for one in kinds]
+        rows = [asdict(one) | {"here": found} for one, found in zip(kinds, here, strict=True)]
+        print(json.dumps(rows))
         return
-    width = max(len(name) for name, _ in rows)
-    print("\n".join(f"{name:{width}}  {about}" for name, about in rows))
+    for one in kinds:
+        print(f"{', '.join(one.written)}\n    {one.about}")
+        for name, about in one.here:
+            print(f"    here: {name}  {about}")
+        if one.missing is not None:
+            print(f"    missing: {one.missing}")
 
 
 def _drill(bundle: Path | None, as_json: bool) -> None:
@@ -332,14 +327,11 @@ def _ms(value: float | None) -> str:
     return "NEVER" if value is None else f"{value:.0f}"
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 class Progress:
-    """Says on standard error what state the station is in, and on a terminal how far it is.
+    """Logs what state the station is in, and shows on a terminal how far it is.
 
-    It never waits: a terminal that nobody reads, or that is gone, holds up no verdict.
+    While it is entered, all lines of the log go through it, and it never waits: a terminal that nobody reads, or that
+    is gone, holds up no verdict.
     """
 
     def __init__(self, shows_demo_bundle: bool) -> None:
@@ -348,33 +340,48 @@ class Progress:
         self._last: dict[str, tuple[State, str | None]] = {}  # by station, as all that follows
         self._alarms: dict[str, tuple[str, ...]] = {}
         self._counts: dict[str, str] = {}
-        self._is_terminal = sys.stderr.isatty()
+        chosen = chosen_logging()
+        self._shows_counts = sys.stderr.isatty() and (chosen is None or chosen.format is LogFormat.TEXT)
         self._width = 0
         self._display = Display(2, most_waiting=100)
+        self._lines = lines_through(self._write)
+
+    def __enter__(self) -> Self:
+        self._lines.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Write what is left, for a fifth of a second at the most."""
+        self._lines.__exit__(None, None, None)
+        self._display.show(self._erased())
+        self._display.close(0.2)
 
     def show(self, station: "Station") -> None:
         """Called at each heartbeat, ten times a second; never waits."""
-        if station.ready_after_s is None:
+        name, status = station.config.station, station.status
+        if status.ready_after_s is None and status.state != "suspended":
             return
-        text, name = "", station.config.station
-        current = (station.state, station.cause)
+        current = (status.state, status.cause)
         if current != self._last.get(name):
             if not self._last and self._shows_demo_bundle:
-                text += "WARNING: no --bundle given: the DEMONSTRATION bundle runs, every verdict is marked simulated\n"
+                log.warning(
+                    "WARNING: no --bundle given: the DEMONSTRATION bundle runs, every verdict is marked simulated"
+                )
             self._last[name] = current
-            cause = f": {printable(station.cause)}" if station.cause else ""
-            text += f"{name}: {station.state}{cause}\n"
-        alarms = station.records.alarms if station.records else ()
-        text += "".join(f"{name}: ALARM: {printable(alarm)}\n" for alarm in _news(alarms, self._alarms.get(name, ())))
+            level = logging.WARNING if status.state in STANDING_STILL else logging.INFO
+            cause = f": {status.cause}" if status.cause else ""
+            log.log(level, "%s: %s%s", name, status.state, cause, extra={"station": name})
+        alarms = station.alarms
+        for alarm in _news(alarms, self._alarms.get(name, ())):
+            log.warning("%s: ALARM: %s", name, alarm, extra={"station": name})
         self._alarms[name] = alarms
-        if self._is_terminal:
-            text = self._erased() + text + self._counted(station)
-        if text:
-            self._display.show(text)
+        if self._shows_counts:
+            self._display.show(self._erased() + self._counted(station))
 
-    def say(self, line: str) -> None:
-        """A line for the log; never waits."""
-        self._display.show(f"{self._erased()}{printable(line)}\n")
+    def _write(self, text: str) -> None:
+        """A line of the log, in place of the counts."""
+        self._display.show(self._erased() + text)
+        self._width = 0
 
     def _counted(self, station: "Station") -> str:
         ledger, opened = station.books.ledger(), station.intake.opened
@@ -390,11 +397,6 @@ class Progress:
 
     def _erased(self) -> str:
         return "\r" + " " * self._width + "\r" if self._width else ""
-
-    def close(self) -> None:
-        """Write what is left, for a fifth of a second at the most."""
-        self._display.show(self._erased())
-        self._display.close(0.2)
 
 
 def _news(alarms: tuple[str, ...], before: tuple[str, ...]) -> list[str]:

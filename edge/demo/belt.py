@@ -1,4 +1,4 @@
-"""The belt: an endless loop of woven rubber between two rails, and the dirt that lies on it."""
+"""The belt: an endless loop of woven rubber between two rails, and the dirt on it."""
 
 from functools import lru_cache
 
@@ -13,10 +13,10 @@ RUBBER = (64.0, 82.0, 60.0)
 """BGR grey levels of the belt under neutral light."""
 
 RAIL = 0.055
-"""Height of each rail, as a share of the frame's."""
+"""Height of each rail as a fraction of the frame's height."""
 
 LOOP = 2
-"""Length of the belt's loop, in frames; then it comes round again."""
+"""Length of the belt's loop in frames."""
 
 STAINS = 8
 
@@ -32,7 +32,7 @@ class Belt:
         self._stains = [_draw_stain(rng, min(size)) for _ in range(STAINS)]
 
     def view(self, offset: float, out: Pixels) -> None:
-        """Copy what the camera sees into `out` `uint8 [H, W, 3]`; `offset` 0..1 is the belt's position."""
+        """Copy the visible window of the belt into `out` `uint8 [H, W, 3]`; `offset` 0..1 is the belt's position."""
         length, width = self._loop.shape[1], self.size[1]
         start = int(offset * length) % length
         first = min(width, length - start)
@@ -40,7 +40,7 @@ class Belt:
         out[:, first:] = self._loop[:, : width - first]
 
     def soil(self, frame: Pixels, rng: np.random.Generator) -> None:
-        """Add what belts have and no inspection should mind, in place: stains, scrapes, crumbs."""
+        """Add harmless dirt, in place: stains, scrapes, crumbs."""
         height, width = frame.shape[:2]
         for _ in range(rng.integers(0, 5)):
             stain = self._stains[rng.integers(len(self._stains))]
@@ -74,12 +74,12 @@ class Belt:
 
 @lru_cache(maxsize=2)
 def lay_belt(size: tuple[int, int]) -> Belt:
-    """The belt for frames of `size` (height, width): drawn once, then remembered."""
+    """The belt for frames of `size` (height, width): drawn once, then cached."""
     return Belt(size)
 
 
 def _draw_loop(rng: np.random.Generator, size: tuple[int, int], unit: float) -> Pixels:
-    """The whole loop, `uint8 [H, LOOP·W, 3]`; its right end fits its left end."""
+    """The whole loop, `uint8 [H, LOOP·W, 3]`; its right end continues at its left end."""
     height, length = size[0], LOOP * size[1]
     x, y = np.arange(length, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     threads = max(1, round(length / max(2.0, 7 * unit)))
@@ -98,7 +98,7 @@ def _draw_loop(rng: np.random.Generator, size: tuple[int, int], unit: float) -> 
 
 
 def _rail_profile(height: int) -> npt.NDArray[np.float32]:
-    """Grey levels of the rails from top to bottom, `float32 [H, 1]`; NaN where the belt is."""
+    """Grey levels of the rails from top to bottom, `float32 [H, 1]`; NaN on the belt."""
     profile = np.full((height, 1), np.nan, np.float32)
     rows = round(RAIL * height)
     for row in range(rows):
@@ -110,7 +110,7 @@ def _rail_profile(height: int) -> npt.NDArray[np.float32]:
 
 
 def _wrapped_noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> npt.NDArray[np.float32]:
-    """Smooth noise of unit deviation whose right end fits its left; coarse noise is drawn small, then scaled."""
+    """Smooth noise of unit deviation that wraps around horizontally; coarse noise is drawn small, then scaled."""
     step = max(1, int(sigma / 3))
     rows, columns = max(2, shape[0] // step), max(2, shape[1] // step)
     noise = rng.standard_normal((rows, columns), dtype=np.float32)

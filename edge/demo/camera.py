@@ -12,14 +12,14 @@ NOISE_SIGMA = 2.4
 """Standard deviation of the sensor's noise, grey levels."""
 
 BRIGHTEST = 230
-"""Value of the light map that leaves grey levels as they are; the lamp's centre is a little brighter."""
+"""Value of the light map that leaves grey levels unchanged; the lamp's centre is slightly brighter."""
 
 _NOISE_BANK = 4_000_037
-"""Samples of noise drawn once; a larger frame repeats them, its rows out of step with each other."""
+"""Number of noise samples drawn once; a larger frame repeats them with a shift between its rows."""
 
 _NOISE_SHIFTS = 1 << 16
 _WANDER = 0.06
-"""How far the lamp's centre wanders, as a share of the frame's size."""
+"""Largest displacement of the lamp's centre, as a fraction of the frame's size."""
 
 
 class Camera:
@@ -33,7 +33,7 @@ class Camera:
         self._noise = _draw_noise(rng, 3 * size[0] * size[1] + _NOISE_SHIFTS)
 
     def expose(self, scene: Pixels, seed: int, index: int) -> None:
-        """Light the scene `uint8 [H, W, 3]` as it is at part `index`, and add noise, in place."""
+        """Apply the light at part `index` to the scene `uint8 [H, W, 3]` and add noise, in place."""
         rng = random_stream(seed, index, Stream.CAMERA)
         gain, right, down = _drift(seed, index)
         top = round(self._room[0] * (1 + down))
@@ -49,12 +49,12 @@ class Camera:
 
 @lru_cache(maxsize=2)
 def mount_camera(size: tuple[int, int]) -> Camera:
-    """The camera for frames of `size` (height, width): its noise is drawn once, then remembered."""
+    """The camera for frames of `size` (height, width): its noise is drawn once, then cached."""
     return Camera(size)
 
 
 def _drift(seed: int, index: int) -> tuple[float, float, float]:
-    """Brightness around 1 and the lamp's wandering (right, down) in -1..1, all slow in the part's number."""
+    """Brightness around 1 and the lamp's displacement (right, down) in -1..1; all vary slowly with part `index`."""
     phases = random_stream(seed, 0, Stream.LINE).uniform(0, 2 * np.pi, 4)
     periods = np.array([733.0, 97.0, 1201.0, 877.0])
     slow, quick, right, down = np.sin(2 * np.pi * index / periods + phases)
@@ -62,7 +62,7 @@ def _drift(seed: int, index: int) -> tuple[float, float, float]:
 
 
 def _draw_light(size: tuple[int, int], room: tuple[int, int]) -> Pixels:
-    """Light around BRIGHTEST, `uint8 [h, w, 3]`, a little larger than the frame, dim in its corners."""
+    """Light around BRIGHTEST, `uint8 [h, w, 3]`, slightly larger than the frame, darker in the corners."""
     rows, columns = size[0] + 2 * room[0] + 1, size[1] + 2 * room[1] + 1
     y = (np.arange(rows, dtype=np.float32)[:, None] - rows / 2) / max(size)
     x = (np.arange(columns, dtype=np.float32) - columns / 2) / max(size)
@@ -73,7 +73,7 @@ def _draw_light(size: tuple[int, int], room: tuple[int, int]) -> Pixels:
 
 
 def _draw_noise(rng: np.random.Generator, samples: int) -> Pixels:
-    """Noise around 6 grey levels; the difference of two windows of it has NOISE_SIGMA."""
+    """Noise around 6 grey levels; the difference of two windows of it has the deviation NOISE_SIGMA."""
     bank = rng.standard_normal(min(samples, _NOISE_BANK), dtype=np.float32)
     levels = np.clip(np.rint(bank * (NOISE_SIGMA / np.sqrt(2)) + 6), 0, 12).astype(np.uint8)
     return np.resize(levels, samples)

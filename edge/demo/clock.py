@@ -1,7 +1,7 @@
-"""A clock drawn into a picture, so that the age of what a frame shows can be read off its pixels.
+"""A clock drawn into a picture, so that the age of a frame can be read from its pixels.
 
-Two rows of BITS blocks on top, the number's highest bit first: white for 1 and black for 0, and below it the opposite,
-so that a picture without a clock, or with a broken one, is never taken for a time.
+Two rows of BITS blocks at the top, the number's highest bit first: white for 1 and black for 0, with the inverse row
+below, so that a picture without a clock, or with a damaged one, never yields a time.
 """
 
 import time
@@ -10,29 +10,29 @@ import numpy as np
 import numpy.typing as npt
 
 BITS, BLOCK = 32, 16
-"""Bits of the number, and the side of each one's block in pixels: large enough for a video codec."""
+"""Bits of the number, and the side of a bit's block in pixels: large enough to survive a video codec."""
 
 MODULUS = 2**BITS
 
 HEIGHT, WIDTH = 2 * BLOCK, BITS * BLOCK
-"""Pixels that a clock takes, from the top left corner on."""
+"""Pixels that a clock covers, from the top left corner."""
 
 BLACK, WHITE = 16, 235
 LEAST_CONTRAST = 100
-"""Two opposite blocks that differ by less are no bit."""
+"""Smallest difference in grey levels between a block and its inverse; below it the bit is unreadable."""
 
 Pixels = npt.NDArray[np.uint8]
 
 
 def now_us() -> int:
-    """What is drawn: microseconds of the machine's monotonic clock, modulo MODULUS, which is more than an hour."""
+    """The number to draw: microseconds of the monotonic clock modulo MODULUS, which is more than an hour."""
     return int(time.monotonic_ns() // 1000 % MODULUS)
 
 
 def draw(frame: Pixels, number: int) -> None:
     """Draw a number below MODULUS into a picture `uint8 [height, width]` or `[height, width, channels]`, in place.
 
-    Raises ValueError if it is smaller than HEIGHT and WIDTH.
+    Raises ValueError if the picture is smaller than HEIGHT and WIDTH.
     """
     if frame.shape[0] < HEIGHT or frame.shape[1] < WIDTH:
         raise ValueError(f"a clock takes {WIDTH}×{HEIGHT} pixels, the frame has {frame.shape[1]}×{frame.shape[0]}")
@@ -44,7 +44,7 @@ def draw(frame: Pixels, number: int) -> None:
 
 
 def read(frame: Pixels) -> int | None:
-    """The number in a picture `uint8 [height, width, 3]`; None if there is none that can be read."""
+    """The number in a picture `uint8 [height, width, 3]`; None if no number is readable."""
     centres = frame[BLOCK // 2 : HEIGHT : BLOCK, BLOCK // 2 : WIDTH : BLOCK].astype(np.float64).mean(axis=2)
     if centres.shape != (2, BITS):
         return None

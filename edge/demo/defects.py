@@ -1,4 +1,4 @@
-"""What goes wrong with a part: scratches, chips broken out of its edge, spilt metal, in three strengths."""
+"""Defects of a part: scratches, chips broken out of its edge, spilt metal, in three strengths."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Spill:
-    """Radius in units of the plate's width; `opacity` of the metal, 0..1; how many droplets lie around it."""
+    """Radius in units of the plate's width; `opacity` of the metal, 0..1; number of droplets around it."""
 
     radius: tuple[float, float]
     opacity: float
@@ -83,7 +83,7 @@ def _scratch(scratch: Scratch, design: Design, rng: np.random.Generator, pixels:
 
 
 def _scratch_path(scratch: Scratch, design: Design, rng: np.random.Generator) -> Points:
-    """Points of a bent line, in pixels; of several tries the one that lies most on metal."""
+    """Points of a bent line, in pixels; of several tries the line with the largest share on metal."""
     tries = [_bent_line(scratch, design, rng) for _ in range(4)]
     return max(tries, key=lambda path: _share_on(design.surface, path))
 
@@ -114,7 +114,7 @@ def _share_on(surface: Pixels, path: Points) -> float:
 def _chip(
     radius: float, design: Design, rng: np.random.Generator, pixels: Pixels, not_plate: Pixels, mask: Pixels
 ) -> None:
-    """A piece broken out of the edge: the belt is seen through it, behind a rough bright rim of fracture."""
+    """A piece broken out of the edge: the belt shows through, behind a rough bright fracture rim."""
     centre = _point_on_outline(design, rng)
     ragged = _ragged_polygon(rng, max(1.2, radius * design.width))
     broken = _polygon(mask.shape, centre + ragged)
@@ -134,7 +134,7 @@ def _chip(
 
 
 def _point_on_outline(design: Design, rng: np.random.Generator) -> Points:
-    """A point of the plate's outline, any side, the corners left out, in pixels."""
+    """A point of the plate's outline, on any side except the corners, in pixels."""
     half_x, half_y = 0.5 - 1.2 * CORNER_RADIUS, PLATE_HEIGHT / 2 - 1.2 * CORNER_RADIUS
     along = rng.uniform(-half_x - half_y, half_x + half_y)
     side = 1.0 if rng.random() < 0.5 else -1.0
@@ -151,7 +151,7 @@ def _ragged_polygon(rng: np.random.Generator, radius: float) -> Points:
 
 
 def _spill(spill: Spill, design: Design, rng: np.random.Generator, pixels: Pixels, mask: Pixels) -> None:
-    """Solidified metal: a bright smooth blob with a highlight and a dark line where it meets the plate."""
+    """Solidified metal: a bright smooth blob with a highlight and a dark line at its contact with the plate."""
     radius = rng.uniform(*spill.radius) * design.width
     centre = _point_off_the_field(design, rng)
     blob = _blob(rng, mask.shape, centre, max(1.0, radius), int(rng.integers(*spill.droplets, endpoint=True)))
@@ -168,7 +168,7 @@ def _spill(spill: Spill, design: Design, rng: np.random.Generator, pixels: Pixel
 
 
 def _point_off_the_field(design: Design, rng: np.random.Generator) -> Points:
-    """A point on metal, in pixels; not on the white field, where bright metal could not be seen."""
+    """A point on metal, in pixels; not on the white field, where bright metal would be invisible."""
     reach_x, reach_y = 0.5 - 0.06, PLATE_HEIGHT / 2 - 0.06
     for _ in range(64):
         x, y = rng.uniform((-reach_x, -reach_y), (reach_x, reach_y))
@@ -206,7 +206,7 @@ def _disc(picture: Pixels, centre: Points, radius: float) -> None:
 
 
 def _stroke(shape: tuple[int, ...], path: Points, pressure: Points, thickness: int) -> Pixels:
-    """A line through `path`, each stretch as bright (0..1) as the tool pressed there."""
+    """A line through `path`; the brightness (0..1) of each segment is the tool's pressure there."""
     picture = np.zeros(shape, np.uint8)
     corners = [(int(x), int(y)) for x, y in _fixed_point(path)]
     for start, end, level in zip(corners, corners[1:], pressure, strict=False):
@@ -228,7 +228,7 @@ def _normal(path: Points) -> Points:
 
 
 def _pressure(rng: np.random.Generator, stretches: int) -> Points:
-    """How hard the tool pressed on each stretch, 0.3..1: unevenly, and less towards both ends."""
+    """The tool's pressure on each segment, 0.3..1: uneven, and lower towards both ends."""
     along = np.linspace(0, 1, stretches)
     uneven = np.interp(along, np.linspace(0, 1, 7), rng.uniform(0.62, 1.0, 7))
     ends = np.clip(0.45 + 5 * np.minimum(along, 1 - along), 0, 1)
@@ -236,27 +236,27 @@ def _pressure(rng: np.random.Generator, stretches: int) -> Points:
 
 
 def _bounds(picture: npt.NDArray[np.generic] | cv2.typing.MatLike, room: int = 1) -> tuple[slice, slice]:
-    """The window around everything that is not zero, with `room` pixels around it."""
+    """The bounding window of all non-zero pixels, enlarged by `room` pixels."""
     x, y, width, height = cv2.boundingRect(np.asarray(picture, np.uint8))
     return slice(max(0, y - room), y + height + room), slice(max(0, x - room), x + width + room)
 
 
 def _filled(coverage: npt.NDArray[np.generic] | cv2.typing.MatLike, enough: int = 128) -> Pixels:
-    """0 or 255: what is covered by `enough` (of 255), or by half as much as the most covered pixel."""
+    """0 or 255: 255 where the coverage is at least `enough` (of 255), or at least half of its maximum."""
     plane = np.asarray(coverage, np.uint8)
     peak = int(plane.max(initial=0))
     return np.where(plane >= max(1, min(enough, peak // 2)), 255, 0).astype(np.uint8)
 
 
 def _shift_levels(window: Pixels, levels: npt.NDArray[np.floating]) -> None:
-    """Add grey levels, of either sign, to blue, green and red, in place."""
+    """Add grey levels of either sign to blue, green and red, in place."""
     window[..., :3] = np.clip(window[..., :3] + levels[..., None], 0, 255).astype(np.uint8)
 
 
 def _blend(
     window: Pixels, level: npt.NDArray[np.floating], cover: npt.NDArray[np.generic] | cv2.typing.MatLike
 ) -> None:
-    """Paint a grey picture over blue, green and red where `cover` (0..255) says, in place."""
+    """Blend a grey picture over blue, green and red with the weights `cover` (0..255), in place."""
     share = np.asarray(cover, np.float32)[..., None] / 255
     painted = window[..., :3] * (1 - share) + level[..., None] * share
     window[..., :3] = np.clip(painted, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The part as designed: a brushed aluminium plate with a turned brass boss, drawn once for each size.
+"""The design of the part: a brushed aluminium plate with a turned brass boss, drawn once for each size.
 
 Lengths are in units of the plate's width, x to the right and y down from the plate's centre.
 """
@@ -25,7 +25,7 @@ FIELD_CENTRE, FIELD_HALF = (0.237, -0.10), (0.216, 0.062)
 SLOT_CENTRES, SLOT_HALF = ((0.237, 0.075), (0.237, 0.17)), (0.17, 0.018)
 CODE_LEFT, CODE_CENTRE_Y, CODE_DOT = 0.038, -0.10, 0.0096
 MARGIN = 0.05
-"""Room around the plate in its picture, for the shadow."""
+"""Room around the plate in its picture for the shadow."""
 
 ALUMINIUM = (152.0, 149.0, 146.0)
 BRASS = (92.0, 138.0, 158.0)
@@ -33,18 +33,18 @@ MATT_WHITE = (186.0, 188.0, 188.0)
 """BGR grey levels under neutral light."""
 
 TEXTURE_MEAN = 24
-"""The brushing is added to a picture darker by this much, so that one sum brightens and darkens."""
+"""Offset of the brushing texture: the picture is darker by this much, so that one addition brightens and darkens."""
 
 BOSS_VARIANTS, SMUDGES = 8, 6
 
 
 @dataclass(frozen=True)
 class Design:
-    """Everything about the part that does not change from one to the next.
+    """Everything about the part that all parts share.
 
-    Pictures have four channels, `uint8 [h, w, 4]`: blue, green, red, and how much of the belt is seen: 0 behind
-    the plate, 255 far from it, between in its shadow. `width` and `height` are those of the plate, `margin` is
-    the room around it, in pixels.
+    Pictures have four channels, `uint8 [h, w, 4]`: blue, green, red, and the visibility of the belt: 0 behind the
+    plate, 255 far from it, in between in its shadow. `width` and `height` are those of the plate, `margin` is the room
+    around it, in pixels.
     """
 
     width: int
@@ -52,13 +52,13 @@ class Design:
     margin: int
     blank: Pixels
     not_plate: Pixels
-    """`uint8 [h, w, 4]`: subtracted last, so that nothing of the part is left outside its outline."""
+    """`uint8 [h, w, 4]`: subtracted last, so that nothing of the part remains outside its outline."""
     surface: Pixels
-    """`uint8 [h, w]`: 255 where there is metal that can be scratched: the plate without its holes."""
+    """`uint8 [h, w]`: 255 on metal that can be scratched: the plate without its holes."""
     brushing: Pixels
-    """`uint8 [h + slack, w + slack, 4]`: a window of it is the texture of one part."""
+    """`uint8 [h + slack, w + slack, 4]`: a window of it is the texture of a part."""
     reflection: Pixels
-    """`uint8 [h, 3 w, 4]`: a window of it is the gleam of the lamp on one part."""
+    """`uint8 [h, 3 w, 4]`: a window of it is the lamp's reflection on a part."""
     bosses: tuple[Pixels, ...]
     boss_cover: Pixels
     boss_corner: tuple[int, int]
@@ -66,7 +66,7 @@ class Design:
     letters: dict[str, Pixels]
 
     def place(self, x: float, y: float) -> tuple[float, float]:
-        """Pixel coordinates, in the part's picture, of a point given in units of the plate's width."""
+        """Pixel coordinates, in the part's picture, of a point in units of the plate's width."""
         return self.margin + (0.5 + x) * self.width, self.margin + self.height / 2 + y * self.width
 
 
@@ -77,7 +77,7 @@ def plate_width(size: tuple[int, int]) -> int:
 
 @lru_cache(maxsize=2)
 def draw_design(width: int) -> Design:
-    """Draw the part for a plate of `width` pixels: some tenths of a second once, then remembered."""
+    """Draw the part for a plate of `width` pixels: a few tenths of a second once, then cached."""
     rng = random_stream(0, 0, Stream.LINE)
     height = max(3, round(PLATE_HEIGHT * width))
     margin = int(np.ceil(MARGIN * width)) + 1
@@ -122,12 +122,12 @@ def _circle(x: Plane, y: Plane, centre: tuple[float, float], radius: float) -> P
 
 
 def _inside(distance: Plane, width: int) -> Plane:
-    """How much of each pixel lies inside, 0..1: the antialiased edge of a signed distance."""
+    """Fraction of each pixel that lies inside, 0..1: the antialiased edge of a signed distance."""
     return np.asarray(np.clip(0.5 - distance * width, 0, 1), np.float32)
 
 
 def _edge_light(distance: Plane) -> Plane:
-    """Light on a bevel along an outline, the lamp at the upper left: -1 in the shade to 1 in the light."""
+    """Light on a bevel along an outline, with the lamp at the upper left: -1 in the shade to 1 in the light."""
     if min(distance.shape) < 2:
         return np.zeros_like(distance)
     slope_y, slope_x = np.gradient(distance)
@@ -171,7 +171,7 @@ def _without_holes(x: Plane, y: Plane, width: int) -> Plane:
 
 
 def _draw_visible_belt(cover: Plane, width: int) -> Plane:
-    """255 where the belt is seen in full light, less in the plate's shadow, 0 behind the plate."""
+    """255 where the belt is fully lit, less in the plate's shadow, 0 behind the plate."""
     shift = 0.012 * width
     moved = cv2.warpAffine(cover, np.array([[1, 0, shift], [0, 1, shift]], np.float64), cover.shape[::-1])
     shadow = cv2.GaussianBlur(moved, (0, 0), max(0.3, 0.011 * width))
@@ -189,7 +189,7 @@ def _draw_brushing(rng: np.random.Generator, shape: tuple[int, ...], width: int)
 
 
 def _draw_reflection(shape: tuple[int, ...]) -> Pixels:
-    """The lamp's gleam: one soft slanted band, three pictures wide, dark at both ends."""
+    """The lamp's reflection: one soft slanted band, three pictures wide, dark at both ends."""
     rows, columns = shape[0], 3 * shape[1]
     x, y = np.meshgrid(
         np.linspace(-1.5, 1.5, columns, dtype=np.float32), np.linspace(-0.5, 0.5, rows, dtype=np.float32)
@@ -202,7 +202,7 @@ def _draw_reflection(shape: tuple[int, ...]) -> Pixels:
 def _draw_bosses(
     rng: np.random.Generator, width: int, height: int, margin: int
 ) -> tuple[tuple[Pixels, ...], Pixels, tuple[int, int]]:
-    """The turned brass disc in several positions of its gleam; its cover; its corner in the picture."""
+    """The turned brass disc with reflections at several angles; its cover; its top left corner in the picture."""
     reach = int(np.ceil((BOSS_RADIUS + 0.012) * width)) + 1
     centre_x = margin + (0.5 + BOSS_CENTRE[0]) * width
     centre_y = margin + height / 2 + BOSS_CENTRE[1] * width
@@ -237,5 +237,5 @@ def _levels(plane: npt.NDArray[np.floating]) -> Pixels:
 
 
 def _four(plane: Pixels) -> Pixels:
-    """The same grey in blue, green and red, and nothing in the fourth channel."""
+    """The grey plane as blue, green and red, with a fourth channel of zeros: `uint8 [h, w, 4]`."""
     return np.ascontiguousarray(np.dstack([plane, plane, plane, np.zeros_like(plane)]))

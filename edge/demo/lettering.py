@@ -1,6 +1,6 @@
-"""The code on a part, as an industrial ink-jet printer sets it: dots in a 5×7 matrix.
+"""The code on a part as an industrial ink-jet printer prints it: dots in a 5×7 matrix.
 
-The letters are drawn here, not by OpenCV, whose fonts differ between versions.
+OpenCV's fonts are not used, because they differ between versions.
 """
 
 import cv2
@@ -30,14 +30,14 @@ _MATRIX = {
 }
 
 CELL_COLUMNS, CELL_ROWS = 6, 7
-"""Dots of one character's cell, the gap after it included."""
+"""Dots of one character's cell, including the gap after it."""
 
 _DOT = 16
-"""Pixels of a dot's pitch in the drawing from which the letters are scaled down."""
+"""Pitch of the dots, in pixels, in the drawing from which the letters are scaled down."""
 
 
 def glyph(character: str, width: int, height: int) -> Pixels:
-    """The ink of one of 0-9 and A-H, `uint8 [height, width]`, 0 to 255. Raises KeyError for others."""
+    """The ink of a character (0-9, A-H), `uint8 [height, width]`, 0 to 255. Raises KeyError for other characters."""
     drawing = np.zeros((CELL_ROWS * _DOT, CELL_COLUMNS * _DOT), np.uint8)
     for row, dots in enumerate(_MATRIX[character].split()):
         for column, dot in enumerate(dots):
@@ -48,5 +48,5 @@ def glyph(character: str, width: int, height: int) -> Pixels:
 
 
 def glyphs(width: int, height: int) -> dict[str, Pixels]:
-    """Every character that a code can have, drawn once at one size."""
+    """Every character that a code can contain, drawn at one size (pixels of one cell)."""
     return {character: glyph(character, width, height) for character in _MATRIX}

@@ -1,4 +1,4 @@
-"""The demo line: part after part on a belt under a camera, rendered, with the truth of each. Start here.
+"""The demo line: parts one after another on a belt under a camera, rendered, each with its truth. Start here.
 
 >>> line = DemoLine(seed=0)
 >>> photograph = line.render(7)
@@ -8,8 +8,6 @@
 ['chip/strong']
 """
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -18,27 +16,20 @@ from edge.demo.belt import lay_belt
 from edge.demo.camera import mount_camera
 from edge.demo.design import draw_design, plate_width
 from edge.demo.part import PartPicture, draw_part
+from edge.demo.rendered_line import DemoFrame, RenderedLine
 from edge.demo.stamp import Pixels
 from edge.demo.truth import DemoPart, Stream, plan_part, random_stream
 
 SMALLEST, LARGEST = 16, 8192
-"""Sides that a frame may have, pixels."""
+"""Smallest and largest side of a frame, pixels."""
 
 
-@dataclass(frozen=True)
-class DemoFrame:
-    """One photograph of the line: `uint8 [H, W, 3]` BGR C-contiguous, and the part that it shows."""
+class DemoLine(RenderedLine):
+    """The line of plates on a belt.
 
-    frame: Pixels
-    part: DemoPart
-
-
-class DemoLine:
-    """A production line that can be asked for any of its parts, in any order, as often as wanted.
-
-    `size` is (height, width) in pixels, `defect_rate` the probability that a part is bad. Beyond these, a part
-    and its photograph depend on `seed` and the part's index alone. The seed chooses a shift's parts, poses, dirt
-    and light; the line itself, its belt, its camera and the part's design, is the same for all seeds.
+    `size` is (height, width) in pixels, `defect_rate` the probability that a part is bad. Apart from these, a part and
+    its photograph depend only on `seed` and the part's index. The seed chooses the parts, poses, dirt and light of a
+    shift; the line itself, its belt, its camera and the part's design, is the same for all seeds.
 
     Raises ValueError for a side outside 16..8192, a rate outside 0..1, a negative seed or index.
     """
@@ -46,27 +37,17 @@ class DemoLine:
     def __init__(self, seed: int = 0, size: tuple[int, int] = (720, 1280), defect_rate: float = 0.2) -> None:
         if not SMALLEST <= min(size) <= max(size) <= LARGEST:
             raise ValueError(f"frame of {size[1]}x{size[0]}: sides must be {SMALLEST} to {LARGEST} pixels")
-        if not 0.0 <= defect_rate <= 1.0:
-            raise ValueError(f"defect rate {defect_rate}: must be 0 to 1")
-        if seed < 0:
-            raise ValueError(f"seed {seed}: must not be negative")
-        self.seed, self.size, self.defect_rate = seed, size, defect_rate
+        super().__init__(seed, defect_rate)
+        self.size: tuple[int, int] = size
         self._design = draw_design(plate_width(size))
         self._belt = lay_belt(size)
         self._camera = mount_camera(size)
 
-    def part(self, index: int) -> DemoPart:
-        """The part with this index, from 0: its code and its truth, without drawing it."""
-        if index < 0:
-            raise ValueError(f"part {index}: parts are counted from 0")
+    def _plan(self, index: int) -> DemoPart:
         return plan_part(self.seed, index, self.defect_rate)
 
-    def render(self, index: int) -> DemoFrame:
-        """The photograph of one part: whole, near the centre of the frame."""
-        return self.photograph(self.part(index))
-
     def photograph(self, part: DemoPart) -> DemoFrame:
-        """The photograph of a part of your own choosing, say with one certain defect."""
+        """The photograph of a given part, complete, near the centre of the frame."""
         frame = np.empty((*self.size, 3), np.uint8)
         rng = random_stream(self.seed, part.index, Stream.BELT)
         self._belt.view(rng.random(), frame)
@@ -75,12 +56,8 @@ class DemoLine:
         self._camera.expose(frame, self.seed, part.index)
         return DemoFrame(frame, part)
 
-    def mask(self, index: int) -> Pixels:
-        """Where the defects of one part are in its photograph: `uint8 [H, W]`, 0 or 255."""
-        return self.mask_of(self.part(index))
-
     def mask_of(self, part: DemoPart) -> Pixels:
-        """Where the defects of a part of your own choosing are in its photograph: `uint8 [H, W]`, 0/255."""
+        """Mask of the defects of a given part in its photograph: `uint8 [H, W]`, 0 or 255."""
         if not part.defects:
             return np.zeros(self.size, np.uint8)
         picture = draw_part(self._design, part, self.seed)
@@ -90,7 +67,7 @@ class DemoLine:
         return np.where(moved >= half, 255, 0).astype(np.uint8)
 
     def pose(self, index: int) -> npt.NDArray[np.float64]:
-        """Where the part came to lie: the matrix `float64 [2, 3]` from its own picture to the frame."""
+        """Pose of the part: the matrix `float64 [2, 3]` from its own picture to the frame."""
         rng = random_stream(self.seed, index, Stream.POSE)
         angle = np.radians(np.clip(rng.normal(0, 1.8), -5, 5))
         scale = 1 + rng.uniform(-0.02, 0.02)
@@ -103,7 +80,7 @@ class DemoLine:
 
 
 def lay_down(picture: PartPicture, pose: npt.NDArray[np.float64], belt: Pixels) -> None:
-    """Lay a part's picture onto a belt `uint8 [H, W, 3]`, in place, where `pose` `float64 [2, 3]` says."""
+    """Draw a part's picture onto a belt `uint8 [H, W, 3]`, in place, with the pose `float64 [2, 3]`."""
     left, top, right, bottom = _landing(picture.pixels.shape, pose, belt.shape)
     if left >= right or top >= bottom:
         return
@@ -125,7 +102,7 @@ def lay_down(picture: PartPicture, pose: npt.NDArray[np.float64], belt: Pixels) 
 def _landing(
     picture_shape: tuple[int, ...], pose: npt.NDArray[np.float64], belt_shape: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
-    """The window of the belt (left, top, right, bottom) that a picture falls on, in pixels."""
+    """The window of the belt (left, top, right, bottom) that a picture covers, in pixels."""
     rows, columns = picture_shape[:2]
     corners = np.array([[-1, -1, 1], [columns, -1, 1], [-1, rows, 1], [columns, rows, 1]], np.float64) @ pose.T
     (left, top), (right, bottom) = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0)) + 1

@@ -1,4 +1,4 @@
-"""The demo line as a free-running camera sees it: parts that travel through the view, the belt with them.
+"""The demo line as a free-running camera sees it: the belt and its parts travel through the view.
 
 >>> belt = MovingBelt(seed=0, size=(360, 640), rate=30)
 >>> view = belt.view(60)
@@ -23,18 +23,18 @@ from edge.demo.stamp import Pixels, overlap
 from edge.demo.truth import DemoPart, Stream, Truth, random_stream
 
 STRIP = 6
-"""Length of the soiled belt in frames; then it comes round again."""
+"""Length of the soiled belt in frames, after which it repeats."""
 
 LEAD = 0.6
-"""Where the first part's centre is at frame 0, in frame widths before the view: the view begins empty."""
+"""Distance of the first part's centre from the view at frame 0, in frame widths: the view begins empty."""
 
 REMEMBERED = 8
-"""Pictures of parts that are kept; no more than these are in view."""
+"""Number of cached part pictures; no more parts than this are in view."""
 
 
 @dataclass(frozen=True)
 class PartInView:
-    """A part of which something is seen: its number, its code and truth, and its centre in pixels of the frame."""
+    """A part that is at least partly visible: its number, its code and truth, and its centre in pixels of the frame."""
 
     index: int
     code: str
@@ -45,7 +45,7 @@ class PartInView:
 
 @dataclass(frozen=True)
 class View:
-    """One frame, `uint8 [H, W, 3]` BGR, and the parts that it shows, in the order of the line."""
+    """One frame, `uint8 [H, W, 3]` BGR, and the parts on it, in the order of the line."""
 
     frame: Pixels
     parts: tuple[PartInView, ...]
@@ -53,7 +53,7 @@ class View:
 
 @dataclass(frozen=True)
 class _Sprite:
-    """A part as it lies: its `colour`, how much of the belt is `seen`, `uint8 [H, w, 3]`; its centre `x`, `y`."""
+    """A drawn part: its `colour`, the visibility `seen` of the belt, both `uint8 [H, w, 3]`; its centre `x`, `y`."""
 
     colour: Pixels
     seen: Pixels
@@ -62,13 +62,14 @@ class _Sprite:
 
 
 class MovingBelt:
-    """Parts one after the other on a belt that runs from left to right; any frame can be asked for, at any time.
+    """Parts one after another on a belt that runs from left to right; frames can be rendered in any order.
 
-    `size` is (height, width) in pixels, `speed` in frame widths a second, `rate` in frames a second. Parts lie `pitch`
-    frame widths apart, give or take half of `jitter` of it each, and are turned and shifted as those of the demo line.
-    All moves by whole pixels, so a part is drawn once. `parts` is their number, None without end.
+    `size` is (height, width) in pixels, `speed` in frame widths per second, `rate` in frames per second. Parts lie
+    `pitch` frame widths apart, each displaced by up to half of `jitter` times the pitch either way, and are turned and
+    shifted as on the demo line. Everything moves by whole pixels, so that a part is drawn once. `parts` is the number
+    of parts, None without end.
 
-    Raises ValueError for what DemoLine does, a pitch below one plate, or a speed, rate or jitter out of range.
+    Raises ValueError in the cases of DemoLine, for a pitch below one plate, or a speed, rate or jitter out of range.
     """
 
     def __init__(
@@ -117,8 +118,8 @@ class MovingBelt:
         return self._line.part(index)
 
     def alone(self, index: int, number: int) -> Pixels:
-        """One part by itself in the middle of the frame, `uint8 [H, W, 3]`, in the light of frame `number`: what an
-        inspection of it should see.
+        """One part alone in the middle of the frame, `uint8 [H, W, 3]`, in the light of frame `number`: the ideal
+        picture for its inspection.
         """
         frame = self._lay_belt(self.size[1] // 2 - self.place(index))
         sprite = self._sprite(index)
@@ -127,23 +128,23 @@ class MovingBelt:
         return frame
 
     def travelled(self, number: int) -> int:
-        """How far the belt has run at frame `number`, in whole pixels."""
+        """Distance that the belt has run at frame `number`, in whole pixels."""
         return round(self.speed * self.size[1] * number / self.rate)
 
     def place(self, index: int) -> int:
-        """Where a part's centre is at frame 0, in pixels to the right of the view's left border: far to the left."""
+        """Position of a part's centre at frame 0, in pixels from the view's left border; far to the left, negative."""
         aside = random_stream(self.seed, index, Stream.PLACE).uniform(-0.5, 0.5) * self.jitter
         return -round(self.size[1] * (LEAD + self.pitch * (index + aside)))
 
     def frames(self) -> int | None:
-        """Frames until the last part has left the view; None if there is no last one."""
+        """Number of frames until the last part has left the view; None if there is no last part."""
         if self.parts is None:
             return None
         way = (LEAD + self.pitch * (self.parts - 1 + self.jitter / 2) + 1.5) * self.size[1]
         return ceil(way * self.rate / (self.speed * self.size[1]))
 
     def _in_view(self, travelled: int) -> range:
-        """Parts of which something may be seen."""
+        """Numbers of the parts that may be visible."""
         width, reach = self.size[1], self._design.width
         pitch = self.pitch * width
         last = floor((travelled + reach - LEAD * width) / pitch + 1)
@@ -168,7 +169,7 @@ class MovingBelt:
         return self._sprites[index]
 
     def _draw(self, index: int) -> _Sprite:
-        """The part turned and shifted across the belt as it lies, drawn over the height of the frame."""
+        """The part, turned and shifted across the belt, drawn over the height of the frame."""
         pixels = draw_part(self._design, self._line.part(index), self.seed).pixels
         pose = self._line.pose(index)
         rows, columns = pixels.shape[:2]
@@ -186,7 +187,7 @@ class MovingBelt:
 
 
 def _padded(sprite: _Sprite, top: int, height: int) -> _Sprite:
-    """The sprite with its first row as row `top` of the frame."""
+    """The sprite padded to the height of the frame, with its first row at row `top`."""
     below = height - top - sprite.colour.shape[0]
     colour = np.pad(sprite.colour, ((top, below), (0, 0), (0, 0)))
     seen = np.pad(sprite.seen, ((top, below), (0, 0), (0, 0)), constant_values=255)
@@ -194,7 +195,7 @@ def _padded(sprite: _Sprite, top: int, height: int) -> _Sprite:
 
 
 def _put(frame: Pixels, sprite: _Sprite, left: int) -> bool:
-    """Lay a part onto the belt, in place, its picture from column `left` on. False if nothing of it is seen."""
+    """Draw a part onto the belt, in place, from column `left` on. False if no pixel of it is visible."""
     windows = overlap(frame.shape, sprite.colour.shape, left, 0)
     if windows is None:
         return False
@@ -205,7 +206,7 @@ def _put(frame: Pixels, sprite: _Sprite, left: int) -> bool:
 
 
 def _soiled_strip(seed: int, size: tuple[int, int]) -> Pixels:
-    """STRIP frames of belt with its dirt, `uint8 [H, STRIP·W, 3]`."""
+    """STRIP frames of soiled belt, `uint8 [H, STRIP·W, 3]`."""
     belt = lay_belt(size)
     strip = np.empty((size[0], STRIP * size[1], 3), np.uint8)
     rng = random_stream(seed, 0, Stream.BELT)

@@ -1,4 +1,4 @@
-"""One part drawn by itself, before it lies on a belt: its picture and the mask of its defects."""
+"""One part drawn alone, without the belt: its picture and the mask of its defects."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ from edge.demo.truth import DemoPart, Stream, random_stream
 
 @dataclass(frozen=True)
 class PartPicture:
-    """A part without its surroundings, upright, as large as it is in the frame.
+    """A part without its surroundings, upright, at its size in the frame.
 
-    `pixels` is `uint8 [h, w, 4]`: blue, green, red (0 outside the part) and how much of the belt is seen (0 behind
-    the part, 255 far from it). `mask` is `uint8 [h, w]`, 255 where a defect is.
+    `pixels` is `uint8 [h, w, 4]`: blue, green, red (0 outside the part) and the visibility of the belt (0 behind the
+    part, 255 far from it). `mask` is `uint8 [h, w]`, 255 on defects.
     """
 
     pixels: Pixels
@@ -25,7 +25,7 @@ class PartPicture:
 
 
 def draw_part(design: Design, part: DemoPart, seed: int) -> PartPicture:
-    """Draw one part: its own brushing, gleam, dust, smudges and code, and its defects."""
+    """Draw one part: its own brushing, reflection, dust, smudges and code, and its defects."""
     rng = random_stream(seed, part.index, Stream.PART)
     pixels = design.blank.copy()
     _brush(pixels, design, rng)
@@ -69,7 +69,7 @@ def _print_code(pixels: Pixels, design: Design, code: str, rng: np.random.Genera
 
 
 def _soil(pixels: Pixels, design: Design, rng: np.random.Generator) -> None:
-    """What a good part may have: a smudge of oil, some dust."""
+    """Add dirt that a good part may have: smudges of oil, dust."""
     height, width = pixels.shape[:2]
     for _ in range(rng.integers(0, 3)):
         smudge = design.smudges[rng.integers(len(design.smudges))]

@@ -1,4 +1,4 @@
-"""Small pictures laid onto a larger one, clipped at its edges."""
+"""Small pictures added to a larger one, clipped at its edges."""
 
 import cv2
 import numpy as np
@@ -9,9 +9,9 @@ Window = tuple[slice, slice]
 
 
 def overlap(shape: tuple[int, ...], stamp_shape: tuple[int, ...], x: int, y: int) -> tuple[Window, Window] | None:
-    """Where a stamp with its top left corner at (x, y) meets a picture: (window of picture, window of stamp).
+    """The overlap of a picture and a stamp with its top left corner at (x, y): (window of picture, window of stamp).
 
-    `shape` and `stamp_shape` begin with (height, width), in pixels. None if they do not meet.
+    `shape` and `stamp_shape` begin with (height, width), in pixels. None without an overlap.
     """
     top, left = max(0, y), max(0, x)
     bottom, right = min(shape[0], y + stamp_shape[0]), min(shape[1], x + stamp_shape[1])
@@ -37,7 +37,7 @@ def brighten(picture: Pixels, stamp: Pixels, x: int, y: int) -> None:
 
 
 def cloud(rng: np.random.Generator, side: int) -> npt.NDArray[np.float32]:
-    """One soft irregular blot, `float32 [side, side]` in 0..1, zero towards its edges: a stain, a smudge."""
+    """A soft irregular blot, `float32 [side, side]` in 0..1, zero towards its edges, for stains and smudges."""
     axis = np.linspace(-1.0, 1.0, side, dtype=np.float32)
     x, y = np.meshgrid(axis, axis)
     stretch, angle = rng.uniform(1.0, 2.2), rng.uniform(0, np.pi)

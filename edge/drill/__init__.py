@@ -1,1 +1,1 @@
-"""The fault drill: faults put into a running line on purpose, for the tests and for a factory's acceptance test."""
+"""The fault drill: deliberate faults in a running line, for the tests and for a factory's acceptance test."""

@@ -1,7 +1,7 @@
-"""A hostile peer of a station, as a process of its own: it does one thing as often as it can until it is killed.
+"""A hostile peer of a station in a process of its own: it repeats one attack as fast as possible until it is killed.
 
 `python -m edge.drill.attacker FLOOD VERDICTS CONTROL VIEWERS [KEYS]`; FLOOD is one of `FLOODS`, KEYS a file that
-`edge-keys export` wrote. It runs with the lowest priority, as a program on another machine takes no processor here.
+`edge-keys export` wrote. It runs at the lowest priority, because an attacker on another machine would use no CPU here.
 """
 
 import itertools
@@ -22,12 +22,12 @@ from edge.channel.control_messages import Acknowledge, AskReplay, Fate, Hello, R
 from edge.security.certificate import Pair
 
 GREETING = b"\xff" + b"\0" * 7 + b"\x01\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" * 32
-"""ZMTP 3.0, without encryption."""
+"""Greeting of ZMTP 3.0 without encryption."""
 
 _READY = b"\x05READY\x0bSocket-Type\0\0\0\x06DEALER"
 READY = bytes([4, len(_READY)]) + _READY
 FRAME_OF_MANY = b"\x01\x00"
-"""An empty frame of a message that goes on."""
+"""An empty frame of a message that continues."""
 
 LAST_FRAME = b"\x00\x00"
 
@@ -40,7 +40,7 @@ PATIENCE_S = 1.0
 
 @dataclass(frozen=True)
 class Target:
-    """The endpoints of a station, and the keys that the attacker has, if any."""
+    """The endpoints of a station, and the attacker's keys, if any."""
 
     verdicts: str
     control: str
@@ -49,7 +49,7 @@ class Target:
 
     @property
     def endpoints(self) -> tuple[str, str, str]:
-        """All three."""
+        """Verdicts, control, viewers."""
         return self.verdicts, self.control, self.viewers
 
 
@@ -71,7 +71,7 @@ def _tcp(endpoint: str) -> sockets.socket:
 
 @contextmanager
 def greeted(endpoint: str, settles_s: float = SETTLES_S) -> Iterator[sockets.socket]:
-    """A connection without encryption whose handshake is over. Raises OSError."""
+    """A connection without encryption after its handshake. Raises OSError."""
     with _tcp(endpoint) as connection:
         connection.sendall(GREETING)
         came = 0
@@ -82,12 +82,12 @@ def greeted(endpoint: str, settles_s: float = SETTLES_S) -> Iterator[sockets.soc
             came += len(piece)
         connection.sendall(READY)
         connection.recv(2)
-        time.sleep(settles_s)  # what comes in one piece with the handshake, ZeroMQ refuses
+        time.sleep(settles_s)  # ZeroMQ refuses data that arrive in one segment with the handshake
         yield connection
 
 
 def connections(target: Target) -> None:
-    """Connections that say nothing, as many as can be had; those that are closed are opened again."""
+    """Silent connections, as many as possible; closed ones are opened again."""
     with ExitStack() as held:
         for number in itertools.count():
             with suppress(OSError):
@@ -97,7 +97,7 @@ def connections(target: Target) -> None:
 
 
 def noise(target: Target) -> None:
-    """Bytes that are no handshake, and handshakes that break off."""
+    """Random bytes instead of a handshake, and handshakes that break off."""
     for number in itertools.count():
         with suppress(OSError), _tcp(target.endpoints[number % 3]) as connection:
             connection.sendall(GREETING + READY if number % 2 else os.urandom(200))
@@ -105,7 +105,7 @@ def noise(target: Target) -> None:
 
 
 def strangers(target: Target) -> None:
-    """Handshakes with keys that the station does not know. Without the station's key they are noise to it."""
+    """Handshakes with unknown keys. Without the station's public key the station sees them as noise."""
     server = target.keys.station if target.keys else Pair.new().public
     while True:
         with zmq.Context() as context:
@@ -118,7 +118,7 @@ def strangers(target: Target) -> None:
 
 
 def subscriptions(target: Target) -> None:
-    """Long topics, all different, to viewers and verdicts in turn."""
+    """Long topics, all distinct, to viewers and verdicts in turn."""
     for number in itertools.count():
         with _connected(zmq.SUB, (target.viewers, target.verdicts)[number % 2], target.keys) as socket:
             for topic in range(5_000):
@@ -127,7 +127,7 @@ def subscriptions(target: Target) -> None:
 
 
 def endless(target: Target) -> None:
-    """A message that does not end. With keys, where each frame is sealed, one of very many frames."""
+    """A message that never ends. With keys, where each frame is encrypted, a message of very many frames."""
     if target.keys is None:
         while True:
             with suppress(OSError), greeted(target.control) as connection:
@@ -140,7 +140,7 @@ def endless(target: Target) -> None:
 
 
 def frames(target: Target) -> None:
-    """Whole messages of very many frames, each too short for the limits on bytes."""
+    """Complete messages of very many frames, each below the limits on bytes."""
     if target.keys is None:
         while True:
             with suppress(OSError), greeted(target.control) as connection:
@@ -154,7 +154,7 @@ def frames(target: Target) -> None:
 
 
 def trickle(target: Target) -> None:
-    """Messages without an end over many connections, each of which stays within the limits of one."""
+    """Unfinished messages over many connections, each of which stays within the limits of one connection."""
     while True:
         with suppress(OSError), ExitStack() as held:
             open_ = [held.enter_context(greeted(target.control, 0.0)) for _ in range(MOST_TRICKLES)]
@@ -168,7 +168,7 @@ def trickle(target: Target) -> None:
 
 
 def _requests(target: Target, request: Callable[[str], Request], reads: bool) -> None:
-    """Requests, as many as the socket takes; answers are read or left lying. `request` makes one from the epoch."""
+    """Send requests as fast as possible; `request` makes one from the epoch. `reads`: whether answers are read."""
     while True:
         with _connected(zmq.DEALER, target.control, target.keys) as socket, suppress(zmq.Again):
             asked = request(_epoch(socket)).model_dump_json().encode()
@@ -179,7 +179,7 @@ def _requests(target: Target, request: Callable[[str], Request], reads: bool) ->
 
 
 def _epoch(socket: "zmq.Socket[bytes]") -> str:
-    """The run of the station, as it says; of one that says nothing, a wrong one."""
+    """The station's epoch, asked with a hello; "0" without an answer."""
     socket.send(Hello(client="attacker").model_dump_json().encode())
     while socket.poll(int(PATIENCE_S * 1000)):
         reply = parse_reply(socket.recv())
@@ -189,17 +189,17 @@ def _epoch(socket: "zmq.Socket[bytes]") -> str:
 
 
 def triggers(target: Target) -> None:
-    """Parts that nobody put on the belt."""
+    """Triggers for parts that do not exist."""
     _requests(target, lambda epoch: Trigger(part="forged"), reads=True)
 
 
 def replays(target: Target) -> None:
-    """The whole run again and again; nothing of it is read."""
+    """Replays of the whole run, repeatedly, without reading the answers."""
     _requests(target, lambda epoch: AskReplay(epoch=epoch, from_seq=1, to_seq=2**53), reads=False)
 
 
 def acknowledgements(target: Target) -> None:
-    """The first part was rejected, again and again."""
+    """Acknowledgements, repeated, that the first part was rejected."""
     _requests(target, lambda epoch: Acknowledge(epoch=epoch, seq=1, fate=Fate.REJECTED), reads=True)
 
 
@@ -208,7 +208,7 @@ FLOODS: dict[str, Callable[[Target], None]] = {flood.__name__: flood for flood i
 
 
 def main(flood: str, verdicts: str, control: str, viewers: str, keys: str | None = None) -> None:
-    """Flood for ever."""
+    """Run one flood forever."""
     os.nice(19)
     FLOODS[flood](Target(verdicts, control, viewers, read_client_keys(Path(keys)) if keys else None))
 

@@ -1,7 +1,7 @@
-"""The fault drill: breaks a running line, one thing after another, and writes down what the gate saw of it.
+"""The fault drill: injects faults into a running line, one after another, and records what the gate observed.
 
-It runs the real station, the real gate and a real network on the demo line; what it proves of this machine is what the
-factory's acceptance test asks: nothing passed that had no in-time good, and how soon the line was safe and back.
+It runs the real station, the real gate and a real network on the demo line. It shows for this machine what the
+factory's acceptance test asks: nothing passed without an in-time good, and how soon the line was safe and back.
 """
 
 import tempfile
@@ -24,12 +24,12 @@ REST_S = 1.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the line under one fault. Times in milliseconds; None: it did not come.
+    """The effect of one fault on the line. Times in milliseconds; None: the event did not happen.
 
-    `noticed_ms`: until a controller knew that something is wrong, or was silent for a lease, from the injection.
-    `recovered_ms`: until the next in-time good or reject came, from the injection or, where the fault had to be
-    lifted, from then. `unknown` parts were answered so, at the most `past_budget_ms` after their budget was over;
-    `lost` ones were never answered at the gate.
+    `noticed_ms`: from the injection until a controller could tell that something was wrong, or the lease had expired.
+    `recovered_ms`: until the next in-time good or reject, from the injection, or from the end of a fault that had to be
+    lifted. `unknown` parts were answered as unknown, at most `past_budget_ms` after the end of their budget; `lost`
+    parts never got a verdict at the gate.
     """
 
     fault: str
@@ -53,7 +53,7 @@ class _Window:
 
 
 def drill(bundle: Path, show: Callable[[str], None]) -> tuple[list[Outcome], list[str]]:
-    """Run every fault; `show` is told which one begins. Returns the outcomes, and what the audit found of the whole.
+    """Run every fault; `show` is called with the name of each. Returns the outcomes and the audit's problems.
 
     Raises ChannelError if the line does not run at all.
     """
@@ -74,7 +74,7 @@ def drill(bundle: Path, show: Callable[[str], None]) -> tuple[list[Outcome], lis
 
 
 def _run(scene: Scene, fault: Fault) -> _Window:
-    """Break something, wait till it is noticed, mend it, wait till the line is back and has settled."""
+    """Inject a fault, wait until it is noticed, lift it, wait until the line is back and has settled."""
     begin_ns = time.monotonic_ns()
     fault.inject(scene)
     lift_ns = time.monotonic_ns() + int(fault.lasts_s * 1e9)
@@ -116,14 +116,14 @@ def _verdicts(scene: Scene, window: _Window) -> Iterator[Verdict]:
 
 
 def has_passed(outcomes: list[Outcome], problems: list[str]) -> bool:
-    """Whether nothing escaped, all was noticed, the line came back each time, and the record holds."""
+    """Whether nothing escaped, every fault was noticed, the line recovered each time, and the record is intact."""
     felt = all(o.noticed_ms is not None for o in outcomes if o.is_felt)
     back = all(o.recovered_ms is not None for o in outcomes)
     return felt and back and not problems and not any(o.escapes for o in outcomes)
 
 
 def as_json(outcomes: list[Outcome], problems: list[str]) -> dict[str, object]:
-    """The result for programs."""
+    """The result as JSON-compatible data."""
     return {
         "passed": has_passed(outcomes, problems),
         "faults": [asdict(outcome) for outcome in outcomes],

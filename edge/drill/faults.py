@@ -1,4 +1,4 @@
-"""What the drill breaks, each thing for real."""
+"""The faults of the drill, all of them real."""
 
 import signal
 import time
@@ -15,9 +15,9 @@ NONSENSE = 20_000
 
 @dataclass(frozen=True)
 class Fault:
-    """`inject` breaks something; after `lasts_s` seconds `lift` mends it, where it does not mend itself.
+    """`inject` causes the fault; after `lasts_s` seconds `lift` ends it, if it does not end by itself.
 
-    `is_felt` False: the line is to go on as if nothing were.
+    `is_felt` False: the line must continue without any effect.
     """
 
     name: str
@@ -60,7 +60,7 @@ def _child(name: str, number: signal.Signals) -> Callable[[Scene], None]:
 
 
 def _flood(scene: Scene) -> None:
-    """Nonsense on the control socket, as fast as it takes it."""
+    """Send invalid messages to the control socket as fast as it accepts them."""
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.set(zmq.LINGER, 0)
         socket.connect(scene.control.endpoint)

@@ -1,4 +1,4 @@
-"""A bad network between two programs of one machine: a TCP proxy that holds, delays, cuts and refuses when told."""
+"""A bad network between two local programs: a TCP proxy that holds, delays, cuts and refuses on request."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from edge.errors import ChannelError
 
 _CHUNK = 65536
 _MOST_HELD = 1024
-"""Chunks held for each direction of a connection: then the proxy stops reading, and the kernel's buffers fill."""
+"""Chunks held per direction of a connection; when full, the proxy stops reading and the kernel's buffers fill."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger
 
@@ -22,13 +22,13 @@ _T = TypeVar("_T")
 
 
 class Proxy:
-    """Forwards every connection to `endpoint` on to `upstream`, both as `tcp://HOST:PORT`, while the context is open.
+    """Forwards connections from `endpoint` to `upstream`, both `tcp://HOST:PORT`, while the context is open.
 
-    Its methods return when what they do is done. `upstream` need not listen yet: a client is cut off till it does.
+    Its methods return when their effect is complete. If `upstream` does not listen yet, clients are disconnected.
     """
 
     def __init__(self, upstream: str) -> None:
-        """Raises ChannelError if `upstream` is no endpoint."""
+        """Raises ChannelError if `upstream` is not a valid endpoint."""
         self.endpoint = ""
         self._upstream = _address(upstream)
         self._delay_s = 0.0
@@ -57,35 +57,35 @@ class Proxy:
 
     @property
     def connections(self) -> int:
-        """Connections of clients that are open now."""
+        """Number of open client connections."""
         return len(self._tasks)
 
     def partition(self) -> None:
-        """From now on nothing gets through either way, and nobody is told: the cable is out."""
+        """Stop all traffic in both directions without closing connections, like an unplugged cable."""
         self._do(self._set_open(False))
 
     def flush(self) -> None:
-        """The cable is in again: what was held goes on at once and in order, and so does all that follows."""
+        """End a partition: the held data are forwarded at once and in order, and so are all later data."""
         self._do(self._set_open(True))
 
     def delay(self, ms: float) -> None:
-        """What comes from now on is held for `ms` milliseconds; order is kept."""
+        """Delay data that arrive from now on by `ms` milliseconds; their order is kept."""
         self._delay_s = ms / 1000
 
     def cut(self) -> None:
-        """Reset all connections; new ones are welcome."""
+        """Reset all connections; new ones are accepted."""
         self._do(self._cut())
 
     def refuse(self) -> None:
-        """New connections are refused; those that are open stay."""
+        """Refuse new connections; open ones stay."""
         self._do(self._refuse())
 
     def accept(self) -> None:
-        """New connections are welcome again, on the same port."""
+        """Accept new connections again, on the same port."""
         self._do(self._listen())
 
     def switch(self, upstream: str) -> None:
-        """New connections go to another place; those that are open stay. Raises ChannelError if it is no endpoint."""
+        """Forward new connections to another endpoint; open ones stay. Raises ChannelError if it is not valid."""
         self._upstream = _address(upstream)
 
     # ---------------------------------------------------------------------------------------- in the proxy's thread
@@ -118,7 +118,7 @@ class Proxy:
         await self._cut()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection from its beginning to its end."""
+        """Serve one connection from its beginning to its end."""
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -142,7 +142,7 @@ class Proxy:
             self._writers -= mine
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One direction of a connection: bytes as they come, later and not at all while nothing gets through."""
+        """Forward one direction of a connection, with the delay, and not while the network is partitioned."""
         held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_MOST_HELD)
         async with asyncio.TaskGroup() as both:
             both.create_task(self._take(reader, held))
@@ -168,7 +168,7 @@ class Proxy:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close at once and without a goodbye: the peer sees a reset."""
+    """Close at once so that the peer sees a reset."""
     with contextlib.suppress(OSError):
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     writer.transport.abort()

@@ -1,5 +1,5 @@
-"""The scene of the drill: a station on the demo line, a gate that listens to it, and a network between them that can be
-broken.
+"""The scene of the drill: a station on the demo line, a gate that listens to it, and a network between them with
+faults on request.
 """
 
 import ctypes
@@ -26,10 +26,12 @@ from edge.gate.client import Controller, Endpoint
 from edge.gate.decision import Decision
 from edge.gate.gate import Rules
 from edge.gate.log import GateLog
+from edge.rates import rate_text
 from edge.security import key_file
 from edge.security.certificate import Certificate, Pair
 from edge.security.keystore import KeyStore
 from edge.security.roles import Role
+from edge.station.process.runner import EdgeRun
 from edge.verdict import Heartbeat, StateChange, Verdict, parse
 
 STATION, GATE = "drill", "gate"
@@ -45,17 +47,17 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Linux tells the station to end when the drill does, however that ends; elsewhere it may stay behind."""
+    """On Linux, let the station end when the drill ends, however it ends; on other systems it may keep running."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Scene:
-    """Runs while the context is open. What is heard and decided is kept, with the local time in nanoseconds."""
+    """Runs while the context is open. Messages and decisions are kept with their local time in nanoseconds."""
 
     def __init__(self, folder: Path, bundle: Path, rate: float = RATE, keyed: bool = False) -> None:
-        """Records, logs and all else go into `folder`. `rate` is parts a second. With `keyed` the station asks for
-        keys; `key_file` says where they are.
+        """All files go into `folder`. `rate` is in parts per second. With `keyed` the station requires keys; `key_file`
+        returns their paths.
         """
         self.heard: list[tuple[int, Verdict | Heartbeat | StateChange]] = []
         self.decisions: list[Decision] = []
@@ -79,7 +81,7 @@ class Scene:
             log = GateLog(self.gate_log)
             undo.callback(log.close)
             endpoint = Endpoint(self.verdicts.endpoint, self.control.endpoint, self._keys)
-            belt, rules = SteadyBelt(TRAVEL_S, LEAD_S), Rules(allow_simulated=True)
+            belt, rules = SteadyBelt(TRAVEL_S * 1e3, LEAD_S * 1e3), Rules(allow_simulated=True)
             gate = Controller([endpoint], STATION, GATE, belt, self.decisions.append, rules, log, allow_insecure=True)
             undo.callback(gate.close)
             self._thread = threading.Thread(target=self._listen, args=(gate,), name="edge-drill", daemon=True)
@@ -104,78 +106,68 @@ class Scene:
         key_file.create(self.key_file(STRANGER), unknown.render(), 0o600)
 
     def admit(self, name: str, role: Role) -> Path:
-        """Give somebody a key. Returns its file; a running station knows it within a second."""
+        """Create a key with this role. Returns its file; a running station admits it within a second."""
         store = KeyStore(self._folder / KEYS)
         store.add(name, role=role)
         store.export(name, self.key_file(name))
         return self.key_file(name)
 
     def key_file(self, name: str) -> Path:
-        """The key file of somebody who was admitted, or of STRANGER, whom the station does not know."""
+        """The key file of an admitted client, or of STRANGER, which the station does not know."""
         return self._folder / f"{name}.key"
 
     # -------------------------------------------------------------------------------------------------- the station
 
     @property
     def endpoints(self) -> tuple[str, str, str]:
-        """Verdicts, control and viewers of the station itself, beside the network of the gate."""
+        """The station's own verdict, control and viewer endpoints, without the proxies."""
         return self._endpoint, neighbour_endpoint(self._endpoint, CONTROL), neighbour_endpoint(self._endpoint, VIEWERS)
 
     @property
     def log(self) -> str:
-        """All that the station has said."""
+        """The station's log so far."""
         return self._output.read_text(errors="replace")
 
     def memory(self) -> int:
-        """Bytes of memory that the station's process has now."""
+        """Resident memory of the station's process, bytes."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise ChannelError(f"the station has ended: {self.last_words()}")
 
     def start(self) -> None:
-        """Start the station; it is given the same records and the same ports each time."""
-        options = {
-            "source": "demo",
-            "size": SIZE,
-            "rate": self._rate,
-            "bundle": self._bundle,
-            "station": STATION,
-            "bind": self._endpoint,
-            "budget-ms": BUDGET_MS,
-            "records": self.records,
-            "require": GATE,
-        }
-        if self._keys is not None:
-            options["keys"] = self._folder / KEYS
-        flags = (f"--{name}={value}" for name, value in options.items())
+        """Start the station, with the same records and ports each time."""
         with self._output.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "edge.cli.run", *flags],
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=die_with_parent,
+            self._station = EdgeRun(
+                source="demo",
+                size=SIZE,
+                rate=rate_text(self._rate),
+                bundle=self._bundle,
+                station=STATION,
+                bind=self._endpoint,
+                budget_ms=BUDGET_MS,
+                records=self.records,
+                require=GATE,
+                keys=None if self._keys is None else self._folder / KEYS,
+                log=self._output,
+                popen={"stdout": output, "start_new_session": True, "preexec_fn": die_with_parent},
             )
 
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The station's own process."""
+        return self._station.process
+
     def stop(self) -> None:
-        """End the station in order, and kill it if it does not."""
+        """Stop the station in order, also if it is suspended, and kill it after 10 s."""
         self.process.send_signal(signal.SIGCONT)
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self._station.stop(10)
 
     def child(self, name: str) -> int:
-        """Process id of a child of the station. Raises ChannelError if it has none of that name now."""
-        pid = self.process.pid
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
-            if state != "Z" and Path(f"/proc/{child}/comm").read_text().strip() == name:
-                return int(child)
-        raise ChannelError(f"the station has no {name} now; its log is {self._output}")
+        """Process id of a child of the station. Raises ChannelError if it has no such child now."""
+        if (pid := self._station.child(name)) is None:
+            raise ChannelError(f"the station has no {name} now; its log is {self._output}")
+        return pid
 
     def kill(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a child of the station."""
@@ -183,23 +175,22 @@ class Scene:
 
     def last_words(self) -> str:
         """The last line that the station wrote."""
-        lines = self.log.strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return self._station.last_words()
 
     # -------------------------------------------------------------------------------------------------- the gate
 
     def _listen(self, gate: Controller) -> None:
-        """The gate's loop, and beside it an ear at the same network that hears what the gate hears."""
-        with zmq.Context() as context, context.socket(zmq.SUB) as ear:
-            ear.set(zmq.LINGER, 0)
+        """Run the gate's loop, and a subscriber at the same network that receives the same messages."""
+        with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
+            subscriber.set(zmq.LINGER, 0)
             if self._keys is not None:
-                secure(ear, self._keys)
-            ear.connect(self.verdicts.endpoint)
-            ear.subscribe(b"")
+                secure(subscriber, self._keys)
+            subscriber.connect(self.verdicts.endpoint)
+            subscriber.subscribe(b"")
             while not self._is_over.is_set():
                 gate.turn()
-                while ear.poll(0):
-                    topic, payload = ear.recv_multipart()
+                while subscriber.poll(0):
+                    topic, payload = subscriber.recv_multipart()
                     self.heard.append((time.monotonic_ns(), parse(topic, payload)))
 
     def _stop_listening(self) -> None:
@@ -207,7 +198,7 @@ class Scene:
         self._thread.join()
 
     def until(self, happened: Callable[[], int | None], patience_s: float) -> int | None:
-        """Wait for a moment that `happened` finds, in nanoseconds; None if patience ends first."""
+        """Wait for a time that `happened` returns, in nanoseconds; None after `patience_s`."""
         ends = time.monotonic() + patience_s
         while time.monotonic() < ends:
             if (at_ns := happened()) is not None:
@@ -216,13 +207,13 @@ class Scene:
         return None
 
     def passes(self, after_ns: int, count: int = 1) -> int | None:
-        """When the gate had passed so many parts that were decided after a moment."""
+        """When the gate had passed `count` parts that were decided after `after_ns`; None if it has not."""
         moments = [d.at_ns for d in reversed(self.decisions) if d.passes and d.at_ns > after_ns]
         return moments[-count] if len(moments) >= count else None
 
     def noticed(self, after_ns: int, lease_ns: int) -> int | None:
-        """When a controller first knew, after a moment, that something is wrong: by a verdict that is unknown or
-        missing, by a heartbeat that is not ready, or because the last lease was over.
+        """When, after `after_ns`, a controller could first tell that something was wrong: from an unknown or missing
+        verdict, a heartbeat that is not ready, or an expired lease.
         """
         heard_ns = self._heard_of(after_ns, lease_ns)
         missed_ns = next((d.at_ns for d in list(self.decisions) if d.at_ns > after_ns and d.fate is Fate.MISSED), None)
@@ -242,7 +233,7 @@ class Scene:
         return last_ns + lease_ns if time.monotonic_ns() - last_ns > lease_ns else None
 
     def judged(self, after_ns: int) -> int | None:
-        """When the first in-time good or reject came of a part captured after a moment."""
+        """When the first in-time good or reject of a part captured after `after_ns` arrived."""
         latest_ns = int((BUDGET_MS + 50) * 1e6)
         for at_ns, message in list(self.heard):
             if isinstance(message, Verdict) and message.score is not None:

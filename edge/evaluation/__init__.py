@@ -1,1 +1,1 @@
-"""How good scores are: metrics, intervals, thresholds, and why a threshold does not hold. Needs the extra `verify`."""
+"""Evaluation of scores: metrics, intervals, thresholds, stability, distribution shift. Needs the extra `verify`."""

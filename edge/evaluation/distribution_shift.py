@@ -1,7 +1,7 @@
-"""Why a threshold does not hold: what differs between two sets of photographs, and by how much.
+"""Reasons why a threshold does not hold: which properties differ between two sets of photographs, and by how much.
 
-Scores and plain properties of the pictures are compared by Kolmogorov and Smirnov's test. Where parts are known each
-counts once, by the mean of its photographs. Needs the extra `verify`; the station does not import this file.
+Scores and simple properties of the pictures are compared by the Kolmogorov-Smirnov test. If parts are known, each
+counts once, with the mean of its photographs. Needs the extra `verify`; the station does not import this file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,14 +22,14 @@ PICTURE_PROPERTIES = {
     "size": "megapixels",
     "aspect": "",
 }
-"""What `picture_properties` measures, and its unit."""
+"""The properties measured by `picture_properties`, with their units."""
 
 
 def picture_properties(frame: npt.NDArray[np.uint8]) -> dict[str, float]:
     """Mean grey, contrast, sharpness, size and aspect of a frame, uint8 [H, W, 3] BGR.
 
-    Contrast is the deviation of the grey levels; sharpness the deviation of their Laplacian (Pech-Pacheco et al.,
-    ICPR 2000); aspect is width over height.
+    Contrast is the standard deviation of the grey levels; sharpness that of their Laplacian (Pech-Pacheco et al., ICPR
+    2000); aspect is width divided by height.
     """
     grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
     height, width = grey.shape
@@ -44,11 +44,11 @@ def picture_properties(frame: npt.NDArray[np.uint8]) -> dict[str, float]:
 
 
 class Shift(BaseModel):
-    """How one property differs between two sets of photographs.
+    """The difference of one property between two sets of photographs.
 
-    `distance` is the largest difference between the two cumulative distributions, 0 (alike) to 1 (apart);
-    `p_value` is corrected for all comparisons made together; `before`, `after` are the medians; `units` counts what
-    was compared, parts or photographs, on each side.
+    `distance` is the largest difference between the two cumulative distributions, 0 (equal) to 1 (disjoint); `p_value`
+    is corrected for all comparisons made together; `before`, `after` are the medians; `units` are the numbers of
+    compared parts or photographs on each side.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,8 +64,8 @@ class Shift(BaseModel):
 def shifts(comparisons: Mapping[str, tuple[Numbers, Numbers, Parts, Parts]]) -> list[Shift]:
     """Compare (before, after, parts before, parts after) under each name; all of them, in the order given.
 
-    The p-values are corrected together after Holm, so that one in twenty comparisons is not called a finding for
-    nothing. A comparison with an empty side is left out.
+    The p-values are corrected together after Holm, so that one in twenty comparisons does not appear significant by
+    chance. Comparisons with an empty side are left out.
     """
     names, results, sides = [], [], []
     for name, (before, after, parts_before, parts_after) in comparisons.items():

@@ -1,8 +1,8 @@
-"""What chance alone can do: intervals and tests in which a part counts once, however often it was photographed.
+"""Intervals and tests in which a part counts once, however often it was photographed.
 
-Six photographs of one part are not six trials: they fail together. Where `parts` names the part of each photograph,
-the interval or test works on whole parts; without names every photograph is a part of its own. Needs the extra
-`verify`, as `edge.evaluation.metrics` does; the running station does not import this file.
+Six photographs of one part are not six independent trials: they fail together. If `parts` names the part of each
+photograph, the interval or test works on whole parts; without names every photograph counts as a part. Needs the extra
+`verify`, like `edge.evaluation.metrics`; the running station does not import this file.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from scipy.stats import beta, fisher_exact, norm
 from edge.evaluation.metrics import Rate, Truths, rate
 
 SHUFFLES = 20_000
-"""Of a permutation test: a p-value of 0.05 is then good to about ±0.003."""
+"""Shuffles of a permutation test: a p-value of 0.05 is then accurate to about ±0.003."""
 
 EDGE = 1e-9
-"""How near to 0 and 1 a true AUROC is looked for: at 0 and 1 themselves nothing would ever deviate."""
+"""Distance from 0 and 1 of the AUROCs considered: at 0 and 1 themselves the variance is zero."""
 
 Parts = Sequence[str] | None
 Ints = npt.NDArray[np.int64]
@@ -27,11 +27,11 @@ Floats = npt.NDArray[np.float64]
 
 
 def clustered_rate(hits: Truths, parts: Parts = None, confidence: float = 0.95) -> Rate:
-    """The share of `hits` (N booleans) with an interval that takes the photographs of one part together.
+    """The fraction of `hits` (N booleans), with an interval that treats the photographs of one part as a cluster.
 
-    Korn and Graubard (Survey Methodology 24, 1998): the interval of Clopper and Pearson at the number of independent
-    photographs that would scatter as these parts do; as many as there are parts where nothing scatters. It is the
-    exact interval where each part was photographed once.
+    Korn and Graubard (Survey Methodology 24, 1998): the Clopper-Pearson interval at the effective sample size estimated
+    from the between-part variance; if all photographs are hits or none is, the number of parts. It is the exact
+    interval if each part was photographed once.
     """
     succeeded, sizes = _by_part(hits, parts)
     count, trials = int(succeeded.sum()), int(sizes.sum())
@@ -50,11 +50,11 @@ def clustered_rate(hits: Truths, parts: Parts = None, confidence: float = 0.95) 
 
 
 def rates_differ(first: Truths, second: Truths, first_parts: Parts = None, second_parts: Parts = None) -> float:
-    """The chance that two samples of one process differ in their share of hits by at least as much as these do.
+    """p-value: the probability that two samples of one process differ in their fraction of hits at least as much.
 
-    Fisher's exact test where each part was photographed once. Else each part counts once, by the share of its
-    photographs that are hits, and a permutation test deals the parts out to the two samples anew, `SHUFFLES` times
-    from a fixed seed. 1.0 if one of the samples is empty.
+    Fisher's exact test if each part was photographed once. Otherwise each part counts once, with the fraction of its
+    photographs that are hits, in a permutation test with `SHUFFLES` assignments of the parts to the two samples, from a
+    fixed seed. 1.0 if one of the samples is empty.
     """
     hits_a, sizes_a = _by_part(first, first_parts)
     hits_b, sizes_b = _by_part(second, second_parts)
@@ -67,7 +67,7 @@ def rates_differ(first: Truths, second: Truths, first_parts: Parts = None, secon
 
 
 def auroc_interval(auroc: float, bad: int, good: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval of an AUROC from so many independent bad and good parts; it is never of width zero.
+    """The interval of an AUROC from these numbers of independent bad and good parts; its width is never zero.
 
     Newcombe (Statistics in Medicine 25, 2006), method 5: the AUROCs that would not be rejected, with the variance of
     Hanley and McNeil (Radiology 143, 1982). (0, 1) without parts of both classes.
@@ -96,7 +96,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _by_part(hits: Truths, parts: Parts) -> tuple[Ints, Ints]:
-    """Hits and photographs of each part. Raises ValueError unless there is one part's name for each photograph."""
+    """Numbers of hits and of photographs of each part. Raises ValueError unless each photograph has a part's name."""
     flags = np.asarray(hits, bool)
     if parts is None:
         return flags.astype(np.int64), np.ones(len(flags), np.int64)

@@ -1,8 +1,8 @@
 """Metrics with their intervals, one definition for training, export and verification.
 
-Everywhere here `scores` holds N finite floats, higher is worse; `bad` holds N truths, True for a bad part; a
-part is rejected when **score >= threshold**. A rate whose denominator is zero is None, never NaN: without bad
-parts there is no recall. Needs the extra `verify`; the running station does not import this file.
+In this module `scores` are N finite floats, higher is worse; `bad` are N truths, True for a bad part; a part is
+rejected if **score >= threshold**. A rate with a zero denominator is None, never NaN: without bad parts there is no
+recall. Needs the extra `verify`; the running station does not import this file.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -53,7 +53,7 @@ def rate(successes: int, trials: int, confidence: float = 0.95) -> Rate:
 
 
 class Confusion(BaseModel):
-    """Counts at one threshold; positive means rejected, so `fn` are the misses and `fp` the false rejects."""
+    """Counts at one threshold; positive means rejected, so `fn` are misses and `fp` false rejects."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,17 +64,17 @@ class Confusion(BaseModel):
 
     @property
     def recall(self) -> Rate:
-        """Bad parts rejected, of all bad parts (TPR)."""
+        """Rejected bad parts among all bad parts (TPR)."""
         return rate(self.tp, self.tp + self.fn)
 
     @property
     def specificity(self) -> Rate:
-        """Good parts passed, of all good parts (TNR)."""
+        """Passed good parts among all good parts (TNR)."""
         return rate(self.tn, self.tn + self.fp)
 
     @property
     def precision(self) -> Rate:
-        """Bad parts among the rejected."""
+        """Bad parts among the rejected parts."""
         return rate(self.tp, self.tp + self.fp)
 
     @property
@@ -85,7 +85,7 @@ class Confusion(BaseModel):
 
 
 class Figures(BaseModel):
-    """What the judge says at one threshold; `auroc` and `average_precision` are None with one class."""
+    """The metrics at one threshold; `auroc` and `average_precision` are None with one class."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -100,7 +100,7 @@ class Figures(BaseModel):
 
 
 def judge(scores: Numbers, bad: Truths, threshold: float) -> Figures:
-    """All figures at a threshold. Raises DataError if there are no scores or one of them is not finite."""
+    """All metrics at a threshold. Raises DataError if there are no scores or one is not finite."""
     counts = confusion(scores, bad, threshold)
     return Figures(
         threshold=threshold,
@@ -115,7 +115,7 @@ def judge(scores: Numbers, bad: Truths, threshold: float) -> Figures:
 
 
 def unjudged(threshold: float) -> Figures:
-    """The figures at a threshold of which nothing is known, for want of photographs."""
+    """The metrics at a threshold without any photographs."""
     return Figures(
         threshold=threshold,
         confusion=Confusion(tp=0, fp=0, tn=0, fn=0),
@@ -141,7 +141,7 @@ def confusion(scores: Numbers, bad: Truths, threshold: float) -> Confusion:
 
 
 def auroc(scores: Numbers, bad: Truths) -> float | None:
-    """The chance that a bad part scores above a good one, ties counting half; None with one class."""
+    """The probability that a bad part scores above a good one, ties counting half; None with one class."""
     values, truths = checked(scores, bad)
     return float(roc_auc_score(truths, values)) if 0 < truths.sum() < len(truths) else None
 
@@ -153,7 +153,7 @@ def average_precision(scores: Numbers, bad: Truths) -> float | None:
 
 
 def rejected_by_group(scores: Numbers, groups: Iterable[str], threshold: float) -> dict[str, Rate]:
-    """How many of each group are rejected (a defect kind, a strength, a shift), sorted by the group's name.
+    """Rejection rate of each group (a defect kind, a strength, a shift), sorted by the group's name.
 
     Raises ValueError unless there is one group for each score, DataError as `judge` does.
     """
@@ -167,10 +167,10 @@ def rejected_by_group(scores: Numbers, groups: Iterable[str], threshold: float) 
 def part_scores(
     scores: Numbers, bad: Truths, parts: Sequence[str], together: Callable[[Floats], Any] = np.mean
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """One score for each of M parts, that of its photographs `together`, and whether it is bad: float64, bool [M].
+    """Scores of M parts, each aggregated by `together` over its photographs, and their truths: float64, bool [M].
 
-    `parts` names the part that each photograph shows; the answer is sorted by these names. A part is bad if one of
-    its photographs is. Raises ValueError unless there is one name for each score, DataError as `judge` does.
+    `parts` names the part on each photograph; the result is sorted by these names. A part is bad if any of its
+    photographs is. Raises ValueError unless there is one name for each score, DataError as `judge` does.
     """
     values, truths = checked(scores, bad)
     if len(parts) != len(values):
@@ -181,13 +181,13 @@ def part_scores(
 
 
 def dice(found: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float | None:
-    """Twice the overlap of two boolean maps of one shape over the sum of their areas; None if both empty."""
+    """Dice: twice the intersection of two boolean maps of one shape over the sum of their areas; None if both empty."""
     both, either = _overlap(found, truth)
     return 2 * both / (both + either) if either else None
 
 
 def iou(found: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float | None:
-    """The overlap of two boolean maps of one shape over their union; None if both are empty."""
+    """Intersection over union of two boolean maps of one shape; None if both are empty."""
     both, either = _overlap(found, truth)
     return both / either if either else None
 
@@ -201,7 +201,8 @@ def checked(scores: Numbers, bad: Truths) -> tuple[Floats, npt.NDArray[np.bool_]
         raise DataError("there are no scores to judge")
     if not np.isfinite(values).all():
         first = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise DataError(f"score {first} of {len(values)} is {values[first]}, not a finite number: a broken model")
+        remedy = "no figure can be computed; see what the model gives for that photograph"
+        raise DataError(f"score {first} of {len(values)} is {values[first]}, not a finite number: {remedy}")
     return values, truths
 
 

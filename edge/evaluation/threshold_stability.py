@@ -1,7 +1,8 @@
-"""What each threshold strategy promised on the photographs it chose on, and what it gave on others.
+"""The recall and specificity of each threshold strategy on the photographs used to choose, and on others.
 
-A threshold is chosen where it looks best, so its promise is a little too good by construction; `Promise` says
-whether what it gave is further off than chance explains. Needs the extra `verify`; the station does not import it.
+A threshold is chosen where it looks best, so its figures there are slightly too good by construction; `Promise` says
+whether the figures on other photographs differ by more than chance explains. Needs the extra `verify`; the station does
+not import it.
 """
 
 from dataclasses import dataclass
@@ -16,28 +17,28 @@ from edge.evaluation.metrics import Confusion, confusion
 from edge.evaluation.thresholds import STRATEGIES, ChosenThreshold, choose_threshold
 
 SIGNIFICANCE = 0.05
-"""A difference that chance makes less often than this counts as real."""
+"""Differences with a p-value below this count as real."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """N judged photographs: `scores` float64 [N], `bad` bool [N], and the part that each shows, if that is known."""
+    """N judged photographs: `scores` float64 [N], `bad` bool [N], and the part on each, if known."""
 
     scores: npt.NDArray[np.float64]
     bad: npt.NDArray[np.bool_]
     parts: tuple[str, ...] | None = None
 
     def of_class(self, bad: bool) -> "Sample":
-        """The bad ones, or the good ones."""
+        """The bad photographs, or the good ones."""
         members = np.flatnonzero(self.bad == bad)
         parts = None if self.parts is None else tuple(self.parts[index] for index in members)
         return Sample(self.scores[members], self.bad[members], parts)
 
 
 class Promise(BaseModel):
-    """A threshold with its promise (`threshold.confusion`) and what it gave on another sample.
+    """A threshold with its counts where it was chosen (`threshold.confusion`) and on another sample (`given`).
 
-    The p-values are the chance of so large a difference if nothing has changed; None where a class is absent.
+    The p-values are the probability of so large a difference if nothing has changed; None if a class is absent.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,28 +50,28 @@ class Promise(BaseModel):
 
     @property
     def promised(self) -> Confusion:
-        """What it did where it was chosen."""
+        """The counts where the threshold was chosen."""
         return self.threshold.confusion
 
     @property
     def recall_held(self) -> bool | None:
-        """Whether the recall given is within chance of the recall promised; None if that cannot be said."""
+        """Whether the given recall is within chance of the promised one; None if unknown."""
         return _within_chance(self.recall_p_value)
 
     @property
     def specificity_held(self) -> bool | None:
-        """Whether the specificity given is within chance of the one promised; None if that cannot be said."""
+        """Whether the given specificity is within chance of the promised one; None if unknown."""
         return _within_chance(self.specificity_p_value)
 
     @property
     def held(self) -> bool | None:
-        """Whether both held; None if nothing can be said of either."""
+        """Whether both held; None if both are unknown."""
         known = [held for held in (self.recall_held, self.specificity_held) if held is not None]
         return all(known) if known else None
 
 
 def keep_promise(threshold: ChosenThreshold, chosen_on: Sample, given_on: Sample) -> Promise:
-    """Compare what `threshold` does on the sample it was chosen on with what it does on another."""
+    """Compare the counts of `threshold` on the sample on which it was chosen with those on another sample."""
     p_values = [_p_value(threshold.value, chosen_on.of_class(bad), given_on.of_class(bad)) for bad in (True, False)]
     return Promise(
         threshold=threshold,
@@ -81,16 +82,16 @@ def keep_promise(threshold: ChosenThreshold, chosen_on: Sample, given_on: Sample
 
 
 def every_promise(chosen_on: Sample, given_on: Sample, **parameters: dict[str, float]) -> dict[str, Promise]:
-    """The promise of every strategy of `edge.evaluation.metrics` that `chosen_on` allows, by name.
+    """The promise of every strategy in `STRATEGIES` that `chosen_on` allows, by name.
 
-    Strategies have their default parameters, or those given here by the strategy's name with underscores for dashes.
+    Strategies have their default parameters, or those given by the strategy's name with underscores for dashes.
     """
     kept = {}
     for strategy in STRATEGIES:
         try:
             options = parameters.get(strategy.replace("-", "_"), {})
             threshold = choose_threshold(chosen_on.scores, chosen_on.bad, strategy, **options)
-        except DataError:  # it needs a class that is not there
+        except DataError:  # the strategy needs a class that is absent
             continue
         kept[strategy] = keep_promise(threshold, chosen_on, given_on)
     return kept

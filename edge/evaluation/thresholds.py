@@ -1,9 +1,9 @@
-"""How a threshold is chosen, one definition for training, export and verification.
+"""Choice of a threshold, one definition for training, export and verification.
 
-**Thresholds stand between scores.** A threshold equal to somebody's score would let a difference of 1e-6
-between two runtimes turn that verdict. So a strategy only chooses which scores to reject; the threshold is
-the midpoint between the lowest score rejected and the next score below; beyond the outermost scores, half
-their mean distance further. Where two cuts are equally good the lower threshold is taken: it rejects more.
+**Thresholds lie between scores.** With a threshold equal to a photograph's score, a difference of 1e-6 between two
+runtimes would change that verdict. So a strategy only chooses which scores to reject; the threshold is the midpoint
+between the lowest rejected score and the next score below it; outside the outermost scores it is half their mean
+distance away. Of equally good cuts the one with the lower threshold is taken, which rejects more.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class ChosenThreshold(BaseModel):
-    """A threshold, how it was chosen, and what it does on the scores it was chosen on."""
+    """A threshold, how it was chosen, and its counts on the scores on which it was chosen."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,10 +33,10 @@ class ChosenThreshold(BaseModel):
 
 
 def choose_threshold(scores: Numbers, bad: Truths, strategy: str, **parameters: float) -> ChosenThreshold:
-    """The threshold that `strategy` (a key of `STRATEGIES`) chooses, between two scores.
+    """The threshold between two scores that `strategy` (a key of `STRATEGIES`) chooses.
 
-    Raises RecipeError for an unknown strategy or parameter, DataError if a score is not finite or the
-    strategy needs photographs of a class that is not there.
+    Raises RecipeError for an unknown strategy or parameter, DataError if a score is not finite or the strategy needs
+    photographs of an absent class.
     """
     chosen = strategy_parameters(strategy, parameters)
     entry = STRATEGIES[strategy]
@@ -55,10 +55,10 @@ def choose_threshold(scores: Numbers, bad: Truths, strategy: str, **parameters: 
 
 @dataclass(frozen=True)
 class Cuts:
-    """Every different cut of the scores, K of them, by ascending threshold: from all rejected to none.
+    """The K distinct cuts of the scores, by ascending threshold: from all rejected to none.
 
-    `threshold` float64 [K]; `tp`, `fp`, `tn`, `fn` int64 [K]. `recall` and `specificity` float64 [K] are NaN
-    where their class is absent.
+    `threshold` float64 [K]; `tp`, `fp`, `tn`, `fn` int64 [K]. `recall` and `specificity` float64 [K] are NaN if their
+    class is absent.
     """
 
     threshold: Floats
@@ -69,20 +69,20 @@ class Cuts:
 
     @property
     def recall(self) -> Floats:
-        """Bad parts rejected, of all bad parts."""
+        """Rejected bad parts among all bad parts."""
         bad = self.tp[0]
         return self.tp / bad if bad else np.full(len(self.tp), np.nan)
 
     @property
     def specificity(self) -> Floats:
-        """Good parts passed, of all good parts."""
+        """Passed good parts among all good parts."""
         good = self.tn[-1]
         return self.tn / good if good else np.full(len(self.tn), np.nan)
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """A way to choose: `choose(cuts, **parameters)` gives the index of a cut."""
+    """A strategy: `choose(cuts, **parameters)` returns the index of a cut."""
 
     choose: Callable[..., int]
     needs_bad: bool
@@ -106,6 +106,11 @@ def _balanced(cuts: Cuts) -> int:
     return int(np.argmax(cuts.recall + cuts.specificity))
 
 
+def _midway(cuts: Cuts, *, at_least: float = 0.95) -> int:
+    ends = cuts.threshold[[_recall(cuts, at_least=at_least), _specificity(cuts, at_least=at_least)]]
+    return int(np.argmin(np.abs(cuts.threshold - ends.mean())))
+
+
 def _lowest_bad(cuts: Cuts) -> int:
     return int(np.flatnonzero(cuts.fn == 0)[-1])
 
@@ -123,16 +128,19 @@ STRATEGIES: dict[str, Strategy] = {
     "best-f1": Strategy(_best_f1, True, False, "the highest F1"),
     "recall": Strategy(_recall, True, False, "the fewest false rejects at recall >= at_least"),
     "specificity": Strategy(_specificity, False, True, "the fewest misses at specificity >= at_least"),
+    "midway": Strategy(
+        _midway, True, True, "the cut nearest to the mean of the thresholds for recall and for specificity >= at_least"
+    ),
     "balanced": Strategy(_balanced, True, True, "the highest mean of recall and specificity"),
     "lowest-bad": Strategy(_lowest_bad, True, False, "just below the lowest score of a known-bad photograph"),
     "cost": Strategy(_cost, True, True, "the lowest sum of miss * misses + false_reject * false rejects"),
     "reject-rate": Strategy(_reject_rate, False, False, "the highest recall with at most at_most of all rejected"),
 }
-"""Ways to choose a threshold, by name; parameters are shares (`at_least`, `at_most`) or costs from 0."""
+"""Strategies by name; parameters are fractions (`at_least`, `at_most`) or costs of at least 0."""
 
 
 def strategy_parameters(strategy: str, given: dict[str, Any]) -> dict[str, float]:
-    """The parameters of a strategy, `given` over its defaults. Raises RecipeError if one does not fit."""
+    """The parameters of a strategy: its defaults, updated by `given`. Raises RecipeError if one is not valid."""
     if strategy not in STRATEGIES:
         raise RecipeError(f"no threshold strategy {strategy!r}; there are {', '.join(STRATEGIES)}")
     known = signature(STRATEGIES[strategy].choose).parameters.values()
@@ -158,11 +166,11 @@ def _all_cuts(values: Floats, truths: npt.NDArray[np.bool_]) -> Cuts:
 
 
 def _between(levels: Floats) -> Floats:
-    """One threshold below all `levels`, one between each two, one above all; they ascend and differ."""
+    """One threshold below all `levels`, one between each two, one above all; ascending and distinct."""
     alone = len(levels) == 1
     margin = max(1e-6, 1e-3 * abs(levels[0])) if alone else np.diff(levels).mean() / 2
     middle = levels[:-1] + np.diff(levels) / 2
-    # Two neighbouring floats have nothing between them: the threshold is then the upper score itself.
+    # Two adjacent floats have nothing between them: the threshold is then the upper score itself.
     middle = np.where(middle > levels[:-1], middle, levels[1:])
     above = max(levels[-1] + margin, np.nextafter(levels[-1], np.inf))
     return np.concatenate([[levels[0] - margin], middle, [above]])

@@ -23,13 +23,17 @@ class Belt(Protocol):
     def wait_ns(self, place: int, now_ns: int) -> int:
         """How long to sleep, at most, so as not to miss a place."""
 
+    @property
+    def decides_after_ms(self) -> float | None:
+        """Milliseconds from the exposure of a part to the decision; None if the speed of the belt may change."""
+
 
 class SteadyBelt:
     """A belt that never stops and never changes its speed: its place is the time."""
 
-    def __init__(self, travel_s: float, lead_s: float) -> None:
-        """Seconds from the camera to the gate, and how much sooner the gate decides."""
-        self.travel, self.lead = int(travel_s * 1e9), int(lead_s * 1e9)
+    def __init__(self, travel_ms: float, lead_ms: float) -> None:
+        """Milliseconds from the camera to the gate, and how much sooner the gate decides."""
+        self.travel, self.lead = int(travel_ms * 1e6), int(lead_ms * 1e6)
 
     def place(self, at_ns: int) -> int:
         """The time itself."""
@@ -38,6 +42,11 @@ class SteadyBelt:
     def wait_ns(self, place: int, now_ns: int) -> int:
         """Until then."""
         return max(0, place - now_ns)
+
+    @property
+    def decides_after_ms(self) -> float:
+        """Travel less lead."""
+        return (self.travel - self.lead) / 1e6
 
 
 class EncoderBelt:
@@ -68,3 +77,7 @@ class EncoderBelt:
     def wait_ns(self, place: int, now_ns: int) -> int:
         """A moment: the belt may go faster at any time."""
         return 2_000_000
+
+    @property
+    def decides_after_ms(self) -> None:
+        """Not known: the belt may stop."""

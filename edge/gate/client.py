@@ -24,7 +24,8 @@ from edge.channel.control_messages import (
     parse_reply,
 )
 from edge.channel.endpoints import CONTROL, neighbour_endpoint
-from edge.errors import ChannelError
+from edge.channel.station_name import other_station
+from edge.errors import ActuatorError, ChannelError
 from edge.gate.belt import Belt
 from edge.gate.decision import Decision
 from edge.gate.gate import Gate, Rules
@@ -89,9 +90,10 @@ class Controller:
         """Connect; the station need not run yet. Raises ChannelError if an endpoint is none, or if anybody could speak
         as the station there and `allow_insecure` does not say that this is meant: for trials, without a real output.
 
-        `actuate` is called with each decision, after it is in the log. `read_encoder` is called with the local time,
-        every 20 ms at least, and gives the belt a sample. More than one endpoint lets the gate see a second station
-        of the same name, which is a fault.
+        `actuate`, a function or an `Actuation`, is called with each decision, after it is in the log. If it raises
+        ActuatorError, the gate rejects every part from then on; `gate.failure` says why. `read_encoder` is called with
+        the local time, every 20 ms at least, and gives the belt a sample. More than one endpoint lets the gate see a
+        second station of the same name, which is a fault.
         """
         for endpoint in endpoints:
             if not (endpoint.is_authentic or allow_insecure):
@@ -114,7 +116,8 @@ class Controller:
             for endpoint in endpoints:
                 self._verdicts.append(self._socket(zmq.SUB, endpoint.verdicts, endpoint.keys))
                 self._verdicts[-1].subscribe(f"{PROTOCOL}/{station}/")
-                self._controls.append(_Control(self._socket(zmq.DEALER, endpoint.control, endpoint.keys), name))
+                control = self._socket(zmq.DEALER, endpoint.control, endpoint.keys)
+                self._controls.append(_Control(control, name, station, endpoint.verdicts, _most_budget_ms(belt, rules)))
         except BaseException:
             for watch in self._watches:
                 watch.close()
@@ -195,7 +198,10 @@ class Controller:
     def _decide(self, decision: Decision) -> None:
         if self._log is not None:
             self._log.write(decision)
-        self._actuate(decision)
+        try:
+            self._actuate(decision)
+        except ActuatorError as error:
+            self.gate.fail(str(error))
 
     def _acknowledge(self, epoch: str, seq: int, fate: Fate) -> None:
         try:
@@ -207,9 +213,16 @@ class Controller:
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        """Why no connection came about, each reason once, and what the station would not do, the last of each."""
+        """Why no connection came about, each reason once, what the station would not do, the last of each, and the name
+        of a station that answers in place of this one.
+        """
         refused = (f"the station refused {c.refusal}" for c in self._controls if c.refusal is not None)
-        return (*self._handshakes, *refused)
+        return (*self._handshakes, *refused, *(c.other_station for c in self._controls if c.other_station is not None))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Stations whose budget is longer than this gate can wait, a line each."""
+        return tuple(control.remark for control in self._controls if control.remark is not None)
 
     @property
     def is_required(self) -> bool:
@@ -217,13 +230,35 @@ class Controller:
         return any(control.is_required for control in self._controls)
 
 
+def _most_budget_ms(belt: Belt, rules: Rules) -> float | None:
+    """The longest budget of a station whose verdicts arrive before the gate decides; None if that is not constant."""
+    after_ms = belt.decides_after_ms
+    return None if after_ms is None else max(0.0, after_ms - rules.transit_ms)
+
+
+def _budget_remark(welcome: Welcome, most_budget_ms: float | None) -> str | None:
+    """A line about a budget that is too long for this gate."""
+    if most_budget_ms is None or welcome.budget_ms <= most_budget_ms:
+        return None
+    return (
+        f"{welcome.station} may take {welcome.budget_ms:g} ms for a verdict, but this gate can use verdicts up to "
+        f"{most_budget_ms:g} ms after capture (travel - lead - transit) and rejects later ones; give the station "
+        f"--budget-ms {most_budget_ms:g} or less, or this gate a longer --travel-ms"
+    )
+
+
 class _Control:
     """One connection to a control socket. What cannot be sent now is dropped, but for acknowledgements."""
 
-    def __init__(self, socket: zmq.Socket[bytes], name: str) -> None:
+    def __init__(
+        self, socket: zmq.Socket[bytes], name: str, station: str, verdicts: str, most_budget_ms: float | None
+    ) -> None:
+        self.remark: str | None = None
         self.refusal: str | None = None
+        self.other_station: str | None = None
         self.is_required = False
-        self._socket, self._name = socket, name
+        self._socket, self._name, self._station, self._verdicts = socket, name, station, verdicts
+        self._most_budget_ms = most_budget_ms
         self._pings: dict[int, int] = {}
         self._nonce = 0
         self._asked: str | None = None
@@ -264,6 +299,8 @@ class _Control:
                     gate.number(reply.part, reply.epoch, reply.seq)
                 case Welcome():
                     self.is_required, self.refusal = reply.is_required, None
+                    self.remark = _budget_remark(reply, self._most_budget_ms)
+                    self.other_station = other_station(self._verdicts, reply.station, self._station)
                 case Refused():
                     self.refusal = f"{reply.request}: {reply.why}"
 
@@ -279,7 +316,7 @@ class _Control:
 
     def flush(self, most: int | None = None) -> None:
         """Who speaks, and then the acknowledgements: a reconnect, which is invisible here, makes us nobody there."""
-        if self.say(Hello(client=self._name)):
+        if self.say(Hello(client=self._name, most_budget_ms=self._most_budget_ms)):
             for _ in range(len(self._owed) if most is None else min(most, len(self._owed))):
                 if not self.say(self._owed[0]):
                     return

@@ -26,6 +26,42 @@ class Why(StrEnum):
     NOT_ANNOUNCED = "not announced"
     ANNOUNCED_TWICE = "announced twice"
     OVERFLOW = "overflow"
+    ACTUATOR_FAILED = "actuator failed"
+
+    @property
+    def meaning(self) -> str:
+        """The reason in one sentence for people, and what may be done about it."""
+        return MEANINGS[self]
+
+
+MEANINGS = {
+    Why.CLEAR: "an in-time good names the part",
+    Why.DEFECT: "the station's verdict was reject",
+    Why.UNKNOWN: "the station could not judge the part; its verdict has the reason",
+    Why.LATE: "no verdict came in time: within the budget and --transit-ms, and before the gate had to decide",
+    Why.GAP: "the verdict was lost on its way to the gate",
+    Why.HEARTBEAT_LOST: (
+        "the station's heartbeats had stopped, or said that it does not run, when the part came to the gate; without "
+        "them no part passes"
+    ),
+    Why.EPOCH_CHANGED: "the station was started again while the part was on its way to the gate",
+    Why.STATION_STOPPED: (
+        "the station's run ended while the part was on its way to the gate, and after the end of a run no part passes, "
+        "good or not; end a run when the belt is empty: a run over a folder ends with the last picture unless it has "
+        "--watch"
+    ),
+    Why.SIMULATED: "the source or the bundle is the demonstration; --allow-simulated lets such parts pass in a trial",
+    Why.DUPLICATE_STATION: "two stations seem to have this name; stop one of them and start the gate again",
+    Why.NOT_JOINED: "the verdict came before the gate had joined this run of the station",
+    Why.NO_CLOCK: "the gate did not know the time at the station, as when its pings are not answered; see --control",
+    Why.NO_BELT: "the place of the belt was not known: its encoder was silent",
+    Why.GATE_LATE: "the part was at the gate before the gate decided, as on a machine that is busy or was suspended",
+    Why.NOT_ANNOUNCED: "the verdict names no part that was announced",
+    Why.ANNOUNCED_TWICE: "the part was announced again before its verdict came",
+    Why.OVERFLOW: "more parts were on their way to the gate than it can follow",
+    Why.ACTUATOR_FAILED: "an actuator had failed; no part passes until the gate is started again",
+}
+"""What each reason means, as docs/guide/gate.md has it."""
 
 
 @dataclass(frozen=True)

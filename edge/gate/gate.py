@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from edge.channel.control_messages import Fate
+from edge.gate import TRANSIT_MS
 from edge.gate.belt import Belt
 from edge.gate.decision import Decision, Why
 from edge.gate.station_clock import StationClock
@@ -44,7 +45,7 @@ class Rules:
     `announced` each part is told with `expect` before its verdict comes, and a verdict of another part passes nothing.
     """
 
-    transit_ms: float = 50.0
+    transit_ms: float = TRANSIT_MS
     allow_simulated: bool = False
     announced: bool = False
 
@@ -100,6 +101,7 @@ class Gate:
         self.foreign = 0
         self.alarms = 0
         self.late_in_a_row = 0
+        self.failure: str | None = None
         self._belt, self._decided, self._acknowledge, self._rules = belt, decided, acknowledge, rules
         self._in_flight: list[tuple[int, int, _Part]] = []  # by the place where it is to be decided
         self._order = count()
@@ -184,8 +186,15 @@ class Gate:
         """How long nothing is due; None if nothing is in flight."""
         return self._belt.wait_ns(self._in_flight[0][0], now_ns) if self._in_flight else None
 
+    def fail(self, why: str) -> None:
+        """Pass nothing any more, because what the gate moves has failed: each part is rejected when it is due."""
+        self.failure = self.failure or why
+
     def reset(self, now_ns: int) -> None:
-        """A person has put the fault right: forget the stations heard so far and what they judged, join as new."""
+        """A person has put the fault right: forget the stations heard so far and what they judged, join as new.
+
+        A failure of what the gate moves stays.
+        """
         self._reject_all(Why.DUPLICATE_STATION if self.fault else Why.NOT_JOINED, now_ns)
         self._forget_stations()
 
@@ -203,9 +212,13 @@ class Gate:
         """Whether the message counts; a new epoch begins with it. One that comes back is a second station's."""
         if message.epoch != self.epoch:
             if self.fault is None and message.epoch in self._left:
-                self._latch(f"two stations: epoch {message.epoch} had ended and speaks again", at_ns)
+                self._latch(
+                    f"two stations seem to have this name: epoch {message.epoch} had ended and speaks again", at_ns
+                )
             elif self.fault is None and 0 < message.boot < self._boot:
-                self._latch(f"two stations: run {message.boot} speaks after run {self._boot}", at_ns)
+                self._latch(
+                    f"two stations seem to have this name: run {message.boot} speaks after run {self._boot}", at_ns
+                )
             if self.fault is not None:
                 self.foreign += 1
                 return False
@@ -328,6 +341,8 @@ class Gate:
         verdict = part.verdict
         if self.fault is not None:
             return Why.DUPLICATE_STATION
+        if self.failure is not None:
+            return Why.ACTUATOR_FAILED
         if part.refusal is not None:
             return part.refusal
         if verdict is None or verdict.reason is Reason.LATE:

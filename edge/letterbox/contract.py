@@ -1,4 +1,4 @@
-"""The letterbox contract: what happens to a frame before the network sees it. Training, export and runtime share it."""
+"""The letterbox contract: how a frame becomes the network's input. Training, export and runtime share it."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -8,13 +8,13 @@ from edge.errors import DataError
 from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME, Letterbox, letterbox
 
 LUMINANCE = (0.299, 0.587, 0.114)
-"""Of red, green and blue: ITU-R BT.601, as cv2.COLOR_BGR2GRAY."""
+"""Weights of red, green and blue: ITU-R BT.601, as cv2.COLOR_BGR2GRAY."""
 
 BLIND_FILTER = (
-    "letterbox.filter bilinear weighs two pixels a side and skips the rest: thin defects vanish between its taps on "
-    "large frames; antialias and box see them"
+    "letterbox.filter bilinear weighs two pixels a side and skips the rest: thin defects may vanish between its taps "
+    "on large frames; antialias and box see them"
 )
-"""What an engineer is told who chooses it."""
+"""Warning for users who choose this filter."""
 
 Value = Annotated[float, Field(allow_inf_nan=False)]
 Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -32,12 +32,12 @@ class RegionOfInterest(BaseModel):
 
     @property
     def bottom(self) -> int:
-        """The first row below it."""
+        """The first row below the region."""
         return self.top + self.height
 
     @property
     def right(self) -> int:
-        """The first column beyond it."""
+        """The first column to the right of the region."""
         return self.left + self.width
 
     @model_validator(mode="after")
@@ -93,21 +93,21 @@ class LetterboxContract(BaseModel):
 
     @property
     def is_stretched(self) -> bool:
-        """Whether the frame fills the square, its proportions lost."""
+        """Whether the frame fills the square without keeping its proportions."""
         return self.mode == "stretch"
 
     @property
     def channels(self) -> int:
-        """How many the network sees: 3, or 1 for grey."""
+        """Number of channels of the network's input: 3, or 1 for grey."""
         return 1 if self.colour == "grey" else 3
 
     @property
     def warning(self) -> str | None:
-        """What to tell whoever trains or exports with this contract, in one line."""
+        """A one-line warning for users who train or export with this contract; None if there is none."""
         return BLIND_FILTER if self.filter == "bilinear" else None
 
     def refusal(self, height: int, width: int) -> str | None:
-        """Why a frame of this size cannot be judged, in one line; None if it holds the region."""
+        """Why a frame of this size cannot be judged, in one line; None if it contains the region."""
         region = self.region
         if region is None or (region.bottom <= height and region.right <= width):
             return None
@@ -117,7 +117,7 @@ class LetterboxContract(BaseModel):
         )
 
     def fit(self, height: int, width: int) -> Letterbox:
-        """Where a frame of this size lies in the square. Raises DataError if it does not hold the region."""
+        """Position of a frame of this size in the square. Raises DataError if it does not contain the region."""
         if refusal := self.refusal(height, width):
             raise DataError(f"a frame of {refusal}")
         if (region := self.region) is None:
@@ -125,7 +125,7 @@ class LetterboxContract(BaseModel):
         return letterbox(region.height, region.width, self.side, self.is_stretched, (region.top, region.left))
 
     def holding(self, height: int, width: int) -> tuple[int, int]:
-        """This size (height, width), larger where the region needs it."""
+        """The smallest size (height, width) of at least this one that contains the region."""
         region = self.region
         return (height, width) if region is None else (max(height, region.bottom), max(width, region.right))
 

@@ -1,4 +1,4 @@
-"""From a frame as the station has it to the frame that a bundle's graph takes."""
+"""Conversion of the station's frame to the frame that a bundle's graph takes."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from edge.letterbox.contract import LetterboxContract
 
 
 def graph_frame(frame: Frame, contract: LetterboxContract) -> Frame:
-    """The frame `uint8 [H, W, 3]` BGR as it is, or `uint8 [H, W]` for a contract whose frames are grey.
+    """The frame `uint8 [H, W, 3]` BGR unchanged, or as `uint8 [H, W]` if the contract's frames are grey.
 
-    A grey camera's three equal channels become that one; colours become their luminance, rounded. Raises DataError if
-    the frame does not hold the contract's region: a graph would look at less of it.
+    The three equal channels of a grey camera become one channel; colours become their luminance, rounded. Raises
+    DataError if the frame does not contain the contract's region, of which a graph would silently see only a part.
     """
     contract.fit(*frame.shape[:2])
     if contract.frame == "bgr":
@@ -21,9 +21,9 @@ def graph_frame(frame: Frame, contract: LetterboxContract) -> Frame:
 
 
 def seen(picture: Frame, contract: LetterboxContract) -> Frame:
-    """The pixels of a frame or of its mask that are looked at, `uint8 [h, w, …]`, as a view.
+    """The inspected pixels of a frame or of its mask, `uint8 [h, w, …]`, as a view.
 
-    Raises DataError if the picture does not hold the contract's region.
+    Raises DataError if the picture does not contain the contract's region.
     """
     box = contract.fit(*picture.shape[:2])
     rows = slice(box.frame_top, box.frame_top + box.frame_height)

@@ -6,15 +6,15 @@ Floats get the letterboxed size wrong: ``int(299 * (224 / 299))`` is 223. Here e
 from dataclasses import dataclass
 
 SMALLEST_FRAME, LARGEST_FRAME = 16, 8192
-"""Pixels a side of a frame that may be judged. A smaller one shows no part, a larger one has never been tried."""
+"""Allowed side lengths of a frame in pixels. A smaller frame shows no part; a larger one was never tested."""
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where `frame_height` × `frame_width` pixels of a frame lie inside a square model input of `side` pixels.
+    """Position of `frame_height` × `frame_width` pixels of a frame in a square model input of `side` pixels.
 
-    `height`, `width` are their size after resizing, `top`, `left` the padding before it, all in pixels. In the frame
-    they begin at row `frame_top`, column `frame_left`.
+    `height`, `width` are their size after resizing, `top`, `left` the padding before them, in pixels. In the frame the
+    pixels begin at row `frame_top`, column `frame_left`.
     """
 
     frame_height: int
@@ -48,10 +48,10 @@ class Letterbox:
 def letterbox(
     frame_height: int, frame_width: int, side: int, stretch: bool = False, origin: tuple[int, int] = (0, 0)
 ) -> Letterbox:
-    """Fit a frame into a square of `side` pixels, aspect kept, centred; the odd pixel of padding goes after.
+    """Fit a frame into a square of `side` pixels, centred, with its aspect ratio; an odd padding pixel goes after it.
 
-    With `stretch` the frame fills the square instead, and its aspect is lost. `origin` (row, column) is where these
-    pixels begin in a larger frame.
+    With `stretch` the frame fills the square instead, and its aspect ratio is lost. `origin` (row, column) is where
+    these pixels begin in a larger frame.
 
     Raises ValueError if a size is not positive.
     """

@@ -1,1 +1,1 @@
-"""Labelled photographs in a folder: one file a layout, masks, and a survey of what can be used."""
+"""Labelled photographs in a folder: one file per layout, masks, and a survey of what is usable."""

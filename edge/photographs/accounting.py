@@ -1,4 +1,4 @@
-"""Every file of a data folder is accounted for: used, left out by name, or refused because nobody says what it is."""
+"""Accounting of every file in a data folder: used, left out and listed, or refused because its meaning is unknown."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -11,14 +11,14 @@ from edge.photographs.photograph import PARTS, SPLITS, Parts, Photograph, is_lit
 from edge.pictures import is_picture_name
 
 FIRST = 3
-"""How many are named where more are counted."""
+"""Number of names in messages that count files."""
 
-KNOWN_FOLDERS = (*SPLITS, "good", "bad", "mask", "proliv", "ground_truth")
-MASK_FOLDERS = ("mask", "ground_truth")
+MASK_FOLDERS = ("mask", "masks", "ground_truth")
+KNOWN_FOLDERS = (*SPLITS, "good", "bad", "proliv", *MASK_FOLDERS)
 
 
 class LeftOut(BaseModel):
-    """What was not used, in words, how many, and the names of the first few."""
+    """Files that were not used: the reason, their number, and the names of the first few."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,17 +31,17 @@ class LeftOut(BaseModel):
 
 
 def left_out(what: str, names: Sequence[str]) -> list[LeftOut]:
-    """One entry for these names, none if there are none."""
+    """One entry for these names; empty without names."""
     return [LeftOut(what=what, count=len(names), first=[*names[:FIRST]])] if names else []
 
 
 def named(first: Sequence[str], count: int) -> str:
-    """The first few names, and whether there are more."""
+    """The first few names, with an ellipsis if there are more."""
     return ", ".join(first[:FIRST]) + (", …" if count > len(first[:FIRST]) else "")
 
 
 def refuse_other_case(data: Path) -> None:
-    """Raise DataError where a folder or table is called as this program knows it, but for upper and lower case."""
+    """Raise DataError if a folder or table differs from a known name only in upper and lower case."""
     splits = [path for path in _inside(data) if path.is_dir() and path.name.lower() in SPLITS]
     for folder in (data, *splits):
         for path in _inside(folder):
@@ -58,10 +58,10 @@ def _inside(folder: Path) -> list[Path]:
 def account(
     data: Path, layout: str, photographs: Sequence[Photograph], rows: Parts, others: set[Path]
 ) -> list[LeftOut]:
-    """What of `data` was left out, once `photographs` were found; `others` are further files that were read.
+    """The files of `data` that were left out, given the `photographs` found; `others` are further files that were read.
 
-    Raises DataError, naming the first few, for pictures that are no photograph and no mask of one, for links that
-    lead nowhere, for a mask of two photographs, and for a parts.csv of which no row names a photograph.
+    Raises DataError, naming the first few, for pictures that are neither a photograph nor the mask of one, for broken
+    links, for a mask shared by two photographs, and for a parts.csv without a row that names a photograph.
     """
     _refuse_shared_masks(photographs)
     used = {p.path for p in photographs} | {p.mask for p in photographs if p.mask} | others | {data / PARTS}
@@ -123,11 +123,11 @@ def _stray(data: Path, layout: str, names: Sequence[str]) -> DataError:
 
 
 def _walk(data: Path) -> Iterator[tuple[Path, str]]:
-    """Every file below `data`, as "file", and as "hidden" or "own" what is not looked into."""
+    """Every file below `data` as "file"; skipped files and folders as "hidden" or "own"."""
     seen = set()
     for place, folders, names in os.walk(data, followlinks=True, onerror=_refuse):
         here = Path(place)
-        if (real := os.path.realpath(place)) in seen:  # links may lead round in a circle
+        if (real := os.path.realpath(place)) in seen:  # links may form a cycle
             folders[:] = []
             continue
         seen.add(real)
@@ -142,9 +142,9 @@ def _walk(data: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _refuse(error: OSError) -> None:
-    raise error  # else os.walk leaves the folder out without a word
+    raise error  # otherwise os.walk silently skips the folder
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether this program wrote the folder: a run, or a bundle."""
+    """Whether this program wrote the folder: a run or a bundle."""
     return (folder / "run.json").is_file() or folder.suffix == ".edge"

@@ -1,4 +1,4 @@
-"""Whether photographs are still the ones that a run was made from: the hash of each, and what has changed."""
+"""Hashes of photographs, to check whether they are still those of a run, and what has changed."""
 
 import csv
 import hashlib
@@ -9,15 +9,16 @@ from typing import NamedTuple
 
 from edge.errors import DataError
 from edge.photographs.photograph import Photograph
+from edge.terminal.progress import SILENT, Stage
 
 NO_MASK = "-"
 COLUMNS = ("file", "label", "sha256", "mask sha256")
 NAMED = 3
-"""Photographs of a kind that a message names."""
+"""Number of photographs of each kind that a message names."""
 
 
 class Hashed(NamedTuple):
-    """The label of a photograph and the sha256 of its file and of its mask, in hexadecimal; `NO_MASK` without one."""
+    """A photograph's label and the SHA-256 of its file and mask in hexadecimal; `NO_MASK` without a mask."""
 
     label: str
     file: str
@@ -25,10 +26,10 @@ class Hashed(NamedTuple):
 
 
 UNKNOWN = Hashed("", "", "")
-"""Of a photograph of which nothing but the name is known."""
+"""Entry of a photograph of which only the name is known."""
 
 Hashes = Mapping[str, Hashed]
-"""By the names of the photographs."""
+"""Hashes by the photographs' names."""
 
 
 def hash_photograph(photograph: Photograph) -> Hashed:
@@ -37,18 +38,22 @@ def hash_photograph(photograph: Photograph) -> Hashed:
     return Hashed(photograph.label, _sha256(photograph.path), mask)
 
 
-def hash_photographs(photographs: Iterable[Photograph]) -> Hashes:
-    """Hash the files of each photograph, none of which is decoded. Raises DataError if one cannot be read."""
+def hash_photographs(photographs: Iterable[Photograph], stage: Stage = SILENT.begin) -> Hashes:
+    """Hash the files of each photograph without decoding them. Raises DataError if one cannot be read."""
     listed = list(photographs)
+    advance, hashes = stage("comparing the photographs with those of the training", len(listed)), {}
     try:
         with ThreadPoolExecutor(2) as pool:
-            return dict(zip((p.name for p in listed), pool.map(hash_photograph, listed), strict=True))
+            for photograph, hashed in zip(listed, pool.map(hash_photograph, listed), strict=True):
+                hashes[photograph.name] = hashed
+                advance()
+            return hashes
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read: {error.strerror or error}") from None
 
 
 def fingerprint(hashes: Hashes) -> str:
-    """The sha256, in hexadecimal, of the sorted lines "name label hash-of-file hash-of-mask"."""
+    """SHA-256 in hexadecimal of the sorted lines "name label hash-of-file hash-of-mask"."""
     return hashlib.sha256("\n".join(" ".join((name, *hashes[name])) for name in sorted(hashes)).encode()).hexdigest()
 
 
@@ -61,7 +66,7 @@ def write_hashes(file: Path, hashes: Hashes) -> None:
 
 
 def read_hashes(file: Path) -> Hashes:
-    """Read what `write_hashes` wrote. Raises DataError if it is something else."""
+    """Read a file of `write_hashes`. Raises DataError if it is another file."""
     try:
         with file.open(newline="", encoding="utf-8") as lines:
             return {
@@ -73,7 +78,7 @@ def read_hashes(file: Path) -> Hashes:
 
 
 def differences(before: Hashes, now: Hashes) -> str:
-    """What has changed, in words that name the first few photographs of each kind; "" if nothing has."""
+    """The changes as text that names the first few photographs of each kind; empty without changes."""
     both = sorted(before.keys() & now.keys())
     changed = [name for name in both if before[name][:2] != now[name][:2]]
     masks = [name for name in both if before[name][:2] == now[name][:2] and before[name].mask != now[name].mask]

@@ -1,7 +1,7 @@
-"""Labelled photographs in a folder: one file a layout, told apart by what only one of them has.
+"""Labelled photographs in a folder: one file per layout; the layout is recognised by what only it has.
 
-Adding a layout is adding one file with its NAME, `signs` and `listing`, and naming it in `LAYOUTS`. What a layout does
-not list is accounted for in `accounting`, whatever the layout.
+To add a layout, add a file with its NAME, `signs` and `listing`, and list it in `LAYOUTS`. `accounting` accounts for
+the files that a layout does not list, for all layouts.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,12 +20,12 @@ LAYOUTS: tuple[ModuleType, ...] = (good_bad, one_class, mvtec)
 
 @dataclass(frozen=True)
 class Listing:
-    """The photographs of a data folder as its layout gives them.
+    """The photographs of a data folder according to its layout.
 
-    `splits` maps "train", "val" and "test" to photographs, and "" to those that the folders give to no split; a split
-    without photographs is missing. `trains_apart` says that train/ holds good photographs alone and that the
-    others were never meant to be learnt from. `said` tells in one line what was taken for what. `left_out` counts and
-    names what else lies in the folder; `masks` are all its masks.
+    `splits` maps "train", "val" and "test" to photographs, and "" to those without a split; a split without photographs
+    is absent. `trains_apart` says that train/ contains only good photographs and that the others are not meant for
+    training. `said` describes the interpretation in one line. `left_out` counts and names the other files in the
+    folder; `masks` are all its masks.
     """
 
     said: str
@@ -36,17 +36,16 @@ class Listing:
 
     @property
     def photographs(self) -> list[Photograph]:
-        """All of them, split by split."""
+        """All photographs, split by split."""
         return [photograph for split in self.splits.values() for photograph in split]
 
 
 def read_listing(data: Path, masks: MaskMeaning | MaskReading | None = None, bits: int | None = None) -> Listing:
-    """Find out the layout of `data` and list its photographs; none of them is opened.
+    """Recognise the layout of `data` and list its photographs, without opening them.
 
-    `masks` says how its masks are read; None finds it out from all of them when the first is read.
-    `bits` are the significant ones of photographs of 16 bits a sample. Raises DataError,
-    in one line, if there is no such folder, it is in no known layout or in two at once, or it holds pictures that
-    have no label or masks that belong to no photograph.
+    `masks` says how its masks are read; None derives it from all of them when the first is read. `bits` is the number
+    of significant bits of 16-bit photographs. Raises DataError with a one-line message if the folder does not exist, if
+    it has no known layout or several, or if it contains pictures without a label or masks without a photograph.
     """
     if not data.is_dir():
         raise DataError(f"no such data folder: {data}")

@@ -1,10 +1,10 @@
-"""What the values of a ground-truth mask can mean; without numpy, so that commands that offer it start quickly."""
+"""Possible meanings of the values of a ground-truth mask; without numpy, so that commands start quickly."""
 
 from enum import StrEnum
 
 
 class MaskMeaning(StrEnum):
-    """What in a mask is defect: every value but 0; above half of the range; or all that is not above half of it."""
+    """Which values of a mask are a defect: all but 0; those above half of the range; those not above half of it."""
 
     NONZERO = "nonzero"
     HALF = "half"

@@ -1,4 +1,4 @@
-"""Ground-truth masks: what the values mean, found from all masks of a folder together, and one mask as 0 or 255."""
+"""Ground-truth masks: the meaning of their values, derived from all masks of a folder, and conversion to 0/255."""
 
 import threading
 from collections import defaultdict
@@ -19,19 +19,19 @@ Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Counts = npt.NDArray[np.int64]
 
 FEW_VALUES = 16
-"""Up to so many different values in all masks of a folder are codes; more are a continuous grey."""
+"""Up to this many distinct values in all masks of a folder are codes; more are a continuous grey."""
 
 CODES_BELOW = 128
-"""More values than `FEW_VALUES` are codes too if they lie close together below this: the numbers of many classes."""
+"""More values than `FEW_VALUES` are still codes if they are dense and below this: the numbers of many classes."""
 
 FLAT_SHARE = 0.1
-"""Of the pixels that are neither 0 nor the largest value, the share amid their like. Antialiased edges have fewer."""
+"""Smallest fraction of flat pixels among those that are neither 0 nor the maximum. Antialiased edges have fewer."""
 
 DIM, BRIGHT = 32, 128
-"""Values up to below DIM in one mask and from BRIGHT on in another of the same folder are two ways of marking."""
+"""Masks with a maximum below DIM and masks with one of at least BRIGHT in one folder are marked in different ways."""
 
 DOUBTFUL_SHARE = 0.1
-"""Even areas of a grey between an eighth and a half of the range, relative to what is marked: a class, not an edge."""
+"""Largest flat area of grey between an eighth and half of the range, relative to the marked area: more is a class."""
 
 REMEDY = "say what they mean with --masks nonzero, half or inverted"
 
@@ -39,8 +39,8 @@ REMEDY = "say what they mean with --masks nonzero, half or inverted"
 class MaskReading(BaseModel):
     """How the masks of a folder are read.
 
-    `half` maps "uint8" and "uint16" to the last value of the lower half of the range that these masks have.
-    `declared` says that a person gave the meaning. `masks` counts the masks that it was found from.
+    `half` maps "uint8" and "uint16" to the last value of the lower half of these masks' range. `declared` says that the
+    user gave the meaning. `masks` is the number of masks from which it was derived.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,11 +51,11 @@ class MaskReading(BaseModel):
     masks: int = 0
 
     def truth(self, plane: Plane) -> Truth:
-        """`plane` [H, W] as uint8 [H, W], 255 where it marks a defect and 0 elsewhere."""
+        """`plane` [H, W] as uint8 [H, W], 255 on defects and 0 elsewhere."""
         return np.where(self.marks(plane, plane.dtype.name), 255, 0).astype(np.uint8)
 
     def marks(self, values: npt.NDArray[Any], depth: str) -> npt.NDArray[np.bool_]:
-        """Which of these values, of masks of that dtype, are defect."""
+        """Which of these values, of masks with the dtype `depth`, are a defect."""
         if self.meaning is MaskMeaning.NONZERO:
             return np.asarray(values > 0)
         above = np.asarray(values > self.half.get(depth, np.iinfo(depth).max // 2))
@@ -72,11 +72,11 @@ class MaskReading(BaseModel):
 
 
 EARLIER = MaskReading(meaning=MaskMeaning.HALF, half={"uint8": 127, "uint16": 32767})
-"""How runs read masks that recorded no meaning."""
+"""The reading of masks in runs that recorded none."""
 
 
 class MaskStatistics(BaseModel):
-    """The values of one mask, in increasing order, and of how many pixels: all, and those amid their like."""
+    """The values of one mask in ascending order, with their numbers of pixels: all pixels, and flat ones."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -92,14 +92,14 @@ class MaskStatistics(BaseModel):
         return int(self.values[-1])
 
     def marked(self, reading: MaskReading) -> int:
-        """How many pixels are defect."""
+        """Number of defect pixels."""
         return int(self.pixels[reading.marks(self.values, self.depth)].sum())
 
 
 class MaskSet:
-    """All masks of a data folder, which are read in one way.
+    """All masks of a data folder, which share one reading. Thread-safe.
 
-    Each mask is measured once, by whoever comes to it first; several threads may ask.
+    The statistics of each mask are computed once, when it is first used.
     """
 
     def __init__(self, files: Iterable[Path], declared: MaskMeaning | MaskReading | None = None) -> None:
@@ -110,7 +110,7 @@ class MaskSet:
         self._statistics: dict[Path, MaskStatistics] = {}
 
     def plane(self, file: Path) -> Plane:
-        """What the mask holds, [H, W]; it is measured by the way. Raises DataError."""
+        """The values of the mask, [H, W]; also records its statistics. Raises DataError."""
         pixels, lossy = read_mask(file)
         plane = mask_plane(pixels, file)
         if file not in self._statistics:
@@ -118,20 +118,20 @@ class MaskSet:
         return plane
 
     def statistics(self, file: Path) -> MaskStatistics:
-        """The values of that mask. Raises DataError."""
+        """The statistics of one mask. Raises DataError."""
         if file not in self._statistics:
             self.plane(file)
         return self._statistics[file]
 
     def alone(self, file: Path) -> MaskReading:
-        """How that mask would be read by itself, as long as it is not known how all are. Raises DataError."""
+        """The reading of this mask alone, while the common reading is unknown. Raises DataError."""
         return self._reading or find_reading({file: self.statistics(file)}, self._meaning)
 
     @property
     def reading(self) -> MaskReading:
-        """How all of them are read, found at the first call. Masks that cannot be read do not count.
+        """The common reading of all masks, derived at the first call. Unreadable masks are ignored.
 
-        Raises DataError if they contradict each other.
+        Raises DataError if the masks contradict each other.
         """
         with self._lock:
             if self._reading is None:
@@ -145,7 +145,7 @@ class MaskSet:
             try:
                 found[file] = self.statistics(file)
             except DataError:
-                continue  # whoever uses that mask is told
+                continue  # reported where that mask is used
         return found
 
     def truth(self, file: Path) -> Truth:
@@ -155,9 +155,9 @@ class MaskSet:
 
 
 def read_mask(file: Path) -> tuple[npt.NDArray[Any], bool]:
-    """A mask's pixels as the file holds them, [H, W] or [H, W, 3 or 4], and whether its format is lossy.
+    """A mask's stored pixels, [H, W] or [H, W, 3 or 4], and whether its format is lossy.
 
-    Raises DataError, in one line that names the file.
+    Raises DataError with a one-line message that names the file.
     """
     if not is_picture_name(file):
         raise DataError(f"mask {file}: its name ends with none of {' '.join(sorted(PICTURE_SUFFIXES))}")
@@ -172,9 +172,9 @@ def read_mask(file: Path) -> tuple[npt.NDArray[Any], bool]:
 def mask_plane(pixels: npt.NDArray[Any], file: Path) -> Plane:
     """The values that mark defects, uint8 or uint16 [H, W].
 
-    Of colours the strongest channel counts, so that any colour on black is seen. Where alpha is not the same
-    everywhere, it is the mask if all that can be seen has one colour; else colours count as seen on black.
-    Raises DataError for values that are neither 8 nor 16 bits.
+    Of colours the largest channel is used, so that any colour on black is detected. An alpha channel that varies is the
+    mask if all visible pixels have the same colour; otherwise colours are composited on black. Raises DataError for
+    values that are neither 8 nor 16 bits.
     """
     if pixels.dtype.name not in ("uint8", "uint16"):
         raise DataError(f"mask {file} holds {pixels.dtype.name} values: save it with 8 or 16 bits")
@@ -192,7 +192,7 @@ def mask_plane(pixels: npt.NDArray[Any], file: Path) -> Plane:
 
 
 def measured(plane: Plane, lossy: bool) -> MaskStatistics:
-    """Count the values of a mask [H, W]; a flat pixel equals the ones right of it and below it."""
+    """The statistics of a mask [H, W]; a flat pixel equals its right and its lower neighbour."""
     inner = plane[:-1, :-1]
     flat = inner[(inner == plane[1:, :-1]) & (inner == plane[:-1, 1:])]
     size = int(np.iinfo(plane.dtype).max) + 1
@@ -202,10 +202,10 @@ def measured(plane: Plane, lossy: bool) -> MaskStatistics:
 
 
 def find_reading(masks: Mapping[Path, MaskStatistics], declared: MaskMeaning | None = None) -> MaskReading:
-    """How these masks are to be read: as `declared`, else as their values say, all in one way.
+    """The reading of these masks: `declared`, or derived from their values, the same for all.
 
-    A small set of exact values: every value but 0 is defect. A continuous grey: above half of its range.
-    Raises DataError, naming masks, if nothing is declared and they are not all marked in one way.
+    A small set of exact values: every value but 0 is a defect. A continuous grey: values above half of its range are.
+    Raises DataError, naming masks, if nothing is declared and the masks are marked in different ways.
     """
     depths: dict[str, list[MaskStatistics]] = defaultdict(list)
     for one in masks.values():
@@ -251,15 +251,16 @@ def _refuse_mixed(masks: Mapping[Path, MaskStatistics], depths: Iterable[str], r
         dim = [file for file, one in marking.items() if one.largest < DIM * unit]
     if dim and largest >= BRIGHT * unit:
         raise DataError(
-            f"masks of different meanings in one folder: {len(dim)}, such as {dim[0]}, have no value above "
-            f"{max(marking[file].largest for file in dim)}, {brightest} has {largest}: save all in one way, or {REMEDY}"
+            f"masks of what seem to be different meanings in one folder: {len(dim)}, such as {dim[0]}, have no value "
+            f"above {max(marking[file].largest for file in dim)}, {brightest} has {largest}: save all in one way, or "
+            f"{REMEDY}"
         )
     if reading.meaning is MaskMeaning.HALF:
         _refuse_doubtful(marking, reading, largest)
 
 
 def _refuse_doubtful(marking: Mapping[Path, MaskStatistics], reading: MaskReading, largest: int) -> None:
-    """Refuse a continuous grey that is too dark to be one, and even areas of a grey that the half would leave out."""
+    """Raise DataError for a continuous grey that is too dark, and for large flat areas of grey below the half."""
     if largest < DIM * 2 and any(one.lossy for one in marking.values()):
         raise DataError(
             f"{len(marking)} masks in a lossy format (JPEG, WebP), such as {next(iter(marking))}, have no value above "

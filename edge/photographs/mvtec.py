@@ -1,4 +1,4 @@
-"""The layout of the MVTec anomaly detection data (Bergmann et al., CVPR 2019), one product of it.
+"""The layout of the MVTec anomaly detection data (Bergmann et al., CVPR 2019), for one product.
 
     DATA/train/good/*                              to learn from: split train
     DATA/test/good/*                               split test
@@ -22,7 +22,7 @@ MASK_SUFFIX = "_mask"
 
 
 def signs(data: Path) -> list[str]:
-    """What only this layout has: ground truth apart, or kinds of defects as folders of test/."""
+    """Folders that only this layout has: ground truth, or kinds of defects as folders of test/."""
     own = ["ground_truth"] if (data / "ground_truth").is_dir() else []
     return own + [f"test/{name}" for name in subfolders(data / "test") if name not in ("good", "bad", "mask")]
 
@@ -30,8 +30,8 @@ def signs(data: Path) -> list[str]:
 def listing(data: Path, rows: Parts) -> dict[str, list[Photograph]]:
     """Photographs by split, good first.
 
-    Raises DataError if train/ holds another folder than good/, a folder of test/ holds a folder, or there is ground
-    truth of a defect without photographs.
+    Raises DataError if train/ contains a folder other than good/, if a folder of test/ contains a folder, or if there
+    is ground truth for a defect without photographs.
     """
     stray = [f"train/{name}" for name in subfolders(data / "train") if name != "good"]
     defects = [name for name in subfolders(data / "test") if name != "good"]

@@ -1,17 +1,22 @@
-"""The one-class layout `train/ proliv/ test/`: good photographs to learn from, spills, and photographs held back.
+"""The one-class layout `train/ proliv/ test/`: good photographs for training, spills, and held-back photographs.
 
     DATA/train/*      good photographs, to learn from: split train
-    DATA/proliv/*     photographs of spilt metal (*proliv* is Russian for a spill): bad, of kind "proliv"; split test
-    DATA/test/*       good photographs that were held back from training: split test
+    DATA/proliv/*     photographs of spilt metal (*proliv* is Russian for a spill): bad, of kind "proliv"
+    DATA/test/*       photographs that were held back from training: split test
     DATA/test/*.txt   optional, one file, or DATA/test*.txt: a line for each photograph of test/, its name and 0 (good)
                       or 1 (bad, of kind "proliv")
     DATA/parts.csv    as in the layout good/ bad/ mask/
 
-Only the photographs directly in these folders count; a folder inside one of them is refused, because its name might
-say that what lies in it is not what is written above. There are no masks and there is no validation split:
-`--group-by` divides proliv/ and test/ between val and test and leaves train/ as it is.
+With the text file, proliv/ serves validation: the split val is proliv/ and `VALIDATION_SHARE` of train/, chosen by a
+hash of the names, so that a photograph stays where it is when others are added. Without it, the photographs of test/
+are good, those of proliv/ belong to the split test, and there is no validation split. `--group-by` divides proliv/ and
+test/ between val and test and leaves train/ unchanged.
+
+Only the photographs directly in these folders count; folders inside them are refused, because their names might
+contradict the meaning above. There are no masks.
 """
 
+import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -24,17 +29,20 @@ SHAPE = "train/ proliv/ test/ with photographs directly in them"
 TRAINS_APART = True
 KIND = "proliv"
 
+VALIDATION_SHARE = 0.2
+"""Share of train/ that validates: the share that a split by groups gives to val."""
+
 
 def signs(data: Path) -> list[str]:
-    """What only this layout has."""
+    """Folders that only this layout has."""
     return ["proliv"] if (data / "proliv").is_dir() else []
 
 
 def listing(data: Path, rows: Parts) -> dict[str, list[Photograph]]:
     """Photographs by split, good first.
 
-    Raises DataError if a folder lies inside train/, proliv/ or test/, or the text file of labels does not give each
-    photograph of test/ one label.
+    Raises DataError if train/, proliv/ or test/ contains a folder, or if the text file of labels does not give each
+    photograph of test/ exactly one label.
     """
     for name in ("train", "proliv", "test"):
         for inner in subfolders(data / name):
@@ -47,11 +55,31 @@ def listing(data: Path, rows: Parts) -> dict[str, list[Photograph]]:
     if texts:
         held_back = _relabelled(held_back, texts[0])
     spills = labelled(data, data / "proliv", "bad", rows, defect=KIND)
-    return {"train": labelled(data, data / "train", "good", rows), "test": held_back + spills}
+    good = labelled(data, data / "train", "good", rows)
+    if not texts:
+        return {"train": good, "test": held_back + spills}
+    validating = _validating(good)
+    return {
+        "train": [one for one in good if one.name not in validating],
+        "val": [one for one in good if one.name in validating] + spills,
+        "test": held_back,
+    }
+
+
+def _validating(good: list[Photograph]) -> set[str]:
+    """Names of the photographs of train/ that validate; at least one, unless there is only one."""
+    places = {one.name: _place(one.path.name) for one in good}
+    chosen = {name for name, place in places.items() if place < VALIDATION_SHARE}
+    return chosen or set(sorted(places, key=lambda name: places[name])[: len(places) > 1])
+
+
+def _place(name: str) -> float:
+    """A number from 0 to 1 that depends on a file's name only, evenly distributed over names."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
 
 
 def label_files(data: Path) -> list[Path]:
-    """The text file that labels the photographs of test/, if there is one. Raises DataError if there are several."""
+    """The text file that labels the photographs of test/, if any. Raises DataError if there are several."""
     texts = [path for path in files(data / "test") if path.suffix.lower() == ".txt"]
     texts += [path for path in files(data) if path.suffix.lower() == ".txt" and path.name.lower().startswith("test")]
     if len(texts) > 1:
@@ -60,7 +88,7 @@ def label_files(data: Path) -> list[Path]:
 
 
 def _relabelled(photographs: list[Photograph], text: Path) -> list[Photograph]:
-    """These photographs, good first, labelled by the lines of `text`."""
+    """These photographs, good first, with the labels of `text`."""
     labels = _labels(text)
     known = {photograph.path.name for photograph in photographs}
     for name in (name for name in labels if name not in known):
@@ -74,7 +102,7 @@ def _relabelled(photographs: list[Photograph], text: Path) -> list[Photograph]:
 
 
 def _labels(text: Path) -> dict[str, bool]:
-    """Whether a photograph is bad, by its name. Raises DataError."""
+    """Whether each photograph is bad, by its name. Raises DataError."""
     try:
         lines = text.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

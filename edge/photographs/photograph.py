@@ -1,4 +1,4 @@
-"""One labelled photograph, its ground truth, and what lies beside it: files in a folder, rows of parts.csv."""
+"""One labelled photograph and its ground truth, and the files and table beside it: masks, rows of parts.csv."""
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from edge.pictures import PICTURE_SUFFIXES, is_picture_name, read_picture
 
 SPLITS = ("train", "val", "test")
 LITTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}
-"""What file managers leave behind. Any other file that is not hidden is a photograph, or is refused as none."""
+"""Files that file managers leave behind. Every other visible file is a photograph, or is refused."""
 
 PARTS = "parts.csv"
 
@@ -25,11 +25,11 @@ Label = Literal["good", "bad"]
 
 @dataclass(frozen=True)
 class Photograph:
-    """One labelled photograph. `mask` is the file of its ground truth, `defect` its kind; both None where unknown.
+    """One labelled photograph. `mask` is the file of its ground truth, `defect` its kind; both None if unknown.
 
-    `name` is the path from the data folder, with slashes. `details` are the other columns of parts.csv. `masks` are
-    all masks of the data folder, which are read in one way; without them a mask is read for what it is by itself.
-    `bits` are the significant ones of a sample of 16, None where a picture has to fill them.
+    `name` is the path from the data folder, with slashes. `details` are the other columns of parts.csv. `masks` are all
+    masks of the data folder, which share one reading; without them the mask is read on its own. `bits` is the number of
+    significant bits of a 16-bit sample, None if a picture must use the full range.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class Photograph:
 
 
 def read_truth(photograph: Photograph) -> Frame | None:
-    """The ground truth of a photograph: uint8 [H, W], 255 where a defect is, else 0; None without a mask.
+    """The ground truth of a photograph: uint8 [H, W], 255 on defects, else 0; None without a mask.
 
     Raises DataError if the mask cannot be read, or the masks of its folder contradict each other.
     """
@@ -58,7 +58,7 @@ def read_truth(photograph: Photograph) -> Frame | None:
 
 
 def read_photograph(photograph: Photograph) -> Frame:
-    """Its pixels, `uint8 [H, W, 3]` BGR. Raises DataError, also if the line would take it for no picture."""
+    """Its pixels, `uint8 [H, W, 3]` BGR. Raises DataError, also if its name is not that of a picture."""
     if not is_picture_name(photograph.path):
         ends = " ".join(sorted(PICTURE_SUFFIXES))
         raise DataError(f"{photograph.path}: its name ends with none of {ends}")
@@ -86,7 +86,7 @@ def check_sizes(photograph: Photograph, frame: Frame, mask: npt.NDArray[np.uint8
 
 
 def unusable(problems: Sequence[str], total: int) -> DataError:
-    """The error that counts the photographs that cannot be used, and says of the first few why."""
+    """An error with the number of unusable photographs and the reasons of the first few."""
     shown = "; ".join(problems[:5]) + ("; …" if len(problems) > 5 else "")
     return DataError(f"{len(problems)} of {total} photographs cannot be used: {shown}. Mend or remove them")
 
@@ -94,7 +94,7 @@ def unusable(problems: Sequence[str], total: int) -> DataError:
 class Parts(Mapping[str, dict[str, str]]):
     """The rows of DATA/parts.csv by the photograph's path from DATA, with slashes.
 
-    A photograph is also found under a name that differs in case, if no other does.
+    A name that differs only in case is found too, if it is unique.
     """
 
     def __init__(self, rows: Mapping[str, dict[str, str]]) -> None:
@@ -118,7 +118,7 @@ class Parts(Mapping[str, dict[str, str]]):
         return len(self._rows)
 
     def unmatched(self, names: Iterable[str]) -> list[str]:
-        """The rows that belong to none of these photographs."""
+        """The rows that match none of these photographs."""
         exact = set(names)
         folded = {name.casefold() for name in exact}
         return [row for row in self._rows if row not in exact and row.casefold() not in folded]
@@ -132,10 +132,10 @@ def labelled(
     masks: Mapping[str, Path] | None = None,
     defect: str | None = None,
 ) -> list[Photograph]:
-    """Every photograph of `folder`, sorted by name; none if there is no such folder.
+    """Every photograph of `folder`, sorted by name; empty if the folder does not exist.
 
-    `rows` is `parts(data)`, whose column `defect` goes before `defect`; `masks` are files of ground truth by the stem
-    of their photograph.
+    `rows` is `parts(data)`, whose column `defect` overrides `defect`; `masks` are ground-truth files by the stem of
+    their photograph.
     """
     found = []
     for path in files(folder):
@@ -147,9 +147,9 @@ def labelled(
 
 
 def masks_in(folder: Path, suffix: str = "") -> dict[str, Path]:
-    """The masks of a folder by the stem of their photograph, which is their own without `suffix`.
+    """The masks of a folder by the stem of their photograph, which is their own stem without `suffix`.
 
-    Raises DataError if two have one stem.
+    Raises DataError if two masks have the same stem.
     """
     found: dict[str, Path] = {}
     for path in files(folder):
@@ -160,26 +160,26 @@ def masks_in(folder: Path, suffix: str = "") -> dict[str, Path]:
 
 
 def files(folder: Path) -> list[Path]:
-    """The files of a folder that a person put there, sorted; none if there is no such folder."""
+    """The files of a folder, sorted, without hidden files and litter; empty if the folder does not exist."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.is_file() and not is_litter(path.name))
 
 
 def subfolders(folder: Path) -> list[str]:
-    """The names of the folders in a folder, sorted, hidden ones left out; none if there is no such folder."""
+    """Names of the folders in a folder, sorted, without hidden ones; empty if the folder does not exist."""
     if not folder.is_dir():
         return []
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_litter(path.name))
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file or folder of this name is hidden or was left by a file manager."""
+    """Whether a file or folder of this name is hidden or left behind by a file manager."""
     return name.startswith(".") or name in LITTER
 
 
 def parts(data: Path) -> Parts:
-    """The rows of DATA/parts.csv by their column `file`, its backslashes as slashes; empty if there is none.
+    """The rows of DATA/parts.csv by their column `file`, with backslashes as slashes; empty without the file.
 
     Raises DataError if it cannot be read or names a photograph twice.
     """

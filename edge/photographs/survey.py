@@ -1,4 +1,4 @@
-"""The survey of a data folder: every photograph and mask is read, what cannot be used refused by name, all counted."""
+"""The survey of a data folder: reads every photograph and mask, refuses unusable ones by name, and counts them all."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -21,25 +21,25 @@ from edge.photographs.photograph import Photograph, check_sizes, read_photograph
 from edge.pictures.blank import blank_fault
 
 EMPTY_SHARE = 0.03
-"""Up to this share of a folder's masks may be empty: they are counted and named. With more, the masks are not what
-they are taken for, and are refused. Of the magnetic tiles' masks 4 in 332 are empty."""
+"""Largest fraction of a folder's masks that may be empty; these are counted and named. With more empty masks their
+interpretation is probably wrong, and they are refused. Of the magnetic tiles' masks 4 in 332 are empty."""
 
 INVERTED_SHARE = 0.5
-"""A mask that marks more than this, and the whole edge of the photograph, shows the background, not a defect."""
+"""A mask that marks more than this, and the whole border of the photograph, marks the background, not a defect."""
 
 WHOLE_SHARE = 0.9
-"""A mask that marks more than this says nothing of where the defect is."""
+"""A mask that marks more than this does not locate the defect."""
 
 Advance = Callable[[], None]
 Each = Callable[[Photograph, Frame], None]
 
 
 class SplitSurvey(BaseModel):
-    """What was read of one split.
+    """The survey of one split.
 
-    `masks` are those of bad photographs. `mean_marked` is the share of a photograph that they mark, from 0 to 1, over
-    those that are not empty; `smallest_defect` the area of the smallest connected defect, in pixels of the network's
-    input, and `smallest_in` its photograph. None without masks.
+    `masks` is the number of masks of bad photographs. `mean_marked` is the mean fraction of a photograph that a
+    non-empty mask marks, 0 to 1. `smallest_defect` is the area of the smallest connected defect in pixels of the
+    network's input, `smallest_in` its photograph; None without masks.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,7 +64,7 @@ class SplitSurvey(BaseModel):
 
 
 class SurveyRecord(BaseModel):
-    """What was read of a data folder, by split, how its masks were read, and what was left out or stands out."""
+    """The survey of a data folder: its splits, the reading of its masks, the files left out, and remarks."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,17 +74,17 @@ class SurveyRecord(BaseModel):
     remarks: list[LeftOut] = []
 
     def lines(self) -> list[str]:
-        """One line a fact, for a person."""
+        """The survey as text, one fact per line."""
         said = [f"{split or 'photographs'}: {counts}" for split, counts in self.splits.items()]
         said += [f"masks: {self.masks}"] if self.masks else []
         said += [f"left out: {one}" for one in self.left_out]
-        return said + [f"beware: {one}" for one in self.remarks]
+        return said + [f"warning: {one}" for one in self.remarks]
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What one mask marks: its share of the photograph, whether that includes the whole edge, and in what is looked at
-    its share and its smallest connected defect, in pixels of the network's input (None if there is none)."""
+    """What one mask marks: its fraction of the photograph, and whether that includes the whole border; within the
+    inspected region its fraction, and its smallest connected defect in pixels of the network's input (None if none)."""
 
     whole: float
     all_round: bool
@@ -94,7 +94,7 @@ class Marks:
 
 @dataclass(frozen=True)
 class Examined:
-    """What one photograph and its mask told; `pixel_hash` is the sha256 of its pixels in hexadecimal."""
+    """The survey of one photograph and its mask; `pixel_hash` is the SHA-256 of its pixels in hexadecimal."""
 
     photograph: Photograph
     hashed: Hashed
@@ -104,7 +104,7 @@ class Examined:
 
 @dataclass(frozen=True)
 class Survey:
-    """Every photograph that was asked for, all of them usable, and how their masks are read (None without masks)."""
+    """All surveyed photographs, which are usable, and the reading of their masks (None without masks)."""
 
     examined: dict[str, Examined]
     reading: MaskReading | None
@@ -112,23 +112,23 @@ class Survey:
 
     @property
     def hashes(self) -> Hashes:
-        """The hashes of each photograph and of its mask."""
+        """The hashes of each photograph and its mask."""
         return {name: one.hashed for name, one in self.examined.items()}
 
     @property
     def fingerprint(self) -> str:
-        """That of the photographs: it depends on their content, not on their place or split."""
+        """Fingerprint of the photographs, which depends on their content but not on their folder or split."""
         return fingerprint(self.hashes)
 
     @property
     def empty_masks(self) -> list[str]:
-        """The bad photographs whose mask shows no defect in what is looked at."""
+        """The bad photographs whose mask has no defect in the inspected region."""
         return sorted(
             name for name, one in self.examined.items() if one.photograph.is_bad and one.marks and not one.marks.share
         )
 
     def record(self, splits: Mapping[str, Sequence[Photograph]]) -> SurveyRecord:
-        """The counts of these splits, whose photographs were all surveyed; empty splits are left out."""
+        """The counts of these splits, whose photographs must all be surveyed; empty splits are left out."""
         counted = {
             split: _counted([self.examined[photograph.name] for photograph in members])
             for split, members in splits.items()
@@ -152,12 +152,12 @@ def survey(
     advance: Advance = lambda: None,
     each: Each = lambda photograph, frame: None,
 ) -> Survey:
-    """Read every photograph and mask. Where there is a `contract`, its region alone is looked at.
+    """Read every photograph and mask. With a `contract`, only its region is inspected.
 
-    `each` is called once with every photograph and what is looked at of it, from several threads; `advance` after
-    each. Raises DataError, naming the first few, if any cannot be read, would be refused by the line, does not hold
-    the region, lacks a mask (where `masks_needed`), or has one that cannot be its ground truth; if masks contradict
-    each other; and if one picture has both labels.
+    `each` is called once with every photograph and its inspected pixels, from several threads; `advance` after each
+    photograph. Raises DataError, naming the first few, if any photograph cannot be read, would be refused by the line,
+    does not contain the region, lacks a mask (if `masks_needed`), or has one that cannot be its ground truth; if masks
+    contradict each other; and if one picture has both labels.
     """
     with ThreadPoolExecutor(2) as pool:
         answers = []
@@ -180,7 +180,7 @@ def survey(
 
 
 def line_refusal(frame: Frame) -> str | None:
-    """Why the line would refuse a picture of these pixels, in a few words; None if it would judge it."""
+    """Why the line would refuse a picture with these pixels, in a few words; None if it would judge it."""
     height, width = frame.shape[:2]
     if not SMALLEST_FRAME <= min(height, width) <= max(height, width) <= LARGEST_FRAME:
         return f"{width}×{height}; a side is {SMALLEST_FRAME} to {LARGEST_FRAME} pixels"
@@ -191,7 +191,7 @@ def line_refusal(frame: Frame) -> str | None:
 def _examined(
     photograph: Photograph, contract: LetterboxContract | None, masks_needed: bool, each: Each
 ) -> Examined | str:
-    """What one photograph tells, or in words why it cannot be used."""
+    """The survey of one photograph, or the reason why it is unusable."""
     try:
         frame = read_photograph(photograph)
         if refusal := line_refusal(frame) or (contract and contract.refusal(*frame.shape[:2])):
@@ -213,7 +213,7 @@ def _examined(
 
 
 def _settled(one: Examined, contract: LetterboxContract | None) -> Examined:
-    """The same, its mask read anew where all masks together are read otherwise than this one by itself: seldom."""
+    """The survey with the mask read again, in the rare case that the common reading differs from its own."""
     masks, file = one.photograph.masks, one.photograph.mask
     if one.marks is None or masks is None or file is None:
         return one
@@ -240,9 +240,10 @@ def _smallest(shown: Frame, truth: Frame, contract: LetterboxContract | None) ->
 
 
 def _mask_problem(one: Examined, is_trusted: bool) -> str | None:
-    """Why a mask cannot be the ground truth of its photograph.
+    """Why a mask cannot be the ground truth of its photograph; None if it can.
 
-    Where a person said what masks mean and most of them agree (`is_trusted`), a defect may cover nearly everything.
+    If the user declared the meaning of masks and most masks are plausible (`is_trusted`), a defect may cover almost
+    everything.
     """
     photograph, marks = one.photograph, one.marks
     if marks is None or photograph.mask is None:
@@ -265,7 +266,7 @@ def _mask_problem(one: Examined, is_trusted: bool) -> str | None:
 
 
 def _empty_masks(found: Sequence[Examined]) -> list[str]:
-    """The bad photographs whose mask marks nothing, where these are too many of the folder's masks to be taken so."""
+    """Problems of bad photographs with an empty mask, if too many of the folder's masks are empty."""
     empty = [one.photograph for one in found if one.photograph.is_bad and one.marks and not one.marks.whole]
     if not empty or (masks := empty[0].masks) is None:
         return []

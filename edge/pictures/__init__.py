@@ -1,12 +1,13 @@
-"""Stored pictures: bytes in; a frame, or the reason why there is none, out. Training, export, verification and the
-line read pictures here and nowhere else.
+"""Stored pictures: input bytes; output a frame, or the reason why there is none. Training, export, verification and the
+line read pictures only through this package.
 
     reader.py    read_picture, decode_picture, decode_unchanged: any format
-    header.py    format, size, orientation and number of pages, before anything is decoded
-    jpeg.py  png.py  tiff.py  length.py    what each format can prove of its own integrity
-    bits.py      9 to 16 bits a sample made 8
+    header.py    format, size, orientation and number of pages, before decoding
+    jpeg.py  png.py  tiff.py  length.py    integrity checks of each format
+    bits.py      conversion of 9 to 16 bits per sample to 8
     blank.py     black, saturated and flat pictures
-    contract.py  what a model was told of the pictures that it learned from
+    features.py  brightness, colour and texture, by which pictures are compared with training photographs
+    contract.py  how the pictures of a model's training were read
 """
 
 from edge.pictures.contract import PictureContract

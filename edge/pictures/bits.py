@@ -1,4 +1,4 @@
-"""Samples of 9 to 16 bits made 8, as industrial cameras and archives of 16 bits hold them."""
+"""Conversion of 9- to 16-bit samples, from industrial cameras and 16-bit archives, to 8 bits."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 DEPTHS = (8, 10, 12, 14, 16)
-"""Depths of converters. A picture of one of them has samples that the depth below it could not hold."""
+"""Bit depths of converters. A picture of one of these depths has samples too large for the next lower depth."""
 
 BRIGHT_SHARE = 0.001
-"""Share of samples that prove the depth of a picture of which nobody says it: fewer may be hot pixels or an overlay."""
+"""Fraction of the samples that proves an unstated depth of a picture: fewer may be hot pixels or an overlay."""
 
 
 def to_8_bits(samples: "npt.NDArray[np.uint16]", bits: int | None) -> "npt.NDArray[np.uint8]":
     """The upper 8 of `bits` significant bits, which lie in the low bits of each sample; any shape.
 
-    This is also what a camera's Mono10 and Mono12 become. With `bits` None a picture counts as 16 bits if at least
-    BRIGHT_SHARE of its samples need more than 14. Raises DataError, with the reason alone, if they do not, if a sample
-    exceeds the `bits` told, or if none of them needs more than the depth below: a picture of fewer bits read by
-    mistake as one of more is nearly black.
+    This is also the conversion of a camera's Mono10 and Mono12. With `bits` None a picture counts as 16 bits if at
+    least BRIGHT_SHARE of its samples need more than 14. Raises DataError, with only the reason, if they do not, if a
+    sample exceeds `bits`, or if no sample needs more than the next lower depth: a picture read with too many bits is
+    nearly black.
     """
     import numpy as np
 

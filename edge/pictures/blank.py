@@ -1,7 +1,7 @@
-"""Pictures that show nothing: black, saturated and flat ones. No score of a model means anything on them.
+"""Detection of pictures without content: black, saturated and flat ones, for which a model's score is meaningless.
 
-Asked of every frame before a model sees it, stored or live, and of every photograph of a training. Cheap enough: a few
-rows are read.
+Every frame is checked before inference, stored or live, and every photograph of a training. The check reads only a few
+rows.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 ROWS = 32
-"""Rows of the frame that are looked at, evenly spread."""
+"""Number of sampled rows, evenly spaced."""
 
 BLACK, WHITE = 8, 250
-"""A frame whose every sampled value is below the one is black; one with WHITE_SHARE at the other or above is white."""
+"""A frame is black if every sampled value is below BLACK, white if WHITE_SHARE of the values are WHITE or more."""
 
 WHITE_SHARE = 0.98
 
 FLAT = 0.5
-"""Standard deviation, in grey levels, that some channel of a frame that shows a part exceeds. A covered lens and a grey
-fill stay below it; a part, or a sensor's noise on a lit scene, does not."""
+"""Standard deviation, in grey levels, that at least one channel of a frame with a part exceeds. A covered lens and a
+grey fill stay below it; a part, or a sensor's noise on a lit scene, does not."""
 
 
 class Sampled(NamedTuple):
-    """What the sampled rows show: mean brightness, 0 to 255, and sharpness, the mean step between neighbours, both of
-    green; the lightest value, the share of white ones, the largest standard deviation of a channel, a checksum.
+    """Statistics of the sampled rows: mean brightness, 0 to 255, and sharpness, the mean step between neighbours, both
+    of green; the lightest value; the share of white values; the largest standard deviation of a channel; a checksum.
     """
 
     brightness: float
@@ -40,7 +40,7 @@ class Sampled(NamedTuple):
 
 
 def sample(frame: "npt.NDArray[np.uint8]") -> Sampled:
-    """Read ROWS rows of a frame `uint8 [height, width, 3]`."""
+    """Sample ROWS rows of a frame `uint8 [height, width, 3]`."""
     import cv2
     import numpy as np
 
@@ -59,12 +59,12 @@ def sample(frame: "npt.NDArray[np.uint8]") -> Sampled:
 
 
 def blank_fault(frame: "npt.NDArray[np.uint8]") -> Fault | None:
-    """Why a frame `uint8 [height, width, 3]` shows nothing; None if it may show a part."""
+    """Why a frame `uint8 [height, width, 3]` has no content; None if it may show a part."""
     return blank_fault_of(sample(frame))
 
 
 def blank_fault_of(sampled: Sampled) -> Fault | None:
-    """The same of rows that were sampled already."""
+    """Like `blank_fault`, for rows that were already sampled."""
     if sampled.lightest < BLACK:
         return Fault(Reason.BLACK, f"no value of the frame is above {sampled.lightest}")
     if sampled.white_share >= WHITE_SHARE:

@@ -1,4 +1,4 @@
-"""What a model was told of the pictures that it learned from: bits of a sample, orientation, pages of a file."""
+"""How the pictures of a model's training were read: bits per sample, orientation, pages of a file."""
 
 from typing import Literal, cast, get_args
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge.errors import DataError
 
 Bits = Literal[10, 12, 14, 16]
-"""Significant bits of a sample that is stored in 16."""
+"""Significant bits of a sample stored in 16 bits."""
 
 
 class PictureContract(BaseModel):
@@ -30,7 +30,7 @@ class PictureContract(BaseModel):
 
 
 def checked_bits(bits: int | None) -> Bits | None:
-    """What a person gave as --bits. Raises DataError if no such pictures are read."""
+    """The value of --bits. Raises DataError if it is not supported."""
     if bits is not None and bits not in get_args(Bits):
         known = ", ".join(map(str, get_args(Bits)))
         raise DataError(f"--bits {bits}: give {known}, or leave it out where pictures have 8 bits or fill their 16")

@@ -1,4 +1,4 @@
-"""What a picture's file says of itself: read before anything is decoded, so that a small file cannot ask for much."""
+"""The header of a picture's file, read before decoding, so that a small file cannot demand much memory."""
 
 import warnings
 from io import BytesIO
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-"""Pillow's names of the formats that are read. A JPEG that announces further pictures behind it comes back as MPO."""
+"""Pillow's names of the supported formats. Pillow reports a JPEG that announces further pictures as MPO."""
 
 BITS_PER_SAMPLE = 258
-"""The TIFF tag."""
+"""TIFF tag."""
 
 ORIENTATION = 0x0112
-"""The EXIF and TIFF tag: 1 is upright, 2 to 8 are the other seven ways to turn and mirror a picture."""
+"""EXIF and TIFF tag: 1 is upright, 2 to 8 are the other rotations and reflections."""
 
 
 _TOO_LARGE = f"a frame has at most {LARGEST_FRAME} a side"
 
 
 class Header(NamedTuple):
-    """`height` and `width` in pixels as stored, for TIFF as shown. `mode` is Pillow's name of the pixel layout.
+    """`height` and `width` in pixels as stored, for TIFF as displayed. `mode` is Pillow's name of the pixel layout.
 
-    `is_packed`: the samples have 9 to 15 bits, as the file itself says; OpenCV gives them in the upper bits of 16.
+    `is_packed`: the samples have 9 to 15 bits according to the file; OpenCV returns them in the upper bits of 16.
     """
 
     format: str
@@ -41,14 +41,14 @@ class Header(NamedTuple):
 def read_header(data: bytes) -> Header:
     """Read the header of one picture.
 
-    Raises DataError, with the reason alone in one line, if it is no picture of a format that is read, holds more than
-    one page or frame, or is smaller or larger than a frame of the line may be.
+    Raises DataError, with only the reason in one line, if the data is not a picture of a supported format, has more
+    than one page or frame, or if its size is not allowed for a frame of the line.
     """
     from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes that are refused here
+            warnings.simplefilter("ignore")  # about sizes that are refused here
             with Image.open(BytesIO(data), formats=FORMATS) as picture:
                 _check_size(*picture.size)
                 pages = int(getattr(picture, "n_frames", 1))
@@ -64,7 +64,7 @@ def read_header(data: bytes) -> Header:
     except UnidentifiedImageError:
         known = "JPEG, PNG, BMP, TIFF or WebP"
         raise DataError(f"does not decode as a picture: no {known} of grey or RGB, or its header is damaged") from None
-    except Exception as error:  # a damaged header: each of Pillow's readers has kinds of errors of its own
+    except Exception as error:  # a damaged header: each of Pillow's readers raises its own kinds of errors
         raise DataError(f"does not decode as a picture: its header is damaged ({_line(error)})") from None
 
 
@@ -76,7 +76,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _orientation(picture: "Image", data: bytes) -> int:
-    """A value that the standard does not know is upright, as viewers take it."""
+    """The EXIF orientation; a value outside the standard counts as upright, as in viewers."""
     from PIL import Image
 
     if picture.format == "PNG":  # Pillow would decode the pixels first: the chunk may come after them

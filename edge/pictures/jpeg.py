@@ -1,7 +1,7 @@
-"""JPEG through libjpeg-turbo, whose warnings are errors here: after one, some of the pixels are made up.
+"""JPEG through libjpeg-turbo, with its warnings as errors: after a warning, some of the pixels are made up.
 
-JPEG carries no checksum. Damage after which the decoder finds as many blocks as before gives no warning;
-docs/reports/damage.md says how often that is.
+JPEG has no checksum. Damage that leaves the number of decoded blocks unchanged causes no warning;
+docs/reports/damage.md gives its frequency.
 """
 
 import re
@@ -14,38 +14,38 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SCAN, END = b"\xff\xda", b"\xff\xd9"
-"""Markers of a scan and of the end."""
+"""Markers of the start of a scan and of the end of the image."""
 
 PROGRESSIVE = b"\xff\xc2"
-"""Marker of a frame header: the picture comes in scans that refine each other."""
+"""Marker of a progressive frame header: the picture comes in scans that refine each other."""
 
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""Any but those that stand amid coded data: FF 00 and the restart markers."""
+"""Any marker except those within coded data: FF 00 and the restart markers."""
 
 
 def decode_jpeg(data: bytes | memoryview, room: "npt.NDArray[np.uint8] | None" = None) -> "npt.NDArray[np.uint8]":
-    """Decode one JPEG to `uint8 [H, W, 3]` BGR, into `room` where that is given, C-contiguous and of this shape.
+    """Decode one JPEG to `uint8 [H, W, 3]` BGR, into `room` if it is given, C-contiguous and of this shape.
 
-    Zero bytes before the end marker are padding, which some webcams send, if all the rest decodes without a warning.
-    The EXIF orientation is not applied. Raises DataError, with the reason alone in one line, if libjpeg warns.
+    Zero bytes before the end marker, which some webcams send as padding, are accepted if the rest decodes without a
+    warning. The EXIF orientation is not applied. Raises DataError, with only the reason in one line, if libjpeg warns.
     """
     if _is_progressive(data):
         _check_scans(bytes(data))
     try:
         return _strictly(data, room)
     except ValueError as error:
-        complaint = str(error)
+        message = str(error)
     unpadded = _without_padding(bytes(data))
     if unpadded is not None:
         try:
             return _strictly(unpadded, room)
-        except ValueError:  # the zeros were not all that is wrong: what was said of the whole picture counts
+        except ValueError:  # the padding was not the only problem: the first error is reported
             pass
-    raise DataError(f"is damaged ({_reason(complaint)})")
+    raise DataError(f"is damaged ({_reason(message)})")
 
 
 def _strictly(data: bytes | memoryview, room: "npt.NDArray[np.uint8] | None") -> "npt.NDArray[np.uint8]":
-    """Raises ValueError, with libjpeg's own words, for warnings too."""
+    """Decode with libjpeg. Raises ValueError, with libjpeg's text, also for warnings."""
     import simplejpeg
 
     frame: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "BGR", buffer=room, strict=True)
@@ -53,14 +53,14 @@ def _strictly(data: bytes | memoryview, room: "npt.NDArray[np.uint8] | None") ->
 
 
 def check_jpeg(data: bytes) -> None:
-    """Raise DataError, with the reason alone, if something other than zeros follows the end of the picture."""
+    """Raise DataError, with only the reason, if something other than zeros follows the end of the picture."""
     end = data.find(END, _scan(data))
     if end >= 0 and data[end + len(END) :].strip(b"\0"):
         raise DataError("is followed by other data, which may be a second picture; give each a file of its own")
 
 
 def _scan(data: bytes | memoryview) -> int:
-    """Where the first scan begins, behind all segments before it, which may hold a thumbnail; the length if nowhere."""
+    """Offset of the first scan, after all segments, which may hold a thumbnail; the length of the data if none."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at : at + 2] != SCAN:
         at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -68,17 +68,17 @@ def _scan(data: bytes | memoryview) -> int:
 
 
 def _is_progressive(data: bytes | memoryview) -> bool:
-    """Whether the frame header that comes before the first scan says so."""
+    """Whether the frame header before the first scan is a progressive one."""
     return PROGRESSIVE in bytes(data[: _scan(data)])
 
 
 def _check_scans(data: bytes) -> None:
-    """Raise DataError if scans of a progressive JPEG are missing: without them it decodes, coarsely.
+    """Raise DataError if scans of a progressive JPEG are missing: it would still decode, with less detail.
 
-    Each scan says which coefficients of which components it carries, and down to which bit (ITU-T T.81, B.2.3). All 64
-    of every component must have come, down to the last one.
+    Each scan states which coefficients of which components it carries, and down to which bit (ITU-T T.81, B.2.3). All
+    64 coefficients of every component must be present down to the last bit.
     """
-    coarse: dict[int, set[int]] = {}  # by component: coefficients that have not come in full
+    incomplete: dict[int, set[int]] = {}  # by component: coefficients that are not complete yet
     at = _scan(data)
     while 0 <= at < len(data) and data[at : at + 2] == SCAN:
         count = data[at + 4] if at + 4 < len(data) else 0
@@ -87,15 +87,15 @@ def _check_scans(data: bytes) -> None:
             break
         first, last, low_bit = body[2 * count], body[2 * count + 1], body[2 * count + 2] & 15
         for component in body[: 2 * count : 2]:
-            missing = coarse.setdefault(component, set(range(64)))
+            missing = incomplete.setdefault(component, set(range(64)))
             missing.difference_update(range(first, last + 1) if low_bit == 0 else ())
         at = _next_scan(data, at + 2)
-    if not coarse or any(coarse.values()):
+    if not incomplete or any(incomplete.values()):
         raise DataError("is damaged (scans of the progressive JPEG are missing)")
 
 
 def _next_scan(data: bytes, at: int) -> int:
-    """Where the scan behind the marker at `at - 2` begins; -1 if there is none."""
+    """Offset of the next scan after the marker at `at - 2`; -1 if there is none."""
     while (marker := _MARKER.search(data, at)) is not None:
         at = marker.start()
         if data[at : at + 2] in (SCAN, END):
@@ -107,8 +107,8 @@ def _next_scan(data: bytes, at: int) -> int:
 def _without_padding(data: bytes) -> bytes | None:
     """The JPEG without the zero bytes before its last end marker; None if there are none.
 
-    All zeros go. If they took the place of coded pixels, the decoder misses these and warns; of a progressive JPEG it
-    does not, so that has no padding.
+    All zeros are removed. If they replaced coded pixels, the decoder misses these and warns; with a progressive JPEG it
+    would not, so there no padding is accepted.
     """
     end = data.rfind(END)
     coded = data[: max(0, end)].rstrip(b"\0")
@@ -118,6 +118,6 @@ def _without_padding(data: bytes) -> bytes | None:
     return coded + stuffing + data[end:]
 
 
-def _reason(complaint: str) -> str:
-    lines = complaint.removeprefix("Corrupt JPEG data: ").strip().splitlines()
+def _reason(message: str) -> str:
+    lines = message.removeprefix("Corrupt JPEG data: ").strip().splitlines()
     return lines[0][:120] if lines else "libjpeg gives no reason"

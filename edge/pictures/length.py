@@ -1,5 +1,5 @@
-"""BMP and WebP carry no checksum. Their headers say how long the file is, so that no part of it can be missing, and
-holes that were filled with zeros show in WebP.
+"""BMP and WebP have no checksum. Their headers state the length of the file, so that no part of it can be missing; in
+WebP, holes filled with zeros are detectable.
 """
 
 import struct
@@ -7,19 +7,20 @@ import struct
 from edge.errors import DataError
 
 CHUNKS = 48
-"""Within so many bytes a file of one picture has named the kind of its pixels."""
+"""Number of bytes within which a file of one picture names its kind of pixel data."""
 
 LOSSLESS_HOLE, LOSSY_HOLE = bytes(32), bytes(256)
-"""Runs of zeros that no pixels make: of photographs at most 2 and 11 were found, of a black picture 2 and 101."""
+"""Runs of zeros that pixel data do not contain: the longest found in photographs were 2 and 11, in a black picture 2
+and 101."""
 
 
 def check_bmp(data: bytes) -> None:
-    """Raise DataError, with the reason alone, if the file is shorter than its header says (0: it does not say)."""
+    """Raise DataError, with only the reason, if the file is shorter than its header states (0: no statement)."""
     _check(data, struct.unpack_from("<I", data, 2)[0])
 
 
 def check_webp(data: bytes) -> None:
-    """Raise DataError, with the reason alone, if the file is shorter than its RIFF header says, or has a hole."""
+    """Raise DataError, with only the reason, if the file is shorter than its RIFF header states, or has a hole."""
     length = struct.unpack_from("<I", data, 4)[0] + 8
     _check(data, length)
     hole = data.find(LOSSLESS_HOLE if b"VP8L" in data[:CHUNKS] else LOSSY_HOLE, CHUNKS, length)

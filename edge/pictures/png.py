@@ -1,4 +1,4 @@
-"""PNG: every chunk carries a CRC-32, so that no damage to pixels passes. W3C, PNG Specification (Third Edition)."""
+"""PNG: every chunk has a CRC-32, so that no damage to pixels passes. W3C, PNG Specification (Third Edition)."""
 
 import struct
 import zlib
@@ -10,8 +10,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def check_png(data: bytes) -> None:
-    """Raise DataError, with the reason alone, if a chunk does not match its CRC, the end is missing, or something
-    other than zeros follows it. The pixels are not decoded.
+    """Raise DataError, with only the reason, if a chunk does not match its CRC, the end is missing, or something other
+    than zeros follows it. The pixels are not decoded.
     """
     at = len(SIGNATURE)
     for at, kind, body in chunks(data):
@@ -22,7 +22,7 @@ def check_png(data: bytes) -> None:
 
 
 def chunks(data: bytes) -> Iterator[tuple[int, bytes, memoryview]]:
-    """Where each chunk ends, its kind and its content. Raises DataError if the data ends before its last one."""
+    """End offset, kind and content of each chunk. Raises DataError if the data ends before the last chunk."""
     at, kind = len(SIGNATURE), b""
     while kind != b"IEND":
         if at + 12 > len(data):

@@ -1,4 +1,4 @@
-"""A stored picture as a frame: the one way in which training, export, verification and the line read photographs."""
+"""A stored picture as a frame: training, export, verification and the line all read photographs through this module."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from edge.pictures.header import Header
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
-"""Names, in lower case, that a picture's file ends with."""
+"""Suffixes of picture files, in lower case."""
 
 
 def is_picture_name(path: Path) -> bool:
-    """Whether the file's name says that it is a picture; case does not matter."""
+    """Whether the file's name has a picture's suffix, in any case."""
     return path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def read_picture(path: Path | str, bits: int | None = None) -> Frame:
-    """Read one picture: `uint8 [H, W, 3]` BGR, C-contiguous, whatever the file holds; see `decode_picture`.
+    """Read one picture of any supported format: `uint8 [H, W, 3]` BGR, C-contiguous; see `decode_picture`.
 
     Raises DataError, one line that begins with the path, if it cannot be read or decoded.
     """
@@ -36,7 +36,7 @@ def read_picture(path: Path | str, bits: int | None = None) -> Frame:
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """The file's content. Raises DataError, with the reason alone, if the system does not give it."""
+    """The file's content. Raises DataError, with only the reason, if it cannot be read."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe or device may never return
             raise DataError("not a regular file")
@@ -48,9 +48,9 @@ def read_bytes(path: Path | str) -> bytes:
 def decode_picture(data: bytes, bits: int | None = None) -> Frame:
     """Decode a JPEG, PNG, BMP, TIFF or WebP: `uint8 [H, W, 3]` BGR, C-contiguous, upright.
 
-    Grey becomes three equal channels; samples of 16 bits become 8 as `to_8_bits` says, by the `bits` told; samples of
-    8 bits stay. The EXIF orientation is applied. Raises DataError, with the reason alone in one line, if the data is
-    empty, no picture, damaged, transparent somewhere, of several pages, or of a size that no frame has.
+    Grey becomes three equal channels. 16-bit samples are converted by `to_8_bits` with `bits`; 8-bit samples stay. The
+    EXIF orientation is applied. Raises DataError, with only the reason in one line, if the data is empty, not a
+    picture, damaged, transparent anywhere, has several pages, or a size that is not allowed for a frame.
     """
     import cv2
     import numpy as np
@@ -70,10 +70,10 @@ def decode_picture(data: bytes, bits: int | None = None) -> Frame:
 
 
 def decode_unchanged(data: bytes) -> npt.NDArray[Any]:
-    """The samples of a picture as they are stored: `uint8` or `uint16`, `[H, W]` or `[H, W, 3 or 4]` BGR(A).
+    """The stored samples of a picture: `uint8` or `uint16`, `[H, W]` or `[H, W, 3 or 4]` BGR(A).
 
-    Palettes are resolved and the EXIF orientation is applied. For masks, whose samples mean something. Raises
-    DataError, with the reason alone.
+    Palettes are resolved and the EXIF orientation is applied. For masks, whose sample values have a meaning. Raises
+    DataError, with only the reason.
     """
     from edge.pictures.header import read_header
 
@@ -115,7 +115,7 @@ def _samples(data: bytes, header: Header) -> npt.NDArray[Any]:
 
 
 def _opaque(samples: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The samples without an alpha channel that hides nothing. Raises DataError if something is transparent."""
+    """The samples without a fully opaque alpha channel. Raises DataError if any pixel is transparent."""
     import numpy as np
 
     if samples.ndim == 2 or samples.shape[2] == 3:
@@ -126,7 +126,7 @@ def _opaque(samples: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _upright(samples: npt.NDArray[Any], header: Header) -> npt.NDArray[Any]:
-    """The samples turned and mirrored as the EXIF orientation says; OpenCV does so for TIFF by itself."""
+    """The samples in EXIF orientation; for TIFF, OpenCV applies it itself."""
     import numpy as np
 
     if header.orientation == 1 or header.format == "TIFF":

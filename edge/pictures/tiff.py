@@ -1,6 +1,6 @@
-"""TIFF: libtiff says through Pillow what does not decode, and Deflate carries a checksum that is checked here.
+"""TIFF: errors of libtiff through Pillow, and the checksums of Deflate, which are checked here.
 
-Uncompressed, LZW and PackBits pixels carry none. TIFF 6.0 (Adobe, 1992); Deflate is in Adobe's technical note of 2002.
+Uncompressed, LZW and PackBits pixels have no checksum. TIFF 6.0 (Adobe, 1992); Deflate: Adobe's technical note of 2002.
 """
 
 import zlib
@@ -18,7 +18,7 @@ DEFLATE, JPEG = (8, 32946), (6, 7)
 
 
 def check_tiff(data: bytes) -> None:
-    """Raise DataError, with the reason alone, if the pixels do not decode without an error."""
+    """Raise DataError, with only the reason, if the pixels do not decode without an error."""
     from PIL import Image, TiffImagePlugin
 
     try:
@@ -38,13 +38,13 @@ def check_tiff(data: bytes) -> None:
                 picture.load()
     except DataError:
         raise
-    except Exception as error:  # Pillow's codecs have kinds of errors of their own
+    except Exception as error:  # Pillow's codecs raise their own kinds of errors
         lines = str(error).strip().splitlines()
         raise DataError(f"is damaged ({lines[0][:120] if lines else type(error).__name__})") from None
 
 
 def _check_deflated(data: bytes, offsets: tuple[int, ...], counts: tuple[int, ...]) -> None:
-    """Inflate every strip or tile to its end: there its checksum stands, which libtiff does not reach."""
+    """Inflate every strip or tile to its end, where its checksum is, which libtiff does not read."""
     room = 8 * LARGEST_FRAME * LARGEST_FRAME  # bytes of the largest picture, 16 bits and four channels
     for offset, count in zip(offsets, counts, strict=True):
         inflating = zlib.decompressobj()

@@ -1,6 +1,7 @@
-"""Parts that pass a free-running camera: found, followed, and each shown to the model once, where it is best centred.
+"""Detection of parts that pass a free-running camera: each part is found, tracked, and scored once, where it is best
+centred.
 
-This module is light, so that the station's own process may import it; the work begins in `edge.presence.finder`.
+This module has no heavy imports, so that the supervisor can import it; `edge.presence.finder` does the work.
 """
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Presence(BaseModel):
-    """How parts are found and what the model is shown of each."""
+    """How parts are found, and what the model sees of each."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,8 +29,8 @@ class Presence(BaseModel):
 
 
 class Followed(NamedTuple):
-    """A part in view: where its ends are, in cells, seen or reckoned, None while unknown; whether it was answered; and
-    what a simulated source knows of it.
+    """A part in view: its ends in cells, measured or predicted, None while unknown; whether it was answered; and the
+    simulated source's description of it.
     """
 
     low: float | None
@@ -39,8 +40,8 @@ class Followed(NamedTuple):
 
 
 class Belt(NamedTuple):
-    """The belt without parts: its `colours` along a column of cells, blue, green and red in turn, and how bright each
-    column is compared with them, `light`. Empty while it is not known.
+    """The belt without parts: its `colours` along a column of cells (blue, green and red in turn), and `light`, the
+    brightness of each column relative to them. Empty while unknown.
     """
 
     colours: tuple[float, ...] = ()
@@ -48,11 +49,11 @@ class Belt(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """What a finder that takes over from one that died must know: numbers, no pixels.
+    """The state that a restarted finder needs from its predecessor: numbers, no pixels.
 
-    `parts` counts those found, `velocity` is in cells a second, None if not known, `step` in cells from frame to frame;
-    `length` is that of a part in cells, None if not known. `tracks` are the parts in view at `seen_s`, the moment of
-    the last frame on the clock of the source's stamps; all run at `velocity`.
+    `parts` is the number of parts found. `velocity` is in cells per second, None if unknown; `step` is in cells per
+    frame. `length` is that of a part in cells, None if unknown. `tracks` are the parts in view at `seen_s`, the time of
+    the last frame on the clock of the source's stamps; all of them move at `velocity`.
     """
 
     parts: int

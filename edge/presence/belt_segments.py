@@ -1,38 +1,38 @@
-"""What lies on the belt in one frame: stretches of columns that are not belt."""
+"""Segmentation of one frame along the belt: runs of columns that are not belt."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-BRIDGED = 2
-"""Columns of belt, at most, between two pieces of one part."""
+WIDEST_GAP = 2
+"""Largest gap, in columns of belt, between two pieces of one part."""
 
-BESIDE = 4
-"""Columns beside a piece that may still show something of it, as its shadow."""
+MARGIN = 4
+"""Columns near a piece that may still be affected by it, for example by its shadow."""
 
 
-INWARDS, OUTWARDS = 3, 8
-"""Columns about the end of a part, as it is reckoned, in which it is looked for where its outline goes on."""
+SEARCH_INSIDE, SEARCH_OUTSIDE = 3, 8
+"""Search window (columns inside, outside) around the predicted end of a part whose outline continues beyond it."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What is seen of a part, in cells along the belt: from `low` to `high`, None where the frame's border cuts it."""
+    """The visible extent of a part, in cells along the belt: `low` to `high`, None where the frame's border cuts it."""
 
     low: float | None
     high: float | None
 
     @property
     def centre(self) -> float | None:
-        """Its middle, if the whole of it is seen."""
+        """Its middle in cells; None unless both ends are visible."""
         return None if self.low is None or self.high is None else (self.low + self.high) / 2
 
 
 def find_pieces(foreign: npt.NDArray[np.float32], smallest: float) -> list[Piece]:
-    """The pieces, from low to high, in the share of each column that is not belt, `float32 [columns]`.
+    """The pieces, from low to high. `foreign` is the fraction of each column that is not belt, `float32 [columns]`.
 
-    What is shorter or narrower than `smallest`, a share of the frame, is dirt and left out.
+    Runs shorter or narrower than `smallest`, a fraction of the frame, are treated as dirt and dropped.
     """
     runs = _runs(foreign >= smallest / 2)
     return [_piece(low, high, len(foreign)) for low, high in runs if _is_large(foreign[low:high], foreign, smallest)]
@@ -41,10 +41,10 @@ def find_pieces(foreign: npt.NDArray[np.float32], smallest: float) -> list[Piece
 def split_pieces(
     pieces: list[Piece], foreign: npt.NDArray[np.float32], known: list[tuple[float, float]], smallest: float
 ) -> list[Piece]:
-    """The pieces, those parted that dirt between two parts has joined.
+    """The pieces, after separating parts that dirt between them has joined.
 
-    `known` are the ends at which parts lie that were seen whole. A piece that goes on beyond such an end is cut there
-    if it has a waist there, less than half as broad as the part.
+    `known` are the predicted (low, high) of parts that were completely visible before. A piece that continues beyond
+    such an end is cut there if it has a waist: a place less than half as broad as the part.
     """
     for low, high in known:
         for end, outwards in ((low, -1), (high, 1)):
@@ -60,15 +60,15 @@ def _split(
     outwards: int,
     smallest: float,
 ) -> list[Piece]:
-    """The piece, or what of it lies on either side of a waist near this end of the part, if that is large enough."""
+    """The piece, or the large enough pieces on both sides of a waist near this end of the part."""
     columns = len(foreign)
     first = 0 if piece.low is None else int(piece.low)
     last = columns if piece.high is None else int(piece.high)
     inside = foreign[max(first, round(part[0])) : max(0, min(last, round(part[1])))]
     beyond = (first if outwards < 0 else last) - end
-    if not len(inside) or beyond * outwards <= INWARDS:
+    if not len(inside) or beyond * outwards <= SEARCH_INSIDE:
         return [piece]
-    near, far = round(end) - outwards * INWARDS, round(end) + outwards * OUTWARDS
+    near, far = round(end) - outwards * SEARCH_INSIDE, round(end) + outwards * SEARCH_OUTSIDE
     window = np.array([column for column in range(near, far, outwards) if first < column < last - 1], int)
     waist = int(window[np.argmin(foreign[window])]) if len(window) else first
     if not len(window) or foreign[waist] > np.median(inside) / 2:
@@ -82,26 +82,26 @@ def _piece(low: int, high: int, columns: int) -> Piece:
 
 
 def _is_large(run: npt.NDArray[np.float32], foreign: npt.NDArray[np.float32], smallest: float) -> bool:
-    """Whether these columns are of a part, and not dirt."""
+    """Whether these columns belong to a part, and not to dirt."""
     return len(run) >= smallest * len(foreign) and float(run.max()) >= smallest
 
 
 def clear_belt(foreign: npt.NDArray[np.float32], smallest: float) -> npt.NDArray[np.bool_]:
-    """Columns, `bool [columns]`, that show belt alone: nothing foreign on them nor just beside them."""
+    """Columns, `bool [columns]`, that show only belt: nothing foreign on them or within MARGIN columns."""
     taken = foreign >= smallest / 2
-    beside = taken.copy()
-    for side in range(1, BESIDE + 1):
-        beside[side:] |= taken[:-side]
-        beside[:-side] |= taken[side:]
-    return ~beside
+    near = taken.copy()
+    for side in range(1, MARGIN + 1):
+        near[side:] |= taken[:-side]
+        near[:-side] |= taken[side:]
+    return ~near
 
 
 def _runs(present: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Stretches (first, last + 1) of columns, those joined that are near each other."""
+    """Runs (first, last + 1) of columns; runs separated by at most WIDEST_GAP columns are joined."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], present, [False]]).astype(np.int8)))
     joined: list[tuple[int, int]] = []
     for low, high in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if joined and low - joined[-1][1] <= BRIDGED:
+        if joined and low - joined[-1][1] <= WIDEST_GAP:
             low = joined.pop()[0]
         joined.append((low, high))
     return joined

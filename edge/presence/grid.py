@@ -1,4 +1,4 @@
-"""A frame made small for the finder: cells in rows across the belt, columns along it."""
+"""A frame reduced for the finder: a grid of cells, rows across the belt, columns along it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +10,10 @@ import numpy.typing as npt
 from edge.frame import Frame
 
 COLUMNS, ROWS = 160, 45
-"""Cells along and across the belt; a frame with fewer pixels has one cell for each."""
+"""Cells along and across the belt; a frame with fewer pixels has one cell per pixel."""
 
 SMOOTH = 3
-"""Cells, each way, over which a cell is the mean: grains of dirt and the sensor's noise are none of a part's."""
+"""Size of the box filter over cells: smaller details, such as grains of dirt and sensor noise, are not parts."""
 
 Cells = npt.NDArray[np.float32]
 
@@ -27,7 +27,7 @@ class Grid:
 
     @property
     def length(self) -> int:
-        """The frame's pixels along the belt."""
+        """The frame's size along the belt, pixels."""
         return self.shape[1] if self.axis == "x" else self.shape[0]
 
     @property
@@ -37,13 +37,12 @@ class Grid:
 
     @property
     def cell(self) -> float:
-        """Pixels of a cell along the belt."""
+        """Length of a cell along the belt, pixels."""
         return self.length / self.columns
 
     def cells(self, frame: Frame) -> Cells:
-        """The cells `float32 [rows, columns, 3]` of a frame: lines of it along the belt, means over each cell's length.
-
-        A few lines are read, the rest of the frame is not.
+        """The cells `float32 [rows, columns, 3]` of a frame: some of its lines along the belt, averaged over each
+        cell's length. The other lines of the frame are not read.
         """
         across = self.shape[0] if self.axis == "x" else self.shape[1]
         step = max(1, across // ROWS)
@@ -55,7 +54,7 @@ class Grid:
         return np.asarray(cv2.blur(small, (SMOOTH, SMOOTH)), np.float32)
 
     def picture(self, cells: Cells) -> Frame:
-        """A smooth frame `uint8 [H, W, 3]` of the colours of cells."""
+        """A smooth frame `uint8 [H, W, 3]` with the colours of `cells`."""
         levels = np.clip(np.rint(cells), 0, 255).astype(np.uint8)
         if self.axis == "y":
             levels = np.ascontiguousarray(levels.transpose(1, 0, 2))

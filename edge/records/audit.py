@@ -1,139 +1,21 @@
 """Does the record hold? Every run's ledger and sequence, every acknowledgement, every image, and a gate's own log."""
 
 import contextlib
-import hashlib
-import json
-import os
 import sqlite3
-import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edge.channel.control_messages import Fate
-from edge.files import is_hollow, open_regular
-from edge.letterbox.geometry import LARGEST_FRAME
-from edge.records.durable_files import NEW
+from edge.records.audit_result import Audit, Kind, Run
 from edge.records.gate_log import GateReport, Logged, compare, join, read_decisions
+from edge.records.image_audit import check_images, count_without_image
 from edge.records.journal import JOURNAL, check_rows, open_to_read, why_unread
 from edge.records.pass_proof import Standing, broken_rule, prove
-from edge.records.record_copy import CopiedImages
 from edge.records.recorder import is_copy, is_taken
-from edge.records.retention import HOLD, IMAGES, SIDECAR, files_of_images, misplaced
-from edge.records.sidecar import read_sidecar
+from edge.records.tables import RUNS, VERDICTS
 from edge.text import counted
 from edge.verdict import Outcome, Verdict
-
-MOST_NAMED = 100
-"""Problems of a kind that are named one by one; the rest are counted."""
-
-LONGEST_TEXT = 1000
-"""Characters of a problem; a journal may say more in one value than anybody reads."""
-
-MOST_IMAGE_BYTES = 4 * LARGEST_FRAME * LARGEST_FRAME
-"""PNG cannot compress noise: three bytes a pixel and a little."""
-
-REMOVAL_S = 0.5
-"""Of a live station image and journal may disagree while one is stored or removed; no longer than this."""
-
-
-class Kind(StrEnum):
-    """Kinds of problems, the worst first."""
-
-    ESCAPE = "escape"
-    UNPROVEN = "unproven"
-    SEQUENCE = "sequence"
-    LEDGER = "ledger"
-    VERDICT = "verdict"
-    RUN = "run"
-    LOST = "lost"
-    ACKNOWLEDGEMENT = "acknowledgement"
-    GATE = "gate"
-    IMAGE = "image"
-    JOURNAL = "journal"
-
-
-class Problem(NamedTuple):
-    """Something that is not as it should be, in words."""
-
-    kind: Kind
-    text: str
-    epoch: str | None = None
-    seq: int | None = None
-
-
-@dataclass
-class Run:
-    """The books of one epoch, as the journal has them. `lost` counts the verdicts known to be missing."""
-
-    epoch: str
-    boot: int
-    station: str
-    source: str
-    bundle: str
-    started: str
-    ended: str | None
-    cause: str | None
-    last_seq: int | None
-    accepted: int
-    good: int = 0
-    reject: int = 0
-    unknown: int = 0
-    lost: int = 0
-    passed: int = 0
-    is_live: bool = False
-    is_cut: bool = False
-    """It had not ended when this copy of the record was made."""
-    last_here: int = 0
-
-
-@dataclass
-class Audit:
-    """What was found. The record is sound if there is no problem."""
-
-    folder: Path
-    is_live: bool
-    is_copy: bool = False
-    runs: list[Run] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    images: int | None = None
-    """Those that are kept; None if they were not looked at."""
-    images_gone: int = 0
-    without_image: Counter[str] = field(default_factory=Counter)
-    """Rejects and unknowns that had a frame, of which no image was ever kept: a full disk stops images."""
-    gate: GateReport | None = None
-    copied: Counter[str] = field(default_factory=Counter)
-    """Images that a copy has or lacks because the station ran on while it was made, by why."""
-
-    @property
-    def is_sound(self) -> bool:
-        """True if there is no problem at all."""
-        return not self.counts
-
-    def find(self, kind: Kind, text: str, epoch: str | None = None, seq: int | None = None) -> None:
-        """Note a problem."""
-        self.counts[kind] += 1
-        text = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
-        if self.counts[kind] <= MOST_NAMED:
-            self.problems.append(Problem(kind, text, epoch, seq))
-
-    @property
-    def live_epoch(self) -> str | None:
-        """The run that is still being written."""
-        return next((run.epoch for run in self.runs if run.is_live), None)
-
-    @property
-    def cut_run(self) -> Run | None:
-        """The run that had not ended when this copy was made."""
-        return next((run for run in self.runs if run.is_cut), None)
-
-    @property
-    def open_epoch(self) -> str | None:
-        """The run of which more may be known elsewhere than the journal says here."""
-        return self.cut_run.epoch if self.cut_run else self.live_epoch
 
 
 def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True) -> Audit:
@@ -157,8 +39,8 @@ def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True) 
                     _check_gate(journal, found, gate_log)
                 journal.execute("COMMIT")
                 if with_images:
-                    _check_images(journal, found)
-                    _count_without_image(journal, found)
+                    check_images(journal, found)
+                    count_without_image(journal, found)
     except sqlite3.Error as error:
         found.find(Kind.JOURNAL, f"{JOURNAL} cannot be read to its end: {why_unread(error)}")
     found.problems.sort(key=lambda problem: list(Kind).index(problem.kind))
@@ -176,8 +58,9 @@ def _check_file(journal: sqlite3.Connection, found: Audit) -> None:
 
 
 def _check_runs(journal: sqlite3.Connection, found: Audit) -> None:
-    columns = "epoch, boot, station, source, bundle, started, ended, cause, last_seq, accepted"
-    found.runs = [Run(*row) for row in journal.execute(f"SELECT {columns} FROM runs ORDER BY rowid")]
+    shown = Run.__dataclass_fields__.keys()
+    for row in RUNS.read(journal, "ORDER BY rowid"):
+        found.runs.append(Run(**{name: value for name, value in row.items() if name in shown}))
     if found.runs and found.runs[-1].ended is None:
         found.runs[-1].is_live, found.runs[-1].is_cut = found.is_live, found.is_copy
     for epoch, count in Counter(run.epoch for run in found.runs).items():
@@ -231,19 +114,17 @@ def _check_run(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_
 
 def _check_verdicts(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_Lost]) -> int:
     """Go through the verdicts of a run in order; the last one's number."""
-    columns = "seq, part, verdict, reason, score, threshold, age_ms, time, backend, json"
     last_seq, counts = 0, Counter[str]()
-    for seq, *row, text in journal.execute(
-        f"SELECT {columns} FROM verdicts WHERE epoch = ? ORDER BY seq, rowid", (run.epoch,)
-    ):
+    for row in VERDICTS.read(journal, "WHERE epoch = ? ORDER BY seq, rowid", (run.epoch,)):
+        seq = row["seq"]
         if seq == last_seq:
             found.find(Kind.SEQUENCE, f"verdict {seq} was given twice", run.epoch, seq)
             continue
         if seq > last_seq + 1:
             _check_gap(found, run, lost, last_seq + 1, seq - 1)
         last_seq = seq
-        counts[row[1]] += 1
-        _check_verdict(found, run, seq, row, text)
+        counts[row["verdict"]] += 1
+        _check_verdict(found, run, seq, row)
     run.good, run.reject, run.unknown = (counts[o] for o in (Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN))
     return last_seq
 
@@ -259,15 +140,14 @@ def _check_gap(found: Audit, run: Run, lost: list[_Lost], first: int, last: int)
         found.find(Kind.SEQUENCE, f"{which} missing, and the journal does not say why", run.epoch, first)
 
 
-def _check_verdict(found: Audit, run: Run, seq: int, row: list[object], text: str) -> None:
+def _check_verdict(found: Audit, run: Run, seq: int, row: dict[str, Any]) -> None:
     try:
-        v = Verdict.model_validate_json(text)
+        v = Verdict.model_validate_json(row["json"])
     except ValueError as error:
         found.find(Kind.VERDICT, f"verdict {seq} breaks the rules: {broken_rule(error)}", run.epoch, seq)
         return
-    published = [v.part, v.verdict, v.reason, v.score, v.threshold, v.age_ms, v.time, v.backend]
-    if (v.epoch, v.seq) != (run.epoch, seq) or published != row:
-        found.find(Kind.VERDICT, f"verdict {seq} is not what was published", run.epoch, seq)
+    if not VERDICTS.is_made_of(v, row):
+        found.find(Kind.VERDICT, f"verdict {seq} differs between its columns and its JSON", run.epoch, seq)
     elif v.boot not in (0, run.boot):
         found.find(Kind.RUN, f"verdict {seq} says boot {v.boot}, the run is boot {run.boot}", run.epoch, seq)
 
@@ -317,94 +197,3 @@ def _check_gate(journal: sqlite3.Connection, found: Audit, path: Path) -> None:
             if found.cut_run is not None and epoch == found.cut_run.epoch and seq and seq > logged.last(epoch):
                 continue  # the log was copied before the journal
             found.find(Kind.GATE, text, epoch, seq)
-
-
-def _check_images(journal: sqlite3.Connection, found: Audit) -> None:
-    rows = journal.execute("SELECT rowid, epoch, seq, path, sha256, gone FROM images ORDER BY rowid").fetchall()
-    kept, copied, seen = 0, _copied_images(journal, found), set[str]()
-    for rowid, epoch, seq, path, digest, gone in rows:
-        if gone is not None:
-            found.images_gone += 1
-            continue
-        fault = "the journal lists it twice" if path in seen else misplaced(found.folder, path)
-        fault = fault or _image_fault(journal, found.folder, path, epoch, seq, digest)
-        seen.add(path)
-        if fault is not None and found.is_live and not (found.folder / path).exists():
-            time.sleep(REMOVAL_S)
-            if journal.execute("SELECT gone FROM images WHERE rowid = ?", (rowid,)).fetchone() != (None,):
-                found.images_gone += 1
-                continue
-        is_incomplete = fault is not None and copied is not None and _is_incomplete(found.folder / path)
-        if is_incomplete and copied is not None and copied.may_lack(epoch, seq, path, rowid):
-            continue
-        kept += 1
-        if fault is not None:
-            found.find(Kind.IMAGE, f"{path}: {fault}", epoch, seq)
-    found.images = kept
-    found.copied = copied.counts if copied is not None else Counter()
-    _check_strangers(journal, found, copied)
-
-
-def _copied_images(journal: sqlite3.Connection, found: Audit) -> CopiedImages | None:
-    return None if found.cut_run is None else CopiedImages(journal, found.folder, found.cut_run.epoch)
-
-
-def _is_incomplete(image: Path) -> bool:
-    return not (image.exists() and image.with_suffix(SIDECAR).exists())
-
-
-def _check_strangers(journal: sqlite3.Connection, found: Audit, copied: CopiedImages | None) -> None:
-    """Files among the images that no row knows."""
-    strangers = _strangers(journal, found.folder)
-    if strangers and found.is_live:  # stored just now, and the journal hears of it in a moment
-        time.sleep(REMOVAL_S)
-        strangers &= _strangers(journal, found.folder)
-    for path in sorted(strangers):
-        if copied is not None and copied.may_have(path):
-            continue
-        found.find(Kind.IMAGE, f"{path}: the journal knows no such image")
-
-
-def _strangers(journal: sqlite3.Connection, folder: Path) -> set[str]:
-    """What lies among the images and is neither one of the journal nor beside one, below the records' folder."""
-    names = set(files_of_images(folder))
-    known = {path for (path,) in journal.execute("SELECT path FROM images WHERE gone IS NULL")}
-    beside = (HOLD, NEW)
-    return {
-        name for name in names - known if not name.endswith(beside) and f"{name.removesuffix(SIDECAR)}.png" not in known
-    }
-
-
-def _count_without_image(journal: sqlite3.Connection, found: Audit) -> None:
-    had_frame = "CASE WHEN json_valid(v.json) THEN json_extract(v.json, '$.timing.in_ring') END IS NOT NULL"
-    has_image = "EXISTS (SELECT 1 FROM images i WHERE i.epoch = v.epoch AND i.seq = v.seq)"
-    found.without_image.update(
-        dict(
-            journal.execute(
-                f"SELECT v.verdict, count(*) FROM verdicts v WHERE v.verdict IN (?, ?) AND {had_frame} "
-                f"AND NOT {has_image} GROUP BY v.verdict ORDER BY v.verdict",
-                (Outcome.REJECT, Outcome.UNKNOWN),
-            )
-        )
-    )
-
-
-def _image_fault(journal: sqlite3.Connection, folder: Path, path: str, epoch: str, seq: int, digest: str) -> str | None:
-    """What is wrong with an image that lies where it should, or with its sidecar, in words."""
-    images, name = (folder / IMAGES).resolve(), path.removeprefix(f"{IMAGES}/")
-    try:
-        with open_regular(images, name, MOST_IMAGE_BYTES) as file:
-            if is_hollow(os.fstat(file.fileno())) or hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                return "is not the image that was stored"
-    except OSError as error:
-        return f".png cannot be read: {error.strerror}"
-    try:
-        sidecar = read_sidecar(folder, path)
-        row = journal.execute("SELECT json FROM verdicts WHERE epoch = ? AND seq = ? LIMIT 1", (epoch, seq)).fetchone()
-        if sidecar.sha256 != digest or (row is not None and json.loads(row[0]) != sidecar.verdict):
-            return "its sidecar says something else than the journal"
-    except OSError as error:
-        return f".json cannot be read: {error.strerror}"
-    except (ValueError, RecursionError):
-        return "its sidecar is damaged, or its verdict"
-    return None

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -18,7 +18,9 @@ from edge.files import open_regular
 from edge.gate.decision import Why
 from edge.gate.log import CUT
 from edge.records.pass_proof import Proof, Standing, prove
-from edge.text import counted, dotted
+from edge.text import counted
+from edge.validation import plain
+from edge.verdict import Verdict
 
 MOST_IN_A_LINE = 64 * 1024
 """Characters; a gate writes a few hundred."""
@@ -38,6 +40,8 @@ class Decision(BaseModel):
     why: _Short = ""
     fate: Fate | None = None
     time: _Short | None = None
+    to_seq: int | None = Field(default=None, ge=0, le=2**53)
+    detail: str | None = None
 
     @property
     def passes(self) -> bool:
@@ -165,9 +169,32 @@ def _decision(path: Path, number: int, line: str) -> Decision:
     try:
         return Decision.model_validate_json(line)
     except ValidationError as error:
-        told = error.errors()[0]
-        where = dotted(told["loc"]) or "the line"
-        raise RecordsError(f"{path} line {number} is no decision of a gate: {where}: {told['msg']}") from error
+        raise RecordsError(f"{path} line {number} is no decision of a gate: {plain(error, Decision)}") from error
+
+
+def decisions_about(path: Path, verdicts: Sequence[Verdict]) -> dict[tuple[str, int], list[Decision]]:
+    """The decisions of a gate's log about each of these verdicts, by epoch and number; also those that the gate made
+    before the verdict came, by the part's id. Raises RecordsError as `read_decisions`.
+    """
+    found: dict[tuple[str, int], list[Decision]] = {(v.epoch, v.seq): [] for v in verdicts}
+    by_part: defaultdict[str | None, list[tuple[str, int]]] = defaultdict(list)
+    for v in verdicts:
+        by_part[v.part].append((v.epoch, v.seq))
+    for decision in read_decisions(path):
+        about = by_part.get(decision.part, []) if decision.seq is None else _named(decision, found)
+        for key in about:
+            if decision.epoch in (None, key[0]):
+                found[key].append(decision)
+    return found
+
+
+def _named(decision: Decision, keys: Collection[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The keys, epoch and number, that a decision with a number is about."""
+    assert decision.seq is not None
+    if decision.to_seq is None:
+        key = decision.epoch or "", decision.seq
+        return [key] if key in keys else []
+    return [key for key in keys if decision.seq <= key[1] <= decision.to_seq]
 
 
 def join(

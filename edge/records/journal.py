@@ -1,10 +1,10 @@
-"""The journal on disk: one SQLite file in WAL mode, its tables, how it is opened and checked.
+"""The journal on disk: one SQLite file in WAL mode, how it is opened, migrated and checked.
 
 Every table only grows, but for the end of a run and the note that an image is gone. The station's writer has the one
 connection that writes; everything else reads.
 
-A reader trusts no journal: whoever sent it may have made it. It holds exactly the tables below, its values have their
-types, and no query takes more steps than a file of its size can need.
+A reader trusts no journal: whoever sent it may have made it. It holds exactly the tables of its version, its values
+have their types, and no query takes more steps than a file of its size can need.
 """
 
 import contextlib
@@ -19,41 +19,10 @@ from pathlib import Path
 from edge.errors import RecordsError
 from edge.files import is_hollow
 from edge.records.durable_files import PRIVATE, open_private, sync_folder
+from edge.records.tables import LOST_RANGES, TABLES, VERSION, Table, migration
 from edge.text import printable
 
 JOURNAL = "journal.db"
-
-VERSION = 1
-"""Of the tables; a journal of a later one is refused."""
-
-_TABLES = """
-CREATE TABLE runs (
-    epoch TEXT NOT NULL, boot INTEGER NOT NULL, station TEXT NOT NULL, source TEXT NOT NULL, bundle TEXT NOT NULL,
-    started TEXT NOT NULL, config TEXT NOT NULL, accepted INTEGER NOT NULL DEFAULT 0,
-    ended TEXT, cause TEXT, last_seq INTEGER);
-CREATE TABLE verdicts (
-    epoch TEXT NOT NULL, seq INTEGER NOT NULL, part TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT NOT NULL,
-    score REAL, threshold REAL, age_ms REAL NOT NULL, time TEXT NOT NULL, backend TEXT, json TEXT NOT NULL);
-CREATE INDEX verdicts_by_seq ON verdicts (epoch, seq);
-CREATE INDEX verdicts_by_part ON verdicts (part);
-CREATE TABLE acknowledgements (
-    epoch TEXT NOT NULL, seq INTEGER NOT NULL, fate TEXT NOT NULL, client TEXT NOT NULL, time TEXT NOT NULL);
-CREATE INDEX acknowledgements_by_seq ON acknowledgements (epoch, seq);
-CREATE TABLE late_results (
-    epoch TEXT NOT NULL, seq INTEGER NOT NULL, score REAL, fault TEXT, time TEXT NOT NULL);
-CREATE INDEX late_results_by_seq ON late_results (epoch, seq);
-CREATE TABLE images (
-    epoch TEXT NOT NULL, seq INTEGER NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
-    time TEXT NOT NULL, gone TEXT);
-CREATE INDEX images_by_seq ON images (epoch, seq);
-CREATE INDEX images_by_path ON images (path);
-CREATE TABLE events (epoch TEXT, kind TEXT NOT NULL, text TEXT NOT NULL, time TEXT NOT NULL);
-CREATE TABLE lost_ranges (
-    epoch TEXT, lost_from INTEGER NOT NULL, lost_to INTEGER, accepted INTEGER, why TEXT NOT NULL, time TEXT NOT NULL);
-"""
-# No (epoch, seq) is unique by force: a station that published one twice is to be found out, not to be tidied up.
-
-TABLES = ("runs", "verdicts", "acknowledgements", "late_results", "images", "events", "lost_ranges")
 
 BESIDE = ("", "-wal", "-shm", "-journal")
 """Ends of the names of the journal and of what SQLite puts beside it."""
@@ -73,17 +42,6 @@ class ForeignJournalError(sqlite3.DatabaseError):
     """A file of SQLite that no station wrote so: other tables, or values of other types. The message says which."""
 
 
-INSERT_RUN = "INSERT INTO runs (epoch, boot, station, source, bundle, started, config) VALUES (?, ?, ?, ?, ?, ?, ?)"
-INSERT_VERDICT = "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_ACKNOWLEDGEMENT = "INSERT INTO acknowledgements VALUES (?, ?, ?, ?, ?)"
-INSERT_LATE_RESULT = "INSERT INTO late_results VALUES (?, ?, ?, ?, ?)"
-INSERT_IMAGE = (
-    "INSERT INTO images SELECT ?1, ?2, ?3, ?4, ?5, ?6, NULL "
-    "WHERE NOT EXISTS (SELECT 1 FROM images WHERE path = ?3 AND gone IS NULL)"
-)
-"""An archive that starts tells of what it finds, which may be on its way to the journal already."""
-INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?)"
-INSERT_LOST_RANGE = "INSERT INTO lost_ranges VALUES (?, ?, ?, ?, ?, ?)"
 IMAGE_GONE = "UPDATE images SET gone = ? WHERE path = ? AND gone IS NULL"
 ACCEPTED = "UPDATE runs SET accepted = ? WHERE epoch = ?"
 END_RUN = "UPDATE runs SET ended = ?, cause = ?, last_seq = ? WHERE epoch = ?"
@@ -105,8 +63,8 @@ def is_damage(error: Exception) -> bool:
 def open_to_write(folder: Path) -> tuple[sqlite3.Connection, str | None]:
     """The journal, checked and with its tables; and the name under which a damaged one was moved aside, else None.
 
-    A new journal is begun where there is none. Reads the whole file. Raises sqlite3.Error or OSError, if it cannot
-    be opened now.
+    A new journal is begun where there is none, one of an older version is migrated. Reads the whole file. Raises
+    sqlite3.Error or OSError if it cannot be opened now, RecordsError if it is of a later version.
     """
     aside = None
     if not _is_sound(folder):
@@ -114,13 +72,23 @@ def open_to_write(folder: Path) -> tuple[sqlite3.Connection, str | None]:
     _make_private(folder)
     connection = _connected(folder)
     try:
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        if (version := _version(connection)) < VERSION:
+            _migrate(connection, version)
             sync_folder(folder)
     except BaseException:
         connection.close()
         raise
     return connection, aside
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Bring the tables from `version` to that of today in one transaction: a process that dies leaves the old ones."""
+    connection.execute("BEGIN IMMEDIATE")
+    for to in range(version + 1, VERSION + 1):
+        for statement in migration(to):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
 
 
 def _make_private(folder: Path) -> None:
@@ -154,7 +122,7 @@ def _is_sound(folder: Path) -> bool:
         return _size(log) == 0
     try:
         with contextlib.closing(_connected(folder)) as connection:
-            check_schema(connection)
+            check_schema(connection, folder / JOURNAL)
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if is_damage(error):
@@ -197,8 +165,9 @@ def close_unfinished(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for epoch, accepted in unfinished:
         (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM verdicts WHERE epoch = ?", (epoch,)).fetchone()
-        why = "the run did not end in order"
-        connection.execute(INSERT_LOST_RANGE, (epoch, last + 1, None, max(accepted, last), why, now))
+        why, at_least = "the run did not end in order", max(accepted, last)
+        lost = {"epoch": epoch, "lost_from": last + 1, "accepted": at_least, "why": why, "time": now}
+        connection.execute(*LOST_RANGES.entry(**lost))
         connection.execute(END_RUN, (now, why, None, epoch))
     connection.execute("COMMIT")
 
@@ -217,15 +186,14 @@ def open_to_read(folder: Path, beside: int = 0) -> sqlite3.Connection:
     try:
         try:
             _guard(connection, size)
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute("PRAGMA user_version").fetchone()
         except sqlite3.OperationalError:  # where nothing can be written, SQLite must be told that nothing will be
             connection.close()
             connection = sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True, isolation_level=None)
             _guard(connection, size)
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise RecordsError(f"{path} is of a later version of this software; read it with that one")
-        check_schema(connection)
+        connection.execute("BEGIN")  # version and tables of one moment: a station may be migrating them
+        check_schema(connection, path)
+        connection.execute("COMMIT")
     except BaseException:
         connection.close()
         raise
@@ -246,7 +214,9 @@ def _checked_size(folder: Path) -> int:
         if status is not None and not stat.S_ISREG(status.st_mode):  # a pipe never ends, a link leads elsewhere
             raise RecordsError(f"{path} is no regular file; give the folder that edge-run --records wrote")
         if status is not None and is_hollow(status):
-            raise RecordsError(f"{path} says it has {status.st_size} bytes and holds almost none; no station wrote it")
+            raise RecordsError(
+                f"{path} says it has {status.st_size} bytes and holds almost none, unlike that of a station"
+            )
         if suffix == "" and (status is None or status.st_size == 0):  # of an empty file SQLite throws away the log
             raise RecordsError(f"{folder} holds no journal; give the folder that edge-run --records wrote")
         size += status.st_size if status is not None else 0
@@ -275,11 +245,19 @@ def _guard(connection: sqlite3.Connection, size: int) -> None:
 
 
 @functools.cache
-def _schema() -> frozenset[tuple[str, str, str]]:
-    """Kind, name and definition of everything in a journal."""
+def _schema(version: int) -> frozenset[tuple[str, str, str]]:
+    """Kind, name and definition of everything in a journal of this version."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(_TABLES)
+        for to in range(1, version + 1):
+            connection.executescript(";".join(migration(to)))
         return _schema_of(connection)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """0 if there is no table. Tables without a version, as a dump leaves them, are those of the first."""
+    (has_tables,) = connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return max(1, int(version)) if has_tables else 0
 
 
 def _schema_of(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str]]:
@@ -287,23 +265,27 @@ def _schema_of(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str]
     return frozenset((str(kind), str(name), " ".join(str(sql).split())) for kind, name, sql in found)
 
 
-def check_schema(connection: sqlite3.Connection) -> None:
-    """Raise ForeignJournalError if a journal that has tables has any other than a station makes, or lacks one.
+def check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a journal, at `path`, that a station of this version cannot have written.
 
-    A view, a trigger, a generated column or a missing index could make a query run for as long as it likes.
+    Raises RecordsError if it is of a later version; ForeignJournalError if it has tables and any other than a station
+    of its version makes, or lacks one. A view, a trigger, a generated column or a missing index could make a query run
+    for as long as it likes.
     """
     try:
-        found = _schema_of(connection)
+        if (version := _version(connection)) > VERSION:
+            raise RecordsError(f"{path} is of a later version of this software; read it with that one")
+        found, expected = _schema_of(connection), _schema(version)
     except UnicodeDecodeError as error:  # SQLite's message repeats what it cannot read, byte by byte
         raise ForeignJournalError("its list of tables is damaged") from error
-    differing = [*sorted(found - _schema()), *sorted(_schema() - found)]
+    differing = [*sorted(found - expected), *sorted(expected - found)]
     if found and differing:
         kind, name, _ = differing[0]
         raise ForeignJournalError(f"its {printable(kind[:20])} {printable(name[:60])} is not that of a station")
 
 
 def check_rows(
-    journal: sqlite3.Connection, tables: Iterable[str] = TABLES, where: str = "1", values: tuple[object, ...] = ()
+    journal: sqlite3.Connection, tables: Iterable[Table] = TABLES, where: str = "1", values: tuple[object, ...] = ()
 ) -> None:
     """Raise ForeignJournalError if a row has a value of another type than its column: SQLite itself takes any."""
     cursor = journal.cursor()
@@ -311,16 +293,16 @@ def check_rows(
     for table in tables:
         allowed = {
             name: f"('{kind.lower()}')" if is_required else f"('{kind.lower()}', 'null')"
-            for _, name, kind, is_required, *_ in cursor.execute(f"PRAGMA table_info({table})")
+            for _, name, kind, is_required, *_ in cursor.execute(f"PRAGMA table_info({table.name})")
         }
         kinds = ", ".join(f"typeof({name})" for name in allowed)
         wrong = " OR ".join(f"typeof({name}) NOT IN {some}" for name, some in allowed.items())
-        select = f"SELECT rowid, {kinds} FROM {table} WHERE ({where}) AND ({wrong}) LIMIT 1"
+        select = f"SELECT rowid, {kinds} FROM {table.name} WHERE ({where}) AND ({wrong}) LIMIT 1"
         if (row := cursor.execute(select, values).fetchone()) is not None:
             number, *found = row
             named = zip(allowed.items(), found, strict=True)
             name, kind = next((name, kind) for (name, some), kind in named if f"'{kind}'" not in some)
-            raise ForeignJournalError(f"row {number} of the table {table} has a {kind} as its {name}")
+            raise ForeignJournalError(f"row {number} of the table {table.name} has a {kind} as its {name}")
 
 
 def why_unread(error: Exception) -> str:

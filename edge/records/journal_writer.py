@@ -12,9 +12,6 @@ from edge.records.disk_reserve import LAST, Reserve, free_bytes, is_full
 from edge.records.journal import (
     ACCEPTED,
     END_RUN,
-    INSERT_EVENT,
-    INSERT_LOST_RANGE,
-    INSERT_RUN,
     JOURNAL,
     close_unfinished,
     has_run,
@@ -22,14 +19,13 @@ from edge.records.journal import (
     open_to_write,
     wall_time,
 )
+from edge.records.tables import EVENTS, LOST_RANGES, RUNS, Value
 
 COMMIT_EVERY_S = 0.02
 MOST_IN_A_COMMIT = 2000
 RETRY_S = 0.5
 
 REMOVED = "the journal was removed while it was written"
-
-Value = str | int | float | None
 
 
 class Row(NamedTuple):
@@ -145,8 +141,8 @@ class Writer(threading.Thread):
             journal.execute(*self._run[:2])
             epoch = self._run.values[0]
         to = self._last_seq if self._run is not None else None
-        journal.execute(INSERT_LOST_RANGE, (epoch, 1, to, None, damage, now))
-        journal.execute(INSERT_EVENT, (epoch, "journal", damage, now))
+        journal.execute(*LOST_RANGES.entry(epoch=epoch, lost_from=1, lost_to=to, why=damage, time=now))
+        journal.execute(*EVENTS.entry(epoch=epoch, kind="journal", text=damage, time=now))
         journal.execute("COMMIT")
         self.durable_seq = 0
 
@@ -173,7 +169,7 @@ class Writer(threading.Thread):
             raise FileNotFoundError(REMOVED)
         self._accepted_written = accepted
         for row in batch:
-            if row.sql == INSERT_RUN:
+            if row.sql == RUNS.insert:
                 self._run = row
             if row.seq is not None:
                 self._last_seq = row.seq
@@ -217,9 +213,9 @@ class Writer(threading.Thread):
             if self._run is not None:
                 epoch, now = self._run.values[0], wall_time()
                 if self._last_seq < end.last_seq:
+                    lost = {"lost_from": self._last_seq + 1, "lost_to": end.last_seq, "accepted": end.last_seq}
                     why = "they were not written before the run ended"
-                    lost = (epoch, self._last_seq + 1, end.last_seq, end.last_seq, why, now)
-                    journal.execute(INSERT_LOST_RANGE, lost)
+                    journal.execute(*LOST_RANGES.entry(epoch=epoch, **lost, why=why, time=now))
                 journal.execute(ACCEPTED, (self.accepted, epoch))
                 journal.execute(END_RUN, (now, end.cause, end.last_seq, epoch))
             journal.execute("COMMIT")
@@ -232,4 +228,4 @@ def _insert(journal: sqlite3.Connection, row: Row) -> None:
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError) as error:
         if row.seq is not None:
             raise
-        journal.execute(INSERT_EVENT, (None, "journal", f"a row was refused: {error}", wall_time()))
+        journal.execute(*EVENTS.entry(kind="journal", text=f"a row was refused: {error}", time=wall_time()))

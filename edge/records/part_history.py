@@ -1,22 +1,24 @@
-"""Everything that happened to a part, as the records have it."""
+"""Everything that happened to a part, as the records and the gate's own log have it."""
 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from edge.errors import RecordsError
 from edge.records.durable_files import open_private
+from edge.records.gate_log import Decision, decisions_about, join
 from edge.records.journal import check_rows, open_to_read, why_unread
+from edge.records.part_image import PartImage, find_image
 from edge.records.pass_proof import Proof, Standing, broken_rule, prove
 from edge.records.retention import HOLD, misplaced
 from edge.records.sidecar import read_sidecar
-from edge.text import counted, printable
-from edge.verdict import Verdict
+from edge.records.tables import ACKNOWLEDGEMENTS, IMAGES, LATE_RESULTS, VERDICTS
+from edge.text import printable
+from edge.verdict import Outcome, Verdict
 
 Row = dict[str, Any]
 
@@ -29,13 +31,17 @@ class Story:
     acknowledgements: list[Row]
     late_results: list[Row]
     images: list[Row]
+    image: PartImage
     proof: Proof | None
     """What the journal says of its passing, if a controller said that it passed."""
+    decisions: list[tuple[Decision, Proof]] | None = None
+    """Those of the gate's own log, with what the journal says of a pass; None without a log."""
 
     @property
     def is_escape(self) -> bool:
         """True if the part passed and should not have."""
-        return self.proof is not None and self.proof.standing is Standing.ESCAPE
+        proofs = [self.proof, *(proof for _, proof in self.decisions or ())]
+        return any(proof is not None and proof.standing is Standing.ESCAPE for proof in proofs)
 
     def as_json(self) -> Row:
         """The same for programs."""
@@ -44,6 +50,13 @@ class Story:
             "acknowledgements": self.acknowledgements,
             "late_results": [row | {"score": _for_json(row["score"])} for row in self.late_results],
             "images": self.images,
+            "picture": {"path": self.image.path, "why_none": self.image.why or None},
+            "gate": None
+            if self.decisions is None
+            else [
+                decision.model_dump(mode="json") | {"passed": proof._asdict() if decision.passes else None}
+                for decision, proof in self.decisions
+            ],
             "passed": None if self.proof is None else self.proof._asdict(),
         }
 
@@ -53,20 +66,50 @@ def _for_json(score: float | None) -> float | None:
     return score if score is not None and isfinite(score) else None
 
 
-def stories(folder: Path, part: str) -> list[Story]:
-    """Every verdict on a part with this id, the oldest first. Raises RecordsError if there is none."""
+def stories(folder: Path, part: str, gate_log: Path | None = None) -> list[Story]:
+    """Every verdict on a part with this id, the oldest first, with the decisions of a gate's own log if it is given.
+
+    Raises RecordsError if there is none, or if the journal or the log cannot be read.
+    """
+    told = _read(folder, "part = ?", (part,), gate_log)
+    if not told:
+        ends_so = "substr(part, -?) = ?", (len(part) + 1, f"/{part}")
+        like = next(iter(_read(folder, *ends_so, None)), None)
+        hint = f"did you mean {like.verdict.part!r}?" if like else "edge-listen shows the ids of parts as they come"
+        raise RecordsError(f"{folder} knows no part {part!r}; {hint}")
+    return told
+
+
+def last_stories(folder: Path, outcome: Outcome, count: int = 1, gate_log: Path | None = None) -> list[Story]:
+    """The newest `count` verdicts of this outcome, the newest last; see `stories`."""
+    newest = "rowid IN (SELECT rowid FROM verdicts WHERE verdict = ? ORDER BY rowid DESC LIMIT ?)"
+    told = _read(folder, newest, (outcome, count), gate_log)
+    if not told:
+        raise RecordsError(f"{folder} has no verdict {outcome}; edge-audit {folder} counts the verdicts that it has")
+    return told
+
+
+def _read(folder: Path, where: str, values: tuple[str | int, ...], gate_log: Path | None) -> list[Story]:
+    """The stories of the verdicts that match an SQL condition, the oldest first."""
     try:
         with contextlib.closing(open_to_read(folder)) as journal:
-            check_rows(journal, ["verdicts"], "part = ?", (part,))
+            check_rows(journal, [VERDICTS], where, values)
             journal.row_factory = _as_dict
-            rows = journal.execute("SELECT epoch, seq, json FROM verdicts WHERE part = ? ORDER BY rowid", (part,))
+            rows = journal.execute(f"SELECT epoch, seq, json FROM verdicts WHERE {where} ORDER BY rowid", values)
             told = [_story(journal, folder, row) for row in rows.fetchall()]
+            journal.row_factory = None
+            return told if gate_log is None else _with_decisions(journal, told, gate_log)
     except (sqlite3.Error, ValueError) as error:
         said = broken_rule(error) if isinstance(error, ValueError) else why_unread(error)
         raise RecordsError(f"{folder}: the journal cannot be read: {said}") from error
-    if not told:
-        raise RecordsError(f"{folder} knows no part {part!r}; edge-listen shows the ids of parts as they come")
-    return told
+
+
+def _with_decisions(journal: sqlite3.Connection, told: list[Story], gate_log: Path) -> list[Story]:
+    found = decisions_about(gate_log, [story.verdict for story in told])
+    return [
+        replace(story, decisions=list(join(journal, None, found[story.verdict.epoch, story.verdict.seq])))
+        for story in told
+    ]
 
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:
@@ -80,7 +123,7 @@ def _story(journal: sqlite3.Connection, folder: Path, found: Row) -> Story:
         select = f"SELECT {columns} FROM {table} WHERE epoch = ? AND seq = ? ORDER BY rowid"
         return list(journal.execute(select, (epoch, seq)))
 
-    check_rows(journal, ["acknowledgements", "late_results", "images"], "epoch = ? AND seq = ?", (epoch, seq))
+    check_rows(journal, [ACKNOWLEDGEMENTS, LATE_RESULTS, IMAGES], "epoch = ? AND seq = ?", (epoch, seq))
     images = of("images", "path, sha256, bytes, time, gone")
     for image in images:
         is_there = misplaced(folder, image["path"]) is None
@@ -92,49 +135,8 @@ def _story(journal: sqlite3.Connection, folder: Path, found: Row) -> Story:
         proof = prove(journal, None, epoch, seq)
         journal.row_factory = _as_dict
     verdict = Verdict.model_validate_json(found["json"])
-    return Story(verdict, acknowledgements, of("late_results", "score, fault, time"), images, proof)
-
-
-def tell(story: Story) -> Iterator[str]:
-    """The story in plain lines."""
-    v = story.verdict
-    boot = f", boot {v.boot}" if v.boot else ""
-    yield f"part {v.part}: {v.verdict}/{v.reason}, verdict {v.seq} of {v.station}, run {v.epoch}{boot}"
-    if v.simulated:
-        yield "  SIMULATED: the demonstration, not a line"
-    t = v.timing
-    moments = (
-        (t.captured, f"captured from {v.source}"),
-        (t.in_ring, "in shared memory"),
-        (t.inference_start, f"shown to the model of {v.bundle}, {v.backend}"),
-        (t.inference_end, "the model answered"),
-        (t.published, f"published {v.verdict}/{v.reason}: {_grounds(v)}"),
-    )
-    for moment, text in moments:
-        if moment is not None and moment < t.captured:
-            yield f"  {'before':>13}  {text}: a stored picture, which lay there before the trigger"
-        elif moment is not None:
-            yield f"  {(moment - t.captured) / 1e6:+10.2f} ms  {text}"
-    yield f"  {v.time}  published, {v.age_ms:.2f} ms after capture, budget {v.budget_ms:g} ms"
-    for row in story.acknowledgements:
-        yield f"  {row['time']}  {row['client']} acknowledged: {row['fate']}"
-    if story.proof is not None and story.proof.standing is not Standing.PROVEN:
-        yield f"  {story.proof.standing.upper()}: {story.proof.why}"
-    for row in story.late_results:
-        said = f"score {row['score']:.4g}" if row["score"] is not None else row["fault"]
-        yield f"  {row['time']}  a result came too late and moved nothing: {said}"
-    for row in story.images:
-        state = f"removed: {row['gone']}" if row["gone"] else "held" if row["held"] else "kept"
-        yield f"  {row['time']}  image {row['path']}, {row['bytes']} bytes, {state}"
-
-
-def _grounds(v: Verdict) -> str:
-    if v.score is None or v.threshold is None:
-        return v.detail or "no score"
-    sign = "≥" if v.score >= v.threshold else "<"
-    marginal = ", as near as runtimes differ" if v.marginal else ""
-    places = f", {counted(len(v.defects), 'place')}" if v.defects else ""
-    return f"score {v.score:.4g} {sign} threshold {v.threshold:.4g}{marginal}{places}"
+    found_image = find_image(folder, journal, verdict, images)
+    return Story(verdict, acknowledgements, of("late_results", "score, fault, time"), images, found_image, proof)
 
 
 def hold(folder: Path, part: str, held: bool) -> list[Path]:

@@ -4,7 +4,11 @@ import sqlite3
 from enum import StrEnum
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from edge.records.journal import has_run
+from edge.text import printable
+from edge.validation import plain
 from edge.verdict import Outcome, Verdict
 
 
@@ -25,9 +29,8 @@ class Proof(NamedTuple):
 
 
 def broken_rule(error: ValueError) -> str:
-    """Which rule of verdicts a row breaks, in a line: what pydantic says of it takes several."""
-    lines = str(error).splitlines() or [""]
-    return lines[min(2, len(lines) - 1)].strip()
+    """Which rule of verdicts a row breaks, in one line."""
+    return plain(error, Verdict) if isinstance(error, ValidationError) else printable(str(error))
 
 
 def prove(journal: sqlite3.Connection, live: str | None, epoch: str, seq: int, part: str | None = None) -> Proof:

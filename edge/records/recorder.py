@@ -12,21 +12,20 @@ from edge.errors import RecordsError
 from edge.files import read_regular
 from edge.records.disk_reserve import LAST, Reserve, is_full
 from edge.records.durable_files import PRIVATE_FOLDER, open_private, write_durably
-from edge.records.journal import (
-    IMAGE_GONE,
-    INSERT_ACKNOWLEDGEMENT,
-    INSERT_EVENT,
-    INSERT_IMAGE,
-    INSERT_LATE_RESULT,
-    INSERT_LOST_RANGE,
-    INSERT_RUN,
-    INSERT_VERDICT,
-    last_boot,
-    last_epochs,
-    wall_time,
-)
+from edge.records.journal import IMAGE_GONE, last_boot, last_epochs, wall_time
 from edge.records.journal_reader import Answer, Replayer, Wanted
-from edge.records.journal_writer import End, Row, Value, Writer
+from edge.records.journal_writer import End, Row, Writer
+from edge.records.tables import (
+    ACKNOWLEDGEMENTS,
+    EVENTS,
+    IMAGES,
+    LATE_RESULTS,
+    LOST_RANGES,
+    RUNS,
+    VERDICTS,
+    Table,
+    Value,
+)
 from edge.verdict import Verdict
 
 MOST_WAITING = 100_000
@@ -91,7 +90,16 @@ class Recorder:
     def begin(self, epoch: str, source: str, bundle: str, config: str) -> None:
         """A run begins. `bundle` is the bundle's label, `config` what the station was asked to do, as JSON."""
         self._epoch = epoch
-        self._put(Row(INSERT_RUN, (epoch, self.boot, self.station, source, bundle, wall_time(), config)))
+        self._put(
+            RUNS,
+            epoch=epoch,
+            boot=self.boot,
+            station=self.station,
+            source=source,
+            bundle=bundle,
+            started=wall_time(),
+            config=config,
+        )
 
     def accept(self, accepted: int) -> None:
         """So many parts of this run have been accepted; the journal knows it if the run should not end in order."""
@@ -99,33 +107,31 @@ class Recorder:
 
     def enter(self, verdict: Verdict, payload: bytes) -> None:
         """The verdict that was published as `payload`. Verdicts are entered in order of their `seq`."""
-        v = verdict
-        row = (v.epoch, v.seq, v.part, v.verdict, v.reason, v.score, v.threshold, v.age_ms, v.time, v.backend)
         if self.backlog >= self._most_waiting:
-            self._lose(v.seq)
+            self._lose(verdict.seq)
             return
         self._say_what_was_lost()
-        self._writer.put(Row(INSERT_VERDICT, (*row, payload.decode()), v.seq))
+        self._writer.put(Row(*VERDICTS.entry(verdict, json=payload.decode()), verdict.seq))
 
     def acknowledge(self, epoch: str, seq: int, fate: Fate, client: str) -> None:
         """What became of a part, as a controller said."""
-        self._put(Row(INSERT_ACKNOWLEDGEMENT, (epoch, seq, fate, client, wall_time())))
+        self._put(ACKNOWLEDGEMENTS, epoch=epoch, seq=seq, fate=fate, client=client, time=wall_time())
 
     def late_result(self, epoch: str, seq: int, score: float | None, fault: str | None) -> None:
         """A result that came after its part had been answered without it: kept here, and nowhere else."""
-        self._put(Row(INSERT_LATE_RESULT, (epoch, seq, score, fault, wall_time())))
+        self._put(LATE_RESULTS, epoch=epoch, seq=seq, score=score, fault=fault, time=wall_time())
 
     def event(self, kind: str, text: str) -> None:
         """Anything else worth keeping, in words."""
-        self._put(Row(INSERT_EVENT, (self._epoch, kind, text, wall_time())))
+        self._put(EVENTS, epoch=self._epoch, kind=kind, text=text, time=wall_time())
 
     def image(self, epoch: str, seq: int, path: str, sha256: str, size: int) -> None:
         """A part's image is stored, at `path` below the folder, `size` bytes."""
-        self._put(Row(INSERT_IMAGE, (epoch, seq, path, sha256, size, wall_time())))
+        self._put(IMAGES, epoch=epoch, seq=seq, path=path, sha256=sha256, bytes=size, time=wall_time())
 
     def image_gone(self, path: str, why: str) -> None:
         """A stored image was removed."""
-        self._put(Row(IMAGE_GONE, (f"{why}, {wall_time()}", path)))
+        self._put_row(IMAGE_GONE, (f"{why}, {wall_time()}", path))
 
     def read(self, token: object, epoch: str, from_seq: int, to_seq: int) -> None:
         """Ask for verdicts again; `replays` answers each request once, with `token`."""
@@ -168,12 +174,15 @@ class Recorder:
 
     # ------------------------------------------------------------------------------------------------- inside
 
-    def _put(self, row: Row) -> None:
+    def _put(self, table: Table, **given: Value) -> None:
+        self._put_row(*table.entry(**given))
+
+    def _put_row(self, sql: str, values: tuple[Value, ...]) -> None:
         if self.backlog >= self._most_waiting // 2:
             self._dropped += 1
             return
         self._say_what_was_lost()
-        self._writer.put(Row(row.sql, tuple(map(_written, row.values))))
+        self._writer.put(Row(sql, tuple(map(_written, values))))
 
     def _lose(self, seq: int) -> None:
         self.lost += 1
@@ -181,9 +190,9 @@ class Recorder:
 
     def _say_what_was_lost(self) -> None:
         if self._lost_from is not None:
+            lost = {"lost_from": self._lost_from, "lost_to": self._lost_to, "accepted": self._lost_to}
             why = "the disk did not keep up"
-            row = (self._epoch, self._lost_from, self._lost_to, self._lost_to, why, wall_time())
-            self._writer.put(Row(INSERT_LOST_RANGE, row))
+            self._writer.put(Row(*LOST_RANGES.entry(epoch=self._epoch, **lost, why=why, time=wall_time())))
             self._lost_from = None
 
 

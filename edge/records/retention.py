@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from edge.records import GOODS_EVERY, LARGEST_IMAGES
 from edge.records.disk_reserve import free_bytes
 from edge.records.durable_files import NEW
 from edge.verdict import Outcome
@@ -35,8 +36,8 @@ class Keeping:
     """
 
     folder: Path
-    good_every: int = 100
-    max_bytes: int = 50 * 2**30
+    good_every: int = GOODS_EVERY
+    max_bytes: int = LARGEST_IMAGES
     max_age_days: float | None = None
     min_free_bytes: int = 2 * 2**30
 

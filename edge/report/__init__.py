@@ -1,1 +1,1 @@
-"""What self-contained HTML pages share. Needs the extra `verify`."""
+"""Pictures for people, and shared parts of self-contained HTML pages; the pages need the extra `verify`."""

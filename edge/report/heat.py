@@ -1,4 +1,4 @@
-"""Where the network looks, in the coordinates of the frame: heat, and the outline of the ground truth."""
+"""The network's anomaly map in the coordinates of the frame: heat map, and outline of the ground truth."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ from edge.letterbox.contract import LetterboxContract
 Floats = npt.NDArray[np.float32]
 
 OUTLINE = (255, 229, 0)
-"""Cyan, BGR: far from every colour of the heat."""
+"""Cyan, BGR: different from all colours of the heat map."""
 
 
 def map_in_frame(heat: Floats, contract: LetterboxContract, height: int, width: int) -> Floats:
     """A map float32 [h, w] over the letterboxed square of `contract`, as float32 [height, width] over its frame.
 
-    Each pixel of the frame takes the map's value at its centre, between the cells by their distance. Cells that only
-    lie on the padding are not looked at. Outside the contract's region, where nothing was looked at, it is -inf.
+    Each pixel of the frame gets the map's value at its centre, interpolated between cells. Cells entirely on the
+    padding are not used. Outside the contract's region, which was not inspected, the value is -inf.
     """
     box = contract.fit(height, width)
     rows = _cells(box.frame_height, heat.shape[0], box.side, box.top, box.height)
@@ -31,8 +31,8 @@ def map_in_frame(heat: Floats, contract: LetterboxContract, height: int, width: 
 
 
 def _cells(pixels: int, cells: int, side: int, before: int, inside: int) -> Floats:
-    """Which cell, in parts of one, lies over the centre of each of `pixels`; `inside` pixels of the square show them,
-    after `before` of padding.
+    """Fractional cell index over the centre of each of `pixels`, which `inside` pixels of the square show, after
+    `before` pixels of padding.
     """
     first, last = before * cells // side, -(-(before + inside) * cells // side) - 1
     centres = (np.arange(pixels) + 0.5) * inside / pixels + before
@@ -41,20 +41,20 @@ def _cells(pixels: int, cells: int, side: int, before: int, inside: int) -> Floa
 
 @dataclass(frozen=True)
 class Scale:
-    """Which values of a map are cold and which are hot: one scale for all pictures of a report."""
+    """The values of a map that are shown as cold and as hot: one scale for all pictures of a report."""
 
     cold: float
     hot: float
 
     def of(self, heat: Floats) -> Floats:
-        """0 for cold to 1 for hot."""
+        """The map scaled from 0 (cold) to 1 (hot)."""
         return ((heat - self.cold) / max(self.hot - self.cold, 1e-12)).clip(0, 1).astype(np.float32)
 
 
 def shared_scale(good: list[Floats], level: float | None = None) -> Scale:
-    """Cold is what half of the cells of good photographs reach; hot what one in 500 does, or `level` if that is more.
+    """Cold is the median of the cells of good photographs; hot is their 99.8th percentile, or `level` if higher.
 
-    `level` is where a map is taken for a defect, if that is known.
+    `level` is the value from which a map counts as a defect, if known.
     """
     cells = np.concatenate([heat.ravel() for heat in good])
     cold, hot = (float(value) for value in np.quantile(cells, [0.5, 0.998]))
@@ -63,7 +63,7 @@ def shared_scale(good: list[Floats], level: float | None = None) -> Scale:
 
 
 def overlaid(frame: Frame, heat: Floats) -> Frame:
-    """The frame uint8 [H, W, 3] BGR in grey under `heat` (0 to 1, [H, W]); what is cold stays as it was taken."""
+    """The frame uint8 [H, W, 3] BGR in grey under `heat` (0 to 1, [H, W]); cold areas stay unchanged grey."""
     grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR).astype(np.float32)
     colour = coloured(heat).astype(np.float32)
     opacity = 0.85 * heat[:, :, None]
@@ -76,7 +76,7 @@ def coloured(heat: Floats) -> Frame:
 
 
 def outlined(frame: Frame, truth: Frame) -> Frame:
-    """A copy of the frame with an outline around `truth` (uint8 [H, W], above 127 is defect), just outside of it."""
+    """A copy of the frame with an outline just outside of `truth` (uint8 [H, W], above 127 is defect)."""
     thickness = max(1, round(max(frame.shape) / 320))
     around = cv2.dilate((truth > 127).astype(np.uint8), np.ones((4 * thickness + 1,) * 2, np.uint8))
     contours, _ = cv2.findContours(around, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

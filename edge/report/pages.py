@@ -1,4 +1,4 @@
-"""What self-contained HTML pages share: the templates' environment, and a picture inside the page."""
+"""Shared parts of self-contained HTML pages: the template environment, and embedded pictures."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from edge.report.thumbnail import data_uri
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of a card: its address inside the page, what it is, and its size in pixels."""
+    """One picture of a card: its data URI, its description, and its size in pixels."""
 
     address: str
     about: str
@@ -19,12 +19,12 @@ class Picture:
 
 
 def embedded(picture: Frame, about: str) -> Picture:
-    """A picture that travels inside the page."""
+    """A picture embedded in the page."""
     return Picture(data_uri(picture), about, picture.shape[1], picture.shape[0])
 
 
 def templates(package: str) -> Environment:
-    """The templates that lie in the folder of a package: values are escaped, one that is missing is an error."""
+    """The templates in a package's folder: values are escaped, a missing value is an error."""
     return Environment(
         loader=PackageLoader(package, "."),
         autoescape=select_autoescape(["j2"]),

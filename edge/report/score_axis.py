@@ -1,4 +1,4 @@
-"""The axis on which scores are told apart best, for histograms."""
+"""The axis of score histograms, chosen so that scores are best distinguishable."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,7 +7,7 @@ BINS = 36
 
 
 def score_axis(span: tuple[float, float]) -> tuple[str, npt.NDArray[np.float64]]:
-    """The axis that shows scores best ("logit" for probabilities that crowd at 0 and 1, "log", "linear"); its bins."""
+    """The best axis ("logit" for probabilities that crowd at 0 and 1, "log", "linear") and the edges of its bins."""
     low, high = span
     if low >= 0 and high <= 1 and (low < 0.02 or high > 0.98) and high > 0.5:
         edge = 1e-5
@@ -21,7 +21,7 @@ def score_axis(span: tuple[float, float]) -> tuple[str, npt.NDArray[np.float64]]
 
 
 def ticks(scale: str, low: float, high: float) -> list[float]:
-    """At most five plain numbers between the ends of a histogram."""
+    """At most five round numbers between the ends of a histogram."""
     if scale == "linear":
         unit = 10.0 ** np.floor(np.log10((high - low) / 4))
         step = next(unit * digit for digit in (1, 2, 5, 10) if unit * digit * 4 >= high - low)

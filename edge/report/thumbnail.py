@@ -1,4 +1,4 @@
-"""Pictures small enough to travel inside a page."""
+"""Pictures small enough to be embedded in a page."""
 
 from base64 import b64encode
 
@@ -8,17 +8,17 @@ import numpy as np
 from edge.frame import Frame
 
 LONGEST = 400
-"""Pixels of the longer side of a picture in the page: sharp on a phone, some 15 kB."""
+"""Longer side of a picture in the page, pixels: sharp on a phone, about 15 kB."""
 
 
 def data_uri(picture: Frame) -> str:
-    """A picture as a JPEG inside an address."""
+    """A picture as a JPEG data URI."""
     encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 82])[1]
     return f"data:image/jpeg;base64,{b64encode(encoded.tobytes()).decode()}"
 
 
 def fitted(picture: Frame, longest: int = LONGEST) -> Frame:
-    """The picture, shrunk to `longest` pixels if it is larger."""
+    """The picture, scaled down to `longest` pixels if it is larger."""
     height, width = picture.shape[:2]
     shrink = longest / max(height, width)
     if shrink >= 1:

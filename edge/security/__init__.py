@@ -1,1 +1,1 @@
-"""Keys: CURVE certificates and keystores of the channel, Ed25519 pairs that sign bundles, and what a role may do."""
+"""Keys: CURVE certificates and keystores of the channel, Ed25519 pairs for signing bundles, and roles."""

@@ -1,7 +1,7 @@
-"""CURVE keys as files: the certificate format of ZeroMQ, which every binding of it can read.
+"""CURVE keys as files in ZeroMQ's certificate format, which every binding of ZeroMQ can read.
 
-A key is 32 bytes; in files it stands in Z85, 40 printable characters. A controller imports this module: it needs the
-standard library and pyzmq only.
+A key is 32 bytes; in files it is in Z85, 40 printable characters. A controller imports this module, which needs only
+the standard library and pyzmq.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a certificate file holds. `server` is the public key of the station that a controller trusts; `role` is what
-    the station lets the owner do.
+    """The content of a certificate file. `server` is the public key of the station that a controller trusts; `role` is
+    the owner's role at the station.
     """
 
     public: bytes
@@ -46,7 +46,7 @@ class Certificate:
     role: str | None = None
 
     def render(self) -> bytes:
-        """The file's content, as `zmq.auth.load_certificate` and CZMQ's `zcert_load` read it."""
+        """The file's content, readable by `zmq.auth.load_certificate` and CZMQ's `zcert_load`."""
         keys = {"public-key": self.public, "secret-key": self.secret, "server-key": self.server}
         about = {"name": self.name, "role": self.role}
         lines = ["metadata", *(f'    {key} = "{value}"' for key, value in about.items() if value), "curve"]
@@ -55,7 +55,7 @@ class Certificate:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a file that only its owner can use. Raises KeyFileError if others can, or if it is no certificate."""
+        """Read a file. Raises KeyFileError if users other than its owner can access it, or if it is no certificate."""
         content, mode = key_file.read(path)
         key_file.refuse_shared(path, mode)
         lines = map(_LINE.match, content.decode("utf-8-sig", "replace").splitlines())
@@ -67,7 +67,7 @@ class Certificate:
             raise KeyFileError(f"{path}: no CURVE certificate, or damaged; edge-keys writes them") from error
 
     def pair(self, path: Path) -> Pair:
-        """Both halves of the key. Raises KeyFileError, naming `path`, if the secret one is not there or of another."""
+        """The key pair. Raises KeyFileError, naming `path`, if the secret key is missing or does not match."""
         if self.secret is None:
             raise KeyFileError(f"{path} holds no secret key; add the line secret-key of the pair to it")
         if zmq.curve_public(to_z85(self.secret).encode()) != to_z85(self.public).encode():
@@ -76,15 +76,15 @@ class Certificate:
 
 
 def to_z85(key: bytes) -> str:
-    """The 40 characters of a key of 32 bytes."""
+    """The 40 Z85 characters of a 32-byte key."""
     return z85.encode(key).decode()
 
 
 def from_z85(text: str) -> bytes:
-    """The 32 bytes of a key. Raises ValueError if `text` is not the Z85 of so many."""
+    """The 32 bytes of a key. Raises ValueError if `text` is not the Z85 of 32 bytes."""
     try:
         key = z85.decode(text)
-    except Exception as error:  # KeyError, struct.error, UnicodeEncodeError: whatever this text is, it is no Z85
+    except Exception as error:  # KeyError, struct.error, UnicodeEncodeError: the text is not Z85
         raise ValueError("no Z85") from error
     if len(text) != 40 or z85.encode(key) != text.encode():
         raise ValueError("not the Z85 of 32 bytes")
@@ -97,5 +97,5 @@ def fingerprint(public: bytes) -> str:
 
 
 def spoken(digits: str) -> str:
-    """A fingerprint in groups of four, to compare over the telephone."""
+    """A fingerprint in groups of four digits, to compare by telephone."""
     return " ".join(digits[i : i + 4] for i in range(0, len(digits), 4))

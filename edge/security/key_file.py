@@ -1,4 +1,4 @@
-"""Files that hold keys: created with their mode from the first moment, never overwritten, never read if shared."""
+"""Key files: created with their final mode, never overwritten, never read if other users can access them."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ LARGEST_FILE = 64 * 1024
 
 
 def create(path: Path, content: bytes, mode: int) -> None:
-    """Create with `mode` from the first moment: not opened wide and narrowed afterwards. Raises OSError."""
+    """Create the file with `mode` from the start, never with wider permissions first. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(descriptor, "wb") as file:
@@ -24,11 +24,11 @@ def create(path: Path, content: bytes, mode: int) -> None:
 
 
 def read(path: Path) -> tuple[bytes, int]:
-    """Content and permissions, of the same file even if another is put in its place meanwhile. Raises KeyFileError."""
+    """Content and permissions of one and the same file, even if it is replaced meanwhile. Raises KeyFileError."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY), "rb") as file:
             status = os.fstat(file.fileno())
-            if not S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+            if not S_ISREG(status.st_mode):  # reading a pipe or device may never end
                 raise KeyFileError(f"{path}: not a regular file; give a key file")
             content, mode = file.read(LARGEST_FILE + 1), S_IMODE(status.st_mode)
     except OSError as error:
@@ -39,7 +39,7 @@ def read(path: Path) -> tuple[bytes, int]:
 
 
 def refuse_shared(path: Path, mode: int) -> None:
-    """Raise KeyFileError if permissions `mode` let others than the owner read or change the secret at `path`."""
+    """Raise KeyFileError if the permissions `mode` let other users read or change the secret at `path`."""
     if mode & 0o077:
         remedy = f"chmod {'700' if path.is_dir() else '600'} {path}"
         raise KeyFileError(f"{path}: others than its owner may use it (mode {mode:04o}); {remedy}")

@@ -1,11 +1,11 @@
-"""A station's folder of CURVE keys: its own pair, the clients that may connect, the keys that never may again.
+"""A station's folder of CURVE keys: its own pair, the clients that may connect, the revoked keys.
 
     station.key                 the station's pair
     station.DATE.key            a pair from before `edge-keys rotate`
     clients/NAME.key            a client's key, with its secret if the pair was made here
-    revoked/NAME.SHA256.key     a revoked public key; the name of the file alone is what counts
+    revoked/NAME.SHA256.key     a revoked public key; only the name of the file counts
 
-Files have mode 0600, folders 0700. A file is created once and never written again.
+Files have mode 0600, folders 0700. A file is written once and never changed.
 """
 
 import os
@@ -29,7 +29,7 @@ _REVOKED = re.compile(rf"({_NAME.pattern})\.([0-9a-f]{{64}})\.key")
 
 
 def default_folder() -> Path:
-    """`$EDGE_KEYS`, else `edge-inspect/keys` in the person's folder of configuration. Raises ConfigError if none."""
+    """`$EDGE_KEYS`, else `edge-inspect/keys` in the user's configuration folder. Raises ConfigError without one."""
     if given := os.environ.get("EDGE_KEYS"):
         return Path(given)
     return user_folder("XDG_CONFIG_HOME", ".config") / "edge-inspect" / "keys"
@@ -37,7 +37,7 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class Client:
-    """A client's key, as `edge-keys list` shows it. `has_secret`: the pair was made here and can be exported. A revoked
+    """A client's key, as shown by `edge-keys list`. `has_secret`: the pair was made here and can be exported. A revoked
     key has no role.
     """
 
@@ -50,17 +50,17 @@ class Client:
 
 @dataclass(frozen=True)
 class Admission:
-    """Who may connect, by public key (32 bytes), and the names of revoked keys by fingerprint."""
+    """The clients that may connect, by public key (32 bytes), and the names of revoked keys by fingerprint."""
 
     admitted: dict[bytes, Guest]
     revoked: dict[str, str]
 
 
 class KeyStore:
-    """The folder. Every method raises KeyFileError, in one line, for what cannot be done or trusted."""
+    """The folder. Every method raises KeyFileError with a one-line message if it fails or a file cannot be trusted."""
 
     def __init__(self, folder: Path) -> None:
-        """Reads nothing yet."""
+        """The folder is not read yet."""
         self.folder = folder
         self._station = folder / f"station{SUFFIX}"
         self._clients, self._revoked = folder / "clients", folder / "revoked"
@@ -83,7 +83,7 @@ class KeyStore:
         return [c for c in live if c.fingerprint not in {g.fingerprint for g in gone}] + gone
 
     def admission(self, complain: Callable[[KeyFileError], None]) -> Admission:
-        """Who may connect now. A file that cannot be trusted admits nobody, and `complain` is called with it."""
+        """The clients that may connect now. An untrusted file admits nobody; `complain` is called with its error."""
         self._check_folders()
         revoked, admitted = self._revocations(), {}
         for path in _files(self._clients):
@@ -98,7 +98,7 @@ class KeyStore:
         return Admission(admitted, revoked)
 
     def stamp(self) -> object:
-        """A value that differs when the folder has changed: names, numbers, times, sizes and modes of its files."""
+        """A value that changes with the folder: names, inodes, times, sizes and modes of its files."""
         try:
             paths = [self.folder, self._clients, self._revoked, self._station]
             stats = [(p.name, p.stat()) for p in [*paths, *_files(self._clients), *_files(self._revoked)]]
@@ -109,8 +109,8 @@ class KeyStore:
     # ------------------------------------------------------------------------------------------------- changing
 
     def init(self) -> Pair:
-        """Make the folder and the station's pair."""
-        with _told(self.folder):
+        """Create the folder and the station's pair."""
+        with _one_line_errors(self.folder):
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             for folder in (self.folder, self._clients, self._revoked):
                 folder.mkdir(mode=0o700, exist_ok=True)
@@ -122,7 +122,7 @@ class KeyStore:
         return pair
 
     def add(self, name: str, public: str | None = None, role: Role = OF_A_NEW_KEY) -> Client:
-        """Admit a client: with a new pair, or with the public key, in Z85, of a pair that it made itself."""
+        """Admit a client: with a new pair, or with the public key, in Z85, of the client's own pair."""
         if not _NAME.fullmatch(name):
             raise KeyFileError(f"{name!r} is no name of a client: use up to 64 letters, digits, dots, dashes and _")
         certificate = _certificate(name, public, role)
@@ -135,29 +135,29 @@ class KeyStore:
         return Client(name, digits, certificate.secret is not None, False, role)
 
     def revoke(self, name: str) -> Client:
-        """Refuse a client's key for ever. Its name may be given to a new key."""
+        """Revoke a client's key permanently. Its name may be given to a new key."""
         path, certificate = self._named(name)
         digits = fingerprint(certificate.public)
         mark = self._revoked / f"{name}.{digits}{SUFFIX}"
-        with _told(mark):
-            if not mark.exists():  # it does if a revocation was interrupted right here
+        with _one_line_errors(mark):
+            if not mark.exists():  # it exists if an earlier revocation was interrupted here
                 key_file.create(mark, Certificate(certificate.public, name=name).render(), 0o600)
             path.unlink()
         return Client(name, digits, False, True, None)
 
     def rotate(self) -> tuple[Pair, Path]:
-        """Give the station a new pair. Returns it, and the file that keeps the old one."""
+        """Give the station a new pair. Returns it, and the file with the old one."""
         self.station()
         pair, date = Pair.new(), datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         new, old = (self.folder / f"station.{date}{suffix}" for suffix in (".new", SUFFIX))
         _create(new, Certificate(pair.public, pair.secret, name="station"))
-        with _told(old):
+        with _one_line_errors(old):
             os.link(self._station, old)
-            new.replace(self._station)  # in one step: there is a station's key at every moment
+            new.replace(self._station)  # atomic: the station has a key at every moment
         return pair, old
 
     def export(self, name: str, out: Path) -> Client:
-        """Write the one file that a controller needs: its pair and the station's public key."""
+        """Write the single file that a controller needs: its pair and the station's public key."""
         path, held = self._named(name)
         role = _role(path, held)
         if fingerprint(held.public) in self._revocations():
@@ -178,7 +178,7 @@ class KeyStore:
             key_file.refuse_shared(folder, mode)
 
     def _named(self, name: str) -> tuple[Path, Certificate]:
-        """A client's file and what it holds."""
+        """A client's file and its content."""
         self._check_folders()
         path = self._clients / (name + SUFFIX)
         if not _NAME.fullmatch(name) or not path.exists():
@@ -192,7 +192,7 @@ class KeyStore:
 
 
 def _role(path: Path, certificate: Certificate) -> Role:
-    """What the owner of a client's key may do. Raises KeyFileError if the file says something else than a role."""
+    """The role of a client's key. Raises KeyFileError if the file contains an unknown role."""
     if certificate.role is None:
         return OF_AN_OLD_KEY
     try:
@@ -212,18 +212,18 @@ def _certificate(name: str, public: str | None, role: Role) -> Certificate:
 
 
 def _files(folder: Path) -> list[Path]:
-    with _told(folder):
+    with _one_line_errors(folder):
         return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX)
 
 
 def _create(path: Path, certificate: Certificate) -> None:
-    with _told(path):
+    with _one_line_errors(path):
         key_file.create(path, certificate.render(), 0o600)
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What the file system refuses, in one line."""
+def _one_line_errors(path: Path) -> Iterator[None]:
+    """Converts errors of the file system to KeyFileError with a one-line message."""
     try:
         yield
     except FileExistsError as error:

@@ -1,12 +1,12 @@
-"""What the owner of a key may do at a station. Needs the standard library only."""
+"""What the owner of a key may do at a station. Needs only the standard library."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
 
 class Role(StrEnum):
-    """Each may see: verdicts, heartbeats, states, snapshots and replays. `acknowledge` may also say what became of a
-    part, `trigger` that a part is in front of the camera, `control` both.
+    """All roles may read: verdicts, heartbeats, states, snapshots and replays. `acknowledge` may also report what
+    became of a part, `trigger` may announce a part in front of the camera, `control` may do both.
     """
 
     SEE = "see"
@@ -20,17 +20,17 @@ class Role(StrEnum):
 
 
 NEEDS = {"ack": Role.ACKNOWLEDGE, "trigger": Role.TRIGGER}
-"""The role that a request needs, by its type; those that are not here need none beyond `see`."""
+"""The role that a request type needs; types that are not listed need only `see`."""
 
 OF_A_NEW_KEY = Role.ACKNOWLEDGE
-"""What edge-listen and edge-gate need. Triggers have to be asked for."""
+"""The role that edge-listen and edge-gate need. Triggers must be allowed explicitly."""
 
 OF_AN_OLD_KEY = Role.CONTROL
-"""A key file from before there were roles says none: its owner may do what he could."""
+"""The role of a key file without a role, from before roles existed: its owner keeps all rights."""
 
 
 class Guest(NamedTuple):
-    """Who sent a message. Without keys there is no name and everybody may do everything."""
+    """The sender of a message. Without keys it has no name, and every sender has all rights."""
 
     name: str | None
     role: Role

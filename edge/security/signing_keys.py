@@ -1,6 +1,6 @@
-"""Key files: Ed25519 pairs in the PEM formats that openssl reads, PKCS8 and SubjectPublicKeyInfo.
+"""Signing keys: Ed25519 pairs in PEM formats that openssl reads, PKCS8 and SubjectPublicKeyInfo.
 
-Needs the extra `keys`; importing this module does not, so that a command which may want a key starts without it.
+Needs the extra `keys`, but only when a key is used: commands can import this module without it.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ PRIVATE, PUBLIC = ".key", ".pub"
 
 
 def require_extra(what: str) -> None:
-    """Raise KeyFileError, naming what needs it and the extra that brings it, if cryptography is not installed."""
+    """Raise KeyFileError, naming the extra and what needs it, if cryptography is not installed."""
     try:
         import_module("cryptography.hazmat.primitives.asymmetric.ed25519")
     except ImportError as error:
@@ -35,9 +35,9 @@ def fingerprint(key: "Ed25519PublicKey") -> str:
 
 
 def new_signing_key(name: str, folder: Path, passphrase: str | None = None) -> "Ed25519PublicKey":
-    """Write the pair NAME.key (mode 0600) and NAME.pub into `folder`, which is made if it is missing.
+    """Write the pair NAME.key (mode 0600) and NAME.pub into `folder`, which is created if it is missing.
 
-    Raises KeyFileError, and writes nothing, if one of them exists.
+    Raises KeyFileError, and writes nothing, if one of the files exists.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
@@ -59,7 +59,7 @@ def new_signing_key(name: str, folder: Path, passphrase: str | None = None) -> "
 
 
 def write_pair(private_path: Path, private: bytes, public_path: Path, public: bytes) -> None:
-    """Write two files that do not exist yet, both or none, the private one with mode 0600. Raises KeyFileError."""
+    """Write two new files, both or none, the private one with mode 0600. Raises KeyFileError if one exists."""
     try:
         private_path.parent.mkdir(parents=True, exist_ok=True)
         key_file.create(public_path, public, 0o644)
@@ -76,9 +76,9 @@ def write_pair(private_path: Path, private: bytes, public_path: Path, public: by
 
 
 def read_private_key(path: Path, passphrase: Callable[[], str]) -> "Ed25519PrivateKey":
-    """The Ed25519 key of a PKCS8 file that only its owner can read; `passphrase` is asked if it is encrypted.
+    """The Ed25519 key of a PKCS8 file that only its owner can read; `passphrase` is called if it is encrypted.
 
-    Raises KeyFileError if it is no such key.
+    Raises KeyFileError if it is not such a key.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -90,7 +90,7 @@ def read_private_key(path: Path, passphrase: Callable[[], str]) -> "Ed25519Priva
     locked = passphrase().encode() if b"ENCRYPTED PRIVATE KEY" in content else None
     try:
         key = load_pem_private_key(content, locked)
-    except Exception as error:  # ValueError, TypeError, UnsupportedAlgorithm, and what OpenSSL itself raises
+    except Exception as error:  # ValueError, TypeError, UnsupportedAlgorithm, and OpenSSL's own errors
         why = "no private key in PEM format, or damaged; edge-keys new-signing-key makes one"
         raise KeyFileError(f"{path}: {'wrong passphrase, or damaged' if locked else why}") from error
     if not isinstance(key, Ed25519PrivateKey):
@@ -99,7 +99,7 @@ def read_private_key(path: Path, passphrase: Callable[[], str]) -> "Ed25519Priva
 
 
 def read_public_key(path: Path) -> "Ed25519PublicKey":
-    """The Ed25519 key of a SubjectPublicKeyInfo file with one key. Raises KeyFileError if it is none."""
+    """The Ed25519 key of a SubjectPublicKeyInfo file with one key. Raises KeyFileError if it is another file."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -112,7 +112,7 @@ def read_public_key(path: Path) -> "Ed25519PublicKey":
         raise KeyFileError(f"{path} holds several keys; give each in a file of its own")
     try:
         key = load_pem_public_key(content)
-    except Exception as error:  # ValueError, UnsupportedAlgorithm, and what OpenSSL itself raises
+    except Exception as error:  # ValueError, UnsupportedAlgorithm, and OpenSSL's own errors
         remedy = f"give the file NAME{PUBLIC} that edge-keys new-signing-key wrote"
         raise KeyFileError(f"{path}: no public key in PEM format, or damaged; {remedy}") from error
     if not isinstance(key, Ed25519PublicKey):

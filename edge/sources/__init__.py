@@ -1,4 +1,4 @@
-"""Where frames come from: one file a kind of source; `base` is what they have in common, `registry` picks one.
+"""Sources of frames: one file per kind of source; `base` holds what the kinds share, `registry` picks one by name.
 
 A source is named by a word or a URL: `demo`, `belt`, `camera0`, `/dev/v4l/by-id/…`, `genicam:SERIAL`, `rtsp://…`,
 `line.mp4`, `photos/`.
@@ -16,13 +16,14 @@ from edge.sources.base import (
     SourceRequest,
     SourceSettings,
 )
-from edge.sources.registry import kind_of, known_size, list_sources, open_source
+from edge.sources.registry import ListedKind, kind_of, known_size, list_sources, open_source
 
 __all__ = [
     "BeltSettings",
     "CameraSettings",
     "Capture",
     "Frame",
+    "ListedKind",
     "Mark",
     "Rate",
     "Shown",

@@ -1,14 +1,14 @@
-"""Addresses of sources on the network, and what of them may be shown: never who may see the camera's pictures."""
+"""Addresses of network sources, without their credentials where an address is logged or published."""
 
 import re
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SHOWN = frozenset({"ch", "channel", "channelid", "media", "profile", "stream", "streamtype", "subtype", "transport"})
-"""Settings in an address that say which picture it is. The values of all others are hidden: any may be a password."""
+"""URL settings that only select a picture. The values of all other settings are hidden: any may be a password."""
 
 
 def scheme(source: str) -> str | None:
-    """`rtsp` of `rtsp://…`, in lower case; None if the name is no address."""
+    """`rtsp` of `rtsp://…`, in lower case; None if the name is not a URL."""
     found = _ADDRESS.match(source)
     return found[1].lower() if found else None
 
@@ -16,9 +16,9 @@ def scheme(source: str) -> str | None:
 def redacted(source: str) -> str:
     """The source's name as it may be logged, published and stored.
 
-    Of an address, user and password become `***`, and so do settings in path and query but those known to be none.
-    Everything before the last `@` counts as the password's: it may hold a `/` or `@` that nobody escaped. Any other
-    name stays as it is.
+    In a URL, user and password become `***`; so do the values of settings in path and query, except for settings known
+    to be harmless. Everything before the last `@` is treated as the password, which may contain an unescaped `/` or
+    `@`. A name that is not a URL is returned unchanged.
     """
     found = _ADDRESS.match(source)
     if found is None:

@@ -1,7 +1,7 @@
 """The functions of Aravis, the library for GigE Vision and USB3 Vision cameras, that the source `genicam:` needs.
 
-The C library is called directly. Its Python binding belongs to the system's interpreter and to that one's version; the
-library serves every interpreter, releases the interpreter's lock while it waits, and shows a picture without a copy.
+The C library is called directly. The Python binding works only with the system's interpreter and its version; the C
+library works with every interpreter, releases the GIL while it waits, and exposes a picture without a copy.
 """
 
 import ctypes
@@ -15,15 +15,19 @@ INSTALL = "on Debian and Ubuntu: apt install libaravis-0.8-0"
 LIBRARIES = ("libaravis-0.8.so.0", "libaravis-0.8.0.dylib", "libaravis-0.8-0.dll")
 
 CONTROL_LOST = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
-"""Called with the device, and with what was given for it, when another program has taken the camera or it is gone."""
+"""Called with the device and the user data when another program has taken control or the camera is gone."""
 
 
 class AravisError(Exception):
-    """What Aravis or the camera refused, in the words of Aravis."""
+    """An error from Aravis or the camera, in Aravis's own words."""
+
+
+class ControlledError(AravisError):
+    """The camera answers, and another program controls it."""
 
 
 class Found(NamedTuple):
-    """A camera that answered: the name that opens it, and what it says of itself."""
+    """A camera that answered the discovery: the id that opens it, and the data it reports."""
 
     id: str
     serial: str
@@ -34,7 +38,7 @@ class Found(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All that a person may call it."""
+        """All names by which a user may refer to the camera."""
         return self.id, self.serial, self.address, f"{self.vendor}-{self.serial}"
 
 
@@ -44,7 +48,7 @@ class _GError(ctypes.Structure):
 
 _int_p, _uint_p, _double_p = POINTER(c_int), POINTER(c_uint), POINTER(c_double)
 
-_PLAIN: dict[str, tuple[Any, ...]] = {  # name: result, arguments
+_PLAIN: dict[str, tuple[Any, ...]] = {  # name: result type, argument types
     "arv_update_device_list": (None,),
     "arv_get_n_devices": (c_uint,),
     **{f"arv_get_device_{what}": (c_char_p, c_uint) for what in Found._fields if what != "serial"},
@@ -70,7 +74,7 @@ _PLAIN: dict[str, tuple[Any, ...]] = {  # name: result, arguments
     "g_clear_error": (None, c_void_p),
     "g_signal_connect_data": (c_uint64, c_void_p, c_char_p, CONTROL_LOST, c_void_p, c_void_p, c_int),
 }
-_FALLIBLE: dict[str, tuple[Any, ...]] = {  # the same, and a GError at the end
+_FALLIBLE: dict[str, tuple[Any, ...]] = {  # the same; the C function takes a GError** as last argument
     "arv_camera_new": (c_void_p, c_char_p),
     "arv_camera_create_stream": (c_void_p, c_void_p, c_void_p, c_void_p),
     "arv_camera_get_payload": (c_uint, c_void_p),
@@ -112,7 +116,7 @@ _FALLIBLE: dict[str, tuple[Any, ...]] = {  # the same, and a GError at the end
 
 @cache
 def library() -> "Library":
-    """The library of this system. Raises SourceError, which says what to install, if there is none."""
+    """The library of this system. Raises SourceError, with the install command, if it is not installed."""
     for name in LIBRARIES:
         try:
             return Library(ctypes.CDLL(name))
@@ -122,10 +126,10 @@ def library() -> "Library":
 
 
 class Library:
-    """The functions by their C names."""
+    """The functions of Aravis by their C names."""
 
     def __init__(self, loaded: ctypes.CDLL) -> None:
-        """Declare their types; without that ctypes cuts pointers to 32 bits."""
+        """Declare the argument and result types; without them ctypes truncates pointers to 32 bits."""
         self._loaded = loaded
         for name, (result, *arguments) in _PLAIN.items():
             self._declare(name, result, arguments)
@@ -137,7 +141,7 @@ class Library:
         function.restype, function.argtypes = result, arguments
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """Call a function. Raises AravisError if it reports one."""
+        """Call the function `name`. Raises AravisError if the function reports an error."""
         if name in _PLAIN:
             return getattr(self._loaded, name)(*arguments)
         error = POINTER(_GError)()
@@ -149,17 +153,17 @@ class Library:
         return result
 
     def set_enum(self, thing: int, name: str, value: int) -> None:
-        """Set a property of an object."""
+        """Set the enum property `name` of the GObject at address `thing`."""
         self._loaded.g_object_set(c_void_p(thing), name.encode(), c_int(value), c_void_p(None))
 
 
 def discover() -> list[Found]:
-    """The cameras that answer. Takes the second that Aravis waits for answers. Raises SourceError without Aravis."""
+    """The cameras that answer. Takes one second, Aravis's discovery timeout. Raises SourceError without Aravis."""
     call = library().call
     call("arv_update_device_list")
 
-    def said(what: str, number: int) -> str:
+    def reported(what: str, number: int) -> str:
         return (call(f"arv_get_device_{what}", number) or b"").decode(errors="replace")
 
     fields = ("id", "serial_nbr", "address", "vendor", "model", "protocol")
-    return [Found(*(said(what, number) for what in fields)) for number in range(call("arv_get_n_devices"))]
+    return [Found(*(reported(what, number) for what in fields)) for number in range(call("arv_get_n_devices"))]

@@ -1,4 +1,4 @@
-"""A GigE Vision or USB3 Vision camera in our hands, through Aravis: its settings and its pictures."""
+"""An opened GigE Vision or USB3 Vision camera, through Aravis: its settings and its pictures."""
 
 import contextlib
 import ctypes
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from ctypes import c_double, c_int, c_size_t, c_uint, c_uint32, c_void_p
 from typing import Any, NamedTuple
 
-from edge.sources.aravis import CONTROL_LOST, AravisError, library
+from edge.sources.aravis import CONTROL_LOST, AravisError, ControlledError, library
 
 COMPLETE = 0
 NOTHING = 1
 STATUS = ("complete", "cleared", "timed out", "packets missing", "wrong packet", "wrong size", "filling", "aborted")
-"""ArvBufferStatus, from 0. In one that is NOTHING no frame began: Aravis gives it for a packet that belongs to no frame
-that it knows, as the last ones of a frame that was on its way when the stream was opened.
+"""ArvBufferStatus, from 0. Aravis returns a NOTHING buffer for a packet that belongs to no known frame, for example the
+last packets of a frame that was in transit when the stream was opened.
 """
 
 _IMAGE_PAYLOADS = (1, 5)  # image, and image with chunks after it
@@ -23,12 +23,12 @@ _CONTINUOUS = 0  # ARV_ACQUISITION_MODE_CONTINUOUS
 
 
 class Received(NamedTuple):
-    """A buffer as it came in. Only in a COMPLETE one the rest is true: if the packet that says it is missing, Aravis
-    leaves there what an earlier frame said.
+    """A received buffer. The fields after `status` are valid only if `status` is COMPLETE: if the packet that carries
+    them is missing, Aravis leaves the values of an earlier frame.
 
-    `arrived_wall_ns` is the wall clock when the first packet came, `device_ns` the camera's own clock, `pixel_format`
-    its number in the Pixel Format Naming Convention. `pixels` is valid until the buffer is given back, and None if
-    they are no picture.
+    `arrived_wall_ns` is the wall clock when the first packet arrived. `device_ns` is the camera's own clock.
+    `pixel_format` is its number in the Pixel Format Naming Convention. `pixels` is valid until the buffer is given
+    back, and None if the payload is not a picture.
     """
 
     handle: int
@@ -43,10 +43,10 @@ class Received(NamedTuple):
 
 
 class Camera:
-    """A camera under our control. Whatever it refuses is an AravisError."""
+    """A camera that this process controls. Each error of Aravis or the camera is an AravisError."""
 
     def __init__(self, name: str) -> None:
-        """Open by id or address."""
+        """Open the camera by id or address."""
         self._aravis = library()
         self._stream: int | None = None
         self._camera: int | None = self._aravis.call("arv_camera_new", name.encode())
@@ -54,9 +54,9 @@ class Camera:
         self.is_gige = bool(self._get("is_gv_device"))
         if self.is_gige and not self._aravis.call("arv_gv_device_is_controller", self._device):
             self.close()
-            raise AravisError("another program controls it")
+            raise ControlledError("another program controls it")
         self.is_lost = False
-        self._on_lost: Callable[..., None] = CONTROL_LOST(self._lose)  # kept: Aravis calls it from a thread of its own
+        self._on_lost: Callable[..., None] = CONTROL_LOST(self._lose)  # kept: Aravis calls it from its own thread
         self._aravis.call("g_signal_connect_data", self._device, b"control-lost", self._on_lost, None, None, 0)
 
     def _lose(self, device: int | None, data: int | None) -> None:
@@ -66,24 +66,24 @@ class Camera:
         return self._aravis.call(f"arv_camera_{name}", self._camera, *arguments)
 
     def _filled(self, name: str, kind: Any, count: int) -> tuple[Any, ...]:
-        """What a function writes into so many values of a kind."""
+        """The `count` output values, of ctypes type `kind`, of the function `name`."""
         values = [kind() for _ in range(count)]
         self._get(name, *map(ctypes.byref, values))
         return tuple(value.value for value in values)
 
     def _texts(self, name: str) -> list[str]:
-        """The array of strings that a function returns; the array is ours to free, the strings are not."""
+        """The array of strings that a function returns; the caller frees the array, Aravis owns the strings."""
         count = c_uint()
         array = self._get(name, ctypes.byref(count))
         texts = [array[number].decode() for number in range(count.value)]
         self._aravis.call("g_free", ctypes.cast(array, c_void_p))
         return texts
 
-    # ---- settings, by the names of CameraSettings
+    # ---- settings, named as in CameraSettings
 
     @property
     def exposure_us(self) -> float:
-        """Time of exposure, µs. Setting it switches off what sets it automatically."""
+        """Exposure time, µs. Setting it switches automatic exposure off."""
         return float(self._get("get_exposure_time"))
 
     @exposure_us.setter
@@ -94,7 +94,7 @@ class Camera:
 
     @property
     def gain_db(self) -> float:
-        """Gain, dB or the camera's own unit. Setting it switches off what sets it automatically."""
+        """Gain, dB or the camera's own unit. Setting it switches automatic gain off."""
         return float(self._get("get_gain"))
 
     @gain_db.setter
@@ -105,7 +105,7 @@ class Camera:
 
     @property
     def rate(self) -> float:
-        """Frames a second of a camera that runs freely."""
+        """Frame rate of a free-running camera, frames per second."""
         return float(self._get("get_frame_rate"))
 
     @rate.setter
@@ -113,14 +113,14 @@ class Camera:
         self._get("set_frame_rate", rate)
 
     def bounds(self, what: str) -> tuple[float, float]:
-        """The least and the largest `exposure_us`, `gain_db` or `rate`."""
+        """The smallest and the largest value of `exposure_us`, `gain_db` or `rate`."""
         name = {"exposure_us": "exposure_time", "gain_db": "gain", "rate": "frame_rate"}[what]
         least, most = self._filled(f"get_{name}_bounds", c_double, 2)
         return least, most
 
     @property
     def region(self) -> tuple[int, int, int, int]:
-        """x, y, width and height on the sensor, in its pixels."""
+        """Region of interest (x, y, width, height) in sensor pixels."""
         x, y, width, height = self._filled("get_region", c_int, 4)
         return x, y, width, height
 
@@ -130,13 +130,13 @@ class Camera:
 
     @property
     def sensor(self) -> tuple[int, int]:
-        """Width and height of the sensor."""
+        """Width and height of the sensor, pixels."""
         width, height = self._filled("get_sensor_size", c_int, 2)
         return width, height
 
     @property
     def pixel_format(self) -> str:
-        """Name of the format that it sends."""
+        """Name of the pixel format in use."""
         return str(self._get("get_pixel_format_as_string").decode())
 
     @pixel_format.setter
@@ -145,12 +145,12 @@ class Camera:
 
     @property
     def pixel_formats(self) -> list[str]:
-        """Names of the formats that it can send."""
+        """Names of the pixel formats that the camera offers."""
         return self._texts("dup_available_pixel_formats_as_strings")
 
     @property
     def packet_size(self) -> int:
-        """Bytes of a GigE Vision packet, with its headers."""
+        """Bytes of a GigE Vision packet, including its headers."""
         return int(self._get("gv_get_packet_size"))
 
     @packet_size.setter
@@ -159,7 +159,7 @@ class Camera:
 
     @property
     def trigger(self) -> str:
-        """What starts an exposure; "off" if nothing needs to. A camera that knows no triggers runs freely."""
+        """The trigger source of an exposure; "off" if the camera runs freely or has no triggers."""
         try:
             mode = self._aravis.call("arv_device_get_string_feature_value", self._device, b"TriggerMode")
         except AravisError:
@@ -175,22 +175,22 @@ class Camera:
 
     @property
     def trigger_sources(self) -> list[str]:
-        """Names of what can trigger an exposure."""
+        """Names of the camera's trigger sources."""
         return self._texts("dup_available_trigger_sources")
 
     @property
     def is_fake(self) -> bool:
-        """Whether it is Aravis' own fake camera."""
+        """Whether this is Aravis' own fake camera."""
         return (self._get("get_vendor_name"), self._get("get_model_name")) == (b"Aravis", b"Fake")
 
     def expose(self) -> None:
-        """Expose now; the trigger must be the software."""
+        """Expose now; the trigger source must be "Software"."""
         self._get("software_trigger")
 
     # ---- pictures
 
     def open_stream(self, buffers: int) -> None:
-        """Make ready to receive: so many buffers of the size of a frame."""
+        """Prepare reception: allocate `buffers` buffers of the size of a frame."""
         self._get("set_acquisition_mode", _CONTINUOUS)
         self._stream = self._get("create_stream", None, None)
         assert self._stream is not None
@@ -201,11 +201,11 @@ class Camera:
             self.give_back(self._aravis.call("arv_buffer_new_allocate", size))
 
     def start(self) -> None:
-        """Let the frames come."""
+        """Start the acquisition."""
         self._get("start_acquisition")
 
     def receive(self, timeout_s: float) -> Received | None:
-        """The next buffer, whole or not; None if none came in time. Each must be given back."""
+        """The next buffer, complete or not; None after `timeout_s` without one. Pass each buffer to `give_back`."""
         if self._stream is None:
             raise AravisError("it is closed")
         call = self._aravis.call
@@ -224,16 +224,16 @@ class Camera:
         return Received(handle, status, frame_id, device_ns, wall_ns, *shape, pixels)
 
     def give_back(self, handle: int) -> None:
-        """The buffer may be filled again."""
+        """Return the buffer to the stream, which may fill it again."""
         if self._stream is not None:
             self._aravis.call("arv_stream_push_buffer", self._stream, handle)
 
     def count(self, what: str) -> int:
-        """A count of the stream, as `n_missing_packets`."""
+        """A counter of the stream, for example `n_missing_packets`."""
         return int(self._aravis.call("arv_stream_get_info_uint64_by_name", self._stream, what.encode()))
 
     def ask(self) -> None:
-        """Ask the camera for its first register, which every GigE Vision and USB3 Vision camera has."""
+        """Read the first register, which every GigE Vision and USB3 Vision camera has. AravisError if it fails."""
         value = c_uint32()
         self._aravis.call("arv_device_read_register", self._device, 0, ctypes.byref(value))
 
@@ -244,7 +244,7 @@ class Camera:
         if camera is None:
             return
         if stream is not None:
-            with contextlib.suppress(AravisError):  # it is gone
+            with contextlib.suppress(AravisError):  # the camera may be gone
                 self._aravis.call("arv_camera_stop_acquisition", camera)
             self._aravis.call("g_object_unref", stream)
         self._aravis.call("g_object_unref", camera)

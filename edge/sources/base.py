@@ -1,26 +1,28 @@
-"""What a source of frames is, and what a person may say of one."""
+"""The interface of a source of frames, and the settings that a user gives for it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from annotated_types import Ge, Gt
 
+from edge.demo.line_names import LineName
 from edge.frame import Frame
+from edge.sources.size import region_numbers
 
 if TYPE_CHECKING:  # the supervisor imports this module and must stay light
     from edge.verdict import Fault
 
 
 Rate: TypeAlias = float | Literal["file"]
-"""Pictures a second, or those that a file says it was taken at."""
+"""Pictures per second, or "file" for the rate that a file reports."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A part that a simulated source shows somewhere on a frame: what it is called, its truth ("good" or "bad"), and
-    where its centre is, in pixels to the right and down; beyond the frame's border if only a piece of it is seen.
+    """A part that a simulated source shows on a frame: its name, its truth ("good" or "bad"), and its centre in pixels
+    to the right and down. The centre lies outside the frame if only a piece of the part is visible.
     """
 
     name: str
@@ -30,7 +32,7 @@ class Shown:
 
 
 class Mark(NamedTuple):
-    """A picture of a watched folder: its position, when it arrived under its name, in nanoseconds, and its path."""
+    """A picture of a watched folder: its position, its arrival time under its name (ns), and its path."""
 
     position: int
     arrived_ns: int
@@ -39,15 +41,15 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Capture:
-    """What one read of a source gave: a frame, or the reason why there is none.
+    """The result of one read of a source: a frame, or the fault that explains why there is none.
 
-    `index` counts the source's pictures from 0, `name` is what a person would call this one (a file name, a frame
-    number, a part's code). `frame` is None exactly when `fault` says why. `captured_ns` is
-    `time.monotonic_ns()` at the moment of exposure as nearly as the source can tell, None for stored pictures.
-    `truth` is what a simulated source knows of the part ("good" or "bad"), None everywhere else. `counter` is the
-    camera's own count of its frames where it has one that never goes back. `shown` is what a simulated source that
-    shows several parts at once knows of them: it labels verdicts and finds nothing. `mark` is where a watched folder
-    goes on after it. The frame is the receiver's to keep.
+    `index` counts the source's pictures from 0. `name` is a readable name of the picture (a file name, a frame number,
+    a part's code). `frame` is None exactly when `fault` is set. `captured_ns` is `time.monotonic_ns()` at the exposure,
+    as exactly as the source can determine; None for stored pictures. `truth` is the part's truth ("good" or "bad") in a
+    simulated source, None elsewhere. `counter` is the camera's own frame counter, if it has one that never decreases.
+    `shown` lists the parts on the frame of a simulated source that shows several at once; it labels verdicts and is
+    not used for detection. `mark` is the position from which a watched folder continues after this picture. The
+    receiver owns the frame.
     """
 
     index: int
@@ -63,78 +65,87 @@ class Capture:
 
 
 class Source(ABC):
-    """An opened source of frames. A kind of source overrides the attributes that are otherwise for it."""
+    """An opened source of frames. A kind of source overrides the attributes that differ for it."""
 
     name: str
     shape: tuple[int, int] | None = None
     """(height, width) if every frame has that size."""
     length: int | None = None
-    """Pictures left to come when it was opened; None if nobody knows, as of a camera."""
+    """Number of pictures left when the source was opened; None if unknown, as for a camera."""
     live: bool = False
-    """Frames come when they come and are lost if nobody takes them. Stored pictures wait until they are read."""
+    """Frames arrive at their own pace and are lost if nobody reads them. Stored pictures wait until they are read."""
     free_running: bool = False
-    """Only the newest frame matters unless told otherwise: a camera without a trigger."""
+    """A camera without a trigger: only the newest frame matters, unless `every` is requested."""
     device: bool = False
-    """A device may go and come back. What is stored and cannot be read will not be readable next time either."""
+    """A device may disconnect and return. A stored picture that cannot be read stays unreadable."""
     simulated: bool = False
     rate: float | None = None
-    """Pictures a second."""
+    """Pictures per second."""
     remarks: tuple[str, ...] = ()
-    """A line for each setting that the device took otherwise than it was asked."""
+    """One line per setting that the device changed from the requested value."""
     lasting_name: str | None = None
-    """A name that opens this very device again."""
+    """A persistent name that opens this same device again."""
     began_ns: int | None = None
-    """When a simulated belt began to run, `time.monotonic_ns()`."""
+    """`time.monotonic_ns()` when a simulated belt started."""
     exposes_when_told: bool = False
-    """One frame comes for each call of `trigger`."""
+    """The source exposes one frame for each call of `trigger`."""
     decodes: bool = False
-    """The source decodes pictures, and decodes them into `room` if that has their shape."""
+    """The source decodes pictures, and decodes into `room` if the shapes match."""
     room: "Frame | None" = None
-    """Memory of a frame's shape for the next capture, set before it is asked for; a copy is saved."""
+    """Memory of a frame's shape for the next capture, set before that capture is requested; it saves a copy."""
 
     @abstractmethod
     def captures(self) -> Iterator[Capture | None]:
-        """The captures, in order, until the source ends. None: the source is well and waits, as for a trigger."""
+        """The captures, in order, until the source ends. None: the source works and waits, as for a trigger."""
 
     @abstractmethod
     def close(self) -> None:
         """Release the device or file. Safe to call twice."""
 
     def trigger(self) -> None:
-        """Expose one frame, if `exposes_when_told`. May be called from any thread."""
+        """Expose one frame; only if `exposes_when_told`. May be called from any thread."""
         raise NotImplementedError(f"{self.name} cannot be told to expose")
 
 
-_Place: TypeAlias = Annotated[int, Ge(0)]
+class _RegionText:
+    """Annotation of a region that pydantic may also be given as text. Sources are imported without pydantic."""
+
+    def __get_pydantic_core_schema__(self, kind: Any, schema_of: Callable[[Any], Any]) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(region_numbers, schema_of(kind))
+
+
+_Offset: TypeAlias = Annotated[int, Ge(0)]
 _Length: TypeAlias = Annotated[int, Gt(0)]
-_Region: TypeAlias = tuple[_Place, _Place, _Length, _Length]
+_Region: TypeAlias = Annotated[tuple[_Offset, _Offset, _Length, _Length], _RegionText()]
 
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """How a camera is to be set; None leaves a setting as the camera has it. People are told what each `takes`.
+    """Camera settings; None keeps the camera's own value. The metadata `takes` is the text of error messages.
 
-    `exposure_us` in microseconds; `gain_db` in dB, or in the camera's own unit if it knows no dB. `pixel_format` is a
-    name of the Pixel Format Naming Convention ("Mono8"), of a V4L2 camera its four characters ("MJPG", "YUYV"), which
-    has no other of these settings. `region` is x, y, width and height on the sensor, in pixels. `packet_size` counts
-    the bytes of a GigE Vision packet with its headers. `trigger` is "software", a line of the camera ("line1"), or
-    "off" to let it run freely.
+    `exposure_us` is in microseconds. `gain_db` is in dB, or in the camera's own unit if it has no dB. `pixel_format` is
+    a name of the Pixel Format Naming Convention ("Mono8"), or the four characters of a V4L2 format ("MJPG", "YUYV"),
+    the only setting that V4L2 cameras have. `region` is x, y, width and height in sensor pixels. `packet_size` is the
+    size of a GigE Vision packet in bytes, including headers. `trigger` is "software", a line of the camera ("line1"),
+    or "off" for a free-running camera.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}
 
     exposure_us: Annotated[float, Gt(0)] | None = field(default=None, metadata={"takes": "microseconds, more than 0"})
     gain_db: float | None = field(default=None, metadata={"takes": "dB"})
-    pixel_format: str | None = field(default=None, metadata={"takes": "a name, as Mono8; of a V4L2 camera as MJPG"})
-    region: _Region | None = field(default=None, metadata={"takes": "x, y, width, height on the sensor, in pixels"})
+    pixel_format: str | None = field(default=None, metadata={"takes": "a name, as Mono8 or, of a V4L2 camera, MJPG"})
+    region: _Region | None = field(default=None, metadata={"takes": "LEFT,TOP,WIDTHxHEIGHT on the sensor, in pixels"})
     packet_size: _Length | None = field(default=None, metadata={"takes": "bytes, of GigE Vision"})
     trigger: str | None = field(default=None, metadata={"takes": "off, software or a line, as line1"})
 
 
 @dataclass(frozen=True)
 class BeltSettings:
-    """How the simulated belt runs: `speed` in frame widths a second, `pitch` from part to part in frame widths, and by
-    how much of it, at most, a part lies elsewhere than the pitch says.
+    """Settings of the simulated belt: `speed` in frame widths per second, `pitch` between parts in frame widths, and
+    `jitter`, the largest deviation of a part from its place as a fraction of the pitch.
     """
 
     speed: float = 0.75
@@ -144,14 +155,14 @@ class BeltSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceSettings:
-    """What a person may say of a source: here alone, for a station and whatever opens a source for it.
+    """What a user may set for a source. Defined once, for the station and for everything else that opens a source.
 
-    `limit` is the number of pictures at the most, counted from index 0; `rate` pictures a second, None for the
-    source's own pace (a stored source: as fast as they are taken), "file" for that of a video's container. `size` is
-    (height, width) where a source can choose. `loop` starts a stored source again at its end. With `watch` a folder
-    never ends: pictures that another program puts there are shown too. `seed` is for simulated sources, `camera` for
-    cameras, `belt` for the moving belt. `bits` are the significant ones of a stored sample of 16: 10, 12, 14 or 16;
-    None: the picture has to fill them.
+    `limit` is the largest number of pictures, counted from index 0. `rate` is in pictures per second; None is the
+    source's own pace (a stored source: as fast as pictures are read), "file" the rate in a video's container. `size` is
+    (height, width), where a source can choose it. `loop` restarts a stored source at its end. With `watch` a folder
+    never ends: pictures that another program adds are shown too. `seed` is for simulated sources, `line` for the source
+    demo, `camera` for cameras, `belt` for the moving belt. `bits` is the number of significant bits of a stored 16-bit
+    sample: 10, 12, 14 or 16; None accepts only pictures that use the full range.
     """
 
     limit: int | None = None
@@ -160,6 +171,7 @@ class SourceSettings:
     loop: bool = False
     watch: bool = False
     seed: int = 0
+    line: LineName = "plates"
     camera: CameraSettings = CameraSettings()
     belt: BeltSettings = BeltSettings()
     bits: int | None = None
@@ -173,20 +185,20 @@ class SourceSettings:
         is_lost: bool = False,
         after: Mark | None = None,
     ) -> "SourceRequest":
-        """A source of this name with these settings; see `SourceRequest`."""
+        """A request for the source `name` with these settings; see `SourceRequest`."""
         same = {one.name: getattr(self, one.name) for one in fields(SourceSettings)}
         return SourceRequest(name, start, every, began_ns, is_lost, after, **same)
 
 
 @dataclass(frozen=True)
 class SourceRequest(SourceSettings):
-    """What a person asked for: the source's name and what was said of it.
+    """A request to open a source: its name, its settings, and where to resume.
 
-    `start` is the index of the first picture wanted: a restarted capture child goes on where it stopped. With `every`
-    a camera that runs freely passes over none of its frames, though they grow old. `began_ns` is what a source that is
-    opened again said of itself: its line has run on since. `is_lost` says that a device was open before and is to be
-    waited for, where it can be told cheaply that it is back. `after` is the mark of the last capture that a process
-    before this one gave; indices from there to `start` were given up.
+    `start` is the index of the first picture: a restarted capture process resumes where it stopped. With `every` a
+    free-running camera skips no frames, even if they grow old. `began_ns` is the value that the source reported when it
+    was opened before; a simulated line has run on since. `is_lost` says that the device was open before; the source
+    waits for its return if it can check that cheaply. `after` is the mark of the last capture of the previous process;
+    the pictures between it and `start` are given up.
     """
 
     name: str
@@ -199,22 +211,33 @@ class SourceRequest(SourceSettings):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of source, the `KIND` of its module in this package. Its functions import what is heavy when called."""
+    """A kind of source, the `KIND` of its module in this package. Its functions import heavy modules when called."""
 
     claims: Callable[[str], bool]
-    """Whether a name is that of such a source."""
+    """Whether a name belongs to this kind of source."""
     open: Callable[[SourceRequest], Source]
-    """Open one. Raises SourceError, in one line."""
-    available: Callable[[], list[tuple[str, str]]]
-    """Those on this machine right now: (name to give to --source, description)."""
+    """Open a source. Raises SourceError with a one-line message."""
+    written: tuple[str, ...]
+    """How a name of this kind is written, an example or a pattern each: `camera0`, `genicam:SERIAL`."""
+    about: str
+    """What a source of this kind is, in a few words."""
+    available: Callable[[], list[tuple[str, str]]] = list
+    """The devices present on this machine now: (name to give to --source, description). No other sources are searched.
+    """
+    missing: Callable[[bool], str | None] = lambda has_any: None
+    """What this machine lacks for this kind of source, and the remedy, in one line; None if it lacks nothing. The
+    argument says whether `available` found any.
+    """
     has_settings: bool = False
-    """It is a camera, which can be set and gives frames of the size that it is asked for."""
+    """Whether it is a camera with settings, which delivers frames of the requested size."""
     is_exclusive: bool = False
-    """Only one station can open it."""
+    """Whether only one station can open it at a time."""
     has_software_trigger: bool = False
-    """With `trigger=software` it exposes when it is told."""
+    """Whether it exposes on request with `trigger=software`."""
     can_be_watched: bool = False
     has_own_size: bool = False
-    """Its pictures have the size that they have."""
+    """Whether its pictures have a size of their own, which cannot be set."""
+    has_lines: bool = False
+    """Whether it can show another rendered line than the plates."""
     default_size: tuple[int, int] | None = None
-    """(height, width) of its frames unless another is asked for."""
+    """(height, width) of its frames unless another size is requested; of a rendered line, that of the plates."""

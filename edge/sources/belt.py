@@ -1,7 +1,7 @@
-"""Source `belt`: the demo line under a free-running camera, its belt in motion; it knows which parts are where.
+"""Source `belt`: the demo line under a free-running camera, with a moving belt; it knows where each part is.
 
-The belt runs by the clock: where it is depends on the time since it began, `began_ns`, alone. Whoever opens it again
-with that moment finds it where it has run to meanwhile.
+The position of the belt depends only on the time since `began_ns`. A process that opens the belt again with the same
+`began_ns` finds it at the position that it has reached meanwhile.
 """
 
 import time
@@ -24,13 +24,8 @@ def claims(name: str) -> bool:
     return name == "belt"
 
 
-def available() -> list[tuple[str, str]]:
-    """The belt is always there."""
-    return [("belt", "built-in rendered belt that runs under a camera, for --trigger presence (simulated)")]
-
-
 class BeltSource(Source):
-    """Frames of the moving belt, at its rate, from the one that is due when it is asked for them."""
+    """Frames of the moving belt at its rate, starting with the frame that is due at the first read."""
 
     name = "belt"
     simulated = live = free_running = True
@@ -49,10 +44,10 @@ class BeltSource(Source):
             raise SourceError(f"belt: {error}") from None
         self.shape = self._belt.size
         self.length = self._wanted.length
-        self.began_ns = request.began_ns  # None: it stands until somebody watches
+        self.began_ns = request.began_ns  # None: the belt starts with the first read
 
     def captures(self) -> Iterator[Capture]:
-        """One capture an exposure, stamped with the moment it was due: one that comes late is old, as a camera's is."""
+        """One capture per exposure, stamped with its due time: a frame that is read late is old, as a camera's is."""
         now_ns, start = time.monotonic_ns(), self._wanted.start
         began_ns = self.began_ns = self.began_ns or now_ns - self._after_ns(start)
         due = int((now_ns - began_ns) * self._rate / 1e9)
@@ -63,7 +58,7 @@ class BeltSource(Source):
             yield replace(capture, captured_ns=due_ns)
 
     def _after_ns(self, index: int) -> int:
-        """From the beginning to this frame."""
+        """Nanoseconds from the start of the belt to frame `index`."""
         return round(index * 1e9 / self._rate)
 
     def close(self) -> None:
@@ -80,4 +75,10 @@ def _capture(index: int, view: "View") -> Capture:
     return Capture(index, f"frame {index}", view.frame, shown=shown)
 
 
-KIND = Kind(claims, open, available, default_size=DEFAULT_SIZE)
+KIND = Kind(
+    claims,
+    open,
+    ("belt",),
+    "built-in rendered belt that runs under a camera, for --trigger presence (simulated)",
+    default_size=DEFAULT_SIZE,
+)

@@ -1,4 +1,4 @@
-"""When the parts of a line come: at its cadence, with jitter, and with pauses."""
+"""Arrival times of the parts on a line: a constant rate with jitter and pauses."""
 
 import random
 import re
@@ -11,13 +11,13 @@ from edge.errors import SourceError
 from edge.sources.base import Capture
 
 SIGN_OF_LIFE_S = 0.2
-"""A source that waits longer says so this often, for a station kills one that is silent."""
+"""A source that waits longer than this yields None at this interval, because a station kills a silent source."""
 
 
 @dataclass(frozen=True)
 class Rhythm:
-    """`rate` parts a second, each sooner or later by up to `jitter` of the interval; after every `idle_every_s` of work
-    the line pauses for `idle_s`.
+    """`rate` parts per second; each arrives earlier or later by up to `jitter` of the interval. After every
+    `idle_every_s` of work the line pauses for `idle_s`.
     """
 
     rate: float
@@ -27,7 +27,7 @@ class Rhythm:
     seed: int = 0
 
     def moments(self) -> Iterator[float]:
-        """Seconds after the first part, which comes at 0; never falling, the same each time."""
+        """Arrival times in seconds after the first part, which arrives at 0; non-decreasing, reproducible."""
         rng, part, last = random.Random(self.seed), 0, 0.0
         while True:
             at = part / self.rate
@@ -39,8 +39,8 @@ class Rhythm:
 
     @classmethod
     def of(cls, rate: float, words: str) -> Self:
-        """The rhythm in words, as "jitter=0.2,idle=5/60": up to a fifth of the interval off, and a pause of 5 s after
-        every 60 s of work. Raises SourceError if the words say anything else.
+        """Parse a rhythm such as "jitter=0.2,idle=5/60": jitter up to a fifth of the interval, and a pause of 5 s after
+        every 60 s of work. Raises SourceError for any other text.
         """
         number = r"(\d+(?:\.\d+)?)"
         found = re.fullmatch(rf"(?:jitter={number})?,?(?:idle={number}/{number})?", words)
@@ -55,7 +55,7 @@ class Rhythm:
         return cls(rate, jitter or 0.0, every_s, idle_s or 0.0)
 
     def words(self) -> str:
-        """What `of` reads."""
+        """The text that `of` parses."""
         said = [f"jitter={self.jitter:f}"] if self.jitter else []
         if self.idle_every_s is not None:
             said.append(f"idle={self.idle_s:f}/{self.idle_every_s:f}")
@@ -63,9 +63,9 @@ class Rhythm:
 
 
 def rhythmic(captures: Iterable[Capture], rhythm: Rhythm) -> Iterator[Capture | None]:
-    """The captures, each stamped with the moment at which its part was due, as a camera would have exposed it.
+    """The captures, each stamped with the due time of its part, as if a camera had exposed it then.
 
-    A machine too busy to let a frame go in time is thus seen to be late. None: the line waits.
+    If the machine is too busy to yield a frame in time, the frame is old. None: the line waits.
     """
     began_ns = time.monotonic_ns()
     for capture, moment in zip(captures, rhythm.moments(), strict=False):

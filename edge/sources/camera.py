@@ -1,15 +1,16 @@
-"""Source `camera0`, `/dev/video0`, `/dev/v4l/by-id/…`: a camera that the system's own driver serves.
+"""Source `camera0`, `/dev/video0`, `/dev/v4l/by-id/…`: a camera with a driver of the operating system.
 
-`camera0` is the first camera there is, `camera1` the second: a camera may have several nodes below `/dev`, of which one
-gives pictures. Once opened it is opened again by a name that stays its own, so that no other camera takes its place.
+`camera0` is the first camera of this machine, `camera1` the second. A camera may have several nodes below `/dev`, only
+one of which delivers pictures. After the first opening a camera is reopened by its persistent name, so that no other
+camera takes its place.
 
-**Which frame.** A driver has a few buffers. When the reader is slow they fill, and then the oldest frames wait in them,
-not the newest. Who wants the newest grabs until a frame has not waited: one for which the grab had to wait is the
-newest there is, and so is one that the driver stamped less than an exposure ago. Those passed over show as gaps of
-`Capture.index`. What a driver with all its buffers full never kept, nobody can count.
+**Which frame.** A driver has a few buffers. If the reader is slow the buffers fill, and then they hold the oldest
+frames, not the newest. To get the newest frame, the source grabs until a frame has not waited: a frame for which the
+grab had to wait is the newest, and so is a frame that the driver stamped less than one exposure ago. Skipped frames
+appear as gaps of `Capture.index`. Frames that the driver dropped because all its buffers were full cannot be counted.
 
-**Which bytes.** OpenCV decodes a damaged JPEG without a word, and takes a buffer for full that is not. So it is asked
-for the bytes that the driver gave, and they are decoded here.
+**Which bytes.** OpenCV decodes a damaged JPEG without an error, and accepts a buffer that is only partly filled. So the
+source requests the driver's raw bytes and decodes them itself.
 """
 
 import os
@@ -36,22 +37,24 @@ DEVICES = Path("/dev")
 DRIVER_NAMES = Path("/sys/class/video4linux")
 
 OLDEST_NS = 60_000_000_000
-"""A stamp of the driver's that is older, or of the future, is of another clock."""
+"""A driver's time stamp that is older than this, or in the future, belongs to another clock."""
 
 DEEPEST_QUEUE = 32
-"""Buffers that a driver may have: V4L2's own limit. After so many frames passed over the next one is new."""
+"""V4L2's limit for the buffers of a driver. After this many skipped frames the next frame is new."""
 
 FEWEST_BUFFERS = 2
-"""Where OpenCV does not say how many there are, or says what cannot be."""
+"""Number of buffers assumed if OpenCV reports none or an impossible number."""
 
 BUFFERS = 2
-"""One is filled while the other is read. With more, more would have to be passed over after a pause."""
+"""One buffer is filled while the other is read. More buffers would mean more frames to skip after a pause."""
 
-"""`CameraSettings`, that is."""
+
+PERMISSION = "add this user to the group video"
+"""The remedy where a camera may not be opened."""
 
 
 class Device(NamedTuple):
-    """A camera that the system shows: the node that gives its pictures, and the name that stays its own, if any."""
+    """A camera of this machine: the node that delivers its pictures, and its persistent name, if it has one."""
 
     node: Path
     lasting: Path | None
@@ -63,17 +66,17 @@ class Device(NamedTuple):
 
 
 def claims(name: str) -> bool:
-    """Whether `name` means a camera, there or not."""
+    """Whether `name` means a camera, connected or not."""
     return re.fullmatch(r"camera\d+|/dev/video\d+|/dev/v4l/by-(id|path)/.+", name) is not None
 
 
 def devices() -> list[Device]:
-    """The cameras in order of their nodes' numbers, each once: without the nodes that give something else, as metadata.
+    """The cameras by node number, each once; nodes that deliver something else, such as metadata, are left out.
 
-    No device is opened: one that another program uses is there too.
+    No device is opened, so that a camera that another program uses is listed too.
     """
     links = [link for kind in ("by-path", "by-id") for link in sorted((DEVICES / "v4l" / kind).glob("*-video-index*"))]
-    lasting = {link.resolve(): link for link in links}  # by-id, where there is one: it survives another socket, too
+    lasting = {link.resolve(): link for link in links}  # by-id wins: it stays valid at another USB port
     nodes = sorted(DEVICES.glob("video[0-9]*"), key=lambda node: (len(node.name), node.name))
     found = []
     for node in nodes:
@@ -85,18 +88,32 @@ def devices() -> list[Device]:
 
 
 def available() -> list[tuple[str, str]]:
-    """The cameras that the system shows, by the name that survives replugging where there is one."""
+    """The cameras of this machine, by the name that survives replugging where there is one."""
     return [
         (device.name, f"camera{number}, {_driver_name(device.node)} at {device.node}")
         for number, device in enumerate(devices())
     ]
 
 
-class CameraSource(Source):
-    """A free-running camera. `shape` is what the driver says it will deliver.
+def missing(has_any: bool) -> str | None:
+    """That no camera is there, or that this user may not open those that are."""
+    if sys.platform != "linux":
+        return "the cameras of this operating system are not searched for; try camera0"
+    if not has_any:
+        return "no camera is connected"
+    closed = [str(device.node) for device in devices() if not _may_open(device)]
+    return f"no permission to open {', '.join(closed)}; {PERMISSION}" if closed else None
 
-    `lasting_name` opens this very camera again. `remarks` say in a line each what it means, and what the driver took
-    otherwise than it was asked.
+
+def _may_open(device: Device) -> bool:
+    return os.access(device.node, os.R_OK | os.W_OK)
+
+
+class CameraSource(Source):
+    """A free-running camera. `shape` is the frame size that the driver reports.
+
+    `lasting_name` opens the same camera again. `remarks` name the device, in a line each, and what the driver changed
+    from the requested settings.
     """
 
     live = True
@@ -121,16 +138,16 @@ class CameraSource(Source):
         remarks += _configure(self._camera, request, self._wanted.rate)
         self.remarks = tuple(f"{request.name}: {remark}" for remark in remarks)
         self.shape = _shape(self._camera)
-        self._asked_ns = deque([opened_ns], _buffers(self._camera) + 1)  # when the last frames were asked for
+        self._grabs_ns = deque([opened_ns], _buffers(self._camera) + 1)  # times of the last grabs
         self._passes_over = not request.every
         self._bits = request.bits
         self._raw_format = _ask_for_raw(self._camera, request.name)
-        self._freshness = Freshness(_said_rate(self._camera))
+        self._freshness = Freshness(_reported_rate(self._camera))
 
     def captures(self) -> Iterator[Capture]:
-        """One capture an exposure, or the newest one; those passed over are counted by `index`.
+        """One capture per exposure, or only the newest; `index` counts skipped frames too.
 
-        Raises SourceError if the driver stops to deliver.
+        Raises SourceError if the driver stops delivering.
         """
         index, end = self._wanted.start, self._wanted.end
         while end is None or index < end:
@@ -142,32 +159,32 @@ class CameraSource(Source):
             index += 1
 
     def close(self) -> None:
-        """Give the device back."""
+        """Release the device."""
         self._camera.release()
 
     def _grab(self) -> tuple[int, int]:
-        """Take a frame, the newest unless every one is wanted: how many were passed over, and when it was exposed.
+        """Grab a frame, the newest unless every frame is wanted: the number of skipped frames, and the exposure time.
 
-        Without a stamp that is now, if the frame came while it was waited for. One that lay in the driver's queue may
-        have come as soon as there was room for it: when the frame was asked for that is a whole queue before it.
+        Without a driver's time stamp, the exposure time is now if the grab had to wait for the frame. A frame that lay
+        in the driver's queue may be as old as its buffer has been free: since the grab one queue length ago.
         """
         passed_over = -1
         is_newest = False
         while not is_newest and passed_over < DEEPEST_QUEUE:
             passed_over += 1
             began_ns = time.monotonic_ns()
-            self._asked_ns.append(began_ns)
+            self._grabs_ns.append(began_ns)
             if not self._camera.grab():
                 raise SourceError(f"{self.name} delivers no frames any more; check its cable and power")
             now_ns = time.monotonic_ns()
             stamp_ns = self._stamp_ns(now_ns)
             is_newest = self._freshness.is_newest(stamp_ns, began_ns, now_ns) or not self._passes_over
         if stamp_ns is None:
-            return passed_over, now_ns if now_ns - began_ns >= AT_ONCE_NS else self._asked_ns[0]
+            return passed_over, now_ns if now_ns - began_ns >= AT_ONCE_NS else self._grabs_ns[0]
         return passed_over, stamp_ns
 
     def _stamp_ns(self, now_ns: int) -> int | None:
-        """The driver's stamp of the frame just grabbed, by the monotonic clock as V4L2 has it; None if it is of another
+        """The driver's time stamp of the frame just grabbed, on V4L2's monotonic clock; None if it belongs to another
         clock.
         """
         import cv2
@@ -193,16 +210,16 @@ class CameraSource(Source):
 
 
 def open(request: SourceRequest) -> CameraSource:
-    """Open a camera. Raises SourceError, which says what is there instead, if it is missing or does not open."""
+    """Open a camera. Raises SourceError, listing the cameras found, if this one is missing or does not open."""
     return CameraSource(request)
 
 
 def _device(name: str) -> Device:
-    """The camera of this name. Raises SourceError if it is not there or may not be read."""
+    """The camera of this name. Raises SourceError if it is missing or not readable."""
     there = devices()
     device = _numbered(name, there) if re.fullmatch(r"camera\d+", name) else _named(name, there)
-    if not os.access(device.node, os.R_OK | os.W_OK):
-        raise SourceError(f"{name}: no permission to open {device.node}; add this user to the group video")
+    if not _may_open(device):
+        raise SourceError(f"{name}: no permission to open {device.node}; {PERMISSION}")
     return device
 
 
@@ -212,13 +229,13 @@ def _numbered(name: str, there: list[Device]) -> Device:
         return there[number]
     count = "is 1 camera" if len(there) == 1 else f"are {len(there)} cameras"
     counted = f"there {count}, counted from camera0; " if there else ""
-    raise SourceError(f"no camera {name}: {counted}{_what_is_there(there)}")
+    raise SourceError(f"no camera {name}: {counted}{_listing(there)}")
 
 
 def _named(name: str, there: list[Device]) -> Device:
     node = Path(name)
     if not node.exists():
-        raise SourceError(f"no camera {name}: it does not exist; {_what_is_there(there)}")
+        raise SourceError(f"no camera {name}: it does not exist; {_listing(there)}")
     known = next((device for device in there if device.node.resolve() == node.resolve()), None)
     return Device(node, known.lasting if known else None)
 
@@ -230,14 +247,13 @@ def _open_node(name: str, node: Path) -> "cv2.VideoCapture":
     if not camera.isOpened():
         camera.release()
         raise SourceError(
-            f"{name} does not open: another program may be using it, or it is no video camera; "
-            + _what_is_there(devices())
+            f"{name} does not open: another program may be using it, or it is no video camera; " + _listing(devices())
         )
     return camera
 
 
 def _open_number(name: str) -> "cv2.VideoCapture":
-    """Where there is no V4L2, OpenCV counts the cameras."""
+    """Open a camera by OpenCV's own numbering, on systems without V4L2."""
     import cv2
 
     if not name.startswith("camera"):
@@ -249,14 +265,14 @@ def _open_number(name: str) -> "cv2.VideoCapture":
     return camera
 
 
-def _what_is_there(there: list[Device]) -> str:
+def _listing(there: list[Device]) -> str:
     if not there:
         return "no camera is connected here; connect one, or try --source demo"
     return f"here are: {', '.join(device.name for device in there)}"
 
 
 def _check_settings(request: SourceRequest) -> None:
-    """Raises SourceError if the camera is asked for what only others have."""
+    """Raises SourceError if the request has settings that only other kinds of cameras support."""
     s = request.camera
     for setting in fields(s):
         if setting.name != "pixel_format" and getattr(s, setting.name) is not None:
@@ -267,9 +283,9 @@ def _check_settings(request: SourceRequest) -> None:
 
 
 def _configure(camera: "cv2.VideoCapture", request: SourceRequest, rate: float | None) -> list[str]:
-    """Ask for what was asked, and read it back; what the driver took instead, in words.
+    """Set the requested settings and read them back. Returns a sentence for each that the driver changed.
 
-    The format comes first: sizes and rates depend on it.
+    The format is set first: sizes and rates depend on it.
     """
     import cv2
 
@@ -283,7 +299,7 @@ def _configure(camera: "cv2.VideoCapture", request: SourceRequest, rate: float |
         camera.set(cv2.CAP_PROP_FPS, rate)
     if not request.every:
         camera.set(cv2.CAP_PROP_BUFFERSIZE, BUFFERS)
-    got_format, got_size, got_rate = _said_format(camera), _shape(camera), _said_rate(camera)
+    got_format, got_size, got_rate = _reported_format(camera), _shape(camera), _reported_rate(camera)
     remarks = []
     if pixel_format is not None and got_format != pixel_format:
         remarks.append(f"pixel_format {pixel_format} was asked for, the camera took {got_format or 'one without name'}")
@@ -297,13 +313,13 @@ def _configure(camera: "cv2.VideoCapture", request: SourceRequest, rate: float |
 
 
 def _ask_for_raw(camera: "cv2.VideoCapture", name: str) -> str | None:
-    """Ask for frames as the driver gives them: the format that they have, None if OpenCV goes on to convert them.
+    """Request frames as the driver delivers them. Returns their format, or None if OpenCV keeps converting them.
 
-    Raises SourceError if that would hide damage.
+    Raises SourceError if that conversion would hide damage.
     """
     import cv2
 
-    pixel_format = _said_format(camera)
+    pixel_format = _reported_format(camera)
     if pixel_format is None or not is_converted_here(pixel_format):
         return None
     camera.set(cv2.CAP_PROP_CONVERT_RGB, 0)
@@ -318,22 +334,22 @@ def _ask_for_raw(camera: "cv2.VideoCapture", name: str) -> str | None:
 
 
 def _buffers(camera: "cv2.VideoCapture") -> int:
-    """How many frames the driver's queue has room for."""
+    """Number of frames that the driver's queue holds."""
     import cv2
 
-    said = int(camera.get(cv2.CAP_PROP_BUFFERSIZE))
-    return said if FEWEST_BUFFERS <= said <= DEEPEST_QUEUE else FEWEST_BUFFERS
+    reported = int(camera.get(cv2.CAP_PROP_BUFFERSIZE))
+    return reported if FEWEST_BUFFERS <= reported <= DEEPEST_QUEUE else FEWEST_BUFFERS
 
 
-def _said_format(camera: "cv2.VideoCapture") -> str | None:
-    """The four characters of the format that the driver delivers."""
+def _reported_format(camera: "cv2.VideoCapture") -> str | None:
+    """The four characters of the format that the driver delivers; None if unknown."""
     import cv2
 
     code = int(camera.get(cv2.CAP_PROP_FOURCC))
     return code.to_bytes(4, "little").decode("ascii", "replace") if code > 0 else None
 
 
-def _said_rate(camera: "cv2.VideoCapture") -> float | None:
+def _reported_rate(camera: "cv2.VideoCapture") -> float | None:
     import cv2
 
     rate = float(camera.get(cv2.CAP_PROP_FPS))
@@ -348,7 +364,7 @@ def _shape(camera: "cv2.VideoCapture") -> tuple[int, int] | None:
 
 
 def _index(node: Path) -> int:
-    """Which node of its device it is, as the driver counts them; 0 gives pictures. 0 if it does not say."""
+    """The driver's index of the node within its device; node 0 delivers pictures. 0 if the driver gives no index."""
     try:
         return int((DRIVER_NAMES / node.name / "index").read_text())
     except (OSError, ValueError):
@@ -362,4 +378,13 @@ def _driver_name(node: Path) -> str:
         return "without a name"
 
 
-KIND = Kind(claims, open, available, has_settings=True, is_exclusive=True)
+KIND = Kind(
+    claims,
+    open,
+    ("camera0", "/dev/v4l/by-id/…", "/dev/video0"),
+    "a camera with a driver of the operating system, as a webcam: camera0 is the first one",
+    available,
+    missing,
+    has_settings=True,
+    is_exclusive=True,
+)

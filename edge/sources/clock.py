@@ -1,7 +1,7 @@
-"""Source `clock`: the rendered line, live, with a clock in each picture: for measuring how old a verdict's frame is.
+"""Source `clock`: the rendered line, live, with a clock in each picture, to measure the age of a verdict's frame.
 
-The clock is read and drawn when the picture is let go, which is this line's moment of exposure, and not by what stamps
-the picture: so the two can be held against each other. `edge.demo.clock` says how it looks.
+The clock is read and drawn when the picture is yielded, which is this line's moment of exposure. The time stamp of the
+capture is taken separately, so that the two can be compared. `edge.demo.clock` describes the drawing.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from edge.sources.replay import FRAMES
 from edge.sources.stored import paced
 
 RATE = 20.0
-"""Pictures a second where none are asked for: without a pace a picture would wait, and its clock with it."""
+"""Pictures per second by default: without a rate a picture, and its clock, would wait for the reader."""
 
 
 def claims(name: str) -> bool:
@@ -22,13 +22,8 @@ def claims(name: str) -> bool:
     return name == "clock"
 
 
-def available() -> list[tuple[str, str]]:
-    """Always there."""
-    return [("clock", "the demo line with a clock in the picture, for measuring the age of frames (simulated)")]
-
-
 class ClockSource(DemoSource):
-    """Sixteen parts of the demo line over and over, at a pace, and on each the microsecond at which it was let go."""
+    """Sixteen parts of the demo line in a loop, at a rate; each picture shows the time of its yield in microseconds."""
 
     name = "clock"
 
@@ -41,7 +36,7 @@ class ClockSource(DemoSource):
         super().__init__(replace(request, rate=RATE if request.rate is None else request.rate))
 
     def captures(self) -> Iterator[Capture]:
-        """One capture a part; rendering is over before the first, so that it takes nothing from what is measured."""
+        """One capture per part; all are rendered before the first, so that rendering does not disturb the timing."""
         from edge.demo.clock import draw, now_us
 
         stock = [self.capture(index) for index in range(FRAMES)]
@@ -53,14 +48,20 @@ class ClockSource(DemoSource):
 
 
 def _copied(capture: Capture, index: int) -> Capture:
-    """Its frame to draw on, with another index."""
+    """A copy of the capture with its own frame to draw on, and another index."""
     assert capture.frame is not None
     return replace(capture, index=index, frame=capture.frame.copy())
 
 
 def open(request: SourceRequest) -> ClockSource:
-    """Open it. Raises SourceError if the request asks for an impossible size, seed or rate."""
+    """Open the source. Raises SourceError if the request has an impossible size, seed or rate."""
     return ClockSource(request)
 
 
-KIND = Kind(claims, open, available, default_size=DEFAULT_SIZE)
+KIND = Kind(
+    claims,
+    open,
+    ("clock",),
+    "the demo line with a clock in the picture, for measuring the age of frames (simulated)",
+    default_size=DEFAULT_SIZE,
+)

@@ -1,4 +1,4 @@
-"""The connection to a camera on the network: what FFmpeg is told, and its refusals in one line each."""
+"""The connection to a network camera: FFmpeg's options, and its errors as one-line messages."""
 
 import socket
 import ssl
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 SCHEMES = ("rtsp", "rtsps", "http", "https", "udp")
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-"""Of those that answer a connection before they send pictures."""
+"""Default ports of the schemes that accept a TCP connection before they send pictures."""
 
-KNOCKS_S = 0.05
-"""From one knock that was refused to the next; one that is not answered at all is given up after ten times as long."""
+RETRY_INTERVAL_S = 0.05
+"""Interval between refused connection attempts; an attempt without an answer times out after ten times this."""
 
 
 MOST_REDIRECTS = 5
-"""Within one host; a server that sends on more often goes round in circles."""
+"""Redirects within one host; more are taken for a loop."""
 
 
-def connect(address: str, name: str, open_s: float, read_s: float, awaited_s: float = 0.0) -> "InputContainer":
-    """Open the address and find a video stream in it. `name` is what errors call it. Raises SourceError.
+def connect(address: str, name: str, open_s: float, read_s: float, reconnect_s: float = 0.0) -> "InputContainer":
+    """Open the address and find a video stream in it. Error messages use `name`. Raises SourceError.
 
-    `open_s` is the patience with a camera until it has answered, `read_s` that with a silent connection from then on.
-    The port of one that was lost is waited for, `awaited_s` at most.
+    `open_s` is the timeout until the camera has answered, `read_s` the timeout of a silent connection after that.
+    If the camera was lost, wait up to `reconnect_s` for its port to accept a connection.
     """
     kind = scheme(address)
     if kind not in SCHEMES:
         known = ", ".join(f"{known}://" for known in SCHEMES)
         raise SourceError(f"{name}: no stream begins with {kind}://; give {known}…")
     plain, options = _options(address, name)
-    _await(plain, awaited_s)
+    _wait_for_port(plain, reconnect_s)
     container = _opened(plain, name, options, open_s, read_s)
     if not container.streams.video:
         container.close()
@@ -51,7 +51,7 @@ def connect(address: str, name: str, open_s: float, read_s: float, awaited_s: fl
 
 
 def _opened(address: str, name: str, options: dict[str, str], open_s: float, read_s: float) -> "InputContainer":
-    """What FFmpeg opens at this address, or where its host sends us on to."""
+    """The container that FFmpeg opens at this address, or at the address to which its host redirects."""
     import av
     import av.error
 
@@ -60,17 +60,21 @@ def _opened(address: str, name: str, options: dict[str, str], open_s: float, rea
         try:
             return av.open(address, options=options, timeout=(open_s, read_s))
         except (av.error.FFmpegError, UnicodeError, ValueError) as error:
-            has_waited = time.monotonic() > until  # a handshake cut short then is called invalid data
-            onward = None if has_waited or scheme(address) not in ("http", "https") else _sent_on(address, name, open_s)
+            has_waited = time.monotonic() > until  # FFmpeg reports a handshake that timed out as invalid data
+            onward = (
+                None
+                if has_waited or scheme(address) not in ("http", "https")
+                else _redirect_target(address, name, open_s)
+            )
             if onward is None:
                 raise SourceError(_silent(name, open_s) if has_waited else explained(name, error, open_s)) from None
             address = onward
-    raise SourceError(f"{name}: it sends us on and on; give the address of the pictures themselves")
+    raise SourceError(f"{name}: more than {MOST_REDIRECTS} redirects; give the address of the pictures themselves")
 
 
-def _sent_on(address: str, name: str, patience_s: float) -> str | None:
-    """Where a server of HTTP sends us on to; None if it does not. Raises SourceError if that is another host: nobody
-    asked for its pictures, and the password is none of its business.
+def _redirect_target(address: str, name: str, patience_s: float) -> str | None:
+    """The address to which an HTTP server redirects; None if it does not. Raises SourceError if that is another host:
+    the user did not ask for its pictures, and it must not get the password.
     """
     try:
         parts = urlsplit(address)
@@ -90,13 +94,13 @@ def _sent_on(address: str, name: str, patience_s: float) -> str | None:
         return None
     if (target.scheme, target.hostname) not in ((parts.scheme, parts.hostname), ("https", parts.hostname)):
         where = redacted(urlunsplit(target))
-        raise SourceError(f"{name}: it sends us on to {where}; give that address if it is the camera's")
+        raise SourceError(f"{name}: it redirects to {where}, another host; give that address if it is the camera's")
     login = parts.netloc.rpartition("@")[0]
     return urlunsplit(target._replace(netloc=f"{login}@{target.netloc}" if login else target.netloc))
 
 
 def _unverified() -> ssl.SSLContext:
-    """As FFmpeg has it: see `edge.sources.stream`."""
+    """No check of the certificate, as in FFmpeg: see `edge.sources.stream`."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
@@ -109,8 +113,8 @@ def _login(parts: SplitResult) -> dict[str, str]:
     return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
 
 
-def _await(address: str, patience_s: float) -> None:
-    """Return when the address answers, or when patience is over."""
+def _wait_for_port(address: str, patience_s: float) -> None:
+    """Return when the address accepts a connection, or after `patience_s`."""
     until = time.monotonic() + patience_s
     try:
         parts = urlsplit(address)
@@ -119,16 +123,16 @@ def _await(address: str, patience_s: float) -> None:
         return
     while parts.scheme in PORTS and host is not None and time.monotonic() < until:
         try:
-            socket.create_connection((host, port), 10 * KNOCKS_S).close()
+            socket.create_connection((host, port), 10 * RETRY_INTERVAL_S).close()
         except OSError:
-            time.sleep(KNOCKS_S)
+            time.sleep(RETRY_INTERVAL_S)
         else:
             return
 
 
 def _options(address: str, name: str) -> tuple[str, dict[str, str]]:
-    """The address without what is meant for us, and what FFmpeg is told."""
-    options = {"fflags": "nobuffer", "fpsprobesize": "0"}  # nobody asks for the rate; finding it takes half a second
+    """The address without the settings for this program, and FFmpeg's options."""
+    options = {"fflags": "nobuffer", "fpsprobesize": "0"}  # the rate is not needed; probing it takes half a second
     if scheme(address) in ("http", "https"):
         return address, options | {"max_redirects": "0"}
     if scheme(address) not in ("rtsp", "rtsps"):
@@ -148,12 +152,13 @@ def _options(address: str, name: str) -> tuple[str, dict[str, str]]:
 
 
 def explained(name: str, error: Exception, patience_s: float) -> str:
-    """One line, without the error's own words: they repeat the address with its password."""
+    """A one-line message without FFmpeg's own text, which repeats the address with its password."""
     import av.error
 
     match error:
         case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
-            return f"{name}: user and password are refused; give them as {scheme(name)}://USER:PASSWORD@HOST/…"
+            missing = "user and password are missing or wrong, or may not see this stream"
+            return f"{name}: access is refused: {missing}; give them as {scheme(name)}://USER:PASSWORD@HOST/…"
         case av.error.HTTPNotFoundError():
             return f"{name}: the camera has no stream of this path"
         case av.error.ConnectionRefusedError():
@@ -162,7 +167,7 @@ def explained(name: str, error: Exception, patience_s: float) -> str:
             return _silent(name, patience_s)
         case av.error.InvalidDataError():
             return f"{name}: what comes is no video that FFmpeg knows"
-        case av.error.FFmpegError() if error.errno == 5:  # FFmpeg says no more of names that nobody knows
+        case av.error.FFmpegError() if error.errno == 5:  # FFmpeg gives no details for unknown host names
             return f"{name}: the host cannot be reached, or broke off; check its name and the network"
         case av.error.FFmpegError():
             return f"{name}: {error.strerror}"

@@ -1,4 +1,4 @@
-"""A frame that FFmpeg decoded as the line's own: BGR, 8 bits, upright, in memory that is there already."""
+"""A frame that FFmpeg decoded, converted to BGR, 8 bits, upright, in existing memory where possible."""
 
 import struct
 from typing import TYPE_CHECKING, cast
@@ -12,17 +12,16 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 Matrix = tuple[int, int, int, int]
-"""How a picture is shown: a, b, c and d of ISO/IEC 14496-12's matrix, where x' = a·x + c·y and y' = b·x + d·y."""
+"""Orientation of a picture: a, b, c and d of ISO/IEC 14496-12's matrix, where x' = a·x + c·y and y' = b·x + d·y."""
 
 UPRIGHT: Matrix = (1, 0, 0, 1)
 
 
 def bgr(frame: "VideoFrame", bits: int | None, room: "Frame | None" = None) -> Frame:
-    """The frame's pixels, `uint8 [height, width, 3]`, turned as it is to be shown; in `room` if they fit there as they
-    are.
+    """The frame's pixels, `uint8 [height, width, 3]`, in display orientation; in `room` if it has that shape.
 
-    Formats of 9 to 15 bits are scaled from these. Of 16 bits the significant ones are `bits`, see `to_8_bits`; raises
-    its DataError.
+    Samples of 9 to 15 bits are scaled to 8. Of 16-bit samples, `bits` are significant, see `to_8_bits`; raises its
+    DataError.
     """
     import numpy as np
 
@@ -40,18 +39,18 @@ MATRICES: tuple[Matrix, ...] = (
     (1, 0, 0, 1), (-1, 0, 0, 1), (-1, 0, 0, -1), (1, 0, 0, -1),
     (0, 1, 1, 0), (0, 1, -1, 0), (0, -1, -1, 0), (0, -1, 1, 0),
 )  # fmt: skip
-"""Of the EXIF orientations 1 to 8."""
+"""Matrices of the EXIF orientations 1 to 8."""
 
 
 def matrix_of_jpeg(data: bytes) -> Matrix:
-    """How a JPEG is to be shown, as its EXIF says. Raises DataError if it has no sound header."""
+    """Orientation of a JPEG from its EXIF data. Raises DataError if the header is not valid."""
     from edge.pictures.header import read_header
 
     return MATRICES[read_header(data).orientation - 1]
 
 
 def matrix_of(frame: "VideoFrame") -> Matrix | None:
-    """How the frame is to be shown; None if PyAV does not know a kind of side data that it has, as a JPEG's EXIF."""
+    """Orientation of the frame; None if the frame has side data that PyAV does not know, such as a JPEG's EXIF."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
@@ -64,9 +63,9 @@ def matrix_of(frame: "VideoFrame") -> Matrix | None:
 
 
 def upright(pixels: "npt.NDArray[np.uint8]", matrix: Matrix, room: "Frame | None" = None) -> Frame:
-    """The pixels as they are to be shown: in `room` if they fit, else in memory of their own. C-contiguous.
+    """The pixels in display orientation: in `room` if it has their shape, else in new memory. C-contiguous.
 
-    Turns by other angles than quarters, which no camera writes, are not made.
+    Only multiples of 90° are applied; cameras write no other angles.
     """
     import numpy as np
 

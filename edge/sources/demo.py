@@ -1,16 +1,17 @@
-"""Source `demo`: the built-in rendered production line, which knows the truth of each part."""
+"""Source `demo`: a built-in rendered production line; the truth of each part is known."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from edge.demo.lines import PLATE_SIZE
 from edge.errors import SourceError
 from edge.sources.base import Capture, Kind, Source, SourceRequest
 from edge.sources.stored import paced, wanted
 
 if TYPE_CHECKING:
-    from edge.demo.line import DemoFrame
+    from edge.demo.rendered_line import DemoFrame
 
-DEFAULT_SIZE = (720, 1280)
+DEFAULT_SIZE = PLATE_SIZE
 
 
 def claims(name: str) -> bool:
@@ -18,24 +19,19 @@ def claims(name: str) -> bool:
     return name == "demo"
 
 
-def available() -> list[tuple[str, str]]:
-    """The demo line is always there."""
-    return [("demo", "built-in rendered production line (simulated)")]
-
-
 class DemoSource(Source):
-    """Parts of the demo line, one a capture. With a rate they pass live; without, each waits until it is taken."""
+    """Parts of a demo line, one per capture. With a rate they are live; without, each waits until it is read."""
 
     name = "demo"
     simulated = True
 
     def __init__(self, request: SourceRequest) -> None:
-        from edge.demo.line import DemoLine
+        from edge.demo.lines import open_line
 
         self._wanted = wanted(request, None)
         self.rate = self._wanted.rate
         try:
-            self._line = DemoLine(request.seed, request.size or DEFAULT_SIZE)
+            self._line = open_line(request.line, request.seed, size=request.size)
         except ValueError as error:
             raise SourceError(f"{self.name}: {error}") from None
         self.shape = self._line.size
@@ -43,7 +39,7 @@ class DemoSource(Source):
         self.live = request.rate is not None
 
     def captures(self) -> Iterator[Capture | None]:
-        """One capture a part, in order; the stamp of a live one is the moment at which its frame is complete."""
+        """One capture per part, in order; a live capture is stamped when its frame is complete."""
         photographs = (self.capture(index) for index in self._wanted.indices())
         return paced(photographs, self.rate)
 
@@ -56,7 +52,7 @@ class DemoSource(Source):
 
 
 def open(request: SourceRequest) -> DemoSource:
-    """Open the demo line. Raises SourceError if the request asks for an impossible size, seed or rate."""
+    """Open a demo line. Raises SourceError if the request asks for an impossible size, seed or rate."""
     return DemoSource(request)
 
 
@@ -68,4 +64,11 @@ def _capture(photograph: "DemoFrame") -> Capture:
     return Capture(part.index, part.code, photograph.frame, truth=part.truth, details=details)
 
 
-KIND = Kind(claims, open, available, default_size=DEFAULT_SIZE)
+KIND = Kind(
+    claims,
+    open,
+    ("demo",),
+    "built-in rendered production line, which --line names (simulated)",
+    has_lines=True,
+    default_size=DEFAULT_SIZE,
+)

@@ -1,11 +1,11 @@
-"""Errors that FFmpeg logs and does not return: damage that it covered up, as of a slice whose checksum is wrong."""
+"""Errors that FFmpeg logs but does not return: concealed damage, such as a slice with a wrong checksum."""
 
 
-def complaints() -> int:
-    """How many errors FFmpeg has logged in this process. They are counted from the first call on, and not shown."""
+def logged_errors() -> int:
+    """Number of errors that FFmpeg has logged in this process since the first call. The errors are not printed."""
     import av.logging
 
     if av.logging.get_level() is None:
-        av.logging.set_level(av.logging.PANIC)  # errors are counted at every level but None
+        av.logging.set_level(av.logging.PANIC)  # PyAV counts errors at every level except None
     count, _ = av.logging.get_last_error()
     return int(count)

@@ -1,4 +1,4 @@
-"""Source `photos/`: a folder of pictures with its subfolders, in order of their names; or one single picture."""
+"""Source `photos/`: a folder of pictures with its subfolders, in order of their names; or a single picture."""
 
 import errno
 import os
@@ -19,32 +19,27 @@ from edge.text import counted
 from edge.verdict import Fault, Reason
 
 NO_PHOTOGRAPHS = frozenset({"mask", "masks", "ground_truth"})
-"""Names of folders that hold the truth about photographs, not photographs."""
+"""Names of folders that hold ground truth, not photographs."""
 
 WATCH_S = 0.2
-"""A picture that has not changed for so long, and that no program has open to write it, is complete. A program that
-renames a whole one into place is on the safe side everywhere; who writes a file cannot be seen on a network share.
+"""A picture is complete if it has not changed for this long and no program has it open for writing. Programs should
+rename a complete file into place, which is safe everywhere: on a network share, open files cannot be detected.
 """
 
 MOST_REMEMBERED = 100_000
-"""Writes that have gone from the folder since and are still known, should one of them come back under another name."""
+"""Number of writes remembered after their file left the folder, in case the file returns under a new name."""
 
 
 def claims(name: str) -> bool:
-    """Whether `name` is a folder, or a file whose name says that it is a picture."""
+    """Whether `name` is a folder, or a file with the name of a picture."""
     path = Path(name)
     return path.is_dir() or (path.is_file() and is_picture_name(path))
 
 
-def available() -> list[tuple[str, str]]:
-    """Folders are not looked for."""
-    return []
-
-
 def find_pictures(folder: Path) -> list[Path]:
-    """Every picture below `folder`, sorted by its path relative to it; hidden and truth folders left out.
+    """Every picture below `folder`, sorted by its path relative to it; without hidden folders and ground-truth folders.
 
-    Raises SourceError if a folder on the way cannot be read, or is a link.
+    Raises SourceError if a folder cannot be read or is a link.
     """
     return [path for path in _find_files(folder) if is_picture_name(path)]
 
@@ -63,7 +58,7 @@ def _find_files(folder: Path) -> list[Path]:
 
 
 def _left_out(folder: Path, files: list[Path]) -> tuple[str, ...]:
-    """What is to be said of the files of a folder that are no pictures by their names; nothing if all are."""
+    """A remark on the files of a folder whose names are not those of pictures; empty if there are none."""
     others = [path.relative_to(folder).as_posix() for path in files if not is_picture_name(path)]
     if not others:
         return ()
@@ -76,7 +71,7 @@ def _refuse(error: OSError) -> None:
 
 
 class FolderSource(Source):
-    """Stored pictures of any size. One that does not decode is a capture with a fault; the others go on."""
+    """Stored pictures of any size. A picture that does not decode is a capture with a fault; the source continues."""
 
     def __init__(self, request: SourceRequest) -> None:
         self.name = request.name
@@ -97,7 +92,7 @@ class FolderSource(Source):
         self.live = request.rate is not None
 
     def captures(self) -> Iterator[Capture]:
-        """One capture a picture, in order; with `loop` the first follows the last."""
+        """One capture per picture, in order; with `loop` the first follows the last."""
         return paced((self._capture(index) for index in self._wanted.indices()), self.rate)
 
     def close(self) -> None:
@@ -109,9 +104,9 @@ class FolderSource(Source):
 
 
 class Write(NamedTuple):
-    """A file as one write left it; renaming it changes none of this. `changed_ns` is when it was written last.
+    """The state of a file after one write; a rename does not change it. `changed_ns` is the time of the last write.
 
-    Another write may look the same: a deleted file's inode is used again, and some programs set the time of a copy.
+    Two writes can look the same: the inode of a deleted file is reused, and some programs set the time of a copy.
     """
 
     device: int
@@ -120,17 +115,17 @@ class Write(NamedTuple):
     size: int
 
 
-class Shown(NamedTuple):
-    """When a write that was shown arrived under its name, in nanoseconds, and the digest of its content."""
+class ShownWrite(NamedTuple):
+    """A write that was shown: its arrival time under its name (ns), and the digest of its content."""
 
     arrived_ns: int
     digest: bytes
 
 
 class WatchedFolder(Source):
-    """A folder that another program fills. Each completed write of a picture is a capture, once: a file that is
-    overwritten is shown again, one that is renamed is not. They come in the order in which they arrived under their
-    names, and never end. The folder may be empty.
+    """A folder that another program fills. Each completed write of a picture is one capture: an overwritten file is
+    shown again, a renamed file is not. The captures are in order of arrival under their names, and never end. The
+    folder may be empty.
     """
 
     def __init__(self, request: SourceRequest) -> None:
@@ -142,22 +137,22 @@ class WatchedFolder(Source):
         self.name = request.name
         self._folder = path
         self._wanted = wanted(request, None)
-        self._after = request.after  # the picture before `start` and all that arrived before it have been shown
+        self._after = request.after  # the last picture of the previous process, which has shown all earlier arrivals
         self._bits = request.bits
-        self._seen: dict[Path, tuple[Write, float]] = {}  # as they are, and since when, s
-        self._shown: dict[Write, Shown] = {}  # in order
+        self._seen: dict[Path, tuple[Write, float]] = {}  # current state, and since when (s)
+        self._shown: dict[Write, ShownWrite] = {}  # in order of display
 
     def captures(self) -> Iterator[Capture | None]:
-        """One capture a write, None while there is none to show. Raises SourceError if the folder goes away."""
+        """One capture per write, None while there is nothing new. Raises SourceError if the folder disappears."""
         index = self._wanted.start if self._after is not None else 0
-        given_up = 0 if self._after is None else index - self._after.position - 1  # on which this process died before
+        given_up = 0 if self._after is None else index - self._after.position - 1  # pictures that killed the process
         while self._wanted.end is None or index < self._wanted.end:
             complete = self._complete()
             for arrival, write, path in complete:
                 content = _content(path)
                 if _state(path) not in (None, (arrival, write)) or _is_being_written(path):
-                    continue  # written again meanwhile, and shown when that is complete
-                self._remember(write, Shown(arrival, _digest(content)))
+                    continue  # written again meanwhile; shown when that write is complete
+                self._remember(write, ShownWrite(arrival, _digest(content)))
                 if given_up:
                     given_up -= 1
                     continue
@@ -175,7 +170,7 @@ class WatchedFolder(Source):
         """Nothing to release."""
 
     def _complete(self) -> list[tuple[int, Write, Path]]:
-        """Writes that are complete and were not shown yet, in order of their arrival, each with when that was."""
+        """Complete writes that were not shown yet, as (arrival time, write, path) in order of arrival."""
         now, seen = time.monotonic(), self._seen
         found = {path: state for path in find_pictures(self._folder) if (state := _state(path)) is not None}
         self._seen = {
@@ -192,7 +187,7 @@ class WatchedFolder(Source):
         return sorted({write: (arrival, write, path) for arrival, write, path in sorted(ready, reverse=True)}.values())
 
     def _is_before(self, arrival: int, path: Path) -> bool:
-        """Whether a process before this one has shown it, or what arrived after it."""
+        """Whether a previous process has shown this picture or a later arrival."""
         return self._after is not None and (arrival, path.as_posix()) <= (self._after.arrived_ns, self._after.path)
 
     def _is_shown(self, arrival: int, write: Write) -> bool:
@@ -200,14 +195,14 @@ class WatchedFolder(Source):
         return known is not None and known.arrived_ns == arrival
 
     def _is_new(self, arrival: int, write: Write, path: Path) -> bool:
-        """Whether its content was not shown: a file that looks as one that was may have been renamed, or be another."""
+        """Whether the content is new: a file that looks like a shown write may be a renamed one, or another."""
         known = self._shown.get(write)
         if known is None or _digest(_content(path)) != known.digest:
             return True
         self._shown[write] = known._replace(arrived_ns=arrival)
         return False
 
-    def _remember(self, write: Write, shown: Shown) -> None:
+    def _remember(self, write: Write, shown: ShownWrite) -> None:
         self._shown[write] = shown
         if len(self._shown) > 2 * MOST_REMEMBERED:
             there = {write for write, _ in self._seen.values()}
@@ -217,9 +212,9 @@ class WatchedFolder(Source):
 
 
 def _state(path: Path) -> tuple[int, Write] | None:
-    """When it arrived under its name, in nanoseconds, and its write; None if it has gone.
+    """Arrival time under its name (ns), and the write; None if the file is gone.
 
-    A rename changes the time of the inode's last change, st_ctime, and leaves that of its content.
+    A rename changes the time of the inode's last change, st_ctime, but not the time of the content's.
     """
     try:
         found = path.stat()
@@ -229,20 +224,20 @@ def _state(path: Path) -> tuple[int, Write] | None:
 
 
 def _is_being_written(path: Path) -> bool:
-    """Whether some program has the file open to write it. False where the system does not tell.
+    """Whether some program has the file open for writing. False if the system cannot tell.
 
-    Linux grants a read lease only on files that nobody has open for writing: see fcntl(2), "Leases".
+    Linux grants a read lease only on files that no process has open for writing: see fcntl(2), "Leases".
     """
     if sys.platform != "linux":
         return False
     import fcntl
 
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe does not block
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe must not block
     except OSError:
         return False
     try:
-        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # else SIGIO, which kills, comes if it is opened meanwhile
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # default SIGIO would kill the process if a writer opens it
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:
@@ -253,7 +248,7 @@ def _is_being_written(path: Path) -> bool:
 
 
 def _content(path: Path) -> bytes | DataError:
-    """What is in the file, or why that cannot be read."""
+    """The content of the file, or the error of reading it."""
     try:
         return read_bytes(path)
     except DataError as error:
@@ -275,8 +270,15 @@ def _decoded(root: Path, path: Path, index: int, content: bytes | DataError, bit
 
 
 def open(request: SourceRequest) -> FolderSource | WatchedFolder:
-    """Open a folder or a single picture. Raises SourceError if there is no picture in it and it is not watched."""
+    """Open a folder or a single picture. Raises SourceError if it has no pictures, unless it is watched."""
     return WatchedFolder(request) if request.watch else FolderSource(request)
 
 
-KIND = Kind(claims, open, available, can_be_watched=True, has_own_size=True)
+KIND = Kind(
+    claims,
+    open,
+    ("photographs/", "one.png"),
+    "the pictures of a folder by name, or one picture; with --watch also those that are written there later",
+    can_be_watched=True,
+    has_own_size=True,
+)

@@ -1,7 +1,7 @@
 """Source `genicam:SERIAL`, `genicam:ADDRESS`, `genicam:`: a GigE Vision or USB3 Vision camera, through Aravis.
 
-One capture for each exposure that the camera counted: its picture, or why there is none. A frame of which a packet is
-missing is never a picture.
+One capture per exposure that the camera counted: its picture, or the fault. A frame with a missing packet is never a
+picture.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge.errors import SourceError
-from edge.sources.aravis import AravisError, discover
+from edge.sources.aravis import AravisError, ControlledError, Found, discover, library
 from edge.sources.aravis_camera import COMPLETE, NOTHING, STATUS, Camera, Received
 from edge.sources.base import CameraSettings, Capture, Kind, Source, SourceRequest
 from edge.sources.pixel_formats import READABLE, to_bgr
@@ -26,46 +26,63 @@ if TYPE_CHECKING:
 
 PREFIX = "genicam:"
 
+CAUSES = (
+    "check its power and cable, that its address is in a subnet of this machine, that neither a firewall nor the "
+    "reverse-path filter (sysctl net.ipv4.conf.all.rp_filter) drops its UDP packets, and that no other program has it; "
+    "of USB3 Vision, that this user may open it"
+)
+"""What usually keeps a camera from answering."""
+
+RELEASE = "end that program, as a viewer or another station; after a crash the camera is free within some seconds"
+"""The remedy if another program controls a camera: the camera waits for that program's heartbeat, 3 s by default."""
+
 Setting: TypeAlias = float | str | tuple[int, int, int, int]
 
 BUFFERS = 12
-"""Frames that may come in while this process is not scheduled."""
+"""Frames that can arrive while this process is not scheduled."""
 
 POLL_S = 0.1
-"""A source that waits for a trigger says so this often."""
+"""A source that waits for a trigger yields None at this interval."""
 
 ASKED_EVERY_S = 0.5
-"""A camera that waits for a trigger is asked this often whether it is there."""
+"""Interval at which a camera that waits for a trigger is checked for presence."""
 
 LONGEST_SILENCE_S = 3.0
-"""A free-running camera that sends nothing for this long is given up. A station is less patient."""
+"""A free-running camera that sends nothing for this long is treated as lost. A station's own limit is shorter."""
 
 MOST_LOST = 1000
-"""More frames than this missing in a row are said in one fault."""
+"""More consecutive missing frames than this are reported in one fault."""
 
 GIGE_COUNTER = 0xFFFF
-"""GigE Vision counts frames from 1 to this and begins again at 1; newer cameras and USB3 Vision use 64 bits."""
-
-"""`CameraSettings`, that is."""
+"""GigE Vision counts frames from 1 to this value and restarts at 1; newer cameras and USB3 Vision use 64 bits."""
 
 
 def claims(name: str) -> bool:
-    """Whether `name` means a camera that Aravis serves, there or not."""
+    """Whether `name` means a camera that Aravis serves, connected or not."""
     return name.startswith(PREFIX)
 
 
 def available() -> list[tuple[str, str]]:
-    """The cameras that answer within the second that Aravis waits for them; none where there is no Aravis."""
+    """The cameras that answer within Aravis's discovery time of one second; none without Aravis."""
     try:
         found = discover()
     except SourceError:
         return []
-    return [(f"{PREFIX}{c.serial or c.id}", f"{c.vendor} {c.model} at {c.address} ({c.protocol})") for c in found]
+    return [(_name(c), f"{c.vendor} {c.model} at {c.address} ({c.protocol})") for c in found]
+
+
+def missing(has_any: bool) -> str | None:
+    """That Aravis is not installed, or that no camera answers."""
+    try:
+        library()
+    except SourceError as error:
+        return str(error).removeprefix(f"{PREFIX} ")
+    return None if has_any else f"no camera answers; {CAUSES}"
 
 
 @dataclass(frozen=True)
 class _Exposure:
-    """What became of one exposure: a frame, or the fault."""
+    """The result of one exposure: a frame, or the fault."""
 
     captured_ns: int
     picture: "Frame | Fault"
@@ -74,10 +91,10 @@ class _Exposure:
 
 
 class GenicamSource(Source):
-    """A camera that runs freely, or that waits for its trigger.
+    """A free-running or triggered camera.
 
-    `settings` is what the camera says it is set to, `remarks` in one line each where that is not what was asked.
-    `incomplete` and `lost` count the frames that came in part and not at all.
+    `settings` is the configuration that the camera reports; `remarks` has one line per difference from the request.
+    `incomplete` and `lost` count the frames that arrived in part and not at all.
     """
 
     live = True
@@ -90,11 +107,11 @@ class GenicamSource(Source):
         self.length = self._wanted.length
         self.incomplete = self.lost = 0
         found = _find(request.name)
-        self.lasting_name = PREFIX + found  # of several cameras that come and go, this one
+        self.lasting_name = PREFIX + found  # the same one of several cameras that disconnect and return
         try:
             self._camera = Camera(found)
         except AravisError as error:
-            raise SourceError(f"{self.name} does not open: {error}") from None
+            raise SourceError(_why_closed(request, error)) from None
         try:
             self._prepare(request)
         except (AravisError, SourceError) as error:
@@ -102,7 +119,7 @@ class GenicamSource(Source):
             raise SourceError(f"{self.name}: {error}") from None
 
     def _prepare(self, request: SourceRequest) -> None:
-        import cv2  # noqa: F401  not while the first frames wait
+        import cv2  # noqa: F401  imported before the first frames arrive
 
         remarks = _apply(self._camera, request, self._wanted.rate)
         self._camera.open_stream(BUFFERS)
@@ -119,8 +136,8 @@ class GenicamSource(Source):
         self.simulated = self._camera.is_fake
 
     def trigger(self) -> None:
-        """Expose now, where the trigger is "software". May be called from another thread, which waits until the frames
-        are asked for. Raises SourceError.
+        """Expose now; the trigger must be "software". May be called from another thread, which then waits until
+        `captures` has started. Raises SourceError.
         """
         try:
             if not self._has_started.wait(LONGEST_SILENCE_S):
@@ -130,11 +147,11 @@ class GenicamSource(Source):
             raise SourceError(f"{self.name} takes no trigger: {error}") from None
 
     def captures(self) -> Iterator[Capture | None]:
-        """One capture for each exposure; None while none is due. Raises SourceError if the camera is lost.
+        """One capture per exposure; None while none is due. Raises SourceError if the camera is lost.
 
-        `captured_ns` is when the frame's first packet came, which a camera sends when the exposure is over: the end of
-        the exposure, and as much later as the first packet took; of an incomplete frame it is when it was given up.
-        `details` holds the camera's own clock.
+        `captured_ns` is the arrival of the frame's first packet, which a camera sends at the end of the exposure; it is
+        late by the transfer time of that packet. For an incomplete frame it is when the frame was given up. `details`
+        holds the camera's own clock.
         """
         try:
             yield from self._captures()
@@ -142,7 +159,7 @@ class GenicamSource(Source):
             raise SourceError(f"{self.name}: {error}") from None
 
     def close(self) -> None:
-        """Give the camera back."""
+        """Release the camera."""
         self._camera.close()
 
     def _captures(self) -> Iterator[Capture | None]:
@@ -185,24 +202,25 @@ class GenicamSource(Source):
             yield _Exposure(captured_ns, picture, number, received.device_ns)
 
     def _received(self) -> Iterator[Received | None]:
-        """The buffers as they come; None now and then while a triggered camera is there and silent."""
-        heard = asked = time.monotonic()
+        """The buffers as they arrive; None at intervals while a triggered camera is present and silent."""
+        last_frame = asked = time.monotonic()
         while True:
             received = self._camera.receive(POLL_S)
             now = time.monotonic()
             if self._camera.is_lost:
-                raise SourceError(f"{self.name} is not controlled from here any more; check its cable and power")
+                causes = "another program took it, or its cable or power failed"
+                raise SourceError(f"{self.name} is not controlled from here any more: {causes}")
             if received is not None and received.status == NOTHING:
                 self._camera.give_back(received.handle)
             elif received is not None:
-                heard = now
+                last_frame = now
                 yield received
             elif not self.free_running:
                 if now - asked > ASKED_EVERY_S:
                     asked = now
                     self._ask()
                 yield None
-            elif now - heard > LONGEST_SILENCE_S:
+            elif now - last_frame > LONGEST_SILENCE_S:
                 self._ask()
                 raise SourceError(f"{self.name} answers and sends no frames; does a firewall stop its packets (UDP)?")
 
@@ -213,9 +231,9 @@ class GenicamSource(Source):
             raise SourceError(f"{self.name} does not answer any more ({error}); check its cable and power") from None
 
     def _picture(self, received: Received, missing: int) -> "Frame | Fault":
-        """The picture in a buffer, or the fault that is there instead.
+        """The picture in a buffer, or the fault if there is none.
 
-        Aravis counts as `missing` all packets after the first that did not come in its turn.
+        In `missing`, Aravis counts all packets after the first one that did not arrive in order.
         """
         if received.status != COMPLETE:
             self.incomplete += 1
@@ -235,7 +253,7 @@ class GenicamSource(Source):
             return Fault(Reason.CORRUPT, f"{error}")
 
     def _not_received(self, lost: int, captured_ns: int) -> Iterator[_Exposure]:
-        """What to say of the exposures that the camera counted before this one and of which nothing came."""
+        """Faults for the exposures that the camera counted before this one and of which nothing arrived."""
         self.lost += lost
         if lost > MOST_LOST:
             yield _Exposure(captured_ns, Fault(Reason.CAMERA, f"{lost} frames never came"))
@@ -245,22 +263,22 @@ class GenicamSource(Source):
 
 
 class FrameCounter:
-    """The numbers that the camera gives its frames, counted on where they begin again."""
+    """The camera's frame numbers, continued where the camera's counter wraps around."""
 
     def __init__(self) -> None:
-        """The first number is taken as it is."""
+        """The first number is taken unchanged."""
         self._last: int | None = None
         self._rounds = self._passed_over = 0
 
     def pass_over(self) -> None:
-        """A frame came whose number is not known."""
+        """Record a frame whose number is unknown."""
         self._passed_over += 1
 
     def take(self, frame_id: int) -> tuple[int, int]:
-        """The frame's number, and how many frames of which nothing came are missing before it.
+        """The frame's number, and the number of frames missing before it.
 
-        A counter that stands still, or goes back and has not begun again, gives a number that is not larger than the
-        last, and nothing is missing.
+        If the counter repeats, or goes back without a wrap-around, the number is not larger than the last one, and no
+        frame counts as missing.
         """
         passed_over, self._passed_over = self._passed_over, 0
         last, self._last = self._last, frame_id
@@ -274,14 +292,14 @@ class FrameCounter:
 
 
 class WallClock:
-    """Times of the wall clock, with which Aravis stamps, as `time.monotonic_ns()`.
+    """Converts wall-clock times, which Aravis uses as time stamps, to `time.monotonic_ns()`.
 
-    A wall clock that is set between the stamp and now makes two answers possible; the older one is given, which may
-    make a part late and never too young.
+    If the wall clock is set between the stamp and now, two results are possible; the earlier one is returned, which may
+    make a part late but never too young.
     """
 
     def __init__(self) -> None:
-        """Compares the two clocks now."""
+        """Compare the two clocks now."""
         self._offset_ns = self._difference()
 
     @staticmethod
@@ -289,20 +307,20 @@ class WallClock:
         return time.monotonic_ns() - time.time_ns()
 
     def monotonic(self, wall_ns: int) -> int:
-        """The moment at which the wall clock showed `wall_ns`, not long ago; never later than now."""
+        """The monotonic time at which the wall clock showed `wall_ns`, a recent time; never later than now."""
         before, self._offset_ns = self._offset_ns, self._difference()
         return min(wall_ns + before, wall_ns + self._offset_ns, time.monotonic_ns())
 
 
 def open(request: SourceRequest) -> GenicamSource:
-    """Open a camera and set it. Raises SourceError, in one line, without Aravis, without that camera, or if the camera
-    refuses a setting.
+    """Open and configure a camera. Raises SourceError with a one-line message if Aravis or the camera is missing, or if
+    the camera refuses a setting.
     """
     return GenicamSource(request)
 
 
 def _find(name: str) -> str:
-    """The name by which Aravis opens the camera that a person calls `name`. An address is asked directly."""
+    """The Aravis id of the camera that a user calls `name`. An IP address is used directly."""
     asked = name.removeprefix(PREFIX)
     if re.fullmatch(r"\d+\.\d+\.\d+\.\d+", asked):
         return asked
@@ -310,16 +328,37 @@ def _find(name: str) -> str:
     matching = [camera for camera in there if not asked or asked in camera.names]
     if len(matching) == 1:
         return matching[0].id
-    listed = ", ".join(f"{PREFIX}{camera.serial or camera.id} ({camera.address})" for camera in matching or there)
-    if not there:
-        raise SourceError(f"{PREFIX} no camera answers here; check cable and power, and that both are in one subnet")
     if matching:
-        raise SourceError(f"{name} may be one of several cameras; name one: {listed}")
-    raise SourceError(f"no camera {name}; here are: {listed}")
+        raise SourceError(f"{name} may be one of several cameras; name one: {_listing(matching)}")
+    if not asked:
+        raise SourceError(f"{name} no camera answers here; {CAUSES}")
+    raise SourceError(f"{name} does not answer; {_answering(there)}; {CAUSES}")
+
+
+def _why_closed(request: SourceRequest, error: AravisError) -> str:
+    """Why a camera does not open, in one line."""
+    if isinstance(error, ControlledError):
+        return f"{request.name} does not open: {error}; {RELEASE}"
+    if request.is_lost:  # the cause is known, and asking which cameras answer would take a second of each attempt
+        return f"{request.name} does not open: {error}"
+    return f"{request.name} does not open: {error}; {_answering(discover())}; {CAUSES}"
+
+
+def _answering(there: list[Found]) -> str:
+    return f"cameras that answer: {_listing(there)}" if there else "no other camera answers"
+
+
+def _listing(cameras: list[Found]) -> str:
+    return ", ".join(f"{_name(camera)} ({camera.address})" for camera in cameras)
+
+
+def _name(camera: Found) -> str:
+    """The name to give to --source."""
+    return f"{PREFIX}{camera.serial or camera.id}"
 
 
 def _apply(camera: Camera, request: SourceRequest, rate: float | None) -> list[str]:
-    """Set what was asked for. Returns in words what the camera changed. Raises SourceError if it refuses."""
+    """Apply the requested settings. Returns a remark per change by the camera. Raises SourceError on refusal."""
     s = request.camera
     region = s.region
     if region is None and request.size is not None:
@@ -331,7 +370,7 @@ def _apply(camera: Camera, request: SourceRequest, rate: float | None) -> list[s
         "gain_db": s.gain_db,
         "rate": rate,
         "packet_size": s.packet_size if camera.is_gige else None,
-        "trigger": None if s.trigger is None else _trigger_source(camera, s.trigger),  # last: a rate switches it off
+        "trigger": None if s.trigger is None else _trigger_source(camera, s.trigger),  # last: a rate disables it
     }
     given = {what: value for what, value in asked.items() if value is not None}
     remarks = [remark for what, value in given.items() if (remark := _set(camera, what, value))]
@@ -341,7 +380,7 @@ def _apply(camera: Camera, request: SourceRequest, rate: float | None) -> list[s
 
 
 def _set(camera: Camera, what: str, value: Setting) -> str | None:
-    """Set one thing and read it back; what to remark, if anything."""
+    """Set one setting and read it back. Returns a remark if the camera changed it."""
     try:
         if isinstance(value, float | int) and what != "packet_size":
             least, most = camera.bounds(what)
@@ -376,7 +415,7 @@ def _region(camera: Camera, region: tuple[int, int, int, int]) -> tuple[int, int
 
 
 def _trigger_source(camera: Camera, name: str) -> str:
-    """What the camera calls it: people need not know that it writes "Line1"."""
+    """The camera's own spelling of a trigger source, for example "Line1" for "line1"."""
     sources = {source.lower(): source for source in camera.trigger_sources}
     if name.lower() != "off" and name.lower() not in sources:
         raise SourceError(f"trigger {name}: this camera has {', '.join(sorted(sources.values()))}, or off")
@@ -384,12 +423,22 @@ def _trigger_source(camera: Camera, name: str) -> str:
 
 
 def _read_back(camera: Camera) -> CameraSettings:
-    """What the camera says of itself; None where it has no such thing."""
-    said: dict[str, Any] = {}
+    """The settings that the camera reports; None where it does not have the setting."""
+    reported: dict[str, Any] = {}
     for setting in fields(CameraSettings):
         with contextlib.suppress(AravisError):
-            said[setting.name] = getattr(camera, setting.name)
-    return CameraSettings(**said)
+            reported[setting.name] = getattr(camera, setting.name)
+    return CameraSettings(**reported)
 
 
-KIND = Kind(claims, open, available, has_settings=True, is_exclusive=True, has_software_trigger=True)
+KIND = Kind(
+    claims,
+    open,
+    ("genicam:SERIAL", "genicam:ADDRESS", "genicam:"),
+    "a GigE Vision or USB3 Vision camera, through Aravis: genicam: is the only one that answers",
+    available,
+    missing,
+    has_settings=True,
+    is_exclusive=True,
+    has_software_trigger=True,
+)

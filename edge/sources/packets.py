@@ -1,8 +1,8 @@
-"""The packets of a video file with what is known of their integrity before they are decoded: which are damaged, and
-between which of them others are missing.
+"""The packets of a video file, with their integrity as far as it is known before decoding: which packets are damaged,
+and where packets are missing.
 
-What a container promises is compared with what comes. MP4, MOV and AVI count their frames. Where frames come at one
-rate, a gap of time stamps is as many missing frames. AVI's chunks follow each other without gaps.
+The contents are compared with what the container promises. MP4, MOV and AVI count their frames. At a constant frame
+rate, a gap of time stamps shows the number of missing frames. AVI's chunks follow each other without gaps.
 """
 
 import struct
@@ -11,30 +11,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.sources.ffmpeg_log import complaints
+from edge.sources.ffmpeg_log import logged_errors
 
 if TYPE_CHECKING:
     from av import Packet, VideoStream
     from av.container import InputContainer
 
 ZEROS = bytes(16)
-"""No codec of DENSE writes so many zero bytes in a row: a piece of the file was never written."""
+"""The codecs of DENSE never write so many zero bytes in a row: they mark a part of the file never written."""
 
 DENSE = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "av1", "libdav1d"})
 
 TIMED = "matroska"
-"""FFmpeg's name of the container that does not count its frames and says when the last one ends."""
+"""FFmpeg's name of the container that does not count its frames but states when the last one ends."""
 
 TS_PACKETS = 188, 192, 204
-"""Bytes of a packet of a transport stream; with a time stamp before it, as cameras and discs have; with a checksum."""
+"""Sizes of a transport stream's packet, bytes: plain; with a time stamp, as on cameras and discs; with a checksum."""
 
 MISSING = "the frame is missing from the file"
 DAMAGED = "the frame is damaged, or one that it builds on"
 
 
 class Coded:
-    """One frame as the container has it. `packet` is None where it is missing. `is_shown` False: it is there for others
-    to build on, and no player shows it.
+    """One frame of the container. `packet` is None if the frame is missing. `is_shown` False: other frames depend on
+    this frame, but no player shows it.
     """
 
     __slots__ = ("is_shown", "is_sound", "packet")
@@ -46,11 +46,11 @@ class Coded:
 
 
 def coded_frames(container: "InputContainer", video: "VideoStream", path: str) -> Iterator[Coded]:
-    """Every frame that the container promises, in the order of decoding, those that are missing too."""
+    """Every frame that the container promises, in decoding order, including missing ones."""
     import av.error
 
     neighbours = 0 if video.codec.intra_only else 1 + (video.codec_context.reorder_depth if video.codec.reorder else 0)
-    held: deque[Coded] = deque()  # as many as a loss that is seen later may concern
+    held: deque[Coded] = deque()  # the frames to which a loss detected later may still belong
     gaps, was_corrupt = _Gaps(container, video, path), False
     try:
         for packet, is_read_well in _read(container, video):
@@ -59,7 +59,7 @@ def coded_frames(container: "InputContainer", video: "VideoStream", path: str) -
             held.extend(Coded(None) for _ in range(missing))
             held.append(Coded(packet, is_sound, _is_shown(packet, video.codec.name)))
             is_whole &= is_read_well
-            if missing or not is_whole or packet.is_corrupt:  # it may be one of those before that is meant
+            if missing or not is_whole or packet.is_corrupt:  # the damage may belong to one of the earlier frames
                 for earlier in list(held)[-1 - missing - max(neighbours, not is_whole) : -1]:
                     earlier.is_sound = False
             was_corrupt = packet.is_corrupt
@@ -75,13 +75,13 @@ def coded_frames(container: "InputContainer", video: "VideoStream", path: str) -
 
 
 def _read(container: "InputContainer", video: "VideoStream") -> "Iterator[tuple[Packet[VideoStream], bool]]":
-    """The packets to the end of the file, each with whether FFmpeg found nothing wrong on the way to it."""
-    heard = complaints()
+    """The packets to the end of the file, each with whether FFmpeg logged no error while reading it."""
+    errors_before = logged_errors()
     for packet in container.demux(video):
         if packet.size == 0 and packet.pts is None and packet.dts is None:
             return  # the end
-        yield packet, complaints() == heard
-        heard = complaints()
+        yield packet, logged_errors() == errors_before
+        errors_before = logged_errors()
 
 
 def _is_sound(packet: "Packet[VideoStream]", codec: str) -> bool:
@@ -89,13 +89,13 @@ def _is_sound(packet: "Packet[VideoStream]", codec: str) -> bool:
 
 
 def _is_shown(packet: "Packet[VideoStream]", codec: str) -> bool:
-    """False for what an edit list cuts off, and for VP8's frames that are only built on: RFC 6386, section 9.1."""
+    """False for frames cut off by an edit list, and for VP8's frames for reference only: RFC 6386, section 9.1."""
     is_hidden = codec == "vp8" and packet.size > 0 and not memoryview(packet)[0] & 0x10
     return not packet.is_discard and not is_hidden
 
 
 class _Gaps:
-    """Compares what the container promises with the packets that come."""
+    """Compares the container's promises with the packets that follow."""
 
     def __init__(self, container: "InputContainer", video: "VideoStream", path: str) -> None:
         self.is_cut_off = False
@@ -105,13 +105,13 @@ class _Gaps:
         self._last_pts: int | None = None
         kind = container.format.name
         size = Path(path).stat().st_size
-        # A transport stream that ends within a packet: the last frame has lost its end.
+        # A transport stream that ends within a packet: the last frame is truncated.
         self.is_torn = kind == "mpegts" and all(size % length for length in TS_PACKETS)
         self._chunks = _Chunks(path) if kind == "avi" else None
         self._interval = None if video.frames or self._chunks else _interval(video)
 
     def before(self, packet: "Packet[VideoStream]") -> tuple[int, bool]:
-        """How many frames are missing before this packet, and whether else all is well between it and the last one."""
+        """The number of frames missing before this packet, and whether the file is otherwise intact since the last."""
         missing, is_whole = 0, True
         if self._chunks is not None:
             missing, is_whole = self._chunks.passed_over(packet)
@@ -125,7 +125,7 @@ class _Gaps:
         return missing, is_whole
 
     def at_the_end(self) -> int:
-        """How many frames are missing after the last packet; one at least if the file could not be read to its end."""
+        """The number of frames missing after the last packet; at least one if the file is not readable to its end."""
         promised = promised_frames(self._video)
         missing = 0
         if promised is not None:
@@ -137,7 +137,7 @@ class _Gaps:
 
 
 def promised_frames(video: "VideoStream") -> int | None:
-    """How many frames the container counts, without those that its edit list cuts off; None if it does not count."""
+    """The container's frame count, without frames cut off by its edit list; None if it has no count."""
     entries = video.index_entries
     if video.container.format.name == "avi":
         return video.frames or None
@@ -147,7 +147,7 @@ def promised_frames(video: "VideoStream") -> int | None:
 
 
 def estimated_frames(container: "InputContainer", video: "VideoStream") -> int | None:
-    """How many frames there are if they come at one rate until the time at which the container says that it ends."""
+    """The number of frames, computed from a constant rate and the container's duration; None if either is unknown."""
     interval, end = _interval(video), _promised_end(container, video)
     if interval is None or end is None:
         return None
@@ -155,7 +155,7 @@ def estimated_frames(container: "InputContainer", video: "VideoStream") -> int |
 
 
 def _interval(video: "VideoStream") -> float | None:
-    """Ticks from frame to frame; None if they do not come at one rate, as screen recordings do not."""
+    """Ticks between frames; None if the frame rate is not constant, as in screen recordings."""
     rate = video.average_rate
     if not rate or not video.base_rate or abs(float(video.base_rate / rate) - 1) > 0.01 or video.time_base is None:
         return None
@@ -163,13 +163,13 @@ def _interval(video: "VideoStream") -> float | None:
 
 
 def _promised_end(container: "InputContainer", video: "VideoStream") -> float | None:
-    """When the container says that the last frame ends, in ticks of the stream."""
+    """The end of the last frame according to the container, in ticks of the stream; None if it states none."""
     if not container.format.name.startswith(TIMED) or video.time_base is None:
         return None
-    said = video.metadata.get("DURATION")  # HH:MM:SS.fraction, as muxers of Matroska write it for each stream
-    if said is not None:
+    reported = video.metadata.get("DURATION")  # HH:MM:SS.fraction, as muxers of Matroska write it for each stream
+    if reported is not None:
         try:
-            hours, minutes, seconds = map(float, said.split(":"))
+            hours, minutes, seconds = map(float, reported.split(":"))
         except ValueError:
             return None
         return float((3600 * hours + 60 * minutes + seconds) / video.time_base)
@@ -183,11 +183,11 @@ class _Chunks:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self._end: int | None = None  # of the last packet's chunk
+        self._end: int | None = None  # offset after the last packet's chunk
 
     def passed_over(self, packet: "Packet[VideoStream]") -> tuple[int, bool]:
-        """How many empty chunks of this stream lie between the last packet and this one, and whether nothing else
-        does that is no chunk.
+        """The number of empty chunks of this stream between the last packet and this one, and whether everything else
+        in between consists of chunks.
         """
         if packet.pos is None:
             return 0, True

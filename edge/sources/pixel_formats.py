@@ -1,4 +1,4 @@
-"""Pictures as machine vision cameras send them, made BGR. Names and numbers are those of PFNC, the Pixel Format Naming
+"""Conversion of machine vision pixel formats to BGR. Names and numbers are those of PFNC, the Pixel Format Naming
 Convention.
 """
 
@@ -22,13 +22,13 @@ READABLE = {
 
 _NAMES = {number: name for name, number in READABLE.items()}
 _UNUSED_BITS = {"Mono10": 2, "Mono12": 4}
-"""What is cut off the 10 and 12 bits, which lie in the low bits of 16, to make 8 of them."""
+"""Number of low-order bits dropped from 10- and 12-bit samples, stored in the low bits of 16, to make 8-bit ones."""
 
 
 def to_bgr(pixels: memoryview, number: int, height: int, width: int, room: "Frame | None" = None) -> "Frame":
-    """The picture in a buffer, as a frame of its own memory, or in `room`, which is of its shape.
+    """The picture in a buffer as `uint8 [height, width, 3]` BGR, in new memory or in `room`, which must have its shape.
 
-    Raises ValueError if the format of that number is not read or the buffer is too short.
+    `number` is the format's PFNC number. Raises ValueError if the format is not supported or the buffer is too short.
     """
     import cv2
     import numpy as np
@@ -50,7 +50,7 @@ def to_bgr(pixels: memoryview, number: int, height: int, width: int, room: "Fram
         return room
     code = {
         "RGB8": cv2.COLOR_RGB2BGR,
-        # OpenCV names a pattern by its second row and column, PFNC by its first: these aliases do, too.
+        # OpenCV names a pattern by its second row and column, PFNC by its first; these OpenCV aliases follow PFNC.
         "BayerGR8": cv2.COLOR_BayerGRBG2BGR,
         "BayerRG8": cv2.COLOR_BayerRGGB2BGR,
         "BayerGB8": cv2.COLOR_BayerGBRG2BGR,

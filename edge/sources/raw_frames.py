@@ -1,4 +1,4 @@
-"""What a driver of V4L2 gives, as a frame: one buffer of bytes in one of its pixel formats."""
+"""Conversion of V4L2 buffers to frames: one buffer of bytes in one of V4L2's pixel formats."""
 
 from typing import TYPE_CHECKING
 
@@ -21,10 +21,10 @@ CONVERSIONS = {
     "GREY": (1.0, "COLOR_GRAY2BGR"),
     "RGB3": (3.0, "COLOR_RGB2BGR"),
 }
-"""Bytes of a pixel, and OpenCV's name of the conversion to BGR."""
+"""Bytes per pixel, and OpenCV's name of the conversion to BGR."""
 
 DEPTHS = {"Y10 ": 10, "Y12 ": 12, "Y16 ": None}
-"""Grey in 16 bits: how many of them are significant, None where only a person can say."""
+"""Grey in 16 bits: the number of significant bits, None where the user must give it."""
 
 
 def is_converted_here(pixel_format: str) -> bool:
@@ -41,7 +41,8 @@ def converted(
 ) -> Frame:
     """The bytes of one buffer as a frame `uint8 [height, width, 3]` BGR of this `shape`, in `room` if it fits.
 
-    `bits` are the significant ones of Y16. Raises DataError, with the reason alone, if bytes are missing or damaged.
+    `bits` is the number of significant bits of Y16. Raises DataError, with only the reason, if bytes are missing or
+    damaged.
     """
     import cv2
     import numpy as np
@@ -70,8 +71,8 @@ def converted(
 
 
 def _decoded(data: bytes, shape: tuple[int, int] | None, room: "Frame | None") -> Frame:
-    """Raises DataError, too, if something is behind the end: a buffer holds what it held before beyond what the camera
-    filled, and the end found may be that of an older picture.
+    """Decode a JPEG. Raises DataError also if bytes follow its end: beyond what the camera filled, a buffer keeps its
+    previous content, and the end that was found may be that of an older picture.
     """
     from edge.pictures.jpeg import END, SCAN, decode_jpeg
 

@@ -1,9 +1,8 @@
-"""Source `replay`: a few frames of the demo line, rendered once and shown again and again.
+"""Source `replay`: a few frames of the demo line, rendered once and shown in a loop.
 
-A camera that costs nothing but the copy into the ring: the source for measuring everything behind the camera. With a
-rate it may have a line's rhythm: `replay:jitter=0.2,idle=5/60` is a fifth of the interval off, and pauses for 5 s after
-every 60 s of work. Frames of more than `MOST_RENDERED` pixels are smaller ones side by side: to render one of 20
-megapixels takes seconds.
+A camera whose only cost is the copy into the ring, to measure everything behind the camera. With a rate it may have a
+line's rhythm: `replay:jitter=0.2,idle=5/60` has a jitter of a fifth of the interval, and pauses for 5 s after every
+60 s of work. Frames of more than `MOST_RENDERED` pixels are smaller ones tiled: rendering 20 megapixels takes seconds.
 """
 
 from collections.abc import Iterator
@@ -24,18 +23,13 @@ def claims(name: str) -> bool:
     return name == NAME or name.startswith(f"{NAME}:")
 
 
-def available() -> list[tuple[str, str]]:
-    """Always there."""
-    return [(NAME, f"{FRAMES} frames of the demo line over and over, for measurements (simulated)")]
-
-
 class ReplaySource(DemoSource):
-    """The demo line, whose parts come round again after the sixteenth."""
+    """The demo line in a loop of sixteen parts."""
 
     name = NAME
 
     def __init__(self, request: SourceRequest) -> None:
-        """Raises SourceError if the request asks for an impossible size, seed, rate or rhythm."""
+        """Raises SourceError if the request has an impossible size, seed, rate or rhythm."""
         height, width = request.size or DEFAULT_SIZE
         is_tiled = height * width > MOST_RENDERED
         super().__init__(replace(request, size=None) if is_tiled else request)
@@ -46,7 +40,7 @@ class ReplaySource(DemoSource):
         self._rhythm = None if self.rate is None else Rhythm.of(self.rate, words)
 
     def capture(self, index: int) -> Capture:
-        """Part `index`; the same part many times over where the frame is large."""
+        """Part `index`; a large frame is a tiling of the same part."""
         import numpy as np
 
         capture, shape = super().capture(index), self.shape
@@ -58,15 +52,21 @@ class ReplaySource(DemoSource):
         return replace(capture, frame=np.ascontiguousarray(np.tile(capture.frame, times)[: shape[0], : shape[1]]))
 
     def captures(self) -> Iterator[Capture | None]:
-        """One capture a part; rendering is over before the first. None: the line pauses."""
+        """One capture per part; all parts are rendered before the first. None: the line pauses."""
         stock = [self.capture(index) for index in range(FRAMES)]
         shown = (replace(stock[index % FRAMES], index=index) for index in self._wanted.indices())
         return shown if self._rhythm is None else rhythmic(shown, self._rhythm)
 
 
 def open(request: SourceRequest) -> ReplaySource:
-    """Open it. Raises SourceError if the request asks for what it cannot do."""
+    """Open the source. Raises SourceError if the request cannot be met."""
     return ReplaySource(request)
 
 
-KIND = Kind(claims, open, available, default_size=DEFAULT_SIZE)
+KIND = Kind(
+    claims,
+    open,
+    (NAME, f"{NAME}:jitter=0.2,idle=5/60"),
+    f"{FRAMES} frames of the demo line over and over, for measurements (simulated)",
+    default_size=DEFAULT_SIZE,
+)

@@ -1,4 +1,4 @@
-"""What sources that can be asked for any of their pictures share: which ones are wanted, and at what pace."""
+"""What sources with random access to their pictures share: which pictures are wanted, and at what rate."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -12,9 +12,9 @@ from edge.sources.base import Capture, SourceRequest
 
 @dataclass(frozen=True)
 class Wanted:
-    """The indices that a request asks for: from `start` up to, not including, `end`; None is without end.
+    """The indices of a request: from `start` up to, not including, `end`; None is without end.
 
-    `rate` is pictures a second, None for as fast as they are taken.
+    `rate` is in pictures per second, None for as fast as they are read.
     """
 
     start: int
@@ -23,7 +23,7 @@ class Wanted:
 
     @property
     def length(self) -> int | None:
-        """How many there are, None if without end."""
+        """Number of pictures, None if without end."""
         return None if self.end is None else max(0, self.end - self.start)
 
     def indices(self) -> Iterable[int]:
@@ -32,10 +32,10 @@ class Wanted:
 
 
 def wanted(request: SourceRequest, total: int | None, own_rate: float | None = None) -> Wanted:
-    """What `request` asks of a source of `total` pictures (None: unknown or endless), taken `own_rate` a second (None:
-    nobody knows).
+    """The indices and rate that `request` asks of a source of `total` pictures (None: unknown or endless) with its
+    `own_rate`, pictures per second (None: unknown).
 
-    Raises SourceError if start, limit or rate make no sense.
+    Raises SourceError if start, limit or rate are impossible.
     """
     if request.start < 0:
         raise SourceError(f"start {request.start}: pictures are counted from 0")
@@ -53,9 +53,9 @@ def wanted(request: SourceRequest, total: int | None, own_rate: float | None = N
 
 
 def paced(captures: Iterable[Capture], rate: float | None) -> Iterator[Capture]:
-    """The captures at `rate` a second, each stamped when it is let go; as fast as they are taken if None.
+    """The captures at `rate` per second, each stamped when it is yielded; None: as fast as they are read.
 
-    The deadlines are counted from the first capture, so that delays do not add up.
+    Due times are counted from the first capture, so that delays do not add up.
     """
     if rate is None:
         yield from captures

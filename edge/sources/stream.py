@@ -1,30 +1,30 @@
-"""Source `rtsp://…`, `rtsps://…`, `http://…`, `udp://…`: a camera on the network, through FFmpeg.
+"""Source `rtsp://…`, `rtsps://…`, `http://…`, `udp://…`: a network camera, through FFmpeg.
 
-RTSP comes over TCP. `rtsp://…?transport=udp` asks for UDP, where FFmpeg does not tell of lost packets, and a picture
-with a hole in it passes for whole. MPEG-TS (`udp://`) counts its packets: a picture with a hole, and all until the next
-key frame, are captures with a fault, but now and then one slips through before the loss is seen. Neither is for a gate.
-The certificate of `rtsps` and `https` is not checked.
+RTSP uses TCP. `rtsp://…?transport=udp` selects UDP, where FFmpeg does not report lost packets, and a picture with a
+hole passes for complete. MPEG-TS (`udp://`) counts its packets: a picture with a hole, and all pictures until the next
+key frame, are captures with a fault, but occasionally one passes before the loss is detected. Neither is suitable for a
+gate. The certificate of `rtsps` and `https` is not checked.
 
-**What is damaged** has no frame, nor has what follows it until the next key frame. Motion JPEG, over HTTP or RTSP, is
-decoded strictly: each picture stands for itself.
+**What is damaged.** A damaged picture has no frame, nor have the pictures after it until the next key frame. Motion
+JPEG, over HTTP or RTSP, is decoded strictly: each picture stands alone.
 
-**Which picture.** A thread receives all the time, so that nothing waits in sockets. Whoever asks gets the newest
-picture; those passed over are decoded if later ones need them, else not even that. `Capture.index` counts them all.
+**Which picture.** A thread receives all the time, so that no data wait in sockets. The reader gets the newest picture;
+skipped pictures are decoded only if later ones depend on them. `Capture.index` counts all pictures.
 
-**How old it is.** A camera's time stamps say when pictures were taken relative to each other, and the picture that took
-the shortest way says how the camera's clock stands to ours: `captured_ns` is the picture's stamp on that clock. So a
-picture that was held up is stamped as old as it is, and a burst after a pause is not taken for new. What it cannot
-know is the part of the delay that all pictures share: exposure, the camera's encoder, the shortest way itself. A delay
-that comes and stays is told from clocks that part for a while only: 1 ms of it is taken for theirs each second. A new
-connection is listened to until pictures come no faster than they were taken: cameras and servers begin with old ones;
-and so is a camera that has set its clock. Streams without the camera's time stamps (pictures over HTTP) are stamped as
-they arrive.
+**How old it is.** A camera's time stamps give the relative times of the pictures. The picture with the lowest delay
+gives the offset between the camera's clock and this machine's: `captured_ns` is the picture's stamp plus that offset.
+So a delayed picture is stamped as old as it is, and a burst after a pause does not pass for new. The delay that all
+pictures share stays unknown: exposure, the camera's encoder, the lowest network delay itself. A permanent increase of
+the delay is indistinguishable from clock drift: 1 ms of it per second is attributed to drift. A new connection is
+observed until pictures arrive no faster than they were taken, because cameras and servers begin with old pictures; the
+same after a camera has set its clock. Streams without the camera's time stamps (pictures over HTTP) are stamped on
+arrival.
 
-**When it is back.** One that was lost is knocked at until its port answers, in the process that then opens it: a
-process that dies of each refusal and is started again would be late by its start and half a back-off.
+**When it is back.** If the camera was lost, the process that opens it again polls its port until the port accepts a
+connection. A process that exits at each refusal and is restarted would lose its start time and half a back-off.
 
-Of H.264 and H.265 each picture is seen one frame interval late: FFmpeg knows that it is whole when the next one begins.
-The stamp takes that into account.
+With H.264 and H.265 each picture is available one frame interval late: FFmpeg knows that a picture is complete when the
+next one begins. The stamp accounts for that.
 """
 
 import threading
@@ -40,8 +40,8 @@ from edge.sources.base import Capture, Kind, Source, SourceRequest
 from edge.sources.camera_clock import CameraClock
 from edge.sources.connection import connect, explained
 from edge.sources.decoded_frame import bgr
-from edge.sources.decoding import CHECKS
-from edge.sources.ffmpeg_log import complaints
+from edge.sources.decoding import CHECKS, check_decoder, missing
+from edge.sources.ffmpeg_log import logged_errors
 from edge.sources.stored import wanted
 from edge.verdict import Fault, Reason
 
@@ -50,42 +50,38 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 OPEN_S = 10.0
-"""Patience with a camera until it has answered, and then until its pictures come steadily. Some send a key frame,
-without which none can be decoded, every few seconds only."""
+"""Timeout until a camera has answered, and then until its pictures are steady. Some cameras send a key frame, without
+which no picture can be decoded, only every few seconds."""
 
-AWAITED_S = 8.0
-"""Patience with a camera that was lost, until its port answers."""
+RECONNECT_S = 8.0
+"""Timeout until the port of a lost camera accepts a connection."""
 
 READ_S = 5.0
-"""A connection that is silent for this long has failed. A station does not wait that long for a frame."""
+"""A connection that is silent for this long has failed. A station's own limit for a frame is shorter."""
 
 BEHIND_MS = 1000
-"""A stream whose pictures are older than this for two seconds on end will not catch up: only a new connection helps."""
+"""A stream whose pictures are older than this for two seconds will not catch up: it needs a new connection."""
 
 MOST_WAITING = 1000
-"""Packets without a key frame among them that may wait to be decoded."""
+"""Largest number of packets without a key frame that wait for decoding."""
 
 CAMERA_STAMPS = frozenset({"rtsp", "mpegts", "flv"})
-"""Formats whose time stamps are the camera's. FFmpeg makes up those of others, from a rate that nobody promised."""
+"""Formats whose time stamps are the camera's. For other formats FFmpeg computes stamps from an assumed rate."""
 
 
 def claims(name: str) -> bool:
-    """Whether `name` is an address, of a kind known here or not."""
+    """Whether `name` is a URL, with a supported scheme or not."""
     return scheme(name) is not None
 
 
-def available() -> list[tuple[str, str]]:
-    """The network is not searched."""
-    return []
-
-
 def open(request: SourceRequest) -> "StreamSource":
-    """Connect, and wait until pictures come steadily. Raises SourceError if that takes too long or is refused."""
+    """Connect, and wait until pictures are steady. Raises SourceError on a timeout or a refusal."""
+    check_decoder(redacted(request.name))
     return StreamSource(request)
 
 
 class StreamSource(Source):
-    """A free-running camera on the network. `name` is its address without credentials."""
+    """A free-running network camera. `name` is its address without credentials."""
 
     live = True
     free_running = True
@@ -102,19 +98,19 @@ class StreamSource(Source):
         self._first = 0  # number of the packet that is the first picture
         self._on_time_ns = 0
         self._received = _Received()
-        container = connect(request.name, self.name, OPEN_S, READ_S, AWAITED_S if request.is_lost else 0)
+        container = connect(request.name, self.name, OPEN_S, READ_S, RECONNECT_S if request.is_lost else 0)
         video = container.streams.video[0]
         self._decoder = video.codec_context
         self._decoder.options = {**self._decoder.options, **CHECKS}
         self._bits = request.bits
-        self._decoder.thread_type = "SLICE"  # threads that share frames hold them back
+        self._decoder.thread_type = "SLICE"  # frame threads hold frames back
         self._is_jpeg = self._decoder.name == "mjpeg"
         self._clock = CameraClock(is_known=container.format.name in CAMERA_STAMPS, is_held_back=not self._is_jpeg)
         threading.Thread(target=self._receive, args=(container,), name="receive", daemon=True).start()
         self.shape = self._settle()
 
     def captures(self) -> Iterator[Capture]:
-        """The newest picture, again and again. Raises SourceError if the stream ends, breaks off or falls behind."""
+        """The newest picture, repeatedly. Raises SourceError if the stream ends, breaks off or falls behind."""
         while True:
             newest = self._newest(READ_S)
             if newest is None or not self._clock.is_settled:
@@ -126,11 +122,11 @@ class StreamSource(Source):
             yield self._capture(position, newest)
 
     def close(self) -> None:
-        """Hang up. The thread that receives does it, before the next packet or when it has waited READ_S for it."""
+        """Disconnect. The receiving thread does so before the next packet or after READ_S without one."""
         self._received.close()
 
     def _receive(self, container: "InputContainer") -> None:
-        """Work of the thread: every packet as it comes, stamped on arrival."""
+        """The receiving thread: queue every packet, stamped on arrival."""
         import av.error
 
         cause = f"{self.name}: the stream has ended"
@@ -139,8 +135,8 @@ class StreamSource(Source):
                 arrived_ns = time.monotonic_ns()
                 if self._received.is_closed:
                     return
-                if packet.size:  # an empty one says that there are no more
-                    self._received.put(packet, self._clock.hear(_stamp_ns(packet), arrived_ns))
+                if packet.size:  # an empty packet marks the end
+                    self._received.put(packet, self._clock.record(_stamp_ns(packet), arrived_ns))
         except av.error.FFmpegError as error:
             cause = explained(self.name, error, READ_S)
         finally:
@@ -148,7 +144,7 @@ class StreamSource(Source):
             self._received.end(cause)
 
     def _settle(self) -> tuple[int, int]:
-        """Pass over what comes until pictures come steadily and one is whole; its (height, width)."""
+        """Skip pictures until they are steady and one is complete; returns its (height, width)."""
         until = time.monotonic() + OPEN_S
         shape = None
         while shape is None or not self._clock.is_settled:
@@ -166,7 +162,7 @@ class StreamSource(Source):
         return shape
 
     def _newest(self, patience_s: float) -> "_Picture | None":
-        """Decode what waits, and then what came meanwhile; the last picture of it, None if it gave none."""
+        """Decode the waiting packets, then those that arrived meanwhile; the last picture, None if there is none."""
         newest = None
         for patience in (patience_s, 0):
             for packet in self._received.take(patience):
@@ -174,25 +170,25 @@ class StreamSource(Source):
         return newest
 
     def _decode(self, received: "_Packet") -> "_Picture | None":
-        """The picture that this packet completes. One that is damaged, and all that build on it, have no frame."""
+        """The picture that this packet completes. Damaged pictures, and those that depend on them, have no frame."""
         import av.error
 
         frame: VideoFrame | bytes | None = None
-        is_key, was_sound, heard = False, self._was_sound, complaints()
+        is_key, was_sound, errors_before = False, self._was_sound, logged_errors()
         is_sound = not received.packet.is_corrupt
         try:
             if self._is_jpeg:
-                frame, is_key, was_sound = bytes(received.packet), True, True  # it builds on no other
+                frame, is_key, was_sound = bytes(received.packet), True, True  # a JPEG depends on no other picture
             else:
                 for decoded in self._decoder.decode(received.packet):
                     is_sound &= not decoded.is_corrupt
                     frame, is_key = decoded, decoded.key_frame
         except av.error.FFmpegError:
             is_sound = False
-        is_sound &= complaints() == heard
+        is_sound &= logged_errors() == errors_before
         if not is_sound:
             self._is_damaged = True
-        elif was_sound and is_key:  # damage may be told of one packet early
+        elif was_sound and is_key:  # FFmpeg may report damage one packet early
             self._is_damaged = False
         self._was_sound = is_sound
         if frame is None and not self._is_damaged:
@@ -229,7 +225,7 @@ class StreamSource(Source):
 
 
 class _Packet(NamedTuple):
-    """`number` counts the packets of a connection, `arrived_ns` is when it came, as nearly as `CameraClock` knows."""
+    """`number` counts the packets of a connection; `arrived_ns` is the arrival time, as `CameraClock` knows it."""
 
     number: int
     arrived_ns: int
@@ -243,7 +239,7 @@ class _Picture(NamedTuple):
 
 
 class _Received:
-    """Packets on their way from the thread that receives to the one that decodes."""
+    """Queue of packets from the receiving thread to the decoding thread."""
 
     def __init__(self) -> None:
         self.is_closed = False
@@ -253,7 +249,7 @@ class _Received:
         self._cause: str | None = None
 
     def put(self, packet: "Packet[VideoStream]", arrived_ns: int) -> None:
-        """Add one. A key frame makes those before it worthless."""
+        """Add a packet. A key frame makes the packets before it superfluous."""
         with self._changed:
             if packet.is_keyframe or len(self._packets) >= MOST_WAITING:
                 self._packets.clear()
@@ -262,7 +258,7 @@ class _Received:
             self._changed.notify()
 
     def take(self, patience_s: float) -> list[_Packet]:
-        """All that wait, at least one unless `patience_s` goes by. Raises SourceError if there will be no more."""
+        """All waiting packets; waits up to `patience_s` for the first. Raises SourceError if the stream has ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._packets or self._cause, patience_s)
             if not self._packets and self._cause:
@@ -272,13 +268,13 @@ class _Received:
             return packets
 
     def end(self, cause: str) -> None:
-        """No more will come."""
+        """The stream has ended; `cause` is the message of the SourceError."""
         with self._changed:
             self._cause = cause
             self._changed.notify()
 
     def close(self) -> None:
-        """No more are wanted."""
+        """The reader needs no more packets."""
         self.is_closed = True
 
 
@@ -288,4 +284,10 @@ def _stamp_ns(of: "Packet[VideoStream] | VideoFrame") -> int | None:
     return int(of.pts * of.time_base * 1_000_000_000)
 
 
-KIND = Kind(claims, open, available)
+KIND = Kind(
+    claims,
+    open,
+    ("rtsp://USER:PASSWORD@HOST/PATH", "rtsps://…", "http://…", "https://…", "udp://…"),
+    "a network camera, through PyAV",
+    missing=missing,
+)

@@ -1,7 +1,7 @@
-"""Source `line.mp4`: a video file, every frame in order. Those that are damaged or missing are captures with a fault.
+"""Source `line.mp4`: a video file, every frame in order. Damaged or missing frames are captures with a fault.
 
-A container has no checksum of its own, nor have most codecs (FFV1 has): of bytes that were changed, some decode to
-other pixels without a sign.
+Containers have no checksum, nor have most codecs (FFV1 has): some changed bytes decode to different pixels without an
+error.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge.errors import DataError, SourceError
 from edge.sources.base import Capture, Kind, Source, SourceRequest
-from edge.sources.decoding import Picture, pictures
+from edge.sources.decoding import Picture, check_decoder, missing, pictures
 from edge.sources.packets import coded_frames, estimated_frames, promised_frames
 from edge.sources.stored import paced, wanted
 from edge.verdict import Fault, Reason
@@ -20,29 +20,24 @@ if TYPE_CHECKING:
     from av import VideoStream
     from av.container import InputContainer
 
-LOOKED_AT = 250
-"""Frames among which one that is whole is looked for, to know the size of all."""
+SIZE_SEARCH_FRAMES = 250
+"""Number of frames in which an intact one is searched, whose size is that of all frames."""
 
 ACCOUNTED = ("mp4", "avi", "matroska", "mpegts")
-"""Formats in which a loss shows, as FFmpeg calls them. Others neither count their frames nor say when they were taken,
-or FFmpeg passes over their holes. Of a transport stream, a lost tail does not show.
+"""Formats, by FFmpeg's names, in which a loss is detectable. Other formats neither count their frames nor have time
+stamps, or FFmpeg skips their gaps. In a transport stream, a lost tail is not detectable.
 """
 
 
 def claims(name: str) -> bool:
-    """Whether `name` is a file. Pictures are claimed before; whether it is a video shows when it is opened."""
+    """Whether `name` is a file. Kinds asked earlier claim pictures; opening the file shows whether it is a video."""
     return Path(name).is_file()
-
-
-def available() -> list[tuple[str, str]]:
-    """Videos are not looked for."""
-    return []
 
 
 class VideoSource(Source):
     """The frames of a file that FFmpeg opens.
 
-    `length` is what the container says, counted or from its duration, None if it says nothing.
+    `length` is the container's frame count or computed from its duration, None if it states neither.
     """
 
     decodes = True
@@ -63,7 +58,7 @@ class VideoSource(Source):
         self.live = request.rate is not None
 
     def captures(self) -> Iterator[Capture]:
-        """One capture a frame, in order, from `start` on; with `loop` the first frame follows the last."""
+        """One capture per frame, in order, from `start` on; with `loop` the first frame follows the last."""
         return paced(self._captures(), self.rate)
 
     def close(self) -> None:
@@ -71,7 +66,7 @@ class VideoSource(Source):
         self._is_closed = True
 
     def _captures(self) -> Iterator[Capture]:
-        """Frames before `start` are read and dropped: in some containers, seeking lands on key frames only."""
+        """Frames before `start` are read and dropped: in some containers, seeking finds key frames only."""
         start, limit = self._request.start, self._request.limit
         for index, picture in enumerate(islice(self._pictures(), limit)):
             if self._is_closed:
@@ -80,7 +75,7 @@ class VideoSource(Source):
                 yield self._capture(index, picture)
 
     def _pictures(self) -> Iterator[Picture]:
-        """Those of the file, again and again with `loop`."""
+        """The pictures of the file, in a loop with `loop`."""
         has_some = True
         while has_some:
             has_some = False
@@ -101,9 +96,9 @@ class VideoSource(Source):
             return Capture(index, name, None, fault=Fault(Reason.CORRUPT, f"{error}"))
 
     def _size(self, container: "InputContainer", video: "VideoStream") -> tuple[int, int]:
-        """(height, width) of the first whole frame, or what the container says. Raises SourceError if it has none."""
+        """(height, width) of the first intact frame, else of the container. Raises SourceError if it has neither."""
         found = 0
-        for picture in islice(self._once(container), LOOKED_AT):
+        for picture in islice(self._once(container), SIZE_SEARCH_FRAMES):
             found += 1
             try:
                 frame = picture.pixels(16, None)
@@ -112,28 +107,29 @@ class VideoSource(Source):
             return frame.shape[0], frame.shape[1]
         height, width = video.codec_context.height, video.codec_context.width
         if not found or not height or not width:
-            raise SourceError(_none(self.name))
+            raise SourceError(_no_video(self.name))
         return height, width
 
 
 def open(request: SourceRequest) -> VideoSource:
-    """Open a video file. Raises SourceError if it is none or has no frames."""
+    """Open a video file. Raises SourceError if it is not a video or has no frames."""
+    check_decoder(request.name)
     return VideoSource(request)
 
 
 def _open_video(path: str) -> "InputContainer":
-    """Raises SourceError if there is no video in the file."""
+    """Open the container. Raises SourceError if there is no video in the file."""
     import av
     import av.error
     from av.stream import Disposition
 
     try:
         container = av.open(path)
-    except (av.error.FFmpegError, ValueError):  # its own words name the file again
-        raise SourceError(_cut_off(path) or _none(path)) from None
-    if not container.streams.video or container.streams.video[0].codec_context is None:  # as stubs do not say
+    except (av.error.FFmpegError, ValueError):  # FFmpeg's message repeats the file name
+        raise SourceError(_cut_off(path) or _no_video(path)) from None
+    if not container.streams.video or container.streams.video[0].codec_context is None:  # None is not in PyAV's stubs
         container.close()
-        raise SourceError(_none(path))
+        raise SourceError(_no_video(path))
     if not any(known in container.format.name.split(",") for known in ACCOUNTED):
         container.close()
         raise SourceError(f"{path}: what is missing from a file of this format is not seen; record into an mp4 or mkv")
@@ -145,19 +141,26 @@ def _open_video(path: str) -> "InputContainer":
     return container
 
 
-def _none(path: str) -> str:
+def _no_video(path: str) -> str:
     return f"{path}: no video, or one without frames; give an mp4, mkv, mov or avi"
 
 
 def _cut_off(path: str) -> str | None:
-    """What is to be said of an MP4 or MOV that begins well and cannot be opened; None of another file."""
+    """A message for an MP4 or MOV that begins correctly and cannot be opened; None for another file."""
     with Path(path).open("rb") as file:
         if file.read(8)[4:] != b"ftyp":
             return None
     return (
-        f"{path}: the recording was cut off before its index was written, so that its frames cannot be found; an mkv "
-        "or a fragmented mp4 can be read up to where it was cut"
+        f"{path}: no index can be read in it, as where a recording was cut off before the index was written; record "
+        "into an mkv or a fragmented mp4, which can be read up to where it was cut"
     )
 
 
-KIND = Kind(claims, open, available, has_own_size=True)
+KIND = Kind(
+    claims,
+    open,
+    ("line.mp4", "line.avi", "line.mkv"),
+    "a video file, each frame in order, through PyAV",
+    missing=missing,
+    has_own_size=True,
+)

@@ -1,1 +1,1 @@
-"""The running line: a supervisor with sockets and deadlines, a capture child and an inference child with the pixels."""
+"""The running line: a supervisor with sockets and deadlines; capture, inference and archive children with pixels."""

@@ -1,8 +1,9 @@
-"""An inspection cell: the stations of one configuration in one process, each as if it were alone, one loaded model for
-those of the same bundle.
+"""An inspection cell: the stations of one configuration in one process. They are independent, but stations with the
+same bundle share one loaded model.
 """
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Hashable, Sequence
 
@@ -11,20 +12,23 @@ from edge.station import gc_tuning
 from edge.station.config.layout import check_apart
 from edge.station.config.resolved import StationConfig
 from edge.station.inference.process import Model
-from edge.station.poller import Sleeper
+from edge.station.poller import Poller
 from edge.station.process.safe_path import safe_path
 from edge.station.signals import Signals
 from edge.station.supervisor import CHILD_PATIENCE_S, Station
 from edge.station.systemd import Service, SharedService
 
+log = logging.getLogger("edge.station")
+
 OPEN_FILES = 64
-"""Files that a station has open, with sockets, pipes, ring and journal, and some to start its children again."""
+"""Open files per station: sockets, pipes, ring and journal, and a reserve to restart its children."""
 
 
 class Cell:
-    """Runs its stations until all their sources have ended or it is told to stop.
+    """Runs its stations until all their sources have ended or a signal ends the run.
 
-    `stations` are all of them, whatever became of them; `failures` says, by name, which could not start, and why.
+    `stations` lists all of them, also after their end; `failures` gives, by name, the error of each that could not
+    start.
     """
 
     def __init__(
@@ -32,12 +36,11 @@ class Cell:
         configs: Sequence[StationConfig],
         progress: Callable[[Station], None],
         insecure: frozenset[str] = frozenset(),
-        say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Make the stations: see `Station`, whose errors are raised, and no socket stays bound then. Those named in
-        `insecure` may be reached from the network without keys.
+        """Create the stations: see `Station`, whose errors are raised; no socket stays bound then. Stations named in
+        `insecure` may be reached from the network without keys. `progress` is passed to each station.
 
-        Raises ConfigError if two of them would be in each other's way, or if this process may open too few files.
+        Raises ConfigError if two stations conflict, or if this process may open too few files.
         """
         check_apart(configs)
         _check_open_files(len(configs))
@@ -45,25 +48,24 @@ class Cell:
         self.failures: dict[str, EdgeError] = {}
         self._models: dict[Hashable, Model] = {}
         self._service = Service()
-        self._say = say
         self._shared = SharedService(self._service)
         with contextlib.ExitStack() as undo:
             for config in configs:
                 report = self._service if len(configs) == 1 else self._shared.of(config.station)
                 page = next((s.metrics for s in self.stations if s.config.metrics == config.metrics), None)
-                station = Station(config, progress, config.station in insecure, say, self._models, report, page)
+                station = Station(config, progress, config.station in insecure, self._models, report, page)
                 undo.callback(station.discard)
                 self.stations.append(station)
             undo.pop_all()
         self._running = list(self.stations)
-        self._leaving: list[threading.Thread] = []
-        self._sleeper = Sleeper()
+        self._shutting_down: list[threading.Thread] = []
+        self._poller = Poller()
         self._has_settled = False
 
     def run(self) -> None:
-        """Serve to the end. SIGINT, SIGTERM and SIGHUP end it in order.
+        """Serve until the end. SIGINT, SIGTERM and SIGHUP end the run in order.
 
-        Raises EdgeError if there is but one station and it cannot start; of several, the others go on without it.
+        Raises EdgeError if there is only one station and it cannot start; of several, the others continue without it.
         """
         with Signals() as signals, safe_path():
             cause = "told to stop"
@@ -71,7 +73,7 @@ class Cell:
                 while self._running and not signals.came:
                     self._turn()
                     for station in [s for s in self._running if s.is_finished]:
-                        self._let_go(station, "the source has ended")
+                        self._retire(station, "the source has ended")
                     if self._running:
                         self._sleep(signals)
             except BaseException as error:
@@ -81,36 +83,36 @@ class Cell:
                 self._shut_down(cause)
 
     def _turn(self) -> None:
-        """Verdicts first, then what came in for all stations, then a part for the model, then what goes out."""
+        """One turn, in this order: verdicts, input of all stations, a part for the model, output."""
         for model in self._models.values():
-            with contextlib.suppress(EdgeError):  # the stations will hear of it
-                model.hear()
-                model.revive()
+            with contextlib.suppress(EdgeError):  # the stations raise it themselves
+                model.receive()
+                model.supervise()
         self._each(Station.answer)
-        self._each(Station.hear)
+        self._each(Station.receive)
         self._each(self._submit)
-        while self._each(Station.publish):  # a stored picture waits for the verdict of the one before it
+        while self._each(Station.publish):  # a stored picture waits for the verdict of the previous one
             self._each(self._submit)
-        self._each(Station.beat)
+        self._each(lambda station: station.status.beat())
         if not any(station.is_busy for station in self._running):
-            self._tidy()
+            self._collect_garbage()
 
-    def _tidy(self) -> None:
-        """No part is under way."""
+    def _collect_garbage(self) -> None:
+        """Collect garbage while no part is in flight."""
         if self._has_settled:
-            gc_tuning.tidy()
-        elif all(station.ready_after_s is not None for station in self._running):
-            gc_tuning.settle()
+            gc_tuning.collect()
+        elif all(station.status.ready_after_s is not None for station in self._running):
+            gc_tuning.freeze()
             self._has_settled = True
 
     def _submit(self, station: Station) -> None:
-        """Whoever gave the model a part comes last next time, so that each has its turn."""
+        """Submit a part of this station; a station that submitted one moves to the end, so that all take turns."""
         if station.submit() and len(self._running) > 1:
             self._running.remove(station)
             self._running.append(station)
 
     def _each(self, step: Callable[[Station], bool | None]) -> bool:
-        """Let each station take this step; whether one of them says that there is more to do."""
+        """Call `step` for each station; True if any call returns True, which means that there is more to do."""
         has_more = False
         for station in tuple(self._running):
             try:
@@ -119,31 +121,32 @@ class Cell:
                 if len(self.stations) == 1:
                     raise
                 self.failures[station.config.station] = error
-                self._say(f"{station.config.station}: {error}")
-                self._let_go(station, str(error))
+                name = station.config.station
+                log.error("%s: %s", name, error, extra={"station": name})
+                self._retire(station, str(error))
         return has_more
 
     def _sleep(self, signals: Signals) -> None:
-        """Until a child, a controller or a signal has something to say, or the clock has."""
+        """Sleep until a descriptor of a child, a controller or a signal is readable, or a deadline is due."""
         if any(station.has_more for station in self._running):
             return
         descriptors = (fd for station in self._running for fd in station.fds)
-        self._sleeper.sleep([signals.wake.fileno(), *descriptors], min(s.due_in_s for s in self._running))
+        self._poller.sleep([signals.wake.fileno(), *descriptors], min(s.due_in_s for s in self._running))
 
-    def _let_go(self, station: Station, cause: str) -> None:
-        """A station is at its end, and takes its leave while the others go on."""
+    def _retire(self, station: Station, cause: str) -> None:
+        """Shut down a station that has ended, while the others continue."""
         self._running.remove(station)
         station.scoring.leave()
         self._shared.leave(station.config.station)
-        if not self._running:  # nobody else is held up
+        if not self._running:  # no other station can be delayed
             station.shut_down(cause)
             return
         leaving = threading.Thread(target=station.shut_down, args=(cause,), name=f"{station.config.station} leaves")
-        self._leaving.append(leaving)
+        self._shutting_down.append(leaving)
         leaving.start()
 
     def _shut_down(self, cause: str) -> None:
-        """Each station by itself and all at once, then the models they left."""
+        """Shut down all stations in parallel, then their models."""
         with contextlib.ExitStack() as last:
             last.callback(self._service.close)
             if len(self.stations) > 1:
@@ -151,13 +154,13 @@ class Cell:
             for model in self._models.values():
                 last.callback(model.close, CHILD_PATIENCE_S)
             while self._running:
-                self._let_go(self._running[-1], cause)
-            for leaving in self._leaving:
+                self._retire(self._running[-1], cause)
+            for leaving in self._shutting_down:
                 leaving.join()
 
 
 def _check_open_files(stations: int) -> None:
-    """Raise ConfigError if the system's limit is below what the stations need: their children could not be started."""
+    """Raise ConfigError if the limit of open files is too low for the stations, whose children could not start."""
     import resource
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

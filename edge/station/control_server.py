@@ -1,5 +1,6 @@
-"""Answers what controllers ask on the control socket, and knows who of them is there."""
+"""Answers the requests of controllers on the control socket, and tracks which controllers are present."""
 
+import logging
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -29,16 +30,21 @@ if TYPE_CHECKING:
     from edge.records.recorder import Recorder
     from edge.verdict import Heartbeat
 
-SILENCE_MS = 500
-"""A required controller that says nothing for this long is missing. It pings every 100 ms."""
+log = logging.getLogger("edge.station")
 
-A_TURN = 16
-"""Requests that are answered in a turn of the station's loop."""
+SILENCE_MS = 500
+"""A required controller that is silent for this long is missing. Controllers ping every 100 ms."""
+
+MOST_HURRIED = 10
+"""Clients of one run that a warning about the budget is logged for."""
+
+REQUESTS_PER_TURN = 16
+"""Requests answered per turn of the station's loop."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """What the desk may know and do of the station."""
+    """The station's data and functions that the control server uses."""
 
     station: str
     epoch: str
@@ -47,11 +53,11 @@ class Line:
     heartbeat: "Callable[[], Heartbeat]"
     accepted: Callable[[], int]
     trigger: Callable[[str], int | str]
-    """Accepts the part of this id; its sequence number, or why the station takes no triggers."""
+    """Accepts a part with this id; returns its sequence number, or why the station takes no triggers."""
 
 
-class Desk:
-    """Serves the control socket, a bounded number of requests in each turn of the station's loop."""
+class ControlServer:
+    """Serves the control socket: a bounded number of requests per turn of the station's loop."""
 
     def __init__(
         self,
@@ -61,35 +67,36 @@ class Desk:
         recorder: "Recorder | None",
         required: tuple[str, ...] = (),
     ) -> None:
-        """`required` names controllers without which the station is suspended."""
+        """`required` names the controllers without which the station is suspended."""
         self.counts: Counter[str] = Counter()
         self.fates: Counter[str] = Counter()
         self._socket, self._line, self._replays, self._recorder = socket, line, replays, recorder
         self._named: OrderedDict[tuple[bytes, ...], str] = OrderedDict()
         self._heard_ns: dict[str, int | None] = dict.fromkeys(required)
         self._triggers = Paces(TRIGGERS)
-        self._announcers: set[str] = set()  # keys that have triggered in this run
+        self._announcers: set[str] = set()  # keys that have sent a trigger in this run
+        self._hurried: set[str] = set()  # clients that the budget is too long for
 
     @property
     def malformed(self) -> int:
-        """Messages that were no requests."""
+        """Number of messages that were not valid requests."""
         return self._socket.malformed
 
     def missing(self) -> list[str]:
-        """The required controllers that are silent."""
+        """Names of the required controllers that are silent."""
         limit = time.monotonic_ns() - SILENCE_MS * 1_000_000
         return [name for name, heard_ns in self._heard_ns.items() if heard_ns is None or heard_ns < limit]
 
     @property
     def has_more(self) -> bool:
-        """Whether the next turn has something to do."""
+        """Whether there is work for the next turn."""
         return self._socket.has_more or self._replays.is_sending
 
     def serve(self) -> None:
-        """Answer what has come."""
-        for peer, request in self._socket.requests(A_TURN):
+        """Answer the pending requests."""
+        for peer, request in self._socket.requests(REQUESTS_PER_TURN):
             self.counts[request.type] += 1
-            self._hear(peer, request)
+            self._track(peer, request)
             if peer.role.may(request.type):
                 self._answer(peer, request)
             else:
@@ -99,7 +106,7 @@ class Desk:
     def _name(self, peer: Peer) -> str | None:
         return peer.user or self._named.get(peer.route)
 
-    def _hear(self, peer: Peer, request: Request) -> None:
+    def _track(self, peer: Peer, request: Request) -> None:
         if isinstance(request, Hello) and peer.user is None:
             self._named[peer.route] = request.client
             self._named.move_to_end(peer.route)
@@ -114,6 +121,7 @@ class Desk:
         match request:
             case Hello():
                 name = self._name(peer) or request.client
+                self._check_budget(name, request)
                 welcome = Welcome(
                     station=line.station,
                     epoch=line.epoch,
@@ -134,8 +142,20 @@ class Desk:
             case Trigger():
                 self._trigger(peer, request)
 
+    def _check_budget(self, name: str, hello: Hello) -> None:
+        """Log once per client, for a number of clients, that it cannot wait as long as the budget lasts."""
+        most, budget = hello.most_budget_ms, self._line.budget_ms
+        if most is None or budget <= most or name in self._hurried or len(self._hurried) >= MOST_HURRIED:
+            return
+        self._hurried.add(name)
+        log.warning(
+            "%s: budget %g ms, but controller %s can use verdicts up to %g ms after capture (travel - lead - transit) "
+            "and rejects later ones; give --budget-ms %g or less, or the controller a longer travel",
+            self._line.station, budget, name, most, most, extra={"station": self._line.station},
+        )  # fmt: skip
+
     def _trigger(self, peer: Peer, trigger: Trigger) -> None:
-        """A part, if this peer has not announced too many. The record has who announces parts, at his first."""
+        """Accept a part, within the peer's rate limit. The first trigger of each key is recorded as an event."""
         if not self._triggers.admits(peer.id):
             why = f"more than {TRIGGERS.a_second:g} triggers a second; trigger more slowly"
             self._socket.limit(peer, trigger.type, "triggers", why)

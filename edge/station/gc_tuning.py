@@ -1,19 +1,19 @@
-"""Python's garbage collector, kept out of the way of verdicts."""
+"""Python's garbage collector, scheduled so that it does not delay verdicts."""
 
 import gc
 
 YOUNG = 200
-"""Objects that are worth a look; Python looks by itself at 700, whatever waits."""
+"""New objects that justify a collection between parts. Python itself collects at 700, at any moment."""
 
 
-def settle() -> None:
-    """What is there now stays for good: the collector looks at it no more. A full look took 8 ms in a station's process
-    and 26 ms in that of its model, at a moment that nobody chose.
+def freeze() -> None:
+    """Exempt all existing objects from garbage collection. A full collection took 8 ms in a station's process and 26 ms
+    in its inference process, at an arbitrary moment.
     """
     gc.freeze()
 
 
-def tidy() -> None:
-    """Nothing waits: look at what was made since."""
+def collect() -> None:
+    """Collect new objects; called while no part waits."""
     if gc.get_count()[0] > YOUNG:
         gc.collect(1)

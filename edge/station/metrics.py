@@ -1,32 +1,25 @@
 """What a station counts and measures, for Prometheus: one page over HTTP, on loopback unless asked otherwise.
 
-The supervisor's loop only puts plain numbers here, without a lock; a thread of its own makes the page when asked, one
-at a time and twenty a second at most. That one thread waits for all connections together: one that hangs delays nobody,
-and of too many the oldest is cut off.
+The supervisor's loop only puts plain numbers here, without a lock; the server's thread makes the page when asked.
 """
 
-import asyncio
 import contextlib
-import ipaddress
-import os
 import shutil
-import socket
-import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, MetricsHandler, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from edge.channel.control_messages import Fate
 from edge.channel.limits import LIMITS
-from edge.errors import ChannelError
+from edge.http.server import HttpServer, Response
 from edge.verdict import UNKNOWN_REASONS, Outcome, Reason, State, Verdict
 
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
@@ -34,19 +27,6 @@ BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 
 
 LEASE_S = 0.3
 """A beat older than this says nothing about now: the page shows the station as not ready."""
-
-PATIENCE_S = 2.0
-"""A connection that takes longer is cut off, whatever it waits for."""
-
-PAUSE_S = 0.05
-"""Rest after each page."""
-
-MOST_CONNECTIONS = 64
-"""At a time; one more cuts off the oldest. An honest scrape takes a few milliseconds of it."""
-
-MOST_REQUEST_BYTES = 8192
-
-_BACKLOG = 128
 
 
 @dataclass(frozen=True)
@@ -66,6 +46,7 @@ class Vitals:
     dropped: int = 0
     late_results: int = 0
     alarms: int = 0
+    unlike_share: float | None = None
     camera_age_ms: float | None = None
     loop_age_ms: float | None = None
     journal_backlog: int | None = None
@@ -86,6 +67,11 @@ _GAUGES: tuple[tuple[str, str, Callable[[Vitals], float | None]], ...] = (
     ("edge_parts_in_flight", "Parts accepted that have no verdict yet.", lambda v: v.in_flight),
     ("edge_frames_pending", "Frames captured that are not accepted yet.", lambda v: v.pending),
     ("edge_alarms", "What is wrong and holds nothing up: how many such things.", lambda v: v.alarms),
+    (
+        "edge_unlike_share",
+        "Share of the last 50 pictures unlike the training photographs.",
+        lambda v: v.unlike_share,
+    ),
     (
         "edge_camera_age_seconds",
         "Since the camera's process gave its last sign of life.",
@@ -259,7 +245,7 @@ def _of_beat(v: Vitals, at_ns: int) -> Iterable[Metric]:
         yield family
 
 
-# ------------------------------------------------------------------------------------------------------ the server
+# -------------------------------------------------------------------------------------------------------- the page
 
 
 class _Page(Collector):
@@ -270,9 +256,14 @@ class _Page(Collector):
         self._is_several = False
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._server = _Server(_bind(endpoint, allow_insecure), self.registry)
-        host, port = self._server.address
-        self.endpoint = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        routes = {"/metrics": self.page, "/": self.page}
+        self._server = HttpServer(endpoint, routes, "metrics", allow_insecure)
+        self.endpoint = self._server.endpoint
+
+    def page(self, accept: str) -> Response:
+        """The page in the format that the reader accepts."""
+        encode, content_type = choose_encoder(accept)
+        return Response(200, content_type, encode(self.registry))
 
     def show(self, station: str, metrics: Metrics) -> None:
         """Show this station, too."""
@@ -298,117 +289,3 @@ class _Page(Collector):
                 of_all = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
                 of_all.samples += [s._replace(labels={"station": station} | s.labels) for s in family.samples]
         return families.values()
-
-
-class _Server(threading.Thread):
-    """Answers scrapes at a bound socket until `close`, with one thread and `MOST_CONNECTIONS` files."""
-
-    def __init__(self, listening: socket.socket, registry: CollectorRegistry) -> None:
-        super().__init__(name="edge-metrics", daemon=True)
-        self._listening, self._handler = listening, MetricsHandler.factory(registry)
-        host, port = listening.getsockname()[:2]
-        self.address = str(host), int(port)
-        self._loop = asyncio.new_event_loop()
-        self._closing = asyncio.Event()
-        self._turn = asyncio.Lock()
-        self._connections: dict[asyncio.Task[None], None] = {}  # the oldest first
-
-    def run(self) -> None:
-        """In the thread."""
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
-
-    def close(self) -> None:
-        """Free the port; called from another thread."""
-        with contextlib.suppress(RuntimeError):  # it is closed
-            self._loop.call_soon_threadsafe(self._closing.set)
-        self.join(1.0)
-
-    async def _serve(self) -> None:
-        server = await asyncio.start_server(
-            self._accept, sock=self._listening, limit=MOST_REQUEST_BYTES, backlog=_BACKLOG
-        )
-        await self._closing.wait()
-        server.close()
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._connections) >= MOST_CONNECTIONS:
-            oldest = next(iter(self._connections))
-            del self._connections[oldest]
-            oldest.cancel()
-        task = self._loop.create_task(self._answer(reader, writer))
-        self._connections[task] = None
-
-        def cut(done: asyncio.Task[None]) -> None:  # a task that is cancelled before it began does nothing itself
-            self._connections.pop(done, None)
-            writer.transport.abort()
-
-        task.add_done_callback(cut)
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection, or cut it off when patience is over: a peer may send a byte now and then."""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                request = await reader.readuntil(b"\r\n\r\n")
-                async with self._turn:
-                    writer.write(_Exchange(request).answered(self._handler))
-                    await asyncio.sleep(PAUSE_S)
-                await writer.drain()
-                writer.close()
-                await writer.wait_closed()
-        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
-            pass  # a peer that hangs, goes away, or sends too much is no error
-
-
-class _Exchange:
-    """A request that is there already, as the socket that the library's handler reads; keeps what it answers."""
-
-    def __init__(self, request: bytes) -> None:
-        self._request, self._answer = request, b""
-
-    def makefile(self, *_: Any) -> BytesIO:
-        """The request."""
-        return BytesIO(self._request)
-
-    def sendall(self, data: bytes) -> None:
-        """Keep a piece of the answer."""
-        self._answer += data
-
-    def answered(self, handler: Any) -> bytes:
-        """What the handler answers."""
-        handler(self, ("", 0), None)
-        return self._answer
-
-
-def _bind(endpoint: str, allow_insecure: bool) -> socket.socket:
-    host, port = _parse(endpoint)
-    if not ipaddress.ip_address(host).is_loopback and not allow_insecure:
-        raise ChannelError(
-            f"metrics at {endpoint} can be read from the network by anyone; "
-            "use 127.0.0.1, or say --insecure if that is meant"
-        )
-    try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
-        )
-    except OSError as error:
-        raise ChannelError(f"cannot serve metrics at {endpoint}: {_reason(error)}; choose another port") from error
-
-
-def _reason(error: OSError) -> str:
-    """The system's own words: `create_server` adds the address to them."""
-    return os.strerror(error.errno) if error.errno else str(error)
-
-
-def _parse(endpoint: str) -> tuple[str, int]:
-    """Address and port of HOST:PORT or PORT."""
-    host, _, port = endpoint.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    try:
-        number = int(port)
-        if not 0 <= number <= 65535:
-            raise ValueError(number)
-        address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0][4][0]
-    except (ValueError, OSError) as error:
-        raise ChannelError(f"{endpoint!r} is no place for metrics; one looks like 127.0.0.1:9109 or 9109") from error
-    return str(address).partition("%")[0], number

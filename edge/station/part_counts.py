@@ -1,4 +1,4 @@
-"""The books of an epoch: what was accepted, what became of it, and how long it took."""
+"""The part counts of an epoch: accepted parts, their outcomes and their latencies."""
 
 from collections import Counter, deque
 from math import ceil
@@ -8,30 +8,30 @@ from edge.verdict import Ledger, Outcome, Reason, Verdict
 _LATENCIES_KEPT = 100_000
 
 NAMED = 3
-"""Corrupt frames of which the name is kept for what is said at the end."""
+"""Number of corrupt frames whose names are kept for the final report."""
 
 
 class Books:
-    """accepted = good + reject + unknown + in flight, at every moment."""
+    """Counts with the invariant accepted = good + reject + unknown + in flight."""
 
     def __init__(self) -> None:
-        """Empty books."""
+        """All counts start at 0."""
         self.accepted = 0
         self.dropped = 0
         self.late_results = 0
         self.outcomes: Counter[Outcome] = Counter()
         self.reasons: Counter[str] = Counter()
         self.confusion: Counter[tuple[str, Outcome]] = Counter()
-        self.corrupt: list[str] = []  # the first few, each with its reason
+        self.corrupt: list[str] = []  # the first NAMED, each with its reason
         self._ages_ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
 
     def accept(self) -> int:
-        """Enter a part; returns its sequence number, from 1."""
+        """Count an accepted part; returns its sequence number, from 1."""
         self.accepted += 1
         return self.accepted
 
     def enter(self, verdict: Verdict) -> None:
-        """Enter the final verdict of an accepted part."""
+        """Count the final verdict of an accepted part."""
         self.outcomes[verdict.verdict] += 1
         self.reasons[verdict.reason] += 1
         if verdict.reason is Reason.CORRUPT and len(self.corrupt) < NAMED:
@@ -42,11 +42,11 @@ class Books:
 
     @property
     def published(self) -> int:
-        """Verdicts so far: also the last sequence number published, since verdicts leave in order."""
+        """Number of verdicts so far; also the last sequence number published, since verdicts are sent in order."""
         return self.outcomes.total()
 
     def ledger(self) -> Ledger:
-        """The books as heartbeats carry them."""
+        """The counts as sent in heartbeats."""
         good, reject, unknown = (self.outcomes[o] for o in (Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN))
         return Ledger(
             accepted=self.accepted,
@@ -58,7 +58,7 @@ class Books:
         )
 
     def percentile_ms(self, percent: float) -> float | None:
-        """Age at publication (nearest rank) over the last 100,000 verdicts; None if there are none."""
+        """Percentile of the age at publication (nearest rank) over the last 100,000 verdicts; None without any."""
         return percentile(sorted(self._ages_ms), percent)
 
 

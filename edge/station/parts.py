@@ -1,4 +1,4 @@
-"""A part on its way, and what is said of it in the end."""
+"""A part in flight, and its verdict."""
 
 import time
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is known of a part: the score, or the reason why there is none."""
+    """The result for a part: its score, or the reason why it has none."""
 
     score: float | None = None
     reason: Reason | None = None
@@ -22,15 +22,15 @@ class Finding:
 
 
 NEVER = 2**63 - 1
-"""The deadline of a part whose clock has not begun."""
+"""The deadline of a part whose clock has not started."""
 
 
 @dataclass
 class Part:
-    """An accepted part on its way to its verdict. `finding` is set once, by whatever comes first.
+    """An accepted part on its way to its verdict. `finding` is set once, by the first event that decides the part.
 
-    A part that a trigger announced has no capture till its frame comes. Its clock starts at `captured_ns`, the exposure
-    or the trigger; that of a stored picture when the model turns to it.
+    A part announced by a trigger has no capture until its frame arrives. Its clock starts at `captured_ns`, the
+    exposure or the trigger; the clock of a stored picture starts when the model starts on it.
     """
 
     seq: int
@@ -44,9 +44,9 @@ class Part:
 
 
 def judge(part: Part, artifact: "Artifact | None", budget_ms: float, **context: Any) -> Verdict:
-    """The verdict of a part that has its finding, as of now. `context` are the fields that the line knows.
+    """The verdict of a decided part, as of now. `context` has the fields of the verdict that describe the line.
 
-    A score that would be published after the budget is unknown/late: age is looked at here, right before the send.
+    A score that would be published after the budget is unknown/late: the age is checked here, right before the send.
     """
     finding, now = part.finding, time.monotonic_ns()
     assert finding is not None
@@ -86,12 +86,12 @@ def judge(part: Part, artifact: "Artifact | None", budget_ms: float, **context: 
 
 
 def _is_marginal(score: float | None, artifact: "Artifact") -> bool:
-    """Whether the score is as near the threshold as runtimes differ."""
+    """Whether the score is within the runtimes' tolerance of the threshold."""
     return score is not None and abs(score - artifact.threshold.value) <= artifact.margin
 
 
 def _defects(inferred: Inferred | None) -> tuple[Defect, ...] | None:
-    """What the inference child located, as the verdict says it; None if it did not look."""
+    """The located defects in the form of the verdict; None if none were searched for."""
     if inferred is None or inferred.located is None:
         return None
     return tuple(_defect(located) for located in inferred.located)

@@ -1,16 +1,16 @@
-"""The station's hold on its record: journal and images, beside the hot path."""
+"""The station's records: journal and images, apart from the hot path."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 
 from edge.records.recorder import Recorder
 from edge.records.retention import Keeping
-from edge.station.archive.process import Archiving, Said
-from edge.station.capture.process import Intake
+from edge.station.archive.process import ArchiveMessage, Archiving
+from edge.station.capture.process import CaptureProcess
 from edge.station.config.resolved import StationConfig
 from edge.station.part_counts import Books
-from edge.station.process.messages import Captured, Copied, Removed, Stored
+from edge.station.parts import Part
+from edge.station.process.messages import Copied, Removed, Stored
 from edge.verdict import Verdict
 
 JOURNAL_PATIENCE_S = 1.0
@@ -18,63 +18,65 @@ ARCHIVE_PATIENCE_S = 1.0
 
 
 class Records:
-    """What is kept of a run. Nothing here waits, and nothing raises, whatever the disk does."""
+    """The records of a run, one of the station's observers. No method waits for the disk or raises because of it."""
 
-    def __init__(self, config: StationConfig, epoch: str, bundle: str) -> None:
-        """Raises RecordsError if the folder cannot be used, or if another station writes there."""
+    def __init__(self, config: StationConfig, epoch: str, bundle: str, frames: CaptureProcess) -> None:
+        """`frames` holds the frames of which images are kept.
+
+        Raises RecordsError if the folder cannot be used, or if another station writes there.
+        """
         assert config.records is not None
         self.recorder = Recorder(config.records, config.station)
         self.boot = self.recorder.boot
         shown = asdict(config) | {"source": config.source_name}
         self.recorder.begin(epoch, config.source_name, bundle, json.dumps(shown, default=str))
         keeping = Keeping(config.records, config.keep_goods, config.keep_bytes, config.keep_days)
-        self.archiving = Archiving(keeping)
+        self.archiving = Archiving(keeping, config.station)
         self.images_kept = 0
-        self._epoch = epoch
+        self._epoch, self._frames = epoch, frames
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """What is wrong with the record, for people."""
+        """Problems with the records, as text for users."""
         return self.recorder.alarms + self.archiving.alarms
 
     @property
     def due_in_s(self) -> float:
-        """Seconds until `serve` has something to do that nothing announces."""
+        """Seconds until `serve` has work that no message announces."""
         return self.archiving.due_in_s
 
-    def enter(self, verdict: Verdict, payload: bytes, capture: Captured | None, intake: Intake, frame: int = 0) -> bool:
-        """Enter a verdict, published as `payload`. True if the archive has taken the frame's slot over.
-
-        Of a part's frames `frame` is the one to keep.
-        """
+    def judged(self, part: Part, verdict: Verdict, payload: bytes) -> None:
+        """See `Observer.judged`. Of a part's frames the one with the worst score is kept as an image."""
         self.recorder.enter(verdict, payload)
-        if capture is None or capture.slot is None or not capture.height:
-            return False
-        memory = intake.memory(capture.slot)
-        return self.archiving.offer(verdict, payload, capture.slot, memory, capture.height, capture.width, frame)
+        c = part.capture
+        if c is None or c.slot is None or not c.height:
+            return
+        memory, worst = self._frames.memory(c.slot), part.inferred.worst if part.inferred else 0
+        if self.archiving.offer(verdict, payload, c.slot, memory, c.height, c.width, worst):
+            self._frames.hold(c.slot)
 
-    def serve(self) -> Iterator[int]:
-        """Take what the archive has said; the slots that it gives back."""
-        for source in (self.archiving.hear, self.archiving.revive):
-            for said in source():
-                if isinstance(said, Copied):
-                    yield said.slot
+    def serve(self) -> None:
+        """Handle the archive's messages, and release the frames that it has copied."""
+        for source in (self.archiving.receive, self.archiving.supervise):
+            for message in source():
+                if isinstance(message, Copied):
+                    self._frames.release(message.slot)
                 else:
-                    self._note(said)
+                    self._note(message)
 
-    def _note(self, said: Said) -> None:
-        if isinstance(said, Stored):
-            self.images_kept += said.epoch == self._epoch
-            self.recorder.image(said.epoch, said.seq, said.path, said.sha256, said.size)
-        elif isinstance(said, Removed):
-            self.recorder.image_gone(said.path, said.why)
+    def _note(self, message: ArchiveMessage) -> None:
+        if isinstance(message, Stored):
+            self.images_kept += message.epoch == self._epoch
+            self.recorder.image(message.epoch, message.seq, message.path, message.sha256, message.size)
+        elif isinstance(message, Removed):
+            self.recorder.image_gone(message.path, message.why)
 
     def close_archive(self) -> None:
-        """Let the archive finish, for a second at most."""
-        for said in self.archiving.close(ARCHIVE_PATIENCE_S):
-            self._note(said)
+        """Let the archive finish, for at most a second."""
+        for message in self.archiving.close(ARCHIVE_PATIENCE_S):
+            self._note(message)
 
     def close(self, cause: str, books: Books) -> None:
-        """Let the journal finish, for a second at most."""
+        """Let the journal finish, for at most a second."""
         self.recorder.accept(books.accepted)
         self.recorder.close(cause, books.published, JOURNAL_PATIENCE_S)

@@ -1,6 +1,6 @@
-"""Verdicts again, for a controller's record: from memory while they are there, else from the journal.
+"""Replays of verdicts for a controller's record: from memory while they are there, else from the journal.
 
-A replay is sent a little at a time, between the turns of the station's loop, so that none holds up a verdict.
+A replay is sent in small steps between the turns of the station's loop, so that it does not delay a verdict.
 """
 
 import time
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from edge.records.recorder import Recorder
 
 REMEMBERED = 10_000
-"""Verdicts that are kept in memory."""
+"""Verdicts kept in memory."""
 
-A_TURN = 16
-"""Verdicts that are sent in a turn of the loop, all replays together."""
+VERDICTS_PER_TURN = 16
+"""Verdicts sent per turn of the loop, over all replays."""
 
 
 @dataclass
-class _Underway:
+class _ActiveReplay:
     peer: Peer
     asked: AskReplay
     left: deque[bytes]
@@ -35,24 +35,24 @@ class _Underway:
 
 
 class Replays:
-    """Remembers the verdicts of the epoch and serves them again."""
+    """Keeps the verdicts of the epoch and sends replays of them."""
 
     def __init__(self, socket: ControlSocket, epoch: str, recorder: "Recorder | None") -> None:
-        """Without a recorder only what is remembered can be had."""
+        """Without a recorder only the verdicts in memory are available."""
         self._socket, self._epoch, self._recorder = socket, epoch, recorder
         self._remembered: deque[tuple[int, bytes]] = deque(maxlen=REMEMBERED)
         self._reading: dict[int, tuple[Peer, AskReplay]] = {}
-        self._sending: deque[_Underway] = deque()
+        self._sending: deque[_ActiveReplay] = deque()
         self._token = 0
         self._paces = Paces(REPLAYS)
         self._waits = False
 
     def remember(self, seq: int, payload: bytes) -> None:
-        """Keep a verdict, as it was published."""
+        """Keep a verdict as published."""
         self._remembered.append((seq, payload))
 
     def ask(self, peer: Peer, asked: AskReplay) -> None:
-        """Begin a replay. It has no more than the last MOST_REPLAYED of what was asked for."""
+        """Begin a replay. It contains at most the last MOST_REPLAYED of the requested verdicts."""
         if (why := self._is_too_much(peer)) is not None:
             self._socket.limit(peer, asked.type, "replays", why)
             return
@@ -68,8 +68,8 @@ class Replays:
         self._recorder.read(self._token, asked.epoch, first, asked.to_seq)
 
     def _is_too_much(self, peer: Peer) -> str | None:
-        """Why this peer may not begin a replay now, if it may not."""
-        underway = [one.id for one, _ in self._reading.values()] + [one.peer.id for one in self._sending]
+        """Why this peer may not begin a replay now; None if it may."""
+        underway = [peer.id for peer, _ in self._reading.values()] + [replay.peer.id for replay in self._sending]
         if underway.count(peer.id) >= REPLAYS_OF_A_PEER:
             return "the last replay is under way; ask again when it has ended"
         if len(underway) >= REPLAYS_AT_ONCE:
@@ -79,13 +79,13 @@ class Replays:
         return None
 
     def _begin(self, peer: Peer, asked: AskReplay, payloads: Iterable[bytes]) -> None:
-        self._sending.append(_Underway(peer, asked, deque(payloads), time.monotonic()))
+        self._sending.append(_ActiveReplay(peer, asked, deque(payloads), time.monotonic()))
 
     def _is_remembered(self, epoch: str, first: int) -> bool:
         return epoch == self._epoch and (not self._remembered or self._remembered[0][0] <= first)
 
     def _recall(self, epoch: str, first: int, last: int) -> list[bytes]:
-        """What is remembered of it. Numbers have no gap, so none is looked for."""
+        """The requested verdicts in memory. Sequence numbers have no gaps, so positions follow from them."""
         if epoch != self._epoch or not self._remembered:
             return []
         begin = self._remembered[0][0]
@@ -98,7 +98,7 @@ class Replays:
         return bool(self._sending) and not self._waits
 
     def serve(self) -> None:
-        """Send a turn's worth of what is asked for."""
+        """Send one turn's share of the replays."""
         if self._recorder is not None and self._reading:
             for token, payloads in self._recorder.replays():
                 assert isinstance(token, int)
@@ -107,30 +107,30 @@ class Replays:
         self._send()
 
     def _send(self) -> None:
-        """A turn's worth, the replays one after the other. One whose peer reads nothing lets the others go first."""
+        """Send one turn's share, one replay after the other. A replay whose peer reads nothing lets the others pass."""
         stalled = 0
-        for _ in range(A_TURN):
+        for _ in range(VERDICTS_PER_TURN):
             if stalled == len(self._sending):
                 break
-            one = self._sending[0]
-            if self._goes_on(one):
+            replay = self._sending[0]
+            if self._send_next(replay):
                 stalled = 0
                 continue
             self._sending.popleft()
-            if one.left and time.monotonic() - one.moved_s < REPLAY_STALLS_S:
-                self._sending.append(one)
+            if replay.left and time.monotonic() - replay.moved_s < REPLAY_STALLS_S:
+                self._sending.append(replay)
                 stalled += 1
         self._waits = stalled == len(self._sending)
 
-    def _goes_on(self, one: _Underway) -> bool:
-        """Send its next verdict, or its end. False if it is over, or if its peer reads nothing."""
-        asked = one.asked
-        if not one.left:
-            end = ReplayEnd(epoch=asked.epoch, from_seq=asked.from_seq, to_seq=asked.to_seq, count=one.sent)
-            self._socket.reply(one.peer, end)
+    def _send_next(self, replay: _ActiveReplay) -> bool:
+        """Send the replay's next verdict, or its end. False if it has ended, or if its peer reads nothing."""
+        asked = replay.asked
+        if not replay.left:
+            end = ReplayEnd(epoch=asked.epoch, from_seq=asked.from_seq, to_seq=asked.to_seq, count=replay.sent)
+            self._socket.reply(replay.peer, end)
             return False
-        if not self._socket.send(one.peer, b'{"type":"replayed","verdict":%b}' % one.left[0]):
+        if not self._socket.send(replay.peer, b'{"type":"replayed","verdict":%b}' % replay.left[0]):
             return False
-        one.left.popleft()
-        one.sent, one.moved_s = one.sent + 1, time.monotonic()
+        replay.left.popleft()
+        replay.sent, replay.moved_s = replay.sent + 1, time.monotonic()
         return True

@@ -1,4 +1,4 @@
-"""The signals that end a run, seen by a loop that may be asleep."""
+"""The signals that end a run, for a loop that may be asleep."""
 
 import signal
 import socket

@@ -1,203 +1,202 @@
-"""How a station stands: its state and why, its heartbeats, and what it counts for people and programs."""
+"""The status of a station: its state and cause, its heartbeats, and its counts for users and programs."""
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edge.channel.control_messages import Fate
-from edge.station.part_counts import Books
 from edge.text import counted
 from edge.verdict import Heartbeat, State, StateChange
 
 if TYPE_CHECKING:
-    from edge.bundle import Bundle
-    from edge.channel.channel import Channel
-    from edge.channel.publisher import Publisher
-    from edge.station.capture.process import Intake
-    from edge.station.config.resolved import StationConfig
-    from edge.station.control_server import Desk
-    from edge.station.inference.seat import Scoring
-    from edge.station.metrics import Metrics, Vitals
-    from edge.station.process.messages import Captured
-    from edge.station.record_keeping import Records
-    from edge.station.systemd import Reports
+    from edge.station.metrics import Vitals
+    from edge.station.supervisor import Station
 
 HEARTBEAT_MS = 100
 LEASE_MS = 3 * HEARTBEAT_MS
 
 ABLE = (State.READY, State.EXECUTING)
-"""States in which camera and model work and the required controllers are there."""
+"""States in which camera and model work and the required controllers are present."""
 
 NO_PROGRESS_MS = 30_000
-"""A station whose model proved nothing for this long gives systemd no sign of life; it has replaced it long before."""
+"""A station whose model made no progress for this long stops its watchdog pings to systemd; normally the station
+replaces the model long before."""
 
 
-class Standing:
-    """The part of a station that looks at it and says how it stands, and changes nothing but that."""
+class StationStatus:
+    """State and cause, derived from the other parts of the station, and their announcement."""
 
-    config: "StationConfig"
-    bundle: "Bundle"
-    epoch: str
-    boot: int
-    state: State
-    cause: str | None
-    ready_after_s: float | None
-    books: Books
-    intake: "Intake"
-    scoring: "Scoring"
-    records: "Records | None"
-    metrics: "Metrics | None"
-    channel: "Channel"
-    publisher: "Publisher"
-    desk: "Desk"
-    service: "Reports"
-    _progress: Callable[[Any], None]
-    _pending: "deque[Captured]"
-    _listeners_came: bool
-    _begun_ns: int
-    _beat_due_ns: int
+    def __init__(self, station: "Station", progress: Callable[["Station"], None]) -> None:
+        """`progress` is called with the station at each heartbeat."""
+        self.state = State.PREOPERATIONAL
+        self.cause: str | None = None
+        self.ready_after_s: float | None = None
+        self._station, self.progress = station, progress
+        self.beat_due_ns = 0
+        self._begun_ns = time.monotonic_ns()
 
     @property
     def is_simulated(self) -> bool:
         """True if the source or the bundle is the built-in demonstration."""
-        opened = self.intake.opened
-        return self.config.simulated or self.bundle.manifest.simulated or bool(opened and opened.simulated)
+        station = self._station
+        opened = station.intake.opened
+        return station.config.simulated or station.bundle.manifest.simulated or bool(opened and opened.simulated)
 
     @property
     def is_ready(self) -> bool:
-        """True while parts that come are judged: not before those whom the source waits for have come, nor while an
-        inference is past its deadline and makes no progress.
+        """True while arriving parts are judged: all awaited listeners have come, and no inference is past its deadline
+        without progress.
         """
-        return self.state in ABLE and self._listeners_came and not self.scoring.is_overdue
+        station = self._station
+        return self.state in ABLE and station.listeners_came and not station.scoring.is_overdue
 
     @property
     def restarts(self) -> int:
-        """How many times a child was started again."""
-        return max(0, self.intake.child.restarts) + max(0, self.scoring.child.restarts)
+        """Number of restarts of the children."""
+        station = self._station
+        return max(0, station.intake.child.restarts) + max(0, station.scoring.child.restarts)
 
     def result(self) -> dict[str, Any]:
-        """What this run was, for the report at its end."""
-        loaded = self.scoring.loaded
+        """Summary of this run, for the report at its end."""
+        station = self._station
+        loaded, watch = station.scoring.loaded, station.input_watch
         return {
-            "station": self.config.station,
-            "epoch": self.epoch,
-            "boot": self.boot,
-            "source": self.config.source_name,
-            "bundle": self.bundle.label,
+            "station": station.config.station,
+            "epoch": station.epoch,
+            "boot": station.boot,
+            "source": station.config.source_name,
+            "bundle": station.bundle.label,
             "simulated": self.is_simulated,
             "backend": loaded.backend if loaded else None,
             "golden_difference": loaded.golden_difference if loaded else None,
             "ready_after_s": self.ready_after_s,
             "restarts": self.restarts,
-            "requests": dict(self.desk.counts),
-            "malformed_requests": self.desk.malformed,
-            "acknowledged": dict(self.desk.fates),
+            "requests": dict(station.control_server.counts),
+            "malformed_requests": station.control_server.malformed,
+            "compared": watch.compared if watch else None,
+            "unlike": watch.unlike if watch else None,
+            "acknowledged": dict(station.control_server.fates),
         }
 
-    def _current_state(self) -> tuple[State, str | None]:
-        if self.intake.opened is None:
-            return State.PREOPERATIONAL, self.intake.cause
-        if self.scoring.loaded is None:
-            return State.PREOPERATIONAL, self.scoring.cause
-        if not self.scoring.is_up:
-            return State.HELD, f"model: {self.scoring.cause}"
-        if not self.intake.is_up or self.intake.is_resuming:
-            return State.HELD, f"camera: {self.intake.cause}"
-        if self.intake.blind is not None:
-            return State.HELD, f"camera: {self.intake.blind}"
-        if missing := self.desk.missing():
+    def _derived(self) -> tuple[State, str | None]:
+        station = self._station
+        if station.intake.opened is None:
+            return State.PREOPERATIONAL, station.intake.cause
+        if station.scoring.loaded is None:
+            return State.PREOPERATIONAL, station.scoring.cause
+        if not station.scoring.is_up:
+            return State.HELD, f"model: {station.scoring.cause}"
+        if not station.intake.is_up or station.intake.is_resuming:
+            return State.HELD, f"camera: {station.intake.cause}"
+        if station.intake.blind is not None:
+            return State.HELD, f"camera: {station.intake.blind}"
+        if missing := station.control_server.missing():
             return State.SUSPENDED, f"controller: nothing heard from {', '.join(missing)}"
-        if not self._listeners_came:
-            return State.READY, f"waiting for {counted(self.config.wait_subscribers, 'subscriber')}"
-        return (State.EXECUTING if self.books.accepted else State.READY), None
+        if not station.listeners_came:
+            return State.READY, f"waiting for {counted(station.config.wait_subscribers, 'subscriber')}"
+        return (State.EXECUTING if station.books.accepted else State.READY), None
 
     def beat(self) -> None:
-        """Announce a change of state at once, with a heartbeat; else a heartbeat when it is due."""
-        current = self._current_state()
+        """Announce a change of state at once, with a heartbeat; otherwise send a heartbeat when it is due."""
+        station = self._station
+        current = self._derived()
         if current != (self.state, self.cause):
-            self._announce(*current)
-            self._beat_due_ns = 0
+            self.announce(*current)
+            self.beat_due_ns = 0
         now = time.monotonic_ns()
-        if now >= self._beat_due_ns:
-            self._beat_due_ns = now + HEARTBEAT_MS * 1_000_000
-            subscribers = self.publisher.subscribers()  # takes the notes of who came and went off the socket
-            beat = self._current_heartbeat()
-            self.publisher.send(beat)
-            if self.metrics is not None:
-                self.metrics.beat(self._vitals(beat, subscribers))
-            self.service.beat(self.scoring.loaded is not None, self._makes_progress, f"{beat.state} {beat.cause or ''}")
-            self._progress(self)
+        if now >= self.beat_due_ns:
+            self.beat_due_ns = now + HEARTBEAT_MS * 1_000_000
+            subscribers = station.publisher.subscribers()  # also drains the socket's subscription events
+            beat = self.heartbeat()
+            station.publisher.send(beat)
+            if station.metrics is not None:
+                station.metrics.beat(self._vitals(beat, subscribers))
+            station.service.beat(
+                station.scoring.loaded is not None, self._makes_progress, f"{beat.state} {beat.cause or ''}"
+            )
+            self.progress(station)
 
-    def _announce(self, state: State, cause: str | None) -> None:
+    def announce(self, state: State, cause: str | None) -> None:
+        """Publish a change of state."""
+        station = self._station
         self.state, self.cause = state, cause
         if state in ABLE and self.ready_after_s is None:
             self.ready_after_s = (time.monotonic_ns() - self._begun_ns) / 1e9
-        last_seq, now = self.books.published, time.monotonic_ns()
-        self.publisher.send(StateChange(**self._sender(), sent=now, state=state, cause=cause, last_seq=last_seq))
+        last_seq, now = station.books.published, time.monotonic_ns()
+        station.publisher.send(StateChange(**self.sender(), sent=now, state=state, cause=cause, last_seq=last_seq))
 
-    def _current_heartbeat(self) -> Heartbeat:
+    def heartbeat(self) -> Heartbeat:
+        """The station's heartbeat as of now."""
+        station = self._station
         now = time.monotonic_ns()
         return Heartbeat(
-            **self._sender(),
+            **self.sender(),
             sent=now,
             state=self.state,
             ready=self.is_ready,
             valid_ms=LEASE_MS,
             valid_until=now + LEASE_MS * 1_000_000,
             cause=self.cause,
-            alarms=self.records.alarms if self.records else (),
-            last_seq=self.books.published,
-            durable_seq=self.records.recorder.durable_seq if self.records else None,
-            camera_age_ms=self.intake.age_ms,
-            loop_age_ms=self.scoring.age_ms,
-            ledger=self.books.ledger(),
+            alarms=station.alarms,
+            last_seq=station.books.published,
+            durable_seq=station.records.recorder.durable_seq if station.records else None,
+            camera_age_ms=station.intake.age_ms,
+            loop_age_ms=station.scoring.age_ms,
+            ledger=station.books.ledger(),
             restarts=self.restarts,
         )
 
     @property
     def _makes_progress(self) -> bool:
-        """Whether a restart of the whole could not help: the model works, or the station is replacing it itself, or it
-        is the camera that is missing.
+        """Whether a restart of the process would not help: the model works, or the station is replacing it itself, or
+        the camera is missing.
         """
-        age_ms = self.scoring.age_ms
+        age_ms = self._station.scoring.age_ms
         return age_ms is None or age_ms < NO_PROGRESS_MS or self.state is State.PREOPERATIONAL
 
     def _vitals(self, beat: Heartbeat, subscribers: int) -> "Vitals":
+        station = self._station
         from edge.station.metrics import Vitals
 
-        records = self.records
+        records = station.records
         return Vitals(
             state=beat.state,
             is_ready=beat.ready,
             is_simulated=beat.simulated,
-            boot=self.boot,
+            boot=station.boot,
             subscribers=subscribers,
             in_flight=beat.ledger.in_flight,
-            pending=len(self._pending),
-            dropped=self.books.dropped,
-            late_results=self.books.late_results,
+            pending=len(station.pending),
+            dropped=station.books.dropped,
+            late_results=station.books.late_results,
             alarms=len(beat.alarms),
+            unlike_share=station.input_watch.recent_share if station.input_watch else None,
             camera_age_ms=beat.camera_age_ms,
             loop_age_ms=beat.loop_age_ms,
             journal_backlog=records.recorder.backlog if records else None,
             durable_lag=beat.last_seq - beat.durable_seq if beat.durable_seq is not None else None,
             images_kept=records.images_kept if records else 0,
             images_skipped=records.archiving.skipped if records else 0,
-            malformed_requests=self.desk.malformed,
-            limits=dict(self.channel.acted),
+            malformed_requests=station.control_server.malformed,
+            limits=dict(station.channel.acted),
             restarts={
                 child.name.removeprefix("edge-"): max(0, child.restarts)
-                for child in (self.intake.child, self.scoring.child, *([records.archiving.child] if records else []))
+                for child in (
+                    station.intake.child,
+                    station.scoring.child,
+                    *([records.archiving.child] if records else []),
+                )
             },
-            requests=self.desk.counts,
-            acknowledgements={Fate(fate): count for fate, count in self.desk.fates.items()},
+            requests=station.control_server.counts,
+            acknowledgements={Fate(fate): count for fate, count in station.control_server.fates.items()},
         )
 
-    def _sender(self) -> dict[str, Any]:
+    def sender(self) -> dict[str, Any]:
+        """The fields that every message of the station has."""
+        station = self._station
         return {
-            "station": self.config.station,
-            "epoch": self.epoch,
-            "boot": self.boot,
+            "station": station.config.station,
+            "epoch": station.epoch,
+            "boot": station.boot,
             "simulated": self.is_simulated,
         }

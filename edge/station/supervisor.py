@@ -1,15 +1,17 @@
 """The station: accepts parts, keeps their deadlines, publishes exactly one verdict for each.
 
-This process never touches a pixel and loads neither OpenCV nor a runtime: whatever hangs or crashes in its children,
-the deadlines here hold.
+This process never touches a pixel and loads neither OpenCV nor a runtime: even if its children hang or crash, it keeps
+the deadlines.
 """
 
+import logging
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -18,17 +20,19 @@ from edge.bundle.signature import Trust
 from edge.channel.channel import Channel
 from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.pictures.contract import PictureContract
-from edge.station.capture.process import Intake
+from edge.station.capture.process import CaptureProcess
 from edge.station.config.resolved import StationConfig
-from edge.station.control_server import Desk, Line
+from edge.station.control_server import ControlServer, Line
 from edge.station.inference.process import Model
 from edge.station.inference.seat import Scoring
+from edge.station.input_watch import InputWatch
+from edge.station.observers import Observer
 from edge.station.part_counts import Books
 from edge.station.parts import NEVER, Finding, Part, judge
 from edge.station.process.messages import Captured, Inferred
 from edge.station.record_keeping import Records
 from edge.station.replay import Replays
-from edge.station.status import Standing
+from edge.station.status import StationStatus
 from edge.station.systemd import Reports, Service
 from edge.station.triggers import Triggers
 from edge.text import counted
@@ -37,23 +41,24 @@ from edge.verdict import Fault, Reason, State, Verdict
 if TYPE_CHECKING:
     from edge.station.metrics import Metrics
 
+log = logging.getLogger("edge.station")
+
 CHILD_PATIENCE_S = 0.5
 
 SUBSCRIBER_POLL_S = 0.01
 
 MOST_IN_FLIGHT = 1000
-"""Parts without a verdict; a further trigger is refused, so that a flood of them holds up no verdict for long."""
+"""Limit of parts without a verdict; further triggers are refused, so that a flood of them cannot delay verdicts."""
 
 
-class Station(Standing):
-    """One camera, one bundle, one verdict channel; `edge.station.cell` runs it, alone or beside others."""
+class Station:
+    """One camera, one bundle, one verdict channel; `edge.station.cell` runs one or several."""
 
     def __init__(
         self,
         config: StationConfig,
         progress: Callable[["Station"], None],
         allow_insecure: bool = False,
-        say: Callable[[str], None] = lambda line: None,
         models: dict[Hashable, Model] | None = None,
         service: Reports | None = None,
         page: "Metrics | None" = None,
@@ -61,23 +66,20 @@ class Station(Standing):
         """Check the bundle, bind the sockets, open the records. Raises BundleError, KeyFileError, ChannelError,
         RecordsError.
 
-        `progress` is called with the station at each heartbeat, `say` with lines for the log. `models` are those of the
-        stations beside this one: it shares one where that does, and adds its own where none does. `service` is what
-        systemd hears, `page` the metrics of a station that this one's are to be shown beside.
+        `progress` is called with the station at each heartbeat. `models` are the models of the cell: the station shares
+        a matching one or adds its own. `service` reports to systemd. `page` is the metrics page of another station on
+        which this station's metrics are shown too.
         """
         self.bundle = load_bundle(config.bundle, Trust.read(config.trust))
-        config = replace(config, bundle=self.bundle.folder)  # a link that is renamed later changes nothing here
-        self.config = config = _with_bits(config, self.bundle.manifest.picture, say)
+        config = replace(config, bundle=self.bundle.folder)  # links resolved: a later change of a link has no effect
+        self.config = config = _with_bits(config, self.bundle.manifest.picture)
         self.epoch = secrets.token_hex(8)
         self.records: Records | None = None
         self.books = Books()
-        self.intake = Intake(config)
+        self.intake = CaptureProcess(config)
         self.triggers = Triggers(self.intake)
-        self.state = State.PREOPERATIONAL
-        self.cause: str | None = None
-        self.ready_after_s: float | None = None
+        self.status = StationStatus(self, progress)
         self.service = service or Service()
-        self._progress, self._say = progress, say
         with ExitStack() as undo:
             self.channel = Channel(
                 config.station,
@@ -86,36 +88,38 @@ class Station(Standing):
                 config.viewers,
                 config.keys,
                 allow_insecure,
-                self._note,
+                partial(self._note, logging.WARNING),
+                partial(self._note, logging.INFO),
             )
             undo.callback(self.channel.close)
             self.metrics: Metrics | None = None
             if config.metrics is not None:
-                from edge.station import metrics  # a tenth of a second, for those who want it
+                from edge.station import metrics  # takes a tenth of a second, so only on request
 
                 about = (config.station, self.bundle.label, config.records)
                 self.metrics = metrics.Metrics(config.metrics, *about, allow_insecure=allow_insecure, page=page)
                 undo.callback(self.metrics.close)
             if config.records is not None:
-                self.records = Records(config, self.epoch, self.bundle.label)
+                self.records = Records(config, self.epoch, self.bundle.label, self.intake)
             undo.pop_all()
         key, models = Model.key(config, self.bundle.digest), {} if models is None else models
         self.scoring = Scoring(config, models.setdefault(key, Model(config, self.bundle.digest)))
+        statistics = self.bundle.manifest.input_statistics
+        self.input_watch = None if statistics is None else InputWatch(statistics, self._note_input)
+        self.observers: list[Observer] = [self.records] if self.records else []
         self.boot = self.records.boot if self.records else 0
         self.publisher = self.channel.publisher
         recorder = self.records.recorder if self.records else None
         self.replays = Replays(self.channel.control, self.epoch, recorder)
-        self.desk = Desk(self.channel.control, self._line(), self.replays, recorder, config.required)
-        self._pending: deque[Captured] = deque()
+        self.control_server = ControlServer(self.channel.control, self._line(), self.replays, recorder, config.required)
+        self.pending: deque[Captured] = deque()
         self._parts: dict[int, Part] = {}
-        self._slots_inferring: dict[int, int] = {}  # by seq; held until the runtime is done with them
+        self._slots_inferring: dict[int, int] = {}  # by seq; held until the runtime is done with the frame
         self._passed_over = 0
         self._is_opened = False
-        self._shape: tuple[int, int] | None = None  # of every frame, as first opened
+        self._shape: tuple[int, int] | None = None  # (height, width) of every frame, as first opened
         self._subscribers_came = config.wait_subscribers == 0
-        self._listeners_came = self._subscribers_came and not config.required
-        self._beat_due_ns = 0
-        self._begun_ns = time.monotonic_ns()
+        self.listeners_came = self._subscribers_came and not config.required
 
     def _line(self) -> Line:
         return Line(
@@ -123,7 +127,7 @@ class Station(Standing):
             epoch=self.epoch,
             boot=self.boot,
             budget_ms=self.config.budget_ms,
-            heartbeat=self._current_heartbeat,
+            heartbeat=self.status.heartbeat,
             accepted=lambda: self.books.accepted,
             trigger=self._trigger,
         )
@@ -131,25 +135,29 @@ class Station(Standing):
     # -------------------------------------------------------------------------------------------------- life
 
     def answer(self) -> bool:
-        """First of a turn, since somebody waits for it: what the model has said, and the verdicts that follow.
+        """First step of a turn, because verdicts wait for it: handle the model's results and publish.
 
         Raises EdgeError if the bundle cannot be loaded at first.
         """
-        for results in (self.scoring.hear, self.scoring.revive):
+        for results in (self.scoring.receive, self.scoring.supervise):
             for result in results():
                 self._settle(result)
         for seq in self.scoring.take_back():
             self._take_back(seq)
         return self.publish()
 
-    def hear(self) -> None:
-        """What the other children and the controllers have said. Raises EdgeError if the source cannot be opened."""
-        self._hear()
+    def receive(self) -> None:
+        """Handle messages of the other children and of controllers. Raises EdgeError if the source cannot be opened."""
+        self._receive()
+        while self.scoring.measured:
+            measured = self.scoring.measured.popleft()
+            if self.input_watch is not None:
+                self.input_watch.add(measured)
         self.channel.serve()
-        self.desk.serve()
+        self.control_server.serve()
 
     def submit(self) -> bool:
-        """Accept parts, keep their deadlines, and give the model one. True if it got one."""
+        """Accept parts, keep their deadlines, and submit a part to the model. True if one was submitted."""
         self._accept()
         self._expire()
         return self._submit()
@@ -157,7 +165,7 @@ class Station(Standing):
     @property
     def is_finished(self) -> bool:
         """Whether the source has ended and every part has its verdict."""
-        return self.intake.has_ended and not self._pending and not self._parts
+        return self.intake.has_ended and not self.pending and not self._parts
 
     @property
     def is_busy(self) -> bool:
@@ -166,12 +174,18 @@ class Station(Standing):
 
     @property
     def has_more(self) -> bool:
-        """Whether the next turn has something to do that nobody announces."""
-        return self.is_finished or self.desk.has_more or bool(self.scoring.results or self.scoring.given_back)
+        """Whether there is work for the next turn that no descriptor announces."""
+        return self.is_finished or self.control_server.has_more or bool(self.scoring.results or self.scoring.given_back)
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What is wrong and holds nothing up, as text for users."""
+        of_records = self.records.alarms if self.records is not None else ()
+        return of_records + (self.input_watch.alarms if self.input_watch is not None else ())
 
     @property
     def fds(self) -> list[int]:
-        """Descriptors that become readable when a child or a controller has something to say that is worth a turn."""
+        """Descriptors that become readable when a message of a child or a controller needs a turn."""
         children = [self.scoring.child]
         if not self._has_enough:
             children.append(self.intake.child)
@@ -181,28 +195,28 @@ class Station(Standing):
 
     @property
     def _has_enough(self) -> bool:
-        """Whether stored pictures wait behind one that is judged now: when it is done is soon enough for the rest."""
+        """Whether a part is judged while stored pictures wait: further captures need no turn before its verdict."""
         opened = self.intake.opened
-        return bool(self._parts and self._pending) and opened is not None and not opened.live
+        return bool(self._parts and self.pending) and opened is not None and not opened.live
 
     @property
     def due_in_s(self) -> float:
-        """Seconds until the clock has something to say."""
+        """Seconds until the next deadline of the loop."""
         due_ns = [part.deadline_ns for part in self._parts.values() if part.finding is None]
-        waits_s = [(min([self._beat_due_ns, *due_ns]) - time.monotonic_ns()) / 1e9]
+        waits_s = [(min([self.status.beat_due_ns, *due_ns]) - time.monotonic_ns()) / 1e9]
         if not self.intake.child.is_running and not self.intake.has_ended:
             waits_s.append(self.intake.child.due_in_s)
         if not self.scoring.child.is_running:
             waits_s.append(self.scoring.child.due_in_s)
         if self.records is not None:
             waits_s.append(self.records.due_in_s)
-        if not self._listeners_came:
+        if not self.listeners_came:
             waits_s.append(SUBSCRIBER_POLL_S)
         waits_s.append(self.channel.control.due_in_s)
         return max(0.0, min(waits_s))
 
     def discard(self) -> None:
-        """Free what the station holds, which never ran."""
+        """Release the resources of a station that never ran."""
         with ExitStack() as last:
             if self.metrics is not None:
                 last.callback(self.metrics.close)
@@ -211,11 +225,11 @@ class Station(Standing):
             last.callback(self.channel.close)
 
     def shut_down(self, cause: str) -> None:
-        """Answer the parts in flight, say goodbye, and leave nothing behind, in two seconds at most. The model is left
-        to whoever runs the station, who has taken it out of its seat before.
+        """Answer the parts in flight, announce the end, and release everything, within two seconds. The cell removes
+        the station from its model before, and closes the model.
         """
-        with ExitStack() as last:  # in reverse order, each whatever becomes of the others
-            last.callback(self._progress, self)
+        with ExitStack() as last:  # callbacks run in reverse order, each even if others fail
+            last.callback(self.status.progress, self)
             if self.metrics is not None:
                 last.callback(self.metrics.close)
             last.callback(self.service.close)
@@ -224,35 +238,34 @@ class Station(Standing):
             last.callback(self.channel.close)
             last.callback(self.intake.close, CHILD_PATIENCE_S)
             if self.records is not None:
-                last.callback(self.records.close_archive)  # it still copies frames out of the ring
+                last.callback(self.records.close_archive)  # before the intake: it still copies frames out of the ring
             for part in self._parts.values():
                 part.finding = part.finding or Finding(reason=Reason.STOPPED, detail="the station was stopped")
             self.publish()
-            self.state, self.cause = State.STOPPED, cause
+            self.status.state, self.status.cause = State.STOPPED, cause
             self.service.stopping(cause)
-            self.publisher.send(self._current_heartbeat())
-            self._announce(self.state, cause)
+            self.publisher.send(self.status.heartbeat())
+            self.status.announce(State.STOPPED, cause)
 
     # --------------------------------------------------------------------------------------- one turn of the loop
 
-    def _hear(self) -> None:
-        """Take what the children have said; kill and start them where that is due."""
-        for source in (self.intake.hear, self.intake.revive):
-            self._pending.extend(source())
+    def _receive(self) -> None:
+        """Handle the children's messages; kill and restart children where due."""
+        for source in (self.intake.receive, self.intake.supervise):
+            self.pending.extend(source())
         self.books.dropped = self._passed_over + self.intake.dropped
         if self.intake.opened is not None and not self._is_opened:
             self._is_opened = True
             self._shape = self.intake.opened.shape
             self.scoring.configure(self._shape)
             for remark in self.intake.opened.remarks:
-                self._note(remark)
+                self._note(logging.INFO, remark)
         self.scoring.test()
         if self.records is not None:
-            for slot in self.records.serve():
-                self.intake.release(slot)
+            self.records.serve()
 
     def _settle(self, result: Inferred) -> None:
-        """The runtime is done with a frame; if its part has its verdict already, the result is only counted."""
+        """Handle the model's result for a frame; if its part already has a verdict, the result is only counted."""
         self.intake.release(self._slots_inferring.pop(result.seq))
         part = self._parts.get(result.seq)
         if part is None or part.finding is not None:
@@ -272,11 +285,11 @@ class Station(Standing):
                 self.scoring.postpone(waiting.seq, waiting.deadline_ns)
 
     def _start_clock(self, part: Part, now_ns: int) -> None:
-        """The model turns to a stored picture."""
+        """Start the clock of a stored picture when the model starts on it."""
         part.captured_ns, part.deadline_ns = now_ns, now_ns + int(self.config.budget_ms * 1e6)
 
     def _take_back(self, seq: int) -> None:
-        """The model was lost before it turned to this frame: it is submitted again, to the next one."""
+        """Return a frame that a lost model had not started: it is submitted again to the next one."""
         self.intake.release(self._slots_inferring.pop(seq))
         if (part := self._parts.get(seq)) is not None:
             part.is_submitted = False
@@ -284,11 +297,11 @@ class Station(Standing):
                 part.deadline_ns = NEVER
 
     def _is_stored(self, part: Part) -> bool:
-        """Whether the part is a stored picture, which nothing but the model's turning to it gives a clock."""
+        """Whether the part is a stored picture, whose clock starts only when the model starts on it."""
         return self.config.trigger != "external" and part.capture is not None and part.capture.captured_ns is None
 
     def _expire(self) -> None:
-        """A part whose budget is over is unknown now, whatever comes later."""
+        """Decide parts whose budget is over as unknown, whatever comes later."""
         now = time.monotonic_ns()
         for part in self._parts.values():
             if part.finding is None and now >= part.deadline_ns:
@@ -300,10 +313,10 @@ class Station(Standing):
                     part.finding = Finding(reason=Reason.BACKEND, detail=self.scoring.cause)
 
     def _accept(self) -> None:
-        """Make parts of pending frames, by policy; from here on each is owed a verdict.
+        """Make parts of pending frames according to the policy; each part is then owed a verdict.
 
-        The source begins when the station is ready for the first time; a camera that runs anyway is passed over till
-        then.
+        The source begins when the station is ready for the first time; earlier frames of a free-running camera are
+        dropped.
         """
         opened = self.intake.opened
         if opened is None:
@@ -315,38 +328,38 @@ class Station(Standing):
             self._match(opened.live)
             return
         if opened.policy == "latest" or (opened.live and not may_begin):
-            while len(self._pending) > (1 if may_begin else 0):
-                self._pass_over(self._pending.popleft())
-        if not may_begin or not self._pending or (self.state is State.SUSPENDED and not opened.live):
+            while len(self.pending) > (1 if may_begin else 0):
+                self._pass_over(self.pending.popleft())
+        if not may_begin or not self.pending or (self.status.state is State.SUSPENDED and not opened.live):
             return
         if opened.live and opened.policy == "every":
-            while self._pending:
-                self._enter(self._pending.popleft())
+            while self.pending:
+                self._enter(self.pending.popleft())
         elif self.scoring.is_idle and not self._parts:
-            self._enter(self._pending.popleft())
+            self._enter(self.pending.popleft())
         elif not opened.live and self.scoring.takes_ahead and len(self._parts) == 1:
-            self._enter(self._pending.popleft(), ahead=True)
+            self._enter(self.pending.popleft(), ahead=True)
 
     def _have_listeners_come(self) -> bool:
-        """Whether the subscribers and the required controllers that the source waits for have been there."""
-        if not self._listeners_came:
-            self._listeners_came = self._have_subscribers_come() and not self.desk.missing()
-        return self._listeners_came
+        """Whether the awaited subscribers and the required controllers have been present."""
+        if not self.listeners_came:
+            self.listeners_came = self._have_subscribers_come() and not self.control_server.missing()
+        return self.listeners_came
 
     def _have_subscribers_come(self) -> bool:
-        """Whether as many as the source waits for have been there at once."""
+        """Whether the awaited number of subscribers has been present at once."""
         if not self._subscribers_came:
             self._subscribers_came = self.publisher.subscribers() >= self.config.wait_subscribers
         return self._subscribers_came
 
     def _pass_over(self, capture: Captured) -> None:
-        """This frame is of no part."""
+        """Drop a frame that belongs to no part."""
         self.intake.release(capture.slot)
         self._passed_over += 1
         self.books.dropped = self._passed_over + self.intake.dropped
 
     def _enter(self, capture: Captured, ahead: bool = False) -> None:
-        """A part begins with its frame; `ahead`, its clock stands while the model is busy with the one before it."""
+        """Begin a part with its frame; with `ahead` its clock stands while the model is busy with the previous part."""
         now = time.monotonic_ns()
         captured_ns = now if capture.captured_ns is None else min(capture.captured_ns, now)
         part = self._begin(capture.name, captured_ns)
@@ -355,7 +368,7 @@ class Station(Standing):
         self._show(part, capture)
 
     def _trigger(self, name: str) -> int | str:
-        """A part begins with its trigger, and waits for its frame. Returns its number, or why there is none."""
+        """Begin a part with its trigger; its frame comes later. Returns its number, or why the trigger is refused."""
         if self.config.trigger != "external":
             return "this station makes parts of frames, not of triggers; start it with --trigger external"
         if not self._have_subscribers_come():
@@ -367,8 +380,8 @@ class Station(Standing):
         return part.seq
 
     def _match(self, is_live: bool) -> None:
-        """Show the triggered parts the frames that came for them; a camera that is lost shows them nothing."""
-        for part, capture in self.triggers.match(self._pending, passes_over=is_live):
+        """Assign frames to the triggered parts; if the camera is lost, give up the waiting parts."""
+        for part, capture in self.triggers.match(self.pending, passes_over=is_live):
             if part is None:
                 self._pass_over(capture)
             else:
@@ -382,12 +395,12 @@ class Station(Standing):
         if self.records is not None:
             self.records.recorder.accept(part.seq)
         self._parts[part.seq] = part
-        if self.state is State.SUSPENDED:
-            part.finding = Finding(reason=Reason.SUSPENDED, detail=self.cause)
+        if self.status.state is State.SUSPENDED:
+            part.finding = Finding(reason=Reason.SUSPENDED, detail=self.status.cause)
         return part
 
     def _show(self, part: Part, capture: Captured) -> None:
-        """This is the part's frame; a frame that cannot be judged is its finding."""
+        """Assign a frame to its part; a frame that cannot be judged decides the part."""
         part.capture = capture
         fault = capture.fault or self._wrong_shape(capture)
         if fault is not None and part.finding is None:
@@ -416,8 +429,8 @@ class Station(Standing):
         return next((Fault(Reason.CORRUPT, f"the frame of {refusal}") for refusal in refusals if refusal), None)
 
     def _submit(self) -> bool:
-        """Give the runtime the oldest part that waits for it; whether there was one. A live frame goes when the one
-        before it is done, a stored one ahead of that.
+        """Submit the oldest waiting part to the runtime; returns whether there was one. A live frame is submitted when
+        the previous one is done, a stored one ahead of that.
         """
         is_idle = self.scoring.is_idle
         if not (is_idle or self.scoring.takes_ahead):
@@ -438,22 +451,21 @@ class Station(Standing):
         return False
 
     def publish(self) -> bool:
-        """Publish what is final, in order of sequence. True if anything was: there may be parts to accept again."""
+        """Publish decided parts in order of sequence. True if any was published: more parts may be accepted then."""
         before = self.books.published
         while self._parts:
             part = next(iter(self._parts.values()))
             if part.finding is None:
                 break
             verdict = self._verdict(part)
-            del self._parts[part.seq]  # first: a number that was half sent is a gap, never two verdicts
+            del self._parts[part.seq]  # first: a failed send leaves a gap, never two verdicts
             payload = self.publisher.send(verdict)
             self.books.enter(verdict)
             self.replays.remember(verdict.seq, payload)
             if self.metrics is not None:
                 self.metrics.verdict(verdict)
-            worst = part.inferred.worst if part.inferred else 0
-            if self.records is not None and self.records.enter(verdict, payload, part.capture, self.intake, worst):
-                continue  # the archive gives the slot back
+            for observer in self.observers:
+                observer.judged(part, verdict, payload)
             if part.capture is not None:
                 self.intake.release(part.capture.slot)
         return self.books.published > before
@@ -464,24 +476,32 @@ class Station(Standing):
             part,
             self.bundle.manifest.artifacts[loaded.backend] if loaded else None,
             self.config.budget_ms,
-            **self._sender(),
+            **self.status.sender(),
             source=self.config.source_name,
             bundle=self.bundle.label,
             backend=loaded.backend if loaded else None,
         )
 
-    def _note(self, line: str) -> None:
-        """For the log, and for the record: who was refused, and why."""
-        self._say(line)
+    def _note(self, level: int, line: str, kind: str = "channel") -> None:
+        """Write a line to the log and to the record, for example who was refused, and why."""
+        log.log(level, "%s", line, extra={"station": self.config.station})
         if self.records is not None:
-            self.records.recorder.event("channel", line)
+            self.records.recorder.event(kind, line)
+
+    def _note_input(self, level: int, line: str) -> None:
+        self._note(level, f"{self.config.station}: {line}", "input")
 
 
-def _with_bits(config: StationConfig, learned: PictureContract | None, say: Callable[[str], None]) -> StationConfig:
-    """The configuration with the bits that the bundle's pictures had, unless others were told, which is said."""
+def _with_bits(config: StationConfig, learned: PictureContract | None) -> StationConfig:
+    """The configuration with the bundle's bits per sample, unless the user set others, which is logged."""
     if learned is None or learned.bits is None or learned.bits == config.bits:
         return config
     if config.bits is None:
         return replace(config, bits=learned.bits)
-    say(f"stored pictures are read as {config.bits} bits a sample, as told; the bundle learned from {learned.bits}")
+    log.warning(
+        "stored pictures are read as %d bits a sample, as told; the bundle learned from %d",
+        config.bits,
+        learned.bits,
+        extra={"station": config.station},
+    )
     return config

@@ -1,6 +1,6 @@
-"""What a station tells systemd: that it has started, how it stands, that it makes progress, that it is stopping.
+"""Notifications to systemd: start, status, watchdog pings, stop.
 
-The protocol is one datagram of `NAME=value` lines (sd_notify(3)). Without systemd nothing is said.
+The protocol is one datagram of `NAME=value` lines (sd_notify(3)). Without systemd nothing is sent.
 """
 
 import contextlib
@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Protocol
 
 PINGS_PER_WATCHDOG = 4
-"""Signs of life in the time after which systemd would kill the station."""
+"""Watchdog pings within the time after which systemd would kill the station."""
 
 
 class Reports(Protocol):
-    """Where a station says how it stands."""
+    """Receiver of a station's status reports."""
 
     def beat(self, has_started: bool, makes_progress: bool, status: str) -> None:
         """See `Service.beat`."""
@@ -31,7 +31,7 @@ class Reports(Protocol):
 
 
 class Service:
-    """The station as systemd sees it. Nothing here waits; what systemd did not take is said again at the next beat."""
+    """The station's systemd service. No method waits; what systemd did not accept is sent again at the next beat."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         """Reads `NOTIFY_SOCKET`, a path or `@` and an abstract name, and `WATCHDOG_USEC` with `WATCHDOG_PID`."""
@@ -47,10 +47,11 @@ class Service:
         self._pinged_s = float("-inf")
 
     def beat(self, has_started: bool, makes_progress: bool, status: str) -> None:
-        """Called at each heartbeat of the station.
+        """Report the status; called at each heartbeat of the station.
 
-        `has_started` once is `READY=1`, at which systemd starts what waits for this station. `makes_progress` must be
-        known, not assumed: without it for `watchdog_s` seconds systemd kills the station and starts it again.
+        The first `has_started` sends `READY=1`, at which systemd starts the units that wait for this station.
+        `makes_progress` must be known, not assumed: without it for `watchdog_s` seconds systemd kills and restarts the
+        station.
         """
         if self._socket is None:
             return
@@ -69,11 +70,11 @@ class Service:
             self._pinged_s = now if "WATCHDOG=1" in lines else self._pinged_s
 
     def stopping(self, cause: str) -> None:
-        """The station is shutting down, in order."""
+        """Report that the station is shutting down in order."""
         self._send(["STOPPING=1", f"STATUS={' '.join(cause.split())}"])
 
     def close(self) -> None:
-        """Nothing more will be said."""
+        """Close the socket; nothing more is sent."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -87,31 +88,31 @@ class Service:
 
 
 class SharedService:
-    """Several stations as one service: started once one of them is, and alive while every one makes progress."""
+    """Several stations as one service: started when one of them is, and alive while every one makes progress."""
 
     def __init__(self, service: Service) -> None:
         """`service` is the process's own."""
         self._service = service
-        self._said: dict[str, tuple[bool, bool, str]] = {}
+        self._reports: dict[str, tuple[bool, bool, str]] = {}
 
     def of(self, station: str) -> Reports:
-        """What the station of this name is to report to."""
+        """The receiver of reports for the station of this name."""
         return _Share(self, station)
 
-    def beat(self, station: str, said: tuple[bool, bool, str]) -> None:
-        """What one of them says at its heartbeat; see `Service.beat`."""
-        self._said[station] = said
-        has_started, makes_progress, _ = zip(*self._said.values(), strict=True)
-        status = "; ".join(f"{name}: {status.strip()}" for name, (_, _, status) in self._said.items())
+    def beat(self, station: str, report: tuple[bool, bool, str]) -> None:
+        """Handle the report of one station at its heartbeat; see `Service.beat`."""
+        self._reports[station] = report
+        has_started, makes_progress, _ = zip(*self._reports.values(), strict=True)
+        status = "; ".join(f"{name}: {status.strip()}" for name, (_, _, status) in self._reports.items())
         self._service.beat(any(has_started), all(makes_progress), status)
 
     def leave(self, station: str) -> None:
-        """A station that is at its end holds the others up no more."""
-        self._said.pop(station, None)
+        """Remove a station that has ended, so that the others do not depend on it."""
+        self._reports.pop(station, None)
 
 
 class _Share:
-    """One station's part of a service."""
+    """One station's part of a shared service."""
 
     def __init__(self, shared: SharedService, station: str) -> None:
         self._shared, self._station = shared, station
@@ -120,10 +121,10 @@ class _Share:
         self._shared.beat(self._station, (has_started, makes_progress, status))
 
     def stopping(self, cause: str) -> None:
-        """That one station stops says nothing of the process."""
+        """Nothing: the end of one station does not end the service."""
 
     def close(self) -> None:
-        """The service is the process's, which closes it."""
+        """Nothing: the service belongs to the process, which closes it."""
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float | None:

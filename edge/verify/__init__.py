@@ -1,7 +1,7 @@
-"""What a bundle does on this machine, artifact by artifact: against its golden frames, and on labelled photographs.
+"""Verification of a bundle on this machine, per artifact: on its golden frames, and on labelled photographs.
 
 checks.py      hashes and golden frames; needs nothing beyond the runtime
-looking.py     labelled photographs through every artifact
-findings.py    what that says: figures, kinds of defects, misses, flips; needs the extra `verify`
-page.py        all of it as one HTML page, with pictures
+scoring.py     scores of labelled photographs by every artifact
+findings.py    the evaluation: metrics, kinds of defects, misses, flips; needs the extra `verify`
+page.py        everything as one HTML page, with pictures
 """

@@ -1,4 +1,4 @@
-"""Does each artifact load here, and does it say of the golden frames what PyTorch said?"""
+"""Whether each artifact loads here, and agrees with PyTorch on the golden frames."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from edge.errors import BundleError
 
 
 class Check(BaseModel):
-    """One artifact on this machine; `error` is None where it passed, `largest_difference` where it did not."""
+    """One artifact on this machine; `error` is None if it passed. `largest_difference` is None if it did not run."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,12 +28,12 @@ class Check(BaseModel):
 
     @property
     def passed(self) -> bool:
-        """Whether a station here would run it."""
+        """Whether a station on this machine would run the artifact."""
         return self.error is None
 
 
 def open_bundle(path: Path, trust: Trust | None = None) -> Bundle | str:
-    """The bundle, every hash checked; or in one line why it is not as exported, or not signed by anyone in `trust`.
+    """The bundle with every hash checked; or a one-line text if it was changed, or is not signed by a key in `trust`.
 
     Raises BundleError if there is no bundle at all.
     """
@@ -48,7 +48,7 @@ def open_bundle(path: Path, trust: Trust | None = None) -> Bundle | str:
 def check_artifacts(
     bundle: Bundle, names: list[str], threads: int, advance: Callable[[], None] = lambda: None
 ) -> tuple[list[Check], dict[str, Backend]]:
-    """Load each artifact and run the golden frames; the checks, and the runtimes that passed, by name."""
+    """Load each artifact and run the golden frames; returns the checks, and the runtimes that passed, by name."""
     checks, passed = [], {}
     for name in names:
         check, runtime = _check(bundle, name, threads)

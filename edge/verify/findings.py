@@ -1,4 +1,4 @@
-"""What an artifact did with labelled photographs, at its own threshold. Needs the extra `verify`."""
+"""Evaluation of an artifact on labelled photographs, at its own threshold. Needs the extra `verify`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from edge.station.part_counts import percentile
 from edge.verify.scoring import Seen
 
 UNNAMED = "bad"
-"""The kind of a defect that neither a folder nor parts.csv names."""
+"""The kind of a defect for which neither a folder nor parts.csv gives a name."""
 
 
 class _Said(BaseModel):
@@ -21,11 +21,11 @@ class _Said(BaseModel):
 
 
 class ByPart(_Said):
-    """The same when each part counts once; a part with several photographs is bad if one of them is.
+    """The metrics with each part counting once; a part with several photographs is bad if any of them is.
 
-    `recall` and `specificity` are those of the photographs, with intervals that take the photographs of one part
-    together; `whole_parts` judges parts by the highest score of their photographs, and is None where each part was
-    photographed once.
+    `recall` and `specificity` are those of the photographs, with intervals that treat the photographs of one part as a
+    cluster. `whole_parts` judges parts by the highest score of their photographs; None if each part was photographed
+    once.
     """
 
     parts: int
@@ -35,7 +35,7 @@ class ByPart(_Said):
 
 
 class Overlap(_Said):
-    """Means over `photographs` with ground truth; a map's pixel from `level` on is taken for a defect."""
+    """Means over `photographs` with ground truth; a map's pixel counts as a defect from `level` on."""
 
     level: float
     photographs: int
@@ -44,14 +44,14 @@ class Overlap(_Said):
 
 
 class Latency(_Said):
-    """Of one inference, from the frame in memory to the score, for frames of any size; milliseconds."""
+    """Latency of one inference, from the frame in memory to the score, for frames of any size; milliseconds."""
 
     p50_ms: float
     p99_ms: float
 
 
 class Findings(_Said):
-    """One artifact. `misses` and `false_rejects` name photographs, the worst first."""
+    """The evaluation of one artifact. `misses` and `false_rejects` name photographs, the worst first."""
 
     figures: Figures
     auroc_low: float | None
@@ -65,7 +65,7 @@ class Findings(_Said):
 
 
 class Flip(_Said):
-    """A photograph of which two artifacts say different things."""
+    """A photograph on which two artifacts disagree."""
 
     name: str
     label: str
@@ -73,18 +73,18 @@ class Flip(_Said):
 
 
 def part_names(seen: Sequence[Seen]) -> tuple[str, ...] | None:
-    """The part that each photograph shows; None unless every one names it in parts.csv."""
+    """The part on each photograph; None unless parts.csv names it for every photograph."""
     names = tuple(one.photograph.details.get("part", "") for one in seen)
     return names if all(names) else None
 
 
 def kind_of(one: Seen) -> str:
-    """The kind of a bad photograph's defect."""
+    """The kind of defect on a bad photograph."""
     return one.photograph.defect or UNNAMED
 
 
 def findings(seen: Sequence[Seen], artifact: str, threshold: float, level: float | None) -> Findings:
-    """Everything that can be said of one artifact. Raises DataError if a score is not finite."""
+    """The evaluation of one artifact. Raises DataError if a score is not finite."""
     scores = np.array([one.scores[artifact] for one in seen])
     bad = np.array([one.photograph.is_bad for one in seen])
     parts = part_names(seen)
@@ -117,7 +117,7 @@ def flips(seen: Sequence[Seen], thresholds: Mapping[str, float]) -> list[Flip]:
 
 
 def wrong(seen: Sequence[Seen], said: Mapping[str, Findings]) -> tuple[list[Seen], list[Seen]]:
-    """Photographs that some artifact missed, and that some artifact rejected though good; the worst first."""
+    """Photographs that any artifact missed, and good ones that any artifact rejected; the worst first."""
     by_name = {one.photograph.name: one for one in seen}
     misses = dict.fromkeys(name for one in said.values() for name in one.misses)
     false_rejects = dict.fromkeys(name for one in said.values() for name in one.false_rejects)
@@ -125,7 +125,7 @@ def wrong(seen: Sequence[Seen], said: Mapping[str, Findings]) -> tuple[list[Seen
 
 
 def _units(bad: npt.NDArray[Any], parts: tuple[str, ...] | None) -> tuple[int, int]:
-    """Bad and good trials: parts where they are named, else photographs."""
+    """Numbers of bad and good trials: parts if they are named, else photographs."""
     if parts is None:
         return int(bad.sum()), int((~bad).sum())
     names = np.array(parts)
@@ -145,7 +145,7 @@ def _by_part(scores: npt.NDArray[Any], bad: npt.NDArray[Any], parts: tuple[str, 
 
 
 def _kinds(seen: Sequence[Seen], artifact: str, threshold: float) -> dict[str, Rate]:
-    """How many photographs of each kind of defect are rejected; several photographs of a part count as one trial."""
+    """Rejection rate of each kind of defect; the photographs of one part count as one trial."""
     bad = [one for one in seen if one.photograph.is_bad]
     members = {kind: [one for one in bad if kind_of(one) == kind] for kind in sorted({kind_of(one) for one in bad})}
     return {

@@ -1,4 +1,4 @@
-"""A verification as one HTML page that needs nothing else: figures, histogram, and what was wrong, in pictures."""
+"""A verification as one self-contained HTML page: metrics, histogram, and pictures of the errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,24 +18,25 @@ from edge.report.heat import Floats, Scale, map_in_frame, outlined, overlaid, sh
 from edge.report.pages import Picture, embedded, templates
 from edge.report.score_axis import score_axis, ticks
 from edge.report.thumbnail import fitted
+from edge.terminal.progress import SILENT, Stage
 from edge.verify.findings import kind_of, wrong
 from edge.verify.result import Judged, Verification, judged_score
 from edge.verify.rows import figure_rows, kind_rows
 from edge.verify.scoring import Seen
 
 MOST = 60
-"""Photographs shown under one heading; those beyond are named."""
+"""Photographs shown under one heading; further ones are only named."""
 
 COLD_LOOKS = 12
-"""Good photographs that say what a cold map is."""
+"""Good photographs from which the cold end of the heat scale is derived."""
 
 WIDTH, HEIGHT, BASE = 640, 180, 150
-"""Of a histogram, in its own units; `BASE` is where the bars stand."""
+"""Dimensions of a histogram in drawing units; `BASE` is the baseline of the bars."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """A photograph, beside it the heat of one artifact; `verdicts` says of each artifact its score and verdict."""
+    """A photograph beside one artifact's heat map; `verdicts` has the score and verdict of each artifact."""
 
     name: str
     kind: str
@@ -45,7 +46,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Group:
-    """The photographs under one heading: cards, and the names of those for which there was no room."""
+    """The photographs under one heading: cards, and the names of further ones."""
 
     heading: str
     about: str
@@ -67,7 +68,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """A histogram of one artifact's scores: places in units of the drawing."""
+    """A histogram of one artifact's scores, in drawing units."""
 
     artifact: str
     bars: list[Bar]
@@ -76,12 +77,14 @@ class Chart:
     highest: int
 
 
-def write_page(file: Path, done: Verification, judged: Judged, runtimes: Mapping[str, Backend]) -> None:
-    """Write the page to `file`; it appears there whole. The photographs shown are inferred again, for their maps."""
+def write_page(
+    file: Path, done: Verification, judged: Judged, runtimes: Mapping[str, Backend], stage: Stage = SILENT.begin
+) -> None:
+    """Write the page to `file` atomically. The photographs shown are inferred again to get their maps."""
     environment = templates("edge.verify")
     manifest = done.bundle.manifest
     here = Path(__file__).parent
-    groups, has_heat = _groups(done, judged, runtimes)
+    groups, has_heat = _groups(done, judged, runtimes, stage)
     page = environment.get_template("page.html.j2").render(
         style=Markup((here / "page.css").read_text(encoding="utf-8")),
         done=done,
@@ -101,7 +104,7 @@ def write_page(file: Path, done: Verification, judged: Judged, runtimes: Mapping
 
 
 def histogram(seen: Sequence[Seen], artifact: str, threshold: float) -> Chart:
-    """How many good and bad photographs have which score, good bars left and bad ones right in each bin."""
+    """The numbers of good and bad photographs by score, in each bin good bars left and bad ones right."""
     scores = np.array([one.scores[artifact] for one in seen])
     bad = np.array([one.photograph.is_bad for one in seen])
     scale, edges = score_axis((min(scores.min(), threshold), max(scores.max(), threshold)))
@@ -122,7 +125,7 @@ def histogram(seen: Sequence[Seen], artifact: str, threshold: float) -> Chart:
 
 
 def _place(scale: str, edges: npt.NDArray[np.float64], value: float) -> float:
-    """Where a score stands on the axis; bins are equally wide there."""
+    """Position of a score on the axis, on which bins are equally wide."""
     low, high, at = (_straight(scale, float(x)) for x in (edges[0], edges[-1], np.clip(value, edges[0], edges[-1])))
     return WIDTH * (at - low) / (high - low)
 
@@ -133,8 +136,10 @@ def _straight(scale: str, value: float) -> float:
     return log(value) if scale == "log" else log(value / (1 - value))
 
 
-def _groups(done: Verification, judged: Judged, runtimes: Mapping[str, Backend]) -> tuple[list[Group], bool]:
-    """Misses, false rejects and flips, with pictures; and whether there is a heat map beside them."""
+def _groups(
+    done: Verification, judged: Judged, runtimes: Mapping[str, Backend], stage: Stage
+) -> tuple[list[Group], bool]:
+    """Misses, false rejects and flips, with pictures; and whether heat maps are available."""
     misses, false_rejects = wrong(judged.seen, judged.findings)
     flipped = {flip.name for flip in judged.flips}
     headings = [
@@ -145,14 +150,14 @@ def _groups(done: Verification, judged: Judged, runtimes: Mapping[str, Backend])
         both = [one for one in judged.seen if one.photograph.name in flipped]
         headings.append(("Flips", "Photographs of which two artifacts say different things.", both))
     painter = _Painter(done, judged, runtimes)
+    advance = stage("pictures of the page", sum(min(MOST, len(members)) for _, _, members in headings))
+
+    def card(one: Seen) -> Card:
+        advance()
+        return painter.card(one)
+
     groups = [
-        Group(
-            heading,
-            about,
-            len(members),
-            [painter.card(one) for one in members[:MOST]],
-            [_name(m) for m in members[MOST:]],
-        )
+        Group(heading, about, len(members), [card(one) for one in members[:MOST]], [_name(m) for m in members[MOST:]])
         for heading, about, members in headings
     ]
     return groups, painter.scale is not None
@@ -163,7 +168,7 @@ def _name(one: Seen) -> str:
 
 
 class _Painter:
-    """Draws cards: the photograph, its ground truth outlined, and the heat of the artifact that got it wrong."""
+    """Draws cards: the photograph, its ground truth outlined, and the heat map of a wrong artifact."""
 
     def __init__(self, done: Verification, judged: Judged, runtimes: Mapping[str, Backend]) -> None:
         self._thresholds = done.thresholds

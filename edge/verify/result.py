@@ -1,10 +1,11 @@
-"""Everything a verification found, in one value: for the terminal, as JSON, for the page."""
+"""The result of a verification, for the terminal, as JSON, and for the page."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from edge.bundle import Bundle
+from edge.bundle import Bundle, Manifest
 from edge.photographs.survey import SurveyRecord
 from edge.verify.checks import Check
 from edge.verify.scoring import Chosen, Seen
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the artifacts that passed did with the photographs `chosen`, and their survey; `findings` by artifact."""
+    """The results of the artifacts that passed, on the `chosen` photographs, and the survey; `findings` by artifact."""
 
     chosen: Chosen
     survey: SurveyRecord
@@ -23,11 +24,42 @@ class Judged:
     findings: "dict[str, Findings]"
     flips: "list[Flip]"
     notes: list[str]
+    out_of_distribution: "OutOfDistribution | None" = None
+
+
+@dataclass(frozen=True)
+class OutOfDistribution:
+    """How many of the photographs are unlike those that the bundle was trained on."""
+
+    unlike: int
+    photographs: int
+    median_distance: float
+    limit: float
+
+    @classmethod
+    def of(cls, manifest: Manifest, seen: list[Seen]) -> "OutOfDistribution | None":
+        """That of these photographs; None if the bundle has no statistics of its own."""
+        distances = [one.distance for one in seen if one.distance is not None]
+        if manifest.input_statistics is None or not distances:
+            return None
+        limit = manifest.input_statistics.limit
+        return cls(sum(distance > limit for distance in distances), len(distances), median(distances), limit)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether most of the photographs are unlike those."""
+        return self.unlike > self.photographs / 2
+
+    def __str__(self) -> str:
+        return (
+            f"{self.unlike} of {self.photographs} photographs are unlike those that the bundle was trained on "
+            f"(median distance {self.median_distance:.1f}, limit {self.limit:.1f})"
+        )
 
 
 @dataclass(frozen=True)
 class Verification:
-    """`judged` is None where no photographs were given, or no artifact passed its checks."""
+    """`judged` is None if no photographs were given, or no artifact passed its checks."""
 
     bundle: Bundle
     machine: dict[str, Any]
@@ -37,16 +69,16 @@ class Verification:
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """By artifact: a score from there on is a reject."""
+        """By artifact: the score from which on a frame is rejected."""
         return {name: artifact.threshold.value for name, artifact in self.bundle.manifest.artifacts.items()}
 
     @property
     def passed(self) -> bool:
-        """Whether every artifact passed its checks; figures on photographs pass no judgement."""
+        """Whether every artifact passed its checks; metrics on photographs have no effect."""
         return all(check.passed for check in self.checks)
 
     def as_json(self) -> str:
-        """All of it as JSON, every photograph with its scores."""
+        """The result as JSON, with the scores of every photograph."""
         manifest, judged = self.bundle.manifest, self.judged
         return json.dumps(
             {
@@ -71,12 +103,12 @@ class Verification:
 
 
 def judged_score(score: float, threshold: float) -> str:
-    """A score, with the digits that tell any two float32 apart, and its verdict."""
+    """A score, with the digits that distinguish any two float32 numbers, and its verdict."""
     return f"{score:.9g} {'reject' if score >= threshold else 'good'}"
 
 
 def notes_on(seen: list[Seen]) -> list[str]:
-    """What cannot be said of these photographs, and why."""
+    """Limitations of the evaluation on these photographs, with reasons."""
     bad, parts = [one for one in seen if one.photograph.is_bad], [one.photograph.details.get("part") for one in seen]
     said = []
     if not bad:
@@ -84,18 +116,19 @@ def notes_on(seen: list[Seen]) -> list[str]:
     if len(bad) == len(seen):
         said.append("no good photographs: nothing is known of specificity")
     if any(parts) and not all(parts):
-        said.append(f"{parts.count(None) + parts.count('')} of {len(parts)} photographs name no part: none is by part")
+        unnamed = parts.count(None) + parts.count("")
+        said.append(f"{unnamed} of {len(parts)} photographs name no part: no figure is by part")
     without = [one for one in bad if one.photograph.mask is None]
     if bad and 0 < len(without) < len(bad):
-        said.append(f"{len(without)} of {len(bad)} bad photographs have no mask: Dice and IoU are without them")
+        said.append(f"{len(without)} of {len(bad)} bad photographs have no mask: Dice and IoU leave them out")
     return said
 
 
 def doubts_about(said: "dict[str, Findings]") -> list[str]:
-    """Which artifacts do not measurably tell the good of these photographs from the bad, a line each."""
+    """One line per artifact that does not measurably distinguish these good photographs from the bad ones."""
     return [
-        f"{name} is not measurably better than guessing on these photographs, AUROC {found.figures.auroc:.3f} "
-        f"[{found.auroc_low:.3f}, {found.auroc_high:.3f}]: are they of the part that the bundle was made for?"
+        f"{name} does not tell good from bad on these photographs: its AUROC is {found.figures.auroc:.3f} "
+        f"[{found.auroc_low:.3f}, {found.auroc_high:.3f}], and guessing has 0.5; do they show the part of the bundle?"
         for name, found in said.items()
         if found.figures.auroc is not None and found.auroc_low is not None and found.auroc_low <= 0.5
     ]
@@ -111,6 +144,7 @@ def _data(judged: Judged) -> dict[str, Any]:
         "bad": bad,
         "notes": judged.notes,
         "survey": judged.survey.model_dump(mode="json"),
+        "out_of_distribution": None if judged.out_of_distribution is None else asdict(judged.out_of_distribution),
     }
 
 
@@ -122,6 +156,7 @@ def _photograph(one: Seen) -> dict[str, Any]:
         "defect": photograph.defect,
         "part": photograph.details.get("part"),
         "scores": one.scores,
+        "distance": one.distance,
         "ms": {name: round(value, 3) for name, value in one.ms.items()},
         "dice": {name: dice for name, (dice, _) in one.overlaps.items()},
         "iou": {name: iou for name, (_, iou) in one.overlaps.items()},

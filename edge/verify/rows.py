@@ -1,4 +1,4 @@
-"""The figures in words, a row each with one cell an artifact: the same in the terminal and on the page."""
+"""The metrics as text, one row each with one cell per artifact, for the terminal and the page."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,12 +10,12 @@ NONE = "–"
 
 
 def rate(one: Rate) -> str:
-    """The share and its 95 % interval."""
+    """The value and its 95 % interval."""
     return NONE if one.value is None else f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
 
 
 def counted(one: Rate) -> str:
-    """What was counted, and the 95 % interval."""
+    """The counts and the 95 % interval."""
     return f"{one.successes} of {one.trials} [{one.low:.3f}, {one.high:.3f}]"
 
 
@@ -25,7 +25,7 @@ def number(value: float | None) -> str:
 
 
 def figure_rows(said: Mapping[str, Findings]) -> list[Row]:
-    """Figures at the threshold, by photograph and where parts are named by part; speed last."""
+    """Metrics at the threshold, by photograph and, if parts are named, by part; latency last."""
     all_said = list(said.values())
     rows: list[Row] = [
         ("recall", [rate(one.figures.recall) for one in all_said]),
@@ -46,7 +46,7 @@ def figure_rows(said: Mapping[str, Findings]) -> list[Row]:
 
 
 def kind_rows(said: Mapping[str, Findings]) -> list[Row]:
-    """How many of each kind of defect are rejected."""
+    """Rejection rate of each kind of defect."""
     kinds = next(iter(said.values())).kinds
     return [(kind, [counted(one.kinds[kind]) for one in said.values()]) for kind in kinds]
 

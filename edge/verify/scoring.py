@@ -1,4 +1,4 @@
-"""Labelled photographs through every artifact of a bundle: scores, overlap with the ground truth, and times."""
+"""Scores of labelled photographs by every artifact of a bundle, overlap with the ground truth, and latencies."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.backends import Backend
+from edge.bundle.input_distance import InputDistance
 from edge.errors import DataError
 from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
@@ -18,16 +19,16 @@ from edge.report.heat import Floats, map_in_frame
 
 USUAL_SPLIT = "test"
 LEVEL = 0.5
-"""From here on a pixel of a map is taken for a defect, where it is a probability and the bundle says nothing."""
+"""Value from which a map's pixel counts as a defect, if maps are probabilities and the bundle has no map threshold."""
 
 Advance = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The photographs to judge, good first, and what else lies in the folder.
+    """The photographs to judge, good first, and the other files in the folder.
 
-    `split` is None where the folders make no splits.
+    `split` is None if the folders have no splits.
     """
 
     folder: Path
@@ -38,31 +39,32 @@ class Chosen:
 
     @property
     def name(self) -> str:
-        """The folder, and the split in it."""
+        """Name of the folder, and of the split."""
         return self.folder.name if self.split is None else f"{self.folder.name}, split {self.split}"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One photograph and, by artifact, its score, the milliseconds of the inference, and Dice and IoU of the map.
+    """One photograph and, by artifact, its score, the latency in milliseconds, and Dice and IoU of the map.
 
-    `overlaps` is empty where the photograph has no ground truth, or the truth shows no defect.
+    `overlaps` is empty if the photograph has no ground truth, or the truth has no defect. `distance` is that from the
+    training photographs; None if the bundle has no statistics of them.
     """
 
     photograph: Photograph
     scores: dict[str, float] = field(default_factory=dict)
     ms: dict[str, float] = field(default_factory=dict)
     overlaps: dict[str, tuple[float, float]] = field(default_factory=dict)
+    distance: float | None = None
 
 
 def choose_photographs(
     data: Path, split: str | None, masks: MaskMeaning | None = None, bits: int | None = None
 ) -> Chosen:
-    """The photographs of one split, "test" where nothing is asked for; all of them if the folders make no splits.
+    """The photographs of one split, by default "test"; all photographs if the folders have no splits.
 
-    `masks` is what masks mean; None finds it out from all masks in the folder. `bits` are the significant ones of
-    photographs of 16 bits a sample. Raises DataError, in one line, if there
-    are no photographs.
+    `masks` is the meaning of masks; None derives it from all masks in the folder. `bits` is the number of significant
+    bits of 16-bit photographs. Raises DataError with a one-line message if there are no photographs.
     """
     listing = read_listing(data, masks, bits)
     there = listing.splits
@@ -81,7 +83,7 @@ def choose_photographs(
 
 
 def survey_chosen(chosen: Chosen, contract: LetterboxContract, advance: Advance = lambda: None) -> SurveyRecord:
-    """Read every photograph and mask that is to be judged. Raises DataError that names those that cannot be."""
+    """Read every chosen photograph and mask. Raises DataError that names the unusable ones."""
     found = survey(chosen.photographs, contract, left_out=chosen.left_out, advance=advance)
     return found.record({chosen.split or "": chosen.photographs})
 
@@ -89,7 +91,7 @@ def survey_chosen(chosen: Chosen, contract: LetterboxContract, advance: Advance 
 def check_photographs(
     photographs: Sequence[Photograph], contract: LetterboxContract, advance: Advance = lambda: None
 ) -> None:
-    """Decode every photograph and mask. Raises DataError that names those that cannot be judged."""
+    """Decode every photograph and mask. Raises DataError that names the unusable ones."""
     survey(photographs, contract, advance=advance)
 
 
@@ -99,16 +101,18 @@ def look(
     contract: LetterboxContract,
     level: float | None,
     advance: Advance = lambda: None,
+    comparison: InputDistance | None = None,
 ) -> list[Seen]:
-    """Show each photograph to every artifact, one after the other, so that a machine that slows down slows them all.
+    """Score each photograph with every artifact in turn, so that a slowdown of the machine affects them all.
 
-    `level` is where a map is taken for a defect; None does not compare maps. The first frame of a size is inferred
-    once before it is timed: a runtime prepares itself for a size it has not seen.
+    `level` is the value from which a map counts as a defect; None does not compare maps. `comparison` measures the
+    distance from the training photographs. The first frame of each size
+    is inferred once before it is timed, because a runtime prepares itself for a new size.
     """
     seen, sizes = [], set()
     for photograph in photographs:
         frame, truth = read_labelled(photograph)
-        one = Seen(photograph)
+        one = Seen(photograph, distance=comparison.measure_frame(frame).distance if comparison else None)
         for name, backend in backends.items():
             if frame.shape not in sizes:
                 backend.infer(frame)
@@ -125,7 +129,7 @@ def look(
 
 
 def _overlap(cells: Floats, truth: Frame, contract: LetterboxContract, level: float) -> tuple[float, float]:
-    """Dice and IoU in the coordinates of the frame; the truth shows a defect."""
+    """Dice and IoU in frame coordinates; the truth must contain a defect."""
     from edge.evaluation.metrics import dice, iou
 
     found = map_in_frame(cells, contract, *truth.shape) >= level

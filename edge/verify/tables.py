@@ -1,4 +1,4 @@
-"""A verification in the terminal."""
+"""A verification as text on a terminal."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,12 @@ MOST = 20
 
 
 def print_checks(console: Console, done: Verification) -> None:
-    """What each artifact made of the golden frames."""
+    """Print each artifact's result on the golden frames."""
     machine = done.machine
     table = Table(title=escape(f"{done.bundle.label}, {done.threads} threads, {machine['cpu']}"))
-    for column in ("backend", "frames", "largest difference", "allowed", "loading", "frames took"):
-        table.add_column(column, justify="left" if column == "backend" else "right")
+    for column in ("backend", "golden frames", "largest difference", "allowed", "load", "inference"):
+        is_name = column == "backend"
+        table.add_column(column, justify="left" if is_name else "right", no_wrap=is_name)
     table.add_column("")
     for check in done.checks:
         far = "–" if check.largest_difference is None else f"{check.largest_difference:.2g}"
@@ -29,7 +30,7 @@ def print_checks(console: Console, done: Verification) -> None:
 
 
 def print_judged(console: Console, done: Verification, judged: Judged) -> None:
-    """Figures, kinds of defects, what was wrong by name, and where the artifacts disagree."""
+    """Print metrics, kinds of defects, the names of errors, and where the artifacts disagree."""
     from edge.verify.findings import wrong
     from edge.verify.rows import figure_rows, kind_rows
 
@@ -48,6 +49,8 @@ def print_judged(console: Console, done: Verification, judged: Judged) -> None:
     console.print(table)
     for line in judged.survey.lines():
         console.print(escape(line), highlight=False, soft_wrap=True)
+    if judged.out_of_distribution is not None:
+        console.print(escape(str(judged.out_of_distribution)), highlight=False, soft_wrap=True)
     for note in judged.notes:
         console.print(escape(f"note: {note}"))
     misses, false_rejects = wrong(judged.seen, judged.findings)
@@ -55,7 +58,7 @@ def print_judged(console: Console, done: Verification, judged: Judged) -> None:
     _list(console, thresholds, "false rejects", [(one.photograph.name, one.scores) for one in false_rejects])
     flipped = [(flip.name, flip.scores) for flip in judged.flips]
     if len(thresholds) > 1:
-        _list(console, thresholds, "flips between artifacts", flipped)
+        _list(console, thresholds, "photographs that the artifacts judge differently", flipped)
 
 
 def _list(

@@ -13,7 +13,7 @@ import onnxruntime as ort
 import openvino as ov
 import pytest
 import torch
-from running import running_line
+from support.line import running_line
 from torch import Tensor, nn
 
 import edge.backends
@@ -23,18 +23,21 @@ import export.int8
 import export.pack
 from edge.backends import Backend, Output, check_golden, check_static, load_from
 from edge.backends.auto import fastest_artifact
-from edge.backends.openvino_letterbox import use_fast_letterbox
+from edge.backends.runtimes.openvino_letterbox import use_fast_letterbox
 from edge.bundle import Bundle, load_bundle
 from edge.errors import BundleError
 from edge.evaluation.metrics import unjudged
 from edge.letterbox.contract import LetterboxContract
 from edge.machine import adds_int8_exactly
 from edge.pictures import read_picture
+from edge.terminal.progress import SILENT
 from export.hard_frames import hard_frames
 from export.int8 import Against, CalibrationError, Trial, reason_against
 from export.letterbox_graph import PREFIX
 from export.pack import Packing, export_subject
-from export.quantize import OpenVinoQuantizer, WeightBits
+from export.runtimes import RUNTIMES
+from export.runtimes.base import WeightBits
+from export.runtimes.openvino import OpenVinoQuantizer
 from export.source import Subject
 from train.data.photographs import list_photographs
 from train.recipe import ThresholdChoice
@@ -133,7 +136,7 @@ def bundle(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Bundle
 
 def exported(subject: Subject, out: Path, weight_bits: WeightBits = 8) -> Bundle:
     packing = Packing(int8=True, weight_bits=weight_bits)
-    return export_subject(subject, out, lambda what, steps: lambda: None, packing)
+    return export_subject(subject, out, SILENT.begin, packing)
 
 
 def test_an_int8_artifact_that_judges_as_pytorch_does_is_in_the_bundle(bundle: Bundle) -> None:
@@ -209,7 +212,7 @@ def test_edge_verify_leaves_out_what_this_cpu_cannot_compute(
         said = capsys.readouterr()
         checked = {check["backend"] for check in json.loads(said.out)["checks"]}
         assert checked == ({"openvino-int8"} if options else {"openvino", "onnxruntime"})
-        assert ("FAILED: " if options else "left out: openvino-int8, ") in said.err
+        assert ("FAILED: " if options else "not verified: openvino-int8, ") in said.err
 
 
 def test_export_says_at_once_that_8_bits_cannot_be_tried_without_vnni(
@@ -402,16 +405,14 @@ def test_what_the_runtime_does_not_compute_in_int8_is_refused(
         def __call__(self, integer: set[str], path: Path) -> None:
             super().__call__(set(), path)
 
-    monkeypatch.setitem(export.pack.INT8, "openvino", (export.pack.INT8["openvino"][0], Idle))
+    monkeypatch.setattr(RUNTIMES["openvino"], "quantizer", Idle)
     manifest = exported(subject, tmp_path / "idle.edge").manifest
     assert "openvino-int8" not in manifest.artifacts
     assert "openvino computes no layer of it in int8" in manifest.refused["openvino-int8"]
 
 
 def test_halved_weights_and_int8_go_together(subject: Subject, tmp_path: Path) -> None:
-    bundle = export_subject(
-        subject, tmp_path / "half.edge", lambda what, steps: lambda: None, Packing(half=True, int8=True)
-    )
+    bundle = export_subject(subject, tmp_path / "half.edge", SILENT.begin, Packing(half=True, int8=True))
     assert set(bundle.manifest.artifacts) >= INT8
 
 

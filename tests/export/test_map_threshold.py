@@ -12,6 +12,7 @@ from edge.backends import Output
 from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import Photograph
+from edge.terminal.progress import SILENT
 from export.map_threshold import choose_map_threshold, dice_at
 from train.data.photographs import list_photographs
 
@@ -47,10 +48,6 @@ def run_of(data: Path) -> Any:
     return SimpleNamespace(data=data, contract=LetterboxContract(side=SIDE), photographs=photographs)
 
 
-def stage(what: str, steps: int) -> Any:
-    return lambda: None
-
-
 def write(path: Path, picture: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), picture)
@@ -81,7 +78,7 @@ def with_masks(data: Path) -> Path:
 
 
 def test_masks_choose_the_level_with_the_best_dice(data: Path) -> None:
-    chosen = choose_map_threshold(run_of(with_masks(data)), Brightness(), stage)
+    chosen = choose_map_threshold(run_of(with_masks(data)), Brightness(), SILENT.begin)
     assert chosen is not None
     assert 140 / 255 < chosen.value <= 220 / 255, "between what surrounds the defect and the defect"
     assert chosen.dice is not None
@@ -93,14 +90,14 @@ def test_masks_choose_the_level_with_the_best_dice(data: Path) -> None:
 
 def test_the_dice_of_another_artifact_is_told_at_the_same_level(data: Path) -> None:
     subject = run_of(with_masks(data))
-    chosen = choose_map_threshold(subject, Brightness(), stage)
+    chosen = choose_map_threshold(subject, Brightness(), SILENT.begin)
     assert chosen is not None
-    assert dice_at(subject, Brightness(), chosen.value, stage) == pytest.approx(chosen.dice)
-    assert dice_at(subject, Brightness(), 1.0, stage) == 0.0
+    assert dice_at(subject, Brightness(), chosen.value, SILENT.begin) == pytest.approx(chosen.dice)
+    assert dice_at(subject, Brightness(), 1.0, SILENT.begin) == 0.0
 
 
 def test_without_masks_nearly_all_good_photographs_stay_below(data: Path) -> None:
-    chosen = choose_map_threshold(run_of(data), Brightness(), stage)
+    chosen = choose_map_threshold(run_of(data), Brightness(), SILENT.begin)
     assert chosen is not None
     largest = np.arange(GREY, GREY + 20) / 255
     assert (largest >= chosen.value).sum() == 1, "one of twenty"
@@ -113,10 +110,10 @@ def test_an_empty_or_unreadable_mask_is_no_ground_truth(data: Path) -> None:
     write(data / "val" / "mask" / "0.png", np.zeros((SIDE, SIDE), np.uint8))
     write(data / "val" / "mask" / "1.png", np.full((SIDE, 2 * SIDE), 255, np.uint8))
     (data / "val" / "mask" / "2.png").write_bytes(b"not a picture")
-    chosen = choose_map_threshold(run_of(data), Brightness(), stage)
+    chosen = choose_map_threshold(run_of(data), Brightness(), SILENT.begin)
     assert chosen is not None
     assert chosen.dice is None
 
 
 def test_without_a_map_there_is_no_threshold_of_it(data: Path) -> None:
-    assert choose_map_threshold(run_of(with_masks(data)), Blind(), stage) is None
+    assert choose_map_threshold(run_of(with_masks(data)), Blind(), SILENT.begin) is None

@@ -12,7 +12,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from running import command, running_line
+from support.line import command, running_line
 from torch import nn
 
 from edge.backends import check_golden, load_from
@@ -271,11 +271,15 @@ def in_graph(output: Output, value: np.ndarray, shape: tuple[int, ...]) -> np.nd
         (["N", 1, SIDE, SIDE], ["--letterbox", "colour=rgb"], "has 1 channels, the letterbox 3"),
         (["N", 3, SIDE], [], "a bundle gives it [N, channels, height, width]"),
         (["N", 3, SIDE, SIDE], ["--letterbox", "side=64"], "takes 32×32 pixels and no other size"),
-        (["N", 3, SIDE, SIDE], ["--letterbox", "filter=lanczos"], "--letterbox filter=lanczos: Input should be"),
-        (["N", 3, SIDE, SIDE], ["--letterbox", "sise=64"], "--letterbox sise: there is no such key; there are side,"),
+        (["N", 3, SIDE, SIDE], ["--letterbox", "filter=lanczos"], "--letterbox filter='lanczos': must be 'antialias',"),
+        (
+            ["N", 3, SIDE, SIDE],
+            ["--letterbox", "sise=64"],
+            "--letterbox sise: there is no such key; did you mean 'side'? a",
+        ),
         (["N", 3, "H", "W"], ["--letterbox", "sise=64"], "--letterbox sise: there is no such key"),
         (["N", 3, SIDE, SIDE], ["--letterbox", "stretch"], "is not of the form key=value"),
-        (["N", 3, "H", "W"], ["--letterbox", "side=8"], "--letterbox side=8: Input should be greater"),
+        (["N", 3, "H", "W"], ["--letterbox", "side=8"], "--letterbox side=8: must be at least 16"),
         (None, ["--output", "score=prob"], "no such output; the model has mask [N, 3], score:0"),
         (None, ["--output", "score=mask"], "score=mask has 3 values for a picture: pick one, such as score=mask[1]"),
         (None, ["--output", "score=mask[3]"], "there is no class 3; mask has 0 to 2"),

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from running import DEMO_BUNDLE, running_line
+from support.line import DEMO_BUNDLE, running_line
 
 import export.pack
 from edge.backends import check_golden, load_backend, load_from
@@ -18,13 +18,14 @@ from edge.bundle import Bundle, load_bundle, seal
 from edge.errors import BundleError, DataError
 from edge.letterbox.contract import LetterboxContract
 from edge.pictures import read_picture
+from edge.terminal.progress import SILENT
 from edge.verdict import Outcome, Reason
 from edge.verify.scoring import check_photographs
 from export.cli import doubtful
 from export.float16 import HalfError, halved
-from export.graph import write_openvino
 from export.pack import Packing, export_subject
 from export.parity import ParityError, reference
+from export.runtimes import RUNTIMES
 from export.source import Subject
 from train.data.photographs import Photograph, list_photographs
 from train.models import Batch, Network, build_network, network_names
@@ -67,11 +68,7 @@ def subject(tmp_path: Path) -> Subject:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The subject exported as it is; nobody writes to it."""
     folder = tmp_path_factory.mktemp("whole")
-    return export_subject(untrained(noise(folder / "data")), folder / "model.edge", quiet)
-
-
-def quiet(what: str, steps: int):  # type: ignore[no-untyped-def]
-    return lambda: None
+    return export_subject(untrained(noise(folder / "data")), folder / "model.edge", SILENT.begin)
 
 
 def test_a_bundle_holds_its_threshold_its_parity_and_where_it_came_from(whole: Bundle) -> None:
@@ -98,7 +95,7 @@ def test_a_bundle_holds_its_threshold_its_parity_and_where_it_came_from(whole: B
 def test_an_existing_bundle_is_never_overwritten(subject: Subject, tmp_path: Path) -> None:
     (tmp_path / "model.edge").mkdir()
     with pytest.raises(BundleError, match="exists"):
-        export_subject(subject, tmp_path / "model.edge", quiet)
+        export_subject(subject, tmp_path / "model.edge", SILENT.begin)
 
 
 def test_an_artifact_that_differs_leaves_no_bundle(
@@ -108,17 +105,18 @@ def test_an_artifact_that_differs_leaves_no_bundle(
         torch.manual_seed(1)
         other = build_network("autoencoder-gelu", {}).eval()
         export.pack.write_onnx(other, subject.contract, tmp_path / "other.onnx", metadata)
-        write_openvino(tmp_path / "other.onnx", path, metadata)
+        write(tmp_path / "other.onnx", path, metadata)
 
-    monkeypatch.setattr(export.pack, "write_openvino", from_other_weights)
+    write = RUNTIMES["openvino"].write
+    monkeypatch.setattr(RUNTIMES["openvino"], "write", from_other_weights)
     with pytest.raises(ParityError, match=r"layer decoder\.4 in openvino differs by .* on val/good"):
-        export_subject(subject, tmp_path / "model.edge", quiet)
+        export_subject(subject, tmp_path / "model.edge", SILENT.begin)
     assert not (tmp_path / "model.edge").exists()
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
 def test_half_the_bytes_and_the_same_parity(whole: Bundle, subject: Subject, tmp_path: Path) -> None:
-    half = export_subject(subject, tmp_path / "half.edge", quiet, Packing(half=True))
+    half = export_subject(subject, tmp_path / "half.edge", SILENT.begin, Packing(half=True))
     for artifact in ("model.onnx", "openvino/model.bin"):
         before, after = ((b.path / artifact).stat().st_size for b in (whole, half))
         assert after < 0.75 * before, artifact
@@ -132,7 +130,7 @@ def test_half_the_bytes_and_the_same_parity(whole: Bundle, subject: Subject, tmp
 
 def test_bundle_without_photographs_holds_none(whole: Bundle, subject: Subject, tmp_path: Path) -> None:
     kept = [read_picture(p.path) for p in subject.photographs("val")]
-    without = export_subject(subject, tmp_path / "without.edge", quiet, Packing(photographs=False))
+    without = export_subject(subject, tmp_path / "without.edge", SILENT.begin, Packing(photographs=False))
     for photographs, bundle in ((True, whole), (False, without)):
         frames = [golden.frame for golden in bundle.golden()]
         assert len(frames) == 4
@@ -142,7 +140,7 @@ def test_bundle_without_photographs_holds_none(whole: Bundle, subject: Subject, 
 
 
 def test_one_file_for_both_runtimes_is_proven_in_both(subject: Subject, tmp_path: Path) -> None:
-    bundle = export_subject(subject, tmp_path / "one.edge", quiet, Packing(one_file=True))
+    bundle = export_subject(subject, tmp_path / "one.edge", SILENT.begin, Packing(one_file=True))
     assert not (bundle.path / "openvino").exists()
     parity = json.loads((bundle.path / "parity.json").read_text())
     assert set(parity["hard frames"]["score and map"]) == {"onnxruntime", "openvino"}
@@ -176,7 +174,7 @@ def test_rounding_that_turns_a_verdict_leaves_no_bundle(
 
     monkeypatch.setattr(export.pack, "halved", rounded_beyond_recognition)
     with pytest.raises(HalfError, match=r"float16 weights turn \d of 8 validation verdicts, .* export without --half"):
-        export_subject(subject, tmp_path / "half.edge", quiet, Packing(half=True))
+        export_subject(subject, tmp_path / "half.edge", SILENT.begin, Packing(half=True))
     assert not (tmp_path / "half.edge").exists()
 
 
@@ -193,7 +191,7 @@ def test_a_bundle_for_a_grey_camera_with_a_region_says_on_the_line_what_pytorch_
     region = "letterbox.region={top=12, left=30, height=70, width=80}"
     recipe = load_recipe("autoencoder-gelu", ["letterbox.frame=grey", region])
     subject = replace(subject, contract=recipe.letterbox)
-    bundle = export_subject(subject, tmp_path / "grey.edge", quiet)
+    bundle = export_subject(subject, tmp_path / "grey.edge", SILENT.begin)
     for name in ("onnxruntime", "openvino"):
         check_golden(bundle, load_from(bundle, name, 1, None))
         with pytest.raises(DataError, match="80×60 does not hold the region of 80×70 pixels"):
@@ -224,7 +222,7 @@ def test_a_bundle_for_a_grey_camera_with_a_region_says_on_the_line_what_pytorch_
 def test_a_photograph_without_the_region_leaves_no_bundle(subject: Subject, tmp_path: Path) -> None:
     wide = load_recipe("autoencoder-gelu", ["letterbox.region={top=0, left=0, height=92, width=100}"]).letterbox
     with pytest.raises(DataError, match=r"4 of 8 photographs cannot be used: val/good/0.png \(120×90 does not hold"):
-        export_subject(replace(subject, contract=wide), tmp_path / "model.edge", quiet)
+        export_subject(replace(subject, contract=wide), tmp_path / "model.edge", SILENT.begin)
     assert not (tmp_path / "model.edge").exists()
 
 
@@ -244,6 +242,10 @@ def test_a_network_of_one_channel_is_exported_with_the_luminance_inside(tmp_path
 
 def test_a_model_that_does_not_tell_good_from_bad_is_said() -> None:
     manifest = load_bundle(DEMO_BUNDLE).manifest
-    for auroc, says in ((0.99, None), (0.52, "does not tell good from bad"), (0.1, "score lower than good ones")):
+    for auroc, says in (
+        (0.99, None),
+        (0.52, "is not shown to tell good from bad"),
+        (0.1, "score lower than good ones"),
+    ):
         said = doubtful(manifest.model_copy(update={"metrics": {"validation auroc": auroc}}))
         assert said is None if says is None else says in str(said)

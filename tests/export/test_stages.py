@@ -10,8 +10,8 @@ import torch
 from edge.backends import Output, load_backend
 from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
-from export.activations import InsideOnnx, ParityError, late_layer, listening
-from export.graph import write_onnx, write_openvino
+from export.activations import ParityError, late_layer, listening
+from export.graph import write_onnx
 from export.parity import (
     Agreement,
     bounds_around,
@@ -21,6 +21,8 @@ from export.parity import (
     margin_of,
     nearest_threshold,
 )
+from export.runtimes import RUNTIMES
+from export.runtimes.onnxruntime import InsideOnnx
 from export.source import Subject
 from export.stage_parity import StageCheck, Stages
 from export.threshold import golden_tolerances
@@ -62,18 +64,19 @@ def frames() -> Iterator[tuple[str, Frame]]:
 def compared(subject: Subject, folder: Path, other: Subject | None = None) -> Stages:
     """The stages of a subject's artifacts; of another's, where one is given for ONNX Runtime."""
     write_onnx(subject.network, subject.contract, folder / "own.onnx", {})
-    write_openvino(folder / "own.onnx", folder / "own.xml", {})
+    RUNTIMES["openvino"].write(folder / "own.onnx", folder / "own.xml", {})
     onnx = folder / "own.onnx"
     if other is not None:
         onnx = folder / "other.onnx"
         write_onnx(other.network, other.contract, onnx, {})
-    check = StageCheck(subject, onnx, folder / "own.xml")
+    files = {"onnxruntime": onnx, "openvino": folder / "own.xml"}
+    check = StageCheck(subject, files, onnx)
     with listening(subject.network, [check.seen.module] if check.seen.module else []) as heard:
         for name, frame in frames():
             image, mask = letterboxed(frame, subject.contract)
             score, where = subject.network(image[None], mask[None])
             check.look(name, frame, image, heard)
-            for runtime, file in (("onnxruntime", onnx), ("openvino", folder / "own.xml")):
+            for runtime, file in files.items():
                 found = load_backend(runtime, file, 1, subject.contract).infer(frame)
                 assert found.score == pytest.approx(float(score), abs=1e-4)
                 assert found.map == pytest.approx(where.detach().numpy()[0], abs=1e-4)

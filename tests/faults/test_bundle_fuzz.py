@@ -10,31 +10,15 @@ from pathlib import Path
 import onnx
 import openvino as ov
 import pytest
-from entries import with_image
-from onnx import TensorProto, helper
-from running import DEMO_BUNDLE, ROOT
+from support.line import DEMO_BUNDLE, TESTS_PATH
+from support.records import with_image
+from support.tiny_graph import tiny_graph
 
 EXAMPLES = int(os.environ.get("EDGE_FUZZ_EXAMPLES", 60))
 SHARE = 2000
 """Examples of one process: hypothesis remembers what it has tried, 30 MB of a thousand, which counts as memory, too."""
 
 KINDS = ["manifest", "golden", "onnx", "openvino", "toml"]
-
-
-def tiny_graph() -> onnx.ModelProto:
-    """The mean brightness of a frame."""
-    nodes = [
-        helper.make_node("Cast", ["frame"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["float"], ["mean4"], keepdims=1),
-        helper.make_node("Reshape", ["mean4", "one"], ["score"]),
-    ]
-    frame = helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, "height", "width", 3])
-    score = helper.make_tensor_value_info("score", TensorProto.FLOAT, [1])
-    constants = [helper.make_tensor("one", TensorProto.INT64, [1], [1])]
-    graph = helper.make_graph(nodes, "mean", [frame], [score], constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
-
-
 RECORD_KINDS = ["journal", "rows", "gate_log", "sidecar", "certificate", "keys", "keystore", "png", "tiff"]
 
 
@@ -44,7 +28,7 @@ def test_records_keys_and_photographs_of_strangers_are_read_or_refused_quickly_i
 ) -> None:
     with_image(tmp_path / "record")
     for begun in range(0, EXAMPLES, SHARE):
-        refused = fuzzed("record_fuzzing.py", kind, min(SHARE, EXAMPLES - begun), tmp_path)
+        refused = fuzzed("record_fuzzing", kind, min(SHARE, EXAMPLES - begun), tmp_path)
         assert refused > min(SHARE, EXAMPLES - begun) // 4, "what is tried is no longer hostile"
 
 
@@ -60,15 +44,15 @@ def refused_of(kind: str, examples: int, folder: Path) -> int:
     """How many of so many bundles, tried in a process of their own, were refused."""
     shutil.rmtree(folder / "work.edge", ignore_errors=True)
     shutil.copytree(DEMO_BUNDLE, folder / "work.edge")
-    return fuzzed("bundle_fuzzing.py", kind, examples, folder)
+    return fuzzed("bundle_fuzzing", kind, examples, folder)
 
 
 def fuzzed(program: str, kind: str, examples: int, folder: Path) -> int:
     """How many of so many examples of a program's kind were refused."""
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / program, kind, str(examples), folder],
+        [sys.executable, "-m", f"support.{program}", kind, str(examples), folder],
         capture_output=True, text=True, cwd=folder,
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "EDGE_CACHE": "/proc/none", "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "EDGE_CACHE": "/proc/none", "PYTHONPATH": TESTS_PATH},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     (said,) = done.stdout.splitlines()

@@ -6,13 +6,13 @@ import signal
 from collections import Counter
 
 import pytest
-from running import running_line
+from support.line import running_line
 
 from edge.verdict import Outcome, Reason, State
 
 
 @pytest.mark.parametrize("child", ["edge-capture", "edge-inference"])
-@pytest.mark.parametrize("pace", [(), ("--rate", 50)], ids=["stored", "live"])
+@pytest.mark.parametrize("pace", [(), ("--rate", "50/s")], ids=["stored", "live"])
 def test_kill_9_of_a_child_costs_no_verdict_and_the_line_goes_on(child: str, pace: tuple[object, ...]) -> None:
     parts = 300 if pace else 150  # a live line goes on long enough for the new child to start
     with running_line("--source", "demo", "--size", "320x180", "--limit", parts, *pace) as line:
@@ -38,7 +38,7 @@ def test_kill_9_of_a_child_costs_no_verdict_and_the_line_goes_on(child: str, pac
 
 
 def test_a_stopped_inference_child_makes_late_parts_unknown_and_is_replaced() -> None:
-    options = ("--rate", 20, "--limit", 200, "--budget-ms", 300)
+    options = ("--rate", "20/s", "--limit", 200, "--budget-ms", 300)
     with running_line("--source", "demo", "--size", "320x180", *options) as line:
         line.until(20)
         os.kill(line.child("edge-inference"), signal.SIGSTOP)
@@ -53,7 +53,7 @@ def test_a_stopped_inference_child_makes_late_parts_unknown_and_is_replaced() ->
 
 
 def test_a_stopped_capture_child_is_noticed_and_replaced() -> None:
-    with running_line("--source", "demo", "--size", "320x180", "--rate", 50, "--limit", 400) as line:
+    with running_line("--source", "demo", "--size", "320x180", "--rate", "50/s", "--limit", 400) as line:
         line.until(20)
         os.kill(line.child("edge-capture"), signal.SIGSTOP)
         assert line.to_the_end() == 0

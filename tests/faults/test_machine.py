@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import DEMO_BUNDLE, ROOT, command, free_endpoint, running_line
+from support.line import DEMO_BUNDLE, ROOT, command, free_endpoint, running_line
 
 from edge.channel.control_messages import Ping, Pong
 from edge.channel.subscriber import Subscriber
@@ -22,7 +22,7 @@ LINE = ("--source", "demo", "--size", "320x180")
 
 
 def test_without_file_descriptors_the_line_is_held_and_goes_on_when_there_are_some() -> None:
-    with running_line(*LINE, "--rate", 30) as line:
+    with running_line(*LINE, "--rate", "30/s") as line:
         line.until(5)
         used = len(os.listdir(f"/proc/{line.process.pid}/fd"))
         resource.prlimit(line.process.pid, resource.RLIMIT_NOFILE, (used, 4096))
@@ -42,7 +42,7 @@ def test_without_file_descriptors_the_line_is_held_and_goes_on_when_there_are_so
 
 
 def test_a_thousand_signals_are_one_orderly_stop() -> None:
-    with running_line(*LINE, "--rate", 50) as line:
+    with running_line(*LINE, "--rate", "50/s") as line:
         line.until(10)
         for number in range(1000):
             try:
@@ -109,7 +109,7 @@ def test_a_wall_clock_that_steps_by_an_hour_changes_nothing(tmp_path: Path) -> N
     environment = os.environ | {"LD_PRELOAD": str(library), "WALL_CLOCK_OFFSET": str(offset)}
     endpoint = free_endpoint()
     listener = Subscriber(endpoint, "line1")
-    options = [*LINE, "--rate", 40, "--bind", endpoint, "--bundle", DEMO_BUNDLE, "--wait-subscribers", 1]
+    options = [*LINE, "--rate", "40/s", "--bind", endpoint, "--bundle", DEMO_BUNDLE, "--wait-subscribers", 1]
     process = subprocess.Popen(
         command("run", *options, "--limit", 160, "--budget-ms", 20_000), env=environment, stderr=subprocess.PIPE
     )
@@ -137,7 +137,7 @@ def test_a_wall_clock_that_steps_by_an_hour_changes_nothing(tmp_path: Path) -> N
 
 def test_a_flood_of_nonsense_on_the_control_socket_costs_no_memory_and_no_verdict() -> None:
     messages = int(os.environ.get("EDGE_FAULT_MESSAGES", 20_000))
-    with running_line(*LINE, "--rate", 20) as line, line.asking() as flood, line.asking() as ask:
+    with running_line(*LINE, "--rate", "20/s") as line, line.asking() as flood, line.asking() as ask:
         line.until(5)
         payloads = [b"", b"{", b"\xff" * 64, b'{"type":"ping","nonce":"x"}', b'{"type":"ack"}', b"[" * 3000]
         flood.socket.set_hwm(1000)
@@ -168,7 +168,7 @@ import sys, time, zmq
 from edge.channel.publisher import Publisher
 from edge.verdict import Verdict
 sys.path.insert(0, {tests!r})
-from test_verdict import verdict
+from support.verdicts import verdict
 
 def resident():
     return int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0])

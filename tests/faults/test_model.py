@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from faults.moody import BAD, BLACK, GOOD, HUNGRY, WHITE, moody_bundle, write_frames
-from running import running_line
+from support.failing_model import BAD, BLACK, GOOD, HUNGRY, WHITE, moody_bundle, write_frames
+from support.line import running_line
 
 from edge.verdict import Outcome, Reason, State
 
@@ -43,7 +43,7 @@ def test_an_inference_process_without_memory_is_replaced_and_passes_nothing_mean
     moody: Path, tmp_path: Path
 ) -> None:
     frames = write_frames(tmp_path / "frames", [GOOD])
-    options = ("--source", frames, "--loop", "--rate", 50, "--backend", "onnxruntime", "--budget-ms", 1000)
+    options = ("--source", frames, "--loop", "--rate", "50/s", "--backend", "onnxruntime", "--budget-ms", 1000)
     with running_line(*options, bundle=moody) as line:
         line.until(5)
         child = line.child("edge-inference")

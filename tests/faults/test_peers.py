@@ -8,12 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import zmq
-from keyed import PATIENCE_S, KeyedStation, running_keyed_station
-from running import command, free_endpoint
+from support.keyed_station import PATIENCE_S, KeyedStation, running_keyed_station
+from support.line import free_endpoint, ran
 
 from edge.channel.client_security import ClientKeys, read_client_keys, secure
 from edge.channel.publisher import Publisher
@@ -21,14 +20,6 @@ from edge.channel.subscriber import Subscriber
 from edge.security.certificate import Pair, fingerprint, spoken, to_z85
 from edge.security.keystore import KeyStore
 from edge.verdict import Verdict
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> KeyStore:
-    store = KeyStore(tmp_path / "keys")
-    store.init()
-    store.add("gate")
-    return store
 
 
 @pytest.fixture
@@ -150,7 +141,7 @@ def test_edge_listen_says_why_it_hears_nothing(store: KeyStore, station: KeyedSt
     store.revoke("laptop")
     options = ("--connect", station.verdicts, "--wait-s", 2)
     for extra, why in (((), "asks for keys"), (("--keys", file), "refuses this key (400)")):
-        done = subprocess.run(command("listen", *options, *extra), capture_output=True, text=True, timeout=60)
+        done = ran("listen", *options, *extra)
         assert done.returncode == 2
         assert why in done.stderr
     station.says("the key of laptop is revoked")

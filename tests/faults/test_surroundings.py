@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from running import DEMO_BUNDLE, command, free_endpoint, running_line
+from support.line import DEMO_BUNDLE, command, free_endpoint, running_line
 
 from edge.bundle import load_bundle, seal
 from edge.channel.subscriber import Subscriber
@@ -56,7 +56,7 @@ def test_file_names_that_are_no_text_cost_no_verdict(tmp_path: Path) -> None:
 
 def test_a_folder_that_goes_away_ends_the_run_and_makes_no_parts_up(tmp_path: Path) -> None:
     folder = photographs(tmp_path / "pictures", [f"{i:03}.png".encode() for i in range(60)])
-    with running_line("--source", folder, "--rate", 20) as line:
+    with running_line("--source", folder, "--rate", "20/s") as line:
         line.until(5)
         shutil.rmtree(folder)
         os.kill(line.child("edge-capture"), signal.SIGKILL)

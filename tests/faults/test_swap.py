@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from running import command, free_endpoint
-from swapping import BLIND, KINDS, both_bundles, swap, swapping
+from support.bundle_swap import BLIND, KINDS, both_bundles, swap, swapping
+from support.line import command, free_endpoint
 
 from edge.backends import check_golden
 from edge.backends.options import Options
@@ -146,7 +146,9 @@ def test_random_swaps_of_a_running_line_put_no_label_on_what_it_did_not_judge(
     while swaps < SWAPS or not verdicts:
         if station is None or station.poll() is not None:
             station = subprocess.Popen(
-                command("run", "--bundle", here / "current.edge", "--bind", endpoint, *LINE, "--rate", 50, "--loop"),
+                command(
+                    "run", "--bundle", here / "current.edge", "--bind", endpoint, *LINE, "--rate", "50/s", "--loop"
+                ),
                 stderr=subprocess.DEVNULL,
             )
         swap(here, *draw.choice(MOVES))

@@ -9,14 +9,14 @@ import subprocess
 import time
 from pathlib import Path
 
-from entries import fill, small_disk
-from faults.test_records_faults import slow_fsync  # noqa: F401  a fixture
-from running import DEMO_BUNDLE, command, free_endpoint, running_line
+from support.line import DEMO_BUNDLE, command, free_endpoint, ran, running_line
+from support.records import fill, small_disk
 
 from edge.channel.control_messages import AskReplay, Replayed, ReplayEnd
 from edge.channel.subscriber import Subscriber
 from edge.drill.drill import as_json, drill
-from edge.records.audit import Kind, audit
+from edge.records.audit import audit
+from edge.records.audit_result import Kind
 from edge.records.journal import JOURNAL
 from edge.security.keystore import KeyStore
 from edge.verdict import Outcome, Reason, Verdict
@@ -37,12 +37,12 @@ def test_in_the_drill_nothing_escapes_all_is_noticed_and_the_line_comes_back_eac
 
 def test_after_kill_9_the_next_run_counts_on_says_what_is_lost_and_replays_the_one_before(tmp_path: Path) -> None:
     records = tmp_path / "records"
-    with running_line(*LINE, "--rate", 50, "--records", records) as line:
+    with running_line(*LINE, "--rate", "50/s", "--records", records) as line:
         line.until(40)
         line.process.kill()
         line.process.wait()
     before = line.verdicts
-    with running_line(*LINE, "--rate", 50, "--records", records) as line, line.asking() as ask:
+    with running_line(*LINE, "--rate", "50/s", "--records", records) as line, line.asking() as ask:
         line.until(3)
         assert line.verdicts[0].epoch != before[0].epoch
         assert (before[0].boot, line.verdicts[0].boot) == (1, 2)
@@ -70,16 +70,14 @@ def test_a_run_leaves_a_record_that_tells_each_part_and_keeps_its_rejects(tmp_pa
     wanted = {v.seq for v in line.verdicts if v.verdict is not Outcome.GOOD or v.seq % 10 == 0}
     assert kept <= wanted
     assert len(kept) > len(wanted) // 2, "back to back the archive may not be ready for each"
-    told = subprocess.run(
-        command("audit", records, "--part", line.verdicts[-1].part), capture_output=True, text=True, timeout=60
-    )
+    told = ran("audit", records, "--part", line.verdicts[-1].part)
     assert told.returncode == 0
     assert f"{line.verdicts[-1].verdict}" in told.stdout
 
 
 def test_on_a_full_disk_verdicts_go_on_in_time_and_an_alarm_says_so(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 24) as disk:
-        with running_line(*LINE, "--rate", 20, "--records", disk / "records") as line:
+        with running_line(*LINE, "--rate", "20/s", "--records", disk / "records") as line:
             line.until(20)
             fill(disk)
             before = len(line.verdicts)
@@ -93,14 +91,12 @@ def test_on_a_full_disk_verdicts_go_on_in_time_and_an_alarm_says_so(tmp_path: Pa
         assert [v.seq for v in line.verdicts] == list(range(1, len(line.verdicts) + 1))
 
 
-def test_a_disk_whose_fsync_takes_two_seconds_delays_no_verdict(
-    tmp_path: Path, slow_fsync: dict[str, str]  # noqa: F811
-) -> None:  # fmt: skip
+def test_a_disk_whose_fsync_takes_two_seconds_delays_no_verdict(tmp_path: Path, slow_fsync: dict[str, str]) -> None:
     endpoint = free_endpoint()
     options = ["--bundle", DEMO_BUNDLE, "--bind", endpoint, "--records", tmp_path / "records", "--limit", 150]
     Path(slow_fsync["SLOW_FROM_NOW_ON"]).touch()
     done = subprocess.run(
-        command("run", *options, *LINE, "--rate", 30, "--budget-ms", 1500, "--json"),
+        command("run", *options, *LINE, "--rate", "30/s", "--budget-ms", 1500, "--json"),
         env=os.environ | slow_fsync, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     result = json.loads(done.stdout)
@@ -112,12 +108,12 @@ def test_two_stations_of_one_name_are_a_fault_of_the_gate(tmp_path: Path) -> Non
     ends = [free_endpoint(), free_endpoint()]
     stations = [
         subprocess.Popen(
-            command("run", *LINE, "--rate", 20, "--bind", end, "--no-records"), stderr=subprocess.DEVNULL
+            command("run", *LINE, "--rate", "20/s", "--bind", end, "--no-records"), stderr=subprocess.DEVNULL
         )
         for end in ends
     ]  # fmt: skip
     log = tmp_path / "gate.jsonl"
-    options = ["--connect", ends[0], "--connect", ends[1], "--allow-simulated", "--log", log, "--travel-s", 0.3]
+    options = ["--connect", ends[0], "--connect", ends[1], "--allow-simulated", "--log", log, "--travel-ms", 300]
     gate = subprocess.Popen(command("gate", *options), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
         assert gate.stderr is not None
@@ -144,13 +140,13 @@ def test_a_gate_whose_key_is_revoked_is_cut_off_rejects_all_and_the_line_is_susp
     store.export("gate1", tmp_path / "gate1.key")
     endpoint, records, log = free_endpoint(), tmp_path / "records", tmp_path / "gate.jsonl"
     station = subprocess.Popen(
-        command("run", *LINE, "--rate", 20, "--bind", endpoint, "--keys", store.folder, "--records", records,
+        command("run", *LINE, "--rate", "20/s", "--bind", endpoint, "--keys", store.folder, "--records", records,
                 "--require", "gate1"),
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     options = ["--connect", endpoint, "--keys", tmp_path / "gate1.key", "--allow-simulated", "--log", log]
     gate = subprocess.Popen(
-        command("gate", *options, "--travel-s", 0.5), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        command("gate", *options, "--travel-ms", 500), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     try:
         while not (log.exists() and log.read_text().count('"pass"') > 3):  # the first are acknowledged then

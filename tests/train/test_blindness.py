@@ -28,9 +28,7 @@ MakeData = Callable[..., Path]
 def run(make_data: MakeData, tmp_path: Path) -> Run:
     torch.set_num_threads(1)
     recipe = load_recipe("autoencoder-gelu", ["train.epochs=1", "train.batch=4", "letterbox.side=64"])
-    return fit(
-        "autoencoder-gelu", recipe, make_data(train=(6, 0), val=(30, 30), test=(30, 30)), tmp_path / "run", quiet=True
-    )
+    return fit("autoencoder-gelu", recipe, make_data(train=(6, 0), val=(30, 30), test=(30, 30)), tmp_path / "run")
 
 
 def scored(run: Run, scores: Iterable[float], bad: Iterable[bool], photographs_of_a_part: int) -> Run:
@@ -73,11 +71,11 @@ def test_terminals_of_train_and_export_and_the_report_say_the_same(
     said = blindness(blind)
     assert said is not None
     report(blind, as_json=False)
-    assert f"beware: {said}" in capsys.readouterr().out.splitlines()
+    assert f"warning: {said}" in capsys.readouterr().out.splitlines()
     report(blind, as_json=True)
     assert json.loads(capsys.readouterr().out)["warning"] == said
     verdict = write_report(blind.path).verdict
-    assert verdict.headline.startswith("Does not tell good from bad")
+    assert verdict.headline.startswith("Not shown to tell good from bad")
     assert verdict.tells_apart == {"val": False, "test": False}
     exported = []
     for as_json in ([], ["--json"]):
@@ -86,7 +84,7 @@ def test_terminals_of_train_and_export_and_the_report_say_the_same(
         with contextlib.suppress(SystemExit):
             export.cli.main()
         exported.append(capsys.readouterr())
-    assert f"beware: {said}" in exported[0].err
+    assert f"warning: {said}" in exported[0].err
     assert json.loads(exported[1].out)["warning"] == said
 
 
@@ -94,5 +92,5 @@ def test_a_run_that_tells_them_apart_is_not_warned_of(run: Run, capsys: pytest.C
     sharp = scored(run, [1.0] * 12 + [0.0] * 12, [True] * 12 + [False] * 12, 1)
     assert blindness(sharp) is None
     report(sharp, as_json=False)
-    assert "beware" not in capsys.readouterr().out
+    assert "warning" not in capsys.readouterr().out
     assert write_report(sharp.path).verdict.tells_apart == {"val": True, "test": True}

@@ -24,7 +24,7 @@ def test_recipe_trains(name: str, make_data: MakeData, tmp_path: Path) -> None:
     recipe = load_recipe(name, SMALL)
     if recipe.letterbox.side > 32:
         recipe = load_recipe(name, [*SMALL, "letterbox.side=32"] + ["train.crop=32"] * (recipe.train.crop is not None))
-    run = fit(name, recipe, make_data(train=(5, 5), val=(3, 3), test=(2, 2)), tmp_path / "run", quiet=True)
+    run = fit(name, recipe, make_data(train=(5, 5), val=(3, 3), test=(2, 2)), tmp_path / "run")
     assert run.record.finished
     assert run.record.metrics["test"].figures.auroc is not None
     again = load_run(tmp_path / "run").network.state_dict()

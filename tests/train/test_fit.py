@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from edge.errors import DataError, EdgeError, RecipeError
 from edge.pictures import read_picture
+from edge.terminal.progress import Progress
 from train.fit import fit
 from train.learner import Learner
 from train.letterbox import letterboxed
@@ -45,7 +46,7 @@ def _one_thread() -> None:
 
 @pytest.mark.parametrize("name", QUICK)
 def test_training_writes_a_run_that_reads_back(name: str, data: Path, tmp_path: Path) -> None:
-    run = fit(name, quick(name), data, tmp_path / "run", quiet=True)
+    run = fit(name, quick(name), data, tmp_path / "run")
     again = load_run(tmp_path / "run")
     assert again.recipe == quick(name)
     assert again.contract == run.contract
@@ -61,7 +62,7 @@ def test_training_writes_a_run_that_reads_back(name: str, data: Path, tmp_path: 
 
 
 def test_scores_of_the_run_are_those_of_its_network_on_the_exact_letterbox(data: Path, tmp_path: Path) -> None:
-    run = fit("demo-line", quick("demo-line"), data, tmp_path / "run", quiet=True)
+    run = fit("demo-line", quick("demo-line"), data, tmp_path / "run")
     with (tmp_path / "run" / "scores.csv").open() as lines:
         written = {row["file"]: float(row["score"]) for row in csv.DictReader(lines)}
     assert len(written) == 48
@@ -74,7 +75,7 @@ def test_scores_of_the_run_are_those_of_its_network_on_the_exact_letterbox(data:
 
 def test_supervised_network_learns_the_plain_defect(data: Path, tmp_path: Path) -> None:
     recipe = quick("demo-line", "train.epochs=25", "augment.rotate=0", "loss.hardest=0.05")
-    run = fit("demo-line", recipe, data, tmp_path / "run", quiet=True)
+    run = fit("demo-line", recipe, data, tmp_path / "run")
     assert run.record.metrics["test"].figures.auroc == 1.0
 
 
@@ -87,7 +88,7 @@ def test_autoencoder_never_sees_a_bad_photograph(data: Path, tmp_path: Path, mon
         return step(learner, batch, index)
 
     monkeypatch.setattr(Learner, "training_step", watched)
-    fit("autoencoder-gelu", quick("autoencoder-gelu"), data, tmp_path / "run", quiet=True)
+    fit("autoencoder-gelu", quick("autoencoder-gelu"), data, tmp_path / "run")
     assert labels
     assert not any(labels)
 
@@ -105,7 +106,7 @@ def test_interrupted_training_resumes_to_the_uninterrupted_result(
     name: str, changes: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = quick(name, "train.schedule=one-cycle", *changes)
-    whole = fit(name, recipe, data, tmp_path / "whole", quiet=True)
+    whole = fit(name, recipe, data, tmp_path / "whole")
 
     def power_cut(learner: Learner, batch: Batch, index: int) -> torch.Tensor:
         if learner.current_epoch == 2 and index:
@@ -115,12 +116,12 @@ def test_interrupted_training_resumes_to_the_uninterrupted_result(
     step = Learner.training_step
     monkeypatch.setattr(Learner, "training_step", power_cut)
     with pytest.raises(OSError, match="power cut"):
-        fit(name, recipe, data, tmp_path / "cut", quiet=True)
+        fit(name, recipe, data, tmp_path / "cut")
     monkeypatch.undo()
     with pytest.raises(RunError, match="has not finished"):
         load_run(tmp_path / "cut")
 
-    resumed = fit(name, recipe, data, tmp_path / "cut", resume=True, quiet=True)
+    resumed = fit(name, recipe, data, tmp_path / "cut", resume=True)
     for key, weight in whole.network.state_dict().items():
         assert torch.equal(weight, resumed.network.state_dict()[key]), key
     assert (tmp_path / "cut" / "scores.csv").read_bytes() == (tmp_path / "whole" / "scores.csv").read_bytes()
@@ -130,7 +131,7 @@ def test_interrupted_training_resumes_to_the_uninterrupted_result(
 def test_batch_statistics_are_learnt_by_who_should_and_kept_by_who_should_not(data: Path, tmp_path: Path) -> None:
     def moved(name: str, *changes: str) -> bool:
         recipe = load_recipe(name, ["train.epochs=1", "letterbox.side=64", "train.batch=8", "train.crop=32", *changes])
-        state = fit(name, recipe, data, tmp_path / name, quiet=True).network.state_dict()
+        state = fit(name, recipe, data, tmp_path / name).network.state_dict()
         torch.manual_seed(0)
         start = build_network(recipe.model.name, recipe.model.options).state_dict()
         return any(not torch.equal(state[key], start[key]) for key in state if "running" in key)
@@ -140,8 +141,8 @@ def test_batch_statistics_are_learnt_by_who_should_and_kept_by_who_should_not(da
 
 
 def test_averaged_weights_are_those_judged_and_kept(data: Path, tmp_path: Path) -> None:
-    plain = fit("demo-line", quick("demo-line"), data, tmp_path / "plain", quiet=True)
-    averaged = fit("demo-line", quick("demo-line", "train.average=0.999999"), data, tmp_path / "averaged", quiet=True)
+    plain = fit("demo-line", quick("demo-line"), data, tmp_path / "plain")
+    averaged = fit("demo-line", quick("demo-line", "train.average=0.999999"), data, tmp_path / "averaged")
     torch.manual_seed(0)
     start = build_network(averaged.recipe.model.name, averaged.recipe.model.options).state_dict()
     step = 1.5 * averaged.recipe.train.learning_rate  # of Adam, about; the average begins after the first one
@@ -152,7 +153,7 @@ def test_averaged_weights_are_those_judged_and_kept(data: Path, tmp_path: Path) 
 
 def test_data_normalises_itself_and_the_run_holds_plain_numbers(data: Path, tmp_path: Path) -> None:
     recipe = quick("autoencoder-gelu", "train.normalise=data", "train.epochs=1")
-    run = fit("autoencoder-gelu", recipe, data, tmp_path / "run", quiet=True)
+    run = fit("autoencoder-gelu", recipe, data, tmp_path / "run")
     plain = run.contract.model_copy(update={"mean": (0.0,) * 3, "std": (1.0,) * 3})
     good = [p for p in run.photographs("train") if not p.is_bad]
     assert 0 < len(good) < len(run.photographs("train"))
@@ -162,7 +163,7 @@ def test_data_normalises_itself_and_the_run_holds_plain_numbers(data: Path, tmp_
     assert run.contract.std == pytest.approx(pixels.std(1, unbiased=False).tolist(), abs=1e-6)
     assert load_run(run.path).contract == run.contract
     assert run.recipe.train.normalise == "letterbox"
-    again = fit("autoencoder-gelu", run.recipe, data, tmp_path / "again", quiet=True)
+    again = fit("autoencoder-gelu", run.recipe, data, tmp_path / "again")
     assert (again.path / "scores.csv").read_bytes() == (run.path / "scores.csv").read_bytes()
 
 
@@ -172,7 +173,6 @@ def test_pictures_of_reconstructions_are_drawn_as_often_as_asked(data: Path, tmp
         quick("autoencoder-gelu", "train.epochs=4", "train.pictures=2"),
         data,
         tmp_path / "run",
-        quiet=True,
     )
     files = sorted((tmp_path / "run" / "reconstructions").iterdir())
     assert [file.name for file in files] == ["epoch-002.png", "epoch-004.png"]
@@ -183,7 +183,7 @@ def test_pictures_of_reconstructions_are_drawn_as_often_as_asked(data: Path, tmp
 
 
 def test_tensorboard_reads_the_figures_of_every_epoch(data: Path, tmp_path: Path) -> None:
-    fit("autoencoder-gelu", quick("autoencoder-gelu"), data, tmp_path / "run", quiet=True)
+    fit("autoencoder-gelu", quick("autoencoder-gelu"), data, tmp_path / "run")
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     with (tmp_path / "run" / "history.csv").open() as lines:
         rows = list(csv.DictReader(lines))
@@ -197,13 +197,13 @@ def test_settings_that_cannot_work_together_are_said_before_anything_is_read(dat
         ("demo-line", ["augment.enlarge=10"], "a crop cannot be enlarged"),
     ):
         with pytest.raises(RecipeError, match=complaint):
-            fit(name, load_recipe(name, ["model.weights=random", *changes]), data, tmp_path / "run", quiet=True)
+            fit(name, load_recipe(name, ["model.weights=random", *changes]), data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_last_epoch_is_judged_beside_the_one_kept_by_a_threshold_of_its_own(data: Path, tmp_path: Path) -> None:
     recipe = quick("demo-line", "checkpoint.best=highest", "checkpoint.criterion=train_loss")
-    run = fit("demo-line", recipe, data, tmp_path / "kept-first", quiet=True)
+    run = fit("demo-line", recipe, data, tmp_path / "kept-first")
     selection, last = run.record.selection, run.record.last
     assert selection is not None
     assert last is not None
@@ -211,7 +211,7 @@ def test_last_epoch_is_judged_beside_the_one_kept_by_a_threshold_of_its_own(data
     assert last.value < selection.value
 
     until_the_end = quick("demo-line", "checkpoint.best=lowest", "checkpoint.criterion=train_loss")
-    same = fit("demo-line", until_the_end, data, tmp_path / "kept-last", quiet=True)
+    same = fit("demo-line", until_the_end, data, tmp_path / "kept-last")
     assert same.record.last is None
     assert same.record.selection is not None
     assert last.threshold == same.record.selection.threshold
@@ -222,7 +222,7 @@ def test_last_epoch_is_judged_beside_the_one_kept_by_a_threshold_of_its_own(data
 
 
 def test_record_of_before_the_last_epoch_was_judged_still_reads(data: Path, tmp_path: Path) -> None:
-    run = fit("autoencoder-gelu", quick("autoencoder-gelu", "train.epochs=1"), data, tmp_path / "run", quiet=True)
+    run = fit("autoencoder-gelu", quick("autoencoder-gelu", "train.epochs=1"), data, tmp_path / "run")
     content = json.loads((run.path / "run.json").read_text())
     del content["last"]
     (run.path / "run.json").write_text(json.dumps(content))
@@ -232,7 +232,7 @@ def test_record_of_before_the_last_epoch_was_judged_still_reads(data: Path, tmp_
 def test_same_seed_same_weights_and_other_seed_others(data: Path, tmp_path: Path) -> None:
     def weights(out: str, seed: int) -> torch.Tensor:
         recipe = quick("autoencoder-gelu", "train.epochs=1", f"train.seed={seed}")
-        run = fit("autoencoder-gelu", recipe, data, tmp_path / out, quiet=True)
+        run = fit("autoencoder-gelu", recipe, data, tmp_path / out)
         return torch.cat([weight.flatten() for weight in run.network.state_dict().values()])
 
     first = weights("a", 1)
@@ -241,9 +241,7 @@ def test_same_seed_same_weights_and_other_seed_others(data: Path, tmp_path: Path
 
 
 def test_validation_without_bad_photographs_is_enough_for_one_class(make_data: MakeData, tmp_path: Path) -> None:
-    run = fit(
-        "autoencoder-gelu", quick("autoencoder-gelu"), make_data(train=(8, 0), val=(6, 0)), tmp_path / "r", quiet=True
-    )
+    run = fit("autoencoder-gelu", quick("autoencoder-gelu"), make_data(train=(8, 0), val=(6, 0)), tmp_path / "r")
     assert run.record.metrics["val"].figures.recall.value is None
     assert run.record.metrics["val"].figures.specificity.value is not None
 
@@ -272,7 +270,7 @@ def test_wrong_data_is_one_line_before_anything_is_written(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(DataError, match=message) as refusal:
-        fit(name, quick(name, *overrides), make_data(**splits), tmp_path / "run", quiet=True)
+        fit(name, quick(name, *overrides), make_data(**splits), tmp_path / "run")
     assert "\n" not in str(refusal.value)
     assert not (tmp_path / "run").exists()
 
@@ -292,23 +290,23 @@ def test_wrong_recipe_is_one_line_before_anything_is_written(
     override: str, message: str, data: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(RecipeError, match=message):
-        fit("demo-line", quick("demo-line", override), data, tmp_path / "run", quiet=True)
+        fit("demo-line", quick("demo-line", override), data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_run_folder_in_use_is_never_overwritten_nor_resumed_as_another(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     recipe = quick("autoencoder-gelu", "train.epochs=1")
-    fit("autoencoder-gelu", recipe, data, out, quiet=True)
+    fit("autoencoder-gelu", recipe, data, out)
     with pytest.raises(RunError, match="already exists; --resume goes on"):
-        fit("autoencoder-gelu", recipe, data, out, quiet=True)
+        fit("autoencoder-gelu", recipe, data, out)
     with pytest.raises(RunError, match="was made with other settings"):
-        fit("autoencoder-gelu", quick("autoencoder-gelu"), data, out, resume=True, quiet=True)
+        fit("autoencoder-gelu", quick("autoencoder-gelu"), data, out, resume=True)
     (data / "train" / "good" / "part03.png").unlink()
     with pytest.raises(
         RunError, match=r"the photographs have changed since .*: 1 missing \(train/good/part03\.png\); put"
     ):
-        fit("autoencoder-gelu", recipe, data, out, resume=True, quiet=True)
+        fit("autoencoder-gelu", recipe, data, out, resume=True)
 
 
 class Hostile:
@@ -324,7 +322,7 @@ class Hostile:
 def test_no_file_of_a_run_executes_anything_when_read(data: Path, tmp_path: Path) -> None:
     out, trace = tmp_path / "run", tmp_path / "executed"
     recipe = quick("autoencoder-gelu", "train.epochs=1")
-    fit("autoencoder-gelu", recipe, data, out, quiet=True)
+    fit("autoencoder-gelu", recipe, data, out)
     for file in (out / "model.pt", out / "checkpoints" / "last.ckpt"):
         torch.save({"model": Hostile(trace)}, file)
     with pytest.raises(RunError, match=r"model\.pt is not the file that this training wrote"):
@@ -334,7 +332,7 @@ def test_no_file_of_a_run_executes_anything_when_read(data: Path, tmp_path: Path
     with pytest.raises(RunError, match=r"model\.pt does not hold this run's weights"):
         load_run(out)
     with pytest.raises((EdgeError, pickle.UnpicklingError)):
-        fit("autoencoder-gelu", recipe, data, out, resume=True, quiet=True)
+        fit("autoencoder-gelu", recipe, data, out, resume=True)
     assert not trace.exists()
 
 
@@ -348,7 +346,7 @@ def test_no_file_of_a_run_executes_anything_when_read(data: Path, tmp_path: Path
 )
 def test_run_that_cannot_be_used_says_why(change: dict[str, object], message: str, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    fit("autoencoder-gelu", quick("autoencoder-gelu", "train.epochs=1"), data, out, quiet=True)
+    fit("autoencoder-gelu", quick("autoencoder-gelu", "train.epochs=1"), data, out)
     content = json.loads((out / "run.json").read_text())
     (out / "run.json").write_text(json.dumps(content | change))
     with pytest.raises(RunError, match=message):
@@ -366,12 +364,27 @@ def test_region_grey_frames_and_bilinear_reach_the_run_and_what_cannot_work_is_r
     height, width = read_picture(next((data / "train" / "good").iterdir())).shape[:2]
     region = f"letterbox.region={{top=4, left=8, height={height - 8}, width={width - 8}}}"
     chosen = ["letterbox.frame=grey", "letterbox.filter=bilinear", region, "train.epochs=1"]
-    run = fit("autoencoder-gelu", quick("autoencoder-gelu", *chosen), data, tmp_path / "run")
+    run = fit("autoencoder-gelu", quick("autoencoder-gelu", *chosen), data, tmp_path / "run", progress=Progress())
     assert load_run(tmp_path / "run").contract == run.contract
     assert run.contract.region is not None
-    assert "beware: letterbox.filter bilinear" in capsys.readouterr().err
+    assert "warning: letterbox.filter bilinear" in capsys.readouterr().err
     with pytest.raises(RecipeError, match="autoencoder-gelu sees 3 channels; for grey frames set"):
-        fit("x", quick("autoencoder-gelu", "letterbox.colour=grey"), data, tmp_path / "grey", quiet=True)
+        fit("x", quick("autoencoder-gelu", "letterbox.colour=grey"), data, tmp_path / "grey")
     beyond = f"letterbox.region={{top=4, left=8, height={height}, width={width}}}"
     with pytest.raises(DataError, match=r"48 of 48 photographs cannot be used: .* does not hold the region of"):
-        fit("x", quick("autoencoder-gelu", beyond), data, tmp_path / "beyond", quiet=True)
+        fit("x", quick("autoencoder-gelu", beyond), data, tmp_path / "beyond")
+
+
+@pytest.mark.parametrize("name", ["inspector", "unet-resnet34"])
+def test_photographs_without_masks_name_the_recipes_that_need_none(
+    name: str, make_data: MakeData, tmp_path: Path
+) -> None:
+    data = make_data(train=(6, 6), val=(3, 3))
+    for mask in data.rglob("mask/*.png"):
+        mask.unlink()
+    with pytest.raises(
+        DataError, match=r"learns from masks: train padim, which learns from good photographs, or densenet121-"
+    ) as refusal:
+        fit(name, load_recipe(name), data, tmp_path / "run")
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "run").exists()

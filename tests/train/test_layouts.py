@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import write
+from support.drawn_parts import write
 
 from edge.errors import DataError
 from edge.photographs.listing import read_listing
 from edge.photographs.photograph import Photograph
+from train.data.split import SplitChoice, divide
 
 GREY = np.full((8, 8, 3), 90, np.uint8)
 
@@ -46,6 +47,50 @@ def test_one_class_learns_from_train_and_holds_back_test_and_proliv(tmp_path: Pa
     assert told(listing.splits["train"]) == [("train/a.png", "good", None)]
     assert told(listing.splits["test"]) == [("test/c.png", "good", None), ("proliv/b.png", "bad", "proliv")]
     assert listing.trains_apart
+
+
+def test_one_class_with_labels_validates_on_proliv_and_a_fifth_of_train(tmp_path: Path) -> None:
+    goods = [f"train/{index:04}.png" for index in range(400)]
+    data = lay(tmp_path, *goods, "proliv/b.png", "test/c.png", "test/d.png")
+    (data / "test.txt").write_text("c.png 0\nd.png 1\n")
+    splits = read_listing(data).splits
+    learnt, validating = ([one.name for one in splits[split] if not one.is_bad] for split in ("train", "val"))
+    assert sorted(learnt + validating) == goods
+    assert 60 < len(validating) < 100  # a fifth of these names is 80
+    assert told([one for one in splits["val"] if one.is_bad]) == [("proliv/b.png", "bad", "proliv")]
+    assert told(splits["test"]) == [("test/c.png", "good", None), ("test/d.png", "bad", "proliv")]
+    lay(data, *(f"train/more{index}.png" for index in range(50)))
+    again = read_listing(data).splits
+    assert set(validating) <= {one.name for one in again["val"]}, "photographs stay where they were"
+    assert set(learnt) <= {one.name for one in again["train"]}
+
+
+def test_one_class_with_labels_has_a_good_validation_photograph_from_two_on(tmp_path: Path) -> None:
+    data = lay(tmp_path, "train/a.png", "proliv/b.png", "test/c.png")
+    (data / "test.txt").write_text("c.png 0\n")
+    assert [one.name for one in read_listing(data).splits["train"]] == ["train/a.png"]
+    lay(data, "train/e.png")
+    assert [len(read_listing(data).splits[split]) for split in ("train", "val", "test")] == [1, 2, 1]
+
+
+def test_one_class_with_labels_and_groups_keeps_all_of_train(tmp_path: Path) -> None:
+    data = lay(tmp_path, *(f"train/{index}.png" for index in range(20)), "proliv/b.png", "test/c.png", "test/d.png")
+    (data / "test.txt").write_text("c.png 0\nd.png 1\n")
+    splits = divide(data, SplitChoice("(.+)")).splits
+    assert [one.name for one in splits["train"]] == sorted(f"train/{index}.png" for index in range(20))
+    assert sorted(one.name for split in ("val", "test") for one in splits[split]) == [
+        "proliv/b.png", "test/c.png", "test/d.png",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["", "train/"])
+def test_masks_may_lie_in_a_folder_called_masks(place: str, tmp_path: Path) -> None:
+    data = lay(tmp_path, *(f"{place}{name}" for name in ("good/a.png", "bad/b.png", "masks/b.png")))
+    (photographs,) = read_listing(data).splits.values()
+    assert [one.mask for one in photographs] == [None, data / f"{place}masks/b.png"]
+    lay(data, f"{place}mask/b.png")
+    with pytest.raises(DataError, match=r"mask and .*masks both hold masks: move all masks into one of them"):
+        read_listing(data)
 
 
 def test_mvtec_takes_defects_from_folders_and_masks_from_ground_truth(tmp_path: Path) -> None:

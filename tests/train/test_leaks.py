@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import part, seen_again, write
+from support.drawn_parts import part, seen_again, write
 
 from edge.demo.line import DemoLine
 from edge.errors import DataError
@@ -126,7 +126,7 @@ def test_leak_is_refused_with_a_list_and_a_sheet_and_no_run_folder(leaking: Path
     division, leaks = leaks_of(leaking)
     assert len(leaks.within) == 1
     run = tmp_path / "runs" / "one"
-    with pytest.raises(DataError, match=r"^3 pairs .* listed in .*one\.leaks\.csv: .*--allow-leaks$") as refusal:
+    with pytest.raises(DataError, match=r"^3 pairs .* listed in .*one\.leaks\.csv; .*\(--allow-leaks\)$") as refusal:
         settle_leaks(division, leaks, "refuse", run)
     assert "\n" not in str(refusal.value)
     assert not run.exists()
@@ -148,7 +148,10 @@ def test_allowed_leak_is_a_warning_in_the_record(leaking: Path, tmp_path: Path) 
     assert same == division
     assert (findings.pairs_across, findings.pairs_within) == (3, 1)
     assert findings.warning is not None
-    assert findings.warning.endswith("the figures of this run are too good")
+    assert findings.warning == (
+        "3 pairs of photographs in different splits look alike; if they show the same parts, figures on the later "
+        "split are too good: look at run.leaks.png"
+    )
 
 
 def test_dropped_leak_leaves_the_later_split_as_it_is(leaking: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from drawn import write
+from support.drawn_parts import write
 
 from edge.errors import DataError
 from edge.letterbox.contract import LetterboxContract

@@ -31,7 +31,7 @@ def photographed_twice(data: Path) -> Path:
 
 
 def trained(name: str, data: Path, out: Path, *overrides: str) -> Run:
-    return fit(name, load_recipe(name, ["train.epochs=1", "train.batch=4", *overrides]), data, out, quiet=True)
+    return fit(name, load_recipe(name, ["train.epochs=1", "train.batch=4", *overrides]), data, out)
 
 
 def test_parts_photographed_twice_are_judged_by_their_mean_scores(
@@ -50,7 +50,7 @@ def test_parts_photographed_twice_are_judged_by_their_mean_scores(
     assert by_part.threshold == selection.threshold.value
     assert (by_part.specificity.trials, by_part.recall.trials) == (4, 3)
     report(run, as_json=False)
-    assert f"by part  recall {by_part.recall}" in capsys.readouterr().out
+    assert f"whole parts: recall {by_part.recall}" in capsys.readouterr().out
 
 
 def test_parts_photographed_once_are_not_judged_again(make_data: MakeData, tmp_path: Path) -> None:

@@ -53,9 +53,9 @@ def test_any_key_can_be_set_with_its_toml_type() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.epoch=3", r"unknown key 'train\.epoch'; train has optimizer, learning_rate"),
-        ("trian.epochs=3", r"unknown key 'trian'; a recipe has title, about, letterbox"),
-        ("train.epochs=0", r"train\.epochs = 0: Input should be greater than or equal to 1"),
+        ("train.epoch=3", r"unknown key 'train\.epoch'; did you mean 'epochs'\? train has optimizer, learning_rate"),
+        ("trian.epochs=3", r"unknown key 'trian'; did you mean 'train'\? a recipe has title, about, letterbox"),
+        ("train.epochs=0", r"train\.epochs = 0: must be at least 1"),
         ("train.epochs=many", r"train\.epochs = 'many'"),
         ("letterbox.side=8", r"letterbox\.side = 8"),
         ("letterbox.filter=nearest", r"letterbox\.filter = 'nearest'"),
@@ -83,7 +83,7 @@ def test_recipe_is_normalised_by_the_data_or_by_numbers_and_not_by_both(override
 def test_recipe_of_ones_own_is_a_path(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text('title = "mine"\n')
-    with pytest.raises(RecipeError, match="about is missing"):
+    with pytest.raises(RecipeError, match="letterbox is missing"):
         load_recipe(str(mine))
     mine.write_text("title = \n")
     with pytest.raises(RecipeError, match="cannot be read: Invalid value"):
@@ -102,3 +102,23 @@ def test_listing_and_help_do_not_import_torch() -> None:
     code = "import sys, train.cli, train.recipe as r; [r.load_recipe(n) for n in r.recipe_names()]; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "lightning", "kornia", "sklearn", "scipy", "cv2"} & set(loaded)
+
+
+def test_the_page_of_all_keys_is_what_the_definition_says() -> None:
+    from train.reference import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "python -m train.reference writes it again"
+
+
+def test_every_key_and_option_is_on_the_page() -> None:
+    from pydantic import BaseModel
+
+    from train.reference import PAGE
+
+    text = PAGE.read_text(encoding="utf-8")
+    for name, field in Recipe.model_fields.items():
+        table = field.annotation
+        keys = table.model_fields if isinstance(table, type) and issubclass(table, BaseModel) else {name: field}
+        assert not [key for key in keys if f"| `{key}` |" not in text]
+    for option in ("`hardest`", "`dimensions`", "`at_least = 0.95`", "`pos_weight`"):
+        assert option in text

@@ -52,7 +52,7 @@ def autoencoder(data: Path, out: Path) -> Run:
     """A run of one epoch whose threshold rejects so few that it must miss some."""
     recipe = load_recipe("autoencoder-gelu", ["train.epochs=1", "train.batch=4"])
     few = ThresholdChoice(strategy="reject-rate", at_most=0.25)
-    return fit("autoencoder-gelu", recipe.model_copy(update={"threshold": few}), data, out, quiet=True)
+    return fit("autoencoder-gelu", recipe.model_copy(update={"threshold": few}), data, out)
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +293,7 @@ def test_last_epoch_stands_beside_the_one_kept_where_they_differ(run: Run, make_
         "autoencoder-gelu",
         ["train.epochs=3", "train.batch=4", "checkpoint.best=highest", "checkpoint.criterion=train_loss"],
     )
-    other = fit("autoencoder-gelu", recipe, make_data(**EVERYTHING), tmp_path / "other", quiet=True)
+    other = fit("autoencoder-gelu", recipe, make_data(**EVERYTHING), tmp_path / "other")
     page = report_of(other)
     assert other.record.last is not None
     rows = [cells for cells in page.rows["judged"] if cells and cells[0].split()[0] in ("1", "3")]
@@ -337,16 +337,19 @@ def test_a_run_without_masks_has_no_dice_and_still_a_page(make_data: MakeData, t
     assert any("differ of test/" in str(picture["alt"]) for picture in page.pictures)
 
 
-def test_a_run_whose_splits_leak_says_first_that_its_figures_are_not_to_be_believed(
+def test_a_run_whose_splits_leak_says_first_that_its_figures_are_to_be_checked(
     make_data: MakeData, tmp_path: Path
 ) -> None:
     data = make_data(**EVERYTHING)
     shutil.copy(data / "train" / "good" / "part00.png", data / "test" / "good" / "part00.png")
     recipe = load_recipe("autoencoder-gelu", ["train.epochs=1", "train.batch=4"])
-    run = fit("autoencoder-gelu", recipe, data, tmp_path / "run", quiet=True, choice=SplitChoice(leaks="allow"))
+    run = fit("autoencoder-gelu", recipe, data, tmp_path / "run", choice=SplitChoice(leaks="allow"))
     page = report_of(run)
-    assert "Do not believe these figures: 1 pairs of photographs" in page.sections["header"]
-    assert any("show the same thing" in str(picture["alt"]) for picture in page.pictures)
+    assert (
+        "To be checked before these figures are relied on: 1 pair of photographs in different splits look alike"
+        in page.sections["header"]
+    )
+    assert any("look alike" in str(picture["alt"]) for picture in page.pictures)
 
 
 def test_hostile_names_are_text(make_data: MakeData, tmp_path: Path) -> None:
@@ -405,6 +408,18 @@ def test_edge_report_writes_the_page_and_answers_mistakes_in_one_line(
     assert set(told["verdict"]["tells_apart"]) == {"val", "test"}
     refused = here(tmp_path / "nowhere")
     assert refused == (2, "", f"error: {tmp_path / 'nowhere'} is not a run: it has no run.json\n")
+
+
+def test_the_headline_says_that_a_network_with_published_weights_began_from_random_ones(
+    run: Run, tmp_path: Path
+) -> None:
+    began = "random initialisation, not those of resnet34"
+    copy = Path(shutil.copytree(run.path, tmp_path / "copy"))
+    record = json.loads((copy / "run.json").read_text())
+    assert "began from" not in write_report(copy).verdict.headline
+    record["provenance"]["weights"] = began
+    (copy / "run.json").write_text(json.dumps(record))
+    assert write_report(copy).verdict.headline.endswith(f" The training began from {began}.")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: how the page looks in a browser is not tested")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from running import ROOT
+from support.line import ROOT
 
 from benchmarks.results import runs as trainings
 from benchmarks.results.__main__ import app
@@ -100,7 +100,7 @@ def trained(kept: dict[str, Path], data: Path) -> Train:
             if training.entry.label != "never-trained":
                 if name not in kept:
                     out = data.with_name("trained") / name
-                    kept[name] = fit(training.entry.recipe, training.recipe, data, out, quiet=True).path
+                    kept[name] = fit(training.entry.recipe, training.recipe, data, out).path
                 shutil.copytree(kept[name], runs / name)
         return runs
 
@@ -296,7 +296,7 @@ def test_what_a_person_gets_wrong_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        ('[[entry]]\nrecipe = "padim"\nepochs = 3\n', "entry.0.epochs: Extra inputs are not permitted"),
+        ('[[entry]]\nrecipe = "padim"\nepochs = 3\n', "unknown key 'entry.0.epochs'; entry.0 has recipe"),
         ('[[entry]]\nrecipe = "padim"\ndata = "cats"\n', "padim wants data 'cats'; there is magnetic-tile, demo-line"),
         ('[[entry]]\nrecipe = "padim"\n' * 2, "two entries are called padim: give one of them a name"),
         ("entry =", "is not TOML"),

@@ -37,7 +37,7 @@ def data(make_data: MakeData) -> Path:
 
 @pytest.fixture
 def run(data: Path, tmp_path: Path) -> Path:
-    return fit(NAME, RECIPE, data, tmp_path / "run", quiet=True).path
+    return fit(NAME, RECIPE, data, tmp_path / "run").path
 
 
 def call(command: Callable[[], None], monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int | str:
@@ -98,7 +98,7 @@ def test_export_report_and_resume_refuse_other_photographs_and_name_them(
     assert not (tmp_path / "x.edge").exists()
     assert (run / "report.html").exists() == before
     with pytest.raises(RunError) as refusal:
-        fit(NAME, RECIPE, data, run, resume=True, quiet=True)
+        fit(NAME, RECIPE, data, run, resume=True)
     assert f"the photographs have changed since {run} began: {says}; put them back" in str(refusal.value)
 
 
@@ -117,7 +117,7 @@ def test_moved_photographs_are_asked_for_and_taken_only_if_they_are_the_same(
         assert call(command, monkeypatch, run, *more, "--data", moved) == 0
         capsys.readouterr()
     assert load_bundle(tmp_path / "x.edge").manifest.provenance["data"] == "elsewhere"
-    again = fit(NAME, RECIPE, moved, run, resume=True, quiet=True)
+    again = fit(NAME, RECIPE, moved, run, resume=True)
     assert again.data == moved
     changed(moved)
     with pytest.raises(RunError, match=r"1 changed \(val/bad/part01\.png\)"):
@@ -136,10 +136,10 @@ def test_a_run_that_moved_itself_is_exported(
 @pytest.mark.parametrize("is_old", [False, True])
 def test_photographs_that_were_left_out_are_not_missed(data: Path, tmp_path: Path, is_old: bool) -> None:
     shutil.copy(data / "train" / "good" / "part00.png", data / "test" / "good" / "leak.png")
-    out = fit(NAME, RECIPE, data, tmp_path / "run", quiet=True, choice=SplitChoice(leaks="drop")).path
+    out = fit(NAME, RECIPE, data, tmp_path / "run", choice=SplitChoice(leaks="drop")).path
     split = tmp_path / "split.csv"
     split.write_text((out / "split.csv").read_text())
-    by_file = fit(NAME, RECIPE, data, tmp_path / "by file", quiet=True, choice=SplitChoice(file=split)).path
+    by_file = fit(NAME, RECIPE, data, tmp_path / "by file", choice=SplitChoice(file=split)).path
     for folder in (out, by_file):
         assert ",unused," in (folder / "split.csv").read_text()
         if is_old:
@@ -170,7 +170,7 @@ def test_a_run_from_before_the_hashes_names_what_it_can(run: Path, data: Path) -
 def test_a_file_of_another_run_in_its_place_is_named(run: Path, data: Path, tmp_path: Path, name: str) -> None:
     other = load_recipe(NAME, ["train.epochs=1", "train.batch=4", "train.seed=3"])
     (data / "train" / "good" / "part04.png").unlink()
-    shutil.copy(fit(NAME, other, data, tmp_path / "other", quiet=True).path / name, run / name)
+    shutil.copy(fit(NAME, other, data, tmp_path / "other").path / name, run / name)
     with pytest.raises(RunError, match=f"run/{name} is not the file that this training wrote: .*; put back"):
         load_run(run)
     (run / name).unlink()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import write
 from hypothesis import given
 from hypothesis import strategies as st
+from support.drawn_parts import write
 
 from edge.errors import DataError
 from edge.photographs.photograph import SPLITS
@@ -82,14 +82,31 @@ def test_groups_by_column_or_pattern_are_stratified_by_defect(parts: Path, group
     assert names(divide(parts, SplitChoice(group_by, seed=1))) != names(division)
 
 
+def test_photographs_without_a_split_are_split_by_part_if_each_has_one(parts: Path) -> None:
+    assert divide(parts, SplitChoice()) == divide(parts, SplitChoice("part"))
+    table = parts / "parts.csv"
+    table.write_text(table.read_text().replace("part-7\n", "\n", 1))
+    division = divide(parts, SplitChoice())
+    assert division.said.startswith("each photograph by itself, seed 0; --group-by")
+    held = {s: Counter(p.defect or p.label for p in photographs) for s, photographs in division.splits.items()}
+    assert held["val"] == held["test"] == {"good": 18, "crack": 6, "hole": 6}
+    assert names(divide(parts, SplitChoice())) == names(division)
+    assert names(divide(parts, SplitChoice(seed=1))) != names(division)
+    assert division.groups == {}
+
+
 def test_layout_that_trains_apart_keeps_its_training_photographs(tmp_path: Path) -> None:
     for index in range(8):
         write(tmp_path / f"train/good/{index}.png", GREY)
         write(tmp_path / f"test/good/{index}.png", GREY)
         write(tmp_path / f"test/crack/{index}.png", GREY)
-    with pytest.raises(DataError, match="has no validation photographs: --group-by"):
-        divide(tmp_path, SplitChoice())
     held = names(divide(tmp_path, SplitChoice("(.+)")))
+    unasked = divide(tmp_path, SplitChoice())
+    assert names(unasked) == held
+    assert unasked.said == (
+        "each photograph by itself, seed 0, train/ as it is; --group-by COLUMN|REGEX keeps photographs of one part "
+        "together"
+    )
     assert held["train"] == [f"train/good/{index}.png" for index in range(8)]
     for split in ("val", "test"):
         assert Counter(name.split("/")[1] for name in held[split]) == {"good": 4, "crack": 4}
@@ -154,7 +171,6 @@ def test_wrong_split_file_is_one_line(make_data: MakeData, tmp_path: Path, conte
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        (SplitChoice(), r"has no split: --group-by COLUMN\|REGEX makes them"),
         (
             SplitChoice("lot"),
             r"lot is no column \(parts\.csv has part\) and, as a regular expression, has no \(group\)",

@@ -196,17 +196,18 @@ def test_published_weights_are_fetched_once_and_checked(
         published_file("resnet34")
 
 
-def test_publisher_out_of_reach_is_said_and_the_network_stays_random(
+def test_a_publisher_out_of_reach_is_refused_unless_random_weights_are_asked_for(
     publisher: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = f"{publisher[0]}/resnet34-00000000.pth"
     monkeypatch.setitem(weights.PUBLISHED, "resnet34", Published(("fc.",), address=gone))
     network = build_network("unet-resnet34", {})
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    said = start_from(network, "published")
-    assert said is not None
-    assert said.startswith(f"weights: random initialisation, as {gone} cannot be reached (")
-    assert said.endswith("give --weights FILE of resnet34")
+    with pytest.raises(RecipeError) as refusal:
+        start_from(network, "published")
+    assert str(refusal.value).startswith(f"{gone} cannot be reached (")
+    assert "give --weights FILE of resnet34; or --weights random" in str(refusal.value)
+    assert start_from(network, "random") == "weights: random initialisation, not those of resnet34"
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 

@@ -1,4 +1,6 @@
-"""AlexNet: features to compare pictures by, with torchvision's state-dict names."""
+"""AlexNet: features for comparing pictures, with torchvision's state-dict names."""
+
+from collections.abc import Iterable
 
 from torch import Tensor, nn
 
@@ -41,15 +43,16 @@ class AlexNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Class logits."""
-        return self.classifier(self.avgpool(self.features(image)).flatten(1))
+        logits: Tensor = self.classifier(self.avgpool(self.features(image)).flatten(1))
+        return logits
 
     def taps(self, image: Tensor) -> list[Tensor]:
-        """What each of the five convolutions says, after its ReLU."""
-        return taps(self.features[:-1], image)
+        """The output of each of the five convolutions after its ReLU."""
+        return taps(list(self.features)[:-1], image)
 
 
-def taps(layers: nn.Sequential, x: Tensor) -> list[Tensor]:
-    """The value after each ReLU of `layers`."""
+def taps(layers: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
+    """The output of each ReLU in `layers`."""
     found = []
     for layer in layers:
         x = layer(x)

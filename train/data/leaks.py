@@ -1,7 +1,7 @@
-"""Photographs of the same thing in two splits: found, listed with pictures, and refused, allowed or left out.
+"""Near-duplicate photographs in different splits: found, listed with pictures, and refused, allowed or left out.
 
-A network that has learnt from a photograph knows its near-duplicate by heart; whatever is measured on that one is too
-good. What counts as a near-duplicate is told in `train.data.likeness`.
+A network that was trained on a photograph knows its near-duplicate too; metrics on that photograph are too good.
+`train.data.likeness` defines near-duplicates.
 """
 
 import csv
@@ -16,19 +16,20 @@ from scipy.sparse.csgraph import connected_components
 
 from edge.errors import DataError
 from edge.photographs.photograph import SPLITS, Photograph
+from edge.text import counted
 from train.data.contact_sheet import write_contact_sheet
 from train.data.likeness import Thumbnail, near_duplicates
 from train.data.split import Division, LeakPolicy
 
 SHOWN = 12
-"""Pairs on the contact sheet."""
+"""Number of pairs on the contact sheet."""
 
 
 class LeakFindings(BaseModel):
-    """What run.json says of near-duplicates.
+    """Near-duplicates as recorded in run.json.
 
-    Pairs across splits as they were found and within one split; how many photographs were left out because of the
-    former; and, where nothing was done about them, a warning.
+    The numbers of pairs across splits, as found, and within one split; the number of photographs left out because of
+    the former; and a warning if the pairs were allowed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,13 +42,14 @@ class LeakFindings(BaseModel):
     def __str__(self) -> str:
         if self.warning:
             return self.warning
-        left_out = f"; {self.left_out} photographs left out because of it" if self.left_out else ""
-        return f"near-duplicates: {self.pairs_across} pairs across splits, {self.pairs_within} within one{left_out}"
+        left_out = f"; {self.left_out} photographs of earlier splits are left out" if self.left_out else ""
+        across, within = counted(self.pairs_across, "pair"), counted(self.pairs_within, "pair")
+        return f"photographs that look alike: {across} in different splits, {within} within a split{left_out}"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two photographs that show the same thing, of the earlier split first, and their correlation, up to 1."""
+    """Two photographs that look alike, the one of the earlier split first, and their correlation, up to 1."""
 
     first: Photograph
     second: Photograph
@@ -57,13 +59,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Leaks:
-    """All pairs of near-duplicates, the most alike first: those `across` splits, and those `within` one."""
+    """All pairs of near-duplicates, highest correlation first: those `across` splits, and those `within` one."""
 
     across: list[Pair]
     within: list[Pair]
 
     def clusters(self) -> list[list[tuple[Photograph, str]]]:
-        """Photographs joined by pairs, directly or through others, with their split; those in two splits alone."""
+        """Clusters of photographs connected by pairs, with their split; only clusters in at least two splits."""
         pairs = self.across + self.within
         places = {
             p.name: (p, split)
@@ -94,10 +96,10 @@ def find_leaks(splits: Mapping[str, Sequence[Photograph]], thumbnails: Mapping[s
 
 
 def without_leaks(division: Division, leaks: Leaks) -> Division:
-    """The division without what leaks into a later split.
+    """The division without photographs that leak into a later split.
 
-    Of photographs joined by near-duplicates, those in the last of their splits stay (test before val before train), so
-    that what judges is not changed; the others become unused.
+    Of each cluster of near-duplicates the photographs in the last of its splits stay (test before val before train), so
+    that the judging photographs do not change; the others become unused.
     """
     left_out = set()
     for members in leaks.clusters():
@@ -109,23 +111,24 @@ def without_leaks(division: Division, leaks: Leaks) -> Division:
 
 
 def settle_leaks(division: Division, leaks: Leaks, policy: LeakPolicy, run: Path) -> tuple[Division, LeakFindings]:
-    """The division to use, and what to record of its leaks.
+    """The division to use, and the findings to record.
 
-    Where there are leaks, they are listed in the files of `write_leaks`. With policy "refuse" they then raise
-    DataError; with "allow" the findings carry a warning; with "drop" the earlier split loses its photographs.
+    Leaks are listed in the files of `write_leaks`. Policy "refuse" then raises DataError; "allow" adds a warning to the
+    findings; "drop" removes photographs from the earlier split.
     """
     across, within = len(leaks.across), len(leaks.within)
     if not across:
         return division, LeakFindings(pairs_across=0, pairs_within=within)
-    found = f"{across} pairs of photographs in different splits show the same thing"
-    table, _ = write_leaks(leaks, run)
+    found = f"{counted(across, 'pair')} of photographs in different splits look alike"
+    if_same = "if they show the same parts, figures on the later split are too good"
+    table, sheet = write_leaks(leaks, run)
     if policy == "refuse":
         raise DataError(
-            f"{found}, listed in {table}: split by what they share (--group-by), leave them out of the earlier split "
-            "(--drop-leaks), or --allow-leaks"
+            f"{found}, listed in {table}; {if_same}: look at {sheet.name} beside it, then split by what they share "
+            "(--group-by), leave them out of the earlier split (--drop-leaks), or train with them (--allow-leaks)"
         )
     if policy == "allow":
-        warning = f"{found}: the figures of this run are too good"
+        warning = f"{found}; {if_same}: look at {sheet.name}"
         return division, LeakFindings(pairs_across=across, pairs_within=within, warning=warning)
     mended = without_leaks(division, leaks)
     left_out = len(mended.unused) - len(division.unused)
@@ -133,9 +136,9 @@ def settle_leaks(division: Division, leaks: Leaks, policy: LeakPolicy, run: Path
 
 
 def write_leaks(leaks: Leaks, run: Path) -> tuple[Path, Path]:
-    """Write the pairs across splits beside a run folder: `RUN.leaks.csv`, all, and `RUN.leaks.png`, the most alike.
+    """Write the pairs across splits beside a run folder: all to `RUN.leaks.csv`, the most similar to `RUN.leaks.png`.
 
-    The picture shows each photograph once at most. Returns both paths. Raises DataError if they cannot be written.
+    The picture shows each photograph at most once. Returns both paths. Raises DataError if they cannot be written.
     """
     place = run.absolute()
     table, sheet = (place.with_name(f"{place.name}.leaks.{suffix}") for suffix in ("csv", "png"))

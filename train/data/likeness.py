@@ -1,24 +1,24 @@
-"""How alike photographs are, told from small grey pictures: near-duplicates found by hash, decided by correlation.
+"""Near-duplicate photographs, from small grey pictures: candidates by perceptual hash, decision by correlation.
 
-**Candidates** by a perceptual hash: the signs of the 8x8 lowest frequencies of the discrete cosine transform against
-their median (pHash: C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, Hagenberg 2010),
-compared by the bits that differ. **Decided** by normalised cross-correlation (J. P. Lewis, Fast Normalized
+**Candidates** by a perceptual hash: the signs of the 8x8 lowest frequencies of the discrete cosine transform relative
+to their median (pHash: C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, Hagenberg 2010),
+compared by the number of differing bits. **Decision** by normalised cross-correlation (J. P. Lewis, Fast Normalized
 Cross-Correlation, 1995), the largest over shifts of up to `SHIFT` pixels.
 
-Both see a picture after two steps. Its local mean and contrast are taken away, so that exposure and light do not count
-but marks and edges do; then the mean over all photographs, so that what every part of a product shares (its outline,
-the print, the fixture) does not make two parts alike.
+Both work on a picture after two steps. First its local mean and contrast are removed, so that marks and edges count but
+exposure and light do not; then the mean over all photographs, so that features common to all parts of a product (its
+outline, the print, the fixture) do not make two parts similar.
 
-**How the rule was chosen**, on the 670 training photographs of the magnetic tiles alone, 120 part numbers with about
-six exposures each. Nine of the numbers proved, by eye, to be a tile that another number shows too, and were counted
-as that tile. Of the candidates that then show different tiles none correlates by more than 0.38; `ALIKE` stands a
-third of the way from there to 1, rounded up. It finds 67% of the 1,711 pairs of photographs with one number (the hash
-keeps 95%). Those it misses differ by more than light and a small shift, and some show different tiles. Turned and
-mirrored copies are not found.
+**Choice of the rule**, on only the 670 training photographs of the magnetic tiles, 120 part numbers with about six
+exposures each. By eye, nine of the numbers show a tile that another number shows too; they were counted as that tile.
+The candidates with different tiles then have correlations of at most 0.38; `ALIKE` is a third of the way from there to
+1, rounded up. It finds 67% of the 1,711 pairs of photographs with the same number (the hash keeps 95%). The missed
+pairs differ by more than light and a small shift, and some show different tiles. Rotated and mirrored copies are not
+found.
 
-Where different parts look more alike than these, a fixed limit would call them all duplicates. So a pair must also
-stand out from the data themselves: by `DEVIATIONS` robust standard deviations above the median of pairs drawn at
-random, on Fisher's z scale (R. A. Fisher, Metron 1, 1921), up to a correlation of `SURELY`.
+If different parts look more similar than these, a fixed limit would call them all duplicates. So a pair must also
+stand out from the data themselves: by `DEVIATIONS` robust standard deviations above the median of random pairs, on
+Fisher's z scale (R. A. Fisher, Metron 1, 1921), up to a correlation of `SURELY`.
 """
 
 from collections.abc import Iterator
@@ -34,17 +34,17 @@ Bits = npt.NDArray[np.uint64]
 
 SIDE = 64
 BLUR = 2.0
-"""Deviation of the blur that is the local mean, in pixels of a thumbnail; contrast is taken over twice of it."""
+"""Standard deviation of the blur for the local mean, in pixels of a thumbnail; contrast is taken over twice of it."""
 SHIFT = 4
 BITS_APART = 16
-"""Hashes of 63 bits that differ in more are not compared further; two random ones differ in 32."""
+"""Hashes of 63 bits that differ in more bits are not compared further; random ones differ in 32."""
 ALIKE = 0.6
 SURELY = 0.98
 DEVIATIONS = 6.0
 SAMPLE = 3000
-"""Pairs drawn to learn how alike photographs of these data are that have nothing to do with each other."""
+"""Random pairs from which the similarity of unrelated photographs in these data is estimated."""
 ROWS = 512
-"""Photographs whose hashes are compared with all others at a time: bounds the memory."""
+"""Photographs whose hashes are compared with all others at a time, to limit the memory."""
 
 
 class Alike(NamedTuple):
@@ -62,10 +62,10 @@ def thumbnail(frame: npt.NDArray[np.uint8]) -> Thumbnail:
 
 
 def near_duplicates(thumbnails: npt.NDArray[np.uint8]) -> list[Alike]:
-    """The pairs among thumbnails uint8 [N, SIDE, SIDE] that show the same thing, the most alike first.
+    """The pairs among thumbnails uint8 [N, SIDE, SIDE] that show the same thing, highest correlation first.
 
-    Thumbnails that are equal are always alike, plain ones of one grey too. Time grows with N², at about a second for
-    a thousand photographs.
+    Equal thumbnails always form a pair, even if they are plain grey. Time grows with N², about a second for a thousand
+    photographs.
     """
     if len(thumbnails) < 2:
         return []
@@ -81,7 +81,7 @@ def near_duplicates(thumbnails: npt.NDArray[np.uint8]) -> list[Alike]:
 
 
 def appearances(thumbnails: npt.NDArray[np.uint8]) -> Appearance:
-    """What is particular to each picture: float32 [N, SIDE, SIDE], local mean, local contrast and mean picture gone."""
+    """The individual content of each picture, float32 [N, SIDE, SIDE]: local mean, contrast, mean picture removed."""
     seen = np.empty(thumbnails.shape, np.float32)
     for index, picture in enumerate(thumbnails):
         grey = picture.astype(np.float32)
@@ -102,7 +102,7 @@ def perceptual_hashes(seen: Appearance) -> Bits:
 def correlation(first: Appearance, second: Appearance) -> float:
     """The largest correlation of two appearances float32 [SIDE, SIDE] over shifts of up to `SHIFT` pixels.
 
-    0 where one of them is the same everywhere: it is like nothing.
+    0 if one of them is constant.
     """
     inner = second[SHIFT:-SHIFT, SHIFT:-SHIFT]
     if not np.ptp(first) or not np.ptp(inner):
@@ -111,7 +111,7 @@ def correlation(first: Appearance, second: Appearance) -> float:
 
 
 def limit_of_likeness(seen: Appearance) -> float:
-    """The correlation from which two photographs of these data are near-duplicates, from `ALIKE` to `SURELY`."""
+    """The correlation from which two photographs of these data count as near-duplicates, from `ALIKE` to `SURELY`."""
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, len(seen), (SAMPLE, 2))
     values = [correlation(seen[i], seen[j]) for i, j in drawn if i != j]

@@ -1,4 +1,4 @@
-"""Which photographs a data folder holds, whether all of them can be used, and their fingerprint."""
+"""The photographs of a data folder: their listing and survey, with thumbnails."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ __all__ = ["SPLITS", "Photograph", "Survey", "list_photographs", "read_truth", "
 def list_photographs(
     data: Path, split: str, masks: MaskMeaning | MaskReading | None = None, bits: int | None = None
 ) -> list[Photograph]:
-    """The photographs that the folders of `data` give to one split, good first, sorted by name; [] if there are none.
+    """The photographs of one split according to the folders of `data`, good first, sorted by name; [] if none.
 
     `masks` and `bits` say how masks and photographs are read, see `read_listing`, which raises DataError.
     """
@@ -30,7 +30,7 @@ def list_photographs(
 
 @dataclass(frozen=True)
 class Survey(surveying.Survey):
-    """What reading every photograph told; `thumbnails` maps names to small grey pictures, to find near-duplicates."""
+    """A survey with `thumbnails`, small grey pictures by name, to find near-duplicates."""
 
     thumbnails: dict[str, Thumbnail]
 

@@ -1,4 +1,4 @@
-"""Photographs as the network sees them, rendered once and kept in memory, and the order in which they are drawn."""
+"""Photographs as network inputs, rendered once and kept in memory, and their order in training."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,26 +10,27 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import read_photograph
+from edge.terminal.progress import SILENT, Stage
 from train.data.photographs import Photograph, read_truth
 from train.letterbox import letterboxed_truth, placed, shrunk
 from train.models import Batch
 
 MEMORY = 6 * 2**30
-"""Bytes of rendered pictures to keep; the ones beyond are rendered again each time they are needed."""
+"""Bytes of rendered pictures to keep; further pictures are rendered at each use."""
 
 
 class Kept(NamedTuple):
-    """A photograph without its padding, 0 to 255, and its letterboxed truth (None if there is no mask)."""
+    """A photograph without padding, 0 to 255, and its letterboxed truth (None without a mask)."""
 
     pixels: Tensor
     truth: Tensor | None
 
 
 class Rendered(Dataset[Batch]):
-    """Letterboxed photographs, one `Batch` of a single picture without the leading N.
+    """Letterboxed photographs, each a `Batch` of a single picture without the leading N.
 
-    With `exact`, pictures are those of `train.letterbox` to the last bit, which is what scoring needs. Without, they
-    are kept as float16, that is to a sixteenth of a grey level or better, in half the memory: for training.
+    With `exact`, pictures equal those of `train.letterbox` bit by bit, which scoring needs. Without it, for training,
+    they are kept as float16, accurate to a sixteenth of a grey level or better, in half the memory.
     """
 
     def __init__(self, photographs: Sequence[Photograph], contract: LetterboxContract, exact: bool) -> None:
@@ -52,15 +53,16 @@ class Rendered(Dataset[Batch]):
             truth=torch.zeros_like(mask) if truth is None else truth.float(),
         )
 
-    def keep(self) -> "Rendered":
-        """Render what fits into `MEMORY` now, on two threads; returns itself."""
-        used = 0
+    def keep(self, stage: Stage = SILENT.begin) -> "Rendered":
+        """Render the pictures that fit into `MEMORY` now, on two threads; returns itself."""
+        used, advance = 0, stage("letterboxing photographs", len(self))
         with ThreadPoolExecutor(2) as pool:
             for start in range(0, len(self), 64):
                 indices = range(start, min(start + 64, len(self)))
                 for index, kept in zip(indices, pool.map(self._render, indices), strict=True):
                     self._kept[index] = kept
                     used += sum(part.nbytes for part in kept if part is not None)
+                    advance()
                 if used > MEMORY:
                     break
         return self
@@ -73,10 +75,10 @@ class Rendered(Dataset[Batch]):
 
 
 class Shuffled(Sampler[int]):
-    """A random order that depends on the seed and the epoch alone, so that a resumed training draws the same.
+    """A random order that depends only on the seed and the epoch, so that a resumed training draws the same.
 
-    With `bad_share`, an epoch draws as many photographs as there are, bad ones with that probability, with
-    replacement; without, each photograph once.
+    With `bad_share`, an epoch draws as many photographs as there are, with replacement, bad ones with that probability;
+    without it, each photograph once.
     """
 
     def __init__(self, photographs: Sequence[Photograph], seed: int, bad_share: float | None) -> None:
@@ -103,6 +105,25 @@ class Shuffled(Sampler[int]):
         return iter(torch.multinomial(self.weights, self.count, True, generator=generator).tolist())
 
 
+class Shares(Sampler[list[int]]):
+    """The share of each batch that the process `rank` of `count` trains on; together they are `batch` photographs.
+
+    A last batch that is not full is left out.
+    """
+
+    def __init__(self, sampler: Shuffled, batch: int, rank: int = 0, count: int = 1) -> None:
+        self.sampler, self.batch, self.rank, self.count = sampler, batch, rank, count
+
+    def __len__(self) -> int:
+        return len(self.sampler) // self.batch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order, share = list(self.sampler), self.batch // self.count
+        for start in range(0, len(self) * self.batch, self.batch):
+            first = start + self.rank * share
+            yield order[first : first + share]
+
+
 def in_order(dataset: Rendered, batch: int) -> DataLoader[Batch]:
-    """Every photograph once, in order: for scoring."""
+    """Every photograph once, in order, for scoring."""
     return DataLoader(dataset, batch_size=batch)

@@ -1,7 +1,7 @@
-"""Which photographs are learnt from, which choose, and which judge: by folders, by groups, or by a file.
+"""The split of photographs into train, val and test: by folders, by groups, or by a file.
 
-Photographs that show the same thing (one part under several lights, one lot, one day) form a **group**, and a group
-never stands in two splits. A split is written as a CSV file, `file,split,label,defect,group`, that others can use.
+Photographs that show the same thing (one part under several lights, one lot, one day) form a **group**, and a group is
+never in two splits. A split is written as a CSV file, `file,split,label,defect,group`, that other programs can use.
 """
 
 import csv
@@ -9,7 +9,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,17 +28,20 @@ LeakPolicy = Literal["refuse", "allow", "drop"]
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
 SHARES_JUDGED = {"val": 0.5, "test": 0.5}
-"""Where the layout keeps the photographs to learn from apart."""
+"""Shares if the layout has its training photographs in a folder of their own."""
+PART, EACH = "part", "(.+)"
+"""Groups if none are requested: the column of parts.csv that names the part, or every photograph by itself."""
+
 UNUSED = "unused"
 COLUMNS = ("file", "split", "label", "defect", "group")
 
 
 @dataclass(frozen=True)
 class SplitChoice:
-    """How photographs are split: as the folders say; by groups, with a seed; or as a file says.
+    """How photographs are split: by folders; by groups, with a seed; or by a file.
 
-    `leaks` is what happens where different splits show the same thing, see `train.data.leaks.settle_leaks`. `masks` is
-    what the masks mean; None finds it out. `bits` are the significant ones of photographs of 16 bits a sample.
+    `leaks` is the policy if different splits show the same thing, see `train.data.leaks.settle_leaks`. `masks` is the
+    meaning of masks; None derives it. `bits` is the number of significant bits of 16-bit photographs.
     """
 
     group_by: str | None = None
@@ -54,10 +57,10 @@ AS_FOLDERS = SplitChoice()
 
 @dataclass(frozen=True)
 class Division:
-    """The photographs of each split (all of `SPLITS`, some may be empty), those of none, and how they were split.
+    """The photographs of each split (all of `SPLITS`, possibly empty), unused ones, and how they were split.
 
-    `left_out` is what else lies in the folder. `layout` and `said` are one line each; `groups` maps names to groups,
-    and is empty where no groups were asked for.
+    `left_out` lists the other files in the folder. `layout` and `said` are one line each; `groups` maps names to
+    groups, and is empty if no groups were requested.
     """
 
     layout: str
@@ -69,10 +72,11 @@ class Division:
 
 
 def divide(data: Path, choice: SplitChoice) -> Division:
-    """List the photographs of `data` and split them as `choice` says; none of them is opened.
+    """List the photographs of `data` and split them according to `choice`, without opening them.
 
-    Raises DataError, in one line, where the folder, its layout, the groups or the file cannot be used, and where
-    there is no split and none is asked for.
+    If the folders make no split, or none for validation, and none is requested, groups are the values of the column
+    `part` of parts.csv if each photograph has one, else every photograph is a group. Raises DataError with a one-line
+    message if the folder, its layout, the groups or the file cannot be used.
     """
     listing = read_listing(data, choice.masks, choice.bits)
     if choice.file and choice.group_by:
@@ -82,11 +86,7 @@ def divide(data: Path, choice: SplitChoice) -> Division:
     if choice.group_by:
         return _by_groups(listing, choice.group_by, choice.seed)
     if "" in listing.splits or (listing.trains_apart and "val" not in listing.splits):
-        what = "no split" if "" in listing.splits else "no validation photographs"
-        raise DataError(
-            f"{data} ({listing.said}) has {what}: --group-by COLUMN|REGEX makes them, by groups of photographs that "
-            "belong together ('(.+)': each for itself), or --split FILE says them"
-        )
+        return _unasked(listing, choice.seed)
     splits = {split: listing.splits.get(split, []) for split in SPLITS}
     return Division(listing.said, "as the folders say", splits, left_out=listing.left_out)
 
@@ -95,7 +95,7 @@ def group_keys(photographs: Sequence[Photograph], group_by: str) -> list[str]:
     """The group of each photograph.
 
     `group_by` is a column of parts.csv, or else a regular expression that is searched in the photograph's path from
-    DATA and whose first group is the group. Raises DataError if it is neither, or says nothing of a photograph.
+    DATA and whose first group is the group. Raises DataError if it is neither, or gives no group for a photograph.
     """
     columns = sorted({column for photograph in photographs for column in photograph.details})
     if group_by in columns:
@@ -115,9 +115,9 @@ def assign_groups(
 ) -> dict[str, str]:
     """A split for each group, so that every split gets its share of each stratum as nearly as groups allow.
 
-    `groups` and `strata` hold one entry a photograph; `shares` are positive. Groups are taken in a random order, large
-    ones first, each to the split that it fills the least beyond its share (after Sechidis, Tsoumakas and Vlahavas,
-    On the Stratification of Multi-label Data, ECML 2011). The order of the photographs does not matter.
+    `groups` and `strata` have one entry per photograph; `shares` are positive. Groups are taken in random order, large
+    ones first, each to the split that it overfills the least (after Sechidis, Tsoumakas and Vlahavas, On the
+    Stratification of Multi-label Data, ECML 2011). The order of the photographs does not matter.
     """
     contents: dict[str, Counter[str]] = {group: Counter() for group in sorted(set(groups))}
     for group, stratum in zip(groups, strata, strict=True):
@@ -129,7 +129,7 @@ def assign_groups(
     assigned = {}
     for group in sorted(order, key=lambda name: -contents[name].total()):
         content = contents[group]
-        # Rounded, because equal costs that differ in their last bit would hide that one split is still empty.
+        # Rounded: otherwise equal costs that differ in the last bit would hide that one split is still empty.
         cost = {split: round(_overfill(content, filled[split], totals) / share, 9) for split, share in shares.items()}
         chosen = min(shares, key=lambda split: (cost[split], filled[split].total(), split))
         filled[chosen].update(content)
@@ -138,7 +138,7 @@ def assign_groups(
 
 
 def write_split(file: Path, division: Division) -> None:
-    """Write the split as CSV. Raises DataError if `file` already says another split."""
+    """Write the split as CSV. Raises DataError if `file` exists with another split."""
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -151,13 +151,13 @@ def write_split(file: Path, division: Division) -> None:
 
 
 def read_split(data: Path, file: Path, masks: MaskReading | None = None, bits: int | None = None) -> Division:
-    """The photographs of `data` as a file of `write_split` says; of its columns `file` and `split` are needed.
+    """The photographs of `data` split by a file of `write_split`; only its columns `file` and `split` are needed.
 
     `masks` and `bits` say how masks and photographs are read, see `edge.photographs.read_listing`.
 
-    A split is train, val, test, or "unused" for a photograph that is left out. Raises DataError, in one line, if a
-    photograph is missing in the file, missing in `data`, named twice or labelled otherwise, or a group of the file's
-    column `group` stands in two splits.
+    A split is train, val, test, or "unused" for a photograph that is left out. Raises DataError with a one-line message
+    if a photograph is missing in the file or in `data`, named twice or labelled differently, or if a group of the
+    file's column `group` is in two splits.
     """
     return _as_file(read_listing(data, masks, bits), file)
 
@@ -190,7 +190,7 @@ def _as_file(listing: Listing, file: Path) -> Division:
 
 
 def read_rows(file: Path) -> dict[str, dict[str, str]]:
-    """The rows of a split file by the names of their photographs. Raises DataError if it is none."""
+    """The rows of a split file by the names of their photographs. Raises DataError if it is another file."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines, restval="")
@@ -211,10 +211,20 @@ def read_rows(file: Path) -> dict[str, dict[str, str]]:
         raise DataError(f"split file {file} cannot be read: {reason}") from None
 
 
+def _unasked(listing: Listing, seed: int) -> Division:
+    """The split of photographs whose folders say none, or none for validation, if none was requested."""
+    if all(photograph.details.get(PART) for photograph in listing.photographs):
+        return _by_groups(listing, PART, seed)
+    division = _by_groups(listing, EACH, seed)
+    remedy = "--group-by COLUMN|REGEX keeps photographs of one part together"
+    apart = ", train/ as it is" if listing.trains_apart else ""
+    return replace(division, said=f"each photograph by itself, seed {seed}{apart}; {remedy}", groups={})
+
+
 def _by_groups(listing: Listing, group_by: str, seed: int) -> Division:
-    apart = listing.splits.get("train", []) if listing.trains_apart else []
-    kept = {photograph.name for photograph in apart}
     photographs = sorted(listing.photographs, key=lambda photograph: photograph.name)
+    apart = [one for one in photographs if listing.trains_apart and one.name.startswith("train/")]
+    kept = {photograph.name for photograph in apart}
     groups = dict(zip((p.name for p in photographs), group_keys(photographs, group_by), strict=True))
     free = [photograph for photograph in photographs if photograph.name not in kept]
     shares = SHARES_JUDGED if apart else SHARES
@@ -244,7 +254,7 @@ def _pattern(group_by: str, columns: list[str]) -> re.Pattern[str]:
 
 
 def _overfill(content: Counter[str], filled: Counter[str], totals: Counter[str]) -> float:
-    """How much the squared shares of the strata in a split grow with `content`, each stratum counting the same."""
+    """Growth of the squared shares of the strata in a split with `content`; each stratum has the same weight."""
     return sum((2 * filled[stratum] + count) * count / totals[stratum] ** 2 for stratum, count in content.items())
 
 

@@ -1,4 +1,4 @@
-"""Networks, one file each, and the interface that training, export and scoring know them by."""
+"""Networks, one file each, and their interface for training, export and scoring."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from edge.errors import RecipeError
 from edge.letterbox.contract import LetterboxContract
+from edge.text import dotted
+from edge.validation import first_problem, known_keys, plain
 
 
 class Batch(NamedTuple):
@@ -30,29 +32,31 @@ class Batch(NamedTuple):
 
 
 class Network(nn.Module, ABC):
-    """What every network of this package is.
+    """Base class of all networks.
 
-    `learns_from` says what the network needs: "good" photographs only (a one-class model), "labels" or "masks".
-    `takes_any_size` says that `loss` takes squares of another side than the network's, so that it can learn from crops.
-    `learns_by` says how: descending the gradients of `loss`, or from what `gather` and `conclude` make of one epoch.
-    `calibrated` says that `calibrate` sets weights of the score on the validation photographs, whose figures then
-    flatter. `channels` are those of its pictures. Options of the recipe's [model] are the keyword arguments of
-    `__init__`, those of [loss] are the keyword-only arguments of `loss`. A module of this package holds exactly one
-    Network.
+    `learns_from` says what the network needs: only "good" photographs (a one-class model), "labels" or "masks".
+    `takes_any_size` says that `loss` accepts squares of another side than the network's, so that it can learn from
+    crops. `learns_by` says how: by gradient descent on `loss`, or from the statistics that `gather` and `conclude`
+    compute in one epoch. `calibrated` says that `calibrate` sets weights of the score on the validation photographs,
+    whose metrics are then too good. `channels` is the number of channels of its pictures. `source` is the
+    content of the file of a network of one's own, as it was executed. Options of the recipe's
+    [model] are the keyword arguments of `__init__`, those of [loss] are the keyword-only arguments of `loss`. Each
+    module of this package contains exactly one Network.
     """
 
     learns_from: ClassVar[Literal["good", "labels", "masks"]]
     takes_any_size: ClassVar[bool] = False
     learns_by: ClassVar[Literal["gradients", "statistics"]] = "gradients"
     calibrated: ClassVar[bool] = False
-    channels: ClassVar[int] = 3
+    channels: int = 3
+    source: bytes | None = None
 
     @abstractmethod
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
         """(`score` float32 [N], higher is worse; `map` float32 [N, h, w], 0 on the padding, or None).
 
-        What stands under the padding of `image` never changes the score. Exportable by
-        `torch.onnx.export(dynamo=True)` with static shapes.
+        Pixels of `image` under the padding never change the score. Exportable by `torch.onnx.export(dynamo=True)` with
+        static shapes.
         """
 
     @abstractmethod
@@ -60,43 +64,48 @@ class Network(nn.Module, ABC):
         """The terms of the training loss, scalars by name; training minimises their sum."""
 
     def gather(self, batch: Batch) -> None:
-        """Take in one training batch: called instead of a step down the loss where `learns_by` is "statistics"."""
+        """Process one training batch: called instead of a gradient step if `learns_by` is "statistics"."""
         raise NotImplementedError
 
     def conclude(self) -> None:
-        """Make the model of all that was gathered: called after the last batch, before validation."""
+        """Compute the model from all gathered batches: called after the last batch, before validation."""
         raise NotImplementedError
 
     def familiarise(self, good: Iterable[Batch]) -> None:
-        """Look at every good training photograph once, whole and as it is, before the first epoch."""
+        """Process every good training photograph once, whole and not augmented, before the first epoch."""
 
     def calibrate(self, known: Iterable[Batch]) -> None:
-        """Look at every validation photograph once, after the last epoch, to set what training does not."""
+        """Process every validation photograph once, after the last epoch, to set what training does not."""
 
     def normalised_by(self, contract: LetterboxContract) -> None:
-        """Told before training how its pictures are normalised, for a network that compares by another's eyes."""
+        """Receive the normalisation of the pictures before training, for a loss that uses another network."""
+
+    @property
+    def body(self) -> nn.Module:
+        """The module whose names of weights a checkpoint has: this network, or the one that it wraps."""
+        return self
 
     def pretrained(self) -> tuple[nn.Module, str] | None:
-        """The part of this network that others have trained, and its name in `train.weights.PUBLISHED`."""
+        """The pretrained part of this network, and its name in `train.weights.PUBLISHED`; None if there is none."""
         return None
 
 
 def build_network(name: str, options: dict[str, Any]) -> Network:
-    """The network of the module `name` (dashes or underscores), made with `options`.
+    """The network of the module `name` (with dashes or underscores), created with `options`.
 
-    Raises RecipeError if there is no such module or it does not take these options.
+    Raises RecipeError if there is no such module or an option is not valid.
     """
     network = network_class(name)
     return network(**checked_options(network.__init__, options, f"[model] {name}"))
 
 
 def check_side(network: Network, side: int, has_learnt: bool = False) -> None:
-    """Raise RecipeError, in one line, if the network cannot work on squares of `side` pixels.
+    """Raise RecipeError with a one-line message if the network cannot process squares of `side` pixels.
 
-    Most halve them often; one that `has_learnt` statistics of each place takes the side that it learnt from alone.
+    Most networks halve them several times; one that `has_learnt` statistics of each place accepts only its own side.
     """
     has_to_see_first = type(network).familiarise is not Network.familiarise
-    if not has_learnt and (network.learns_by == "statistics" or has_to_see_first):  # it has no numbers to work with yet
+    if not has_learnt and (network.learns_by == "statistics" or has_to_see_first):  # it has no statistics yet
         return
     was_training = network.training
     try:
@@ -112,7 +121,7 @@ def check_side(network: Network, side: int, has_learnt: bool = False) -> None:
 
 
 def network_class(name: str) -> type[Network]:
-    """The class that `build_network` makes one of. Raises RecipeError if there is no such module."""
+    """The class of network that `build_network` creates. Raises RecipeError if there is no such module."""
     module_name = f"{__name__}.{name.replace('-', '_')}"
     if name not in network_names():
         raise RecipeError(f"no network named {name!r}; there are {', '.join(network_names())}")
@@ -126,21 +135,30 @@ def network_class(name: str) -> type[Network]:
 
 
 def network_names() -> list[str]:
-    """The names that `build_network` knows."""
+    """The names that `build_network` accepts."""
     files = Path(__file__).parent.glob("*.py")
     return sorted(file.stem.replace("_", "-") for file in files if not file.stem.startswith("_"))
 
 
-def checked_options(function: Callable[..., Any], options: dict[str, Any], where: str) -> dict[str, Any]:
-    """`options`, checked against the keyword-only parameters of `function`. Raises RecipeError, naming the wrong."""
+def checked_options(
+    function: Callable[..., Any], options: dict[str, Any], where: str, with_positional: bool = False
+) -> dict[str, Any]:
+    """`options`, checked against the keyword-only parameters of `function`, or all that a keyword can give.
+
+    Raises RecipeError, naming the wrong one.
+    """
     parameters = inspect.signature(function, eval_str=True).parameters.values()
-    fields: dict[str, Any] = {p.name: (p.annotation, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    fields: dict[str, Any] = {
+        p.name: (Any if p.annotation is p.empty else p.annotation, ... if p.default is p.empty else p.default)
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY or (with_positional and p.kind is p.POSITIONAL_OR_KEYWORD)
+    }
     schema = create_model("Options", __config__=ConfigDict(extra="forbid"), **fields)
     try:
         return schema.model_validate(options).model_dump()
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
+        first = first_problem(error)
         if first["type"] == "extra_forbidden":
-            raise RecipeError(f"{where} has no option {key!r}; it has {', '.join(fields) or 'none'}") from None
-        raise RecipeError(f"{where}: {key}: {first['msg']}") from None
+            key = dotted(first["loc"])
+            raise RecipeError(f"{where} has no option {key!r}; {known_keys(key, fields, 'it')}") from None
+        raise RecipeError(f"{where}: {plain(error, schema)}") from None

@@ -1,4 +1,4 @@
-"""A convolutional autoencoder with a narrow code: 4×4 cells of 16 numbers have to be enough for a good part."""
+"""A convolutional autoencoder with a narrow code: 4×4 cells of 16 numbers must suffice for a good part."""
 
 from torch import Tensor, nn
 
@@ -17,8 +17,9 @@ class AutoencoderBottleneck(Reconstruction):
         self.decoder = nn.Sequential(_up(16, 64), nn.ReLU(), _up(64, 32), nn.ReLU(), _up(32, 3), nn.Sigmoid())
 
     def reconstruct(self, image: Tensor) -> Tensor:
-        """The picture as the network would have drawn it: [N, 3, S, S], 0..1."""
-        return self.decoder(self.encoder(image))
+        """The network's reconstruction of the picture: [N, 3, S, S], 0..1."""
+        reconstruction: Tensor = self.decoder(self.encoder(image))
+        return reconstruction
 
 
 def _down(inputs: int, outputs: int) -> tuple[nn.Module, ...]:

@@ -1,4 +1,4 @@
-"""A small convolutional autoencoder with GELU: what it cannot reconstruct, it has not seen in good parts."""
+"""A small convolutional autoencoder with GELU: it cannot reconstruct what good parts lack."""
 
 from torch import Tensor, nn
 
@@ -18,8 +18,9 @@ class AutoencoderGelu(Reconstruction):
         self.decoder = nn.Sequential(_up(c, b), nn.GELU(), _up(b, a), nn.GELU(), _up(a, 3))
 
     def reconstruct(self, image: Tensor) -> Tensor:
-        """The picture as the network would have drawn it: [N, 3, S, S], normalised."""
-        return self.decoder(self.encoder(image))
+        """The network's reconstruction of the picture: [N, 3, S, S], normalised."""
+        reconstruction: Tensor = self.decoder(self.encoder(image))
+        return reconstruction
 
 
 def _down(inputs: int, outputs: int) -> nn.Conv2d:

@@ -1,4 +1,4 @@
-"""A convolutional autoencoder for 32×32 pixels, its code linear: what it cannot reconstruct, good parts do not have."""
+"""A convolutional autoencoder for 32×32 pixels with a linear code: it cannot reconstruct what good parts lack."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,7 +27,7 @@ class AutoencoderRelu(Reconstruction):
         self.up3 = _convolution(32, 3)
 
     def reconstruct(self, image: Tensor) -> Tensor:
-        """The picture as the network would have drawn it: [N, 3, S, S], 0..1."""
+        """The network's reconstruction of the picture: [N, 3, S, S], 0..1."""
         x = image
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = F.relu(layer(x))

@@ -1,4 +1,4 @@
-"""DenseNet-121 with one output: is the part bad, judged from the whole picture."""
+"""DenseNet-121 with one output: whether the part is bad, from the whole picture."""
 
 import torch
 from torch import Tensor, nn
@@ -9,24 +9,26 @@ from train.models import Batch, Network
 DEPTHS = (6, 12, 24, 16)
 GROWTH = 32
 STRIDE = 32
-"""Pixels of the input to one cell of the last feature map, each way."""
+"""Input pixels per cell of the last feature map, in each direction."""
 
 BLACK = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)
-"""Black in ImageNet's normalisation: what stands under the padding."""
+"""Black in ImageNet's normalisation: the value of the padding."""
 
 
 class DenseNet121(Network):
     """torchvision's densenet121, state-dict names included, with a classifier of one output.
 
-    The padding is part of the picture for this network, as black: pooling is over the whole square, so a long part
-    and a square one look different to it beyond their own pixels. The score is the probability of a bad part. The
-    map, of one cell to 32×32 pixels, is the class activation map: the classifier applied to each cell on its own, as a
-    probability. Behind global average pooling it shows what Grad-CAM shows, and needs no gradient. The side must be
-    a multiple of 32. Huang et al., "Densely connected convolutional networks", 2017; Zhou et al., "Learning deep
-    features for discriminative localization", 2016.
+    The padding is part of the picture for this network, as black: pooling covers the whole square, so that a long part
+    and a square one differ beyond their own pixels. The score is the probability of a bad part. The map, with one cell
+    per 32×32 pixels, is the class activation map: the classifier applied to each cell alone, as a probability. After
+    global average pooling it equals Grad-CAM, and needs no gradient. The side must be a multiple of 32. Huang et al.,
+    "Densely connected convolutional networks", 2017; Zhou et al., "Learning deep features for discriminative
+    localization", 2016.
     """
 
     learns_from = "labels"
+
+    black: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,18 +64,18 @@ class DenseNet121(Network):
         return F.conv2d(features, self.classifier.weight[:, :, None, None], self.classifier.bias).squeeze(1)
 
     def pretrained(self) -> tuple[nn.Module, str]:
-        """All but the classifier."""
+        """Everything except the classifier."""
         return self, "densenet121"
 
     def loss(self, batch: Batch, *, pos_weight: float = 1.0) -> dict[str, Tensor]:
-        """Cross-entropy of the label, where a bad photograph counts `pos_weight` times as much as a good one."""
+        """Cross-entropy of the label, with `pos_weight` times the weight of a good photograph for a bad one."""
         logits = self.cells(batch.image, batch.mask).mean(dim=(1, 2))
         weight = logits.new_tensor(pos_weight)
         return {"label": F.binary_cross_entropy_with_logits(logits, batch.label, pos_weight=weight)}
 
 
 class DenseLayer(nn.Module):
-    """`GROWTH` new channels from all those before, through a bottleneck."""
+    """`GROWTH` new channels from all previous ones, through a bottleneck."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -83,12 +85,13 @@ class DenseLayer(nn.Module):
         self.conv2 = nn.Conv2d(4 * GROWTH, GROWTH, kernel_size=3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The new channels alone."""
-        return self.conv2(F.relu(self.norm2(self.conv1(F.relu(self.norm1(x))))))
+        """Only the new channels."""
+        new: Tensor = self.conv2(F.relu(self.norm2(self.conv1(F.relu(self.norm1(x))))))
+        return new
 
 
 class DenseBlock(nn.Module):
-    """Layers that each see everything before them."""
+    """Layers, each with all previous outputs as its input."""
 
     def __init__(self, depth: int, inputs: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""The inspector, our own supervised network: where the defect is, and whether there is one, fast on a laptop.
+"""The inspector, this project's supervised network: locates and detects defects, fast on a laptop.
 
-Learns from good and bad photographs and from masks at once.
+It learns from good and bad photographs and from masks at once.
 """
 
 from collections.abc import Iterable
@@ -15,35 +15,33 @@ from train.backbones.efficientnet_lite import EfficientNetLite
 from train.losses import balanced_bce, dice_loss
 from train.models import Batch, Network
 from train.models.padim import Padim
+from train.soft_maximum import SoftMaximum
 
 STRIDE = 2
-"""Pixels of the input to one cell of the map, each way: cracks are a few pixels wide."""
+"""Input pixels per cell of the map, in each direction: cracks are a few pixels wide."""
 
 COARSE = 32
-"""Pixels of the input to one cell of the encoder's last features."""
+"""Input pixels per cell of the encoder's last features."""
 
 STAGES = 6
-"""Of the encoder; the seventh would add a quarter to its parameters, and sees no finer."""
-
-SHARPNESS = 4.0
-"""Of the soft maximum over a map; see `SoftMaximum`."""
+"""Stages of the encoder; the seventh would add a quarter to its parameters without a finer resolution."""
 
 
 class Inspector(Network):
-    """EfficientNet-Lite and a U-Net-like decoder of few channels; a map, and a score out of three opinions.
+    """EfficientNet-Lite and a U-Net-like decoder with few channels; a map, and a score from three opinions.
 
     The map is the probability of a defect in each cell of 2×2 pixels. The score is a logistic regression over three
-    logits, the probability of a bad part if half of all were bad: the soft maximum over the map; that over a classifier
-    of the encoder's last features, which sees less sharply and further around; and the PaDiM distance of `familiar`
-    random features from good parts (0: without), which knows no kind of defect, and so none that it has never seen. The
-    weights of the three are set after training, on the validation photographs: Platt, "Probabilistic outputs for
-    support vector machines", 1999.
+    logits, the probability of a bad part if half of all parts were bad: the soft maximum of the map; that of a
+    classifier on the encoder's last features, with coarser resolution and a wider context; and the PaDiM distance of
+    `familiar` random features from good parts (0: without), which is independent of the kinds of defects and so detects
+    new ones too. The weights of the three are set after training, on the validation photographs: Platt, "Probabilistic
+    outputs for support vector machines", 1999.
 
-    `version` is that of EfficientNet-Lite: 0, 1 or 2. Its depthwise kernels stay as ImageNet left them unless
-    `learn_depthwise`: they are 7% of its parameters, and their gradient was a third of a training step where it was
-    measured. Batch normalisation keeps its statistics, ImageNet's in the encoder, zero and one in the decoder, where a
-    learnt scale and shift remain. Expects values normalised by `MEAN` and `STD` of `train.backbones.efficientnet_lite`.
-    The side must be a multiple of 32. Ronneberger et al., "U-Net", 2015; Tan and Le, "EfficientNet", 2019.
+    `version` is that of EfficientNet-Lite: 0, 1 or 2. Its depthwise kernels keep their ImageNet values unless
+    `learn_depthwise`: they are 7% of its parameters, and their gradient took a third of a training step when measured.
+    Batch normalisation keeps its statistics, ImageNet's in the encoder, zero and one in the decoder, with a learnt
+    scale and shift. Expects values normalised by `MEAN` and `STD` of `train.backbones.efficientnet_lite`. The side must
+    be a multiple of 32. Ronneberger et al., "U-Net", 2015; Tan and Le, "EfficientNet", 2019.
     """
 
     learns_from = "masks"
@@ -72,7 +70,8 @@ class Inspector(Network):
         self.map_head = nn.Conv2d(channels[-1], 1, kernel_size=3, padding=1)
         self.class_head = nn.Conv2d(deepest, 1, kernel_size=1)
         for head in (self.map_head, self.class_head):
-            nn.init.constant_(head.bias, -4.0)  # defects are rare: start by saying so
+            assert head.bias is not None
+            nn.init.constant_(head.bias, -4.0)  # a low initial probability, because defects are rare
         self.map_score, self.class_score = SoftMaximum(), SoftMaximum()
         self.familiar = Padim(version=version, dimensions=familiar) if familiar else None
         self.verdict = nn.Linear(3 if familiar else 2, 1).requires_grad_(False)
@@ -86,7 +85,7 @@ class Inspector(Network):
         return self.verdict(opinions).squeeze(1).sigmoid(), (cells.sigmoid() * F.max_pool2d(mask, STRIDE)).squeeze(1)
 
     def train(self, mode: bool = True) -> "Inspector":
-        """As of any module, but no batch normalisation ever learns its statistics."""
+        """As in any module, but batch normalisation never updates its statistics."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -94,7 +93,7 @@ class Inspector(Network):
         return self
 
     def opinions(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits [N, 3] that the score weighs, and those of the map [N, 1, S/2, S/2]."""
+        """The logits [N, 3] that the score combines, and those of the map [N, 1, S/2, S/2]."""
         cells, coarse = self.logits(image, mask)
         logits = [
             self.map_score(cells, F.max_pool2d(mask, STRIDE)),
@@ -105,7 +104,7 @@ class Inspector(Network):
         return torch.stack(logits, dim=1), cells
 
     def familiarise(self, good: Iterable[Batch]) -> None:
-        """Fits PaDiM, on the encoder as it is before training."""
+        """Fit PaDiM on the encoder before it is trained."""
         if self.familiar is None:
             return
         weights = self.encoder.state_dict()
@@ -115,7 +114,7 @@ class Inspector(Network):
         self.familiar.conclude()
 
     def calibrate(self, known: Iterable[Batch]) -> None:
-        """Weighs the opinions; leaves their weights as they are where one class is missing."""
+        """Set the weights of the opinions; unchanged if one class is absent."""
         batches = [(self.opinions(batch.image, batch.mask)[0], batch.label) for batch in known]
         opinions, bad = (torch.cat(parts).double().numpy() for parts in zip(*batches, strict=True))
         if 0 < bad.sum() < len(bad):
@@ -134,7 +133,7 @@ class Inspector(Network):
     def loss(self, batch: Batch, *, picture: float = 0.5, hardest: float = 0.005) -> dict[str, Tensor]:
         """Balanced cross-entropy and Dice of the map, and `picture` times the cross-entropy of each image score.
 
-        `hardest` is the share of a picture's good cells that count: those most like a defect.
+        `hardest` is the fraction of a picture's good cells that count: those most similar to a defect.
         """
         cells, coarse = self.logits(batch.image, batch.mask)
         frame, truth = F.max_pool2d(batch.mask, STRIDE), F.max_pool2d(batch.truth, STRIDE)
@@ -152,20 +151,6 @@ class Inspector(Network):
         return self.encoder, f"efficientnet-lite{self.version}"
 
 
-class SoftMaximum(nn.Module):
-    """One logit a picture from a map of them: nearly the largest on the frame, scaled and shifted as learnt."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(()))
-        self.offset = nn.Parameter(torch.zeros(()))
-
-    def forward(self, logits: Tensor, frame: Tensor) -> Tensor:
-        """`logits` and `frame` [N, 1, h, w], the latter 0 on the padding → [N]."""
-        seen = (logits - 100 * (1 - frame)).flatten(1)
-        return self.scale * torch.logsumexp(SHARPNESS * seen, dim=1) / SHARPNESS + self.offset
-
-
 def _convolution(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
@@ -175,7 +160,7 @@ def _convolution(inputs: int, outputs: int) -> nn.Sequential:
 def _weighed(opinions: np.ndarray, bad: np.ndarray) -> tuple[np.ndarray, float]:
     """Weights [K] and bias of a logistic regression over opinions [N, K], as if half of the parts were bad.
 
-    No weight is negative: an opinion that would lower the score where it sees more of a defect is left out.
+    No weight is negative: an opinion that would lower the score for stronger evidence of a defect is left out.
     """
     usual, spread = opinions.mean(axis=0), opinions.std(axis=0) + 1e-6
     weights, asked = np.zeros(opinions.shape[1]), np.arange(opinions.shape[1])

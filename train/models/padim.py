@@ -1,4 +1,4 @@
-"""PaDiM, our one-class network: how far is each place of a part from what good parts look like at that place."""
+"""PaDiM, this project's one-class network: the distance of each place of a part from good parts at that place."""
 
 import math
 
@@ -10,38 +10,42 @@ from train.backbones.efficientnet_lite import EfficientNetLite
 from train.models import Batch, Network
 
 STRIDE = 16
-"""Pixels of the input to one cell, each way."""
+"""Input pixels per cell, in each direction."""
 
 STAGES = 5
-"""Of the encoder: features at strides 4, 8 and 16."""
+"""Stages of the encoder: features at strides 4, 8 and 16."""
 
 REACH = 2
-"""Cells that the smoothing reaches, each way."""
+"""Radius of the smoothing window in cells."""
 
 FLIPS = ((), (2,), (3,), (2, 3))
-"""The axes of [N, C, H, W] along which a picture is mirrored: not at all, upside down, left to right, both."""
+"""The axes of [N, C, H, W] along which a picture is mirrored: none, vertical, horizontal, both."""
 
 
 class Padim(Network):
-    """One Gaussian for each cell of 16×16 pixels over the features that an ImageNet network has of good parts there.
+    """One Gaussian per cell of 16×16 pixels over the features of an ImageNet network on good parts.
 
     Nothing is trained: one pass over the good photographs gives each cell's mean and covariance of `dimensions`
-    features drawn at random (with torch's global random numbers), and the map is the Mahalanobis distance d to them,
-    smoothed over one cell and written as d / (d + sqrt(dimensions)), 0 to 1, about 0.5 where a part is as good parts
-    are. The score is the map's largest value. Only cells as fully on the frame as any count: padding, and what it does
-    to a cell, never does.
+    features drawn at random (with torch's global random numbers). The map is the Mahalanobis distance d to them,
+    smoothed over one cell and expressed as d / (d + sqrt(dimensions)), 0 to 1, about 0.5 for a typical good part. The
+    score is the map's largest value. Only the cells with the largest coverage by the frame count: padding, and its
+    influence on a cell, never does.
 
-    With `flips` every photograph is learnt four times, mirrored each way: parts may lie either way round, and a cell
-    has four times as many to learn from. A cell that few parts cover leans on all the others: its covariance counts as
-    `pooled` further pictures with the covariance common to all cells. At run time there is no search, one product of a
-    constant matrix a cell: at a side of 320 the matrices take 16 MB in float32. Expects values normalised by `MEAN` and
-    `STD` of `train.backbones.efficientnet_lite`. The side must be a multiple of 32. Defard et al., "PaDiM: a patch
-    distribution modeling framework for anomaly detection and localization", 2021.
+    With `flips` every photograph is used four times, mirrored each way: parts may lie in either orientation, and each
+    cell gets four times as many samples. A cell covered by few parts borrows from the others: its covariance includes
+    `pooled` further pictures with the covariance common to all cells. At run time there is no search, only one product
+    with a constant matrix per cell: at a side of 320 the matrices take 16 MB in float32. Expects values normalised by
+    `MEAN` and `STD` of `train.backbones.efficientnet_lite`. The side must be a multiple of 32. Defard et al., "PaDiM: a
+    patch distribution modeling framework for anomaly detection and localization", 2021.
     """
 
     learns_from = "good"
     learns_by = "statistics"
     learnt_sizes = ("mean", "whitening")
+    chosen: Tensor
+    mean: Tensor
+    whitening: Tensor
+    window: Tensor
 
     def __init__(
         self,
@@ -74,9 +78,9 @@ class Padim(Network):
         return where.amax(dim=(1, 2, 3)), where.squeeze(1)
 
     def features(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The chosen features [N, dimensions, S/16, S/16], and which cells count [N, 1, S/16, S/16].
+        """The chosen features [N, dimensions, S/16, S/16], and the mask of counted cells [N, 1, S/16, S/16].
 
-        Always in float32: the whitening would blow the rounding of bfloat16 up.
+        Always in float32: the whitening would amplify the rounding of bfloat16.
         """
         with torch.autocast(self.window.device.type, enabled=False):
             fine, middle, coarse = self.encoder.features(image * mask)[1:]
@@ -90,15 +94,15 @@ class Padim(Network):
 
     @torch.no_grad()
     def gather(self, batch: Batch) -> None:
-        """Add up the features of good photographs, and their products, cell by cell."""
-        self.encoder.eval()  # Lightning sets modes one module at a time, past `train`
+        """Accumulate the features of good photographs, and their products, per cell."""
+        self.encoder.eval()  # Lightning sets the mode of each module, bypassing `train`
         for axes in self.turns:
             features, frame = self.features(batch.image.flip(axes), batch.mask.flip(axes))
             x = features.flatten(2).permute(2, 0, 1).double()  # [cells, N, dimensions]
             here = x * frame.flatten(1).T[:, :, None]
             new = (frame.flatten(1).sum(dim=0).double(), here.sum(dim=1), here.transpose(1, 2) @ x)
             sums = self.sums
-            self.sums = new if sums is None else tuple(old + more for old, more in zip(sums, new, strict=True))
+            self.sums = new if sums is None else (sums[0] + new[0], sums[1] + new[1], sums[2] + new[2])
 
     @torch.no_grad()
     def conclude(self) -> None:
@@ -118,27 +122,27 @@ class Padim(Network):
         self.whitening = torch.linalg.solve_triangular(root, torch.eye(len(common)).to(root), upper=False).float()
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The mean score: how far good photographs are, for comparison only."""
+        """The mean score of good photographs, for comparison only."""
         return {"distance": self(batch.image, batch.mask)[0].mean()}
 
     def pretrained(self) -> tuple[nn.Module, str]:
-        """The encoder, which stays as it is."""
+        """The encoder, which is not trained."""
         return self.encoder, f"efficientnet-lite{self.version}"
 
     @property
     def learnt_side(self) -> int | None:
-        """The side of the squares that it has learnt from, the only one that it takes; None before."""
+        """The side of the squares from which it has learnt, the only one that it accepts; None before."""
         return STRIDE * math.isqrt(len(self.mean)) or None
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
-        for name in self.learnt_sizes:  # as many cells as the side they were made for has
+        for name in self.learnt_sizes:  # the number of cells depends on the side that was learnt from
             if prefix + name in state:
                 setattr(self, name, torch.empty_like(state[prefix + name], device=self.mean.device))
         super()._load_from_state_dict(state, prefix, *rest)
 
 
 def _window(sigma: float) -> Tensor:
-    """A Gaussian of deviation `sigma` cells, [1, 1, 5, 5]; 0 smooths nothing."""
+    """A Gaussian window of deviation `sigma` cells, [1, 1, 5, 5]; 0 means no smoothing."""
     line = torch.exp(-(torch.arange(-REACH, REACH + 1.0) ** 2) / (2 * max(sigma, 1e-3) ** 2))
     window = line[:, None] * line
     return (window / window.sum())[None, None]

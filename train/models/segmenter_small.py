@@ -1,4 +1,4 @@
-"""A small fully convolutional segmenter for laptops: where is the defect, and from that, is there one."""
+"""A small fully convolutional segmenter for laptops: locates defects, and derives from that whether there is one."""
 
 import torch
 from torch import Tensor, nn
@@ -6,12 +6,10 @@ from torch.nn import functional as F
 
 from train.losses import balanced_bce, dice_loss
 from train.models import Batch, Network
+from train.soft_maximum import soft_maximum
 
 STRIDE = 4
-"""Pixels of the input to one cell of the map, each way."""
-
-SHARPNESS = 4.0
-"""Of the soft maximum over the map: one cell of logit 3 outweighs a frame of 3,600 cells of logit 0.9."""
+"""Input pixels per cell of the map, in each direction."""
 
 
 class SegmenterSmall(Network):
@@ -36,7 +34,8 @@ class SegmenterSmall(Network):
         self.from_middle = nn.Conv2d(c, b, kernel_size=1)
         self.merge = Residual(b)
         self.head = nn.Conv2d(b, 1, kernel_size=1)
-        nn.init.constant_(self.head.bias, -4.0)  # defects are rare: start by saying so
+        assert self.head.bias is not None
+        nn.init.constant_(self.head.bias, -4.0)  # a low initial probability, because defects are rare
         self.scale = nn.Parameter(torch.ones(()))
         self.offset = nn.Parameter(torch.zeros(()))
 
@@ -54,14 +53,13 @@ class SegmenterSmall(Network):
         return self.head(self.merge(fine + _twice(middle))), F.max_pool2d(mask, STRIDE)
 
     def image_logit(self, logits: Tensor, frame: Tensor) -> Tensor:
-        """One logit a picture, [N]: the soft maximum of the map over the frame, scaled and shifted as learnt."""
-        seen = logits - 100 * (1 - frame)
-        return self.scale * torch.logsumexp(SHARPNESS * seen.flatten(1), dim=1) / SHARPNESS + self.offset
+        """One logit per picture, [N]: the soft maximum of the map over the frame, with learnt scale and offset."""
+        return self.scale * soft_maximum(logits, frame) + self.offset
 
     def loss(self, batch: Batch, *, picture: float = 1.0, hardest: float = 0.005) -> dict[str, Tensor]:
         """Balanced cross-entropy and Dice of the map, and `picture` times the cross-entropy of the score.
 
-        `hardest` is the share of a picture's good cells that count: those most like a defect.
+        `hardest` is the fraction of a picture's good cells that count: those most similar to a defect.
         """
         logits, frame = self.logits(batch.image, batch.mask)
         truth = F.max_pool2d(batch.truth, STRIDE)

@@ -1,5 +1,6 @@
-"""A U-Net that draws good parts again, taught by pixels and by what a network of ImageNet sees in them."""
+"""A U-Net that reconstructs good parts, trained with a pixel loss and a perceptual loss of an ImageNet network."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -16,21 +17,20 @@ from train.models import Batch
 from train.reconstruction import Reconstruction
 
 SPOTS = 12
-"""White spots on a noisy picture."""
+"""Number of white spots on a noisy picture."""
 
 SPOT_RADIUS = (0.01, 0.03)
-"""Smallest and largest radius of a spot, as a share of the side."""
+"""Smallest and largest radius of a spot, as a fraction of the side."""
 
 
 class UnetAutoencoder(Reconstruction):
-    """Four steps down and up with skip connections; trained on good parts only, seen through spots if asked.
+    """Four steps down and up with skip connections; trained on good parts only, with artificial spots if requested.
 
-    The score is the mean squared error over the frame's pixels and channels, in units of the normalised input; the
-    map is the squared error averaged over channels. The skip connections can copy what they are shown, defects
-    included: `spots` in the loss make the network draw what should stand where something white lies. `judge` names
-    the network whose features the perceptual loss compares; it is neither trained nor saved nor exported. The side
-    must be a multiple of 16, at least 32. Ronneberger et al., "U-Net", 2015; Johnson et al., "Perceptual losses for
-    real-time style transfer", 2016.
+    The score is the mean squared error over the frame's pixels and channels, in units of the normalised input; the map
+    is the squared error averaged over channels. The skip connections can copy their input, including defects: `spots`
+    in the loss train the network to draw what a white spot hides. `judge` names the network whose features the
+    perceptual loss compares; it is not trained, saved or exported. The side must be a multiple of 16, at least 32.
+    Ronneberger et al., "U-Net", 2015; Johnson et al., "Perceptual losses for real-time style transfer", 2016.
     """
 
     def __init__(
@@ -47,19 +47,21 @@ class UnetAutoencoder(Reconstruction):
         self.judge = Judge(judge)
 
     def reconstruct(self, image: Tensor) -> Tensor:
-        """The picture as the network would have drawn it: [N, 3, S, S], normalised."""
-        skips, x = [], image
+        """The network's reconstruction of the picture: [N, 3, S, S], normalised."""
+        skips: list[Tensor] = []
+        x = image
         for layer in self.down:
             x = layer(F.max_pool2d(x, 2) if skips else x)
             skips.append(x)
         for layer, skip in zip(self.up, reversed(skips[:-1]), strict=True):
             x = layer(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
-        return self.draw(x)
+        drawn: Tensor = self.draw(x)
+        return drawn
 
     def loss(self, batch: Batch, *, pixels: float = 0.6, spots: float = 0.0) -> dict[str, Tensor]:
         """`pixels` (λ) times the mean squared error and (1 - λ) times the perceptual distance, outside the padding.
 
-        While training, a share `spots` of the batch is shown with white spots and has to be drawn without them.
+        While training, a fraction `spots` of the batch is shown with white spots and must be drawn without them.
         """
         clean = batch.image * batch.mask
         seen = with_spots(clean, batch.mask, spots) if self.training and spots else clean
@@ -71,28 +73,29 @@ class UnetAutoencoder(Reconstruction):
         return terms
 
     def normalised_by(self, contract: LetterboxContract) -> None:
-        """The network that judges has other habits: it has to know."""
+        """Pass the normalisation to the judging network, which expects another one."""
         self.judge.sees = contract
 
     def pretrained(self) -> tuple[nn.Module, str]:
-        """The network that judges."""
+        """The judging network."""
         return self.judge.network, self.judge.name
 
 
 class Judge:
-    """Compares pictures by the features of a network that others have trained; not a part of the one it teaches.
+    """Compares pictures by the features of a pretrained network; not a part of the network that it trains.
 
-    `sees` says how the pictures it is shown are normalised, None that they are so as its network `expects` them.
+    `sees` is the contract by which its pictures are normalised; None if they are normalised as its network `expects`.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         imagenet = IMAGENET_MEAN, IMAGENET_STD
-        maker, (mean, std) = {
+        makers: dict[str, tuple[type[AlexNet | Vgg16 | EfficientNetLite], tuple[Sequence[float], Sequence[float]]]] = {
             "alexnet": (AlexNet, imagenet),
             "vgg16": (Vgg16, imagenet),
             "efficientnet-lite0": (EfficientNetLite, (efficientnet_lite.MEAN, efficientnet_lite.STD)),
-        }[name]
+        }
+        maker, (mean, std) = makers[name]
         self.network = maker(classes=0).eval().requires_grad_(False)
         self.expects = {"colour": "rgb", "mean": mean, "std": std}
         self.sees: LetterboxContract | None = None
@@ -112,7 +115,7 @@ class Judge:
 
 
 def with_spots(image: Tensor, mask: Tensor, share: float) -> Tensor:
-    """`image` [N, 3, S, S] where a random `share` of the pictures has white spots on the frame.
+    """`image` [N, 3, S, S] with white spots on the frame of a random fraction `share` of the pictures.
 
     White is the brightest value of the whole batch. Uses torch's global random numbers.
     """

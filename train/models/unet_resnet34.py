@@ -1,4 +1,4 @@
-"""U-Net on ResNet-34: where is the defect, pixel by pixel; bad is what has one."""
+"""U-Net on ResNet-34: segments defects pixel by pixel; a part with a defect is bad."""
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +8,10 @@ from train.backbones.resnet34 import ResNet34
 from train.models import Batch, Network
 
 CHANNELS = (256, 128, 64, 32, 16)
-"""Of the decoder, from coarse to fine."""
+"""Channels of the decoder, from coarse to fine."""
 
 SKIPS = (256, 128, 64, 64, 0)
-"""Channels that come over from the encoder."""
+"""Channels of the encoder's skip connections."""
 
 
 class UnetResnet34(Network):
@@ -38,7 +38,8 @@ class UnetResnet34(Network):
 
     def logits(self, image: Tensor, mask: Tensor) -> Tensor:
         """Logit of a defect at each pixel, [N, 1, S, S]."""
-        return self.segmentation_head(self.decoder(self.encoder.features(image * mask)))
+        logits: Tensor = self.segmentation_head(self.decoder(self.encoder.features(image * mask)))
+        return logits
 
     def pretrained(self) -> tuple[nn.Module, str]:
         """The encoder."""
@@ -57,7 +58,7 @@ class UnetResnet34(Network):
 
 
 class Decoder(nn.Module):
-    """Five steps up, each twice the size and joined by what the encoder saw at that size."""
+    """Five steps up, each doubling the size and joining the encoder's map of that size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +85,8 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`outputs` channels, the same size."""
-        return self.conv2(self.conv1(x))
+        convolved: Tensor = self.conv2(self.conv1(x))
+        return convolved
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Sequential:

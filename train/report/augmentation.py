@@ -1,4 +1,4 @@
-"""RUN/augmentation.png: what letterbox and augmentation make of real training photographs, before training starts."""
+"""RUN/augmentation.png: letterboxed and augmented training photographs, drawn before training starts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,13 +27,13 @@ BETWEEN = 255
 
 HEADER = 26
 CELL = 176
-"""Pixels of one picture's side; of the line above them."""
+"""Side of a picture; height of the header line; pixels."""
 
 
 def write_augmentation(file: Path, recipe: Recipe, photographs: Sequence[Photograph], good_alone: bool) -> None:
-    """Draw a few photographs of each class, or good ones alone: as taken, letterboxed, and augmented `DRAWS` times.
+    """Draw a few photographs of each class, or only good ones: as taken, letterboxed, and augmented `DRAWS` times.
 
-    The random numbers of the training stay as they were.
+    The state of the training's random numbers is not changed.
     """
     shown = _few([one for one in photographs if not (good_alone and one.is_bad)])
     with torch.random.fork_rng():
@@ -71,7 +71,8 @@ def _row(recipe: Recipe, photograph: Photograph) -> list[Frame]:
 
 
 def _drawn(batch: Batch, contract: LetterboxContract) -> Frame:
-    picture = _fitted(cv2.cvtColor(_levels(in_levels(batch.image[0], contract).expand(3, -1, -1)), cv2.COLOR_RGB2BGR))
+    levels = _levels(in_levels(batch.image[0], contract).expand(3, -1, -1))
+    picture = _fitted(np.asarray(cv2.cvtColor(levels, cv2.COLOR_RGB2BGR), np.uint8))
     truth = _fitted(_levels(batch.truth[0].expand(3, -1, -1)))[:, :, 0]
     return outlined(picture, truth) if truth.any() else picture
 
@@ -81,7 +82,7 @@ def _levels(image: Tensor) -> Frame:
 
 
 def _fitted(picture: Frame) -> Frame:
-    """The whole picture in a cell, small ones with their pixels seen; what stays free is the grey between."""
+    """The whole picture fitted into a cell, small pictures with visible pixels; the rest of the cell is grey."""
     height, width = picture.shape[:2]
     shrink = CELL / max(height, width)
     size = max(1, round(width * shrink)), max(1, round(height * shrink))

@@ -1,4 +1,4 @@
-"""`edge-report`: the report of a finished run, written again. Torch is imported only once there is one."""
+"""`edge-report`: writes the report of a finished run again. Torch is imported only if there is a run."""
 
 import json
 from dataclasses import asdict
@@ -15,10 +15,20 @@ app = new_app()
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, as edge-train wrote it.")],
-    out: Annotated[Path | None, typer.Option(help="HTML file to write, instead of RUN/report.html.")] = None,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as edge-train wrote it.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file to write.", show_default="RUN/report.html")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Where the photographs of RUN are now, if they moved; they must be the same.")
+        Path | None,
+        typer.Option(
+            help="Folder of the photographs of RUN, if it moved. They must be the same ones.",
+            show_default="where they were",
+        ),
+    ] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="File of the network, if RUN was trained with one of your own. Its code runs."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
@@ -28,9 +38,13 @@ def report(
     if out is not None and not out.parent.is_dir():
         raise DataError(f"no such folder: {out.parent}")
 
-    from train.report.page import write_report
+    from edge.terminal.progress import Progress
 
-    written = write_report(run, out, data)
+    with Progress() as progress:
+        progress.begin("loading PyTorch")
+        from train.report.page import write_report
+
+        written = write_report(run, out, data, progress.begin, network)
     if as_json:
         result = {"run": str(run), "report": str(written.file), "verdict": asdict(written.verdict)}
         print(json.dumps(result, ensure_ascii=False))
@@ -40,4 +54,4 @@ def report(
 
 def main() -> NoReturn:
     """The entry point."""
-    run_app(app)
+    run_app(app, extra="train")

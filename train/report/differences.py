@@ -1,4 +1,4 @@
-"""Why a threshold does not hold, in words: what sets the splits of a run apart, and how strongly."""
+"""Reasons why a threshold does not hold, as text: differences between the splits of a run, and their strength."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from edge.photographs.photograph import read_photograph
 from train.report.scored_photographs import Inspected, sample
 
 MOST = 300
-"""Photographs of one class and split whose properties are measured, spread evenly over the list."""
+"""Photographs of one class and split whose properties are measured, evenly spaced in the list."""
 
 PAIRS = (("train", "val"), ("val", "test"))
 SPLITS_IN_WORDS = {"train": "training", "val": "validation", "test": "test"}
@@ -22,26 +22,26 @@ COMPARATIVES = {
     "aspect": ("narrower", "wider"),
 }
 STRENGTHS = ((0.5, "far"), (0.3, "clearly"), (0.0, "slightly"))
-"""How the distance between two distributions, 0 to 1, reads in words."""
+"""Words for the distance between two distributions, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A significant difference: `sentence` for a person, `shift` for who wants the numbers."""
+    """A significant difference: `sentence` as text, `shift` with the numbers."""
 
     sentence: str
     shift: Shift
 
     @property
     def is_after_choice(self) -> bool:
-        """Whether it lies between validation, where the threshold was chosen, and test, in what was photographed."""
+        """Whether a picture property differs between validation, where the threshold was chosen, and test."""
         before, after, _, name = self.shift.name.split("|")
         return (before, after) == PAIRS[-1] and name != "score"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found among `made` comparisons, the strongest first."""
+    """The significant ones among `made` comparisons, the strongest first."""
 
     found: list[Difference]
     made: int
@@ -60,8 +60,8 @@ def compare_splits(inspected: dict[str, list[Inspected]]) -> Comparison:
             sides = [properties.get((split, bad), []) for split in (before, after)]
             parts = [sample([one for one, _ in side]).parts for side in sides]
             for name in ("score", *PICTURE_PROPERTIES):
-                values = [[measured[name] for _, measured in side] for side in sides]
-                comparisons[f"{before}|{after}|{'bad' if bad else 'good'}|{name}"] = (*values, *parts)
+                first, second = ([measured[name] for _, measured in side] for side in sides)
+                comparisons[f"{before}|{after}|{'bad' if bad else 'good'}|{name}"] = (first, second, parts[0], parts[1])
     made = shifts(comparisons)
     found = [Difference(_sentence(shift), shift) for shift in made if shift.p_value < SIGNIFICANCE]
     found.sort(key=lambda difference: -difference.shift.distance)

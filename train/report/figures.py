@@ -1,10 +1,11 @@
-"""Curves and histograms as SVG that takes its colours from the page, so that they suit light and dark alike."""
+"""Curves and histograms as SVG with the page's colours, for light and dark mode."""
 
 import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -27,9 +28,12 @@ COLOURS = {
     "test": "#070707",
     "train": "#080808",
 }
-"""Stand-ins, one for each of the page's colours; `_svg` puts the variables of page.css in their place."""
+"""Placeholders for the page's colours; `_svg` replaces them by the variables of page.css."""
 
-STYLE = {
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
+STYLE: "dict[RcKeyType, Any]" = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "font.size": 10.5,
@@ -58,7 +62,7 @@ SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 @matplotlib.rc_context(STYLE)
 def roc_chart(samples: Mapping[str, Sample], threshold: float) -> str:
-    """Recall against false rejects, a line a split, with the point of the chosen threshold."""
+    """ROC: recall by false rejects, one line per split, with the point of the chosen threshold."""
     figure, axes = _square("false rejects, share of good", "recall, share of bad")
     axes.plot([0, 1], [0, 1], color=COLOURS["muted"], linewidth=0.8, linestyle=(0, (2, 3)))
     for split, sample in samples.items():
@@ -75,7 +79,7 @@ def roc_chart(samples: Mapping[str, Sample], threshold: float) -> str:
 
 @matplotlib.rc_context(STYLE)
 def precision_recall_chart(samples: Mapping[str, Sample], threshold: float) -> str:
-    """Precision against recall, a line a split, with the point of the chosen threshold."""
+    """Precision by recall, one line per split, with the point of the chosen threshold."""
     figure, axes = _square("recall, share of bad", "precision, bad among rejects")
     for split, sample in samples.items():
         precision, recall, _ = precision_recall_curve(sample.bad, sample.scores)
@@ -90,7 +94,7 @@ def precision_recall_chart(samples: Mapping[str, Sample], threshold: float) -> s
 
 @matplotlib.rc_context(STYLE)
 def epochs_chart(history: Path, columns: Mapping[str, str], chosen: int, about: str) -> str | None:
-    """Some columns of history.csv, by their labels, over the epochs, and the epoch kept; None if there are none."""
+    """Some columns of history.csv, with their labels, by epoch, and the kept epoch; None if the columns are absent."""
     with history.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     series = {
@@ -121,14 +125,14 @@ def epochs_chart(history: Path, columns: Mapping[str, str], chosen: int, about: 
 
 @matplotlib.rc_context(STYLE)
 def histogram(sample: Sample, split: str, span: tuple[float, float], chosen: float, others: Sequence[float]) -> str:
-    """Scores of good and bad photographs, with the chosen threshold and, fainter, those of the other strategies."""
+    """Scores of good and bad photographs, with the chosen threshold and, fainter, those of other strategies."""
     figure, axes = _chart("score", "photographs", height=2.3)
     scale, edges = score_axis(span)
     floor, ceiling = edges[0], edges[-1]
     for label, bad in (("good", False), ("bad", True)):
         scores = sample.of_class(bad).scores.clip(floor, ceiling)
         text = f"{label} ({len(scores)})"
-        axes.hist(scores, edges, color=COLOURS[label], alpha=0.62, label=text, linewidth=0)
+        axes.hist(scores, edges.tolist(), color=COLOURS[label], alpha=0.62, label=text, linewidth=0)
     for value in others:
         axes.axvline(np.clip(value, floor, ceiling), color=COLOURS["muted"], linewidth=0.7, linestyle=(0, (1, 2)))
     axes.axvline(np.clip(chosen, floor, ceiling), color=COLOURS["ink"], linewidth=1.4, label="threshold")
@@ -168,7 +172,7 @@ def _stroke(axes: Axes, split: str, x: np.ndarray, y: np.ndarray, label: str) ->
 
 
 def _svg(figure: Figure, about: str) -> str:
-    """The figure as an SVG element: no prolog, no namespaces, no metadata, the page's colours and letters."""
+    """The figure as an SVG element without prolog, namespaces and metadata, with the page's colours and fonts."""
     text = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(text, format="svg", transparent=True, metadata=nothing)

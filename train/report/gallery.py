@@ -1,9 +1,10 @@
-"""The photographs worth looking at: misses and false alarms, worst first, and what was only just right."""
+"""The photographs worth inspecting: misses and false alarms, worst first, and correct ones near the threshold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
 
 from edge.frame import Frame
 from edge.report.heat import Scale, coloured, outlined, overlaid
@@ -14,28 +15,28 @@ from train.report.scored_photographs import Inspected
 from train.run import Run
 
 MOST = 24
-"""Misses shown, and false alarms."""
+"""Largest number of misses shown, and of false alarms."""
 
 CLOSE = 6
-"""Good and bad photographs shown that were judged right but stand nearest to the threshold."""
+"""Number of correctly judged good, and of bad, photographs nearest to the threshold that are shown."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """A photograph in the gallery with everything that helps to see why it was judged so."""
+    """A photograph in the gallery with the pictures that help to explain its score."""
 
     inspected: Inspected
     pictures: list[Picture]
 
     @property
     def is_landscape(self) -> bool:
-        """Whether its pictures are so wide that they stand better below each other."""
+        """Whether its pictures are so wide that they are better stacked vertically."""
         return self.pictures[0].width > 1.5 * self.pictures[0].height
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the gallery shows of one split."""
+    """The photographs of one split in the gallery."""
 
     misses: list[Inspected]
     false_alarms: list[Inspected]
@@ -44,7 +45,7 @@ class Chosen:
 
     @property
     def all(self) -> list[Inspected]:
-        """Each photograph once."""
+        """All photographs."""
         return [*self.misses, *self.false_alarms, *self.close_bad, *self.close_good]
 
 
@@ -59,7 +60,7 @@ def choose(inspected: Sequence[Inspected], threshold: float) -> Chosen:
 
 
 def card(run: Run, look: Look, scale: Scale | None) -> Card:
-    """Draw one: the photograph and the heat over it, or the heat beside what a network that draws sees and draws."""
+    """Draw a card: the photograph, and the heat map over it or beside an autoencoder's input and output."""
     frame, truth = look.frame, look.truth
     pictures = {"photograph" if truth is None else "photograph, defect outlined": frame}
     if scale is not None:
@@ -74,7 +75,7 @@ def card(run: Run, look: Look, scale: Scale | None) -> Card:
 
 
 def _drawn(made: Drawing | None, scale: Scale, frame: Frame) -> dict[str, Frame]:
-    """Each pixel of the network a square, as large as the frame."""
+    """Input, output and heat map with visible pixels, scaled to the frame's size."""
     if made is None:
         return {}
     height, width = made.seen.shape[:2]
@@ -84,7 +85,10 @@ def _drawn(made: Drawing | None, scale: Scale, frame: Frame) -> dict[str, Frame]
         "heat, where the two differ": coloured(scale.of(made.heat)),
     }
     size = frame.shape[1], frame.shape[0]
-    return {about: cv2.resize(picture, size, None, 0, 0, cv2.INTER_NEAREST) for about, picture in squares.items()}
+    return {
+        about: np.asarray(cv2.resize(picture, size, None, 0, 0, cv2.INTER_NEAREST), np.uint8)
+        for about, picture in squares.items()
+    }
 
 
 def _overlaid(look: Look, scale: Scale, frame: Frame) -> dict[str, Frame]:

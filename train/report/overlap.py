@@ -1,4 +1,4 @@
-"""How well the map covers the true defects: Dice and IoU, at a level of the map chosen on validation."""
+"""Overlap of the map with the true defects: Dice and IoU, at a level of the map chosen on validation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,16 @@ from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import read_photograph
 from edge.report.heat import Floats, map_in_frame
+from edge.terminal.progress import SILENT, Stage, counted_by
 from train.data.photographs import Photograph, read_truth
 from train.models import Network
 from train.score import scores_and_maps
 
 MOST = 200
-"""Photographs of one split whose maps are compared with the ground truth, spread evenly over the list."""
+"""Photographs of one split whose maps are compared with the ground truth, evenly spaced in the list."""
 
 LEVELS = 64
-"""How many levels of the map are tried: so many quantiles of its values on the validation photographs."""
+"""Number of levels tried: quantiles of the map's values on the validation photographs."""
 
 RESAMPLES = 2000
 Counts = npt.NDArray[np.float64]
@@ -30,8 +31,8 @@ Counts = npt.NDArray[np.float64]
 class Coverage:
     """P photographs with ground truth at K levels of the map, in pixels of the frame.
 
-    `found` reach the level and `both` are true defects besides, float64 [P, K]; `true` are the defects and `frame`
-    all pixels, float64 [P, 1].
+    `found` are the pixels that reach the level, `both` those that are true defects too, float64 [P, K]; `true` are the
+    defect pixels and `frame` all pixels, float64 [P, 1].
     """
 
     both: Counts
@@ -68,18 +69,27 @@ class Overlap(BaseModel):
 
 
 def overlaps(
-    network: Network, contract: LetterboxContract, splits: Mapping[str, Sequence[Photograph]]
+    network: Network,
+    contract: LetterboxContract,
+    splits: Mapping[str, Sequence[Photograph]],
+    stage: Stage = SILENT.begin,
 ) -> dict[str, Overlap]:
-    """Dice and IoU of each split that has ground truth, at the level of the map that is best on "val".
+    """Dice and IoU of each split with ground truth, at the level of the map that is best on "val".
 
-    Empty where the network has no map or the validation photographs have no ground truth.
+    Empty if the network has no map or the validation photographs have no ground truth.
     """
-    marked = {split: _marked(network, contract, photographs) for split, photographs in splits.items()}
+    marked = {split: _marked(network, contract, photographs, stage) for split, photographs in splits.items()}
     if not marked.get("val"):
         return {}
     levels = levels_of(one.cells for one in marked["val"])
     counted = {
-        split: coverage(((_in_frame(one, contract), one.truth) for one in members), levels)
+        split: coverage(
+            (
+                (_in_frame(one, contract), one.truth)
+                for one in counted_by(stage, f"comparing maps with masks, {split}", members)
+            ),
+            levels,
+        )
         for split, members in marked.items()
         if members
     }
@@ -91,7 +101,7 @@ def overlaps(
 
 
 def levels_of(heats: Iterable[Floats]) -> Floats:
-    """The levels worth trying: quantiles of all values, more of them towards the hot end."""
+    """The levels to try: quantiles of all values, denser towards high values."""
     values = np.concatenate([heat.ravel() for heat in heats])
     return np.unique(np.quantile(values, 1 - np.geomspace(1e-4, 0.9, LEVELS))).astype(np.float32)
 
@@ -105,12 +115,12 @@ def coverage(pairs: Iterable[tuple[Floats, Frame]], levels: Floats) -> Coverage:
 
 
 def best_level(dice: Counts) -> int:
-    """Which of the levels has the highest mean Dice."""
+    """Index of the level with the highest mean Dice."""
     return int(dice.mean(axis=0).argmax())
 
 
 def overlap(seen: Coverage, level: float, index: int, parts: tuple[str, ...] | None) -> Overlap:
-    """Dice and IoU at the level of that index; the interval by a bootstrap that draws whole parts."""
+    """Dice and IoU at the level with this index; the interval by a bootstrap over whole parts."""
     dice = seen.dice[:, index]
     names = np.arange(len(dice)) if parts is None else np.unique(np.asarray(parts), return_inverse=True)[1]
     sums, sizes = np.bincount(names, dice), np.bincount(names)
@@ -131,19 +141,24 @@ def overlap(seen: Coverage, level: float, index: int, parts: tuple[str, ...] | N
 
 @dataclass(frozen=True)
 class _Marked:
-    """A bad photograph with its ground truth, uint8 [H, W], and the map of the network, in letterboxed coordinates."""
+    """A bad photograph with its ground truth, uint8 [H, W], and the network's map in letterboxed coordinates."""
 
     photograph: Photograph
     truth: Frame
     cells: Floats
 
 
-def _marked(network: Network, contract: LetterboxContract, photographs: Sequence[Photograph]) -> list[_Marked]:
-    """Those at most `MOST` photographs whose truth shows a defect; none where the network has no map."""
+def _marked(
+    network: Network, contract: LetterboxContract, photographs: Sequence[Photograph], stage: Stage
+) -> list[_Marked]:
+    """At most `MOST` photographs with a defect in their truth; none if the network has no map."""
     with_mask = [photograph for photograph in photographs if photograph.is_bad and photograph.mask]
     chosen = with_mask[:: max(1, -(-len(with_mask) // MOST))]
     known = [(photograph, truth) for photograph in chosen if (truth := _truth(photograph)) is not None]
-    maps = scores_and_maps(network, contract, [photograph for photograph, _ in known])
+    if not known:
+        return []
+    advance = stage("maps of photographs with masks", len(known))
+    maps = scores_and_maps(network, contract, [photograph for photograph, _ in known], advance)
     return [
         _Marked(photograph, truth, cells)
         for (photograph, truth), (_, cells) in zip(known, maps, strict=True)
@@ -152,7 +167,7 @@ def _marked(network: Network, contract: LetterboxContract, photographs: Sequence
 
 
 def _truth(photograph: Photograph) -> Frame | None:
-    """The ground truth; None where it or the photograph cannot be read, their sizes differ, or it shows nothing."""
+    """The ground truth; None if it or the photograph is unreadable, their sizes differ, or it is empty."""
     try:
         truth, frame = read_truth(photograph), read_photograph(photograph)
     except DataError:

@@ -1,4 +1,4 @@
-"""RUN/report.html, one file that needs nothing else: reads the run, judges it, draws it and fills page.html.j2."""
+"""RUN/report.html, one self-contained file: reads the run, evaluates it, draws the charts and fills page.html.j2."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,13 +17,14 @@ from edge.pictures import read_picture
 from edge.report.heat import Scale, shared_scale
 from edge.report.pages import templates
 from edge.report.thumbnail import data_uri, fitted
+from edge.terminal.progress import SILENT, Advance, Stage
 from train.report import figures
 from train.report.augmentation import write_augmentation
 from train.report.differences import compare_splits
 from train.report.gallery import Card, card, choose
 from train.report.overlap import Overlap, overlaps
 from train.report.parts import JUDGES, Ranking, by_part, ranking
-from train.report.pictures import looks
+from train.report.pictures import Look, looks
 from train.report.resolution import Fineness, fineness
 from train.report.scored_photographs import Inspected, count_parts, read_inspected, sample
 from train.report.verdict import Verdict, aim, interval, judge_split, p_value, percent, verdict
@@ -33,36 +34,42 @@ JUDGED = ("val", "test")
 LOSSES = {"train_loss": "training", "val_loss": "validation"}
 RANKINGS = {"val_auroc": "AUROC", "val_ap": "average precision"}
 SHEET = 1400
-"""Pixels of the longer side of a sheet of many photographs."""
+"""Longer side of a sheet of many photographs, pixels."""
 
 GOOD_LOOKS = 24
-"""Good validation photographs that say what a cold map is."""
+"""Good validation photographs from which the cold end of the heat scale is derived."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Where the report of a run lies, and what it says first."""
+    """Path of the report of a run, and its verdict."""
 
     file: Path
     verdict: Verdict
 
 
-def write_report(path: Path, out: Path | None = None, data: Path | None = None) -> Report:
+def write_report(
+    path: Path,
+    out: Path | None = None,
+    data: Path | None = None,
+    stage: Stage = SILENT.begin,
+    network_file: Path | None = None,
+) -> Report:
     """Write the report of the finished run in `path` to `out`, else to RUN/report.html.
 
-    `data` is where its photographs are now, if they have moved. Raises RunError if the run cannot be read or the
-    photographs are not the ones that it was made from.
+    `data` is the folder of its photographs if they have moved, `network_file` as in `load_run`. Raises RunError if the
+    run cannot be read or the photographs are not those of the run.
     """
-    run = load_run(path, data)
-    check_photographs(run)
+    run = load_run(path, data, network_file)
+    check_photographs(run, stage)
     file = out or path / REPORT_FILE
-    page, said = render(run, read_inspected(run))
+    page, said = render(run, read_inspected(run), stage)
     write_whole(file, page)
     return Report(file, said)
 
 
-def render(run: Run, inspected: dict[str, list[Inspected]]) -> tuple[str, Verdict]:
-    """The page as HTML, and the verdict on it."""
+def render(run: Run, inspected: dict[str, list[Inspected]], stage: Stage = SILENT.begin) -> tuple[str, Verdict]:
+    """The page as HTML, and the verdict."""
     samples = {split: sample(inspected[split]) for split in inspected}
     selection = run.record.selection
     assert selection is not None
@@ -77,12 +84,14 @@ def render(run: Run, inspected: dict[str, list[Inspected]]) -> tuple[str, Verdic
         for split in JUDGED
         if split in samples
     }
+    stage("figures of the report")
     promises = _promises(run, samples)
     promise = keep_promise(threshold, samples["val"], samples["test"]) if "test" in samples else None
     comparison = compare_splits(inspected)
-    gallery, covered = _look(run, inspected, threshold.value)
+    gallery, covered = _look(run, inspected, threshold.value, stage)
     leaks = run.record.data.leaks
     said = verdict(run, judged, promise, comparison.found, leaks.warning if leaks else None)
+    stage("charts of the report")
     environment = templates("train.report")
     environment.filters |= {
         "percent": percent,
@@ -120,14 +129,14 @@ def render(run: Run, inspected: dict[str, list[Inspected]]) -> tuple[str, Verdic
 
 
 def _promises(run: Run, samples: dict[str, Sample]) -> dict[str, Promise]:
-    """Every strategy, the recipe's own with the recipe's parameters; without test photographs test is validation."""
+    """Every strategy, the recipe's own with the recipe's parameters; without test photographs val takes their place."""
     chosen = run.recipe.threshold
     own = {chosen.strategy.replace("-", "_"): chosen.options}
     return every_promise(samples["val"], samples.get("test", samples["val"]), **own)
 
 
 def _misses(inspected: Sequence[Inspected], threshold: float) -> dict[str, list[Inspected]]:
-    """Every miss by its kind of defect, worst first."""
+    """All misses by kind of defect, worst first."""
     missed: dict[str, list[Inspected]] = {}
     for one in sorted(inspected, key=lambda one: (one.defect or "", one.score)):
         if one.is_miss(threshold):
@@ -159,7 +168,7 @@ def _charts(run: Run, samples: dict[str, Sample], promises: dict[str, Promise]) 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of defect: how many of its photographs each split rejects, and the interval that counts parts once."""
+    """A kind of defect: its rejection rate in each split, with the interval that counts parts once."""
 
     name: str
     rejected: dict[str, Rate]
@@ -180,7 +189,7 @@ def _kinds(inspected: dict[str, list[Inspected]], threshold: float) -> list[Kind
 
 
 def _parts(samples: dict[str, Sample]) -> dict[str, dict[str, Ranking]]:
-    """AUROC over whole parts, by split and by how the scores of a part become one; photographs first."""
+    """AUROC over whole parts, by split and by the aggregation of a part's scores; photographs first."""
     table: dict[str, dict[str, Ranking]] = {}
     for split in JUDGED:
         judged = {name: by_part(samples[split], judge) for name, judge in JUDGES.items()} if split in samples else {}
@@ -194,7 +203,7 @@ def _parts(samples: dict[str, Sample]) -> dict[str, dict[str, Ranking]]:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures of one split, under the heading of why they are shown."""
+    """The pictures of one split, under headings that say why they are shown."""
 
     split: str
     cards: dict[str, list[Card]]
@@ -204,20 +213,24 @@ class Gallery:
     fineness: Fineness | None
 
 
-def _look(run: Run, inspected: dict[str, list[Inspected]], threshold: float) -> tuple[Gallery, dict[str, Overlap]]:
-    """Show the network again what the report shows, for its maps: the gallery, and how well maps cover defects."""
+def _look(
+    run: Run, inspected: dict[str, list[Inspected]], threshold: float, stage: Stage
+) -> tuple[Gallery, dict[str, Overlap]]:
+    """Run the network again on the photographs of the report to get its maps: the gallery, and the overlaps."""
     split = "test" if "test" in inspected else "val"
     chosen = choose(inspected[split], threshold)
-    seen = {look.inspected.name: look for look in looks(run, chosen.all)}
-    covered = _overlaps(run, inspected)
-    scale = _scale(run, inspected["val"], covered)
+    advance = stage("maps of the photographs in the report", len(chosen.all))
+    seen = {look.inspected.name: look for look in looks(run, chosen.all, advance)}
+    covered = _overlaps(run, inspected, stage)
+    scale = _scale(run, inspected["val"], covered, stage)
     groups = {
         "misses": chosen.misses,
         "false_alarms": chosen.false_alarms,
         "close_bad": chosen.close_bad,
         "close_good": chosen.close_good,
     }
-    cards = {name: [card(run, seen[one.name], scale) for one in members] for name, members in groups.items()}
+    painted = stage("pictures of the report", sum(map(len, groups.values())))
+    cards = {name: [_card(run, seen[one.name], scale, painted) for one in members] for name, members in groups.items()}
     counts = {
         "misses": sum(one.is_miss(threshold) for one in inspected[split]),
         "false_alarms": sum(one.is_false_alarm(threshold) for one in inspected[split]),
@@ -226,19 +239,25 @@ def _look(run: Run, inspected: dict[str, list[Inspected]], threshold: float) -> 
     return Gallery(split, cards, counts, scale, hasattr(run.network, "reconstruct"), fine), covered
 
 
-def _scale(run: Run, validation: Sequence[Inspected], overlaps: dict[str, Overlap]) -> Scale | None:
-    good = looks(run, _evenly([one for one in validation if not one.is_bad], GOOD_LOOKS))
+def _card(run: Run, look: Look, scale: Scale | None, advance: Advance) -> Card:
+    advance()
+    return card(run, look, scale)
+
+
+def _scale(run: Run, validation: Sequence[Inspected], overlaps: dict[str, Overlap], stage: Stage) -> Scale | None:
+    few = _evenly([one for one in validation if not one.is_bad], GOOD_LOOKS)
+    good = looks(run, few, stage("maps of good photographs", len(few)))
     cells = [look.cells for look in good if look.cells is not None]
     return shared_scale(cells, overlaps["val"].level if overlaps else None) if cells else None
 
 
-def _overlaps(run: Run, inspected: dict[str, list[Inspected]]) -> dict[str, Overlap]:
-    """Dice and IoU as the training recorded them; counted now where it did not."""
+def _overlaps(run: Run, inspected: dict[str, list[Inspected]], stage: Stage) -> dict[str, Overlap]:
+    """Dice and IoU recorded by the training; computed now if absent."""
     recorded = {split: one.overlap for split, one in run.record.metrics.items() if one.overlap}
     if recorded:
         return recorded
     photographs = {split: [one.photograph for one in inspected[split]] for split in JUDGED if split in inspected}
-    return overlaps(run.network, run.contract, photographs)
+    return overlaps(run.network, run.contract, photographs, stage)
 
 
 def _evenly(inspected: Sequence[Inspected], most: int) -> Sequence[Inspected]:
@@ -246,7 +265,7 @@ def _evenly(inspected: Sequence[Inspected], most: int) -> Sequence[Inspected]:
 
 
 def _data(inspected: dict[str, list[Inspected]]) -> list[dict[str, Any]]:
-    """One row a split: photographs and parts of each class, and how many of each kind of defect."""
+    """One row per split: photographs and parts of each class, and numbers of each kind of defect."""
     return [
         {
             "split": split,
@@ -264,7 +283,7 @@ def _data(inspected: dict[str, list[Inspected]]) -> list[dict[str, Any]]:
 
 
 def _augmentation(run: Run) -> str | None:
-    """RUN/augmentation.png as an address; drawn now if the training left none and the run can be written to."""
+    """RUN/augmentation.png as a data URI; drawn now if the training left none and the run is writable."""
     file = run.path / AUGMENTATION_FILE
     if not file.exists():
         try:
@@ -279,7 +298,7 @@ def _inlined(file: Path) -> str | None:
 
 
 def _findings(run: Run) -> dict[str, str]:
-    """What the record says of the data, in lines with their headings."""
+    """The record's findings on the data, as lines with headings."""
     data = run.record.data
     lines = {
         "Folder": str(run.data),
@@ -290,7 +309,7 @@ def _findings(run: Run) -> dict[str, str]:
     if data.survey:
         lines["Masks"] = str(data.survey.masks or "")
         lines["Left out"] = "; ".join(map(str, data.survey.left_out)) or "nothing"
-        lines["Beware"] = "; ".join(map(str, data.survey.remarks))
+        lines["Warning"] = "; ".join(map(str, data.survey.remarks))
     return {heading: line for heading, line in lines.items() if line}
 
 

@@ -1,4 +1,4 @@
-"""Whole parts judged by all their photographs together: by the mean of the scores, and by the highest."""
+"""Evaluation of whole parts by all their photographs together: by the mean score, and by the highest."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from edge.evaluation.threshold_stability import Sample
 
 Judge = Callable[[npt.NDArray[np.float64]], float]
 JUDGES: dict[str, Judge] = {"mean": lambda scores: float(scores.mean()), "highest": lambda scores: float(scores.max())}
-"""How the scores of a part's photographs become one."""
+"""Aggregations of the scores of a part's photographs."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """An AUROC with its interval, from so many bad and good parts (photographs where parts are not known)."""
+    """An AUROC with its interval, and the numbers of bad and good parts (of photographs if parts are unknown)."""
 
     auroc: float
     low: float
@@ -27,7 +27,7 @@ class Ranking:
 
     @property
     def tells_apart(self) -> bool:
-        """Whether scores tell bad from good better than guessing, beyond chance: the interval lies above 0.5."""
+        """Whether scores distinguish bad from good significantly better than guessing: the interval is above 0.5."""
         return self.low > 0.5
 
 
@@ -41,7 +41,7 @@ def ranking(sample: Sample) -> Ranking | None:
 
 
 def by_part(sample: Sample, judge: Judge) -> Sample | None:
-    """One score a part, bad if one of its photographs is; None unless some part has several photographs."""
+    """One score per part, bad if any of its photographs is; None unless a part has several photographs."""
     if sample.parts is None or len(set(sample.parts)) == len(sample.parts):
         return None
     scores, bad = part_scores(sample.scores, sample.bad, sample.parts, judge)

@@ -1,9 +1,10 @@
-"""Photographs as the report shows them: read once, looked at by the network, small enough to travel in the page."""
+"""Photographs in the report: read once, processed by the network, small enough to be embedded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from train.score import scores_and_maps
 
 @dataclass(frozen=True)
 class Look:
-    """A photograph and what the network made of it; `cells` is its map in letterboxed coordinates, if it has one."""
+    """A photograph with the network's output; `cells` is its map in letterboxed coordinates, if it has one."""
 
     inspected: Inspected
     contract: LetterboxContract
@@ -28,7 +29,7 @@ class Look:
 
     @property
     def frame(self) -> Frame:
-        """The photograph, uint8 [H, W, 3] BGR, read anew each time: many are looked at. Raises DataError."""
+        """The photograph, uint8 [H, W, 3] BGR, read at each access to save memory. Raises DataError."""
         return read_photograph(self.inspected.photograph)
 
     @property
@@ -40,22 +41,22 @@ class Look:
 
     @property
     def truth(self) -> Frame | None:
-        """The ground truth, uint8 [H, W] of 0 and 255; None where it is unknown."""
+        """The ground truth, uint8 [H, W] of 0 and 255; None if unknown."""
         return read_truth(self.inspected.photograph)
 
 
-def looks(run: Run, inspected: Sequence[Inspected]) -> Iterator[Look]:
-    """Show photographs to the network again, for its maps."""
-    answers = scores_and_maps(run.network, run.contract, [one.photograph for one in inspected])
+def looks(run: Run, inspected: Sequence[Inspected], advance: Callable[[], None] = lambda: None) -> Iterator[Look]:
+    """Run the network again on photographs to get its maps; `advance` is called after each."""
+    answers = scores_and_maps(run.network, run.contract, [one.photograph for one in inspected], advance)
     for one, (_, cells) in zip(inspected, answers, strict=True):
         yield Look(one, run.contract, cells)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A photograph as the network sees it and as it draws that again: uint8 [h, w, 3] BGR at its letterboxed size.
+    """A photograph as an autoencoder's input and output: uint8 [h, w, 3] BGR at its letterboxed size.
 
-    `heat` is where the two differ, the network's map: float32 [h, w].
+    `heat` is the network's map of their difference: float32 [h, w].
     """
 
     seen: Frame
@@ -64,7 +65,7 @@ class Drawing:
 
 
 def drawing(run: Run, look: Look) -> Drawing | None:
-    """What a network that draws does with a photograph, without the padding; None if this one draws nothing."""
+    """An autoencoder's input and output for a photograph, without the padding; None for another network."""
     draw = getattr(run.network, "reconstruct", None)
     if draw is None or look.cells is None:
         return None
@@ -82,4 +83,4 @@ def drawing(run: Run, look: Look) -> Drawing | None:
 
 def _as_frame(levels: Tensor) -> Frame:
     rgb = (levels.expand(3, -1, -1) * 255).round().clamp(0, 255).byte().numpy()
-    return cv2.cvtColor(rgb.transpose(1, 2, 0), cv2.COLOR_RGB2BGR)
+    return np.asarray(cv2.cvtColor(rgb.transpose(1, 2, 0), cv2.COLOR_RGB2BGR), np.uint8)

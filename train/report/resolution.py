@@ -1,4 +1,4 @@
-"""What is too fine for a network to see: defects thinner than one of its pixels, and how many of them it misses."""
+"""Defects thinner than one pixel of the network's input, and how many of them are missed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from train.report.scored_photographs import Inspected
 
 @dataclass(frozen=True)
 class Fineness:
-    """Bad photographs with ground truth: those whose defect is `thin`, less than one pixel of the network, and others.
+    """Bad photographs with ground truth: those with a `thin` defect, less than one pixel of the network, and others.
 
-    `pixel` is how many pixels of the photograph, each way, make one of the network: the median.
+    `pixel` is the median number of photograph pixels, in each direction, per pixel of the network.
     """
 
     pixel: float
@@ -28,7 +28,7 @@ class Fineness:
 
 
 def fineness(contract: LetterboxContract, inspected: Iterable[Inspected], threshold: float) -> Fineness | None:
-    """Count them; None where there is no ground truth."""
+    """Count thin defects and misses; None without ground truth."""
     pixels, missed = [], {True: [0, 0], False: [0, 0]}
     for one in inspected:
         truth = _truth(one) if one.is_bad else None
@@ -43,9 +43,9 @@ def fineness(contract: LetterboxContract, inspected: Iterable[Inspected], thresh
 
 
 def thickness(truth: Frame) -> float:
-    """At most how wide the truth (uint8 [H, W], above 127 is defect) is where it is widest, in its pixels.
+    """Upper bound of the truth's width (uint8 [H, W], above 127 is defect) at its widest place, in pixels.
 
-    That is the diameter of the largest circle inside, which is up to a pixel more than a line drawn with a pen.
+    It is the diameter of the largest inscribed circle, up to a pixel more than the width of a drawn line.
     """
     inside = np.pad((truth > 127).astype(np.uint8), 1)
     return 2 * float(cv2.distanceTransform(inside, cv2.DIST_L2, 5).max())

@@ -1,4 +1,4 @@
-"""Every photograph of a run with the score it got: what all figures of the report are made from."""
+"""Every photograph of a run with its score, from which all figures of the report are computed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from train.run import SCORES_FILE, Run, RunError, Scored, read_scores
 
 @dataclass(frozen=True)
 class Inspected(Scored):
-    """A row of scores.csv and its `photograph`."""
+    """A row of scores.csv with its `photograph`."""
 
     photograph: Photograph
 
@@ -26,9 +26,10 @@ class Inspected(Scored):
 
 
 def read_inspected(run: Run) -> dict[str, list[Inspected]]:
-    """The photographs of each split that has any, in the order of scores.csv.
+    """The photographs of each non-empty split, in the order of scores.csv.
 
-    Raises RunError if scores.csv cannot be read or is of other photographs, DataError if the run's cannot be listed.
+    Raises RunError if scores.csv cannot be read or belongs to other photographs, DataError if the run's photographs
+    cannot be listed.
     """
     photographs = {(split, p.name, p.is_bad): p for split in SPLITS for p in run.photographs(split)}
     rows = {(row.split, row.name, row.is_bad): row for row in read_scores(run.path)}
@@ -48,7 +49,7 @@ def read_inspected(run: Run) -> dict[str, list[Inspected]]:
 
 
 def sample(inspected: Sequence[Inspected]) -> Sample:
-    """The scores, truths and parts of some photographs; parts only where each of them has one."""
+    """The scores, truths and parts of some photographs; parts only if each of them has one."""
     parts = [one.part for one in inspected]
     return Sample(
         scores=np.array([one.score for one in inspected], np.float64),
@@ -58,6 +59,6 @@ def sample(inspected: Sequence[Inspected]) -> Sample:
 
 
 def count_parts(inspected: Iterable[Inspected]) -> int | None:
-    """How many different parts they show; None where parts are not known."""
+    """Number of distinct parts; None if parts are unknown."""
     parts = {one.part for one in inspected}
     return None if None in parts else len(parts)

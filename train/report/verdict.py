@@ -1,4 +1,4 @@
-"""The verdict on a run in words that a quality manager can act on: no figure without its interval or its count."""
+"""The verdict on a run as text for a quality manager: every figure has its interval or its count."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ CRITERIA = {
 
 @dataclass(frozen=True)
 class SplitVerdict:
-    """What the chosen threshold does on one split; the `_by_part` intervals count each part once."""
+    """The chosen threshold's results on one split; the `_by_part` intervals count each part once."""
 
     split: str
     confusion: Confusion
@@ -33,16 +33,16 @@ class SplitVerdict:
 
     @property
     def tells_apart(self) -> bool | None:
-        """Whether scores tell bad from good better than guessing, beyond chance; None with one class."""
+        """Whether scores distinguish bad from good significantly better than guessing; None with one class."""
         return None if self.ranking is None else self.ranking.tells_apart
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`headline` in one sentence, `tone` "bad", "warn" or "plain", and what a careful reader asks next.
+    """`headline` is one sentence, `tone` is "bad", "warn" or "plain", `sentences` answer further questions.
 
-    `warning` says why the figures themselves are not to be trusted, if they are not. `tells_apart` is that of each
-    split judged.
+    `warning` says what may make the figures too good, if anything. `tells_apart` has an entry for each judged
+    split.
     """
 
     headline: str
@@ -67,9 +67,11 @@ def judge_split(split: str, sample: Sample, confusion: Confusion, threshold: flo
 def verdict(
     run: Run, judged: dict[str, SplitVerdict], promise: Promise | None, found: Sequence[Difference], leaks: str | None
 ) -> Verdict:
-    """Put it into words: what it does first, then what it is, what it was chosen on, whether that held, and why not."""
+    """The verdict as text: results first, then the network, the choices, whether they held, and why not."""
     headline, tone = _headline(judged, promise)
-    warning = f"Do not believe these figures: {leaks}." if leaks else None
+    if (began := run.record.provenance.get("weights", "")).startswith(f"{RANDOM}, not"):
+        headline += f" The training began from {began}."
+    warning = f"To be checked before these figures are relied on: {leaks}." if leaks else None
     sentences = [_what(run), _chosen_on(run), *(_held(promise, judged["test"], leaks is not None) if promise else [])]
     reason = next((one.sentence for one in found if one.is_after_choice), None)
     if promise is not None and promise.held is False and reason:
@@ -79,21 +81,22 @@ def verdict(
 
 
 def blindness(run: Run) -> str | None:
-    """One line for a terminal where validation does not show that the run tells good from bad; else None.
+    """A one-line warning if validation does not show that the run distinguishes good from bad; else None.
 
-    None with one class too: then there is nothing to tell apart. Raises RunError if scores.csv cannot be read.
+    Also None with one class, where nothing can be distinguished. Raises RunError if scores.csv cannot be read.
     """
     ranked = ranking(sample(read_inspected(run)["val"]))
     if ranked is None or ranked.tells_apart:
         return None
     return (
-        f"this model does not tell good from bad: AUROC on val {ranked.auroc:.3f} [{ranked.low:.3f}, "
-        f"{ranked.high:.3f}] from {ranked.bad} bad and {ranked.good} good parts, not measurably better than guessing"
+        f"this model is not shown to tell good from bad: AUROC on val {ranked.auroc:.3f} [{ranked.low:.3f}, "
+        f"{ranked.high:.3f}] from {ranked.bad} bad and {ranked.good} good parts, and guessing gives 0.5; see what it "
+        "misses in the report, and train with more photographs or another recipe"
     )
 
 
 def percent(value: float | None) -> str:
-    """A share from 0 to 1 in percent; a dash for None."""
+    """A fraction from 0 to 1 in percent; a dash for None."""
     return "–" if value is None else f"{100 * value:.1f}\u00a0%"
 
 
@@ -103,24 +106,32 @@ def interval(rate: Rate) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A p-value as it stands in a sentence; its spaces do not break."""
+    """A p-value as text in a sentence, with non-breaking spaces."""
     if value is None:
         return "–"
     return "p\u00a0<\u00a00.001" if value < 0.001 else f"p\u00a0=\u00a0{value:.{3 if value < 0.1 else 2}f}"
 
 
 def aim(threshold: ChosenThreshold) -> str:
-    """What a strategy aims at, with its parameters' values in their places."""
+    """The aim of a strategy, with the values of its parameters filled in."""
     about = STRATEGIES[threshold.strategy].about
     for name, value in threshold.parameters.items():
         about = re.sub(rf"\b{name}\b", f"{value:g}", about)
     return about.replace(">=", "≥").replace("≥ ", "≥\u00a0").replace("*", "×")
 
 
+RANDOM = "random initialisation"
+"""How the record of a run names weights that nobody trained before."""
+
+
 def _headline(judged: dict[str, SplitVerdict], promise: Promise | None) -> tuple[str, str]:
     test = judged.get("test")
     if test is None:
-        return "Not judged yet: there are no test photographs, and validation figures flatter themselves.", "warn"
+        return (
+            "Not judged yet: there are no test photographs, and figures on validation, where all was chosen, tend to "
+            "be too good.",
+            "warn",
+        )
     counts = test.confusion
     said = []
     if counts.recall.trials:
@@ -129,10 +140,29 @@ def _headline(judged: dict[str, SplitVerdict], promise: Promise | None) -> tuple
         said.append(f"passes {counts.tn} of {counts.specificity.trials} good ones")
     outcome = " and ".join(said)
     if test.tells_apart is False:
-        return f"Does not tell good from bad: on test it {outcome}, not measurably better than guessing.", "bad"
+        return (
+            f"Not shown to tell good from bad: on test it {outcome}, no better than guessing as far as these "
+            "photographs show.",
+            "bad",
+        )
+    if promise is not None and promise.held is False and not _is_worse(promise):
+        return f"On test it {outcome}, better than validation promised.", "warn" if counts.fn else "plain"
     if promise is not None and promise.held is False:
-        return f"Do not rely on this threshold: on test it {outcome}, not what validation promised.", "bad"
+        return (
+            f"The threshold did not hold: on test it {outcome}, further from what validation promised than chance "
+            "explains.",
+            "bad",
+        )
     return f"On test it {outcome}.", "warn" if counts.fn else "plain"
+
+
+def _is_worse(promise: Promise) -> bool:
+    """Whether recall or specificity is lower on test than chance explains."""
+    sides = ("recall", promise.recall_held), ("specificity", promise.specificity_held)
+    return any(
+        held is False and (getattr(promise.given, name).value or 0) < (getattr(promise.promised, name).value or 0)
+        for name, held in sides
+    )
 
 
 def _what(run: Run) -> str:
@@ -153,7 +183,7 @@ def _what(run: Run) -> str:
     )
 
 
-CALIBRATED = "the weights of the opinions that make its score, so that figures on validation flatter, "
+CALIBRATED = "the weights of the opinions that make its score, so that figures on validation tend to be too good, "
 
 
 def _chosen_on(run: Run) -> str:
@@ -188,6 +218,6 @@ def _held(promise: Promise, test: SplitVerdict, leaks: bool) -> list[str]:
 
 
 def _beyond(promised: Rate, given: Rate) -> str:
-    """How a rate that chance does not explain reads; both have values."""
+    """Wording for a significant difference; both rates have values."""
     worse = (given.value or 0) < (promised.value or 0)
     return "lower than chance explains, so it did not hold" if worse else "higher than chance explains"

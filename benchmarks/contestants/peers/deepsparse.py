@@ -1,4 +1,4 @@
-"""Neural Magic's DeepSparse, the community's edition, which is no longer developed."""
+"""Neural Magic's DeepSparse, community edition, no longer developed."""
 
 from benchmarks.contestants import Infer, Setup
 from benchmarks.contestants.letterboxed import letterboxed

@@ -16,11 +16,11 @@ REQUIRES = ("onnx2tf==1.29.24", "ai-edge-litert==2.1.0")
 
 
 TRIED = "calibration_image_sample_data_20x128x128x3_float32.npy"
-"""Pictures that onnx2tf tries its result with, and would fetch from the network; what is in them is all one."""
+"""Pictures with which onnx2tf tests its result; it would download them. Their content does not matter."""
 
 
 def load(setup: Setup) -> Infer:
-    """Convert to float32 and load; pictures come channels first and are turned, as onnx2tf wants them last."""
+    """Convert to float32 and load; pictures are transposed to channels last, as onnx2tf expects."""
     from ai_edge_litert.interpreter import Interpreter
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""OpenVINO Model API, its letterbox and normalisation inside the graph, as it offers them."""
+"""OpenVINO Model API, with its own letterbox and normalisation inside the graph."""
 
 import tempfile
 from pathlib import Path
@@ -11,7 +11,7 @@ REQUIRES = ("numpy==2.4.6", "openvino==2026.4.1", "openvino-model-api==0.4.7")
 
 
 def load(setup: Setup) -> Infer:
-    """A wrapper of its own kind, an image model whose result is the score; float32."""
+    """A custom wrapper, an image model whose result is the score; float32."""
     import openvino as ov
     from model_api.adapters import OpenvinoAdapter
     from model_api.models import ImageModel
@@ -22,7 +22,7 @@ def load(setup: Setup) -> Infer:
         __model__ = "Inspector"
 
         def postprocess(self, outputs: dict[str, Any], meta: dict[str, Any]) -> float:
-            """The score alone."""
+            """The score."""
             return float(outputs["score"].ravel()[0])
 
     core = ov.Core()

@@ -19,7 +19,7 @@ def load(setup: Setup) -> Infer:
 
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(setup.network, Path(folder) / "network.onnx")
-        found = importlib.util.find_spec("pnnx")  # whose Python half wants PyTorch
+        found = importlib.util.find_spec("pnnx")  # not imported: its Python part needs PyTorch
         if found is None or found.origin is None:
             raise RuntimeError("pnnx is not there")
         converter = Path(found.origin).with_name("pnnx")

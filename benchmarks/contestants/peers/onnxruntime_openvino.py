@@ -8,7 +8,7 @@ REQUIRES = (*HOST, "onnxruntime-openvino==1.24.1")
 
 
 def load(setup: Setup) -> Infer:
-    """On the CPU, float32; refuses to fall back in silence to ONNX Runtime's own provider."""
+    """On the CPU, float32; raises RuntimeError instead of a silent fallback to ONNX Runtime's own provider."""
     import onnxruntime as ort
 
     about = {"device_type": "CPU", "num_of_threads": str(setup.threads), "precision": "FP32"}

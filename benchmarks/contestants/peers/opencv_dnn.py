@@ -8,7 +8,7 @@ REQUIRES = HOST
 
 
 def load(setup: Setup) -> Infer:
-    """As `readNetFromONNX` gives it."""
+    """The network as read by `readNetFromONNX`, with default settings."""
     import cv2
 
     network = cv2.dnn.readNetFromONNX(setup.network)

@@ -10,7 +10,7 @@ REQUIRES = (*HOST, "tinygrad==0.14.0")
 
 
 def load(setup: Setup) -> Infer:
-    """As `OnnxRunner` runs it."""
+    """The network in `OnnxRunner`."""
     os.environ.setdefault("DEV", "CPU")
     os.environ.setdefault("CPU_COUNT", str(setup.threads))
     from tinygrad import Tensor, TinyJit

@@ -1,4 +1,4 @@
-"""Sonos' tract, in Rust; one thread, whatever is asked."""
+"""Sonos' tract, in Rust; always one thread."""
 
 from benchmarks.contestants import HOST, Infer, Setup
 from benchmarks.contestants.letterboxed import letterboxed
@@ -8,7 +8,7 @@ REQUIRES = (*HOST, "tract==0.23.9")
 
 
 def load(setup: Setup) -> Infer:
-    """Optimised and runnable."""
+    """The optimised, runnable model."""
     import tract
 
     runnable = tract.onnx().load(setup.network).into_model().into_runnable()

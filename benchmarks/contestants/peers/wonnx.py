@@ -8,7 +8,7 @@ REQUIRES = (*HOST, "wonnx==0.5.1")
 
 
 def load(setup: Setup) -> Infer:
-    """On whatever adapter it finds."""
+    """On the first available adapter."""
     import wonnx
 
     session = wonnx.Session.from_path(setup.network)

@@ -1,7 +1,7 @@
-"""The archive child: copies frames out of the ring and stores them as PNG, beside the station's hot path.
+"""The archive child: copies frames out of the ring and stores them as PNG, apart from the station's hot path.
 
-It may be killed after an image is on disk and before it has said so, and the station before the journal holds what it
-said. The next archive tells of such an image, as its sidecar has it.
+If the process dies after writing an image but before reporting it, or the station dies before the report is in the
+journal, the next archive process reports the image from its sidecar.
 """
 
 import contextlib
@@ -31,70 +31,70 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 NICENESS = 10
-"""Of the thread that writes: what it does is worth less than any verdict."""
+"""Niceness of the writing thread, whose work is less urgent than any verdict."""
 
 EXPIRE_EVERY_S = 10.0
-"""Between two looks at what has grown too old."""
+"""Interval between checks for images that are too old."""
 
-Say = Callable[[Copied | Stored | NotStored | Removed | ArchiveReady], None]
+Send = Callable[[Copied | Stored | NotStored | Removed | ArchiveReady], None]
 _Job = tuple[Keep, "npt.NDArray[np.uint8]"]
 
 
 def run_archive(connection: Connection, keeping: Keeping) -> None:
-    """Work of the archive child; returns when told to stop and all it was given is stored."""
+    """Main function of the archive child; returns after `Stop`, when all pending images are stored."""
     import cv2
 
     cv2.setNumThreads(1)
     lock = threading.Lock()
 
-    def say(message: Copied | Stored | NotStored | Removed | ArchiveReady) -> None:
+    def send(message: Copied | Stored | NotStored | Removed | ArchiveReady) -> None:
         with lock:
             connection.send(message)
 
-    # Its length is bounded by the station, which knows how many images it has not been answered for.
+    # The station bounds the length of this queue: it knows how many images are not answered yet.
     jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-    writer = threading.Thread(target=_work, args=(jobs, keeping, say), daemon=True)
+    writer = threading.Thread(target=_work, args=(jobs, keeping, send), daemon=True)
     writer.start()
-    say(ArchiveReady())
+    send(ArchiveReady())
     ring = Attached()
     while isinstance(order := connection.recv(), Keep):
         try:
             top, bottom = order.frame * order.height, (order.frame + 1) * order.height
             jobs.put((order, ring.frame(order.memory, bottom, order.width)[top:].copy()))
         except (OSError, ValueError, MemoryError) as error:
-            say(NotStored(order.epoch, order.seq, f"the frame cannot be copied: {error}"))
-        say(Copied(order.slot))
+            send(NotStored(order.epoch, order.seq, f"the frame cannot be copied: {error}"))
+        send(Copied(order.slot))
     jobs.put(None)
     writer.join()
 
 
-def _work(jobs: "queue.SimpleQueue[_Job | None]", keeping: Keeping, say: Say) -> None:
-    """The writing thread. Whatever becomes of one image, the next is tried; it ends with the station's pipe."""
+def _work(jobs: "queue.SimpleQueue[_Job | None]", keeping: Keeping, send: Send) -> None:
+    """The writing thread. If one image fails, the next is tried; the thread ends when the station's pipe closes."""
     with contextlib.suppress(AttributeError, OSError):
-        os.nice(NICENESS)  # of this thread alone: the copying, for which the ring waits, is as urgent as all else
+        os.nice(NICENESS)  # of this thread only: the copying, for which the ring waits, is urgent
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         shelf = Shelf(keeping)
-        with contextlib.suppress(OSError):  # what cannot be read cannot be written, and that will be said
+        with contextlib.suppress(OSError):  # an unreadable folder is also not writable, which will be reported
             shelf.look()
-        for found in _untold(shelf):
-            say(found)
+        for found in _unreported(shelf):
+            send(found)
         expire_due = time.monotonic()
         while True:
             with contextlib.suppress(queue.Empty):
                 job = jobs.get(timeout=EXPIRE_EVERY_S)
                 if job is None:
                     return
-                say(_stored(*job, shelf, say))
+                send(_stored(*job, shelf, send))
             if time.monotonic() >= expire_due:
                 expire_due = time.monotonic() + EXPIRE_EVERY_S
                 with contextlib.suppress(OSError):
-                    _tell(say, shelf.expire())
+                    _send_removed(send, shelf.expire())
 
 
-def _stored(order: Keep, frame: "npt.NDArray[np.uint8]", shelf: Shelf, say: Say) -> Stored | NotStored:
-    """Store one image; whatever prevents it is the answer."""
+def _stored(order: Keep, frame: "npt.NDArray[np.uint8]", shelf: Shelf, send: Send) -> Stored | NotStored:
+    """Store one image; an error becomes the answer."""
     try:
-        return _store(order, _png(frame), shelf, say)
+        return _store(order, _png(frame), shelf, send)
     except NoRoomError as error:
         why = str(error)
     except OSError as error:
@@ -104,9 +104,9 @@ def _stored(order: Keep, frame: "npt.NDArray[np.uint8]", shelf: Shelf, say: Say)
     return NotStored(order.epoch, order.seq, why)
 
 
-def _untold(shelf: Shelf) -> Iterator[Stored]:
-    """The images of the journal's runs which the journal does not know; none if it cannot be read. What is no image as
-    this file stores one is left for the audit to find.
+def _unreported(shelf: Shelf) -> Iterator[Stored]:
+    """The images of the journal's runs that the journal does not contain; none if the journal cannot be read. Files
+    that do not have the form of this module's images are left to the audit.
     """
     folder = shelf.keeping.folder
     with contextlib.suppress(RecordsError, sqlite3.Error), contextlib.closing(open_to_read(folder)) as journal:
@@ -120,7 +120,7 @@ def _untold(shelf: Shelf) -> Iterator[Stored]:
 
 
 def _as_stored(sidecar: Sidecar) -> Stored:
-    """What was to be said of an image, by its sidecar. Raises ValueError, KeyError, TypeError."""
+    """The report of an image, reconstructed from its sidecar. Raises ValueError, KeyError, TypeError."""
     verdict, size = sidecar.verdict, sidecar.size
     epoch, seq = verdict["epoch"], verdict["seq"]
     if not all(type(number) is int and 0 <= number < 2**63 for number in (seq, size)):
@@ -130,8 +130,8 @@ def _as_stored(sidecar: Sidecar) -> Stored:
 
 
 def _png(frame: "npt.NDArray[np.uint8]") -> bytes:
-    """Left alone, OpenCV looks for run lengths: for a 1080p frame of the demonstration line 68 ms of one core and 52%
-    of its bytes; with compression level 1 it is 122 ms and 58%, with lossless WebP 560 ms and 48%.
+    """PNG with OpenCV's default strategy, run lengths: 68 ms on one core for a 1080p frame of the demonstration line,
+    52% of its bytes. Compression level 1 takes 122 ms (58%), lossless WebP 560 ms (48%).
     """
     import cv2
 
@@ -141,34 +141,34 @@ def _png(frame: "npt.NDArray[np.uint8]") -> bytes:
     return data.tobytes()
 
 
-def _store(order: Keep, image: bytes, shelf: Shelf, say: Say) -> Stored:
-    """Raises NoRoomError, OSError."""
+def _store(order: Keep, image: bytes, shelf: Shelf, send: Send) -> Stored:
+    """Store one image. Raises NoRoomError, OSError."""
     place = _place(order.day, order.epoch, order.seq, order.verdict)
     path = shelf.keeping.folder / place
     digest = hashlib.sha256(image).hexdigest()
     about = json.dumps({"path": place.as_posix(), "sha256": digest, "bytes": len(image)})
     sidecar = b'{"verdict":%b,"image":%b}\n' % (order.payload, about.encode())
-    _tell(say, shelf.make_room(len(image) + len(sidecar), Outcome(order.verdict)))
+    _send_removed(send, shelf.make_room(len(image) + len(sidecar), Outcome(order.verdict)))
     _make(path.parent)
-    write_durably({path.with_suffix(SIDECAR): sidecar, path: image})  # where an image is, its sidecar is
+    write_durably({path.with_suffix(SIDECAR): sidecar, path: image})  # sidecar first: no image lacks its sidecar
     shelf.add(path)
     return Stored(order.epoch, order.seq, place.as_posix(), digest, len(image))
 
 
 def _place(day: str, epoch: str, seq: int, outcome: str) -> Path:
-    """Where an image lies, below the records' folder."""
+    """Path of an image below the records' folder."""
     return Path(IMAGES, day, epoch, f"{seq:08}-{outcome}.png")
 
 
 def _make(folder: Path) -> None:
-    """Make a folder, durably."""
+    """Create a folder durably."""
     if not folder.is_dir():
         _make(folder.parent)
         folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-        folder.chmod(PRIVATE_FOLDER)  # whatever the umask
+        folder.chmod(PRIVATE_FOLDER)  # independent of the umask
         sync_folder(folder.parent)
 
 
-def _tell(say: Say, gone: Iterable[Gone]) -> None:
+def _send_removed(send: Send, gone: Iterable[Gone]) -> None:
     for path, why in gone:
-        say(Removed(path, why))
+        send(Removed(path, why))

@@ -1,5 +1,5 @@
-"""The supervisor's hold on the archive child: frames go in, slots and news of images come out. It never fails the
-station: an archive that is dead, hangs or has no room is an alarm.
+"""The supervisor's side of the archive child: sends frames, receives slots and reports of images. It never fails the
+station: an archive that is dead, hangs or has no room raises an alarm.
 """
 
 import time
@@ -13,56 +13,57 @@ from edge.station.process.messages import ArchiveReady, Copied, Keep, NotStored,
 from edge.verdict import Outcome, Verdict
 
 MOST_LOANS = 2
-"""Slots of the ring that the archive may have at a time."""
+"""Ring slots that the archive may hold at a time."""
 
 LOAN_S = 2.0
-"""A child that needs longer to copy a frame hangs."""
+"""A child that takes longer to copy a frame hangs."""
 
 STARTING_S = 60.0
-"""A child that needs longer to start hangs."""
+"""A child that takes longer to start hangs."""
 
 MOST_WAITING = 64
 MOST_WAITING_BYTES = 256 * 2**20
-"""Frames in the memory of the child, which wait for the disk. Goods may fill a half of it."""
+"""Limits of the frames in the child's memory that wait for the disk. Good parts may use half of each."""
 
 SLOW_S = 5.0
-"""An image that has waited this long for the disk is worth an alarm."""
+"""An image that waits longer than this for the disk causes an alarm."""
 
 SKIPPED_S = 60.0
-"""An image that was not kept is worth an alarm this long."""
+"""Duration of the alarm after an image was not kept."""
 
-Said = Copied | Stored | NotStored | Removed
+ArchiveMessage = Copied | Stored | NotStored | Removed
 
 
-class _Owed(NamedTuple):
+class _Unanswered(NamedTuple):
     size: int
     since: float
 
 
 class Archiving:
-    """Every `offer` that is taken is answered by one Copied, and by one Stored or NotStored, from `hear` or `close`.
+    """Each accepted `offer` is answered by one Copied, and by one Stored or NotStored, from `receive` or `close`.
 
-    `skipped` counts the images that were wanted and not taken.
+    `skipped` counts the images that should have been kept and were not accepted.
     """
 
-    def __init__(self, keeping: Keeping) -> None:
-        """Nothing runs before `revive`."""
-        self.child = Child("edge-archive", run_archive, lambda: (keeping,))
+    def __init__(self, keeping: Keeping, station: str | None = None) -> None:
+        """The process starts with the first `supervise`. `station` names the station in the child's log lines."""
+        self.child = Child("edge-archive", run_archive, lambda: (keeping,), station=station)
         self.skipped = 0
         self._keeping = keeping
         self._is_up = False
         self._cause = ""
         self._why_not: str | None = None
-        self._loans: dict[int, float] = {}  # slots, with the time they went
-        self._owed: dict[tuple[str, int], _Owed] = {}
+        self._loans: dict[int, float] = {}  # slots, with the time at which they were lent
+        self._owed: dict[tuple[str, int], _Unanswered] = {}
         self._skipped_until = 0.0
 
     def offer(
         self, verdict: Verdict, payload: bytes, slot: int, memory: str, height: int, width: int, frame: int = 0
     ) -> bool:
-        """Hand over the frame of a verdict, published as `payload`, in `slot` below `frame` others. Never waits.
+        """Offer the frame of a verdict, published as `payload`: the frame number `frame` in `slot`, `height` × `width`
+        pixels. Never waits.
 
-        True: the slot is lent until `hear` gives it back. False: it is not, and there will be no image.
+        True: the slot is lent until `receive` returns it. False: it is not, and there will be no image.
         """
         if not self._keeping.wants(verdict.verdict, verdict.seq):
             return False
@@ -72,7 +73,7 @@ class Archiving:
             self._skipped_until = time.monotonic() + SKIPPED_S
             return False
         now = time.monotonic()
-        self._loans[slot], self._owed[verdict.epoch, verdict.seq] = now, _Owed(size, now)
+        self._loans[slot], self._owed[verdict.epoch, verdict.seq] = now, _Unanswered(size, now)
         v = verdict
         self.child.send(Keep(v.epoch, v.seq, v.verdict, v.time[:10], payload, slot, memory, height, width, frame))
         return True
@@ -82,8 +83,8 @@ class Archiving:
         waiting = sum(owed.size for owed in self._owed.values())
         return len(self._owed) * part >= MOST_WAITING or (waiting + size) * part > MOST_WAITING_BYTES
 
-    def hear(self) -> Iterator[Said]:
-        """What the archive child has said since; a Copied gives a slot back."""
+    def receive(self) -> Iterator[ArchiveMessage]:
+        """The archive child's messages since the last call; a Copied returns a slot."""
         try:
             while (message := self.child.receive()) is not None:
                 match message:
@@ -99,8 +100,8 @@ class Archiving:
         except EOFError:
             yield from self._lose("the archive process died")
 
-    def revive(self) -> Iterator[Said]:
-        """Kill the child if it hangs; start one where there is none and its time has come."""
+    def supervise(self) -> Iterator[ArchiveMessage]:
+        """Kill the child if it hangs; start it if it does not run and its restart is due."""
         oldest = min(self._loans.values(), default=None)
         if oldest is not None and time.monotonic() - oldest > LOAN_S:
             yield from self._lose("the archive process hung and was killed")
@@ -111,7 +112,7 @@ class Archiving:
 
     @property
     def due_in_s(self) -> float:
-        """Seconds until `revive` has something to do that no message of the child announces."""
+        """Seconds until `supervise` has work that no message of the child announces."""
         now = time.monotonic()
         if not self.child.is_running:
             return self.child.due_in_s
@@ -119,37 +120,37 @@ class Archiving:
 
     @property
     def waiting(self) -> int:
-        """Images that wait for the disk."""
+        """Number of images that wait for the disk."""
         return len(self._owed)
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """What is wrong with the images, for people."""
-        said = []
+        """Problems with the images, as text for users."""
+        messages = []
         if self._cause and not self._is_up:
-            said.append(f"images: {self._cause}")
+            messages.append(f"images: {self._cause}")
         if self._why_not is not None:
-            said.append(f"images are not kept: {self._why_not}")
+            messages.append(f"images are not kept: {self._why_not}")
         oldest = min((owed.since for owed in self._owed.values()), default=None)
         if oldest is not None and (waits_s := time.monotonic() - oldest) > SLOW_S:
-            said.append(f"images wait for the disk since {waits_s:.0f} s")
+            messages.append(f"images wait for the disk since {waits_s:.0f} s")
         if time.monotonic() < self._skipped_until:
-            said.append(f"{self.skipped} images were not kept: the archive was not ready for them")
-        return tuple(said)
+            messages.append(f"{self.skipped} images were not kept: the archive was not ready for them")
+        return tuple(messages)
 
-    def close(self, patience_s: float) -> list[Said]:
-        """Let the child store what it has, for `patience_s` seconds at most, and end it; what it said meanwhile."""
+    def close(self, patience_s: float) -> list[ArchiveMessage]:
+        """Let the child store its images, for at most `patience_s` seconds, and end it; returns its last messages."""
         until = time.monotonic() + patience_s
-        said: list[Said] = []
+        messages: list[ArchiveMessage] = []
         self.child.send(Stop())
         while (connection := self.child.connection) and connection.poll(max(0.0, until - time.monotonic())):
-            said.extend(self.hear())
-        said.extend(self._lose("the station was stopped"))
+            messages.extend(self.receive())
+        messages.extend(self._lose("the station was stopped"))
         self._cause = ""
-        return said
+        return messages
 
-    def _lose(self, cause: str) -> Iterator[Said]:
-        self.child.bury()
+    def _lose(self, cause: str) -> Iterator[ArchiveMessage]:
+        self.child.kill()
         self._is_up, self._cause = False, cause
         slots, owed = list(self._loans), list(self._owed)
         self._loans, self._owed = {}, {}

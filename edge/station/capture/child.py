@@ -1,4 +1,4 @@
-"""The capture child: reads the source and writes each frame into the ring, once."""
+"""The capture child: reads the source and copies each frame into the ring once."""
 
 import os
 from collections.abc import Iterator
@@ -28,19 +28,19 @@ def run_capture(
     presence: "Presence | None" = None,
     remembered: "Remembered | None" = None,
 ) -> None:
-    """Work of the capture child; returns when told to stop or when the source cannot be read.
+    """Main function of the capture child; returns after `Stop`, or when the source cannot be read.
 
-    `policy` None leaves the choice to the source: the latest frame of a free-running camera, every frame of all else.
-    Frames of a live source go through the frame checks, with the `envelope` of that file; stored pictures are checked
-    for being blank. With `presence` the parts that pass are captured, each once, instead of frames; `remembered` is
-    what the finder before this one knew.
+    `policy` None depends on the source: the latest frame of a free-running camera, every frame of any other source.
+    Frames of a live source pass the frame checks, with the `envelope` of that file; stored pictures are checked for
+    being blank. `stale_ms` is the maximum age of a live frame. With `presence` the passing parts are captured, each
+    once, instead of frames; `remembered` is the state of the previous finder.
     """
     from edge.pictures.blank import blank_fault
     from edge.sources import open_source
     from edge.station.capture.frame_checks import Envelope, FrameChecks
 
     try:
-        checks = FrameChecks(None if envelope is None else Envelope.read(envelope), stale_ms)
+        checks = FrameChecks(stale_ms, None if envelope is None else Envelope.read(envelope))
         source = open_source(request)
     except EdgeError as error:
         connection.send(Failed(str(error)))
@@ -50,9 +50,9 @@ def run_capture(
     inbox = Inbox(connection, source.trigger) if source.exposes_when_told else connection
     slots = Slots(connection, inbox, waits=not source.live)
     slots.wait_for_first()
-    gc_tuning.settle()
+    gc_tuning.freeze()
     if not source.live:
-        os.nice(10)  # it reads ahead: a verdict on its way comes first
+        os.nice(10)  # it reads ahead, and verdicts have priority
     try:
         if presence is not None:
             watch(source, checks, presence, remembered, slots, connection)
@@ -66,7 +66,7 @@ def run_capture(
                     return
                 continue
             if source.live:
-                dropped += max(0, capture.index - last - 1)  # the source itself passed over some
+                dropped += max(0, capture.index - last - 1)  # frames that the source itself skipped
             last = capture.index
             slot = slots.take()
             if slots.is_stopped:
@@ -88,7 +88,7 @@ def run_capture(
 
 
 def _into_slots(source: "Source", slots: Slots) -> "Iterator[Capture | None]":
-    """The source's captures; one that decodes pictures does so in the slot that is filled next, if one is free and its
+    """The source's captures. A source that decodes pictures decodes into the next slot, if a slot is free and all its
     frames have one size.
     """
     captures = source.captures()

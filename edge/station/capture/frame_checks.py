@@ -1,4 +1,4 @@
-"""Frame checks: is a live frame a fresh, sound picture of the line? They run before a model sees the frame.
+"""Frame checks: whether a live frame is a fresh, intact picture of the line. They run before inference.
 
 They read a few rows of each frame. A part whose frame fails is `unknown` with the reason, and never has a score.
 """
@@ -18,19 +18,16 @@ if TYPE_CHECKING:
     from edge.sources import Capture
 
 FROZEN_MS = 800
-"""Identical pixels for so long are a frozen picture. A sensor has noise; a video codec may repeat a still scene."""
+"""Identical pixels for this long are a frozen picture. A sensor has noise; a video codec may repeat a still scene."""
 
 FROZEN_FRAMES = 3
 
-STALE_MS = 1000
-"""A frame this old when it is captured comes out of a buffer."""
-
 SLACK = 0.25
-"""How far outside of what was seen at commissioning a frame may be, as a share of the range seen, and of its middle."""
+"""Tolerance around the values seen at commissioning, as a fraction of their range and of their mean."""
 
 
 class Envelope(BaseModel):
-    """The brightness and sharpness that frames of this line have, as learned at commissioning."""
+    """The range of brightness and sharpness of this line's frames, learned at commissioning."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -40,7 +37,7 @@ class Envelope(BaseModel):
 
     @classmethod
     def learn(cls, seen: list[Sampled]) -> "Envelope":
-        """What was seen, and SLACK on either side."""
+        """The range of the samples, extended by SLACK on either side."""
         return cls(
             frames=len(seen),
             brightness=_with_slack([one.brightness for one in seen]),
@@ -49,7 +46,7 @@ class Envelope(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> "Envelope":
-        """Raises ConfigError if the file is none."""
+        """Read an envelope. Raises ConfigError if the file does not contain one."""
         try:
             return cls.model_validate(json.loads(path.read_text(encoding="utf-8-sig")))
         except (OSError, ValueError, ValidationError) as error:
@@ -57,7 +54,7 @@ class Envelope(BaseModel):
             raise ConfigError(f"{path}: no envelope of brightness and sharpness; {remedy}") from error
 
     def write(self, path: Path) -> None:
-        """Raises ConfigError if the file cannot be written."""
+        """Write the envelope. Raises ConfigError if the file cannot be written."""
         try:
             path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
         except OSError as error:
@@ -71,11 +68,13 @@ def _with_slack(values: list[float]) -> tuple[float, float]:
 
 
 class FrameChecks:
-    """Remembers the last frames of one live source."""
+    """The checks of one live source; keeps the state of its last frames."""
 
-    def __init__(self, envelope: Envelope | None = None, stale_ms: float = STALE_MS) -> None:
-        """Without an envelope brightness and sharpness are not compared with anything."""
-        import cv2  # noqa: F401  not while the first frame waits
+    def __init__(self, stale_ms: float, envelope: Envelope | None = None) -> None:
+        """A frame older than `stale_ms` when it arrives has waited in a buffer. Without an envelope, brightness and
+        sharpness are not checked.
+        """
+        import cv2  # noqa: F401  imported before the first frame arrives
 
         self._envelope, self._stale_ms = envelope, stale_ms
         self._counter: int | None = None
@@ -83,7 +82,7 @@ class FrameChecks:
         self._same_since_ns = self._same = 0
 
     def check(self, capture: "Capture") -> Fault | None:
-        """Why this live frame must not be judged; None if nothing is wrong."""
+        """Why this live frame must not be judged; None if every check passes."""
         assert capture.frame is not None
         now = time.monotonic_ns()
         if capture.captured_ns is not None and now - capture.captured_ns > self._stale_ms * 1e6:

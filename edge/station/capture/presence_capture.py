@@ -1,4 +1,4 @@
-"""The capture child's work with the trigger `presence`: it watches the camera and passes on each part once."""
+"""Capture with the trigger `presence`: watches a free-running camera and reports each part once."""
 
 import time
 from multiprocessing.connection import Connection
@@ -24,9 +24,10 @@ def watch(
     slots: "Slots",
     connection: Connection,
 ) -> None:
-    """Show every frame to the finder and pass on what it finds, until the source ends or the supervisor says stop.
+    """Pass every frame to the finder and report the parts found, until the source ends or the supervisor sends Stop.
 
-    What a finder that takes over must know goes with each part, whenever a part comes or goes, and as a sign of life.
+    The finder's state, which its successor needs, is sent with each part, whenever a part enters or leaves, and at
+    least every SIGN_OF_LIFE_S.
     """
     from edge.presence.finder import Finder
 
@@ -58,7 +59,7 @@ def _pass_on(
     connection: Connection,
     began_ns: int | None = None,
 ) -> None:
-    """Hand over the parts that the frame `position` decided, behind which a new source begins."""
+    """Report the parts decided by the frame at `position`; a reopened source continues after that frame."""
     parts = []
     for one in passed:
         slot = slots.take() if one.fault is None else None

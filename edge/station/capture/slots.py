@@ -1,4 +1,4 @@
-"""The slots of the frame ring that the capture child may fill, and the only place that fills them."""
+"""The slots of the frame ring that the capture child may fill; only this module writes into them."""
 
 import os
 import time
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Room(NamedTuple):
-    """Memory for a frame in `slot`. Without memory `fault` says why, or both are None: the child was told to stop."""
+    """Memory for a frame in `slot`. Without memory `fault` gives the reason, or both are None: the child must stop."""
 
     slot: GiveSlot | None
     frame: "Frame | None"
@@ -28,7 +28,7 @@ class Room(NamedTuple):
 
 
 class Slots:
-    """The slots that the capture child may fill; what it hears from the supervisor comes through here."""
+    """The slots that the capture child may fill, and its receiver of the supervisor's messages."""
 
     def __init__(self, connection: Connection, inbox: Connection | Inbox, waits: bool) -> None:
         self.is_stopped = False
@@ -37,12 +37,12 @@ class Slots:
         self._free: deque[GiveSlot] = deque()
 
     def wait_for_first(self) -> None:
-        """Return when the supervisor has lent a slot: until then the source is not to begin."""
+        """Return when the supervisor has lent a slot; the source must not begin before."""
         while not self._free and not self.is_stopped:
             self._receive()
 
     def take(self) -> GiveSlot | None:
-        """A free slot; None if there is none and the source is live, which nothing may hold up."""
+        """A free slot; None if there is none and the source is live, which must not be delayed."""
         while self._inbox.poll() or (self._waits and not self._free):
             self._receive()
             if self.is_stopped:
@@ -50,7 +50,7 @@ class Slots:
         return self._free.popleft() if self._free else None
 
     def next_room(self, height: int, width: int) -> "Frame | None":
-        """The memory that `take` gives next, as a frame; None if no slot is free, or it is too small."""
+        """The memory of the slot that `take` returns next, as a frame; None if no slot is free or it is too small."""
         if not self._free or self._free[0].capacity < height * width * 3:
             return None
         try:
@@ -59,12 +59,12 @@ class Slots:
             return None
 
     def listen(self) -> None:
-        """Take in what the supervisor has said."""
+        """Handle the supervisor's pending messages."""
         while self._inbox.poll() and not self.is_stopped:
             self._receive()
 
     def _room(self, slot: GiveSlot, height: int, width: int) -> Room:
-        """The memory of a slot as a frame, of another one if it is too small."""
+        """The memory of a slot as a frame; exchanged for a larger one if it is too small."""
         size = height * width * 3
         larger = self._enlarge(slot, size) if size > slot.capacity else slot
         if larger is None or larger.capacity < size:
@@ -77,9 +77,9 @@ class Slots:
             )
 
     def _enlarge(self, slot: GiveSlot, size: int) -> GiveSlot | None:
-        """Exchange a slot for one of at least `size` bytes; None if told to stop meanwhile.
+        """Exchange a slot for one of at least `size` bytes; None if Stop arrives meanwhile.
 
-        Where there is no memory for it, the slot comes back as it was, with a `refusal`.
+        If there is no memory for it, the slot comes back unchanged, with a `refusal`.
         """
         self._connection.send(NeedsRoom(slot.slot, size))
         while not self.is_stopped:
@@ -90,8 +90,8 @@ class Slots:
         return None
 
     def store(self, capture: "Capture", slot: GiveSlot | None, dropped: int) -> Captured:
-        """Copy the frame of a capture into its slot, unless the source decoded it there: the only copy of a frame on
-        its way to the runtime.
+        """Copy the frame of a capture into its slot, unless the source decoded it there. This is the only copy of a
+        frame on its way to the runtime.
         """
         frames = [] if capture.frame is None else [capture.frame]
         slot, shape, fault = self._fill(slot, frames, capture.fault)
@@ -110,7 +110,7 @@ class Slots:
         )
 
     def store_part(self, passed: "Passed", position: int, slot: GiveSlot | None) -> Captured:
-        """Copy the frames of a part that passed into its slot, one below the other, the best centred one on top."""
+        """Copy the frames of a part into its slot, stacked vertically, the best centred frame on top."""
         frames = [capture.frame for capture in passed.captures if capture.frame is not None]
         slot, shape, fault = self._fill(slot, frames, passed.fault)
         return Captured(
@@ -130,7 +130,7 @@ class Slots:
     def _fill(
         self, slot: GiveSlot | None, frames: "Sequence[Frame]", fault: Fault | None
     ) -> tuple[GiveSlot | None, tuple[int, int], Fault | None]:
-        """The slot that holds the frames, which have one shape; (height, width) of each, or zeros; why not."""
+        """The slot with the frames, which share one shape; (height, width) of each, or zeros; the fault, if any."""
         if slot is None and fault is None:
             return None, (0, 0), Fault(Reason.OVERLOAD, "every slot of the ring is taken")
         if slot is None or not frames:
@@ -146,7 +146,7 @@ class Slots:
         return slot, (height, width), fault
 
     def wait_for_stop(self) -> None:
-        """Return when the supervisor says so."""
+        """Return when the supervisor has sent Stop."""
         while not self.is_stopped:
             self._receive()
 
@@ -160,5 +160,5 @@ class Slots:
 
 
 def _name(name: str) -> str:
-    """A name that travels as JSON and shows on a terminal: a file's name need not be UTF-8, nor free of escapes."""
+    """A name fit for JSON and terminals: a file's name may be invalid UTF-8 or contain escape sequences."""
     return printable(os.fsencode(name).decode(errors="backslashreplace"))

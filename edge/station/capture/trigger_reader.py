@@ -1,4 +1,4 @@
-"""What the supervisor says to a capture child whose camera exposes when it is told."""
+"""Reads the supervisor's messages in a capture child whose camera exposes on request."""
 
 import queue
 import threading
@@ -11,29 +11,29 @@ from edge.station.process.messages import Expose
 
 
 class Inbox:
-    """The one reader of the pipe: a thread, which passes on the word to expose at once, whoever waits for the camera.
+    """The only reader of the pipe: a thread that handles Expose at once, even if the main thread waits for the camera.
 
-    All else is received from here, as from the connection.
+    All other messages are returned by `recv`, as from the connection.
     """
 
     def __init__(self, connection: Connection, expose: Callable[[], None]) -> None:
-        """`expose` is called in the thread; the EdgeError that it raises is raised by `recv`."""
+        """`expose` is called in the thread; an EdgeError that it raises is raised again by `recv`."""
         self._connection, self._expose = connection, expose
         self._waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        threading.Thread(target=self._hear, name="inbox", daemon=True).start()
+        threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
     def poll(self) -> bool:
-        """Whether `recv` would not wait."""
+        """Whether `recv` returns without waiting."""
         return not self._waiting.empty()
 
     def recv(self) -> Any:
-        """The next message. Raises EOFError if the supervisor is gone, EdgeError if the camera took no trigger."""
+        """The next message. Raises EOFError if the supervisor is gone, EdgeError if the camera refused a trigger."""
         message = self._waiting.get()
         if isinstance(message, Exception):
             raise message
         return message
 
-    def _hear(self) -> None:
+    def _read(self) -> None:
         try:
             while True:
                 message = self._connection.recv()

@@ -7,20 +7,11 @@ from typing import Any, NamedTuple
 from edge.channel.endpoints import CONTROL, VIEWERS, further, neighbour_endpoint
 from edge.errors import ConfigError
 from edge.sources import kind_of
+from edge.station.config.layers import Effective, Origin, merged
 from edge.station.config.resolved import StationConfig
-from edge.station.config.settings import (
-    TABLES,
-    Effective,
-    Origin,
-    Settings,
-    about,
-    as_line,
-    as_toml,
-    checked,
-    flag,
-    merged,
-    read,
-)
+from edge.station.config.settings import Settings, about, flag
+from edge.station.config.toml_reading import TABLES, checked, read
+from edge.station.config.toml_writing import as_line, as_toml
 
 OWN = ("source", "control", "viewers", "envelope")
 """Keys of which each station needs its own: no flag can give one to several."""

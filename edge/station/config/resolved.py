@@ -1,7 +1,7 @@
 """What a station was asked to do."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -11,60 +11,46 @@ from edge.presence import Presence
 from edge.sources import SourceSettings
 from edge.sources.address import redacted
 
-VERDICTS = "tcp://127.0.0.1:5570"
-
 
 @dataclass(frozen=True)
 class StationConfig(SourceSettings):
-    """One camera, one bundle, one verdict channel.
+    """One camera, one bundle, one verdict channel: the keys that `Settings` describes, as a station uses them.
 
-    `policy` "every" judges each frame in order, "latest" the newest one of a free-running camera; None picks by
-    source ("latest" for cameras, "every" for all else).
-    `simulated` marks every verdict so, whatever bundle and source say of themselves. `trust` names public key files:
-    if there are any, only a bundle that one of these keys signed is run.
-
-    `trigger` "free" makes a part of each frame that the policy takes, "external" of each trigger on the control
-    socket, "presence" of each part that passes a free-running camera, found as `presence` says. `control` and
-    `viewers` are endpoints; None: beside `bind`. `required` names the controllers without which the station is
-    suspended. `keys` is the folder of edge-keys; None: nobody is asked who he is. `records` is the
-    folder of journal and images; None: no record is kept. Of the images one good in `keep_goods` is kept, `keep_bytes`
-    in all, for `keep_days` days. `metrics` is HOST:PORT of a page for Prometheus. A live frame
-    older than `stale_ms` when it comes is not judged, nor one outside the `envelope` of `edge-run --commission`.
-    A camera that was lost gives `resume_frames` good frames in a row before the line goes on. With `regions` the model
-    is shown each of them instead of the frame, and the worst score decides. `spinning` lets threads of ONNX Runtime
-    wait busily, `keep_warm` runs the model on a golden frame shortly before each part is expected. Where stations share
-    a model, `streams` of their frames are scored at once and share the `threads`.
+    What differs: `policy` None picks by source ("latest" for cameras, "every" for all else). `simulated` marks every
+    verdict so, whatever bundle and source say of themselves. `required` is the key `require`, `regions` the key
+    `region`. `control` and `viewers` None are beside `bind`. `records` None: no record is kept. `keep_bytes` is
+    `keep_gib` in bytes. `size` is (height, width).
     """
 
     bundle: Path
     source: str
-    station: str = "line1"
-    bind: str = VERDICTS
-    backend: str = "auto"
-    threads: int | None = None
-    spinning: bool = False
-    keep_warm: bool = False
-    streams: int = 1
-    policy: Literal["every", "latest"] | None = None
-    budget_ms: float = 500.0
-    wait_subscribers: int = 0
-    simulated: bool = False
-    trust: tuple[Path, ...] = ()
-    trigger: Literal["free", "external", "presence"] = "free"
-    control: str | None = None
-    viewers: str | None = None
-    required: tuple[str, ...] = ()
-    keys: Path | None = None
-    records: Path | None = None
-    keep_goods: int = 100
-    keep_bytes: int = 50 * 2**30
-    keep_days: float | None = None
-    metrics: str | None = None
-    stale_ms: float = 1000.0
-    envelope: Path | None = None
-    regions: tuple[RegionOfInterest, ...] = ()
-    resume_frames: int = 3
-    presence: Presence = field(default_factory=Presence)
+    station: str
+    bind: str
+    backend: str
+    threads: int | None
+    spinning: bool
+    keep_warm: bool
+    streams: int
+    policy: Literal["every", "latest"] | None
+    budget_ms: float
+    wait_subscribers: int
+    simulated: bool
+    trust: tuple[Path, ...]
+    trigger: Literal["free", "external", "presence"]
+    control: str | None
+    viewers: str | None
+    required: tuple[str, ...]
+    keys: Path | None
+    records: Path | None
+    keep_goods: int
+    keep_bytes: int
+    keep_days: float | None
+    metrics: str | None
+    stale_ms: float
+    envelope: Path | None
+    regions: tuple[RegionOfInterest, ...]
+    resume_frames: int
+    presence: Presence
 
     @property
     def source_name(self) -> str:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -16,14 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge.errors import ConfigError
 from edge.files import write_whole
 from edge.machine import cores, cpu_model, user_folder
+from edge.runtimes import versions
 from edge.sources import SourceRequest, kind_of, known_size
 from edge.sources.address import redacted
-from edge.station.config.settings import Effective, Settings, flag
+from edge.station.config.layers import Effective
+from edge.station.config.settings import Settings, flag
 
 SCHEMA_VERSION: Literal[1] = 1
-
-VERSIONED = ("edge-inspect", "openvino", "onnxruntime")
-"""Packages of which another version may make another setting the best."""
 
 
 class Found(BaseModel):
@@ -52,7 +50,7 @@ class Tuned(BaseModel):
     height: int
     width: int
     rate_per_min: float = Field(description="the line's pace, at which it was measured")
-    deadline_ms: float | None
+    budget_ms: float | None
     found: Found
     p50_ms: float
     percent: float = Field(description="the percentile that decided")
@@ -78,13 +76,8 @@ class Tuned(BaseModel):
         if (self.cpu, self.cores) != (cpu_model(), cores()):
             return f"it is of {self.cpu}, {self.cores} cores; this is {cpu_model()}, {cores()} cores"
         here = versions()
-        other = next((name for name in VERSIONED if self.versions.get(name) != here[name]), None)
+        other = next((name for name in here if self.versions.get(name) != here[name]), None)
         return other and f"it is of {other} {self.versions.get(other, 'unknown')}, here is {here[other]}"
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that matter."""
-    return {name: version(name) for name in VERSIONED}
 
 
 def tuned_folder() -> Path:
@@ -107,7 +100,7 @@ def with_tuned(effective: Effective, bundle: Path) -> tuple[Effective, list[str]
     """
     settings, origins = effective
     name, digest = _identity(bundle)
-    if not settings.tuned or settings.regions or name is None:
+    if not settings.tuned or settings.region or name is None:
         return effective, []
     fit, lines = _matching(name, digest, settings)
     if not fit:
@@ -144,7 +137,7 @@ def _size(settings: Settings) -> "tuple[int, int] | str":
     from edge.sources.size import parse_size
 
     size, source = None if settings.size is None else parse_size(settings.size), settings.source or "the source"
-    return known_size(SourceRequest(source, size=size, camera=settings.camera)) or redacted(source)
+    return known_size(SourceRequest(source, size=size, line=settings.line, camera=settings.camera)) or redacted(source)
 
 
 def _sizes(fit: list[Tuned]) -> str:

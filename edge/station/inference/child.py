@@ -1,4 +1,4 @@
-"""The inference child: loads the bundle, proves itself on the golden frames, then scores frames in the ring."""
+"""The inference child: loads the bundle, checks it on the golden frames, then scores frames in the ring."""
 
 import contextlib
 import queue
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from edge.errors import EdgeError
 from edge.station import gc_tuning
+from edge.station.inference.input_probe import InputProbe
 from edge.station.inference.warmer import Warmer
 from edge.station.process.messages import Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
 from edge.station.process.ring import Attached
 from edge.verdict import MOST_DEFECTS
 
 Shape: TypeAlias = tuple[int, int] | None
-"""Height and width that a graph is compiled for; None: any."""
+"""Height and width for which a graph is compiled; None: any."""
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from edge.backends import Backend, Output
     from edge.backends.options import Options
-    from edge.bundle import Bundle, Manifest
+    from edge.bundle import Bundle, Manifest, Threshold
     from edge.letterbox.contract import RegionOfInterest
 
 
@@ -42,19 +43,18 @@ def run_inference(
     keep_warm: bool = False,
     streams: int = 1,
 ) -> None:
-    """Work of the inference child; returns when told to stop.
+    """Main function of the inference child; returns after `Stop`.
 
-    `path` is the folder itself, all links followed. `digest` is that of the manifest whose signature the supervisor
-    checked, if it was to: whatever else lies there now, signed or not, is refused, and the runtime is given the bytes
-    that were hashed here. Nothing is loaded before the first station has said what its frames are. With `streams`
-    so many frames, of different stations, are scored at once and share the `threads`. With `spinning` those of ONNX
-    Runtime wait busily; `keep_warm` runs the model between parts, see
-    `edge.station.inference.warmer`, unless there are streams.
+    `path` is the bundle's folder, with all links resolved. `digest` is that of the manifest whose signature the
+    supervisor checked, if required: any other content is refused, signed or not, and the runtime gets the bytes that
+    were hashed here. The bundle is loaded after the first station's Configure. With `streams` > 1 that many frames, of
+    different stations, are scored in parallel and share the `threads`. With `spinning` ONNX Runtime's threads wait
+    busily. `keep_warm` runs the model between parts, see `edge.station.inference.warmer`; not with several streams.
     """
+    from edge.backends import preload
     from edge.backends.options import Options
 
-    if not backend.startswith("onnxruntime"):
-        import openvino  # noqa: F401  takes a while; the capture child opens the source meanwhile
+    preload(backend)  # slow; meanwhile the capture child opens the source
 
     configure = connection.recv()
     if not isinstance(configure, Configure):
@@ -68,8 +68,8 @@ def run_inference(
         return
     seats = _Seats(model, connection)
     seats.take(configure)
-    model.anysize = None  # its memory is needed no more, unless frames of any size come
-    gc_tuning.settle()
+    model.anysize = None  # frees its memory, unless frames of any size come
+    gc_tuning.freeze()
     workers: queue.SimpleQueue[Infer] = queue.SimpleQueue()
     for stream in range(streams if streams > 1 else 0):
         threading.Thread(target=_work, args=(workers, seats, stream), daemon=True).start()
@@ -77,31 +77,33 @@ def run_inference(
     next_order = Warmer(connection, seats.warm_up).next_order if keeps_warm else connection.recv
     while isinstance(order := next_order(), Infer | SelfTest | Configure):
         if isinstance(order, Configure):
-            threading.Thread(target=seats.take, args=(order,), daemon=True).start()  # others' frames do not wait for it
+            threading.Thread(target=seats.take, args=(order,), daemon=True).start()  # other stations must not wait
         elif isinstance(order, SelfTest):
             seats.send(seats.proof.again())
         elif streams > 1:
             workers.put(order)
         else:
             seats.send(seats.of(order).infer(order))
+            seats.of(order).probe.compare(is_awaited=seats.are_several and connection.poll())
 
 
 def _work(orders: "queue.SimpleQueue[Infer]", seats: "_Seats", stream: int) -> None:
-    """One of several threads that score frames."""
+    """One of several threads that score frames; `stream` is its number."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         while True:
             order = orders.get()
             seats.send(seats.of(order).infer(order, stream))
+            seats.of(order).probe.compare(is_awaited=not orders.empty())
 
 
 def _shapes(configure: Configure) -> list[Shape]:
-    """The shapes (height, width) that the model is shown, each once; None: any."""
+    """The distinct shapes (height, width) of the model's inputs; None: any."""
     return [*dict.fromkeys((r.height, r.width) for r in configure.regions)] or [configure.shape]
 
 
 @dataclass
 class _Model:
-    """The bundle, compiled for each shape that any station shows it."""
+    """The bundle, compiled for each input shape of the stations."""
 
     bundle: "Bundle"
     artifact: str
@@ -111,14 +113,14 @@ class _Model:
     runtimes: "dict[Shape, list[Backend]]" = field(default_factory=dict)
 
     @property
-    def threshold(self) -> float:
-        """Score from which on a frame is rejected."""
-        return self.bundle.manifest.artifacts[self.artifact].threshold.value
+    def threshold(self) -> "Threshold":
+        """The threshold of the artifact that runs."""
+        return self.bundle.manifest.artifacts[self.artifact].threshold
 
     def prepare(self, shapes: list[Shape]) -> "dict[Shape, list[Backend]]":
-        """The runtime for each of these shapes, warm, once for each stream.
+        """The runtimes for each of these shapes, warmed up, one per stream.
 
-        Raises BundleError if one scores differently on this machine.
+        Raises BundleError if a runtime's scores differ on this machine.
         """
         from edge.backends import check_golden, check_static, load_from
 
@@ -126,7 +128,7 @@ class _Model:
         refusal = bundle.manifest.letterbox.refusal
         for shape in shapes:
             if shape is not None and refusal(*shape) is not None:
-                shape = None  # the station submits no frames that the contract refuses
+                shape = None  # the station does not submit frames that the contract refuses
             if shape in self.runtimes:
                 continue
             anysize = self.anysize
@@ -146,8 +148,8 @@ class _Model:
 
 
 def _load(path: Path, digest: str, backend: str, options: "Options", shape: Shape) -> _Model:
-    """Load the bundle and check it against its golden frames; `auto` takes what is fastest for this shape. Where
-    that has to be measured first, all artifacts run here, with instructions that suit them all.
+    """Load the bundle and check it against its golden frames. `auto` selects the fastest artifact for this shape; if
+    that must be measured first, all artifacts run here, with instructions that are safe for all of them.
 
     Raises BundleError if the bundle is damaged, or if a golden frame scores differently on this machine.
     """
@@ -161,13 +163,16 @@ def _load(path: Path, digest: str, backend: str, options: "Options", shape: Shap
         backend = fastest_artifact(bundle, options.threads, None if is_refused else shape)
     anysize = load_from(bundle, backend, options, alone=True)
     difference = check_golden(bundle, anysize)
+    import cv2
+
+    cv2.setNumThreads(1)  # the cores are for the model
     if bundle.manifest.map_threshold is not None:
         _warm_up_locating(bundle)
     return _Model(bundle, anysize.name, options, difference, anysize)
 
 
 class _Seats:
-    """The stations that this process serves, by number, and the pipe to the supervisor, which two threads write to."""
+    """The stations that this process serves, by number, and the pipe to the supervisor, written by two threads."""
 
     def __init__(self, model: _Model, connection: Connection) -> None:
         self._model, self._connection = model, connection
@@ -175,41 +180,46 @@ class _Seats:
         self._sending, self._compiling = threading.Lock(), threading.Lock()
         self.proof: _Proof
 
+    @property
+    def are_several(self) -> bool:
+        """Whether frames of one station may wait for those of another."""
+        return len(self._seats) > 1
+
     def of(self, order: Infer) -> "_Seat":
-        """The station that a frame is of."""
+        """The seat of the station that submitted a frame."""
         return self._seats[order.seat]
 
     def take(self, configure: Configure) -> None:
-        """Make ready for a station's frames and say so, or why that cannot be."""
+        """Prepare for a station's frames and send Loaded, or Failed with the reason."""
         shapes, model = _shapes(configure), self._model
         try:
             with self._compiling:
                 runtimes = model.prepare(shapes)
-                if not self._seats:  # later on its runtime may be busy with frames
+                if not self._seats:  # a later station's runtime may be busy with frames
                     self.proof = _Proof(model, shapes[0], runtimes[shapes[0]][0])
                 self._seats[configure.seat] = _Seat(model, configure, runtimes)
                 model.bundle.release()
-        except Exception as error:  # of a runtime, too: in a thread it would be heard by nobody
-            said = str(error).strip().splitlines() or [type(error).__name__]
-            self.send(Failed(said[0], configure.seat))
+        except Exception as error:  # also from the runtime: in a thread it would be lost
+            report = str(error).strip().splitlines() or [type(error).__name__]
+            self.send(Failed(report[0], configure.seat))
             return
         proof_ns = len(configure.regions or shapes) * self.proof.took_ns
         self.send(Loaded(model.artifact, model.golden_difference, proof_ns, configure.seat))
 
     def warm_up(self) -> None:
-        """Score the golden frame once more; what was wrong is said as of a self-test."""
-        said = self.proof.again()
-        if said.fault is not None:
-            self.send(said)
+        """Score the golden frame again; a fault is sent as the result of a self-test."""
+        report = self.proof.again()
+        if report.fault is not None:
+            self.send(report)
 
     def send(self, message: Loaded | Failed | Inferred) -> None:
-        """Say it to the supervisor."""
+        """Send a message to the supervisor; thread-safe."""
         with self._sending:
             self._connection.send(message)
 
 
 class _Proof:
-    """The first golden frame, as the line's frames are, and what it scored when the runtime was started."""
+    """The first golden frame, tiled to the line's frame size, and its score at the start of the runtime."""
 
     def __init__(self, model: _Model, shape: Shape, runtime: "Backend") -> None:
         from edge.backends import tiled
@@ -236,12 +246,9 @@ class _Proof:
 
 
 def _warm_up_locating(bundle: "Bundle") -> None:
-    """The first look for regions loads and starts what the later ones have: not while a reject waits for it."""
-    import cv2
-
+    """Run the localisation once, so that its imports and start-up do not delay the first reject."""
     from edge.station.inference.locating import find_regions
 
-    cv2.setNumThreads(1)  # the model has the cores
     for golden in bundle.golden():
         if golden.map is not None:
             height, width = golden.frame.shape[:2]
@@ -249,10 +256,13 @@ def _warm_up_locating(bundle: "Bundle") -> None:
 
 
 class _Seat:
-    """One station's frames: its ring, its regions, and the runtime for each shape that it shows."""
+    """One station's frames: its ring, its regions, and the runtimes for each input shape."""
 
     def __init__(self, model: _Model, configure: Configure, runtimes: "dict[Shape, list[Backend]]") -> None:
+        from edge.bundle.input_distance import InputDistance
+
         self.runtimes = runtimes
+        self.probe = InputProbe(InputDistance.of(model.bundle.manifest))
         self._model, self._regions, self._ring = model, configure.regions, Attached()
         self._aggregate = configure.aggregate
 
@@ -260,50 +270,55 @@ class _Seat:
         return (self.runtimes.get((height, width)) or next(iter(self.runtimes.values())))[stream]
 
     def infer(self, order: Infer, stream: int = 0) -> Inferred:
-        """Score a part's frames; whatever the runtime raises is the fault of this part and goes no further."""
+        """Score a part's frames; an exception of the runtime becomes the fault of this part only."""
         start, size = time.monotonic_ns(), (order.height, order.width)
         try:
             frames = self._ring.frame(order.memory, order.frames * order.height, order.width)
-            scores, rejected = [], []
+            scores, rejected, rejects = [], [], self._model.threshold.rejects
             for top in range(0, len(frames), order.height):
                 outputs = self._outputs(frames[top : top + order.height], stream)
-                scores.append(max((output.score for _, output in outputs), key=_badness))
-                rejected.append([(region, output) for region, output in outputs if output.score >= self._threshold])
+                scores.append(max((output.score for _, output in outputs), key=_severity))
+                rejected.append([(region, output) for region, output in outputs if rejects(output.score)])
             end = time.monotonic_ns()
-            worst = max(range(len(scores)), key=lambda number: _badness(scores[number]))
+            worst = max(range(len(scores)), key=lambda number: _severity(scores[number]))
             score = scores[worst] if self._aggregate == "max" else fmean(scores)
-            is_reject = score >= self._threshold and rejected[worst]
+            is_reject = rejects(score) and rejected[worst]
             located = _locate(self._model.bundle.manifest, rejected[worst], size) if is_reject else None
-            return Inferred(order.seq, score, None, start, end, located, order.seat, worst)
+            measured = self.probe.take()
+            self.probe.copy_rows(self._compared(frames[: order.height]))
+            return Inferred(order.seq, score, None, start, end, located, order.seat, worst, measured)
         except Exception as error:
             fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             return Inferred(order.seq, float("nan"), fault, start, time.monotonic_ns(), seat=order.seat)
 
-    @property
-    def _threshold(self) -> float:
-        return self._model.threshold
+    def _compared(self, frame: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.uint8]":
+        """The picture that is compared with the training photographs: the frame, or one region of it in turn."""
+        if not self._regions:
+            return frame
+        region = self._regions[self.probe.compared % len(self._regions)]
+        return frame[region.top : region.top + region.height, region.left : region.left + region.width]
 
     def _outputs(self, frame: "npt.NDArray[np.uint8]", stream: int) -> list[tuple["RegionOfInterest | None", "Output"]]:
-        """What the model says of the frame, or of each region of it."""
+        """The model's outputs for the frame, or for each region of it."""
         if not self._regions:
             return [(None, self._runtime(frame.shape[0], frame.shape[1], stream).infer(frame))]
         return [(r, self._runtime(r.height, r.width, stream).infer(_cut(frame, r))) for r in self._regions]
 
 
-def _badness(score: float) -> float:
-    """A score that is no number is worse than any: it must not hide behind one that is."""
+def _severity(score: float) -> float:
+    """Sort key of a score: NaN and infinity count as worst, so that no valid score hides them."""
     return score if isfinite(score) else float("inf")
 
 
 def _cut(frame: "npt.NDArray[np.uint8]", region: "RegionOfInterest") -> "npt.NDArray[np.uint8]":
-    """The region of the frame, copied: runtimes want their pixels in one piece."""
+    """A copy of the region of the frame: runtimes need contiguous pixels."""
     return frame[region.top : region.top + region.height, region.left : region.left + region.width].copy()
 
 
 def _locate(
     manifest: "Manifest", outputs: Sequence[tuple["RegionOfInterest | None", "Output"]], shape: tuple[int, int]
 ) -> tuple[Located, ...] | None:
-    """Where a reject's defects are, in the whole frame, the largest peak first; None where the bundle cannot tell."""
+    """A reject's defects in coordinates of the whole frame, largest peak first; None if the bundle has no maps."""
     if manifest.map_threshold is None or any(output.map is None for _, output in outputs):
         return None
     from edge.station.inference.locating import find_regions

@@ -1,9 +1,9 @@
-"""Where on the frame the map says the defect is: boxes and areas in pixels of the frame.
+"""Location of defects on the frame from the anomaly map: boxes and areas in pixels of the frame.
 
-A map is `float32 [h, w]` over the letterboxed square: its cell (row, column) lies over `side / h` × `side / w` pixels
-of the square, and over that much of the frame as the letterbox says. All edges are ratios of integers, rounded only
-where a whole pixel is asked for. Only the inference child and the export look here: the station's own process loads no
-pixels.
+A map is `float32 [h, w]` over the letterboxed square: its cell (row, column) covers `side / h` × `side / w` pixels of
+the square, and the corresponding part of the frame according to the letterbox. All edges are ratios of integers,
+rounded only where a whole pixel is needed. Only the inference child and the export import this module: the supervisor
+loads no pixel libraries.
 """
 
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Region:
-    """Cells of the map that reach the threshold and touch, if only at their corners; in pixels of the frame.
+    """Cells of the map that reach the threshold and are connected, diagonally too; in pixels of the frame.
 
-    The box (`x`, `y`, `width`, `height`) holds every pixel that one of the cells covers a part of, and lies inside the
-    frame. `area` is that of the cells themselves, rounded, at least 1; `peak` the map's largest value in them, at most
-    the largest float32.
+    The box (`x`, `y`, `width`, `height`) contains every pixel that one of the cells covers in part, and lies inside the
+    frame. `area` is the area of the cells, rounded, at least 1; `peak` is the map's largest value in them, at most the
+    largest float32.
     """
 
     x: int
@@ -43,8 +43,8 @@ class Region:
 def find_regions(heat: Map, shape: tuple[int, int], contract: LetterboxContract, threshold: float) -> list[Region]:
     """The regions of a map where it is >= `threshold`, on a frame of `shape` (height, width): at most `MOST_DEFECTS`.
 
-    The largest peak comes first. Cells that lie on padding alone are not looked at, nor is a value that is no number.
-    Raises DataError if the frame does not hold the contract's region.
+    The largest peak comes first. Cells entirely on padding are ignored, and so are NaN values. Raises DataError if the
+    frame does not contain the contract's region.
     """
     box = contract.fit(*shape)
     down = _axis(heat.shape[0], contract.side, box.top, box.height, box.frame_top, box.frame_height)
@@ -63,16 +63,16 @@ def find_regions(heat: Map, shape: tuple[int, int], contract: LetterboxContract,
     peaks = np.full(count, -np.inf, np.float32)
     np.maximum.at(peaks, label, seen[rows, columns])
     areas = np.bincount(label, down.lengths[rows] * across.lengths[columns], count)
-    hottest = np.argsort(-peaks, kind="stable")[: min(MOST_DEFECTS, count - 1)]  # last is 0, the rest of the frame
+    hottest = np.argsort(-peaks, kind="stable")[: min(MOST_DEFECTS, count - 1)]  # label 0, the background, sorts last
     return [_region(boxes[one].tolist(), down, across, float(areas[one]), float(peaks[one])) for one in hottest]
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """The cells of one axis of a map that touch the frame, from cell `first` on.
+    """The cells of one axis of a map that overlap the frame, from cell `first` on.
 
-    `edges` int64 [cells + 1] over `unit` are where they begin and end, in pixels of the frame, cut off where what is
-    looked at ends.
+    `edges` int64 [cells + 1], divided by `unit`, are the borders of the cells in pixels of the frame, clipped to the
+    inspected region.
     """
 
     first: int
@@ -88,17 +88,19 @@ class _Axis:
         return np.diff(self.edges) / self.unit
 
     def part(self, start: int, cells: int) -> "_Axis":
-        """So many of the cells, from the one at `start`."""
+        """The slice of `cells` cells from `start` on."""
         return _Axis(self.first + start, self.edges[start : start + cells + 1], self.unit)
 
     def span(self, start: int, stop: int) -> tuple[int, int]:
-        """The first pixel that cells `start` to before `stop` cover a part of, and how many they are."""
+        """First pixel, and number of pixels, of the span that the cells `start` to before `stop` cover in part."""
         begin, end = int(self.edges[start]) // self.unit, -(-int(self.edges[stop]) // self.unit)
         return begin, end - begin
 
 
 def _axis(cells: int, side: int, before: int, inside: int, origin: int, pixels: int) -> _Axis:
-    """`inside` pixels of the square show `pixels` of the frame, from `origin` on, after `before` of padding."""
+    """The axis for `inside` pixels of the square, after `before` of padding, that show `pixels` of the frame from
+    `origin` on.
+    """
     first, last = before * cells // side, -(-(before + inside) * cells // side)
     unit = cells * inside
     edges = (np.arange(first, last + 1, dtype=np.int64) * side - before * cells) * pixels

@@ -1,8 +1,8 @@
 """Keeps the model warm between parts: runs it on a golden frame shortly before the next part is expected.
 
-A model that has slept finds its weights gone from the caches, and the first inference pays for it. An inference cannot
-be broken off, so one for warmth only ever runs when it will probably be over before the earliest part that the line's
-cadence lets expect; a part that comes still sooner waits for that one and no other.
+After a pause the weights are no longer in the caches, and the next inference is slower. An inference cannot be
+interrupted, so a warm-up runs only if it will probably end before the earliest part expected from the line's cadence;
+a part that arrives even sooner waits for that one warm-up and no other.
 """
 
 import time
@@ -15,17 +15,17 @@ from typing import Any
 from edge.station.process.messages import Infer
 
 REMEMBERED = 8
-"""Intervals between parts from which the cadence is learned, and warm-ups from which their length is."""
+"""Number of part intervals from which the cadence is learned, and of warm-ups from which their duration is learned."""
 
 SPARE_NS = 2_000_000
-"""Between the expected end of a warm-up and the earliest part."""
+"""Margin between the expected end of a warm-up and the earliest part."""
 
 MOST_MISSED = 10
-"""Parts in a row that did not come when they were expected: the line rests, and so does the model."""
+"""After this many expected parts that did not arrive the line pauses, and the warm-ups stop."""
 
 
 class Warmer:
-    """Waits for orders in the place of `connection.recv`, and runs the model in between."""
+    """Waits for orders instead of `connection.recv`, and runs the model in between."""
 
     def __init__(self, connection: Connection, warm: Callable[[], object]) -> None:
         """`warm` runs the model once, on a frame of the line's size."""
@@ -36,7 +36,7 @@ class Warmer:
         self._expected = 0  # warm-ups since the last part
 
     def next_order(self) -> Any:
-        """The next order; EOFError as from `recv`."""
+        """The next order. Raises EOFError as `recv` does."""
         while not self._connection.poll(self._left_s()):
             begun_ns = time.monotonic_ns()
             self._warm()
@@ -51,12 +51,12 @@ class Warmer:
         return order
 
     def _left_s(self) -> float | None:
-        """Seconds till the next warm-up should begin; None: none should before a part comes."""
+        """Seconds until the next warm-up; None if none should run before the next part."""
         due_ns = self.due_ns()
         return None if due_ns is None else max(0.0, (due_ns - time.monotonic_ns()) / 1e9)
 
     def due_ns(self) -> int | None:
-        """When the next warm-up should begin; None while the cadence is not known, too fast to rest in, or broken."""
+        """When the next warm-up should begin; None while the cadence is unknown, too fast for warm-ups, or paused."""
         if self._came_ns is None or len(self._intervals) < REMEMBERED or self._expected >= MOST_MISSED:
             return None
         takes_ns = min(max(self._took), 3 * int(median(self._took))) if self._took else min(self._intervals) // 4

@@ -1,6 +1,7 @@
-"""A child process of the station: a pipe, an end that can be seen, and a fresh start with back-off."""
+"""A child process of the station: a pipe, detection of its end, and restarts with back-off."""
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import random
@@ -17,18 +18,28 @@ from types import ModuleType
 from typing import Any
 
 from edge.station.process.messages import Stop
+from edge.terminal.logs import Logging, chosen_logging, lines_through, start_logging
+from edge.terminal.output import Display
+
+log = logging.getLogger("edge.station.process")
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
 KILL_PATIENCE_S = 1.0
 STABLE_S = 10.0
-"""A child that lived this long is started again without delay."""
+"""A child that ran this long is restarted without delay."""
+
+MOST_LINES = 100
+"""Lines of a child's log that may wait for whoever reads them."""
+
+LINES_PATIENCE_S = 0.2
+"""How long a child that ends waits for its last lines to be read."""
 
 _spawn = multiprocessing.get_context("spawn")
 
 
 class Child:
-    """Owns one process at a time. `arguments()` is asked at each start, so that a new child goes on where due."""
+    """Owns one process at a time. `arguments()` is called at each start, so that a new child resumes correctly."""
 
     def __init__(
         self,
@@ -36,27 +47,32 @@ class Child:
         work: Callable[..., None],
         arguments: Callable[[], tuple[Any, ...]],
         longest_backoff_s: float = LONGEST_BACKOFF_S,
+        station: str | None = None,
     ) -> None:
-        """Nothing runs before `start`. Back-off doubles from FIRST_BACKOFF_S to `longest_backoff_s`."""
+        """The process starts with `start`. Back-off doubles from FIRST_BACKOFF_S to `longest_backoff_s`. `station` is
+        named in log lines; None if several stations share the process.
+        """
         self.name = name
+        self.station = station
         self.restarts = -1
         self.connection: Connection | None = None
         self._work, self._arguments = work, arguments
         self._process: Any = None
-        self._poll = select.poll()  # Connection.poll makes one at every call
+        self._poll = select.poll()  # Connection.poll creates one at every call
         self._started = 0.0
         self._backoff_s = 0.0
         self._longest_backoff_s = longest_backoff_s
         self._due = 0.0
+        self._could_not_start = False
 
     @property
     def is_running(self) -> bool:
-        """True from `start` until `bury` or `stop`."""
+        """True from `start` until `kill` or `stop`."""
         return self.connection is not None
 
     @property
     def due_in_s(self) -> float:
-        """Seconds until `start` may be called again; 0 if now."""
+        """Seconds until `start` may be called again; 0 if it may be called now."""
         return max(0.0, self._due - time.monotonic())
 
     @property
@@ -65,15 +81,19 @@ class Child:
         return time.monotonic() - self._started if self.is_running else 0.0
 
     def start(self) -> None:
-        """Start a process. It ignores SIGINT from its first moment: Ctrl-C is the supervisor's business.
+        """Start a process. It ignores SIGINT from the start: the supervisor handles Ctrl-C.
 
-        Where the machine has no room for one, that is a start that failed: the next one is due with back-off.
+        If the system cannot create a process, the start counts as failed, and the next one is due after the back-off.
         """
+        self._log_end()
         self.restarts += 1
         self._started = time.monotonic()
         try:
             self._start()
-        except OSError:  # no descriptors, no processes, no memory
+        except OSError as error:  # no descriptors, no processes, no memory
+            if not self._could_not_start:
+                log.warning("%s: not started: %s", self.name, error, extra={"station": self.station})
+            self._could_not_start = True
             if self.connection is not None:
                 self.connection.close()
                 self.connection = None
@@ -84,25 +104,27 @@ class Child:
         self.connection, theirs = _spawn.Pipe()
         self._poll = select.poll()
         self._poll.register(self.connection.fileno(), select.POLLIN)
-        self._process = _spawn.Process(
-            target=_run, args=(self._work, theirs, *self._arguments()), name=self.name, daemon=True
+        process = _spawn.Process(
+            target=_run, args=(self._work, theirs, self._logging(), *self._arguments()), name=self.name, daemon=True
         )
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the new process
         try:
             with _no_main_module():
-                self._process.start()
+                process.start()
         finally:
             signal.signal(signal.SIGINT, before)
             theirs.close()
+        self._process, self._could_not_start = process, False
+        self._log("process %d started, start %d", process.pid, self.restarts + 1)
 
     def send(self, message: tuple[Any, ...]) -> None:
-        """Send a message; to a child that just died it is lost, and its end is seen by the next `receive`."""
+        """Send a message. A message to a child that just died is lost; the next `receive` reports the death."""
         if self.connection is not None:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self.connection.send(message)
 
     def receive(self) -> Any | None:
-        """Next message if one has come. Raises EOFError if the child is gone."""
+        """The next message, None if there is none. Raises EOFError if the child is gone."""
         if self.connection is None:
             return None
         try:
@@ -110,9 +132,9 @@ class Child:
         except (ConnectionResetError, OSError) as error:
             raise EOFError from error
 
-    def bury(self) -> None:
-        """End what is left of the process and set the time of the next start. Never waits: a process that a driver
-        holds in the kernel dies when the driver lets it.
+    def kill(self) -> None:
+        """Kill the process, if it still runs, and set the time of the next start. Never waits: a process blocked in a
+        driver ends when the driver returns.
         """
         if self.connection is None:
             return
@@ -121,26 +143,42 @@ class Child:
         self.connection = None
         self._set_back()
 
+    def _logging(self) -> Logging | None:
+        chosen = chosen_logging()
+        return None if chosen is None else chosen._replace(station=self.station)
+
+    def _log_end(self) -> None:
+        """How the last process ended: it may have been killed, and have ended by itself before."""
+        process, self._process = self._process, None
+        if process is not None:
+            status = "not yet ended" if process.exitcode is None else f"exit status {process.exitcode}"
+            self._log("process %d: %s", process.pid, status)
+
+    def _log(self, message: str, *values: object) -> None:
+        log.debug(f"{self.name}: {message}", *values, extra={"station": self.station})
+
     def _set_back(self) -> None:
         lived_s = time.monotonic() - self._started
         self._backoff_s = (
             0.0 if lived_s > STABLE_S else min(self._longest_backoff_s, max(FIRST_BACKOFF_S, 2 * self._backoff_s))
         )
-        self._due = time.monotonic() + self._backoff_s * random.uniform(0.8, 1.2)  # stations of one switch, not in step
+        self._due = time.monotonic() + self._backoff_s * random.uniform(0.8, 1.2)  # desynchronises stations
 
     def stop(self, patience_s: float) -> None:
-        """Ask the process to leave, and kill it if it has not after `patience_s` seconds."""
+        """Send Stop, and kill the process if it still runs after `patience_s` seconds."""
         if self.connection is None:
+            self._log_end()
             return
         self.send(Stop())
         process = self._process
         process.join(patience_s)
-        self.bury()
+        self.kill()
         process.join(KILL_PATIENCE_S)
+        self._log_end()
 
 
 def _leave_removed_folder() -> None:
-    """Python asks for the working directory to start a process; one that somebody removed meanwhile has no name."""
+    """Leave a deleted working directory: Python needs the directory's name to start a process."""
     try:
         os.getcwd()
     except FileNotFoundError:
@@ -149,8 +187,8 @@ def _leave_removed_folder() -> None:
 
 @contextlib.contextmanager
 def _no_main_module() -> Iterator[None]:
-    """A process that is spawned meanwhile does not import the command that this one is, with all its flags: 40 ms of
-    processor and 2 MiB for each child.
+    """While the context is open, spawned processes do not import this process's main module with all its flags, which
+    saves 40 ms of CPU time and 2 MiB per child.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -160,15 +198,31 @@ def _no_main_module() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _run(work: Callable[..., None], connection: Connection, *arguments: Any) -> None:
-    """First lines of every child: Ctrl-C is the supervisor's, standard output the command's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not inherited
+def _run(work: Callable[..., None], connection: Connection, logging_: Logging | None, *arguments: Any) -> None:
+    """Entry point of every child: SIGINT is left to the supervisor, standard output and log to the command."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # if it is not inherited
     os.dup2(2, 1)
-    with contextlib.suppress(OSError):  # where there is /proc, ps and top show the child by its name
+    with contextlib.suppress(OSError):  # with /proc, ps and top show the child's name
         Path("/proc/self/comm").write_text(multiprocessing.current_process().name[:15])
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with _lines(logging_), contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         work(connection, *arguments)
+
+
+@contextlib.contextmanager
+def _lines(chosen: Logging | None) -> Iterator[None]:
+    """The child writes its lines as the command does."""
+    if chosen is None:
+        yield
+        return
+    start_logging(chosen)
+    display = Display(2, MOST_LINES)
+    try:
+        with lines_through(display.show):
+            log.debug("%s: the child runs", multiprocessing.current_process().name)
+            yield
+    finally:
+        display.close(LINES_PATIENCE_S)
 
 
 def _die_with_parent() -> None:

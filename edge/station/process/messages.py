@@ -1,4 +1,4 @@
-"""What passes between the supervisor and its children: numbers and names, never pixels.
+"""Messages between the supervisor and its children: numbers and names, never pixels.
 
 All times are `time.monotonic_ns()`, one clock for all processes of a machine.
 """
@@ -6,6 +6,7 @@ All times are `time.monotonic_ns()`, one clock for all processes of a machine.
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from edge.bundle import Measured, Unmeasured
     from edge.letterbox.contract import RegionOfInterest
     from edge.presence import Remembered
     from edge.sources import Mark
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class GiveSlot(NamedTuple):
-    """Supervisor → capture: this slot of the ring is yours to fill; `memory` names `capacity` bytes.
+    """Supervisor → capture: the child may fill this slot of the ring; `memory` is the name of `capacity` bytes.
 
-    `refusal` says why it is no larger, though it was asked to be.
+    `refusal` says why the slot is not larger, after a NeedsRoom.
     """
 
     slot: int
@@ -25,7 +26,7 @@ class GiveSlot(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """Capture → supervisor: the source is open. `policy` is "every" or "latest"; the rest as in `Source`."""
+    """Capture → supervisor: the source is open. `policy` is "every" or "latest"; the other fields as in `Source`."""
 
     name: str
     shape: tuple[int, int] | None
@@ -35,15 +36,15 @@ class Opened(NamedTuple):
     simulated: bool
     policy: str
     device: bool = False
-    remarks: tuple[str, ...] = ()  # what the device took otherwise than it was asked, a line each
-    rate: float | None = None  # pictures a second, if that is known
-    lasting_name: str | None = None  # the name by which this very device is opened again
+    remarks: tuple[str, ...] = ()  # one line per setting that the device changed from the requested value
+    rate: float | None = None  # pictures per second, if known
+    lasting_name: str | None = None  # persistent name that opens the same device again
     exposes_when_told: bool = False
 
 
 class NeedsRoom(NamedTuple):
-    """Capture → supervisor: the next frame has `size` bytes, more than the slot holds; give it back larger, or
-    say why not.
+    """Capture → supervisor: the next frame has `size` bytes, more than the slot holds; the supervisor returns the
+    slot enlarged, or with a refusal.
     """
 
     slot: int
@@ -53,9 +54,9 @@ class NeedsRoom(NamedTuple):
 class Captured(NamedTuple):
     """Capture → supervisor: a frame lies in `slot`, or `fault` says why there is none.
 
-    `slot` is None if no slot was free. `dropped` counts the frames lost
-    before this one because no slot was free. Several `frames` of one part lie one below the other, each of `height`
-    rows. `mark` is where a watched folder goes on after this capture.
+    `slot` is None if no slot was free. `dropped` counts the frames lost before this one because no slot was free.
+    Several `frames` of one part are stacked vertically, each `height` rows high. `mark` is the position from which a
+    watched folder continues after this capture.
     """
 
     slot: int | None
@@ -73,11 +74,11 @@ class Captured(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """Capture → supervisor: a camera is watched for parts. `parts` are those that frame `position` decided, and
-    `remembered` what a finder that takes over must know then: one message, so that neither is known without the other.
+    """Capture → supervisor: progress of the search for parts. `parts` are those decided by the frame at `position`;
+    `remembered` is the finder's state after it. One message carries both, so that they are always consistent.
 
-    `blind` says why no part can be found for a while: the camera gives frames, and they show nothing. `began_ns` is
-    when a line that runs by the clock began.
+    `blind` says why no part can be found at present: frames arrive, but are unusable. `began_ns` is the start of a
+    simulated line that runs by the clock.
     """
 
     parts: tuple[Captured, ...]
@@ -88,11 +89,11 @@ class Watched(NamedTuple):
 
 
 class Expose(NamedTuple):
-    """Supervisor → capture: expose a frame now. Only to a source that exposes when it is told."""
+    """Supervisor → capture: expose a frame now. Only for a source that exposes on request."""
 
 
 class Waiting(NamedTuple):
-    """Capture → supervisor: the source is well and has nothing to show, as while it waits for a trigger."""
+    """Capture → supervisor: the source works and has nothing to show, for example while it waits for a trigger."""
 
 
 class Ended(NamedTuple):
@@ -102,9 +103,9 @@ class Ended(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """Child → supervisor: it cannot do its work, for a reason a person can put right. The child exits.
+    """Child → supervisor: the child cannot work, for a reason that a user can fix. The child exits.
 
-    With `seat` the inference child cannot do it for this station; it goes on for the others.
+    With `seat` the inference child cannot serve this station; it continues for the others.
     """
 
     message: str
@@ -114,8 +115,8 @@ class Failed(NamedTuple):
 class Configure(NamedTuple):
     """Supervisor → inference: every frame of station `seat` will have this (height, width); None: any size.
 
-    With `regions` the model is shown each of them instead of the frame, and the worst score decides. The scores of
-    several frames of one part become one as `aggregate` says.
+    With `regions` the model gets each region instead of the frame, and the worst score decides. The scores of several
+    frames of one part are combined by `aggregate`.
     """
 
     shape: tuple[int, int] | None
@@ -125,10 +126,10 @@ class Configure(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """Inference → supervisor: golden frames agree, the runtime is warm for the frames of station `seat`.
-    `golden_difference` is the largest seen.
+    """Inference → supervisor: the golden frames agree, and the runtime is warm for the frames of station `seat`.
+    `golden_difference` is the largest difference of a score.
 
-    `backend` is the name of the artifact that runs, `proof_ns` the time that a self-test takes.
+    `backend` is the name of the running artifact, `proof_ns` the duration of a self-test.
     """
 
     backend: str
@@ -138,8 +139,8 @@ class Loaded(NamedTuple):
 
 
 class Infer(NamedTuple):
-    """Supervisor → inference: run the frame of station `seat` that lies in shared memory `memory`, or so many `frames`
-    of one part.
+    """Supervisor → inference: score the frame of station `seat` in shared memory `memory`, or the `frames` of one
+    part.
     """
 
     seq: int
@@ -151,13 +152,13 @@ class Infer(NamedTuple):
 
 
 class SelfTest(NamedTuple):
-    """Supervisor → inference: judge the frame that was judged at the start, and say whether it scores the same. The
-    answer is an Inferred of `seq` 0.
+    """Supervisor → inference: score the frame that was scored at the start, and check that the score is the same. The
+    answer is an Inferred with `seq` 0.
     """
 
 
 class Located(NamedTuple):
-    """A place of the frame where the map says a defect is: box and area in pixels, and the map's largest value."""
+    """A defect on the frame according to the map: box and area in pixels, and the map's largest value."""
 
     x: int
     y: int
@@ -168,10 +169,13 @@ class Located(NamedTuple):
 
 
 class Inferred(NamedTuple):
-    """Inference → supervisor: the score of frame `seq`, or `fault` in words if the runtime failed on it.
+    """Inference → supervisor: the score of frame `seq`, or the `fault` as text if the runtime failed on it.
 
-    `located` says where the defects are, the largest peak first; None if nothing was looked for. Of several frames
-    `worst` is the one with the highest score, from 0, in which they are located.
+    `located` lists the defects, largest peak first; None if none were searched for. Of several frames `worst` is the
+    number, from 0, of the one with the highest score, in which the defects are located.
+
+    `measured` is the distance from the training photographs of the station's picture that was compared last; None if
+    none was compared since the last result, Unmeasured once if none will be compared any more.
     """
 
     seq: int
@@ -182,21 +186,22 @@ class Inferred(NamedTuple):
     located: tuple[Located, ...] | None = None
     seat: int = 0
     worst: int = 0
+    measured: "Measured | Unmeasured | None" = None
 
 
 class Stop(NamedTuple):
-    """Supervisor → child: leave."""
+    """Supervisor → child: finish and exit."""
 
 
 class ArchiveReady(NamedTuple):
-    """Archive → supervisor: frames can be handed over."""
+    """Archive → supervisor: the archive accepts frames."""
 
 
 class Keep(NamedTuple):
     """Supervisor → archive: store the frame in shared memory `memory` as the image of this verdict.
 
-    `verdict` is its outcome, `day` the date of publication, `payload` the verdict as published. `frame` counts the
-    frames that lie above it.
+    `verdict` is its outcome, `day` the date of publication, `payload` the verdict as published. `frame` is the number
+    of frames stacked above it.
     """
 
     epoch: str
@@ -212,7 +217,7 @@ class Keep(NamedTuple):
 
 
 class Copied(NamedTuple):
-    """Archive → supervisor: the slot is not needed any more."""
+    """Archive → supervisor: the slot was copied and is free."""
 
     slot: int
 
@@ -228,7 +233,7 @@ class Stored(NamedTuple):
 
 
 class NotStored(NamedTuple):
-    """Archive → supervisor: there will be no image of this verdict, for a reason in words."""
+    """Archive → supervisor: there will be no image of this verdict, with the reason as text."""
 
     epoch: str
     seq: int
@@ -236,7 +241,7 @@ class NotStored(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """Archive → supervisor: an image is removed to make room, or for its age."""
+    """Archive → supervisor: an image was removed to make room, or because of its age."""
 
     path: str
     why: str

@@ -1,10 +1,10 @@
 """The frame ring: slots of shared memory that the capture child fills and the inference child reads.
 
-The supervisor makes, hands out and frees them and never looks inside. A slot that is too small for a frame is replaced
-by a larger one, so pictures of any size pass, and pages that no frame touched cost nothing.
+The supervisor allocates, lends and frees the slots and never reads them. A slot that is too small for a frame is
+replaced by a larger one, so that pictures of any size pass; pages that no frame touched cost nothing.
 
-The memory has no name in any file system: it exists as long as a process of the station holds it, so nothing is left
-behind, however the processes end. Children open it through the supervisor's descriptor in /proc.
+The memory has no name in a file system: it exists as long as a process of the station holds it, so that nothing remains
+however the processes end. Children open it through the supervisor's descriptor in /proc.
 """
 
 import mmap
@@ -43,7 +43,7 @@ class Ring:
         return len(self._memory)
 
     def name(self, slot: int) -> str:
-        """Name under which another process of the same user attaches the slot's memory."""
+        """Name by which another process of the same user attaches the slot's memory."""
         return self._memory[slot].name
 
     def capacity(self, slot: int) -> int:
@@ -51,9 +51,9 @@ class Ring:
         return self._memory[slot].capacity
 
     def enlarge(self, slot: int, size: int) -> None:
-        """Replace the slot's memory by one of `size` bytes; what it held is gone.
+        """Replace the slot's memory by `size` bytes; its content is lost.
 
-        Raises SourceError if there is no memory for that; then the slot is as it was.
+        Raises SourceError if there is no memory for that; then the slot is unchanged.
         """
         larger = _allocate(size)
         os.close(self._memory[slot].descriptor)
@@ -67,7 +67,7 @@ class Ring:
 
 
 def _allocate(size: int) -> _Memory:
-    """Memory that is really there: without this, too little of it is a crash at the first write. Raises SourceError."""
+    """Allocate memory including its pages; otherwise a lack of it would crash the first write. Raises SourceError."""
     descriptor = None
     try:
         if size > available_memory():
@@ -80,13 +80,13 @@ def _allocate(size: int) -> _Memory:
         why = error.strerror if isinstance(error, OSError) else error
         remedy = "give this process more memory, or make the frames smaller"
         raise SourceError(f"no memory for a frame of {size / 2**20:.0f} MiB ({why}); {remedy}") from error
-    # The system gives a descriptor's number again, but not the number behind it.
+    # The system reuses a descriptor's number, but not the inode number behind it.
     name = f"/proc/{os.getpid()}/fd/{descriptor}#{os.fstat(descriptor).st_ino}"
     return _Memory(descriptor, name, size)
 
 
 def _attach(name: str) -> mmap.mmap:
-    """The memory of this name. Raises OSError if it is not there any more, or cannot be mapped."""
+    """Map the memory of this name. Raises OSError if it does not exist any more, or cannot be mapped."""
     path, _, inode = name.partition("#")
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -99,7 +99,7 @@ def _attach(name: str) -> mmap.mmap:
 
 
 class Attached:
-    """A child's side: views of slots as frames. Remembers the last few segments; old ones are let go."""
+    """A child's side: views of slots as frames. Caches the most recent segments."""
 
     def __init__(self, most: int = 32) -> None:
         """Keep at most `most` segments attached."""
@@ -112,7 +112,7 @@ class Attached:
 
         if name not in self._memory:
             while len(self._memory) >= self._most:
-                self._memory.popitem(last=False)  # it is unmapped when the last view of it is gone
+                self._memory.popitem(last=False)  # unmapped when its last view is gone
             self._memory[name] = _attach(name)
         self._memory.move_to_end(name)
         return np.ndarray((height, width, 3), np.uint8, self._memory[name])

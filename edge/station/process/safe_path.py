@@ -1,19 +1,19 @@
-"""Processes that do not import what happens to lie in the current folder."""
+"""Child processes that do not import modules from the current folder."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 VARIABLE = "PYTHONSAFEPATH"
-"""What the option -P says to one process, to all that it starts."""
+"""The environment variable that applies Python's option -P to all child processes."""
 
 
 @contextmanager
 def safe_path() -> Iterator[None]:
-    """Processes of Python that are started meanwhile do not look for modules in the current folder.
+    """While the context is open, new Python processes do not search the current folder for modules.
 
-    multiprocessing starts its processes, and the tracker of shared memory, as `python -c`, for which Python looks there
-    first of all, before its own library: a file multiprocessing.py in a folder of photographs would be run.
+    multiprocessing starts its processes, and the tracker of shared memory, as `python -c`, for which Python searches
+    that folder before its own library: a file multiprocessing.py in a folder of photographs would be run.
     """
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = "1"

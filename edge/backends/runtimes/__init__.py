@@ -1,0 +1,1 @@
+"""One file for each inference runtime; `edge.backends.registry` finds them."""

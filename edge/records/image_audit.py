@@ -1,0 +1,117 @@
+"""Are the images of a record those that were stored, and are there no others?"""
+
+import hashlib
+import json
+import os
+import sqlite3
+import time
+from collections import Counter
+from pathlib import Path
+
+from edge.files import is_hollow, open_regular
+from edge.letterbox.geometry import LARGEST_FRAME
+from edge.records.audit_result import Audit, Kind
+from edge.records.durable_files import NEW
+from edge.records.record_copy import CopiedImages
+from edge.records.retention import HOLD, IMAGES, SIDECAR, files_of_images, misplaced
+from edge.records.sidecar import read_sidecar
+from edge.verdict import Outcome
+
+MOST_IMAGE_BYTES = 4 * LARGEST_FRAME * LARGEST_FRAME
+"""PNG cannot compress noise: three bytes a pixel and a little."""
+
+REMOVAL_S = 0.5
+"""Of a live station image and journal may disagree while one is stored or removed; no longer than this."""
+
+
+def check_images(journal: sqlite3.Connection, found: Audit) -> None:
+    """Compare each image that the journal lists with what was stored, and look for files that it does not list."""
+    rows = journal.execute("SELECT rowid, epoch, seq, path, sha256, gone FROM images ORDER BY rowid").fetchall()
+    kept, copied, seen = 0, _copied_images(journal, found), set[str]()
+    for rowid, epoch, seq, path, digest, gone in rows:
+        if gone is not None:
+            found.images_gone += 1
+            continue
+        fault = "the journal lists it twice" if path in seen else misplaced(found.folder, path)
+        fault = fault or _image_fault(journal, found.folder, path, epoch, seq, digest)
+        seen.add(path)
+        if fault is not None and found.is_live and not (found.folder / path).exists():
+            time.sleep(REMOVAL_S)
+            if journal.execute("SELECT gone FROM images WHERE rowid = ?", (rowid,)).fetchone() != (None,):
+                found.images_gone += 1
+                continue
+        is_incomplete = fault is not None and copied is not None and _is_incomplete(found.folder / path)
+        if is_incomplete and copied is not None and copied.may_lack(epoch, seq, path, rowid):
+            continue
+        kept += 1
+        if fault is not None:
+            found.find(Kind.IMAGE, f"{path}: {fault}", epoch, seq)
+    found.images = kept
+    found.copied = copied.counts if copied is not None else Counter()
+    _check_strangers(journal, found, copied)
+
+
+def _copied_images(journal: sqlite3.Connection, found: Audit) -> CopiedImages | None:
+    return None if found.cut_run is None else CopiedImages(journal, found.folder, found.cut_run.epoch)
+
+
+def _is_incomplete(image: Path) -> bool:
+    return not (image.exists() and image.with_suffix(SIDECAR).exists())
+
+
+def _check_strangers(journal: sqlite3.Connection, found: Audit, copied: CopiedImages | None) -> None:
+    """Files among the images that no row knows."""
+    strangers = _strangers(journal, found.folder)
+    if strangers and found.is_live:  # stored just now, and the journal hears of it in a moment
+        time.sleep(REMOVAL_S)
+        strangers &= _strangers(journal, found.folder)
+    for path in sorted(strangers):
+        if copied is not None and copied.may_have(path):
+            continue
+        found.find(Kind.IMAGE, f"{path}: the journal knows no such image")
+
+
+def _strangers(journal: sqlite3.Connection, folder: Path) -> set[str]:
+    """What lies among the images and is neither one of the journal nor beside one, below the records' folder."""
+    names = set(files_of_images(folder))
+    known = {path for (path,) in journal.execute("SELECT path FROM images WHERE gone IS NULL")}
+    beside = (HOLD, NEW)
+    return {
+        name for name in names - known if not name.endswith(beside) and f"{name.removesuffix(SIDECAR)}.png" not in known
+    }
+
+
+def count_without_image(journal: sqlite3.Connection, found: Audit) -> None:
+    """Count the rejects and unknowns that had a frame and have no image."""
+    had_frame = "CASE WHEN json_valid(v.json) THEN json_extract(v.json, '$.timing.in_ring') END IS NOT NULL"
+    has_image = "EXISTS (SELECT 1 FROM images i WHERE i.epoch = v.epoch AND i.seq = v.seq)"
+    found.without_image.update(
+        dict(
+            journal.execute(
+                f"SELECT v.verdict, count(*) FROM verdicts v WHERE v.verdict IN (?, ?) AND {had_frame} "
+                f"AND NOT {has_image} GROUP BY v.verdict ORDER BY v.verdict",
+                (Outcome.REJECT, Outcome.UNKNOWN),
+            )
+        )
+    )
+
+
+def _image_fault(journal: sqlite3.Connection, folder: Path, path: str, epoch: str, seq: int, digest: str) -> str | None:
+    """What is wrong with an image that lies where it should, or with its sidecar, in words."""
+    images, name = (folder / IMAGES).resolve(), path.removeprefix(f"{IMAGES}/")
+    try:
+        with open_regular(images, name, MOST_IMAGE_BYTES) as file:
+            if is_hollow(os.fstat(file.fileno())) or hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                return "is not the image that was stored"
+    except OSError as error:
+        return f".png cannot be read: {error.strerror}"
+    try:
+        sidecar = read_sidecar(folder, path)
+        row = journal.execute("SELECT json FROM verdicts WHERE epoch = ? AND seq = ? LIMIT 1", (epoch, seq)).fetchone()
+        if sidecar.sha256 != digest or (row is not None and json.loads(row[0]) != sidecar.verdict):
+            return "its sidecar says something else than the journal"
+    except OSError as error:
+        return f".json cannot be read: {error.strerror}"
+    except (ValueError, RecursionError):
+        return "its sidecar is damaged, or its verdict"
+    return None

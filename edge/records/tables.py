@@ -1,0 +1,198 @@
+"""The journal's tables, with every column defined once: all statements that create, migrate, fill and read them.
+
+`user_version` holds a journal's version; version 0 has no tables. `migration(n)` gives the statements that bring
+version n - 1 to n: they add the columns and indices whose `since` is n. Columns of later versions are the last ones
+and may be null; in rows of earlier versions they are.
+"""
+
+import functools
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from edge.verdict import Verdict
+
+Value = str | int | float | None
+
+
+class Column(NamedTuple):
+    """A column: its name and its SQL type.
+
+    `of` computes the value from a verdict; the audit computes it again and compares. Without `of` the value is passed
+    by name when the row is inserted or, if `is_later`, set by an UPDATE. `since` is the journal version that added it.
+    """
+
+    name: str
+    kind: str
+    of: Callable[[Verdict], Value] | None = None
+    is_later: bool = False
+    since: int = 1
+
+
+class Index(NamedTuple):
+    """An index: its name, the columns that it covers, and the version of the journal that brought it."""
+
+    name: str
+    columns: str
+    since: int = 1
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table and its indices. If a row matches the SQL condition `unless`, no row is inserted.
+
+    `opening` is how version 1 wrote the definition: readers compare its text.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    indices: tuple[Index, ...] = ()
+    unless: str = ""
+    opening: str = "( "
+
+    def migration(self, version: int) -> Iterator[str]:
+        """The statements that bring this table from the version before to `version`."""
+        added = [column for column in self.columns if column.since == version]
+        definitions = [f"{column.name} {column.kind}" for column in added]
+        if len(added) < len([column for column in self.columns if column.since <= version]):
+            yield from (f"ALTER TABLE {self.name} ADD COLUMN {definition}" for definition in definitions)
+        elif added:
+            yield f"CREATE TABLE {self.name} {self.opening}{', '.join(definitions)})"
+        new = [index for index in self.indices if index.since == version]
+        yield from (f"CREATE INDEX {index.name} ON {self.name} ({index.columns})" for index in new)
+
+    @functools.cached_property
+    def _entered(self) -> tuple[Column, ...]:
+        return tuple(column for column in self.columns if not column.is_later)
+
+    @functools.cached_property
+    def insert(self) -> str:
+        """The statement that enters a row; its values are those of `entry`."""
+        names = ", ".join(column.name for column in self._entered)
+        values = ", ".join(f"?{number}" for number in range(1, len(self._entered) + 1))
+        unless = f" WHERE NOT EXISTS (SELECT 1 FROM {self.name} WHERE {self.unless})" if self.unless else ""
+        return f"INSERT INTO {self.name} ({names}) SELECT {values}{unless}"
+
+    def entry(self, verdict: Verdict | None = None, /, **given: Value) -> tuple[str, tuple[Value, ...]]:
+        """`insert` and its values: those that the verdict makes, and those that are given by name, else null."""
+        made = (
+            given.get(column.name) if column.of is None or verdict is None else column.of(verdict)
+            for column in self._entered
+        )
+        return self.insert, tuple(made)
+
+    def read(
+        self, journal: sqlite3.Connection, rest: str = "", values: tuple[Value, ...] = ()
+    ) -> Iterator[dict[str, Any]]:
+        """Rows by name, `rest` follows the FROM; null for a column that an older journal lacks."""
+        there = {name for _, name, *_ in journal.execute(f"PRAGMA table_info({self.name})")}
+        names = [column.name for column in self.columns]
+        columns = ", ".join(name if name in there else f"NULL AS {name}" for name in names)
+        for row in journal.execute(f"SELECT {columns} FROM {self.name} {rest}", values):
+            yield dict(zip(names, row, strict=True))
+
+    def is_made_of(self, verdict: Verdict, row: dict[str, Any]) -> bool:
+        """Whether a row that was read holds what the verdict makes; a column that came later may be null."""
+        return all(
+            row[column.name] == column.of(verdict) or (row[column.name] is None and column.since > 1)
+            for column in self.columns
+            if column.of is not None
+        )
+
+
+def _of_verdict(name: str, kind: str) -> Column:
+    return Column(name, kind, attrgetter(name))
+
+
+_EPOCH, _SEQ, _TIME = (
+    Column("epoch", "TEXT NOT NULL"),
+    Column("seq", "INTEGER NOT NULL"),
+    Column("time", "TEXT NOT NULL"),
+)
+# No (epoch, seq) is unique by force: a station that published one twice is to be found out, not to be tidied up.
+
+RUNS = Table(
+    "runs",
+    (
+        _EPOCH,
+        Column("boot", "INTEGER NOT NULL"),
+        Column("station", "TEXT NOT NULL"),
+        Column("source", "TEXT NOT NULL"),
+        Column("bundle", "TEXT NOT NULL"),
+        Column("started", "TEXT NOT NULL"),
+        Column("config", "TEXT NOT NULL"),
+        Column("accepted", "INTEGER NOT NULL DEFAULT 0", is_later=True),
+        Column("ended", "TEXT", is_later=True),
+        Column("cause", "TEXT", is_later=True),
+        Column("last_seq", "INTEGER", is_later=True),
+    ),
+)
+VERDICTS = Table(
+    "verdicts",
+    (
+        _of_verdict("epoch", "TEXT NOT NULL"),
+        _of_verdict("seq", "INTEGER NOT NULL"),
+        _of_verdict("part", "TEXT NOT NULL"),
+        _of_verdict("verdict", "TEXT NOT NULL"),
+        _of_verdict("reason", "TEXT NOT NULL"),
+        _of_verdict("score", "REAL"),
+        _of_verdict("threshold", "REAL"),
+        _of_verdict("age_ms", "REAL NOT NULL"),
+        _of_verdict("time", "TEXT NOT NULL"),
+        _of_verdict("backend", "TEXT"),
+        Column("json", "TEXT NOT NULL"),
+    ),
+    (Index("verdicts_by_seq", "epoch, seq"), Index("verdicts_by_part", "part")),
+)
+ACKNOWLEDGEMENTS = Table(
+    "acknowledgements",
+    (_EPOCH, _SEQ, Column("fate", "TEXT NOT NULL"), Column("client", "TEXT NOT NULL"), _TIME),
+    (Index("acknowledgements_by_seq", "epoch, seq"),),
+)
+LATE_RESULTS = Table(
+    "late_results",
+    (_EPOCH, _SEQ, Column("score", "REAL"), Column("fault", "TEXT"), _TIME),
+    (Index("late_results_by_seq", "epoch, seq"),),
+)
+IMAGES = Table(
+    "images",
+    (
+        _EPOCH,
+        _SEQ,
+        Column("path", "TEXT NOT NULL"),
+        Column("sha256", "TEXT NOT NULL"),
+        Column("bytes", "INTEGER NOT NULL"),
+        _TIME,
+        Column("gone", "TEXT", is_later=True),
+    ),
+    (Index("images_by_seq", "epoch, seq"), Index("images_by_path", "path")),
+    unless="path = ?3 AND gone IS NULL",  # an archive that starts tells of images that may be entered already
+)
+EVENTS = Table(
+    "events",
+    (Column("epoch", "TEXT"), Column("kind", "TEXT NOT NULL"), Column("text", "TEXT NOT NULL"), _TIME),
+    opening="(",
+)
+LOST_RANGES = Table(
+    "lost_ranges",
+    (
+        Column("epoch", "TEXT"),
+        Column("lost_from", "INTEGER NOT NULL"),
+        Column("lost_to", "INTEGER"),
+        Column("accepted", "INTEGER"),
+        Column("why", "TEXT NOT NULL"),
+        _TIME,
+    ),
+)
+
+TABLES = (RUNS, VERDICTS, ACKNOWLEDGEMENTS, LATE_RESULTS, IMAGES, EVENTS, LOST_RANGES)
+
+VERSION = max(column.since for table in TABLES for column in table.columns)
+"""Of the tables; a journal of a later one is refused."""
+
+
+def migration(version: int) -> list[str]:
+    """The statements that bring a journal from the version before to `version`; version 0 has no table."""
+    return [statement for table in TABLES for statement in table.migration(version)]

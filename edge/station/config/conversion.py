@@ -1,0 +1,49 @@
+"""Converts settings to the configuration of a station and the request for a source."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from edge.errors import ConfigError
+from edge.sources import SourceRequest, SourceSettings, kind_of
+from edge.station.config.resolved import StationConfig, default_records
+from edge.station.config.settings import GIB, Settings
+
+
+def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfig:
+    """The station's configuration. Raises ConfigError if source and trigger do not fit together."""
+    s = settings
+    assert s.source is not None
+    if s.source == "belt" and s.trigger != "presence":
+        raise ConfigError("source belt shows parts that run through its frames: give --trigger presence, too")
+    if s.trigger != "external" and _is_told(s):
+        raise ConfigError("a camera with trigger = software waits to be told: give --trigger external, too")
+    records = None if s.records is False else s.records or default_records(s.station)
+    other = {"bundle": bundle, "simulated": simulated, "required": s.require, "regions": s.region, "records": records}
+    return StationConfig(**_same(s, StationConfig) | other | {"keep_bytes": int(s.keep_gib * GIB)})
+
+
+def _same(settings: Settings, kind: type[SourceSettings]) -> dict[str, Any]:
+    """The settings that `kind` has under the same names; size as (height, width)."""
+    from edge.sources.size import parse_size
+
+    size = None if settings.size is None else parse_size(settings.size)
+    same = {one.name for one in fields(kind)} & set(Settings.model_fields)
+    return {key: getattr(settings, key) for key in same} | {"size": size}
+
+
+def _is_told(settings: Settings) -> bool:
+    """Whether the source is an industrial camera with a software trigger."""
+    trigger = settings.camera.trigger
+    if settings.source is None or trigger is None or trigger.lower() != "software":
+        return False
+    kind = kind_of(settings.source)
+    return kind is not None and kind.has_software_trigger
+
+
+def source_request(settings: Settings, limit: int) -> SourceRequest:
+    """The request for the source, for `limit` pictures. Raises ConfigError if the camera waits for a trigger."""
+    assert settings.source is not None
+    if _is_told(settings):
+        raise ConfigError("a camera with trigger = software waits to be told; add --camera trigger=off to look at it")
+    return SourceRequest(settings.source, **_same(settings, SourceSettings) | {"limit": limit})

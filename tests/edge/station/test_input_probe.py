@@ -1,0 +1,115 @@
+"""Comparing pictures with the training photographs in the inference process costs no score and holds up no part."""
+
+import numpy as np
+import pytest
+
+from edge.bundle import Measured, Unmeasured, load_bundle
+from edge.bundle.input_distance import InputDistance
+from edge.bundle.shipped import DEMO, shipped_bundle
+from edge.demo.line import DemoLine
+from edge.frame import Frame
+from edge.pictures.features import Rows
+from edge.station.inference.input_probe import MOST_SKIPPED, InputProbe
+
+
+@pytest.fixture(scope="module")
+def comparison() -> InputDistance:
+    found = InputDistance.of(load_bundle(shipped_bundle(DEMO)).manifest)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def frame() -> Frame:
+    return DemoLine(size=(180, 320)).render(0).frame
+
+
+def test_the_distance_of_a_picture_is_there_once_after_it_was_compared(comparison: InputDistance, frame: Frame) -> None:
+    probe = InputProbe(comparison)
+    assert probe.take() is None
+    probe.copy_rows(frame)
+    assert probe.take() is None, "not before the result was sent"
+    probe.compare(is_awaited=False)
+    assert probe.take() == comparison.measure_frame(frame)
+    assert probe.take() is None
+
+
+def test_the_picture_is_compared_as_it_was_when_its_result_was_sent(comparison: InputDistance, frame: Frame) -> None:
+    probe, slot = InputProbe(comparison), frame.copy()
+    probe.copy_rows(slot)
+    slot[:] = 0  # the capture process fills it with the next frame
+    probe.compare(is_awaited=False)
+    assert probe.take() == comparison.measure_frame(frame)
+
+
+def test_a_part_that_waits_goes_first_but_some_pictures_are_compared(comparison: InputDistance, frame: Frame) -> None:
+    probe, compared = InputProbe(comparison), []
+    for _ in range(3 * (MOST_SKIPPED + 1)):
+        probe.copy_rows(frame)
+        probe.compare(is_awaited=True)
+        compared.append(probe.take() is not None)
+    assert compared == 3 * [*[False] * MOST_SKIPPED, True]
+
+
+def test_a_picture_that_comes_while_another_is_compared_is_passed_over(
+    comparison: InputDistance, frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With several streams the next result of a station may be ready in another thread."""
+    probe, measure = InputProbe(comparison), comparison.measure
+    expected = comparison.measure_frame(frame)
+
+    def measure_while_the_next_comes(rows: Rows) -> Measured:
+        probe.copy_rows(np.zeros_like(frame))
+        return measure(rows)
+
+    monkeypatch.setattr(comparison, "measure", measure_while_the_next_comes)
+    probe.copy_rows(frame)
+    probe.compare(is_awaited=False)
+    assert probe.take() == expected
+
+
+def test_a_self_test_leaves_nothing_to_compare(comparison: InputDistance) -> None:
+    probe = InputProbe(comparison)
+    probe.compare(is_awaited=False)
+    assert probe.take() is None
+
+
+def test_a_bundle_without_statistics_compares_nothing(frame: Frame) -> None:
+    probe = InputProbe(None)
+    probe.copy_rows(frame)
+    probe.compare(is_awaited=False)
+    assert probe.take() is None
+
+
+class Broken(InputDistance):
+    """Fails in one of its steps."""
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+
+    def warm_up(self) -> None:
+        if self._step == "start":
+            raise ValueError("no such start")
+
+    def copy_rows(self, frame: Frame) -> Rows:
+        if self._step == "copy":
+            raise MemoryError("no memory\nfor rows")
+        return Rows(frame[:1], 2)
+
+    def measure(self, rows: Rows) -> None:  # type: ignore[override]
+        raise ValueError("no such rows")
+
+
+@pytest.mark.parametrize("step", ["start", "copy", "measure"])
+def test_a_failure_is_told_once_and_ends_the_comparison(step: str) -> None:
+    probe = InputProbe(Broken(step))
+    for _ in range(3):
+        probe.copy_rows(np.zeros((20, 20, 3), np.uint8))
+        probe.compare(is_awaited=False)
+    told = probe.take()
+    assert isinstance(told, Unmeasured)
+    assert told.why in ("no such start", "no memory", "no such rows")
+    assert "\n" not in told.why
+    probe.copy_rows(np.zeros((20, 20, 3), np.uint8))
+    probe.compare(is_awaited=False)
+    assert probe.take() is None

@@ -1,0 +1,55 @@
+"""Regions of the frame, each shown to the model by itself: the worst score decides, places are those of the frame."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support.line import DEMO_BUNDLE, ran, running_line
+
+from edge.backends import load_from
+from edge.bundle import load_bundle
+from edge.demo.line import DemoLine
+from edge.verdict import Outcome, Reason
+
+SIZE = (180, 320)
+
+
+def side_by_side(folder: Path) -> None:
+    """Frames with two parts each, left and right."""
+    folder.mkdir()
+    line = DemoLine(size=SIZE, seed=3)
+    for number in range(12):
+        parts = [line.render(2 * number), line.render(2 * number + 1)]
+        cv2.imwrite(str(folder / f"{number:02}.png"), np.concatenate([part.frame for part in parts], axis=1))
+
+
+def test_the_worst_of_the_regions_decides_and_its_places_are_those_of_the_frame(tmp_path: Path) -> None:
+    side_by_side(tmp_path / "pairs")
+    regions = ("--region", "0,0,320x180", "--region", "320,0,320x180")
+    with running_line("--source", tmp_path / "pairs", "--backend", "openvino", *regions) as line:
+        assert line.to_the_end() == 0, line.stderr
+    bundle = load_bundle(DEMO_BUNDLE)
+    runtime = load_from(bundle, "openvino", 2, SIZE)
+    for verdict, path in zip(line.verdicts, sorted((tmp_path / "pairs").iterdir()), strict=True):
+        frame = cv2.imread(str(path))
+        scores = [runtime.infer(np.ascontiguousarray(half)).score for half in np.split(frame, 2, axis=1)]
+        assert verdict.score == pytest.approx(max(scores), abs=1e-5)
+        if scores[1] >= verdict.threshold > scores[0] and verdict.defects:
+            assert all(defect.box.x >= 320 for defect in verdict.defects)
+    assert {v.verdict for v in line.verdicts} == {Outcome.GOOD, Outcome.REJECT}
+
+
+def test_a_frame_that_does_not_hold_a_region_is_unknown_corrupt(tmp_path: Path) -> None:
+    side_by_side(tmp_path / "pairs")
+    with running_line("--source", tmp_path / "pairs", "--region", "400,0,320x180") as line:
+        assert line.to_the_end() == 1
+    assert {v.reason for v in line.verdicts} == {Reason.CORRUPT}
+
+
+@pytest.mark.parametrize("text", ["", "1,2", "1,2,3x", "-1,0,10x10", "0,0,1x1"])
+def test_what_is_no_region_is_one_line(text: str) -> None:
+    done = ran("run", "--source", "demo", "--region", text, "--no-records")
+    assert done.returncode == 2
+    assert "--region" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,377 @@
+"""The supervisor's rules, driven message by message, without children: what may become of an accepted part."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.line import free_endpoint, station_config
+
+from edge.channel.publisher import Publisher
+from edge.station.process.messages import Captured, Inferred, Loaded, Located, Opened
+from edge.station.supervisor import MOST_IN_FLIGHT, Station
+from edge.verdict import Fault, Outcome, Reason, State, Verdict
+
+BUDGET_MS = 50.0
+
+
+class Bare(Station):
+    """A station whose children are never started; what it publishes is kept, what it would send them is dropped."""
+
+    def __init__(self) -> None:
+        config = station_config(bind=free_endpoint(), budget_ms=BUDGET_MS)
+        super().__init__(config, lambda _: None)
+        self.said: list[Verdict] = []
+        self.intake.opened = Opened("test", None, None, True, False, False, "every")
+        self.intake.is_up = self.scoring.is_up = True
+        self.intake.has_ended = False
+        self.intake.memory = lambda slot: f"slot {slot}"  # type: ignore[method-assign]
+        self.held: Counter[int] = Counter()  # by slot, how often
+        self.intake.hold = self._hold  # type: ignore[method-assign]
+        self.intake.release = self._release  # type: ignore[method-assign]
+        self.scoring.loaded = Loaded("openvino", 0.0)
+
+    def _hold(self, slot: int) -> None:
+        self.held[slot] += 1
+
+    def _release(self, slot: int | None) -> None:
+        if slot is not None:
+            assert self.held[slot] > 0, "given back more often than it was held"
+            self.held[slot] -= 1
+
+    def show(self, fault: Fault | None = None, exposed_ns: int | None = None) -> None:
+        """A live frame comes, in a slot of its own."""
+        self.intake._has_begun = True
+        slot, now = len(self.held), time.monotonic_ns()
+        exposed_ns = exposed_ns or now
+        self.held[slot] = 1
+        self.pending.append(Captured(slot, slot, f"part {slot}", 90, 90, exposed_ns, now, fault, None, 0))
+        self._accept()
+        self._submit()
+        self.publish()
+
+    def answer(self, score: float, fault: str | None = None, located: tuple[Located, ...] | None = None) -> None:
+        """The runtime answers the part it has, if it has one."""
+        seq = next(iter(self.scoring._deadlines_ns), None)
+        if seq is not None:
+            now = time.monotonic_ns()
+            self.scoring.take(Inferred(seq, score, fault, now, now, located))
+            self.scoring.model._flights.pop((0, seq))
+            self.turn()
+
+    def turn(self) -> None:
+        """What the loop does with results."""
+        for result in self.scoring._results():
+            self._settle(result)
+        for seq in self.scoring.take_back():
+            self._take_back(seq)
+        self._accept()
+        self._submit()
+        while self.publish():
+            self._accept()
+            self._submit()
+
+    def let_budgets_pass(self) -> None:
+        """Every part in flight is older than its budget now."""
+        for part in self._parts.values():
+            part.deadline_ns -= int(2 * BUDGET_MS * 1e6)
+            part.captured_ns -= int(2 * BUDGET_MS * 1e6)
+        self._expire()
+        self.publish()
+
+
+@pytest.fixture
+def station(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bare]:
+    made: list[Bare] = []
+
+    def keep(publisher: Publisher, message: Any) -> bytes:
+        if isinstance(message, Verdict):
+            made[0].said.append(message)
+        return b""
+
+    monkeypatch.setattr(Publisher, "send", keep)
+    made.append(Bare())
+    yield made[0]
+    made[0].channel.close()
+
+
+def threshold_of(station: Station) -> float:
+    return station.bundle.artifact("openvino").threshold.value
+
+
+def test_a_score_below_the_threshold_is_good_and_one_at_it_is_reject(station: Bare) -> None:
+    threshold = threshold_of(station)
+    for score in (threshold, math.nextafter(threshold, -math.inf)):
+        station.show()
+        station.answer(score)
+    assert [v.verdict for v in station.said] == [Outcome.REJECT, Outcome.GOOD]
+
+
+def test_a_reject_says_where_and_nothing_else_does(station: Bare) -> None:
+    threshold = threshold_of(station)
+    places = (Located(10, 20, 30, 40, 900, 0.9), Located(0, 0, 1, 1, 1, 0.6))
+    for score, located in (
+        (threshold + 1, places),
+        (threshold - 1, places),
+        (threshold + 1, ()),
+        (threshold + 1, None),
+    ):
+        station.show()
+        station.answer(score, located=located)
+    station.show()
+    station.let_budgets_pass()
+    station.answer(threshold + 1, located=places)
+    said = [None if v.defects is None else [d.box.x for d in v.defects] for v in station.said]
+    assert said == [[10, 0], None, [], None, None]
+    assert [v.verdict for v in station.said] == ["reject", "good", "reject", "reject", "unknown"]
+
+
+def test_a_score_in_the_margin_around_the_threshold_is_marginal_on_either_side(station: Bare) -> None:
+    threshold = threshold_of(station)
+    artifacts = station.bundle.manifest.artifacts
+    artifacts["openvino"] = artifacts["openvino"].model_copy(update={"margin": 0.25})
+    for far in (-0.3, -0.2, 0.0, 0.2, 0.3):
+        station.show()
+        station.answer(threshold + far)
+    station.show()
+    station.answer(math.nan)
+    assert [v.marginal for v in station.said] == [False, True, True, True, False, False]
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_no_number_is_unknown_and_never_a_score(station: Bare, score: float) -> None:
+    station.show()
+    station.answer(score)
+    assert (station.said[0].verdict, station.said[0].reason) == (Outcome.UNKNOWN, Reason.BACKEND)
+    assert station.said[0].score is None
+
+
+def test_a_late_result_is_unknown_and_never_good(station: Bare) -> None:
+    station.show()
+    station.let_budgets_pass()
+    station.answer(-1e9)
+    assert [v.reason for v in station.said] == [Reason.LATE]
+    assert station.books.late_results == 1
+
+
+def test_a_result_in_time_that_would_be_published_late_is_unknown(station: Bare) -> None:
+    station.show()
+    for part in station._parts.values():
+        part.captured_ns -= int(2 * BUDGET_MS * 1e6)
+    station.answer(-1e9)
+    assert [v.reason for v in station.said] == [Reason.LATE]
+
+
+def test_a_fault_waits_for_the_part_before_it(station: Bare) -> None:
+    station.show()
+    station.show(fault=Fault(Reason.CORRUPT, "it does not decode"))
+    assert station.said == []
+    station.answer(-1e9)
+    assert [(v.seq, v.reason) for v in station.said] == [(1, Reason.CLEAR), (2, Reason.CORRUPT)]
+
+
+events = st.lists(
+    st.sampled_from(["show", "show", "fault", "good", "bad", "nan", "raise", "budget", "crash"]), max_size=40
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(events=events)
+def test_whatever_happens_each_accepted_part_has_one_verdict_in_order(station: Bare, events: list[str]) -> None:
+    threshold = threshold_of(station)
+    begun = len(station.said)
+    for event in events:
+        match event:
+            case "show":
+                station.show()
+            case "fault":
+                station.show(fault=Fault(Reason.CORRUPT, "x"))
+            case "good":
+                station.answer(threshold - 1)
+            case "bad":
+                station.answer(threshold + 1)
+            case "nan":
+                station.answer(math.nan)
+            case "raise":
+                station.answer(math.nan, fault="it raised")
+            case "budget":
+                station.let_budgets_pass()
+            case "crash":
+                station.answer(math.nan, fault="the inference process died")
+        station.books.ledger()  # raises if it does not balance
+    station.let_budgets_pass()
+    station.answer(threshold - 1)
+    said = station.said[begun:]
+    assert [v.seq for v in station.said] == list(range(1, len(station.said) + 1))
+    assert len(said) == sum(event in ("show", "fault") for event in events)
+    assert station.books.ledger().in_flight == 0
+    assert not station.held.total(), "every slot is given back"
+
+
+@pytest.fixture
+def stored(station: Bare) -> Bare:
+    """A station whose source is a folder: four pictures wait, the first is with the model and the second behind it."""
+    station.intake.opened = Opened("test", None, None, False, False, False, "every")
+    station.intake._has_begun = True
+    for slot in range(4):
+        station.held[slot] = 1
+        station.pending.append(Captured(slot, slot, f"part {slot}", 90, 90, None, 0, None, None, 0))
+    station.turn()
+    station.turn()
+    return station
+
+
+def test_a_stored_picture_goes_ahead_and_its_clock_begins_when_the_model_turns_to_it(stored: Bare) -> None:
+    first, ahead = stored._parts.values()
+    assert (first.is_submitted, ahead.is_submitted) == (True, True)
+    assert len(stored.pending) == 2, "one picture goes ahead, not all"
+    time.sleep(BUDGET_MS / 1e3)
+    stored._expire()
+    assert (first.finding is None, ahead.finding is None) == (False, True), "nobody looked at the second yet"
+    stored.answer(-1e9)  # late
+    turned_ns = ahead.captured_ns
+    stored.answer(-1e9)
+    assert [v.reason for v in stored.said] == [Reason.LATE, Reason.CLEAR]
+    assert stored.said[1].timing.captured == turned_ns
+    assert stored.said[1].age_ms < BUDGET_MS
+
+
+@pytest.mark.parametrize("trigger", ["free", "presence"])
+def test_a_picture_that_the_model_had_not_begun_with_when_it_was_lost_is_judged_by_the_next_one(
+    stored: Bare, trigger: Literal["free", "presence"]
+) -> None:
+    stored.config = replace(stored.config, trigger=trigger)
+    stored.scoring.model._lose("the inference process died")
+    stored.turn()
+    time.sleep(BUDGET_MS / 1e3)
+    stored._expire()  # its clock stands until there is a model again
+    assert [(v.part, v.reason) for v in stored.said] == [("part 0", Reason.BACKEND)]
+    stored.scoring.is_up = True
+    stored.turn()
+    for _ in range(3):
+        stored.answer(-1e9)
+    assert [(v.part, v.reason) for v in stored.said[1:]] == [(f"part {n}", Reason.CLEAR) for n in (1, 2, 3)]
+    assert not stored.held.total(), "every slot is given back"
+
+
+def test_a_live_frame_does_not_go_ahead(station: Bare) -> None:
+    station.show()
+    station.show()
+    assert [part.is_submitted for part in station._parts.values()] == [True, False]
+
+
+@pytest.fixture
+def triggered(station: Bare) -> Bare:
+    """A station that makes a part of each trigger."""
+    station.config = replace(station.config, trigger="external")
+    return station
+
+
+def test_a_frame_is_of_the_part_that_was_triggered_last_before_its_exposure(triggered: Bare) -> None:
+    for name in ("A", "B"):
+        assert isinstance(triggered._trigger(name), int)
+    triggered.show()  # A is gone by
+    triggered.answer(-1e9)
+    assert [(v.part, v.reason) for v in triggered.said] == [("A", Reason.OVERLOAD), ("B", Reason.CLEAR)]
+    assert not triggered.held.total()
+
+
+def test_a_frame_that_comes_after_the_next_trigger_is_of_the_part_before_it_which_it_shows(triggered: Bare) -> None:
+    triggered._trigger("A")
+    exposed_ns = time.monotonic_ns()
+    triggered._trigger("B")
+    triggered.show(exposed_ns=exposed_ns)
+    triggered.answer(-1e9)
+    triggered.show()
+    triggered.answer(-1e9)
+    assert [(v.part, v.reason) for v in triggered.said] == [("A", Reason.CLEAR), ("B", Reason.CLEAR)]
+
+
+def test_a_frame_exposed_before_the_trigger_is_of_no_part(triggered: Bare) -> None:
+    exposed_ns = time.monotonic_ns() - 1
+    triggered._trigger("A")
+    triggered.show(exposed_ns=exposed_ns)
+    triggered.let_budgets_pass()
+    assert [(v.part, v.reason) for v in triggered.said] == [("A", Reason.CAMERA)]
+    assert triggered.books.dropped == 1
+    assert not triggered.held.total()
+
+
+def test_while_no_frame_comes_every_trigger_is_answered_camera_and_none_overload(triggered: Bare) -> None:
+    for number in range(20):
+        triggered._trigger(f"A{number}")
+        triggered.let_budgets_pass()
+    assert {v.reason for v in triggered.said} == {Reason.CAMERA}
+
+
+@pytest.mark.parametrize("resumes", [True, False], ids=["resumes", "at once"])
+def test_a_part_that_waits_while_the_camera_is_lost_has_no_frame_from_after_its_return(
+    triggered: Bare, resumes: bool
+) -> None:
+    triggered._trigger("A")
+    triggered.intake.is_up, triggered.intake.cause = False, "no frame for 800 ms"
+    triggered.turn()
+    triggered.intake.is_up, triggered.intake._to_resume = True, int(resumes)
+    triggered._trigger("B")
+    triggered.turn()
+    triggered.intake._to_resume = 0
+    triggered.show()
+    triggered.answer(-1e9)
+    found = [(v.part, v.reason, v.detail) for v in triggered.said]
+    lost = "no frame for 800 ms"
+    second = ("B", Reason.CAMERA, lost) if resumes else ("B", Reason.CLEAR, None)
+    assert found == [("A", Reason.CAMERA, lost), second]
+    assert not triggered.held.total()
+
+
+def test_a_flood_of_triggers_is_refused_before_it_grows_without_end(triggered: Bare) -> None:
+    answers = [triggered._trigger("A") for _ in range(3 * MOST_IN_FLIGHT)]
+    accepted = [answer for answer in answers if isinstance(answer, int)]
+    assert accepted == list(range(1, MOST_IN_FLIGHT + 1))
+    assert len(triggered._parts) == triggered.books.accepted == MOST_IN_FLIGHT
+    triggered.let_budgets_pass()
+    assert [v.seq for v in triggered.said] == accepted
+
+
+@pytest.mark.parametrize("policy", ["every", "latest"])
+def test_what_a_camera_shows_before_the_subscribers_are_there_is_of_no_part(
+    station: Bare, policy: Literal["every", "latest"]
+) -> None:
+    station.config = replace(station.config, wait_subscribers=1)
+    station.intake.opened = Opened("camera0", None, None, True, True, False, policy, device=True)
+    station._subscribers_came = station.listeners_came = False
+    for _ in range(3):
+        station.show()
+    assert (station.books.accepted, station.books.dropped, station.held.total()) == (0, 3, 0)
+    station.publisher.subscribers = lambda: 1  # type: ignore[method-assign]
+    station.show()
+    station.answer(-1e9)
+    assert [v.part for v in station.said] == ["part 3"]
+
+
+def test_a_trigger_before_the_subscribers_are_there_is_refused_and_one_after_is_a_part(triggered: Bare) -> None:
+    triggered.config = replace(triggered.config, wait_subscribers=1)
+    triggered._subscribers_came = triggered.listeners_came = False
+    assert triggered._trigger("A") == "this station waits for 1 subscriber"
+    assert triggered.books.accepted == 0
+    triggered.publisher.subscribers = lambda: 1  # type: ignore[method-assign]
+    assert triggered._trigger("B") == 1
+    triggered.turn()
+    triggered.publisher.subscribers = lambda: 0  # type: ignore[method-assign]
+    assert triggered._trigger("C") == 2, "whoever leaves, the line goes on"
+
+
+def test_a_station_that_waits_for_its_subscribers_judges_nothing_and_says_so(station: Bare) -> None:
+    station.config = replace(station.config, wait_subscribers=1)
+    station._subscribers_came = station.listeners_came = False
+    station.status.beat()
+    assert (station.status.state, station.status.is_ready) == (State.READY, False)
+    station.publisher.subscribers = lambda: 1  # type: ignore[method-assign]
+    station.show()
+    station.status.beat()
+    assert station.status.is_ready
