@@ -35,8 +35,8 @@ log = logging.getLogger("edge.station")
 SILENCE_MS = 500
 """A required controller that is silent for this long is missing. Controllers ping every 100 ms."""
 
-MOST_HURRIED = 10
-"""Clients of one run that a warning about the budget is logged for."""
+MOST_WARNED = 10
+"""Clients of one run that each kind of warning is logged for."""
 
 REQUESTS_PER_TURN = 16
 """Requests answered per turn of the station's loop."""
@@ -76,6 +76,7 @@ class ControlServer:
         self._triggers = Paces(TRIGGERS)
         self._announcers: set[str] = set()  # keys that have sent a trigger in this run
         self._hurried: set[str] = set()  # clients that the budget is too long for
+        self._not_required: set[str] = set()  # clients that said hello while a required controller was missing
 
     @property
     def malformed(self) -> int:
@@ -122,6 +123,7 @@ class ControlServer:
             case Hello():
                 name = self._name(peer) or request.client
                 self._check_budget(name, request)
+                self._check_name(name)
                 welcome = Welcome(
                     station=line.station,
                     epoch=line.epoch,
@@ -145,13 +147,25 @@ class ControlServer:
     def _check_budget(self, name: str, hello: Hello) -> None:
         """Log once per client, for a number of clients, that it cannot wait as long as the budget lasts."""
         most, budget = hello.most_budget_ms, self._line.budget_ms
-        if most is None or budget <= most or name in self._hurried or len(self._hurried) >= MOST_HURRIED:
+        if most is None or budget <= most or name in self._hurried or len(self._hurried) >= MOST_WARNED:
             return
         self._hurried.add(name)
         log.warning(
             "%s: budget %g ms, but controller %s can use verdicts up to %g ms after capture (travel - lead - transit) "
             "and rejects later ones; give --budget-ms %g or less, or the controller a longer travel",
             self._line.station, budget, name, most, most, extra={"station": self._line.station},
+        )  # fmt: skip
+
+    def _check_name(self, name: str) -> None:
+        """Log once per client, for a number of clients, that it connected while a controller of another name is missing."""
+        missing = self.missing()
+        if not missing or name in self._heard_ns or name in self._not_required or len(self._not_required) >= MOST_WARNED:
+            return
+        self._not_required.add(name)
+        log.warning(
+            "%s: client %s is connected, but --require names %s, from which nothing is heard; if %s is the controller, give "
+            "--require %s, or the controller the required name", self._line.station, name, ", ".join(missing), name, name,
+            extra={"station": self._line.station},
         )  # fmt: skip
 
     def _trigger(self, peer: Peer, trigger: Trigger) -> None:

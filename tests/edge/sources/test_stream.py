@@ -32,9 +32,9 @@ MS = 1_000_000
 PASSWORD = "hunter2"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def camera() -> Iterator[Server]:
-    """A camera that nobody hurts."""
+    """An undisturbed camera. Each test has its own: a server that stops its pipeline for one client may fail the next."""
     with serving() as server:
         yield server
 

@@ -243,6 +243,18 @@ def test_more_triggers_than_frames_are_answered_overload_at_once_and_none_is_los
     assert result["accepted"] == 40
 
 
+def test_a_client_beside_the_required_controller_is_named_once_while_that_is_missing() -> None:
+    with running_line(*SMALL, "--limit", 3, "--require", "gate1") as line, line.asking() as ask:
+        line.until_state(State.SUSPENDED)
+        for _ in range(2):
+            ask(Hello(client="gate-1"))
+        ask(Hello(client="gate1"))
+        line.to_the_end()
+    named = [said for said in line.stderr.splitlines() if "gate-1" in said]
+    assert len(named) == 1, line.stderr
+    assert "client gate-1 is connected, but --require names gate1" in named[0]
+
+
 def test_a_required_controller_that_falls_silent_suspends_the_line_until_it_speaks() -> None:
     with running_line(*SMALL, "--rate", "20/s", "--require", "gate1") as line, line.asking() as ask:
         line.until_state(State.SUSPENDED)
