@@ -51,5 +51,6 @@ def merged(layers: Sequence[tuple[dict[str, Any], Origin]], flags: dict[str, Any
         where = dotted(first["loc"])
         if first["type"] in unknown:
             raise ConfigError(f"{origins[key]}: no such setting: {where}; {nearest_setting(where)}") from error
-        takes = f"give {CAMERA[str(first['loc'][1])]}" if where.startswith("camera.") else f"{key}: {about(key)}"
-        raise ConfigError(f"{origins[key]}: {where} = {shown(first['input'])}: {problem(first)}; {takes}") from error
+        takes = f"give {CAMERA[str(first['loc'][1])]}" if where.startswith("camera.") else f"the setting: {about(key)}"
+        named = "" if (where, origins[key]) == (key, flag(key)) else f": {where} ="  # a flag names its own key
+        raise ConfigError(f"{origins[key]}{named} {shown(first['input'])}: {problem(first)}; {takes}") from error

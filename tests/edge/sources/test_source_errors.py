@@ -34,7 +34,7 @@ class Mistake(NamedTuple):
 
 KEYS = {
     "source": [
-        Mistake("5", "source = 5: must be text; source: demo, camera0,"),
+        Mistake("5", "source = 5: must be text; the setting: demo, camera0,"),
         Mistake('"nosuch.mp4"', "no such source: 'nosuch.mp4' is neither a file, a folder nor a known name", True),
         Mistake('""', "source = '': must have at least 1 character"),
     ],
@@ -114,15 +114,15 @@ SETTINGS = {
 FLAGS = [
     (("--source",), "Option '--source' requires an argument"),
     (("--sorce", "demo"), "No such option: --sorce"),
-    (("--budget-ms", "soon"), "--budget-ms: budget_ms = 'soon'"),
-    (("--budget-ms", "0"), "--budget-ms: budget_ms = '0'"),
-    (("--rate", "fast"), "--rate: rate = 'fast': give a rate with its unit, as in 10/s or 600/min, or file"),
+    (("--budget-ms", "soon"), "--budget-ms 'soon': must be a number"),
+    (("--budget-ms", "0"), "--budget-ms '0'"),
+    (("--rate", "fast"), "--rate 'fast': give a rate with its unit, as in 10/s or 600/min, or file"),
     (("--source", "demo", "--size", "720p"), "size '720p'"),
     (("--region", "all"), "--region: region.0 = 'all': give left, top, width and height"),
     (("--region", "0,0,64x9"), "--region: region.0.height = 9"),
     (("--config", "nowhere.toml"), "nowhere.toml: cannot be read"),
     (("--commission", "1"), "Invalid value for '--commission'"),
-    (("--resume-frames", "-1"), "--resume-frames: resume_frames = '-1'"),
+    (("--resume-frames", "-1"), "--resume-frames '-1'"),
     (("--camera", "exposure_us"), "--camera 'exposure_us': give KEY=VALUE, as in exposure_us=5000"),
     (("--camera", "=5"), "--camera '=5': give KEY=VALUE"),
     (("--camera", "exposure=5"), "--camera: no such setting: camera.exposure; did you mean exposure_us?"),
