@@ -120,6 +120,7 @@ def test_the_threshold_is_chosen_on_the_photographs_and_provenance_names_the_fil
     assert "recipe" not in said
 
 
+@pytest.mark.all_hard_frames
 def test_a_threshold_given_by_hand_says_so_and_knows_no_recall(
     means: Path, plates: Path, tmp_path: Path, export: Export
 ) -> None:
