@@ -157,15 +157,15 @@ class ControlServer:
         )  # fmt: skip
 
     def _check_name(self, name: str) -> None:
-        """Log once per client, for a number of clients, that it connected while a controller of another name is missing."""
-        missing = self.missing()
-        if not missing or name in self._heard_ns or name in self._not_required or len(self._not_required) >= MOST_WARNED:
+        """Log once per client, for a number of clients, that it connected while a required controller is missing."""
+        missing, warned = self.missing(), self._not_required
+        if not missing or name in self._heard_ns or name in warned or len(warned) >= MOST_WARNED:
             return
-        self._not_required.add(name)
+        warned.add(name)
         log.warning(
-            "%s: client %s is connected, but --require names %s, from which nothing is heard; if %s is the controller, give "
-            "--require %s, or the controller the required name", self._line.station, name, ", ".join(missing), name, name,
-            extra={"station": self._line.station},
+            "%s: client %s is connected, but --require names %s, from which nothing is heard; if %s is the controller, "
+            "give --require %s, or the controller the required name",
+            self._line.station, name, ", ".join(missing), name, name, extra={"station": self._line.station},
         )  # fmt: skip
 
     def _trigger(self, peer: Peer, trigger: Trigger) -> None:

@@ -34,7 +34,7 @@ PASSWORD = "hunter2"
 
 @pytest.fixture
 def camera() -> Iterator[Server]:
-    """An undisturbed camera. Each test has its own: a server that stops its pipeline for one client may fail the next."""
+    """An undisturbed camera, one per test: a server that stops its pipeline for one client may fail the next."""
     with serving() as server:
         yield server
 
