@@ -134,7 +134,7 @@ class Gate:
             self._reject_all(Why.STATION_STOPPED, at_ns)
 
     def pong(self, epoch: str, now: int, sent_ns: int, received_ns: int) -> None:
-        """Handle a pong: the station's clock showed `now` at some time between the local `sent_ns` and `received_ns`."""
+        """Handle a pong: the station's clock showed `now` at some time between local `sent_ns` and `received_ns`."""
         if epoch == self.epoch:
             self._run.clock.pong(now, sent_ns, received_ns)
 
@@ -332,7 +332,7 @@ class Gate:
     # ------------------------------------------------------------------------------------------------------- decisions
 
     def _schedule(self, part: _Part, at_ns: int) -> None:
-        """Queue a part for its decision. A part whose arrival is unknown, or over MOST_IN_FLIGHT, is decided at once."""
+        """Queue a part for its decision. A part with unknown arrival, or over MOST_IN_FLIGHT, is decided at once."""
         if part.arrives is not None and len(self._in_flight) < MOST_IN_FLIGHT:
             due = part.arrives - self._belt.lead
             heapq.heappush(self._in_flight, (due, next(self._order), part))
