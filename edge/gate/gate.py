@@ -111,7 +111,7 @@ class Gate:
         self._overdue: dict[str | int, None] = {}  # id and number of parts decided before their verdict
         self._forget_stations()
 
-    # --------------------------------------------------------------------------------------------------- what it hears
+    # -------------------------------------------------------------------------------------------------------- messages
 
     def hear(self, message: Verdict | Heartbeat | StateChange, at_ns: int) -> None:
         """Handle a message of the verdict channel, received at `at_ns`. Replayed verdicts must not be passed here."""

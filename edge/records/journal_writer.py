@@ -93,7 +93,7 @@ class Writer(threading.Thread):
         self._end = end
         self._wake.set()
 
-    # ------------------------------------------------------------------------------------------ in the thread
+    # ----------------------------------------------------------------------------------- called in the thread
 
     def run(self) -> None:
         """Write rows until the end of the run is written. After an error the same rows are tried again."""

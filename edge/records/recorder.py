@@ -83,7 +83,7 @@ class Recorder:
         self._writer.start()
         self._replayer.start()
 
-    # ------------------------------------------------------------------------------------------- what happens
+    # ------------------------------------------------------------------------------------ entries and replays
 
     def knows(self, epoch: str) -> bool:
         """Whether this run or one of the last thousand before it has this epoch."""
@@ -143,7 +143,7 @@ class Recorder:
         """Answers to `read` that are ready: the verdicts on disk as published, at most 10,000, in order of `seq`."""
         return self._replayer.answers()
 
-    # ----------------------------------------------------------------------------------------------- how it is
+    # -------------------------------------------------------------------------------- condition of the journal
 
     @property
     def durable_seq(self) -> int:
@@ -172,7 +172,7 @@ class Recorder:
         if not self._writer.is_alive():  # otherwise the folder stays locked until this process ends
             os.close(self._lock)
 
-    # ------------------------------------------------------------------------------------------------- inside
+    # --------------------------------------------------------------------------------------- queueing of rows
 
     def _put(self, table: Table, **given: Value) -> None:
         self._put_row(*table.entry(**given))
