@@ -64,7 +64,7 @@ def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | 
     return [path, *(found for key, one in inner for found in places(one, (*path, key)))]
 
 
-# -------------------------------------------------------------------------------------------------- what is tried
+# ------------------------------------------------------------------------------------------------------- examples
 
 Tried = tuple[st.SearchStrategy[Any], Callable[[Any, Path], None]]
 
@@ -145,7 +145,7 @@ def openvino_files() -> Tried:
 
 
 def configurations() -> Tried:
-    """A station's configuration file with arbitrary keys and values."""
+    """A station's configuration file with changed bytes, deeply nested values or random content."""
     sound = b'source = "demo"\nbudget_ms = 250\nrequire = ["a"]\n[camera]\ngain_db = 2\n[[stations]]\nstation = "a"\n'
     nested = st.integers(1, 10**5).map(lambda depth: b"source = " + b"[" * depth)
 
@@ -165,7 +165,7 @@ KINDS = {
 }
 
 
-# ------------------------------------------------------------------------------------------------ how it is watched
+# ----------------------------------------------------------------------------------------------------------- limits
 
 
 def main(kind: str, examples: int, folder: Path) -> None:

@@ -151,7 +151,7 @@ def gate_logs() -> Tried:
 
 
 def sidecars() -> Tried:
-    """An image's sidecar with arbitrary content."""
+    """An image's sidecar with one value replaced by any other, with changed bytes or with deeply nested values."""
     (path,) = (SOUND / "images").rglob("*.json")
     whole, name = path.read_bytes(), path.relative_to(SOUND)
     said = json.loads(whole)
