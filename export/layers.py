@@ -22,9 +22,7 @@ LEAST_COST = 1e-4
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or matrix product: its module `name`, its ONNX `node`, and `cost`, its multiplications per
-    frame.
-    """
+    """A convolution or matrix product: its module `name`, its ONNX `node`, and its `cost` in multiplications."""
 
     name: str
     node: str
@@ -64,9 +62,7 @@ def integer_nodes(graph: onnx.GraphProto, layers: Iterable[Layer]) -> set[str]:
 def layer_errors(
     network: nn.Module, layers: Iterable[Layer], image: Tensor, mask: Tensor, tick: Callable[[], None]
 ) -> dict[str, float]:
-    """Mean squared change of score and map over a batch if only this layer computes with 8 bits, by the layer's
-    name.
-    """
+    """By layer, the mean squared change of score and map over a batch if only this layer computes with 8 bits."""
     score, where = network(image, mask)
     errors = {}
     for layer in layers:

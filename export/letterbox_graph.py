@@ -20,9 +20,7 @@ OPSET = 18
 IR_VERSION = 10
 
 TOGETHER = 4
-"""Number of blocks that are summed at once; the frame is padded to a multiple of it. 4 takes half the time of 1
-or 8.
-"""
+"""Blocks that are summed at once; the frame is padded to a multiple of this number. 4 takes half the time of 1 or 8."""
 
 PREFIX = "letterbox/"
 """Prefix of all names in the letterbox except its inputs and outputs, so that they differ from those of any network."""

@@ -250,9 +250,7 @@ def _too_new(said: str) -> str | None:
 
 
 def _tried(network: OnnxNetwork, file: OnnxFile, contract: LetterboxContract) -> dict[str, tuple[int, ...]]:
-    """The shapes of score and map for a picture of the letterbox's size. Raises SubjectError if the model
-    rejects it.
-    """
+    """The shapes of score and map for a picture of the letterbox's size. Raises SubjectError if the model fails."""
     for output in network.session.get_outputs():
         if output.name in {used.name for used in network.outputs.values()} and output.type != "tensor(float)":
             raise SubjectError(f"{file.path}: its output {output.name} is {output.type}; a bundle needs tensor(float)")

@@ -119,9 +119,7 @@ def _given(frame: Frame) -> Frame:
 
 
 def write_figures(folder: Path, proof: Proof, more: Mapping[str, object]) -> None:
-    """Write parity.json: the results of each stage by artifact, with the allowed differences, after the items
-    of `more`.
-    """
+    """Write parity.json: the items of `more`, then the results and allowed differences of each stage by artifact."""
     content = {**more, **{about: _figures(compared) for about, compared in proof.compared.items()}}
     (folder / FIGURES).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -1,6 +1,4 @@
-"""The subject of an export: a network with its letterbox contract, and the photographs on which artifacts are
-checked.
-"""
+"""The subject of an export: a network, its letterbox contract, and the photographs on which artifacts are checked."""
 
 import math
 from collections.abc import Callable

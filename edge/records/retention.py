@@ -192,7 +192,7 @@ class Shelf:
 
     def _remove(self, shelved: _Shelved, why: str) -> Iterator[Gone]:
         """Yield the removal of an image, then remove its file and its sidecar. If the process dies in between, the next
-        process reports the removal again. A sidecar without an image is removed by `look`.
+        process reports the remaining image as stored again. A sidecar without an image is removed by `look`.
 
         Raises OSError if the image cannot be removed; then it stays in the list.
         """

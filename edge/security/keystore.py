@@ -57,9 +57,7 @@ class Admission:
 
 
 class KeyStore:
-    """A station's folder of keys. Every method raises KeyFileError, in one line, if it fails or a file is not
-    trusted.
-    """
+    """A station's folder of keys. Every method raises KeyFileError, in one line, if it fails or distrusts a file."""
 
     def __init__(self, folder: Path) -> None:
         """The folder is not read yet."""

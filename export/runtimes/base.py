@@ -108,9 +108,7 @@ class ExportRuntime(ABC):
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress the output of the quantizers: they warn about intended settings, and their progress bars
-    overwrite ours.
-    """
+    """Suppress output of the quantizers, which warn about intended settings and overwrite the progress display."""
     loggers: list[Any] = [logging.getLogger(), logging.getLogger("nncf")]
     levels = [logger.level for logger in loggers]
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):

@@ -16,9 +16,7 @@ from export.letterbox_graph import IR_VERSION, letterbox_model
 from export.runtimes.base import ONNX_PATH, ExportRuntime, Floats, Inputs, Quantizer, quiet
 
 QUANTIZED = ["AveragePool", "Clip", "Concat", "Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool", "Relu"]
-"""Operations that the quantizer may quantize. A single Add or Resize is not among them: each would add two
-roundings.
-"""
+"""Operations that may be quantized. A single Add or Resize is not among them: each would add two roundings."""
 
 INTEGER_LAYERS = {"QLinearConv", "QLinearConvTranspose", "QLinearMatMul", "QGemm"}
 """Operation types of int8 layers in the graph that the runtime executes."""

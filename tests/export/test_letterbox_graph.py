@@ -40,9 +40,7 @@ WHOLE_FACTOR_AND_PADDING = [(320, 640), (640, 320), (320, 576)]
 
 
 def oracle(frame: Array, contract: LetterboxContract) -> Array:
-    """The letterbox in float64 with dense weights, directly from the definition; the frame is [H, W, 3] BGR or
-    [H, W].
-    """
+    """The letterbox in float64 with dense weights, from its definition; the frame is [H, W, 3] BGR or [H, W]."""
     if contract.region is not None:
         top, left, height, width = contract.region.model_dump().values()
         frame = frame[top : top + height, left : left + width]

@@ -62,9 +62,7 @@ def frames() -> Iterator[tuple[str, Frame]]:
 
 
 def compared(subject: Subject, folder: Path, other: Subject | None = None) -> Stages:
-    """The stage check of a subject's artifacts. With `other`, the ONNX Runtime artifact is that of the other
-    subject.
-    """
+    """The stage check of a subject's artifacts. With `other`, the ONNX Runtime artifact is that subject's."""
     write_onnx(subject.network, subject.contract, folder / "own.onnx", {})
     RUNTIMES["openvino"].write(folder / "own.onnx", folder / "own.xml", {})
     onnx = folder / "own.onnx"

@@ -1,5 +1,6 @@
-"""The disk is full, slow or missing, the station is killed, the archive dies: verdicts continue; the record has the
-loss."""
+"""A full, slow or missing disk, a killed station, a dead archive: verdicts continue, and the record lists the
+losses.
+"""
 
 import json
 import os

@@ -178,9 +178,7 @@ def test_random_swaps_of_a_running_line_put_no_label_on_what_it_did_not_judge(
 MOVES = [("link", "blind.edge"), ("link", "honest.edge")] + [
     (kind, f"{name}-as-it-was.edge") for kind in ("replaced", "rewritten") for name in ("honest", "honest", "blind")
 ]
-"""The swaps. Those of the kinds `replaced` and `rewritten` put the files of one bundle into the current bundle's
-folder.
-"""
+"""The swaps. The kinds `replaced` and `rewritten` put the files of a bundle into the current bundle's folder."""
 
 
 def kill_inference(station: "subprocess.Popen[bytes]") -> None:

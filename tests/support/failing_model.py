@@ -77,9 +77,7 @@ def moody_bundle(folder: Path) -> Path:
 
 
 def write_frames(folder: Path, brightness: list[int]) -> Path:
-    """Pictures of 64×64 pixels with these means, in this order. Each has two greys, because a blank picture is
-    not judged.
-    """
+    """Write pictures of 64×64 pixels with these means. Each has two greys, because a blank picture is not judged."""
     import cv2
 
     folder.mkdir()

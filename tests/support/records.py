@@ -176,9 +176,7 @@ def spoil(folder: Path, *statements: str) -> None:
 
 @contextmanager
 def journal_taken(folder: Path) -> Iterator[None]:
-    """While the context is open, the journal is locked. For the station this looks like a disk that does not
-    respond.
-    """
+    """While the context is open, the journal is locked, which for the station is a disk that does not respond."""
     with closing(sqlite3.connect(folder / JOURNAL, timeout=10, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield

@@ -13,9 +13,7 @@ BUDGET_MS = 100.0
 
 @dataclass
 class ModelledStation:
-    """One run of a station. Its clock is the gate's, shifted by `offset_ns`, with the relative error `drift` of
-    its rate.
-    """
+    """One run of a station. Its clock is the gate's, shifted by `offset_ns`, with the relative rate error `drift`."""
 
     epoch: str = "a1"
     boot: int = 1

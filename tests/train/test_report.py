@@ -1,6 +1,4 @@
-"""The report shows the content of a run: every miss by name, promised and measured rates, maps aligned with
-pictures.
-"""
+"""The report shows the content of a run: every miss by name, promised and measured rates, maps over the pictures."""
 
 import csv
 import json

@@ -1,6 +1,4 @@
-"""The small segmenter: its score depends only on the frame, its losses use the labels and masks that each
-picture has.
-"""
+"""The small segmenter: its score depends only on the frame, its losses on the label and mask of each picture."""
 
 import torch
 

@@ -1,6 +1,4 @@
-"""The perceptual autoencoder: λ weighs its two losses, spots are only in its input, the loss network is no part
-of it.
-"""
+"""The perceptual autoencoder: λ weighs its losses, spots are only in its input, the loss network is no part of it."""
 
 import pytest
 import torch

@@ -1,6 +1,4 @@
-"""The stations of one configuration file: one `[[stations]]` table each. Keys above the tables apply to all
-stations.
-"""
+"""The stations of a configuration file: one `[[stations]]` table each. Keys above the tables apply to all stations."""
 
 from collections.abc import Sequence
 from pathlib import Path

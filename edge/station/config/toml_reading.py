@@ -53,9 +53,7 @@ def checked(file: Path, said: dict[str, Any], origin: str | None = None) -> dict
 
 
 def _found(file: Path, said: Any) -> Any:
-    """Resolve a path against the folder of the file. A bare name that is no file there, as of a bundle, stays
-    as it is.
-    """
+    """Resolve a path against the folder of the file. A bare name that is no file there is kept, as that of a bundle."""
     if isinstance(said, list):
         return [_found(file, one) for one in said]
     if not isinstance(said, str) or not said or (Path(said).parent == Path() and not (file.parent / said).exists()):

@@ -102,9 +102,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def rewrite(bundle: Path, block: Any) -> None:
-    """Replace the block in the manifest, with the correct hash. None removes it, as in a bundle from before
-    statistics.
-    """
+    """Replace the block in the manifest, with the correct hash. None removes it, as in bundles of earlier versions."""
     manifest = json.loads((bundle / MANIFEST).read_text())
     if block is None:
         del manifest["input_statistics"]

@@ -1,6 +1,4 @@
-"""The verdict channel over real sockets: the messages that a subscriber receives, and those that it must not
-receive.
-"""
+"""The verdict channel over real sockets: the messages that a subscriber receives, and those withheld from it."""
 
 from collections.abc import Iterator
 from contextlib import closing

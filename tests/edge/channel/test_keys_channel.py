@@ -1,6 +1,4 @@
-"""The channel's keys: files that only their owner can access, and access control that no peer can confuse or
-exhaust.
-"""
+"""The channel's keys: files that only their owner can access, and access control that withstands every peer."""
 
 import json
 import os

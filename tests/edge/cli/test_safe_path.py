@@ -18,9 +18,7 @@ PACKAGES = ["edge", "export", "train", "numpy", "cv2", "zmq", "pydantic", "typer
 
 @pytest.fixture
 def trapped(tmp_path: Path) -> Path:
-    """A folder with a package for each module name of Python's library. The package writes the file TRAPPED if
-    it runs.
-    """
+    """A folder with a package for each module name of Python's library; each writes the file TRAPPED if imported."""
     folder = tmp_path / "trapped"
     for name in [*sys.stdlib_module_names, *PACKAGES]:
         (folder / name).mkdir(parents=True)

@@ -293,9 +293,7 @@ class GateUnderAttack(RuleBasedStateMachine):
             self.gate.hear(message, self.now)
 
     def talk(self) -> None:
-        """Deliver a pong, whose ping arrived at `way_there` of the round trip, and the snapshot if the gate
-        wants one.
-        """
+        """Deliver a pong, whose ping arrived at `way_there` of the round trip, and a snapshot if the gate wants it."""
         if not self.talks or self.is_cut or not self.beats:
             return
         sent = self.now - self.rtt_ns

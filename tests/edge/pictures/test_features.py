@@ -46,9 +46,7 @@ def test_stripes_are_texture_across_them_only(axis: int, striped: str, even: str
 
 
 def test_texture_has_a_scale() -> None:
-    """Steps of 2 pixels have differences at distance 1 and none at distance 4; for stripes of 16 pixels it is
-    reversed.
-    """
+    """Steps of 2 pixels differ at distance 1 and not at distance 4; for stripes of 16 pixels it is reversed."""
     fine, coarse = (np.where(np.indices((256, 256))[1] // width % 2, 200, 50) for width in (2, 16))
     of_fine, of_coarse = (features(np.repeat(one[:, :, None], 3, axis=2).astype(np.uint8)) for one in (fine, coarse))
     assert of_fine["medium horizontal texture"] == 0

@@ -1,6 +1,4 @@
-"""edge-audit prints the history of a part: the gate's decision and the place of its picture. With --draw it
-draws it.
-"""
+"""edge-audit prints the history of a part, with the gate's decision and the picture's path, and draws the picture."""
 
 import json
 import subprocess

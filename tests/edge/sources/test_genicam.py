@@ -1,6 +1,4 @@
-"""Industrial cameras: a fake camera with the real GigE Vision protocol is opened, configured, slowed, killed,
-restarted.
-"""
+"""Industrial cameras: a fake camera with the real GigE Vision protocol is opened, configured, killed and restarted."""
 
 import json
 import os

@@ -1,5 +1,5 @@
-"""Streams: the newest picture with its correct age, from a server that is killed, stopped and slow; passwords
-are hidden.
+"""Streams: the newest picture with its true age, from a server that is killed, stopped or slow; passwords are
+hidden.
 """
 
 import contextlib
@@ -36,9 +36,7 @@ PASSWORD = "hunter2"
 
 @pytest.fixture
 def camera() -> Iterator[Server]:
-    """An undisturbed camera, a new one for each test: a server that stops its pipeline for one client may fail
-    the next.
-    """
+    """An undisturbed camera, one per test: a server that stops its pipeline for one client may fail the next."""
     with serving() as server:
         yield server
 

@@ -1,6 +1,4 @@
-"""The comparison of pictures with the training photographs in the inference process: no score is lost, no part
-delayed.
-"""
+"""The comparison of pictures with the training photographs in the inference process loses no score, delays no part."""
 
 import numpy as np
 import pytest

@@ -47,9 +47,7 @@ class Camera:
         self.intake.give_up("it is gone")
 
     def gives(self, *faults: str | None) -> list[bool]:
-        """Give a frame for each of these faults, None for a good frame. Returns for each frame whether it was passed
-        on.
-        """
+        """Give a frame for each of these faults, None for a good one. Returns for each whether it was passed on."""
         came = []
         for fault in faults:
             self.child.said.append(Captured(None, self.index, "", 16, 16, None, 0, fault, None, 0))

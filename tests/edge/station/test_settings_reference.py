@@ -1,6 +1,4 @@
-"""The settings of a station are described alike as flags, as keys of the file, in the help and on the reference
-page.
-"""
+"""The settings of a station are described alike as flags, as keys, in the help and on the reference page."""
 
 import re
 

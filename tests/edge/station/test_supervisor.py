@@ -215,9 +215,7 @@ def test_whatever_happens_each_accepted_part_has_one_verdict_in_order(station: B
 
 @pytest.fixture
 def stored(station: Bare) -> Bare:
-    """A station with a folder as source: four pictures wait, the first is in inference, the second is submitted
-    ahead.
-    """
+    """A station with a folder as source: four pictures wait, the first in inference, the second submitted ahead."""
     station.intake.opened = Opened("test", None, None, False, False, False, "every")
     station.intake._has_begun = True
     for slot in range(4):
