@@ -1,4 +1,4 @@
-"""The outputs of layers inside PyTorch's network, and the layer that it and the exported graphs have in common."""
+"""Layer outputs of the PyTorch network, and the late layer that the network and the exported graphs have in common."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,30 +20,30 @@ from export.source import Subject
 from train.letterbox import letterboxed
 
 HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Operations whose output is a layer's."""
+"""ONNX operations whose output is the output of a layer."""
 
 ALIKE = 1e-2
-"""A layer of the graph that is further `off` than this from all of PyTorch's of its shape is another layer."""
+"""Largest difference, by `off`, at which a graph layer and a module output of the same shape are the same layer."""
 
 
 class ParityError(EdgeError):
-    """An artifact does not say what PyTorch says; there is no bundle."""
+    """An artifact differs from PyTorch by more than is allowed. No bundle is written."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A late layer that PyTorch and the graphs both have: `tensor` of the graphs, `module` of the network."""
+    """A late layer that the network and the graphs have in common: `tensor` in the graphs, `module` in the network."""
 
     tensor: str
     module: str
 
 
 def late_layer(subject: Subject, path: Path, frame: Frame) -> Layer | None:
-    """The last layer of the graph at `path` that is a module's output in PyTorch, too; found by showing both `frame`.
+    """The last layer of the graph at `path` that is also the output of a PyTorch module.
 
-    An exporter folds and renames: a layer is known by its shape and, among those of one shape, by what it says. None
-    where no module has the shape of any layer of the graph; raises ParityError where the last layer of which some has
-    the shape says what none of them says.
+    An exporter folds and renames layers. A layer is therefore identified by its shape and by its values on `frame`.
+    Returns None if no module output has the shape of any graph layer. Raises ParityError if the last graph layer with a
+    matching shape differs from every module output of that shape.
     """
     nodes = [node for node in onnx.load(path).graph.node if node.op_type in HEAVY]
     tensors = [node.output[0] for node in nodes if not node.output[0].startswith(PREFIX)]
@@ -66,7 +66,7 @@ def late_layer(subject: Subject, path: Path, frame: Frame) -> Layer | None:
 
 
 def off(found: Floats, expected: Floats) -> float:
-    """The difference of two tensors of one shape, as a share of what was expected: norm by norm."""
+    """Norm of the difference of two tensors of one shape, divided by the norm of `expected`."""
     return float(np.linalg.norm(found - expected) / np.maximum(np.linalg.norm(expected), 1e-12))
 
 
@@ -80,13 +80,13 @@ def _layers(subject: Subject, frame: Frame) -> dict[str, Floats]:
 
 @contextmanager
 def listening(network: torch.nn.Module, modules: list[str]) -> Iterator[dict[str, Floats]]:
-    """While the block runs: what each of `modules` put out last, by name, if that was one tensor."""
+    """While the context is open, the last output of each of `modules`, by name, if the output is a single tensor."""
     heard: dict[str, Floats] = {}
 
     def hear(name: str) -> Any:
         def hook(module: torch.nn.Module, given: Any, out: Any) -> None:
             if isinstance(out, torch.Tensor):
-                heard[name] = out.detach().clone().numpy()  # a ReLU behind it may work in place
+                heard[name] = out.detach().clone().numpy()  # a following ReLU may work in place
 
         return hook
 

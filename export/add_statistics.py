@@ -1,4 +1,4 @@
-"""Adds to a bundle the statistics of the photographs that it learned from; graphs, parity and golden frames stay."""
+"""Adds the statistics of the training photographs to a bundle. Graphs, parity and golden frames stay unchanged."""
 
 import os
 import shutil
@@ -20,7 +20,9 @@ from train.data.split import read_split
 
 @dataclass(frozen=True)
 class _Known:
-    """Training photographs and held-out ones, and the fingerprint of everything that a training surveys."""
+    """Training and held-out photographs, and the fingerprints that a training on them may have recorded: of all
+    photographs, and of those that its split uses.
+    """
 
     trained_on: list[Photograph]
     held_out: list[Photograph]
@@ -28,10 +30,10 @@ class _Known:
 
 
 def add_input_statistics(path: Path, data: Path, split: Path | None, out: Path, stage: Stage) -> Bundle:
-    """Write the bundle `out`: the bundle `path` with the statistics of its photographs in `data`.
+    """Write the bundle `out`: a copy of the bundle `path` with the statistics of its photographs in `data`.
 
-    The photographs are those of train/ and val/, or of the file `split`, such as split.csv of the run. Raises
-    BundleError if `out` exists, DataError if these are not the photographs that the bundle was made from, or too few.
+    The photographs are those in train/ and val/, or those listed in the file `split`, such as split.csv of the run.
+    Raises BundleError if `out` exists, DataError if the bundle was made from other photographs or if there are too few.
     """
     if out.exists():
         raise BundleError(f"{out} exists; remove it or choose another name with --out")
@@ -49,12 +51,12 @@ def add_input_statistics(path: Path, data: Path, split: Path | None, out: Path, 
 
 
 def is_signed(path: Path) -> bool:
-    """Whether the bundle has signatures, which hold for its present manifest only."""
+    """Whether the bundle has signatures. Signatures are valid only for the manifest that was signed."""
     return read_signatures(path, path) is not None
 
 
 def _known(data: Path, split: Path | None, bits: int | None) -> _Known:
-    """The photographs of the splits. Raises DataError."""
+    """The photographs of the splits, with their fingerprints. Raises DataError."""
     listing = read_listing(data, bits=bits)
     hashes = hash_photographs(listing.photographs)
     if split is None:
@@ -67,9 +69,10 @@ def _known(data: Path, split: Path | None, bits: int | None) -> _Known:
 
 
 def _check_origin(path: Path, data: Path, manifest: Manifest, known: _Known) -> None:
-    """Raise DataError unless the bundle was made from these photographs, or does not say what it was trained on.
+    """Raise DataError if the bundle was made from other photographs, as far as its provenance tells.
 
-    The fingerprint of a foreign model's bundle is of the photographs that its threshold was chosen on.
+    Only the bundle of a run is checked: the fingerprint in the bundle of a foreign model is that of the photographs on
+    which its threshold was chosen.
     """
     provenance = manifest.provenance
     expected = provenance.get("data sha256")
@@ -89,7 +92,7 @@ def _check_origin(path: Path, data: Path, manifest: Manifest, known: _Known) -> 
 
 
 def _written(bundle: Bundle, manifest: Manifest, out: Path) -> Bundle:
-    """The files of the bundle, as hashed, under another manifest."""
+    """Write the bundle's files, as hashed, with another manifest, as the bundle `out`."""
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:

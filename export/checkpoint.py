@@ -1,4 +1,4 @@
-"""A checkpoint of a network of this package that was trained elsewhere: the experiments' own files, for example."""
+"""Export of a checkpoint: weights of a network of this package that were trained elsewhere, as in an experiment."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ def subject_of(
     evidence: Evidence,
     weights_key: str | None = None,
 ) -> Subject:
-    """The network of a recipe with the weights of `file`, as `read_state` finds them by `weights_key`.
+    """The network of the recipe `name` with the weights in `file`; `read_state` selects them by `weights_key`.
 
-    Raises RecipeError, in one line, if the file cannot be read or holds another network, SubjectError if the recipe
-    `name` leaves open how pictures are normalised.
+    Raises RecipeError, in one line, if the file cannot be read or has the weights of another network, SubjectError if
+    the recipe does not define how pictures are normalised.
     """
     if recipe.train.normalise == "data":
         raise SubjectError(

@@ -1,4 +1,4 @@
-"""edge-export: a training run, a checkpoint or somebody's ONNX model becomes a bundle; a bundle gains statistics."""
+"""edge-export: exports a training run, a checkpoint or a foreign ONNX model to a bundle, or adds statistics to one."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ TAKES = {
     "--no-photographs": MODELS,
     "--one-file": MODELS,
 }
-"""What an option goes with, of those that do not go with everything that can be exported."""
+"""Options that are valid only for some origins of the export, with these origins."""
 
 app = new_app()
 
@@ -230,7 +230,7 @@ def export(
 
 
 def add_statistics(bundle: Path, data: Path | None, split: Path | None, out: Path, as_json: bool) -> None:
-    """Write the bundle with the statistics of the photographs that it was trained on."""
+    """Write a copy of the bundle with the statistics of its training photographs."""
     from edge.bundle.shipped import found_bundle
     from edge.terminal.console import Console
     from edge.terminal.progress import Progress
@@ -251,7 +251,7 @@ def add_statistics(bundle: Path, data: Path | None, split: Path | None, out: Pat
 
 
 def say(console: "Console", bundle: "Bundle", warnings: list[str]) -> None:
-    """What there is in the bundle, what is not and why, and the warnings."""
+    """Print the artifacts of the bundle, the refused artifacts with the reasons, and the warnings."""
     from rich.markup import escape
 
     manifest = bundle.manifest
@@ -273,7 +273,7 @@ def say(console: "Console", bundle: "Bundle", warnings: list[str]) -> None:
 
 
 def chosen_origin(origins: dict[str, Path | None]) -> str:
-    """The name of the one thing that is to be exported."""
+    """The name of the only origin that was given. Raises BundleError if there is none or more than one."""
     given = [name for name, path in origins.items() if path is not None]
     if len(given) != 1:
         raise BundleError(
@@ -283,7 +283,7 @@ def chosen_origin(origins: dict[str, Path | None]) -> str:
 
 
 def refuse_strangers(origin: str, options: list[str]) -> None:
-    """Raise BundleError at the first of these options that does not go with `origin`."""
+    """Raise BundleError for the first of these options that is not valid for `origin`."""
     for option in options:
         if origin not in TAKES[option]:
             raise BundleError(f"{option} goes with {' or '.join(TAKES[option])}, not with {origin}")
@@ -292,7 +292,9 @@ def refuse_strangers(origin: str, options: list[str]) -> None:
 def from_run(
     run: Path, data: Path | None, threshold: str | None, network: Path | None, stage: "Stage"
 ) -> "tuple[Subject, str | None]":
-    """A training run whose photographs may lie in `data` now, and where it does not tell good from bad, that."""
+    """The subject of a training run, whose photographs may have moved to `data`, and a warning, None if the run
+    separates good from bad.
+    """
     from export.source import parse_threshold, trained
     from train.report.verdict import blindness
     from train.run import load_run
@@ -311,7 +313,7 @@ def from_onnx(
     threshold: str | None,
     bits: "Bits | None",
 ) -> "Subject":
-    """Somebody's ONNX model."""
+    """The subject of a foreign ONNX model."""
     from export.onnx_model import subject_of
     from export.source import evidence_from, parse_threshold
 
@@ -329,7 +331,7 @@ def from_checkpoint(
     bits: "Bits | None",
     weights_key: str | None,
 ) -> "Subject":
-    """Weights of the network of a recipe."""
+    """The subject of a checkpoint: weights of the network of a recipe."""
     from export.checkpoint import subject_of
     from export.source import SubjectError, evidence_from, parse_threshold
     from train.recipe import load_recipe, recipe_names
@@ -343,7 +345,7 @@ def from_checkpoint(
 
 
 def doubtful(manifest: "Manifest") -> str | None:
-    """What to say where the validation photographs do not show that higher is worse; None where they do."""
+    """A warning if the validation photographs do not show that bad parts score higher than good ones; else None."""
     from edge.evaluation.intervals import auroc_interval
 
     auroc, threshold = manifest.metrics["validation auroc"], next(iter(manifest.artifacts.values())).threshold
@@ -364,7 +366,7 @@ def doubtful(manifest: "Manifest") -> str | None:
 
 
 def describe(artifact: "Artifact") -> str:
-    """The threshold of an artifact, what it does on the photographs it was chosen on, and the margin around it."""
+    """A line with the threshold of an artifact, its rates on the photographs it was chosen on, and its margin."""
     threshold = artifact.threshold
     said = [f"threshold {threshold.value:.6g} ({threshold.strategy})"]
     said.append(f"scores differ from the network's by at most {artifact.margin:.2g}")
@@ -375,7 +377,7 @@ def describe(artifact: "Artifact") -> str:
 
 
 def made(artifact: "Artifact") -> str:
-    """How an int8 artifact was made; nothing of a float32 one."""
+    """How an int8 artifact was made, as text; empty for a float32 artifact."""
     if (quantized := artifact.quantization) is None:
         return ""
     kept = len(quantized.given_back)

@@ -1,4 +1,4 @@
-"""Weights in half the bytes: rounded to float16 before anything is compared, stored so, computed with in float32."""
+"""Weights in float16, half the bytes: rounded before all comparisons, stored as float16, computed with in float32."""
 
 import numpy as np
 import onnx
@@ -10,25 +10,26 @@ from torch.fx.experimental.optimization import fuse
 from edge.errors import EdgeError
 
 LARGEST = 65504.0
-"""The largest float16."""
+"""Largest finite float16."""
 
 SMALLEST = 1024
-"""Values in a tensor that is worth storing in half; a smaller one saves less than its conversion costs."""
+"""Fewest values of a tensor that is stored as float16. A smaller tensor saves less than its conversion costs."""
 
 
 class HalfError(EdgeError):
-    """A network whose weights cannot be float16; there is no bundle."""
+    """The weights of a network cannot be stored as float16. No bundle is written."""
 
 
 def halved(network: nn.Module) -> nn.Module:
-    """A network that computes as `network` does, in evaluation mode, with weights that a float16 can hold.
+    """A copy of `network` in evaluation mode whose weights are rounded to float16 values.
 
-    Batch normalisation is folded into the convolutions first, as the exporter would do it later: a product of two
-    rounded numbers is not a rounded number. Raises HalfError where a weight is too large for a float16.
+    Batch normalisation is folded into the convolutions before the rounding. The exporter would fold it afterwards, and
+    the product of two rounded numbers is not a float16 value. Raises HalfError if a weight exceeds the largest float16,
+    or if the network cannot be traced.
     """
     try:
         folded = fuse(network.eval())
-    except Exception as error:  # torch.fx raises whatever the network raises that it cannot trace
+    except Exception as error:  # torch.fx passes on any error of a network that it cannot trace
         reason = str(error).splitlines()[0]
         raise HalfError(f"this network cannot be rounded to float16 ({reason}): export without --half") from None
     with torch.no_grad():
@@ -41,7 +42,7 @@ def halved(network: nn.Module) -> nn.Module:
 
 
 def store_half(model: onnx.ModelProto) -> None:
-    """Store in float16, with a conversion behind it, every large float32 constant that loses nothing by it."""
+    """Store each large float32 constant as float16, followed by a Cast node, if that loses no precision."""
     casts = []
     for constant in model.graph.initializer:
         values = numpy_helper.to_array(constant)

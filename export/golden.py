@@ -1,4 +1,4 @@
-"""Golden frames: by them a station proves on its own machine that a bundle answers as PyTorch did."""
+"""Golden frames: frames with PyTorch's results, by which a station checks the bundle on its own machine."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +14,24 @@ from export.parity import Answer, reference
 from export.source import Subject
 
 GOLDEN_SIDE = 640
-"""Golden photographs are shrunk to at most this, pixels, which keeps a bundle small."""
+"""Longest side of a golden photograph, in pixels. Larger photographs are shrunk, which keeps the bundle small."""
 
 
 @dataclass(frozen=True)
 class Golden:
-    """Frames, and what PyTorch answered to each."""
+    """Golden frames, and PyTorch's score and map for each."""
 
     frames: list[Frame]
     answers: list[Answer]
 
     @property
     def map_size(self) -> tuple[int, int] | None:
-        """(height, width) of the map, where there is one."""
+        """(height, width) of the map; None without a map."""
         where = self.answers[0][1]
         return None if where is None else (where.shape[0], where.shape[1])
 
     def save(self, path: Path) -> None:
-        """As `Bundle.golden` reads them."""
+        """Write the file that `Bundle.golden` reads."""
         arrays: dict[str, Any] = {"count": np.array(len(self.frames))}
         for i, (frame, (score, where)) in enumerate(zip(self.frames, self.answers, strict=True)):
             arrays[f"frame_{i}"], arrays[f"score_{i}"] = frame, np.array(score, np.float64)
@@ -41,7 +41,9 @@ class Golden:
 
 
 def golden_frames(subject: Subject, may_carry_photographs: bool) -> Golden:
-    """Small photographs and noise; drawn frames instead of photographs where there are none, or none may go."""
+    """Golden frames of small photographs and noise. Drawn frames replace the photographs if there are none, or if the
+    bundle may not contain photographs.
+    """
     carries = may_carry_photographs and subject.photographs("val")
     frames = _photographs(subject) if carries else _drawn(subject.contract)
     return Golden(frames, [reference(subject, frame) for frame in frames])
@@ -57,7 +59,7 @@ def _drawn(contract: LetterboxContract) -> list[Frame]:
 
 
 def _photographs(subject: Subject) -> list[Frame]:
-    """A good and a bad validation photograph, made small, and noise."""
+    """A good and a bad validation photograph, shrunk, and the noise of the golden frames."""
     photographs = subject.photographs("val")
     firsts = [next((p for p in photographs if p.is_bad is bad), None) for bad in (False, True)]
     frames = [_small(read_photograph(p), subject.contract) for p in firsts if p is not None]
@@ -65,14 +67,14 @@ def _photographs(subject: Subject) -> list[Frame]:
 
 
 def _noise(contract: LetterboxContract) -> list[Frame]:
-    """Two sizes whose letterbox is awkward."""
+    """Noise frames of two sizes that are difficult for a letterbox: odd, and with different aspect ratios."""
     rng = np.random.default_rng(11)
     sizes = (contract.holding(*size) for size in ((299, 133), (97, 224)))
     return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
 
 
 def _small(frame: Frame, contract: LetterboxContract) -> Frame:
-    """Shrunk; or, where there is a region, as taken but without what lies below and beyond it."""
+    """The frame, shrunk to GOLDEN_SIDE; with a region unscaled, but cut off below and right of the region."""
     if contract.region is not None:
         return np.ascontiguousarray(frame[: contract.region.bottom, : contract.region.right])
     height, width = frame.shape[:2]

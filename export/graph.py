@@ -1,4 +1,4 @@
-"""One ONNX graph with everything inside: letterbox and network."""
+"""The ONNX artifact: one graph with letterbox and network."""
 
 import logging
 import warnings
@@ -15,12 +15,12 @@ from export.onnx_model import OnnxNetwork
 
 
 def write_onnx(network: torch.nn.Module, contract: LetterboxContract, path: Path, metadata: dict[str, str]) -> None:
-    """ONNX artifact: `frame` uint8 of any size, as `letterbox_model` takes it → `score` float32 [1], and `map` float32
-    [1, h, w] where the network has one.
+    """Write the ONNX artifact: `frame` uint8 of any size, as for `letterbox_model` → `score` float32 [1] and, if the
+    network has a map, `map` float32 [1, h, w].
 
-    `network` takes (image [1,C,S,S], mask [1,1,S,S]) and returns (score [1], map [1,h,w] or None); an OnnxNetwork
-    brings its own graph. Constants that a float16 holds exactly are stored as such: those of a network from
-    `export.float16.halved`.
+    `network` takes (image [1,C,S,S], mask [1,1,S,S]) and returns (score [1], map [1,h,w] or None); an OnnxNetwork has
+    its own graph. Constants that float16 represents exactly, as in a network from `export.float16.halved`, are stored
+    as float16.
     """
     inner = (
         network.graph if isinstance(network, OnnxNetwork) else network_model(network, contract.channels, contract.side)
@@ -39,7 +39,7 @@ def write_onnx(network: torch.nn.Module, contract: LetterboxContract, path: Path
 
 
 def _alike(letterbox: onnx.ModelProto, inner: onnx.ModelProto) -> onnx.ModelProto:
-    """The letterbox at the opset and IR version of a network that is newer: two models merge only so."""
+    """The letterbox model, raised to the opset and IR version of a newer network: only equal versions can be merged."""
     opset = max(entry.version for entry in inner.opset_import if entry.domain in ("", "ai.onnx"))
     if opset != OPSET:
         letterbox = version_converter.convert_version(letterbox, opset)
@@ -48,7 +48,9 @@ def _alike(letterbox: onnx.ModelProto, inner: onnx.ModelProto) -> onnx.ModelProt
 
 
 def network_model(network: torch.nn.Module, channels: int, side: int) -> onnx.ModelProto:
-    """The network alone as ONNX, every shape static: inputs `image` and `mask`, outputs `score` and maybe `map`."""
+    """The network without letterbox as ONNX, all shapes static: inputs `image` and `mask`, outputs `score` and, if the
+    network has a map, `map`.
+    """
     inputs = (torch.zeros(1, channels, side, side), torch.ones(1, 1, side, side))
     with torch.no_grad():
         has_map = network(*inputs)[1] is not None

@@ -1,4 +1,4 @@
-"""Frames made to break a letterbox, or what comes behind one."""
+"""Hard frames: synthetic frames that expose faults of a letterbox or of the network behind it."""
 
 from collections.abc import Iterator
 
@@ -24,9 +24,10 @@ HARD_SIZES = (
 
 
 def hard_frames(contract: LetterboxContract) -> Iterator[tuple[str, Frame]]:
-    """Frames made to break a letterbox: noise of every awkward size, one-pixel lines, checkerboards, black, white.
+    """Names and frames that expose faults of a letterbox: noise of difficult sizes, one-pixel lines, checkerboards,
+    black, white.
 
-    Where the contract has a region, each is large enough to hold it.
+    If the contract has a region, each frame is large enough to contain it.
     """
     rng = np.random.default_rng(7)
     for height, width in dict.fromkeys(contract.holding(*size) for size in HARD_SIZES):

@@ -1,4 +1,4 @@
-"""Statistics of the photographs that a network was trained on, for the bundle: see `edge.bundle.input_statistics`."""
+"""Statistics of a network's training photographs, for the bundle: see `edge.bundle.input_statistics`."""
 
 from collections.abc import Callable, Sequence
 from math import ceil, sqrt
@@ -16,15 +16,15 @@ from edge.terminal.progress import Stage
 Floats = npt.NDArray[np.float64]
 
 FEWEST = 20
-"""Fewest training photographs, and fewest held-out ones, of which statistics say something."""
+"""Fewest training photographs, and fewest held-out photographs, for statistics."""
 
 SHARE_BEYOND = 0.01
 """Expected share of further pictures of the same line beyond the limit, or 1 / (n + 1) if there are n < 99 held-out
 photographs."""
 
 LEAST_LIMIT = sqrt(len(FEATURES))
-"""The limit is at least that of a picture which differs in every feature by one standard deviation: photographs that
-are all the same would otherwise make every other picture unlike them."""
+"""Smallest limit: the distance of a picture that differs in every feature by one standard deviation. Without it, equal
+training photographs would put every other picture beyond the limit."""
 
 
 def input_statistics(
@@ -105,5 +105,5 @@ def learn(contract: LetterboxContract, trained_on: Floats, held_out: Floats, dat
 
 
 def _rounded(values: Sequence[float] | Floats) -> tuple[float, ...]:
-    """To six significant digits."""
+    """The values, rounded to six significant digits."""
     return tuple(float(f"{value:.6g}") for value in values)

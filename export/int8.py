@@ -1,7 +1,7 @@
-"""INT8 artifacts: accepted where they judge the validation photographs as PyTorch does, else refused with the reason.
+"""INT8 artifacts: accepted if they judge the validation photographs as PyTorch does, otherwise refused with the reason.
 
-Where an artifact turns verdicts, layers are given back to float32, those first that make the most error for their
-cost, and it is tried again. What PyTorch says is judged at the threshold that its own scores choose.
+If an artifact breaks a rule, it is quantized again with more layers in float32: those with the most error for their
+cost first. PyTorch's verdicts are those at the threshold chosen on PyTorch's scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,29 +33,30 @@ from export.threshold import level_of
 from train.letterbox import letterboxed
 
 FEWEST, MOST = 10, 100
-"""Calibration photographs: with fewer there is no artifact; more are thinned out evenly."""
+"""Fewest and most calibration photographs. With fewer there is no artifact; more are thinned out evenly."""
 
 RANKED = 4
-"""Calibration photographs on which the layers' errors are measured."""
+"""Number of calibration photographs on which the layers' errors are measured."""
 
 SHARES = (1.0, 1 / 4, 1 / 16, 1 / 64)
-"""Of the layers' summed squared errors, what may remain at each attempt."""
+"""Share of the sum of all layers' squared errors that may remain at each attempt."""
 
 LEAST_INTEGER = 0.25
-"""Of all multiplications: an artifact that leaves less than this in int8 gains nothing."""
+"""Smallest share of multiplications in int8. Below it an artifact is not faster."""
 
 TURNED = 0.002
-"""Of the validation verdicts, those that may differ from PyTorch's."""
+"""Largest share of validation verdicts that may differ from PyTorch's."""
 
 AUROC, DICE = 0.002, 0.02
-"""Largest differences from PyTorch's area under the ROC curve, and of the map's Dice from the float32 artifact's."""
+"""Largest difference from PyTorch's area under the ROC curve, and largest difference of the map's Dice from that of the
+float32 artifact."""
 
 MOVED = 0.005
-"""Of the cells of the maps, those that may lie on the other side of the map threshold."""
+"""Largest share of map cells that may change to the other side of the map threshold."""
 
 
 class CalibrationError(EdgeError):
-    """Nothing to calibrate or to try int8 with; there is no bundle."""
+    """There are too few photographs to calibrate or to check int8. No bundle is written."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,15 @@ class Judged:
 
     @property
     def bad(self) -> list[bool]:
-        """Which of them are bad."""
+        """For each photograph, whether it is bad."""
         return [photograph.is_bad for photograph in self.photographs]
 
 
 @dataclass(frozen=True)
 class Against:
-    """The scores of an attempt held against PyTorch's; `turned` and `new_misses` name photographs."""
+    """Comparison of an attempt's scores with PyTorch's. `turned` has the names of the photographs with another verdict,
+    `new_misses` those of bad photographs that only PyTorch rejects.
+    """
 
     figures: Figures
     turned: list[str]
@@ -91,9 +94,10 @@ class Against:
 
 @dataclass
 class Trial:
-    """What one attempt at an artifact said of the validation photographs, and why it will not do, if it will not.
+    """One attempt at an artifact: its results on the validation photographs. `reason` is why it was refused, None if it
+    was accepted.
 
-    `against` is None where a score is no number.
+    `against` is None if a score is not finite.
     """
 
     float_layers: list[str]
@@ -108,7 +112,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The attempts at one artifact, in order; `quantization` is None where the last of them will not do either."""
+    """The attempts at one artifact, in order. `quantization` is None if all were refused; then `reason` says why."""
 
     trials: list[Trial]
     quantization: Quantization | None
@@ -116,13 +120,14 @@ class Outcome:
 
 
 Calibration = tuple[list[Inputs], str]
-"""Letterboxed photographs, and which they are in words."""
+"""Letterboxed photographs, and a description of them in words."""
 
 
 def calibration(subject: Subject, stage: Stage) -> Calibration:
-    """Letterboxed training photographs, spread evenly over the list, and which they are in words.
+    """Letterboxed training photographs, spread evenly over the list, and a description of them.
 
-    Of a one-class network good ones alone. Raises CalibrationError if there are too few, or no bad ones to judge by.
+    For a one-class network only good ones. Raises CalibrationError if there are too few, or if no validation photograph
+    is bad.
     """
     photographs = subject.photographs("train")
     kind = "training photographs"
@@ -149,7 +154,7 @@ def calibration(subject: Subject, stage: Stage) -> Calibration:
 
 
 class Layers:
-    """The layers of a network, and which to leave in float32; their errors are measured when first asked for."""
+    """The layers of a network, with the choice of those that stay in float32. Errors are measured on first use."""
 
     def __init__(self, subject: Subject, graph: onnx.GraphProto, photographs: list[Inputs], stage: Stage) -> None:
         self._subject, self._graph, self._stage = subject, graph, stage
@@ -161,7 +166,7 @@ class Layers:
         self._errors: dict[str, float] | None = None
 
     def noisy(self, share: float) -> set[str]:
-        """Names of the layers to leave in float32 so that `share` of the error remains; see `noisy_layers`."""
+        """Names of the layers that stay in float32, so that `share` of the error remains; see `noisy_layers`."""
         if share >= 1:
             return set()
         if self._errors is None:
@@ -170,11 +175,13 @@ class Layers:
         return noisy_layers(self.all, self._errors, share)
 
     def integer(self, noisy: set[str]) -> set[str]:
-        """Names of the ONNX nodes that compute in int8 where the layers of `noisy` do not."""
+        """Names of the ONNX nodes that compute in int8 if the layers in `noisy` stay in float32."""
         return integer_nodes(self._graph, [layer for layer in self.all if layer.name not in noisy])
 
     def integer_share(self, noisy: set[str]) -> float:
-        """Of the multiplications of all layers that could be in int8, those that then are."""
+        """Share of the multiplications in int8 if the layers in `noisy` stay in float32, among all layers that can be
+        in int8.
+        """
         total = sum(layer.cost for layer in self.all)
         return sum(layer.cost for layer in self.all if layer.name not in noisy) / max(total, 1)
 
@@ -189,7 +196,7 @@ def make_artifact(
     calibrated_on: str,
     stage: Stage,
 ) -> Outcome:
-    """Write the artifact `name` of that runtime at `path`, or nothing where no attempt at it will do."""
+    """Write the int8 artifact `name` at `path`. If every attempt is refused, nothing remains at `path`."""
     trials: list[Trial] = []
     tried: set[frozenset[str]] = set()
     for share in SHARES if layers.all else ():
@@ -222,7 +229,9 @@ def make_artifact(
 
 
 def _speedup(runtime: str, float32: Path, int8: Path, contract: LetterboxContract) -> float:
-    """Of the network alone, frame by frame in turns: the letterbox of a picture of its own side costs least."""
+    """How many times as fast as float32 the int8 artifact is, measured frame by frame in turns. The frames have the
+    network's own size, at which the letterbox costs least.
+    """
     shape = contract.holding(contract.side, contract.side)
     paths = {"float32": float32, "int8": int8}
     loaded = {which: load_backend(runtime, path, cores(), contract, shape) for which, path in paths.items()}
@@ -240,11 +249,11 @@ def _refusal(trials: list[Trial], layers: Layers) -> str:
 
 
 def _remove(path: Path) -> None:
-    """Remove the artifact at `path`, and the folder that held nothing else."""
+    """Remove the artifact at `path`, and its folder if that is empty afterwards."""
     path.unlink(missing_ok=True)
     if (weights := weights_of(path.as_posix())) is not None:
         Path(weights).unlink(missing_ok=True)
-    with suppress(OSError):  # other files lie there, or the folder does not exist
+    with suppress(OSError):  # the folder has other files, or does not exist
         path.parent.rmdir()
 
 
@@ -274,7 +283,7 @@ def _tried(
 def marked_cells(
     backend: Backend, photographs: Sequence[Photograph], level: MapThreshold | None, stage: Stage
 ) -> list[npt.NDArray[np.bool_]]:
-    """Where the map of each photograph reaches `level`; nothing without a map."""
+    """For each photograph the cells of its map that reach `level`, bool [h, w]; empty if `level` is None."""
     if level is None:
         return []
     tick, marked = stage("maps of the validation photographs", len(photographs)), []
@@ -287,7 +296,7 @@ def marked_cells(
 
 
 def against(subject: Subject, judged: Judged, said: Sequence[float]) -> Against:
-    """Hold an attempt's scores against PyTorch's, at the threshold that turns the fewest of PyTorch's verdicts."""
+    """Compare an attempt's scores with PyTorch's, at the threshold that changes the fewest of PyTorch's verdicts."""
     bad, scores, reference = np.array(judged.bad), np.array(said), np.array(judged.scores)
     expected = judge(reference, bad, level_of(subject, judged.scores, judged.bad))
     rejected = reference >= expected.threshold
@@ -307,7 +316,7 @@ def against(subject: Subject, judged: Judged, said: Sequence[float]) -> Against:
 
 
 def reason_against(trial: Trial, found: Against) -> str | None:
-    """The first rule that an attempt breaks, in words; None if it will do."""
+    """The first rule that an attempt breaks, in words; None if it breaks none."""
     count = len(trial.scores)
     if len(found.turned) > TURNED * count:
         return f"it turns {len(found.turned)} of {count} validation verdicts, that of {found.turned[0]} first"
@@ -324,7 +333,7 @@ def reason_against(trial: Trial, found: Against) -> str | None:
 
 
 def figures(outcome: Outcome) -> list[dict[str, object]]:
-    """The attempts, for parity.json; None where a score was no number."""
+    """The attempts, for parity.json; figures are None if a score was not finite."""
     return [
         {
             "layers in float32": trial.float_layers,

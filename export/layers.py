@@ -1,4 +1,4 @@
-"""The layers of a network that can compute in int8: their place in the graph, what each costs, what error it makes."""
+"""The layers of a network that can compute in int8: their nodes in the graph, their costs and their errors."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -13,16 +13,16 @@ LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 OPERATIONS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 BETWEEN = {"Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "MaxPool", "Relu", "Resize"}
-"""Operations that hand int8 on from one layer to the next; what else stands there computes in float32."""
+"""Operations between two layers that can pass on int8 values. Other operations compute in float32."""
 
 
 LEAST_COST = 1e-4
-"""Of all multiplications: a layer with less gains nothing in int8."""
+"""Smallest share of a layer in all multiplications. A layer below it gains nothing from int8."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or matrix product: its module, its node in the ONNX graph, its multiplications for one frame."""
+    """A convolution or matrix product: its module `name`, its ONNX `node`, and its `cost` in multiplications."""
 
     name: str
     node: str
@@ -30,10 +30,10 @@ class Layer:
 
 
 def integer_layers(network: nn.Module, graph: onnx.GraphProto, image: Tensor, mask: Tensor) -> list[Layer]:
-    """Every layer that another one follows, in the order of the graph, which `network` was exported to.
+    """All layers that are followed by another layer, in the order of `graph`, the ONNX graph of `network`.
 
-    The last ones, which make a logit or draw a picture, stay in float32 whatever they cost, and so does all behind
-    them: distances, soft maxima, sigmoids.
+    The last layers, which compute a logit or a picture, stay in float32 whatever their cost. So do all operations
+    behind them: distances, soft maxima, sigmoids.
     """
     costs = _costs(network, image, mask)
     least = LEAST_COST * sum(costs.values())
@@ -47,7 +47,7 @@ def integer_layers(network: nn.Module, graph: onnx.GraphProto, image: Tensor, ma
 
 
 def integer_nodes(graph: onnx.GraphProto, layers: Iterable[Layer]) -> set[str]:
-    """Names of the nodes of `layers`, and of those that do nothing but carry numbers from one of them to another."""
+    """Names of the nodes of `layers`, and of the BETWEEN nodes on the way from one of them to another."""
     chosen = {layer.node for layer in layers}
 
     def carries(node: onnx.NodeProto) -> bool:
@@ -62,7 +62,7 @@ def integer_nodes(graph: onnx.GraphProto, layers: Iterable[Layer]) -> set[str]:
 def layer_errors(
     network: nn.Module, layers: Iterable[Layer], image: Tensor, mask: Tensor, tick: Callable[[], None]
 ) -> dict[str, float]:
-    """Mean squared change of score and map where this layer alone computes with 8 bits, over a batch; by its name."""
+    """By layer, the mean squared change of score and map over a batch if only this layer computes with 8 bits."""
     score, where = network(image, mask)
     errors = {}
     for layer in layers:
@@ -76,9 +76,9 @@ def layer_errors(
 
 
 def noisy_layers(layers: Collection[Layer], errors: dict[str, float], share: float) -> set[str]:
-    """Names of the layers to leave in float32 so that at most `share` of the sum of all errors remains.
+    """Names of the layers that stay in float32, so that at most `share` of the sum of all errors remains.
 
-    Those that make the most error for their cost come first.
+    Layers with the most error for their cost are chosen first.
     """
     left, allowed, noisy = sum(errors.values()), share * sum(errors.values()), set()
     for layer in sorted(layers, key=lambda layer: errors[layer.name] / layer.cost, reverse=True):
@@ -90,7 +90,7 @@ def noisy_layers(layers: Collection[Layer], errors: dict[str, float], share: flo
 
 
 def _costs(network: nn.Module, image: Tensor, mask: Tensor) -> dict[str, int]:
-    """Multiplications of each layer for one frame, by the name of its module."""
+    """Multiplications of each layer per frame, by module name."""
     costs: dict[str, int] = {}
 
     def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
@@ -116,7 +116,9 @@ def _costs(network: nn.Module, image: Tensor, mask: Tensor) -> dict[str, int]:
 def _reachable(
     graph: onnx.GraphProto, start: set[str], forward: bool, beyond: Callable[[onnx.NodeProto], bool]
 ) -> set[str]:
-    """Names of the nodes that come next to those of `start`, or before them, and next to each that `beyond` passes."""
+    """Names of the direct successors of the nodes in `start`, or predecessors without `forward`. The search continues
+    behind each node that `beyond` accepts.
+    """
     neighbours = defaultdict(list)
     makers = {value: node for node in graph.node for value in node.output}
     for node in graph.node:
@@ -135,7 +137,7 @@ def _reachable(
 
 @contextmanager
 def _rounded(layer: nn.Module) -> Iterator[None]:
-    """The layer with its input rounded to 256 levels, and its weights to 255 for each channel."""
+    """While the context is open, the layer's input is rounded to 256 levels, its weights to 255 levels per channel."""
     assert isinstance(layer.weight, Tensor)
     weight = layer.weight.data
     axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0

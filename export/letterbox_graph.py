@@ -1,10 +1,10 @@
 """The ONNX rendering of the letterbox contract: any frame in, a network input of one fixed shape out.
 
-The resize is two products with weight matrices, `rows · frame · columns`, both made inside the graph from the frame's
-own size; for the filter `box`, of the block means instead of the frame. The filter `bilinear` gathers its pixels. All
+The resize is two products with weight matrices, `rows · frame · columns`, both computed inside the graph from the size
+of the frame; for the filter `box` the block means replace the frame. The filter `bilinear` gathers pixels instead. All
 positions are integers, so a weight is exact to one float division. Every shape behind the padding is static, so a new
-frame size compiles the prelude again and not the network. OpenVINO ignores `antialias` of an ONNX Resize without a
-word, which is why no Resize is used here.
+frame size compiles the letterbox again, but not the network. No ONNX Resize is used, because OpenVINO ignores its
+attribute `antialias` without a warning.
 """
 
 from typing import Any, NamedTuple
@@ -20,17 +20,17 @@ OPSET = 18
 IR_VERSION = 10
 
 TOGETHER = 4
-"""Blocks that are added up at once; the frame is padded to a whole number of them. 4 takes half the time of 1 or 8."""
+"""Blocks that are summed at once; the frame is padded to a multiple of this number. 4 takes half the time of 1 or 8."""
 
 PREFIX = "letterbox/"
-"""Of every name in the letterbox but its inputs and outputs: the network behind it may call its values as it likes."""
+"""Prefix of all names in the letterbox except its inputs and outputs, so that they differ from those of any network."""
 
 
 def letterbox_model(contract: LetterboxContract) -> onnx.ModelProto:
-    """ONNX model: `frame` → `image` float32 [1, C, S, S] and `mask` float32 [1, 1, S, S].
+    """The letterbox as an ONNX model: `frame` → `image` float32 [1, C, S, S] and `mask` float32 [1, 1, S, S].
 
-    `frame` is uint8 [1, height, width, 3] BGR, or [1, height, width] where the contract says grey; height and width are
-    dynamic. S is the contract's side, C the channels of its `colour`.
+    `frame` is uint8 [1, height, width, 3] BGR, or [1, height, width] if the contract's `frame` is grey; height and
+    width are dynamic. S is the contract's side, C the number of channels of its `colour`.
     """
     g, side = _Graph(), contract.side
     frame, height, width = _seen(g, contract)
@@ -67,7 +67,7 @@ def letterbox_model(contract: LetterboxContract) -> onnx.ModelProto:
 
 
 def _seen(g: "_Graph", contract: LetterboxContract) -> tuple[str, str, str]:
-    """What is looked at, uint8 [height, width, channels], and its height and width, int64 [1]."""
+    """The inspected part of the frame, uint8 [height, width, channels], and its height and width, int64 [1]."""
     frame, region = "frame", contract.region
     if contract.frame == "grey":
         frame = g.add("Unsqueeze", frame, g.integers(3))
@@ -78,7 +78,7 @@ def _seen(g: "_Graph", contract: LetterboxContract) -> tuple[str, str, str]:
         return frame, g.add("Slice", shape, first, second), g.add("Slice", shape, second, third)
     begin, end = g.integers(region.top, region.left), g.integers(region.bottom, region.right)
     frame = g.add("Slice", frame, begin, end, g.integers(0, 1))
-    # A frame that does not hold the region is cut shorter than this says, which no runtime reshapes.
+    # If the frame does not contain the region, the slice is smaller than this shape, and every runtime raises an error.
     size = g.integers(region.height, region.width, 1 if contract.frame == "grey" else 3)
     return g.add("Reshape", frame, size), g.integers(region.height), g.integers(region.width)
 
@@ -91,8 +91,8 @@ def _pixels(g: "_Graph", frame: str, rows: "_Axis") -> str:
 def _block_means(g: "_Graph", frame: str, rows: "_Axis", columns: "_Axis", channels: int) -> str:
     """Means over k×k blocks, float32 [Hb, Wb·channels]; pixels beyond the frame count as 0.
 
-    Along the columns they are an integer product of the grey levels as they come: the frame is read once, as bytes.
-    `TOGETHER` blocks make one row of it, which is what ONNX Runtime's kernel is fastest with.
+    The sums along the columns are an integer matrix product of the uint8 frame, which is read once, as bytes.
+    `TOGETHER` blocks form one row of the product, for which ONNX Runtime's kernel is fastest.
     """
     none, last, values = g.integers(0), g.integers(-1), TOGETHER * channels
     pads = g.add("Concat", none, none, none, rows.missing, columns.missing, none, axis=0)
@@ -106,7 +106,7 @@ def _block_means(g: "_Graph", frame: str, rows: "_Axis", columns: "_Axis", chann
 
 
 def _adding_up(g: "_Graph", block: str, channels: int) -> str:
-    """Int8 [TOGETHER·k·channels, TOGETHER·channels] of 0 and 1: adds up each channel of each block."""
+    """The int8 matrix [TOGETHER·k·channels, TOGETHER·channels] of 0 and 1 that sums each channel of each block."""
     size = TOGETHER * channels
     by_block = np.eye(size, dtype=np.int8).reshape(TOGETHER, 1, channels, size)
     repeats = g.add("Concat", g.integers(1), block, g.integers(1, 1), axis=0)
@@ -114,7 +114,7 @@ def _adding_up(g: "_Graph", block: str, channels: int) -> str:
 
 
 def _between_taps(g: "_Graph", picture: str, axis: "_Axis", along: int) -> str:
-    """One axis of [rows, columns, channels] by the filter `bilinear`, as float32; see `two_taps`."""
+    """Resize one axis of [rows, columns, channels] by the filter `bilinear`, to float32; see `two_taps`."""
     taps = axis.taps()
     low, high = (g.cast(g.add("Gather", picture, at, axis=along), TensorProto.FLOAT) for at in (taps.low, taps.high))
     share = g.add("Unsqueeze", taps.share, g.integers(*range(1, 3 - along)))
@@ -122,7 +122,7 @@ def _between_taps(g: "_Graph", picture: str, axis: "_Axis", along: int) -> str:
 
 
 def _coloured(g: "_Graph", lines: str, contract: LetterboxContract) -> str:
-    """What the network sees of [rows, columns, channels of the frame]: [its channels, rows, columns]."""
+    """Convert [rows, columns, channels of the frame] to the network's colours: [channels, rows, columns]."""
     if (contract.frame, contract.colour) == ("bgr", "grey"):
         lines = g.add("MatMul", lines, g.floats("luminance", np.reshape(LUMINANCE[::-1], (3, 1))))
     planes = g.add("Transpose", lines, perm=[2, 0, 1])
@@ -132,7 +132,7 @@ def _coloured(g: "_Graph", lines: str, contract: LetterboxContract) -> str:
 
 
 class _Taps(NamedTuple):
-    """The two pixels that each pixel of the result lies between, int64 [size], and the share of the second, float32."""
+    """For each pixel of the result its two source pixels, int64 [size], and the share of the second, float32 [size]."""
 
     low: str
     high: str
@@ -140,11 +140,11 @@ class _Taps(NamedTuple):
 
 
 class _Axis:
-    """One axis of the letterbox: `longest` becomes `side`, and `length` in proportion.
+    """One axis of the letterbox: `longest` is scaled to `side`, and `length` in proportion.
 
-    `size`, `before`, `after` are pixels of the result, `blocks` and `block` how many blocks of how many pixels the
-    frame has, `missing` the pixels that the last ones lack: int64 [1]. `blocks` is a multiple of `together`. `mask` is
-    float32 [S].
+    All are int64 [1]: `size`, `before` and `after` are pixels of the result; `blocks` is the number of blocks of the
+    frame, a multiple of `together`, and `block` their size in pixels; `missing` is the number of pixels beyond the
+    frame in the last blocks. `mask` is float32 [S].
     """
 
     def __init__(self, g: "_Graph", length: str, longest: str, block: str, side: int, together: int = 1) -> None:
@@ -166,7 +166,7 @@ class _Axis:
         return g.cast(is_inside, TensorProto.FLOAT)
 
     def weights(self) -> str:
-        """Float32 [size, blocks], as `edge.letterbox.weights.resize_weights` defines them."""
+        """The weights float32 [size, blocks], as defined by `edge.letterbox.weights.resize_weights`."""
         g, length = self._g, self._length
         i = g.add("Unsqueeze", g.range(self.size), g.integers(1))  # [size, 1]
         b = g.range(self.blocks)
@@ -176,13 +176,13 @@ class _Axis:
         share = g.add("Div", g.cast(g.add("Abs", apart), TensorProto.FLOAT), g.cast(width, TensorProto.FLOAT))
         weights = g.add("Relu", g.add("Sub", g.floats("one", 1), share))
         pixels = g.add("Min", self.block, g.add("Sub", length, g.add("Mul", b, self.block)))
-        pixels = g.add("Max", pixels, g.integers(0))  # blocks that lie beyond the frame altogether
+        pixels = g.add("Max", pixels, g.integers(0))  # 0 for blocks that lie entirely beyond the frame
         filled = g.add("Div", g.cast(pixels, TensorProto.FLOAT), g.cast(self.block, TensorProto.FLOAT))
         total = g.add("ReduceSum", g.add("Mul", weights, filled), g.integers(1), keepdims=1)
         return g.add("Div", weights, total)
 
     def taps(self) -> _Taps:
-        """As `edge.letterbox.weights.two_taps` defines them."""
+        """The source pixels of the filter `bilinear`, as defined by `edge.letterbox.weights.two_taps`."""
         g, none, one = self._g, self._g.integers(0), self._g.integers(1)
         place = g.add("Sub", g.add("Mul", _odd(g, g.range(self.size)), self._length), self.size)
         place, unit = g.add("Max", place, none), g.add("Mul", self.size, g.integers(2))
@@ -195,7 +195,7 @@ class _Axis:
 
 
 def _odd(g: "_Graph", index: str) -> str:
-    """2·index + 1: the centre of a pixel, in half pixels."""
+    """2·index + 1, the centre of a pixel in half pixels."""
     return g.add("Add", g.add("Mul", index, g.integers(2)), g.integers(1))
 
 

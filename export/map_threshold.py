@@ -1,4 +1,4 @@
-"""From which value on a cell of the map belongs to a defect: chosen on the maps that an artifact gives."""
+"""The map threshold, from which value on a map cell belongs to a defect: chosen on the maps of one artifact."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,17 +15,18 @@ from export.source import Subject
 from train.report.overlap import coverage, levels_of
 
 MOST = 200
-"""Photographs whose maps are looked at, spread evenly over the list."""
+"""Most photographs whose maps are used, spread evenly over the list."""
 
 QUANTILE = 0.95
 """Without masks: the share of good photographs whose largest map value stays below the threshold."""
 
 
 def choose_map_threshold(subject: Subject, backend: Backend, stage: Stage) -> MapThreshold | None:
-    """Where the bad validation photographs have ground truth, the level of the map with the best Dice over all their
-    pixels; else the `QUANTILE` of the largest map values of the good ones.
+    """Choose the map threshold on the validation photographs.
 
-    None where `backend` gives no map, or where there are neither.
+    If bad photographs have ground truth, it is the map value with the best Dice over all their pixels together,
+    otherwise the `QUANTILE` of the largest map values of the good photographs. None if `backend` gives no map, or if
+    there are no such photographs.
     """
     photographs = subject.photographs("val")
     return _by_masks(subject, backend, photographs, stage) or _by_good(subject, backend, photographs, stage)
@@ -49,13 +50,13 @@ def _by_masks(subject: Subject, backend: Backend, photographs: list[Photograph],
 
 
 def dice_at(subject: Subject, backend: Backend, level: float, stage: Stage) -> float:
-    """Dice of another artifact's maps at that level, over the pixels that `choose_map_threshold` looked at."""
+    """Dice of an artifact's maps at `level`, over the same pixels that `choose_map_threshold` uses."""
     marked = _marked(backend, subject.photographs("val"), stage)
     return float(_pooled_dice(subject, marked, np.array([level]))[0])
 
 
 def _marked(backend: Backend, photographs: list[Photograph], stage: Stage) -> list[tuple[Floats, Frame]]:
-    """Map and ground truth of the bad photographs that have both."""
+    """Map and ground truth of each bad photograph that has both."""
     with_mask = _spread([p for p in photographs if p.is_bad and p.mask is not None])
     return [
         (heat, truth)
@@ -92,7 +93,7 @@ def _by_good(subject: Subject, backend: Backend, photographs: list[Photograph], 
 
 
 def _truths(photographs: list[Photograph], tick: Callable[[], None]) -> Iterator[tuple[Frame, Frame]]:
-    """Frame and ground truth of those whose truth can be read and shows something."""
+    """Frame and ground truth of each photograph whose mask can be read and is not empty."""
     for photograph in photographs:
         tick()
         try:
@@ -109,4 +110,4 @@ def _spread(photographs: list[Photograph]) -> list[Photograph]:
 
 def _map(backend: Backend, frame: Frame) -> Floats | None:
     heat = backend.infer(frame).map
-    return None if heat is None else heat.copy()  # the next inference writes over it
+    return None if heat is None else heat.copy()  # the next inference overwrites the map

@@ -1,4 +1,4 @@
-"""Somebody's ONNX model, as it came: whether it can become a bundle, what it says, and its graph between ours."""
+"""Foreign ONNX models: checks whether a model can become a bundle, runs it unchanged as reference, adapts its graph."""
 
 import re
 from collections.abc import Sequence
@@ -27,17 +27,18 @@ from export.source import Evidence, Subject, SubjectError
 from train.recipe import ThresholdChoice, toml_value
 
 LARGEST = 2**31 - 2**20
-"""Bytes of a model and its weights that one protobuf message holds, with some room for ours."""
+"""Largest size in bytes of a model with its weights: that of a protobuf message, less a reserve for the letterbox."""
 
 PREFIX = "network/"
-"""Of every name in somebody's graph: it may call its values as it likes."""
+"""Prefix of all names in a foreign graph, so that they differ from the names in the letterbox."""
 
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """A readable ONNX file that takes one picture: `model` with all its weights, its one input `name`.
+    """A readable ONNX file with one input, a picture: `model` includes all weights, `name` is the input's name.
 
-    `sides` are the height and width of the input, None where they are open; `weights` its files of external data.
+    `channels` and `sides`, height and width, are those of the input, None if they are dynamic. `weights` are the files
+    of external data.
     """
 
     path: Path
@@ -55,10 +56,10 @@ def subject_of(
     threshold: ThresholdChoice | float,
     evidence: Evidence,
 ) -> Subject:
-    """An ONNX model that takes float32 [N, C, H, W], with the letterbox and the outputs that a person names.
+    """The subject of an ONNX model with an input float32 [N, C, H, W], with the user's letterbox and outputs.
 
-    `letterbox` holds "key=value" pairs of a LetterboxContract, `outputs` what `export.output` explains. Raises
-    SubjectError, in one line, if the model, or what is said of it, does not fit.
+    `letterbox` has "key=value" pairs of a LetterboxContract; `outputs` are in the syntax of `export.output`. Raises
+    SubjectError, in one line, if the model cannot be exported, or if letterbox or outputs do not match the model.
     """
     file = read_onnx(path)
     contract = _contract(letterbox, file)
@@ -85,9 +86,10 @@ def subject_of(
 
 
 class OnnxNetwork(nn.Module):
-    """The model as it came, run by ONNX Runtime: the reference for the artifacts made of it, whose graph it carries.
+    """The unchanged model in ONNX Runtime, the reference with which its artifacts are compared.
 
-    `graph` takes `image` and gives `score` and maybe `map`, every shape static; the network knows no mask.
+    `graph` is the graph of the artifacts: input `image`, outputs `score` and, if there is one, `map`, all shapes
+    static. It has no input for the mask.
     """
 
     graph: onnx.ModelProto
@@ -99,7 +101,7 @@ class OnnxNetwork(nn.Module):
         self.outputs = outputs
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Score [1] and map [1, h, w] of one image float32 [1, C, S, S]; the mask is not looked at."""
+        """Score [1] and map [1, h, w] of one image float32 [1, C, S, S]; the mask is ignored."""
         names = [output.name for output in self.outputs.values()]
         values = self.session.run(names, {self.input_name: image.numpy()})
         found = {
@@ -116,7 +118,7 @@ def read_onnx(path: Path) -> OnnxFile:
         weights = sorted({path.parent / _location(t) for t in model.graph.initializer if uses_external_data(t)})
         if sum(file.stat().st_size for file in (path, *weights)) > LARGEST:
             raise SubjectError(f"{path}: more than 2 GiB, too large for one ONNX file")
-        load_external_data_for_model(model, str(path.parent))  # refuses what lies outside the folder
+        load_external_data_for_model(model, str(path.parent))  # refuses files outside the folder
     except OSError as error:
         raise SubjectError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
     except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError) as error:
@@ -137,7 +139,7 @@ def _location(tensor: TensorProto) -> str:
 
 
 def _keep_only(model: onnx.ModelProto, image: onnx.ValueInfoProto) -> None:
-    """No initializer is an input too, as it had to be before IR version 4."""
+    """Remove all inputs but `image`: before IR version 4 every initializer had to be an input too."""
     kept = onnx.ValueInfoProto()
     kept.CopyFrom(image)
     del model.graph.input[:]
@@ -145,7 +147,7 @@ def _keep_only(model: onnx.ModelProto, image: onnx.ValueInfoProto) -> None:
 
 
 def _turns_channels(graph: onnx.GraphProto, image: str) -> bool:
-    """Whether the graph begins by bringing the channels of its input from the last place to the second."""
+    """Whether the graph transposes its input from NHWC to NCHW."""
     perms = [
         list(attribute.ints)
         for node in graph.node
@@ -159,7 +161,7 @@ def _turns_channels(graph: onnx.GraphProto, image: str) -> bool:
 def _image_of(
     path: Path, value: onnx.ValueInfoProto, turns_channels: bool
 ) -> tuple[int | None, tuple[int | None, int | None]]:
-    """Channels, and (height, width), of the one input; None where they are open. Raises SubjectError."""
+    """Channels and (height, width) of the input, each None if dynamic. Raises SubjectError for an unsuitable input."""
     tensor = value.type.tensor_type
     if not value.type.HasField("tensor_type") or tensor.elem_type != TensorProto.FLOAT:
         kind = TensorProto.DataType.Name(tensor.elem_type).lower()
@@ -185,7 +187,7 @@ def _image_of(
 
 
 def _contract(pairs: Sequence[str], file: OnnxFile) -> LetterboxContract:
-    """The contract that "key=value" pairs say; the side is that of the model where it has one."""
+    """The contract of the "key=value" pairs. The side is that of the model's input, if it is static."""
     side = next((side for side in file.sides if side is not None), None)
     content: dict[str, object] = {} if side is None else {"side": side}
     if file.channels == 1:
@@ -209,7 +211,7 @@ def _contract(pairs: Sequence[str], file: OnnxFile) -> LetterboxContract:
 
 
 def _complaint(error: ValidationError, file: OnnxFile) -> str:
-    said = [one for one in error.errors() if one["type"] != "default_factory_not_called"]  # for what else is wrong
+    said = [one for one in error.errors() if one["type"] != "default_factory_not_called"]  # follows from another error
     first = min(said, key=lambda one: one["loc"] == ("side",))
     key = dotted(first["loc"])
     if (key, first["type"]) == ("side", "missing"):
@@ -222,20 +224,22 @@ def _complaint(error: ValidationError, file: OnnxFile) -> str:
 
 
 def _session(file: OnnxFile) -> ort.InferenceSession:
-    """The file as it came, in ONNX Runtime."""
+    """The unchanged model, loaded by ONNX Runtime."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = cores()
     options.log_severity_level = 4
     try:
         return ort.InferenceSession(str(file.path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no common kind
+    except Exception as error:  # ONNX Runtime's errors have no common base class
         raise SubjectError(
             f"{file.path}: {_too_new(str(error)) or f'ONNX Runtime cannot load it: {_one_line(error)}'}"
         ) from None
 
 
 def _too_new(said: str) -> str | None:
-    """What ONNX Runtime means where a model is of a newer format than it reads; None where that is not what it says."""
+    """The message for a model whose IR version or opset is too new for ONNX Runtime, from ONNX Runtime's own error
+    `said`; None for any other error.
+    """
     if found := re.search(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)", said):
         what, newest = f"IR version {found[1]}", f"IR version {found[2]}"
     elif found := re.search(r"Opset (\d+) is under development.* domain (\S+) is till opset (\d+)", said, re.DOTALL):
@@ -246,7 +250,7 @@ def _too_new(said: str) -> str | None:
 
 
 def _tried(network: OnnxNetwork, file: OnnxFile, contract: LetterboxContract) -> dict[str, tuple[int, ...]]:
-    """The shapes of score and map, seen on a picture of the letterbox's size."""
+    """The shapes of score and map for a picture of the letterbox's size. Raises SubjectError if the model fails."""
     for output in network.session.get_outputs():
         if output.name in {used.name for used in network.outputs.values()} and output.type != "tensor(float)":
             raise SubjectError(f"{file.path}: its output {output.name} is {output.type}; a bundle needs tensor(float)")
@@ -263,7 +267,9 @@ def _tried(network: OnnxNetwork, file: OnnxFile, contract: LetterboxContract) ->
 def _graph(
     file: OnnxFile, contract: LetterboxContract, outputs: dict[str, Output], shapes: dict[str, tuple[int, ...]]
 ) -> onnx.ModelProto:
-    """`image` float32 [1, C, S, S] → `score` and maybe `map`, of the file's graph at the letterbox's opset or later."""
+    """The file's graph with static shapes, at the letterbox's opset or a later one: `image` float32 [1, C, S, S] →
+    `score` and, if there is one, `map`. Raises SubjectError.
+    """
     model = compose.add_prefix(at_our_opset(file), PREFIX)
     graph, value = model.graph, helper.make_tensor_value_info
     graph.node.insert(0, helper.make_node("Identity", ["image"], [f"{PREFIX}{file.name}"], name=f"{PREFIX}image"))
@@ -272,19 +278,21 @@ def _graph(
         nodes, constants = renamed.nodes(shapes[role])
         graph.node.extend(nodes)
         graph.initializer.extend(constants)
-    for values in (graph.input, graph.output, graph.value_info):  # their batch and sizes may be open
+    for values in (graph.input, graph.output, graph.value_info):  # their batch and sizes may be dynamic
         del values[:]
     graph.input.append(value("image", TensorProto.FLOAT, [1, len(contract.mean), contract.side, contract.side]))
     graph.output.extend(value(role, TensorProto.FLOAT, shape) for role, shape in shapes.items())
     try:
         onnx.checker.check_model(model, full_check=True)
-    except Exception as error:  # shape inference has errors of its own
+    except Exception as error:  # shape inference raises its own error classes
         raise SubjectError(f"{file.path}: its graph is not sound: {_one_line(error)}") from None
     return model
 
 
 def at_our_opset(file: OnnxFile) -> onnx.ModelProto:
-    """The model at the letterbox's opset, or its own if that is later. Raises SubjectError if it cannot be."""
+    """The model converted to the letterbox's opset, or at its own opset if that is later. Raises SubjectError if the
+    conversion fails.
+    """
     model = inline_local_functions(file.model)
     model.ir_version = max(IR_VERSION, model.ir_version)
     opset = _opset(file)
@@ -321,4 +329,4 @@ def _listed(shape: Sequence[int | str]) -> str:
 
 def _one_line(error: Exception | str) -> str:
     said = " ".join(str(error).split()) or type(error).__name__
-    return said if len(said) <= 300 else f"{said[:60]}… {said[-239:]}"  # the reason stands at the end
+    return said if len(said) <= 300 else f"{said[:60]}… {said[-239:]}"  # the reason is at the end

@@ -1,13 +1,13 @@
-"""How a bundle's score or map is made of an output of somebody's model: `NAME`, then steps, applied left to right.
+"""How score and map are computed from the outputs of a foreign model: `NAME`, then steps, applied left to right.
 
     score=prob[3]               the fourth class of a vector of probabilities
-    score=logits:softmax[3]     the same of a vector of logits
-    score=logits:sigmoid        of a single logit
+    score=logits:softmax[3]     the fourth class of a vector of logits
+    score=logits:sigmoid        the sigmoid of a single logit
     score=heat:max map=heat     the largest value of a map, and the map itself
-    score=quality:negative      where higher is better
-    score=good:complement       1 - x, where it is the probability of a good part
+    score=quality:negative      -x, for an output that is higher for good parts
+    score=good:complement       1 - x, for the probability of a good part
 
-`:softmax` and `[CLASS]` work along the second axis, behind that of the pictures.
+`:softmax` and `[CLASS]` apply to the second axis; the first axis is that of the pictures.
 """
 
 import re
@@ -34,19 +34,21 @@ ON_TENSORS: dict[str, Callable[[Tensor], Tensor]] = {
     "negative": lambda x: -x,
     "complement": lambda x: 1 - x,
 }
-"""What each step does to [1, …] in PyTorch; `nodes` says the same in ONNX."""
+"""The steps as functions on PyTorch tensors [1, …]; `Output.nodes` has the same steps as ONNX nodes."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What becomes the `role`, "score" or "map": the output `name`, and the steps behind it (a number is a class)."""
+    """The source of the `role` "score" or "map": the output `name`, and the steps after it (a number is a class)."""
 
     role: str
     name: str
     steps: tuple[str | int, ...]
 
     def of(self, value: Tensor) -> Tensor:
-        """float32 [1] for a score, [1, h, w] for a map, of the output's value [1, …]. Raises SubjectError."""
+        """Score float32 [1] or map float32 [1, h, w] from the output's value [1, …]. Raises SubjectError if the shapes
+        do not fit.
+        """
         if value.dim() and value.shape[0] != 1:
             raise SubjectError(
                 f"{self.name} gives {list(value.shape)} for one picture; its first axis must be pictures"
@@ -64,7 +66,7 @@ class Output:
         return value.reshape(1, *value.shape[-2:])
 
     def nodes(self, shape: tuple[int, ...]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        """The same as ONNX nodes of opset 18, and their constants: from `name` to `role` of the static `shape`."""
+        """The steps as ONNX nodes of opset 18, with their constants: from `name` to `role` with the static `shape`."""
         nodes: list[onnx.NodeProto] = []
         constants: list[onnx.TensorProto] = []
         last = self.name
@@ -113,9 +115,9 @@ class Output:
 
 
 def parse_outputs(texts: Iterable[str], shapes: Mapping[str, str]) -> dict[str, Output]:
-    """The outputs that `--output` asks for, by role; `shapes` describes those that the model has, by name.
+    """The outputs given with `--output`, by role. `shapes` has the shapes of the model's outputs as text, by name.
 
-    An output's name may itself hold colons and brackets. Raises SubjectError, in one line.
+    An output's name may contain colons and brackets. Raises SubjectError, in one line.
     """
     found: dict[str, Output] = {}
     for text in texts:

@@ -1,4 +1,4 @@
-"""From a trained network to a sealed bundle: graphs, parity, thresholds, golden frames, int8, manifest."""
+"""Export of a trained network to a sealed bundle: graphs, parity, thresholds, golden frames, int8, manifest."""
 
 import os
 import shutil
@@ -36,19 +36,19 @@ from train.models import Network
 from train.score import score_photographs
 
 STATIC_SHAPE = (720, 1280)
-"""(height, width) for which the static variant is tried at export, larger where the region asks for it."""
+"""(height, width) for which the static variant is checked at export; larger if the region requires it."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Choices that are not the model's.
+    """Options of an export that do not depend on the network.
 
-    `simulated` marks a demonstration that no gate passes; `half` rounds the weights to float16 and stores them so;
-    without `photographs` the golden frames are drawn ones, for bundles that go where the photographs may not; with
-    `one_file` each runtime that can reads the ONNX graph, which takes half the bytes and longer to load. `int8` adds an
-    int8 artifact for each runtime, where it is as good; its weights take `weight_bits`. `tolerance` is the largest
-    difference of a score or map value that parity and the golden frames of float32 artifacts allow, as a share of the
-    spread of what PyTorch says of the validation photographs.
+    `simulated` marks the bundle as a demonstration, whose verdicts no gate passes. `half` rounds the weights to float16
+    and stores them in float16. Without `photographs` the golden frames are drawn, for bundles that go to places where
+    the photographs may not go. With `one_file` each runtime that can reads the ONNX graph: the bundle has half the
+    bytes and takes longer to load. `int8` adds an int8 artifact for each runtime if it passes the checks; its weights
+    have `weight_bits` bits. `tolerance` is the largest difference of a score or map value that parity and the golden
+    frames of float32 artifacts allow, as a share of the spread of PyTorch's values on the validation photographs.
     """
 
     simulated: bool = False
@@ -64,7 +64,7 @@ PLAIN = Packing()
 
 
 def export_subject(subject: Subject, out: Path, stage: Stage, packing: Packing = PLAIN) -> Bundle:
-    """Write the bundle `out` of a network; it appears there only when everything has succeeded.
+    """Write the bundle `out` of a network. The folder `out` is created only after every step has succeeded.
 
     Raises BundleError if `out` exists, ParityError if an artifact disagrees with PyTorch, CalibrationError if int8
     cannot be tried.
@@ -154,7 +154,7 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
 def _write_graphs(
     work: Path, subject: Subject, packing: Packing, provenance: dict[str, str], stage: Stage
 ) -> dict[str, Path]:
-    """The float32 graph of each runtime."""
+    """Write the float32 artifact of each runtime into `work`; the files by name of the runtime."""
     onnx_path, files = work / ONNX_PATH, dict[str, Path]()
     step = stage("graphs", 1 + len(RUNTIMES))
     write_onnx(subject.network, subject.contract, onnx_path, provenance)
@@ -170,7 +170,7 @@ def _write_graphs(
 def _verdicts(
     subject: Subject, validation: Mapping[str, Agreement], bounds: Bounds
 ) -> tuple[dict[str, Figures], dict[str, list[str]]]:
-    """The figures of each artifact at its threshold, and the photographs whose verdicts it turns all the same."""
+    """By artifact, the figures at its threshold, and the photographs on which its verdict differs from PyTorch's."""
     photographs = subject.photographs("val")
     names, bad = [photograph.name for photograph in photographs], [photograph.is_bad for photograph in photographs]
     said = validation[PREFERRED].expected
@@ -186,7 +186,7 @@ def _verdicts(
 def _float32_artifacts(
     work: Path, files: Mapping[str, Path], subject: Subject, figures: Mapping[str, Figures], proof: Proof
 ) -> dict[str, Artifact]:
-    """The manifest's entry of each float32 artifact, with its threshold."""
+    """The manifest's entries of the float32 artifacts, with their thresholds."""
     on_scores, on_maps = golden_tolerances(proof.bounds, proof.agreements)
     return {
         name: Artifact(
@@ -202,7 +202,7 @@ def _float32_artifacts(
 
 
 def _check_loaded(bundle: Bundle, stage: Stage) -> None:
-    """Each artifact of the sealed bundle, for frames of any size and for a camera's, answers the golden frames."""
+    """Check each artifact of the sealed bundle on the golden frames, for frames of any size and for STATIC_SHAPE."""
     artifacts, shape = bundle.manifest.artifacts, bundle.manifest.letterbox.holding(*STATIC_SHAPE)
     step = stage("static variants", len(artifacts))
     for artifact in artifacts:
@@ -223,7 +223,7 @@ def _int8(
     provenance: dict[str, str],
     stage: Stage,
 ) -> tuple[dict[str, Artifact], dict[str, str], dict[str, list[dict[str, object]]]]:
-    """The int8 artifacts that will do, why the others will not, and what was tried."""
+    """The accepted int8 artifacts, the reasons for the refused ones, and all attempts, each by name of the artifact."""
     photographs, calibrated_on = calibrated
     network = network_model(subject.network, subject.contract.channels, subject.contract.side)
     layers = Layers(subject, network.graph, photographs, stage)
@@ -267,7 +267,10 @@ def _provenance(subject: Subject) -> dict[str, str]:
 
 
 def _halved(subject: Subject, stage: Stage) -> tuple[Subject, dict[str, object]]:
-    """The network with its weights rounded to float16, and how far that moves validation scores."""
+    """The subject with weights rounded to float16, and the figures of the resulting changes of validation scores.
+
+    Raises HalfError if there are no photographs, or if the rounding changes a verdict.
+    """
     photographs = subject.photographs("val")
     if not photographs:
         raise HalfError("rounding to float16 is proven on photographs: give --data, or export without --half")

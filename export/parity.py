@@ -1,4 +1,4 @@
-"""Parity of what a bundle answers: do PyTorch, ONNX Runtime and OpenVINO give the same scores, maps and verdicts?"""
+"""Parity: comparison of the scores, maps and verdicts of PyTorch, ONNX Runtime and OpenVINO."""
 
 import math
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from train.letterbox import letterboxed
 
 @dataclass
 class Agreement:
-    """Scores that one artifact gave the frames so far and that PyTorch expected, and how far their maps are off.
+    """Results of one artifact on the frames compared so far: its `scores`, PyTorch's scores (`expected`), and `maps`.
 
-    `maps` holds for each frame the lowest and highest cell of the map that PyTorch expected, and the largest difference
-    of a cell; None where there is no map.
+    `maps` has for each frame the lowest and highest cell of PyTorch's map, and the largest difference of a cell; None
+    without a map.
     """
 
     backend: str
@@ -33,53 +33,55 @@ class Agreement:
 
     @property
     def largest_score_difference(self) -> float:
-        """Of all frames; 0 if there are none."""
+        """Largest difference of a score over all frames; 0 without frames."""
         return max((abs(one - other) for one, other in zip(self.scores, self.expected, strict=True)), default=0.0)
 
     @property
     def largest_map_difference(self) -> float:
-        """Of all frames; 0 if there are no maps."""
+        """Largest difference of a map cell over all frames; 0 without maps."""
         return max((one[2] for one in self.maps if one), default=0.0)
 
     def score_shares(self, bounds: Bounds) -> list[float]:
-        """Of each frame, how large the difference of the score is, as a share of what is allowed there."""
+        """For each frame the difference of the score, divided by the difference allowed for that score."""
         return [
             abs(score - said) / (bounds.score_tolerance * bounds.score_growth(said))
             for score, said in zip(self.scores, self.expected, strict=True)
         ]
 
     def map_shares(self, bounds: Bounds) -> list[float]:
-        """The same of the map; 0 where there is none."""
+        """For each frame the largest difference of a map cell, divided by the difference allowed for that map; 0
+        without a map.
+        """
         return [
             0.0 if one is None else one[2] / (bounds.map_tolerance * bounds.map_growth(*one[:2])) for one in self.maps
         ]
 
     def worst_frame(self, bounds: Bounds) -> str:
-        """The name of the frame whose score or map is off by the largest share of what is allowed; "" if none is."""
+        """Name of the frame with the largest value of `score_shares` or `map_shares`; "" without frames."""
         shares = np.maximum(self.score_shares(bounds), self.map_shares(bounds))
         return self.frames[int(shares.argmax())] if self.frames else ""
 
 
 Answer = tuple[float, npt.NDArray[np.float32] | None]
-"""A score, and a map float32 [h, w] where there is one."""
+"""A score, and a map float32 [h, w] or None."""
 
 
 def reference(subject: Subject, frame: Frame) -> Answer:
-    """What the network itself answers to a frame, letterboxed by the code that trains."""
+    """The network's own score and map for a frame, letterboxed by the code of the training."""
     with torch.inference_mode():
         return answer(subject, *letterboxed(frame, subject.contract))
 
 
 def answer(subject: Subject, image: Tensor, mask: Tensor) -> Answer:
-    """What the network answers to one letterboxed picture, float32 [C, S, S], and its mask [1, S, S]."""
+    """The network's score and map for one letterboxed picture, float32 [C, S, S], with its mask [1, S, S]."""
     score, where = subject.network(image[None], mask[None])
     return float(score[0]), None if where is None else where[0].numpy()
 
 
 def compare(agreement: Agreement, frame: str, output: Output, expected: Answer, reference: str) -> None:
-    """Enter what an artifact said of the frame of that name, and what the `reference` had said.
+    """Add the frame with this name: the artifact's `output`, and the `expected` score and map of the `reference`.
 
-    Raises ParityError where one of them is no number, or has a map and the other has none.
+    Raises ParityError if a score or map cell is not finite, or if only one of the two has a map.
     """
     score, where = expected
     if not math.isfinite(score):
@@ -101,13 +103,15 @@ def compare(agreement: Agreement, frame: str, output: Output, expected: Answer, 
 
 
 def bounds_around(agreement: Agreement, tolerance: float) -> Bounds:
-    """The share `tolerance` of the spread of what PyTorch says of these frames, of which there is one at least."""
+    """The bounds of scores and maps: the share `tolerance` of the spread of PyTorch's values on these frames, at least
+    one.
+    """
     cells = [value for one in agreement.maps if one for value in one[:2]]
     return Bounds.share(tolerance, ValueRange.of(agreement.expected), ValueRange.of(cells) if cells else None)
 
 
 def check_agreement(agreement: Agreement, bounds: Bounds, reference: str) -> None:
-    """Raise ParityError, naming the worst frame, if a score or a map is further off than `bounds` allow."""
+    """Raise ParityError, naming the worst frame, if the difference of a score or map exceeds `bounds`."""
     for shares, what in ((agreement.score_shares(bounds), "score"), (agreement.map_shares(bounds), "map")):
         worst = int(np.argmax(shares)) if shares else 0
         if not shares or shares[worst] <= 1:
@@ -122,9 +126,10 @@ def check_agreement(agreement: Agreement, bounds: Bounds, reference: str) -> Non
 
 
 def margin_of(agreements: dict[str, Agreement], bounds: Bounds, threshold: float) -> float:
-    """The largest difference of one frame's score between any two of PyTorch and the artifacts, as one at `threshold`.
+    """Largest difference of one frame's score between any two of PyTorch and the artifacts, scaled to `threshold`.
 
-    Differences of scores beyond the range count by their share of what is allowed there: rounding grows with scores.
+    Rounding grows with scores beyond the range of the validation scores. A difference is therefore divided by the
+    growth of the bounds at its score, and multiplied by the growth at `threshold`.
     """
     compared = list(agreements.values())
     each = np.array([compared[0].expected, *(agreement.scores for agreement in compared)])
@@ -135,9 +140,9 @@ def margin_of(agreements: dict[str, Agreement], bounds: Bounds, threshold: float
 def compare_verdicts(
     agreement: Agreement, frames: Sequence[str], expected: float, threshold: float, band: float
 ) -> list[str]:
-    """The frames that the artifact judges otherwise at `threshold` than PyTorch at `expected`.
+    """Names of the frames on which the artifact's verdict at `threshold` differs from PyTorch's verdict at `expected`.
 
-    Raises ParityError if PyTorch's own score of one of them is further than `band` from PyTorch's threshold.
+    Raises ParityError if the difference of PyTorch's score of such a frame from `expected` exceeds `band`.
     """
     flips = [
         (name, score, said)
@@ -154,10 +159,11 @@ def compare_verdicts(
 
 
 def nearest_threshold(scores: Sequence[float], rejected: Sequence[bool], *tried: float) -> float:
-    """The threshold for `scores` that turns the fewest of the verdicts `rejected`: of several, the first of `tried`.
+    """The threshold for `scores` that changes the fewest of the verdicts `rejected`. Of equal ones, values in `tried`
+    come first, in their order.
 
-    Where scores lie close together, the least difference lets the best of a strategy's measure jump from one end of
-    them to the other; a verdict that PyTorch gives is worth more than that.
+    Among scores close together, a tiny difference can move the optimum of a strategy from one end of them to the other.
+    Keeping PyTorch's verdicts has priority over that optimum.
     """
     values, verdicts = np.asarray(scores, np.float64), np.asarray(rejected, bool)
     levels = np.unique(values)

@@ -1,4 +1,4 @@
-"""The proof that travels in a bundle: what was compared at every stage, the worst frames, parity.json and a page."""
+"""The parity report in a bundle: the comparisons of every stage and the worst frames, as parity.json and as a page."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -32,15 +32,15 @@ VALIDATION, HARD = "validation photographs", "hard frames"
 PAGE, FIGURES = "parity.html", "parity.json"
 
 SHOWN = 112
-"""Pixels of the longer side of a picture on the page: a bundle stays small."""
+"""Longer side of a picture on the page, in pixels: small, to keep the bundle small."""
 
 Frames = Mapping[str, Callable[[], Frame]]
-"""How to read each frame, by its name."""
+"""Functions that read the frames, by the frames' names."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What was found on one set of frames: inside the graphs, and of what each artifact answers."""
+    """Results on one set of frames: the stages inside the graphs, and the agreement of each artifact's output."""
 
     stages: Stages
     agreements: dict[str, Agreement]
@@ -49,22 +49,22 @@ class Compared:
 
 @dataclass(frozen=True)
 class Proof:
-    """What was found, by the set of frames: `VALIDATION` and `HARD`."""
+    """Results of all comparisons by set of frames, `VALIDATION` and `HARD`."""
 
     compared: dict[str, Compared]
 
     @property
     def bounds(self) -> Bounds:
-        """What was allowed, the same on every set of frames."""
+        """The allowed differences, the same for every set of frames."""
         return self.compared[HARD].bounds
 
     @property
     def agreements(self) -> list[Agreement]:
-        """Those of every artifact on every set of frames."""
+        """The agreement of every artifact on every set of frames."""
         return [agreement for one in self.compared.values() for agreement in one.agreements.values()]
 
     def margin(self, threshold: float) -> float:
-        """The largest difference between two scores that PyTorch and the artifacts gave one frame; see `margin_of`."""
+        """Largest difference between any two scores of PyTorch and the artifacts for one frame; see `margin_of`."""
         return max(margin_of(one.agreements, self.bounds, threshold) for one in self.compared.values())
 
 
@@ -78,9 +78,9 @@ def prove(
 ) -> Proof:
     """Compare every stage on every validation photograph and every hard frame.
 
-    `files` and `backends` hold the float32 artifact of each runtime, made of the ONNX graph at `onnx_path`.
-    `tolerance` bounds scores and maps: that share of the spread of what PyTorch says of the validation photographs, of
-    the hard frames where there are none. Raises ParityError at a difference that is not allowed.
+    `files` and `backends` are the float32 artifacts of the runtimes, made from the ONNX graph at `onnx_path`.
+    `tolerance` is the allowed difference of scores and maps, as a share of the spread of PyTorch's values on the
+    validation photographs, or on the hard frames if there are none. Raises ParityError for a larger difference.
     """
     found: dict[str, tuple[Stages, dict[str, Agreement]]] = {}
     bounds: Bounds | None = None
@@ -108,7 +108,7 @@ def prove(
 
 
 def frame_sets(subject: Subject) -> dict[str, Frames]:
-    """The two sets of frames."""
+    """The frames to compare: the sets `VALIDATION` and `HARD`."""
     photographs = {p.name: partial(read_photograph, p) for p in subject.photographs("val")}
     hard = {name: partial(_given, frame) for name, frame in hard_frames(subject.contract)}
     return {VALIDATION: photographs, HARD: hard}
@@ -119,7 +119,7 @@ def _given(frame: Frame) -> Frame:
 
 
 def write_figures(folder: Path, proof: Proof, more: Mapping[str, object]) -> None:
-    """Write parity.json: each stage by artifact, with what is allowed; `more` is put before it."""
+    """Write parity.json: the items of `more`, then the results and allowed differences of each stage by artifact."""
     content = {**more, **{about: _figures(compared) for about, compared in proof.compared.items()}}
     (folder / FIGURES).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -148,7 +148,7 @@ def _figures(compared: Compared) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the page's table."""
+    """One row of the page's table."""
 
     stage: str
     artifact: str
@@ -177,10 +177,10 @@ def write_page(
     show_photographs: bool,
     int8: Mapping[str, Sequence[Mapping[str, object]]],
 ) -> None:
-    """Write parity.html. Without `show_photographs` only hard frames are shown, for a bundle that holds none.
+    """Write parity.html. Without `show_photographs` only hard frames are shown, for a bundle without photographs.
 
-    `file` is the float32 artifact of the runtime `PREFERRED`. `int8` holds the attempts at each int8 artifact, as
-    `export.int8.figures` gives them.
+    `file` is the float32 artifact of the runtime `PREFERRED`. `int8` has the attempts at each int8 artifact, from
+    `export.int8.figures`.
     """
     painter, cards = _Painter(subject, RUNTIMES[PREFERRED].inside(file, [IMAGE]), backends[PREFERRED]), []
     for about, frames in frame_sets(subject).items():
@@ -213,7 +213,7 @@ def _rows(compared: Compared) -> list[Row]:
 
 
 def _worst(a: Agreement, bounds: Bounds) -> list[Row]:
-    """The frames whose score and whose map are off by the largest share of what is allowed there."""
+    """The frame whose score, and the frame whose map, differs by the largest share of the allowed difference."""
     scores = [abs(score - said) for score, said in zip(a.scores, a.expected, strict=True)]
     maps = [one[2] if one else 0.0 for one in a.maps]
     rows = []
@@ -239,7 +239,7 @@ class _Painter:
         self._subject, self._inside, self._backend = subject, inside, backend
 
     def cards(self, compared: Compared, frames: Frames) -> list[Card]:
-        """One card for the letterbox, one for the map where there is a map; none where there were no frames."""
+        """A card for the letterbox and, if there is a map, a card for the map; none without frames."""
         if not frames:
             return []
         picture = compared.stages.letterbox[PREFERRED].frame
@@ -279,7 +279,7 @@ class _Painter:
 
 
 def _heat(values: Floats) -> Frame:
-    """From black, 0, to the hottest of these values."""
+    """The values as colours, from black for 0 to the brightest colour for the largest value."""
     return coloured((values.clip(0) / max(float(values.max()), 1e-12)).astype(np.float32))
 
 

@@ -1,4 +1,4 @@
-"""What is exported: a network with its letterbox contract, and the photographs that its artifacts are proven on."""
+"""The subject of an export: a network, its letterbox contract, and the photographs on which artifacts are checked."""
 
 import math
 from collections.abc import Callable
@@ -20,32 +20,32 @@ from train.run import NETWORK_FILE, Run, check_photographs
 
 
 class SubjectError(EdgeError):
-    """A model that cannot become a bundle as it is, or something said of it that is not so."""
+    """A model cannot be exported as it is, or an option does not match the model."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The photographs that an export is proven on, their folder, and the fingerprint of `survey`; there may be none."""
+    """The photographs on which an export is checked, their folder, and the fingerprint from `survey`; may be empty."""
 
     listed: tuple[Photograph, ...] = ()
     folder: Path | None = None
     fingerprint: str | None = None
 
     def photographs(self, split: str) -> list[Photograph]:
-        """All of them, whatever the split: nothing is trained on them here."""
+        """All photographs, whatever the `split`: an export does not train."""
         return [*self.listed]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network in evaluation mode, and everything about it that a bundle says.
+    """A network in evaluation mode, with all its properties that a bundle records.
 
     `network` takes (image float32 [1,C,S,S], mask float32 [1,1,S,S]) and returns (score [1], map [1,h,w] or None).
-    `threshold` is how to choose it, or a number that a person gives. `photographs` gives those of "train" or "val";
-    `data` is their folder and `fingerprint` its SHA-256, both None where there are none. `reference` names what the
-    artifacts are compared with, `origin` is what provenance says of the network, `picture` how its photographs are
-    read; `note` is one line that says what was taken where there was a choice. `knows_training` says whether the
-    photographs of "train" are those that the network was trained on.
+    `threshold` is the strategy that chooses the threshold, or a number given by the user. `photographs` returns the
+    photographs of "train" or "val"; `data` is their folder and `fingerprint` its SHA-256, both None without
+    photographs. `reference` names the network with which the artifacts are compared, `origin` is its provenance,
+    `picture` the way its photographs are read. `note` is one line about a choice that the export made. `knows_training`
+    says whether the photographs of "train" are those on which the network was trained.
     """
 
     title: str
@@ -64,9 +64,9 @@ class Subject:
 
 
 def trained(run: Run, stage: Stage = SILENT.begin) -> Subject:
-    """The network of a finished training run, and the photographs it learnt from.
+    """The subject of a finished training run: its network and its photographs.
 
-    Raises RunError, in one line, if the photographs are not the same any more.
+    Raises RunError, in one line, if the photographs have changed since the training.
     """
     check_photographs(run, stage)
     return Subject(
@@ -85,18 +85,18 @@ def trained(run: Run, stage: Stage = SILENT.begin) -> Subject:
 
 
 def _own_network(run: Run) -> dict[str, str]:
-    """What provenance says of a network that is none of the package."""
+    """Provenance of a network of the user's own; empty for a network of this package."""
     if not run.recipe.model.is_own:
         return {}
     return {"network": run.recipe.model.label, "network sha256": run.record.files.get(NETWORK_FILE, "")}
 
 
 def evidence_from(data: Path | None, threshold: ThresholdChoice | float, bits: int | None = None) -> Evidence:
-    """The validation photographs of `data`, or all of it where its folders make no splits; `bits` are the significant
-    ones of photographs of 16 bits a sample.
+    """The validation photographs of `data`, or all its photographs if it has no splits. `bits` is the number of
+    significant bits of photographs with 16 bits per sample.
 
-    Raises DataError, in one line, if there are none or one of them cannot be used, and SubjectError if `data` is None
-    although the threshold is to be chosen on photographs.
+    Raises DataError, in one line, if there are none or one cannot be used, and SubjectError if `data` is None although
+    the threshold has to be chosen on photographs.
     """
     if data is None and not isinstance(threshold, float):
         raise SubjectError(
@@ -116,9 +116,9 @@ def evidence_from(data: Path | None, threshold: ThresholdChoice | float, bits: i
 
 
 def parse_threshold(text: str) -> ThresholdChoice | float:
-    """`--threshold`: a number, or a strategy, see `ThresholdChoice.parse`.
+    """The value of `--threshold`: a number, or a strategy as for `ThresholdChoice.parse`.
 
-    Raises SubjectError if the number is not finite, RecipeError if it is no strategy with such values.
+    Raises SubjectError if the number is not finite, RecipeError if the strategy or its values are invalid.
     """
     try:
         value = float(text)

@@ -1,6 +1,6 @@
-"""The stages before score and map: the letterboxed picture, and a late layer of the network.
+"""Parity of the stages before score and map: the letterboxed picture, and a late layer of the network.
 
-A score that is off does not say where to look; the first stage that is off does.
+A wrong score alone does not locate its cause. The first stage that differs does.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,22 +21,23 @@ from export.source import Subject
 from train.letterbox import letterboxed
 
 LEVEL = 1 / 255
-"""Bound of the letterboxed picture against training, of values from 0 to 1: one grey level."""
+"""Largest difference of the letterboxed picture from that of the training, for values from 0 to 1: one grey level."""
 
 BETWEEN = 1e-4
-"""Bound of the letterboxed picture between the runtimes, of values from 0 to 1."""
+"""Largest difference of the letterboxed picture between the runtimes, for values from 0 to 1."""
 
 LAYER = 1e-4
-"""Bound of a late layer against PyTorch: the norm of the difference, as a share of the layer's norm on that frame, or
-of its usual one on drawn frames where that is more: of a logit near zero its own would ask more than float32 has."""
+"""Largest difference of a late layer from PyTorch's: the norm of the difference, divided by the layer's norm on that
+frame, or by its usual norm on drawn frames if that is larger. For a logit near zero its own norm would require more
+precision than float32 has."""
 
 DRAWN = 7
-"""Hard frames, the small noisy ones, that say how large a layer usually is."""
+"""Number of hard frames, the small ones with noise, on which the usual norm of a layer is measured."""
 
 
 @dataclass
 class Worst:
-    """The largest difference over the frames so far, and the frame it was seen on."""
+    """The largest difference over the frames so far, with the name of its frame."""
 
     allowed: float
     frames: int = 0
@@ -44,7 +45,7 @@ class Worst:
     frame: str = ""
 
     def note(self, what: str, frame: str, difference: float) -> None:
-        """Raises ParityError if `difference`, of `what`, is more than is allowed, or no number."""
+        """Add the `difference` of the stage `what` on a frame. Raises ParityError if it is too large or NaN."""
         if not difference <= self.allowed:
             raise ParityError(f"{what} differs by {difference:.2g} on {frame}, allowed {self.allowed:.2g}; no bundle")
         self.frames += 1
@@ -54,25 +55,25 @@ class Worst:
 
 @dataclass
 class Stages:
-    """What was found inside the graphs: by artifact, and for the letterbox also between the runtimes."""
+    """The largest differences inside the graphs, by artifact; `between` is that of the letterbox between runtimes."""
 
     letterbox: dict[str, Worst]
     between: Worst
     layer: dict[str, Worst]
     module: str | None
-    """Name in PyTorch of the layer that was compared; None if graph and network have none in common."""
+    """Name of the compared layer's PyTorch module; None if graph and network have no layer in common."""
 
 
 class StageCheck:
-    """Holds what passes inside the graphs against PyTorch, frame by frame; `seen` is what was found so far.
+    """Compares tensors inside the graphs with PyTorch's, frame by frame. `seen` has the differences so far.
 
-    A letterbox that a runtime has for a fixed frame size is compared, too.
+    A runtime's separate letterbox for a fixed frame size is compared too.
     """
 
     def __init__(self, subject: Subject, files: Mapping[str, Path], onnx_path: Path) -> None:
-        """`files` holds the float32 artifact of each runtime, made of the ONNX graph at `onnx_path`.
+        """`files` are the float32 artifacts of the runtimes, made from the ONNX graph at `onnx_path`.
 
-        Raises ParityError where no layer of the graph has the values of PyTorch's layer in the same place.
+        Raises ParityError like `late_layer`.
         """
         drawn = [frame for _, frame in islice(hard_frames(subject.contract), DRAWN)]
         layer = late_layer(subject, onnx_path, drawn[0])
@@ -91,9 +92,9 @@ class StageCheck:
         )
 
     def look(self, name: str, frame: Frame, image: Tensor, heard: Mapping[str, Floats]) -> None:
-        """Hold one frame against PyTorch's letterboxed `image` float32 [C, S, S] and the layer it was `heard` to give.
+        """Compare one frame with PyTorch's letterboxed `image` float32 [C, S, S] and PyTorch's layer output in `heard`.
 
-        Raises ParityError at the first difference beyond a stage's bound.
+        Raises ParityError for the first difference beyond a stage's limit.
         """
         given, std = graph_frame(frame, self._contract), np.reshape(self._contract.std, (-1, 1, 1)).astype(np.float32)
         said = {artifact: inside.look(given) for artifact, inside in self._insides.items()}
@@ -113,7 +114,7 @@ class StageCheck:
 
 
 def _usual_norm(subject: Subject, module: str, frames: Iterable[Frame]) -> float:
-    """The root mean square over the frames of the norm of what `module` gives."""
+    """Root mean square, over the frames, of the norm of the output of `module`."""
     norms = []
     with listening(subject.network, [module]) as heard:
         for frame in frames:

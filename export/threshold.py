@@ -1,4 +1,4 @@
-"""The threshold of each artifact, chosen on its own scores, and how far its golden frames may be off."""
+"""The threshold of each artifact, chosen on its own scores, and the allowed differences on its golden frames."""
 
 from collections.abc import Iterable, Sequence
 from math import inf
@@ -13,19 +13,20 @@ from export.parity import Agreement, compare, nearest_threshold
 from export.source import Subject
 
 TOLERANCE = 1e-4
-"""Largest difference of a score or map value between PyTorch and an artifact, at export and on the line: this share of
-the spread of what PyTorch says of the validation photographs, see `edge.bundle.tolerance`."""
+"""Largest difference of a score or map value between PyTorch and an artifact, at export and on the line, as a share of
+the spread of PyTorch's values on the validation photographs; see `edge.bundle.tolerance`."""
 
 NEAREST = "fewest of PyTorch's verdicts turned, first tried PyTorch's threshold, then "
-"""How the threshold of an int8 artifact is chosen, before the strategy of the recipe."""
+"""Text before the strategy in the manifest of an int8 artifact: how its threshold is chosen."""
 
 
 def judged(
     subject: Subject, scores: Sequence[float], bad: Sequence[bool], said: Sequence[float], expected: float
 ) -> Figures:
-    """What the judge says of one artifact's scores, at the threshold that they choose or that was given.
+    """Figures of one artifact's scores, at the threshold chosen on these scores or given by the user.
 
-    `said` are PyTorch's scores and `expected` its threshold: near ties choose so that its verdicts are kept.
+    `said` are PyTorch's scores and `expected` is PyTorch's threshold. Between nearly equal thresholds the one that
+    keeps PyTorch's verdicts is chosen.
     """
     threshold = level_of(subject, scores, bad)
     if not scores:
@@ -36,7 +37,7 @@ def judged(
 
 
 def level_of(subject: Subject, scores: Sequence[float], bad: Sequence[bool]) -> float:
-    """The threshold that somebody gave, or that the strategy chooses on these scores."""
+    """The threshold given by the user, or the one that the strategy chooses on these scores."""
     choice = subject.threshold
     return (
         choice if isinstance(choice, float) else choose_threshold(scores, bad, choice.strategy, **choice.options).value
@@ -44,7 +45,7 @@ def level_of(subject: Subject, scores: Sequence[float], bad: Sequence[bool]) -> 
 
 
 def threshold_of(subject: Subject, figures: Figures, said_before: str = "") -> Threshold:
-    """The threshold as the manifest tells it, `said_before` in front of the strategy."""
+    """The threshold for the manifest, with the text `said_before` before the strategy."""
     good, bad, choice = figures.specificity.trials, figures.recall.trials, subject.threshold
     if isinstance(choice, float):
         strategy = "given by hand"
@@ -63,7 +64,9 @@ def threshold_of(subject: Subject, figures: Figures, said_before: str = "") -> T
 
 
 def golden_tolerances(bounds: Bounds, compared: Iterable[Agreement]) -> tuple[float, float]:
-    """What the golden frames allow a score and a map: as much as parity, or twice what it saw where that is more."""
+    """Allowed differences of score and map on golden frames: those of parity, or twice the largest differences seen
+    there if that is more.
+    """
     seen = list(compared)
     score = max((share for one in seen for share in one.score_shares(bounds)), default=0.0)
     cell = max((share for one in seen for share in one.map_shares(bounds)), default=0.0)
@@ -71,9 +74,10 @@ def golden_tolerances(bounds: Bounds, compared: Iterable[Agreement]) -> tuple[fl
 
 
 def int8_tolerances(backend: Backend, golden: Golden, bounds: Bounds) -> tuple[float, float]:
-    """Twice what parity allows, or twice what is seen on the golden frames where that is more: CPUs round otherwise.
+    """Allowed differences of score and map on an int8 artifact's golden frames: twice those of parity, or twice the
+    differences seen there if that is more, because CPUs round differently.
 
-    It is never more than the spread itself, by which no frame could fail.
+    They are at most the spread of the values. With larger ones no frame could fail.
     """
     seen = Agreement(backend.name)
     for number, (frame, answer) in enumerate(zip(golden.frames, golden.answers, strict=True)):

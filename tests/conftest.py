@@ -1,4 +1,4 @@
-"""Fixtures that several rooms of tests share."""
+"""Fixtures that several folders of tests share."""
 
 import os
 import signal
@@ -10,8 +10,8 @@ from support.line import ROOT
 
 from edge.security.keystore import KeyStore
 
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the hundreds of processes of the tests compile nothing twice
-os.environ["EDGE_PROGRESS_S"] = "3600"  # a busy machine must not add lines of progress to what a test reads
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of test processes reuse compiled bytecode
+os.environ["EDGE_PROGRESS_S"] = "3600"  # no additional progress lines on a busy machine
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell started in the background
 TILES = Path(os.environ.get("EDGE_DATA", ROOT.parent / "shared" / "data" / "magnetic-tile"))
 
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> KeyStore:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled models, measured choices and records of the tests stay out of the person's folders."""
+    """Keep compiled models, measured choices and records of the tests out of the user's folders."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("EDGE_CACHE", "EDGE_RECORDS", "EDGE_KEYS"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
@@ -48,11 +48,11 @@ STARTERS = {"bare_result", "command", "multiprocessing", "running_keyed_station"
 
 LONGEST = ("test_siege", "test_whole_way", "test_whole_line", "test_children", "test_networks", "test_onnx_model",
            "test_station", "test_fit", "test_bench", "test_control", "test_stream", "test_stages")  # fmt: skip
-"""Files of a minute and more: they are begun first, so that no worker is left with one at the end."""
+"""Test files that take a minute or more. They start first, so that no worker runs one alone at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks as slow the tests of a file that starts processes; puts the longest files first."""
+    """Mark the tests of files that start processes as slow, and put the longest files first."""
     rank = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
     for item in items:

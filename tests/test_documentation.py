@@ -63,8 +63,8 @@ def test_the_readme_shows_what_make_run_prints() -> None:
 
 
 def _verdicts(text: str) -> tuple[list[list[str]], list[int]]:
-    """Number, verdict, part and box of the first five verdicts, and the width of what stands before the parts. Scores
-    and ages differ between machines.
+    """Number, verdict, part and box of the first five verdicts, and the width of the columns before the parts. Scores
+    and ages are left out, because they differ between machines.
     """
     lines = [line for line in text.splitlines() if re.match(r" +\d", line)][:5]
     assert len(lines) == 5, text

@@ -1,4 +1,4 @@
-"""Who may import whom, and what the tree may say."""
+"""The import contracts between packages, and rules for the shipped bundles."""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
 """Photographs → trained network → bundle → running station → verdicts in another process, on a real line's parts.
 
-EDGE_ALL_PHOTOGRAPHS=1 trains on, and asks for, all of them instead of every sixth.
+EDGE_ALL_PHOTOGRAPHS=1 trains on, and checks, all photographs instead of every sixth.
 """
 
 import json
@@ -61,7 +61,7 @@ EVERY = 1 if os.environ.get("EDGE_ALL_PHOTOGRAPHS") else 6
 
 
 def some_of(tiles: Path, folder: Path) -> Path:
-    """A copy of every sixth photograph of each folder, with its mask and its line of the table."""
+    """Copy every sixth photograph of each folder, with its mask and its row of the table."""
     header, *lines = (tiles / "parts.csv").read_text().splitlines()
     kept = {split: [line for line in lines if line.startswith(split)][EVERY // 2 :: EVERY] for split in SPLITS}
     chosen = [line for lines in kept.values() for line in lines]
@@ -78,7 +78,7 @@ SPLITS = [f"{split}/{label}/" for split in ("train", "val", "test") for label in
 
 
 def project(module: str, *arguments: object) -> None:
-    """Run one of the project's commands to success."""
+    """Run one of the project's commands, which must succeed."""
     code = f"from {module} import main; main()"
     done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Commands of the runtime, one file each. Nothing heavy is imported before a command runs."""
+"""Commands of the runtime, one file each. A command imports slow packages only when it runs."""
 
 import atexit
 import contextlib
@@ -16,36 +16,36 @@ from edge.errors import ConfigError, EdgeError
 from edge.terminal.logs import Logging, start_logging
 from edge.terminal.output import OutputError, prepare_output, stop_output
 
-# Typer carries a click of its own in newer versions; its errors are reached through the one that Typer names.
+# Newer versions of Typer include their own copy of click, so click's error class is found through typer.BadParameter.
 _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 log = logging.getLogger("edge")
 
 OWN = ("edge", "export", "train")
-"""Packages of this project: one that is missing is a fault of the installation, with a traceback."""
+"""Packages of this project. A missing one is a fault of the installation and gives a traceback."""
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "markupsafe": "jinja2"}
-"""What to install, where it is not called as it is imported."""
+"""Names of distributions by the name of their module, where the two differ."""
 
 INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended before its work was done."""
+"""Exit code of a command that Ctrl-C interrupted."""
 
 UNREAD = 128 + signal.SIGPIPE
-"""Exit code of a command whose reader left, as of other commands of Unix."""
+"""Exit code of a command whose reader closed the pipe, as with other Unix commands."""
 
 
 def new_app() -> typer.Typer:
-    """Return a command line without commands. Its help is plain text: square brackets are no markup in it."""
+    """Return a command line without commands. Its help is plain text, in which square brackets are not markup."""
     return App(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 def run_app(app: typer.Typer, extra: str | None = None) -> NoReturn:
-    """Run a command; what a person got wrong is one line on standard error and exit code 2, never a traceback; 75 for
-    what may pass by itself. `extra` is the optional part of the package that the command, or one of its options, needs.
+    """Run a command and exit. A user's error is one line on standard error and exit code 2, never a traceback; an error
+    that may be temporary has exit code 75. `extra` is the optional dependency group of the command or of its options.
     """
     prepare_output()
     start_logging(Logging())
-    atexit.register(gc.freeze)  # the interpreter's last collections would walk through PyTorch for seconds
+    atexit.register(gc.freeze)  # garbage collection at exit would traverse PyTorch's objects for seconds
     try:
         _check_surroundings()
         code = _called(app)
@@ -61,7 +61,7 @@ def run_app(app: typer.Typer, extra: str | None = None) -> NoReturn:
             raise
         name = DISTRIBUTIONS.get(missing, missing)
         fail(f"{name} is not installed, which this command needs: pip install 'edge-inspect[{extra}]'")
-    except OSError as error:  # what no command foresaw: the system says what it is
+    except OSError as error:  # an error that no command handles: the system's message describes it
         fail(f"{error.filename or 'the system'}: {error.strerror or error}")
     except _UsageError as error:
         said = str(getattr(error, "format_message")())  # noqa: B009  its type has no public name
@@ -77,7 +77,7 @@ def run_app(app: typer.Typer, extra: str | None = None) -> NoReturn:
 
 
 def _check_surroundings() -> None:
-    """Let this process open as many files as the system allows. Raises EdgeError if its working directory is gone."""
+    """Raise the limit of open files to the system's maximum. Raises EdgeError if the working directory was removed."""
     try:
         os.getcwd()
     except FileNotFoundError:
@@ -92,7 +92,7 @@ def _check_surroundings() -> None:
 
 
 def _called(app: typer.Typer) -> object:
-    """Call the command, and write out what it printed even where it leaves with an exit code of its own."""
+    """Call the command. If it exits with its own exit code, flush standard output first."""
     try:
         return app(standalone_mode=False)
     except SystemExit:
@@ -101,7 +101,7 @@ def _called(app: typer.Typer) -> object:
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
-    """Say what is wrong in one line and leave with this exit code."""
+    """Log the error in one line, and exit with this code."""
     try:
         sys.stdout.flush()
     except OutputError:

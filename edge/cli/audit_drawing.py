@@ -15,11 +15,11 @@ from edge.verdict import Verdict
 
 
 def draw_parts(records: Path, told: list[Story], draw: Path) -> dict[int, Path]:
-    """Draw the parts of which a picture is kept, into the file `draw` or into files of the folder `draw`; returns the
-    files by the number of the story.
+    """Draw the parts that have a stored image, into the file `draw` or into files of the folder `draw`. Returns the
+    files by the index of the story.
 
-    Raises RecordsError before anything is written if `draw` cannot take them, or lies in the records, which are
-    evidence and stay as they are.
+    Raises RecordsError, before anything is written, if `draw` is no suitable place, or if it lies in the records, which
+    are evidence and must not be changed.
     """
     from rich.progress import track
 
@@ -34,7 +34,7 @@ def draw_parts(records: Path, told: list[Story], draw: Path) -> dict[int, Path]:
 
 def _files(records: Path, told: list[Story], draw: Path) -> dict[int, Path]:
     pictured = [number for number, story in enumerate(told) if story.image.path is not None]
-    own = records.resolve(), (records / IMAGES).resolve()  # the images may lie on another disk
+    own = records.resolve(), (records / IMAGES).resolve()  # the folder of images may be a link to another disk
     if any(draw.resolve().is_relative_to(folder) for folder in own):
         raise RecordsError(f"--draw {draw} lies in the records, to which nothing is added; give a place elsewhere")
     if draw.is_dir():
@@ -47,7 +47,7 @@ def _files(records: Path, told: list[Story], draw: Path) -> dict[int, Path]:
 
 
 def _name(v: Verdict) -> str:
-    """No part's id is in it: an id may have any characters."""
+    """Name of the file for a verdict. The part's id is left out, because it may contain any characters."""
     return f"{v.epoch}-{v.seq:08}-{v.verdict}.png"
 
 

@@ -1,6 +1,6 @@
-"""edge-bench: how many parts a minute this machine judges with a bundle, and how sure that is.
+"""edge-bench: the number of parts per minute that this machine judges with a bundle, and its confidence interval.
 
-`edge-bench compare` and `edge-bench tune` are commands of their own, `edge/cli/bench_compare.py` and `bench_tune.py`.
+`edge-bench compare` and `edge-bench tune` are separate commands: `edge/cli/bench_compare.py` and `bench_tune.py`.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ Word = TypeVar("Word", bound=str)
 SUBCOMMANDS = ("compare", "tune")
 
 CADENCE = "600/min"
-"""The pace that is measured besides back to back where none is named."""
+"""Default of --rate, the rate that is measured in addition to back to back."""
 
 app = new_app()
 
@@ -152,7 +152,7 @@ def bench(
 
 
 def _known(flag: str, given: list[str] | None, words: tuple[Word, ...]) -> tuple[Word, ...]:
-    """The words that were given. Raises EdgeError, naming those that there are, if one is none of them."""
+    """The given words, in the order of `words`. Raises EdgeError, listing `words`, if one is not among them."""
     for word in given or ():
         if word not in words:
             raise EdgeError(f"{flag} {word!r}: give {', '.join(words[:-1])} or {words[-1]}")
@@ -169,7 +169,7 @@ def _pace(rate: str, jitter: str, idle: str | None) -> "Pace":
 
 
 def _page_writer() -> "Callable[[Result], str]":
-    """Raises EdgeError before anything is measured, if a page cannot be written."""
+    """The function that renders the page. Raises EdgeError if its packages are missing, before anything is measured."""
     try:
         from edge.bench.page import render
     except ImportError as error:
@@ -191,9 +191,9 @@ def _show(result: "Result", as_json: bool) -> None:
 
 
 def main() -> None:
-    """Entry point: measures, unless the first word is another command's."""
+    """Entry point: runs the subcommand that the first argument names, else the benchmark."""
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a station that is being measured ends with it
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also ends a station that is being measured
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word not in SUBCOMMANDS:
         run_app(app, extra="verify")

@@ -1,4 +1,4 @@
-"""edge-bench compare: what changed between two benchmarks, beyond the noise."""
+"""edge-bench compare: the differences between two benchmarks that exceed the noise."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""edge-bench tune: find the best settings for a bundle on this machine, and keep them for edge-run."""
+"""edge-bench tune: finds the best settings for a bundle on this machine, and stores them for edge-run."""
 
 from math import isinf
 from pathlib import Path

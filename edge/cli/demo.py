@@ -1,4 +1,4 @@
-"""edge-demo: photographs of a built-in production line, to train on."""
+"""edge-demo: renders photographs of a built-in production line for training."""
 
 import json
 import sys

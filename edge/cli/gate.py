@@ -1,4 +1,4 @@
-"""edge-gate: the reference controller in a terminal, one line for each part that it passes or rejects."""
+"""edge-gate: the reference controller as a command, which prints one line for each part that it passes or rejects."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("edge.gate")
 
 PATIENCE_S = 2.0
-"""With a slow reader of what is printed, at the end; nothing waits for one before."""
+"""Longest wait for a slow reader of the output when the command ends. Before that the gate never waits for output."""
 
 UNAUTHENTIC = (
     "no keys: any process that reaches it can speak as the station; drive a real output with --keys, or over ipc://"
@@ -171,7 +171,9 @@ def gate(
 
 
 def _run(controller: "Controller", watch: "_Watch", once: bool, wait_s: float | None) -> None:
-    """Until a signal, the end of the station's run with `once`, or `wait_s` seconds without a message."""
+    """Run the controller until a signal, with `once` until the station's run ends, or until no message arrived for
+    `wait_s` seconds.
+    """
     from edge.station.signals import Signals
 
     with Signals() as signals:
@@ -183,7 +185,7 @@ def _run(controller: "Controller", watch: "_Watch", once: bool, wait_s: float | 
 
 
 class _Watch:
-    """Logs what a person should see, once."""
+    """Logs faults, alarms, refusals and remarks of a controller, each line once."""
 
     def __init__(self, station: str) -> None:
         self._about = {"station": station}
@@ -218,7 +220,7 @@ def _say_how_it_went(gate: "Gate", display: "Display", remarks: "Display", as_js
 
 
 def _report(gate: "Gate", as_json: bool) -> str:
-    """Counts and reasons in a line; without `as_json`, then a line for what each reason but a defect means."""
+    """A line with counts and reasons; without `as_json` also a line with the meaning of each reason except defect."""
     from edge.gate.decision import Why
     from edge.text import counted
 

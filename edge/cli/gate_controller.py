@@ -1,4 +1,4 @@
-"""Makes the controller that edge-gate runs from the command's options: endpoints and keys, belt, actuators."""
+"""Creates the controller of edge-gate from the command's options: endpoints, keys, belt, actuators."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ ReadEncoder = Callable[[int], None] | None
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of edge-gate that the controller depends on; see the command's help."""
+    """The options of edge-gate that determine the controller; see the command's help."""
 
     connect: list[str]
     control: list[str]
@@ -62,9 +62,9 @@ def endpoints_of(asked: Asked) -> list[Endpoint]:
 def open_controller(
     asked: Asked, endpoints: list[Endpoint], show: Callable[[str], None], until: ExitStack
 ) -> Controller:
-    """The controller and its opened actuators. `show` prints a text; `until` closes everything, actuators first.
+    """Create the controller and open its actuators. `show` prints a text. `until` closes everything, actuators first.
 
-    Raises ChannelError, ActuatorError, RecordsError, in one line, before anything moves.
+    Raises ChannelError, ActuatorError or RecordsError, in one line, before an actuator moves.
     """
     check_name(asked.name)
     check_station_name(asked.station)
@@ -105,7 +105,7 @@ def _check_keys(endpoint: Endpoint, insecure: bool) -> None:
 
 
 def _belt(asked: Asked) -> tuple[Belt, ReadEncoder]:
-    """The belt, and what reads its encoder if it has one."""
+    """The belt, and the function that reads its encoder, None without one."""
     if asked.travel_pulses is None:
         return SteadyBelt(asked.travel_ms, asked.lead_ms), None
     belt = EncoderBelt(asked.travel_pulses, int(asked.lead_ms / 1e3 * asked.pulses_per_s))

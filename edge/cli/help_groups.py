@@ -16,12 +16,12 @@ class GroupedCommand(TyperCommand):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """As of `TyperCommand`, with a wider help."""
+        """Arguments as for `TyperCommand`; the help is at most WIDTH columns wide."""
         settings = {"max_content_width": WIDTH} | (kwargs.pop("context_settings", None) or {})
         super().__init__(*args, context_settings=settings, **kwargs)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments, then each group of options."""
+        """Write the arguments, then each group of options."""
         groups: dict[str, list[tuple[str, str]]] = {"Arguments": []}
         ungrouped: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
@@ -45,5 +45,5 @@ class App(typer.Typer):
     """A command line whose commands show their options in groups."""
 
     def command(self, name: str | None = None, *, cls: type[TyperCommand] | None = None, **settings: Any) -> Any:
-        """As of `typer.Typer`, with `GroupedCommand` as the class of commands."""
+        """Like `typer.Typer.command`, with `GroupedCommand` as the default class."""
         return super().command(name, cls=cls or GroupedCommand, **settings)

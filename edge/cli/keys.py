@@ -1,4 +1,4 @@
-"""edge-keys: keys that say whose bundles a station may run, and who may connect to it."""
+"""edge-keys: signing keys for the bundles that a station may run, and CURVE keys for the clients that may connect."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""edge-listen: what a station says, as a live table or as JSON lines, with every gap noticed."""
+"""edge-listen: prints a station's messages as a live table or as JSON lines, and reports every gap."""
 
 import json
 import logging
@@ -30,10 +30,10 @@ ROWS = 20
 REFRESHES_PER_S = 8
 POLL_S = 0.1
 COLUMNS = (f"{'seq':>6}", f"{'verdict':7}", f"{'score':>8}", f"{'age':>10}", "part  box, or reason of an unknown")
-"""Heads of what `_line` gives of a verdict; docs/guide/channel.md explains them."""
+"""Headings of the columns that `_line` returns; docs/guide/channel.md explains them."""
 
 SILENCE_S = 1.0
-"""Heartbeats come every 0.1 s and their lease is 0.3 s; this is well past both."""
+"""A station without messages for this long is silent. Heartbeats come every 0.1 s, and their lease is 0.3 s."""
 
 
 @app.command()
@@ -79,7 +79,7 @@ def listen(
         if not watch.has_heard:
             raise ChannelError(f"nothing heard from {station!r} at {connect} for {wait_s:g} s; is edge-run running?")
     except KeyboardInterrupt:
-        pass  # the way to leave; the summary follows
+        pass  # Ctrl-C ends the command; the summary follows
     finally:
         show.close()
         subscriber.close()
@@ -92,7 +92,7 @@ def listen(
 
 
 class _Watch:
-    """Notices that a station which was heard, and has not said goodbye, is silent."""
+    """Detects the silence of a station from which messages came and that has not announced its end."""
 
     def __init__(self, about: dict[str, str]) -> None:
         self._about = about
@@ -130,7 +130,7 @@ def _sequence(subscriber: "Subscriber", books: "Books") -> list[str]:
 
 
 class _Json:
-    """A verdict a line; gaps go to the log."""
+    """Prints each verdict as a line of JSON, and logs gaps."""
 
     def __init__(self, about: dict[str, str]) -> None:
         from edge.verdict import Verdict
@@ -149,7 +149,7 @@ class _Json:
 
 
 class _Lines:
-    """For a pipe or a log: a line that names the columns, then a plain line a verdict and a change of state."""
+    """Output for a pipe or a log: a line of headings, then a plain line for each verdict and each change of state."""
 
     def __init__(self) -> None:
         self._has_begun = False
@@ -171,7 +171,7 @@ class _Lines:
 
 
 class _Table:
-    """For a person: the last verdicts, refreshed a few times a second."""
+    """Output for a terminal: a table of the last verdicts, refreshed a few times a second."""
 
     def __init__(self, title: str) -> None:
         from rich.live import Live
@@ -208,7 +208,7 @@ class _Table:
 
 
 def _line(received: "Received") -> list[str] | None:
-    """What is shown of a message: seq, verdict, score, age, part and reason, all printable; None for heartbeats."""
+    """The columns of a message, all printable: seq, verdict, score, age, part and reason; None for heartbeats."""
     from edge.verdict import StateChange, Verdict
 
     message = received.message
@@ -223,7 +223,7 @@ def _line(received: "Received") -> list[str] | None:
 
 
 def _where(verdict: "Verdict") -> str:
-    """The first defect of a reject, the one with the largest peak, if the bundle can tell."""
+    """Box of a reject's first defect, which has the largest peak; empty if the verdict has no defects."""
     if not verdict.defects:
         return ""
     box = verdict.defects[0].box

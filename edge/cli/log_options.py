@@ -24,7 +24,7 @@ def _option(kind: Any, text: str) -> Any:
 
 
 def with_log_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command of Typer with these two options after its own, which are in force before it begins."""
+    """Add the two options to a Typer command, after its own options. They take effect before the command begins."""
 
     @functools.wraps(command)
     def logged(*, log_level: LogLevel, log_format: LogFormat, **values: Any) -> None:

@@ -1,4 +1,4 @@
-"""edge-run: run one line, from a source to verdicts on a socket."""
+"""edge-run: runs a line, from a source to verdicts on a socket."""
 
 import json
 import logging
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("edge.station")
 
 STANDING_STILL = ("held", "suspended")
-"""States of a station that stands still because something is wrong."""
+"""States of a station that judges no parts because of a problem."""
 
 other_option = partial(typer.Option, rich_help_panel="Instead of running a line")
 
 SIEGE_S = 6.0
-"""Of each attack in the drill."""
+"""Duration of each attack in the drill."""
 
 app = new_app()
 
@@ -115,7 +115,7 @@ def run(
 
 
 def _with_tuned(said: Layout) -> tuple[Layout, list[str]]:
-    """What was tuned for each station's bundle, where nobody said anything, and lines about it."""
+    """The layout with the tuned settings of each station's bundle where no setting was given, and lines about them."""
     from edge.bundle.shipped import DEMO, found_bundle, shipped_bundle
     from edge.station.config.tuned import with_tuned
 
@@ -129,7 +129,7 @@ def _with_tuned(said: Layout) -> tuple[Layout, list[str]]:
 
 
 def _serve(layout: Layout, remarks: list[str], as_json: bool) -> None:
-    """Run the stations to their end; `remarks` are said as they start."""
+    """Run the stations until all have ended. `remarks` are logged at the start."""
     from edge.cli.summary import describe, summary
     from edge.station.cell import Cell
     from edge.station.signals import ENDING_SIGNALS
@@ -145,7 +145,7 @@ def _serve(layout: Layout, remarks: list[str], as_json: bool) -> None:
         log.info("%s", remark)
     with Progress(shows_demo_bundle=any(settings.bundle is None for settings in all_settings)) as progress:
         cell = Cell(configs, progress.show, insecure)
-        for number in ENDING_SIGNALS:  # while it runs the stations take them; after that there is nothing left to end
+        for number in ENDING_SIGNALS:  # the cell handles them while it runs; afterwards they are ignored
             signal.signal(number, signal.SIG_IGN)
         cell.run()
     if as_json:
@@ -166,7 +166,7 @@ def _serve(layout: Layout, remarks: list[str], as_json: bool) -> None:
 
 
 def _not_judged(station: "Station") -> str | None:
-    """What is to be said of a stored source that came to its end with frames that are no pictures of parts."""
+    """A message about the corrupt frames of a stored source that has ended; None if there are none."""
     from edge.verdict import Reason
 
     opened, count = station.intake.opened, station.books.reasons[Reason.CORRUPT]
@@ -180,7 +180,7 @@ def _not_judged(station: "Station") -> str | None:
 
 
 def _config(settings: Settings) -> "StationConfig":
-    """One station, checked as far as that goes before it is made."""
+    """The configuration of one station, checked as far as possible before the station is created."""
     from edge.bundle.shipped import DEMO, found_bundle, shipped_bundle
     from edge.channel.control_messages import check_name
     from edge.errors import SourceError
@@ -188,7 +188,7 @@ def _config(settings: Settings) -> "StationConfig":
     if settings.source is None:
         raise SourceError("no source given; say --source camera0, or --source demo for the built-in line")
     for name in settings.require:
-        check_name(name)  # one that nobody can have would be waited for for ever
+        check_name(name)  # the station would wait for ever for a name that no controller can have
     is_demo = settings.bundle is None
     path = found_bundle(settings.bundle) if settings.bundle else shipped_bundle(DEMO)
     if settings.insecure:
@@ -201,7 +201,7 @@ def _config(settings: Settings) -> "StationConfig":
 
 
 def _one(layout: Layout) -> Settings:
-    """The settings of the one station that is meant. Raises ConfigError if there are several."""
+    """The settings of the only station. Raises ConfigError if there are several."""
     if len(layout.stations) > 1:
         names = ", ".join(station.settings.station for station in layout.stations)
         raise ConfigError(f"--commission is for one station at a time; say --station NAME, one of {names}")
@@ -209,7 +209,7 @@ def _one(layout: Layout) -> Settings:
 
 
 def _commission(settings: Settings, frames: int, config: Path | None) -> None:
-    """Learn from so many frames of the source what they look like, and write it where the station reads it."""
+    """Measure brightness and sharpness of `frames` frames of the source, and write the envelope for the station."""
     from rich.progress import track
 
     from edge.errors import SourceError
@@ -245,7 +245,7 @@ def _commission(settings: Settings, frames: int, config: Path | None) -> None:
 
 
 def _print_sources(as_json: bool) -> None:
-    """Every kind of source: how it is written, what it is, what is here of it, and what is missing for it."""
+    """Print each kind of source: its syntax, a description, the devices found, and what its use still requires."""
     from edge.sources import list_sources
 
     kinds = list_sources()
@@ -263,7 +263,9 @@ def _print_sources(as_json: bool) -> None:
 
 
 def _drill(bundle: Path | None, as_json: bool) -> None:
-    """Run the drill, show its table; exit code 1 if something escaped, was not noticed, or did not come back."""
+    """Run the drill and print its tables. The exit code is 1 if a part escaped, a fault was not detected, the line did
+    not recover, or the line did not withstand an attack.
+    """
     from rich.table import Table
 
     from edge.bundle.shipped import DEMO, found_bundle, shipped_bundle
@@ -300,7 +302,7 @@ def _drill(bundle: Path | None, as_json: bool) -> None:
 
 
 def _show_siege(name: str, found: "Siege") -> None:
-    """How the line stood against attackers, a row for each of their floods."""
+    """Print the results of the attacks on the line, a row for each flood."""
     from rich.table import Table
 
     from edge.terminal.console import Console
@@ -328,16 +330,16 @@ def _ms(value: float | None) -> str:
 
 
 class Progress:
-    """Logs what state the station is in, and shows on a terminal how far it is.
+    """Logs each station's changes of state and its alarms, and shows its counts on a terminal.
 
-    While it is entered, all lines of the log go through it, and it never waits: a terminal that nobody reads, or that
-    is gone, holds up no verdict.
+    While the context is open, all log lines pass through this object. No method waits: a terminal that is not read, or
+    that was closed, delays no verdict.
     """
 
     def __init__(self, shows_demo_bundle: bool) -> None:
-        """Nothing is shown before the station is ready, so that a failure to start is one line."""
+        """Nothing is shown before the station is ready, so that a failed start prints one line."""
         self._shows_demo_bundle = shows_demo_bundle
-        self._last: dict[str, tuple[State, str | None]] = {}  # by station, as all that follows
+        self._last: dict[str, tuple[State, str | None]] = {}  # by station, like the next two
         self._alarms: dict[str, tuple[str, ...]] = {}
         self._counts: dict[str, str] = {}
         chosen = chosen_logging()
@@ -351,13 +353,13 @@ class Progress:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Write what is left, for a fifth of a second at the most."""
+        """Write the remaining output, for at most 0.2 s."""
         self._lines.__exit__(None, None, None)
         self._display.show(self._erased())
         self._display.close(0.2)
 
     def show(self, station: "Station") -> None:
-        """Called at each heartbeat, ten times a second; never waits."""
+        """Show the station's status; called at each heartbeat, ten times a second. Never waits."""
         name, status = station.config.station, station.status
         if status.ready_after_s is None and status.state != "suspended":
             return
@@ -379,7 +381,7 @@ class Progress:
             self._display.show(self._erased() + self._counted(station))
 
     def _write(self, text: str) -> None:
-        """A line of the log, in place of the counts."""
+        """Write a log line in place of the counts."""
         self._display.show(self._erased() + text)
         self._width = 0
 
@@ -400,7 +402,7 @@ class Progress:
 
 
 def _news(alarms: tuple[str, ...], before: tuple[str, ...]) -> list[str]:
-    """The alarms that were not there before; another number in one is no news."""
+    """The alarms that are not among the earlier ones; alarms that differ only in numbers count as the same."""
     known = {re.sub(r"\d+", "#", alarm) for alarm in before}
     return [alarm for alarm in alarms if re.sub(r"\d+", "#", alarm) not in known]
 

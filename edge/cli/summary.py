@@ -1,4 +1,4 @@
-"""How a run went, as JSON for programs and as a few lines for people; edge-run and edge-listen say it alike."""
+"""Summary of a run, as JSON for programs and as lines for people. edge-run and edge-listen print the same summary."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from edge.verdict import Outcome
 
 
 def summary(books: Books) -> dict[str, Any]:
-    """Counts, reasons, age percentiles in milliseconds, and the confusion where the truth is known."""
+    """Counts, reasons, age percentiles in milliseconds and, if the truth is known, the confusion counts and rates."""
     result: dict[str, Any] = {
         **books.ledger().model_dump(),
         "reasons": dict(sorted(books.reasons.items())),
@@ -22,7 +22,7 @@ def summary(books: Books) -> dict[str, Any]:
 
 
 def _against_truth(books: Books) -> dict[str, int | float | None]:
-    """A part that is not passed counts as rejected, as the gate has it: unknown moves it like reject."""
+    """Counts and rates against the truth. Unknown counts as reject, because the gate rejects both."""
     counts = {truth: {outcome: books.confusion[truth, outcome] for outcome in Outcome} for truth in ("good", "bad")}
     good, bad = sum(counts["good"].values()), sum(counts["bad"].values())
     passed_bad, passed_good = counts["bad"][Outcome.GOOD], counts["good"][Outcome.GOOD]
@@ -39,7 +39,7 @@ def _against_truth(books: Books) -> dict[str, int | float | None]:
 
 
 def describe(books: Books) -> list[str]:
-    """The summary in plain lines."""
+    """The summary as lines of text."""
     s = summary(books)
     reasons = ", ".join(
         f"{count} {reason}" for reason, count in s["reasons"].items() if reason not in ("clear", "defect")

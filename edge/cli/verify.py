@@ -1,4 +1,4 @@
-"""edge-verify: what a bundle does on this machine, against its golden frames and on labelled photographs."""
+"""edge-verify: tests a bundle on this machine with its golden frames and on labelled photographs."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge.verify.scoring import Chosen
 
 EXTRA = {"sklearn": "scikit-learn", "scipy": "scipy", "jinja2": "jinja2", "markupsafe": "jinja2"}
-"""What --data needs beyond the runtime, by the name it is imported by."""
+"""Distributions that --data needs beyond the runtime, by module name."""
 
 app = new_app()
 
@@ -111,7 +111,7 @@ def verify(
 
 
 def _check_options(data: Path | None, html: Path | None, of_photographs: "Mapping[str, object]") -> None:
-    """Raise EdgeError, in one line, if the options do not fit together or what they need is not installed."""
+    """Raise EdgeError, in one line, if the options do not fit together or a package that they need is missing."""
     for option, value in of_photographs.items():
         if data is None and value is not None:
             raise DataError(f"{option} needs photographs: give --data")
@@ -122,7 +122,7 @@ def _check_options(data: Path | None, html: Path | None, of_photographs: "Mappin
 
 
 def _opened(bundle: Path, trust: list[Path], as_json: bool) -> "Bundle":
-    """The bundle. One that is not as exported, or not signed by anyone in `trust`, ends the command with 1."""
+    """The bundle. If it was changed, or if no key in `trust` signed it, the command ends with exit code 1."""
     from edge.bundle.shipped import found_bundle
     from edge.bundle.signature import Trust
     from edge.verify.checks import open_bundle
@@ -137,7 +137,9 @@ def _opened(bundle: Path, trust: list[Path], as_json: bool) -> "Bundle":
 
 
 def _artifacts(bundle: "Bundle", asked: list[str] | None) -> list[str]:
-    """Names of the artifacts to verify: those asked for, else those that are exact here; the others are named."""
+    """Names of the artifacts to verify: those in `asked`, else all that compute exactly on this CPU. The others are
+    listed on standard error.
+    """
     from edge.backends import is_exact_here
 
     artifacts = bundle.manifest.artifacts
@@ -145,12 +147,12 @@ def _artifacts(bundle: "Bundle", asked: list[str] | None) -> list[str]:
     for name in sorted(set(artifacts) - set(names)) if not asked else ():
         print(f"not verified: {name}, whose 8-bit sums overflow on this CPU, which lacks VNNI", file=sys.stderr)
     for name in names:
-        bundle.artifact(name)  # says what is wrong before anything is measured
+        bundle.artifact(name)  # raises BundleError for an unknown name before anything is measured
     return names
 
 
 def _report(done: "Verification", as_json: bool) -> None:
-    """Print what was found, and on standard error which artifacts failed."""
+    """Print the result, and on standard error the artifacts that failed."""
     for check in done.checks:
         if check.error:
             print(f"FAILED: {check.error}", file=sys.stderr)
@@ -174,7 +176,7 @@ def _judge(
     level: float | None,
     stage: "Stage",
 ) -> "Judged":
-    """Show the photographs to every artifact that passed."""
+    """Judge the photographs with every artifact that passed the golden frames, and compute the figures."""
     from edge.bundle.input_distance import InputDistance
     from edge.verify.findings import findings, flips
     from edge.verify.result import Judged, OutOfDistribution, doubts_about, notes_on
@@ -195,7 +197,7 @@ def _judge(
 
 
 def _require_extra() -> None:
-    """Raise EdgeError, naming the extra, if something of it is not installed."""
+    """Raise EdgeError, naming the extra, if one of its packages is not installed."""
     from importlib import import_module
 
     for module, distribution in EXTRA.items():

@@ -1,4 +1,4 @@
-"""What the gate decides of a part, and why."""
+"""The gate's decision on a part, and its reasons."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from edge.channel.control_messages import Fate
 
 
 class Why(StrEnum):
-    """Why a part is passed (`clear`) or not (all others)."""
+    """The reason why a part is passed (`clear`) or rejected (all others)."""
 
     CLEAR = "clear"
     DEFECT = "defect"
@@ -30,7 +30,7 @@ class Why(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """The reason in one sentence for people, and what may be done about it."""
+        """The reason in one sentence for people, with a remedy where there is one."""
         return MEANINGS[self]
 
 
@@ -61,15 +61,15 @@ MEANINGS = {
     Why.OVERFLOW: "more parts were on their way to the gate than it can follow",
     Why.ACTUATOR_FAILED: "an actuator had failed; no part passes until the gate is started again",
 }
-"""What each reason means, as docs/guide/gate.md has it."""
+"""The meaning of each reason, as in docs/guide/gate.md."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The one decision about a part, taken at `at_ns` of the local monotonic clock.
+    """The decision on a part, taken at `at_ns` of the local monotonic clock.
 
-    `seq` is None if the part was announced and no verdict came, `part` is None if only its number is known. `to_seq`
-    is there where many numbers are missing at once: the decision is about all of them, the last included.
+    `seq` is None if the part was announced and no verdict came. `part` is None if only the part's number is known. If
+    many numbers are missing at once, one decision covers the numbers `seq` to `to_seq`, both included.
     """
 
     epoch: str | None

@@ -1,7 +1,7 @@
-"""What a station remembers: a journal of verdicts, the images of parts, and the audit of both."""
+"""The records of a station: a journal of verdicts, the images of parts, and the audit of both."""
 
 GOODS_EVERY = 100
-"""Of so many goods the image of one is kept, unless another number is given."""
+"""Default interval of kept goods: the image of one good in this many is kept."""
 
 LARGEST_IMAGES = 50 * 2**30
-"""Bytes that all kept images take, unless another number is given."""
+"""Default limit of the kept images together, in bytes."""

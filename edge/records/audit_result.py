@@ -1,4 +1,4 @@
-"""What an audit of a record found: its runs, and what is wrong with it."""
+"""The result of an audit: the runs of the record, and the problems found."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ from typing import NamedTuple
 from edge.records.gate_log import GateReport
 
 MOST_NAMED = 100
-"""Problems of a kind that are named one by one; the rest are counted."""
+"""Problems of one kind that are listed one by one; further ones are only counted."""
 
 LONGEST_TEXT = 1000
-"""Characters of a problem; a journal may say more in one value than anybody reads."""
+"""Characters of a problem's text. Texts quote values of the journal, which can have up to 1 MiB."""
 
 
 class Kind(StrEnum):
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 
 class Problem(NamedTuple):
-    """Something that is not as it should be, in words."""
+    """One problem of the record, with a text for people, and the epoch and sequence number if known."""
 
     kind: Kind
     text: str
@@ -42,7 +42,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Run:
-    """The books of one epoch, as the journal has them. `lost` counts the verdicts known to be missing."""
+    """The figures of one run from the journal. `lost` counts the verdicts known to be missing."""
 
     epoch: str
     boot: int
@@ -61,13 +61,13 @@ class Run:
     passed: int = 0
     is_live: bool = False
     is_cut: bool = False
-    """It had not ended when this copy of the record was made."""
+    """Whether the run had not ended when this copy of the record was made."""
     last_here: int = 0
 
 
 @dataclass
 class Audit:
-    """What was found. The record is sound if there is no problem."""
+    """The result of an audit. The record is sound if there is no problem."""
 
     folder: Path
     is_live: bool
@@ -76,13 +76,13 @@ class Audit:
     problems: list[Problem] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     images: int | None = None
-    """Those that are kept; None if they were not looked at."""
+    """Number of images that are kept; None if images were not checked."""
     images_gone: int = 0
     without_image: Counter[str] = field(default_factory=Counter)
-    """Rejects and unknowns that had a frame, of which no image was ever kept: a full disk stops images."""
+    """Rejects and unknowns that had a frame and no image at any time, by outcome: a full disk prevents images."""
     gate: GateReport | None = None
     copied: Counter[str] = field(default_factory=Counter)
-    """Images that a copy has or lacks because the station ran on while it was made, by why."""
+    """Images that a copy has or lacks because the station kept running while the copy was made, by reason."""
 
     @property
     def is_sound(self) -> bool:
@@ -90,7 +90,7 @@ class Audit:
         return not self.counts
 
     def find(self, kind: Kind, text: str, epoch: str | None = None, seq: int | None = None) -> None:
-        """Note a problem."""
+        """Record a problem: count it, and list it if fewer than MOST_NAMED of its kind are listed."""
         self.counts[kind] += 1
         text = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
         if self.counts[kind] <= MOST_NAMED:
@@ -98,7 +98,7 @@ class Audit:
 
     @property
     def live_epoch(self) -> str | None:
-        """The run that is still being written."""
+        """Epoch of the run that is still being written."""
         return next((run.epoch for run in self.runs if run.is_live), None)
 
     @property
@@ -108,5 +108,5 @@ class Audit:
 
     @property
     def open_epoch(self) -> str | None:
-        """The run of which more may be known elsewhere than the journal says here."""
+        """Epoch of the run for which this journal may be incomplete: it is still written, or was when it was copied."""
         return self.cut_run.epoch if self.cut_run else self.live_epoch

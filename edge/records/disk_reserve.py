@@ -1,4 +1,4 @@
-"""A file that takes room on the disk only to give it back when there is no other left."""
+"""A file that reserves disk space; it is shortened or removed when the disk is full, so that the journal has room."""
 
 import errno
 import os
@@ -8,31 +8,31 @@ from pathlib import Path
 from edge.records.durable_files import open_private
 
 RESERVE = 4 * 2**20
-"""Bytes kept back for the journal."""
+"""Bytes reserved for the journal."""
 
 LAST = 2**20
-"""The part of them that is kept back for the end of the run."""
+"""Bytes of the reserve that are kept for the end of the run."""
 
 PATIENCE_S = 1.0
-"""Between two looks whether there is room again."""
+"""Interval at which a reduced reserve checks the disk for free space."""
 
 
 class Reserve:
-    """Really allocated, or not there at all."""
+    """The reserve file: its blocks are allocated on disk (no sparse file), or the file does not exist."""
 
     def __init__(self, path: Path) -> None:
-        """Takes over what an earlier run left there; nothing is allocated before `renew`."""
+        """Take over the file of an earlier run at `path`. Nothing is allocated before `renew`."""
         self._path = path
         self._held = min(RESERVE, path.stat().st_blocks * 512) if path.is_file() and not path.is_symlink() else 0
         self._renew_due = 0.0
 
     @property
     def is_whole(self) -> bool:
-        """False while the disk is full, or was until just now."""
+        """Whether the reserve has its full size. False while the disk is full and until the next successful `renew`."""
         return self._held == RESERVE
 
     def renew(self) -> None:
-        """Make it whole again if there is room for it and as much again; looks once a second at most."""
+        """Restore the full size if the disk has twice that much free; checks once a second at most."""
         if self.is_whole or time.monotonic() < self._renew_due:
             return
         self._renew_due = time.monotonic() + PATIENCE_S
@@ -40,10 +40,10 @@ class Reserve:
             if free_bytes(self._path.parent) >= 2 * RESERVE:
                 self._allocate()
         except OSError:
-            self.release(self._held)  # what was allocated beyond it
+            self.release(self._held)  # frees the blocks of the failed allocation
 
     def release(self, keep: int = 0) -> bool:
-        """Give its room back, but for `keep` bytes; False if there was nothing to give."""
+        """Free the reserve except for `keep` bytes. Returns False if nothing was freed."""
         had = self._held
         try:
             self._release(keep)
@@ -71,11 +71,11 @@ class Reserve:
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes that an ordinary user may still write on the disk of this folder. Raises OSError."""
+    """Free bytes for an unprivileged user on the file system of this folder. Raises OSError."""
     there = os.statvfs(folder)
     return there.f_bavail * there.f_frsize
 
 
 def is_full(error: OSError) -> bool:
-    """Whether an error means that there is no room."""
+    """Whether an error means that the disk or the quota is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,22 +1,22 @@
-"""Files that are whole and on disk once they have their name."""
+"""Files that are written durably: complete and on disk before they get their final name."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 NEW = ".new"
-"""The end of the name of a file that is not whole yet."""
+"""Suffix of a file that is not complete yet."""
 
 
 PRIVATE, PRIVATE_FOLDER = 0o600, 0o700
-"""Modes of what is its owner's alone."""
+"""Modes of files and folders that only their owner can access."""
 
 
 def write_durably(files: Mapping[Path, bytes]) -> None:
-    """Write files of one folder under other names, wait for the disk, rename them in this order, wait for the folder.
-    They are their owner's alone.
+    """Write files of one folder under temporary names, sync them, rename them in this order, and sync the folder.
+    Their mode is 0600.
 
-    Raises OSError; then none of them is there under its other name, and those not renamed are as they were.
+    Raises OSError; then the temporary files are removed, and files not renamed yet keep their former content.
     """
     new = {path: path.with_name(path.name + NEW) for path in files}
     try:
@@ -35,7 +35,7 @@ def write_durably(files: Mapping[Path, bytes]) -> None:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Descriptor of a file that is its owner's alone, mode 0600, whatever the umask. Raises OSError, for a link too."""
+    """Descriptor of a file with mode 0600, whatever the umask. Raises OSError, also if `path` is a symbolic link."""
     descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, PRIVATE)
     try:
         os.fchmod(descriptor, PRIVATE)
@@ -46,7 +46,7 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, after files were created or renamed in it. Raises OSError."""
+    """Sync a folder, so that the names of created or renamed files in it are durable. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Are the images of a record those that were stored, and are there no others?"""
+"""Audit of the images of a record: every stored image is unchanged, and no other files are among the images."""
 
 import hashlib
 import json
@@ -18,14 +18,14 @@ from edge.records.sidecar import read_sidecar
 from edge.verdict import Outcome
 
 MOST_IMAGE_BYTES = 4 * LARGEST_FRAME * LARGEST_FRAME
-"""PNG cannot compress noise: three bytes a pixel and a little."""
+"""Largest size of an image file. PNG cannot compress noise: that takes slightly more than three bytes per pixel."""
 
 REMOVAL_S = 0.5
-"""Of a live station image and journal may disagree while one is stored or removed; no longer than this."""
+"""Longest time for which journal and images of a running station may disagree, while an image is stored or removed."""
 
 
 def check_images(journal: sqlite3.Connection, found: Audit) -> None:
-    """Compare each image that the journal lists with what was stored, and look for files that it does not list."""
+    """Compare the hash of each listed image with the journal, and look for files that the journal does not list."""
     rows = journal.execute("SELECT rowid, epoch, seq, path, sha256, gone FROM images ORDER BY rowid").fetchall()
     kept, copied, seen = 0, _copied_images(journal, found), set[str]()
     for rowid, epoch, seq, path, digest, gone in rows:
@@ -60,9 +60,9 @@ def _is_incomplete(image: Path) -> bool:
 
 
 def _check_strangers(journal: sqlite3.Connection, found: Audit, copied: CopiedImages | None) -> None:
-    """Files among the images that no row knows."""
+    """Report files among the images that no row of the journal lists."""
     strangers = _strangers(journal, found.folder)
-    if strangers and found.is_live:  # stored just now, and the journal hears of it in a moment
+    if strangers and found.is_live:  # an image stored just now enters the journal a moment later
         time.sleep(REMOVAL_S)
         strangers &= _strangers(journal, found.folder)
     for path in sorted(strangers):
@@ -72,7 +72,7 @@ def _check_strangers(journal: sqlite3.Connection, found: Audit, copied: CopiedIm
 
 
 def _strangers(journal: sqlite3.Connection, folder: Path) -> set[str]:
-    """What lies among the images and is neither one of the journal nor beside one, below the records' folder."""
+    """Paths, relative to the records' folder, of files that are neither a listed image nor belong to one."""
     names = set(files_of_images(folder))
     known = {path for (path,) in journal.execute("SELECT path FROM images WHERE gone IS NULL")}
     beside = (HOLD, NEW)
@@ -82,7 +82,7 @@ def _strangers(journal: sqlite3.Connection, folder: Path) -> set[str]:
 
 
 def count_without_image(journal: sqlite3.Connection, found: Audit) -> None:
-    """Count the rejects and unknowns that had a frame and have no image."""
+    """Count the rejects and unknowns that had a frame and have no image in the journal."""
     had_frame = "CASE WHEN json_valid(v.json) THEN json_extract(v.json, '$.timing.in_ring') END IS NOT NULL"
     has_image = "EXISTS (SELECT 1 FROM images i WHERE i.epoch = v.epoch AND i.seq = v.seq)"
     found.without_image.update(
@@ -97,7 +97,7 @@ def count_without_image(journal: sqlite3.Connection, found: Audit) -> None:
 
 
 def _image_fault(journal: sqlite3.Connection, folder: Path, path: str, epoch: str, seq: int, digest: str) -> str | None:
-    """What is wrong with an image that lies where it should, or with its sidecar, in words."""
+    """The fault of an image that lies at its correct place, or of its sidecar, in words; None if there is none."""
     images, name = (folder / IMAGES).resolve(), path.removeprefix(f"{IMAGES}/")
     try:
         with open_regular(images, name, MOST_IMAGE_BYTES) as file:

@@ -1,10 +1,10 @@
-"""The journal on disk: one SQLite file in WAL mode, how it is opened, migrated and checked.
+"""The journal on disk, one SQLite file in WAL mode: opening, migration and checks.
 
-Every table only grows, but for the end of a run and the note that an image is gone. The station's writer has the one
-connection that writes; everything else reads.
+Rows are only added. Two updates exist: the end of a run, and the removal of an image. Only the station's writer has a
+connection that writes; all other connections read.
 
-A reader trusts no journal: whoever sent it may have made it. It holds exactly the tables of its version, its values
-have their types, and no query takes more steps than a file of its size can need.
+A reader does not trust a journal, because its sender may have forged it. The reader requires exactly the tables of the
+journal's version and values of the columns' types, and limits the steps of queries by the size of the file.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from edge.text import printable
 JOURNAL = "journal.db"
 
 BESIDE = ("", "-wal", "-shm", "-journal")
-"""Ends of the names of the journal and of what SQLite puts beside it."""
+"""Suffixes of the journal itself and of the files that SQLite creates beside it."""
 
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: 2**20,  # bytes of a value or a row; a verdict has a few thousand
@@ -35,11 +35,13 @@ _LIMITS = {
 }
 
 _STEPS, _STEPS_A_BYTE, _STEPS_AT_ONCE = 2_000_000, 20, 100_000
-"""Steps of SQLite's machine that one reader may take: an audit takes 0.3 for each byte of the journal."""
+"""Steps of SQLite's virtual machine that one reader may take: a fixed number and a number per byte, counted in groups.
+An audit takes 0.3 steps per byte of the journal.
+"""
 
 
 class ForeignJournalError(sqlite3.DatabaseError):
-    """A file of SQLite that no station wrote so: other tables, or values of other types. The message says which."""
+    """An SQLite file that is not a station's journal. The message names the differing table or value."""
 
 
 IMAGE_GONE = "UPDATE images SET gone = ? WHERE path = ? AND gone IS NULL"
@@ -48,23 +50,24 @@ END_RUN = "UPDATE runs SET ended = ?, cause = ?, last_seq = ? WHERE epoch = ?"
 
 
 def wall_time() -> str:
-    """Now, UTC, ISO 8601: a label, never used for decisions."""
+    """The current UTC time in ISO 8601, with milliseconds. It is a label and is never used for decisions."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether the file is no sound journal, by SQLite or by what is in it, as opposed to: not now."""
-    if isinstance(error, ForeignJournalError | UnicodeDecodeError):  # the latter: of SQLite's own message
+    """Whether an error means that the journal is damaged or foreign, rather than temporarily inaccessible."""
+    if isinstance(error, ForeignJournalError | UnicodeDecodeError):  # the latter from SQLite's message
         return True
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def open_to_write(folder: Path) -> tuple[sqlite3.Connection, str | None]:
-    """The journal, checked and with its tables; and the name under which a damaged one was moved aside, else None.
+    """Check, migrate or create the journal in `folder`. Returns its connection and, if a damaged journal was moved
+    aside, the new name of that file, else None.
 
-    A new journal is begun where there is none, one of an older version is migrated. Reads the whole file. Raises
-    sqlite3.Error or OSError if it cannot be opened now, RecordsError if it is of a later version.
+    Reads the whole file. Raises sqlite3.Error or OSError if the journal cannot be opened now, RecordsError if it has a
+    later version.
     """
     aside = None
     if not _is_sound(folder):
@@ -82,7 +85,7 @@ def open_to_write(folder: Path) -> tuple[sqlite3.Connection, str | None]:
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring the tables from `version` to that of today in one transaction: a process that dies leaves the old ones."""
+    """Migrate the tables from `version` to VERSION in one transaction: an interrupted migration changes nothing."""
     connection.execute("BEGIN IMMEDIATE")
     for to in range(version + 1, VERSION + 1):
         for statement in migration(to):
@@ -92,8 +95,10 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
 
 
 def _make_private(folder: Path) -> None:
-    """SQLite gives what it puts beside the journal the mode of the journal. Closing a descriptor of it would give up
-    the locks of this process, so that of one which is there already is not opened.
+    """Create the journal with mode 0600 if it is missing, and give its files that mode.
+
+    SQLite creates the files beside the journal with the journal's mode. An existing journal is not opened here: closing
+    a descriptor of it releases the POSIX locks that this process holds on it.
     """
     if not (folder / JOURNAL).exists():
         os.close(open_private(folder / JOURNAL, os.O_WRONLY | os.O_CREAT))
@@ -116,7 +121,7 @@ def _connected(folder: Path) -> sqlite3.Connection:
 
 
 def _is_sound(folder: Path) -> bool:
-    """SQLite takes what it can of a torn log by itself; what is left must be whole."""
+    """Whether the journal is undamaged after SQLite's own recovery from an incomplete write-ahead log."""
     log = folder / f"{JOURNAL}-wal"
     if _size(folder / JOURNAL) == 0:
         return _size(log) == 0
@@ -138,7 +143,9 @@ def _size(path: Path) -> int:
 
 
 def _move_aside(folder: Path) -> str:
-    """Rename the damaged journal and what belongs to it; the log first, which must never meet another journal."""
+    """Rename the damaged journal and its files. The log is renamed first, so that SQLite never applies it to a new
+    journal. Returns the new name.
+    """
     name = f"journal-damaged-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.db"
     for suffix in ("-wal", "-shm", ""):
         with contextlib.suppress(FileNotFoundError):
@@ -148,18 +155,18 @@ def _move_aside(folder: Path) -> str:
 
 
 def has_run(connection: sqlite3.Connection, epoch: str) -> bool:
-    """Whether the journal knows this run."""
+    """Whether the journal has this run."""
     return connection.execute("SELECT 1 FROM runs WHERE epoch = ?", (epoch,)).fetchone() is not None
 
 
 def has_image(connection: sqlite3.Connection, path: str) -> bool:
-    """Whether the journal knows an image at this path below the records' folder."""
+    """Whether the journal lists an image that is not removed at this path, relative to the records' folder."""
     found = connection.execute("SELECT 1 FROM images WHERE path = ? AND gone IS NULL", (path,))
     return found.fetchone() is not None
 
 
 def close_unfinished(connection: sqlite3.Connection) -> None:
-    """Give each run that never ended the range of what it may have published beyond the last row."""
+    """End each unfinished run, and enter a range of lost verdicts: those it may have published after its last row."""
     unfinished = connection.execute("SELECT epoch, accepted FROM runs WHERE ended IS NULL").fetchall()
     now = wall_time()
     connection.execute("BEGIN IMMEDIATE")
@@ -173,12 +180,12 @@ def close_unfinished(connection: sqlite3.Connection) -> None:
 
 
 def open_to_read(folder: Path, beside: int = 0) -> sqlite3.Connection:
-    """The journal of a live or a dead station, for reading only, in bounded steps, whoever made it.
+    """Open the journal of a running or a stopped station read-only, with a limit of steps, without trusting the file.
 
-    `beside` is the bytes of what the journal is held against.
+    `beside` is the size in bytes of a file that is compared with the journal; it raises the limit of steps.
 
-    Raises RecordsError if there is none, if it is no file of its own, or one of a later version; sqlite3.Error if it is
-    damaged or has other tables than a station's.
+    Raises RecordsError if there is no journal, if it is not a regular file, or if it has a later version; sqlite3.Error
+    if it is damaged or has other tables than a station's.
     """
     path = (folder / JOURNAL).absolute()
     size = _checked_size(folder) + beside
@@ -187,11 +194,11 @@ def open_to_read(folder: Path, beside: int = 0) -> sqlite3.Connection:
         try:
             _guard(connection, size)
             connection.execute("PRAGMA user_version").fetchone()
-        except sqlite3.OperationalError:  # where nothing can be written, SQLite must be told that nothing will be
+        except sqlite3.OperationalError:  # read-only folder: SQLite needs immutable=1
             connection.close()
             connection = sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True, isolation_level=None)
             _guard(connection, size)
-        connection.execute("BEGIN")  # version and tables of one moment: a station may be migrating them
+        connection.execute("BEGIN")  # version and tables of one state: a station may migrate them at this moment
         check_schema(connection, path)
         connection.execute("COMMIT")
     except BaseException:
@@ -201,7 +208,7 @@ def open_to_read(folder: Path, beside: int = 0) -> sqlite3.Connection:
 
 
 def _checked_size(folder: Path) -> int:
-    """Bytes of the journal and of what lies beside it. Raises RecordsError if that is not for a reader to open."""
+    """Size in bytes of the journal and the files beside it. Raises RecordsError if a reader must not open them."""
     size = 0
     for suffix in BESIDE:
         path = folder / f"{JOURNAL}{suffix}"
@@ -211,26 +218,26 @@ def _checked_size(folder: Path) -> int:
             raise RecordsError(f"{folder} is not for this user to read; run as the user of the station") from error
         except OSError:
             status = None
-        if status is not None and not stat.S_ISREG(status.st_mode):  # a pipe never ends, a link leads elsewhere
+        if status is not None and not stat.S_ISREG(status.st_mode):  # a pipe may never end, a link leads elsewhere
             raise RecordsError(f"{path} is no regular file; give the folder that edge-run --records wrote")
         if status is not None and is_hollow(status):
             raise RecordsError(
                 f"{path} says it has {status.st_size} bytes and holds almost none, unlike that of a station"
             )
-        if suffix == "" and (status is None or status.st_size == 0):  # of an empty file SQLite throws away the log
+        if suffix == "" and (status is None or status.st_size == 0):  # SQLite deletes the log of an empty file
             raise RecordsError(f"{folder} holds no journal; give the folder that edge-run --records wrote")
         size += status.st_size if status is not None else 0
     return size
 
 
 def _distrust(connection: sqlite3.Connection) -> None:
-    """What the file says of itself runs no function, and is checked where it is read."""
+    """Forbid functions in the file's schema, and check its cells when they are read."""
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
 
 
 def _guard(connection: sqlite3.Connection, size: int) -> None:
-    """Bound what reading a journal of `size` bytes may take."""
+    """Limit the steps, value sizes and statements for reading a journal of `size` bytes."""
     left = _STEPS + _STEPS_A_BYTE * size
 
     def is_too_much() -> bool:
@@ -246,7 +253,7 @@ def _guard(connection: sqlite3.Connection, size: int) -> None:
 
 @functools.cache
 def _schema(version: int) -> frozenset[tuple[str, str, str]]:
-    """Kind, name and definition of everything in a journal of this version."""
+    """Kind, name and definition of all tables and indices in a journal of this version."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         for to in range(1, version + 1):
             connection.executescript(";".join(migration(to)))
@@ -254,7 +261,7 @@ def _schema(version: int) -> frozenset[tuple[str, str, str]]:
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    """0 if there is no table. Tables without a version, as a dump leaves them, are those of the first."""
+    """Version of the journal; 0 without tables. Tables without a version, as in a restored dump, have version 1."""
     (has_tables,) = connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return max(1, int(version)) if has_tables else 0
@@ -266,17 +273,17 @@ def _schema_of(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str]
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse a journal, at `path`, that a station of this version cannot have written.
+    """Refuse the journal at `path` if no station of this or an earlier version can have written it.
 
-    Raises RecordsError if it is of a later version; ForeignJournalError if it has tables and any other than a station
-    of its version makes, or lacks one. A view, a trigger, a generated column or a missing index could make a query run
-    for as long as it likes.
+    Raises RecordsError if it has a later version; ForeignJournalError if its tables and indices are not those of its
+    version. A file without tables is accepted. A view, a trigger, a generated column or a missing index could make a
+    query run without end.
     """
     try:
         if (version := _version(connection)) > VERSION:
             raise RecordsError(f"{path} is of a later version of this software; read it with that one")
         found, expected = _schema_of(connection), _schema(version)
-    except UnicodeDecodeError as error:  # SQLite's message repeats what it cannot read, byte by byte
+    except UnicodeDecodeError as error:  # SQLite's message contains the undecodable bytes
         raise ForeignJournalError("its list of tables is damaged") from error
     differing = [*sorted(found - expected), *sorted(expected - found)]
     if found and differing:
@@ -287,7 +294,10 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
 def check_rows(
     journal: sqlite3.Connection, tables: Iterable[Table] = TABLES, where: str = "1", values: tuple[object, ...] = ()
 ) -> None:
-    """Raise ForeignJournalError if a row has a value of another type than its column: SQLite itself takes any."""
+    """Raise ForeignJournalError if a value has another type than its column: SQLite itself accepts any type.
+
+    Only rows that match the SQL condition `where` with its `values` are checked.
+    """
     cursor = journal.cursor()
     cursor.row_factory = None
     for table in tables:
@@ -306,14 +316,14 @@ def check_rows(
 
 
 def why_unread(error: Exception) -> str:
-    """Why a journal cannot be read, in one line: SQLite repeats what it cannot read."""
+    """Why a journal cannot be read, as one printable line: SQLite's message may contain unprintable content."""
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
         return "reading it takes more steps than a journal of its size can need"
     return printable(str(error))
 
 
 def last_epochs(folder: Path, most: int) -> frozenset[str]:
-    """The epochs of the last `most` runs; none if they cannot be read. Raises RecordsError as `open_to_read`."""
+    """Epochs of the last `most` runs; empty if the journal is unreadable. Raises RecordsError like `open_to_read`."""
     if _size(folder / JOURNAL) == 0:
         return frozenset()
     try:
@@ -326,7 +336,7 @@ def last_epochs(folder: Path, most: int) -> frozenset[str]:
 
 
 def last_boot(folder: Path) -> int:
-    """The largest number of a run in the journal; 0 if none can be read. Raises RecordsError as `open_to_read`."""
+    """Largest boot number in the journal; 0 if it is unreadable. Raises RecordsError like `open_to_read`."""
     if _size(folder / JOURNAL) == 0:
         return 0
     try:

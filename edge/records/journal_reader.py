@@ -1,4 +1,4 @@
-"""Verdicts of the journal again, read by a thread of its own."""
+"""Replay of verdicts: a separate thread reads them from the journal."""
 
 import contextlib
 import queue
@@ -14,7 +14,7 @@ from edge.records.journal import open_to_read
 
 
 class Wanted(NamedTuple):
-    """A request: whose it is, and the verdicts `from_seq` to `to_seq` of an epoch."""
+    """A request for the verdicts `from_seq` to `to_seq` of an epoch; `token` identifies the request."""
 
     token: object
     epoch: str
@@ -26,27 +26,27 @@ Answer = tuple[object, list[bytes]]
 
 
 class Replayer(threading.Thread):
-    """Each `ask` is answered by one of `answers`: the request's token and the verdicts that the journal has."""
+    """Answers each `ask` with one item of `answers`: the request's token and the verdicts that the journal has."""
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is read before `start`."""
+        """`folder` is the folder of the records. Nothing is read before `start`."""
         super().__init__(name="edge-replay", daemon=True)
         self._folder = folder
-        self._wanted: queue.SimpleQueue[Wanted] = queue.SimpleQueue()  # the channel lets in a few at a time
+        self._wanted: queue.SimpleQueue[Wanted] = queue.SimpleQueue()  # bounded by the caller: REPLAYS_AT_ONCE
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
     def ask(self, wanted: Wanted) -> None:
-        """Never waits."""
+        """Queue a request. Never waits."""
         self._wanted.put(wanted)
 
     def answers(self) -> Iterator[Answer]:
-        """What has been read since; never waits."""
+        """The answers that are ready and were not returned before. Never waits."""
         with contextlib.suppress(queue.Empty):
             while True:
                 yield self._answers.get_nowait()
 
     def run(self) -> None:
-        """For as long as the process lives."""
+        """Answer requests until the process ends. An unreadable journal gives an answer without verdicts."""
         while True:
             wanted = self._wanted.get()
             try:

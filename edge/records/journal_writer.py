@@ -1,4 +1,4 @@
-"""The one thread, with the one connection, that writes the journal."""
+"""The thread that writes the journal, with the only connection that writes."""
 
 import contextlib
 import sqlite3
@@ -29,7 +29,7 @@ REMOVED = "the journal was removed while it was written"
 
 
 class Row(NamedTuple):
-    """One statement with its values; `seq` is set for a verdict only."""
+    """One SQL statement with its values; `seq` is set only for a verdict."""
 
     sql: str
     values: tuple[Value, ...]
@@ -37,20 +37,21 @@ class Row(NamedTuple):
 
 
 class End(NamedTuple):
-    """How a run ended."""
+    """The end of a run: its cause, and the sequence number of its last verdict."""
 
     cause: str
     last_seq: int
 
 
 class Writer(threading.Thread):
-    """`put` rows from one other thread; all that are there go to disk together, every 20 ms at most.
+    """Writes rows that one other thread gives to `put`. A commit, at most every 20 ms, writes all rows that wait.
 
-    A row leaves `backlog` when it is on disk, and is tried again until it is. What goes wrong is said in `trouble`.
+    A row leaves `backlog` when it is on disk; after an error its write is repeated. `trouble` describes the last error,
+    None after a successful commit. `damage` says what was lost if the journal was replaced.
     """
 
     def __init__(self, folder: Path, reserve: Reserve) -> None:
-        """Nothing is opened before `start`; then the journal is checked first, while rows gather."""
+        """Nothing is opened before `start`. The thread then checks the journal before it writes the first row."""
         super().__init__(name="edge-journal", daemon=True)
         self.durable_seq = 0
         self.accepted = 0
@@ -61,10 +62,10 @@ class Writer(threading.Thread):
         self._is_open = False
         self._path = folder / JOURNAL
         self._inode = 0
-        self._unsaid: str | None = None  # damage that the new journal does not say yet
+        self._unsaid: str | None = None  # damage that is not in the new journal yet
         self._rows: deque[Row] = deque()
         self._put = self._done = 0
-        self._last_seq = 0  # the last one written; beyond durable_seq if rows were lost between
+        self._last_seq = 0  # of the last written verdict; larger than durable_seq after a gap
         self._accepted_written = 0
         self._run: Row | None = None
         self._end: End | None = None
@@ -73,29 +74,29 @@ class Writer(threading.Thread):
 
     @property
     def backlog(self) -> int:
-        """Rows that are not on disk yet."""
+        """Number of rows that are not on disk yet."""
         return self._put - self._done
 
     @property
     def is_on_reserve(self) -> bool:
-        """True if the disk is so full that the reserve was given up."""
+        """Whether the disk is so full that the reserve was released."""
         return self._is_open and not self._reserve.is_whole
 
     def put(self, row: Row) -> None:
-        """Never waits and knows no bound; the caller keeps one."""
+        """Queue a row. Never waits. The queue has no limit; the caller checks `backlog`."""
         self._put += 1
         self._rows.append(row)
         self._wake.set()
 
     def finish(self, end: End) -> None:
-        """Write what is left and the end of the run, then close the journal."""
+        """Write the remaining rows and the end of the run, then close the journal. Does not wait for the thread."""
         self._end = end
         self._wake.set()
 
-    # ------------------------------------------------------------------------------------------ in the thread
+    # ----------------------------------------------------------------------------------- called in the thread
 
     def run(self) -> None:
-        """Until the run's end is written. An error leaves the rows where they are, for another try."""
+        """Write rows until the end of the run is written. After an error the same rows are tried again."""
         journal: sqlite3.Connection | None = None
         batch: list[Row] = []
         while True:
@@ -106,7 +107,7 @@ class Writer(threading.Thread):
                 batch = []
                 if self._end is not None and not self._rows:
                     break
-            except Exception as error:  # whatever it is: the thread goes on, and the station hears of it
+            except Exception as error:  # any error: the thread continues, and `trouble` has the error
                 journal = self._recover(journal, error)
                 if self._end is not None and self._is_full(error):
                     self._reserve.release()
@@ -134,7 +135,7 @@ class Writer(threading.Thread):
         return journal
 
     def _begin_anew(self, journal: sqlite3.Connection, damage: str) -> None:
-        """The first rows of a journal that stands in for another."""
+        """Write the first rows of a journal that replaces a damaged or removed one: the run, and what was lost."""
         now, epoch = wall_time(), None
         journal.execute("BEGIN IMMEDIATE")
         if self._run is not None:
@@ -179,7 +180,7 @@ class Writer(threading.Thread):
         self._reserve.renew()
 
     def _recover(self, journal: sqlite3.Connection | None, error: Exception) -> sqlite3.Connection | None:
-        """Make the next try possible; the connection, or None if it must be opened again."""
+        """Prepare the next try after an error. Returns the connection, None if it must be opened again."""
         self.trouble = f"the journal cannot be written: {error}"
         if self._is_full(error):
             self.trouble = "the disk is full: verdicts wait to be written to the journal"
@@ -199,13 +200,13 @@ class Writer(threading.Thread):
         if isinstance(error, OSError):
             return is_full(error)
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_IOERR:  # SQLite does not always say which
+        if code == sqlite3.SQLITE_IOERR:  # SQLite also reports some full disks so
             with contextlib.suppress(OSError):
                 return free_bytes(self._folder) < LAST // 4
         return bool(code == sqlite3.SQLITE_FULL)
 
     def _finish(self, journal: sqlite3.Connection | None, end: End | None) -> None:
-        """Write the end of the run, on the last of the reserve if need be."""
+        """Write the end of the run; on a full disk `run` has released the reserve for it."""
         if journal is None or end is None:
             return
         with contextlib.suppress(sqlite3.Error), contextlib.closing(journal):
@@ -222,7 +223,9 @@ class Writer(threading.Thread):
 
 
 def _insert(journal: sqlite3.Connection, row: Row) -> None:
-    """Write a row. One that can never be written, and is no verdict, becomes an event: it shall hold up no other."""
+    """Write a row. A row that SQLite rejects permanently is replaced by an event, unless it is a verdict: otherwise its
+    retries would block all later rows.
+    """
     try:
         journal.execute(row.sql, row.values)
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""Everything that happened to a part, as the records and the gate's own log have it."""
+"""The history of a part, from the records and the gate's own log."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Story:
-    """One verdict on a part with this id, and what came of it."""
+    """One verdict on a part, with its acknowledgements, late results, images and the gate's decisions."""
 
     verdict: Verdict
     acknowledgements: list[Row]
@@ -33,18 +33,18 @@ class Story:
     images: list[Row]
     image: PartImage
     proof: Proof | None
-    """What the journal says of its passing, if a controller said that it passed."""
+    """The journal's proof of the pass; None if no controller acknowledged that the part passed."""
     decisions: list[tuple[Decision, Proof]] | None = None
-    """Those of the gate's own log, with what the journal says of a pass; None without a log."""
+    """Decisions from the gate's own log, each with the journal's proof of a pass; None without a log."""
 
     @property
     def is_escape(self) -> bool:
-        """True if the part passed and should not have."""
+        """Whether the part passed without a verdict that allows it."""
         proofs = [self.proof, *(proof for _, proof in self.decisions or ())]
         return any(proof is not None and proof.standing is Standing.ESCAPE for proof in proofs)
 
     def as_json(self) -> Row:
-        """The same for programs."""
+        """The history as JSON types."""
         return {
             "verdict": self.verdict.model_dump(mode="json"),
             "acknowledgements": self.acknowledgements,
@@ -62,14 +62,14 @@ class Story:
 
 
 def _for_json(score: float | None) -> float | None:
-    """JSON has no infinity."""
+    """The score, None if it is not finite: JSON has no infinity."""
     return score if score is not None and isfinite(score) else None
 
 
 def stories(folder: Path, part: str, gate_log: Path | None = None) -> list[Story]:
-    """Every verdict on a part with this id, the oldest first, with the decisions of a gate's own log if it is given.
+    """All verdicts on the part with the id `part`, oldest first, with the gate's decisions if `gate_log` is given.
 
-    Raises RecordsError if there is none, or if the journal or the log cannot be read.
+    Raises RecordsError if there is no such verdict, or if the journal or the log cannot be read.
     """
     told = _read(folder, "part = ?", (part,), gate_log)
     if not told:
@@ -81,7 +81,7 @@ def stories(folder: Path, part: str, gate_log: Path | None = None) -> list[Story
 
 
 def last_stories(folder: Path, outcome: Outcome, count: int = 1, gate_log: Path | None = None) -> list[Story]:
-    """The newest `count` verdicts of this outcome, the newest last; see `stories`."""
+    """The newest `count` verdicts of this outcome, newest last. Raises RecordsError as `stories` does."""
     newest = "rowid IN (SELECT rowid FROM verdicts WHERE verdict = ? ORDER BY rowid DESC LIMIT ?)"
     told = _read(folder, newest, (outcome, count), gate_log)
     if not told:
@@ -90,7 +90,7 @@ def last_stories(folder: Path, outcome: Outcome, count: int = 1, gate_log: Path 
 
 
 def _read(folder: Path, where: str, values: tuple[str | int, ...], gate_log: Path | None) -> list[Story]:
-    """The stories of the verdicts that match an SQL condition, the oldest first."""
+    """The stories of the verdicts that match the SQL condition `where` with its `values`, oldest first."""
     try:
         with contextlib.closing(open_to_read(folder)) as journal:
             check_rows(journal, [VERDICTS], where, values)
@@ -140,10 +140,10 @@ def _story(journal: sqlite3.Connection, folder: Path, found: Row) -> Story:
 
 
 def hold(folder: Path, part: str, held: bool) -> list[Path]:
-    """Hold the images of a part, so that they are never removed, or release them; those it is now true of.
+    """Hold the images of a part, so that they are never removed, or release them. Returns the images concerned.
 
-    Raises RecordsError if there is no image of it, if the folder cannot be written, or, before anything is, if a path
-    of the journal is not that of an image in this record.
+    Raises RecordsError if the part has no image, if the folder cannot be written or, before any file is changed, if a
+    path in the journal is not the path of an image in this record.
     """
     rows = [row for story in stories(folder, part) for row in story.images if row["gone"] is None]
     there = [folder / row["path"] for row in rows if _is_image(folder, row)]
@@ -156,16 +156,16 @@ def hold(folder: Path, part: str, held: bool) -> list[Path]:
             else:
                 image.with_suffix(HOLD).unlink(missing_ok=True)
     except FileNotFoundError:
-        pass  # it has just been removed
+        pass  # the station removed the image at this moment
     except OSError as error:
         raise RecordsError(f"{error.filename}: {error.strerror}; run as the user of the station") from error
     return [image for image in there if image.exists()]
 
 
 def _is_image(folder: Path, row: Row) -> bool:
-    """Whether the image of a row is there. Raises RecordsError if what lies there is not the row's image.
+    """Whether the image of a journal row exists. Raises RecordsError if the file at its path is another image.
 
-    Its sidecar must say so: the folder of all images may be a link, and lead into the record of somebody else.
+    The sidecar must confirm path and hash: the folder of all images may be a link into another station's records.
     """
     path = row["path"]
     fault = misplaced(folder, path)

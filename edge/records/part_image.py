@@ -1,4 +1,4 @@
-"""The stored image of a part: where it lies, or why there is none."""
+"""The stored image of a part: its path, or the reason why there is none."""
 
 import hashlib
 import json
@@ -21,7 +21,9 @@ NEVER_STORED = "it was not stored, as when the disk is full or the archive proce
 
 
 class PartImage(NamedTuple):
-    """`path` is the image's below the records' folder, None if there is none; `why` says then why, in words."""
+    """Path of an image relative to the records' folder, and its SHA-256. Without an image `path` is None and `why` is
+    the reason, in words.
+    """
 
     path: str | None
     sha256: str = ""
@@ -29,7 +31,7 @@ class PartImage(NamedTuple):
 
 
 def find_image(folder: Path, journal: sqlite3.Connection, verdict: Verdict, rows: list[dict[str, Any]]) -> PartImage:
-    """The image of a verdict; `rows` are those that the journal has of its images. Reads no image."""
+    """The image of a verdict. `rows` are the journal's rows of this verdict's images. No image file is read."""
     there = [row for row in rows if row["gone"] is None]
     if not there:
         why = f"it was removed: {rows[-1]['gone']}" if rows else _why_never_kept(journal, verdict)
@@ -59,7 +61,7 @@ def _why_never_kept(journal: sqlite3.Connection, verdict: Verdict) -> str:
 
 
 def _kept_goods(journal: sqlite3.Connection, epoch: str) -> int | None:
-    """Of how many goods the run kept one, 0 if none; None if the journal does not say."""
+    """The setting `keep_goods` of the run: one good in this many has an image, none if 0. None if it is unknown."""
     row = journal.cursor().execute("SELECT config AS config FROM runs WHERE epoch = ? LIMIT 1", (epoch,)).fetchone()
     try:
         every = json.loads(row["config"] if isinstance(row, dict) else row[0])["keep_goods"]
@@ -71,7 +73,7 @@ def _kept_goods(journal: sqlite3.Connection, epoch: str) -> int | None:
 def read_image(folder: Path, image: PartImage) -> "Frame":
     """The frame of a stored image, `uint8 [H, W, 3]` BGR.
 
-    Raises RecordsError if it cannot be read, is damaged, or is not the image that was stored.
+    Raises RecordsError if the file cannot be read, is damaged, or differs from the stored image.
     """
     from edge.pictures.reader import decode_picture
 

@@ -1,4 +1,4 @@
-"""The story of a part in plain lines: what the model said, what the gate did with it, and where its picture is."""
+"""The history of a part as lines of text: the verdict, the gate's decision, and the place of the picture."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from edge.verdict import Box, Outcome, Verdict
 
 
 def tell(story: Story, folder: Path) -> Iterator[str]:
-    """The story in plain lines; `folder` is that of the records."""
+    """The lines of a history. `folder` is the records' folder."""
     v = story.verdict
     boot = f", boot {v.boot}" if v.boot else ""
     yield f"part {v.part}: {v.verdict}/{v.reason}, verdict {v.seq} of {v.station}, run {v.epoch}{boot}"
@@ -47,7 +47,7 @@ def tell(story: Story, folder: Path) -> Iterator[str]:
 
 
 def _at_the_gate(story: Story) -> Iterator[str]:
-    """What the gate decided and why, by its own log, and what controllers told the station of it."""
+    """Lines about the gate: its decisions and their reasons from its own log, and the controllers' acknowledgements."""
     for decision, proof in story.decisions or ():
         yield f"  {decision.time or 'at a time not given'}  the gate decided: {_decided(decision)}"
         if proof.standing is not Standing.PROVEN:
@@ -87,7 +87,7 @@ def _why_no_box(v: Verdict) -> str:
 
 
 def caption(v: Verdict) -> list[str]:
-    """What is written above the drawn picture of a part, a line each."""
+    """The lines of text above the drawn picture of a part."""
     reason = f"{v.reason}: " if v.verdict is Outcome.UNKNOWN else ""
     no_box = f"; no box: {_why_no_box(v)}" if v.verdict is Outcome.REJECT and not v.defects else ""
     simulated = ", SIMULATED" if v.simulated else ""
@@ -99,12 +99,12 @@ def caption(v: Verdict) -> list[str]:
 
 
 def box_text(box: Box) -> str:
-    """Size and place of a box, in pixels of the frame."""
+    """Size and position of a box, in pixels of the frame."""
     return f"{box.width}×{box.height} at ({box.x}, {box.y})"
 
 
 def grounds(v: Verdict) -> str:
-    """Score and threshold, or why there is no score."""
+    """Score and threshold, or the reason why there is no score."""
     if v.score is None or v.threshold is None:
         return v.detail or "no score"
     sign = "≥" if v.score >= v.threshold else "<"

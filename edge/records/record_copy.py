@@ -1,7 +1,7 @@
-"""A copy of a record that its station was writing: journal, images and logs in it are of slightly different moments.
+"""A copy of a record made while its station was writing: journal, images and logs were copied at different times.
 
-What differs for that reason alone lies at an edge: newer than all that was copied before it, or older than all that the
-station keeps. A difference anywhere else is a fault, in a copy as in the record itself.
+That alone explains two kinds of differences between journal and images: images newer than everything copied before, and
+images older than everything the station keeps. Any other difference is a fault, as in the record itself.
 """
 
 import re
@@ -16,13 +16,13 @@ _PICTURE = ".png"
 
 
 class CopiedImages:
-    """The images of a copy beside its journal. `epoch` is the run that had not ended when it was copied.
+    """Compares the images of a copy with its journal. `epoch` is the run that had not ended when the copy was made.
 
-    `counts` says how many images were excused, by why.
+    `counts` is the number of accepted differences, by reason.
     """
 
     def __init__(self, journal: sqlite3.Connection, folder: Path, epoch: str) -> None:
-        """Looks at the names of files, and opens none."""
+        """Reads the journal and the names of the files; opens no image."""
         self.counts: Counter[str] = Counter()
         self._epoch = epoch
         rows = journal.execute("SELECT epoch, seq, path, rowid, gone FROM images").fetchall()
@@ -32,13 +32,13 @@ class CopiedImages:
         mine = [Path(name) for name in names if name.endswith(_PICTURE) and name.split("/")[2:3] == [epoch]]
         whole = [path.name for path in mine if path.with_suffix(SIDECAR).as_posix() in names]
         self._last_whole = max((int(found[1]) for name in whole if (found := _NAME.fullmatch(name))), default=0)
-        self._oldest: dict[str, int] = {}  # row of the oldest image that is here, by outcome
+        self._oldest: dict[str, int] = {}  # row of the oldest image in the copy, by outcome
         for _, _, path, rowid, gone in rows if self._gone else ():
             if gone is None and path in names and Path(path).with_suffix(HOLD).as_posix() not in names:
                 self._oldest[_outcome(path)] = min(rowid, self._oldest.get(_outcome(path), rowid))
 
     def may_lack(self, epoch: str, seq: int, path: str, rowid: int) -> bool:
-        """Whether the image of a row of the journal may be missing here."""
+        """Whether the image of a journal row may be missing from the copy."""
         if epoch == self._epoch and seq > self._last_whole:
             self.counts["not here yet"] += 1
             return True
@@ -48,7 +48,7 @@ class CopiedImages:
         return False
 
     def may_have(self, name: str) -> bool:
-        """Whether a file of this name, below the records' folder, may be here though the journal does not list it."""
+        """Whether the copy may have a file, `name` relative to the records' folder, that the journal does not list."""
         path = Path(name)
         if path.with_suffix(_PICTURE).as_posix() in self._gone:
             self.counts["removed to make room meanwhile"] += path.suffix == _PICTURE

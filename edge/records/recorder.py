@@ -1,4 +1,4 @@
-"""The station's hold on its journal: everything is handed over, nothing is waited for."""
+"""The station's side of the journal: calls queue rows for the writer's thread and never wait for the disk."""
 
 import contextlib
 import fcntl
@@ -29,33 +29,35 @@ from edge.records.tables import (
 from edge.verdict import Verdict
 
 MOST_WAITING = 100_000
-"""Rows that wait for the disk; those beyond are lost to the journal, counted and named there. What is no verdict may
-take a half of the room: no flood of acknowledgements costs the record a verdict.
+"""Rows that may wait for the disk. Further verdicts are not written; the journal gets their range and number. Other
+rows are accepted only up to half of this number, so that a flood of acknowledgements displaces no verdict.
 """
 
 MOST_EPOCHS = 1000
-"""Earlier runs of which acknowledgements are still taken."""
+"""Number of earlier runs for which acknowledgements are still accepted."""
 
 LOCK = "lock"
 LOCK_TRIES, LOCK_TRY_S = 4, 0.05
-"""An audit holds the lock for a moment, to see whether a station does."""
+"""Attempts to lock the folder, and the pause between them: an audit holds the lock briefly to test whether a station
+has it.
+"""
 
 BOOT = "boot"
 MOST_BOOTS = 2**53
-"""What says more is no count of runs, and would be no number of SQLite."""
+"""Largest accepted boot number. Larger ones cannot come from counting runs, and may exceed an SQLite integer."""
 
 MOST_DIGITS = 100
-"""Bytes of a file that holds one number."""
+"""Largest size of a file with one number, in bytes."""
 
 
 class Recorder:
-    """One run's rows on their way to the journal. All of it is called from one thread, and no call waits.
+    """Passes the rows of one run to the journal. All methods are called from one thread; only `close` waits.
 
-    A call never raises either, whatever the disk does: what is wrong is said in `alarms`.
+    After construction no method raises an error of the disk: `alarms` describes the errors.
     """
 
     def __init__(self, folder: Path, station: str, most_waiting: int = MOST_WAITING) -> None:
-        """Take the folder, which is made if it is not there, and begin to check the journal in it.
+        """Lock the folder, which is created if it is missing, and start to check the journal in it.
 
         Raises RecordsError if the folder cannot be used, or if another station writes there.
         """
@@ -72,7 +74,7 @@ class Recorder:
             remedy = "give a folder that this user may write"
             raise RecordsError(f"{folder}: records cannot be kept there ({error.strerror}); {remedy}") from error
         self.lost = 0
-        self._dropped = 0  # rows that are no verdicts
+        self._dropped = 0  # rows other than verdicts that were not written
         self._lost_from: int | None = None
         self._lost_to = 0
         self._epoch: str | None = None
@@ -81,14 +83,14 @@ class Recorder:
         self._writer.start()
         self._replayer.start()
 
-    # ------------------------------------------------------------------------------------------- what happens
+    # ------------------------------------------------------------------------------------ entries and replays
 
     def knows(self, epoch: str) -> bool:
         """Whether this run or one of the last thousand before it has this epoch."""
         return epoch == self._epoch or epoch in self._epochs
 
     def begin(self, epoch: str, source: str, bundle: str, config: str) -> None:
-        """A run begins. `bundle` is the bundle's label, `config` what the station was asked to do, as JSON."""
+        """Enter the start of a run. `bundle` is the bundle's label, `config` the station's settings as JSON."""
         self._epoch = epoch
         self._put(
             RUNS,
@@ -102,11 +104,11 @@ class Recorder:
         )
 
     def accept(self, accepted: int) -> None:
-        """So many parts of this run have been accepted; the journal knows it if the run should not end in order."""
+        """Set the number of accepted parts of this run. Each commit writes it, for a run that does not end in order."""
         self._writer.accepted = accepted
 
     def enter(self, verdict: Verdict, payload: bytes) -> None:
-        """The verdict that was published as `payload`. Verdicts are entered in order of their `seq`."""
+        """Enter the verdict that was published as `payload`. Verdicts must be entered in order of their `seq`."""
         if self.backlog >= self._most_waiting:
             self._lose(verdict.seq)
             return
@@ -114,50 +116,48 @@ class Recorder:
         self._writer.put(Row(*VERDICTS.entry(verdict, json=payload.decode()), verdict.seq))
 
     def acknowledge(self, epoch: str, seq: int, fate: Fate, client: str) -> None:
-        """What became of a part, as a controller said."""
+        """Enter what became of a part, as reported by the controller `client`."""
         self._put(ACKNOWLEDGEMENTS, epoch=epoch, seq=seq, fate=fate, client=client, time=wall_time())
 
     def late_result(self, epoch: str, seq: int, score: float | None, fault: str | None) -> None:
-        """A result that came after its part had been answered without it: kept here, and nowhere else."""
+        """Enter a result that arrived after the verdict on its part was published. Only the journal stores it."""
         self._put(LATE_RESULTS, epoch=epoch, seq=seq, score=score, fault=fault, time=wall_time())
 
     def event(self, kind: str, text: str) -> None:
-        """Anything else worth keeping, in words."""
+        """Enter another event, described by `text`."""
         self._put(EVENTS, epoch=self._epoch, kind=kind, text=text, time=wall_time())
 
     def image(self, epoch: str, seq: int, path: str, sha256: str, size: int) -> None:
-        """A part's image is stored, at `path` below the folder, `size` bytes."""
+        """Enter a stored image: `path` is relative to the records' folder, `size` in bytes."""
         self._put(IMAGES, epoch=epoch, seq=seq, path=path, sha256=sha256, bytes=size, time=wall_time())
 
     def image_gone(self, path: str, why: str) -> None:
-        """A stored image was removed."""
+        """Enter the removal of a stored image, with its reason."""
         self._put_row(IMAGE_GONE, (f"{why}, {wall_time()}", path))
 
     def read(self, token: object, epoch: str, from_seq: int, to_seq: int) -> None:
-        """Ask for verdicts again; `replays` answers each request once, with `token`."""
+        """Request the verdicts `from_seq` to `to_seq`; `replays` returns one answer, with `token`."""
         self._replayer.ask(Wanted(token, epoch, from_seq, to_seq))
 
     def replays(self) -> Iterator[Answer]:
-        """What was asked for by `read` and has been found since, as published: those that are on disk, 10,000 at most,
-        in order of `seq`.
-        """
+        """Answers to `read` that are ready: the verdicts on disk as published, at most 10,000, in order of `seq`."""
         return self._replayer.answers()
 
-    # ----------------------------------------------------------------------------------------------- how it is
+    # -------------------------------------------------------------------------------- condition of the journal
 
     @property
     def durable_seq(self) -> int:
-        """The verdicts of this run up to here are on disk, every one."""
+        """Sequence number up to which all verdicts of this run are on disk."""
         return self._writer.durable_seq
 
     @property
     def backlog(self) -> int:
-        """Rows that wait for the disk."""
+        """Number of rows that wait for the disk."""
         return self._writer.backlog
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """What is wrong with the journal, for people."""
+        """The present problems of the journal, in words."""
         said = [self._writer.trouble, self._writer.damage]
         if self._writer.is_on_reserve:
             said.append("the disk is full: the journal lives on its reserve")
@@ -166,13 +166,13 @@ class Recorder:
         return tuple(text for text in said if text is not None)
 
     def close(self, cause: str, last_seq: int, patience_s: float = 1.0) -> None:
-        """End the run: `last_seq` verdicts were published. Waits for the disk, `patience_s` seconds at most."""
+        """End the run after `last_seq` published verdicts. Waits for the disk, at most `patience_s` seconds."""
         self._writer.finish(End(str(_written(cause)), last_seq))
         self._writer.join(patience_s)
-        if not self._writer.is_alive():  # else the folder stays taken for as long as this process lives
+        if not self._writer.is_alive():  # otherwise the folder stays locked until this process ends
             os.close(self._lock)
 
-    # ------------------------------------------------------------------------------------------------- inside
+    # --------------------------------------------------------------------------------------- queueing of rows
 
     def _put(self, table: Table, **given: Value) -> None:
         self._put_row(*table.entry(**given))
@@ -197,12 +197,12 @@ class Recorder:
 
 
 def _written(value: Value) -> Value:
-    """The value as SQLite takes it: a file's name in a message need not be UTF-8."""
+    """The value in a form that SQLite accepts: a file name in a message need not be valid UTF-8."""
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _locked(folder: Path) -> int:
-    """Descriptor of the lock that says whose folder this is; the system frees it when the process ends, however."""
+    """Descriptor of the folder's lock. The system releases it when the process ends, for whatever reason."""
     descriptor = open_private(folder / LOCK, os.O_RDWR | os.O_CREAT)
     for _ in range(LOCK_TRIES):
         try:
@@ -217,9 +217,9 @@ def _locked(folder: Path) -> int:
 
 
 def _sign(descriptor: int) -> None:
-    """Write into the lock which file it is: in a copy of the folder it is another one.
+    """Write the lock file's own inode number into it: in a copy of the folder the number differs from the inode.
 
-    A disk that is full prevents it; then a copy is taken for the record itself, which says more, not less.
+    A full disk may prevent this. A copy is then audited as the record itself, which reports more problems, not fewer.
     """
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
@@ -227,7 +227,7 @@ def _sign(descriptor: int) -> None:
 
 
 def is_copy(folder: Path) -> bool:
-    """Whether this folder is a copy of the one that a station wrote its records in. False where nothing says."""
+    """Whether this folder is a copy of the folder to which a station wrote its records. False if that is unknown."""
     lock = folder / LOCK
     try:
         return int(read_regular(folder, LOCK, MOST_DIGITS)) != lock.lstat().st_ino
@@ -251,7 +251,9 @@ def is_taken(folder: Path) -> bool:
 
 
 def _next_boot(folder: Path, reserve: Reserve) -> int:
-    """One more than any run before, by the journal and by a small file that outlives it; never less. Raises OSError."""
+    """The next boot number: one more than the largest in the journal and in the file `boot`, which remains if the
+    journal is lost. Raises OSError.
+    """
     path = folder / BOOT
     try:
         said = min(int(read_regular(folder, BOOT, MOST_DIGITS)), MOST_BOOTS)

@@ -1,4 +1,4 @@
-"""Which images are kept, where they lie, and which go first when there is no room."""
+"""Retention of images: which images are kept, where they are stored, and in which order they are removed."""
 
 import contextlib
 import os
@@ -16,10 +16,10 @@ from edge.records.durable_files import NEW
 from edge.verdict import Outcome
 
 IMAGES = "images"
-"""Folder of the images, in the folder of the records: `images/YYYY-MM-DD/EPOCH/SEQ-VERDICT.png`."""
+"""Folder of the images in the records' folder: `images/YYYY-MM-DD/EPOCH/SEQ-VERDICT.png`."""
 
 HOLD, SIDECAR = ".hold", ".json"
-"""Suffixes of the files beside an image: it is never removed; its verdict as published, and its hash."""
+"""Suffixes of the files beside an image. A hold prevents its removal; a sidecar has its verdict and hash."""
 
 _PLACE = re.compile(rf"{IMAGES}/\d{{4}}-\d\d-\d\d/[\w-]{{1,64}}/\d{{8,16}}-(good|reject|unknown)\.png", re.ASCII)
 
@@ -28,11 +28,11 @@ FIRST_TO_GO = (Outcome.GOOD, Outcome.UNKNOWN, Outcome.REJECT)
 
 @dataclass(frozen=True)
 class Keeping:
-    """What a station keeps of its images, below `folder`, the folder of its records.
+    """The retention settings of a station with the records' folder `folder`.
 
-    Every reject and every unknown that has a frame is kept, and of the goods one in `good_every`, none if 0. Together
-    they take `max_bytes` at most, are kept `max_age_days` days (None: for ever), and leave `min_free_bytes` of the
-    disk free.
+    The images of all rejects and unknowns that have a frame are kept, and those of one good in `good_every`, of none if
+    0. Together they have at most `max_bytes`, are kept for `max_age_days` days (None: for ever), and leave
+    `min_free_bytes` of the disk free.
     """
 
     folder: Path
@@ -42,16 +42,16 @@ class Keeping:
     min_free_bytes: int = 2 * 2**30
 
     def wants(self, outcome: Outcome, seq: int) -> bool:
-        """Whether the image of this verdict is to be kept."""
+        """Whether the image of this verdict is kept."""
         if outcome is Outcome.GOOD:
             return self.good_every > 0 and seq % self.good_every == 0
         return True
 
 
 def misplaced(folder: Path, path: str) -> str | None:
-    """Why what a journal says is no path of an image in the records' `folder`, in words; None if it is one.
+    """Why `path`, from a journal, is not the path of an image in the records' `folder`, in words; None if it is valid.
 
-    The folder of all images may be a link to another disk; nothing below it is one.
+    The folder of all images may be a link to another disk; below that folder no links are accepted.
     """
     if not _PLACE.fullmatch(path):
         return "does not lie among the images"
@@ -63,8 +63,8 @@ def misplaced(folder: Path, path: str) -> str | None:
 
 
 def files_of_images(folder: Path) -> Iterator[str]:
-    """Paths of what lies among the images, below the records' `folder`: no link is followed, and no folder is entered
-    that lies deeper than those of the runs.
+    """Paths of all files in the folder of images, relative to the records' `folder`. Links are not followed, and
+    folders deeper than those of the runs are not entered.
     """
     within = [(folder / IMAGES, IMAGES, 0)]
     while within:
@@ -79,22 +79,22 @@ def files_of_images(folder: Path) -> Iterator[str]:
 
 
 class NoRoomError(Exception):
-    """An image cannot be stored; the message says why, for people."""
+    """An image cannot be stored. The message is the reason, in words."""
 
 
 class Gone(NamedTuple):
-    """An image is removed: its path below the records' folder, and why."""
+    """The removal of an image: its path relative to the records' folder, and the reason."""
 
     path: str
     why: str
 
 
 class _Shelved(NamedTuple):
-    """An image: there may be a million of them, and a `Path` of each would be a gigabyte."""
+    """A stored image. The path is a `str`, because a million `Path` objects would take a gigabyte."""
 
     name: str
     size: int
-    stored: float  # wall clock, as the file has it: there is no other for what an earlier run stored
+    stored: float  # wall clock, the file's mtime: images of earlier runs have no other time
 
     @property
     def path(self) -> Path:
@@ -103,7 +103,7 @@ class _Shelved(NamedTuple):
 
 @dataclass
 class Shelf:
-    """The images that are there, oldest first. Only one process may have one for a folder."""
+    """The stored images of a folder, oldest first. Only one process may have a `Shelf` for a folder."""
 
     keeping: Keeping
     size: int = 0
@@ -111,13 +111,13 @@ class Shelf:
     _held: list[_Shelved] = field(default_factory=list)
 
     def look(self) -> None:
-        """Take stock; what a crash left unfinished is removed."""
+        """List the images in the folder, and remove incomplete files of an earlier crash."""
         found: list[_Shelved] = []
         folder = self.keeping.folder
         for name in files_of_images(folder):
             path, whole = folder / name, name.removesuffix(NEW)
             if not _PLACE.fullmatch(os.path.splitext(whole)[0] + ".png"):
-                continue  # no station wrote it
+                continue  # not written by a station
             if whole != name or (path.suffix == SIDECAR and not path.with_suffix(".png").exists()):
                 path.unlink(missing_ok=True)
             elif path.suffix == ".png":
@@ -126,17 +126,18 @@ class Shelf:
             self._put(shelved)
 
     def add(self, path: Path) -> None:
-        """An image was stored just now, with its sidecar."""
+        """Add an image that was just stored with its sidecar."""
         self._put(_Shelved(str(path), _size(path), time.time()))
 
     def paths(self) -> Iterator[Path]:
-        """Every image that is not held, of each kind the oldest first; after `look`, every one."""
+        """All listed images by outcome, oldest first; directly after `look` also those on hold."""
         for shelf in self._shelves.values():
             yield from (shelved.path for shelved in shelf)
 
     def make_room(self, size: int, outcome: Outcome) -> Iterator[Gone]:
-        """Remove what may go for an image of `size` bytes: the oldest goods, then unknowns, then rejects, never one
-        that is worth more than the new one, never one that is held. Raises NoRoomError if that is not enough.
+        """Make room for an image of `size` bytes: remove the oldest goods, then unknowns, then rejects. An image stays
+        if its outcome comes after `outcome` in this order, or if it is on hold. Raises NoRoomError if that is not
+        enough.
         """
         too_many = self.size + size - self.keeping.max_bytes
         too_full = self.keeping.min_free_bytes + size - free_bytes(self.keeping.folder)
@@ -150,7 +151,7 @@ class Shelf:
             yield from self._remove(oldest, why)
 
     def expire(self) -> Iterator[Gone]:
-        """Remove what is too old, and what the disk has no room for any more."""
+        """Remove images beyond the largest age, and images that exceed the limits of space."""
         with contextlib.suppress(NoRoomError):
             yield from self.make_room(0, FIRST_TO_GO[-1])
         days = self.keeping.max_age_days
@@ -190,8 +191,10 @@ class Shelf:
             self._shelf_of(shelved).appendleft(shelved)
 
     def _remove(self, shelved: _Shelved, why: str) -> Iterator[Gone]:
-        """Said before it is done: of an image that is still there afterwards the next process tells again. A sidecar
-        alone is removed by `look`. Raises OSError, and the image stays on its shelf.
+        """Yield the removal of an image, then remove its file and its sidecar. If the process dies in between, the next
+        process reports the remaining image as stored again. A sidecar without an image is removed by `look`.
+
+        Raises OSError if the image cannot be removed; then it stays in the list.
         """
         yield Gone(shelved.path.relative_to(self.keeping.folder).as_posix(), why)
         try:
@@ -212,7 +215,7 @@ def _kind(path: Path) -> Outcome | None:
 
 
 def _size(path: Path) -> int:
-    """Bytes of an image and its sidecar."""
+    """Size of an image with its sidecar, in bytes."""
     return sum(one.lstat().st_size for one in (path, path.with_suffix(SIDECAR)) if os.path.lexists(one))
 
 

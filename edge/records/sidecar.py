@@ -1,4 +1,4 @@
-"""The file beside an image: the verdict as it was published, and which image it is of."""
+"""The sidecar, a JSON file beside each image: the verdict as published, and the image's path, hash and size."""
 
 import json
 from pathlib import Path
@@ -8,11 +8,11 @@ from edge.files import read_regular
 from edge.records.retention import IMAGES, SIDECAR
 
 MOST_BYTES = 2**20
-"""A verdict has a few thousand bytes."""
+"""Largest accepted sidecar, in bytes. A verdict has a few thousand."""
 
 
 class Sidecar(NamedTuple):
-    """`path` is the image's, below the records' folder; `sha256` in hexadecimal, `size` in bytes."""
+    """The verdict and its image: `path` relative to the records' folder, `sha256` in hexadecimal, `size` in bytes."""
 
     verdict: dict[str, Any]
     path: str
@@ -21,9 +21,9 @@ class Sidecar(NamedTuple):
 
 
 def read_sidecar(folder: Path, path: str) -> Sidecar:
-    """The sidecar of the image at `path`, which is well placed, below the records' `folder`.
+    """The sidecar of the image at `path`, relative to the records' `folder`; `misplaced` must have accepted `path`.
 
-    Raises OSError if it is no regular file, ValueError if it is no sidecar.
+    Raises OSError if the sidecar is not a regular file, ValueError if its content is not that of a sidecar.
     """
     name = Path(path).relative_to(IMAGES).with_suffix(SIDECAR).as_posix()
     try:

@@ -32,7 +32,7 @@ class Column(NamedTuple):
 
 
 class Index(NamedTuple):
-    """An index: its name, the columns that it covers, and the version of the journal that brought it."""
+    """An index: its name, the columns that it covers, and the journal version that added it."""
 
     name: str
     columns: str
@@ -53,7 +53,7 @@ class Table:
     opening: str = "( "
 
     def migration(self, version: int) -> Iterator[str]:
-        """The statements that bring this table from the version before to `version`."""
+        """The statements that migrate this table from the previous version to `version`."""
         added = [column for column in self.columns if column.since == version]
         definitions = [f"{column.name} {column.kind}" for column in added]
         if len(added) < len([column for column in self.columns if column.since <= version]):
@@ -69,14 +69,14 @@ class Table:
 
     @functools.cached_property
     def insert(self) -> str:
-        """The statement that enters a row; its values are those of `entry`."""
+        """The statement that inserts a row; `entry` returns it with its values."""
         names = ", ".join(column.name for column in self._entered)
         values = ", ".join(f"?{number}" for number in range(1, len(self._entered) + 1))
         unless = f" WHERE NOT EXISTS (SELECT 1 FROM {self.name} WHERE {self.unless})" if self.unless else ""
         return f"INSERT INTO {self.name} ({names}) SELECT {values}{unless}"
 
     def entry(self, verdict: Verdict | None = None, /, **given: Value) -> tuple[str, tuple[Value, ...]]:
-        """`insert` and its values: those that the verdict makes, and those that are given by name, else null."""
+        """`insert` and its values: computed from the verdict, else given by name, else null."""
         made = (
             given.get(column.name) if column.of is None or verdict is None else column.of(verdict)
             for column in self._entered
@@ -86,7 +86,9 @@ class Table:
     def read(
         self, journal: sqlite3.Connection, rest: str = "", values: tuple[Value, ...] = ()
     ) -> Iterator[dict[str, Any]]:
-        """Rows by name, `rest` follows the FROM; null for a column that an older journal lacks."""
+        """Rows as dictionaries by column name; a column that an older journal lacks is None. `rest` is the SQL after
+        the FROM clause.
+        """
         there = {name for _, name, *_ in journal.execute(f"PRAGMA table_info({self.name})")}
         names = [column.name for column in self.columns]
         columns = ", ".join(name if name in there else f"NULL AS {name}" for name in names)
@@ -94,7 +96,7 @@ class Table:
             yield dict(zip(names, row, strict=True))
 
     def is_made_of(self, verdict: Verdict, row: dict[str, Any]) -> bool:
-        """Whether a row that was read holds what the verdict makes; a column that came later may be null."""
+        """Whether the values in a row equal those computed from its verdict. A column added later may be null."""
         return all(
             row[column.name] == column.of(verdict) or (row[column.name] is None and column.since > 1)
             for column in self.columns
@@ -111,7 +113,7 @@ _EPOCH, _SEQ, _TIME = (
     Column("seq", "INTEGER NOT NULL"),
     Column("time", "TEXT NOT NULL"),
 )
-# No (epoch, seq) is unique by force: a station that published one twice is to be found out, not to be tidied up.
+# (epoch, seq) has no UNIQUE constraint: the audit must be able to find a number that a station published twice.
 
 RUNS = Table(
     "runs",
@@ -168,7 +170,7 @@ IMAGES = Table(
         Column("gone", "TEXT", is_later=True),
     ),
     (Index("images_by_seq", "epoch, seq"), Index("images_by_path", "path")),
-    unless="path = ?3 AND gone IS NULL",  # an archive that starts tells of images that may be entered already
+    unless="path = ?3 AND gone IS NULL",  # a starting archive process reports images that may be in the table
 )
 EVENTS = Table(
     "events",
@@ -190,9 +192,9 @@ LOST_RANGES = Table(
 TABLES = (RUNS, VERDICTS, ACKNOWLEDGEMENTS, LATE_RESULTS, IMAGES, EVENTS, LOST_RANGES)
 
 VERSION = max(column.since for table in TABLES for column in table.columns)
-"""Of the tables; a journal of a later one is refused."""
+"""Version of the tables. A journal with a later version is refused."""
 
 
 def migration(version: int) -> list[str]:
-    """The statements that bring a journal from the version before to `version`; version 0 has no table."""
+    """The statements that migrate a journal from the previous version to `version`; version 0 has no tables."""
     return [statement for table in TABLES for statement in table.migration(version)]

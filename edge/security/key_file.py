@@ -7,7 +7,7 @@ from stat import S_IMODE, S_ISREG
 from edge.errors import KeyFileError
 
 LARGEST_FILE = 64 * 1024
-"""Bytes; a key of any kind has a few hundred."""
+"""Largest size of a key file in bytes; a key of any kind has a few hundred."""
 
 
 def create(path: Path, content: bytes, mode: int) -> None:

@@ -57,7 +57,7 @@ class Admission:
 
 
 class KeyStore:
-    """The folder. Every method raises KeyFileError with a one-line message if it fails or a file cannot be trusted."""
+    """A station's folder of keys. Every method raises KeyFileError, in one line, if it fails or distrusts a file."""
 
     def __init__(self, folder: Path) -> None:
         """The folder is not read yet."""
@@ -83,7 +83,7 @@ class KeyStore:
         return [c for c in live if c.fingerprint not in {g.fingerprint for g in gone}] + gone
 
     def admission(self, complain: Callable[[KeyFileError], None]) -> Admission:
-        """The clients that may connect now. An untrusted file admits nobody; `complain` is called with its error."""
+        """The clients that may connect now. An untrusted file is skipped, and `complain` is called with its error."""
         self._check_folders()
         revoked, admitted = self._revocations(), {}
         for path in _files(self._clients):
@@ -146,7 +146,7 @@ class KeyStore:
         return Client(name, digits, False, True, None)
 
     def rotate(self) -> tuple[Pair, Path]:
-        """Give the station a new pair. Returns it, and the file with the old one."""
+        """Give the station a new pair. Returns the new pair, and the file with the old pair."""
         self.station()
         pair, date = Pair.new(), datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         new, old = (self.folder / f"station.{date}{suffix}" for suffix in (".new", SUFFIX))

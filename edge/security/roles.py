@@ -1,4 +1,4 @@
-"""What the owner of a key may do at a station. Needs only the standard library."""
+"""Roles: the requests that the owner of a key may send to a station. Needs only the standard library."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -23,10 +23,10 @@ NEEDS = {"ack": Role.ACKNOWLEDGE, "trigger": Role.TRIGGER}
 """The role that a request type needs; types that are not listed need only `see`."""
 
 OF_A_NEW_KEY = Role.ACKNOWLEDGE
-"""The role that edge-listen and edge-gate need. Triggers must be allowed explicitly."""
+"""Default role of a new key, which edge-listen and edge-gate need. Triggers must be allowed explicitly."""
 
 OF_AN_OLD_KEY = Role.CONTROL
-"""The role of a key file without a role, from before roles existed: its owner keeps all rights."""
+"""Role of a key file without a role. Such files are from before roles existed; their owners keep all rights."""
 
 
 class Guest(NamedTuple):

@@ -17,10 +17,11 @@ every later frame would be assigned to the previous part. Reopening the camera i
 
 
 class Exposures:
-    """The camera gives one capture per exposure that it counted, in order: a frame, or a fault.
+    """Assigns captures to parts. The camera gives one capture per counted exposure, in order: a frame, or a fault.
 
-    So the next capture belongs to the oldest part without one, even if that part is already decided: a late frame is
-    never assigned to the next part. Only one exposure is pending at a time, because a busy camera may miss a trigger.
+    The next capture therefore belongs to the oldest part without one, even if that part is already decided: a late
+    frame is never assigned to the next part. Only one exposure is pending at a time, because a busy camera may miss a
+    trigger.
     """
 
     def __init__(self, intake: "CaptureProcess") -> None:

@@ -9,18 +9,18 @@ from statistics import median
 from edge.bundle.input_statistics import InputStatistics, Measured, Unmeasured
 
 REMARK_AFTER = 20
-"""Pictures of which more than half must be unlike the training photographs for the remark."""
+"""Number of last pictures for the remark: more than half of them must be unlike the training photographs."""
 
 RECENT = 50
-"""Pictures of the share that metrics show, and of the figures in the remark and the alarm."""
+"""Number of last pictures for the share in the metrics, and for the figures in the remark and the alarm."""
 
 ALARM_AFTER = 200
-"""Pictures of which more than `ALARM_SHARE` must be unlike the training photographs for the alarm, and of the last
-`RECENT` of them too, because a fault that is over needs nobody.
+"""Number of last pictures for the alarm: more than `ALARM_SHARE` of them must be unlike the training photographs. The
+same must hold for the last `RECENT` pictures, because a fault that is over needs no alarm.
 """
 
 ALARM_SHARE = 0.25
-"""Of the own line's pictures 0.01 are expected beyond the limit."""
+"""Share of pictures that raises the alarm. On the bundle's own line a share of 0.01 is expected beyond the limit."""
 
 OVER_SHARE = 0.1
 """The remark and the alarm end when fewer of the last `RECENT` pictures are unlike the training photographs."""
@@ -53,7 +53,7 @@ class InputWatch:
         return () if self._alarmed_by is None else (self._figures(self._alarmed_by),)
 
     def add(self, measured: Measured | Unmeasured) -> None:
-        """Count a picture; Unmeasured ends remark and alarm, which nothing else would."""
+        """Count a picture. Unmeasured ends remark and alarm: no further picture could end them."""
         if isinstance(measured, Unmeasured):
             self._note(logging.WARNING, f"pictures are not compared with the training photographs: {measured.why}")
             self._has_remarked, self._alarmed_by = False, None

@@ -1,6 +1,6 @@
-"""What a station counts and measures, for Prometheus: one page over HTTP, on loopback unless asked otherwise.
+"""Metrics of a station for Prometheus: one page over HTTP, by default on loopback.
 
-The supervisor's loop only puts plain numbers here, without a lock; the server's thread makes the page when asked.
+The supervisor's loop only stores plain numbers here, without a lock. The server's thread renders the page on request.
 """
 
 import contextlib
@@ -23,15 +23,15 @@ from edge.http.server import HttpServer, Response
 from edge.verdict import UNKNOWN_REASONS, Outcome, Reason, State, Verdict
 
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
-"""Upper bounds of the histograms, in seconds: from a copy into the ring to a budget of seconds."""
+"""Upper bounds of the histogram buckets in seconds: from the time of a copy into the ring to a budget of seconds."""
 
 LEASE_S = 0.3
-"""A beat older than this says nothing about now: the page shows the station as not ready."""
+"""Validity of a heartbeat. If the last one is older, the page shows the station as not ready."""
 
 
 @dataclass(frozen=True)
 class Vitals:
-    """How the station stands at one heartbeat. What counts up is the total of this run; None: there is no such thing.
+    """The values of a station at one heartbeat. Counters are totals of this run. None means that there is no value.
 
     `restarts` is by child, `requests` by type of control message, `limits` by name, `acknowledgements` by fate.
     """
@@ -120,9 +120,10 @@ class _Durations:
         self._sum_s = 0.0
 
     def add(self, begin_ns: int | None, end_ns: int | None) -> None:
-        """Enter the time between two moments; nothing if one was not reached, or if they are the wrong way round.
+        """Add the time between two moments, unless one is missing or the end lies before the beginning.
 
-        The latter is a source that cannot tell when it exposed: such a part counts as captured when it is accepted.
+        The latter happens with a source that does not report its time of exposure: its parts count as captured when
+        they are accepted.
         """
         if begin_ns is None or end_ns is None or end_ns < begin_ns:
             return
@@ -141,7 +142,7 @@ class _Durations:
 
 
 class Metrics(Collector):
-    """Serves the page at `endpoint`, `HOST:PORT` of where it is in truth, until `close`."""
+    """Serves the page until `close`, at `endpoint`: HOST:PORT with the port that was actually bound."""
 
     def __init__(
         self,
@@ -152,10 +153,11 @@ class Metrics(Collector):
         allow_insecure: bool = False,
         page: "Metrics | None" = None,
     ) -> None:
-        """`endpoint` is HOST:PORT or PORT, which means loopback. `bundle` is the bundle's label, `records` the folder
-        of the record if there is one. `page` is another station's of this process and endpoint: both are on its page.
+        """`endpoint` is HOST:PORT, or PORT for loopback. `bundle` is the bundle's label, `records` the folder of the
+        records, None without records. `page` is the Metrics of another station in this process with the same endpoint,
+        whose page then shows both stations.
 
-        Raises ChannelError, in one line, if the endpoint is none, is in use, or is open to the network.
+        Raises ChannelError, in one line, if the endpoint is invalid, in use, or open to the network.
         """
         self._about, self._records = {"station": station, "bundle": bundle}, records
         self._verdicts = dict.fromkeys(
@@ -172,7 +174,7 @@ class Metrics(Collector):
         self.endpoint, self.registry = self._page.endpoint, self._page.registry
 
     def verdict(self, verdict: Verdict) -> None:
-        """Count a published verdict and how long its part took on its way."""
+        """Count a published verdict, and add the durations of its part's stages."""
         self._verdicts[verdict.verdict, verdict.reason] += 1
         t = verdict.timing
         self._to_ring.add(t.captured, t.in_ring)
@@ -182,15 +184,15 @@ class Metrics(Collector):
         self._age.add(t.captured, t.published)
 
     def beat(self, vitals: Vitals) -> None:
-        """Say how the station stands; called at each heartbeat."""
+        """Store the values of a heartbeat; called at each heartbeat."""
         self._beat = vitals, time.monotonic_ns()
 
     def close(self) -> None:
-        """Leave the page; the last one frees the port."""
+        """Remove the station from the page. After the last station the server ends and frees the port."""
         self._page.leave(self._about["station"])
 
     def collect(self) -> Iterable[Metric]:
-        """The numbers as Prometheus has them; called in the server's thread."""
+        """The metrics of this station in Prometheus' form; called in the server's thread."""
         about = GaugeMetricFamily(
             "edge_station_info", "Which station, and which bundle it runs.", labels=list(self._about)
         )
@@ -200,7 +202,7 @@ class Metrics(Collector):
         if self._beat is not None:
             yield from _of_beat(*self._beat)
         if self._records is not None:
-            with contextlib.suppress(OSError):  # asked here and not in the station's loop: a disk may never answer
+            with contextlib.suppress(OSError):  # not in the station's loop: the call may block for ever
                 free = shutil.disk_usage(self._records).free
                 yield GaugeMetricFamily("edge_records_free_bytes", "Free space where the records are.", value=free)
 
@@ -249,7 +251,7 @@ def _of_beat(v: Vitals, at_ns: int) -> Iterable[Metric]:
 
 
 class _Page(Collector):
-    """The page of one station, or of several: then each sample says in a label `station` which one it is of."""
+    """The page of one station or of several; with several, each sample has a label `station`."""
 
     def __init__(self, endpoint: str, allow_insecure: bool) -> None:
         self._shown: dict[str, Metrics] = {}
@@ -261,12 +263,12 @@ class _Page(Collector):
         self.endpoint = self._server.endpoint
 
     def page(self, accept: str) -> Response:
-        """The page in the format that the reader accepts."""
+        """The page in the format of the request's Accept header."""
         encode, content_type = choose_encoder(accept)
         return Response(200, content_type, encode(self.registry))
 
     def show(self, station: str, metrics: Metrics) -> None:
-        """Show this station, too."""
+        """Add a station to the page; the first one starts the server."""
         self._shown[station] = metrics
         self._is_several |= len(self._shown) > 1
         if len(self._shown) == 1:
@@ -274,7 +276,7 @@ class _Page(Collector):
             self._server.start()
 
     def leave(self, station: str) -> None:
-        """Show it no more."""
+        """Remove a station from the page; after the last one the server is closed."""
         self._shown.pop(station, None)
         if not self._shown:
             self._server.close()

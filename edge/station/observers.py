@@ -1,4 +1,4 @@
-"""Observers of judged parts: they see each part after its verdict was sent, and decide nothing."""
+"""Observers of judged parts: called with each part after its verdict was sent. They do not influence verdicts."""
 
 from typing import Protocol
 
@@ -7,12 +7,12 @@ from edge.verdict import Verdict
 
 
 class Observer(Protocol):
-    """One of `Station.observers`. It neither waits nor raises."""
+    """An entry of `Station.observers`. Its method must neither wait nor raise."""
 
     def judged(self, part: Part, verdict: Verdict, payload: bytes) -> None:
-        """A part whose verdict was published as `payload`.
+        """Called with each part after its verdict was published as `payload`.
 
-        The slot of `part.capture` holds the part's frames until this returns. An observer that needs them longer calls
-        `CaptureProcess.hold`, and `release` when it is done.
+        The slot of `part.capture` has the part's frames until this call returns. An observer that needs the frames
+        longer calls `CaptureProcess.hold`, and `release` afterwards.
         """
         ...

@@ -132,7 +132,7 @@ class Station:
             trigger=self._trigger,
         )
 
-    # -------------------------------------------------------------------------------------------------- life
+    # ------------------------------------------------------------------------------------- called by the cell
 
     def answer(self) -> bool:
         """First step of a turn, because verdicts wait for it: handle the model's results and publish.

@@ -1,4 +1,4 @@
-"""What an export asks of a runtime: to write its artifacts, in float32 and int8, and to look inside them."""
+"""Interface of a runtime at export: writing its artifacts in float32 and int8, and reading tensors inside them."""
 
 import logging
 import os
@@ -19,10 +19,10 @@ from edge.letterbox.contract import LetterboxContract
 Floats = npt.NDArray[np.float32]
 
 IMAGE = "image"
-"""The letterboxed picture, in the graphs: float32 [1, 3, S, S]."""
+"""Name of the letterboxed picture in the graphs: float32 [1, 3, S, S]."""
 
 ONNX_PATH = "model.onnx"
-"""Where the float32 ONNX graph, of which the other artifacts are made, lies in a bundle."""
+"""Path in a bundle of the float32 ONNX graph, from which the other artifacts are made."""
 
 WeightBits = Literal[7, 8]
 
@@ -31,24 +31,24 @@ Inputs = dict[str, Floats]
 
 
 class Inside(Protocol):
-    """A graph that tells what passes inside it."""
+    """A graph whose inner tensors can be read."""
 
     def look(self, frame: Frame) -> dict[str, Floats]:
-        """The tensors asked for, by name, when it is shown `frame`, as `edge.letterbox.frame.graph_frame` gives it."""
+        """The requested tensors for `frame`, by name. `frame` is in the form of `edge.letterbox.frame.graph_frame`."""
         ...
 
 
 @dataclass
 class Quantizer(ABC):
-    """Post-training quantization of the network; the letterbox stays float32 and is put in front of it afterwards.
+    """Post-training quantization of the network. The letterbox stays float32 and is prepended afterwards.
 
-    Ranges are the smallest and largest values seen on the calibration photographs: a defect is an outlier, and a
-    narrower range clips it. Weights are symmetric, one scale for each channel. CPUs without VNNI add two products of
-    uint8 and int8 in 16 bits, and saturate unless the weights take 7 of the 8 bits. Each call writes one artifact.
+    Ranges are the smallest and largest values on the calibration photographs: a defect is an outlier, which a narrower
+    range would clip. Weights are symmetric, with one scale per channel. CPUs without VNNI add two products of uint8 and
+    int8 in 16 bits, which saturates unless weights have only 7 bits. Each call writes one artifact.
     """
 
     path: ClassVar[str]
-    """Where the artifact lies in a bundle, relative to it."""
+    """Path of the artifact, relative to the bundle."""
 
     network: onnx.ModelProto
     contract: LetterboxContract
@@ -58,16 +58,16 @@ class Quantizer(ABC):
 
     @abstractmethod
     def __call__(self, integer: set[str], path: Path) -> None:
-        """Write the artifact at `path` in which the ONNX nodes named in `integer`, and no others, compute in int8.
+        """Write the artifact at `path`, in which only the ONNX nodes named in `integer` compute in int8.
 
-        Overwrites nothing: there is no file at `path` yet.
+        The caller ensures that there is no file at `path`.
         """
 
     @staticmethod
     @abstractmethod
     def integer_layers(path: Path) -> int:
-        """How many layers of the artifact at `path` the runtime computes in int8 on this machine: what was asked for
-        is no proof.
+        """Number of layers of the artifact at `path` that the runtime actually computes in int8 on this machine; it may
+        be less than requested.
         """
 
 
@@ -75,26 +75,26 @@ class ExportRuntime(ABC):
     """An inference runtime at export. Each module of `export.runtimes` has one, called RUNTIME."""
 
     name: ClassVar[str]
-    """As in `edge.runtimes.RUNTIMES`."""
+    """Name, as in `edge.runtimes.RUNTIMES`."""
     title: ClassVar[str]
-    """As its makers write it."""
+    """Name as written by its vendor, for messages."""
     path: ClassVar[str]
-    """Where its float32 artifact lies in a bundle, relative to it."""
+    """Path of its float32 artifact, relative to the bundle."""
     quantizer: ClassVar[type[Quantizer] | None] = None
-    """Writes its int8 artifacts; None if it has none."""
+    """The class that writes its int8 artifacts; None if it has none."""
     reads_onnx: ClassVar[bool] = False
-    """Whether it can run the ONNX graph itself, instead of an artifact of its own."""
+    """Whether the runtime can load the ONNX graph instead of an artifact in its own format."""
     rank: ClassVar[int] = 0
-    """The runtime of the highest rank gives the maps on which a bundle's map threshold is chosen."""
+    """The map threshold of a bundle is chosen on the maps of the runtime with the highest rank."""
     packages: ClassVar[tuple[str, ...]] = ()
-    """Python packages whose versions a bundle's provenance names."""
+    """Python packages whose versions are recorded in a bundle's provenance."""
 
     @abstractmethod
     def write(self, onnx_path: Path, path: Path, metadata: dict[str, str]) -> None:
-        """Write the float32 artifact at `path` from the ONNX graph; not called where `path` is `onnx_path`."""
+        """Write the float32 artifact at `path` from the ONNX graph; not called if `path` is `onnx_path`."""
 
     def refusal(self, model: onnx.ModelProto) -> str | None:
-        """Why the runtime cannot compile a foreign ONNX graph, in its own words; None if it can."""
+        """The runtime's error message if it cannot compile a foreign ONNX graph; None if it can."""
         return None
 
     @abstractmethod
@@ -102,13 +102,13 @@ class ExportRuntime(ABC):
         """The artifact at `path`, for frames of any size, with the tensors of these names as outputs."""
 
     def fixed_letterbox(self, contract: LetterboxContract) -> Inside | None:
-        """The letterbox that replaces the graph's for a fixed frame size; None where the graph's own is kept."""
+        """The letterbox that replaces that of the graph for a fixed frame size; None if the runtime has none."""
         return None
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress what the quantizers print: they warn of what is intended, and draw progress over ours."""
+    """Suppress output of the quantizers, which warn about intended settings and overwrite the progress display."""
     loggers: list[Any] = [logging.getLogger(), logging.getLogger("nncf")]
     levels = [logger.level for logger in loggers]
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):

@@ -16,17 +16,17 @@ from export.letterbox_graph import IR_VERSION, letterbox_model
 from export.runtimes.base import ONNX_PATH, ExportRuntime, Floats, Inputs, Quantizer, quiet
 
 QUANTIZED = ["AveragePool", "Clip", "Concat", "Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool", "Relu"]
-"""Operations that the quantizer is given: not an Add or a Resize alone, for each would be rounded twice more."""
+"""Operations that may be quantized. A single Add or Resize is not among them: each would add two roundings."""
 
 INTEGER_LAYERS = {"QLinearConv", "QLinearConvTranspose", "QLinearMatMul", "QGemm"}
-"""Layers of a graph as the runtime executes it."""
+"""Operation types of int8 layers in the graph that the runtime executes."""
 
 
 class InsideOnnx:
     """An ONNX artifact in ONNX Runtime."""
 
     def __init__(self, path: Path, tensors: list[str]) -> None:
-        """`tensors` names values of the graph."""
+        """`tensors` are names of tensors in the graph."""
         model = onnx.load(path)
         model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors)
         self._tensors = tensors
@@ -45,7 +45,7 @@ class OnnxRuntimeQuantizer(Quantizer):
     _ranges: str | None = field(default=None, init=False)
 
     def __call__(self, integer: set[str], path: Path) -> None:
-        """See `Quantizer`; the ranges are measured the first time."""
+        """See `Quantizer`. The ranges are measured at the first call."""
         with tempfile.TemporaryDirectory() as folder:
             quantized = self._quantized(integer, Path(folder))
         quantized.ir_version = IR_VERSION
@@ -76,7 +76,7 @@ class OnnxRuntimeQuantizer(Quantizer):
                 weight_type=QuantType.QInt8,
                 per_channel=True,
                 reduce_range=self.weight_bits == 7,
-                # A number is rounded where a layer in int8 reads it: other readers get it as it was made.
+                # A tensor is rounded only at the inputs of int8 layers; other operations read it unrounded.
                 extra_options={"OpTypesToExcludeOutputQuantization": QUANTIZED},
                 calibration_cache_path=ranges,
             )
@@ -86,7 +86,7 @@ class OnnxRuntimeQuantizer(Quantizer):
 
     @staticmethod
     def integer_layers(path: Path) -> int:
-        """See `Quantizer.integer_layers`. A layer counts if it could be fused with the rounding on both sides."""
+        """See `Quantizer.integer_layers`. A layer counts if ONNX Runtime fused it with the rounding on both sides."""
         with tempfile.TemporaryDirectory() as folder:
             options = ort.SessionOptions()
             options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
@@ -97,7 +97,7 @@ class OnnxRuntimeQuantizer(Quantizer):
 
 
 class _Reader:
-    """What `quantize_static` reads photographs from."""
+    """Passes the calibration photographs to `quantize_static`."""
 
     def __init__(self, photographs: list[Inputs]) -> None:
         self._rest = iter(photographs)

@@ -17,14 +17,14 @@ from export.letterbox_graph import letterbox_model
 from export.runtimes.base import IMAGE, ExportRuntime, Floats, Inputs, Quantizer, WeightBits, quiet
 
 LAYERS = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}
-"""Layers of a graph as the runtime executes it."""
+"""Operation types of layers in the graph that the runtime executes."""
 
 
 class InsideOpenVino:
     """An artifact in OpenVINO, for frames of any size."""
 
     def __init__(self, path: Path, tensors: list[str]) -> None:
-        """`tensors` names values of the graph."""
+        """`tensors` are names of tensors in the graph."""
         model = ov.Core().read_model(path)
         outputs = model.add_outputs(tensors)
         self._tensors = dict(zip(tensors, outputs, strict=True))
@@ -37,14 +37,14 @@ class InsideOpenVino:
 
 
 class FixedLetterbox:
-    """The letterbox that OpenVINO is given for a camera's frame size, compiled anew for each size."""
+    """OpenVINO's letterbox for a camera's frame size, compiled for each size."""
 
     def __init__(self, contract: LetterboxContract) -> None:
-        """Nothing is compiled before a frame is shown."""
+        """Nothing is compiled before the first `look`."""
         self._compile = lru_cache(maxsize=4)(lambda shape: _compiled(_fixed(shape, contract)))
 
     def look(self, frame: Frame) -> dict[str, Floats]:
-        """See `Inside.look`; `IMAGE` alone."""
+        """See `Inside.look`. The only tensor is `IMAGE`."""
         return {IMAGE: self._compile(frame.shape[:2])([frame[np.newaxis]])[0]}
 
 
@@ -61,7 +61,7 @@ def _compiled(model: ov.Model) -> Any:
 
 
 class OpenVinoQuantizer(Quantizer):
-    """NNCF's post-training quantization; 7 bits are the weights' range halved (its `OverflowFix.ENABLE`)."""
+    """NNCF's post-training quantization. For 7 bits the weights' range is halved (NNCF's `OverflowFix.ENABLE`)."""
 
     path = "openvino-int8/model.xml"
 
@@ -85,7 +85,7 @@ class OpenVinoQuantizer(Quantizer):
 
 
 def _folded(network: bytes) -> ov.Model:
-    """The network with constants where it computes with constants alone: NNCF only sees weights that are constants."""
+    """The network with constant subgraphs folded into constants: NNCF only recognises weights that are constants."""
     from openvino.passes import ConstantFolding, Manager
 
     model = ov.Core().read_model(io.BytesIO(network))
@@ -96,11 +96,11 @@ def _folded(network: bytes) -> ov.Model:
 
 
 def _quantized(network: ov.Model, photographs: list[Inputs], kept: set[str], bits: WeightBits) -> ov.Model:
-    os.environ.setdefault("NNCF_CI", "1")  # else it reports to its makers what it is used for
+    os.environ.setdefault("NNCF_CI", "1")  # disables NNCF's usage telemetry
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    # An ONNX node may have become several, named after it.
+    # OpenVINO may split an ONNX node into several, named after it.
     names = [
         node.get_friendly_name() for node in network.get_ops() if node.get_friendly_name().partition("/")[0] in kept
     ]
@@ -143,8 +143,8 @@ class _Runtime(ExportRuntime):
     packages = ("openvino", "nncf")
 
     def write(self, onnx_path: Path, path: Path, metadata: dict[str, str]) -> None:
-        """Write `path` and its .bin, weights as they are in the ONNX graph; see `ExportRuntime.write`."""
-        model = ov.Core().read_model(onnx_path)  # convert_model would write constants stored in half as float32
+        """Write `path` and its .bin, with the weights' types of the ONNX graph; see `ExportRuntime.write`."""
+        model = ov.Core().read_model(onnx_path)  # convert_model would write float16 constants as float32
         for key, value in metadata.items():
             model.set_rt_info(value, ["edge-inspect", key])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ class _Runtime(ExportRuntime):
         try:
             core = ov.Core()
             core.compile_model(core.read_model(model.SerializeToString()), "CPU")
-        except Exception as error:  # its errors have no common kind
+        except Exception as error:  # OpenVINO's errors have no common base class
             return str(error).rpartition("Summary:")[2].partition("To facilitate")[0]
         return None
 

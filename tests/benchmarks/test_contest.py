@@ -1,4 +1,4 @@
-"""The contest of the benchmarks, small: real processes, real stations, and contestants that do not run."""
+"""The contest of the benchmarks at small size: real processes, real stations, and contestants that fail to run."""
 
 import json
 import subprocess

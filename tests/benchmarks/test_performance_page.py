@@ -1,4 +1,4 @@
-"""The page of the benchmarks: what it says of a fixed result, and what it says where something is missing."""
+"""The page of the benchmarks: its content for a fixed result, and for a result with missing parts."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The soak, small: what it says of a run, and that it would say otherwise of one that lost something."""
+"""The soak test at small size: its report of a run, and its report of a run that lost something."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from benchmarks.soak.result import Traces, claims
 
 @pytest.fixture(scope="module")
 def soaked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    """Where it wrote its page, and what it found."""
+    """A small soak run: the path of its page, and its result."""
     folder = tmp_path_factory.mktemp("soak")
     options = ["--verdicts", "2000", "--every", "0.2", "--out", folder / "soak.json"]
     options += ["--docs", folder / "docs", "--work", folder / "work"]

@@ -1,4 +1,4 @@
-"""The server of pages: a table of routes, what it refuses, and that no page and no request ends it."""
+"""The HTTP server: a table of routes, refused requests, and no page and no request that ends the server."""
 
 import gzip
 import urllib.error

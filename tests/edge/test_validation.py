@@ -1,4 +1,4 @@
-"""What pydantic refuses is said in the project's words: the key, its value, what it must be, the nearest name."""
+"""Errors of pydantic are reported in the project's words: the key, its value, the required form, the nearest name."""
 
 from collections import defaultdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The rules that no verdict can break."""
+"""The rules that every verdict obeys."""
 
 import json
 import math

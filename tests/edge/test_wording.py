@@ -1,4 +1,4 @@
-"""What others named does not steer a terminal, and one thing is one thing."""
+"""Texts from other sources contain no control sequences when printed, and counted nouns have the correct number."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A checkpoint of a network of this package becomes a bundle without a training run, or says why not."""
+"""A checkpoint of a network of this package is exported without a training run, or refused with the reason."""
 
 import os
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def parts(tmp_path: Path) -> Path:
 
 
 def saved(name: str, file: Path) -> Network:
-    """A network as it was initialised, with its checkpoint in `file`."""
+    """A freshly initialised network, whose checkpoint is written to `file`."""
     torch.manual_seed(5)
     network = build_network(name, {}).eval()
     if file.suffix == ".safetensors":
@@ -146,7 +146,7 @@ def test_only_the_encoder_is_not_enough(tmp_path: Path) -> None:
 
 
 class Evil:
-    """What a pickle can do."""
+    """An object whose pickle executes code."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark

@@ -1,4 +1,4 @@
-"""An int8 artifact is in the bundle only where it judges as PyTorch does; else the bundle says why it is not."""
+"""An int8 artifact is in the bundle only if it judges as PyTorch does; otherwise the bundle has the reason."""
 
 import json
 from collections.abc import Callable
@@ -53,7 +53,7 @@ SIZE = (72, 128)
 
 
 def averaging(inputs: int, outputs: int, side: int) -> nn.Conv2d:
-    """A convolution that blurs: each weight is positive, and those of a channel add up to one."""
+    """A convolution that blurs: all weights are positive, and those of a channel sum to one."""
     layer = nn.Conv2d(inputs, outputs, side, padding=side // 2)
     with torch.no_grad():
         layer.weight.uniform_(0.5, 1)
@@ -63,7 +63,9 @@ def averaging(inputs: int, outputs: int, side: int) -> nn.Conv2d:
 
 
 class Brightest(nn.Module):
-    """How bright is the brightest place? Of a `sick` one, `pick` reads what 8 bits cannot hold."""
+    """A network whose score is the brightness of the brightest place. If `sick`, `pick` reads values that 8 bits cannot
+    represent.
+    """
 
     def __init__(self, sick: bool = False) -> None:
         super().__init__()
@@ -72,7 +74,7 @@ class Brightest(nn.Module):
         self.blur, self.again, self.head = averaging(8, 8, 3), averaging(8, 8, 3), averaging(8, 1, 3)
         if sick:
             with torch.no_grad():
-                self.grey.bias[0] = 1000  # one channel takes all of the range, and nothing looks at it
+                self.grey.bias[0] = 1000  # an unused channel that determines the range
                 self.pick.weight[:, 0] = 0
                 self.pick.weight /= self.pick.weight.sum(dim=(1, 2, 3), keepdim=True)
 
@@ -84,7 +86,7 @@ class Brightest(nn.Module):
 
 
 def draw(folder: Path, good: int, bad: int) -> None:
-    """Noisy plates; the bad ones have a bright blot, and a mask that says where."""
+    """Write noisy plates; the bad ones have a bright blot, and a mask of the blot."""
     rng = np.random.default_rng(len(str(folder)))
     for label, count in (("good", good), ("bad", bad)):
         for i in range(count):
@@ -249,7 +251,7 @@ def test_the_letterbox_of_an_int8_artifact_is_the_one_of_float32(bundle: Bundle)
 
 
 def before_image(model: ov.Model) -> list[ov.Node]:
-    """Every node that the value `image` comes from."""
+    """All nodes from which the value `image` is computed."""
     todo = [op for op in model.get_ops() if any("image" in output.get_names() for output in op.outputs())]
     assert todo
     seen = {op.get_friendly_name(): op for op in todo}
@@ -400,7 +402,7 @@ def test_what_the_runtime_does_not_compute_in_int8_is_refused(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Idle(OpenVinoQuantizer):
-        """One that quantizes nothing, whatever it is asked for."""
+        """A quantizer that quantizes no layer."""
 
         def __call__(self, integer: set[str], path: Path) -> None:
             super().__call__(set(), path)

@@ -1,4 +1,4 @@
-"""Statistics of the training photographs: how they are learned, and how a bundle that exists gains them."""
+"""Statistics of the training photographs: their computation, and their addition to an existing bundle."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ COUNT = len(FEATURES)
 
 
 def correlated(count: int, seed: int) -> np.ndarray:
-    """Features float64 [count, 14] of a line: correlated, and wide in comparison with their resolution."""
+    """Correlated features float64 [count, 14] of a line, whose spread is large compared with their resolution."""
     mixed = np.random.default_rng(0).normal(size=(COUNT, COUNT))
     scale = 20 * np.array([*RESOLUTION.values()])
     return np.random.default_rng(seed).normal(size=(count, COUNT)) @ mixed * scale
@@ -95,7 +95,7 @@ def test_a_direction_in_which_the_photographs_do_not_differ_counts_most() -> Non
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Parts of the demonstration line: train and val, FEWEST of each, and as many to test."""
+    """Parts of the demonstration line, FEWEST in each of train, val and test."""
     folder = tmp_path_factory.mktemp("rendered") / "data"
     write_photographs(folder, split_lines("plates", size=(180, 320)), dict.fromkeys(("train", "val", "test"), FEWEST))
     return folder
@@ -131,7 +131,7 @@ def test_too_few_photographs_give_no_statistics(rendered: Path, tmp_path: Path) 
 
 @pytest.fixture
 def older(rendered: Path, tmp_path: Path) -> Path:
-    """A bundle without statistics whose provenance names the rendered photographs, signed by somebody."""
+    """A signed bundle without statistics whose provenance names the rendered photographs."""
     path = Path(shutil.copytree(DEMO_BUNDLE, tmp_path / "older.edge"))
     manifest, listing = load_bundle(path).manifest, read_listing(rendered)
     bad = sum(photograph.is_bad for photograph in listing.splits["val"])
@@ -151,7 +151,7 @@ def replaced(model, key, value):  # type: ignore[no-untyped-def]
 
 
 def count_of(threshold, good, bad):  # type: ignore[no-untyped-def]
-    """The threshold as chosen on so many photographs."""
+    """The threshold, as if chosen on this number of good and bad photographs."""
     specificity, recall = (
         replaced(rate, "count", n) for rate, n in ((threshold.specificity, good), (threshold.recall, bad))
     )

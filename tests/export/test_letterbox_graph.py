@@ -1,4 +1,4 @@
-"""The letterbox in the exported graph, against an oracle that shares nothing with it but where the box lies."""
+"""The letterbox in the exported graph, compared with an oracle that shares only the position of the box with it."""
 
 from functools import cache
 from typing import Any, get_args
@@ -40,7 +40,7 @@ WHOLE_FACTOR_AND_PADDING = [(320, 640), (640, 320), (320, 576)]
 
 
 def oracle(frame: Array, contract: LetterboxContract) -> Array:
-    """Letterbox in float64 with dense weights, straight from the definition; the frame is [H, W, 3] BGR or [H, W]."""
+    """The letterbox in float64 with dense weights, from its definition; the frame is [H, W, 3] BGR or [H, W]."""
     if contract.region is not None:
         top, left, height, width = contract.region.model_dump().values()
         frame = frame[top : top + height, left : left + width]
@@ -61,7 +61,7 @@ def oracle(frame: Array, contract: LetterboxContract) -> Array:
 
 
 def triangle(length: int, size: int, block: int, is_two_taps: bool) -> Array:
-    """Weight of each pixel for each output: that of its block; even a short one is centred like a whole one."""
+    """Weight of each pixel for each output: the weight of its block. A short block is centred like a whole one."""
     centres = (np.arange(size) + 0.5) * length / size
     if is_two_taps:
         centres = centres.clip(0.5, length - 0.5)
@@ -116,7 +116,7 @@ awkward = cache(noise)
 
 @cache
 def exactly(contract: LetterboxContract, height: int, width: int) -> Array:
-    """What the oracle makes of the noise of an awkward size: it is asked once for all renderings."""
+    """The oracle's result for noise of this size, computed once for all renderings."""
     return oracle(awkward(height, width), contract)
 
 
@@ -148,7 +148,7 @@ def check(run: Any, frame: Array, contract: LetterboxContract, exact: Array | No
 
 
 def in_training(contract: LetterboxContract) -> Any:
-    """The rendering that networks learn from; a grey camera's frame comes as the station has it, three times."""
+    """The rendering of the training; a grey camera's frame is given as in a station, with three equal channels."""
 
     def run(frame: Array) -> tuple[Array, Array]:
         image, mask = letterboxed(frame if frame.ndim == 3 else np.dstack([frame] * 3), contract)
@@ -170,7 +170,7 @@ def test_training_letterboxes_as_the_oracle_does(contract: LetterboxContract, he
 
 @st.composite
 def contracts(draw: st.DrawFn) -> LetterboxContract:
-    """Every combination of filter, mode, frame and colour, with regions of any place and size."""
+    """Contracts with every combination of filter, mode, frame and colour, and with regions of any position and size."""
     (name, mode), (frame, colour) = draw(st.sampled_from(MODES)), draw(st.sampled_from(COLOURS))
     edges, sides, shares = st.integers(0, 300), st.integers(16, 500), st.floats(0.1, 1)
     region = st.fixed_dictionaries({"top": edges, "left": edges, "height": sides, "width": sides})
@@ -266,7 +266,7 @@ def test_a_scratch_one_pixel_wide_survives_a_large_frame_unless_the_filter_is_bi
 
 
 def naive_letterbox(contract: LetterboxContract, height: int, width: int) -> bytes:
-    """What one would write first: an antialiased ONNX Resize, then padding, as ONNX for frames of one size."""
+    """The obvious implementation as ONNX for frames of one size: an antialiased Resize, then padding."""
     box = letterbox(height, width, contract.side)
     constants = {
         "sizes": np.array([1, 3, box.height, box.width]),
@@ -296,7 +296,7 @@ def naive_letterbox(contract: LetterboxContract, height: int, width: int) -> byt
 
 
 def test_openvino_silently_ignores_antialias_of_a_resize_and_our_graph_does_not_need_it() -> None:
-    """Why the graph has no Resize. Our own part of this test must hold whatever OpenVINO does."""
+    """The reason why the graph has no Resize. The check of the project's own graph holds whatever OpenVINO does."""
     contract, frame = LetterboxContract(side=64), noise(720, 1280)
     exact, naive = oracle(frame, contract), naive_letterbox(contract, 720, 1280)
     for run in (*running(contract).values(), running_fixed(contract, (720, 1280))):

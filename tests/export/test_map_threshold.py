@@ -1,4 +1,4 @@
-"""Where a map begins to mean a defect is chosen on photographs that know, and the manifest says on which."""
+"""The map threshold is chosen on photographs with known truth, and the manifest names these photographs."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ SIDE, CELL, GREY = 64, 4, 100
 
 
 class Brightness:
-    """A graph whose map is the brightness of each cell, 0 to 1, and which writes every map into the same memory."""
+    """A backend whose map is the brightness of each cell, from 0 to 1. All its maps share one memory buffer."""
 
     name = "brightness"
 
@@ -33,14 +33,14 @@ class Brightness:
 
 
 class Blind(Brightness):
-    """A graph without a map."""
+    """A backend without a map."""
 
     def infer(self, frame: Frame) -> Output:
         return Output(0.0, None)
 
 
 def run_of(data: Path) -> Any:
-    """What is needed of a run on the photographs in `data`."""
+    """The required parts of a run on the photographs in `data`."""
 
     def photographs(split: str) -> list[Photograph]:
         return list_photographs(data, split)
@@ -55,7 +55,7 @@ def write(path: Path, picture: np.ndarray) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Good parts whose brightest cells are 100 to 119; bad ones with a blurred square of 220 amid 140."""
+    """Good parts whose brightest cells are 100 to 119, and bad ones with a blurred square of 220 on a ground of 140."""
     for i in range(20):
         good = np.full((SIDE, SIDE, 3), 50, np.uint8)
         good[:CELL, :CELL] = GREY + i

@@ -1,4 +1,4 @@
-"""A line whose frames have a thousand sizes does not eat the machine."""
+"""The memory of a line whose frames have a thousand sizes stays bounded."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Somebody's ONNX model becomes a bundle that says what the model says of the letterboxed picture, or is refused."""
+"""A foreign ONNX model is exported to a bundle with the model's own results for the letterboxed picture, or refused."""
 
 import json
 import subprocess
@@ -24,15 +24,15 @@ from export.source import SubjectError
 
 SIDE = 32
 BGR = (40, 100, 220)
-"""The colour of the plain pictures: each channel another."""
+"""The colour of the plain pictures, with a different value in each channel."""
 
 Export = Callable[..., int | str]
 
 
 def channel_means(shape: list[object] | None = None, opset: int = 13, **changes: object) -> onnx.ModelProto:
-    """A model that gives the mean of each channel, [N, 3], and the picture eight times smaller, [N, 3, S/8, S/8].
+    """A model with the outputs mean of each channel, [N, 3], and picture eight times smaller, [N, 3, S/8, S/8].
 
-    Its names are those that an export uses itself, which must not matter.
+    Its tensors have names that an export uses too, which must have no effect.
     """
     value = helper.make_tensor_value_info
     nodes = [
@@ -59,7 +59,7 @@ def means(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plates(tmp_path: Path) -> Path:
-    """Good plates are dark, bad ones light, each of nearly one colour; no splits."""
+    """Photographs without splits: good plates are dark, bad ones light, each of nearly one colour."""
     for label, levels in (("good", (10, 20, 30)), ("bad", (200, 210, 220))):
         (tmp_path / "plates" / label).mkdir(parents=True)
         for level in levels:
@@ -69,7 +69,7 @@ def plates(tmp_path: Path) -> Path:
 
 SCORE_THE_WRONG_WAY = "bad photographs score lower than good ones"
 STRIPES = np.tile(np.array([0, 2], np.uint8)[:, None], (20, 80))[..., None].repeat(3, axis=2)
-"""A flat picture is no photograph."""
+"""Stripes added to the pictures, because a blank picture is not accepted as a photograph."""
 
 
 def plain(height: int, width: int) -> np.ndarray:
@@ -149,7 +149,7 @@ def test_scores_that_are_higher_for_the_good_are_said(
 
 
 def scaled_means(scale: float, added: float = 0.0) -> onnx.ModelProto:
-    """`channel_means` whose scores are `scale` times as large, with a number added and taken away again."""
+    """`channel_means` with scores multiplied by `scale`; `added` is added and subtracted again."""
     model = channel_means()
     graph = model.graph
     for name, value in (("scale", scale), ("added", added)):
@@ -309,7 +309,7 @@ def test_what_does_not_fit_is_one_line(
 
 
 def named_model(name: str) -> bytes:
-    """A file that is no model, or one that no bundle can be made of."""
+    """The content of a file that is no model, or of a model that cannot be exported."""
     model = channel_means()
     if name == "several inputs":
         model.graph.input.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, [1]))
@@ -406,7 +406,7 @@ def test_what_only_one_runtime_knows_is_one_line(refused: Callable[..., str], tm
 
 @pytest.fixture
 def weighted(tmp_path: Path) -> Path:
-    """A model whose weights lie in a file beside it: the mean of each channel times 3, 2, 1."""
+    """A model with its weights in a separate file: the mean of each channel times 3, 2, 1."""
     model = channel_means(opset=18)
     model.graph.initializer.append(numpy_helper.from_array(np.array([3, 2, 1], np.float32), "w"))
     model.graph.node[1].output[0] = "plain"
@@ -444,7 +444,7 @@ def test_weights_that_are_missing_or_lie_outside_the_folder_are_refused(
 
 
 class Net(nn.Module):
-    """Somebody's classifier: three logits."""
+    """A user's classifier with three logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -483,7 +483,7 @@ def test_a_network_that_torch_exported_says_in_the_bundle_what_torch_says(
 
 
 def test_a_public_network_runs_on_a_station(tmp_path: Path, export: Export) -> None:
-    """SqueezeNet as the onnx package carries it: the architecture, with constant weights."""
+    """SqueezeNet from the onnx package: the architecture with constant weights."""
     model = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / "light_squeezenet.onnx"
     if not model.is_file():
         pytest.skip(f"this onnx package carries no {model.name}")

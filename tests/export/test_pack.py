@@ -1,4 +1,4 @@
-"""Export ends in a bundle only where every artifact says what PyTorch says."""
+"""An export writes a bundle only if every artifact agrees with PyTorch."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ from train.recipe import load_recipe
 
 
 def untrained(data: Path, recipe: str = "autoencoder-gelu") -> Subject:
-    """A network as it was initialised."""
+    """The subject of a freshly initialised network."""
     chosen = load_recipe(recipe)
     torch.manual_seed(0)
     return Subject(
@@ -49,7 +49,7 @@ def untrained(data: Path, recipe: str = "autoencoder-gelu") -> Subject:
 
 
 def noise(folder: Path) -> Path:
-    """Photographs of nothing, half of them called bad."""
+    """Photographs of noise, half of them labelled bad."""
     rng = np.random.default_rng(0)
     for label in ("good", "bad"):
         (folder / "val" / label).mkdir(parents=True)
@@ -66,7 +66,7 @@ def subject(tmp_path: Path) -> Subject:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The subject exported as it is; nobody writes to it."""
+    """The subject's bundle, exported without options; tests must not write to it."""
     folder = tmp_path_factory.mktemp("whole")
     return export_subject(untrained(noise(folder / "data")), folder / "model.edge", SILENT.begin)
 

@@ -1,4 +1,4 @@
-"""A stage that is off ends the export and is named: the letterboxed picture, a late layer, the verdict."""
+"""A stage that differs ends the export, and the error names it: the letterboxed picture, a late layer, the verdict."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ NETWORKS = ["autoencoder-gelu", "autoencoder-bottleneck", "segmenter-small", "pa
 
 
 def subject_of(name: str, contract: LetterboxContract) -> Subject:
-    """A network as it was initialised; one that learns by statistics has seen noise."""
+    """The subject of a freshly initialised network. A network that learns by statistics is fitted to noise."""
     torch.manual_seed(0)
     network = build_network(name, {}).eval()
     side = contract.side
@@ -49,7 +49,7 @@ def subject_of(name: str, contract: LetterboxContract) -> Subject:
                 torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
                 torch.nn.init.uniform_(module.running_var, 0.5, 2)
         for weight in network.parameters():
-            if not weight.any():  # a head that begins at nothing says the same of everything
+            if not weight.any():  # a head initialised with zeros gives a constant
                 weight.fill_(0.5)
     choice = load_recipe("autoencoder-gelu").threshold
     return Subject("drawn", "one-class", network, contract, choice, Path("data"), "0" * 64, lambda split: [])
@@ -62,7 +62,7 @@ def frames() -> Iterator[tuple[str, Frame]]:
 
 
 def compared(subject: Subject, folder: Path, other: Subject | None = None) -> Stages:
-    """The stages of a subject's artifacts; of another's, where one is given for ONNX Runtime."""
+    """The stage check of a subject's artifacts. With `other`, the ONNX Runtime artifact is that subject's."""
     write_onnx(subject.network, subject.contract, folder / "own.onnx", {})
     RUNTIMES["openvino"].write(folder / "own.onnx", folder / "own.xml", {})
     onnx = folder / "own.onnx"
@@ -155,7 +155,7 @@ def test_a_reference_that_gives_no_number_is_told_so() -> None:
 
 
 def off_by(scores: list[float], offs: list[float], map_offs: list[float]) -> Agreement:
-    """What an artifact said that is so far off; each map has cells from 0 to the score."""
+    """The agreement of an artifact with these differences of scores and maps; map cells range from 0 to the score."""
     agreement = Agreement("openvino")
     for number, (score, off, map_off) in enumerate(zip(scores, offs, map_offs, strict=True)):
         where = np.linspace(0, score, 16, dtype=np.float32).reshape(4, 4)

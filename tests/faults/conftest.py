@@ -1,4 +1,4 @@
-"""A disk that answers late."""
+"""A slow disk."""
 
 import shutil
 import subprocess
@@ -23,7 +23,7 @@ int fdatasync(int fd) { return slow("fdatasync", fd); }
 
 @pytest.fixture
 def slow_fsync(tmp_path: Path) -> dict[str, str]:
-    """Environment in which each fsync takes two seconds, once the file `slow` is there."""
+    """Environment in which each fsync takes two seconds as long as the file `slow` exists."""
     if shutil.which("gcc") is None:
         pytest.skip("a slow disk is made with gcc, which is not installed")
     library = tmp_path / "slow_fsync.so"

@@ -1,4 +1,4 @@
-"""Files of strangers are read or refused in one line, quickly, in little memory. EDGE_FUZZ_EXAMPLES says how many."""
+"""Untrusted files are read, or refused in one line, quickly, in little memory. EDGE_FUZZ_EXAMPLES is their number."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from support.tiny_graph import tiny_graph
 
 EXAMPLES = int(os.environ.get("EDGE_FUZZ_EXAMPLES", 60))
 SHARE = 2000
-"""Examples of one process: hypothesis remembers what it has tried, 30 MB of a thousand, which counts as memory, too."""
+"""Examples per process: hypothesis stores the examples it has tried, 30 MB per thousand, which count as memory too."""
 
 KINDS = ["manifest", "golden", "onnx", "openvino", "toml"]
 RECORD_KINDS = ["journal", "rows", "gate_log", "sidecar", "certificate", "keys", "keystore", "png", "tiff"]
@@ -41,14 +41,14 @@ def test_what_a_stranger_wrote_is_read_or_refused_quickly_in_little_memory(kind:
 
 
 def refused_of(kind: str, examples: int, folder: Path) -> int:
-    """How many of so many bundles, tried in a process of their own, were refused."""
+    """Number of bundles that were refused, of `examples` bundles tried in a separate process."""
     shutil.rmtree(folder / "work.edge", ignore_errors=True)
     shutil.copytree(DEMO_BUNDLE, folder / "work.edge")
     return fuzzed("bundle_fuzzing", kind, examples, folder)
 
 
 def fuzzed(program: str, kind: str, examples: int, folder: Path) -> int:
-    """How many of so many examples of a program's kind were refused."""
+    """Number of refused examples, of `examples` examples of this kind that the program tried."""
     done = subprocess.run(
         [sys.executable, "-m", f"support.{program}", kind, str(examples), folder],
         capture_output=True, text=True, cwd=folder,

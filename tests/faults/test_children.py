@@ -1,4 +1,4 @@
-"""A child of the station dies or hangs while parts come: each accepted part keeps its one verdict."""
+"""A child of the station dies or hangs while parts arrive: each accepted part has exactly one verdict."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from edge.verdict import Outcome, Reason, State
 @pytest.mark.parametrize("child", ["edge-capture", "edge-inference"])
 @pytest.mark.parametrize("pace", [(), ("--rate", "50/s")], ids=["stored", "live"])
 def test_kill_9_of_a_child_costs_no_verdict_and_the_line_goes_on(child: str, pace: tuple[object, ...]) -> None:
-    parts = 300 if pace else 150  # a live line goes on long enough for the new child to start
+    parts = 300 if pace else 150  # a live line must last until the new child has started
     with running_line("--source", "demo", "--size", "320x180", "--limit", parts, *pace) as line:
         line.until(20)
         os.kill(line.child(child), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The machine is in trouble: no file descriptors, a stepping wall clock, signals without end."""
+"""Faults of the machine: no file descriptors, a stepping wall clock, endless signals."""
 
 import itertools
 import json
@@ -96,7 +96,7 @@ time_t time(time_t *where) {
     return precise.tv_sec;
 }
 """
-"""Stands before the C library of the station's processes: the wall clock is as much off as a file says."""
+"""Source of a library preloaded before the C library: it shifts the wall clock by the amount in a file."""
 
 
 def test_a_wall_clock_that_steps_by_an_hour_changes_nothing(tmp_path: Path) -> None:

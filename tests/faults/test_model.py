@@ -1,4 +1,4 @@
-"""The model itself fails: NaN, an exception once and again and again, no memory. No such part is ever good."""
+"""Faults of the model: NaN, one exception, repeated exceptions, no memory. No part with such a fault is good."""
 
 import json
 import resource

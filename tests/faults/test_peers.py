@@ -1,4 +1,4 @@
-"""Who may connect to a station, who may stay, and that both sides say why somebody may not. Real processes and TCP."""
+"""Admission of peers to a station, and their removal; both sides log the reason. Real processes and TCP."""
 
 import resource
 import socket as sockets
@@ -35,7 +35,7 @@ def exported(store: KeyStore, name: str) -> ClientKeys:
 
 
 class Listener:
-    """A subscriber in a thread of its own: what it received and what it was told."""
+    """A subscriber in its own thread, with the received messages and the log lines."""
 
     def __init__(self, endpoint: str, keys: ClientKeys | None) -> None:
         self.subscriber = Subscriber(endpoint, "line1", keys, self._said)
@@ -57,12 +57,12 @@ class Listener:
                     break
 
     def hears(self, more: int = 20) -> None:
-        """Wait for so many more verdicts."""
+        """Wait for `more` further verdicts."""
         wanted = len(self.seqs) + more
         _until(lambda: len(self.seqs) >= wanted, f"{more} more verdicts; it was told {self.log}")
 
     def is_told(self, *words: str) -> str:
-        """The line with these words, waited for."""
+        """Wait for a log line with these words, and return it."""
 
         def found() -> list[str]:
             return [line for line in self.log if all(word in line for word in words)]

@@ -1,4 +1,6 @@
-"""The disk is full, slow or gone, the station is killed, the archive dies: verdicts go on, and the record says so."""
+"""A full, slow or missing disk, a killed station, a dead archive: verdicts continue, and the record lists the
+losses.
+"""
 
 import json
 import os
@@ -36,7 +38,7 @@ for seq in range(1, 1_000_000):
 
 
 def python(code: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
-    """This interpreter, with the tests and the project on its path."""
+    """Run code with this interpreter, with the tests and the project on its path."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -100,7 +102,7 @@ def cut_off(folder: Path) -> None:
 
 
 def emptied(folder: Path) -> None:
-    """As a file system leaves a file whose blocks it had not written when the power went."""
+    """Empty the journal and scramble its log, as after a power failure before the file system wrote the blocks."""
     os.truncate(folder / JOURNAL, 0)
     (folder / f"{JOURNAL}-wal").write_bytes(os.urandom(5000))
 
@@ -219,7 +221,7 @@ def test_on_a_full_disk_verdicts_wait_and_an_alarm_says_so_and_all_are_written_w
 
 
 def enter_next(journal: object) -> None:
-    """One more verdict, and time for it: the reserve is made again beside the writing."""
+    """Enter one more verdict and wait: the reserve is restored while rows are written."""
     from edge.records.recorder import Recorder
 
     assert isinstance(journal, Recorder)
@@ -231,7 +233,7 @@ def enter_next(journal: object) -> None:
 def test_on_a_full_disk_the_run_ends_well_and_the_journal_says_what_it_could_not_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # It looks for room all the time, and leaves the last of it alone.
+    # The reserve checks for free space all the time, and must not take the last of it.
     monkeypatch.setattr(disk_reserve, "PATIENCE_S", 0)
     with small_disk(tmp_path / "disk", 24) as disk:
         journal = recorder(disk / "records")

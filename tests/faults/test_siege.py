@@ -1,4 +1,4 @@
-"""Hostile peers, as processes of their own, against a running line: what they may do, and that nobody else notices."""
+"""Hostile peers in their own processes against a running line: their requests have no effect on honest peers."""
 
 import os
 
@@ -8,7 +8,7 @@ from edge.drill.scene import STRANGER
 from edge.drill.siege import CONTROLLER, VIEWER, WITH_KEYS, WITHOUT_KEYS, Assault, siege
 
 SECONDS = float(os.environ.get("EDGE_SIEGE_S", "0"))
-"""Of each attack, all of them; else a few, shortly."""
+"""Duration of each attack in seconds if all attacks run; 0 runs a few short ones."""
 
 SHORTLY = 3.0
 FEW = (

@@ -1,4 +1,4 @@
-"""What is around a running station changes or goes away: files, bundle, terminal, cache."""
+"""The environment of a running station changes or disappears: files, bundle, terminal, cache."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from edge.verdict import Heartbeat, Outcome, State, Verdict
 
 
 def photographs(folder: Path, names: list[bytes]) -> Path:
-    """Pictures of the demo line under these names."""
+    """Write pictures of the demo line with these names."""
     folder.mkdir()
     line = DemoLine(size=(180, 320))
     for index, name in enumerate(names):

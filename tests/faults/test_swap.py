@@ -1,6 +1,6 @@
-"""No verdict ever names a bundle whose bytes did not judge the part, whenever somebody writes to the bundle's folder.
+"""No verdict names a bundle whose bytes did not judge the part, whenever another process writes to the bundle's folder.
 
-EDGE_SWAPS says how many random swaps a running station has to bear.
+EDGE_SWAPS is the number of random swaps during a running station.
 """
 
 import os
@@ -36,11 +36,11 @@ FRAME = np.full((*SHAPE, 3), 128, np.uint8)
 HONEST = 128 / 255
 EDGE = str(Path(load_bundle.__code__.co_filename).parent)
 OFTEN = "onnx_file.py"
-"""Reads bytes in memory, a call for each."""
+"""A file whose functions are not counted: it reads bytes in memory, with one call for each."""
 
 
 class Swapped:
-    """Calls `act` at the call number `at` that is made of the project's functions; `calls` counts them."""
+    """Calls `act` at call number `at` of the project's functions; `calls` counts the calls."""
 
     def __init__(self, at: int, act: Callable[[], None]) -> None:
         self.calls, self._at, self._act = 0, at, act
@@ -61,7 +61,7 @@ class Swapped:
 
 
 def judged(link: Path, trust: Trust, backend: str, at: int, act: Callable[[], None]) -> tuple[str | None, float, int]:
-    """Label and score of a frame, as the station and its inference process come to them, with a swap at one call."""
+    """Label and score of a frame, computed as by the station and its inference process, with a swap at call `at`."""
     with Swapped(at, act) as swapped:
         try:
             bundle = load_bundle(link, trust)
@@ -76,7 +76,7 @@ def judged(link: Path, trust: Trust, backend: str, at: int, act: Callable[[], No
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trust]:
-    """The folder of both bundles, the honest one signed, and the trust in its key."""
+    """The folder with both bundles, of which the honest one is signed, and the trust with its key."""
     folder = tmp_path_factory.mktemp("bundles")
     both_bundles(folder)
     new_signing_key("lab", folder / "keys")
@@ -95,7 +95,7 @@ def test_a_swap_at_any_call_between_first_read_and_first_verdict_changes_no_scor
     outcomes = set()
     *_, calls = judged(folder / "current.edge", trust, backend, 0, lambda: None)
     assert calls > 50
-    stride = 1 if "EDGE_SWAPS" in os.environ else 5 if backend == "onnxruntime" else 11  # OpenVINO compiles a while
+    stride = 1 if "EDGE_SWAPS" in os.environ else 5 if backend == "onnxruntime" else 11  # OpenVINO compiles slowly
     for at in range(1, calls + 1, stride):
         here = Path(shutil.copytree(folder, tmp_path / str(at), symlinks=True))
         label, score, _ = judged(here / "current.edge", trust, backend, at, lambda here=here: swap(here, kind))
@@ -155,7 +155,7 @@ def test_random_swaps_of_a_running_line_put_no_label_on_what_it_did_not_judge(
         swaps += 1
         chance = draw.random()
         if chance < 0.03:
-            station.kill()  # the next one starts with whatever lies there, among the next swaps
+            station.kill()  # the next station starts with the present files, during the next swaps
             station.wait()
         elif chance < 0.08:
             kill_inference(station)
@@ -178,7 +178,7 @@ def test_random_swaps_of_a_running_line_put_no_label_on_what_it_did_not_judge(
 MOVES = [("link", "blind.edge"), ("link", "honest.edge")] + [
     (kind, f"{name}-as-it-was.edge") for kind in ("replaced", "rewritten") for name in ("honest", "honest", "blind")
 ]
-"""What may be done to the bundle; the last of them put the bytes of one into the folder of whichever is current."""
+"""The swaps. The kinds `replaced` and `rewritten` put the files of a bundle into the current bundle's folder."""
 
 
 def kill_inference(station: "subprocess.Popen[bytes]") -> None:

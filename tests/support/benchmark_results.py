@@ -1,4 +1,4 @@
-"""Small real benchmarks of the demonstration bundle, and what may be made of them."""
+"""Results of small real benchmarks of the demonstration bundle, and functions that change such results."""
 
 from functools import cache
 
@@ -23,8 +23,8 @@ DISTURBANCE = Disturbance(
 
 @cache
 def bare_result() -> Result:
-    """Both artifacts back to back, in this process; their latencies are drawn around the measured median, as on
-    a machine that does nothing else.
+    """Both artifacts measured back to back in this process. The latencies are drawn around the measured median, as on a
+    machine without other load.
     """
     bundle, pictures = (
         load_bundle(DEMO_BUNDLE),
@@ -39,14 +39,14 @@ def bare_result() -> Result:
 
 
 def quiet(series: Series) -> Series:
-    """The same, as if nothing had disturbed it."""
+    """The series with latencies as on an undisturbed machine."""
     steady = np.median(series.samples_ms) * np.random.default_rng(0).lognormal(0, 0.05, len(series.samples_ms))
     return series.model_copy(update={"samples_ms": steady.tolist(), "frames_per_s": 1000 / float(steady.mean())})
 
 
 @cache
 def whole_result() -> Result:
-    """Both artifacts bare, the fastest the whole way, too, back to back and paced."""
+    """Both artifacts measured bare, and the fastest one also the whole way, back to back and paced."""
     bundle = load_bundle(DEMO_BUNDLE)
     effort = Effort(frames=60, paced_s=1.0, runs=1, only_fastest=True)
     items = [(bundle, setting) for setting in settings(bundle, AXES, AXES)]
@@ -54,7 +54,7 @@ def whole_result() -> Result:
 
 
 def result(series: list[Series]) -> Result:
-    """A result of these series of the demonstration bundle."""
+    """A result with these series of the demonstration bundle."""
     label = load_bundle(DEMO_BUNDLE).label
     known = Measured(
         label=label, path="demo.edge", simulated=True, metrics={"validation auroc": 0.99},
@@ -67,7 +67,7 @@ def result(series: list[Series]) -> Result:
 
 
 def times(series: Series, factor: float) -> Series:
-    """The same, each sample so many times as long."""
+    """The series with each sample multiplied by `factor`."""
     return series.model_copy(
         update={
             "samples_ms": [factor * one for one in series.samples_ms],
@@ -77,5 +77,5 @@ def times(series: Series, factor: float) -> Series:
 
 
 def all_times(before: Result, factor: float) -> Result:
-    """The same, each sample of each series so many times as long."""
+    """The result with each sample of each series multiplied by `factor`."""
     return before.model_copy(update={"series": [times(one, factor) for one in before.series]})

@@ -1,7 +1,7 @@
-"""Bundles and configurations that nobody exported, one after another in a process with little memory.
+"""Fuzzing of bundles and configurations: invalid ones are read one after another in a process with little memory.
 
-`python -m support.bundle_fuzzing KIND EXAMPLES FOLDER` fails if one of them takes longer than a second of the
-processor, more than 500 MB, raises anything but the project's EdgeError, or makes Python open a file outside FOLDER.
+`python -m support.bundle_fuzzing KIND EXAMPLES FOLDER` fails if one of them takes more than one second of CPU time or
+more than 500 MB, raises an error other than the project's EdgeError, or makes Python open a file outside FOLDER.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ ANYTHING = st.recursive(
 
 
 def changed(whole: bytes) -> st.SearchStrategy[bytes]:
-    """The bytes with some of them overwritten, cut out, or put in, mostly near the beginning."""
+    """The bytes with some of them overwritten, deleted or inserted, mostly near the beginning."""
     where = st.integers(0, min(400, len(whole))) | st.integers(0, len(whole))
     piece = st.binary(max_size=12) | st.sampled_from([b"\xff" * 9, b"\0" * 8, b"9" * 20, b"-1", b"<", b'"'])
 
@@ -59,18 +59,18 @@ def changed(whole: bytes) -> st.SearchStrategy[bytes]:
 
 
 def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Every place of a JSON value, as the keys that lead to it."""
+    """The path of every place in a JSON value, as a tuple of keys."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(found for key, one in inner for found in places(one, (*path, key)))]
 
 
-# -------------------------------------------------------------------------------------------------- what is tried
+# ------------------------------------------------------------------------------------------------------- examples
 
 Tried = tuple[st.SearchStrategy[Any], Callable[[Any, Path], None]]
 
 
 def manifests() -> Tried:
-    """A manifest with anything in the place of one of its values, or with bytes changed."""
+    """A manifest with one value replaced by any other, or with changed bytes."""
     original = (DEMO / MANIFEST).read_bytes()
 
     def replaced(told: tuple[tuple[str | int, ...], Any]) -> bytes:
@@ -97,7 +97,7 @@ def manifests() -> Tried:
 
 
 def golden_files() -> Tried:
-    """A zip file of arrays that say of themselves what they like."""
+    """A zip file of arrays with arbitrary headers."""
     header = st.fixed_dictionaries(
         {
             "descr": st.sampled_from(["|u1", "<f4", "<f8", "<i8", "|O", "<U9", "|V0", ">f8"]) | WORDS,
@@ -130,14 +130,14 @@ CONTRACT = LetterboxContract(side=16)
 
 
 def onnx_files() -> Tried:
-    """The ONNX file of a graph of a few nodes, with bytes changed."""
+    """The ONNX file of a graph of a few nodes, with changed bytes."""
     whole = (Path(sys.argv[3]) / "tiny.onnx").read_bytes()
     path = Path("model.onnx")
     return changed(whole), lambda content, _: [load_backend("onnxruntime", Graph(path, content), 1, CONTRACT), None][1]
 
 
 def openvino_files() -> Tried:
-    """OpenVINO's files of the same graph, with bytes changed in either."""
+    """OpenVINO's files of the same graph, with changed bytes in one of them."""
     xml, weights = ((Path(sys.argv[3]) / f"tiny.{suffix}").read_bytes() for suffix in ("xml", "bin"))
     path = Path("model.xml")
     both = st.tuples(changed(xml), st.just(weights)) | st.tuples(st.just(xml), changed(weights))
@@ -145,7 +145,7 @@ def openvino_files() -> Tried:
 
 
 def configurations() -> Tried:
-    """A station's configuration."""
+    """A station's configuration file with changed bytes, deeply nested values or random content."""
     sound = b'source = "demo"\nbudget_ms = 250\nrequire = ["a"]\n[camera]\ngain_db = 2\n[[stations]]\nstation = "a"\n'
     nested = st.integers(1, 10**5).map(lambda depth: b"source = " + b"[" * depth)
 
@@ -165,23 +165,25 @@ KINDS = {
 }
 
 
-# ------------------------------------------------------------------------------------------------ how it is watched
+# ----------------------------------------------------------------------------------------------------------- limits
 
 
 def main(kind: str, examples: int, folder: Path) -> None:
-    """Try so many."""
+    """Try `examples` examples of `kind` in `folder`."""
     work = folder / "work.edge"
     tried = KINDS[kind]()
     load_bundle(work)
     if kind in ("onnx", "openvino"):
         sound = {"onnx": lambda: Graph.read(folder / "tiny.onnx"), "openvino": lambda: Graph.read(folder / "tiny.xml")}
         runtime = {"onnx": "onnxruntime"}.get(kind, kind)
-        load_backend(runtime, sound[kind](), 1, CONTRACT)  # what a runtime opens for itself it has opened
+        load_backend(runtime, sound[kind](), 1, CONTRACT)  # the runtime opens its own files before the checks begin
     fuzz(kind, tried, examples, folder, work)
 
 
 def fuzz(kind: str, what: Tried, examples: int, folder: Path, work: Path) -> None:
-    """Try so many in the folder `work`, inside `folder`, and say how it went; the process ends if one does harm."""
+    """Try `examples` examples in the folder `work`, inside `folder`, and print the result. The process exits if an
+    example violates a limit.
+    """
     strategy, tried = what
     refused = 0
     watched = False
@@ -225,7 +227,7 @@ def fuzz(kind: str, what: Tried, examples: int, folder: Path, work: Path) -> Non
         each()
     except BaseException:
         sys.exit(traceback.format_exc()[:4000])
-    told_by_kernel = Path("/proc/self/status").read_text()  # ru_maxrss begins with that of the process that started it
+    told_by_kernel = Path("/proc/self/status").read_text()  # ru_maxrss is inherited from the parent process
     peak = int(told_by_kernel.partition("VmHWM:")[2].split()[0]) * 1024
     assert peak < MOST_BYTES, peak
     print(json.dumps({"kind": kind, "examples": examples, "refused": refused, "peak_mb": round(peak / 1e6)}))

@@ -1,6 +1,6 @@
-"""Two bundles whose verdicts cannot be confused, and a process in which one takes the other's place at a chosen moment.
+"""Two bundles with different verdicts, and a process in which one bundle replaces the other at a chosen moment.
 
-The honest one scores a frame by its mean brightness. The blind one, which nobody signed, scores every frame `BLIND`.
+The honest bundle scores a frame by its mean brightness. The blind bundle is unsigned and scores every frame `BLIND`.
 """
 
 import os
@@ -16,13 +16,14 @@ from support.line import DEMO_BUNDLE
 from edge.bundle import GOLDEN, load_bundle, seal
 
 BLIND = 0.0
-"""No picture of the demonstration line is so dark. The golden frame is black: both bundles answer it, and have the same
-golden.npz, so no self-test tells them apart.
+"""Score of the blind bundle; no picture of the demonstration line is so dark. The golden frame is black, so both
+bundles give its score and have the same golden.npz: no self-test distinguishes them.
 """
 
 KINDS = ("link", "replaced", "rewritten")
-"""How the blind bundle comes to lie where the honest one was: the link renamed, each file replaced by another, each
-file written over in place."""
+"""Ways in which the blind bundle replaces the honest one: the link is renamed, each file is replaced by another file,
+or each file is overwritten in place.
+"""
 
 TRAP = '''
 """Puts the blind bundle in place of the honest one at the event SWAP_AT of this process, if SWAP_IN names it."""
@@ -69,7 +70,7 @@ if told and os.environ["SWAP_IN"] == ("child" if is_child else "station"):
 
 
 def mean_bundle(path: Path, name: str, weight: float) -> Path:
-    """Write a bundle into the new folder `path` that scores a frame by its mean brightness, from 0 to `weight`."""
+    """Write a bundle into the new folder `path`. It scores a frame by its mean brightness, from 0 to `weight`."""
     (path / "openvino").mkdir(parents=True)
     onnx.save(_graph(weight), path / "model.onnx")
     ov.save_model(ov.Core().read_model(path / "model.onnx"), path / "openvino" / "model.xml", compress_to_fp16=False)
@@ -98,7 +99,7 @@ def _graph(weight: float) -> onnx.ModelProto:
 
 
 def swap(folder: Path, kind: str, to: str = "blind.edge") -> None:
-    """Put the bundle `to` of `folder` where `current.edge` leads, or let that lead there."""
+    """Replace the bundle to which `current.edge` in `folder` points by the bundle `to`, or redirect the link to it."""
     if kind == "link":
         os.symlink(to, folder / "new")
         os.rename(folder / "new", folder / "current.edge")
@@ -115,7 +116,7 @@ def swap(folder: Path, kind: str, to: str = "blind.edge") -> None:
 
 
 def both_bundles(folder: Path) -> Path:
-    """`honest.edge`, `blind.edge` and a link `current.edge` to the honest one in `folder`; the link."""
+    """Write `honest.edge`, `blind.edge` and the link `current.edge` to the honest bundle. Returns the link."""
     mean_bundle(folder / "honest.edge", "honest", 1.0)
     mean_bundle(folder / "blind.edge", "blind", BLIND)
     (folder / "current.edge").symlink_to("honest.edge")
@@ -126,7 +127,9 @@ def both_bundles(folder: Path) -> Path:
 
 
 def swapping(folder: Path, process: str, event: int, kind: str) -> dict[str, str]:
-    """The environment in which a station, or its inference child, swaps the bundles of `folder` at its event."""
+    """Environment variables with which the station or its inference child, by `process`, swaps the bundles of `folder`
+    at its event number `event`.
+    """
     said = {"AT": str(event), "IN": process, "FOLDER": str(folder), "KIND": kind}
     path = os.pathsep.join([str(folder / "trap"), os.environ.get("PYTHONPATH", "")])
     return os.environ | {f"SWAP_{name}": value for name, value in said.items()} | {"PYTHONPATH": path}

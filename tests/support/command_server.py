@@ -1,7 +1,8 @@
-"""Commands of the project in processes of their own, forked from one that has imported them already.
+"""Runs commands of the project in their own processes, forked from a server process that has imported them already.
 
-A command that refuses something takes a hundredth of a second, and a start of Python with all imports fifty times that.
-`python tests/support/command_server.py` is that process: it reads a request as a line of JSON, answers with a line.
+A command that refuses its arguments takes a hundredth of a second. A start of Python with all imports takes fifty times
+as long. `python tests/support/command_server.py` is the server: it reads a request as a line of JSON, and answers with
+a line.
 """
 
 import json
@@ -21,10 +22,10 @@ COMMANDS = ("audit", "bench", "gate", "keys", "listen", "run", "verify")
 
 
 class CommandServer:
-    """The client's side."""
+    """The client of the server process."""
 
     def __init__(self) -> None:
-        """Starts the process."""
+        """Start the server process."""
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -32,8 +33,8 @@ class CommandServer:
     def run(
         self, name: str, *arguments: object, timeout: float = 60, memory: int | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """What `subprocess.run` gives of a command in the current folder and environment, killed after `timeout`
-        seconds, with at most `memory` bytes of data.
+        """Run a command in the current folder and environment; the result is as from `subprocess.run`. It is killed
+        after `timeout` seconds and has at most `memory` bytes of data.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -72,7 +73,7 @@ def _answer(module: Any, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ends(child: int, timeout: float) -> bool:
-    """Whether a child ends within a time."""
+    """Whether the child ends within `timeout` seconds."""
     descriptor = os.pidfd_open(child)
     try:
         poll = select.poll()
@@ -83,7 +84,7 @@ def _ends(child: int, timeout: float) -> bool:
 
 
 def _become(module: Any, asked: dict[str, Any], out: int, err: int) -> None:
-    """The command, in the child. Does not return."""
+    """Run the command in the forked child. Does not return."""
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -1,4 +1,4 @@
-"""Parts drawn for the tests of data: each has marks of its own, and can be seen again in other light."""
+"""Drawn parts for the tests of data: each part has unique marks, and can be photographed again in other light."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def part(rng: np.random.Generator, shared: np.ndarray | None = None) -> np.ndarray:
-    """A part with marks of its own, uint8 [160, 240, 3], over a `shared` picture [160, 240] if there is one."""
+    """A part with unique marks, uint8 [160, 240, 3], drawn on the `shared` picture [160, 240] if it is given."""
     marks = cv2.GaussianBlur(rng.normal(0, 1, (160, 240)).astype(np.float32), (0, 0), 4)
     marks *= 20 / marks.std()
     grey = 110 + marks if shared is None else shared + 0.15 * marks
@@ -15,7 +15,7 @@ def part(rng: np.random.Generator, shared: np.ndarray | None = None) -> np.ndarr
 
 
 def seen_again(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
-    """The same part in other light, a few pixels aside, and through JPEG."""
+    """Another photograph of the part: in other light, shifted by a few pixels, and compressed as JPEG."""
     lit = frame * rng.uniform(0.6, 1.3) + np.linspace(0, rng.uniform(-40, 40), frame.shape[1])[None, :, None]
     top, left = rng.integers(0, 6, 2)
     moved = lit.clip(0, 255).astype(np.uint8)[top : 150 + top, left : 230 + left]
@@ -23,6 +23,6 @@ def seen_again(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
 
 
 def write(path: Path, picture: np.ndarray) -> None:
-    """Write a picture and the folders above it."""
+    """Write a picture, and create the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), picture)

@@ -1,7 +1,7 @@
-"""A bundle whose model fails on purpose: what it does depends on how bright the frame is.
+"""A bundle whose model fails on purpose, depending on the brightness of the frame.
 
-A frame of mean m scores m / 255; above 250 the score is NaN; below 2 the runtime raises; from 2 to 6 it asks for more
-memory than there is. It has an ONNX artifact alone.
+A frame with mean m has the score m / 255. Above 250 the score is NaN. Below 2 the runtime raises an error. From 2 to 6
+it requests more memory than exists. The bundle has only an ONNX artifact.
 """
 
 import shutil
@@ -15,7 +15,7 @@ from support.line import DEMO_BUNDLE
 from edge.bundle import GOLDEN, load_bundle, seal
 
 BLACK, HUNGRY, GOOD, BAD, WHITE = 1, 4, 50, 200, 252
-"""Mean brightness of frames: the runtime raises, wants too much memory, good, bad, scores NaN."""
+"""Mean brightness of frames: runtime error, too much memory requested, good, bad, score NaN."""
 
 
 def _graph() -> onnx.ModelProto:
@@ -34,7 +34,7 @@ def _graph() -> onnx.ModelProto:
         node("Div", ["same", "full"], ["bright"]),
         node("Less", ["mean", "floor"], ["is_black"]),
         node("Cast", ["is_black"], ["index"], to=TensorProto.INT64),
-        node("Gather", ["nothing", "index"], ["none"]),  # there is no element 1
+        node("Gather", ["nothing", "index"], ["none"]),  # element 1 does not exist
         node("Less", ["mean", "hunger"], ["is_hungry"]),
         node("Cast", ["is_hungry"], ["times"], to=TensorProto.INT64),
         node("Mul", ["times", "terabytes"], ["size"]),
@@ -77,7 +77,7 @@ def moody_bundle(folder: Path) -> Path:
 
 
 def write_frames(folder: Path, brightness: list[int]) -> Path:
-    """Pictures of 64×64 pixels of two greys, mixed evenly to these means, in this order: a flat one is not judged."""
+    """Write pictures of 64×64 pixels with these means. Each has two greys, because a blank picture is not judged."""
     import cv2
 
     folder.mkdir()

@@ -1,6 +1,6 @@
-"""Aravis' fake camera in a process of its own: GigE Vision's real protocol, over the loopback interface.
+"""Aravis' fake camera in its own process, with the real GigE Vision protocol over the loopback interface.
 
-Run as a program it is the camera: `python fake_genicam.py ADDRESS SERIAL SHARE_OF_PACKETS_LOST`.
+Run as a program, this file is the camera: `python fake_genicam.py ADDRESS SERIAL SHARE_OF_PACKETS_LOST`.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ SERIAL = "GVTest"
 
 
 def is_possible() -> bool:
-    """Whether Aravis is installed here."""
+    """Whether Aravis is installed."""
     return _library() is not None
 
 
@@ -36,14 +36,14 @@ def _library() -> ctypes.CDLL | None:
 
 @contextmanager
 def no_other_cameras() -> Iterator[None]:
-    """Keep the fake cameras of other test processes away: a camera answers every process that looks for one."""
+    """Exclude fake cameras of other test processes: a camera answers every process that searches for cameras."""
     with Path(tempfile.gettempdir(), f"edge-tests-fake-genicam-{os.getuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 class FakeCamera:
-    """Switched on at once; `off` is a power failure."""
+    """A fake camera, switched on by the constructor; `off` is a power failure."""
 
     def __init__(self, loss: float = 0.0, address: str = ADDRESS, serial: str = SERIAL) -> None:
         self._command = [sys.executable, __file__, address, serial, str(loss)]
@@ -63,7 +63,7 @@ class FakeCamera:
 
 @contextmanager
 def fake_camera(loss: float = 0.0, address: str = ADDRESS, serial: str = SERIAL) -> Iterator[FakeCamera]:
-    """A fake camera that loses this share of its packets."""
+    """A fake camera that loses the share `loss` of its packets."""
     camera = FakeCamera(loss, address, serial)
     try:
         yield camera

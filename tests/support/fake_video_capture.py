@@ -1,7 +1,7 @@
-"""A stand-in for a camera at the boundary of cv2.VideoCapture: these machines have none. Its driver has a queue of
-buffers, as V4L2's, and gives the bytes in them once it is asked not to convert them, as OpenCV 5 does: 1 x N uint8.
+"""A fake of cv2.VideoCapture, because the test machines have no cameras. Its driver has a queue of buffers like V4L2.
+With conversion switched off it returns the bytes of a buffer as 1 x N uint8, like OpenCV 5.
 
-Time is the test's own: it passes where the camera is waited for, and where the test says so.
+The time is simulated: it advances when the camera is waited for, and when a test advances it.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ PIXEL_FORMATS = ("YUYV", "MJPG", "GREY", "Y16 ", "NV12")
 
 
 class Clock:
-    """Stands in for the module `time` in `edge.sources.camera`."""
+    """Replaces the module `time` in `edge.sources.camera`."""
 
     def __init__(self) -> None:
         self.now_ns = 1_000_000 * MS
@@ -27,20 +27,21 @@ class Clock:
 
 
 class FakeVideoCapture:
-    """Exposes every `period_ms` from its first grab on, and loses power after `frames` grabs.
+    """A camera that exposes every `period_ms` from its first grab on, and loses power after `frames` grabs.
 
-    An exposure lands in a free buffer of the driver; where none is free it is lost, as with V4L2: the oldest frames
-    wait. `way_ms` passes from the stamp until a frame is there. A frame's pixels say which exposure it is.
+    An exposure is stored in a free buffer of the driver. Without a free buffer it is lost, as with V4L2, and the oldest
+    frames stay in the queue. A frame is available `way_ms` after its stamp. Its pixels encode the number of its
+    exposure.
     """
 
     clock = Clock()
     period_ms, way_ms, frames = 33.0, 5.0, 1000
     sizes = ((480, 640), (720, 1280))
     rates = (15.0, 30.0)
-    stamps = True  # whether the driver has any
-    gives = True  # whether a frame that was grabbed can be had
-    hands_out_raw = True  # whether it can be asked not to convert
-    damage: Callable[[bytes], bytes] | None = None  # done to the bytes of each frame
+    stamps = True  # whether the driver gives time stamps
+    gives = True  # whether a grabbed frame can be retrieved
+    hands_out_raw = True  # whether conversion can be switched off
+    damage: Callable[[bytes], bytes] | None = None  # applied to the bytes of each frame
 
     def __init__(self, device: str, api: int) -> None:
         self.device, self.api, self.released = device, api, 0
@@ -48,7 +49,7 @@ class FakeVideoCapture:
         self.left = self.frames
         self._height, self._width = self.sizes[0]
         self._rate, self._fourcc, self._buffers = self.rates[-1], cv2.VideoWriter.fourcc(*PIXEL_FORMATS[0]), 4
-        self._waiting: list[tuple[int, int]] = []  # which exposure, and its stamp
+        self._waiting: list[tuple[int, int]] = []  # number of the exposure, and its stamp
         self._held: tuple[int, int] | None = None
         self._exposures = 0
         self._next_ns: int | None = None
@@ -84,7 +85,7 @@ class FakeVideoCapture:
         }.get(key, 0.0)
 
     def grab(self) -> bool:
-        """Give the last buffer back and take the oldest frame; wait for one if there is none."""
+        """Return the last buffer to the driver and take the oldest frame, after waiting for one if there is none."""
         self._held = None
         self.left -= 1
         if self.left < 0:
@@ -99,7 +100,7 @@ class FakeVideoCapture:
         return True
 
     def _expose(self) -> None:
-        """What the camera did meanwhile."""
+        """Store the exposures made up to the present time."""
         assert self._next_ns is not None
         while self._next_ns + round(self.way_ms * MS) <= self.clock.now_ns:
             if len(self._waiting) < self._buffers:
@@ -121,7 +122,7 @@ class FakeVideoCapture:
         return True, room
 
     def _raw(self, exposure: int) -> bytes:
-        """The bytes of a buffer."""
+        """The bytes of the buffer with this exposure."""
         size, value = (self._height, self._width), exposure % 219
         match int(self._fourcc).to_bytes(4, "little"):
             case b"YUYV":

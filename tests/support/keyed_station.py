@@ -1,6 +1,6 @@
-"""A small station with keys in a process of its own: verdicts and a control socket, served as the supervisor does.
+"""A small station with keys in its own process: verdicts and a control socket, served as by the supervisor.
 
-`running_keyed_station` starts it for a test; run as a program, this file is that station.
+`running_keyed_station` starts the station for a test. Run as a program, this file is the station.
 """
 
 import json
@@ -29,7 +29,7 @@ PATIENCE_S = 20.0
 
 @dataclass
 class KeyedStation:
-    """A running one: where it is, and what it has said."""
+    """A running station: its process, its endpoints and its log."""
 
     process: subprocess.Popen[bytes]
     verdicts: str
@@ -37,7 +37,7 @@ class KeyedStation:
     log: Path
 
     def says(self, *words: str) -> str:
-        """The first line of its log with all these words, waited for."""
+        """Wait for the first line of the log with all these words, and return it."""
         ends = time.monotonic() + PATIENCE_S
         while time.monotonic() < ends:
             for line in self.log.read_text().splitlines():
@@ -49,7 +49,7 @@ class KeyedStation:
 
 @contextmanager
 def running_keyed_station(keys: Path) -> Iterator[KeyedStation]:
-    """A station that guards its sockets with the keys of this folder; killed at the end."""
+    """A station whose sockets admit only the keys of this folder; killed at the end of the context."""
     verdicts, control, log = free_endpoint(), free_endpoint(), keys.parent / "station.log"
     with log.open("wb") as err:
         process = subprocess.Popen(
@@ -68,7 +68,7 @@ def running_keyed_station(keys: Path) -> Iterator[KeyedStation]:
 
 
 def serve(keys: Path, verdicts: str, control: str) -> None:
-    """Publish a verdict each tick; answer each control message with the name of its client; until killed."""
+    """Until killed, publish a verdict every TICK_S, and answer each control message with the name of its client."""
     context = zmq.Context()
     doorkeeper = Doorkeeper(context, KeyStore(keys), lambda line: print(line, file=sys.stderr, flush=True))
     publisher = Publisher(context, "line1", verdicts, doorkeeper=doorkeeper)

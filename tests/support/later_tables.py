@@ -1,6 +1,6 @@
-"""Imported before `edge.records.journal`, it makes this software a later one: its journal has version 3.
+"""Simulates a later version of the software with journal version 3, if imported before `edge.records.journal`.
 
-Version 2 brought the bundle of a verdict and the remedy of an event; version 3 how a late result was found to be late.
+Version 2 added the bundle of a verdict and the remedy of an event, version 3 the reason why a late result was late.
 """
 
 import sys

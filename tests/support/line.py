@@ -1,4 +1,4 @@
-"""A station in its own processes, for tests to run, listen to and hurt."""
+"""A station in its own processes, which tests start, listen to and disturb."""
 
 import os
 import subprocess
@@ -49,17 +49,17 @@ def _server() -> CommandServer:
 
 
 def ran(name: str, *arguments: object, timeout: float = 60, memory: int | None = None) -> CompletedProcess[str]:
-    """What `subprocess.run(command(name, ...), capture_output=True, text=True)` gives, fifty times as fast."""
+    """The result of `subprocess.run(command(name, ...), capture_output=True, text=True)`, fifty times as fast."""
     return _server().run(name, *arguments, timeout=timeout, memory=memory)
 
 
 def run(*arguments: object) -> CompletedProcess[str]:
-    """What a command line says and its exit code, within a minute."""
+    """Run a command line, for at most a minute; its output and exit code."""
     return subprocess.run([*map(str, arguments)], capture_output=True, text=True, timeout=60)
 
 
 def refused(*arguments: object) -> str:
-    """The one line that edge-run says when it refuses these arguments."""
+    """The one line of standard error with which edge-run refuses these arguments."""
     done = ran("run", "--bind", free_endpoint(), *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -70,35 +70,35 @@ def refused(*arguments: object) -> str:
 
 
 def station_config(source: str = "test", bundle: Path = DEMO_BUNDLE, **keys: Any) -> StationConfig:
-    """A station with these keys that keeps no record."""
+    """The configuration of a station with these keys and without records."""
     settings = Settings.model_validate({"source": source, "records": False} | keys)
     return to_config(settings, bundle, simulated=False)
 
 
 @dataclass
 class Asking:
-    """A bare controller: requests out, replies in."""
+    """A minimal controller, which sends requests and receives replies."""
 
     socket: "zmq.Socket[bytes]"
 
     def __call__(self, request: Request) -> Reply:
-        """Send a request and wait for its answer."""
+        """Send a request and wait for its reply."""
         self.socket.send(request.model_dump_json().encode())
         return self.next()
 
     def next(self) -> Reply:
-        """The next answer."""
+        """Wait for the next reply."""
         assert self.socket.poll(20_000), "no answer"
         return parse_reply(self.socket.recv())
 
     def hears_nothing(self) -> bool:
-        """Whether no answer comes for a while."""
+        """Whether no reply arrives for a while."""
         return not self.socket.poll(300)
 
 
 @dataclass
 class Line:
-    """A station in its own processes, and what a subscriber in this one received."""
+    """A station in its own processes, and the messages that a subscriber in this process received."""
 
     process: subprocess.Popen[str]
     subscriber: Subscriber
@@ -116,7 +116,7 @@ class Line:
         return [r.message for r in self.received if isinstance(r.message, Heartbeat)]
 
     def until(self, verdicts: int) -> None:
-        """Receive until so many verdicts have come."""
+        """Receive until there are `verdicts` verdicts."""
         count = len(self.verdicts)
         for message in self._receive():
             count += isinstance(message, Verdict)
@@ -130,7 +130,7 @@ class Line:
                 return
 
     def _receive(self) -> Iterator[Verdict | Heartbeat | StateChange]:
-        """Messages as they come; a silent or dead station fails the test and shows what it said."""
+        """The messages in order of arrival. A silent or dead station fails the test, which shows the station's log."""
         for received in self.subscriber.messages(SILENCE_S):
             self.received.append(received)
             yield received.message
@@ -138,7 +138,7 @@ class Line:
         raise AssertionError(f"the station fell silent; it said: {self.process.communicate()}")
 
     def to_the_end(self) -> int:
-        """Receive until the station says goodbye; its exit code."""
+        """Receive until the station announces its end. Returns its exit code."""
         self.until_state(State.STOPPED)
         self.stdout, self.stderr = self.process.communicate(timeout=30)
         return self.process.returncode
@@ -158,7 +158,9 @@ class Line:
 
 @contextmanager
 def running_line(*arguments: object, bundle: Path = DEMO_BUNDLE, cwd: Path | None = None) -> Iterator[Line]:
-    """`edge-run` with these arguments, in the folder `cwd`, waiting for its one subscriber; killed at the end."""
+    """`edge-run` with these arguments in the folder `cwd`. It waits for one subscriber, and is killed at the end of the
+    context.
+    """
     endpoint = free_endpoint()
     subscriber = Subscriber(endpoint, "line1")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -170,7 +172,7 @@ def running_line(*arguments: object, bundle: Path = DEMO_BUNDLE, cwd: Path | Non
         budget_ms=20_000,
         json=True,
         records=None if "--records" in arguments else False,
-        popen={**pipes, "cwd": cwd, "start_new_session": True},  # a group of its own, that a test may kill
+        popen={**pipes, "cwd": cwd, "start_new_session": True},  # its own process group, which a test may kill
     ).process
     try:
         yield Line(process, subscriber, endpoint)

@@ -1,6 +1,6 @@
-"""A clock drawn into pictures as blocks of black and white, so that a frame's age can be read off it.
+"""A clock drawn into pictures as black and white blocks, from which the age of a frame can be read.
 
-Needs the standard library only: the system's Python draws it, too.
+Needs only the standard library, because the system's Python draws the clock too.
 """
 
 import time
@@ -11,14 +11,15 @@ MODULUS = 2**BITS
 
 
 def now_ms() -> int:
-    """The clock that is drawn: milliseconds of the machine's monotonic clock, modulo MODULUS."""
+    """The present time of the drawn clock: milliseconds of the machine's monotonic clock, modulo MODULUS."""
     return time.monotonic_ns() // 1_000_000 % MODULUS
 
 
 def drawn(background: bytes, width: int) -> bytes:
-    """A planar YUV picture, at least 512 wide: on top a row of blocks, the highest bit first, and their opposites.
+    """A planar YUV picture with the clock, at least 512 pixels wide: at the top a row of blocks, highest bit first,
+    then the inverted blocks.
 
-    `background` is the picture without them.
+    `background` is the picture without the clock.
     """
     moment = now_ms()
     bits = [moment >> (BITS - 1 - n) & 1 for n in range(BITS)]
@@ -31,7 +32,7 @@ def drawn(background: bytes, width: int) -> bytes:
 
 
 def shown_ms(frame: Any) -> int:
-    """What the clock in a frame `uint8 [height, width, 3]` shows."""
+    """The time of the clock in a frame `uint8 [height, width, 3]`."""
     shown = 0
     for n in range(BITS):
         bit, opposite = (frame[row, BLOCK * n + BLOCK // 2].mean() for row in (BLOCK // 2, BLOCK + BLOCK // 2))

@@ -1,7 +1,7 @@
-"""Records, gate logs, keys and photographs that no station made, one after another in a process with little memory.
+"""Fuzzing of records, gate logs, keys and photographs: invalid ones are read in a process with little memory.
 
-`python -m support.record_fuzzing KIND EXAMPLES FOLDER` fails as `support.bundle_fuzzing` does; FOLDER holds a sound
-`record`.
+`python -m support.record_fuzzing KIND EXAMPLES FOLDER` fails under the conditions of `support.bundle_fuzzing`. FOLDER
+contains a sound `record`.
 """
 
 import io
@@ -41,7 +41,7 @@ LINE = b'{"epoch":"ab12","seq":1,"part":"a","decision":"reject","why":"defect","
 
 
 def examined(record: Path, log: Path | None = None) -> None:
-    """All that a person does with a record. Raises RecordsError if there is something wrong with it."""
+    """Read a record in every way that the commands do. Raises RecordsError if the record has a problem."""
     found = audit(record, log)
     json.dumps([run.epoch for run in found.runs] + [problem._asdict() for problem in found.problems], allow_nan=False)
     refusal: RecordsError | None = None
@@ -64,7 +64,7 @@ def examined(record: Path, log: Path | None = None) -> None:
 
 
 def tell_all(record: Path, some: list[Story]) -> None:
-    """Tell of the parts and read their pictures, as edge-audit does."""
+    """Print the histories of the parts and read their pictures, as edge-audit does."""
     for one in some:
         "\n".join(tell(one, record)), json.dumps(one.as_json(), allow_nan=False), caption(one.verdict)
         if one.image.path is not None:
@@ -72,7 +72,7 @@ def tell_all(record: Path, some: list[Story]) -> None:
 
 
 def fresh(work: Path) -> Path:
-    """The sound journal again; the images are small and stay."""
+    """Restore the sound journal in `work`. The images there are kept."""
     for suffix in BESIDE:
         (work / f"{JOURNAL}{suffix}").unlink(missing_ok=True)
     shutil.copyfile(SOUND / JOURNAL, work / JOURNAL)
@@ -80,7 +80,7 @@ def fresh(work: Path) -> Path:
 
 
 def journals() -> Tried:
-    """A journal with bytes changed."""
+    """A journal with changed bytes."""
 
     def tried(content: bytes, work: Path) -> None:
         (fresh(work) / JOURNAL).write_bytes(content)
@@ -101,7 +101,7 @@ def flipped(whole: bytes, some: list[tuple[int, int]]) -> bytes:
 
 
 def rows() -> Tried:
-    """A journal with anything in the place of a value, and with rows put in."""
+    """A journal with one value replaced by any other, and with inserted rows."""
     with closing(sqlite3.connect(SOUND / JOURNAL)) as journal:
         columns = [(table.name, column.name) for table in TABLES for column in table.columns]
         (text,) = journal.execute("SELECT json FROM verdicts").fetchone()
@@ -131,7 +131,7 @@ def rows() -> Tried:
 
 
 def gate_logs() -> Tried:
-    """A gate's log with anything in the place of a value, or with bytes changed."""
+    """A gate's log with one value replaced by any other, or with changed bytes."""
     keys_of = st.sampled_from([*json.loads(LINE)])
     line = st.dictionaries(keys_of, ANYTHING, min_size=1, max_size=3).map(
         lambda some: json.dumps(json.loads(LINE) | some).encode() + b"\n"
@@ -151,7 +151,7 @@ def gate_logs() -> Tried:
 
 
 def sidecars() -> Tried:
-    """The sidecar of an image."""
+    """An image's sidecar with one value replaced by any other, with changed bytes or with deeply nested values."""
     (path,) = (SOUND / "images").rglob("*.json")
     whole, name = path.read_bytes(), path.relative_to(SOUND)
     said = json.loads(whole)
@@ -169,14 +169,14 @@ def sidecars() -> Tried:
 
 
 def private(path: Path, content: bytes) -> Path:
-    """A file that is its owner's alone."""
+    """Write a file that only its owner can access."""
     path.write_bytes(content)
     path.chmod(0o600)
     return path
 
 
 def certificates() -> Tried:
-    """A certificate of CURVE keys."""
+    """A damaged certificate of CURVE keys."""
     pair = Pair.new()
     whole = Certificate(pair.public, pair.secret, pair.public, "gate1").render()
 
@@ -188,7 +188,7 @@ def certificates() -> Tried:
 
 
 def signing_keys() -> Tried:
-    """A private or public signing key."""
+    """A damaged private or public signing key."""
     if not (FOLDER / "record" / "keys").exists():
         keys.new_signing_key("sound", FOLDER / "record" / "keys")
     secret, public = ((FOLDER / "record" / "keys" / f"sound{end}").read_bytes() for end in (keys.PRIVATE, keys.PUBLIC))
@@ -208,7 +208,7 @@ def signing_keys() -> Tried:
 
 
 def keystores() -> Tried:
-    """A folder of keys, with anything as a name and in its files."""
+    """A folder of keys with arbitrary names and contents of files."""
     names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=8)
     files = st.dictionaries(names.map(lambda name: f"{name}.key"), st.binary(max_size=200), max_size=3)
 
@@ -224,7 +224,7 @@ def keystores() -> Tried:
         try:
             store.clients()
         except KeyFileError as error:
-            raise KeyFileError(printable(str(error))) from error  # as every command prints it: it has a file's name
+            raise KeyFileError(printable(str(error))) from error  # as every command prints it; it contains a file name
 
     return st.tuples(files, files), tried
 
@@ -237,7 +237,7 @@ def picture(kind: str, mode: str = "RGB", **options: object) -> bytes:
 
 
 def decoded(content: bytes, _: Path) -> None:
-    """As a photograph and as a mask."""
+    """Decode the content as a photograph and as a mask."""
     refusal: DataError | None = None
     for decode in (decode_picture, decode_unchanged):
         try:
@@ -249,7 +249,7 @@ def decoded(content: bytes, _: Path) -> None:
 
 
 def pngs() -> Tried:
-    """A PNG with bytes changed, and one whose checksums are right whatever it says."""
+    """A PNG with changed bytes, and a PNG with arbitrary content and correct checksums."""
     whole = picture("PNG")
     chunk = st.tuples(
         st.sampled_from(
@@ -271,12 +271,12 @@ def pngs() -> Tried:
 
 
 def chunk_of(kind: bytes, body: bytes) -> bytes:
-    """A chunk with its CRC."""
+    """A PNG chunk with its CRC."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def tiffs() -> Tried:
-    """A TIFF with bytes changed, and one of tags that say what they like."""
+    """A TIFF with changed bytes, and a TIFF with arbitrary tags."""
     some = [picture("TIFF", compression=c) for c in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits")]
     number = st.sampled_from([0, 1, 2, 3, 5, 8, 16, 32, 255, 8192, 2**16 - 1, 2**31, 2**32 - 1])
     tag = st.tuples(
@@ -306,7 +306,7 @@ KINDS = {
 
 
 def main(kind: str, examples: int) -> None:
-    """Try so many; what libraries open for themselves they have opened before."""
+    """Try `examples` examples of `kind`. The libraries open their own files before the checks begin."""
     work = FOLDER / "work"
     if work.exists():
         shutil.rmtree(work)

@@ -1,4 +1,4 @@
-"""Verdicts without a line, a recorder that a test can wait for, an archive with frames, and disks to hurt them with."""
+"""Support for tests of records: verdicts without a line, a recorder, an archive with frames, and full or slow disks."""
 
 import atexit
 import shutil
@@ -63,14 +63,14 @@ def recorder(folder: Path, epoch: str = "ab12", **options: Any) -> Recorder:
 
 
 def enter(into: Recorder, *verdicts: Verdict) -> None:
-    """Accept and enter them."""
+    """Accept and enter the verdicts."""
     for one in verdicts:
         into.accept(one.seq)
         into.enter(one, payload(one))
 
 
 def until(holds: Callable[[], object]) -> None:
-    """Wait until it does; a busy machine is given time."""
+    """Wait until `holds` returns a true value. The limit is generous, for busy machines."""
     end = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < end, "it never came to be"
@@ -78,13 +78,13 @@ def until(holds: Callable[[], object]) -> None:
 
 
 def settle(*recorders: Recorder) -> None:
-    """Wait until everything is on disk."""
+    """Wait until all rows of these recorders are on disk."""
     for one in recorders:
         until(lambda one=one: one.backlog == 0)
 
 
 def rows(folder: Path, select: str) -> list[tuple[Any, ...]]:
-    """What the journal has."""
+    """The rows that a query of the journal returns."""
     with closing(sqlite3.connect(folder / JOURNAL, timeout=10)) as journal:
         return journal.execute(select).fetchall()
 
@@ -128,7 +128,9 @@ Made = TypeVar("Made")
 
 
 def once_made(make: Callable[[Path], Made], folder: Path) -> Made:
-    """A copy of the record that `make` makes, which is made once; signed as the record itself, not as a copy."""
+    """A copy, in `folder`, of the record that `make` creates once. Its lock is changed so that it does not count as a
+    copy.
+    """
     record, made = _kept(make)
     shutil.copytree(record, folder, dirs_exist_ok=True)
     (folder / LOCK).write_text(f"{(folder / LOCK).stat().st_ino}\n")
@@ -143,7 +145,7 @@ def _kept(make: Callable[[Path], Made]) -> tuple[Path, Made]:
 
 
 def with_image(folder: Path, epoch: str = "ab12") -> Stored:
-    """A record with the image of one reject."""
+    """Create a record with the image of one reject."""
     if epoch == "ab12" and not (folder.exists() and any(folder.iterdir())):
         return once_made(_with_image, folder)
     return _with_image(folder, epoch)
@@ -165,7 +167,7 @@ def _with_image(folder: Path, epoch: str = "ab12") -> Stored:
 
 
 def spoil(folder: Path, *statements: str) -> None:
-    """What no station would do."""
+    """Change the journal by SQL statements that no station would execute."""
     with closing(sqlite3.connect(folder / JOURNAL)) as journal:
         for statement in statements:
             journal.execute(statement)
@@ -174,7 +176,7 @@ def spoil(folder: Path, *statements: str) -> None:
 
 @contextmanager
 def journal_taken(folder: Path) -> Iterator[None]:
-    """While this lasts, nothing can be written to the journal: for the station that is a disk that does not answer."""
+    """While the context is open, the journal is locked, which for the station is a disk that does not respond."""
     with closing(sqlite3.connect(folder / JOURNAL, timeout=10, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -182,7 +184,7 @@ def journal_taken(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
-    """A disk of its own, so small that it can be filled."""
+    """A separate disk that is small enough to be filled."""
     folder.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(folder)], capture_output=True, text=True
@@ -196,7 +198,7 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
 
 
 def fill(disk: Path, leave: int = 0) -> Path:
-    """Take all room of a disk but `leave` bytes; remove the file to have it back."""
+    """Fill a disk except for `leave` bytes. Returns the file that takes the room; removing it frees the disk."""
     filler = disk / "filler"
     with open(filler, "wb", buffering=0) as file:
         try:

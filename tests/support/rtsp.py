@@ -1,4 +1,4 @@
-"""An RTSP server in its own process, for tests to watch and hurt."""
+"""An RTSP server in its own process, which tests receive from and disturb."""
 
 import signal
 import subprocess
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 PYTHON = "/usr/bin/python3"
-"""The system's: GStreamer's bindings come with it, not from PyPI."""
+"""The system's Python: GStreamer's bindings are installed with it, and are not on PyPI."""
 
 SCRIPT = Path(__file__).with_name("rtsp_server.py")
 NEEDS = "gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly python3-gi"
 
 
 class Server:
-    """Serves `/line` on one port, from `start` to `kill`, again and again."""
+    """A server that serves `/line` on one port between `start` and `kill`, repeatedly."""
 
     def __init__(self, *options: object) -> None:
         self._options = [str(option) for option in options]
@@ -30,7 +30,7 @@ class Server:
         return f"rtsp://127.0.0.1:{self._port}/line"
 
     def start(self) -> None:
-        """Start it, and wait until it serves. Skips the test where there is no such server."""
+        """Start the server and wait until it serves. Skips the test if the server is not available."""
         command = [PYTHON, str(SCRIPT), "--port", self._port, *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
@@ -43,25 +43,25 @@ class Server:
         self._port = port
 
     def kill(self) -> None:
-        """End it like a power cut; its connections break."""
+        """Kill the server, like a power failure; its connections break."""
         assert self._process is not None
         self._process.kill()
         self._process.communicate()
 
     def freeze(self) -> None:
-        """Its connections stay, and nothing comes."""
+        """Stop the server's process; its connections stay open, but nothing is sent."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """It goes on."""
+        """Continue the server's process."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
 
 @contextmanager
 def serving(*options: object) -> Iterator[Server]:
-    """A server with these options of `rtsp_server.py`; skips the test where it cannot be."""
+    """A server with these options of `rtsp_server.py`. Skips the test if the server is not available."""
     if sys.platform != "linux" or not Path(PYTHON).exists():
         pytest.skip(f"no {PYTHON} with GStreamer's bindings here")
     server = Server(*options)

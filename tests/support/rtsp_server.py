@@ -1,6 +1,6 @@
-"""An RTSP server whose pictures show the time: GStreamer's, run by the system's Python, which has its bindings.
+"""GStreamer's RTSP server with pictures that show the time. The system's Python runs it, because it has the bindings.
 
-Prints the port that it serves on. The clock in its pictures is that of `picture_clock.py`.
+Prints the port of the server. The clock in the pictures is that of `picture_clock.py`.
 """
 
 import argparse
@@ -23,7 +23,7 @@ ENCODERS = {
 
 
 class Clock(GstRtspServer.RTSPMediaFactory):
-    """One pipeline for all clients, fed at a fixed rate whether or not it keeps up."""
+    """One pipeline for all clients, fed at a fixed rate even if it is too slow."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def _ask_for(login: str, server: GstRtspServer.RTSPServer, factory: Clock) -> None:
-    """Only who gives this name and password may see the line."""
+    """Require the name and password in `login` from every client."""
     access, person = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
     person.set_string("media.factory.role", "viewer")
     access.add_basic(GstRtspServer.RTSPAuth.make_basic(*login.split(":", 1)), person)

@@ -1,4 +1,4 @@
-"""A small station of the tests' own, over real sockets: it says what a test wants, and can hang, be held up and die."""
+"""A small scripted station with real sockets: it publishes the messages of a test, and can hang, be delayed and die."""
 
 import queue
 import threading
@@ -30,7 +30,9 @@ BEAT_S = 0.1
 
 
 class Peer:
-    """Beats, answers pings and snapshots in a thread. While `is_held` nothing leaves; then everything does at once."""
+    """A station whose thread sends heartbeats, and answers pings and snapshots. While `is_held` its messages are held
+    back; afterwards all are sent at once.
+    """
 
     def __init__(self, verdicts: str, control: str, station: ModelledStation) -> None:
         self.station = station
@@ -42,7 +44,7 @@ class Peer:
         self._known: set[bytes] = set()
         self.whispered = 0
         self._held: list[list[bytes]] = []
-        self._counting = threading.Lock()  # a heartbeat must not count a verdict that is still to be sent
+        self._counting = threading.Lock()  # a heartbeat must not count a verdict that is not sent yet
         self._is_over = threading.Event()
         self._context = zmq.Context()
         self._xpub, self._router = self._context.socket(zmq.XPUB), self._context.socket(zmq.ROUTER)
@@ -52,7 +54,7 @@ class Peer:
         self._thread.start()
 
     def say(self, *messages: Message | list[bytes]) -> None:
-        """Publish these, or frames that are no messages."""
+        """Publish these messages, or frames that are not valid messages."""
         for message in messages:
             self._outbox.put(message)
 
@@ -64,7 +66,7 @@ class Peer:
         return verdict
 
     def whisper(self, payload: Replayed | bytes) -> None:
-        """Send this to every controller that ever spoke, over the control socket."""
+        """Send the payload over the control socket to every controller that has sent a request."""
         self._whispers.put(payload if isinstance(payload, bytes) else payload.model_dump_json().encode())
 
     def acks(self) -> dict[int, str]:
@@ -72,7 +74,7 @@ class Peer:
         return {r.seq: str(r.fate) for r in list(self.requests) if isinstance(r, Acknowledge)}
 
     def die(self) -> None:
-        """Leave without a word."""
+        """Close the sockets without announcing the end."""
         self._is_over.set()
         self._thread.join()
         self._context.destroy(linger=0)
@@ -129,7 +131,7 @@ class Peer:
 
 @contextmanager
 def peer(verdicts: str, control: str, station: ModelledStation | None = None) -> Iterator[Peer]:
-    """A peer, dead at the end."""
+    """A running peer, which dies at the end of the context."""
     running = Peer(verdicts, control, station or ModelledStation())
     try:
         yield running
@@ -138,7 +140,7 @@ def peer(verdicts: str, control: str, station: ModelledStation | None = None) ->
 
 
 def until(condition: Callable[[], object], turn: Callable[[], None], patience_s: float = 20.0) -> None:
-    """Take turns until it is so; fails after a long patience."""
+    """Call `turn` until `condition` holds. Fails after `patience_s` seconds."""
     deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, "it never came to that"

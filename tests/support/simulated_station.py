@@ -1,4 +1,4 @@
-"""A station without sockets, for tests of the gate: its messages, and its clock, which is not the gate's."""
+"""A station without sockets, for tests of the gate: its messages, and its clock, which differs from the gate's."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ BUDGET_MS = 100.0
 
 @dataclass
 class ModelledStation:
-    """One run of a station. `offset_ns` and `drift` make its clock from the gate's."""
+    """One run of a station. Its clock is the gate's, shifted by `offset_ns`, with the relative rate error `drift`."""
 
     epoch: str = "a1"
     boot: int = 1
@@ -22,11 +22,13 @@ class ModelledStation:
     seq: int = 0
 
     def clock(self, t: int) -> int:
-        """What the station's clock shows when the gate's shows `t`."""
+        """Time of the station's clock at the time `t` of the gate's clock."""
         return self.offset_ns + t + round(t * self.drift)
 
     def verdict(self, t: int, age_ms: float = 20.0, says: str = "good", **changes: Any) -> Verdict:
-        """Published at the gate's time `t`, exposed so long before. `says` is an outcome, or the reason of unknown."""
+        """A verdict published at the gate's time `t`, of a part exposed `age_ms` before. `says` is an outcome, or the
+        reason of an unknown.
+        """
         captured, published = self.clock(t - round(age_ms * MS)), self.clock(t)
         outcome: dict[str, Any] = {"verdict": "unknown", "reason": says, "score": None}
         if says in ("good", "reject"):
@@ -46,7 +48,7 @@ class ModelledStation:
         return verdict(**(fields | outcome | changes))
 
     def heartbeat(self, t: int, state: State = State.EXECUTING, **changes: Any) -> Heartbeat:
-        """Sent at the gate's time `t`."""
+        """A heartbeat sent at the gate's time `t`."""
         sent = self.clock(t)
         fields: dict[str, Any] = {
             "station": "line1",
@@ -65,7 +67,7 @@ class ModelledStation:
         return Heartbeat(**(fields | changes))
 
     def state(self, t: int, state: State) -> StateChange:
-        """Announced at the gate's time `t`."""
+        """A change of state announced at the gate's time `t`."""
         return StateChange(
             station="line1", epoch=self.epoch, boot=self.boot, simulated=False,
             sent=self.clock(t), state=state, last_seq=self.seq,

@@ -1,4 +1,4 @@
-"""A verdict for tests that need one and no line."""
+"""A verdict for tests that run no line."""
 
 from typing import Any
 

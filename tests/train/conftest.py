@@ -1,4 +1,4 @@
-"""Photographs to train on, made in a moment."""
+"""Small rendered photographs for training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +45,6 @@ def plate(rng: np.random.Generator, bad: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write(path: Path, picture: np.ndarray) -> None:
-    """Write a picture and the folders above it."""
+    """Write a picture, and create the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), picture)

@@ -1,4 +1,4 @@
-"""Nothing in a data folder is left out without a word: it is used, counted by name, or refused with the remedy."""
+"""Every file in a data folder is used, listed by name as unused, or refused with the remedy."""
 
 import json
 import re
@@ -20,7 +20,7 @@ MakeData = Callable[..., Path]
 
 
 def lay(folder: Path, *names: str) -> Path:
-    """Pictures of these names, each another; masks mark a box."""
+    """Write different pictures with these names; masks mark a box."""
     for index, name in enumerate(names):
         picture = np.random.default_rng(index).integers(0, 255, (32, 40, 3), np.uint8)
         if {"mask", "ground_truth"} & {*Path(name).parts}:

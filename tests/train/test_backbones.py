@@ -1,4 +1,4 @@
-"""The networks that others published are rebuilt exactly: parameters, names of weights, shapes of features."""
+"""Published networks are reproduced exactly: parameters, names of weights, shapes of features."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""From photographs to training batches: nothing is rounded away, and picture, mask and truth stay together."""
+"""Training batches from photographs: no value is lost by rounding, and picture, mask and truth stay aligned."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_bad_share_is_the_share_of_bad_photographs_drawn() -> None:
 
 
 def blotted(count: int = 8, side: int = 64) -> Batch:
-    """Grey pictures with a bright blot each, whose truth is exactly where it is bright."""
+    """Grey pictures with one bright blot each; the truth marks exactly the bright pixels."""
     mask = torch.zeros(count, 1, side, side)
     mask[:, :, 8:56] = 1
     truth = torch.zeros_like(mask)

@@ -1,4 +1,4 @@
-"""A run that does not tell good from bad says so wherever a person meets it, by one definition, counted by parts."""
+"""A run that does not separate good from bad has a warning in every output, by one definition, counted by parts."""
 
 import contextlib
 import csv
@@ -32,7 +32,7 @@ def run(make_data: MakeData, tmp_path: Path) -> Run:
 
 
 def scored(run: Run, scores: Iterable[float], bad: Iterable[bool], photographs_of_a_part: int) -> Run:
-    """The run, as if validation and test had had these photographs alone, and these scores."""
+    """The run, as if validation and test had only these photographs, with these scores."""
     table = [["file", "split", "label", "defect", "part", "score"]]
     table += [[p.name, "train", p.label, "", "", "0.5"] for p in run.photographs("train")]
     for split in ("val", "test"):

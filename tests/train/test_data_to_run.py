@@ -1,4 +1,4 @@
-"""From a data folder to a run: the split is written down and read again, leaks are refused, wrong data is one line."""
+"""Training from a data folder: the split is recorded and read again, leaks are refused, bad data gives one line."""
 
 import json
 from collections.abc import Callable

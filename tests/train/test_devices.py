@@ -1,4 +1,4 @@
-"""A training on several devices: what each process does, what is refused, and that the result is that of one device."""
+"""A training on several devices: the work of each process, the refusals, and the same result as on one device."""
 
 import csv
 import os
@@ -19,7 +19,7 @@ MakeData = Callable[..., Path]
 
 CPU = ("--accelerator", "cpu")
 COMMAND = Path(sys.executable).with_name("edge-train")
-"""The installed script: the further processes of a training are started from it."""
+"""The installed script, from which the further processes of a training are started."""
 
 
 def shuffled(count: int, bad_share: float | None = None) -> Shuffled:

@@ -1,4 +1,4 @@
-"""`edge-train` as a person meets it: quick to answer, one line for what is wrong, JSON alone on standard output."""
+"""The command `edge-train`: quick answers, one line for each error, only JSON on standard output."""
 
 import json
 import os
@@ -93,7 +93,7 @@ def test_interrupted_from_the_keyboard_it_says_how_to_go_on_and_does(
         stderr=subprocess.PIPE,
         text=True,
         env=ONE_THREAD,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background has it ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores SIGINT
     )
     assert training.stderr is not None
     for line in training.stderr:

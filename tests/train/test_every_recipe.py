@@ -1,4 +1,4 @@
-"""Every recipe of the package trains: a smoke run of one epoch on a handful of parts, to a run that reads back."""
+"""Every recipe of the package trains: one epoch on a few parts gives a run that can be read back."""
 
 from collections.abc import Callable
 from pathlib import Path

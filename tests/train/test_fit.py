@@ -1,4 +1,4 @@
-"""A training ends in a run that says what it is; an interrupted one goes on to the same result."""
+"""A training writes a run with a complete description; an interrupted training continues to the same result."""
 
 import csv
 import json

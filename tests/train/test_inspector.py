@@ -1,4 +1,4 @@
-"""The inspector weighs three opinions: what it saw of defects, near and from afar, and what good parts look like."""
+"""The inspector combines three scores: defects at two resolutions, and the distance from good parts."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ SIDE = 64
 
 
 def shown(count: int, bad: int, seed: int) -> Batch:
-    """Noise; the last `bad` pictures have a black square that no good one has."""
+    """Pictures of noise; only the last `bad` ones have a black square."""
     image = torch.rand(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
     label = (torch.arange(count) >= count - bad).float()
     image[label == 1, :, 16:48, 16:48] = 0

@@ -1,4 +1,4 @@
-"""A layout is told by what is there: what is taken for what is exact, and what is ambiguous is refused."""
+"""Detection of a layout of photographs from its files: exact, and with a refusal if it is ambiguous."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The same thing in two splits is found and refused; different parts, however alike, are not called the same."""
+"""The same part in two splits is found and refused; different parts are not confused, however similar they are."""
 
 import csv
 import time
@@ -35,7 +35,7 @@ TWICE_NUMBERED = {
     ("free-5874", "free-13526"),
     ("free-65001", "free-53011"),
 }
-"""Part numbers in different splits, the earlier split first, that show one tile: each pair was looked at."""
+"""Pairs of part numbers in different splits, the earlier split first, that show the same tile; checked by eye."""
 
 OTHER_TILES = {
     "train/good/free_exp1_num_116949.jpg",
@@ -44,7 +44,7 @@ OTHER_TILES = {
     "train/good/free_exp4_num_117012.jpg",
     "train/good/free_exp1_num_37243.jpg",
 }
-"""Photographs under one of these numbers that show another tile than its others: looked at, too."""
+"""Photographs with one of these numbers that show another tile than the others with that number; checked by eye."""
 
 
 def pairs(frames: Sequence[np.ndarray]) -> set[tuple[int, int]]:
@@ -67,7 +67,7 @@ def test_parts_of_one_product_are_not_taken_for_the_same() -> None:
     print_on_all = part(rng)[..., 0].astype(np.float32)
     frames = [part(rng, print_on_all) for _ in range(60)]
     thumbnails = np.stack([thumbnail(frame) for frame in frames]).reshape(60, -1)
-    assert np.corrcoef(thumbnails).min() > 0.9  # so alike that a correlation of the pictures could not tell them apart
+    assert np.corrcoef(thumbnails).min() > 0.9  # too similar to be distinguished by the correlation of pictures
     assert pairs(frames) == set()
     assert pairs([*frames, frames[7]]) == {(7, 60)}
 
@@ -90,7 +90,7 @@ def test_rendered_parts_that_lie_alike_are_not_taken_for_the_same_and_copies_are
     frames = [line.render(index).frame for index in range(60)]
     seen = appearances(np.stack([thumbnail(frame) for frame in frames]))
     likest = max(correlation(seen[a], seen[b]) for a in range(60) for b in range(a))
-    assert likest > 0.8  # more than many photographs of one tile: only the limit drawn from the data tells
+    assert likest > 0.8  # more than many photographs of one tile: only the data's own limit separates them
     assert pairs(frames) == set()
     darker = [(frame * 0.9 + 5).clip(0, 255).astype(np.uint8) for frame in frames[:5]]
     assert pairs(frames + darker) == {(index, 60 + index) for index in range(5)}
@@ -106,7 +106,7 @@ def test_thousand_photographs_take_seconds() -> None:
 
 @pytest.fixture
 def leaking(tmp_path: Path) -> Path:
-    """24 parts in three splits; part 0 of train is seen again in train and in val, part 1 in test."""
+    """24 parts in three splits; part 0 of train is photographed again in train and in val, part 1 in test."""
     rng = np.random.default_rng(3)
     frames = [part(rng) for _ in range(24)]
     for index, frame in enumerate(frames):

@@ -1,4 +1,4 @@
-"""The page of the rendered lines: what is measured beside the runs, and that it shows that and what was reported."""
+"""The page of the rendered lines: the measurements beside the runs, and the page with these and the runs' figures."""
 
 import json
 from collections.abc import Callable
@@ -73,7 +73,7 @@ set = ["train.epochs=1", 'threshold={strategy="balanced"}']
 
 
 class Made:
-    """Runs of `PLAN`, what was measured of the one on codes, and where its page lies."""
+    """The runs of `PLAN`, the measurements of the run on codes, and the path of the page."""
 
     def __init__(self, folder: Path) -> None:
         self.runs, self.page = folder / "runs", folder / "docs" / "lines.md"
@@ -111,7 +111,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Made once: two small trainings, one export, one station."""
+    """The results of two small trainings, one export and one station, made once."""
     torch.set_num_threads(1)
     return Made(tmp_path_factory.mktemp("lines"))
 

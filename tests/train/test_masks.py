@@ -1,4 +1,4 @@
-"""A mask is read for what it is, however it marks; one that cannot be the ground truth is refused by name."""
+"""Masks are read correctly, whatever their encoding; a mask that cannot be ground truth is refused by name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ SHAPE = (72, 96)
 
 
 def boxes(count: int = 6) -> list[np.ndarray]:
-    """Where the defect is: bool [72, 96], a box of 20×24 pixels somewhere else each time."""
+    """The place of the defect: bool [72, 96], a box of 20×24 pixels at a different position in each picture."""
     found = []
     for index in range(count):
         truth = np.zeros(SHAPE, bool)
@@ -30,7 +30,7 @@ def boxes(count: int = 6) -> list[np.ndarray]:
 
 
 def lay(folder: Path, masks: list[np.ndarray], suffix: str = ".png") -> Path:
-    """One good photograph, and a bad one for each mask."""
+    """Write one good photograph, and a bad one for each mask."""
     rng = np.random.default_rng(0)
     write(folder / "good" / "a.png", rng.integers(0, 255, (*SHAPE, 3), np.uint8))
     for index, mask in enumerate(masks):
@@ -67,7 +67,7 @@ def halves(low: int, high: int, dtype: type = np.uint8) -> Draw:
 
 
 def with_alpha(truth: np.ndarray) -> np.ndarray:
-    """White paint, transparent where no defect is."""
+    """A mask in the alpha channel: white, and transparent outside the defect."""
     return np.dstack([np.full((*SHAPE, 3), 255, np.uint8), truth.astype(np.uint8) * 255])
 
 
@@ -189,7 +189,7 @@ def inverted(truth: np.ndarray) -> np.ndarray:
 
 
 def half_covered(truth: np.ndarray) -> np.ndarray:
-    """Inverted, and of a defect so large that little more than half is marked."""
+    """An inverted mask of a large defect, in which little more than half is marked."""
     mask = np.full(SHAPE, 255, np.uint8)
     mask[5:60, 5:60] = 0
     return mask
@@ -226,7 +226,7 @@ def test_a_declared_meaning_is_what_is_read(tmp_path: Path) -> None:
 
 
 def test_one_split_is_read_as_the_whole_folder_says(tmp_path: Path) -> None:
-    """The masks of val/ alone would be taken for exact ones."""
+    """From the masks of val/ alone, exact masks would be assumed."""
     lay(tmp_path / "train", [cv2.GaussianBlur(truth.astype(np.uint8) * 255, (0, 0), 2) for truth in boxes()])
     faint = np.where(boxes()[0], 255, 0).astype(np.uint8)
     faint[0, 0] = 20

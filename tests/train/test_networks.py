@@ -1,4 +1,4 @@
-"""Every network keeps the interface: padding never counts, and both runtimes give PyTorch's scores."""
+"""Every network has the common interface: padding has no effect, and both runtimes give PyTorch's scores."""
 
 import io
 from pathlib import Path
@@ -107,7 +107,7 @@ def test_loss_reaches_every_weight(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["autoencoder-relu", "densenet121", "unet-autoencoder"])
 def test_exported_graph_gives_pytorch_scores_in_both_runtimes(name: str, tmp_path: Path) -> None:
-    """The other networks are asked the same in tests/export/test_stages.py, with the letterbox in the graph."""
+    """The other networks are tested in tests/export/test_stages.py, with the letterbox in the graph."""
     network, side = network_and_side(name)
     image, mask = picture(side)
     wanted = [tensor.detach().numpy() for tensor in network(image, mask)]

@@ -1,4 +1,4 @@
-"""A network of one's own: a module in a file that the recipe names, trained, and loaded again only by name."""
+"""A user's own network: a module in a file named by the recipe, trained, and loaded again only by explicit name."""
 
 import json
 import math

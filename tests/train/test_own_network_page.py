@@ -1,4 +1,4 @@
-"""The tutorial of one's own network: its file, its recipe and its commands work as they are written."""
+"""The tutorial for a user's own network: its file, its recipe and its commands work as printed."""
 
 import re
 import shlex

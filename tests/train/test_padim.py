@@ -1,4 +1,4 @@
-"""PaDiM is what it says: a Gaussian a cell over good parts, whatever the batches, and padding outside of it."""
+"""PaDiM: one Gaussian per cell over good parts, independent of the batches and without padding."""
 
 import io
 

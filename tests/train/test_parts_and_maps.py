@@ -1,4 +1,4 @@
-"""What run.json says of whole parts and of maps: the judge's figures of the scores in the run folder, and no others."""
+"""Figures of whole parts and of maps in run.json: exactly those of the evaluation of the scores in the run folder."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def _one_thread() -> None:
 
 
 def photographed_twice(data: Path) -> Path:
-    """The same photographs, two of each part."""
+    """The photographs, grouped as two per part."""
     table = data / "parts.csv"
     rows = [re.sub(r"-(\d+)$", lambda found: f"-{int(found[1]) // 2}", row) for row in table.read_text().splitlines()]
     table.write_text("\n".join(rows) + "\n")

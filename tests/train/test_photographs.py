@@ -1,4 +1,4 @@
-"""Which photographs there are is never guessed: what cannot be used is named and refused."""
+"""The list of photographs is never guessed: unusable files are named and refused."""
 
 from collections.abc import Callable
 from pathlib import Path

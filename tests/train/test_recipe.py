@@ -1,4 +1,4 @@
-"""A recipe is data: what it does not know it refuses, in one line that names the key."""
+"""Recipes are data: an unknown key is refused in one line that names it."""
 
 import json
 import subprocess

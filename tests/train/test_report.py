@@ -1,4 +1,4 @@
-"""The report says what the run holds: every miss by name, every promise with what came of it, heat where it belongs."""
+"""The report shows the content of a run: every miss by name, promised and measured rates, maps over the pictures."""
 
 import csv
 import json
@@ -49,7 +49,7 @@ def _one_thread() -> None:
 
 
 def autoencoder(data: Path, out: Path) -> Run:
-    """A run of one epoch whose threshold rejects so few that it must miss some."""
+    """A run of one epoch with a threshold so high that some bad parts are missed."""
     recipe = load_recipe("autoencoder-gelu", ["train.epochs=1", "train.batch=4"])
     few = ThresholdChoice(strategy="reject-rate", at_most=0.25)
     return fit("autoencoder-gelu", recipe.model_copy(update={"threshold": few}), data, out)
@@ -57,7 +57,7 @@ def autoencoder(data: Path, out: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def kept() -> dict[str, Run]:
-    """Where `run` keeps its run for the tests that only look at it."""
+    """Storage in which `run` keeps its run for tests that only read it."""
     return {}
 
 
@@ -71,7 +71,7 @@ def run(kept: dict[str, Run], make_data: MakeData, tmp_path: Path) -> Run:
 
 
 class Page(HTMLParser):
-    """A report, read as a browser reads it: its text by section, its addresses, its tables."""
+    """A parsed report: its text by section, its addresses, its tables."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ def test_threshold_table_is_the_evaluation_computed_independently(run: Run) -> N
 def test_a_map_lies_over_the_frame_exactly_where_the_geometry_says(
     height: int, width: int, side: int, data: st.DataObject
 ) -> None:
-    """A map that holds its own coordinates must hold, over the frame, the coordinates that the letterbox gives."""
+    """A map whose values are its own coordinates shows, over the frame, the coordinates given by the letterbox."""
     cells = data.draw(st.sampled_from([side, side // 2, side // 4]))
     centres = (np.arange(cells) + 0.5) * side / cells
     columns = map_in_frame(np.tile(centres, (cells, 1)).astype(np.float32), LetterboxContract(side=side), height, width)
@@ -384,7 +384,7 @@ def test_edge_report_writes_the_page_and_answers_mistakes_in_one_line(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def here(*arguments: object) -> tuple[int | str, str, str]:
-        """In this process: exit code, standard output and standard error."""
+        """Run the command in this process: exit code, standard output and standard error."""
         monkeypatch.setattr(sys, "argv", ["edge-report", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
             train.report.cli.main()

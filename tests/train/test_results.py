@@ -1,4 +1,4 @@
-"""`make results`: trains what is not there yet, never writes over what is, and its page says what the runs say."""
+"""`make results` trains missing runs, never overwrites existing ones, and its page has the figures of the runs."""
 
 import json
 import re
@@ -68,13 +68,13 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def kept() -> dict[str, Path]:
-    """Where `data` and `trained` keep what they made once for this file."""
+    """Storage in which `data` and `trained` keep their results for all tests of this file."""
     return {}
 
 
 @pytest.fixture
 def data(kept: dict[str, Path], make_data: MakeData) -> Path:
-    """Plates of which each was photographed twice; nobody writes there."""
+    """Plates, each photographed twice; tests must not write to the folder."""
     if "data" in kept:
         return kept["data"]
     folder = kept["data"] = make_data(train=(8, 8), val=(6, 4), test=(8, 6))
@@ -92,7 +92,7 @@ def plan(tmp_path: Path) -> Plan:
 
 @pytest.fixture
 def trained(kept: dict[str, Path], data: Path) -> Train:
-    """`trained(plan, runs)` puts there the runs of the plan, but for `never-trained`: copies, each trained once."""
+    """`trained(plan, runs)` copies the runs of the plan into `runs`, each trained once, except `never-trained`."""
 
     def copied(plan: Plan, runs: Path) -> Path:
         for training in plan.trainings():
@@ -108,7 +108,7 @@ def trained(kept: dict[str, Path], data: Path) -> Train:
 
 
 def rows_of(page: str, label: str) -> list[list[str]]:
-    """The cells of every table row that begins with this label."""
+    """The cells of each table row that begins with this label."""
     lines = [line for line in page.splitlines() if line.startswith(f"| `{label}` |")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 

@@ -1,4 +1,4 @@
-"""A run is exported, reported and resumed with the photographs that it was made from, and with no others."""
+"""A run is exported, reported and resumed only with the photographs from which it was made."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def run(data: Path, tmp_path: Path) -> Path:
 
 
 def call(command: Callable[[], None], monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int | str:
-    """The exit code of a command, in this process."""
+    """Run a command in this process; its exit code."""
     monkeypatch.setattr(sys, "argv", ["edge-…", *map(str, arguments)])
     with pytest.raises(SystemExit) as left:
         command()
@@ -148,7 +148,7 @@ def test_photographs_that_were_left_out_are_not_missed(data: Path, tmp_path: Pat
 
 
 def as_before(run: Path) -> None:
-    """The run as it was written before photographs.csv and the hashes of its files."""
+    """Change the run to the form from before photographs.csv and the hashes of its files."""
     (run / "photographs.csv").unlink()
     record = json.loads((run / "run.json").read_text())
     del record["files"]

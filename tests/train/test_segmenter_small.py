@@ -1,4 +1,4 @@
-"""The small segmenter: its score comes from the frame alone, its losses from what is known of each picture."""
+"""The small segmenter: its score depends only on the frame, its losses on the label and mask of each picture."""
 
 import torch
 
@@ -28,7 +28,7 @@ def test_one_certain_cell_outweighs_a_frame_of_doubtful_ones() -> None:
 
 
 def map_gradient(truth: torch.Tensor, label: float) -> torch.Tensor:
-    """What the losses of the map ask of logits that call everything a defect, the padding most of all."""
+    """Gradient of the map losses for logits that mark every cell as a defect, most strongly the padding."""
     frame = a_frame()
     logits = (8 - 4 * frame).requires_grad_()
     loss = balanced_bce(logits, truth, frame, torch.tensor([label]), 0.2) + dice_loss(logits, truth, frame)

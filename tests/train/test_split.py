@@ -1,4 +1,4 @@
-"""No group ever stands in two splits; a split is written down and read back as it was."""
+"""No group is in two splits, and a recorded split is read back unchanged."""
 
 from collections import Counter
 from collections.abc import Callable

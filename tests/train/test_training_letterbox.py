@@ -21,7 +21,7 @@ def noise(height: int, width: int) -> np.ndarray:
 
 
 def triangle(length: int, size: int) -> np.ndarray:
-    """Weights [size, length] of the antialiased bilinear filter, written down from its definition."""
+    """Weights [size, length] of the antialiased bilinear filter, computed from its definition."""
     scale = length / size
     centre = (np.arange(size)[:, None] + 0.5) * scale
     weights = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - centre) / max(1, scale))

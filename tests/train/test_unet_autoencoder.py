@@ -1,4 +1,4 @@
-"""The perceptual autoencoder: λ weighs its two losses, spots are shown and not drawn, the judge stays outside."""
+"""The perceptual autoencoder: λ weighs its losses, spots are only in its input, the loss network is no part of it."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The headline of a report: it says worse only of what is worse."""
+"""The headline of a report: it says worse only if a figure is worse."""
 
 from types import SimpleNamespace
 from typing import Any

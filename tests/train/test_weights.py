@@ -1,4 +1,4 @@
-"""A network starts from a file of the right keys and shapes, or says in one line why it cannot."""
+"""A network is initialised from a file with matching keys and shapes; any other file is refused in one line."""
 
 import hashlib
 import http.server
@@ -31,7 +31,7 @@ def resnet() -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def densenet() -> dict[str, torch.Tensor]:
-    """In its publisher's spelling, and with a thousand classes."""
+    """The weights of a DenseNet with the names of its publisher, and with a thousand classes."""
     state = random_like(build_network("densenet121", {}))
     state |= {"classifier.weight": torch.rand(1000, 1024), "classifier.bias": torch.rand(1000)}
     for key in [key for key in state if "denselayer" in key]:
@@ -154,7 +154,7 @@ def test_random_start_is_said_only_where_there_is_a_choice() -> None:
 
 @pytest.fixture
 def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
-    """An address that serves a folder."""
+    """A local HTTP address that serves a folder."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "site"
     folder.mkdir()

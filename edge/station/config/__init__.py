@@ -1,1 +1,1 @@
-"""What a station was asked to do: settings from file and flags, several stations in one file, tuned settings."""
+"""The configuration of stations: settings from file and flags, several stations in one file, tuned settings."""

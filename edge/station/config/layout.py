@@ -1,4 +1,4 @@
-"""The stations of one configuration: a `[[stations]]` table each, over the keys above them, which are all stations'."""
+"""The stations of a configuration file: one `[[stations]]` table each. Keys above the tables apply to all stations."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from edge.station.config.toml_reading import TABLES, checked, read
 from edge.station.config.toml_writing import as_line, as_toml
 
 OWN = ("source", "control", "viewers", "envelope")
-"""Keys of which each station needs its own: no flag can give one to several."""
+"""Keys that need a different value for each station. A flag cannot set them for several stations."""
 
 
 class Layout(NamedTuple):
-    """The settings of all stations, and what they have in common; one station without a table is in common alone."""
+    """The settings of all stations, and the settings in common; without tables the only station has those in common."""
 
     common: Effective
     stations: tuple[Effective, ...]
@@ -26,11 +26,11 @@ class Layout(NamedTuple):
 
 
 def layout(file: Path | None, flags: dict[str, Any]) -> Layout:
-    """Defaults, then the file, then the station's table, then the flags.
+    """The settings of each station: defaults, overridden by the file, then by the station's table, then by the flags.
 
-    The verdicts of each further station are three ports after those of the one before it, its records in a folder of
-    its name below the one that is named for all, unless its table says otherwise. The flag `--station` takes the one
-    of that name alone. Raises ConfigError, in one line with the key and the remedy.
+    Unless a table sets `bind`, the verdicts of each further station are three ports after those of the previous one.
+    Unless it sets `records`, the records are in a folder with the station's name below the common folder. The flag
+    `--station` selects a single station. Raises ConfigError, in one line with the key and the remedy.
     """
     said = {} if file is None else read(file)
     if file is None or TABLES not in said:
@@ -46,7 +46,7 @@ def layout(file: Path | None, flags: dict[str, Any]) -> Layout:
 
 
 def _tables(file: Path, said: Any) -> list[dict[str, Any]]:
-    """The tables, each with a name. Raises ConfigError."""
+    """The checked tables of the stations. Raises ConfigError if one has no name."""
     if not isinstance(said, list) or not said or not all(isinstance(table, dict) for table in said):
         raise ConfigError(f"{file}: {TABLES} is no list of tables; write [[{TABLES}]] above the keys of each station")
     for number, table in enumerate(said, 1):
@@ -60,7 +60,7 @@ def _origin(file: Path, table: dict[str, Any]) -> Origin:
 
 
 def _chosen(file: Path, tables: list[dict[str, Any]], flags: dict[str, Any]) -> list[int]:
-    """Which tables are to run. Raises ConfigError if there is none, or if a flag cannot be meant for all of them."""
+    """Indices of the tables to run. Raises ConfigError if `--station` names none, or if a flag cannot apply to all."""
     names, wanted = [table["station"] for table in tables], flags.get("station")
     if wanted is not None:
         if wanted not in names:
@@ -103,7 +103,7 @@ def _records(folder: str, number: int, station: str) -> str:
 
 
 def layout_as_toml(layout: Layout) -> str:
-    """The layout as a file that says the same, and where each value came from."""
+    """The layout as an equivalent configuration file, with the origin of each value in a comment."""
     if not layout.has_tables:
         return as_toml(layout.common)
     common, lines = layout.common, []
@@ -119,7 +119,7 @@ def layout_as_toml(layout: Layout) -> str:
 
 
 def check_apart(configs: Sequence[StationConfig]) -> None:
-    """Raise ConfigError, in one line, if two stations would be in each other's way."""
+    """Raise ConfigError, in one line, if two stations have the same name, endpoint or camera."""
     owners: dict[str, str] = {}
     for number, config in enumerate(configs, 1):
         bind, control, viewers = config.bind, config.control, config.viewers

@@ -1,4 +1,4 @@
-"""What a station was asked to do."""
+"""The configuration of a station, resolved from its settings."""
 
 import os
 from dataclasses import dataclass
@@ -14,12 +14,13 @@ from edge.sources.address import redacted
 
 @dataclass(frozen=True)
 class StationConfig(SourceSettings):
-    """One camera, one bundle, one verdict channel: the keys that `Settings` describes, as a station uses them.
+    """The configuration of one camera, bundle and verdict channel: the keys described in `Settings`, as a station uses
+    them.
 
-    What differs: `policy` None picks by source ("latest" for cameras, "every" for all else). `simulated` marks every
-    verdict so, whatever bundle and source say of themselves. `required` is the key `require`, `regions` the key
-    `region`. `control` and `viewers` None are beside `bind`. `records` None: no record is kept. `keep_bytes` is
-    `keep_gib` in bytes. `size` is (height, width).
+    Differences from `Settings`: `policy` None depends on the source ("latest" for cameras, "every" for all others).
+    `simulated` marks every verdict as simulated, whatever bundle and source declare. `required` is the key `require`,
+    `regions` the key `region`. `control` and `viewers` None are the ports next to `bind`. `records` None: no records
+    are kept. `keep_bytes` is `keep_gib` in bytes. `size` is (height, width).
     """
 
     bundle: Path
@@ -54,14 +55,14 @@ class StationConfig(SourceSettings):
 
     @property
     def source_name(self) -> str:
-        """The source as it may be shown, published and stored: an address may hold a password."""
+        """The source without passwords in its address, for display, verdicts and records."""
         return redacted(self.source)
 
 
 def default_records(station: str) -> Path:
-    """Where a station keeps its records unless it is told: below `EDGE_RECORDS`, else the user's folder of states.
+    """Default folder of a station's records: below `EDGE_RECORDS`, else below the user's state folder.
 
-    Raises ConfigError if there is none.
+    Raises ConfigError if the user has no state folder.
     """
     if named := os.environ.get("EDGE_RECORDS"):
         return Path(named) / station

@@ -9,7 +9,7 @@ from edge.errors import ConfigError
 from edge.station.config.settings import Settings
 
 TABLES = "stations"
-"""The list of tables, one for each station, over the keys above them."""
+"""Name of the list of tables, one for each station. They override the keys above them."""
 
 
 def _holds_paths(kind: Any) -> bool:
@@ -37,7 +37,7 @@ def _are_tables(value: Any) -> bool:
 
 
 def checked(file: Path, said: dict[str, Any], origin: str | None = None) -> dict[str, Any]:
-    """The keys of the file, or of its table called `origin`, with paths resolved. Raises ConfigError."""
+    """The keys of the file, or of its table `origin`, with paths resolved. Raises ConfigError for unknown keys."""
     for key, value in said.items():
         is_table = isinstance(value, dict) or _are_tables(value)
         if is_table and (key == "station" or (_are_tables(value) and key not in Settings.model_fields)):
@@ -53,7 +53,7 @@ def checked(file: Path, said: dict[str, Any], origin: str | None = None) -> dict
 
 
 def _found(file: Path, said: Any) -> Any:
-    """Resolve a path against the folder of the file, unless it is a name of something else."""
+    """Resolve a path against the folder of the file. A bare name that is no file there is kept, as that of a bundle."""
     if isinstance(said, list):
         return [_found(file, one) for one in said]
     if not isinstance(said, str) or not said or (Path(said).parent == Path() and not (file.parent / said).exists()):

@@ -27,7 +27,7 @@ def as_line(effective: Effective, key: str) -> str:
     if value is None:
         return f"# {key} ="
     if key == "source":
-        value = redacted(value)  # what is printed is shown to others
+        value = redacted(value)  # the output may be shown to others
     if key == "rate" and not isinstance(value, str):
         value = rate_text(value)
     return f"{key} = {_toml(value)}  # {effective.origins[key]}"

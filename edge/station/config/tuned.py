@@ -1,6 +1,7 @@
-"""Settings that `edge-bench tune` found for a bundle on this machine: where they lie, and when a station uses them.
+"""Tuned settings, which `edge-bench tune` found for a bundle on this machine: their files, and their use by a station.
 
-They are a person's measurements, so they lie in the user's folder of states, not in the cache that may be forgotten.
+They are measurements made by a user, so they are stored in the user's state folder, and not in the cache, which may be
+deleted.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ SCHEMA_VERSION: Literal[1] = 1
 
 
 class Found(BaseModel):
-    """Values of the keys of `Settings` that were found to be the best."""
+    """The best values found for keys of `Settings`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +37,7 @@ class Found(BaseModel):
 
 
 class Tuned(BaseModel):
-    """What was found, for what, and how sure."""
+    """The result of a tuning: the settings found, the bundle, machine and line they are for, and the measurements."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,11 +59,11 @@ class Tuned(BaseModel):
 
     @property
     def file_name(self) -> str:
-        """Of its file: one for each bundle and size of frames."""
+        """Name of its file: one for each bundle and frame size."""
         return f"{_stem(self.bundle)}-{self.width}x{self.height}.json"
 
     def write(self) -> Path:
-        """Keep it, in place of what was found before; where it lies. Raises OSError."""
+        """Write the file, replacing an earlier one. Returns its path. Raises OSError."""
         folder = tuned_folder()
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / self.file_name
@@ -70,7 +71,7 @@ class Tuned(BaseModel):
         return file
 
     def mismatch(self, digest: str) -> str | None:
-        """Why it says nothing of the bundle with this digest on this machine; None if it does."""
+        """Why the result does not apply to the bundle with this digest on this machine; None if it applies."""
         if self.digest != digest:
             return f"it is of {self.bundle}@{self.digest[:12]}, the bundle is {self.bundle}@{digest[:12]}"
         if (self.cpu, self.cores) != (cpu_model(), cores()):
@@ -81,22 +82,24 @@ class Tuned(BaseModel):
 
 
 def tuned_folder() -> Path:
-    """Below `EDGE_STATE`, else the user's folder of states. Raises ConfigError if there is none."""
+    """The folder of tuned settings: below `EDGE_STATE`, else below the user's state folder. Raises ConfigError if there
+    is none.
+    """
     named = os.environ.get("EDGE_STATE")
     return (Path(named) if named else user_folder("XDG_STATE_HOME", ".local/state") / "edge-inspect") / "tuned"
 
 
 def _stem(bundle: str) -> str:
-    """The name of a bundle as part of a file's: a manifest may call itself anything, `../x` or `*` too."""
+    """The name of a bundle in a form safe for file names: a manifest may contain any name, such as `../x` or `*`."""
     return re.sub(r"[^\w.-]", "_", bundle)
 
 
 def with_tuned(effective: Effective, bundle: Path) -> tuple[Effective, list[str]]:
-    """The settings, with what was tuned for the bundle at this path where neither file nor flags said anything; and
-    what there is to say of it, a line each.
+    """The settings with the tuned values for the bundle at this path, for keys that neither file nor flags set, and
+    lines for the log.
 
-    Nothing is used where a person chose another artifact, or regions, for which nothing was measured, nor where nobody
-    knows the size of the frames yet, unless at every size that was measured the same was found.
+    Tuned values are not used with another artifact than the tuned one, nor with regions, because these were not
+    measured. If the frame size is not known yet, they are used only if the same values were found for all sizes.
     """
     settings, origins = effective
     name, digest = _identity(bundle)
@@ -124,7 +127,7 @@ def with_tuned(effective: Effective, bundle: Path) -> tuple[Effective, list[str]
 
 
 def _identity(bundle: Path) -> tuple[str | None, str]:
-    """Name and digest of a bundle; no name where there is none, which the station will say better."""
+    """Name and digest of a bundle. The name is None if the bundle cannot be read; the station reports that error."""
     try:
         content = (bundle / "manifest.json").read_bytes()
         return str(json.loads(content)["name"]), hashlib.sha256(content).hexdigest()
@@ -133,7 +136,7 @@ def _identity(bundle: Path) -> tuple[str | None, str]:
 
 
 def _size(settings: Settings) -> "tuple[int, int] | str":
-    """(height, width) of the frames; the source's name where that is not known before it is opened."""
+    """(height, width) of the frames; the name of the source if the size is unknown before the source is opened."""
     from edge.sources.size import parse_size
 
     size, source = None if settings.size is None else parse_size(settings.size), settings.source or "the source"
@@ -145,8 +148,8 @@ def _sizes(fit: list[Tuned]) -> str:
 
 
 def _matching(name: str, digest: str, settings: Settings) -> tuple[list[Tuned], list[str]]:
-    """What was tuned for this bundle here, for frames of the line's size, or for each size alike where that is not
-    known yet; and why other files are not used.
+    """The tuning results for this bundle on this machine and the line's frame size, and lines about files that are not
+    used. If the size is not known yet, the results for all sizes, provided that they agree.
     """
     size = _size(settings)
     pattern = "*x*" if isinstance(size, str) else f"{size[1]}x{size[0]}"
@@ -154,7 +157,7 @@ def _matching(name: str, digest: str, settings: Settings) -> tuple[list[Tuned], 
     lines: list[str] = []
     try:
         folder = tuned_folder()
-    except ConfigError:  # nowhere to keep anything, so nothing was kept
+    except ConfigError:  # without a state folder there are no files
         return fit, lines
     for file in sorted(folder.glob(f"{_stem(name)}-{pattern}.json")):
         tuned = _read(file)
@@ -177,7 +180,7 @@ def _matching(name: str, digest: str, settings: Settings) -> tuple[list[Tuned], 
 
 
 def _read(file: Path) -> Tuned | str:
-    """What lies in the file, or what is wrong with it."""
+    """The content of the file, or the reason why it is unusable."""
     try:
         return Tuned.model_validate_json(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -187,6 +190,6 @@ def _read(file: Path) -> Tuned | str:
 
 
 def command(found: Found) -> str:
-    """The flags that say the same."""
+    """The flags of edge-run for these settings."""
     said = found.model_dump().items()
     return " ".join(flag(key) if value is True else f"{flag(key)} {value}" for key, value in said if value is not False)

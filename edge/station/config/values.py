@@ -1,6 +1,6 @@
-"""Types of values of a station's settings: what a file or a flag may say, and how that is parsed.
+"""Types of the values of a station's settings: the forms allowed in a file or a flag, and their parsers.
 
-A parser raises ValueError with what the value has to be; the caller names the key.
+A parser raises ValueError with the form that the value must have. The caller adds the key.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from edge.sources import Rate
 from edge.sources.size import region_numbers
 
 BOOLEAN_WORDS = frozenset({"", "true", "false", "yes", "no", "on", "off", "none", "null"})
-"""Texts that are no file names: the writer meant a boolean without quotes, or no value."""
+"""Texts that are not accepted as file names: they are probably meant as a boolean without quotes, or as no value."""
 
 
 def _path(said: Any) -> Any:
@@ -31,7 +31,7 @@ def _list(said: Any) -> Any:
 
 
 def _text(said: Any) -> Any:
-    """A text; a whole number is taken as its digits."""
+    """A text; an integer is converted to text."""
     return str(said) if isinstance(said, int) and not isinstance(said, bool) else said
 
 
@@ -45,7 +45,7 @@ def _folder(said: Any) -> Path | Literal[False] | None:
 
 
 def _rate(said: Any) -> Rate | None:
-    """Pictures per second of "10/s" or "600/min", or "file"; a float is a rate that was parsed. Raises ValueError."""
+    """Pictures per second from "10/s" or "600/min", or "file". A float is an already parsed rate. Raises ValueError."""
     if said is None:
         return None
     if said == "file":
@@ -59,7 +59,7 @@ def _rate(said: Any) -> Rate | None:
 
 
 def _region(said: Any) -> Any:
-    """A region of LEFT,TOP,WIDTHxHEIGHT. Raises ValueError."""
+    """A region from LEFT,TOP,WIDTHxHEIGHT. Raises ValueError."""
     if isinstance(said, RegionOfInterest):
         return said
     left, top, width, height = region_numbers(said)
@@ -71,7 +71,7 @@ def _before(parse: Callable[[Any], Any]) -> BeforeValidator:
 
 
 NamedPath = Annotated[Path, _before(_path)]
-"""A path that is no misspelt boolean."""
+"""A path. Booleans in quotes are rejected."""
 
 NamedPaths = Annotated[tuple[NamedPath, ...], _before(_list)]
 Names = Annotated[tuple[str, ...], _before(_list)]

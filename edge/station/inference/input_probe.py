@@ -1,8 +1,8 @@
 """Compares the pictures of one station with the bundle's training photographs, in the inference process.
 
-Before a result is sent a few rows of its picture are copied; the frame's memory may be reused afterwards. They are
-compared after the result was sent, and the distance travels with the next result, so that no message of its own wakes
-the supervisor.
+Before a result is sent, a few rows of its picture are copied, because the frame's memory may be reused afterwards. The
+rows are compared after the result was sent. The distance is sent with the next result, so that no additional message
+wakes the supervisor.
 """
 
 import threading
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from edge.pictures.features import Rows
 
 MOST_SKIPPED = 3
-"""Pictures in a row that are not compared because a part of another station waits."""
+"""Largest number of consecutive pictures that are not compared because a part of another station waits."""
 
 
 class InputProbe:
-    """Whatever fails here costs distances, never a score. With several streams two threads use it at once."""
+    """Computes the distances of one station's pictures. A failure loses distances, never a score. With several streams
+    two threads use the object at once.
+    """
 
     def __init__(self, comparison: "InputDistance | None") -> None:
-        """With None, which is a bundle without statistics, nothing is compared."""
+        """With None, for a bundle without statistics, nothing is compared."""
         self._comparison = comparison
         self._rows: Rows | None = None
         self._measured: Measured | Unmeasured | None = None
@@ -38,9 +40,9 @@ class InputProbe:
                 self._give_up(error)
 
     def copy_rows(self, picture: "Frame") -> None:
-        """Copy what is needed of a picture `uint8 [h, w, 3]` BGR; it takes the place of an earlier one.
+        """Copy the rows of a picture `uint8 [h, w, 3]` BGR that are compared; they replace those of an earlier picture.
 
-        It is passed over if another thread still compares the earlier one.
+        Nothing is copied while another thread still compares the earlier picture.
         """
         if self._comparison is None or not self._comparing.acquire(blocking=False):
             return
@@ -52,7 +54,9 @@ class InputProbe:
             self._comparing.release()
 
     def compare(self, is_awaited: bool) -> None:
-        """Compare the picture. While a part of another station waits (`is_awaited`), only every fourth is compared."""
+        """Compare the copied picture. While a part of another station waits (`is_awaited`), only every fourth picture
+        is compared.
+        """
         with self._comparing:
             rows, self._rows = self._rows, None
             if self._comparison is None or rows is None:

@@ -86,7 +86,7 @@ class Model:
         how = config.threads or cores(), config.spinning, config.keep_warm, config.streams
         return digest, config.bundle, config.backend, how, config.trust
 
-    # -------------------------------------------------------------------------------------------------- its seats
+    # ---------------------------------------------------------------------------------------- called by the seats
 
     def seat(self, seat: "Scoring") -> int:
         """Register a seat; returns its number."""

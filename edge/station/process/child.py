@@ -30,10 +30,10 @@ STABLE_S = 10.0
 """A child that ran this long is restarted without delay."""
 
 MOST_LINES = 100
-"""Lines of a child's log that may wait for whoever reads them."""
+"""Lines of a child's log that may wait for the reader of standard error."""
 
 LINES_PATIENCE_S = 0.2
-"""How long a child that ends waits for its last lines to be read."""
+"""Longest time for which an ending child waits until its last lines are read."""
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -148,7 +148,7 @@ class Child:
         return None if chosen is None else chosen._replace(station=self.station)
 
     def _log_end(self) -> None:
-        """How the last process ended: it may have been killed, and have ended by itself before."""
+        """Log how the last process ended. It may have ended by itself before it was killed."""
         process, self._process = self._process, None
         if process is not None:
             status = "not yet ended" if process.exitcode is None else f"exit status {process.exitcode}"
@@ -211,7 +211,7 @@ def _run(work: Callable[..., None], connection: Connection, logging_: Logging | 
 
 @contextlib.contextmanager
 def _lines(chosen: Logging | None) -> Iterator[None]:
-    """The child writes its lines as the command does."""
+    """While the context is open, the child writes its log lines in the form of the command."""
     if chosen is None:
         yield
         return

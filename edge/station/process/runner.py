@@ -1,4 +1,4 @@
-"""`edge-run` as a subprocess: its command line, its log, its processes and its end."""
+"""`edge-run` as a subprocess: command line, log, processes and end of a station."""
 
 import os
 import subprocess
@@ -15,11 +15,11 @@ PATIENCE_S = 60.0
 
 
 class EdgeRun:
-    """A station in its own processes.
+    """A station in its own processes, run by `edge-run`.
 
-    Options are those of `edge-run`: `limit=5` is --limit=5, `loop=True` --loop, `records=False` --no-records; None
-    leaves an option out. The station has a free endpoint on loopback unless `bind` names another; with `bind=None`,
-    for endpoints in a configuration file, `endpoint` is empty.
+    The options are those of `edge-run`: `limit=5` is --limit=5, `loop=True` is --loop, `records=False` is --no-records;
+    None omits an option. By default the station has a free endpoint on loopback. With `bind=None`, for endpoints in a
+    configuration file, `endpoint` is empty.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class EdgeRun:
         popen: Mapping[str, Any] | None = None,
         **options: object,
     ) -> None:
-        """Start it. Its standard error is appended to `log`, which stations may share, or to a temporary file, unless
-        `popen`, which has arguments of `subprocess.Popen`, names another. `flags` come last in the command line.
+        """Start the station. Its standard error is appended to `log`, which stations may share, or to a temporary file;
+        `popen`, arguments of `subprocess.Popen`, may name another file. `flags` come last in the command line.
         """
         options = {"bind": free_endpoint()} | options
         self.endpoint, self.name = str(options["bind"] or ""), str(options.get("station") or STATION)
@@ -40,7 +40,7 @@ class EdgeRun:
         self.process: subprocess.Popen[Any] = subprocess.Popen(command, **{"stderr": self._log, **(popen or {})})
 
     def stop(self, patience_s: float = PATIENCE_S) -> None:
-        """Stop the station in order, and kill it after `patience_s`."""
+        """Stop the station in order, and kill it if it still runs after `patience_s` seconds."""
         self.process.terminate()
         try:
             self.process.wait(patience_s)
@@ -50,21 +50,21 @@ class EdgeRun:
 
     @property
     def log(self) -> str:
-        """Its standard error so far."""
+        """The station's standard error so far."""
         fd = self._log.fileno()
         return os.pread(fd, os.fstat(fd).st_size, 0).decode(errors="replace")  # the station writes at this offset
 
     def last_words(self) -> str:
-        """The last line of its log."""
+        """The last line of the station's log."""
         lines = self.log.strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 
     def child(self, name: str) -> int | None:
-        """Process id of its living child of this name, such as "edge-inference"; None if it has none now."""
+        """Process id of the station's living child with this name, such as "edge-inference"; None if there is none."""
         return children(self.process.pid).get(name)
 
     def pids(self) -> dict[int, str]:
-        """Its processes and their names, its own first."""
+        """Names of the station's processes by process id, the supervisor first."""
         return {pid: name_of(pid) for pid in family(self.process.pid)}
 
 

@@ -1,4 +1,4 @@
-"""The choice of a runtime, and what a runtime does with frames it was not made for."""
+"""The choice of a runtime, and the behaviour of a runtime for frames it was not compiled for."""
 
 import json
 from pathlib import Path
@@ -80,6 +80,6 @@ def test_x86_adds_int8_exactly_only_with_vnni(
     told = tmp_path / "cpuinfo"
     if flags is not None:
         told.write_text(f"processor\t: 0\nmodel name\t: some\nflags\t\t: {flags}\n")
-    monkeypatch.setattr(edge.machine.platform, "machine", lambda: machine)  # no other CPU is at hand
+    monkeypatch.setattr(edge.machine.platform, "machine", lambda: machine)  # no other CPU is available
     monkeypatch.setattr(edge.machine, "CPU", told)
     assert adds_int8_exactly() is exact

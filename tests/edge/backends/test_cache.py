@@ -1,4 +1,4 @@
-"""Compiled models are kept only where nobody else can write, and those of each graph apart."""
+"""The cache of compiled models: only in folders that no other user can write, and separate for each graph."""
 
 import os
 import shutil
@@ -78,8 +78,8 @@ def test_a_shared_cache_is_one_line_of_a_command_that_works_without_it(cache: Pa
 
 
 def test_what_one_bundle_left_in_the_cache_is_never_taken_for_another(cache: Path, tmp_path: Path) -> None:
-    """OpenVINO finds a compiled model by a hash for which another graph can be made: the strongest thing an unsigned
-    bundle that ran here could leave is its own compiled model under the names of the signed one's.
+    """OpenVINO finds a compiled model by a hash that another graph can match. The strongest attack of an unsigned
+    bundle that ran on the machine is to leave its own compiled model under the file names of the signed bundle's model.
     """
     honest = mean_bundle(tmp_path / "honest.edge", "honest", 1.0)
     blind = mean_bundle(tmp_path / "blind.edge", "blind", BLIND)
@@ -90,5 +90,5 @@ def test_what_one_bundle_left_in_the_cache_is_never_taken_for_another(cache: Pat
     assert first.parent != second.parent
     shutil.copy(second, second.parent / first.name)
     assert load_from(load_bundle(honest), "openvino", 1).infer(FRAME).score == pytest.approx(128 / 255, abs=1e-4)
-    shutil.copy(second, first)  # the owner alone can do this, and then it works: the folder is what protects it
+    shutil.copy(second, first)  # only the owner can do this, and then it works: the folder's mode is the protection
     assert load_from(load_bundle(honest), "openvino", 1).infer(FRAME).score == pytest.approx(BLIND)

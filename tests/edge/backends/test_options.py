@@ -1,4 +1,4 @@
-"""What a runtime may be told beyond its threads, and that a station is never given it unasked."""
+"""Options of a runtime other than threads. A station uses them only on request."""
 
 import threading
 

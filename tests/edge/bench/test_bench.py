@@ -1,4 +1,4 @@
-"""edge-bench on this machine: every setting both ways, paces, costs, others who disturb, and what it refuses."""
+"""edge-bench on this machine: every setting bare and the whole way, paces, costs, disturbances, and refusals."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ SMALL = "--size", "160x90", "--threads", "1"
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Runs edge-bench in this process: exit code, standard output, standard error."""
+    """Function that runs edge-bench in this process: exit code, standard output, standard error."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["edge-bench", *map(str, arguments)])
@@ -53,7 +53,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 def simulated_station(bundle: Path, setting: Setting, pace: Pace, frames: int, *_: object, **more: Any) -> StationRun:
-    """No station, arithmetic: it answers in 10 ms up to 2,000 parts a minute, and in 90 ms beyond."""
+    """A calculated station run: latencies of 10 ms up to 2,000 parts a minute, and of 90 ms above that."""
     rate, ran = pace.rate_per_min or 1500, StationRun(cold_start_s=1.0, resident_mib=100.0)
     is_over = more.get("is_over", lambda _: False)
     while ran.parts < frames and not is_over(ran):
@@ -196,7 +196,7 @@ def test_the_matrix_is_every_combination_that_can_be() -> None:
 
 def test_a_busy_process_beside_is_noticed() -> None:
     burn = f"{sys.executable} -c 'while True: pass' >/dev/null 2>&1 & echo $!"
-    stranger = int(subprocess.check_output(["sh", "-c", burn]))  # its parent is gone, so it is nobody's child here
+    stranger = int(subprocess.check_output(["sh", "-c", burn]))  # not a child of this process: its parent has ended
     try:
         watch = Watch()
         time.sleep(1)

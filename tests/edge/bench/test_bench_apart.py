@@ -1,4 +1,4 @@
-"""A setting that is measured in a process of its own: with which instructions, and what is left of it."""
+"""Measurement of a setting in its own process: the CPU instructions in use, and the cleanup afterwards."""
 
 import multiprocessing
 import os
@@ -49,7 +49,7 @@ def test_a_process_chooses_its_instructions_whatever_the_one_that_started_it_cho
 
 @pytest.fixture
 def both(tmp_path: Path) -> Path:
-    """The demonstration bundle, which says of one artifact more that it is int8."""
+    """The demonstration bundle with an additional artifact, declared as int8."""
     bundle = Path(shutil.copytree(DEMO_BUNDLE, tmp_path / "both.edge"))
     manifest = load_bundle(bundle).manifest
     for name in (MANIFEST, MANIFEST_HASH):
@@ -60,7 +60,7 @@ def both(tmp_path: Path) -> Path:
 
 
 def chosen(path: Path, digest: str, backend: str, connection: Connection) -> None:
-    """The instructions that an inference process chose for itself, None if it left them to the runtime."""
+    """Send the instructions that an inference process selected, None if it left the choice to the runtime."""
     os.environ.pop(ISA, None)
     _load(path, digest, backend, Options(1), SHAPE)
     connection.send(os.environ.get(ISA))
@@ -70,7 +70,7 @@ def chosen(path: Path, digest: str, backend: str, connection: Connection) -> Non
 def test_the_artifact_that_runs_says_whether_amx_is_passed_over_and_several_in_one_process_keep_it(
     both: Path, backend: str, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))  # auto has to measure
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))  # an empty cache: `auto` must measure
     ours, theirs = multiprocessing.Pipe()
     arguments = (both, load_bundle(both).digest, backend, theirs)
     process = multiprocessing.get_context("spawn").Process(target=chosen, args=arguments)

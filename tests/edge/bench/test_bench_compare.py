@@ -1,4 +1,4 @@
-"""edge-bench compare tells a change from noise, and says when the comparison is worth little."""
+"""edge-bench compare distinguishes changes from noise, and warns about unreliable comparisons."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ def words(before: Result, after: Result, name: str) -> list[str]:
 
 
 def reshuffled(result: Result, seed: int) -> Result:
-    """Another run of the same program: samples drawn from those of the first."""
+    """A simulated second run of the same program, with samples drawn from those of the first run."""
     rng = np.random.default_rng(seed)
     series = [
         one.model_copy(update={"samples_ms": list(rng.choice(one.samples_ms, len(one.samples_ms)))})

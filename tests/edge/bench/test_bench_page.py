@@ -1,4 +1,4 @@
-"""The benchmark's page is one file that shows what was measured, and shouts where it was disturbed."""
+"""The benchmark's page is one file that shows all measurements, and marks disturbed ones clearly."""
 
 import re
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The search for the highest rate, on a simulated line; how a pace is said, and when its parts come."""
+"""The search for the highest rate on a simulated line; the text of a pace, and the times of its parts."""
 
 import math
 from itertools import islice, pairwise
@@ -20,7 +20,7 @@ SETTING = Setting(
 
 
 def simulated_line(capacity_per_min: float):
-    """A line that holds every rate up to its capacity, and none above: no machine, arithmetic."""
+    """A calculated line that holds every rate up to its capacity, and no higher rate."""
 
     def attempt(rate_per_min: float) -> Tried:
         held = rate_per_min <= capacity_per_min

@@ -1,4 +1,4 @@
-"""Intervals of percentiles hold what they promise, for samples that depend on each other too."""
+"""Intervals of percentiles have their nominal coverage, also for correlated samples."""
 
 from math import inf
 
@@ -12,11 +12,11 @@ from edge.bench.statistics import dependence, difference, interval, percentile, 
 from edge.station import part_counts
 
 QUANTILES = {50.0: 0.0, 99.0: 2.3263}
-"""Of the standard normal distribution."""
+"""Quantiles of the standard normal distribution, by percent."""
 
 
 def latencies(count: int, resemblance: float, generator: np.random.Generator) -> np.ndarray:
-    """A lognormal series, p50 = 1, each sample resembling the one before it."""
+    """A lognormal series with p50 = 1, in which consecutive samples are correlated."""
     fresh = generator.standard_normal(count) * np.sqrt(1 - resemblance**2)
     normal = [generator.standard_normal()]
     for one in fresh[1:]:
@@ -25,7 +25,7 @@ def latencies(count: int, resemblance: float, generator: np.random.Generator) ->
 
 
 def coverage(percent: float, count: int, resemblance: float, times: int = 120) -> float:
-    """Share of series of which the interval holds the true percentile."""
+    """Share of series whose interval contains the true percentile."""
     generator, true, held = np.random.default_rng(3), np.exp(0.3 * QUANTILES[percent]), 0
     for _ in range(times):
         low, high = interval(latencies(count, resemblance, generator), percent)

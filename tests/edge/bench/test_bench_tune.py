@@ -1,4 +1,4 @@
-"""edge-bench tune finds settings by measuring; edge-run uses them where nobody said anything and nothing changed."""
+"""edge-bench tune finds settings by measuring. edge-run uses them unless the user set others or the machine changed."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def tuned(**changed: object) -> Tuned:
-    """What might have been found here for the demonstration bundle."""
+    """A possible result of a tuning of the demonstration bundle on this machine."""
     found = Tuned(
         made="2026-01-01T00:00:00+00:00", bundle="demo", digest=load_bundle(DEMO_BUNDLE).digest, cpu=cpu_model(),
         cores=cores(), versions=versions(), height=720, width=1280, rate_per_min=600, budget_ms=None,
@@ -42,7 +42,7 @@ def tuned(**changed: object) -> Tuned:
 
 
 def printed(*flags: object) -> dict[str, str]:
-    """Of each key of --print-config its line; under "" the remarks."""
+    """The lines of --print-config by key; the remarks have the key ""."""
     done = ran("run", "--source", "demo", *flags, "--print-config")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -172,7 +172,7 @@ def measured() -> Tuning:
     """A tuning that runs its fastest setting in a station only, once without and once with the model kept warm."""
     bundle = load_bundle(DEMO_BUNDLE)
     said: list[str] = []
-    stages: list[list[int]] = []  # of each, the steps done and all of them
+    stages: list[list[int]] = []  # for each stage the number of steps done, and of all steps
 
     def tell(what: str, done: int, total: int | None = None) -> None:
         said.extend([what] if what else [])

@@ -1,4 +1,4 @@
-"""A bundle that is not the one that was exported never runs."""
+"""A bundle that differs from the exported one never runs."""
 
 import hashlib
 import json
@@ -144,7 +144,7 @@ ANYTHING = st.recursive(
 
 
 def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Every place of a JSON value, as the keys that lead to it."""
+    """The path of every place in a JSON value, as a tuple of keys."""
     if isinstance(value, dict):
         return [path, *(p for key, inner in value.items() for p in places(inner, (*path, key)))]
     if isinstance(value, list):

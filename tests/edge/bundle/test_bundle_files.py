@@ -1,4 +1,4 @@
-"""Files of a bundle that are none, too large, or much larger once they are decoded: refused in one line, at once."""
+"""Bundle files that are not regular files, too large, or much larger after decoding: refused at once, in one line."""
 
 import io
 import os
@@ -29,7 +29,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def refused(bundle: Path) -> str:
-    """The one line in which edge-verify refuses it, within a minute."""
+    """The one line with which edge-verify refuses the bundle, within a minute."""
     done = ran("verify", bundle, "--threads", 1, "--backend", "onnxruntime")
     assert done.returncode in (1, 2), done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -62,7 +62,7 @@ class _Nobody:
 
 
 NOBODY = _Nobody()
-"""Asks for signatures to be read, as trust does."""
+"""A trust with which signatures are read, and every bundle is accepted."""
 
 
 def test_more_files_than_a_bundle_has_are_refused_before_they_are_read(bundle: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_manifest_that_nests_or_counts_without_end_is_refused(bundle: Path, co
 
 
 def bomb(path: Path, shape: tuple[int, ...], declared: int | None = None) -> None:
-    """A golden file of a few MB with a frame of zeros, of this shape."""
+    """Write a golden file of a few MB with a frame of zeros of this shape."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, value in (("count", np.array(1)), ("score_0", np.array(0.5))):
             content = io.BytesIO()
@@ -135,7 +135,7 @@ def test_golden_frames_that_are_none_are_one_line(bundle: Path, arrays: dict[str
 
 
 def with_external_weights(path: Path, outside: Path) -> None:
-    """A graph whose largest tensor lies in another file."""
+    """Write a graph whose largest tensor is in another file."""
     model = onnx.load(path)
     tensor = max(model.graph.initializer, key=lambda one: len(one.raw_data))
     outside.write_bytes(tensor.raw_data)
@@ -149,7 +149,7 @@ def with_external_weights(path: Path, outside: Path) -> None:
 
 
 def hidden_in_a_branch(path: Path, outside: Path) -> None:
-    """The same, in the graph of a branch that is an attribute of a node."""
+    """Write a graph with a tensor in another file, inside a branch graph that is an attribute of a node."""
     with_external_weights(path, outside)
     inner = onnx.load(path, load_external_data=False)
     node = helper.make_node("If", ["yes"], ["x"], then_branch=inner.graph, else_branch=inner.graph)
@@ -163,7 +163,7 @@ def hidden_in_a_branch(path: Path, outside: Path) -> None:
 def test_a_graph_with_weights_in_another_file_is_refused_by_both_runtimes(
     bundle: Path, backend: str, hide: Callable[[Path, Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(bundle)  # where a runtime that is given bytes looks for them
+    monkeypatch.chdir(bundle)  # a runtime that loads from bytes searches there
     hide(bundle / "model.onnx", bundle / "outside.bin")
     (bundle / "outside.bin").rename(bundle.parent / "outside.bin")
     manifest = load_bundle(DEMO_BUNDLE).manifest
@@ -174,7 +174,7 @@ def test_a_graph_with_weights_in_another_file_is_refused_by_both_runtimes(
 
 
 def foreign(path: Path) -> None:
-    """A graph with an operation that only a library of its writer knows."""
+    """Write a graph with an operation that only its author's library implements."""
     model = tiny_graph()
     model.graph.node.append(helper.make_node("Evil", ["frame"], ["x"], domain="evil.so"))
     model.opset_import.append(helper.make_opsetid("evil.so", 1))
@@ -182,14 +182,14 @@ def foreign(path: Path) -> None:
 
 
 def renamed(path: Path) -> None:
-    """A graph whose input is called otherwise."""
+    """Write a graph whose input has another name."""
     model = tiny_graph()
     model.graph.input[0].name = model.graph.node[0].input[0] = "picture"
     onnx.save(model, path)
 
 
 def failing(path: Path) -> None:
-    """A graph that fails on every frame."""
+    """Write a graph that fails on every frame."""
     model = tiny_graph()
     model.graph.initializer.append(helper.make_tensor("seven", TensorProto.INT64, [1], [7]))
     model.graph.node.insert(1, helper.make_node("Reshape", ["float", "seven"], ["seven floats"]))

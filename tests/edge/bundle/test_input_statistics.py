@@ -23,7 +23,7 @@ CONTRACT = LetterboxContract(side=64)
 
 
 def statistics(**changes: Any) -> InputStatistics:
-    """Features without correlation, of mean 0 and deviation 1."""
+    """Statistics of uncorrelated features with mean 0 and deviation 1."""
     fields = {
         "data": "nothing", "features": FEATURES, "mean": [0.0] * COUNT, "deviation": [1.0] * COUNT, "shrinkage": 0.5,
         "whitening": [[0.0] * n + [1.0] for n in range(COUNT)], "limit": 4.0, "strategy": "by hand", "held_out": 9,
@@ -102,7 +102,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def rewrite(bundle: Path, block: Any) -> None:
-    """Replace the block by hand, with the right hash; None removes it, as in a bundle of before."""
+    """Replace the block in the manifest, with the correct hash. None removes it, as in bundles of earlier versions."""
     manifest = json.loads((bundle / MANIFEST).read_text())
     if block is None:
         del manifest["input_statistics"]

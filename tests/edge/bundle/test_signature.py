@@ -1,4 +1,4 @@
-"""A bundle runs under --trust only if a trusted key signed exactly what it holds."""
+"""A bundle runs under --trust only if a trusted key signed exactly its content."""
 
 import hashlib
 import os
@@ -79,13 +79,13 @@ def signed(bundle: Path, lab: Pair) -> Path:
 
 
 def changed(content: bytes, data: st.DataObject) -> bytes:
-    """`content` with one byte changed, often only from small to capital letter."""
+    """`content` with one changed byte, often only a lower-case letter that becomes upper-case."""
     spoilt = bytearray(content)
     spoilt[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.just(ord(" ")) | st.integers(1, 255))
     return bytes(spoilt)
 
 
-# ------------------------------------------------------------------------------------------------ what is accepted
+# ------------------------------------------------------------------------------------------------ accepted bundles
 
 
 def test_a_bundle_signed_by_a_trusted_key_says_who_signed_it(signed: Path, lab: Pair, stranger: Pair) -> None:
@@ -107,7 +107,7 @@ def test_a_second_signature_leaves_the_first_and_either_is_enough(signed: Path, 
         assert load_bundle(signed, trust(one)).signed_by == one.who
 
 
-# ------------------------------------------------------------------------------------------------- what is refused
+# ------------------------------------------------------------------------------------------------- refused bundles
 
 
 def test_an_unsigned_bundle_is_refused(bundle: Path, lab: Pair) -> None:
@@ -422,7 +422,7 @@ def test_verify_fails_an_unsigned_bundle_and_passes_a_signed_one(bundle: Path, l
 
 @pytest.fixture
 def without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No process started from here on can import cryptography."""
+    """Make the package cryptography unavailable in all processes started from now on."""
     package = tmp_path / "nothing" / "cryptography"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise ImportError('not installed')")

@@ -1,4 +1,4 @@
-"""What golden frames allow is a share of the spread of scores, and never so much that they could not fail."""
+"""The tolerance of golden frames is a share of the spread of scores, and never so large that no frame could fail."""
 
 import json
 import shutil
@@ -58,7 +58,7 @@ def test_bundles_from_before_the_ranges_load_and_allow_what_they_allowed(path: P
 
 
 def changed(folder: Path, known: ValueRange | None, **changes: object) -> Path:
-    """The demonstration bundle with another artifact entry, its hashes as they should be."""
+    """The demonstration bundle with a changed artifact entry and correct hashes."""
     path = Path(shutil.copytree(DEMO_BUNDLE, folder / "changed.edge"))
     manifest = load_bundle(path).manifest
     artifacts = {name: one.model_copy(update=changes) for name, one in manifest.artifacts.items()}
@@ -94,7 +94,7 @@ def test_a_tolerance_by_which_nothing_could_fail_is_refused_at_load(
 
 
 class Backend:
-    """A runtime that answers a golden frame with what was said of it, and as much more."""
+    """A runtime whose results for golden frames are the expected ones plus a fixed difference."""
 
     name = "openvino"
 

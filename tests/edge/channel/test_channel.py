@@ -1,4 +1,4 @@
-"""The verdict channel over real sockets: what a subscriber sees, and what it is never shown."""
+"""The verdict channel over real sockets: the messages that a subscriber receives, and those withheld from it."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -40,7 +40,7 @@ def heartbeat(epoch: str, last_seq: int) -> Heartbeat:
 
 
 def hear(ends: tuple[Publisher, Subscriber], *messages: Any) -> list[tuple[int, int]]:
-    """(seq or last_seq, missed) of what the subscriber gives of these messages."""
+    """(seq or last_seq, missed) of each message that the subscriber returns when these messages are sent."""
     publisher, subscriber = ends
     for message in messages:
         publisher.send(message)

@@ -31,7 +31,7 @@ PATIENCE_S = 20
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], list[str]]:
-    """gate.c, compiled strictly and with the sanitizers; compiled when first asked for."""
+    """Function that returns the command line of gate.c, compiled on first use, strictly and with the sanitizers."""
     binary = tmp_path_factory.mktemp("gate") / "gate"
 
     def build() -> list[str]:
@@ -64,7 +64,7 @@ def client(request: pytest.FixtureRequest, compiled: Callable[[], list[str]]) ->
 
 
 class Gate:
-    """A client at work; its lines as they come."""
+    """A running client, and its output line by line."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -77,11 +77,11 @@ class Gate:
             self._lines.put(line.rstrip("\n"))
 
     def line(self) -> str:
-        """The next line."""
+        """Wait for the next line of output."""
         return self._lines.get(timeout=PATIENCE_S)
 
     def said(self) -> list[str]:
-        """What has come and was not taken."""
+        """The lines that have arrived and were not returned yet."""
         lines = []
         while not self._lines.empty():
             lines.append(self._lines.get())
@@ -90,7 +90,7 @@ class Gate:
 
 @contextmanager
 def running(client: list[str], *arguments: object, **environ: str) -> Iterator[Gate]:
-    """A client, killed at the end."""
+    """A running client, killed at the end of the context."""
     process = subprocess.Popen(
         [*client, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | environ,
@@ -105,7 +105,7 @@ def running(client: list[str], *arguments: object, **environ: str) -> Iterator[G
 
 
 class Station:
-    """A station that says what a test tells it to; its clock is `ahead_ns` ahead of this machine's."""
+    """A station that publishes the messages of a test. Its clock is `ahead_ns` ahead of this machine's clock."""
 
     def __init__(self, encrypted: bool = True, ahead_ns: int = 0) -> None:
         self.ahead_ns = ahead_ns
@@ -135,12 +135,12 @@ class Station:
         self._publisher.send_multipart([f"evp1/line1/{kind}/".encode(), payload])
 
     def say(self, kind: str, replace: tuple[bytes, bytes] = (b"", b""), **what: Any) -> None:
-        """A message, after the first of two texts in it was replaced by the second."""
+        """Publish a message in which the first text of `replace` is replaced by the second."""
         about = {"protocol": "evp1", "station": "line1", "epoch": self.epoch, "boot": 1, "simulated": False}
         self.raw(kind, json.dumps(about | what).encode().replace(*replace))
 
     def beat(self, last_seq: int, ready: bool = True, age_ms: float = 0, lease_ms: float = 60_000, **more: Any) -> None:
-        """A heartbeat; its lease is long unless silence is what the test is about."""
+        """Publish a heartbeat. Its lease is long, except in tests of silence."""
         sent = self.now() - int(age_ms * 1e6)
         until = sent + int(lease_ms * 1e6)
         self.say("heartbeat", sent=sent, valid_until=until, ready=ready, last_seq=last_seq, ledger={"a": [1]}, **more)
@@ -286,7 +286,7 @@ def test_silence_rejects_all_until_a_heartbeat_comes(client: list[str], station:
         station.beat(2)
         station.verdict(3)
         station.beat(3, ready=False)
-        station.beat(3, age_ms=100)  # overtaken by the one that says otherwise
+        station.beat(3, age_ms=100)  # older than the previous heartbeat, which contradicts it
         station.verdict(4)
         assert [gate.line() for _ in range(4)] == [
             'reject 1 "p1" no heartbeat', 'reject 2 "p2" no heartbeat', 'pass 3 "p3"', 'reject 4 "p4" not ready',

@@ -1,4 +1,4 @@
-"""The channel's keys: files that only their owner can use, and a doorkeeper that no peer can confuse or exhaust."""
+"""The channel's keys: files that only their owner can access, and access control that withstands every peer."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def test_no_file_is_ever_readable_by_others_whatever_the_umask(
 
 
 def _noting(call: Callable[..., object], modes: list[int]) -> Callable[..., object]:
-    """The call, with the mode that each path as seen right after it noted."""
+    """Wraps `call`; the mode of each path right after the call is appended to `modes`."""
 
     def noted(path: str, *arguments: object, **named: object) -> object:
         result = call(path, *arguments, **named)
@@ -249,7 +249,7 @@ def test_a_listener_with_a_key_file_that_others_can_read_is_told(store: KeyStore
 
 
 class Door:
-    """A doorkeeper with one guarded socket, in this process, and what it said."""
+    """A doorkeeper with one guarded socket in this process, and its log lines."""
 
     def __init__(self, store: KeyStore, endpoint: str) -> None:
         self.said: list[str] = []
@@ -281,7 +281,7 @@ def door(store: KeyStore) -> Iterator[Door]:
 
 
 def connect(door: Door, keys: ClientKeys, message: bytes = b"hello") -> "zmq.Socket[bytes]":
-    """A client of its own context that has said something."""
+    """A client in its own context that has sent a message."""
     dealer = zmq.Context().socket(zmq.DEALER)
     dealer.set(zmq.LINGER, 0)
     secure(dealer, keys)
@@ -348,9 +348,9 @@ def test_unread_events_of_a_flood_do_not_stop_the_sockets(store: KeyStore, door:
     door.serve_until(lambda: door.socket.poll(0))
     sender = door.socket.recv_multipart()[0]
     host, port = door.socket.get(zmq.LAST_ENDPOINT).rstrip(b"\0").decode().removeprefix("tcp://").split(":")
-    for number in range(800):  # more events than ZeroMQ holds by itself, while the loop is busy elsewhere
+    for number in range(800):  # more events than ZeroMQ queues, while the loop does not run
         with sockets.create_connection((host, int(port))):
-            time.sleep(0.02 * (number % 40 == 39))  # else the kernel's queue of connections is full, and it waits 1 s
+            time.sleep(0.02 * (number % 40 == 39))  # otherwise the kernel's backlog is full, and connecting takes 1 s
     door.socket.send_multipart([sender, b"answer"])
     assert dealer.poll(5000)
     gone(dealer)

@@ -1,4 +1,4 @@
-"""Limits of the channel that no honest peer reaches, and those that a slow attacker does."""
+"""Limits of the channel: no honest peer reaches them, and slow attackers do."""
 
 import os
 import socket as sockets
@@ -47,7 +47,7 @@ PATIENCE_S = 20.0
 
 @pytest.fixture
 def channel() -> Iterator[Channel]:
-    """One without keys."""
+    """A channel without keys."""
     channel = Channel("line1", free_endpoint())
     yield channel
     channel.close()
@@ -55,14 +55,14 @@ def channel() -> Iterator[Channel]:
 
 @dataclass
 class Keyed:
-    """A channel with keys, one of which is the gate's."""
+    """A channel with keys, among them that of the gate."""
 
     channel: Channel
     keys: ClientKeys
     said: list[str]
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Serve as a station does until it is so."""
+        """Serve the channel as a station does, until the condition holds."""
         ends = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < ends, (self.said, dict(self.channel.acted))
@@ -73,7 +73,7 @@ class Keyed:
 
     @contextmanager
     def connected(self, kind: int, endpoint: str) -> "Iterator[zmq.Socket[bytes]]":
-        """A socket with the gate's key, in a context of its own."""
+        """A socket with the gate's key in its own context."""
         with zmq.Context() as context, context.socket(kind) as socket:
             socket.set(zmq.LINGER, 0)
             secure(socket, self.keys)
@@ -93,7 +93,7 @@ def keyed(tmp_path: Path) -> Iterator[Keyed]:
 
 
 class Sender:
-    """A connection of which a test says how many bytes came; the time is the test's own."""
+    """A connection with simulated traffic and simulated time: a test sets the number of bytes that arrived."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, allowance: Allowance) -> None:
         self.cuts: list[tuple[str, str]] = []
@@ -107,7 +107,7 @@ class Sender:
         monkeypatch.setattr(self.watch, "_received", lambda _: self.received)
 
     def joined_by(self, allowance: Allowance) -> tuple[Connection, Callable[[], None]]:
-        """One more connection, to a socket with another allowance; and what closes it."""
+        """A further connection, to a socket with another allowance, and the function that closes it."""
         here, there = sockets.socketpair()
         door: Any = SimpleNamespace(allowance=allowance)
         one = Connection(here.fileno(), os.fstat(here.fileno()).st_ino, "192.0.2.8", SECOND, door)
@@ -115,7 +115,7 @@ class Sender:
         return one, lambda: (here.close(), there.close())[0]
 
     def sends(self, a_second: int, seconds: int) -> None:
-        """So many bytes each second, none of which ends a message."""
+        """Simulate `a_second` bytes per second for `seconds` seconds, without the end of a message."""
         for _ in range(seconds):
             self.received += a_second
             self.now += SECOND
@@ -367,7 +367,7 @@ def test_what_comes_faster_than_it_is_served_waits_and_is_read_later(
 
 
 class Told:
-    """In the place of a control socket: what was refused."""
+    """Replaces a control socket, and records the refusals."""
 
     def __init__(self) -> None:
         self.refused: list[str] = []

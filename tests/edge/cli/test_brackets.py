@@ -1,4 +1,4 @@
-"""Square brackets are text: in the help of every command, and in what commands print about names that hold them."""
+"""Square brackets are printed as text: in the help of every command, and in output with names that contain them."""
 
 import json
 import re
@@ -23,7 +23,7 @@ SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 
 
 def applications() -> Iterator[tuple[str, list[str], typer.Typer]]:
-    """The applications of all commands: the script, the words that lead to the application, and itself."""
+    """The applications of all commands: the script, the words that lead to the application, and the application."""
     for script, entry in SCRIPTS.items():
         yield script, [], import_module(entry.partition(":")[0]).app
     for word in import_module("edge.cli.bench").SUBCOMMANDS:
@@ -33,7 +33,7 @@ def applications() -> Iterator[tuple[str, list[str], typer.Typer]]:
 
 
 def commands(words: list[str], found: Any) -> Iterator[tuple[list[str], Any]]:
-    """A command and those behind it, each with the words that lead to it."""
+    """A command and its subcommands, each with the words that lead to it."""
     yield words, found
     for name, other in getattr(found, "commands", {}).items():
         yield from commands([*words, name], other)
@@ -48,7 +48,7 @@ BRACKETS = re.compile(r"\S*\[[^\]]*\]\S*")
 
 
 def bracketed(one: Any) -> set[str]:
-    """What stands in brackets in the help texts of a command, as they were written."""
+    """The texts in brackets in the help of a command, as written in the source."""
     texts = [one.help or "", *(getattr(parameter, "help", None) or "" for parameter in one.params)]
     return {found for text in texts for found in BRACKETS.findall(text)}
 

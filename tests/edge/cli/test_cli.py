@@ -1,4 +1,4 @@
-"""What a person gets wrong is one line that names it, and exit code 2."""
+"""A user's mistake gives one line that names it, and exit code 2."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ HEAVY = {"numpy", "cv2", "openvino", "onnxruntime", "torch", "zmq", "pydantic_co
     ],
 )
 def test_what_a_person_gets_wrong_is_named_in_one_line(arguments: list[str], says: str) -> None:
-    """A wrong value of each key and each option: tests/edge/sources/test_source_errors.py."""
+    """Wrong values of every key and option are tested in tests/edge/sources/test_source_errors.py."""
     assert says in refused(*arguments)
 
 

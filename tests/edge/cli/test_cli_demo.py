@@ -1,4 +1,4 @@
-"""edge-demo: photographs that training can use, told in one line when it cannot write them."""
+"""edge-demo writes photographs that training can use, or one line with the reason why it cannot write them."""
 
 import csv
 import json

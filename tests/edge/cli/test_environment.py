@@ -1,4 +1,4 @@
-"""What a process finds around it — terminals, pipes, disks, folders, limits — ends no work and hangs nothing."""
+"""Terminals, pipes, disks, folders and limits in any condition neither end a command's work nor make it hang."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ PARTS = 5
 
 
 class Client(NamedTuple):
-    """What became of a command."""
+    """The result of a command."""
 
     code: int
     stdout: bytes
@@ -33,10 +33,10 @@ class Client(NamedTuple):
 def beside_a_station(
     folder: Path, lines: list[tuple[str, dict[str, str]]], awaited: str, count: int = PARTS, **more: Any
 ) -> list[Client]:
-    """Runs lines of the shell, in them ENDPOINT, beside a station that judges five parts once all of them listen.
+    """Run shell lines, in which ENDPOINT is replaced, beside a station that judges five parts once all lines listen.
 
-    Each line has an environment. The station is told to stop when the query `awaited` of its journal gives `count`, or
-    when all clients have left.
+    Each line has its own environment. The station is stopped when the query `awaited` of its journal returns `count`,
+    or when all clients have ended.
     """
     pictures, records, endpoint = folder / "pictures", folder / "records", free_endpoint()
     pictures.mkdir()
@@ -53,7 +53,7 @@ def beside_a_station(
             client = subprocess.Popen(line, env=os.environ | environment, stdout=PIPE, stderr=PIPE, **more)
             clients.append(stack.enter_context(client))
         for process in (station, *clients):
-            stack.callback(process.kill)  # before they are waited for
+            stack.callback(process.kill)  # runs before the process is waited for
         until(lambda: all(client.poll() is not None for client in clients) or known(records, awaited) == count)
         station.terminate()
         said = [client.communicate(timeout=60) for client in clients]
@@ -66,14 +66,14 @@ ACKNOWLEDGED = "SELECT count(*) FROM (SELECT DISTINCT client, seq FROM acknowled
 
 
 def known(records: Path, query: str) -> int:
-    """What the journal answers; 0 while there is none."""
+    """The result of a query of the journal; 0 while there is no journal."""
     with contextlib.suppress(sqlite3.OperationalError):
         return int(rows(records, query)[0][0])
     return 0
 
 
 def full_pipe() -> tuple[int, int]:
-    """A pipe that nobody reads and that takes nothing more: both ends."""
+    """Both ends of a full pipe that is not read."""
     reads, writes = os.pipe()
     os.set_blocking(writes, False)
     for size in (4096, 1):
@@ -169,11 +169,11 @@ SHORT = {
     "listen": ("--wait-s", 0.1),
     "gate": ("--wait-s", 0.1),
 }
-"""Of each command something that it does soon."""
+"""Short arguments for each command."""
 
 
 def in_shell(script: str, *arguments: object, **environment: str) -> Client:
-    """A command at the end of a script of the shell; in a folder of the script's making."""
+    """Run a command at the end of a shell script, in a folder that the script creates."""
     line = f"{script}; exec {' '.join(map(str, arguments))}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=60, env=os.environ | environment)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
@@ -244,7 +244,7 @@ def test_a_user_whom_the_system_does_not_know_is_told_what_to_set(tmp_path: Path
 
 
 def test_a_gate_that_cannot_write_its_log_says_so_in_one_line(tmp_path: Path) -> None:
-    """A gate that cannot log must not move: it ends."""
+    """A gate without a log must not move, so the command ends."""
     shell = " ".join(map(str, command("gate", "--connect", "ENDPOINT", "--allow-simulated", "--log", "/dev/full")))
     (gate,) = beside_a_station(tmp_path, [(shell, {})], ACKNOWLEDGED)
     assert gate.code == 2

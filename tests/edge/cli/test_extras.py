@@ -1,4 +1,4 @@
-"""A command whose optional packages are not installed says in one line what to install."""
+"""A command whose optional packages are not installed names the packages to install, in one line."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from support.line import DEMO_BUNDLE, ROOT
 
 
 def needed(name: str, extras: tuple[str, ...] = ()) -> set[str]:
-    """The distributions that installing `name` with these extras brings, itself not."""
+    """The distributions that are installed with `name` and these extras, without `name` itself."""
     found: set[str] = set()
     left = [(name, extras)]
     while left:
@@ -36,7 +36,7 @@ def needed(name: str, extras: tuple[str, ...] = ()) -> set[str]:
 
 @pytest.fixture(scope="module")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A folder of packages for each set of extras: links to those installed here, and no others."""
+    """For each set of extras a folder with links to its installed packages, and no others."""
     made = {}
     for extras in ((), ("verify",)):
         folder = tmp_path_factory.mktemp("packages")

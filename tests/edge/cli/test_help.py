@@ -1,4 +1,4 @@
-"""The help of the commands: sentences of one style, with defaults where they can be seen."""
+"""The help of the commands: sentences in one style, with visible defaults."""
 
 from collections.abc import Iterator
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What commands log: lines of text as they always were, or JSON; levels; nothing that steers a terminal."""
+"""Logs of commands: lines of text in the established form, or JSON; levels; no control sequences for a terminal."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ def parsed(text: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def killed() -> Line:
-    """A line that logs all it can as JSON, at its end, whose inference process was killed once."""
+    """A finished line that logged at all levels as JSON, and whose inference process was killed once."""
     with running_line(*LINE, "--loop", "--log-level", "debug", "--log-format", "json") as line:
         line.until(verdicts=2)
         os.kill(line.child("edge-inference"), signal.SIGKILL)
@@ -111,7 +111,7 @@ def test_a_line_of_json_is_one_line_of_ascii_that_says_the_text(text: str) -> No
 
 
 def rendered(form: LogFormat, text: str) -> str:
-    """The line that this text becomes, with its end."""
+    """The log line for this text, with its line end."""
     root = logging.getLogger("edge")
     before, lines = (root.handlers[:], root.level, root.propagate), list[str]()
     try:

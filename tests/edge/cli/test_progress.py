@@ -1,4 +1,4 @@
-"""Long work is seen: on a terminal a line that is redrawn, elsewhere a line now and then; standard output is free."""
+"""Progress of long work: on a terminal a redrawn line, elsewhere a line now and then, never on standard output."""
 
 import json
 import os
@@ -34,7 +34,7 @@ print("result")
 
 
 def on_a_terminal(arguments: list[str], columns: int = 100, **environment: str) -> tuple[str, str]:
-    """What a command writes on standard output, which is a pipe, and on standard error, which is a terminal."""
+    """The output of a command on standard output, a pipe, and on standard error, a terminal."""
     import fcntl
     import struct
     import termios
@@ -58,7 +58,7 @@ def on_a_terminal(arguments: list[str], columns: int = 100, **environment: str) 
 
 
 def drawn(shown: str) -> list[str]:
-    """The lines that were drawn one over the other, without what moves the cursor."""
+    """The lines that were drawn over each other, without control sequences."""
     return [line for line in re.split(r"\r|\n", shown.replace("\x1b[K", "")) if line]
 
 

@@ -1,4 +1,4 @@
-"""What lies in the current folder is not executed: neither by a command nor by a process that it starts."""
+"""Python files in the current folder are not executed, neither by a command nor by a process that it starts."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ PACKAGES = ["edge", "export", "train", "numpy", "cv2", "zmq", "pydantic", "typer
 
 @pytest.fixture
 def trapped(tmp_path: Path) -> Path:
-    """A folder with a package of each name that Python's library has, which says in the file TRAPPED that it ran."""
+    """A folder with a package for each module name of Python's library; each writes the file TRAPPED if imported."""
     folder = tmp_path / "trapped"
     for name in [*sys.stdlib_module_names, *PACKAGES]:
         (folder / name).mkdir(parents=True)
@@ -28,7 +28,9 @@ def trapped(tmp_path: Path) -> Path:
 
 
 def script(folder: Path, name: str) -> Path:
-    """A script that runs a command, as pip writes it: Python looks for modules beside it, not in the current folder."""
+    """A script that runs a command, as written by pip: Python searches modules beside the script, not in the current
+    folder.
+    """
     file = folder / f"edge-{name}"
     file.write_text(f"#!{sys.executable}\nfrom edge.cli.{name} import main\nmain()\n")
     file.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The lines codes and pour: the same for everyone, true in what they say, and like the lines that they imitate."""
+"""The lines codes and pour: reproducible, with correct truths, and similar to the lines that they imitate."""
 
 import doctest
 import hashlib
@@ -32,7 +32,7 @@ PINNED = {"codes": "acb0278ed056e3c7", "pour": "3eab9a4eb1888932"}
 """Beginning of the SHA-256 of the first masks of seed 5, in which all parts are bad."""
 
 BRIGHTNESS = {"codes": (154.928, 162.932, 197.742, 152.2), "pour": (127.823, 133.868, 127.02, 116.213)}
-"""Mean grey levels of its first photographs."""
+"""Mean grey levels of the line's first photographs."""
 
 
 def fingerprint(line: RenderedLine, indices: list[int]) -> str:
@@ -44,7 +44,7 @@ def fingerprint(line: RenderedLine, indices: list[int]) -> str:
 
 
 def within(photograph: DemoFrame) -> float:
-    """Deviation within one photograph, the mean of its channels', of values 0..1."""
+    """Standard deviation within one photograph, averaged over its channels, for values from 0 to 1."""
     return float((photograph.frame / 255).std(axis=(0, 1)).mean())
 
 
@@ -155,7 +155,7 @@ def test_more_of_the_defect_shows_when_it_is_stronger(name: LineName) -> None:
 def test_one_bad_part_in_fifty_and_more_is_faint(name: LineName) -> None:
     line = open_line(name, 3, 0.3)
     bad = [part for part in map(line.part, range(6000)) if part.truth == "bad"]
-    assert 1650 < len(bad) < 1950  # binomial(6000, 0.3) leaves this range once in 30,000 seeds
+    assert 1650 < len(bad) < 1950  # binomial(6000, 0.3) is outside this range for one seed in 30,000
     strengths = Counter(part.defects[0].strength for part in bad)
     assert 0.02 < strengths["faint"] / len(bad) < 0.12
     assert min(strengths["medium"], strengths["strong"]) > 0.35 * len(bad)

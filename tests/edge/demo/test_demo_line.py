@@ -1,4 +1,4 @@
-"""The demo line: the same for everyone, true in what it says of its parts, and hard in an honest way."""
+"""The demo line: reproducible, with correct truths of its parts, and difficult without tricks."""
 
 import doctest
 import hashlib
@@ -22,7 +22,7 @@ from edge.demo.truth import KINDS, STRENGTHS, Defect, DemoPart
 SMALL = (72, 128)
 HD = (720, 1280)
 NETWORK = (320, 180)
-"""What a letterbox of side 320 leaves of a 1280×720 frame, (width, height)."""
+"""Size of a 1280×720 frame in a letterbox of side 320, (width, height)."""
 
 PLAINNESS_AT_320 = {"faint": 12, "medium": 25, "strong": 40}
 """Grey levels by which a defect changes its plainest pixel at the network's size; noise and brushing have about 3."""
@@ -91,7 +91,7 @@ def test_the_defect_rate_is_kept_and_every_defect_occurs() -> None:
     line = DemoLine(5, SMALL, 0.2)
     parts = [line.part(index) for index in range(4000)]
     bad = [part for part in parts if part.truth == "bad"]
-    assert 700 < len(bad) < 900  # binomial(4000, 0.2) leaves this range once in 10,000 seeds
+    assert 700 < len(bad) < 900  # binomial(4000, 0.2) is outside this range for one seed in 10,000
     occurred = Counter(defect for part in bad for defect in part.defects)
     assert set(occurred) == {Defect(kind, strength) for kind in KINDS for strength in STRENGTHS}
     assert min(occurred.values()) > 50

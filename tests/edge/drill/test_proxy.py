@@ -22,7 +22,7 @@ def connected(endpoint: str) -> socket.socket:
 
 @contextlib.contextmanager
 def answering(prefix: bytes) -> Iterator[str]:
-    """A server that sends back what it is sent, after a word of its own; its endpoint."""
+    """Endpoint of a server that returns each message with a prefix."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve(peer: socket.socket) -> None:
@@ -219,7 +219,7 @@ def test_zeromq_loses_nothing_in_a_partition_and_comes_back_after_a_cut() -> Non
             assert [int(subscriber.recv()) for _ in range(100)] == list(range(100))
             proxy.cut()
             assert publisher.recv() == b"\0"
-            while not publisher.poll(10):  # a subscriber subscribes again when its program next looks at it
+            while not publisher.poll(10):  # ZeroMQ subscribes again at the subscriber's next call
                 subscriber.poll(10)
             assert publisher.recv() == b"\1"
             publisher.send(b"again")

@@ -1,4 +1,4 @@
-"""The judge: metrics, intervals and thresholds hold, also for degenerate scores."""
+"""The evaluation: metrics, intervals and thresholds are correct, also for degenerate scores."""
 
 import json
 import math

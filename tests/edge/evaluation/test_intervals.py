@@ -1,4 +1,4 @@
-"""Chance and promises: a part counts once, a promise is compared with what came, a finding is not luck."""
+"""Intervals: each part counts once, promised rates are compared with the results, and chance is no finding."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the gate moves: an actuator that fails is seen, and nothing passes after it."""
+"""Actuators of the gate: a failure is detected, and no part passes afterwards."""
 
 import math
 import re
@@ -31,7 +31,7 @@ REJECT = Decision("ab12", 2, "part-2", False, Why.DEFECT, Fate.REJECTED, 0)
 
 
 class Valve(Actuator):
-    """Remembers what it was told; does what a test wants in the call of this number."""
+    """An actuator that records its calls, and executes a test's action in the call of a given number."""
 
     name = "valve"
     patience_s = 10.0

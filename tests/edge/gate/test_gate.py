@@ -1,4 +1,4 @@
-"""What the gate passes and what it never passes, one claim a test; the times are the test's own."""
+"""The parts that the gate passes, and those that it never passes: one claim a test, with simulated time."""
 
 import json
 from collections import Counter
@@ -26,7 +26,7 @@ DEFAULT = Rules()
 
 
 class Line:
-    """A gate, a station that beats, and the time."""
+    """A gate, a station that sends heartbeats, and simulated time."""
 
     def __init__(self, rules: Rules = DEFAULT, belt: Belt | None = None, joined: bool = True) -> None:
         self.decisions: list[Decision] = []
@@ -49,7 +49,7 @@ class Line:
         self.gate.pong(self.station.epoch, self.station.clock(self.now), self.now - MS // 2, self.now + MS // 2)
 
     def go(self, ms: float, each_ms: int = 10) -> None:
-        """Let time pass: a heartbeat and a pong every 100 ms, the gate looks every `each_ms`."""
+        """Advance the time by `ms`: a heartbeat and a pong every 100 ms, a step of the gate every `each_ms`."""
         for _ in range(int(ms / each_ms)):
             self.now += each_ms * MS
             if self.beats and self.now // MS % 100 < each_ms:
@@ -475,7 +475,9 @@ def test_a_verdict_from_another_time_passes_nothing(age_ms: float) -> None:
 
 
 def encoder_line() -> tuple[Line, EncoderBelt, Callable[[int, int], None]]:
-    """A line with an encoder of 1000 pulses a second, and what lets it run for so many ms at so many pulses a ms."""
+    """A line with an encoder of 1000 pulses per second, and the function that runs it for a number of ms at a number of
+    pulses per ms.
+    """
     belt = EncoderBelt(travel_pulses=1000, lead_pulses=50)
     belt.sample(START - 100 * MS, 0)
     belt.sample(START, 100)
@@ -556,7 +558,7 @@ def test_a_slow_pong_makes_the_age_larger_never_smaller() -> None:
     earliest = clock.earliest(1_000 * MS, 80 * MS)
     assert earliest is not None
     assert earliest <= 0
-    clock.pong(now=1_100 * MS, sent_ns=140 * MS, received_ns=142 * MS)  # the first took 39 to 41 ms to arrive
+    clock.pong(now=1_100 * MS, sent_ns=140 * MS, received_ns=142 * MS)  # the first pong took 39 to 41 ms
     earliest, latest = clock.earliest(1_000 * MS, 142 * MS), clock.latest(1_000 * MS, 142 * MS)
     assert earliest is not None
     assert latest is not None

@@ -1,4 +1,4 @@
-"""The gate at real sockets, against a small station that hangs, is held up, dies and comes back."""
+"""The gate with real sockets, and a small station that hangs, is delayed, dies and returns."""
 
 import json
 import subprocess
@@ -52,7 +52,7 @@ def test_edge_gate_says_what_it_means_to_have_no_keys_and_asks_for_it_off_loopba
 
 
 class Running:
-    """A controller and what it decided."""
+    """A running controller and its decisions."""
 
     def __init__(self, endpoints: list[Endpoint], rules: Rules, travel_s: float) -> None:
         self.decisions: list[Decision] = []
@@ -70,7 +70,7 @@ class Running:
         self.until(lambda: not self.gate.wants_snapshot)
 
     def until_it_passes(self, station: Peer) -> Decision:
-        """Goods one after the other until one passes; a busy machine may cost some."""
+        """Publish goods until one passes; on a busy machine some may be late."""
         before, due = len(self.decisions), 0.0
 
         def turn() -> None:
@@ -148,7 +148,7 @@ def test_what_a_partition_held_back_moves_nothing_and_is_acknowledged_as_late(en
         while time.monotonic() < ends:
             held.append(station.good().seq)
             gate.turn()
-        time.sleep(0.2)  # now the last of them is too old, too
+        time.sleep(0.2)  # now the last of them is too old as well
         station.is_held = False
         gate.until(lambda: set(held) <= set(station.acks()))
         assert {station.acks()[seq] for seq in held} == {"late_reject"}

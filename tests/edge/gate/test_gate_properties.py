@@ -1,8 +1,8 @@
 """Whatever the station and the network do: passed ⊆ in-time final goods of the current epoch for that very part.
 
-The model knows the true time of everything, and judges each decision by it, not by what the gate was told. The gate's
-clock is the true one; the station's runs at an offset, faster or slower. EDGE_EXAMPLES=N tries N random ones instead of
-a fixed fifty.
+The test's model has the true time of every event, and checks each decision by these times, not by the messages that the
+gate received. The gate's clock shows the true time. The station's clock has an offset, and runs faster or slower.
+EDGE_EXAMPLES=N tries N random examples instead of fifty fixed ones.
 """
 
 import os
@@ -42,24 +42,24 @@ Message = Verdict | Heartbeat | StateChange
 
 @dataclass
 class Truth:
-    """What the model knows of one run of the station."""
+    """The true history of one run of the station."""
 
     sent: list[int] = field(default_factory=list)  # true times of the heartbeats that were delivered
-    reached: int = 0  # the last number that the gate could know of
-    first: dict[int, tuple[Verdict, int]] = field(default_factory=dict)  # the first that came of a number, and when
-    in_order: set[int] = field(default_factory=set)  # numbers that came before any later one
-    captured: dict[str, int] = field(default_factory=dict)  # true exposure, by the verdict's text
+    reached: int = 0  # the largest number in a delivered message
+    first: dict[int, tuple[Verdict, int]] = field(default_factory=dict)  # by number, the first verdict and its arrival
+    in_order: set[int] = field(default_factory=set)  # numbers delivered before any later number
+    captured: dict[str, int] = field(default_factory=dict)  # true time of exposure, by part
     pong_ns: int | None = None
     joined_ns: int | None = None
     history_to: int = 0
-    is_over: bool = False  # it said goodbye
+    is_over: bool = False  # the end was announced
     last_word: tuple[int, State] = (-(10**30), State.PREOPERATIONAL)
-    former_ns: int = 0  # when the run before it was heard last
+    former_ns: int = 0  # last delivery of a message of the previous run
     heard_ns: int = 0
 
 
 class GateUnderAttack(RuleBasedStateMachine):
-    """A gate, a station, a network between them, and the truth."""
+    """A gate, a station, a network between them, and the true history."""
 
     encoder = False
 
@@ -90,7 +90,7 @@ class GateUnderAttack(RuleBasedStateMachine):
     # --------------------------------------------------------------------------------------------------- the belt
 
     def place(self, t: int) -> float:
-        """Where the belt truly was."""
+        """True place of the belt at the time `t`."""
         if not self.encoder:
             return t
         after = bisect_right(self.track, t, key=lambda sample: sample[0])
@@ -115,7 +115,7 @@ class GateUnderAttack(RuleBasedStateMachine):
         drift=st.floats(-DRIFT, DRIFT),
     )
     def start(self, travel_ms: int, rtt_ms: int, way_there: float, offset: int, drift: float) -> None:
-        """How long a ping and its pong take, and how much of that the ping."""
+        """Start a line. `rtt_ms` is the time of a ping and its pong, `way_there` the share of the ping."""
         if self.encoder:
             self.belt: Belt = EncoderBelt(travel_ms * PULSES_A_MS, LEAD_MS * PULSES_A_MS)
         else:
@@ -138,7 +138,7 @@ class GateUnderAttack(RuleBasedStateMachine):
         settle=st.booleans(),
     )
     def restart(self, offset: int | None, drift: float, settle: bool) -> None:
-        """Another run, on this machine or another. What the former one had on the wire is still under way."""
+        """Start another run, on this machine or another. Messages of the previous run are still under way."""
         self.begin(
             self.station.offset_ns if offset is None else offset, self.station.drift if offset is None else drift
         )
@@ -147,7 +147,7 @@ class GateUnderAttack(RuleBasedStateMachine):
 
     @rule(says=SAYS, lag_ms=st.sampled_from([0, 100]), settle=st.booleans())
     def restart_and_be_slow_to_tell(self, says: str, lag_ms: int, settle: bool) -> None:
-        """The first parts come before the answer to how it stands, or after it though it speaks of them."""
+        """Restart with a late snapshot: the first parts arrive before it, or after it although it includes them."""
         self.shows = False
         self.restart(None, self.station.drift, settle)
         for part in range(4):
@@ -166,7 +166,7 @@ class GateUnderAttack(RuleBasedStateMachine):
     def publish(
         self, says: str, age_ms: float, delay_ms: int, copies: int, simulated: bool, after_ms: int, parts: int
     ) -> None:
-        """Parts, of which the network loses, doubles or delays the first."""
+        """Publish parts; the network loses, duplicates or delays the first of them."""
         for part in range(parts):
             verdict = self.part(says, age_ms, simulated=simulated)
             for copy in range(copies if part == 0 else 1):
@@ -176,7 +176,7 @@ class GateUnderAttack(RuleBasedStateMachine):
     @precondition(lambda self: self.station.seq > 0)
     @rule(back=st.integers(0, 3), delay_ms=DELAYS_MS)
     def contradict(self, back: int, delay_ms: int) -> None:
-        """A station that breaks the rule of one final verdict, or somebody who speaks in its name."""
+        """Send a second verdict with an earlier number: a faulty station, or another sender in its name."""
         seq = max(1, self.station.seq - back)
         self.send(self.part("good", 5.0, seq=seq, part=f"another {self.now}"), delay_ms)
 
@@ -187,7 +187,7 @@ class GateUnderAttack(RuleBasedStateMachine):
 
     @rule(skipped=st.sampled_from([1, 2, 1100, 2**50]))
     def skip(self, skipped: int) -> None:
-        """Verdicts that nobody ever sees."""
+        """Lose verdicts: the station counts them, and none is delivered."""
         self.station.seq = min(self.station.seq + skipped, 2**52)
 
     @rule(beats=st.sampled_from([True] * 3 + [False]), state=STATES)
@@ -197,7 +197,7 @@ class GateUnderAttack(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from([0, 100, 700]))
     def recover(self, ms: int) -> None:
-        """All is well again; a run that had said goodbye is followed by another."""
+        """Restore normal operation. If the run had ended, another one begins."""
         if self.beat_as is State.STOPPED:
             self.begin(self.station.offset_ns, self.station.drift)
         self.beats, self.beat_as, self.speed = True, State.EXECUTING, PULSES_A_MS
@@ -218,7 +218,7 @@ class GateUnderAttack(RuleBasedStateMachine):
 
     @rule(lag_ms=st.sampled_from([0, 60, 200, 400]), says=SAYS)
     def lag(self, lag_ms: int, says: str) -> None:
-        """Everything is held up for so long, the answers to pings are not."""
+        """Delay all published messages by `lag_ms`, but not the pongs."""
         self.send(self.part(says, 20.0), 0)
         self.lag_ms = lag_ms
         self.turn(700, False)
@@ -232,7 +232,7 @@ class GateUnderAttack(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from([60, 200, 700]), judged=SAYS)
     def partition(self, ms: int, judged: str) -> None:
-        """Nothing comes; what is held up comes at once in the end."""
+        """Deliver nothing for `ms`, and all pending messages at once afterwards."""
         self.is_cut = True
         self.send(self.part(judged, 20.0), 0)
         self.turn(ms, False)
@@ -241,7 +241,7 @@ class GateUnderAttack(RuleBasedStateMachine):
     @precondition(lambda self: len(self.truths) > 1)
     @rule(back=st.integers(0, 2))
     def old_station_speaks(self, back: int) -> None:
-        """A run that was left is alive after all."""
+        """Send a heartbeat of a run that had been replaced."""
         old = list(self.truths)[max(0, len(self.truths) - 2 - back)]
         if old != self.station.epoch:
             ghost = ModelledStation(old, self.boot, self.station.offset_ns, self.station.drift, 5)
@@ -250,7 +250,7 @@ class GateUnderAttack(RuleBasedStateMachine):
     @precondition(lambda self: self.is_fault)
     @rule()
     def reset(self) -> None:
-        """A person stops the second station and resets the fault."""
+        """Stop the second station and reset the fault, as a person does."""
         self.wire.clear()
         self.gate.reset(self.now)
         self.reset_ns = self.now
@@ -269,7 +269,7 @@ class GateUnderAttack(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from([20, 100, 300, 700]), sleeps=st.sampled_from([False] * 3 + [True]))
     def turn(self, ms: int, sleeps: bool) -> None:
-        """Time passes. A gate that sleeps hears, and decides, only at the end."""
+        """Advance the time by `ms`. A gate that sleeps receives and decides only at the end."""
         for turn in range(ms // TURN_MS):
             self.now += TURN_MS * MS
             if self.now // MS % BEAT_MS < TURN_MS and self.beats:
@@ -293,7 +293,7 @@ class GateUnderAttack(RuleBasedStateMachine):
             self.gate.hear(message, self.now)
 
     def talk(self) -> None:
-        """A ping that came at any moment of the round trip, and the snapshot if the gate wants one."""
+        """Deliver a pong, whose ping arrived at `way_there` of the round trip, and a snapshot if the gate wants it."""
         if not self.talks or self.is_cut or not self.beats:
             return
         sent = self.now - self.rtt_ns
@@ -312,7 +312,7 @@ class GateUnderAttack(RuleBasedStateMachine):
         return self.truths.setdefault(message.epoch, Truth())
 
     def know(self, message: Message) -> None:
-        """The model's own books of what was delivered."""
+        """Record the delivery of a message in the true history."""
         truth = self.truth(message)
         if message.epoch != self.current:
             if message.epoch in self.left or message.boot < self.heard_boot:
@@ -342,7 +342,7 @@ class GateUnderAttack(RuleBasedStateMachine):
             truth.sent.append(sent)
 
     def judge(self, decision: Decision) -> None:
-        """Each part once; and the rule above all others, by the truth."""
+        """Check that each part is decided once, and that a pass is allowed by the true history."""
         named = (decision.epoch, decision.seq)
         assert named not in self.decided, "decided twice"
         self.decided.add(named)
@@ -383,7 +383,7 @@ class GateUnderAttack(RuleBasedStateMachine):
         assert not self.is_fault or self.gate.fault is not None
 
     def teardown(self) -> None:
-        """In the end nothing is left undecided."""
+        """Check that in the end no part is undecided."""
         self.speed = PULSES_A_MS
         self.turn(2000, False)
         assert self.owed <= self.decided
@@ -392,7 +392,7 @@ class GateUnderAttack(RuleBasedStateMachine):
 
 
 class GateWithEncoderUnderAttack(GateUnderAttack):
-    """The same with a belt that stands still and runs faster at times."""
+    """The same rules with a belt that stands still or runs faster at times."""
 
     encoder = True
 

@@ -1,4 +1,4 @@
-"""The letterbox contract: what it refuses, in one line, and that bundles from before its newer fields still load."""
+"""The letterbox contract: refusals in one line; bundles from before its newer fields still load."""
 
 from typing import Any
 

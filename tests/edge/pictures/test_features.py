@@ -1,4 +1,4 @@
-"""Features of a picture: what each measures, and that only what the model sees counts."""
+"""Features of a picture: their meaning, and their restriction to the part of the picture that the model gets."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def textures(found: dict[str, float], which: str) -> list[float]:
 
 
 def waves(height: int, width: int) -> Frame:
-    """A smooth coloured picture, the same at every size."""
+    """A smooth coloured picture with the same content at every size."""
     rows, columns = np.mgrid[0:height, 0:width] / max(height, width)
     channels = [110 + 60 * np.sin(9 * columns + k) * np.cos(7 * rows + k) + 15 * k for k in range(3)]
     return np.stack(channels, axis=2).round().astype(np.uint8)
@@ -46,7 +46,7 @@ def test_stripes_are_texture_across_them_only(axis: int, striped: str, even: str
 
 
 def test_texture_has_a_scale() -> None:
-    """Steps of 2 pixels differ at distance 1 and not at distance 4; stripes of 16 pixels are the other way round."""
+    """Steps of 2 pixels differ at distance 1 and not at distance 4; for stripes of 16 pixels it is reversed."""
     fine, coarse = (np.where(np.indices((256, 256))[1] // width % 2, 200, 50) for width in (2, 16))
     of_fine, of_coarse = (features(np.repeat(one[:, :, None], 3, axis=2).astype(np.uint8)) for one in (fine, coarse))
     assert of_fine["medium horizontal texture"] == 0

@@ -1,4 +1,4 @@
-"""Stored pictures: what is damaged, misread, of several pages or of nothing becomes no frame; all else becomes one."""
+"""Stored pictures: a damaged, ambiguous, empty or multi-page file gives no frame; every other picture gives one."""
 
 import io
 import os
@@ -54,7 +54,7 @@ def refusal(data: bytes, bits: int | None = None) -> str:
 
 
 def test_a_jpeg_without_some_of_its_bytes_is_refused_without_a_temporary_file(tmp_path: Path) -> None:
-    """A full or missing TMPDIR once made a damaged picture pass as whole."""
+    """In an earlier version a full or missing TMPDIR caused a damaged picture to be accepted."""
     whole = encoded(".jpg", PART)
     path = tmp_path / "damaged.jpg"
     path.write_bytes(whole[: len(whole) // 2] + whole[len(whole) // 2 + 200 :])
@@ -116,7 +116,7 @@ def test_a_picture_cut_short_anywhere_is_refused(suffix: str) -> None:
     ids=["lossless", "lossy"],
 )
 def test_a_hole_of_zeros_in_a_webp_is_damage(suffix: str, parameters: tuple[int, ...]) -> None:
-    """As a disk leaves it that was full, or a copy that was interrupted: the length is right, a piece is missing."""
+    """As after a full disk or an interrupted copy: the length is correct, and a piece consists of zeros."""
     whole = encoded(suffix, NOISE, *parameters)
     for start in (len(whole) // 3, len(whole) // 2, len(whole) - 600):
         assert "damaged" in refusal(whole[:start] + bytes(512) + whole[start + 512 :])
@@ -158,11 +158,11 @@ def test_an_exif_thumbnail_is_no_second_picture() -> None:
     )
 
 
-# ---- what a file may ask for
+# ---- size and memory
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG of these many pixels of one bit, and nothing in it."""
+    """The header of a PNG with this size and one bit per pixel, without picture data."""
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     data = b"IDAT" + zlib.compress(bytes(1000))
     chunks = [body, data, b"IEND"]
@@ -241,7 +241,7 @@ def test_sixteen_bits_that_are_filled_need_not_be_told() -> None:
 
 
 def packed_tiff(pixels: np.ndarray, bits: int) -> bytes:
-    """A TIFF of grey samples of so many bits, one after the other without gaps: TIFF 6.0, BitsPerSample."""
+    """A TIFF of grey samples with `bits` bits each, packed without gaps (TIFF 6.0, BitsPerSample)."""
     height, width = pixels.shape
     rows = ["".join(f"{int(value) << (bits - 8):0{bits}b}" for value in row) for row in pixels]
     strip = b"".join(int(row.ljust(-(-len(row) // 8) * 8, "0"), 2).to_bytes(-(-len(row) // 8), "big") for row in rows)
@@ -272,7 +272,7 @@ def test_transparent_places_and_floating_point_are_refused() -> None:
     assert "CMYK" in refusal(saved("JPEG", Image.new("CMYK", (64, 64))))
 
 
-# ---- nothing to see
+# ---- blank pictures
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,9 @@ def test_a_file_that_is_overwritten_is_shown_again_and_one_that_is_renamed_is_no
 
 
 def test_another_picture_that_looks_as_the_one_before_is_shown(watched: Path) -> None:
-    """A deleted file's inode is used again, and a program that copies files sets their times: only content tells."""
+    """Inodes of deleted files are reused, and programs that copy files set their times: only the content distinguishes
+    them.
+    """
     captures = open_source(SourceRequest(str(watched), watch=True)).captures()
     path = watched / "a.bmp"
     for number, pixels in enumerate((PART, PART[::-1].copy(), PART[:, ::-1].copy())):

@@ -31,7 +31,7 @@ def belt(parts: int = 5, speed: float = 1.5, pitch: float = 0.65, seed: int = 0)
 
 
 def captures(line: MovingBelt, numbers: Iterable[int] | None = None) -> Iterator[Capture]:
-    """Frames of the belt as a camera gives them that keeps its rate."""
+    """Frames of the belt from a camera that keeps its rate."""
     for number in range(line.frames() or 0) if numbers is None else numbers:
         view = line.view(number)
         shown = tuple(Shown(part.code, part.truth, part.x, part.y) for part in view.parts)
@@ -52,7 +52,7 @@ def all_codes(line: MovingBelt) -> list[str]:
 
 
 def without_parts(line: MovingBelt, count: int) -> Iterator[Capture]:
-    """The empty belt, which runs and whose light drifts."""
+    """Frames of the running belt without parts, while the light drifts."""
     empty = MovingBelt(line.seed, line.size, line.rate, line.speed, line.pitch, parts=0)
     return captures(empty, range(count))
 
@@ -87,7 +87,7 @@ def test_the_frame_chosen_is_the_best_centred_one_and_no_border_cuts_the_part(sp
     for index, one in enumerate(watched(captures(line))):
         offs = [abs(line.place(index) + line.travelled(n) - SIZE[1] / 2) for n in range(line.frames() or 0)]
         off = offs[one.captures[0].index]
-        assert off <= min(offs) + 2.5  # the finder knows a part by its outline and its shadow
+        assert off <= min(offs) + 2.5  # the finder detects the outline of a part together with its shadow
         assert one.captures[0].captured_ns == round(one.captures[0].index * 1e9 / RATE)
 
 
@@ -234,10 +234,10 @@ def test_a_finder_that_takes_over_at_any_moment_loses_no_part_and_repeats_none(s
 def test_parts_that_pass_the_middle_while_no_finder_is_there_are_unknown_once_and_none_of_them_good(
     speed: float, away: int
 ) -> None:
-    """However long the camera is away, and whenever it goes; nobody can know of parts that passed unseen."""
+    """For any time at which the camera is lost, and any duration. Parts that passed unseen cannot be known."""
     line = belt(parts=5, speed=speed)
     frames, middle, step = list(captures(line)), SIZE[1] / 2, speed * SIZE[1] / RATE
-    begun = next(n for n in range(1000) if line.place(0) + line.travelled(n) > 0)  # till then nothing was seen to move
+    begun = next(n for n in range(1000) if line.place(0) + line.travelled(n) > 0)  # no movement is visible before
     first = range(begun, len(frames) - away)
     for moment in first[:: max(1, len(first) // 10)]:
         before = Finder(Presence())
@@ -296,7 +296,7 @@ def test_the_parts_in_view_when_the_source_ends_are_answered() -> None:
 
 
 def test_parts_that_touch_are_not_judged_as_one_however_many_do() -> None:
-    """Small bright parts on a grey belt, drawn here; after three by themselves ten pairs lie end to end."""
+    """Small bright parts drawn on a grey belt: three single parts, then ten pairs that touch at their ends."""
     ends = [(0, 30), (80, 110), (160, 190), *((first, first + 60) for first in range(240, 1340, 110))]
 
     def frame(number: int) -> Capture:
@@ -312,7 +312,7 @@ def test_parts_that_touch_are_not_judged_as_one_however_many_do() -> None:
 
 
 def test_dirt_that_joins_two_parts_makes_none_of_them_unknown_and_keeps_them_in_order() -> None:
-    """On this dense belt a stain fills the gap between parts 49 and 50."""
+    """On this dense belt dirt fills the gap between parts 49 and 50."""
     line = MovingBelt(0, (180, 320), 60.0, 3.0, 0.65, parts=52)
     passed = watched(captures(line))
     assert codes(passed) == all_codes(line)
@@ -321,7 +321,7 @@ def test_dirt_that_joins_two_parts_makes_none_of_them_unknown_and_keeps_them_in_
 
 @pytest.mark.parametrize("shank", [0.35, 0.7])
 def test_a_waist_makes_no_two_parts_of_one(shank: float) -> None:
-    """Parts with a broad head and a thin shank, drawn here."""
+    """Drawn parts with a broad head and a thin shank."""
 
     def frame(number: int) -> Capture:
         picture = np.full((60, 160, 3), 60, np.uint8)

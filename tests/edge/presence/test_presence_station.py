@@ -1,4 +1,6 @@
-"""A station that watches a free-running camera: each part that passes has one verdict, whatever its children do."""
+"""A station with a free-running camera and the trigger `presence`: each passing part has one verdict, even if children
+of the station fail.
+"""
 
 import json
 import math
@@ -30,7 +32,7 @@ belt = { speed = 3.0, pitch = 0.65 }
 
 
 def numbers(verdicts: list[Verdict]) -> list[int]:
-    """The parts' numbers on the belt, which the simulated source prints on them."""
+    """The numbers of the parts on the belt; the simulated source prints them on the parts."""
     return [int(verdict.part[1:]) for verdict in verdicts]
 
 
@@ -42,7 +44,7 @@ def assert_each_once_and_in_order(line: Line) -> None:
 
 
 def living_child(line: Line, name: str) -> int:
-    """The child's process, once it is there again."""
+    """Process id of the child; waits until the child runs again."""
     while True:
         try:
             return line.child(name)
@@ -68,8 +70,8 @@ def test_each_part_of_the_belt_has_one_verdict(tmp_path: Path) -> None:
 def test_a_capture_process_that_is_killed_leaves_no_part_that_it_saw_without_a_verdict_and_none_with_two(
     tmp_path: Path,
 ) -> None:
-    """The belt runs on meanwhile. Parts that nobody saw have no verdict; of the others those that passed the middle
-    unwatched are unknown, and those that were judged were in the middle of the view at the moment of their frame.
+    """The belt continues meanwhile. Parts that no frame shows have no verdict. Of the others, those that passed the
+    middle between two processes are unknown, and those that were judged were in the middle of the view in their frame.
     """
     file = tmp_path / "station.toml"
     file.write_text(BELT + "presence = { frames = 2, aggregate = 'mean' }\n")
@@ -78,7 +80,7 @@ def test_a_capture_process_that_is_killed_leaves_no_part_that_it_saw_without_a_v
         for verdicts in (6, 14, 22):
             line.until(verdicts)
             os.kill(living_child(line, "edge-capture"), signal.SIGKILL)
-            line.until(len(line.verdicts) + 1)  # what was on its way, or what the next process says first
+            line.until(len(line.verdicts) + 1)  # a verdict that was under way, or the first one of the next process
             lasts.append(line.verdicts[-2])
         line.until(32)
         line.process.terminate()
@@ -103,7 +105,7 @@ def test_a_capture_process_that_is_killed_leaves_no_part_that_it_saw_without_a_v
 
 
 class Scores:
-    """A model that says of each frame what its first pixel says."""
+    """A model whose score of a frame is the value of the first pixel."""
 
     def infer(self, frame: np.ndarray) -> Any:
         score = {255: math.nan, 254: math.inf}.get(int(frame[0, 0, 0]), frame[0, 0, 0] / 100)

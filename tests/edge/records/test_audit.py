@@ -1,4 +1,4 @@
-"""edge-audit: what is wrong with a record is found, and what happened to a part is told."""
+"""edge-audit finds every problem of a record, and prints the history of a part."""
 
 import json
 import os
@@ -45,7 +45,7 @@ SIX = [G, G, R, G, U, R]
 
 
 def line_of_six(folder: Path, clients: tuple[str, ...] = ("gate1",)) -> None:
-    """A run of six parts, of which 1, 2 and 4 are good and passed, in a record without a fault."""
+    """A sound record of a run with six parts, of which 1, 2 and 4 are good and passed."""
     if clients == ("gate1",) and not (folder.exists() and any(folder.iterdir())):
         once_made(_line_of_six, folder)
         return
@@ -108,7 +108,7 @@ FOLLOWS = {
     "passed a late good": [Kind.VERDICT],
     "one too many": [Kind.LEDGER],
 }
-"""What else is wrong then."""
+"""Further problems that follow from a damage, by the damage's name."""
 
 
 @pytest.mark.parametrize("what", SPOILT)
@@ -272,7 +272,7 @@ def test_records_that_are_not_for_this_user_are_one_line_too(tmp_path: Path) -> 
 
 
 def decisions(folder: Path, *made: tuple[Any, Any, Any, str]) -> Path:
-    """A gate's log."""
+    """Write a gate's log with these decisions."""
     log = folder / "gate.log"
     names = ("epoch", "seq", "part", "decision")
     lines = [dict(zip(names, one, strict=True), why="clear", fate="passed", time="") for one in made]
@@ -323,7 +323,7 @@ WHYS = {G: "clear", R: "defect", U: "unknown"}
 
 
 def log_of_six(folder: Path) -> list[dict[str, Any]]:
-    """What the gate of `line_of_six` wrote."""
+    """The lines of the log of the gate in `line_of_six`."""
     said = {True: ("pass", "passed"), False: ("reject", "rejected")}
     return [
         {"epoch": "ab12", "seq": seq, "part": f"part-{seq}", "why": WHYS[outcome]}

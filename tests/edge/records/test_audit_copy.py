@@ -1,4 +1,4 @@
-"""A copy of a record that was being written: what is true of a copy is said, and what is wrong in it is found."""
+"""The audit of a record that was copied while it was written: it reports the copy's gaps, and finds real faults."""
 
 import json
 import os
@@ -25,7 +25,7 @@ IMAGES = Path("images/2026-01-02/ab12")
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of a record whose station was at its sixth part, with images of parts 3, 5 and 6."""
+    """A copy of a record made when the station was at its sixth part, with images of parts 3, 5 and 6."""
     record = tmp_path / "record"
     journal, archive = recorder(record), Archive(Keeping(record, min_free_bytes=0))
     archive.start()
@@ -47,7 +47,7 @@ def test_copies_of_a_running_station_are_sound_and_say_what_they_are(tmp_path: P
     with running_line("--source", "demo", "--size", "320x180", "--rate", "50/s", "--records", record) as line:
         for number in range(11):
             line.until(7)
-            # files that were renamed while cp was about to read them are not there, and cp says so
+            # cp reports an error for each file that was renamed before it was read
             subprocess.run(["cp", "-r", record, tmp_path / str(number)], stderr=subprocess.DEVNULL, check=False)
         line.process.send_signal(signal.SIGTERM)
         assert line.to_the_end() == 0

@@ -1,4 +1,4 @@
-"""The journal of one version of this software in the hands of another: nothing is lost, nothing is taken for damage."""
+"""Journals of other versions of this software: no row is lost, and no difference counts as damage."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ CREATE TABLE lost_ranges (
     epoch TEXT, lost_from INTEGER NOT NULL, lost_to INTEGER, accepted INTEGER, why TEXT NOT NULL, time TEXT NOT NULL);
 PRAGMA user_version = 1;
 """
-"""The tables as the first release made them: never to be changed here."""
+"""The tables as created by the first release; must never be changed."""
 
 SCHEMA = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
 PARTS = 20
@@ -72,7 +72,7 @@ def old(tmp_path: Path) -> Path:
 
 
 def later(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """What a later version of this software does with a record; `folder` is its name in the code."""
+    """Run `code` with a later version of this software; in the code the record is called `folder`."""
     before = f"import support.later_tables; from pathlib import Path; folder = Path({str(folder)!r})\n"
     path = os.pathsep.join([str(folder) for folder in Path(__file__).parents[2:4]])
     command, environment = [sys.executable, "-c", before + code], os.environ | {"PYTHONPATH": path}
@@ -124,7 +124,7 @@ def test_a_journal_of_version_1_is_audited_and_written_on_with_every_row_in_its_
 
 
 def test_a_new_journal_and_one_that_was_migrated_have_the_same_tables(old: Path, tmp_path: Path) -> None:
-    """As text: a reader compares the definitions, one of an earlier release too."""
+    """The definitions are equal as text, because readers, also those of earlier releases, compare the text."""
     for folder in (tmp_path / "new", old):
         recorder(folder).close("told to stop", 0)
     new, migrated = (
@@ -153,7 +153,7 @@ def test_a_file_of_a_version_and_without_tables_becomes_a_journal(tmp_path: Path
 
 
 def test_a_column_that_came_later_may_be_null_and_stands_last() -> None:
-    """Else SQLite cannot add it to a table that has rows."""
+    """SQLite can add only such a column to a table with rows."""
     for table in TABLES:
         versions = [column.since for column in table.columns]
         assert versions == sorted(versions)
@@ -210,7 +210,7 @@ def test_an_older_journal_with_a_table_of_a_strangers_is_refused(old: Path) -> N
 
 @pytest.fixture
 def read_only(old: Path) -> Iterator[Path]:
-    """The record where everybody may read it and nobody may write."""
+    """The record in a folder that every user may read and none may write."""
     folder = Path(tempfile.mkdtemp(prefix="edge-read-only-"))
     shutil.copy(old / JOURNAL, folder / JOURNAL)
     (folder / JOURNAL).chmod(0o444)

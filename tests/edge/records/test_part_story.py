@@ -1,4 +1,4 @@
-"""edge-audit tells of a part: what the gate did with it, where its picture is, and draws it where it is told to."""
+"""edge-audit prints the history of a part, with the gate's decision and the picture's path, and draws the picture."""
 
 import json
 import subprocess
@@ -27,8 +27,8 @@ def edge_audit(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def line(folder: Path) -> Path:
-    """The records of four parts: a good that passed, two rejects with pictures, the second with a box, and a good that
-    nobody acknowledged.
+    """The records of four parts: a good that passed, two rejects with pictures, the second with a box, and a good
+    without acknowledgement.
     """
     folder.mkdir(exist_ok=True)
     once_made(_line, folder)
@@ -53,7 +53,7 @@ def _line(folder: Path) -> None:
 
 
 def log_of(folder: Path, *decisions: dict[str, Any]) -> Path:
-    """A gate's log."""
+    """Write a gate's log with these decisions."""
     log = folder / "gate.jsonl"
     about = {"epoch": "ab12", "time": "2026-01-02T03:04:06.789+00:00"}
     log.write_text("".join(json.dumps(about | one) + "\n" for one in decisions))

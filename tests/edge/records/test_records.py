@@ -1,4 +1,4 @@
-"""The record: what was published is on disk, in order, and nobody waits for it."""
+"""The records: published verdicts are on disk in order, and no caller waits for the disk."""
 
 import hashlib
 import json
@@ -242,7 +242,7 @@ def test_the_recorder_loads_neither_pixels_nor_a_runtime() -> None:
 
 
 def shelve(shelf: Shelf, seq: int, outcome: Outcome, size: int = 1000) -> Path:
-    """An image of so many bytes, with what there is beside it."""
+    """Store an image of `size` bytes with its sidecar."""
     path = shelf.keeping.folder / IMAGES / "2026-01-02" / "ab12" / f"{seq:08}-{outcome}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(size - 2))
@@ -328,7 +328,7 @@ def test_an_image_that_cannot_be_removed_stays_on_its_shelf(tmp_path: Path) -> N
     shelf = Shelf(Keeping(tmp_path, max_bytes=1000, min_free_bytes=0))
     image = shelve(shelf, 1, G)
     image.unlink()
-    image.mkdir()  # what even root cannot unlink
+    image.mkdir()  # not even root can unlink a folder
     for _ in range(2):
         with pytest.raises(OSError, match=r"directory"):
             list(shelf.make_room(1000, G))

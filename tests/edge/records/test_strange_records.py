@@ -1,4 +1,4 @@
-"""Records, gate logs and photographs that somebody sent: whoever reads them comes to no harm."""
+"""Records, gate logs and photographs from untrusted senders: reading them is harmless."""
 
 import json
 import os
@@ -34,25 +34,25 @@ CLEAR_SCREEN = "\x1b[2J\x9b1m"
 
 
 def edge_audit(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """In 20 seconds and a gigabyte of memory."""
+    """Run edge-audit with limits of 20 seconds and a gigabyte of memory."""
     return ran("audit", *arguments, timeout=20, memory=10**9)
 
 
 def is_one_line(done: subprocess.CompletedProcess[str]) -> bool:
-    """Whether a command was refused as it should be."""
+    """Whether the command ended with one line of error and exit code 2."""
     return done.returncode == 2 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 
 @pytest.fixture
 def record(tmp_path: Path) -> Path:
-    """A record with the image of one reject; beside it a folder that nobody may touch."""
+    """A record with the image of one reject, and beside it a folder that must stay unchanged."""
     with_image(tmp_path / "record")
     (tmp_path / "outside").mkdir()
     return tmp_path / "record"
 
 
 def outside(record: Path) -> list[str]:
-    """What lies in the folder beside the record."""
+    """Content of the folder beside the record."""
     return sorted(path.name for path in (record.parent / "outside").rglob("*"))
 
 
@@ -277,7 +277,7 @@ def test_hold_and_release_touch_nothing_where_a_path_of_the_journal_leads_out(re
     (elsewhere / "00000001-reject.png").touch()
     (elsewhere / "00000001-reject.hold").touch()
     path = LEADS_OUT[what].format(outside=elsewhere)
-    with closing(sqlite3.connect(record / JOURNAL)) as journal:  # the sound row stays: nothing of it is written either
+    with closing(sqlite3.connect(record / JOURNAL)) as journal:  # the sound row stays; its files are not changed either
         journal.execute("INSERT INTO images SELECT epoch, seq, ?, sha256, bytes, time, NULL FROM images", (path,))
         journal.commit()
     before = outside(record)
@@ -369,7 +369,7 @@ def test_a_key_file_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
 
 
 def on_a_terminal(*arguments: object) -> str:
-    """What a command writes to a terminal, both files together."""
+    """The output of a command on a terminal, standard output and error together."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*map(str, arguments)], stdout=theirs, stderr=theirs, stdin=theirs, env=os.environ | {"TERM": "xterm-256color"}

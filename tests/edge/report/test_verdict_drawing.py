@@ -1,4 +1,4 @@
-"""The drawing of a part: its pixels are all there, each box surrounds its own, and letters grow with the picture."""
+"""The drawing of a part: no pixel is lost, each box surrounds its defect, and the text grows with the picture."""
 
 import numpy as np
 import pytest

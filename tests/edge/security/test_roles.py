@@ -1,4 +1,4 @@
-"""What each role of a key may do at a running station. Real processes, keys and sockets."""
+"""Requests allowed for each role at a running station, with real processes, keys and sockets."""
 
 import json
 import sqlite3
@@ -37,7 +37,7 @@ from edge.verdict import Verdict
 
 @dataclass
 class Station:
-    """A running one with a key of each role, and what it published."""
+    """A running station with a key of each role, and its published messages."""
 
     folder: Path
     endpoint: str
@@ -53,7 +53,7 @@ class Station:
             yield Asking(socket)
 
     def stop(self) -> str:
-        """End it in order; what it said."""
+        """End the station in order; its log."""
         self.process.terminate()
         _, said = self.process.communicate(timeout=30)
         assert self.process.returncode == 0, said
@@ -82,7 +82,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
 
 
 def _trigger(ask: Asking, part: str) -> Triggered:
-    """Trigger until the station takes triggers."""
+    """Trigger until the station accepts a trigger."""
     ends = time.monotonic() + SILENCE_S
     while not isinstance(reply := ask(Trigger(part=part)), Triggered):
         assert time.monotonic() < ends, reply

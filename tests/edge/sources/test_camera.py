@@ -1,6 +1,6 @@
-"""Cameras of the system's driver: which one a name means, what it takes, and that an old frame is never given as new.
+"""Cameras of the system's driver: names, settings, and age of frames: an old frame is never returned as new.
 
-The camera is a stand-in at the boundary of cv2.VideoCapture; everything on this side of it is the product's.
+The camera is a fake of cv2.VideoCapture; all other code is that of the product.
 """
 
 import os
@@ -22,7 +22,7 @@ from edge.verdict import Reason
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The test's own time."""
+    """Simulated time."""
     clock = Clock()
     monkeypatch.setattr(FakeVideoCapture, "clock", clock)
     monkeypatch.setattr(camera_source, "time", clock)
@@ -31,8 +31,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Path:
-    """A folder in the place of /dev: a camera at video2, with a node for its metadata, which is known by its id and by
-    its socket; one at video5, known by its socket; one at video10, with a second node, not known at all.
+    """A folder that replaces /dev: a camera at video2 with a metadata node and links by its id and its socket, one at
+    video5 with a link by its socket, and one at video10 with a second node and no link.
     """
     folder, drivers = tmp_path / "dev", tmp_path / "sys"
     links = {
@@ -67,7 +67,7 @@ def opened(name: str = "camera0", **options: object) -> tuple[CameraSource, Fake
 
 
 def exposure(capture: Capture) -> int:
-    """Which exposure a frame shows."""
+    """Number of the exposure that a frame shows."""
     assert capture.frame is not None
     return round(int(capture.frame[0, 0, 0]) * 219 / 255)  # of YUYV
 
@@ -79,7 +79,7 @@ def refusal(name: str = "camera0", **options: object) -> str:
     return str(refused.value)
 
 
-# ---- which camera
+# ---- names
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_camera_on_a_machine_without_one_is_one_line(name: str, capfd: pytest.
     assert capfd.readouterr() == ("", "")
 
 
-# ---- what it takes
+# ---- settings
 
 
 def test_format_size_and_rate_are_asked_for_in_that_order_and_nothing_is_remarked_where_they_are_taken(
@@ -184,7 +184,7 @@ def test_a_setting_that_it_cannot_have_is_refused(devices: Path, settings: dict[
     assert complaint in refusal(camera=CameraSettings(**settings))  # type: ignore[arg-type]
 
 
-# ---- which frame
+# ---- age of frames
 
 
 def test_a_reader_that_keeps_up_gets_every_exposure(devices: Path, clock: Clock) -> None:
@@ -204,7 +204,7 @@ def test_a_reader_that_falls_behind_gets_frames_no_older_than_an_exposure_and_th
 ) -> None:
     monkeypatch.setattr(FakeVideoCapture, "stamps", stamps)
     source, fake = opened()
-    fake._buffers = buffers  # what a driver has that ignores what it is asked for
+    fake._buffers = buffers  # as with a driver that ignores the requested number
     captures = source.captures()
     taken = []
     for _ in range(12):
@@ -315,7 +315,7 @@ def test_a_frame_that_the_driver_does_not_give_is_a_fault(devices: Path, monkeyp
     assert capture.fault.reason is Reason.CORRUPT
 
 
-# ---- what the driver gives
+# ---- bytes from the driver
 
 
 def without_200_bytes(jpeg: bytes) -> bytes:
@@ -354,7 +354,7 @@ def test_raw_frames_are_converted_and_a_short_buffer_is_a_fault(
     devices: Path, monkeypatch: pytest.MonkeyPatch, pixel_format: str
 ) -> None:
     source, fake = opened(limit=4, every=True, camera=CameraSettings(pixel_format=pixel_format), bits=12)
-    if pixel_format == "Y16 ":  # one sample near the top of 12 bits: without any, they are taken for fewer
+    if pixel_format == "Y16 ":  # one sample near the top of 12 bits; otherwise fewer bits are detected
         monkeypatch.setattr(fake, "damage", lambda raw: raw[:-2] + (4000).to_bytes(2, "little"), raising=False)
     captures = source.captures()
     next(captures)

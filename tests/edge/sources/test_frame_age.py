@@ -1,4 +1,4 @@
-"""How old a frame is, held against the clock in its picture: what the stamp says, and what a verdict says."""
+"""The age of a frame compared with the clock in its picture: the age by its stamp, and the age in a verdict."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ def stamp_us(capture: Capture) -> int:
 
 
 def us_since(earlier: int, later: int) -> int:
-    """From one moment of the drawn clock to another, of which nobody knows the round."""
+    """Microseconds between two times of the drawn clock, which wraps around."""
     return (later - earlier + clock.MODULUS // 2) % clock.MODULUS - clock.MODULUS // 2
 
 
@@ -70,7 +70,7 @@ def test_a_frame_too_small_for_a_clock_is_one_line() -> None:
         open_source(SourceRequest("clock", size=(240, 320)))
 
 
-# ---- what a source says, and what its picture shows
+# ---- stamps of sources and the clock in the picture
 
 
 def test_a_rendered_picture_is_stamped_no_later_than_it_was_made() -> None:
@@ -95,7 +95,7 @@ def test_pictures_keep_the_clock_that_was_drawn_into_them() -> None:
     assert all(us_since(a, b) > 0 for a, b in pairwise(shown))
 
 
-# ---- what a verdict says
+# ---- ages in verdicts
 
 
 @pytest.mark.parametrize("unit_us", [1, 1000])

@@ -1,4 +1,4 @@
-"""Industrial cameras: a fake one, over GigE Vision's real protocol, is opened, set, starved, killed and restarted."""
+"""Industrial cameras: a fake camera with the real GigE Vision protocol is opened, configured, killed and restarted."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def taken(source: GenicamSource) -> list[Capture]:
 
 
 def pictures_of(captures: list[Capture]) -> list[Capture]:
-    """Those with a frame; on a busy machine packets are lost."""
+    """The captures with a frame; on a busy machine packets are lost."""
     pictures = [capture for capture in captures if capture.frame is not None]
     assert pictures
     return pictures
@@ -110,7 +110,7 @@ def test_a_frame_is_stamped_after_it_was_asked_for_and_before_it_is_there() -> N
 
 @contextmanager
 def clock_camera() -> Iterator[None]:
-    """A fake camera whose pictures show when they were made."""
+    """A fake camera whose pictures show their time of exposure."""
     camera = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.glass.gige", ADDRESS, SERIAL], stdout=subprocess.PIPE, cwd=ROOT
     )
@@ -458,7 +458,7 @@ def test_a_wall_clock_that_is_set_never_makes_a_frame_younger(step_s: int, monke
 
 
 def mosaic(name: str, blue: int, green: int, red: int) -> np.ndarray:
-    """A plain colour as a sensor with this pattern sees it; the name says the first two pixels of the first row."""
+    """The raw picture of a plain colour with this Bayer pattern, named after the first two pixels of the first row."""
     value = {"R": red, "G": green, "B": blue}
     first, second = name[5], name[6]
     other = "B" if "R" in (first, second) else "R"

@@ -1,4 +1,4 @@
-"""Sources: what they promise of order, numbers, faults and time, on real files."""
+"""Sources on real files: order, numbers, faults and times of captures."""
 
 import os
 import signal
@@ -122,7 +122,7 @@ def test_a_corrupt_picture_is_one_clear_line_and_no_noise(
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Ten pictures that count, in several folders, among files that do not."""
+    """Ten pictures in several folders, among files that are not pictures."""
     folder = tmp_path / "photos"
     counted = [
         "b/2.png",
@@ -371,7 +371,7 @@ def test_a_given_rate_is_kept_without_drift_whatever_the_reader_does(tmp_path: P
         assert capture.captured_ns is not None
         assert capture.captured_ns <= time.monotonic_ns()
         stamps.append(capture.captured_ns)
-        time.sleep(0.010)  # half a period: it would add up if deadlines were counted from the last frame
+        time.sleep(0.010)  # half a period: delays would accumulate if deadlines followed from the last frame
     early_ms = [(20.0 * k - (stamp - stamps[0]) / 1e6) for k, stamp in enumerate(stamps)]
     assert max(early_ms) < 15, "no frame comes before its time"
     assert (stamps[-1] - stamps[0]) / 1e6 < 1.25 * 380
@@ -409,7 +409,7 @@ def test_a_picture_that_is_still_being_written_is_not_shown_because_another_is_c
     assert [(c.name, c.fault) for c in (first, second)] == [("a.png", None), ("b.png", None)]
 
 
-# ---- which source
+# ---- names of sources
 
 
 def test_every_kind_claims_the_names_that_it_says_are_its(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,6 @@
-"""Streams: the newest picture, as old as it says, from a server that is killed, frozen and slow; no password shown."""
+"""Streams: the newest picture with its true age, from a server that is killed, stopped or slow; passwords are
+hidden.
+"""
 
 import contextlib
 import socket
@@ -49,7 +51,7 @@ def opened(address: str, **options: object) -> Iterator[Source]:
 
 
 def error_ms(capture: Capture) -> int:
-    """How much later a picture was stamped than it was drawn."""
+    """Milliseconds from the drawing of a picture to its stamp."""
     assert capture.captured_ns is not None
     return (capture.captured_ns // MS - shown_ms(capture.frame) + MODULUS // 2) % MODULUS - MODULUS // 2
 
@@ -104,9 +106,9 @@ def test_what_was_held_up_is_stamped_as_old_as_it_is() -> None:
 
 
 class StalledProxy:
-    """Passes bytes on to a camera and back; what comes while it stalls is passed on afterwards, all at once.
+    """Forwards bytes to a camera and back. Bytes that arrive during a stall are forwarded afterwards, all at once.
 
-    It stalls for `first_s` when the camera has answered the request to play.
+    A first stall of `first_s` begins when the camera has answered the request to play.
     """
 
     def __init__(self, port: int, first_s: float = 0) -> None:
@@ -264,7 +266,7 @@ def test_a_stream_that_falls_behind_for_good_is_given_up(camera: Server, monkeyp
                 pass
 
 
-# ---- what ends
+# ---- ends of a stream
 
 
 def test_a_server_that_is_killed_ends_the_stream() -> None:
@@ -300,7 +302,7 @@ def test_a_camera_that_accepts_and_says_nothing_does_not_hang_the_opening(monkey
 
 
 class LossySocket:
-    """A file to write a stream to; of the datagrams that it becomes, each one in `loses` is lost, none at first."""
+    """A file object that sends a stream as datagrams. After the first 200, every `loses`-th datagram is lost."""
 
     def __init__(self, port: int, loses: int) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -319,7 +321,7 @@ SCENE = np.random.default_rng(0).integers(60, 200, (45, 80), np.uint8).repeat(8,
 
 
 def scene(drawn_ms: int) -> np.ndarray:
-    """A landscape that passes by, grey values 60 to 199."""
+    """A moving landscape with grey values 60 to 199."""
     return np.roll(SCENE, drawn_ms // 40 * 3 % SIZE[1], axis=1)
 
 
@@ -341,7 +343,7 @@ def send_landscape(port: int, loses: int, is_over: threading.Event) -> None:
 
 
 def is_whole(frame: np.ndarray) -> bool:
-    """Whether the frame's landscape is the one of the time that its clock shows, in every block."""
+    """Whether every block of the frame's landscape belongs to the time of the frame's clock."""
     grey = frame[40:].mean(axis=2) * 219 / 255 + 16
     try:
         difference = np.abs(grey - scene(shown_ms(frame))[40:])
@@ -388,7 +390,7 @@ def test_hls_is_refused_because_it_shows_the_past(tmp_path: Path) -> None:
 
 @contextmanager
 def webcam(pictures: Callable[[int], bytes], onward: str | None = None) -> Iterator[str]:
-    """The address of a camera that sends JPEGs over HTTP at 50 a second; with `onward` it only says where they are."""
+    """Address of a camera that sends 50 JPEGs per second over HTTP; with `onward` it only redirects to that address."""
 
     class Camera(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -425,7 +427,7 @@ LANDSCAPE = np.random.default_rng(1).integers(0, 256, (30, 40, 3), np.uint8).rep
 
 
 def web_picture(number: int) -> bytes:
-    """A JPEG whose pixels say its number."""
+    """A JPEG whose pixels encode its number."""
     picture = LANDSCAPE.copy()
     picture[:16] = 4 * (number % 60)
     return cv2.imencode(".jpg", picture)[1].tobytes()
@@ -533,7 +535,7 @@ def test_a_station_notices_a_frozen_camera_and_goes_on_when_it_thaws() -> None:
     assert all(v.timing.captured > frozen_ns for v in after if v.score is not None), "none from before the pause"
 
 
-# ---- what a person gets wrong
+# ---- errors of the user
 
 
 MISTAKES = {

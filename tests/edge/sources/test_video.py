@@ -1,4 +1,4 @@
-"""Videos that are damaged: each frame that the container promises is a capture, and none that is damaged has pixels."""
+"""Damaged videos: each frame that the container announces gives a capture, and damaged frames give no pixels."""
 
 import io
 import json
@@ -21,19 +21,19 @@ from edge.verdict import Reason
 
 SIZE = (144, 192)
 FRAMES, KEYS = 36, 12
-"""Frames of a video, and from one key frame to the next."""
+"""Number of frames of a video, and of frames from one key frame to the next."""
 
 NOISE = np.random.default_rng(0).integers(0, 256, (SIZE[0] // 4, SIZE[1] // 4 + FRAMES), np.uint8).repeat(4, 0)
 
 
 def scene(index: int) -> np.ndarray:
-    """A landscape that passes by."""
+    """A moving landscape."""
     grey = np.ascontiguousarray(NOISE.repeat(4, 1)[:, 3 * index : 3 * index + SIZE[1]])
     return np.dstack([grey, grey, grey])
 
 
 def write(path: Path, codec: str, pixel_format: str = "yuv420p", **options: str) -> Path:
-    """FRAMES pictures at 25 a second. `options` are the encoder's; those of the muxer begin with `mux_`."""
+    """Write FRAMES pictures at 25 per second. `options` are those of the encoder; muxer options begin with `mux_`."""
     for_muxer = {key.removeprefix("mux_"): value for key, value in options.items() if key.startswith("mux_")}
     for_encoder = {key: value for key, value in options.items() if not key.startswith("mux_")}
     with av.open(str(path), "w", options=for_muxer) as container:
@@ -47,7 +47,7 @@ def write(path: Path, codec: str, pixel_format: str = "yuv420p", **options: str)
 
 
 def write_jpegs(path: Path, jpegs: list[bytes]) -> Path:
-    """Motion JPEG of these bytes, as they are."""
+    """Write Motion JPEG with these bytes, unchanged."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("mjpeg", rate=25)
         video.height, video.width = SIZE
@@ -75,7 +75,7 @@ def without_200_bytes(data: bytes) -> bytes:
 
 
 def faults(captures: list[Capture]) -> list[int]:
-    """Which are faults; each says why."""
+    """Indices of the captures that are faults; each fault has a reason."""
     for capture in captures:
         assert (capture.frame is None) == (capture.fault is not None)
         assert capture.fault is None or capture.fault.reason is Reason.CORRUPT
@@ -164,12 +164,12 @@ def cut(at: float) -> Callable[[bytes], bytes]:
 
 
 def lost_packets(at: float, count: int) -> Callable[[bytes], bytes]:
-    """Of a transport stream."""
+    """Function that removes `count` packets of a transport stream, from the share `at` of its length on."""
     return lambda data: data[: int(at * len(data)) // 188 * 188] + data[(int(at * len(data)) // 188 + count) * 188 :]
 
 
 def emptied(number: int) -> Callable[[bytes], bytes]:
-    """The AVI with this frame's chunk empty: a recorder that lost it."""
+    """Function that empties this frame's chunk in an AVI, as if a recorder had lost the frame."""
 
     def damaged(data: bytes) -> bytes:
         at = data.index(b"movi") + 4
@@ -213,7 +213,7 @@ def test_after_damage_each_promised_frame_is_there_and_none_shows_what_was_not_s
     capfd.readouterr()
     captures = captures_of(path)
     given = [capture for capture in captures if capture.frame is not None]
-    if "fragments" in name:  # they say how many frames they hold, and nobody how many fragments there are
+    if "fragments" in name:  # fragments give their numbers of frames; the number of fragments is unknown
         assert KEYS < len(captures) < FRAMES
     else:  # of a transport stream, half a frame may be left
         assert len(captures) - FRAMES in ((0, 1) if of.endswith(".ts") else (0,))
@@ -256,7 +256,7 @@ def test_a_format_in_which_a_loss_could_not_be_seen_is_refused_with_its_remedy(t
         open_source(SourceRequest(str(write(tmp_path / name, "libx264"))))
 
 
-# ---- what is shown
+# ---- pixels
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mjpeg"])
@@ -387,7 +387,7 @@ def run(source: Path) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture(scope="module")
 def bad_part() -> bytes:
-    """A JPEG of a part that is to be rejected."""
+    """A JPEG of a bad part."""
     line = DemoLine(size=(720, 1280))
     part = next(part for part in map(line.render, range(100)) if part.part.defects)
     return cv2.imencode(".jpg", part.frame)[1].tobytes()

@@ -1,4 +1,4 @@
-"""The control socket of a live station: what a controller may ask, and what nobody can do to it."""
+"""The control socket of a running station: the requests of a controller, and the harm that no peer can do."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""A camera that exposes when it is told: one trigger, one frame, one verdict, and never another part's frame."""
+"""A camera that exposes on request: one trigger, one frame, one verdict, and never the frame of another part."""
 
 import itertools
 import signal
@@ -95,11 +95,11 @@ def test_a_camera_that_is_back_exposes_by_itself_until_it_has_shown_that_it_is_w
         assert line.to_the_end() == 0, line.stderr
 
 
-# ---- which frame is whose
+# ---- assignment of frames to parts
 
 
 class FakeIntake:
-    """Counts what the camera was told."""
+    """Counts the exposures requested from the camera, and its restarts."""
 
     def __init__(self) -> None:
         self.child = SimpleNamespace(restarts=0)
@@ -168,7 +168,7 @@ def test_a_camera_that_overlooked_a_trigger_turns_no_verdict_and_is_opened_again
     exposures: Exposures, intake: FakeIntake
 ) -> None:
     parts = [part(seq) for seq in range(1, 6)]
-    exposures.expose(parts[0])  # overlooked
+    exposures.expose(parts[0])  # the camera misses this trigger
     for before, now in itertools.pairwise(parts):
         before.finding = LATE
         exposures.expose(now)

@@ -1,4 +1,4 @@
-"""Frame truth: pictures that are no fresh sound view of the line are doubted, each with its reason."""
+"""Frame checks: a picture that is not a fresh, intact picture of the line fails, with the reason."""
 
 import time
 from pathlib import Path
@@ -24,7 +24,7 @@ STALE_MS = 1000.0
 
 
 def live(frame: Picture, age_ms: float = 0.0, counter: int | None = None) -> Capture:
-    """A frame that was exposed so long ago."""
+    """A live frame that was exposed `age_ms` ago."""
     return Capture(0, "frame", frame, time.monotonic_ns() - int(age_ms * 1e6), counter=counter)
 
 
@@ -33,7 +33,7 @@ def noise(seed: int, low: int = 60, high: int = 200, shape: tuple[int, int] = (1
 
 
 def kind(fault: Fault | None) -> str | None:
-    """The reason of a fault, which belongs to `unknown`."""
+    """The reason of a fault, which is a reason of `unknown`."""
     assert fault is None or fault.reason in UNKNOWN_REASONS
     return None if fault is None else str(fault.reason)
 

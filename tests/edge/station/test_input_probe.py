@@ -1,4 +1,4 @@
-"""Comparing pictures with the training photographs in the inference process costs no score and holds up no part."""
+"""The comparison of pictures with the training photographs in the inference process loses no score, delays no part."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_a_part_that_waits_goes_first_but_some_pictures_are_compared(comparison:
 def test_a_picture_that_comes_while_another_is_compared_is_passed_over(
     comparison: InputDistance, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With several streams the next result of a station may be ready in another thread."""
+    """With several streams another thread may have the next result of a station ready."""
     probe, measure = InputProbe(comparison), comparison.measure
     expected = comparison.measure_frame(frame)
 
@@ -82,7 +82,7 @@ def test_a_bundle_without_statistics_compares_nothing(frame: Frame) -> None:
 
 
 class Broken(InputDistance):
-    """Fails in one of its steps."""
+    """A comparison that fails in one of its steps."""
 
     def __init__(self, step: str) -> None:
         self._step = step

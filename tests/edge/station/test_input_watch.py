@@ -1,4 +1,4 @@
-"""The remark and the alarm about pictures unlike the training photographs: when they come, and when they end."""
+"""The remark and the alarm about pictures unlike the training photographs: their beginning and their end."""
 
 import logging
 
@@ -11,7 +11,7 @@ from edge.station.input_watch import ALARM_AFTER, RECENT, REMARK_AFTER, InputWat
 
 
 class Watched:
-    """A watch whose pictures are beyond the limit (distance 50) or within it (distance 1), and what it noted."""
+    """A watch with pictures beyond the limit (distance 50) or within it (distance 1), and its log lines."""
 
     def __init__(self) -> None:
         found = load_bundle(shipped_bundle(DEMO)).manifest.input_statistics

@@ -1,4 +1,4 @@
-"""The metrics page: what it says, who may read it, and that no reader holds up the station."""
+"""The metrics page: its content, access to it, and independence of the station from slow readers."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ from edge.verdict import Outcome, Reason, State, Timing, Verdict
 
 
 def a_verdict(outcome: Outcome, reason: Reason, captured: int | None = None) -> Verdict:
-    """Captured at 0, in the ring after 1 ms, inferred from 3 to 13 ms, published after 20 ms."""
+    """A verdict of a part captured at 0, in the ring after 1 ms, inferred from 3 to 13 ms, published after 20 ms."""
     is_unknown = outcome is Outcome.UNKNOWN
     return Verdict(
         station="line1", epoch="ab", simulated=False, seq=1, part="a", verdict=outcome, reason=reason,
@@ -51,7 +51,7 @@ def metrics() -> Iterator[Metrics]:
 
 
 def scrape(metrics: Metrics, path: str = "/metrics") -> dict[str, float]:
-    """The page, as sample → value."""
+    """The values on the page, by sample."""
     with urllib.request.urlopen(f"http://{metrics.endpoint}{path}", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
@@ -168,7 +168,7 @@ def test_a_reader_that_sends_a_byte_now_and_then_is_cut_off_too(metrics: Metrics
 
 @contextlib.contextmanager
 def slow_peers(metrics: Metrics, count: int) -> Iterator[None]:
-    """So many connections at every moment, of which each second one sends a byte a second and the others nothing."""
+    """Keep `count` connections open, of which every second one sends a byte per second and the others send nothing."""
     host, _, port = metrics.endpoint.rpartition(":")
     is_over = threading.Event()
 

@@ -1,4 +1,4 @@
-"""A frame that the archive copies is held until the archive says that it has its copy."""
+"""A frame that the archive copies is held until the archive reports the copy."""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ SLOT = 3
 
 
 class Frames:
-    """The slots of the capture process, and what was done with each."""
+    """Replaces the capture process, and records which slots were held and released."""
 
     def __init__(self) -> None:
         self.done: list[tuple[str, int]] = []
@@ -33,7 +33,7 @@ class Frames:
 
 
 class Archive:
-    """Stands in for the archive process: it takes a frame if `accepts`, and has copied it when it is asked next."""
+    """Replaces the archive process: it accepts a frame if `accepts`, and reports the copy at the next call."""
 
     def __init__(self, accepts: bool) -> None:
         self.accepts, self.lent = accepts, list[int]()

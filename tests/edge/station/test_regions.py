@@ -1,4 +1,4 @@
-"""From the map back to the frame: what a box says of a pixel, and what it must never say."""
+"""The location of defects on the frame from the map: the pixels that a box must contain, and those that it must not."""
 
 from fractions import Fraction
 from math import floor
@@ -30,7 +30,7 @@ def holds(region: Region, x: int, y: int) -> bool:
 
 
 def cell_of(place: Fraction, cells: int, side: int, before: int, inside: int, pixels: int) -> int:
-    """The cell over a place of the frame, by fractions."""
+    """The map cell at a place of the frame, computed with fractions."""
     return floor((before + place * inside / pixels) * cells / side)
 
 

@@ -1,4 +1,4 @@
-"""Regions of the frame, each shown to the model by itself: the worst score decides, places are those of the frame."""
+"""Regions of the frame, judged one by one: the worst score decides, and defects are located on the whole frame."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ SIZE = (180, 320)
 
 
 def side_by_side(folder: Path) -> None:
-    """Frames with two parts each, left and right."""
+    """Write frames with two parts each, left and right."""
     folder.mkdir()
     line = DemoLine(size=SIZE, seed=3)
     for number in range(12):

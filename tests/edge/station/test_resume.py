@@ -1,4 +1,4 @@
-"""A camera that was lost and is back: the line is held until it has given good frames in a row."""
+"""A camera that was lost and has returned: the line is held until the camera has given good frames in a row."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -12,7 +12,7 @@ from edge.station.process.messages import Captured, Opened, Watched
 
 
 class FakeChild:
-    """The capture process, as far as it says something: what the test puts there."""
+    """Replaces the capture process: its messages are those that the test adds."""
 
     def __init__(self) -> None:
         self.said: list[object] = []
@@ -32,7 +32,7 @@ class FakeChild:
 
 
 class Camera:
-    """A capture child of a device, or of something stored."""
+    """A capture child with a device or a stored source."""
 
     def __init__(self, intake: CaptureProcess, live: bool = True, device: bool = True) -> None:
         self.intake, self.child, self.index = intake, FakeChild(), 0
@@ -47,7 +47,7 @@ class Camera:
         self.intake.give_up("it is gone")
 
     def gives(self, *faults: str | None) -> list[bool]:
-        """A frame with each of these faults, None for a good one; whether it came through."""
+        """Give a frame for each of these faults, None for a good one. Returns for each whether it was passed on."""
         came = []
         for fault in faults:
             self.child.said.append(Captured(None, self.index, "", 16, 16, None, 0, fault, None, 0))

@@ -1,4 +1,4 @@
-"""The supervisor's hold on the inference child, message by message and by a clock of its own, without a child."""
+"""The supervisor's side of the inference child, message by message and with simulated time, without a child."""
 
 from collections import deque
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ MS = 1_000_000
 
 
 class Idle:
-    """A loaded model that judges nothing, and the time it takes to prove that it could."""
+    """A loaded, idle model whose self-test takes `proof_ms`, with simulated time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, proof_ms: int) -> None:
         self.now_ms, self.proof_ms = 1_000, proof_ms
@@ -37,7 +37,7 @@ class Idle:
             self.asked.append(self.now_ms)
 
     def run(self, seconds: int, answers: bool = True) -> None:
-        """The station's loop, every 10 ms of the clock."""
+        """Run the station's loop for `seconds`, one turn every 10 ms of simulated time."""
         for _ in range(seconds * 100):
             self.now_ms += 10
             if answers and self.asked and self.model.is_tested and self.now_ms >= self.asked[-1] + self.proof_ms:

@@ -1,4 +1,4 @@
-"""The configuration of a station: file, flags, where a value came from, and what is said of a wrong one."""
+"""The configuration of a station: file, flags, origins of values, and messages about wrong values."""
 
 import json
 import tomllib

@@ -1,4 +1,4 @@
-"""The settings of a station say the same as flag, as key of the file, in the help, and on the page of reference."""
+"""The settings of a station are described alike as flags, as keys, in the help and on the reference page."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A running line, in its own processes, as a subscriber sees it."""
+"""A running line in its own processes: the messages that a subscriber receives."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from edge.verdict import Outcome, Reason, State, StateChange, Verdict
 
 
 def assert_balanced(line: Line, accepted: int | None = None) -> None:
-    """One verdict for each accepted part, without a gap, as the subscriber and the station count it."""
+    """Check that each accepted part has one verdict, without a gap, by the counts of the subscriber and the station."""
     assert [v.seq for v in line.verdicts] == list(range(1, len(line.verdicts) + 1))
     result = json.loads(line.stdout.splitlines()[-1])
     assert result["accepted"] == len(line.verdicts) == result["good"] + result["reject"] + result["unknown"]
@@ -34,7 +34,7 @@ def assert_balanced(line: Line, accepted: int | None = None) -> None:
 
 
 def shared_memory_of(*pids: int) -> set[str]:
-    """Names of the shared memory that these processes have mapped, in /dev/shm or in no file system."""
+    """Names of the shared memory that these processes have mapped, in /dev/shm or without a file."""
     maps = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids)
     return set(re.findall(r"(?:/dev/shm/|/memfd:)(\S+)", maps))
 
@@ -49,7 +49,7 @@ def test_a_finite_line_ends_by_itself_with_one_verdict_for_each_part() -> None:
 
 
 def put(frame: np.ndarray, path: Path) -> None:
-    """Put a picture into a folder as a program does that renames a whole one into place."""
+    """Put a picture into a folder like a program that renames the complete file into place."""
     new = path.with_name(f".{path.name}")
     new.write_bytes(cv2.imencode(".png", frame)[1].tobytes())
     new.rename(path)
@@ -60,7 +60,7 @@ def test_a_picture_that_there_is_no_memory_for_is_unknown_and_the_station_goes_o
     put(small, tmp_path / "1.png")
     with running_line("--source", tmp_path, "--watch", "--limit", 4) as line:
         line.until(1)
-        resource.prlimit(line.process.pid, resource.RLIMIT_FSIZE, (2**20, 2**20))  # so much memory and no more
+        resource.prlimit(line.process.pid, resource.RLIMIT_FSIZE, (2**20, 2**20))  # limits the station's shared memory
         for name, frame in (("2.png", large), ("3.png", small), ("4.png", large)):
             put(frame, tmp_path / name)
             line.until(1)

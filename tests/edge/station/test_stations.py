@@ -1,4 +1,4 @@
-"""Several stations of one configuration in one process: each as if it were alone, on one loaded model."""
+"""Several stations of one configuration in one process with one loaded model: each behaves as if it were alone."""
 
 import json
 import os
@@ -135,7 +135,7 @@ def test_stations_that_cannot_be_are_exit_code_2_before_anything_starts(tmp_path
 
 
 class Stub:
-    """An inference child that a test speaks for."""
+    """Replaces the inference child: the test sends its messages."""
 
     def __init__(self) -> None:
         self.said: deque[Any] = deque()
@@ -154,7 +154,7 @@ class Stub:
         self.was_buried += 1
 
     def answer(self) -> int:
-        """The oldest frame is done; the seat it is of."""
+        """Answer the oldest frame; returns the frame's seat."""
         order = self.orders.popleft()
         self.said.append(Inferred(order.seq, 0.0, None, 0, 0, seat=order.seat))
         return order.seat
@@ -162,7 +162,7 @@ class Stub:
 
 @pytest.fixture(params=[1, 2])
 def cell(request: pytest.FixtureRequest) -> Iterator[tuple[Cell, Stub]]:
-    """Three stations on one model with one stream or two, without processes; a test hands them their frames."""
+    """Three stations with one model, with one stream or two, without processes. The tests supply the frames."""
     first = free_endpoint(3)
     configs = [
         station_config(station=f"s{i}", bind=further(first, i), budget_ms=60_000, streams=request.param)
@@ -186,7 +186,7 @@ def cell(request: pytest.FixtureRequest) -> Iterator[tuple[Cell, Stub]]:
 
 
 def show(cell: Cell, station: int) -> None:
-    """A frame waits for this station's next part."""
+    """Add a frame for this station's next part."""
     if not cell.stations[station].pending:
         cell.stations[station].pending.append(Captured(0, 0, "p", 90, 90, None, time.monotonic_ns(), None, None, 0))
 
@@ -302,12 +302,12 @@ class Running:
         return [int(pid) for pid in found if Path(f"/proc/{pid}/comm").read_text().strip() == name]
 
     def more(self, *lines: int, verdicts: int = 20) -> None:
-        """Each of these gives so many more."""
+        """Receive `verdicts` more verdicts from each of these stations."""
         for line in lines:
             self.lines[line].until(verdicts=len(self.lines[line].verdicts) + verdicts)
 
     def to_the_end(self) -> dict[str, Any]:
-        """What it says of its stations when all have said goodbye."""
+        """Receive until all stations have announced their end. Returns their results by name."""
         for line in self.lines:
             if State.STOPPED not in {beat.state for beat in line.heartbeats}:
                 line.until_state(State.STOPPED)
@@ -319,7 +319,7 @@ class Running:
 
 @contextmanager
 def running(folder: Path, *tables: str) -> Iterator[Running]:
-    """A station for each of these tables, the first one called s0."""
+    """`edge-run` with a station for each of these tables, the first one called s0."""
     first = free_endpoint(len(tables))
     text = f'{SMALL}bundle = "{DEMO_BUNDLE}"\nbind = "{first}"\nwait_subscribers = 1\n'
     text += "".join(f'[[stations]]\nstation = "s{i}"\n{table}\n' for i, table in enumerate(tables))
@@ -337,7 +337,7 @@ def running(folder: Path, *tables: str) -> Iterator[Running]:
 
 
 def check_sound(lines: list[Line], stations: dict[str, Any]) -> None:
-    """Every part has its verdict, none is missing in the sequence, and every ledger that was heard balances."""
+    """Check that each part has its verdict, that the sequence has no gap, and that every received ledger balances."""
     for number, line in enumerate(lines):
         assert [v.seq for v in line.verdicts] == list(range(1, len(line.verdicts) + 1))
         assert len({v.epoch for v in line.verdicts}) <= 1

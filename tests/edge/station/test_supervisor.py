@@ -1,4 +1,4 @@
-"""The supervisor's rules, driven message by message, without children: what may become of an accepted part."""
+"""The supervisor's rules for an accepted part, tested message by message without children."""
 
 import math
 import time
@@ -21,7 +21,7 @@ BUDGET_MS = 50.0
 
 
 class Bare(Station):
-    """A station whose children are never started; what it publishes is kept, what it would send them is dropped."""
+    """A station whose children are never started. Its published messages are kept; messages to children are dropped."""
 
     def __init__(self) -> None:
         config = station_config(bind=free_endpoint(), budget_ms=BUDGET_MS)
@@ -45,7 +45,7 @@ class Bare(Station):
             self.held[slot] -= 1
 
     def show(self, fault: Fault | None = None, exposed_ns: int | None = None) -> None:
-        """A live frame comes, in a slot of its own."""
+        """Deliver a live frame, in a new slot."""
         self.intake._has_begun = True
         slot, now = len(self.held), time.monotonic_ns()
         exposed_ns = exposed_ns or now
@@ -56,7 +56,7 @@ class Bare(Station):
         self.publish()
 
     def answer(self, score: float, fault: str | None = None, located: tuple[Located, ...] | None = None) -> None:
-        """The runtime answers the part it has, if it has one."""
+        """Deliver the runtime's result for the part in inference, if there is one."""
         seq = next(iter(self.scoring._deadlines_ns), None)
         if seq is not None:
             now = time.monotonic_ns()
@@ -65,7 +65,7 @@ class Bare(Station):
             self.turn()
 
     def turn(self) -> None:
-        """What the loop does with results."""
+        """Execute the steps of a turn that follow a result."""
         for result in self.scoring._results():
             self._settle(result)
         for seq in self.scoring.take_back():
@@ -77,7 +77,7 @@ class Bare(Station):
             self._submit()
 
     def let_budgets_pass(self) -> None:
-        """Every part in flight is older than its budget now."""
+        """Make every part in flight older than its budget."""
         for part in self._parts.values():
             part.deadline_ns -= int(2 * BUDGET_MS * 1e6)
             part.captured_ns -= int(2 * BUDGET_MS * 1e6)
@@ -215,7 +215,7 @@ def test_whatever_happens_each_accepted_part_has_one_verdict_in_order(station: B
 
 @pytest.fixture
 def stored(station: Bare) -> Bare:
-    """A station whose source is a folder: four pictures wait, the first is with the model and the second behind it."""
+    """A station with a folder as source: four pictures wait, the first in inference, the second submitted ahead."""
     station.intake.opened = Opened("test", None, None, False, False, False, "every")
     station.intake._has_begun = True
     for slot in range(4):
@@ -267,7 +267,7 @@ def test_a_live_frame_does_not_go_ahead(station: Bare) -> None:
 
 @pytest.fixture
 def triggered(station: Bare) -> Bare:
-    """A station that makes a part of each trigger."""
+    """A station that accepts a part for each trigger."""
     station.config = replace(station.config, trigger="external")
     return station
 

@@ -1,4 +1,4 @@
-"""What systemd hears of a station, by real datagrams, and the unit that starts one."""
+"""Notifications of a station to systemd, as real datagrams, and the unit that starts a station."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A running station that is shown pictures unlike those that its bundle learned from says so, and judges them all."""
+"""A running station with pictures unlike its bundle's training photographs reports them, and judges all of them."""
 
 import json
 import re
@@ -81,7 +81,7 @@ def test_a_bundle_without_statistics_judges_as_one_with_them_and_compares_nothin
 
 
 def test_a_region_of_the_frame_is_compared_by_itself() -> None:
-    """A corner of the demonstration line's frames is unlike its whole frames."""
+    """A corner of the demonstration line's frames is unlike the whole frames, with which the bundle was trained."""
     with running_line(*DEMO, "--limit", 100, "--region", "0,0,60x60") as line:
         assert line.to_the_end() == 0
     done = result(line)

@@ -1,4 +1,4 @@
-"""The model is run shortly before a part is expected, and never makes a part wait for more than that one run."""
+"""The model is warmed up shortly before a part is expected, and a part waits for at most one warm-up."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ TAKES_MS = 8
 
 
 class Line:
-    """The station's end of the pipe and its clock: orders come at these moments, a run of the model takes 8 ms."""
+    """The station's end of the pipe, with simulated time: orders come at given times, a run of the model takes 8 ms."""
 
     def __init__(self, moments_ms: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
         self.moments, self.now_ns, self.runs_ms = [int(ms * MS) for ms in moments_ms], 0, []
@@ -39,7 +39,7 @@ class Line:
         return Infer(1, "", 1, 1) if self.moments.pop(0) >= 0 else SelfTest()
 
     def waits_ms(self) -> Iterator[float]:
-        """How long each part waits for the model; judging one takes 8 ms."""
+        """Milliseconds for which each part waits for the model; judging a part takes 8 ms."""
         while self.moments:
             came_ns = self.moments[0]
             self.warmer.next_order()

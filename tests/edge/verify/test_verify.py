@@ -1,4 +1,4 @@
-"""edge-verify tells what a bundle does here: golden frames, and labelled photographs; what is wrong it says by name."""
+"""edge-verify checks a bundle on this machine with golden frames and labelled photographs, and names what is wrong."""
 
 import io
 import json
@@ -39,13 +39,13 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(photographs: Path, tmp_path: Path) -> Path:
-    """The same, to be spoilt."""
+    """A copy of the photographs that the test may damage."""
     return Path(shutil.copytree(photographs, tmp_path / "data"))
 
 
 @pytest.fixture(scope="module")
 def verified(photographs: Path) -> dict[str, Any]:
-    """What the demonstration bundle makes of them."""
+    """The result of edge-verify for the demonstration bundle on these photographs."""
     done = verify(DEMO_BUNDLE, "--data", photographs, "--json")
     assert done.returncode == 0, done.stderr
     said: dict[str, Any] = json.loads(done.stdout)
@@ -60,7 +60,7 @@ class Done:
 
 
 def verify(*arguments: object) -> Done:
-    """Run the command in this process: importing the runtimes takes longer than what most tests ask of them."""
+    """Run the command in this process: importing the runtimes takes longer than most of the tests' own work."""
     out, err = io.StringIO(), io.StringIO()
     argv = ["edge-verify", "--threads", "1", *map(str, arguments)]
     said = redirect_stdout(out), redirect_stderr(err)
