@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.few_hard_frames import few_hard_frames  # noqa: F401 - a fixture
 
 MakeData = Callable[..., Path]
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from support.line import DEMO_BUNDLE, TILE_BUNDLE, Line, free_endpoint, running_line
+from support.line import DEMO_BUNDLE, Line, free_endpoint, running_line
 
 from edge.bundle import load_bundle, seal
 from edge.station.input_watch import ALARM_AFTER
@@ -29,10 +29,10 @@ def alarms(line: Line) -> list[str]:
     return [alarm for alarm in line.heartbeats[-1].alarms if UNLIKE in alarm]
 
 
-def test_the_tiles_bundle_on_the_demonstration_line_remarks_it_then_raises_an_alarm(tmp_path: Path) -> None:
+def test_a_bundle_for_plates_on_a_line_of_codes_remarks_it_then_raises_an_alarm(tmp_path: Path) -> None:
     page, records = free_endpoint().removeprefix("tcp://"), tmp_path / "records"
-    arguments = (*DEMO, "--limit", 2000, "--metrics", page, "--records", records)
-    with running_line(*arguments, bundle=TILE_BUNDLE) as line:
+    arguments = ("--source", "demo", "--line", "codes", "--limit", 2000, "--metrics", page, "--records", records)
+    with running_line(*arguments) as line:
         line.until(ALARM_AFTER)
         assert not alarms(line), "the last distance comes with the next result"
         while not alarms(line):
@@ -50,7 +50,7 @@ def test_the_tiles_bundle_on_the_demonstration_line_remarks_it_then_raises_an_al
     assert "edge_alarms 0.0" not in metrics
     done = result(line)
     assert done["unlike"] == done["compared"] > ALARM_AFTER
-    assert done["reasons"].keys() <= {"clear", "defect", "stopped"}, "no verdict depends on it"
+    assert done["reasons"].keys() <= {"clear", "defect", "late", "stopped"}, "no verdict depends on it"
     with closing(sqlite3.connect(records / "journal.db")) as journal:
         events = [text for (text,) in journal.execute("SELECT text FROM events WHERE kind = 'input'")]
     assert [text.startswith("line1: alarm: ") for text in events] == [False, True]
