@@ -5,7 +5,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge.channel.control_messages import (
     Acknowledge,
@@ -38,6 +38,9 @@ SILENCE_MS = 500
 MOST_WARNED = 10
 """Clients of one run that each kind of warning is logged for."""
 
+LONGEST_DECISION_MS = 10_000.0
+"""A station whose source has ended does not wait longer than this for the decisions of controllers."""
+
 REQUESTS_PER_TURN = 16
 """Requests answered per turn of the station's loop."""
 
@@ -54,6 +57,13 @@ class Line:
     accepted: Callable[[], int]
     trigger: Callable[[str], int | str]
     """Accepts a part with this id; returns its sequence number, or why the station takes no triggers."""
+
+
+class _Deciding(NamedTuple):
+    """A controller that has said until when after capture it can use a verdict, and when it was last heard."""
+
+    most_budget_ms: float
+    heard_ns: int
 
 
 class ControlServer:
@@ -73,6 +83,7 @@ class ControlServer:
         self._socket, self._line, self._replays, self._recorder = socket, line, replays, recorder
         self._named: OrderedDict[tuple[bytes, ...], str] = OrderedDict()
         self._heard_ns: dict[str, int | None] = dict.fromkeys(required)
+        self._deciding: OrderedDict[str, _Deciding] = OrderedDict()
         self._triggers = Paces(TRIGGERS)
         self._announcers: set[str] = set()  # keys that have sent a trigger in this run
         self._hurried: set[str] = set()  # clients that the budget is too long for
@@ -87,6 +98,13 @@ class ControlServer:
         """Names of the required controllers that are silent."""
         limit = time.monotonic_ns() - SILENCE_MS * 1_000_000
         return [name for name, heard_ns in self._heard_ns.items() if heard_ns is None or heard_ns < limit]
+
+    @property
+    def decision_ms(self) -> float:
+        """The longest time from capture to decision of the controllers that are present (ms); 0 without any."""
+        limit = time.monotonic_ns() - SILENCE_MS * 1_000_000
+        present = (one.most_budget_ms for one in self._deciding.values() if one.heard_ns >= limit)
+        return min(max(present, default=0.0), LONGEST_DECISION_MS)
 
     @property
     def has_more(self) -> bool:
@@ -116,6 +134,15 @@ class ControlServer:
         name = self._name(peer)
         if name in self._heard_ns:
             self._heard_ns[name] = time.monotonic_ns()
+        if name is None:
+            return
+        if isinstance(request, Hello) and request.most_budget_ms is not None:
+            self._deciding[name] = _Deciding(request.most_budget_ms, 0)
+            self._deciding.move_to_end(name)
+            if len(self._deciding) > MOST_PEERS:
+                self._deciding.popitem(last=False)
+        if name in self._deciding:
+            self._deciding[name] = self._deciding[name]._replace(heard_ns=time.monotonic_ns())
 
     def _answer(self, peer: Peer, request: Request) -> None:
         line = self._line

@@ -47,6 +47,9 @@ CHILD_PATIENCE_S = 0.5
 
 SUBSCRIBER_POLL_S = 0.01
 
+AFTER_DECISION_MS = 200.0
+"""How long after the last decision of a controller a station whose source has ended announces that it stops."""
+
 MOST_IN_FLIGHT = 1000
 """Limit of parts without a verdict; further triggers are refused, so that a flood of them cannot delay verdicts."""
 
@@ -116,6 +119,7 @@ class Station:
         self._parts: dict[int, Part] = {}
         self._slots_inferring: dict[int, int] = {}  # by seq; held until the runtime is done with the frame
         self._passed_over = 0
+        self._judged_ns = 0  # when the source had ended and the last part had its verdict
         self._is_opened = False
         self._shape: tuple[int, int] | None = None  # (height, width) of every frame, as first opened
         self._subscribers_came = config.wait_subscribers == 0
@@ -164,8 +168,16 @@ class Station:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the source has ended and every part has its verdict."""
-        return self.intake.has_ended and not self.pending and not self._parts
+        """Whether the source has ended, every part has its verdict, and the controllers that are present have decided.
+
+        A gate decides a part at the end of its travel, and rejects it if the station has stopped meanwhile.
+        """
+        if not self.intake.has_ended or self.pending or self._parts:
+            return False
+        now = time.monotonic_ns()
+        self._judged_ns = self._judged_ns or now
+        decision_ms = self.control_server.decision_ms
+        return not decision_ms or now - self._judged_ns > (decision_ms + AFTER_DECISION_MS) * 1e6
 
     @property
     def is_busy(self) -> bool:

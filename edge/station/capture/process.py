@@ -137,7 +137,7 @@ class CaptureProcess:
 
     def expose(self) -> bool:
         """Trigger an exposure. False if the camera is not available or has not begun."""
-        may_expose = self.is_up and self._has_begun and self.exposes_when_told
+        may_expose = self.is_up and self._has_begun and not self.has_ended and self.exposes_when_told
         if may_expose:
             self.child.send(Expose())
         return may_expose
@@ -248,7 +248,7 @@ class CaptureProcess:
         self._lend(request.slot, refusal)
 
     def _lend(self, slot: int, refusal: str | None = None) -> None:
-        if self._ring is not None and self.is_up and self._has_begun:
+        if self._ring is not None and self.is_up and self._has_begun and not self.has_ended:
             if len(self._busy) + 1 == len(self._ring):  # the child had no free slot until now
                 self._heard_ns = time.monotonic_ns()
             self.child.send(GiveSlot(slot, self._ring.name(slot), self._ring.capacity(slot), refusal))
@@ -277,10 +277,10 @@ class CaptureProcess:
         Raises SourceError if the source cannot be opened and further attempts are pointless.
         """
         self.child.kill()
-        was_up, self.is_up, self.cause, self._failure, self.blind = self.is_up, False, cause, None, None
         self._to_resume, self._exposed_ns = 0, None
-        if self.has_ended:
+        if self.has_ended:  # the child had nothing more to do
             return
+        was_up, self.is_up, self.cause, self._failure, self.blind = self.is_up, False, cause, None, None
         self._deaths += 1
         is_stored = self.opened is not None and not self.opened.device
         if not was_up and (self.opened is None or is_stored) and self._deaths >= LAST_DEATHS:

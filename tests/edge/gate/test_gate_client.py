@@ -20,7 +20,7 @@ from edge.gate.belt import SteadyBelt
 from edge.gate.client import Controller, Endpoint
 from edge.gate.decision import Decision, Why
 from edge.gate.gate import LEASE_NS, Rules
-from edge.verdict import State, topic
+from edge.verdict import Outcome, State, topic
 
 TRAVEL_S, LEAD_S = 0.8, 0.4
 
@@ -299,6 +299,21 @@ def test_station_and_gate_both_warn_of_a_budget_that_ends_after_the_decision(bud
     remedy = "give the station --budget-ms 400 or less, or this gate a longer --travel-ms"
     assert (remedy in process.stderr) == is_too_long, process.stderr
     assert (f"budget {budget_ms} ms, but controller gate1 can use verdicts up to 400 ms" in line.stderr) == is_too_long
+
+
+def test_a_station_whose_source_has_ended_stops_after_the_gate_has_decided_the_last_part() -> None:
+    options = ("--require", "gate1", "--size", "320x180", "--limit", 8)
+    with running_line("--source", "demo", *options) as line:
+        process = subprocess.run(
+            command("gate", "--connect", line.endpoint, "--once", "--travel-ms", 3000, "--allow-simulated", "--json"),
+            capture_output=True,
+            text=True,
+        )
+        line.to_the_end()
+    counts = json.loads(process.stderr.splitlines()[-1])
+    assert counts["passed"] + counts["rejected"] == 8
+    assert "station stopped" not in counts["reasons"], process.stderr
+    assert counts["passed"] == sum(verdict.verdict is Outcome.GOOD for verdict in line.verdicts) > 0
 
 
 def test_a_travel_that_leaves_no_time_for_a_budget_is_one_line() -> None:
