@@ -184,6 +184,10 @@ def _run(controller: "Controller", watch: "_Watch", once: bool, wait_s: float | 
                 break
 
 
+UNHEARD_S = 5.0
+"""How long nothing is heard from the station before that is logged."""
+
+
 class _Watch:
     """Logs faults, alarms, refusals and remarks of a controller, each line once."""
 
@@ -192,9 +196,15 @@ class _Watch:
         self._alarms = 0
         self._epoch: str | None = None
         self._said: set[str] = set()
+        self._begun_ns = time.monotonic_ns()
 
     def look(self, controller: "Controller") -> None:
         gate = controller.gate
+        if gate.epoch is None and time.monotonic_ns() - self._begun_ns > UNHEARD_S * 1e9:
+            self._say(
+                f"waiting for station {self._about['station']}: nothing heard for {UNHEARD_S:.0f} s; is edge-run "
+                "running, with this station name and the address of --connect?"
+            )
         if gate.epoch != self._epoch:
             self._epoch = gate.epoch
             logger.debug("epoch %s of the station began", gate.epoch, extra=self._about)

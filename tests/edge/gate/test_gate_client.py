@@ -316,6 +316,16 @@ def test_a_station_whose_source_has_ended_stops_after_the_gate_has_decided_the_l
     assert counts["passed"] == sum(verdict.verdict is Outcome.GOOD for verdict in line.verdicts) > 0
 
 
+def test_a_gate_that_hears_nothing_says_after_five_seconds_what_it_waits_for() -> None:
+    endpoint = free_endpoint()
+    done = subprocess.run(
+        command("gate", "--connect", endpoint, "--wait-s", 7, "--station", "line9"), capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "waiting for station line9: nothing heard for 5 s" in done.stderr
+    assert f"nothing heard from 'line9' at {endpoint}" in done.stderr
+
+
 def test_a_travel_that_leaves_no_time_for_a_budget_is_one_line() -> None:
     done = ran("gate", "--travel-ms", 100)
     assert done.returncode == 2
