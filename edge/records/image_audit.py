@@ -82,7 +82,9 @@ def _strangers(journal: sqlite3.Connection, folder: Path) -> set[str]:
 
 
 def count_without_image(journal: sqlite3.Connection, found: Audit) -> None:
-    """Count the rejects and unknowns that had a frame and have no image in the journal."""
+    """Count the parts that had a frame and should have an image, and have none in the journal: rejects, unknowns, and
+    the goods that the setting `keep_goods` of their run selects.
+    """
     had_frame = "CASE WHEN json_valid(v.json) THEN json_extract(v.json, '$.timing.in_ring') END IS NOT NULL"
     has_image = "EXISTS (SELECT 1 FROM images i WHERE i.epoch = v.epoch AND i.seq = v.seq)"
     found.without_image.update(
@@ -94,6 +96,24 @@ def count_without_image(journal: sqlite3.Connection, found: Audit) -> None:
             )
         )
     )
+    for (epoch,) in journal.execute("SELECT DISTINCT epoch FROM runs").fetchall():
+        if every := kept_goods(journal, epoch):
+            (count,) = journal.execute(
+                "SELECT count(*) FROM verdicts v WHERE v.epoch = ? AND v.verdict = ? AND v.seq % ? = 0 "
+                f"AND {had_frame} AND NOT {has_image}",
+                (epoch, Outcome.GOOD, every),
+            ).fetchone()
+            found.without_image.update({Outcome.GOOD: count} if count else {})
+
+
+def kept_goods(journal: sqlite3.Connection, epoch: str) -> int | None:
+    """The setting `keep_goods` of the run: one good in this many has an image, none if 0. None if it is unknown."""
+    row = journal.cursor().execute("SELECT config AS config FROM runs WHERE epoch = ? LIMIT 1", (epoch,)).fetchone()
+    try:
+        every = json.loads(row["config"] if isinstance(row, dict) else row[0])["keep_goods"]
+    except (TypeError, ValueError, LookupError, RecursionError):
+        return None
+    return every if type(every) is int and 0 <= every <= 2**53 else None
 
 
 def _image_fault(journal: sqlite3.Connection, folder: Path, path: str, epoch: str, seq: int, digest: str) -> str | None:

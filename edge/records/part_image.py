@@ -1,7 +1,6 @@
 """The stored image of a part: its path, or the reason why there is none."""
 
 import hashlib
-import json
 import os
 import sqlite3
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge.errors import DataError, RecordsError
 from edge.files import is_hollow, open_regular
-from edge.records.image_audit import MOST_IMAGE_BYTES
+from edge.records.image_audit import MOST_IMAGE_BYTES, kept_goods
 from edge.records.retention import IMAGES, misplaced
 from edge.text import printable
 from edge.verdict import Outcome, Verdict
@@ -50,7 +49,7 @@ def _why_never_kept(journal: sqlite3.Connection, verdict: Verdict) -> str:
         return "no frame of this part came"
     if verdict.verdict is not Outcome.GOOD:
         return NEVER_STORED
-    every = _kept_goods(journal, verdict.epoch)
+    every = kept_goods(journal, verdict.epoch)
     if every is None:
         return "only some goods are kept (edge-run --keep-goods)"
     if every == 0:
@@ -58,16 +57,6 @@ def _why_never_kept(journal: sqlite3.Connection, verdict: Verdict) -> str:
     if verdict.seq % every:
         return f"of the goods this run kept those whose number is a multiple of {every} (edge-run --keep-goods)"
     return NEVER_STORED
-
-
-def _kept_goods(journal: sqlite3.Connection, epoch: str) -> int | None:
-    """The setting `keep_goods` of the run: one good in this many has an image, none if 0. None if it is unknown."""
-    row = journal.cursor().execute("SELECT config AS config FROM runs WHERE epoch = ? LIMIT 1", (epoch,)).fetchone()
-    try:
-        every = json.loads(row["config"] if isinstance(row, dict) else row[0])["keep_goods"]
-    except (TypeError, ValueError, LookupError, RecursionError):
-        return None
-    return every if type(every) is int and 0 <= every <= 2**53 else None
 
 
 def read_image(folder: Path, image: PartImage) -> "Frame":

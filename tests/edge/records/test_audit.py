@@ -512,6 +512,10 @@ def test_it_is_said_how_many_have_no_image_and_whether_images_were_looked_at(tmp
     assert done.returncode == 0, "images are dropped when the disk is full"
     assert "0 images, 0 more removed to make room" in done.stdout
     assert "no image: 2 rejects and 1 unknown with a frame" in done.stdout
+    spoil(tmp_path, """UPDATE runs SET config = '{"keep_goods": 1}'""")
+    assert "no image: 2 rejects and 1 unknown and 3 goods with a frame" in edge_audit(tmp_path).stdout
+    spoil(tmp_path, """UPDATE runs SET config = '{"keep_goods": 0}'""")
+    assert "good" not in edge_audit(tmp_path, "--json").stdout.partition('"without_image"')[2].partition("}")[0]
     done = edge_audit(tmp_path, "--no-images")
     assert "images: not looked at" in done.stdout
     assert "0 images" not in done.stdout
