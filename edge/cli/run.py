@@ -23,7 +23,7 @@ from edge.station.config.settings import Settings
 from edge.station.config.toml_writing import as_line
 from edge.terminal.logs import LogFormat, chosen_logging, lines_through
 from edge.terminal.output import Display
-from edge.text import printable
+from edge.text import counted, printable
 
 if TYPE_CHECKING:
     from edge.drill.siege import Siege
@@ -153,9 +153,11 @@ def _serve(layout: Layout, remarks: list[str], as_json: bool) -> None:
         print(json.dumps({"stations": results} if layout.has_tables else results[0]))
     else:
         for station in cell.stations:
+            name, skipped = station.config.station, station.status.images_skipped
             for text in describe(station.books):
-                name = station.config.station
                 log.info("%s: %s", name, text, extra={"station": name})
+            if skipped:
+                log.warning("%s: %s not kept", name, counted(skipped, "image"), extra={"station": name})
     incomplete = [line for station in cell.stations if (line := _not_judged(station)) is not None]
     for line in incomplete:
         log.warning("%s", line)

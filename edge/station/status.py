@@ -56,6 +56,12 @@ class StationStatus:
         station = self._station
         return max(0, station.intake.child.restarts) + max(0, station.scoring.child.restarts)
 
+    @property
+    def images_skipped(self) -> int:
+        """Number of images that should have been kept and were not."""
+        records = self._station.records
+        return records.archiving.skipped + records.archiving.not_stored if records else 0
+
     def result(self) -> dict[str, Any]:
         """Summary of this run, for the report at its end."""
         station = self._station
@@ -75,6 +81,7 @@ class StationStatus:
             "malformed_requests": station.control_server.malformed,
             "compared": watch.compared if watch else None,
             "unlike": watch.unlike if watch else None,
+            "images_skipped": self.images_skipped,
             "acknowledged": dict(station.control_server.fates),
         }
 
@@ -176,7 +183,7 @@ class StationStatus:
             journal_backlog=records.recorder.backlog if records else None,
             durable_lag=beat.last_seq - beat.durable_seq if beat.durable_seq is not None else None,
             images_kept=records.images_kept if records else 0,
-            images_skipped=records.archiving.skipped if records else 0,
+            images_skipped=self.images_skipped,
             malformed_requests=station.control_server.malformed,
             limits=dict(station.channel.acted),
             restarts={

@@ -10,6 +10,7 @@ from edge.records.retention import Keeping
 from edge.station.archive.child import run_archive
 from edge.station.process.child import Child
 from edge.station.process.messages import ArchiveReady, Copied, Keep, NotStored, Removed, Stop, Stored
+from edge.text import counted
 from edge.verdict import Outcome, Verdict
 
 MOST_LOANS = 2
@@ -42,13 +43,14 @@ class _Unanswered(NamedTuple):
 class Archiving:
     """Each accepted `offer` is answered by one Copied, and by one Stored or NotStored, from `receive` or `close`.
 
-    `skipped` counts the images that should have been kept and were not accepted.
+    `skipped` counts the images that should have been kept and were not accepted, `not_stored` the accepted ones that were
+    not stored.
     """
 
     def __init__(self, keeping: Keeping, station: str | None = None) -> None:
         """The process starts with the first `supervise`. `station` names the station in the child's log lines."""
         self.child = Child("edge-archive", run_archive, lambda: (keeping,), station=station)
-        self.skipped = 0
+        self.skipped = self.not_stored = 0
         self._keeping = keeping
         self._is_up = False
         self._cause = ""
@@ -96,6 +98,7 @@ class Archiving:
                     case Stored() | NotStored():
                         self._owed.pop((message.epoch, message.seq), None)
                         self._why_not = message.why if isinstance(message, NotStored) else None
+                        self.not_stored += isinstance(message, NotStored)
                 yield message
         except EOFError:
             yield from self._lose("the archive process died")
@@ -135,7 +138,7 @@ class Archiving:
         if oldest is not None and (waits_s := time.monotonic() - oldest) > SLOW_S:
             messages.append(f"images wait for the disk since {waits_s:.0f} s")
         if time.monotonic() < self._skipped_until:
-            messages.append(f"{self.skipped} images were not kept: the archive was not ready for them")
+            messages.append(f"{counted(self.skipped, 'image')} not kept: the archive was not ready")
         return tuple(messages)
 
     def close(self, patience_s: float) -> list[ArchiveMessage]:
@@ -154,5 +157,6 @@ class Archiving:
         self._is_up, self._cause = False, cause
         slots, owed = list(self._loans), list(self._owed)
         self._loans, self._owed = {}, {}
+        self.not_stored += len(owed)
         yield from (Copied(slot) for slot in slots)
         yield from (NotStored(epoch, seq, cause) for epoch, seq in owed)
