@@ -186,13 +186,14 @@ def _run(bridge: "Bridge", once: bool) -> None:
 
 
 def _show(display: Display, settings: "PlcSettings", as_json: bool, station: str, entry: "Entry") -> None:
+    from edge.plc.codes import Code
     from edge.plc.log import fields
 
     if as_json:
         display.show(json.dumps(fields(station, settings.numbers, entry)) + "\n")
     elif entry.event in ("pass", "fail", "overrun", "withdrawn"):
         name = f"{station}  " if len(settings.stations) > 1 else ""
-        why = "" if entry.event == "pass" else f"  {entry.code.name.lower().replace('_', ' ')}"
+        why = "" if entry.code is Code.CLEAR else f"  {entry.code.name.lower().replace('_', ' ')}"
         display.show(f"{name}{entry.number:>8}  {entry.event:<9}  {entry.part}{why}\n")
 
 

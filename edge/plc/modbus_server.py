@@ -101,6 +101,12 @@ class _Server(ModbusTcpServer):
 
     def handle_new_connection(self) -> ModbusProtocol:
         """The protocol of a new connection."""
-        while len(self.active_connections) >= MOST_CONNECTIONS:
-            next(iter(self.active_connections.values())).close()
+        self.loop.call_soon(self._cut)
         return super().handle_new_connection()
+
+    def _cut(self) -> None:
+        """Close the oldest connections beyond the limit; those that were accepted just now have no transport yet."""
+        excess = max(0, len(self.active_connections) - MOST_CONNECTIONS)
+        made = [one for one in self.active_connections.values() if one.transport is not None]
+        for connection in made[:excess]:
+            connection.close()
