@@ -6,7 +6,17 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from edge.plc.codes import ERROR_MEANINGS, MEANINGS, STATE_CODES
-from edge.plc.registers import BIT_MEANINGS, HEAD, MAP_VERSION, STATION, Control, Register, Status, base
+from edge.plc.registers import (
+    CONTROL_MEANINGS,
+    HEAD,
+    MAP_VERSION,
+    STATION,
+    STATUS_MEANINGS,
+    Control,
+    Register,
+    Status,
+    base,
+)
 
 Form = Literal["md", "csv"]
 
@@ -29,10 +39,9 @@ def _csv(stations: list[str]) -> str:
     writer.writerow(("address", "words", "block", "name", "type", "access", "meaning"))
     for address, block, one in _rows(stations):
         writer.writerow((address, one.words, block, one.name, one.type, _access(one), one.meaning))
-    for word in (Status, Control):
-        for bit in word:
-            name = f"{word.__name__.lower()}.{_bit(bit)}"
-            writer.writerow(("", "", "", name, "BOOL", "", f"{_name(bit)}: {BIT_MEANINGS[bit]}"))
+    for word, bits in _bits():
+        for number, name, meaning in bits:
+            writer.writerow(("", "", "", f"{word}.{number}", "BOOL", "", f"{name}: {meaning}"))
     return text.getvalue()
 
 
@@ -52,9 +61,9 @@ def _markdown(stations: list[str]) -> str:
             lines.append("| --- | --- | --- | --- | --- | --- |")
         cells = address, one.words, f"`{one.name}`", one.type, _access(one), one.meaning
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    for word in (Status, Control):
-        lines += _table(f"Bits of `{word.__name__.lower()}`", ("bit", "name", "meaning"),
-                        [(_bit(bit), f"`{_name(bit)}`", BIT_MEANINGS[bit]) for bit in word])  # fmt: skip
+    for word, bits in _bits():
+        rows = [(number, f"`{name}`", meaning) for number, name, meaning in bits]
+        lines += _table(f"Bits of `{word}`", ("bit", "name", "meaning"), rows)
     codes = [(int(code), f"`{code.name.lower()}`", meaning) for code, meaning in MEANINGS.items()]
     errors = [(int(error), f"`{error.name.lower()}`", meaning) for error, meaning in ERROR_MEANINGS.items()]
     states = [(0, "", "no heartbeat"), *((number, f"`{state}`", "") for state, number in STATE_CODES.items())]
@@ -73,9 +82,12 @@ def _access(register: Register) -> str:
     return "read, write" if register.is_written else "read"
 
 
-def _bit(bit: Status | Control) -> int:
+def _bits() -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
+    """Each word of bits, with number, name and meaning of its bits."""
+    status = [(_number(bit), (bit.name or "").lower(), meaning) for bit, meaning in STATUS_MEANINGS.items()]
+    control = [(_number(bit), (bit.name or "").lower(), meaning) for bit, meaning in CONTROL_MEANINGS.items()]
+    yield from (("status", status), ("control", control))
+
+
+def _number(bit: Status | Control) -> int:
     return int(bit).bit_length() - 1
-
-
-def _name(bit: Status | Control) -> str:
-    return (bit.name or "").lower()

@@ -92,7 +92,7 @@ STATION = (
     Register(WRITTEN_AT + 3, 2, "acknowledge", "UDINT", "number of the result that the PLC has taken; 0 if none"),
 )
 
-BIT_MEANINGS = {
+STATUS_MEANINGS = {
     Status.VALID: "a result is shown",
     Status.PASS: "the part with this number may pass; never together with fail",
     Status.FAIL: "the part with this number is to be rejected",
@@ -103,6 +103,9 @@ BIT_MEANINGS = {
     Status.MISSED_TRIGGER: "a trigger was not accepted, its part is not inspected; stays until cleared",
     Status.OVERRUN: "a result was dropped; stays until cleared",
     Status.ERROR: "error is not 0; stays until cleared",
+}
+
+CONTROL_MEANINGS = {
     Control.TRIGGER: "inspect the part of trigger_with: a rising edge; hold it until trigger_acknowledged or error",
     Control.CLEAR: "clear missed_trigger, overrun and error: a rising edge",
 }
