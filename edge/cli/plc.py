@@ -55,19 +55,21 @@ def plc(
     ] = None,
     connect: Annotated[
         str | None,
-        station_option(metavar="ENDPOINT", help=f"Endpoint of the station's verdicts. [default: {VERDICTS}]"),
+        station_option(metavar="ENDPOINT", help="Endpoint of the station's verdicts.", show_default=VERDICTS),
     ] = None,
     control: Annotated[
         str | None,
-        station_option(metavar="ENDPOINT", help="Control endpoint of the station. [default: one port above it]"),
+        station_option(metavar="ENDPOINT", help="Control endpoint of the station.", show_default="one port above it"),
     ] = None,
     station: Annotated[
-        str | None, station_option(metavar="NAME", help=f"Name of the station. [default: {STATION}]")
+        str | None, station_option(metavar="NAME", help="Name of the station.", show_default=STATION)
     ] = None,
-    name: Annotated[str | None, station_option(metavar="NAME", help="Name of this controller. [default: plc1]")] = None,
+    name: Annotated[
+        str | None, station_option(metavar="NAME", help="Name of this controller.", show_default="plc1")
+    ] = None,
     keys: Annotated[
         Path | None,
-        station_option(metavar="FILE", help="Key file from edge-keys export. [default: no encryption]"),
+        station_option(metavar="FILE", help="Key file from edge-keys export.", show_default="no encryption"),
     ] = None,
     insecure: Annotated[
         bool | None, station_option("--insecure", help="Accept a station without keys, for trials.")
@@ -75,14 +77,16 @@ def plc(
     numbers: Annotated[
         Literal["order", "plc"] | None,
         bus_option(
-            help="Numbers of the parts: order for the verdicts' sequence numbers, plc for those of the PLC's triggers. "
-            "[default: order]",
+            help="Numbers of the parts: order for the verdicts' sequence numbers, plc for those of the PLC's triggers.",
+            show_default="order",
         ),
     ] = None,
     modbus: Annotated[
         str | None,
         bus_option(
-            metavar="HOST:PORT", help="Where the Modbus TCP server listens, or its port on loopback. [default: 5020]"
+            metavar="HOST:PORT",
+            help="Where the Modbus TCP server listens, or its port on loopback.",
+            show_default="5020",
         ),
     ] = None,
     insecure_modbus: Annotated[
@@ -96,7 +100,8 @@ def plc(
         float | None,
         timing_option(
             metavar="MS",
-            help="Time after the station's budget at which a pass bit falls that was not acknowledged. [default: 100]",
+            help="Time after the station's budget at which a pass bit falls that was not acknowledged.",
+            show_default="100",
             min=0,
             max=60_000,
         ),
@@ -104,14 +109,15 @@ def plc(
     transit_ms: Annotated[
         float | None,
         timing_option(
-            metavar="MS", help="Time that a verdict may take on the network. [default: 50]", min=0, max=60_000
+            metavar="MS", help="Time that a verdict may take on the network.", show_default="50", min=0, max=60_000
         ),
     ] = None,
     log: Annotated[
         Path | None,
         output_option(
             metavar="FILE",
-            help="Append each result as a line of JSON before the PLC can read it. [default: no log]",
+            help="Append each result as a line of JSON before the PLC can read it.",
+            show_default="no log",
         ),
     ] = None,
     once: Annotated[
