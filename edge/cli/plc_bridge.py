@@ -16,6 +16,7 @@ from edge.plc.settings import PlcSettings, StationTable, settings_of
 if TYPE_CHECKING:
     from edge.plc.bridge import Bridge
     from edge.plc.process_image import Entry
+    from edge.plc.settings import MqttTable
 
 
 def read_settings(file: Path | None, flags: dict[str, Any]) -> PlcSettings:
@@ -54,7 +55,16 @@ def _found(settings: PlcSettings, file: Path, given: dict[str, Any]) -> PlcSetti
         for one in settings.stations
     )
     log = settings.log if settings.log is None or "log" in given else file.parent / settings.log
-    return settings.model_copy(update={"stations": stations, "log": log})
+    return settings.model_copy(update={"stations": stations, "log": log, "mqtt": _found_mqtt(settings.mqtt, file)})
+
+
+def _found_mqtt(table: "MqttTable | None", file: Path) -> "MqttTable | None":
+    if table is None:
+        return None
+    paths = {key: getattr(table, key) for key in ("password_file", "ca", "cert", "key", "cursor")}
+    found: dict[str, Any] = {key: file.parent / path for key, path in paths.items() if path is not None}
+    found["records"] = {station: file.parent / folder for station, folder in table.records.items()}
+    return table.model_copy(update=found)
 
 
 def _stations_of(file: Path | None) -> tuple[StationTable, ...]:
@@ -94,6 +104,13 @@ def open_bridge(
     until.callback(bridge.close)
     server = ModbusServer(bridge.board, settings.modbus.bind, settings.modbus.insecure)
     until.callback(server.close)
+    if settings.mqtt is not None:
+        from edge.plc.mqtt import MqttPublisher
+
+        names = [one.station for one in settings.stations]
+        publisher = MqttPublisher(bridge.board, names, settings.name, settings.mqtt)
+        until.callback(publisher.close)
+        publisher.start()
     server.start()
     tell(server.endpoint)
     return bridge

@@ -35,6 +35,21 @@ class ModbusTable(_Table):
     insecure: bool = Field(default=False, description="an address of the network is meant; Modbus authenticates nobody")
 
 
+class MqttTable(_Table):
+    """An MQTT broker: the table `[plc.mqtt]`."""
+
+    broker: str = Field(description="HOST or HOST:PORT")
+    topic: str = Field(default="edge", pattern=r"^[^#+\x00]{1,200}$", description="what all topics begin with")
+    user: str | None = None
+    password_file: Path | None = None
+    ca: Path | None = Field(default=None, description="certificates in PEM that the broker's must be signed by: TLS")
+    cert: Path | None = Field(default=None, description="this client's own certificate")
+    key: Path | None = Field(default=None, description="the key of cert")
+    insecure: bool = Field(default=False, description="a broker on the network without TLS is meant")
+    records: dict[str, Path] = Field(default={}, description="folder of the records of each station, by its name")
+    cursor: Path | None = Field(default=None, description="file that says how far the broker has the records")
+
+
 class PlcSettings(_Table):
     """The table `[plc]`. Without `stations` those of the file itself are meant."""
 
@@ -49,6 +64,7 @@ class PlcSettings(_Table):
     log: Path | None = None
     stations: tuple[StationTable, ...] = Field(default=(), max_length=MOST_STATIONS)
     modbus: ModbusTable = ModbusTable()
+    mqtt: MqttTable | None = None
 
 
 def settings_of(said: dict[str, Any], origin: str) -> PlcSettings:
