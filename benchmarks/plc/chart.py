@@ -11,7 +11,7 @@ from benchmarks.plc.client import Sample
 from edge.plc.registers import Status
 
 PLC, STATION, PASS, FAIL = "#1f6f8b", "#5a5a60", "#3d7a3f", "#b8641d"
-BEFORE_MS, AFTER_MS = 25.0, 60.0
+BEFORE_MS, AFTER_MS = 10.0, 60.0
 
 SIGNALS: tuple[tuple[str, Status | None, str], ...] = (
     ("trigger (PLC)", None, PLC),
