@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from edge.plc.registers import WRITTEN_AT, Control, Status, Words, base, may_pass
 
-WORDS = 36
+WORDS = 38
 READ, WRITE = 3, 16
 
 
@@ -58,7 +58,7 @@ class PollingPlc:
         if acknowledge != self._acknowledge:
             if acknowledge:
                 passes = may_pass(self.words, number)
-                self.seen.append(Seen(at_ns, self.double(10), number, self.double(8), passes))
+                self.seen.append(Seen(at_ns, self.double(36), number, self.double(8), passes))
             self._acknowledge = acknowledge
             self._write()
         if self.samples is not None:

@@ -26,9 +26,7 @@ MOST_AWAITED = 1_000
 MOST_LISTED = 1_000
 """Numbers of a gap that are acknowledged one by one."""
 
-ALIVE_NS = 50_000_000
-"""How often the PLC sees the alive word change."""
-
+ALIVE_NS = 50_000_000  # how often the alive word changes
 ANSWER_NS = 300_000_000
 """How long the station may take to answer a trigger."""
 
@@ -97,8 +95,6 @@ class Handshake:
         self._error = Error.NONE
         self._alive, self._alive_ns = 0, 0
 
-    # ------------------------------------------------------------------------------------------------- from the station
-
     def hear(self, message: Verdict | Heartbeat | StateChange, at_ns: int) -> None:
         """Take a message of the verdict channel, read at `at_ns`."""
         self._advance(at_ns)
@@ -162,8 +158,6 @@ class Handshake:
         """Whether the station said goodbye and every result is acknowledged."""
         return self._station.state is State.STOPPED and not self._queue
 
-    # ------------------------------------------------------------------------------------------------- from the PLC
-
     def write(self, written: Written, at_ns: int) -> None:
         """Take what the PLC has written, after each of its writes: edges of bits count, numbers at any time."""
         self._advance(at_ns)
@@ -204,10 +198,10 @@ class Handshake:
             error = Error.NUMBER_IN_USE
         if error is not Error.NONE:
             self._miss_trigger(error)
-        else:
-            self._asked = self._awaited[part] = _Awaited(number, at_ns)
-            if not self._trigger(Trigger(part=part)):
-                self._cancel(Error.NO_ANSWER)
+            return
+        self._asked = self._awaited[part] = _Awaited(number, at_ns)
+        if not self._trigger(Trigger(part=part)):
+            self._cancel(Error.NO_ANSWER)
 
     def _is_ready(self, now_ns: int) -> bool:
         return self._station.is_leased(now_ns) and self._station.is_ready and self.fault is None
@@ -242,8 +236,6 @@ class Handshake:
             self._fail_all(Code.HEARTBEAT_LOST, now_ns)
         if self._queue and self._queue[0].code is Code.CLEAR and now_ns >= self._queue[0].until_ns:
             self._withdraw(self._queue[0], Code.EXPIRED)
-
-    # ------------------------------------------------------------------------------------------------- verdicts
 
     def _take(self, verdict: Verdict, at_ns: int) -> None:
         """The first verdict of a sequence number stands."""
@@ -312,8 +304,6 @@ class Handshake:
         for missing in range(max(first, seq - MOST_LISTED + 1), seq + 1):
             self._acknowledge(epoch, missing, Fate.MISSED)
 
-    # ------------------------------------------------------------------------------------------------- results
-
     def _fail_all(self, code: Code, at_ns: int) -> None:
         """Nothing that is in flight passes: neither what is queued nor what was triggered."""
         for result in self._queue:
@@ -371,8 +361,7 @@ class Handshake:
     def readable(self, now_ns: int) -> Readable:
         """What the PLC reads now."""
         self._advance(now_ns)
-        station, is_leased = self._station, self._station.is_leased(now_ns)
-        is_ready = self._is_ready(now_ns)
+        station, is_ready = self._station, self._is_ready(now_ns)
         base = Readable(
             alive=self._alive,
             ready=is_ready,
@@ -383,7 +372,7 @@ class Handshake:
             has_overrun=self._has_overrun,
             error=self._error,
             epoch=station.epoch or "",
-            state=STATE_CODES[station.state] if is_leased else 0,
+            state=STATE_CODES[station.state] if station.is_leased(now_ns) else 0,
             trigger_number=self._trigger_number,
             queued=len(self._queue),
             overruns=self.overruns,
@@ -391,10 +380,10 @@ class Handshake:
         )
         if not self._queue or not self._queue[0].is_shown:
             return base
-        head = self._queue[0]
+        head, lease_ns = self._queue[0], station.lease_ns(now_ns) or 0
         return replace(
-            base, valid=True, code=head.code, number=head.number, seq=head.seq or 0, part=head.part,
-            age_ms=head.age_ms, pass_until_ns=min(head.until_ns, station.lease_ns(now_ns) or 0),
+            base, valid=True, code=head.code, number=head.number, seq=head.seq or 0, part=head.part, age_ms=head.age_ms,
+            result_epoch=head.epoch or "", pass_until_ns=min(head.until_ns, lease_ns),
         )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ class Readable:
     part: str = ""
     age_ms: float = 0.0
     epoch: str = ""
+    result_epoch: str = ""
     state: int = 0
     trigger_number: int = 0
     queued: int = 0

@@ -79,7 +79,7 @@ STATION = (
     Register(6, 1, "code", "UINT", "why the part passes or fails: see below"),
     Register(7, 1, "age", "UINT", "0.1 ms from exposure to verdict, 65535 at most"),
     Register(8, 2, "seq", "UDINT", "low 32 bits of the verdict's sequence number"),
-    Register(10, 2, "epoch", "UDINT", "first 8 hexadecimal digits of the station's run"),
+    Register(10, 2, "epoch", "UDINT", "first 8 hexadecimal digits of the station's present run"),
     Register(12, 1, "error", "UINT", "last error of the handshake: see below"),
     Register(13, 1, "state", "UINT", "state of the station: see below"),
     Register(14, 2, "trigger_number", "UDINT", "number of the last trigger that the station accepted"),
@@ -87,6 +87,7 @@ STATION = (
     Register(17, 1, "overruns", "UINT", "results that were dropped since eight were not acknowledged, modulo 65536"),
     Register(18, 1, "missed_triggers", "UINT", "triggers whose parts were not inspected, modulo 65536"),
     Register(20, PART_WORDS, "part", "STRING", "the part's id, its first 32 characters, ASCII, 0 after its end"),
+    Register(36, 2, "result_epoch", "UDINT", "the same digits of the run that the result is of"),
     Register(WRITTEN_AT, 1, "control", "WORD", "bits: see below"),
     Register(WRITTEN_AT + 1, 2, "trigger_with", "UDINT", "number of the part to inspect; set before the trigger bit"),
     Register(WRITTEN_AT + 3, 2, "acknowledge", "UDINT", "number of the result that the PLC has taken; 0 if none"),
@@ -151,6 +152,7 @@ def pack(image: Readable) -> Words:
     words[14:16] = _double(image.trigger_number)
     words[16:19] = [image.queued, image.overruns & 0xFFFF, image.missed_triggers & 0xFFFF]
     words[20 : 20 + PART_WORDS] = _text(image.part)
+    words[36:38] = _double(epoch_number(image.result_epoch))
     return words
 
 
@@ -199,4 +201,4 @@ def may_pass(words: Sequence[int], number: int) -> bool:
     status = Status(words[0])
     shown, passing = words[2] << 16 | words[3], words[4] << 16 | words[5]
     is_pass = Status.VALID in status and Status.PASS in status and Status.FAIL not in status
-    return is_pass and number == shown == passing != 0 and words[6] == Code.CLEAR
+    return is_pass and number == shown == passing != 0 and words[6] == Code.CLEAR and words[10:12] == words[36:38]

@@ -83,7 +83,7 @@ class Plc:
         self.words = self.read()
         status = Status(self.words[0])
         if Status.VALID in status:
-            number, epoch = self._double(2), self._double(10)
+            number, epoch = self._double(2), self._double(36)
             if (epoch, number) in self.decided:
                 self.twice.append(number)
             self.decided[epoch, number] = may_pass(self.words, number)

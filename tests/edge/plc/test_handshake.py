@@ -149,6 +149,25 @@ def test_nothing_in_flight_passes_after(event: str, code: Code) -> None:
     assert (line.image.number, line.image.passes, line.image.code) == (2, False, code)
 
 
+def test_a_result_of_a_former_run_says_so_and_its_number_may_come_again() -> None:
+    line = Line()
+    line.good()
+    former, line.station = line.station, ModelledStation("fedcba9876543210", boot=2)
+    line.beat()
+    assert (line.image.epoch, line.image.result_epoch) == (line.station.epoch, former.epoch)
+    line.wait(400)
+    line.pong()
+    line.handshake.snapshot(line.station.heartbeat(line.now))
+    line.good()
+    line.write(acknowledged=1)
+    assert not line.image.valid, "the number of the new run waits for the acknowledgement of the old to be taken away"
+    line.write(acknowledged=0)
+    assert (line.image.result_epoch, line.image.passes) == (line.station.epoch, True)
+    words = pack(line.image)
+    assert may_pass(words, 1)
+    assert not may_pass([*words[:36], 1, 2, *words[38:]], 1), "of another run"
+
+
 def test_the_ninth_result_is_an_overrun_that_the_plc_clears() -> None:
     line = Line()
     for _ in range(9):

@@ -18,7 +18,7 @@ from support.simulated_station import BUDGET_MS, MS, ModelledStation
 from edge.channel.control_messages import Fate, Trigger
 from edge.gate.station_clock import DRIFT_PPM
 from edge.gate.station_view import LEASE_NS
-from edge.plc.handshake import Handshake, HandshakeRules, Numbers
+from edge.plc.handshake import Handshake, HandshakeRules, Numbers, order_number
 from edge.plc.process_image import Entry, Readable, Written
 from edge.plc.registers import Status, Words, may_pass, pack, steps
 from edge.verdict import Heartbeat, Outcome, State, StateChange, Verdict
@@ -214,9 +214,10 @@ class HandshakeUnderAttack(RuleBasedStateMachine):
     def write(self, **changes: Any) -> None:
         self.written = Written(**(vars(self.written) | changes))
         number = self.written.acknowledged
-        shown = self.image.number if self.image.valid else None
+        shown, epoch = (self.image.number, self.image.result_epoch) if self.image.valid else (None, "")
         self.handshake.write(self.written, self.now)
-        if number == shown and (truth := self.truths.get(number)) is not None:
+        truth = self.truths.get(number)
+        if number == shown and truth is not None and truth.verdict.epoch == epoch:
             self.spoil(truth, "acknowledged")
         self.sync()
 
@@ -365,10 +366,9 @@ class HandshakeUnderAttack(RuleBasedStateMachine):
             if message.seq > run.reached + 1:
                 self.spoil_all("gap")
             if message.seq > run.reached and message.part.isdigit() | (self.numbers == "order"):
-                number = message.seq if self.numbers == "order" else int(message.part)
-                if number < 2**32:
-                    exposed_ns = self.exposures[message.epoch, message.timing.captured]
-                    self.truths[number] = Truth(message, exposed_ns, self.now)
+                number = order_number(message.seq) if self.numbers == "order" else int(message.part)
+                exposed_ns = self.exposures[message.epoch, message.timing.captured]
+                self.truths[number] = Truth(message, exposed_ns, self.now)
             run.reached = max(run.reached, message.seq)
             return
         if message.last_seq > run.reached:

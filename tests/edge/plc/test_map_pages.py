@@ -70,6 +70,8 @@ def test_the_function_block_uses_the_bits_of_the_map() -> None:
     assert f"{bit(Status.OVERRUN)} OR {bit(Status.ERROR)}" in BLOCK
     assert (int(Control.TRIGGER), int(Control.CLEAR), int(Code.CLEAR)) == (1, 2, 1)
     assert "Control.0 := Triggering" in BLOCK
+    at, of = OFFSETS["result_epoch"], OFFSETS["epoch"]
+    assert f"Block[{at}] = Block[{of}] AND Block[{at + 1}] = Block[{of + 1}]" in BLOCK
     last = max((one for one in STATION if not one.is_written), key=lambda one: one.offset)
     assert isinstance(last, Register)
     assert f"ARRAY[0..{last.offset + last.words - 1}]" in BLOCK
