@@ -1,4 +1,4 @@
-"""The gate on its link to a station: verdicts come in, decisions go to the actuator, their fates to the station."""
+"""The gate with its link to a station and its actuator."""
 
 import time
 from collections.abc import Callable

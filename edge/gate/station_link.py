@@ -1,4 +1,4 @@
-"""A controller's connection to a station: verdicts come in, pings, triggers and acknowledgements go out."""
+"""Connection of a controller to a station: receives verdicts, sends pings, triggers and acknowledgements."""
 
 import time
 from collections import deque
@@ -40,7 +40,7 @@ station.
 """
 
 MOST_PINGS = 64
-"""Unanswered ones that an answer is still awaited of."""
+"""Pings without an answer for which an answer is still accepted."""
 
 LARGEST_MESSAGE = 1 << 20
 LINGER_MS = 200

@@ -1,6 +1,6 @@
-"""What a controller knows of a station from what it heard: epoch, state, lease, time, and the last number.
+"""State of a station as a controller heard it: epoch, state, lease, clock and last sequence number.
 
-The decision machines of the controllers share this. No sockets and no clock of its own.
+The gate and the PLC handshake share this class. It has no socket and reads no clock.
 """
 
 from collections import deque
@@ -11,17 +11,17 @@ from edge.gate.station_clock import StationClock
 from edge.verdict import Heartbeat, State, StateChange, Verdict
 
 LEASE_NS = 300_000_000
-"""Three heartbeats. No station is trusted for longer, whatever its heartbeat says."""
+"""Longest validity of a heartbeat, whatever it says: three heartbeat intervals."""
 
 LIVING = frozenset({State.READY, State.EXECUTING, State.HELD, State.SUSPENDED})
 """States of a station whose goods count."""
 
 MOST_LEFT = 1_000
-"""Former epochs that are remembered, to notice one that speaks again."""
+"""Former epochs that are kept, to detect a message of one of them."""
 
 
 class Speaker(Enum):
-    """Whose message it is: of the epoch that is followed, the first of a new epoch, or of a second station."""
+    """Sender of a message: the current epoch, a new epoch, or a second station of the same name."""
 
     CURRENT = auto()
     NEW = auto()
@@ -30,7 +30,7 @@ class Speaker(Enum):
 
 @dataclass
 class _Epoch:
-    """What is known of the station's present run. Its own clock shows `told` and `valid_until`."""
+    """State of the station's present run. `told` and `valid_until` are times of the station's clock."""
 
     opens_ns: int  # nothing passes before
     last_seq: int  # the last number heard or missed
@@ -52,7 +52,7 @@ class StationView:
     """
 
     def __init__(self) -> None:
-        """Nothing was heard yet."""
+        """Start without an epoch."""
         self.forget()
 
     def forget(self) -> None:
@@ -67,7 +67,7 @@ class StationView:
     # ---------------------------------------------------------------------------------------------------- messages
 
     def identify(self, message: Verdict | Heartbeat | StateChange, at_ns: int) -> Speaker:
-        """Whose message this is. An epoch that comes back, or an earlier boot, is a second station: `fault` is set.
+        """The sender of a message. An epoch that comes back, or an earlier boot, is a second station: `fault` is set.
 
         After NEW the caller settles what it holds of the former epoch, and then calls `begin`.
         """

@@ -1,4 +1,4 @@
-"""What the loop of edge-plc and the threads of its fieldbuses exchange: images out, writes of the PLC in.
+"""Exchange between the loop of edge-plc and the threads of its fieldbuses: images out, writes of the PLC in.
 
 Neither side waits for the other: an image is replaced as a whole, a write is put into a queue.
 """
@@ -20,7 +20,7 @@ class Board:
     """Images of the stations in their order, and the writes that wait for the loop."""
 
     def __init__(self, stations: int) -> None:
-        """Everything is 0."""
+        """Start with images whose words are all 0."""
         self.bridge_alive = 0
         self._images = [Readable()] * stations
         self._packed: list[tuple[Readable, Words]] = [(image, pack(image)) for image in self._images]
@@ -31,7 +31,7 @@ class Board:
 
     @property
     def stations(self) -> int:
-        """How many there are."""
+        """Number of stations."""
         return len(self._images)
 
     # --------------------------------------------------------------------------------------------------- the loop
@@ -41,7 +41,7 @@ class Board:
         self._images[station] = image
 
     def writes(self) -> Iterator[tuple[int, Written]]:
-        """What the PLC wrote since the last call, with the station's index, in order."""
+        """Writes of the PLC since the last call, with the station's index, in order."""
         with contextlib.suppress(BlockingIOError):
             while self.wake.recv(4096):
                 pass

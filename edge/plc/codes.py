@@ -1,4 +1,4 @@
-"""Numbers that a PLC reads in place of words: why a result is what it is, what went wrong, and the station's state."""
+"""Numeric codes for the PLC: reason of a result, error of the handshake, state of the station."""
 
 from enum import IntEnum
 
@@ -6,7 +6,7 @@ from edge.verdict import Reason, State
 
 
 class Code(IntEnum):
-    """Why a part is passed (`CLEAR`) or failed (all others). 0 stands for no result."""
+    """The reason why a part passes (`CLEAR`) or fails (all others). 0 stands for no result."""
 
     NONE = 0
     CLEAR = 1
@@ -43,7 +43,7 @@ class Code(IntEnum):
 
 
 class Error(IntEnum):
-    """The last thing that went wrong in the handshake; the PLC clears it."""
+    """The last error of the handshake, until the PLC clears it."""
 
     NONE = 0
     NOT_READY = 1

@@ -1,8 +1,8 @@
-"""The handshake with a PLC: verdicts, heartbeats and what the PLC writes go in, what the PLC reads comes out.
+"""The handshake with a PLC: from verdicts, heartbeats and writes of the PLC to the registers that the PLC reads.
 
 The pass bit is 1 only for the part whose number stands beside it, on an in-time final good of the current epoch, while
-the station's heartbeats hold, until the PLC acknowledges that number or the part's time is over. No sockets and no
-clock of its own: everything here can be replayed by a test.
+the station's heartbeats hold, until the PLC acknowledges that number or the part's time is over. The class has no
+socket and reads no clock, so that a test can replay everything.
 """
 
 from collections import deque
@@ -38,7 +38,7 @@ Numbers = Literal["order", "plc"]
 
 @dataclass(frozen=True)
 class HandshakeRules:
-    """What a site chooses.
+    """Settings of a site.
 
     `numbers`: "order" gives a part its sequence number, "plc" the number that came with the PLC's trigger. `transit_ms`
     is how long after the budget a verdict may come, `hold_ms` how long after it the pass bit may stand.
@@ -73,7 +73,7 @@ class Handshake:
         trigger: Callable[[Trigger], bool],
         acknowledge: Callable[[str, int, Fate], None],
     ) -> None:
-        """Everything is 0 until a heartbeat, a snapshot and a pong of one epoch were heard."""
+        """Nothing passes before a heartbeat, a snapshot and a pong of one epoch were heard."""
         self.rules = rules
         self.shown = 0
         self.passed = 0

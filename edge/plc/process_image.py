@@ -1,4 +1,4 @@
-"""What a PLC writes and reads of one station, and the results that wait for it."""
+"""The signals that a PLC writes and reads for one station, and the queued results."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -11,7 +11,7 @@ LARGEST_NUMBER = 2**32 - 1
 
 @dataclass(frozen=True)
 class Written:
-    """What the PLC writes. Numbers are 1 to 2**32 - 1; 0 stands for none."""
+    """The signals that the PLC writes. Numbers are 1 to 2**32 - 1; 0 stands for none."""
 
     trigger: bool = False
     clear: bool = False
@@ -21,7 +21,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Readable:
-    """What the PLC reads, all of one moment. Every field at its default means: reject."""
+    """The signals that the PLC reads, all of one moment. With every field at its default the PLC rejects."""
 
     alive: int = 0
     ready: bool = False
@@ -58,7 +58,7 @@ class Readable:
         return self.valid and self.code is not Code.CLEAR
 
     def at(self, now_ns: int) -> "Readable":
-        """The same at a later moment: whoever serves it needs no further word for the pass bit to fall."""
+        """The image at a later moment: the pass bit falls at `pass_until_ns` without a further message."""
         return replace(self, code=Code.EXPIRED) if self.passes and now_ns >= self.pass_until_ns else self
 
 

@@ -1,4 +1,4 @@
-"""The register map: where a PLC finds the handshake of each station, in 16-bit words.
+"""The register map: addresses and encoding of the handshake of each station, in 16-bit words.
 
 A block of 100 words stands for each station, after a block for edge-plc itself. Numbers of two words have their high
 word first; text has two characters a word, the first in the high byte.
@@ -140,7 +140,7 @@ def status_of(image: Readable) -> Status:
 
 
 def pack(image: Readable) -> Words:
-    """What the PLC reads of a station, WRITTEN_AT words from the base of its block."""
+    """The words that the PLC reads for a station: WRITTEN_AT words from the base of its block."""
     words = [0] * WRITTEN_AT
     words[0], words[1] = int(status_of(image)), image.alive & 0xFFFF
     words[2:4] = _double(image.number)
@@ -177,7 +177,7 @@ def steps(before: Readable, after: Readable) -> Iterator[Readable]:
 
 
 def unpack(words: Sequence[int]) -> Written:
-    """What the PLC has written: WRITTEN_WORDS words from WRITTEN_AT on."""
+    """Decode the words that the PLC has written: WRITTEN_WORDS words from WRITTEN_AT on."""
     control = Control(words[0] & (Control.TRIGGER | Control.CLEAR))
     return Written(
         trigger=Control.TRIGGER in control,
@@ -197,7 +197,7 @@ def _text(text: str) -> Words:
 
 
 def may_pass(words: Sequence[int], number: int) -> bool:
-    """What a PLC decides of its part from a station's block, as the function block in docs/plc does."""
+    """Whether a PLC lets the part `number` pass on these words of a block, by the rule of docs/plc/edge_inspect.st."""
     status = Status(words[0])
     shown, passing = words[2] << 16 | words[3], words[4] << 16 | words[5]
     is_pass = Status.VALID in status and Status.PASS in status and Status.FAIL not in status
