@@ -35,7 +35,8 @@ check: .venv/dev  ## ruff and mypy
 drill: .venv/dev  ## the fault drill, and the fault tests at full size
 	$(BIN)/edge-run --drill
 	EDGE_FAULT_MESSAGES=100000 EDGE_FAULT_FILES=10000 EDGE_EXAMPLES=1000 EDGE_SWAPS=10000 EDGE_FUZZ_EXAMPLES=100000 EDGE_SIEGE_S=60 \
-	  $(BIN)/pytest --timeout 7200 tests/faults tests/edge/gate/test_gate_properties.py
+	  $(BIN)/pytest --timeout 7200 tests/faults tests/edge/gate/test_gate_properties.py \
+	    tests/edge/plc/test_handshake_properties.py
 
 # The JSON schemas of what a station says, the table of its settings, and the pages of docs/ as a site in build/site, with warnings as errors.
 docs: .venv/dev  ## the schemas, the settings, and the site of docs/ in build/site

@@ -44,6 +44,13 @@ def audit(
             "gate decided of the part, and why.",
         ),
     ] = None,
+    plc: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LOG",
+            help="The whole log of edge-plc: each pass bit that was ever 1 must be a good of the journal.",
+        ),
+    ] = None,
     draw: Annotated[
         Path | None,
         typer.Option(
@@ -61,6 +68,8 @@ def audit(
         raise RecordsError("--part, --last, --hold and --release do different things; give one of them")
     if gate is not None and (hold or release) is not None:
         raise RecordsError("--hold and --release change what is kept and read no log; leave out --gate")
+    if plc is not None and (part or last or hold or release) is not None:
+        raise RecordsError("--plc checks the whole log; leave out --part, --last, --hold and --release")
     if draw is not None and (part or last) is None:
         raise RecordsError("--draw draws the picture of a part; give --part ID or --last reject")
     if count is not None and last is None:
@@ -75,7 +84,7 @@ def audit(
 
     console = Console(stderr=True)
     with console.status("reading the records"):
-        found = check(records, gate, images)
+        found = check(records, gate, images, plc)
     if as_json:
         print(json.dumps(_summary(found)))
     else:
@@ -141,6 +150,7 @@ def _summary(found: "Audit") -> dict[str, object]:
         "images_gone": found.images_gone,
         "without_image": dict(found.without_image),
         "gate": found.gate and _counted(found.gate),
+        "plc": found.plc and vars(found.plc) | {"passes": dict(found.plc.passes), "fails": dict(found.plc.fails)},
         "counts": dict(found.counts),
         "problems": [problem._asdict() for problem in found.problems],
     }
@@ -166,7 +176,7 @@ def _print(found: "Audit") -> None:
         cells = (str(run.boot), run.epoch, run.started[:19], *map(str, counts), ended)
         table.add_row(*(escape(printable(cell)) for cell in cells))
     console.print(table)
-    print("\n".join([*_of_the_copy(found), *_of_images(found), *_of_the_gate(found)]))
+    print("\n".join([*_of_the_copy(found), *_of_images(found), *_of_the_gate(found), *_of_the_plc(found)]))
     for kind, text, epoch, _ in found.problems:
         style = "bold white on red" if kind is Kind.ESCAPE else "red"
         where = f"{epoch}: " if epoch else ""
@@ -215,6 +225,23 @@ def _of_the_gate(found: "Audit") -> "Iterator[str]":
     if gate.clients != 1:
         controllers = counted(gate.clients, "controller") if gate.clients else "no controller"
         yield f"gate: {controllers} acknowledged parts: the log was held against the verdicts alone"
+
+
+def _of_the_plc(found: "Audit") -> "Iterator[str]":
+    plc = found.plc
+    if plc is None:
+        return
+    for total, by in (
+        (counted(plc.passes.total(), "pass bit"), plc.passes),
+        (counted(plc.fails.total(), "fail"), plc.fails),
+    ):
+        yield f"plc: {total}: " + (", ".join(f"{n} {printable(why)}" for why, n in sorted(by.items())) or "none")
+    if plc.overruns:
+        yield f"plc: {counted(plc.overruns, 'result')} dropped by an overrun"
+    if plc.others:
+        yield f"plc: {counted(plc.others, 'line')} of other stations"
+    if plc.is_cut:
+        yield "plc: a line has no end: it is being written, or was cut"
 
 
 def main() -> None:

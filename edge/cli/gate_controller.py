@@ -55,7 +55,7 @@ def endpoints_of(asked: Asked) -> list[Endpoint]:
         for index, verdicts in enumerate(connect)
     ]
     for endpoint in endpoints:
-        _check_keys(endpoint, asked.insecure)
+        check_keys(endpoint, asked.insecure)
     return endpoints
 
 
@@ -91,7 +91,7 @@ def open_controller(
     return controller
 
 
-def _check_keys(endpoint: Endpoint, insecure: bool) -> None:
+def check_keys(endpoint: Endpoint, insecure: bool) -> None:
     """Raise ChannelError if the endpoint is open to the network without keys or `--insecure`."""
     urls = [urlsplit(one) for one in (endpoint.verdicts, endpoint.control)]
     if not all(url.scheme in ("tcp", "ipc") for url in urls):

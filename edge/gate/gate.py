@@ -9,20 +9,17 @@ knows whether the epoch still is. Once it says that it has stopped, or failed, n
 """
 
 import heapq
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 
 from edge.channel.control_messages import Fate
 from edge.gate import TRANSIT_MS
 from edge.gate.belt import Belt
 from edge.gate.decision import Decision, Why
-from edge.gate.station_clock import StationClock
+from edge.gate.station_view import Speaker, StationView
 from edge.verdict import Heartbeat, Outcome, Reason, State, StateChange, Verdict
-
-LEASE_NS = 300_000_000
-"""Three heartbeats. No station is trusted for longer, whatever its heartbeat says."""
 
 MOST_IN_FLIGHT = 10_000
 """Parts between camera and gate; those beyond are rejected at once."""
@@ -32,9 +29,6 @@ MOST_LISTED = 1_000
 
 LATE_ALARM = 3
 """Late parts in a row."""
-
-LIVING = frozenset({State.READY, State.EXECUTING, State.HELD, State.SUSPENDED})
-"""States of a station whose goods count."""
 
 
 @dataclass(frozen=True)
@@ -61,22 +55,6 @@ class _Part:
     verdict: Verdict | None = None
     refusal: Why | None = None
     is_decided: bool = False
-
-
-@dataclass
-class _Epoch:
-    """What is known of the station's present run. Its own clock shows `told` and `valid_until`."""
-
-    opens_ns: int  # nothing passes before
-    last_seq: int  # the last number heard or missed
-    clock: StationClock = field(default_factory=StationClock)
-    has_heartbeat: bool = False
-    is_joined: bool = False
-    history_to: int = 0
-    state: State = State.PREOPERATIONAL
-    told: int | None = None  # when it said last how it stands
-    valid_until: int = 0
-    beat_ns: int = 0
 
 
 class Gate:
@@ -108,7 +86,7 @@ class Gate:
         self._awaited: dict[str, _Part] = {}  # announced, without a verdict
         self._numbered: dict[int, _Part] = {}  # the same, those whose number the station has told
         self._overdue: dict[str | int, None] = {}  # decided without a verdict, which may still come
-        self._forget_stations()
+        self._station = StationView()
 
     # --------------------------------------------------------------------------------------------------- what it hears
 
@@ -120,32 +98,31 @@ class Gate:
             self._take(message, at_ns)
             return
         self._miss_up_to(message.last_seq, at_ns)
-        if self._run.told is not None and message.sent < self._run.told:
-            return
-        if self._run.state is State.STOPPED:  # that was its last word
-            return
-        self._run.told, self._run.state = message.sent, message.state
-        if isinstance(message, Heartbeat):
-            self._run.has_heartbeat = True
-            self._run.valid_until = min(message.valid_until, message.sent + LEASE_NS)
-            self._run.beat_ns = at_ns
-        if self._run.state is State.STOPPED:
+        if self._station.tell(message, at_ns) and self._station.state is State.STOPPED:
             self._reject_all(Why.STATION_STOPPED, at_ns)
 
     def pong(self, epoch: str, now: int, sent_ns: int, received_ns: int) -> None:
         """Take the station's time: `now` of its clock was between local `sent_ns` and `received_ns`."""
-        if epoch == self.epoch:
-            self._run.clock.pong(now, sent_ns, received_ns)
+        self._station.pong(epoch, now, sent_ns, received_ns)
 
     def snapshot(self, heartbeat: Heartbeat) -> None:
         """Join the epoch: verdicts up to the snapshot's last one are history and pass nothing."""
-        if self.wants_snapshot and heartbeat.epoch == self.epoch:
-            self._run.is_joined, self._run.history_to = True, heartbeat.last_seq
+        self._station.snapshot(heartbeat)
+
+    @property
+    def epoch(self) -> str | None:
+        """The epoch that is followed; None before the first message."""
+        return self._station.epoch
+
+    @property
+    def fault(self) -> str | None:
+        """Why everything is rejected until `reset`: two stations seem to have this name."""
+        return self._station.fault
 
     @property
     def wants_snapshot(self) -> bool:
         """Whether a heartbeat of an epoch was heard that is not joined yet."""
-        return self._run.has_heartbeat and not self._run.is_joined
+        return self._station.wants_snapshot
 
     def expect(self, part: str, at_ns: int) -> None:
         """Announce a part: it is at the camera at `at_ns`, and its verdict will carry this id.
@@ -166,7 +143,7 @@ class Gate:
         A number that is gone by already tells nothing: the part is late in the end.
         """
         announced = self._awaited.get(part)
-        if announced is not None and announced.seq is None and epoch == self.epoch and seq > self._run.last_seq:
+        if announced is not None and announced.seq is None and epoch == self.epoch and seq > self._station.last_seq:
             announced.seq = seq
             self._numbered[seq] = announced
 
@@ -180,7 +157,7 @@ class Gate:
     @property
     def has_ended(self) -> bool:
         """Whether the station said goodbye and nothing is in flight."""
-        return self._run.state is State.STOPPED and not self._in_flight
+        return self._station.state is State.STOPPED and not self._in_flight
 
     def wait_ns(self, now_ns: int) -> int | None:
         """How long nothing is due; None if nothing is in flight."""
@@ -196,55 +173,28 @@ class Gate:
         A failure of what the gate moves stays.
         """
         self._reject_all(Why.DUPLICATE_STATION if self.fault else Why.NOT_JOINED, now_ns)
-        self._forget_stations()
+        self._station.forget()
+        self._forget_numbers()
 
     # ---------------------------------------------------------------------------------------------------------- epochs
 
-    def _forget_stations(self) -> None:
-        self.fault: str | None = None
-        self.epoch: str | None = None
-        self._left: deque[str] = deque(maxlen=1_000)
-        self._boot = 0
-        self._heard_ns = 0
-        self._forget_epoch(0, 0)
-
     def _is_of_this_epoch(self, message: Verdict | Heartbeat | StateChange, at_ns: int) -> bool:
-        """Whether the message counts; a new epoch begins with it. One that comes back is a second station's."""
-        if message.epoch != self.epoch:
-            if self.fault is None and message.epoch in self._left:
-                self._latch(
-                    f"two stations seem to have this name: epoch {message.epoch} had ended and speaks again", at_ns
-                )
-            elif self.fault is None and 0 < message.boot < self._boot:
-                self._latch(
-                    f"two stations seem to have this name: run {message.boot} speaks after run {self._boot}", at_ns
-                )
-            if self.fault is not None:
-                self.foreign += 1
-                return False
-            self._begin(message, at_ns)
-        self._heard_ns = at_ns
-        return True
+        """Whether the message counts; a new epoch begins with it, and every part in flight is rejected."""
+        was_faultless = self.fault is None
+        speaker = self._station.identify(message, at_ns)
+        if speaker is Speaker.FOREIGN:
+            self.foreign += 1
+            if was_faultless:
+                self._reject_all(Why.DUPLICATE_STATION, at_ns)
+        elif speaker is Speaker.NEW:
+            self._reject_all(Why.EPOCH_CHANGED, at_ns)
+            self._station.begin(message, at_ns)
+            self._forget_numbers()
+        return speaker is not Speaker.FOREIGN
 
-    def _begin(self, message: Verdict | Heartbeat | StateChange, at_ns: int) -> None:
-        """Every part in flight is rejected. Nothing passes until the former epoch was silent for a whole lease."""
-        self._reject_all(Why.EPOCH_CHANGED, at_ns)
-        if self.epoch is None:  # what went before is history, not lost
-            reached = message.seq - 1 if isinstance(message, Verdict) else message.last_seq
-            self._forget_epoch(at_ns, reached)
-        else:
-            self._left.append(self.epoch)
-            self._forget_epoch(self._heard_ns + LEASE_NS, 0)
-        self.epoch, self._boot = message.epoch, message.boot or self._boot
-
-    def _forget_epoch(self, opens_ns: int, last_seq: int) -> None:
-        self._run = _Epoch(opens_ns, last_seq)
+    def _forget_numbers(self) -> None:
         self._numbered.clear()
         self._overdue = {key: None for key in self._overdue if isinstance(key, str)}
-
-    def _latch(self, fault: str, at_ns: int) -> None:
-        self.fault = fault
-        self._reject_all(Why.DUPLICATE_STATION, at_ns)
 
     def _reject_all(self, why: Why, at_ns: int) -> None:
         for _, _, part in sorted(self._in_flight, key=lambda entry: entry[:2]):
@@ -255,14 +205,12 @@ class Gate:
 
     def _take(self, verdict: Verdict, at_ns: int) -> None:
         """The first verdict of a number stands. One whose number was passed over is rejected already."""
-        if verdict.seq <= self._run.last_seq:
+        if verdict.seq <= self._station.last_seq:
             self.repeated += 1
             return
         self._miss_up_to(verdict.seq - 1, at_ns)
-        self._run.last_seq = verdict.seq
-        exposed = self._run.clock.earliest(verdict.timing.captured, at_ns)
-        if exposed is not None and exposed > at_ns:  # no clock shows the future
-            exposed = None
+        self._station.last_seq = verdict.seq
+        exposed = self._station.exposed(verdict, at_ns)
         if (part := self._announced(verdict, at_ns)) is None:
             if self._is_overdue(verdict):
                 self._acknowledge(verdict.epoch, verdict.seq, Fate.LATE_REJECT)
@@ -276,7 +224,7 @@ class Gate:
 
     def _refusal(self, part: _Part, verdict: Verdict, exposed: int | None, at_ns: int) -> Why | None:
         """Why a verdict that came now can pass nothing, however good it is."""
-        if not self._run.is_joined or verdict.seq <= self._run.history_to or at_ns < self._run.opens_ns:
+        if self._station.is_history(verdict, at_ns):
             return Why.NOT_JOINED
         if exposed is None:
             return Why.NO_CLOCK
@@ -295,7 +243,7 @@ class Gate:
         part = self._numbered.get(verdict.seq) or self._awaited.get(verdict.part)
         if part is None or part.announced_ns is None or part.seq not in (None, verdict.seq):
             return None
-        exposed = self._run.clock.latest(verdict.timing.captured, at_ns)
+        exposed = self._station.exposed_by(verdict, at_ns)
         if exposed is not None and exposed < part.announced_ns:
             return None
         self._forget(part)
@@ -310,7 +258,7 @@ class Gate:
 
     def _miss_up_to(self, seq: int, at_ns: int) -> None:
         """The verdicts from the last one heard up to this one are lost, or come too late to count."""
-        first, self._run.last_seq = self._run.last_seq + 1, max(self._run.last_seq, seq)
+        first, self._station.last_seq = self._station.last_seq + 1, max(self._station.last_seq, seq)
         listed = max(first, seq - MOST_LISTED + 1)
         if listed > first:
             many = Decision(self.epoch, first, None, False, Why.GAP, Fate.MISSED, at_ns, to_seq=listed - 1)
@@ -357,14 +305,9 @@ class Gate:
             return Why.SIMULATED
         if part.arrives is None or here >= part.arrives:
             return Why.GATE_LATE
-        if not self._is_leased(now_ns):
+        if not self._station.is_leased(now_ns):
             return Why.HEARTBEAT_LOST
         return Why.CLEAR
-
-    def _is_leased(self, now_ns: int) -> bool:
-        """Whether the station's last heartbeat still holds: by its own clock, and by when it was heard."""
-        until = self._run.clock.earliest(self._run.valid_until, now_ns)
-        return self._run.state in LIVING and until is not None and now_ns < min(until, self._run.beat_ns + LEASE_NS)
 
     def _decide(self, part: _Part, why: Why, at_ns: int) -> None:
         if part.is_decided:

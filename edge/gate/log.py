@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,8 +22,8 @@ def _is_torn(path: Path) -> bool:
         return file.read() != b"\n"
 
 
-class GateLog:
-    """Appends to a file. What was written survives the end of this process, not a power cut."""
+class LineLog:
+    """Appends lines of JSON to a file. What was written survives the end of this process, not a power cut."""
 
     def __init__(self, path: Path) -> None:
         """Raises RecordsError if the file cannot be written."""
@@ -34,18 +35,26 @@ class GateLog:
         except OSError as error:
             raise RecordsError(f"{path} cannot be written: {error.strerror}; choose another file with --log") from error
 
-    def write(self, decision: Decision) -> None:
-        """Append one line and give it to the kernel. Raises RecordsError: a gate that cannot write must not move."""
-        line = {**fields(decision), "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    def append(self, said: Mapping[str, str | int | None]) -> None:
+        """Append one line with the time and give it to the kernel. Raises RecordsError: nothing may move then."""
+        line = {**said, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
         try:
             self._file.write(json.dumps(line) + "\n")
         except OSError as error:
             raise RecordsError(f"{self._file.name} cannot be written: {error.strerror}; make room there") from error
 
     def close(self) -> None:
-        """Close the file. What could not be written was said by `write`."""
+        """Close the file. What could not be written was said by `append`."""
         with contextlib.suppress(OSError):
             self._file.close()
+
+
+class GateLog(LineLog):
+    """The log of a gate."""
+
+    def write(self, decision: Decision) -> None:
+        """Append one decision. Raises RecordsError: a gate that cannot write must not move."""
+        self.append(fields(decision))
 
 
 def fields(decision: Decision) -> dict[str, str | int | None]:

@@ -7,16 +7,13 @@ no other. When there are too many connections, the server closes the oldest.
 import asyncio
 import contextlib
 import gzip
-import os
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from typing import Any, NamedTuple
 
-from edge.errors import ChannelError
-from edge.security.loopback import check_reach
+from edge.security.listening import bound, listen
 
 PATIENCE_S = 2.0
 """Longest time of a connection, seconds; then the server closes it."""
@@ -28,8 +25,6 @@ MOST_CONNECTIONS = 64
 """Open connections; for one more the server closes the oldest. A scrape takes a few milliseconds."""
 
 MOST_REQUEST_BYTES = 8192
-
-_BACKLOG = 128
 
 
 class Response(NamedTuple):
@@ -53,9 +48,9 @@ class HttpServer(threading.Thread):
         Raises ChannelError, in one line, if the endpoint is invalid, in use, or open to the network.
         """
         super().__init__(name=f"edge-{subject}", daemon=True)
-        self._listening = _bind(endpoint, subject, allow_insecure)
-        host, port = self._listening.getsockname()[:2]
-        self.endpoint = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        danger = "can be read from the network by anyone"
+        self._listening = listen(endpoint, subject, danger, allow_insecure, 9109)
+        self.endpoint = bound(self._listening)
         self._routes = routes
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
@@ -74,9 +69,7 @@ class HttpServer(threading.Thread):
         self.join(1.0)
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(
-            self._accept, sock=self._listening, limit=MOST_REQUEST_BYTES, backlog=_BACKLOG
-        )
+        server = await asyncio.start_server(self._accept, sock=self._listening, limit=MOST_REQUEST_BYTES, backlog=128)
         await self._closing.wait()
         server.close()
 
@@ -149,34 +142,3 @@ class _Exchange(BaseHTTPRequestHandler):
 
 def _takes_gzip(accepted: str) -> bool:
     return "gzip" in (coding.partition(";")[0].strip().lower() for coding in accepted.split(","))
-
-
-def _bind(endpoint: str, subject: str, allow_insecure: bool) -> socket.socket:
-    host, port = _parse(endpoint, subject)
-    danger = f"{subject} at {endpoint} can be read from the network by anyone"
-    check_reach(host, allow_insecure, danger, "use 127.0.0.1")
-    try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
-        )
-    except OSError as error:
-        raise ChannelError(f"cannot serve {subject} at {endpoint}: {_reason(error)}; choose another port") from error
-
-
-def _reason(error: OSError) -> str:
-    """The system's own words: `create_server` adds the address to them."""
-    return os.strerror(error.errno) if error.errno else str(error)
-
-
-def _parse(endpoint: str, subject: str) -> tuple[str, int]:
-    """Address and port of HOST:PORT or PORT."""
-    host, _, port = endpoint.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    try:
-        number = int(port)
-        if not 0 <= number <= 65535:
-            raise ValueError(number)
-        address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0][4][0]
-    except (ValueError, OSError) as error:
-        raise ChannelError(f"{endpoint!r} is no place for {subject}; one looks like 127.0.0.1:9109 or 9109") from error
-    return str(address).partition("%")[0], number

@@ -12,21 +12,22 @@ from edge.records.gate_log import GateReport, Logged, compare, join, read_decisi
 from edge.records.image_audit import check_images, count_without_image
 from edge.records.journal import JOURNAL, check_rows, open_to_read, why_unread
 from edge.records.pass_proof import Standing, broken_rule, prove
+from edge.records.plc_log import PlcReport, check_plc_log
 from edge.records.recorder import is_copy, is_taken
 from edge.records.tables import RUNS, VERDICTS
 from edge.text import counted
 from edge.verdict import Outcome, Verdict
 
 
-def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True) -> Audit:
+def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True, plc_log: Path | None = None) -> Audit:
     """Check the records of a live or a dead station, or a copy of them; writes nothing.
 
-    Raises RecordsError if there is no journal in `folder`, or `gate_log` is none.
+    Raises RecordsError if there is no journal in `folder`, or `gate_log` or `plc_log` is none.
     """
     found = Audit(folder, is_taken(folder))
     found.is_copy = not found.is_live and is_copy(folder)
     try:
-        with contextlib.closing(open_to_read(folder, _bytes(gate_log))) as journal:
+        with contextlib.closing(open_to_read(folder, _bytes(gate_log) + _bytes(plc_log))) as journal:
             for aside in sorted(folder.glob("journal-damaged-*.db")):
                 found.find(Kind.JOURNAL, f"a damaged journal was moved aside: {aside.name}")
             journal.execute("BEGIN")  # one moment of a live journal
@@ -37,6 +38,8 @@ def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True) 
                 _check_acknowledgements(journal, found)
                 if gate_log is not None:
                     _check_gate(journal, found, gate_log)
+                if plc_log is not None:
+                    _check_plc(journal, found, plc_log)
                 journal.execute("COMMIT")
                 if with_images:
                     check_images(journal, found)
@@ -47,8 +50,8 @@ def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True) 
     return found
 
 
-def _bytes(gate_log: Path | None) -> int:
-    return gate_log.stat().st_size if gate_log is not None and gate_log.is_file() else 0
+def _bytes(log: Path | None) -> int:
+    return log.stat().st_size if log is not None and log.is_file() else 0
 
 
 def _check_file(journal: sqlite3.Connection, found: Audit) -> None:
@@ -197,3 +200,12 @@ def _check_gate(journal: sqlite3.Connection, found: Audit, path: Path) -> None:
             if found.cut_run is not None and epoch == found.cut_run.epoch and seq and seq > logged.last(epoch):
                 continue  # the log was copied before the journal
             found.find(Kind.GATE, text, epoch, seq)
+
+
+def _check_plc(journal: sqlite3.Connection, found: Audit, path: Path) -> None:
+    report = found.plc = PlcReport()
+    for one in check_plc_log(journal, found.open_epoch, {run.station for run in found.runs}, path, report):
+        kind = Kind.PLC if one.standing is None else Kind(one.standing)
+        found.find(kind, one.text, one.epoch, one.seq)
+    if report.is_cut and found.open_epoch is None:
+        found.find(Kind.PLC, "a line of the log of edge-plc has no end: it was cut, or is being written")

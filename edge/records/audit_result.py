@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge.records.gate_log import GateReport
+from edge.records.plc_log import PlcReport
 
 MOST_NAMED = 100
 """Problems of one kind that are listed one by one; further ones are only counted."""
@@ -27,6 +28,7 @@ class Kind(StrEnum):
     LOST = "lost"
     ACKNOWLEDGEMENT = "acknowledgement"
     GATE = "gate"
+    PLC = "plc"
     IMAGE = "image"
     JOURNAL = "journal"
 
@@ -81,6 +83,7 @@ class Audit:
     without_image: Counter[str] = field(default_factory=Counter)
     """Rejects and unknowns that had a frame and no image at any time, by outcome: a full disk prevents images."""
     gate: GateReport | None = None
+    plc: PlcReport | None = None
     copied: Counter[str] = field(default_factory=Counter)
     """Images that a copy has or lacks because the station kept running while the copy was made, by reason."""
 

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -150,26 +150,40 @@ def read_decisions(path: Path, report: GateReport | None = None) -> Iterator[Dec
 
     Raises RecordsError if the file cannot be read, or names the line that is no decision.
     """
+    return read_lines(path, Decision, "decision of a gate", "the log that edge-gate wrote", report)
+
+
+Line = TypeVar("Line", bound=BaseModel)
+
+
+class CutReport(Protocol):
+    """A report that says whether a line of the log has no end."""
+
+    is_cut: bool
+
+
+def read_lines(path: Path, model: type[Line], noun: str, log: str, report: CutReport | None = None) -> Iterator[Line]:
+    """Lines of a controller's log, each a `model`. `noun` names a line in errors, `log` the file.
+
+    A line without an end is left out, and the report says so. Raises RecordsError if the file cannot be read, or names
+    the line that is none.
+    """
     there = Path(os.path.realpath(path))
     try:
         with io.TextIOWrapper(open_regular(there.parent, there.name, sys.maxsize), "utf-8", "replace") as file:
             for number, line in enumerate(iter(lambda: file.readline(MOST_IN_A_LINE), ""), 1):
                 if len(line) == MOST_IN_A_LINE:
-                    raise RecordsError(f"{path} line {number} is no decision of a gate: it has no end")
+                    raise RecordsError(f"{path} line {number} is no {noun}: it has no end")
                 is_cut = not line.endswith("\n") or line.endswith(f"{CUT}\n")
                 if report is not None:
                     report.is_cut |= is_cut
                 if line.strip() and not is_cut:
-                    yield _decision(path, number, line)
+                    try:
+                        yield model.model_validate_json(line)
+                    except ValidationError as error:
+                        raise RecordsError(f"{path} line {number} is no {noun}: {plain(error, model)}") from error
     except OSError as error:
-        raise RecordsError(f"{path} cannot be read ({error.strerror}); give the log that edge-gate wrote") from error
-
-
-def _decision(path: Path, number: int, line: str) -> Decision:
-    try:
-        return Decision.model_validate_json(line)
-    except ValidationError as error:
-        raise RecordsError(f"{path} line {number} is no decision of a gate: {plain(error, Decision)}") from error
+        raise RecordsError(f"{path} cannot be read ({error.strerror}); give {log}") from error
 
 
 def decisions_about(path: Path, verdicts: Sequence[Verdict]) -> dict[tuple[str, int], list[Decision]]:

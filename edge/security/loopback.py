@@ -15,7 +15,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_reach(host: str, is_meant: bool, danger: str, remedy: str) -> None:
-    """Raise ChannelError, in one line, if `host` is open to the network and that is not meant."""
+def check_reach(host: str, is_meant: bool, danger: str, remedy: str, statement: str = "--insecure") -> None:
+    """Raise ChannelError, in one line, if `host` is open to the network and `statement` was not given."""
     if not (is_loopback(host) or is_meant):
-        raise ChannelError(f"{danger}; {remedy}, or say --insecure if that is meant")
+        raise ChannelError(f"{danger}; {remedy}, or say {statement} if that is meant")

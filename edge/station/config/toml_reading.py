@@ -20,8 +20,17 @@ PATHS = frozenset(key for key, field in Settings.model_fields.items() if _holds_
 """Keys whose values are paths, relative to the folder of the file."""
 
 
+PLC = "plc"
+"""The table of edge-plc."""
+
+
 def read(file: Path) -> dict[str, Any]:
-    """The content of a configuration file. Raises ConfigError."""
+    """The content of a configuration file without the table of edge-plc. Raises ConfigError."""
+    return {key: value for key, value in parsed(file).items() if key != PLC}
+
+
+def parsed(file: Path) -> dict[str, Any]:
+    """The whole content of a configuration file. Raises ConfigError."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:

@@ -17,6 +17,7 @@ COMMANDS = (
     "edge.cli.bench",
     "edge.cli.demo",
     "edge.cli.keys",
+    "edge.cli.plc",
 )
 """Modules of the commands that are held to it."""
 

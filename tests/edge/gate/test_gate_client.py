@@ -19,7 +19,8 @@ from edge.errors import ChannelError
 from edge.gate.belt import SteadyBelt
 from edge.gate.client import Controller, Endpoint
 from edge.gate.decision import Decision, Why
-from edge.gate.gate import LEASE_NS, Rules
+from edge.gate.gate import Rules
+from edge.gate.station_view import LEASE_NS
 from edge.verdict import Outcome, State, topic
 
 TRAVEL_S, LEAD_S = 0.8, 0.4

@@ -19,8 +19,9 @@ from support.simulated_station import BUDGET_MS, MS, ModelledStation
 from edge.channel.control_messages import Fate
 from edge.gate.belt import Belt, EncoderBelt, SteadyBelt
 from edge.gate.decision import Decision
-from edge.gate.gate import LEASE_NS, Gate, Rules
+from edge.gate.gate import Gate, Rules
 from edge.gate.station_clock import DRIFT_PPM
+from edge.gate.station_view import LEASE_NS
 from edge.verdict import Heartbeat, Outcome, State, StateChange, Verdict
 
 TURN_MS = 20

@@ -1,0 +1,1 @@
+"""The side of a station that a PLC reads and writes: a handshake, its registers, and fieldbuses that carry them."""

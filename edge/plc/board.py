@@ -1,0 +1,89 @@
+"""Exchange between the loop of edge-plc and the threads of its fieldbuses: images out, writes of the PLC in.
+
+Neither side waits for the other: an image is replaced as a whole, a write is put into a queue.
+"""
+
+import contextlib
+import socket
+import time
+from collections import deque
+from collections.abc import Iterator
+
+from edge.plc.process_image import Readable, Written
+from edge.plc.registers import WRITTEN_AT, Words, base, head_words, pack
+
+MOST_WRITES = 10_000
+"""Writes that wait for the loop; the oldest is dropped, as a PLC that writes faster overwrites its own registers."""
+
+
+class Board:
+    """Images of the stations in their order, and the writes that wait for the loop."""
+
+    def __init__(self, stations: int) -> None:
+        """Start with images whose words are all 0."""
+        self.bridge_alive = 0
+        self._images = [Readable()] * stations
+        self._packed: list[tuple[Readable, Words]] = [(image, pack(image)) for image in self._images]
+        self._writes: deque[tuple[int, Written]] = deque(maxlen=MOST_WRITES)
+        self.wake, self._waker = socket.socketpair()
+        self.wake.setblocking(False)
+        self._waker.setblocking(False)
+
+    @property
+    def stations(self) -> int:
+        """Number of stations."""
+        return len(self._images)
+
+    # --------------------------------------------------------------------------------------------------- the loop
+
+    def show(self, station: int, image: Readable) -> None:
+        """Let the buses serve this image of a station from now on."""
+        self._images[station] = image
+
+    def writes(self) -> Iterator[tuple[int, Written]]:
+        """Writes of the PLC since the last call, with the station's index, in order."""
+        with contextlib.suppress(BlockingIOError):
+            while self.wake.recv(4096):
+                pass
+        while self._writes:
+            yield self._writes.popleft()
+
+    def close(self) -> None:
+        """Close the sockets; the buses must have ended."""
+        self.wake.close()
+        self._waker.close()
+
+    # --------------------------------------------------------------------------------------------------- the buses
+
+    def image(self, station: int) -> Readable:
+        """The image of a station now: its pass bit falls at its time also if the loop hangs."""
+        return self._images[station].at(time.monotonic_ns())
+
+    def words(self, address: int, count: int) -> Words:
+        """The registers that the PLC reads, from `address` on; 0 where there is none, and where the PLC writes."""
+        found = [0] * count
+        _copy(found, address, 0, head_words(self.stations, self.bridge_alive))
+        for station in range(self.stations):
+            start = base(station)
+            if start < address + count and address < start + WRITTEN_AT:
+                _copy(found, address, start, self._words_of(station))
+        return found
+
+    def _words_of(self, station: int) -> Words:
+        packed, image = self._packed[station], self.image(station)
+        if packed[0] is not image:
+            packed = self._packed[station] = image, pack(image)
+        return packed[1]
+
+    def write(self, station: int, written: Written) -> None:
+        """Take what the PLC has written for a station, all its registers."""
+        self._writes.append((station, written))
+        with contextlib.suppress(OSError):  # the loop has enough to wake for
+            self._waker.send(b"w")
+
+
+def _copy(into: Words, address: int, start: int, words: Words) -> None:
+    """Copy the part of `words`, which begin at `start`, that lies in `into`, which begins at `address`."""
+    first, last = max(address, start), min(address + len(into), start + len(words))
+    if first < last:
+        into[first - address : last - address] = words[first - start : last - start]

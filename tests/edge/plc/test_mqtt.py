@@ -1,0 +1,275 @@
+"""edge-plc on MQTT: a real broker, mosquitto, that is stopped and started, with mosquitto_sub as the listener."""
+
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.line import ran, running_line
+from support.plc import running_plc, until
+from support.records import enter, recorder, verdict
+
+from edge.plc.board import Board
+from edge.plc.codes import STATE_CODES
+from edge.plc.mqtt import MqttPublisher
+from edge.plc.process_image import Readable
+from edge.plc.settings import MqttTable
+from edge.verdict import State
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("mosquitto") is None or shutil.which("mosquitto_sub") is None,
+    reason="mosquitto is not installed (Debian: apt-get install mosquitto mosquitto-clients)",
+)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class Broker:
+    """mosquitto with persistence: what is queued for a listener outlives it."""
+
+    def __init__(self, folder: Path, *lines: str) -> None:
+        self.port, self.folder = free_port(), folder
+        folder.mkdir()
+        own = (f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {folder}/",
+               "autosave_interval 1", "user root", *(lines or ("allow_anonymous true",)))  # fmt: skip
+        (folder / "mosquitto.conf").write_text("\n".join(own) + "\n")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        log = (self.folder / "log.txt").open("ab")
+        self.process = subprocess.Popen(
+            ["mosquitto", "-c", self.folder / "mosquitto.conf"], stdout=log, stderr=log, cwd=self.folder
+        )
+        log.close()
+        until(self.answers)
+
+    def answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """In order, so that it saves what it has."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(60)
+            self.process = None
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(tmp_path / "broker")
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+class Listener:
+    """mosquitto_sub; its session stays when the broker goes."""
+
+    def __init__(self, broker: Broker, *options: str) -> None:
+        self._out = broker.folder / f"heard-{free_port()}.txt"
+        with self._out.open("wb") as out:
+            self.process = subprocess.Popen(
+                ["mosquitto_sub", "-p", str(broker.port), "-i", self._out.stem, "-c", "-q", "1", "-t", "edge/#",
+                 "-F", '{"topic": "%t", "retained": %r, "payload": "%x"}', *options], stdout=out, stderr=out,
+            )  # fmt: skip
+
+    def heard(self, topic: str) -> list[Any]:
+        """The payloads of a topic, as JSON."""
+        lines = [json.loads(line) for line in self._out.read_text().splitlines() if line.endswith("}")]
+        return [json.loads(bytes.fromhex(line["payload"])) for line in lines if line["topic"] == topic]
+
+
+@contextmanager
+def listening(broker: Broker, *options: str) -> Iterator[Listener]:
+    listener = Listener(broker, *options)
+    try:
+        yield listener
+    finally:
+        listener.process.kill()
+        listener.process.wait()
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    board = Board(1)
+    yield board
+    board.close()
+
+
+@contextmanager
+def publishing(board: Board, table: MqttTable) -> Iterator[MqttPublisher]:
+    publisher = MqttPublisher(board, ["line1"], "plc1", table)
+    publisher.start()
+    try:
+        yield publisher
+    finally:
+        publisher.close()
+
+
+def table(broker: Broker, folder: Path, **more: Any) -> MqttTable:
+    local = {
+        "broker": f"127.0.0.1:{broker.port}",
+        "records": {"line1": folder / "records"},
+        "cursor": folder / "cursor",
+    }
+    return MqttTable(**(local | more))
+
+
+def judge(folder: Path, first: int, last: int) -> Callable[[], None]:
+    """A recorder with these verdicts; closes it."""
+    journal = recorder(folder / "records", epoch=f"e{first:x}")
+    enter(
+        journal, *(verdict(seq - first + 1, epoch=f"e{first:x}", part=f"part-{seq}") for seq in range(first, last + 1))
+    )
+    return lambda: journal.close("told to stop", last - first + 1)
+
+
+def parts(listener: Listener) -> list[int]:
+    return [int(one["part"].removeprefix("part-")) for one in listener.heard("edge/line1/verdict")]
+
+
+def cursor(folder: Path) -> int:
+    """The last row that the broker has."""
+    return int(json.loads((folder / "cursor").read_text())["line1"]["rowid"])
+
+
+def test_what_was_judged_while_the_broker_was_away_follows_once_and_in_order(
+    broker: Broker, board: Board, tmp_path: Path
+) -> None:
+    judge(tmp_path, 1, 3)()
+    with listening(broker) as listener, publishing(board, table(broker, tmp_path)):
+        until(lambda: (tmp_path / "cursor").exists())  # what was judged before is history
+        judge(tmp_path, 4, 40)()
+        until(lambda: cursor(tmp_path) == 40 and len(parts(listener)) >= 37)
+        broker.stop()
+        judge(tmp_path, 41, 700)()
+        broker.start()
+        until(lambda: cursor(tmp_path) == 700 and len(parts(listener)) >= 697)
+    assert parts(listener) == list(range(4, 701))
+
+
+def test_a_broker_that_dies_in_the_middle_loses_nothing_and_repeats_only_what_it_had_not_acknowledged(
+    broker: Broker, board: Board, tmp_path: Path
+) -> None:
+    judge(tmp_path, 1, 3)()
+    with listening(broker) as listener, publishing(board, table(broker, tmp_path)):
+        until(lambda: (tmp_path / "cursor").exists())
+        judge(tmp_path, 4, 900)()
+        until(lambda: len(parts(listener)) >= 20)
+        broker.stop()
+        had = cursor(tmp_path)
+        broker.start()
+        until(lambda: cursor(tmp_path) == 900 and len(set(parts(listener))) == 897)
+    heard = parts(listener)
+    assert list(dict.fromkeys(heard)) == list(range(4, 901)), "in order, but for repetitions"
+    assert all(part > had for part in heard if heard.count(part) > 1)
+
+
+def test_a_publisher_that_starts_again_goes_on_where_the_broker_is(
+    broker: Broker, board: Board, tmp_path: Path
+) -> None:
+    with listening(broker) as listener:
+        judge(tmp_path, 1, 3)()
+        with publishing(board, table(broker, tmp_path)):
+            until(lambda: (tmp_path / "cursor").exists())
+            judge(tmp_path, 4, 20)()
+            until(lambda: cursor(tmp_path) == 20)
+        judge(tmp_path, 21, 50)()
+        with publishing(board, table(broker, tmp_path)):
+            until(lambda: len(parts(listener)) >= 47)
+        assert parts(listener) == list(range(4, 51))
+
+
+def test_the_state_is_retained_and_the_last_will_says_that_the_process_is_gone(broker: Broker, tmp_path: Path) -> None:
+    with running_line("--source", "demo", "--rate", "5/s", "--wait-subscribers", 2) as line:
+        file = tmp_path / "line.toml"
+        file.write_text(
+            f'[plc]\ninsecure = true\n[[plc.stations]]\nstation = "line1"\nconnect = "{line.endpoint}"\n'
+            f'[plc.mqtt]\nbroker = "127.0.0.1:{broker.port}"\n'
+        )
+        with running_plc(tmp_path, "--config", file) as bridge, listening(broker) as early:
+            until(lambda: early.heard("edge/plc1/online") == [1])
+            until(lambda: any(one["state"] == "executing" for one in early.heard("edge/line1/state")))
+            with listening(broker) as late:
+                until(lambda: late.heard("edge/plc1/online") == [1])
+                until(lambda: late.heard("edge/line1/state"))
+                assert late.heard("edge/line1/state")[0]["ready"]
+            bridge.process.kill()
+            until(lambda: early.heard("edge/plc1/online") == [1, 0])
+
+
+def test_a_broker_that_is_not_there_delays_nothing(board: Board, tmp_path: Path) -> None:
+    """The publisher's thread waits alone; when the broker comes, it has the present state."""
+    broker = Broker(tmp_path / "broker")
+    with publishing(board, table(broker, tmp_path, records={}, cursor=None)):
+        board.show(0, Readable(state=STATE_CODES[State.READY], ready=True))
+        broker.start()
+        with listening(broker) as listener:
+            until(lambda: listener.heard("edge/line1/state"))
+            assert listener.heard("edge/line1/state")[-1]["state"] == "ready"
+    broker.stop()
+
+
+def test_user_and_password_are_given(board: Board, tmp_path: Path) -> None:
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "press", "secret"], check=True)
+    broker = Broker(tmp_path / "broker", "allow_anonymous false", f"password_file {passwords}")
+    broker.start()
+    (tmp_path / "password").write_text("secret\n")
+    own = {"user": "press", "password_file": tmp_path / "password", "records": {}, "cursor": None}
+    with (
+        listening(broker, "-u", "press", "-P", "secret") as listener,
+        publishing(board, table(broker, tmp_path, **own)),
+    ):
+        until(lambda: listener.heard("edge/plc1/online") == [1])
+    broker.stop()
+
+
+def test_tls_is_spoken_to_a_broker_that_the_ca_signed(board: Board, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: there are no certificates")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+         "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "ca.pem"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    broker = Broker(
+        tmp_path / "broker", "allow_anonymous true", f"certfile {tmp_path}/ca.pem", f"keyfile {tmp_path}/key.pem"
+    )
+    broker.start()
+    own = {"ca": tmp_path / "ca.pem", "records": {}, "cursor": None}
+    listener = Listener(broker, "--cafile", str(tmp_path / "ca.pem"), "-h", "127.0.0.1")
+    with publishing(board, table(broker, tmp_path, **own)):
+        until(lambda: listener.heard("edge/plc1/online") == [1])
+    listener.process.kill()
+    broker.stop()
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('broker = "192.0.2.1"', "give ca = FILE in [plc.mqtt], or say insecure = true there if that is meant"),
+        ('broker = "127.0.0.1"\nrecords = { line1 = "r" }', "records need cursor = FILE"),
+        ('broker = "127.0.0.1"\nuser = "a"\npassword_file = "none"', "cannot be read; it holds the password"),
+        ('broker = "127.0.0.1"\nca = "none.pem"', "give PEM files"),
+        ('broker = "x:y"', "is no broker; one looks like 127.0.0.1:1883"),
+        ('topic = "a"', "mqtt.broker is missing"),
+    ],
+)
+def test_a_wrong_table_is_refused_in_one_line(tmp_path: Path, lines: str, said: str) -> None:
+    (tmp_path / "line.toml").write_text(f"[plc]\ninsecure = true\n[plc.mqtt]\n{lines}\n")
+    done = ran("plc", "--config", tmp_path / "line.toml", "--modbus", 0)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert said in done.stderr
