@@ -1,11 +1,12 @@
-"""The decision machine: what it is told goes in with its local time, one decision for each part comes out.
+"""The gate's decision machine: messages of the station with their local times in, one decision for each part out.
 
-A part passes only on an in-time final good of the current epoch for that very part; whatever is missing, late, doubtful
-or out of order is a reject. No sockets and no clock of its own: everything here can be replayed by a test.
+A part passes only on an in-time final good of the current epoch that names this part. Anything missing, late, doubtful
+or out of order is a reject. The machine has no sockets and no clock, so that tests can replay everything.
 
-While the station is Held or Suspended new parts are unknown, and a good that it gave in time before still passes: what
-holds the station says nothing against a part that was judged. Its heartbeats must go on, though: without them nobody
-knows whether the epoch still is. Once it says that it has stopped, or failed, nothing passes.
+While the station is Held or Suspended, new parts are unknown, but a good published in time before still passes: the
+cause of the hold does not affect parts that were already judged. The station's heartbeats must continue, because
+without them the gate cannot know whether the epoch continues. After the station has announced that it stopped or
+failed, no part passes.
 """
 
 import heapq
@@ -22,21 +23,22 @@ from edge.gate.station_view import Speaker, StationView
 from edge.verdict import Heartbeat, Outcome, Reason, State, StateChange, Verdict
 
 MOST_IN_FLIGHT = 10_000
-"""Parts between camera and gate; those beyond are rejected at once."""
+"""Limit of parts between camera and gate; further parts are rejected at once."""
 
 MOST_LISTED = 1_000
-"""Numbers of a gap that get a decision each; the ones before share one."""
+"""Sequence numbers of a gap that get one decision each, the last ones; the numbers before share one decision."""
 
 LATE_ALARM = 3
-"""Late parts in a row."""
+"""Consecutive late parts that raise an alarm."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a site chooses.
+    """The settings of a site.
 
-    `transit_ms` is how long after the budget, which ends with the publication, a verdict may still come. With
-    `announced` each part is told with `expect` before its verdict comes, and a verdict of another part passes nothing.
+    `transit_ms` is the time that a verdict may take from its publication, which ends the budget, to the gate. With
+    `announced`, `expect` is called for each part before its verdict arrives; a verdict of any other part passes
+    nothing.
     """
 
     transit_ms: float = TRANSIT_MS
@@ -46,7 +48,7 @@ class Rules:
 
 @dataclass(eq=False)
 class _Part:
-    """A part on its way. `arrives` is the place of the belt at which it is at the gate, None if that is not known."""
+    """A part on its way to the gate. It is at the gate when the belt is at place `arrives`; None if that is unknown."""
 
     id: str | None
     arrives: int | None
@@ -58,12 +60,12 @@ class _Part:
 
 
 class Gate:
-    """Decides once about each part. `decided` is called with each decision before anything else happens.
+    """Decides each part once. `decided` is called with each decision before any other effect.
 
-    `acknowledge` is called with epoch, sequence number and fate of each part whose number is known: once, when its
-    verdict has come and it is decided, or when it is clear that none will come.
+    `acknowledge` is called once with epoch, sequence number and fate of each part whose number is known: when the part
+    is decided and its verdict has arrived, or when it is certain that no verdict will arrive.
 
-    All times are local, `time.monotonic_ns()`, and never go back from call to call.
+    All times are local, `time.monotonic_ns()`, and do not decrease from call to call.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Gate:
         acknowledge: Callable[[str, int, Fate], None],
         rules: Rules = Rules(),
     ) -> None:
-        """Closed until it has heard a heartbeat, a snapshot and a pong of one epoch."""
+        """No part passes before a heartbeat, a snapshot and a pong of one epoch have arrived."""
         self.counts: Counter[Why] = Counter()
         self.repeated = 0
         self.foreign = 0
@@ -81,17 +83,17 @@ class Gate:
         self.late_in_a_row = 0
         self.failure: str | None = None
         self._belt, self._decided, self._acknowledge, self._rules = belt, decided, acknowledge, rules
-        self._in_flight: list[tuple[int, int, _Part]] = []  # by the place where it is to be decided
+        self._in_flight: list[tuple[int, int, _Part]] = []  # by the place of the belt at which the part is decided
         self._order = count()
-        self._awaited: dict[str, _Part] = {}  # announced, without a verdict
-        self._numbered: dict[int, _Part] = {}  # the same, those whose number the station has told
-        self._overdue: dict[str | int, None] = {}  # decided without a verdict, which may still come
+        self._awaited: dict[str, _Part] = {}  # announced parts without a verdict, by id
+        self._numbered: dict[int, _Part] = {}  # those of them whose sequence number is known, by number
+        self._overdue: dict[str | int, None] = {}  # ids and numbers of parts decided before their verdict
         self._station = StationView()
 
     # --------------------------------------------------------------------------------------------------- what it hears
 
     def hear(self, message: Verdict | Heartbeat | StateChange, at_ns: int) -> None:
-        """Take a message of the verdict channel, read at `at_ns`. Replayed verdicts are history and do not go here."""
+        """Handle a message of the verdict channel, received at `at_ns`. Replayed verdicts must not be passed here."""
         if not self._is_of_this_epoch(message, at_ns):
             return
         if isinstance(message, Verdict):
@@ -102,11 +104,13 @@ class Gate:
             self._reject_all(Why.STATION_STOPPED, at_ns)
 
     def pong(self, epoch: str, now: int, sent_ns: int, received_ns: int) -> None:
-        """Take the station's time: `now` of its clock was between local `sent_ns` and `received_ns`."""
+        """Handle the answer to a ping: the station's clock showed `now` between the local `sent_ns` and
+        `received_ns`.
+        """
         self._station.pong(epoch, now, sent_ns, received_ns)
 
     def snapshot(self, heartbeat: Heartbeat) -> None:
-        """Join the epoch: verdicts up to the snapshot's last one are history and pass nothing."""
+        """Join the epoch. Verdicts up to the last one of the snapshot are history and pass nothing."""
         self._station.snapshot(heartbeat)
 
     @property
@@ -121,13 +125,13 @@ class Gate:
 
     @property
     def wants_snapshot(self) -> bool:
-        """Whether a heartbeat of an epoch was heard that is not joined yet."""
+        """Whether a heartbeat of an epoch has arrived that is not joined yet."""
         return self._station.wants_snapshot
 
     def expect(self, part: str, at_ns: int) -> None:
-        """Announce a part: it is at the camera at `at_ns`, and its verdict will carry this id.
+        """Announce a part: it is at the camera at `at_ns`, and its verdict will have this id.
 
-        An id that is announced again before its verdict came is ambiguous; both parts are rejected.
+        An id that is announced again before its verdict arrived is ambiguous: both parts are rejected.
         """
         place = self._belt.place(at_ns)
         announced = _Part(part, None if place is None else place + self._belt.travel, announced_ns=at_ns)
@@ -138,9 +142,9 @@ class Gate:
         self._schedule(announced, at_ns)
 
     def number(self, part: str, epoch: str, seq: int) -> None:
-        """Take the station's answer to a trigger: the verdict of this announced part will have this number.
+        """Handle the station's answer to a trigger: the verdict of this announced part will have this number.
 
-        A number that is gone by already tells nothing: the part is late in the end.
+        A number that was already received or missed is ignored; the part is then decided as late.
         """
         announced = self._awaited.get(part)
         if announced is not None and announced.seq is None and epoch == self.epoch and seq > self._station.last_seq:
@@ -148,7 +152,7 @@ class Gate:
             self._numbered[seq] = announced
 
     def step(self, now_ns: int) -> None:
-        """Decide what is due."""
+        """Decide the parts that are due."""
         here = self._belt.place(now_ns)
         while here is not None and self._in_flight and self._in_flight[0][0] <= here:
             part = heapq.heappop(self._in_flight)[2]
@@ -156,21 +160,21 @@ class Gate:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the station said goodbye and nothing is in flight."""
+        """Whether the station has announced its end and no part is in flight."""
         return self._station.state is State.STOPPED and not self._in_flight
 
     def wait_ns(self, now_ns: int) -> int | None:
-        """How long nothing is due; None if nothing is in flight."""
+        """Longest time to sleep before the next part is due; None if no part is in flight."""
         return self._belt.wait_ns(self._in_flight[0][0], now_ns) if self._in_flight else None
 
     def fail(self, why: str) -> None:
-        """Pass nothing any more, because what the gate moves has failed: each part is rejected when it is due."""
+        """Record that an actuator failed. From now on no part passes: each part is rejected when it is due."""
         self.failure = self.failure or why
 
     def reset(self, now_ns: int) -> None:
-        """A person has put the fault right: forget the stations heard so far and what they judged, join as new.
+        """Reset after a person has corrected the fault: reject the parts in flight, forget all stations, and join anew.
 
-        A failure of what the gate moves stays.
+        The failure of an actuator stays recorded.
         """
         self._reject_all(Why.DUPLICATE_STATION if self.fault else Why.NOT_JOINED, now_ns)
         self._station.forget()
@@ -204,7 +208,9 @@ class Gate:
     # -------------------------------------------------------------------------------------------------------- verdicts
 
     def _take(self, verdict: Verdict, at_ns: int) -> None:
-        """The first verdict of a number stands. One whose number was passed over is rejected already."""
+        """Handle a verdict. Only the first verdict of a number counts; the part of a missed number is already
+        rejected.
+        """
         if verdict.seq <= self._station.last_seq:
             self.repeated += 1
             return
@@ -223,7 +229,7 @@ class Gate:
             self._schedule(part, at_ns)
 
     def _refusal(self, part: _Part, verdict: Verdict, exposed: int | None, at_ns: int) -> Why | None:
-        """Why a verdict that came now can pass nothing, however good it is."""
+        """Why a verdict that arrives now cannot pass its part, whatever its outcome; None if it can."""
         if self._station.is_history(verdict, at_ns):
             return Why.NOT_JOINED
         if exposed is None:
@@ -250,14 +256,14 @@ class Gate:
         return part
 
     def _is_overdue(self, verdict: Verdict) -> bool:
-        """Whether the part was decided while it had no verdict; this is that verdict, then."""
+        """Whether this is the verdict of a part that was decided without it; the part is then no longer overdue."""
         keys = [key for key in (verdict.seq, verdict.part) if key in self._overdue]
         for key in keys:
             del self._overdue[key]
         return bool(keys)
 
     def _miss_up_to(self, seq: int, at_ns: int) -> None:
-        """The verdicts from the last one heard up to this one are lost, or come too late to count."""
+        """Record the verdicts after the last received one up to number `seq` as missed: lost, or too late to count."""
         first, self._station.last_seq = self._station.last_seq + 1, max(self._station.last_seq, seq)
         listed = max(first, seq - MOST_LISTED + 1)
         if listed > first:
@@ -277,7 +283,9 @@ class Gate:
     # ------------------------------------------------------------------------------------------------------- decisions
 
     def _schedule(self, part: _Part, at_ns: int) -> None:
-        """A part that cannot be followed is decided at once."""
+        """Queue a part for its decision. A part whose arrival is unknown, or beyond MOST_IN_FLIGHT, is decided
+        at once.
+        """
         if part.arrives is not None and len(self._in_flight) < MOST_IN_FLIGHT:
             due = part.arrives - self._belt.lead
             heapq.heappush(self._in_flight, (due, next(self._order), part))
@@ -285,7 +293,7 @@ class Gate:
             self._decide(part, part.refusal or (Why.NO_BELT if part.arrives is None else Why.OVERFLOW), at_ns)
 
     def _judge(self, part: _Part, here: int, now_ns: int) -> Why:
-        """The rule above all others. Every way out but the last is a reject."""
+        """The reason of the decision on a part that is due now. Every return but the last is a reject."""
         verdict = part.verdict
         if self.fault is not None:
             return Why.DUPLICATE_STATION
@@ -329,7 +337,7 @@ class Gate:
         self.alarms += self.late_in_a_row == LATE_ALARM
 
     def _owe(self, part: _Part) -> None:
-        """Remember a part that was decided without a verdict, so that the verdict decides nothing when it comes."""
+        """Remember a part that was decided without a verdict, so that a later verdict of the part decides nothing."""
         for key in (part.id, part.seq):
             if key is not None:
                 self._overdue[key] = None
@@ -337,7 +345,7 @@ class Gate:
             del self._overdue[next(iter(self._overdue))]
 
     def _forget(self, part: _Part) -> None:
-        """The part awaits no verdict any more."""
+        """Remove a part from those that wait for a verdict."""
         if part.id is not None and self._awaited.get(part.id) is part:
             del self._awaited[part.id]
         if part.seq is not None and self._numbered.get(part.seq) is part:

@@ -1,4 +1,4 @@
-"""Does the record hold? Every run's ledger and sequence, every acknowledgement, every image, and a gate's own log."""
+"""Audit of a record: every run's ledger and sequence, every acknowledgement, every image, and a gate's own log."""
 
 import contextlib
 import sqlite3
@@ -30,7 +30,7 @@ def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True, 
         with contextlib.closing(open_to_read(folder, _bytes(gate_log) + _bytes(plc_log))) as journal:
             for aside in sorted(folder.glob("journal-damaged-*.db")):
                 found.find(Kind.JOURNAL, f"a damaged journal was moved aside: {aside.name}")
-            journal.execute("BEGIN")  # one moment of a live journal
+            journal.execute("BEGIN")  # all checks read one state of a journal that is being written
             _check_file(journal, found)
             if journal.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
                 check_rows(journal)
@@ -98,7 +98,7 @@ def _check_run(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_
     last_seq = run.last_here = _check_verdicts(journal, found, run, lost)
     if run.ended is None and not run.is_live and not run.is_cut:
         found.find(Kind.RUN, "did not end in order, and no station has been started since", run.epoch)
-    if run.last_seq is None:  # it runs, or did not end in order
+    if run.last_seq is None:  # the run goes on, or did not end in order
         if not run.is_live and not run.is_cut:
             run.lost += max(0, run.accepted - last_seq)
             return
@@ -116,7 +116,7 @@ def _check_run(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_
 
 
 def _check_verdicts(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_Lost]) -> int:
-    """Go through the verdicts of a run in order; the last one's number."""
+    """Check the verdicts of a run in order of `seq`. Returns the last sequence number."""
     last_seq, counts = 0, Counter[str]()
     for row in VERDICTS.read(journal, "WHERE epoch = ? ORDER BY seq, rowid", (run.epoch,)):
         seq = row["seq"]
@@ -133,7 +133,7 @@ def _check_verdicts(journal: sqlite3.Connection, found: Audit, run: Run, lost: l
 
 
 def _check_gap(found: Audit, run: Run, lost: list[_Lost], first: int, last: int) -> None:
-    """Verdicts `first` to `last` are not there: the journal must say so itself."""
+    """Report verdicts `first` to `last` as missing, except those in the journal's own ranges of lost verdicts."""
     run.lost += last - first + 1
     for one in sorted(lost, key=lambda one: one.first):
         if one.first <= first:

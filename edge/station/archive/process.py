@@ -43,8 +43,8 @@ class _Unanswered(NamedTuple):
 class Archiving:
     """Each accepted `offer` is answered by one Copied, and by one Stored or NotStored, from `receive` or `close`.
 
-    `skipped` counts the images that should have been kept and were not accepted; `not_stored` counts the accepted images
-    that were not stored.
+    `skipped` counts the images that should have been kept and were not accepted. `not_stored` counts the accepted
+    images that were not stored.
     """
 
     def __init__(self, keeping: Keeping, station: str | None = None) -> None:
