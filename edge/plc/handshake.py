@@ -366,7 +366,7 @@ class Handshake:
             alive=self._alive,
             ready=is_ready,
             busy=bool(self._awaited),
-            trigger_ready=is_ready and self.rules.numbers == "plc" and self._asked is None,
+            trigger_ready=is_ready and self.rules.numbers == "plc" and not (self._asked or self._written.trigger),
             trigger_acknowledged=self._is_trigger_acknowledged,
             has_missed_trigger=self._has_missed_trigger,
             has_overrun=self._has_overrun,

@@ -99,7 +99,7 @@ STATUS_MEANINGS = {
     Status.FAIL: "the part with this number is to be rejected",
     Status.READY: "parts that come now are judged",
     Status.BUSY: "triggered parts wait for their verdicts",
-    Status.TRIGGER_READY: "a trigger is taken",
+    Status.TRIGGER_READY: "a trigger is taken; 0 until the last one is answered and its bit is taken away",
     Status.TRIGGER_ACKNOWLEDGED: "the trigger of trigger_number is accepted; falls with the trigger bit",
     Status.MISSED_TRIGGER: "a trigger was not accepted, its part is not inspected; stays until cleared",
     Status.OVERRUN: "a result was dropped; stays until cleared",

@@ -250,8 +250,9 @@ def test_a_trigger_is_acknowledged_with_its_number_and_its_verdict_has_it() -> N
     assert (line.image.trigger_acknowledged, line.image.trigger_number, line.image.busy) == (True, 4711, True)
     line.write(trigger=True)
     assert len(line.triggers) == 1, "a bit that stays is one trigger"
+    assert not line.image.trigger_ready, "a bit that was not taken away cannot rise"
     line.write(trigger=False)
-    assert not line.image.trigger_acknowledged
+    assert (line.image.trigger_acknowledged, line.image.trigger_ready) == (False, True)
     line.wait(10)
     line.good(part="4711", age_ms=5.0)
     assert (line.image.passes, line.image.number, line.image.busy) == (True, 4711, False)

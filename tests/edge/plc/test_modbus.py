@@ -18,8 +18,11 @@ from support.scripted_station import Peer, peer
 from support.simulated_station import ModelledStation
 
 from edge.channel.endpoints import CONTROL, neighbour_endpoint
+from edge.cli.plc_bridge import open_bridge
 from edge.plc.codes import Code, Error
+from edge.plc.mqtt import MqttPublisher
 from edge.plc.registers import WRITTEN_AT, Status, base
+from edge.plc.settings import settings_of
 from edge.verdict import Outcome
 
 TRIAL = ("--insecure", "--allow-simulated")
@@ -148,6 +151,34 @@ def test_an_edge_plc_that_was_frozen_shows_no_pass_bit_when_it_goes_on(tmp_path:
         os.kill(rig.bridge.process.pid, signal.SIGCONT)
         assert Status.PASS not in rig.status(), "not even in the first answer"
         until(lambda: rig.plc.read()[6] == Code.HEARTBEAT_LOST)
+
+
+def test_a_port_on_loopback_is_not_called_open_to_the_network(tmp_path: Path) -> None:
+    for bind, is_open in (("0", False), ("0.0.0.0:0", True)):
+        with running_plc(tmp_path, "--insecure", "--insecure-modbus", "--modbus", bind) as bridge:
+            until(lambda bridge=bridge: "no keys: any process" in bridge.said.read_text())
+            assert ("keep this network to the PLC" in bridge.said.read_text()) is is_open
+
+
+def test_at_its_end_edge_plc_closes_its_port_before_it_waits_for_a_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def close(publisher: MqttPublisher) -> None:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(endpoints[0].rpartition(":")[2])), timeout=60)
+        seen.append("the publisher after the server")
+        close_it(publisher)
+
+    close_it = MqttPublisher.close
+    monkeypatch.setattr(MqttPublisher, "close", close)
+    endpoints: list[str] = []
+    said = {"insecure": True, "modbus": {"bind": "0"}, "mqtt": {"broker": "127.0.0.1:1"}, "stations": [
+        {"station": "line1", "connect": free_endpoint()}]}  # fmt: skip
+    with contextlib.ExitStack() as until_then:
+        open_bridge(settings_of(said, "a test"), lambda station, entry: None, endpoints.append, until_then)
+    assert seen
 
 
 def test_a_plc_that_is_silent_gets_its_results_later_as_rejects(tmp_path: Path) -> None:
