@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from edge.plc.board import Board
 from edge.plc.codes import STATE_CODES
 from edge.plc.settings import MqttTable
 from edge.records.durable_files import write_durably
-from edge.records.journal import open_to_read
+from edge.records.journal import JOURNAL, open_to_read
 from edge.security import key_file
 from edge.security.loopback import check_reach
 
@@ -129,7 +130,7 @@ class MqttPublisher(threading.Thread):
 
     def run(self) -> None:
         """The publisher's thread."""
-        self._begin()
+        self._for_each(self._begin)
         self._client.connect_async(*self._place)
         self._client.loop_start()
         while not self._closing.wait(LOOK_S):
@@ -156,23 +157,24 @@ class MqttPublisher(threading.Thread):
                 self._states[station] = state
                 self._client.publish(f"{self._table.topic}/{station}/state", state, qos=1, retain=True)
         self._settle()
+        self._for_each(self._forward)
+
+    def _for_each(self, do: Callable[[_Forward], None]) -> None:
         for forward in self._forwards:
             try:
-                self._forward(forward)
+                do(forward)
             except (sqlite3.Error, RecordsError, OSError) as error:
                 self._say(f"{forward.records}: {str(error).splitlines()[0]}")
 
-    def _begin(self) -> None:
+    def _begin(self, forward: _Forward) -> None:
         """Without a cursor, what was judged before this moment is history; what comes before the broker does is not."""
-        for forward in self._forwards:
-            if forward.at is None:
-                try:
-                    with contextlib.closing(open_to_read(forward.records)) as journal:
-                        forward.at = _last_row(journal)
-                except (sqlite3.Error, RecordsError, OSError):  # no journal yet, or none that can be read
-                    forward.at = dict(BEGINNING)
-                forward.sent = forward.at["rowid"]
-        if self._forwards:
+        if forward.at is None:
+            if (forward.records / JOURNAL).exists():
+                with contextlib.closing(open_to_read(forward.records)) as journal:
+                    forward.at = _last_row(journal)
+            else:
+                forward.at = dict(BEGINNING)
+            forward.sent = forward.at["rowid"]
             self._save()
 
     def _forward(self, forward: _Forward) -> None:
@@ -180,6 +182,7 @@ class MqttPublisher(threading.Thread):
         room = MOST_UNACKNOWLEDGED - len(forward.under_way)
         if room <= 0:
             return
+        self._begin(forward)
         assert forward.at is not None
         with contextlib.closing(open_to_read(forward.records)) as journal:
             if not forward.under_way:
