@@ -214,8 +214,8 @@ class Handshake:
         """The trigger has failed: the PLC is told so. If a verdict comes after all, it is nobody's."""
         assert self._asked is not None
         part, self._asked = str(self._asked.number), None
-        if self._awaited.pop(part, None) is not None and error is not Error.REFUSED:
-            self._owe(part)
+        if self._awaited.pop(part, None) is not None and (self._overdue or error is not Error.REFUSED):
+            self._owe(part)  # a refusal may be the late one of a former trigger
         self._miss_trigger(error)
 
     def _miss_trigger(self, error: Error) -> None:
