@@ -80,8 +80,6 @@ class Handshake:
         self.overruns = 0
         self.missed_triggers = 0
         self.repeated = 0
-        self.foreign = 0
-        self.unannounced = 0
         self._log, self._trigger, self._acknowledge = log, trigger, acknowledge
         self._station = StationView()
         self._queue: deque[Result] = deque()
@@ -100,7 +98,6 @@ class Handshake:
         self._advance(at_ns)
         speaker = self._station.identify(message, at_ns)
         if speaker is Speaker.FOREIGN:
-            self.foreign += 1
             self._error = Error.DUPLICATE_STATION
             self._fail_all(Code.DUPLICATE_STATION, at_ns)
             return
@@ -250,7 +247,6 @@ class Handshake:
             if awaited is None:
                 is_late = verdict.part in self._overdue
                 self._overdue.pop(verdict.part, None)
-                self.unannounced += not is_late
                 self._acknowledge(verdict.epoch, verdict.seq, Fate.LATE_REJECT if is_late else Fate.REJECTED)
                 return
             number = awaited.number

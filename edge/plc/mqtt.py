@@ -68,7 +68,6 @@ class MqttPublisher(threading.Thread):
         self._states: dict[str, str] = {}
         self._is_greeted = False
         self._said = ""
-        self.published = 0
         self._acknowledged: deque[int] = deque()  # by the thread of paho
         self._settled: set[int] = set()
         if strange := sorted(set(table.records) - set(stations)):
@@ -207,7 +206,6 @@ class MqttPublisher(threading.Thread):
         for forward in self._forwards:
             while forward.under_way and forward.under_way[0][1] in self._settled:
                 forward.at, has_moved = forward.under_way.popleft()[0], True
-                self.published += 1
         self._settled &= {message for forward in self._forwards for _, message in forward.under_way}
         if has_moved:
             self._save()

@@ -122,6 +122,7 @@ def test_a_station_that_dies_takes_the_pass_bit_and_ready(tmp_path: Path) -> Non
         assert Status.FAIL in Status(words[0])
         assert Status.PASS not in Status(words[0])
         assert words[6] == Code.HEARTBEAT_LOST
+        time.sleep(0.3)
         assert rig.plc.read()[1] == words[1], "alive stands still"
 
 

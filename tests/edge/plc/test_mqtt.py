@@ -248,8 +248,7 @@ def test_the_state_is_retained_and_the_last_will_says_that_the_process_is_gone(b
             until(lambda: early.heard("edge/plc1/online") == [1, 0])
 
 
-def test_a_broker_that_is_not_there_delays_nothing(board: Board, tmp_path: Path) -> None:
-    """The publisher's thread waits alone; when the broker comes, it has the present state."""
+def test_a_broker_that_comes_later_has_the_present_state(board: Board, tmp_path: Path) -> None:
     broker = Broker(tmp_path / "broker")
     with publishing(board, table(broker, tmp_path, records={}, cursor=None)):
         board.show(0, Readable(state=STATE_CODES[State.READY], ready=True))
