@@ -139,7 +139,11 @@ def export(
         ),
     ] = None,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="Mark the bundle as a demonstration, whose verdicts no gate passes.")
+        bool,
+        typer.Option(
+            "--simulated",
+            help="Mark the bundle as a demonstration: a gate passes its parts only with --allow-simulated.",
+        ),
     ] = False,
     half: Annotated[
         bool, typer.Option("--half", help="Store the weights in float16: half the bytes, computed in float32.")
