@@ -181,9 +181,14 @@ class ThresholdChoice(NamedOptions):
 
         Raises RecipeError if it is no strategy with such values.
         """
-        from edge.evaluation.thresholds import strategy_parameters
+        from edge.evaluation.thresholds import known_strategies, strategy_parameters
 
         strategy, _, values = text.partition("=")
+        if strategy[:1].isdigit():
+            raise RecipeError(
+                f"--threshold {text}: a training chooses it by a strategy; {known_strategies(strategy)}; "
+                "edge-export also takes a number"
+            )
         names = list(strategy_parameters(strategy, {}))
         try:
             given = [float(value) for value in values.split(",")] if values else []
