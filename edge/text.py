@@ -23,3 +23,9 @@ def did_you_mean(given: str, names: Iterable[str]) -> str:
     """The question after the nearest of these names, as in `did you mean 'recall'? `; empty if none is near."""
     near = difflib.get_close_matches(given, [*names], 1)
     return f"did you mean {near[0]!r}? " if near else ""
+
+
+def reason_of(error: Exception) -> str:
+    """Why something failed, in one line, without the number and the path that the text of an OSError repeats."""
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error).strip() or type(error).__name__
+    return said.splitlines()[0]

@@ -22,6 +22,7 @@ from edge.photographs.mask_meaning import MaskMeaning
 from edge.photographs.masks import MaskReading
 from edge.photographs.photograph import SPLITS, Photograph
 from edge.pictures.contract import Bits
+from edge.text import reason_of
 
 Splits = dict[str, list[Photograph]]
 LeakPolicy = Literal["refuse", "allow", "drop"]
@@ -207,8 +208,7 @@ def read_rows(file: Path) -> dict[str, dict[str, str]]:
                 rows[row["file"]] = row
             return rows
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"split file {file} cannot be read: {reason}") from None
+        raise DataError(f"split file {file} cannot be read: {reason_of(error)}") from None
 
 
 def _unasked(listing: Listing, seed: int) -> Division:
