@@ -156,9 +156,9 @@ def _write_graphs(
 ) -> dict[str, Path]:
     """Write the float32 artifact of each runtime into `work`; the files by name of the runtime."""
     onnx_path, files = work / ONNX_PATH, dict[str, Path]()
-    step = stage("graphs", 1 + len(RUNTIMES))
+    stage("ONNX export of the network")
     write_onnx(subject.network, subject.contract, onnx_path, provenance)
-    step()
+    step = stage("artifacts", len(RUNTIMES))
     for name, runtime in RUNTIMES.items():
         files[name] = onnx_path if packing.one_file and runtime.reads_onnx else work / runtime.path
         if files[name] != onnx_path:
