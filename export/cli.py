@@ -382,7 +382,7 @@ def made(artifact: "Artifact") -> str:
         return ""
     kept = len(quantized.given_back)
     return (
-        f"; {quantized.integer_layers} layers in int8, weights of {quantized.weight_bits} bits, "
+        f"; {counted(quantized.integer_layers, 'layer')} in int8, weights of {quantized.weight_bits} bits, "
         f"the network alone {quantized.speedup or 0:.2f} times as fast as float32 here, "
         f"{counted(kept, 'layer')} kept in float32, calibrated on {quantized.calibrated_on}"
     )

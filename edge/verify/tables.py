@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from edge.terminal.console import Console
+from edge.text import counted
 from edge.verify.result import Judged, Verification, judged_score
 
 MOST = 20
@@ -15,7 +16,7 @@ MOST = 20
 def print_checks(console: Console, done: Verification) -> None:
     """Print each artifact's result on the golden frames."""
     machine = done.machine
-    table = Table(title=escape(f"{done.bundle.label}, {done.threads} threads, {machine['cpu']}"))
+    table = Table(title=escape(f"{done.bundle.label}, {counted(done.threads, 'thread')}, {machine['cpu']}"))
     for column in ("backend", "golden frames", "largest difference", "allowed", "load", "inference"):
         is_name = column == "backend"
         table.add_column(column, justify="left" if is_name else "right", no_wrap=is_name)

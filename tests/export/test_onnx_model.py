@@ -269,7 +269,7 @@ def in_graph(output: Output, value: np.ndarray, shape: tuple[int, ...]) -> np.nd
         (["N", "H", "W", 1], [], "channels last (NHWC)"),
         (["N", 3, 48, 192], [], "is [N, 3, 48, 192], not a square"),
         (["N", 4, SIDE, SIDE], [], "a picture has 3 channels, or 1"),
-        (["N", 1, SIDE, SIDE], ["--letterbox", "colour=rgb"], "has 1 channels, the letterbox 3"),
+        (["N", 1, SIDE, SIDE], ["--letterbox", "colour=rgb"], "has 1 channel, the letterbox 3"),
         (["N", 3, SIDE], [], "a bundle gives it [N, channels, height, width]"),
         (["N", 3, SIDE, SIDE], ["--letterbox", "side=64"], "takes 32×32 pixels and no other size"),
         (["N", 3, SIDE, SIDE], ["--letterbox", "filter=lanczos"], "--letterbox filter='lanczos': must be 'antialias',"),

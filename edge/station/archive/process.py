@@ -10,6 +10,7 @@ from edge.records.retention import Keeping
 from edge.station.archive.child import run_archive
 from edge.station.process.child import Child
 from edge.station.process.messages import ArchiveReady, Copied, Keep, NotStored, Removed, Stop, Stored
+from edge.text import counted
 from edge.verdict import Outcome, Verdict
 
 MOST_LOANS = 2
@@ -135,7 +136,9 @@ class Archiving:
         if oldest is not None and (waits_s := time.monotonic() - oldest) > SLOW_S:
             messages.append(f"images wait for the disk since {waits_s:.0f} s")
         if time.monotonic() < self._skipped_until:
-            messages.append(f"{self.skipped} images were not kept: the archive was not ready for them")
+            messages.append(
+                f"{counted(self.skipped, 'image was', 'images were')} not kept: the archive was not ready for them"
+            )
         return tuple(messages)
 
     def close(self, patience_s: float) -> list[ArchiveMessage]:
