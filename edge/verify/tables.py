@@ -51,7 +51,8 @@ def print_judged(console: Console, done: Verification, judged: Judged) -> None:
     for line in judged.survey.lines():
         console.print(escape(line), highlight=False, soft_wrap=True)
     if judged.out_of_distribution is not None:
-        console.print(escape(str(judged.out_of_distribution)), highlight=False, soft_wrap=True)
+        begin = "[bold red]warning:[/bold red] " if judged.out_of_distribution.is_doubtful else ""
+        console.print(f"{begin}{escape(str(judged.out_of_distribution))}", highlight=False, soft_wrap=True)
     for note in judged.notes:
         console.print(escape(f"note: {note}"))
     misses, false_rejects = wrong(judged.seen, judged.findings)
