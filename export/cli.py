@@ -139,7 +139,11 @@ def export(
         ),
     ] = None,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="Mark the bundle as a demonstration, whose verdicts no gate passes.")
+        bool,
+        typer.Option(
+            "--simulated",
+            help="Mark the bundle as a demonstration: edge-gate rejects its parts unless told --allow-simulated.",
+        ),
     ] = False,
     half: Annotated[
         bool, typer.Option("--half", help="Store the weights in float16: half the bytes, computed in float32.")
@@ -189,6 +193,8 @@ def export(
         "--one-file": one_file or None,
     }
     refuse_strangers(origin, [option for option, value in given.items() if value is not None])
+    if out.suffix != ".edge":
+        raise BundleError(f"--out {out}: a bundle is called NAME.edge; say --out {out if out.name else 'NAME'}.edge")
 
     from edge.terminal.progress import Progress
 

@@ -258,6 +258,14 @@ def in_graph(output: Output, value: np.ndarray, shape: tuple[int, ...]) -> np.nd
     return found
 
 
+@pytest.mark.parametrize(("out", "remedy"), [("part", "part.edge"), ("lines/part.v2/", "lines/part.v2.edge")])
+def test_a_bundle_is_called_edge(
+    export: Export, capsys: pytest.CaptureFixture[str], tmp_path: Path, out: str, remedy: str
+) -> None:
+    assert export("--onnx", tmp_path / "m.onnx", "--out", out) == 2
+    assert capsys.readouterr().err == f"error: --out {Path(out)}: a bundle is called NAME.edge; say --out {remedy}\n"
+
+
 @pytest.mark.parametrize(
     ("shape", "arguments", "says"),
     [
