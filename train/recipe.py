@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edge.errors import RecipeError
 from edge.letterbox.contract import LetterboxContract
+from edge.text import reason_of
 from edge.validation import plain
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -192,9 +193,14 @@ class ThresholdChoice(NamedOptions):
 
         Raises RecipeError if it is no strategy with such values.
         """
-        from edge.evaluation.thresholds import strategy_parameters
+        from edge.evaluation.thresholds import known_strategies, strategy_parameters
 
         strategy, _, values = text.partition("=")
+        if strategy[:1].isdigit():
+            raise RecipeError(
+                f"--threshold {text}: a training chooses it by a strategy; {known_strategies(strategy)}; "
+                "edge-export also takes a number"
+            )
         names = list(strategy_parameters(strategy, {}))
         try:
             given = [float(value) for value in values.split(",")] if values else []
@@ -272,7 +278,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise RecipeError(f"recipe {path} cannot be read: {error}") from None
+        raise RecipeError(f"recipe {path} cannot be read: {reason_of(error)}") from None
     _own_network_beside(path.parent, content)
     content.pop("facts", None)  # of the network and of a measurement, not of the training; see train.recipe_list
     base = content.pop("extends", None)
