@@ -7,7 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from edge.text import counted, dotted, printable
+from edge.text import counted, did_you_mean, dotted, printable
 
 LONGEST_SHOWN = 60
 """Characters of a wrong value that are shown."""
@@ -109,15 +109,22 @@ def remedy_for_key(location: tuple[int | str, ...], model: type[BaseModel] | Non
     keys = [] if model is None else list(_keys_of(model, location[:-1]))
     if not keys:
         return ""
-    return f"; {known_keys(str(location[-1]), keys, dotted(location[:-1]) or name)}"
+    given, table = str(location[-1]), dotted(location[:-1])
+    assert model is not None
+    elsewhere = [] if table else [f"{key}.{given}" for key in keys if given in _keys_of(model, (key,))]
+    if elsewhere:
+        return f"; did you mean {elsewhere[0]!r}? {name} has {', '.join(keys)}"
+    return f"; {known_keys(given, keys, table or name, f'{table}.' if table else '')}"
 
 
-def known_keys(given: str, keys: Iterable[str], owner: str) -> str:
-    """The keys that `owner` has, the nearest to the one that was `given` first, if one is near."""
+def known_keys(given: str, keys: Iterable[str], owner: str, before: str = "") -> str:
+    """The keys that `owner` has, the nearest to the one that was `given` first, if one is near.
+
+    The nearest one is named with the text `before`, its table.
+    """
     listed = list(keys)
-    near = difflib.get_close_matches(given.replace("-", "_"), listed, 1)
-    suggestion = f"did you mean {near[0]!r}? " if near else ""
-    return f"{suggestion}{owner} has {', '.join(listed) or 'no keys'}"
+    near = did_you_mean(given.replace("-", "_"), listed).replace("'", f"'{before}", 1)
+    return f"{near}{owner} has {', '.join(listed) or 'no keys'}"
 
 
 def shown(value: object) -> str:

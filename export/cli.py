@@ -139,7 +139,11 @@ def export(
         ),
     ] = None,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="Mark the bundle as a demonstration, whose verdicts no gate passes.")
+        bool,
+        typer.Option(
+            "--simulated",
+            help="Mark the bundle as a demonstration: a gate passes its parts only with --allow-simulated.",
+        ),
     ] = False,
     half: Annotated[
         bool, typer.Option("--half", help="Store the weights in float16: half the bytes, computed in float32.")
@@ -189,6 +193,8 @@ def export(
         "--one-file": one_file or None,
     }
     refuse_strangers(origin, [option for option, value in given.items() if value is not None])
+    if out.suffix != ".edge":
+        raise BundleError(f"--out {out}: a bundle is called NAME.edge; say --out {out if out.name else 'NAME'}.edge")
 
     from edge.terminal.progress import Progress
 
@@ -382,7 +388,7 @@ def made(artifact: "Artifact") -> str:
         return ""
     kept = len(quantized.given_back)
     return (
-        f"; {quantized.integer_layers} layers in int8, weights of {quantized.weight_bits} bits, "
+        f"; {counted(quantized.integer_layers, 'layer')} in int8, weights of {quantized.weight_bits} bits, "
         f"the network alone {quantized.speedup or 0:.2f} times as fast as float32 here, "
         f"{counted(kept, 'layer')} kept in float32, calibrated on {quantized.calibrated_on}"
     )

@@ -44,7 +44,7 @@ def _by_masks(subject: Subject, backend: Backend, photographs: list[Photograph],
         value=float(levels[best]),
         strategy="best Dice over the pixels of all the photographs together",
         artifact=backend.name,
-        data=f"validation photographs of {subject.data.name}: {len(marked)} bad with ground truth",
+        data=f"validation photographs in {subject.data.name}/: {len(marked)} bad with ground truth",
         dice=float(dice[best]),
     )
 
@@ -87,7 +87,7 @@ def _by_good(subject: Subject, backend: Backend, photographs: list[Photograph], 
         value=float(np.quantile(largest, QUANTILE)),
         strategy=f"quantile {QUANTILE:g} of the largest map value of a photograph",
         artifact=backend.name,
-        data=f"validation photographs of {subject.data.name}: {len(largest)} good",
+        data=f"validation photographs in {subject.data.name}/: {len(largest)} good",
         dice=None,
     )
 

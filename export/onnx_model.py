@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from edge.bundle import sha256
 from edge.letterbox.contract import LetterboxContract
 from edge.machine import cores
-from edge.text import dotted
+from edge.text import counted, dotted
 from edge.validation import problem, remedy_for_key, shown
 from export.letterbox_graph import IR_VERSION, OPSET
 from export.output import Output, parse_outputs
@@ -206,7 +206,9 @@ def _contract(pairs: Sequence[str], file: OnnxFile) -> LetterboxContract:
         raise SubjectError(_complaint(error, file)) from None
     channels = contract.channels
     if file.channels not in (None, channels):
-        raise SubjectError(f"{file.path}: its input {file.name} has {file.channels} channels, the letterbox {channels}")
+        raise SubjectError(
+            f"{file.path}: its input {file.name} has {counted(file.channels or 0, 'channel')}, the letterbox {channels}"
+        )
     return contract
 
 

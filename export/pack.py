@@ -43,12 +43,13 @@ STATIC_SHAPE = (720, 1280)
 class Packing:
     """Options of an export that do not depend on the network.
 
-    `simulated` marks the bundle as a demonstration, whose verdicts no gate passes. `half` rounds the weights to float16
-    and stores them in float16. Without `photographs` the golden frames are drawn, for bundles that go to places where
-    the photographs may not go. With `one_file` each runtime that can reads the ONNX graph: the bundle has half the
-    bytes and takes longer to load. `int8` adds an int8 artifact for each runtime if it passes the checks; its weights
-    have `weight_bits` bits. `tolerance` is the largest difference of a score or map value that parity and the golden
-    frames of float32 artifacts allow, as a share of the spread of PyTorch's values on the validation photographs.
+    `simulated` marks the bundle as a demonstration, whose parts a gate passes only with `--allow-simulated`. `half`
+    rounds the weights to float16 and stores them in float16. Without `photographs` the golden frames are drawn, for
+    bundles that go to places where the photographs may not go. With `one_file` each runtime that can reads the ONNX
+    graph: the bundle has half the bytes and takes longer to load. `int8` adds an int8 artifact for each runtime if it
+    passes the checks; its weights have `weight_bits` bits. `tolerance` is the largest difference of a score or map
+    value that parity and the golden frames of float32 artifacts allow, as a share of the spread of PyTorch's values on
+    the validation photographs.
     """
 
     simulated: bool = False
@@ -156,9 +157,9 @@ def _write_graphs(
 ) -> dict[str, Path]:
     """Write the float32 artifact of each runtime into `work`; the files by name of the runtime."""
     onnx_path, files = work / ONNX_PATH, dict[str, Path]()
-    step = stage("graphs", 1 + len(RUNTIMES))
+    stage("ONNX export of the network")
     write_onnx(subject.network, subject.contract, onnx_path, provenance)
-    step()
+    step = stage("artifacts", len(RUNTIMES))
     for name, runtime in RUNTIMES.items():
         files[name] = onnx_path if packing.one_file and runtime.reads_onnx else work / runtime.path
         if files[name] != onnx_path:

@@ -9,6 +9,7 @@ from typing import Literal
 from torch import nn
 
 from edge.errors import DataError, EdgeError
+from edge.evaluation.thresholds import STRATEGIES, known_strategies
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.listing import read_listing
 from edge.photographs.photograph import Photograph
@@ -118,11 +119,16 @@ def evidence_from(data: Path | None, threshold: ThresholdChoice | float, bits: i
 def parse_threshold(text: str) -> ThresholdChoice | float:
     """The value of `--threshold`: a number, or a strategy as for `ThresholdChoice.parse`.
 
-    Raises SubjectError if the number is not finite, RecipeError if the strategy or its values are invalid.
+    Raises SubjectError if it is neither or the number is not finite, RecipeError if a strategy's values are invalid.
     """
     try:
         value = float(text)
     except ValueError:
+        strategy = text.partition("=")[0]
+        if strategy not in STRATEGIES:
+            raise SubjectError(
+                f"--threshold {text} is no number and no strategy; {known_strategies(strategy)}; or give a number"
+            ) from None
         return ThresholdChoice.parse(text)
     if not math.isfinite(value):
         raise SubjectError(f"--threshold {text} is not a finite number")

@@ -55,7 +55,7 @@ def threshold_of(subject: Subject, figures: Figures, said_before: str = "") -> T
     return Threshold(
         value=figures.threshold,
         strategy=f"{said_before}{strategy}",
-        data=f"validation photographs of {subject.data.name}: {good} good, {bad} bad"
+        data=f"validation photographs in {subject.data.name}/: {good} good, {bad} bad"
         if subject.data
         else "no photographs",
         recall=_interval(figures.recall),

@@ -25,7 +25,11 @@ def train(
         str | None, typer.Argument(metavar="RECIPE", help="Name of a recipe (see --list), or path of a .toml file.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of photographs: good/, bad/ and mask/, or one-class, or MVTec.")
+        Path | None,
+        typer.Option(
+            help="Folder of photographs: good/ and bad/, with mask/ or without; one-class: train/, proliv/ (bad), "
+            "test/; or MVTec."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run to write.")] = None,
     set_: Annotated[

@@ -31,6 +31,7 @@ from edge.machine import cores, cpu_model
 from edge.photographs.fingerprint import Hashes, fingerprint, read_hashes, write_hashes
 from edge.pictures.contract import PictureContract
 from edge.terminal.progress import SILENT, Progress, Stage, counted_by
+from edge.text import counted
 from train.data.leaks import find_leaks, settle_leaks
 from train.data.photographs import Photograph, Survey, survey
 from train.data.rendered import Rendered, Shares, Shuffled, in_order
@@ -187,7 +188,7 @@ def write_network(out: Path, network: Network) -> None:
 def _surveyed(division: Division, recipe: Recipe, network: Network, progress: Progress) -> Survey:
     """What the photographs of all splits are, read once."""
     everything = [photograph for split in division.splits.values() for photograph in split]
-    progress.say(f"reading {len(everything)} photographs from {division.layout}: {division.said}")
+    progress.say(f"reading {counted(len(everything), 'photograph')} from {division.layout}: {division.said}")
     advance, masks_needed = progress.begin("reading photographs", len(everything)), network.learns_from == "masks"
     return survey(everything, masks_needed, recipe.letterbox, division.left_out, advance)
 
@@ -222,7 +223,7 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
     for label in needed:
         if counts["train"][label] < FEWEST:
             raise DataError(
-                f"{data}: train/{label} holds {counts['train'][label]} photographs; {recipe.model.label} "
+                f"{data}: train/{label} holds {counted(counts['train'][label], 'photograph')}; {recipe.model.label} "
                 f"learns from {' and '.join(needed)} ones and needs at least {FEWEST}"
             )
     if network.learns_from == "masks" and not any(p.mask for p in splits["train"] if p.is_bad):
@@ -240,8 +241,9 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
     choose_threshold(scores, bad, recipe.threshold.strategy, **recipe.threshold.options)
     if recipe.letterbox.channels != network.channels:
         raise RecipeError(
-            f"letterbox.colour = {recipe.letterbox.colour!r}: {recipe.model.label} sees {network.channels} channels; "
-            "for grey frames set letterbox.frame to 'grey' and leave letterbox.colour out"
+            f"letterbox.colour = {recipe.letterbox.colour!r}: {recipe.model.label} sees "
+            f"{counted(network.channels, 'channel')}; for grey frames set "
+            "letterbox.frame to 'grey' and leave letterbox.colour out"
         )
     check_side(network, recipe.letterbox.side)
     if recipe.train.crop and recipe.model.is_own:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edge.errors import RecipeError
 from edge.letterbox.contract import LetterboxContract
+from edge.text import reason_of
 from edge.validation import plain
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -125,41 +126,52 @@ class Train(Section):
     learning_rate: float = Field(gt=0, description="step size; the highest one of the schedule one-cycle")
     weight_decay: float = Field(default=0, ge=0, description="of the optimizer")
     batch: Annotated[int, Unit("photographs")] = Field(default=16, ge=1, description="photographs in a step")
-    epochs: Epochs = Field(ge=1, description="passes over as many photographs as there are to learn from")
+    epochs: Epochs = Field(
+        ge=1, description="number of epochs; one draws as many photographs as there are to learn from"
+    )
     schedule: Literal["constant", "one-cycle", "cosine", "plateau"] = Field(
         default="constant",
         description="of the learning rate: one-cycle rises and falls, cosine falls, plateau falls when "
         "checkpoint.criterion no longer gets better",
     )
     patience: Epochs | None = Field(
-        default=None, ge=1, description="end after so many epochs without a better checkpoint.criterion; unset: never"
+        default=None,
+        ge=1,
+        description="epochs without a better checkpoint.criterion after which training ends; unset: no limit",
     )
     bad_share: Annotated[float, Unit("share")] | None = Field(
-        default=None, gt=0, lt=1, description="bad photographs among those drawn; unset: as many as there are"
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of bad photographs among those drawn; unset: that of the training photographs",
     )
     crop: Pixels | None = Field(
         default=None,
         ge=32,
         multiple_of=32,
-        description="learn from squares of this side cut out of the pictures; unset: whole",
+        description="side of the squares, cut out of the pictures, to learn from; unset: whole pictures",
     )
     seed: int = Field(default=0, ge=0, description="of all random numbers")
     average: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="judge and keep a moving average of the weights, exponential, with this decay a step; unset: the "
-        "weights themselves",
+        description="decay per step of an exponential moving average of the weights, which is validated and kept in "
+        "place of the weights; unset: no average",
     )
     normalise: Literal["letterbox", "data"] = Field(
         default="letterbox",
-        description="by mean and std of [letterbox], or by those of the training photographs, put there when it begins",
+        description="whether the network's input is normalised by mean and std of [letterbox], or by those of the "
+        "training photographs, which then replace them",
     )
     pictures: Epochs | None = Field(
-        default=None, ge=1, description="from one picture of an autoencoder's reconstructions to the next; unset: none"
+        default=None,
+        ge=1,
+        description="epochs between two pictures of an autoencoder's reconstructions; unset: no pictures",
     )
     precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="of the products while learning; bfloat16 is faster where the processor has it"
+        default="float32",
+        description="number format of the multiplications in training; bfloat16 is faster if the processor supports it",
     )
 
 
@@ -181,9 +193,14 @@ class ThresholdChoice(NamedOptions):
 
         Raises RecipeError if it is no strategy with such values.
         """
-        from edge.evaluation.thresholds import strategy_parameters
+        from edge.evaluation.thresholds import known_strategies, strategy_parameters
 
         strategy, _, values = text.partition("=")
+        if strategy[:1].isdigit():
+            raise RecipeError(
+                f"--threshold {text}: a training chooses it by a strategy; {known_strategies(strategy)}; "
+                "edge-export also takes a number"
+            )
         names = list(strategy_parameters(strategy, {}))
         try:
             given = [float(value) for value in values.split(",")] if values else []
@@ -261,7 +278,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise RecipeError(f"recipe {path} cannot be read: {error}") from None
+        raise RecipeError(f"recipe {path} cannot be read: {reason_of(error)}") from None
     _own_network_beside(path.parent, content)
     content.pop("facts", None)  # of the network and of a measurement, not of the training; see train.recipe_list
     base = content.pop("extends", None)

@@ -47,18 +47,18 @@ MEANINGS = {
 OPTIONS = {
     "channels": "of the layers, from the first to the last",
     "version": "of EfficientNet-Lite: 0, 1 or 2",
-    "familiar": "features that the distance from good parts counts; 0: the score does without that distance",
-    "learn_depthwise": "whether the depthwise kernels of the encoder learn, too",
+    "familiar": "number of features in the distance from good parts; 0: the score does not use that distance",
+    "learn_depthwise": "whether the depthwise kernels of the encoder are trained too",
     "dimensions": "features of each cell, drawn at random",
     "flips": "learn from every photograph mirrored each way, too",
-    "pooled": "further pictures of the covariance common to all cells that each cell borrows",
+    "pooled": "weight of the covariance common to all cells in the covariance of each cell, as a number of pictures",
     "smoothing": "deviation of the filter over the map; 0: none",
     "judge": "network whose features the loss compares",
     "pos_weight": "weight of a bad photograph, that of a good one is 1",
     "picture": "weight of the cross-entropy of the score",
-    "hardest": "share of a picture's good cells that count, those most similar to a defect",
+    "hardest": "share of a picture's good cells that enter the loss: those with the highest loss",
     "pixels": "weight λ of the squared error; the loss of the judge's features weighs 1 - λ",
-    "spots": "share of the pictures that are shown with white spots and must be drawn without",
+    "spots": "share of the pictures that the network sees with white spots and has to reconstruct without them",
     "alpha": "weight α of the cross-entropy; the Dice loss weighs 1 - α",
 }
 """Meanings of the options of networks and losses."""
@@ -67,6 +67,11 @@ UNITS_OF_OPTIONS = {"pooled": "pictures", "smoothing": "cells", "hardest": "shar
 
 OWN = {"one logit": OwnClassifier, "a map": OwnSegmenter}
 """What a network of one's own gives, and what makes a network of the project of it."""
+
+CRITERIA = (
+    "`val_recall` is the recall at a score of 0.5, because the threshold is chosen after the last epoch; `val_dice` "
+    "compares maps cut at 0.5 with the masks."
+)
 
 DEFAULTS = {"mean": "0 for each channel", "std": "1 for each channel"}
 
@@ -106,7 +111,7 @@ def _further(name: str) -> Iterator[str]:
         functions: dict[str, Any] = {one: network_class(one).loss for one in network_names()}
         yield _options(functions | {f"FILE.py:NAME, {what}": kind.loss for what, kind in OWN.items()})
     elif name == "checkpoint":
-        yield f"`criterion` is one of {', '.join(f'`{one}`' for one in FIGURES)}.\n"
+        yield f"`criterion` is one of {', '.join(f'`{one}`' for one in FIGURES)}. {CRITERIA}\n"
     elif name == "threshold":
         rows = [
             (f"`{one}`", _given(strategy_parameters(one, {})), strategy.about) for one, strategy in STRATEGIES.items()

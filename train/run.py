@@ -36,6 +36,7 @@ from edge.photographs.masks import EARLIER
 from edge.photographs.survey import SurveyRecord
 from edge.pictures.contract import PictureContract
 from edge.terminal.progress import SILENT, Stage
+from edge.text import reason_of
 from edge.validation import plain
 from train.data.leaks import LeakFindings
 from train.data.photographs import Photograph, list_photographs
@@ -237,8 +238,7 @@ def load_run(path: Path, data: Path | None = None, network_file: Path | None = N
         weights = torch.load(path / WEIGHTS_FILE, map_location="cpu", weights_only=True)
         network.load_state_dict(weights["model"])
     except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RunError(f"{path / WEIGHTS_FILE} does not hold this run's weights: {reason}") from None
+        raise RunError(f"{path / WEIGHTS_FILE} does not hold this run's weights: {reason_of(error)}") from None
     return Run(path, record, network.eval(), data or record.data.folder)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from zipfile import BadZipFile
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from edge.errors import RecipeError
 from edge.files import written_whole
+from edge.text import reason_of
 from train.models import Network
 
 TIMEOUT_S = 20
@@ -149,8 +151,9 @@ def _download(name: str, address: str, file: Path) -> None:
         with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer:
             content = answer.read()
     except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise WeightsMissingError(f"{address} cannot be reached ({reason}): give --weights FILE of {name}") from None
+        reason = error.reason if isinstance(error, URLError) else error
+        why = reason_of(reason) if isinstance(reason, Exception) else reason
+        raise WeightsMissingError(f"{address} cannot be reached ({why}): give --weights FILE of {name}") from None
     if not hashlib.sha256(content).hexdigest().startswith(file.stem.rpartition("-")[2]):
         raise WeightsMissingError(f"what {address} answered is not the file it names: give --weights FILE of {name}")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -180,6 +183,7 @@ def read_state(file: Path, wanted: Collection[str], key: str | None = None) -> C
 def _content(file: Path) -> dict[str, Any]:
     """The content of a file, without executing any of it. Raises RecipeError if it cannot be read."""
     try:
+        file.open("rb").close()  # its error says only the reason, that of safetensors also the path
         with warnings.catch_warnings(action="ignore"):  # about old pickles, which are refused
             content = (
                 _safetensors(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
@@ -190,8 +194,7 @@ def _content(file: Path) -> dict[str, Any]:
             "torch.save({'model': network.state_dict()}, …), or .safetensors"
         ) from None
     except (OSError, RuntimeError, EOFError, ValueError, BadZipFile) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RecipeError(f"weights {file} cannot be read: {reason}") from None
+        raise RecipeError(f"weights {file} cannot be read: {reason_of(error)}") from None
     return content if isinstance(content, dict) else {}
 
 

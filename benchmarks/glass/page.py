@@ -16,9 +16,10 @@ station is the one that `edge-run` starts, unchanged: {frames} verdicts of each 
 COLUMNS = """\
 **Glass to verdict** is from the drawing of the clock until the verdict is received and decoded in another process, in
 milliseconds of this machine's monotonic clock. **Said** is `age_ms`, the age that the verdict claims: from the source's
-stamp to publication. **Stamp** is how much later the source stamps the picture than its clock was drawn; by so much
-the claim is too young, and the budget, which counts from the stamp, begins later; below zero it is too old.
-Unread are clocks that a codec has blurred, unknown are verdicts without a score; neither is in the figures.
+stamp to publication. **Stamp** is the source's time stamp minus the time at which the clock was drawn. If it is
+positive, the age that the verdict claims is too low by this much, and the budget, which counts from the stamp, begins
+this much too late. If it is negative, the claimed age is too high. Unread are clocks that a codec has blurred, unknown
+are verdicts without a score; neither is in the figures.
 """
 
 NOTES = """\

@@ -15,17 +15,19 @@ Three lines are rendered part by part, with the truth and a mask of each part: `
 and the mouth of a mould during the `pour`. `python -m benchmarks.lines` wrote this page, its figures and pictures.
 
 ```
-edge-demo DIR --line codes                                  # photographs to train on
-edge-train demo-line --data DIR --out run/ --drop-leaks
-edge-export run/ --out codes.edge --simulated
+edge-demo codes/ --line codes                               # photographs to train on
+edge-train demo-line --data codes/ --out codes-run/ --drop-leaks
+edge-export codes-run/ --out codes.edge --simulated
 edge-run --source demo --line codes --bundle codes.edge     # the same line live, other parts
 ```
 
 `--simulated` marks the bundle as one for no real line: its verdicts say so, and `edge-gate` rejects them unless it
 is given `--allow-simulated`.
 
-The same seed gives the same parts on every machine. A run never shows a part of the photographs: their lines have
-other seeds. The lines `codes` and `pour` imitate two real lines whose photographs are not public; sizes, colours,
+The same seed gives the same parts on every machine. The photographs have seeds of their own: with `edge-demo --seed N`
+train has 1000·(N + 1) + 1, val one more and test two more, so 1001, 1002 and 1003 by default. `edge-run` has the seed 0
+and then shows none of these parts; with `--seed 1001` it shows those of train again, of `plates` fewer with a defect.
+The lines `codes` and `pour` imitate two real lines whose photographs are not public; sizes, colours,
 deviations and defects follow what the authors of the earlier networks in [results](../reports/results.md) published.
 """
 

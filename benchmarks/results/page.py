@@ -22,14 +22,15 @@ PHOTOGRAPHS = {"magnetic-tile": '"$EDGE_DATA"', "demo-line": "build/demo-data"}
 VERSIONS = ("python", "torch", "lightning", "kornia", "numpy", "opencv-python-headless", "edge-inspect")
 
 HEAD = """\
-Written by `{command}` from the run folders of the trainings that it made; no figure on this page was typed by a
-person but those that others reported. Recall is the share of bad photographs that are rejected (TPR), specificity the
-share of good ones that pass (TNR), both at the threshold that each run chose. **Everything was chosen on the validation
-photographs**: the epoch that is kept, what the inspector's opinions weigh, and the threshold; figures on validation
-flatter all of them. The test photographs were scored after that, and nothing was chosen by them. Several seeds: the
-mean, and below it the lowest and the highest seed. In brackets: the 95 % interval of one training, in which photographs
-of one part count as one trial as far as they fail together. Differences between seeds are not in it. Methods: Newcombe
-for AUROC, Korn and Graubard for rates (`edge/evaluation/intervals.py`), a bootstrap over parts for Dice.
+Written by `{command}` from the run folders of the trainings that it made; no figure on this page was typed by a person
+but those that others reported. Recall is the share of bad photographs that are rejected (TPR), specificity the share
+of good ones that pass (TNR), both at the threshold that each run chose. **Everything was chosen on the validation
+photographs**: the epoch that is kept, the weights with which the inspector combines its scores, and the threshold;
+figures on validation are too good for this reason. The test photographs were scored after that, and nothing was chosen
+by them. Several seeds: the mean, and below it the lowest and the highest seed. In brackets: the 95 % interval of one
+training. Photographs of one part often fail together; the more they do, the fewer trials they count as in the
+interval. Differences between seeds are not in it. Methods: Newcombe for AUROC, Korn and Graubard for rates
+(`edge/evaluation/intervals.py`), a bootstrap over parts for Dice.
 """
 
 REPORTED = """\

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isinf
 
 from edge.bench.pace import pace_in_words
 from edge.bench.recommendation import tail
@@ -24,6 +25,11 @@ class Warmth:
         """Whether at least one of the two percentiles is significantly shorter, and neither is longer."""
         return any(one.high < 0 for one in self.changes) and not any(one.low > 0 for one in self.changes)
 
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other processes kept the machine busy during one of the two series."""
+        return any(one.disturbance is not None and one.disturbance.is_disturbed for one in (self.cool, self.warm))
+
     def words(self) -> str:
         """The advice in one line."""
         median, slow = self.changes
@@ -32,6 +38,8 @@ class Warmth:
         costs = ""
         if self.cool.cpu_s_a_frame and self.warm.cpu_s_a_frame:
             costs = f", for {1000 * (self.warm.cpu_s_a_frame - self.cool.cpu_s_a_frame):.0f} ms of processor a part"
+        if self.is_disturbed:
+            return f"{where}: whether keeping it warm pays is not known, others disturbed the measurements: {by}{costs}"
         return f"{where}: keeping it warm {'pays' if self.pays else 'does not pay beyond the noise'}: {by}{costs}"
 
 
@@ -50,4 +58,5 @@ def warmths(series: Sequence[Series]) -> list[Warmth]:
 
 
 def _signed(change: Change) -> str:
-    return f"{change.value:+.2f} ms [{change.low:+.2f}, {change.high:+.2f}]"
+    low, high = ("–" if isinf(one) else f"{one:+.2f}" for one in (change.low, change.high))
+    return f"{change.value:+.2f} ms [{low}, {high}]"

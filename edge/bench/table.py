@@ -12,6 +12,7 @@ from edge.bench.result import Machine, Result, Series, Setting
 from edge.bench.settings_grid import named
 from edge.bench.statistics import interval, percentile
 from edge.terminal.console import Console
+from edge.text import counted
 
 PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0))
 
@@ -47,19 +48,22 @@ def notes(result: Result) -> list[str]:
     found = [one.said for one in disturbances if one is not None and one.is_disturbed]
     if found:
         lines.append(
-            f"DISTURBED: {len(found)} of {len(disturbances)} measurements (*); at the worst, {max(found, key=len)}; "
-            "measure again on a quiet machine"
+            f"DISTURBED: {len(found)} of {counted(len(disturbances), 'measurement')} (*); at the worst, "
+            f"{max(found, key=len)}; measure again on a quiet machine"
         )
     return lines
 
 
 def machine_in_words(machine: Machine) -> str:
     """The machine in one line."""
-    mhz = "" if machine.mhz is None else ", {:,.0f} to {:,.0f} MHz seen".format(*machine.mhz)
+    lowest, highest = (f"{one:,.0f}" for one in machine.mhz or (0, 0))
+    between = lowest if lowest == highest else f"{lowest} to {highest}"
+    mhz = "" if machine.mhz is None else f", {between} MHz seen"
     governor = f", governor {machine.governor}" if machine.governor else ""
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     sets = " ".join(machine.instruction_sets)
-    return f"{machine.cpu}, {machine.cores} cores ({sets}){governor}{mhz}, {machine.memory_mib:,} MiB; {versions}"
+    cores = counted(machine.cores, "core")
+    return f"{machine.cpu}, {cores} ({sets}){governor}{mhz}, {machine.memory_mib:,} MiB; {versions}"
 
 
 def _table(title: str, series: Sequence[Series]) -> Table:
@@ -114,7 +118,7 @@ def _cost(one: Series) -> str:
     if one.resident_mib is not None:
         parts.append(f"{one.resident_mib:,.0f} MiB")
     if one.unanswered:
-        parts.append(f"{one.unanswered} parts without an answer")
+        parts.append(f"{counted(one.unanswered, 'part')} without an answer")
     stages = ((stage, percentile(some, 50)) for stage, some in one.stages_ms.items() if some)
     parts.append(f"medians: {', '.join(f'{stage} {value:.2f} ms' for stage, value in stages)}")
     return ", ".join(parts)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -144,7 +145,7 @@ def open_bundle(path: Path, trust: Trust | None = None, digest: str | None = Non
     folder = Path(os.path.realpath(path))
     if not (folder / MANIFEST).exists():
         if not folder.exists():
-            raise BundleError(f"{path}: no such folder, and no shipped bundle has that name")
+            raise BundleError(f"{path}: no such folder, and no shipped bundle has that name{_nearest_beside(path)}")
         raise BundleError(f"{path}: not a bundle (no {MANIFEST}); edge-export writes one")
     content = _read(path, folder, MANIFEST, LARGEST_MANIFEST)
     found = hashlib.sha256(content).hexdigest()
@@ -161,6 +162,13 @@ def open_bundle(path: Path, trust: Trust | None = None, digest: str | None = Non
             where = shown(artifact.path)
             raise BundleError(f"{path}: {MANIFEST} gives no hash for {where}; export the bundle again")
     return Bundle(path, manifest, found, folder, content, signed_by)
+
+
+def _nearest_beside(path: Path) -> str:
+    """The end of a line that asks for the bundle beside `path` with the nearest name; empty if none is near."""
+    there = {found.parent.stem: found.parent.name for found in path.absolute().parent.glob(f"*/{MANIFEST}")}
+    near = get_close_matches(path.stem, there, 1)
+    return f"; did you mean {shown(str(path.with_name(there[near[0]])))}?" if near and path.name else ""
 
 
 def _files_of(artifact: Artifact) -> list[str]:

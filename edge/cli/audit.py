@@ -220,6 +220,8 @@ def _of_the_gate(found: "Audit") -> "Iterator[str]":
         (counted(gate.rejects.total(), "reject"), gate.rejects),
     ):
         yield f"gate: {total}: " + (", ".join(f"{n} {printable(why)}" for why, n in sorted(by.items())) or "none")
+    if gate.is_of_other_runs:
+        yield "gate: the journal has none of the runs that this log names; is it the log of another station or record?"
     if gate.is_cut:
         yield "gate: a line has no end: it is being written, or was cut"
     if gate.clients != 1:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge.text import counted
+
 if TYPE_CHECKING:
     from edge.bench.compare import Comparison, Figure
 
@@ -67,7 +69,7 @@ def _show(found: "Comparison") -> None:
         for name in names:
             console.print(f"only {when}: {escape(name)}", highlight=False, soft_wrap=True)
     counts = [sum(f.word == word for p in found.pairs for f in p.figures) for word in ("slower", "faster")]
-    console.print(f"{counts[0]} slower, {counts[1]} faster, of {len(found.pairs)} measurements")
+    console.print(f"{counts[0]} slower, {counts[1]} faster, of {counted(len(found.pairs), 'measurement')}")
 
 
 def _ratio(one: "Figure") -> str:

@@ -196,6 +196,7 @@ class _Watch:
         self._alarms = 0
         self._epoch: str | None = None
         self._said: set[str] = set()
+        self._ended: set[str | None] = set()
         self._begun_ns = time.monotonic_ns()
 
     def look(self, controller: "Controller") -> None:
@@ -216,6 +217,9 @@ class _Watch:
                 self._say(f"FAULT: {fault}; everything is rejected until this command is started again")
         for line in (*controller.refusals, *controller.remarks):
             self._say(line)
+        if gate.end_cause is not None and gate.epoch not in self._ended:
+            self._ended = {gate.epoch}
+            logger.info("station %s stopped: %s", self._about["station"], gate.end_cause, extra=self._about)
 
     def _say(self, line: str) -> None:
         if line not in self._said and len(self._said) < 1_000:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import sys
 from collections import deque
 from functools import partial
@@ -13,7 +14,7 @@ import typer
 from edge.channel.endpoints import STATION, VERDICTS
 from edge.cli import new_app, run_app
 from edge.cli.log_options import with_log_options
-from edge.text import printable
+from edge.text import counted, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,12 +51,16 @@ def listen(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print each verdict as a line of JSON.")] = False,
 ) -> None:
-    """Print verdicts as they come. Exit code 1 if there was a gap or a silence, 2 if nothing was heard at all."""
+    """Print verdicts as they come, and a summary when the run ends or a signal comes.
+
+    Exit code 1 if there was a gap or a silence, 2 if nothing was heard at all.
+    """
     from edge.channel.client_security import read_client_keys
     from edge.channel.subscriber import Subscriber
     from edge.cli.summary import describe, summary
     from edge.errors import ChannelError
     from edge.station.part_counts import Books
+    from edge.station.signals import ENDING_SIGNALS
     from edge.verdict import State, StateChange, Verdict
 
     own = None if keys is None else read_client_keys(keys)
@@ -65,6 +70,8 @@ def listen(
     show = _Json(about) if as_json else _Table(f"{station} at {connect}") if sys.stdout.isatty() else _Lines()
     watch = _Watch(about)
     try:
+        for number in ENDING_SIGNALS:
+            signal.signal(number, signal.default_int_handler)
         while not (once and watch.is_over) and (wait_s is None or watch.silent_s < wait_s):
             for received in subscriber.messages(POLL_S):
                 watch.hear(isinstance(received.message, StateChange) and received.message.state is State.STOPPED)
@@ -76,13 +83,14 @@ def listen(
                     break
             else:
                 watch.wait()
-        if not watch.has_heard:
-            raise ChannelError(f"nothing heard from {station!r} at {connect} for {wait_s:g} s; is edge-run running?")
     except KeyboardInterrupt:
-        pass  # Ctrl-C ends the command; the summary follows
+        pass  # one of the signals ends the command; the summary follows
     finally:
         show.close()
         subscriber.close()
+    if not watch.has_heard:
+        silent = f"{watch.silent_s:.3g} s"
+        raise ChannelError(f"nothing heard from {station!r} at {connect} for {silent}; is edge-run running?")
     if as_json:
         counts = {"missed": subscriber.missed, "repeated": subscriber.repeated, "malformed": subscriber.malformed}
         print(json.dumps({**counts, "first_seq": subscriber.first_seq, **summary(books)}), file=sys.stderr)
@@ -116,16 +124,16 @@ class _Watch:
 def _sequence(subscriber: "Subscriber", books: "Books") -> list[str]:
     lines = []
     if subscriber.missed:
-        lines.append(f"{subscriber.missed} verdicts MISSED; a controller rejects those parts")
+        lines.append(f"{counted(subscriber.missed, 'verdict')} MISSED; a controller rejects those parts")
+    elif not books.accepted:
+        lines.append("no verdict came")
     else:
         since = "" if subscriber.first_seq == 1 else f", from seq {subscriber.first_seq} on"
-        lines.append(f"the sequence has no gap over {books.accepted} verdicts{since}")
-    for count, what in (
-        (subscriber.repeated, "repeated verdicts ignored"),
-        (subscriber.malformed, "malformed messages"),
-    ):
-        if count:
-            lines.append(f"{count} {what}")
+        lines.append(f"the sequence has no gap over {counted(books.accepted, 'verdict')}{since}")
+    if subscriber.repeated:
+        lines.append(f"{counted(subscriber.repeated, 'repeated verdict')} ignored")
+    if subscriber.malformed:
+        lines.append(counted(subscriber.malformed, "malformed message"))
     return lines
 
 
@@ -140,7 +148,7 @@ class _Json:
 
     def show(self, received: "Received", books: "Books") -> None:
         if received.missed:
-            log.warning("gap: %d verdicts missed", received.missed, extra=self._about)
+            log.warning("gap: %s missed", counted(received.missed, "verdict"), extra=self._about)
         if isinstance(received.message, self._verdict):
             print(json.dumps(received.message.model_dump(mode="json"), separators=(",", ":")), flush=True)
 
@@ -156,7 +164,7 @@ class _Lines:
 
     def show(self, received: "Received", books: "Books") -> None:
         if received.missed:
-            self._print(f"GAP: {received.missed} verdicts missed")
+            self._print(f"GAP: {counted(received.missed, 'verdict')} missed")
         if (line := _line(received)) is not None:
             self._print("  ".join(filter(None, line)).rstrip())
 
@@ -185,7 +193,7 @@ class _Table:
 
     def show(self, received: "Received", books: "Books") -> None:
         if received.missed:
-            self._rows.append(["", "GAP", "", "", f"{received.missed} verdicts missed"])
+            self._rows.append(["", "GAP", "", "", f"{counted(received.missed, 'verdict')} missed"])
         if (line := _line(received)) is not None:
             self._rows.append(line)
         ledger = books.ledger()

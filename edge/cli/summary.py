@@ -3,6 +3,7 @@
 from typing import Any
 
 from edge.station.part_counts import Books
+from edge.text import counted
 from edge.verdict import Outcome
 
 
@@ -45,9 +46,12 @@ def describe(books: Books) -> list[str]:
         f"{count} {reason}" for reason, count in s["reasons"].items() if reason not in ("clear", "defect")
     )
     unknown = f" ({reasons})" if reasons else ""
-    lines = [f"{s['accepted']} parts: {s['good']} good, {s['reject']} reject, {s['unknown']} unknown{unknown}"]
+    lines = [
+        f"{counted(s['accepted'], 'part')}: {s['good']} good, {s['reject']} reject, {s['unknown']} unknown{unknown}"
+    ]
     if s["dropped"]:
-        lines.append(f"{s['dropped']} frames of the free-running source were passed over")
+        source = "of the free-running source"
+        lines.append(f"{counted(s['dropped'], f'frame {source} was', f'frames {source} were')} passed over")
     if "truth" in s:
         t = s["truth"]
         rates = [f"{name} {t[name]:.3f}" for name in ("recall", "specificity") if t[name] is not None]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edge.errors import DataError, RecipeError
 from edge.evaluation.metrics import Confusion, Floats, Numbers, Truths, checked, confusion
+from edge.text import did_you_mean
 
 Ints = npt.NDArray[np.int64]
 
@@ -142,7 +143,7 @@ STRATEGIES: dict[str, Strategy] = {
 def strategy_parameters(strategy: str, given: dict[str, Any]) -> dict[str, float]:
     """The parameters of a strategy: its defaults, updated by `given`. Raises RecipeError if one is not valid."""
     if strategy not in STRATEGIES:
-        raise RecipeError(f"no threshold strategy {strategy!r}; there are {', '.join(STRATEGIES)}")
+        raise RecipeError(f"no threshold strategy {strategy!r}; {known_strategies(strategy)}")
     known = signature(STRATEGIES[strategy].choose).parameters.values()
     parameters = {p.name: float(p.default) for p in known if p.kind is p.KEYWORD_ONLY}
     for key, value in given.items():
@@ -155,6 +156,11 @@ def strategy_parameters(strategy: str, given: dict[str, Any]) -> dict[str, float
             raise RecipeError(f"threshold strategy {strategy!r}: {key} = {value!r} {wanted}")
         parameters[key] = float(value)
     return parameters
+
+
+def known_strategies(given: str) -> str:
+    """The remedy for a strategy that does not exist: the one nearest to `given`, if one is near, and all names."""
+    return f"{did_you_mean(given, STRATEGIES)}there are {', '.join(STRATEGIES)}"
 
 
 def _all_cuts(values: Floats, truths: npt.NDArray[np.bool_]) -> Cuts:

@@ -46,9 +46,8 @@ MEANINGS = {
     ),
     Why.EPOCH_CHANGED: "the station was started again while the part was on its way to the gate",
     Why.STATION_STOPPED: (
-        "the station's run ended while the part was on its way to the gate, and after the end of a run no part passes, "
-        "good or not; end a run when the belt is empty: a run over a folder ends with the last picture unless it has "
-        "--watch"
+        "the station's run ended while the part was on its way to the gate; after the end of a run no part passes, "
+        "good or not; stop the feed first, and the station when the last part is past the gate"
     ),
     Why.SIMULATED: "the source or the bundle is the demonstration; --allow-simulated lets such parts pass in a trial",
     Why.DUPLICATE_STATION: "two stations seem to have this name; stop one of them and start the gate again",

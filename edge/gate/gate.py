@@ -163,6 +163,11 @@ class Gate:
         """Whether the station has announced its end and no part is in flight."""
         return self._station.state is State.STOPPED and not self._in_flight
 
+    @property
+    def end_cause(self) -> str | None:
+        """Why the station stopped, in its words; None while it runs."""
+        return self._station.end_cause
+
     def wait_ns(self, now_ns: int) -> int | None:
         """Longest time to sleep before the next part is due; None if no part is in flight."""
         return self._belt.wait_ns(self._in_flight[0][0], now_ns) if self._in_flight else None

@@ -39,6 +39,7 @@ class _Epoch:
     is_joined: bool = False
     history_to: int = 0
     state: State = State.PREOPERATIONAL
+    cause: str | None = None
     is_ready: bool = False
     told: int | None = None  # when it said last how it stands
     valid_until: int = 0
@@ -98,7 +99,7 @@ class StationView:
             return False
         if run.state is State.STOPPED:  # that was its last word
             return False
-        run.told, run.state = message.sent, message.state
+        run.told, run.state, run.cause = message.sent, message.state, message.cause
         if isinstance(message, Heartbeat):
             run.has_heartbeat, run.is_ready = True, message.ready
             run.valid_until = min(message.valid_until, message.sent + LEASE_NS)
@@ -116,6 +117,11 @@ class StationView:
             self._run.is_joined, self._run.history_to = True, heartbeat.last_seq
 
     # ---------------------------------------------------------------------------------------------------- what is known
+
+    @property
+    def end_cause(self) -> str | None:
+        """Why the station stopped, in its words; None while it runs."""
+        return (self._run.cause or "no cause given") if self._run.state is State.STOPPED else None
 
     @property
     def wants_snapshot(self) -> bool:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.errors import DataError
 from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME, Letterbox, letterbox
+from edge.text import counted
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue: ITU-R BT.601, as cv2.COLOR_BGR2GRAY."""
@@ -136,7 +137,8 @@ class LetterboxContract(BaseModel):
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != self.channels:
                 raise ValueError(
-                    f"{name} has {len(values)} values; a network that sees {self.colour} takes {self.channels}"
+                    f"{name} has {counted(len(values), 'value')}; "
+                    f"a network that sees {self.colour} takes {self.channels}"
                 )
         return self
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from edge.errors import DataError
 from edge.photographs.photograph import PARTS, SPLITS, Parts, Photograph, is_litter
 from edge.pictures import is_picture_name
+from edge.text import counted
 
 FIRST = 3
 """Number of names in messages that count files."""
@@ -86,7 +87,7 @@ def account(
     unmatched = rows.unmatched(p.name for p in photographs)
     if rows and len(unmatched) == len(rows):
         raise DataError(
-            f"{data / PARTS}: none of its {len(rows)} rows names a photograph, the first {unmatched[0]!r}: "
+            f"{data / PARTS}: none of its {counted(len(rows), 'row')} names a photograph, the first {unmatched[0]!r}: "
             f"column 'file' is the path from {data}, such as {photographs[0].name if photographs else 'good/1.png'}"
         )
     without = [p.name for p in photographs if p.name not in rows] if rows else []
@@ -113,12 +114,13 @@ def _stray(data: Path, layout: str, names: Sequence[str]) -> DataError:
     in_masks = [name for name in names if {*MASK_FOLDERS} & {*name.split("/")[:-1]}]
     if in_masks:
         return DataError(
-            f"{data}: {len(in_masks)} masks have no photograph of their name ({named(in_masks, len(in_masks))}): "
-            "a mask has the name of its photograph; rename or remove them"
+            f"{data}: {counted(len(in_masks), 'mask has', 'masks have')} no photograph of the same name "
+            f"({named(in_masks, len(in_masks))}): rename or remove {'it' if len(in_masks) == 1 else 'them'}"
         )
     return DataError(
-        f"{data}: {len(names)} pictures have no label in the layout {layout} ({named(names, len(names))}): move them "
-        "into a folder of that layout, or out of the data"
+        f"{data}: {counted(len(names), 'picture has', 'pictures have')} no label in the layout {layout} "
+        f"({named(names, len(names))}): move {'it' if len(names) == 1 else 'them'} into a folder of that layout, or "
+        "out of the data"
     )
 
 

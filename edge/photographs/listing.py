@@ -10,10 +10,10 @@ from types import ModuleType
 
 from edge.errors import DataError
 from edge.photographs import good_bad, mvtec, one_class
-from edge.photographs.accounting import LeftOut, account, refuse_other_case
+from edge.photographs.accounting import FIRST, LeftOut, account, refuse_other_case
 from edge.photographs.mask_meaning import MaskMeaning
 from edge.photographs.masks import MaskReading, MaskSet
-from edge.photographs.photograph import Photograph, parts
+from edge.photographs.photograph import Photograph, parts, subfolders
 
 LAYOUTS: tuple[ModuleType, ...] = (good_bad, one_class, mvtec)
 
@@ -65,7 +65,9 @@ def _read(data: Path, masks: MaskMeaning | MaskReading | None, bits: int | None)
     together = MaskSet([one.mask for one in photographs if one.mask], masks)
     splits = {split: [replace(one, masks=together, bits=bits) for one in members] for split, members in listed.items()}
     counts = ", ".join(f"{len(members)} {split or 'in no split'}" for split, members in splits.items())
-    said = f"{layout.NAME}: {counts or 'no photographs'}"
+    has_masks = any(one.mask for one in photographs)
+    name = layout.NAME if has_masks else layout.NAME.removesuffix(f" {good_bad.MASKS[0]}/")
+    said = f"{name}: {counts or 'no photographs'}"
     return Listing(said, layout.TRAINS_APART, splits, left_out, together)
 
 
@@ -77,5 +79,18 @@ def _find_layout(data: Path) -> ModuleType:
     if seen:
         both = " and ".join(f"{signs[layout][0]}/ ({layout.NAME})" for layout in seen)
         raise DataError(f"{data} is in {len(seen)} layouts at once, by {both}: move out what does not belong to one")
+    if below := _fitting_below(data):
+        raise DataError(f"{data} holds no photographs in a layout known here, but {below}")
     known = "; ".join(layout.SHAPE for layout in LAYOUTS)
     raise DataError(f"{data} holds photographs in no layout known here, which are {known}")
+
+
+def _fitting_below(data: Path) -> str:
+    """The end of a line that names the folders directly in `data` that fit a layout; empty if none does."""
+    fitting = [data / name for name in subfolders(data) if any(layout.signs(data / name) for layout in LAYOUTS)]
+    if not fitting:
+        return ""
+    if len(fitting) == 1:
+        return f"{fitting[0]} does: give that one"
+    shown = [str(folder) for folder in fitting[:FIRST]] + ([f"{len(fitting) - FIRST} more"] if fitting[FIRST:] else [])
+    return f"{', '.join(shown[:-1])} and {shown[-1]} do: give one of them"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from edge.errors import DataError
 from edge.photographs.mask_meaning import MaskMeaning
 from edge.pictures import PICTURE_SUFFIXES, decode_unchanged, is_picture_name, read_bytes
+from edge.text import counted
 
 Truth = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -263,8 +264,8 @@ def _refuse_doubtful(marking: Mapping[Path, MaskStatistics], reading: MaskReadin
     """Raise DataError for a continuous grey that is too dark, and for large flat areas of grey below the half."""
     if largest < DIM * 2 and any(one.lossy for one in marking.values()):
         raise DataError(
-            f"{len(marking)} masks in a lossy format (JPEG, WebP), such as {next(iter(marking))}, have no value above "
-            f"{largest}: class numbers do not survive it; save them as PNG, or {REMEDY}"
+            f"{counted(len(marking), 'mask')} in a lossy format (JPEG, WebP), such as {next(iter(marking))}: no value "
+            f"above {largest}, and class numbers do not survive that; save them as PNG, or {REMEDY}"
         )
     for file, one in marking.items():
         half = reading.half[one.depth]

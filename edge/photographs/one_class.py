@@ -23,9 +23,10 @@ from pathlib import Path
 
 from edge.errors import DataError
 from edge.photographs.photograph import Parts, Photograph, files, labelled, subfolders
+from edge.text import reason_of
 
 NAME = "one-class train/ proliv/ test/"
-SHAPE = "train/ proliv/ test/ with photographs directly in them"
+SHAPE = "train/ proliv/ test/ (proliv/ holds the bad ones) with photographs directly in them"
 TRAINS_APART = True
 KIND = "proliv"
 
@@ -106,7 +107,7 @@ def _labels(text: Path) -> dict[str, bool]:
     try:
         lines = text.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{text} cannot be read: {error}") from None
+        raise DataError(f"{text} cannot be read: {reason_of(error)}") from None
     labels: dict[str, bool] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():

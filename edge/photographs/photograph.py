@@ -13,6 +13,7 @@ from edge.errors import DataError
 from edge.frame import Frame
 from edge.photographs.masks import MaskSet
 from edge.pictures import PICTURE_SUFFIXES, is_picture_name, read_picture
+from edge.text import reason_of
 
 SPLITS = ("train", "val", "test")
 LITTER = {"Thumbs.db", "desktop.ini", "__MACOSX"}
@@ -203,5 +204,5 @@ def parts(data: Path) -> Parts:
     except UnicodeDecodeError:
         raise DataError(f"{table} is not UTF-8; save it as CSV in UTF-8") from None
     except (OSError, csv.Error) as error:
-        raise DataError(f"{table} cannot be read: {error}") from None
+        raise DataError(f"{table} cannot be read: {reason_of(error)}") from None
     return Parts(rows)

@@ -19,6 +19,7 @@ from edge.photographs.fingerprint import Hashed, Hashes, fingerprint, hash_photo
 from edge.photographs.masks import MaskReading, MaskSet, Plane
 from edge.photographs.photograph import Photograph, check_sizes, read_photograph, unusable
 from edge.pictures.blank import blank_fault
+from edge.text import counted, reason_of
 
 EMPTY_SHARE = 0.03
 """Largest fraction of a folder's masks that may be empty; these are counted and named. With more empty masks their
@@ -208,7 +209,9 @@ def _examined(
         check_sizes(photograph, frame, plane)
         one = replace(one, photograph=replace(photograph, masks=masks))
         return replace(one, marks=_marks(plane, masks.alone(photograph.mask), contract))
-    except (DataError, OSError, ValueError) as error:
+    except OSError as error:
+        return f"{error.filename or photograph.path} cannot be read: {reason_of(error)}"
+    except (DataError, ValueError) as error:
         return str(error)
 
 
@@ -287,7 +290,8 @@ def _refuse_two_labels(found: Sequence[Examined]) -> None:
             both.append(f"{other.name} and {one.photograph.name}")
     if both:
         raise DataError(
-            f"{len(both)} pictures have both labels ({named(both, len(both))}): remove the one whose label is wrong"
+            f"{counted(len(both), 'picture has', 'pictures have')} both labels ({named(both, len(both))}): "
+            "remove the one whose label is wrong"
         )
 
 

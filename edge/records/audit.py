@@ -188,6 +188,7 @@ def _check_gate(journal: sqlite3.Connection, found: Audit, path: Path) -> None:
         report.passes[proof.standing] += 1
         if proof.standing in (Standing.ESCAPE, Standing.UNPROVEN):
             found.find(Kind(proof.standing), f"the gate let {named} pass: {proof.why}", *where)
+    report.is_of_other_runs = bool(logged.epochs) and logged.epochs.isdisjoint(run.epoch for run in found.runs)
     if report.is_cut and found.open_epoch is None:
         found.find(Kind.GATE, "a line of the gate's log has no end: it was cut, or is being written")
     (report.clients,) = journal.execute("SELECT count(DISTINCT client) FROM acknowledgements").fetchone()

@@ -63,12 +63,14 @@ class GateReport:
     """How the log stands to the journal: passes by what the journal says of them, rejects by the gate's own reason.
 
     `is_cut`: the gate did not live to end a line. `clients` counts the controllers whose acknowledgements the journal
-    has: the log is compared with them if there is one, for it does not say whose it is.
+    has: the log is compared with them if there is one, for it does not say whose it is. `is_of_other_runs`: the log
+    names runs, and the journal has none of them.
     """
 
     passes: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
     is_cut: bool = False
+    is_of_other_runs: bool = False
     clients: int = 0
 
 
@@ -91,6 +93,11 @@ class Logged:
             self._unnumbered.add(decision.part)
         elif decision.passes or decision.seq not in run:
             run[decision.seq] = Fate.PASSED if decision.passes else decision.fate
+
+    @property
+    def epochs(self) -> set[str]:
+        """The epochs that the lines name."""
+        return {epoch for epoch in self._fates if epoch is not None}
 
     def has_run(self, epoch: str) -> bool:
         """Whether any line is of this epoch."""

@@ -62,11 +62,11 @@ class Vitals:
 
 _GAUGES: tuple[tuple[str, str, Callable[[Vitals], float | None]], ...] = (
     ("edge_simulated", "1 if source or bundle is the built-in demonstration.", lambda v: v.is_simulated),
-    ("edge_boot", "Counts the runs of the station; 0: unknown.", lambda v: v.boot),
+    ("edge_boot", "Number of this run of the station, counted from 1; 0: unknown.", lambda v: v.boot),
     ("edge_subscribers", "Subscriptions to verdicts.", lambda v: v.subscribers),
     ("edge_parts_in_flight", "Parts accepted that have no verdict yet.", lambda v: v.in_flight),
     ("edge_frames_pending", "Frames captured that are not accepted yet.", lambda v: v.pending),
-    ("edge_alarms", "What is wrong and holds nothing up: how many such things.", lambda v: v.alarms),
+    ("edge_alarms", "Number of alarms: faults that do not stop the line.", lambda v: v.alarms),
     (
         "edge_unlike_share",
         "Share of the last 50 pictures unlike the training photographs.",
@@ -74,10 +74,10 @@ _GAUGES: tuple[tuple[str, str, Callable[[Vitals], float | None]], ...] = (
     ),
     (
         "edge_camera_age_seconds",
-        "Since the camera's process gave its last sign of life.",
+        "Time since the camera's process gave its last sign of life.",
         lambda v: _s(v.camera_age_ms),
     ),
-    ("edge_loop_age_seconds", "Since the model's process gave its last result.", lambda v: _s(v.loop_age_ms)),
+    ("edge_loop_age_seconds", "Time since the model's process gave its last result.", lambda v: _s(v.loop_age_ms)),
     ("edge_journal_backlog", "Rows that wait to be written to the journal.", lambda v: v.journal_backlog),
     ("edge_durable_lag", "Verdicts published that are not on disk yet.", lambda v: v.durable_lag),
 )
@@ -228,7 +228,7 @@ class Metrics(Collector):
 
 def _of_beat(v: Vitals, at_ns: int) -> Iterable[Metric]:
     age_s = (time.monotonic_ns() - at_ns) / 1e9
-    yield GaugeMetricFamily("edge_heartbeat_age_seconds", "Since the station's loop last came by.", value=age_s)
+    yield GaugeMetricFamily("edge_heartbeat_age_seconds", "Time since the station's loop last ran.", value=age_s)
     is_ready = v.is_ready and age_s <= LEASE_S
     yield GaugeMetricFamily("edge_ready", "1 while parts that come are judged.", value=is_ready)
     state = GaugeMetricFamily("edge_state", "1 for the state the station is in, 0 for all others.", labels=["state"])

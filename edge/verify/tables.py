@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from edge.terminal.console import Console
+from edge.text import counted
 from edge.verify.result import Judged, Verification, judged_score
 
 MOST = 20
@@ -15,7 +16,7 @@ MOST = 20
 def print_checks(console: Console, done: Verification) -> None:
     """Print each artifact's result on the golden frames."""
     machine = done.machine
-    table = Table(title=escape(f"{done.bundle.label}, {done.threads} threads, {machine['cpu']}"))
+    table = Table(title=escape(f"{done.bundle.label}, {counted(done.threads, 'thread')}, {machine['cpu']}"))
     for column in ("backend", "golden frames", "largest difference", "allowed", "load", "inference"):
         is_name = column == "backend"
         table.add_column(column, justify="left" if is_name else "right", no_wrap=is_name)
@@ -50,7 +51,8 @@ def print_judged(console: Console, done: Verification, judged: Judged) -> None:
     for line in judged.survey.lines():
         console.print(escape(line), highlight=False, soft_wrap=True)
     if judged.out_of_distribution is not None:
-        console.print(escape(str(judged.out_of_distribution)), highlight=False, soft_wrap=True)
+        begin = "[bold red]warning:[/bold red] " if judged.out_of_distribution.is_doubtful else ""
+        console.print(f"{begin}{escape(str(judged.out_of_distribution))}", highlight=False, soft_wrap=True)
     for note in judged.notes:
         console.print(escape(f"note: {note}"))
     misses, false_rejects = wrong(judged.seen, judged.findings)

@@ -215,8 +215,8 @@ def test_photographs_that_the_run_left_out_are_asked_for(
     rows = [f"{p.name},{'val' if p.name == moved else split}" for split, p in every(rendered)]
     (tmp_path / "split.csv").write_text("\n".join(["file,split", *rows]) + "\n")
     split = ("--split", tmp_path / "split.csv")
-    assert export("--bundle", older, "--data", rendered, *split, "--out", tmp_path / "n") == 0
-    found = load_bundle(tmp_path / "n").manifest.input_statistics
+    assert export("--bundle", older, "--data", rendered, *split, "--out", tmp_path / "n.edge") == 0
+    found = load_bundle(tmp_path / "n.edge").manifest.input_statistics
     assert found is not None
     assert found.held_out == FEWEST + 1
 

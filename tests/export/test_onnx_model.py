@@ -258,6 +258,14 @@ def in_graph(output: Output, value: np.ndarray, shape: tuple[int, ...]) -> np.nd
     return found
 
 
+@pytest.mark.parametrize(("out", "remedy"), [("part", "part.edge"), ("lines/part.v2/", "lines/part.v2.edge")])
+def test_a_bundle_is_called_edge(
+    export: Export, capsys: pytest.CaptureFixture[str], tmp_path: Path, out: str, remedy: str
+) -> None:
+    assert export("--onnx", tmp_path / "m.onnx", "--out", out) == 2
+    assert capsys.readouterr().err == f"error: --out {Path(out)}: a bundle is called NAME.edge; say --out {remedy}\n"
+
+
 @pytest.mark.parametrize(
     ("shape", "arguments", "says"),
     [
@@ -269,7 +277,7 @@ def in_graph(output: Output, value: np.ndarray, shape: tuple[int, ...]) -> np.nd
         (["N", "H", "W", 1], [], "channels last (NHWC)"),
         (["N", 3, 48, 192], [], "is [N, 3, 48, 192], not a square"),
         (["N", 4, SIDE, SIDE], [], "a picture has 3 channels, or 1"),
-        (["N", 1, SIDE, SIDE], ["--letterbox", "colour=rgb"], "has 1 channels, the letterbox 3"),
+        (["N", 1, SIDE, SIDE], ["--letterbox", "colour=rgb"], "has 1 channel, the letterbox 3"),
         (["N", 3, SIDE], [], "a bundle gives it [N, channels, height, width]"),
         (["N", 3, SIDE, SIDE], ["--letterbox", "side=64"], "takes 32×32 pixels and no other size"),
         (["N", 3, SIDE, SIDE], ["--letterbox", "filter=lanczos"], "--letterbox filter='lanczos': must be 'antialias',"),
@@ -292,7 +300,13 @@ def in_graph(output: Output, value: np.ndarray, shape: tuple[int, ...]) -> np.nd
         (None, ["--output", "score=mask[1]", "--output", "map=score:0"], "a map is [1, h, w] or [1, 1, h, w]"),
         (None, ["--threshold", "balanced"], "chosen (balanced) on labelled photographs: give --data, or a number"),
         (None, ["--threshold", "nan"], "--threshold nan is not a finite number"),
-        (None, ["--threshold", "best"], "no threshold strategy 'best'; there are best-f1"),
+        (
+            None,
+            ["--threshold", "recal"],
+            "recal is no number and no strategy; did you mean 'recall'? there are best-f1",
+        ),
+        (None, ["--threshold", "0.58x"], "--threshold 0.58x is no number and no strategy; there are best-f1, recall"),
+        (None, ["--threshold", "0.58x"], "cost, reject-rate; or give a number"),
         (None, ["--threshold", "cost=10,1,1"], "give cost=MISS,FALSE_REJECT"),
         (None, ["--recipe", "padim"], "--recipe goes with --checkpoint, not with --onnx"),
         (None, ["--half"], "--half goes with RUN or --checkpoint, not with --onnx"),

@@ -39,27 +39,27 @@ MVTEC = ("train/good/0.png", "test/good/1.png", "test/crack/2.png", "ground_trut
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ((*NO_SPLIT, "loose.jpg"), r"1 pictures have no label in the layout good/ bad/ mask/ \(loose\.jpg\): move"),
-        ((*GOOD_BAD, "train/loose.png"), r"1 pictures have no label .*\(train/loose\.png\)"),
+        ((*NO_SPLIT, "loose.jpg"), r"1 picture has no label in the layout good/ bad/ mask/ \(loose\.jpg\): move"),
+        ((*GOOD_BAD, "train/loose.png"), r"1 picture has no label .*\(train/loose\.png\)"),
         ((*GOOD_BAD, "holdout/1.png", "holdout/good/2.png"), r"2 pictures have no label .*\(holdout/1\.png, holdout/g"),
         ((*NO_SPLIT, "bad/a/b/1.png"), r"bad/a/b is no part of the layout"),
-        ((*NO_SPLIT, "overlays/b.png"), r"1 pictures have no label .*\(overlays/b\.png\)"),
-        ((*NO_SPLIT, "mask/other.png"), r"1 masks have no photograph of their name \(mask/other\.png\)"),
-        ((*NO_SPLIT, "mask/b_mask.png"), r"1 masks have no photograph of their name"),
-        ((*NO_SPLIT, "mask/scratch/b.png"), r"1 masks have no photograph of their name"),
+        ((*NO_SPLIT, "overlays/b.png"), r"1 picture has no label .*\(overlays/b\.png\)"),
+        ((*NO_SPLIT, "mask/other.png"), r"1 mask has no photograph of the same name \(mask/other\.png\)"),
+        ((*NO_SPLIT, "mask/b_mask.png"), r"1 mask has no photograph of the same name"),
+        ((*NO_SPLIT, "mask/scratch/b.png"), r"1 mask has no photograph of the same name"),
         ((*NO_SPLIT, "mask/b.bmp"), r"mask/b\.bmp and b\.png are both the mask of one photograph: remove one"),
         ((*NO_SPLIT, "bad/b.jpg"), r"mask/b\.png would be the mask of both bad/b\.jpg and bad/b\.png: rename one"),
         ((*NO_SPLIT, "bad/x/b.png"), r"mask/b\.png would be the mask of both bad/b\.png and bad/x/b\.png"),
         (("GOOD/a.png", "BAD/b.png"), r"BAD is not read under this name: rename it to bad"),
         ((*GOOD_BAD, "Test/good/1.png"), r"Test is not read under this name: rename it to test"),
         ((*GOOD_BAD, "test/Good/1.png"), r"test/Good is not read under this name: rename it to good"),
-        ((*ONE_CLASS, "loose.png"), r"1 pictures have no label in the layout one-class .*\(loose\.png\)"),
-        ((*ONE_CLASS, "val/1.png"), r"1 pictures have no label in the layout one-class .*\(val/1\.png\)"),
-        ((*MVTEC, "test/loose.png"), r"1 pictures have no label in the layout MVTec"),
+        ((*ONE_CLASS, "loose.png"), r"1 picture has no label in the layout one-class .*\(loose\.png\)"),
+        ((*ONE_CLASS, "val/1.png"), r"1 picture has no label in the layout one-class .*\(val/1\.png\)"),
+        ((*MVTEC, "test/loose.png"), r"1 picture has no label in the layout MVTec"),
         ((*MVTEC, "test/GOOD/1.png"), r"test/GOOD is not read under this name: rename it to good"),
         ((*MVTEC, "test/crack/deep/1.png"), r"test/crack/deep does not belong to the MVTec layout"),
         ((*MVTEC, "ground_truth/crack/2.png"), r"2\.png and 2_mask\.png are both the mask of one photograph"),
-        ((*MVTEC, "ground_truth/crack/7_mask.png"), r"1 masks have no photograph of their name"),
+        ((*MVTEC, "ground_truth/crack/7_mask.png"), r"1 mask has no photograph of the same name"),
     ],
 )
 def test_what_has_no_label_or_two_meanings_is_refused_by_name(
@@ -145,7 +145,7 @@ def test_one_picture_under_both_labels_is_refused_though_its_bytes_differ(tmp_pa
     data = lay(tmp_path, "good/a.png", "good/c.png", "bad/b.png")
     same = cv2.imread(str(data / "good" / "a.png"))
     write(data / "bad" / "b.bmp", same)
-    with pytest.raises(DataError, match=r"^1 pictures have both labels \(good/a\.png and bad/b\.bmp\): remove the one"):
+    with pytest.raises(DataError, match=r"^1 picture has both labels \(good/a\.png and bad/b\.bmp\): remove the one"):
         survey(read_listing(data).photographs)
     (data / "bad" / "b.bmp").unlink()
     write(data / "good" / "copy.bmp", same)

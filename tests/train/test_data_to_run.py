@@ -53,7 +53,7 @@ def test_split_by_group_is_written_down_and_read_again(lot: Path, tmp_path: Path
     assert {split: len(names(run, split)) for split in ("train", "val", "test")} == {"train": 30, "val": 10, "test": 10}
     assert run.record.data.photographs["val"] == {"good": 6, "bad": 4}
     assert run.record.data.split == r"25 groups by (part\d+), seed 0"
-    assert run.record.data.layout == "good/ bad/ mask/: 50 in no split"
+    assert run.record.data.layout == "good/ bad/: 50 in no split"
     assert run.record.data.leaks is not None
     assert run.record.data.leaks.pairs_across == 0
     assert run.record.data.leaks.pairs_within >= 20
@@ -167,7 +167,7 @@ def test_a_finished_run_is_exported_with_another_threshold_in_the_words_of_a_tra
     assert done.exit_code == 0, done.output
     chosen = load_run(run).recipe.threshold
     assert (chosen.strategy, chosen.options) == ("specificity", {"at_least": 0.5})
-    assert "edge-export run --threshold cost=10,1" in (run / "report.html").read_text()
+    assert f"edge-export {run} --threshold cost=10,1" in (run / "report.html").read_text()
     for wrong in ("lowest", "cost=1,2,3"):
         refused = CliRunner().invoke(app, [*map(str, arguments[:5]), "--threshold", wrong])
         assert isinstance(refused.exception, RecipeError)

@@ -279,7 +279,7 @@ def test_wrong_data_is_one_line_before_anything_is_written(
     ("override", "message"),
     [
         ("checkpoint.criterion=val_f1", "no checkpoint criterion 'val_f1'; there are train_loss, val_loss"),
-        ("threshold.strategy=best", "no threshold strategy 'best'; there are best-f1"),
+        ("threshold.strategy=best", r"no threshold strategy 'best'; did you mean 'best-f1'\? there are best-f1"),
         ("threshold.at_least=0.5", "'balanced' has no parameter 'at_least'"),
         ("model.depth=3", "segmenter-small has no option 'depth'; it has channels"),
         ("loss.focus=3", r"\[loss\] has no option 'focus'; it has picture, hardest"),

@@ -34,6 +34,27 @@ def test_good_bad_mask_with_splits(tmp_path: Path) -> None:
     assert not listing.trains_apart
 
 
+def test_a_layout_without_masks_is_not_said_to_have_them(tmp_path: Path) -> None:
+    assert read_listing(lay(tmp_path / "none", "good/a.png", "bad/b.png")).said == "good/ bad/: 2 in no split"
+    data = lay(tmp_path / "one", "good/a.png", "bad/b.png", "bad/c.png", "mask/c.png")
+    assert read_listing(data).said == "good/ bad/ mask/: 3 in no split"
+
+
+def test_folders_below_that_have_a_layout_are_named(tmp_path: Path) -> None:
+    lay(tmp_path, "mono/good/a.png", "notes/b.png")
+    with pytest.raises(DataError) as refusal:
+        read_listing(tmp_path)
+    assert str(refusal.value).endswith(
+        f"no photographs in a layout known here, but {tmp_path}/mono does: give that one"
+    )
+    lay(tmp_path, "poly/train/good/a.png", "poly/val/bad/b.png")
+    with pytest.raises(DataError, match=rf"but {tmp_path}/mono and {tmp_path}/poly do: give one of them"):
+        read_listing(tmp_path)
+    lay(tmp_path, "thin/good/a.png", "wide/good/a.png")
+    with pytest.raises(DataError, match=rf"{tmp_path}/poly, {tmp_path}/thin and 1 more do: give one of them"):
+        read_listing(tmp_path)
+
+
 def test_good_bad_mask_without_splits(tmp_path: Path) -> None:
     data = lay(tmp_path, "good/a.png", "bad/b.png", "mask/b.png")
     listing = read_listing(data)

@@ -165,7 +165,7 @@ def test_jpeg_masks_are_continuous_though_they_have_few_values(tmp_path: Path) -
         ),
         (lambda t: [t[0].astype(np.uint16) * 65535, t[1] * 255], ".png", r"masks of 8 and of 16 bits in one folder"),
         (lambda t: [t[0] * 2, cv2.GaussianBlur(t[1] * 255, (0, 0), 2)], ".png", r"different meanings in one folder"),
-        (lambda t: [one * 3 for one in t], ".jpg", r"lossy format .*have no value above"),
+        (lambda t: [one * 3 for one in t], ".jpg", r"lossy format .*no value above"),
         (
             lambda t: [cv2.GaussianBlur(t[0] * 255, (0, 0), 2), np.maximum(t[1] * 100, t[2] * 255)],
             ".png",

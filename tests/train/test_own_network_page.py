@@ -37,5 +37,5 @@ def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
             cwd=tmp_path, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, (name, done.stderr)
-    assert (tmp_path / "run" / "network.py").read_text(encoding="utf-8") == block("python")
+    assert (tmp_path / "net-run" / "network.py").read_text(encoding="utf-8") == block("python")
     assert load_bundle(tmp_path / "net.edge").manifest.description == "My first network"

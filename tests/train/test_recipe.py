@@ -1,6 +1,7 @@
 """Recipes are data: an unknown key is refused in one line that names it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from edge.errors import RecipeError
 from train.models import build_network
-from train.recipe import Recipe, called, load_recipe, recipe_names
+from train.recipe import Recipe, ThresholdChoice, called, load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -53,7 +54,8 @@ def test_any_key_can_be_set_with_its_toml_type() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.epoch=3", r"unknown key 'train\.epoch'; did you mean 'epochs'\? train has optimizer, learning_rate"),
+        ("train.epoch=3", r"unknown key 'train\.epoch'; did you mean 'train\.epochs'\? train has optimizer, learn"),
+        ("epochs=3", r"unknown key 'epochs'; did you mean 'train\.epochs'\? a recipe has title, about, letterbox"),
         ("trian.epochs=3", r"unknown key 'trian'; did you mean 'train'\? a recipe has title, about, letterbox"),
         ("train.epochs=0", r"train\.epochs = 0: must be at least 1"),
         ("train.epochs=many", r"train\.epochs = 'many'"),
@@ -78,6 +80,20 @@ def test_recipe_is_normalised_by_the_data_or_by_numbers_and_not_by_both(override
         load_recipe("demo-line", ["train.normalise=data", override])
     assert "\n" not in str(refusal.value)
     assert load_recipe("demo-line", [override]).train.normalise == "letterbox"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("recal", "no threshold strategy 'recal'; did you mean 'recall'? there are best-f1, recall"),
+        ("recal=0.9", "no threshold strategy 'recal'; did you mean 'recall'? there are best-f1, recall"),
+        ("0.58x", "--threshold 0.58x: a training chooses it by a strategy; there are best-f1, recall"),
+        ("0.58", "cost, reject-rate; edge-export also takes a number"),
+    ],
+)
+def test_a_threshold_that_is_no_strategy_is_answered_with_the_nearest_one(text: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        ThresholdChoice.parse(text)
 
 
 def test_recipe_of_ones_own_is_a_path(tmp_path: Path) -> None:

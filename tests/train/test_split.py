@@ -146,10 +146,10 @@ def test_hand_written_split_needs_two_columns(make_data: MakeData, tmp_path: Pat
     ("content", "message"),
     [
         ("name,split\n", r"has no column 'file'; a split file has file, split"),
-        ("file,split\ntrain/good/part00.png,train\n", r"says nothing of 1 photographs, the first train/good/part01"),
+        ("file,split\ntrain/good/part00.png,train\n", r"says nothing of 1 photograph, the first train/good/part01"),
         ("file,split\ntrain/good/part00.png,dev\n", r"has split 'dev'; there are train, val, test, unused"),
         ("file,split\na.png,train\na.png,val\n", r"names a\.png twice"),
-        ("file,split\na.png,train\n", r"names 1 photographs that are not in the data, the first a\.png"),
+        ("file,split\na.png,train\n", r"names 1 photograph that is not in the data, the first a\.png"),
         (
             "file,split,label\ntrain/good/part00.png,train,bad\ntrain/good/part01.png,val,good\n",
             r"calls train/good/part00\.png 'bad', its folder 'good'",

@@ -100,6 +100,13 @@ def test_file_that_is_no_checkpoint_is_one_line(content: bytes | None, tmp_path:
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("name", ["nope.pt", "nope.safetensors"])
+def test_weights_that_do_not_exist_are_named_once(name: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as refusal:
+        read_state(tmp_path / name, ())
+    assert str(refusal.value) == f"weights {tmp_path / name} cannot be read: No such file or directory"
+
+
 def test_file_without_tensors_is_one_line(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "model": [1, 2]}, tmp_path / "w.pth")
     with pytest.raises(RecipeError, match="hold no state dict"):
@@ -206,6 +213,7 @@ def test_a_publisher_out_of_reach_is_refused_unless_random_weights_are_asked_for
     with pytest.raises(RecipeError) as refusal:
         start_from(network, "published")
     assert str(refusal.value).startswith(f"{gone} cannot be reached (")
+    assert "Errno" not in str(refusal.value)
     assert "give --weights FILE of resnet34; or --weights random" in str(refusal.value)
     assert start_from(network, "random") == "weights: random initialisation, not those of resnet34"
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())

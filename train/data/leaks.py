@@ -42,7 +42,8 @@ class LeakFindings(BaseModel):
     def __str__(self) -> str:
         if self.warning:
             return self.warning
-        left_out = f"; {self.left_out} photographs of earlier splits are left out" if self.left_out else ""
+        earlier = counted(self.left_out, "photograph of an earlier split is", "photographs of earlier splits are")
+        left_out = f"; {earlier} left out" if self.left_out else ""
         across, within = counted(self.pairs_across, "pair"), counted(self.pairs_within, "pair")
         return f"photographs that look alike: {across} in different splits, {within} within a split{left_out}"
 

@@ -22,6 +22,7 @@ from edge.photographs.mask_meaning import MaskMeaning
 from edge.photographs.masks import MaskReading
 from edge.photographs.photograph import SPLITS, Photograph
 from edge.pictures.contract import Bits
+from edge.text import counted, reason_of
 
 Splits = dict[str, list[Photograph]]
 LeakPolicy = Literal["refuse", "allow", "drop"]
@@ -106,7 +107,9 @@ def group_keys(photographs: Sequence[Photograph], group_by: str) -> list[str]:
         keys = [(match.group(1) or "") if match else "" for match in found]
     silent = [photograph.name for photograph, key in zip(photographs, keys, strict=True) if not key]
     if silent:
-        raise DataError(f"--group-by {group_by} gives no group to {len(silent)} photographs, the first {silent[0]}")
+        raise DataError(
+            f"--group-by {group_by} gives no group to {counted(len(silent), 'photograph')}, the first {silent[0]}"
+        )
     return keys
 
 
@@ -168,12 +171,13 @@ def _as_file(listing: Listing, file: Path) -> Division:
     known = {photograph.name: photograph for photograph in photographs}
     gone = [name for name in rows if name not in known and rows[name]["split"] != UNUSED]
     if gone:
-        raise DataError(f"{file} names {len(gone)} photographs that are not in the data, the first {gone[0]}")
+        strangers = counted(len(gone), "photograph that is", "photographs that are")
+        raise DataError(f"{file} names {strangers} not in the data, the first {gone[0]}")
     unnamed = [name for name in known if name not in rows]
     if unnamed:
         raise DataError(
-            f"{file} says nothing of {len(unnamed)} photographs, the first {unnamed[0]}; give them a split, or "
-            f"{UNUSED!r} to leave them out"
+            f"{file} says nothing of {counted(len(unnamed), 'photograph')}, the first {unnamed[0]}; give each a split, "
+            f"or {UNUSED!r} to leave it out"
         )
     for name, photograph in known.items():
         label = rows[name].get("label") or photograph.label
@@ -207,8 +211,7 @@ def read_rows(file: Path) -> dict[str, dict[str, str]]:
                 rows[row["file"]] = row
             return rows
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"split file {file} cannot be read: {reason}") from None
+        raise DataError(f"split file {file} cannot be read: {reason_of(error)}") from None
 
 
 def _unasked(listing: Listing, seed: int) -> Division:
@@ -231,12 +234,14 @@ def _by_groups(listing: Listing, group_by: str, seed: int) -> Division:
     strata = [photograph.defect or photograph.label for photograph in free]
     assigned = assign_groups([groups[p.name] for p in free], strata, shares, seed)
     if len(assigned) < len(shares):
-        raise DataError(f"--group-by {group_by} makes {len(assigned)} groups; {len(shares)} splits need as many")
+        raise DataError(
+            f"--group-by {group_by} makes {counted(len(assigned), 'group')}; {len(shares)} splits need as many"
+        )
     splits = {split: [p for p in _good_first(free) if assigned[groups[p.name]] == split] for split in SPLITS}
     if apart:
         splits["train"] = apart
     _refuse_torn_groups(splits, groups, f"--group-by {group_by}")
-    said = f"{len(assigned)} groups by {group_by}, seed {seed}" + (", train/ as it is" if apart else "")
+    said = f"{counted(len(assigned), 'group')} by {group_by}, seed {seed}" + (", train/ as it is" if apart else "")
     return Division(listing.said, said, splits, groups, left_out=listing.left_out)
 
 

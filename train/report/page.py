@@ -1,5 +1,6 @@
 """RUN/report.html, one self-contained file: reads the run, evaluates it, draws the charts and fills page.html.j2."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,6 +104,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]], stage: Stage = SILEN
     page = environment.get_template("page.html.j2").render(
         style=Markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8")),
         run=run,
+        given_path=shlex.quote(str(run.path)),
         record=run.record,
         threshold=threshold,
         aim=aim,

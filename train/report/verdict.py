@@ -8,6 +8,7 @@ from edge.evaluation.intervals import clustered_rate
 from edge.evaluation.metrics import Confusion, Rate
 from edge.evaluation.threshold_stability import Promise, Sample
 from edge.evaluation.thresholds import STRATEGIES, ChosenThreshold
+from edge.text import counted
 from train.report.differences import Difference
 from train.report.parts import Ranking, ranking
 from train.report.scored_photographs import read_inspected, sample
@@ -170,10 +171,10 @@ def _what(run: Run) -> str:
     counts = record.data.photographs["train"]
     alone = run.network.learns_from == "good"
     learnt = (
-        f"{counts['good']} photographs of good parts alone"
+        f"{counted(counts['good'], 'photograph')} of good parts alone"
         if alone
         else (
-            f"{counts['good']} photographs of good and {counts['bad']} of bad parts"
+            f"{counted(counts['good'], 'photograph')} of good and {counts['bad']} of bad parts"
             + (" with their defects outlined" if run.network.learns_from == "masks" else "")
         )
     )

@@ -68,7 +68,9 @@ class Settings(BaseModel):
     limit: int | None = _key(None, SOURCE, "Stop after this number of pictures.", unset="no limit", ge=1)
     loop: StrictBool = _key(SourceSettings.loop, SOURCE, "Start a folder or a video again at its end.")
     watch: StrictBool = _key(
-        SourceSettings.watch, SOURCE, "Wait at the end of a folder for pictures that other programs add."
+        SourceSettings.watch,
+        SOURCE,
+        "Wait at the end of a folder for pictures that other programs add; without --rate and --loop.",
     )
     bits: Bits | None = _key(
         None,

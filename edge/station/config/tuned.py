@@ -21,6 +21,7 @@ from edge.sources import SourceRequest, kind_of, known_size
 from edge.sources.address import redacted
 from edge.station.config.layers import Effective
 from edge.station.config.settings import Settings, flag
+from edge.text import counted
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -75,7 +76,9 @@ class Tuned(BaseModel):
         if self.digest != digest:
             return f"it is of {self.bundle}@{self.digest[:12]}, the bundle is {self.bundle}@{digest[:12]}"
         if (self.cpu, self.cores) != (cpu_model(), cores()):
-            return f"it is of {self.cpu}, {self.cores} cores; this is {cpu_model()}, {cores()} cores"
+            return (
+                f"it is of {self.cpu}, {counted(self.cores, 'core')}; this is {cpu_model()}, {counted(cores(), 'core')}"
+            )
         here = versions()
         other = next((name for name in here if self.versions.get(name) != here[name]), None)
         return other and f"it is of {other} {self.versions.get(other, 'unknown')}, here is {here[other]}"

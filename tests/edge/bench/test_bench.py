@@ -22,8 +22,9 @@ from edge.bench.budget import Question, answer
 from edge.bench.keep_warm import warmths
 from edge.bench.machine_load import Watch
 from edge.bench.recommendation import choose
-from edge.bench.result import Pace, Result, Series, Setting
+from edge.bench.result import Disturbance, Machine, Pace, Result, Series, Setting
 from edge.bench.settings_grid import USUAL, Axes, everything, is_of_station, settings
+from edge.bench.table import machine_in_words
 from edge.bench.whole_way import StationRun, run_station
 from edge.bundle import load_bundle
 from edge.cli.bench import main
@@ -286,9 +287,27 @@ def test_keeping_warm_is_advised_only_beyond_the_noise() -> None:
     (faster,) = warmths([series(noisy, False), series([one / 2 for one in noisy], True)])
     assert faster.pays
     assert "for 20 ms of processor a part" in faster.words()
+    assert ": keeping it warm pays: p50" in faster.words()
+    load = Disturbance(others_cores=2, steal_share=None, waiting=None, is_disturbed=True, said="others")
+    (doubtful,) = warmths([faster.cool.model_copy(update={"disturbance": load}), faster.warm])
+    assert "whether keeping it warm pays is not known, others disturbed the measurements: p50" in doubtful.words()
+    (few,) = warmths([series([9.0, 10.0, 11.0], False), series([3.0, 4.0, 5.0], True)])
+    assert "p50 -6.00 ms [–, –]" in few.words()
     (slower,) = warmths([series(noisy, False), series([one * 2 for one in noisy], True)])
     assert not slower.pays
     assert warmths([series(noisy, False)]) == []
+
+
+@pytest.mark.parametrize(
+    ("mhz", "says"),
+    [((2445.1, 2445.4), ", 2,445 MHz seen, "), ((800.0, 2445.0), ", 800 to 2,445 MHz seen, "), (None, "")],
+)
+def test_a_clock_that_does_not_change_is_one_number(mhz: tuple[float, float] | None, says: str) -> None:
+    known: dict[str, Any] = {"cpu": "X", "cores": 1, "instruction_sets": [], "memory_mib": 1, "versions": {}}
+    said = machine_in_words(Machine.model_construct(governor=None, mhz=mhz, **known))
+    assert said.startswith("X, 1 core (")
+    assert says in said
+    assert ("MHz" in said) == (mhz is not None)
 
 
 def test_a_setting_that_leaves_parts_unanswered_is_not_the_best_however_fast_it_answers_the_others() -> None:

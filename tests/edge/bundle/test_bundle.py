@@ -136,6 +136,22 @@ def test_shipped_bundle_is_found_by_its_name_unless_a_folder_is_called_so(
     assert found_bundle(Path("demo")) == Path("demo")
 
 
+@pytest.mark.parametrize("given", ["solar.egde", "solar", "./solar.edg", "lines/sollar.edge"])
+def test_a_bundle_that_is_missing_is_answered_with_the_nearest_one_beside_it(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("solar.edge", "lines/solar.edge", "lines/sollar.edg"):
+        Path(name).mkdir(parents=True)
+    for folder in (Path("solar.edge"), Path("lines/solar.edge")):
+        (folder / MANIFEST).write_text("{}")
+    near = str(Path(given).with_name("solar.edge"))
+    with pytest.raises(BundleError, match=rf"no shipped bundle has that name; did you mean {near}\?$"):
+        load_bundle(Path(given))
+    with pytest.raises(BundleError, match=r"no shipped bundle has that name$"):
+        load_bundle(Path("tiles.edge"))
+
+
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

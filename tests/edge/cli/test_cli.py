@@ -1,17 +1,22 @@
 """A user's mistake gives one line that names it, and exit code 2."""
 
 import json
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from support.line import DEMO_BUNDLE, command, free_endpoint, ran, refused, run
+from support.records import until
 from support.verdicts import verdict
 
-from edge.channel.subscriber import Received
-from edge.cli.listen import _line, _Lines
+from edge.channel.subscriber import Received, Subscriber
+from edge.cli.listen import _line, _Lines, _sequence
 from edge.sources.registry import KINDS
 from edge.station.part_counts import Books
 from edge.verdict import StateChange
@@ -76,6 +81,51 @@ def test_a_listener_alone_says_so() -> None:
     assert done.returncode == 2
     assert "nothing heard from 'line1'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_listener_that_is_ended_by_a_signal_prints_its_summary(number: signal.Signals) -> None:
+    endpoint = free_endpoint()
+    heard = subprocess.Popen(
+        command("listen", "--connect", endpoint), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    ran("run", "--source", "demo", "--size", "320x180", "--limit", 3, "--bind", endpoint, "--wait-subscribers", 1,
+        "--budget-ms", 20_000)  # fmt: skip
+    assert heard.stdout is not None
+    while "stopped" not in heard.stdout.readline():
+        assert heard.poll() is None
+    heard.send_signal(number)
+    out, said = heard.communicate(timeout=60)
+    assert heard.returncode == ("SILENT" in said)
+    assert "received: the sequence has no gap over 3 verdicts\n" in out
+
+
+def test_a_listener_that_a_signal_ends_before_it_heard_anything_says_so() -> None:
+    listener = subprocess.Popen(
+        command("listen", "--connect", free_endpoint()),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: _handles(listener.pid, signal.SIGTERM))
+    listener.terminate()
+    out, said = listener.communicate(timeout=60)
+    assert listener.returncode == 2
+    assert "nothing heard from 'line1'" in said.splitlines()[-1]
+    assert "no gap" not in out
+
+
+def _handles(pid: int, number: int) -> bool:
+    """Whether the process has a handler of its own for the signal."""
+    (caught,) = re.findall(r"^SigCgt:\s+(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(caught, 16) & 1 << (number - 1))
+
+
+def test_a_line_without_parts_has_no_sequence() -> None:
+    subscriber = SimpleNamespace(missed=0, repeated=1, malformed=2, first_seq=1)
+    assert _sequence(cast(Subscriber, subscriber), Books()) == [
+        "no verdict came", "1 repeated verdict ignored", "2 malformed messages",
+    ]  # fmt: skip
 
 
 def test_a_listener_and_a_line_count_alike() -> None:

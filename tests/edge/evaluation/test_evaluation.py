@@ -180,7 +180,7 @@ def test_neighbouring_floats_are_still_told_apart() -> None:
 
 
 def test_wrong_strategy_or_parameter_is_one_clear_line() -> None:
-    with pytest.raises(RecipeError, match="no threshold strategy 'bestf1'; there are best-f1"):
+    with pytest.raises(RecipeError, match=r"no threshold strategy 'bestf1'; did you mean 'best-f1'\? there are"):
         choose_threshold(SCORES, BAD, "bestf1")
     with pytest.raises(RecipeError, match="no parameter 'atleast'; it has at_least"):
         choose_threshold(SCORES, BAD, "recall", atleast=0.9)

@@ -314,6 +314,7 @@ def test_a_station_whose_source_has_ended_stops_after_the_gate_has_decided_the_l
     counts = json.loads(process.stderr.splitlines()[-1])
     assert counts["passed"] + counts["rejected"] == 8
     assert "station stopped" not in counts["reasons"], process.stderr
+    assert "station line1 stopped: the source has ended" in process.stderr
     assert counts["passed"] == sum(verdict.verdict is Outcome.GOOD for verdict in line.verdicts) > 0
 
 

@@ -332,6 +332,16 @@ def log_of_six(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+def test_the_log_of_another_station_is_told_from_one_that_is_wrong(tmp_path: Path) -> None:
+    line_of_six(tmp_path)
+    question = "is it the log of another station or record?"
+    other = written(tmp_path, [line | {"epoch": "cd34"} for line in log_of_six(tmp_path)])
+    done = edge_audit(tmp_path, "--gate", other)
+    assert done.returncode == 1, "passes that nothing proves stay problems"
+    assert question in done.stdout
+    assert question not in edge_audit(tmp_path, "--gate", written(tmp_path, log_of_six(tmp_path))).stdout
+
+
 def written(folder: Path, lines: list[dict[str, Any]], more: str = "") -> Path:
     log = folder / "gate.log"
     log.write_text("".join(json.dumps(line) + "\n" for line in lines) + more)

@@ -303,7 +303,7 @@ def test_photographs_of_another_line_are_said_to_be_unlike_the_training_photogra
     trained = "those that the bundle was trained on"
     said = rf"11 of 11 photographs are unlike {trained} \(median distance \d\d\.\d, limit \d\.\d\)"
     assert len(lines) == 1
-    assert re.fullmatch(said, lines[0])
+    assert re.fullmatch(f"warning: {said}", lines[0])
     assert re.search(rf'<p class="failed">{said}', page.read_text())
 
 
