@@ -151,25 +151,25 @@ def plc(
         bridge = open_bridge(settings, partial(_show, display, settings, as_json), _say_where, before_it)
         at_end.callback(_say_how_it_went, bridge, display, remarks, as_json)
         before_it.enter_context(lines_through(remarks.show))
-        _warn(settings, bridge)
+        _warn(settings)
         _run(bridge, once)
     sys.exit(1 if any(handshake.fault for handshake in bridge.handshakes) else 0)
 
 
 def _say_where(endpoint: str) -> None:
-    logger.info("Modbus TCP at %s", endpoint)
-
-
-def _warn(settings: "PlcSettings", bridge: "Bridge") -> None:
     from urllib.parse import urlsplit
 
     from edge.security.loopback import is_loopback
 
+    logger.info("Modbus TCP at %s", endpoint)
+    if not is_loopback(urlsplit(f"//{endpoint}").hostname or ""):
+        logger.warning("%s: %s", endpoint, OPEN)
+
+
+def _warn(settings: "PlcSettings") -> None:
     for one in settings.stations:
         if one.keys is None and not one.connect.startswith("ipc://"):
             logger.warning("%s: %s", one.connect, UNAUTHENTIC, extra={"station": one.station})
-    if not is_loopback(urlsplit(f"//{settings.modbus.bind}").hostname or "127.0.0.1"):
-        logger.warning("%s: %s", settings.modbus.bind, OPEN)
 
 
 def _run(bridge: "Bridge", once: bool) -> None:

@@ -15,6 +15,7 @@ from edge.plc.settings import PlcSettings, StationTable, settings_of
 
 if TYPE_CHECKING:
     from edge.plc.bridge import Bridge
+    from edge.plc.mqtt import MqttPublisher
     from edge.plc.process_image import Entry
     from edge.plc.settings import MqttTable
 
@@ -102,18 +103,23 @@ def open_bridge(
     rules = HandshakeRules(settings.numbers, settings.transit_ms, settings.hold_ms, settings.allow_simulated)
     bridge = Bridge(stations, settings.name, rules, log, settings.insecure)
     until.callback(bridge.close)
+    publisher = _publisher(settings, bridge)
     server = ModbusServer(bridge.board, settings.modbus.bind, settings.modbus.insecure)
-    until.callback(server.close)
-    if settings.mqtt is not None:
-        from edge.plc.mqtt import MqttPublisher
-
-        names = [one.station for one in settings.stations]
-        publisher = MqttPublisher(bridge.board, names, settings.name, settings.mqtt)
+    if publisher is not None:
         until.callback(publisher.close)
         publisher.start()
+    until.callback(server.close)
     server.start()
     tell(server.endpoint)
     return bridge
+
+
+def _publisher(settings: PlcSettings, bridge: "Bridge") -> "MqttPublisher | None":
+    if settings.mqtt is None:
+        return None
+    from edge.plc.mqtt import MqttPublisher
+
+    return MqttPublisher(bridge.board, [one.station for one in settings.stations], settings.name, settings.mqtt)
 
 
 def _endpoint(one: StationTable, insecure: bool) -> Endpoint:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from edge.plc.process_image import Readable, Written
 from edge.plc.registers import WRITTEN_AT, Words, base, head_words, pack
 
-MOST_WRITES = 10_000
-"""Writes that wait for the loop; the oldest is dropped, as a PLC that writes faster overwrites its own registers."""
+MOST_WRITES = 1_000
+"""Writes that wait for the loop; the oldest is dropped, as a PLC that writes faster overwrites its own registers. The
+loop takes as many at once, within some 50 ms, before it hears the station again."""
 
 
 class Board:
@@ -41,11 +42,12 @@ class Board:
         self._images[station] = image
 
     def writes(self) -> Iterator[tuple[int, Written]]:
-        """Writes of the PLC since the last call, with the station's index, in order."""
+        """Writes of the PLC up to this call, with the station's index, in order: later ones wait for the next call, so
+        that a PLC that writes without a pause does not hold up the loop.
+        """
         with contextlib.suppress(BlockingIOError):
-            while self.wake.recv(4096):
-                pass
-        while self._writes:
+            self.wake.recv(4096)
+        for _ in range(len(self._writes)):
             yield self._writes.popleft()
 
     def close(self) -> None:

@@ -80,8 +80,6 @@ class Handshake:
         self.overruns = 0
         self.missed_triggers = 0
         self.repeated = 0
-        self.foreign = 0
-        self.unannounced = 0
         self._log, self._trigger, self._acknowledge = log, trigger, acknowledge
         self._station = StationView()
         self._queue: deque[Result] = deque()
@@ -100,7 +98,6 @@ class Handshake:
         self._advance(at_ns)
         speaker = self._station.identify(message, at_ns)
         if speaker is Speaker.FOREIGN:
-            self.foreign += 1
             self._error = Error.DUPLICATE_STATION
             self._fail_all(Code.DUPLICATE_STATION, at_ns)
             return
@@ -214,8 +211,8 @@ class Handshake:
         """The trigger has failed: the PLC is told so. If a verdict comes after all, it is nobody's."""
         assert self._asked is not None
         part, self._asked = str(self._asked.number), None
-        if self._awaited.pop(part, None) is not None and error is not Error.REFUSED:
-            self._owe(part)
+        if self._awaited.pop(part, None) is not None and (self._overdue or error is not Error.REFUSED):
+            self._owe(part)  # a refusal may be the late one of a former trigger
         self._miss_trigger(error)
 
     def _miss_trigger(self, error: Error) -> None:
@@ -250,7 +247,6 @@ class Handshake:
             if awaited is None:
                 is_late = verdict.part in self._overdue
                 self._overdue.pop(verdict.part, None)
-                self.unannounced += not is_late
                 self._acknowledge(verdict.epoch, verdict.seq, Fate.LATE_REJECT if is_late else Fate.REJECTED)
                 return
             number = awaited.number
@@ -366,7 +362,7 @@ class Handshake:
             alive=self._alive,
             ready=is_ready,
             busy=bool(self._awaited),
-            trigger_ready=is_ready and self.rules.numbers == "plc" and self._asked is None,
+            trigger_ready=is_ready and self.rules.numbers == "plc" and not (self._asked or self._written.trigger),
             trigger_acknowledged=self._is_trigger_acknowledged,
             has_missed_trigger=self._has_missed_trigger,
             has_overrun=self._has_overrun,

@@ -1,29 +1,29 @@
 """Modbus TCP: a server in a thread of its own, whose holding and input registers are the register map.
 
-Both kinds of registers have the same content. A request is answered from one moment. The PLC writes only the registers
-that are its own; a write elsewhere is answered with the exception ILLEGAL DATA ADDRESS. Any unit number is answered.
+A connection's requests are answered in their order. Any unit number is answered.
 """
 
 import asyncio
 import contextlib
-import logging
+import socket
+import struct
 import threading
-from functools import partial
-
-from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
-from pymodbus.transport import ModbusProtocol
 
 from edge.plc.board import Board
-from edge.plc.registers import BLOCK, WRITTEN_AT, WRITTEN_WORDS, base, unpack
+from edge.plc.modbus_requests import LARGEST_REQUEST, ModbusRequests
 from edge.plc.settings import MODBUS
 from edge.security.listening import bound, listen
 
 MOST_CONNECTIONS = 16
-"""Open connections; for one more the server closes the oldest."""
+"""Open connections; for one more the server closes the one that has been silent for longest."""
 
-READ_CODES, WRITE_CODES = (3, 4, 23), (6, 16, 22, 23)
+MOST_WAITING_BYTES = 16 * (7 + LARGEST_REQUEST)
+"""Requests of a connection that wait for their answers; a client that sends more is cut off."""
+
+HEADER = struct.Struct(">HHHB")
+"""Transaction, protocol (0), bytes that follow, unit number."""
+
+NO_LINGER = struct.pack("ii", 1, 0)
 STATEMENT = "--insecure-modbus"
 
 
@@ -33,11 +33,11 @@ class ModbusServer(threading.Thread):
     def __init__(self, board: Board, endpoint: str = MODBUS, allow_network: bool = False) -> None:
         """Bind. Raises ChannelError, in one line, if the endpoint is invalid, in use, or open to the network."""
         super().__init__(name="edge-plc-modbus", daemon=True)
-        logging.getLogger("pymodbus_internal").setLevel(logging.CRITICAL)  # requests could fill a disk
         danger = "has no authentication: anybody on the network can acknowledge and trigger parts"
         self._listening = listen(endpoint, "Modbus", danger, allow_network, 5020, STATEMENT)
         self.endpoint = bound(self._listening)
-        self._board = board
+        self._requests = ModbusRequests(board)
+        self._connections: dict[_Connection, None] = {}
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
 
@@ -55,58 +55,72 @@ class ModbusServer(threading.Thread):
         self._listening.close()
 
     async def _serve(self) -> None:
-        size = base(self._board.stations)
-        registers = SimData(0, values=0, count=size, datatype=DataType.REGISTERS)
-        server = _Server(SimDevice(0, simdata=[registers], action=self._access))
-        server.call_create = partial(self._loop.create_server, server.handle_new_connection, sock=self._listening)
-        await server.serve_forever(background=True)
+        server = await self._loop.create_server(
+            lambda: _Connection(self._requests, self._connections), sock=self._listening
+        )
         await self._closing.wait()
         server.close()
-
-    async def _access(
-        self,
-        code: int,
-        start: int,
-        address: int,
-        count: int,
-        registers: list[int],
-        values: list[int] | list[bool] | None,
-    ) -> ExcCodes | None:
-        """Before pymodbus reads or writes `registers`: bring them up to date, or take what is written."""
-        if code not in READ_CODES and code not in WRITE_CODES:
-            return ExcCodes.ILLEGAL_FUNCTION
-        at = address - start
-        if values is None:
-            fresh = self._board.words(address, count)
-            for index in range(count):
-                station, offset = divmod(address + index, BLOCK)
-                if station == 0 or not WRITTEN_AT <= offset < WRITTEN_AT + WRITTEN_WORDS:
-                    registers[at + index] = fresh[index]
-            return None
-        station, offset = address // BLOCK - 1, address % BLOCK
-        if station < 0 or offset < WRITTEN_AT or offset + count > WRITTEN_AT + WRITTEN_WORDS:
-            return ExcCodes.ILLEGAL_ADDRESS
-        own = base(station) + WRITTEN_AT - start
-        written = registers[own : own + WRITTEN_WORDS]
-        written[offset - WRITTEN_AT : offset - WRITTEN_AT + count] = [int(value) for value in values]
-        self._board.write(station, unpack(written))
-        return None
+        for connection in list(self._connections):
+            connection.cut()
 
 
-class _Server(ModbusTcpServer):
-    """pymodbus' server with a limit of connections."""
+class _Connection(asyncio.Protocol):
+    """One connection. `connections` are all, the one that has been silent for longest first."""
 
-    def __init__(self, device: SimDevice) -> None:
-        super().__init__(device)
+    def __init__(self, requests: ModbusRequests, connections: "dict[_Connection, None]") -> None:
+        self._requests, self._connections = requests, connections
+        self._transport: asyncio.Transport | None = None
+        self._waiting = b""
+        self._is_due = False
 
-    def handle_new_connection(self) -> ModbusProtocol:
-        """The protocol of a new connection."""
-        self.loop.call_soon(self._cut)
-        return super().handle_new_connection()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._connections[self] = None
+        if len(self._connections) > MOST_CONNECTIONS:
+            next(iter(self._connections)).cut()
 
-    def _cut(self) -> None:
-        """Close the oldest connections beyond the limit; those that were accepted just now have no transport yet."""
-        excess = max(0, len(self.active_connections) - MOST_CONNECTIONS)
-        made = [one for one in self.active_connections.values() if one.transport is not None]
-        for connection in made[:excess]:
-            connection.close()
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._connections.pop(self, None)
+
+    def pause_writing(self) -> None:
+        """A client does not read its answers: what it reads later would be of long ago."""
+        self.cut()
+
+    def cut(self) -> None:
+        """Close the connection now; answers that were not read are dropped, by the kernel, too."""
+        self._connections.pop(self, None)
+        if self._transport is not None:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+            self._transport.abort()
+            self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport is None:
+            return
+        self._connections[self] = self._connections.pop(self, None)
+        self._waiting += data
+        if len(self._waiting) > MOST_WAITING_BYTES:
+            self.cut()
+        elif not self._is_due:
+            self._answer()
+
+    def _answer(self) -> None:
+        """Answer the oldest request; other connections have their turn before the next."""
+        self._is_due = False
+        if self._transport is None or len(self._waiting) < HEADER.size:
+            return
+        transaction, protocol, size, unit = HEADER.unpack_from(self._waiting)
+        if protocol != 0 or not 2 <= size <= 1 + LARGEST_REQUEST:  # where the next request begins is not known
+            self.cut()
+            return
+        end = HEADER.size + size - 1
+        if len(self._waiting) < end:
+            return
+        request, self._waiting = self._waiting[HEADER.size : end], self._waiting[end:]
+        answer = self._requests.answer(request)
+        self._transport.write(HEADER.pack(transaction, 0, 1 + len(answer), unit) + answer)
+        if self._waiting and self._transport is not None:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._answer)

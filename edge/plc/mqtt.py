@@ -8,10 +8,10 @@ wait for it.
 import contextlib
 import json
 import logging
-import os
 import sqlite3
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from urllib.parse import urlsplit
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from edge.errors import ChannelError, ConfigError, RecordsError
+from edge.errors import ChannelError, ConfigError, KeyFileError, RecordsError
 from edge.plc.board import Board
 from edge.plc.codes import STATE_CODES
 from edge.plc.settings import MqttTable
-from edge.records.journal import open_to_read
+from edge.records.durable_files import write_durably
+from edge.records.journal import JOURNAL, open_to_read
+from edge.security import key_file
 from edge.security.loopback import check_reach
 
 log = logging.getLogger("edge.plc")
@@ -34,6 +36,7 @@ MOST_UNACKNOWLEDGED = 200
 """Verdicts of a station that the broker has not acknowledged."""
 
 RECONNECT_S = (1, 10)
+BEGINNING: dict[str, Any] = {"rowid": 0, "epoch": "", "seq": 0}
 NAMES = {number: str(state) for state, number in STATE_CODES.items()}
 
 
@@ -45,7 +48,7 @@ class _Forward:
     records: Path
     at: dict[str, Any] | None  # the last row that the broker has: rowid, epoch, seq
     sent: int = 0
-    under_way: deque[tuple[dict[str, Any], mqtt.MQTTMessageInfo]] = field(default_factory=deque)
+    under_way: deque[tuple[dict[str, Any], int]] = field(default_factory=deque)  # row and its message's number
 
 
 class MqttPublisher(threading.Thread):
@@ -58,14 +61,17 @@ class MqttPublisher(threading.Thread):
     """
 
     def __init__(self, board: Board, stations: list[str], name: str, table: MqttTable) -> None:
-        """Read the cursor. Raises ChannelError, ConfigError or RecordsError, in one line."""
+        """Read the cursor. Raises ChannelError, ConfigError or KeyFileError, in one line."""
         super().__init__(name="edge-plc-mqtt", daemon=True)
         self._board, self._stations, self._name, self._table = board, stations, name, table
         self._closing = threading.Event()
         self._states: dict[str, str] = {}
         self._is_greeted = False
         self._said = ""
-        self.published = 0
+        self._acknowledged: deque[int] = deque()  # by the thread of paho
+        self._settled: set[int] = set()
+        if strange := sorted(set(table.records) - set(stations)):
+            raise ConfigError(f"[plc.mqtt]: records name {strange[0]!r}, which is none of {', '.join(stations)}")
         cursor = _read_cursor(table)
         self._forwards = [
             _Forward(station, table.records[station], cursor.get(station))
@@ -89,6 +95,12 @@ class MqttPublisher(threading.Thread):
         client.will_set(f"{table.topic}/{self._name}/online", "0", qos=1, retain=True)
         client.reconnect_delay_set(*RECONNECT_S)
         client.on_connect = self._connected
+        client.on_connect_fail = self._unreached
+        client.on_publish = self._published
+        if table.user is None and table.password_file is not None:
+            raise ConfigError("[plc.mqtt]: password_file needs user")
+        if table.ca is None and (table.cert or table.key):
+            raise ConfigError("[plc.mqtt]: cert and key need ca: without it there is no TLS")
         if table.user is not None:
             client.username_pw_set(table.user, _password(table))
         if table.ca is not None:
@@ -106,16 +118,25 @@ class MqttPublisher(threading.Thread):
         if reason.is_failure:
             self._say(f"the broker {self._table.broker} refused the connection: {reason}")
 
+    def _unreached(self, client: mqtt.Client, data: Any) -> None:
+        """In the thread of paho."""
+        why = "does not answer, or ca has not signed its certificate" if self._table.ca else "does not answer"
+        self._say(f"the broker {self._table.broker} {why}; it is tried again")
+
+    def _published(self, client: mqtt.Client, data: Any, message: int, reason: Any, properties: Any) -> None:
+        """In the thread of paho: the broker has this message."""
+        self._acknowledged.append(message)
+
     def run(self) -> None:
         """The publisher's thread."""
+        self._for_each(self._begin)
         self._client.connect_async(*self._place)
         self._client.loop_start()
         while not self._closing.wait(LOOK_S):
             if self._client.is_connected():
                 self._turn()
         self._client.publish(f"{self._table.topic}/{self._name}/online", "0", qos=1, retain=True)
-        with contextlib.suppress(ValueError, RuntimeError):
-            self._settle()
+        self._settle()
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -135,23 +156,35 @@ class MqttPublisher(threading.Thread):
                 self._states[station] = state
                 self._client.publish(f"{self._table.topic}/{station}/state", state, qos=1, retain=True)
         self._settle()
+        self._for_each(self._forward)
+
+    def _for_each(self, do: Callable[[_Forward], None]) -> None:
         for forward in self._forwards:
             try:
-                self._forward(forward)
+                do(forward)
             except (sqlite3.Error, RecordsError, OSError) as error:
                 self._say(f"{forward.records}: {str(error).splitlines()[0]}")
+
+    def _begin(self, forward: _Forward) -> None:
+        """Without a cursor, what was judged before this moment is history; what comes before the broker does is not."""
+        if forward.at is None:
+            if (forward.records / JOURNAL).exists():
+                with contextlib.closing(open_to_read(forward.records)) as journal:
+                    forward.at = _last_row(journal)
+            else:
+                forward.at = dict(BEGINNING)
+            forward.sent = forward.at["rowid"]
+            self._save()
 
     def _forward(self, forward: _Forward) -> None:
         """Publish the rows of the journal that follow, as many as may be under way."""
         room = MOST_UNACKNOWLEDGED - len(forward.under_way)
         if room <= 0:
             return
+        self._begin(forward)
+        assert forward.at is not None
         with contextlib.closing(open_to_read(forward.records)) as journal:
-            if forward.at is None:  # the first time: what was judged before is history
-                forward.at = _last_row(journal)
-                forward.sent = forward.at["rowid"]
-                self._save()
-            elif not forward.under_way:
+            if not forward.under_way:
                 forward.sent = forward.at["rowid"] if _has(journal, forward.at) else 0  # 0: another journal
             rows = journal.execute(
                 "SELECT rowid, epoch, seq, json FROM verdicts WHERE rowid > ? AND typeof(json) = 'text' "
@@ -162,26 +195,26 @@ class MqttPublisher(threading.Thread):
             info = self._client.publish(f"{self._table.topic}/{forward.station}/verdict", text, qos=1)
             if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
                 return
-            forward.under_way.append(({"rowid": rowid, "epoch": epoch, "seq": seq}, info))
+            forward.under_way.append(({"rowid": rowid, "epoch": epoch, "seq": seq}, info.mid))
             forward.sent = rowid
 
     def _settle(self) -> None:
         """Move the cursors over what the broker has acknowledged, in order."""
         has_moved = False
+        while self._acknowledged:
+            self._settled.add(self._acknowledged.popleft())
         for forward in self._forwards:
-            while forward.under_way and forward.under_way[0][1].is_published():
+            while forward.under_way and forward.under_way[0][1] in self._settled:
                 forward.at, has_moved = forward.under_way.popleft()[0], True
-                self.published += 1
+        self._settled &= {message for forward in self._forwards for _, message in forward.under_way}
         if has_moved:
             self._save()
 
     def _save(self) -> None:
         assert self._table.cursor is not None
         text = json.dumps({one.station: one.at for one in self._forwards if one.at is not None})
-        part = self._table.cursor.with_name(f"{self._table.cursor.name}.part")
         try:
-            part.write_text(text + "\n", encoding="utf-8")
-            os.replace(part, self._table.cursor)
+            write_durably({self._table.cursor: f"{text}\n".encode()})
         except OSError as error:
             self._say(f"{self._table.cursor} cannot be written: {error.strerror}; make room there")
 
@@ -200,7 +233,7 @@ def _state(board: Board, index: int) -> str:
 
 def _last_row(journal: sqlite3.Connection) -> dict[str, Any]:
     row = journal.execute("SELECT rowid, epoch, seq FROM verdicts ORDER BY rowid DESC LIMIT 1").fetchone()
-    return dict(zip(("rowid", "epoch", "seq"), row or (0, "", 0), strict=True))
+    return dict(zip(BEGINNING, row, strict=True)) if row else dict(BEGINNING)
 
 
 def _has(journal: sqlite3.Connection, at: dict[str, Any]) -> bool:
@@ -228,6 +261,9 @@ def _password(table: MqttTable) -> str | None:
     if table.password_file is None:
         return None
     try:
-        return table.password_file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        content, mode = key_file.read(table.password_file)
+        password = content.decode().strip()
+    except (KeyFileError, UnicodeDecodeError) as error:
         raise ConfigError(f"{table.password_file} cannot be read; it holds the password for the broker") from error
+    key_file.refuse_shared(table.password_file, mode)
+    return password

@@ -21,7 +21,6 @@ BLOCK = 100
 MOST_STATIONS = 16
 PART_WORDS = 16
 WRITTEN_AT, WRITTEN_WORDS = 60, 5
-SIZE = BLOCK * (MOST_STATIONS + 1)
 
 Words = list[int]
 
@@ -99,7 +98,7 @@ STATUS_MEANINGS = {
     Status.FAIL: "the part with this number is to be rejected",
     Status.READY: "parts that come now are judged",
     Status.BUSY: "triggered parts wait for their verdicts",
-    Status.TRIGGER_READY: "a trigger is taken",
+    Status.TRIGGER_READY: "a trigger is taken; 0 until the last one is answered and its bit is taken away",
     Status.TRIGGER_ACKNOWLEDGED: "the trigger of trigger_number is accepted; falls with the trigger bit",
     Status.MISSED_TRIGGER: "a trigger was not accepted, its part is not inspected; stays until cleared",
     Status.OVERRUN: "a result was dropped; stays until cleared",

@@ -18,12 +18,12 @@ PATIENCE_S = 60.0
 NUMBER_AT, TRIGGER_AT, ACKNOWLEDGE_AT = 2, WRITTEN_AT + 1, WRITTEN_AT + 3
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(condition: Callable[[], object], every_s: float = 0.005) -> None:
     """Wait until it is so; a busy machine is given time."""
     end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.005)
+        time.sleep(every_s)
 
 
 @dataclass

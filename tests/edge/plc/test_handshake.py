@@ -250,8 +250,9 @@ def test_a_trigger_is_acknowledged_with_its_number_and_its_verdict_has_it() -> N
     assert (line.image.trigger_acknowledged, line.image.trigger_number, line.image.busy) == (True, 4711, True)
     line.write(trigger=True)
     assert len(line.triggers) == 1, "a bit that stays is one trigger"
+    assert not line.image.trigger_ready, "a bit that was not taken away cannot rise"
     line.write(trigger=False)
-    assert not line.image.trigger_acknowledged
+    assert (line.image.trigger_acknowledged, line.image.trigger_ready) == (False, True)
     line.wait(10)
     line.good(part="4711", age_ms=5.0)
     assert (line.image.passes, line.image.number, line.image.busy) == (True, 4711, False)
@@ -290,6 +291,21 @@ def test_a_trigger_that_is_not_taken_is_a_missed_trigger_with_its_error(error: E
     assert (image.error, image.has_missed_trigger, image.missed_triggers) == (error, True, 1)
     line.write(clear=True)
     assert (line.image.error, line.image.has_missed_trigger) == (Error.NONE, False)
+
+
+def test_a_refusal_that_may_be_of_a_former_trigger_does_not_free_the_number_of_the_last() -> None:
+    line = Line("plc")
+    line.write(trigger=True, trigger_number=6)
+    line.wait(300)
+    line.write(trigger=False)
+    line.write(trigger=True, trigger_number=7)
+    line.handshake.refuse("trigger", "too late, and of part 6")
+    line.write(trigger=False)
+    line.write(trigger=True)
+    assert line.image.error is Error.NUMBER_IN_USE
+    line.wait(10)
+    line.good(part="7", age_ms=5.0)
+    assert not line.image.valid, "the PLC was told that this part is not inspected"
 
 
 def test_a_log_that_cannot_be_written_lets_nothing_pass() -> None:

@@ -8,107 +8,24 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.line import Line, free_endpoint, ran, running_line
-from support.plc import ACKNOWLEDGE_AT, TRIGGER_AT, Plc, plc_at, running_plc, until
+from support.plc import ACKNOWLEDGE_AT, plc_at, running_plc, until
 from support.scripted_station import Peer, peer
 from support.simulated_station import ModelledStation
 
 from edge.channel.endpoints import CONTROL, neighbour_endpoint
-from edge.plc.board import Board
+from edge.cli.plc_bridge import open_bridge
 from edge.plc.codes import Code, Error
-from edge.plc.modbus_server import MOST_CONNECTIONS, ModbusServer
-from edge.plc.process_image import Readable
-from edge.plc.registers import MAP_VERSION, WRITTEN_AT, Status, base
+from edge.plc.mqtt import MqttPublisher
+from edge.plc.registers import WRITTEN_AT, Status, base
+from edge.plc.settings import settings_of
 from edge.verdict import Outcome
 
 TRIAL = ("--insecure", "--allow-simulated")
-
-
-@pytest.fixture
-def board() -> Iterator[Board]:
-    board = Board(2)
-    yield board
-    board.close()
-
-
-@pytest.fixture
-def server(board: Board) -> Iterator[ModbusServer]:
-    server = ModbusServer(board, "0")
-    server.start()
-    yield server
-    server.close()
-
-
-def port_of(server: ModbusServer) -> int:
-    return int(server.endpoint.rpartition(":")[2])
-
-
-# ------------------------------------------------------------------------------------------------------ the server
-
-
-def test_a_read_in_one_request_is_of_one_moment(board: Board, server: ModbusServer) -> None:
-    images = [Readable(valid=True, code=Code.DEFECT, number=n, seq=n, part=str(n)) for n in (0x1111_2222, 0x3333_4444)]
-    is_over = threading.Event()
-
-    def change() -> None:
-        while not is_over.is_set():
-            for image in images:
-                board.show(0, image)
-
-    thread = threading.Thread(target=change)
-    board.show(0, images[0])
-    thread.start()
-    try:
-        with plc_at(port_of(server)) as plc:
-            for _ in range(300):
-                words = plc.read()
-                assert words[2:4] == words[8:10]
-                assert words[2:4] in ([0x1111, 0x2222], [0x3333, 0x4444])
-    finally:
-        is_over.set()
-        thread.join()
-
-
-def test_both_kinds_of_registers_have_the_same_content_for_each_station(board: Board, server: ModbusServer) -> None:
-    board.show(1, Readable(valid=True, code=Code.DEFECT, number=7))
-    with plc_at(port_of(server)) as plc:
-        for read in (plc.client.read_holding_registers, plc.client.read_input_registers):
-            assert read(0, count=3).registers == [MAP_VERSION, 2, 100]
-            assert read(base(0), count=60).registers == [0] * 60
-            assert read(base(1), count=4).registers == [Status.VALID | Status.FAIL, 0, 0, 7]
-
-
-def test_what_the_plc_writes_comes_whole_and_only_into_its_own_registers(board: Board, server: ModbusServer) -> None:
-    with plc_at(port_of(server), station=1) as plc:
-        plc.write(TRIGGER_AT, 1, 2, 3, 4)
-        plc.write(WRITTEN_AT, 1)
-        until(lambda: len(board._writes) == 2)
-        (_, first), (station, second) = board.writes()
-        assert (station, first.trigger, second.trigger) == (1, False, True)
-        assert (second.trigger_number, second.acknowledged) == (0x10002, 0x30004)
-        assert plc.read(WRITTEN_AT, 5) == [1, 1, 2, 3, 4]
-        for address, words in ((0, [1]), (WRITTEN_AT - 1, [0, 0]), (WRITTEN_AT + 4, [0, 0]), (99, [0])):
-            assert plc.client.write_registers(base(1) + address, words).isError()
-        assert plc.client.write_registers(0, [1]).isError()
-        assert plc.client.write_coil(base(1) + WRITTEN_AT, True).isError()
-        assert plc.client.read_holding_registers(base(2), count=1).isError()
-        assert not list(board.writes())
-
-
-def test_more_connections_than_allowed_close_the_oldest(server: ModbusServer) -> None:
-    host, _, port = server.endpoint.rpartition(":")
-    sockets = [socket.create_connection((host, int(port)), timeout=60) for _ in range(MOST_CONNECTIONS)]
-    with plc_at(port_of(server)) as plc:
-        assert plc.read(0, 1) == [0]
-        assert sockets[0].recv(1) == b"", "the oldest was closed"
-    for one in sockets:
-        one.close()
 
 
 # ------------------------------------------------------------------------------------------------------ a station
@@ -205,6 +122,7 @@ def test_a_station_that_dies_takes_the_pass_bit_and_ready(tmp_path: Path) -> Non
         assert Status.FAIL in Status(words[0])
         assert Status.PASS not in Status(words[0])
         assert words[6] == Code.HEARTBEAT_LOST
+        time.sleep(0.3)
         assert rig.plc.read()[1] == words[1], "alive stands still"
 
 
@@ -234,6 +152,34 @@ def test_an_edge_plc_that_was_frozen_shows_no_pass_bit_when_it_goes_on(tmp_path:
         os.kill(rig.bridge.process.pid, signal.SIGCONT)
         assert Status.PASS not in rig.status(), "not even in the first answer"
         until(lambda: rig.plc.read()[6] == Code.HEARTBEAT_LOST)
+
+
+def test_a_port_on_loopback_is_not_called_open_to_the_network(tmp_path: Path) -> None:
+    for bind, is_open in (("0", False), ("0.0.0.0:0", True)):
+        with running_plc(tmp_path, "--insecure", "--insecure-modbus", "--modbus", bind) as bridge:
+            until(lambda bridge=bridge: "no keys: any process" in bridge.said.read_text())
+            assert ("keep this network to the PLC" in bridge.said.read_text()) is is_open
+
+
+def test_at_its_end_edge_plc_closes_its_port_before_it_waits_for_a_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def close(publisher: MqttPublisher) -> None:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(endpoints[0].rpartition(":")[2])), timeout=60)
+        seen.append("the publisher after the server")
+        close_it(publisher)
+
+    close_it = MqttPublisher.close
+    monkeypatch.setattr(MqttPublisher, "close", close)
+    endpoints: list[str] = []
+    said = {"insecure": True, "modbus": {"bind": "0"}, "mqtt": {"broker": "127.0.0.1:1"}, "stations": [
+        {"station": "line1", "connect": free_endpoint()}]}  # fmt: skip
+    with contextlib.ExitStack() as until_then:
+        open_bridge(settings_of(said, "a test"), lambda station, entry: None, endpoints.append, until_then)
+    assert seen
 
 
 def test_a_plc_that_is_silent_gets_its_results_later_as_rejects(tmp_path: Path) -> None:
@@ -318,10 +264,3 @@ def test_mbpoll_reads_a_running_line_through_the_handshake(tmp_path: Path) -> No
         outcomes = verdicts_of(line)
     assert set(passed) <= {seq for seq, outcome in outcomes.items() if outcome is Outcome.GOOD}
     assert len(passed) + len(failed) == 5
-
-
-def test_a_plc_reads_what_another_one_writes(board: Board, server: ModbusServer) -> None:
-    with plc_at(port_of(server)) as one, plc_at(port_of(server)) as two:
-        one.write(ACKNOWLEDGE_AT, 5, 6)
-        assert two.read(ACKNOWLEDGE_AT, 2) == [5, 6]
-        assert isinstance(two, Plc)

@@ -27,6 +27,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+needs_openssl = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="openssl is not installed: there are no certificates"
+)
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
@@ -177,6 +182,39 @@ def test_a_broker_that_dies_in_the_middle_loses_nothing_and_repeats_only_what_it
     assert all(part > had for part in heard if heard.count(part) > 1)
 
 
+def test_verdicts_that_were_published_while_the_connection_broke_follow(
+    broker: Broker, board: Board, tmp_path: Path
+) -> None:
+    judge(tmp_path, 1, 3)()
+    with listening(broker) as listener, publishing(board, table(broker, tmp_path)) as publisher:
+        until(lambda: listener.heard("edge/plc1/online") == [1])
+        connected, publisher._client.is_connected = publisher._client.is_connected, lambda: True
+        broker.stop()
+        until(lambda: not connected())
+        judge(tmp_path, 4, 40)()
+        until(lambda: publisher._forwards[0].sent == 40)
+        publisher._client.is_connected = connected
+        broker.start()
+        until(lambda: cursor(tmp_path) == 40 and len(parts(listener)) >= 37)
+    assert parts(listener) == list(range(4, 41))
+
+
+def test_what_is_judged_before_the_broker_is_there_for_the_first_time_follows(
+    broker: Broker, board: Board, tmp_path: Path
+) -> None:
+    judge(tmp_path, 1, 3)()
+    with listening(broker) as listener:
+        with publishing(board, table(broker, tmp_path, records={}, cursor=None)):
+            until(lambda: listener.heard("edge/plc1/online") == [1])
+        broker.stop()
+        with publishing(board, table(broker, tmp_path)):
+            until(lambda: (tmp_path / "cursor").exists() and cursor(tmp_path) == 3)
+            judge(tmp_path, 4, 10)()
+            broker.start()
+            until(lambda: cursor(tmp_path) == 10 and len(parts(listener)) >= 7)
+        assert parts(listener) == list(range(4, 11))
+
+
 def test_a_publisher_that_starts_again_goes_on_where_the_broker_is(
     broker: Broker, board: Board, tmp_path: Path
 ) -> None:
@@ -210,8 +248,7 @@ def test_the_state_is_retained_and_the_last_will_says_that_the_process_is_gone(b
             until(lambda: early.heard("edge/plc1/online") == [1, 0])
 
 
-def test_a_broker_that_is_not_there_delays_nothing(board: Board, tmp_path: Path) -> None:
-    """The publisher's thread waits alone; when the broker comes, it has the present state."""
+def test_a_broker_that_comes_later_has_the_present_state(board: Board, tmp_path: Path) -> None:
     broker = Broker(tmp_path / "broker")
     with publishing(board, table(broker, tmp_path, records={}, cursor=None)):
         board.show(0, Readable(state=STATE_CODES[State.READY], ready=True))
@@ -228,6 +265,7 @@ def test_user_and_password_are_given(board: Board, tmp_path: Path) -> None:
     broker = Broker(tmp_path / "broker", "allow_anonymous false", f"password_file {passwords}")
     broker.start()
     (tmp_path / "password").write_text("secret\n")
+    (tmp_path / "password").chmod(0o600)
     own = {"user": "press", "password_file": tmp_path / "password", "records": {}, "cursor": None}
     with (
         listening(broker, "-u", "press", "-P", "secret") as listener,
@@ -237,16 +275,37 @@ def test_user_and_password_are_given(board: Board, tmp_path: Path) -> None:
     broker.stop()
 
 
-def test_tls_is_spoken_to_a_broker_that_the_ca_signed(board: Board, tmp_path: Path) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed: there are no certificates")
+def certify(folder: Path, name: str, subject: str = "127.0.0.1") -> None:
+    """A certificate that signs itself, NAME.pem, and its key, NAME.key."""
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
-         "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "ca.pem"],
-        cwd=tmp_path, check=True, capture_output=True,
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={subject}", "-addext",
+         f"subjectAltName=IP:{subject}", "-keyout", f"{name}.key", "-out", f"{name}.pem"],
+        cwd=folder, check=True, capture_output=True,
     )  # fmt: skip
+
+
+@needs_openssl
+@pytest.mark.parametrize(("signer", "subject"), [("other", "127.0.0.1"), ("broker", "127.0.0.2")])
+def test_a_broker_that_the_ca_did_not_sign_or_with_another_name_gets_nothing(
+    board: Board, tmp_path: Path, caplog: pytest.LogCaptureFixture, signer: str, subject: str
+) -> None:
+    certify(tmp_path, "broker", subject)
+    certify(tmp_path, "other")
+    broker = Broker(tmp_path / "broker", "allow_anonymous true", f"certfile {tmp_path}/broker.pem",
+                    f"keyfile {tmp_path}/broker.key")  # fmt: skip
+    broker.start()
+    own = {"ca": tmp_path / f"{signer}.pem", "records": {}, "cursor": None}
+    with publishing(board, table(broker, tmp_path, **own)) as publisher:
+        until(lambda: "or ca has not signed its certificate; it is tried again" in caplog.text)
+        assert not publisher._client.is_connected()
+    broker.stop()
+
+
+@needs_openssl
+def test_tls_is_spoken_to_a_broker_that_the_ca_signed(board: Board, tmp_path: Path) -> None:
+    certify(tmp_path, "ca")
     broker = Broker(
-        tmp_path / "broker", "allow_anonymous true", f"certfile {tmp_path}/ca.pem", f"keyfile {tmp_path}/key.pem"
+        tmp_path / "broker", "allow_anonymous true", f"certfile {tmp_path}/ca.pem", f"keyfile {tmp_path}/ca.key"
     )
     broker.start()
     own = {"ca": tmp_path / "ca.pem", "records": {}, "cursor": None}
@@ -264,12 +323,18 @@ def test_tls_is_spoken_to_a_broker_that_the_ca_signed(board: Board, tmp_path: Pa
         ('broker = "127.0.0.1"\nrecords = { line1 = "r" }', "records need cursor = FILE"),
         ('broker = "127.0.0.1"\nuser = "a"\npassword_file = "none"', "cannot be read; it holds the password"),
         ('broker = "127.0.0.1"\nca = "none.pem"', "give PEM files"),
+        ('broker = "127.0.0.1"\nuser = "a"\npassword_file = "shared"', "others than its owner may use it (mode 0644)"),
+        ('broker = "127.0.0.1"\npassword_file = "shared"', "password_file needs user"),
+        ('broker = "127.0.0.1"\ncert = "c"\nkey = "k"', "without it there is no TLS"),
+        ('broker = "127.0.0.1"\ncursor = "c"\nrecords = { line2 = "r" }', "'line2', which is none of line1"),
         ('broker = "x:y"', "is no broker; one looks like 127.0.0.1:1883"),
         ('topic = "a"', "mqtt.broker is missing"),
     ],
 )
 def test_a_wrong_table_is_refused_in_one_line(tmp_path: Path, lines: str, said: str) -> None:
     (tmp_path / "line.toml").write_text(f"[plc]\ninsecure = true\n[plc.mqtt]\n{lines}\n")
+    (tmp_path / "shared").write_text("secret")
+    (tmp_path / "shared").chmod(0o644)
     done = ran("plc", "--config", tmp_path / "line.toml", "--modbus", 0)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert said in done.stderr
