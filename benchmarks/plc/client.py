@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from edge.drill.modbus_client import ModbusClient
 from edge.plc.registers import WRITTEN_AT, Control, Status, Words, base, may_pass
 
-WORDS = 38
+WORDS = 40
 PATIENCE_S = 60.0
 
 

@@ -10,7 +10,7 @@ from edge.drill.modbus_client import ModbusClient
 from edge.plc.codes import Code
 from edge.plc.registers import WRITTEN_AT, Control, Status, Words, base, may_pass
 
-WORDS = 38
+WORDS = 40
 CYCLE_S = 0.005
 LEASE_NS = 300_000_000
 """How long `alive` may stand still, and an answer may take."""

@@ -42,6 +42,13 @@ class Part:
     finding: Finding | None = None
     inferred: Inferred | None = None
 
+    @property
+    def exposed_ns(self) -> int | None:
+        """When the frame was exposed, as nearly as the source can tell; None without a frame."""
+        if self.capture is None or (self.capture.fault is not None and self.capture.fault.reason is Reason.CAMERA):
+            return None
+        return self.capture.in_ring_ns if self.capture.captured_ns is None else self.capture.captured_ns
+
 
 def judge(part: Part, artifact: "Artifact | None", budget_ms: float, **context: Any) -> Verdict:
     """The verdict of a decided part, as of now. `context` has the fields of the verdict that describe the line.

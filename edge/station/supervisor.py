@@ -398,6 +398,8 @@ class Station:
                 self._pass_over(capture)
             else:
                 self._show(part, capture)
+                if part.exposed_ns is not None:
+                    self.control_server.tell_exposed(part.name, part.seq, part.exposed_ns)
         if is_live and (not self.intake.is_up or self.intake.is_resuming):
             self.triggers.give_up(self.intake.cause)
 

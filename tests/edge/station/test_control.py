@@ -19,6 +19,7 @@ from edge.channel.control_messages import (
     Acknowledge,
     AskReplay,
     AskSnapshot,
+    Exposed,
     Fate,
     Hello,
     Ping,
@@ -217,13 +218,41 @@ def test_each_trigger_has_one_frame_and_one_verdict_and_frames_without_a_trigger
     assert all(v.timing.in_ring is not None and v.timing.in_ring > v.timing.captured for v in line.verdicts)
 
 
+def test_the_sender_of_a_trigger_is_told_once_that_its_frame_has_been_exposed_if_it_asks() -> None:
+    with (
+        running_line(*SMALL, "--rate", "30/s", "--trigger", "external") as line,
+        line.asking() as ask,
+        line.asking() as another,
+    ):
+        line.until_state(State.READY)
+        told = []
+        for number in range(1, 6):
+            before_ns = time.monotonic_ns()
+            triggered = ask(Trigger(part=f"A{number}", exposed=True))
+            exposed = ask.next()
+            assert isinstance(triggered, Triggered)
+            assert isinstance(exposed, Exposed)
+            assert (exposed.part, exposed.epoch, exposed.seq) == (f"A{number}", triggered.epoch, number)
+            assert before_ns < exposed.captured < time.monotonic_ns()
+            line.until(number)
+            told.append(exposed)
+        assert isinstance(ask(Trigger(part="A6")), Triggered)
+        line.until(6)
+        assert isinstance(ask(Ping(nonce=1)), Pong), "a sender that does not ask is not told"
+        assert isinstance(another(Ping(nonce=2)), Pong), "nor is another client"
+        stopped(line)
+    for exposed, verdict in zip(told, line.verdicts, strict=False):
+        assert verdict.timing.captured < exposed.captured <= verdict.timing.in_ring
+
+
 def test_a_trigger_without_a_frame_is_unknown_camera_at_the_budget() -> None:
     options = ("--rate", "30/s", "--trigger", "external", "--budget-ms", 300)
     with running_line(*SMALL, *options) as line, line.asking() as ask:
         line.until_state(State.READY)
         os.kill(line.child("edge-capture"), signal.SIGSTOP)
-        ask(Trigger(part="A1"))
+        ask(Trigger(part="A1", exposed=True))
         line.until(1)
+        assert isinstance(ask(Ping(nonce=1)), Pong), "nothing was exposed"
         stopped(line)
     assert [(v.part, v.reason) for v in line.verdicts] == [("A1", Reason.CAMERA)]
     assert line.verdicts[0].age_ms >= 300
