@@ -16,7 +16,7 @@ from edge.channel.limits import LARGEST_REQUEST
 from edge.errors import ChannelError
 from edge.text import printable
 from edge.validation import first_problem, problem
-from edge.verdict import Heartbeat, Moment, Verdict
+from edge.verdict import Fields, Heartbeat, Moment, Verdict, check_printable
 
 MOST_REPLAYED = 10_000
 """Largest number of verdicts in one replay."""
@@ -29,15 +29,8 @@ Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
 Seq = Annotated[int, Field(ge=1, le=2**53)]
 
 
-def _check_printable(part: str) -> str:
-    """Validate an id, which is shown on terminals. Raises ValueError if a character is not printable."""
-    if not part.isprintable():
-        raise ValueError("a part's id has printable characters only")
-    return part
-
-
 PartId = Annotated[
-    str, Field(min_length=1, max_length=200, description="printable characters only"), AfterValidator(_check_printable)
+    str, Field(min_length=1, max_length=200, description="printable characters only"), AfterValidator(check_printable)
 ]
 
 
@@ -103,6 +96,7 @@ class Trigger(_Said):
 
     type: Literal["trigger"] = "trigger"
     part: PartId
+    fields: Fields | None = Field(default=None, description="free fields of the part, which its verdict carries")
     exposed: bool = Field(default=False, description="answer a second time when the part's frame has been exposed")
 
 

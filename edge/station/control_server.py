@@ -26,6 +26,7 @@ from edge.channel.limits import MOST_PEERS, TRIGGERS
 from edge.channel.pace import Paces
 from edge.security.roles import NEEDS, Role
 from edge.station.replay import Replays
+from edge.verdict import Fields
 
 if TYPE_CHECKING:
     from edge.records.recorder import Recorder
@@ -59,8 +60,8 @@ class Line:
     budget_ms: float
     heartbeat: "Callable[[], Heartbeat]"
     accepted: Callable[[], int]
-    trigger: Callable[[str], int | str]
-    """Accepts a part with this id; returns its sequence number, or why the station takes no triggers."""
+    trigger: Callable[[str, Fields | None], int | str]
+    """Accepts a part with this id and free fields; returns its number, or why the station takes no triggers."""
 
 
 class _Deciding(NamedTuple):
@@ -206,7 +207,7 @@ class ControlServer:
             why = f"more than {TRIGGERS.a_second:g} triggers a second; trigger more slowly"
             self._socket.limit(peer, trigger.type, "triggers", why)
             return
-        accepted = self._line.trigger(trigger.part)
+        accepted = self._line.trigger(trigger.part, trigger.fields)
         if isinstance(accepted, str):
             self._socket.refuse(peer, trigger, accepted)
             return

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from edge.station.process.messages import Captured, Inferred, Located
-from edge.verdict import Box, Defect, Outcome, Reason, Timing, Verdict
+from edge.verdict import Box, Defect, Fields, Outcome, Reason, Timing, Verdict
 
 if TYPE_CHECKING:
     from edge.bundle import Artifact
@@ -41,6 +41,7 @@ class Part:
     is_submitted: bool = False
     finding: Finding | None = None
     inferred: Inferred | None = None
+    fields: Fields | None = None
 
     @property
     def exposed_ns(self) -> int | None:
@@ -71,6 +72,7 @@ def judge(part: Part, artifact: "Artifact | None", budget_ms: float, **context: 
         **context,
         seq=part.seq,
         part=part.name,
+        fields=part.fields or None,
         verdict=outcome,
         reason=reason,
         detail=finding.detail,
