@@ -6,7 +6,7 @@ A controller imports this module: it needs the standard library and pydantic onl
 from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 PROTOCOL = "evp1"
 """Version of the wire format; the first part of every topic."""
@@ -19,6 +19,23 @@ Moment = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """No larger than what every language's JSON can hold."""
+
+
+MOST_FIELDS, LONGEST_FIELD = 8, 64
+"""Free fields of a part, and characters of each."""
+
+
+def check_printable(text: str) -> str:
+    """Validate text that is shown on terminals. Raises ValueError if a character is not printable."""
+    if not text.isprintable():
+        raise ValueError("printable characters only")
+    return text
+
+
+FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+FieldText = Annotated[str, Field(max_length=LONGEST_FIELD), AfterValidator(check_printable)]
+Fields = Annotated[dict[FieldName, FieldText], Field(max_length=MOST_FIELDS)]
+"""Free fields of a part by name, such as lot and order: printable text."""
 
 
 class Outcome(StrEnum):
@@ -136,6 +153,9 @@ class Verdict(Message):
 
     seq: int = Field(ge=1, le=2**53, description="counts the verdicts of an epoch from 1 without a gap")
     part: str = Field(description="the part's id: a file name, a frame number, a printed code")
+    fields: Fields | None = Field(
+        default=None, exclude_if=lambda fields: not fields, description="free fields that came with the trigger"
+    )
     verdict: Outcome
     reason: Reason
     detail: str | None = Field(default=None, description="the reason in words, for people")

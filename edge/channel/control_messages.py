@@ -1,6 +1,7 @@
 """The messages between controllers and a station on the control socket: JSON, one frame per message.
 
-A request gets at most one answer, a replay one message per verdict and one for its end. An invalid request is counted,
+A request gets at most one answer, a replay one message per verdict and one for its end, a trigger a second one if it
+asks to be told of the exposure. An invalid request is counted,
 and answered with its error, up to a number of answers per second. A controller imports this module, which needs only
 the standard library and pydantic.
 """
@@ -15,7 +16,7 @@ from edge.channel.limits import LARGEST_REQUEST
 from edge.errors import ChannelError
 from edge.text import printable
 from edge.validation import first_problem, problem
-from edge.verdict import Heartbeat, Verdict
+from edge.verdict import Fields, Heartbeat, Moment, Verdict, check_printable
 
 MOST_REPLAYED = 10_000
 """Largest number of verdicts in one replay."""
@@ -28,15 +29,8 @@ Epoch = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
 Seq = Annotated[int, Field(ge=1, le=2**53)]
 
 
-def _check_printable(part: str) -> str:
-    """Validate an id, which is shown on terminals. Raises ValueError if a character is not printable."""
-    if not part.isprintable():
-        raise ValueError("a part's id has printable characters only")
-    return part
-
-
 PartId = Annotated[
-    str, Field(min_length=1, max_length=200, description="printable characters only"), AfterValidator(_check_printable)
+    str, Field(min_length=1, max_length=200, description="printable characters only"), AfterValidator(check_printable)
 ]
 
 
@@ -102,6 +96,8 @@ class Trigger(_Said):
 
     type: Literal["trigger"] = "trigger"
     part: PartId
+    fields: Fields | None = Field(default=None, description="free fields of the part, which its verdict carries")
+    exposed: bool = Field(default=False, description="answer a second time when the part's frame has been exposed")
 
 
 Request = Hello | Ping | AskSnapshot | AskReplay | Acknowledge | Trigger
@@ -161,6 +157,19 @@ class Triggered(_Said):
     seq: int
 
 
+class Exposed(_Said):
+    """The second answer to a trigger that asks for it: the part's frame has been exposed, so that the part may move.
+
+    It does not come if no frame of the part came; its verdict then says so.
+    """
+
+    type: Literal["exposed"] = "exposed"
+    part: str
+    epoch: str
+    seq: int
+    captured: Moment = Field(description="exposure, as nearly as the source can tell, on the station's monotonic clock")
+
+
 class Refused(_Said):
     """The answer to a request that cannot be met, or to what is none, with the reason for people."""
 
@@ -172,7 +181,7 @@ class Refused(_Said):
 TYPES = tuple(kind.model_fields["type"].default for kind in get_args(Request))
 """Types of requests."""
 
-Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Refused
+Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Exposed | Refused
 
 REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
 REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])

@@ -17,8 +17,8 @@ does not allow.
 # -------------------------------------------------------------------------------------------------------- messages
 
 LARGEST_REQUEST = 4096
-"""Bytes of a message on the control socket. A trigger with the longest id has under 1,000; ZeroMQ disconnects a peer
-that sends a longer frame.
+"""Bytes of a message on the control socket. A trigger with the longest id and fields has under 3,500 in UTF-8; ZeroMQ
+disconnects a peer that sends a longer frame.
 """
 
 LARGEST_SUBSCRIPTION = 512

@@ -58,22 +58,39 @@ def audit(
             help="With --part or --last: write the part's picture, the boxes of its defects drawn in; or a folder.",
         ),
     ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Write the verdicts into this file, a row each, with the free fields of their parts.",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="With --export: those published from this time on; ISO 8601, UTC."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="With --export: those published before this time.")
+    ] = None,
+    outcome: Annotated[
+        str | None, typer.Option(metavar="KIND", help="With --export: only those that are good, reject or unknown.")
+    ] = None,
     hold: Annotated[str | None, typer.Option(metavar="ID", help="Never remove the images of this part.")] = None,
     release: Annotated[str | None, typer.Option(metavar="ID", help="The images of this part may go again.")] = None,
     images: Annotated[bool, typer.Option(help="Compare each image with its hash; reads them all.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Check a station's records. Exit code 1 if anything is wrong or missing; ESCAPE: a part passed that should not."""
-    if sum(option is not None for option in (part, last, hold, release)) > 1:
-        raise RecordsError("--part, --last, --hold and --release do different things; give one of them")
-    if gate is not None and (hold or release) is not None:
-        raise RecordsError("--hold and --release change what is kept and read no log; leave out --gate")
-    if plc is not None and (part or last or hold or release) is not None:
-        raise RecordsError("--plc checks the whole log; leave out --part, --last, --hold and --release")
-    if draw is not None and (part or last) is None:
-        raise RecordsError("--draw draws the picture of a part; give --part ID or --last reject")
+    told = {"part": part, "last": last, "export": export, "hold": hold, "release": release}
+    _check_together({name for name, value in told.items() if value is not None}, gate, plc, draw)
     if count is not None and last is None:
         raise RecordsError(f"{count} says how many parts of --last are told; give --last reject {count}")
+    if export is None and any(option is not None for option in (since, until, outcome)):
+        raise RecordsError("--since, --until and --outcome select what is exported; give --export FILE.csv")
+    if export is not None:
+        from edge.cli.audit_export import export as export_verdicts
+
+        export_verdicts(records, export, since, until, outcome)
     if part is not None or last is not None:
         _tell(records, _stories(records, part, last, count or 1, gate), draw, as_json)
     if hold is not None or release is not None:
@@ -90,6 +107,18 @@ def audit(
     else:
         _print(found)
     sys.exit(0 if found.is_sound else 1)
+
+
+def _check_together(told: set[str], gate: Path | None, plc: Path | None, draw: Path | None) -> None:
+    """Raise RecordsError if the options that are given, `told` those that name what is done, exclude each other."""
+    if len(told) > 1:
+        raise RecordsError("--part, --last, --export, --hold and --release do different things; give one of them")
+    if gate is not None and told & {"hold", "release", "export"}:
+        raise RecordsError("--hold, --release and --export read no log; leave out --gate")
+    if plc is not None and told:
+        raise RecordsError("--plc checks the whole log; leave out --part, --last, --export, --hold and --release")
+    if draw is not None and not told & {"part", "last"}:
+        raise RecordsError("--draw draws the picture of a part; give --part ID or --last reject")
 
 
 def _stories(records: Path, part: str | None, last: str | None, count: int, gate: Path | None) -> "list[Story]":

@@ -1,7 +1,8 @@
 """The fault drill: injects faults into a running line, one after another, and records what the gate observed.
 
-It runs the real station, the real gate and a real network on the demo line. It shows for this machine what the
-factory's acceptance test asks: nothing passed without an in-time good, and how soon the line was safe and back.
+It runs the real station, the real gate and a real network on the demo line, then edge-plc with a model PLC on the same
+line. It shows for this machine what the factory's acceptance test asks: nothing passed without an in-time good, and how
+soon the line was safe and back.
 """
 
 import tempfile
@@ -10,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge.drill.faults import FAULTS, Fault
+from edge.drill.faults import FAULTS, PLC_FAULTS, Fault, Place
+from edge.drill.plc_side import PlcSide, escaped, is_installed
 from edge.drill.scene import STARTING_S, Scene
 from edge.errors import ChannelError
 from edge.records.audit import audit
@@ -26,10 +28,11 @@ REST_S = 1.0
 class Outcome:
     """The effect of one fault on the line. Times in milliseconds; None: the event did not happen.
 
+    The parts are those that the gate decided, for a fault of the PLC's side those whose results the PLC saw.
     `noticed_ms`: from the injection until a controller could tell that something was wrong, or the lease had expired.
     `recovered_ms`: until the next in-time good or reject, from the injection, or from the end of a fault that had to be
     lifted. `unknown` parts were answered as unknown, at most `past_budget_ms` after the end of their budget; `lost`
-    parts never got a verdict at the gate.
+    parts never got a verdict at the gate, or a result at the PLC. `escapes` counts both sides.
     """
 
     fault: str
@@ -53,7 +56,8 @@ class _Window:
 
 
 def drill(bundle: Path, show: Callable[[str], None]) -> tuple[list[Outcome], list[str]]:
-    """Run every fault; `show` is called with the name of each. Returns the outcomes and the audit's problems.
+    """Run every fault; `show` is called with the name of each. Returns the outcomes and the audit's problems. Without
+    the extra `plc` the faults of the PLC's side are left out.
 
     Raises ChannelError if the line does not run at all.
     """
@@ -61,51 +65,91 @@ def drill(bundle: Path, show: Callable[[str], None]) -> tuple[list[Outcome], lis
         show("the line starts")
         if scene.until(lambda: scene.passes(0, SETTLED_PASSES), STARTING_S) is None:
             raise ChannelError(f"the line passed nothing within {STARTING_S:.0f} s: {scene.last_words()}")
-        windows = []
-        for fault in FAULTS:
-            show(fault.name)
-            windows.append(_run(scene, fault))
+        windows = [_run(scene, scene, fault, show) for fault in FAULTS]
+        side, of_plc = _run_plc(scene, show) if is_installed() else (None, [])
         scene.stop()
         time.sleep(REST_S)
-        report = audit(scene.records, scene.gate_log)
-        escaped = {(p.epoch, p.seq) for p in report.problems if p.kind == "escape"}
-        outcomes = [_outcome(scene, *pair, escaped) for pair in zip(FAULTS, windows, strict=True)]
+        report = audit(scene.records, scene.gate_log, plc_log=None if side is None else side.log)
+        gone = {(p.epoch, p.seq) for p in report.problems if p.kind == "escape"}
+        outcomes = [_outcome(scene, *pair, gone) for pair in zip(FAULTS, windows, strict=True)]
+        if side is not None:
+            outcomes += [_plc_outcome(scene, side, *pair, gone) for pair in zip(PLC_FAULTS, of_plc, strict=True)]
         return outcomes, [p.text for p in report.problems if p.kind != "lost"]
 
 
-def _run(scene: Scene, fault: Fault) -> _Window:
+def _run_plc(scene: Scene, show: Callable[[str], None]) -> tuple[PlcSide, list[_Window]]:
+    """Run the faults of the PLC's side, which ends with the last of them. Raises ChannelError if no part passes."""
+    show("edge-plc starts")
+    with PlcSide(scene) as side:
+        if scene.until(lambda: side.passes(0, SETTLED_PASSES), STARTING_S) is None:
+            raise ChannelError(f"edge-plc passed nothing within {STARTING_S:.0f} s: {side.last_words()}")
+        return side, [_run(scene, side, fault, show) for fault in PLC_FAULTS]
+
+
+def _run(scene: Scene, place: Place, fault: Fault[Place], show: Callable[[str], None]) -> _Window:
     """Inject a fault, wait until it is noticed, lift it, wait until the line is back and has settled."""
+    show(fault.name)
     begin_ns = time.monotonic_ns()
-    fault.inject(scene)
+    fault.inject(place)
     lift_ns = time.monotonic_ns() + int(fault.lasts_s * 1e9)
     noticed_ns = None
-    if fault.is_felt:
-        noticed_ns = scene.until(lambda: scene.noticed(begin_ns, LEASE_NS), NOTICE_S)
+    if fault.is_felt and not fault.blinds:
+        noticed_ns = scene.until(lambda: place.noticed(begin_ns, LEASE_NS), NOTICE_S)
     time.sleep(max(0.0, (lift_ns - time.monotonic_ns()) / 1e9))
-    fault.lift(scene)
+    fault.lift(place)
     mended_ns = time.monotonic_ns() if fault.lasts_s else begin_ns
+    if fault.blinds:
+        noticed_ns = scene.until(lambda: place.noticed(begin_ns, LEASE_NS), NOTICE_S)
     since_ns = max(mended_ns, noticed_ns or 0)
-    recovered_ns = scene.until(lambda: scene.judged(since_ns), RECOVERY_S)
-    scene.until(lambda: scene.passes(recovered_ns or since_ns, SETTLED_PASSES), RECOVERY_S)
+    recovered_ns = scene.until(lambda: place.judged(since_ns), RECOVERY_S)
+    scene.until(lambda: place.passes(recovered_ns or since_ns, SETTLED_PASSES), RECOVERY_S)
     recovered_ms = None if recovered_ns is None else (recovered_ns - mended_ns) / 1e6
     return _Window(begin_ns, time.monotonic_ns(), noticed_ns, recovered_ms)
 
 
-def _outcome(scene: Scene, fault: Fault, window: _Window, escaped: set[tuple[str | None, int | None]]) -> Outcome:
+def _outcome(scene: Scene, fault: Fault[Scene], window: _Window, gone: set[tuple[str | None, int | None]]) -> Outcome:
     decisions = [d for d in scene.decisions if window.begin_ns <= d.at_ns < window.end_ns]
+    return _told(
+        scene, fault.name, fault.is_felt, window,
+        passed=sum(d.passes for d in decisions),
+        rejected=sum(not d.passes for d in decisions),
+        lost=sum((d.to_seq or d.seq or 0) - (d.seq or 0) + 1 for d in decisions if d.fate == "missed"),
+        escapes=sum((d.epoch, d.seq) in gone for d in decisions if d.passes),
+    )  # fmt: skip
+
+
+def _plc_outcome(
+    scene: Scene,
+    side: PlcSide,
+    fault: Fault[PlcSide],
+    window: _Window,
+    gone: set[tuple[str | None, int | None]],
+) -> Outcome:
+    """A verdict that came in the window and whose result the PLC never saw is lost to it: it rejects the part."""
+    results = [r for r in side.plc.results if window.begin_ns <= r.at_ns < window.end_ns]
+    seen = {(r.epoch, r.number) for r in side.plc.results}
+    unseen = [v for v in _verdicts(scene, window) if (int(v.epoch[:8], 16), v.seq) not in seen]
+    at_gate = [d for d in scene.decisions if d.passes and window.begin_ns <= d.at_ns < window.end_ns]
+    return _told(
+        scene, fault.name, fault.is_felt, window,
+        passed=sum(r.passes for r in results),
+        rejected=sum(not r.passes for r in results),
+        lost=len(unseen),
+        escapes=len(escaped(scene.records, results)) + sum((d.epoch, d.seq) in gone for d in at_gate),
+    )  # fmt: skip
+
+
+def _told(scene: Scene, name: str, is_felt: bool, window: _Window, **counts: int) -> Outcome:
     noticed = window.noticed_ns
     unknown = [v for v in _verdicts(scene, window) if v.score is None]
     return Outcome(
-        fault=fault.name,
-        is_felt=fault.is_felt,
+        fault=name,
+        is_felt=is_felt,
         noticed_ms=None if noticed is None else (noticed - window.begin_ns) / 1e6,
         recovered_ms=window.recovered_ms,
-        passed=sum(d.passes for d in decisions),
-        rejected=sum(not d.passes for d in decisions),
         unknown=len(unknown),
         past_budget_ms=max((v.age_ms - v.budget_ms for v in unknown), default=None),
-        lost=sum((d.to_seq or d.seq or 0) - (d.seq or 0) + 1 for d in decisions if d.fate == "missed"),
-        escapes=sum((d.epoch, d.seq) in escaped for d in decisions if d.passes),
+        **counts,
     )
 
 

@@ -4,27 +4,33 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import zmq
 
 from edge.channel.limits import LARGEST_REQUEST
+from edge.drill.plc_side import PlcSide
 from edge.drill.scene import Scene
 
 NONSENSE = 20_000
 
+Place = TypeVar("Place", Scene, PlcSide)
+
 
 @dataclass(frozen=True)
-class Fault:
+class Fault(Generic[Place]):
     """`inject` causes the fault; after `lasts_s` seconds `lift` ends it, if it does not end by itself.
 
-    `is_felt` False: the line must continue without any effect.
+    The place is the station with its gate, or edge-plc with its PLC; whoever stands there decides the parts of the row.
+    `is_felt` False: the line must continue without any effect. `blinds`: it cannot be noticed there before its end.
     """
 
     name: str
-    inject: Callable[[Scene], None]
-    lift: Callable[[Scene], None] = lambda scene: None
+    inject: Callable[[Place], None]
+    lift: Callable[[Place], None] = lambda place: None
     lasts_s: float = 0.0
     is_felt: bool = True
+    blinds: bool = False
 
 
 def _kill_station(scene: Scene) -> None:
@@ -74,7 +80,20 @@ def _signal_station(number: signal.Signals) -> Callable[[Scene], None]:
     return lambda scene: scene.process.send_signal(number)
 
 
-FAULTS = (
+def _kill_edge_plc(side: PlcSide) -> None:
+    side.process.kill()
+    side.process.wait()
+
+
+def _signal_edge_plc(number: signal.Signals) -> Callable[[PlcSide], None]:
+    return lambda side: side.process.send_signal(number)
+
+
+def _set_plc(flag: str, value: bool) -> Callable[[PlcSide], None]:
+    return lambda side: setattr(side.plc, flag, value)
+
+
+FAULTS: tuple[Fault[Scene], ...] = (
     Fault("inference process killed", _child("edge-inference", signal.SIGKILL)),
     Fault("inference process frozen", _child("edge-inference", signal.SIGSTOP)),
     Fault("capture process killed", _child("edge-capture", signal.SIGKILL)),
@@ -87,3 +106,17 @@ FAULTS = (
     Fault("station frozen for 2 s", _signal_station(signal.SIGSTOP), _signal_station(signal.SIGCONT), 2.0),
     Fault("station killed, started again", _kill_station, Scene.start, 1.0),
 )
+
+PLC_FAULTS: tuple[Fault[PlcSide], ...] = (
+    Fault("edge-plc killed, started again", _kill_edge_plc, PlcSide.start, 0.5),
+    Fault("edge-plc frozen for 1 s", _signal_edge_plc(signal.SIGSTOP), _signal_edge_plc(signal.SIGCONT), 1.0),
+    Fault("PLC silent for 1 s", _set_plc("is_silent", True), _set_plc("is_silent", False), 1.0, blinds=True),
+    Fault("PLC acknowledges a wrong number for 1 s", _set_plc("acknowledges_wrong", True),
+          _set_plc("acknowledges_wrong", False), 1.0),
+    Fault("registers read in slices for 1 s", _set_plc("reads_slices", True), _set_plc("reads_slices", False), 1.0,
+          is_felt=False),
+    Fault("PLC's network cut for 1 s, then all at once", lambda side: side.network.partition(),
+          lambda side: side.network.flush(), 1.0),
+    Fault("PLC's connection reset", lambda side: side.network.cut()),
+)  # fmt: skip
+"""In order, with everything back before the next one. They need the extra `plc`."""

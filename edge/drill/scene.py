@@ -62,7 +62,8 @@ class Scene:
         self.heard: list[tuple[int, Verdict | Heartbeat | StateChange]] = []
         self.decisions: list[Decision] = []
         self.records, self.gate_log = folder / "records", folder / "gate.jsonl"
-        self._bundle, self._rate, self._folder = bundle, rate, folder
+        self.folder = folder
+        self._bundle, self._rate = bundle, rate
         self._output = folder / "station.log"
         self._keys = None
         if keyed:
@@ -98,7 +99,7 @@ class Scene:
     # -------------------------------------------------------------------------------------------------- keys
 
     def _make_keys(self) -> None:
-        store = KeyStore(self._folder / KEYS)
+        store = KeyStore(self.folder / KEYS)
         station = store.init()
         self.admit(GATE, Role.ACKNOWLEDGE)
         stranger = Pair.new()
@@ -107,14 +108,14 @@ class Scene:
 
     def admit(self, name: str, role: Role) -> Path:
         """Create a key with this role. Returns its file; a running station admits it within a second."""
-        store = KeyStore(self._folder / KEYS)
+        store = KeyStore(self.folder / KEYS)
         store.add(name, role=role)
         store.export(name, self.key_file(name))
         return self.key_file(name)
 
     def key_file(self, name: str) -> Path:
         """The key file of an admitted client, or of STRANGER, which the station does not know."""
-        return self._folder / f"{name}.key"
+        return self.folder / f"{name}.key"
 
     # -------------------------------------------------------------------------------------------------- the station
 
@@ -148,7 +149,7 @@ class Scene:
                 budget_ms=BUDGET_MS,
                 records=self.records,
                 require=GATE,
-                keys=None if self._keys is None else self._folder / KEYS,
+                keys=None if self._keys is None else self.folder / KEYS,
                 log=self._output,
                 popen={"stdout": output, "start_new_session": True, "preexec_fn": die_with_parent},
             )

@@ -12,6 +12,7 @@ from edge.channel.client_security import ClientKeys, HandshakeWatch, secure
 from edge.channel.control_messages import (
     Acknowledge,
     AskSnapshot,
+    Exposed,
     Fate,
     Hello,
     Ping,
@@ -111,13 +112,14 @@ class StationLink:
         allow_insecure: bool = False,
         poller: zmq.Poller | None = None,
         refused: Callable[[str, str], None] = lambda request, why: None,
+        exposed: Callable[[str, str, int], None] = lambda part, epoch, seq: None,
     ) -> None:
         """Connect; the station need not run yet. Raises ChannelError if an endpoint is none, or if anybody could speak
         as the station there and `allow_insecure` does not say that this is meant.
 
         `most_budget_ms` is the longest budget whose verdicts reach the controller in time, None if that is not
         constant. `poller` is shared by several links. `refused` is called with the type of a request that the station
-        refused, and its reason.
+        refused, and its reason; `exposed` with part, epoch and number of a triggered part whose frame was exposed.
         """
         for endpoint in endpoints:
             if not (endpoint.is_authentic or allow_insecure):
@@ -140,7 +142,9 @@ class StationLink:
                 self._verdicts.append(self._socket(zmq.SUB, endpoint.verdicts, endpoint.keys))
                 self._verdicts[-1].subscribe(f"{PROTOCOL}/{station}/")
                 control = self._socket(zmq.DEALER, endpoint.control, endpoint.keys)
-                self._controls.append(_Control(control, name, station, endpoint.verdicts, most_budget_ms, refused))
+                self._controls.append(
+                    _Control(control, name, station, endpoint.verdicts, most_budget_ms, refused, exposed)
+                )
         except BaseException:
             for watch in self._watches:
                 watch.close()
@@ -245,13 +249,14 @@ class _Control:
         verdicts: str,
         most_budget_ms: float | None,
         refused: Callable[[str, str], None],
+        exposed: Callable[[str, str, int], None],
     ) -> None:
         self.long_budget: Welcome | None = None
         self.refusal: str | None = None
         self.other_station: str | None = None
         self.is_required = False
         self._socket, self._name, self._station, self._verdicts = socket, name, station, verdicts
-        self._most_budget_ms, self._refused = most_budget_ms, refused
+        self._most_budget_ms, self._refused, self._exposed = most_budget_ms, refused, exposed
         self._pings: dict[int, int] = {}
         self._nonce = 0
         self._asked: str | None = None
@@ -290,6 +295,8 @@ class _Control:
                     machine.snapshot(reply.heartbeat)
                 case Triggered():
                     machine.number(reply.part, reply.epoch, reply.seq)
+                case Exposed():
+                    self._exposed(reply.part, reply.epoch, reply.seq)
                 case Welcome():
                     self._welcome(reply)
                 case Refused():

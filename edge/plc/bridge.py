@@ -111,7 +111,7 @@ class _Line:
         self.shown = self.handshake.readable(time.monotonic_ns())
         self.link = StationLink(
             [at.endpoint], at.station, name, self.handshake, allow_insecure=allow_insecure, poller=poller,
-            refused=self.handshake.refuse,
+            refused=self.handshake.refuse, exposed=self.handshake.expose,
         )  # fmt: skip
 
     def _trigger(self, trigger: Trigger) -> bool:

@@ -14,7 +14,7 @@ from edge.channel.control_messages import Fate, Trigger
 from edge.gate import TRANSIT_MS
 from edge.gate.station_view import Speaker, StationView
 from edge.plc.codes import CODE_OF_REASON, STATE_CODES, Code, Error
-from edge.plc.process_image import LARGEST_NUMBER, Entry, Event, Readable, Result, Written
+from edge.plc.process_image import LARGEST_NUMBER, Awaited, Entry, Event, Readable, Result, Written
 from edge.verdict import Heartbeat, Outcome, Reason, State, StateChange, Verdict
 
 MOST_QUEUED = 8
@@ -50,15 +50,6 @@ class HandshakeRules:
     allow_simulated: bool = False
 
 
-@dataclass(eq=False)
-class _Awaited:
-    """A triggered part without a verdict."""
-
-    number: int
-    at_ns: int
-    seq: int | None = None
-
-
 class Handshake:
     """One station's handshake with one PLC. All times are local, `time.monotonic_ns()`, and never go back.
 
@@ -83,12 +74,13 @@ class Handshake:
         self._log, self._trigger, self._acknowledge = log, trigger, acknowledge
         self._station = StationView()
         self._queue: deque[Result] = deque()
-        self._awaited: dict[str, _Awaited] = {}  # triggered, by the part's id
+        self._awaited: dict[str, Awaited] = {}  # triggered, by the part's id
         self._overdue: dict[str, None] = {}  # parts that were decided without a verdict, which may still come
-        self._asked: _Awaited | None = None  # the trigger that the station has not answered
+        self._asked: Awaited | None = None  # the trigger that the station has not answered
         self._written = Written()
         self._last_acknowledged = 0
-        self._trigger_number = 0
+        self._trigger_number = self._exposed_number = 0
+        self._exposing: int | None = None  # seq of the last accepted part, until it is exposed
         self._is_trigger_acknowledged = self._has_missed_trigger = self._has_overrun = False
         self._error = Error.NONE
         self._alive, self._alive_ns = 0, 0
@@ -105,6 +97,7 @@ class Handshake:
             self._fail_all(Code.EPOCH_CHANGED, at_ns)
             self._station.begin(message, at_ns)
             self._overdue.clear()
+            self._exposing, self._exposed_number = None, 0
         if isinstance(message, Verdict):
             self._take(message, at_ns)
             return
@@ -125,10 +118,15 @@ class Handshake:
         """Take the station's answer to a trigger: the part is accepted, its verdict will have this number."""
         if self._asked is None or part != str(self._asked.number) or epoch != self._station.epoch:
             return
-        self._asked.seq = seq
+        self._asked.seq = self._exposing = seq
         self._trigger_number = self._asked.number
         self._is_trigger_acknowledged = self._written.trigger
         self._asked = None
+
+    def expose(self, part: str, epoch: str, seq: int) -> None:
+        """Take the station's word that the frame of a triggered part has been exposed; only that of the last counts."""
+        if (part, epoch, seq) == (str(self._trigger_number), self._station.epoch, self._exposing):
+            self._exposing, self._exposed_number = None, self._trigger_number
 
     def refuse(self, request: str, why: str) -> None:
         """Take the station's refusal of a trigger; the PLC has the error code, the log of the command the reason."""
@@ -176,12 +174,13 @@ class Handshake:
             self._queue.popleft()
             self._last_acknowledged = number
             self._enter("acknowledged", head)
-            self._tell_fate(head, _fate(head))
+            self._tell_fate(head, head.fate)
         elif number not in (0, self._last_acknowledged):
             self._error = Error.WRONG_ACKNOWLEDGEMENT
 
     def _triggered(self, number: int, at_ns: int) -> None:
         part = str(number)
+        self._exposing, self._exposed_number = None, 0
         error = Error.NONE
         if self.rules.numbers != "plc":
             error = Error.NUMBERED_BY_ORDER
@@ -196,8 +195,8 @@ class Handshake:
         if error is not Error.NONE:
             self._miss_trigger(error)
             return
-        self._asked = self._awaited[part] = _Awaited(number, at_ns)
-        if not self._trigger(Trigger(part=part)):
+        self._asked = self._awaited[part] = Awaited(number, at_ns)
+        if not self._trigger(Trigger(part=part, exposed=True)):
             self._cancel(Error.NO_ANSWER)
 
     def _is_ready(self, now_ns: int) -> bool:
@@ -255,7 +254,7 @@ class Handshake:
             Result(number, verdict.part, verdict.epoch, verdict.seq, code, until_ns, verdict.age_ms, True), at_ns
         )
 
-    def _awaited_for(self, verdict: Verdict, at_ns: int) -> _Awaited | None:
+    def _awaited_for(self, verdict: Verdict, at_ns: int) -> Awaited | None:
         """The triggered part of a verdict. One that was exposed before the trigger is of another part."""
         awaited = self._awaited.get(verdict.part)
         if awaited is None or awaited.seq not in (None, verdict.seq):
@@ -370,6 +369,7 @@ class Handshake:
             epoch=station.epoch or "",
             state=STATE_CODES[station.state] if station.is_leased(now_ns) else 0,
             trigger_number=self._trigger_number,
+            exposed_number=self._exposed_number,
             queued=len(self._queue),
             overruns=self.overruns,
             missed_triggers=self.missed_triggers,
@@ -386,10 +386,3 @@ class Handshake:
 def order_number(seq: int) -> int:
     """The number of a part that is numbered by order: its sequence number, from 1 again after 2**32 - 1."""
     return (seq - 1) % LARGEST_NUMBER + 1
-
-
-def _fate(result: Result) -> Fate:
-    """What became of an acknowledged part: it passed only if the pass bit was 1 when the acknowledgement came."""
-    if result.has_passed and result.code is Code.CLEAR:
-        return Fate.PASSED
-    return Fate.LATE_REJECT if result.has_passed or result.code in (Code.EXPIRED, Code.TRANSIT) else Fate.REJECTED

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from edge.channel.control_messages import Fate
 from edge.plc.codes import Code, Error
 
 LARGEST_NUMBER = 2**32 - 1
@@ -41,6 +42,9 @@ class Readable:
     result_epoch: str = ""
     state: int = 0
     trigger_number: int = 0
+    exposed_number: int = 0
+    """Number of the last accepted part, if its frame has been exposed."""
+
     queued: int = 0
     overruns: int = 0
     missed_triggers: int = 0
@@ -76,6 +80,23 @@ class Result:
     has_verdict: bool = False
     has_passed: bool = False  # the pass bit was 1
     is_shown: bool = False
+
+    @property
+    def fate(self) -> Fate:
+        """What became of it when it is acknowledged: it passed only if the pass bit was 1 then."""
+        if self.has_passed and self.code is Code.CLEAR:
+            return Fate.PASSED
+        is_late = self.has_passed or self.code in (Code.EXPIRED, Code.TRANSIT)
+        return Fate.LATE_REJECT if is_late else Fate.REJECTED
+
+
+@dataclass(eq=False)
+class Awaited:
+    """A triggered part without a verdict."""
+
+    number: int
+    at_ns: int
+    seq: int | None = None
 
 
 Event = Literal["pass", "fail", "withdrawn", "acknowledged", "overrun"]

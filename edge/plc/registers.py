@@ -12,8 +12,8 @@ from enum import IntFlag
 from edge.plc.codes import Code
 from edge.plc.process_image import Readable, Written
 
-MAP_VERSION = 1
-"""Raised when a register moves or changes its meaning; new registers at the end of a block leave it."""
+MAP_VERSION = 2
+"""Raised when a register is added, moves or changes its meaning."""
 
 BLOCK = 100
 """Words from one block to the next."""
@@ -38,6 +38,7 @@ class Status(IntFlag):
     MISSED_TRIGGER = 1 << 7
     OVERRUN = 1 << 8
     ERROR = 1 << 9
+    EXPOSED = 1 << 10
 
 
 class Control(IntFlag):
@@ -87,6 +88,9 @@ STATION = (
     Register(18, 1, "missed_triggers", "UINT", "triggers whose parts were not inspected, modulo 65536"),
     Register(20, PART_WORDS, "part", "STRING", "the part's id, its first 32 characters, ASCII, 0 after its end"),
     Register(36, 2, "result_epoch", "UDINT", "the same digits of the run that the result is of"),
+    Register(
+        38, 2, "exposed_number", "UDINT", "number of the triggered part whose frame is exposed, until the next one"
+    ),
     Register(WRITTEN_AT, 1, "control", "WORD", "bits: see below"),
     Register(WRITTEN_AT + 1, 2, "trigger_with", "UDINT", "number of the part to inspect; set before the trigger bit"),
     Register(WRITTEN_AT + 3, 2, "acknowledge", "UDINT", "number of the result that the PLC has taken; 0 if none"),
@@ -103,6 +107,7 @@ STATUS_MEANINGS = {
     Status.MISSED_TRIGGER: "a trigger was not accepted, its part is not inspected; stays until cleared",
     Status.OVERRUN: "a result was dropped; stays until cleared",
     Status.ERROR: "error is not 0; stays until cleared",
+    Status.EXPOSED: "the frame of exposed_number has been exposed, the part may move; falls with the next trigger",
 }
 
 CONTROL_MEANINGS = {
@@ -134,6 +139,7 @@ def status_of(image: Readable) -> Status:
         Status.MISSED_TRIGGER: image.has_missed_trigger,
         Status.OVERRUN: image.has_overrun,
         Status.ERROR: image.error != 0,
+        Status.EXPOSED: image.exposed_number != 0,
     }
     return Status(sum(bit for bit, is_set in bits.items() if is_set))
 
@@ -152,6 +158,7 @@ def pack(image: Readable) -> Words:
     words[16:19] = [image.queued, image.overruns & 0xFFFF, image.missed_triggers & 0xFFFF]
     words[20 : 20 + PART_WORDS] = _text(image.part)
     words[36:38] = _double(epoch_number(image.result_epoch))
+    words[38:40] = _double(image.exposed_number)
     return words
 
 

@@ -17,6 +17,8 @@ def tell(story: Story, folder: Path) -> Iterator[str]:
     v = story.verdict
     boot = f", boot {v.boot}" if v.boot else ""
     yield f"part {v.part}: {v.verdict}/{v.reason}, verdict {v.seq} of {v.station}, run {v.epoch}{boot}"
+    if v.fields:
+        yield "  " + ", ".join(f"{name} {text}" for name, text in v.fields.items())
     if v.simulated:
         yield "  SIMULATED: the demonstration, not a line"
     t = v.timing

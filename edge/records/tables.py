@@ -6,6 +6,7 @@ and may be null; in rows of earlier versions they are.
 """
 
 import functools
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -108,6 +109,11 @@ def _of_verdict(name: str, kind: str) -> Column:
     return Column(name, kind, attrgetter(name))
 
 
+def _fields(verdict: Verdict) -> str | None:
+    """The free fields as JSON; None without any."""
+    return json.dumps(verdict.fields, ensure_ascii=False) if verdict.fields else None
+
+
 _EPOCH, _SEQ, _TIME = (
     Column("epoch", "TEXT NOT NULL"),
     Column("seq", "INTEGER NOT NULL"),
@@ -145,6 +151,7 @@ VERDICTS = Table(
         _of_verdict("time", "TEXT NOT NULL"),
         _of_verdict("backend", "TEXT"),
         Column("json", "TEXT NOT NULL"),
+        Column("fields", "TEXT", _fields, since=2),
     ),
     (Index("verdicts_by_seq", "epoch, seq"), Index("verdicts_by_part", "part")),
 )

@@ -11,6 +11,7 @@ from edge.channel.control_messages import (
     Acknowledge,
     AskReplay,
     AskSnapshot,
+    Exposed,
     Hello,
     Ping,
     Pong,
@@ -25,6 +26,7 @@ from edge.channel.limits import MOST_PEERS, TRIGGERS
 from edge.channel.pace import Paces
 from edge.security.roles import NEEDS, Role
 from edge.station.replay import Replays
+from edge.verdict import Fields
 
 if TYPE_CHECKING:
     from edge.records.recorder import Recorder
@@ -41,6 +43,9 @@ MOST_WARNED = 10
 LONGEST_DECISION_MS = 10_000.0
 """A station whose source has ended does not wait longer than this for the decisions of controllers."""
 
+MOST_EXPOSING = 1_000
+"""Triggered parts whose exposure a sender waits for; a further one displaces the oldest."""
+
 REQUESTS_PER_TURN = 16
 """Requests answered per turn of the station's loop."""
 
@@ -55,8 +60,8 @@ class Line:
     budget_ms: float
     heartbeat: "Callable[[], Heartbeat]"
     accepted: Callable[[], int]
-    trigger: Callable[[str], int | str]
-    """Accepts a part with this id; returns its sequence number, or why the station takes no triggers."""
+    trigger: Callable[[str, Fields | None], int | str]
+    """Accepts a part with this id and free fields; returns its number, or why the station takes no triggers."""
 
 
 class _Deciding(NamedTuple):
@@ -85,6 +90,7 @@ class ControlServer:
         self._heard_ns: dict[str, int | None] = dict.fromkeys(required)
         self._deciding: OrderedDict[str, _Deciding] = OrderedDict()
         self._triggers = Paces(TRIGGERS)
+        self._exposing: OrderedDict[int, Peer] = OrderedDict()  # senders who wait for an exposure, by seq
         self._announcers: set[str] = set()  # keys that have sent a trigger in this run
         self._hurried: set[str] = set()  # clients that the budget is too long for
         self._not_required: set[str] = set()  # clients that said hello while a required controller was missing
@@ -201,7 +207,7 @@ class ControlServer:
             why = f"more than {TRIGGERS.a_second:g} triggers a second; trigger more slowly"
             self._socket.limit(peer, trigger.type, "triggers", why)
             return
-        accepted = self._line.trigger(trigger.part)
+        accepted = self._line.trigger(trigger.part, trigger.fields)
         if isinstance(accepted, str):
             self._socket.refuse(peer, trigger, accepted)
             return
@@ -209,6 +215,15 @@ class ControlServer:
             self._announcers.add(peer.user)
             self._recorder.event("channel", f"{peer.user} triggers parts, from seq {accepted} on")
         self._socket.reply(peer, Triggered(part=trigger.part, epoch=self._line.epoch, seq=accepted))
+        if trigger.exposed:
+            self._exposing[accepted] = peer
+            if len(self._exposing) > MOST_EXPOSING:
+                self._exposing.popitem(last=False)
+
+    def tell_exposed(self, part: str, seq: int, captured_ns: int) -> None:
+        """Tell the trigger's sender, if it asked, that the frame of this part was exposed at `captured_ns`."""
+        if (peer := self._exposing.pop(seq, None)) is not None:
+            self._socket.reply(peer, Exposed(part=part, epoch=self._line.epoch, seq=seq, captured=captured_ns))
 
     def _acknowledge(self, peer: Peer, ack: Acknowledge) -> None:
         name = self._name(peer)

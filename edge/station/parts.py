@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from edge.station.process.messages import Captured, Inferred, Located
-from edge.verdict import Box, Defect, Outcome, Reason, Timing, Verdict
+from edge.verdict import Box, Defect, Fields, Outcome, Reason, Timing, Verdict
 
 if TYPE_CHECKING:
     from edge.bundle import Artifact
@@ -41,6 +41,14 @@ class Part:
     is_submitted: bool = False
     finding: Finding | None = None
     inferred: Inferred | None = None
+    fields: Fields | None = None
+
+    @property
+    def exposed_ns(self) -> int | None:
+        """When the frame was exposed, as nearly as the source can tell; None without a frame."""
+        if self.capture is None or (self.capture.fault is not None and self.capture.fault.reason is Reason.CAMERA):
+            return None
+        return self.capture.in_ring_ns if self.capture.captured_ns is None else self.capture.captured_ns
 
 
 def judge(part: Part, artifact: "Artifact | None", budget_ms: float, **context: Any) -> Verdict:
@@ -64,6 +72,7 @@ def judge(part: Part, artifact: "Artifact | None", budget_ms: float, **context: 
         **context,
         seq=part.seq,
         part=part.name,
+        fields=part.fields or None,
         verdict=outcome,
         reason=reason,
         detail=finding.detail,

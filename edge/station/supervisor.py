@@ -36,7 +36,7 @@ from edge.station.status import StationStatus
 from edge.station.systemd import Reports, Service
 from edge.station.triggers import Triggers
 from edge.text import counted
-from edge.verdict import Fault, Reason, State, Verdict
+from edge.verdict import Fault, Fields, Reason, State, Verdict
 
 if TYPE_CHECKING:
     from edge.station.metrics import Metrics
@@ -379,7 +379,7 @@ class Station:
             part.deadline_ns = NEVER
         self._show(part, capture)
 
-    def _trigger(self, name: str) -> int | str:
+    def _trigger(self, name: str, fields: Fields | None = None) -> int | str:
         """Begin a part with its trigger; its frame comes later. Returns its number, or why the trigger is refused."""
         if self.config.trigger != "external":
             return "this station makes parts of frames, not of triggers; start it with --trigger external"
@@ -388,6 +388,7 @@ class Station:
         if len(self._parts) >= MOST_IN_FLIGHT:
             return f"{MOST_IN_FLIGHT} parts wait for their verdicts; trigger more slowly"
         part = self._begin(name, time.monotonic_ns())
+        part.fields = fields
         self.triggers.add(part)
         return part.seq
 
@@ -398,6 +399,8 @@ class Station:
                 self._pass_over(capture)
             else:
                 self._show(part, capture)
+                if part.exposed_ns is not None:
+                    self.control_server.tell_exposed(part.name, part.seq, part.exposed_ns)
         if is_live and (not self.intake.is_up or self.intake.is_resuming):
             self.triggers.give_up(self.intake.cause)
 

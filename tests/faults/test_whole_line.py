@@ -15,6 +15,7 @@ from support.records import fill, small_disk
 from edge.channel.control_messages import AskReplay, Replayed, ReplayEnd
 from edge.channel.subscriber import Subscriber
 from edge.drill.drill import as_json, drill
+from edge.drill.faults import PLC_FAULTS
 from edge.records.audit import audit
 from edge.records.audit_result import Kind
 from edge.records.journal import JOURNAL
@@ -33,6 +34,10 @@ def test_in_the_drill_nothing_escapes_all_is_noticed_and_the_line_comes_back_eac
     assert by_name["inference process frozen"].unknown
     assert by_name["station frozen for 2 s"].unknown
     assert by_name["network cut for 3 s, then all at once"].rejected > 40
+    assert {fault.name for fault in PLC_FAULTS} < by_name.keys()
+    assert by_name["edge-plc killed, started again"].lost
+    assert by_name["PLC silent for 1 s"].lost
+    assert by_name["PLC's network cut for 1 s, then all at once"].rejected
 
 
 def test_after_kill_9_the_next_run_counts_on_says_what_is_lost_and_replays_the_one_before(tmp_path: Path) -> None:

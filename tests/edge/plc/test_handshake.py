@@ -258,6 +258,40 @@ def test_a_trigger_is_acknowledged_with_its_number_and_its_verdict_has_it() -> N
     assert (line.image.passes, line.image.number, line.image.busy) == (True, 4711, False)
 
 
+def test_the_exposure_of_the_last_triggered_part_is_shown_with_its_number_until_the_next_trigger() -> None:
+    line = Line("plc")
+    epoch = line.station.epoch
+    line.write(trigger=True, trigger_number=70_001)
+    assert line.triggers[0].exposed
+    line.handshake.expose("70001", epoch, 1)
+    assert line.image.exposed_number == 0, "the station has not accepted it yet"
+    line.handshake.number("70001", epoch, 1)
+    for other in (("70002", epoch, 1), ("70001", "ff", 1), ("70001", epoch, 2)):
+        line.handshake.expose(*other)
+    assert line.image.exposed_number == 0
+    line.handshake.expose("70001", epoch, 1)
+    words = pack(line.image)
+    assert Status.EXPOSED in Status(words[0])
+    assert words[38:40] == [1, 70_001 - 0x10000]
+    line.write(trigger=False)
+    assert line.image.exposed_number == 70_001
+    line.write(trigger=True, trigger_number=70_002)
+    assert line.image.exposed_number == 0
+    line.handshake.expose("70001", epoch, 1)
+    assert line.image.exposed_number == 0, "the bit would be taken for that of the next part"
+
+
+def test_the_exposure_of_a_former_run_is_not_shown() -> None:
+    line = Line("plc")
+    line.write(trigger=True, trigger_number=7)
+    line.handshake.number("7", line.station.epoch, 1)
+    line.handshake.expose("7", line.station.epoch, 1)
+    assert line.image.exposed_number == 7
+    line.station = ModelledStation("fedcba9876543210", boot=line.station.boot + 1)
+    line.beat()
+    assert line.image.exposed_number == 0
+
+
 def test_a_verdict_of_no_triggered_part_is_not_shown() -> None:
     line = Line("plc")
     line.good(part="12")

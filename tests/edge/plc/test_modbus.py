@@ -63,6 +63,8 @@ def test_the_plc_triggers_parts_with_its_own_numbers(tmp_path: Path) -> None:
                 until(lambda: Status.TRIGGER_ACKNOWLEDGED in plc.cycle())
                 assert plc.words[14:16] == [number >> 16, number & 0xFFFF]
                 plc.write(WRITTEN_AT, 0)
+                until(lambda: Status.EXPOSED in plc.cycle())
+                assert plc.words[38:40] == [number >> 16, number & 0xFFFF]
                 until(lambda number=number: plc.cycle() is not None and number in {n for _, n in plc.decided})
         line.to_the_end()
         assert [verdict.part for verdict in line.verdicts] == [str(number) for number in numbers]

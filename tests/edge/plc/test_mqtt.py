@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.line import ran, running_line
 from support.plc import running_plc, until
-from support.records import enter, recorder, verdict
+from support.records import enter, recorder, settle, verdict
 
 from edge.plc.board import Board
 from edge.plc.codes import STATE_CODES
@@ -163,6 +163,19 @@ def test_what_was_judged_while_the_broker_was_away_follows_once_and_in_order(
         broker.start()
         until(lambda: cursor(tmp_path) == 700 and len(parts(listener)) >= 697)
     assert parts(listener) == list(range(4, 701))
+
+
+def test_a_verdict_has_the_free_fields_of_its_part(broker: Broker, board: Board, tmp_path: Path) -> None:
+    fields = {"lot": "17-B", "order": "Ä"}
+    journal = recorder(tmp_path / "records")
+    enter(journal, verdict(1))
+    settle(journal)
+    with listening(broker) as listener, publishing(board, table(broker, tmp_path)):
+        until((tmp_path / "cursor").exists)
+        enter(journal, verdict(2).model_copy(update={"fields": fields}), verdict(3))
+        until(lambda: len(listener.heard("edge/line1/verdict")) == 2)
+        assert [one.get("fields") for one in listener.heard("edge/line1/verdict")] == [fields, None]
+    journal.close("told to stop", 3)
 
 
 def test_a_broker_that_dies_in_the_middle_loses_nothing_and_repeats_only_what_it_had_not_acknowledged(

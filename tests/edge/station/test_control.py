@@ -19,6 +19,7 @@ from edge.channel.control_messages import (
     Acknowledge,
     AskReplay,
     AskSnapshot,
+    Exposed,
     Fate,
     Hello,
     Ping,
@@ -135,7 +136,7 @@ NONSENSE = [
     (b'{"part":"A1"}', "", "no request: no type; its type is one of"),
     (b'{"type":"trigger"}', "trigger", "part is missing"),
     (b'{"type":"trigger","part":7}', "trigger", "part = 7: must be text"),
-    (b'{"type":"trigger","part":"a\\u001b[2J"}', "trigger", r"part = 'a\x1b[2J': a part's id has printable characters"),
+    (b'{"type":"trigger","part":"a\\u001b[2J"}', "trigger", r"part = 'a\x1b[2J': printable characters only"),
     (b'{"type":"trigger","part":"%s"}' % (b"a" * 201), "trigger", "…: must have at most 200 characters"),
 ]
 
@@ -217,13 +218,65 @@ def test_each_trigger_has_one_frame_and_one_verdict_and_frames_without_a_trigger
     assert all(v.timing.in_ring is not None and v.timing.in_ring > v.timing.captured for v in line.verdicts)
 
 
+def test_the_sender_of_a_trigger_is_told_once_that_its_frame_has_been_exposed_if_it_asks() -> None:
+    with (
+        running_line(*SMALL, "--rate", "30/s", "--trigger", "external") as line,
+        line.asking() as ask,
+        line.asking() as another,
+    ):
+        line.until_state(State.READY)
+        told = []
+        for number in range(1, 6):
+            before_ns = time.monotonic_ns()
+            triggered = ask(Trigger(part=f"A{number}", exposed=True))
+            exposed = ask.next()
+            assert isinstance(triggered, Triggered)
+            assert isinstance(exposed, Exposed)
+            assert (exposed.part, exposed.epoch, exposed.seq) == (f"A{number}", triggered.epoch, number)
+            assert before_ns < exposed.captured < time.monotonic_ns()
+            line.until(number)
+            told.append(exposed)
+        assert isinstance(ask(Trigger(part="A6")), Triggered)
+        line.until(6)
+        assert isinstance(ask(Ping(nonce=1)), Pong), "a sender that does not ask is not told"
+        assert isinstance(another(Ping(nonce=2)), Pong), "nor is another client"
+        stopped(line)
+    for exposed, verdict in zip(told, line.verdicts, strict=False):
+        assert verdict.timing.captured < exposed.captured <= verdict.timing.in_ring
+
+
+def test_free_fields_of_a_trigger_come_with_the_verdict_and_lie_in_the_record(tmp_path: Path) -> None:
+    records, fields = tmp_path / "records", {"lot": "Ä-17, 3", "order": ""}
+    line_of_records = (*SMALL, "--rate", "30/s", "--trigger", "external", "--records", records)
+    with running_line(*line_of_records) as line, line.asking() as ask:
+        line.until_state(State.READY)
+        for part, said in (("A1", fields), ("A2", None), ("A3", {})):
+            ask(Trigger(part=part, fields=said))
+            line.until(int(part[1:]))
+        for wrong in ({"Lot": "a"}, {"lot": "a" * 65}, {"lot": "\x1b"}, {f"f{n}": "" for n in range(9)}, {"1": "a"}):
+            ask.socket.send(json.dumps({"type": "trigger", "part": "B", "fields": wrong}).encode())
+            assert isinstance(ask.next(), Refused)
+        stopped(line)
+    assert [verdict.fields for verdict in line.verdicts] == [fields, None, None]
+    published = [json.loads(text) for (text,) in rows(records, "SELECT json FROM verdicts ORDER BY seq")]
+    assert ["fields" in one for one in published] == [True, False, False], "messages without fields stay as they were"
+    assert [said and json.loads(said) for (said,) in rows(records, "SELECT fields FROM verdicts ORDER BY seq")] == [
+        fields,
+        None,
+        None,
+    ]
+    assert audit(records).is_sound
+    assert "lot Ä-17, 3, order" in ran("audit", records, "--part", "A1").stdout
+
+
 def test_a_trigger_without_a_frame_is_unknown_camera_at_the_budget() -> None:
     options = ("--rate", "30/s", "--trigger", "external", "--budget-ms", 300)
     with running_line(*SMALL, *options) as line, line.asking() as ask:
         line.until_state(State.READY)
         os.kill(line.child("edge-capture"), signal.SIGSTOP)
-        ask(Trigger(part="A1"))
+        ask(Trigger(part="A1", exposed=True))
         line.until(1)
+        assert isinstance(ask(Ping(nonce=1)), Pong), "nothing was exposed"
         stopped(line)
     assert [(v.part, v.reason) for v in line.verdicts] == [("A1", Reason.CAMERA)]
     assert line.verdicts[0].age_ms >= 300

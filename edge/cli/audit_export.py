@@ -1,0 +1,31 @@
+"""Writes the verdicts of a record into a file, for edge-audit."""
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from edge.errors import RecordsError
+from edge.text import counted
+
+
+def export(records: Path, file: Path, since: str | None, until: str | None, outcome: str | None) -> NoReturn:
+    """Write the selected verdicts into `file` and exit. Raises RecordsError, in one line; the file stays then."""
+    from edge.records.export import Selection, export_csv, moment
+    from edge.terminal.console import Console
+    from edge.verdict import Outcome
+
+    if file.suffix.lower() != ".csv":
+        raise RecordsError(f"--export {file}: only CSV is written; give a name that ends in .csv")
+    if file.resolve().is_relative_to(records.resolve()):
+        raise RecordsError(f"--export {file} lies in the records, to which nothing is added; give a place elsewhere")
+    if outcome is not None and outcome not in set(Outcome):
+        raise RecordsError(f"--outcome {outcome}: no verdict is called so; give good, reject or unknown")
+    selection = Selection(
+        None if since is None else moment(since, "--since"),
+        None if until is None else moment(until, "--until"),
+        None if outcome is None else Outcome(outcome),
+    )
+    with Console(stderr=True).status("reading the records"):
+        count = export_csv(records, selection, file)
+    print(f"{counted(count, 'verdict')} in {file}", file=sys.stderr)
+    sys.exit(0)

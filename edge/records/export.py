@@ -1,0 +1,117 @@
+"""The verdicts of a record as a table in a CSV file."""
+
+import contextlib
+import csv
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edge.errors import RecordsError
+from edge.files import written_whole
+from edge.records.journal import check_rows, open_to_read, why_unread
+from edge.records.pass_proof import broken_rule
+from edge.records.tables import ACKNOWLEDGEMENTS, VERDICTS
+from edge.verdict import Outcome, Verdict
+
+COLUMNS = (
+    "time", "station", "epoch", "seq", "part", "verdict", "reason", "detail", "score", "threshold", "age_ms",
+    "budget_ms", "simulated", "source", "bundle", "backend",
+)  # fmt: skip
+"""Fields of the verdict, in order; then `fates`, what controllers acknowledged, and the free fields."""
+
+FATES, FIELD = "fates", "field_"
+MOST_COLUMNS = 500
+"""Names of free fields in one table."""
+
+Value = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Verdicts published from `since` on and before `until`, of one outcome; None: all."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def where(self) -> tuple[str, tuple[str, ...]]:
+        """The SQL condition on the table `verdicts`, and its values. Times of the journal are text in UTC."""
+        wanted = [
+            ("time >= ?", self.since and _text(self.since)),
+            ("time < ?", self.until and _text(self.until)),
+            ("verdict = ?", self.outcome),
+        ]
+        given = [(condition, value) for condition, value in wanted if value is not None]
+        return " AND ".join(condition for condition, _ in given) or "1", tuple(str(value) for _, value in given)
+
+
+def moment(text: str, option: str) -> datetime:
+    """A time in ISO 8601, in UTC if it names no offset. Raises RecordsError that names the option."""
+    try:
+        said = datetime.fromisoformat(text)
+        return (said if said.tzinfo else said.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        example = "2026-11-29, 2026-11-29T14:30 or 2026-11-29T14:30+01:00"
+        raise RecordsError(f"{option} {text}: no time; one looks like {example}, in UTC without an offset") from error
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds")
+
+
+def export_csv(folder: Path, selection: Selection, file: Path) -> int:
+    """Write the selected verdicts into `file`, oldest first, a row each; an existing file is replaced as a whole.
+    Returns the number of rows.
+
+    Raises RecordsError if the journal or a row of it cannot be read, or the file cannot be written.
+    """
+    where, values = selection.where
+    try:
+        with contextlib.closing(open_to_read(folder)) as journal, written_whole(file) as part:
+            journal.execute("BEGIN")  # both readings are of one state of a journal that is being written
+            check_rows(journal, [VERDICTS], where, values)
+            check_rows(journal, [ACKNOWLEDGEMENTS])
+            names = _names(journal, where, values)
+            with part.open("w", newline="", encoding="utf-8") as output:
+                table = csv.writer(output)
+                table.writerow([*COLUMNS, FATES, *(FIELD + name for name in names)])
+                count = 0
+                for row in _rows(journal, where, values, names):
+                    table.writerow(row)
+                    count += 1
+            journal.execute("COMMIT")
+        return count
+    except (sqlite3.Error, ValueError) as error:
+        said = broken_rule(error) if isinstance(error, ValueError) else why_unread(error)
+        raise RecordsError(f"{folder}: the journal cannot be read: {said}") from error
+    except OSError as error:
+        raise RecordsError(f"--export {file} cannot be written: {error.strerror}; choose another place") from error
+
+
+def _verdicts(journal: sqlite3.Connection, where: str, values: tuple[str, ...]) -> Iterator[Verdict]:
+    for (text,) in journal.execute(f"SELECT json FROM verdicts WHERE {where} ORDER BY rowid", values):
+        yield Verdict.model_validate_json(text)
+
+
+def _names(journal: sqlite3.Connection, where: str, values: tuple[str, ...]) -> list[str]:
+    """The names of the free fields, in the order in which they came."""
+    names: dict[str, None] = {}
+    for row in VERDICTS.read(journal, f"WHERE {where} ORDER BY rowid", values):
+        if row["fields"] is None:
+            continue
+        names |= dict.fromkeys(Verdict.model_validate_json(row["json"]).fields or ())
+        if len(names) > MOST_COLUMNS:
+            raise ValueError(f"the verdicts have more than {MOST_COLUMNS} names of fields; select fewer with --since")
+    return list(names)
+
+
+def _rows(journal: sqlite3.Connection, where: str, values: tuple[str, ...], names: list[str]) -> Iterator[list[Value]]:
+    select = "SELECT DISTINCT fate FROM acknowledgements WHERE epoch = ? AND seq = ? ORDER BY fate"
+    for verdict in _verdicts(journal, where, values):
+        said = verdict.model_dump(mode="json", include=set(COLUMNS))
+        fates = [fate for (fate,) in journal.execute(select, (verdict.epoch, verdict.seq))]
+        fields = verdict.fields or {}
+        yield [*(said[name] for name in COLUMNS), " ".join(fates), *(fields.get(name) for name in names)]
