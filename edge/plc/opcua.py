@@ -72,6 +72,7 @@ class OpcuaServer(threading.Thread):
 
     def run(self) -> None:
         """The thread: one process after another."""
+        log.info("OPC UA at opc.tcp://%s/edge", self.endpoint)
         while not self._closing.is_set():
             why = self._serve()
             if not self._closing.is_set():
