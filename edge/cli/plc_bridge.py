@@ -16,8 +16,9 @@ from edge.plc.settings import PlcSettings, StationTable, settings_of
 if TYPE_CHECKING:
     from edge.plc.bridge import Bridge
     from edge.plc.mqtt import MqttPublisher
+    from edge.plc.opcua import OpcuaServer
     from edge.plc.process_image import Entry
-    from edge.plc.settings import MqttTable
+    from edge.plc.settings import MqttTable, OpcuaTable
 
 
 def read_settings(file: Path | None, flags: dict[str, Any]) -> PlcSettings:
@@ -56,7 +57,8 @@ def _found(settings: PlcSettings, file: Path, given: dict[str, Any]) -> PlcSetti
         for one in settings.stations
     )
     log = settings.log if settings.log is None or "log" in given else file.parent / settings.log
-    return settings.model_copy(update={"stations": stations, "log": log, "mqtt": _found_mqtt(settings.mqtt, file)})
+    buses = {"mqtt": _found_mqtt(settings.mqtt, file), "opcua": _found_opcua(settings.opcua, file)}
+    return settings.model_copy(update={"stations": stations, "log": log, **buses})
 
 
 def _found_mqtt(table: "MqttTable | None", file: Path) -> "MqttTable | None":
@@ -66,6 +68,13 @@ def _found_mqtt(table: "MqttTable | None", file: Path) -> "MqttTable | None":
     found: dict[str, Any] = {key: file.parent / path for key, path in paths.items() if path is not None}
     found["records"] = {station: file.parent / folder for station, folder in table.records.items()}
     return table.model_copy(update=found)
+
+
+def _found_opcua(table: "OpcuaTable | None", file: Path) -> "OpcuaTable | None":
+    if table is None:
+        return None
+    paths = {key: getattr(table, key) for key in ("cert", "key", "trusted", "password_file")}
+    return table.model_copy(update={key: file.parent / path for key, path in paths.items() if path is not None})
 
 
 def _stations_of(file: Path | None) -> tuple[StationTable, ...]:
@@ -95,16 +104,24 @@ def open_bridge(
     if book is not None:
         until.callback(book.close)
 
+    readers: list[Callable[[str, Entry], None]] = []
+
     def log(station: str, entry: "Entry") -> None:
         if book is not None:
             book.write(station, settings.numbers, entry)
+        for read in readers:
+            read(station, entry)
         show(station, entry)
 
     rules = HandshakeRules(settings.numbers, settings.transit_ms, settings.hold_ms, settings.allow_simulated)
     bridge = Bridge(stations, settings.name, rules, log, settings.insecure)
     until.callback(bridge.close)
-    publisher = _publisher(settings, bridge)
+    publisher, opcua = _publisher(settings, bridge), _opcua(settings, bridge)
     server = ModbusServer(bridge.board, settings.modbus.bind, settings.modbus.insecure)
+    if opcua is not None:
+        readers.append(opcua.enter)
+        until.callback(opcua.close)
+        opcua.start()
     if publisher is not None:
         until.callback(publisher.close)
         publisher.start()
@@ -120,6 +137,15 @@ def _publisher(settings: PlcSettings, bridge: "Bridge") -> "MqttPublisher | None
     from edge.plc.mqtt import MqttPublisher
 
     return MqttPublisher(bridge.board, [one.station for one in settings.stations], settings.name, settings.mqtt)
+
+
+def _opcua(settings: PlcSettings, bridge: "Bridge") -> "OpcuaServer | None":
+    if settings.opcua is None:
+        return None
+    from edge.plc.opcua import OpcuaServer
+
+    names = [one.station for one in settings.stations]
+    return OpcuaServer(bridge.board, names, lambda: [one.heartbeat for one in bridge.handshakes], settings.opcua)
 
 
 def _endpoint(one: StationTable, insecure: bool) -> Endpoint:

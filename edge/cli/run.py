@@ -271,7 +271,7 @@ def _drill(bundle: Path | None, as_json: bool) -> None:
     from rich.table import Table
 
     from edge.bundle.shipped import DEMO, found_bundle, shipped_bundle
-    from edge.drill import drill, plc_side, siege
+    from edge.drill import drill, siege
     from edge.terminal.console import Console
 
     path = found_bundle(bundle) if bundle else shipped_bundle(DEMO)
@@ -281,8 +281,6 @@ def _drill(bundle: Path | None, as_json: bool) -> None:
         with_keys = siege.siege(path, lambda what: tell(f"with keys: {what}"), SIEGE_S)
         without = siege.siege(path, lambda what: tell(f"without keys: {what}"), SIEGE_S, keyed=False)
     sieges = {"with keys": with_keys, "without keys": without}
-    if not plc_side.is_installed():
-        log.warning("%s", plc_side.MISSING)
     if as_json:
         told = {name: siege.as_json(found) for name, found in sieges.items()}
         print(json.dumps(drill.as_json(outcomes, problems) | {"sieges": told}))

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge.drill.faults import FAULTS, PLC_FAULTS, Fault, Place
-from edge.drill.plc_side import PlcSide, escaped, is_installed
+from edge.drill.plc_side import PlcSide, escaped
 from edge.drill.scene import STARTING_S, Scene
 from edge.errors import ChannelError
 from edge.records.audit import audit
@@ -56,8 +56,7 @@ class _Window:
 
 
 def drill(bundle: Path, show: Callable[[str], None]) -> tuple[list[Outcome], list[str]]:
-    """Run every fault; `show` is called with the name of each. Returns the outcomes and the audit's problems. Without
-    the extra `plc` the faults of the PLC's side are left out.
+    """Run every fault; `show` is called with the name of each. Returns the outcomes and the audit's problems.
 
     Raises ChannelError if the line does not run at all.
     """
@@ -66,14 +65,13 @@ def drill(bundle: Path, show: Callable[[str], None]) -> tuple[list[Outcome], lis
         if scene.until(lambda: scene.passes(0, SETTLED_PASSES), STARTING_S) is None:
             raise ChannelError(f"the line passed nothing within {STARTING_S:.0f} s: {scene.last_words()}")
         windows = [_run(scene, scene, fault, show) for fault in FAULTS]
-        side, of_plc = _run_plc(scene, show) if is_installed() else (None, [])
+        side, of_plc = _run_plc(scene, show)
         scene.stop()
         time.sleep(REST_S)
-        report = audit(scene.records, scene.gate_log, plc_log=None if side is None else side.log)
+        report = audit(scene.records, scene.gate_log, plc_log=side.log)
         gone = {(p.epoch, p.seq) for p in report.problems if p.kind == "escape"}
         outcomes = [_outcome(scene, *pair, gone) for pair in zip(FAULTS, windows, strict=True)]
-        if side is not None:
-            outcomes += [_plc_outcome(scene, side, *pair, gone) for pair in zip(PLC_FAULTS, of_plc, strict=True)]
+        outcomes += [_plc_outcome(scene, side, *pair, gone) for pair in zip(PLC_FAULTS, of_plc, strict=True)]
         return outcomes, [p.text for p in report.problems if p.kind != "lost"]
 
 

@@ -119,4 +119,4 @@ PLC_FAULTS: tuple[Fault[PlcSide], ...] = (
           lambda side: side.network.flush(), 1.0),
     Fault("PLC's connection reset", lambda side: side.network.cut()),
 )  # fmt: skip
-"""In order, with everything back before the next one. They need the extra `plc`."""
+"""In order, with everything back before the next one."""

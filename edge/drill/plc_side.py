@@ -1,7 +1,6 @@
 """The side of a PLC in the drill: edge-plc as a process, a model PLC that polls it, and a network between them."""
 
 import contextlib
-import importlib.util
 import signal
 import subprocess
 import sys
@@ -19,13 +18,6 @@ from edge.records.journal import open_to_read
 from edge.verdict import Outcome, Verdict
 
 PATIENCE_S = 10.0
-
-MISSING = "pymodbus is not installed: the rows of edge-plc are left out; for them, pip install 'edge-inspect[plc]'"
-
-
-def is_installed() -> bool:
-    """Whether what edge-plc needs is installed."""
-    return all(importlib.util.find_spec(name) is not None for name in ("pymodbus", "paho"))
 
 
 class PlcSide:

@@ -71,6 +71,7 @@ class Handshake:
         self.overruns = 0
         self.missed_triggers = 0
         self.repeated = 0
+        self.heartbeat: Heartbeat | None = None  # the last one, for readers
         self._log, self._trigger, self._acknowledge = log, trigger, acknowledge
         self._station = StationView()
         self._queue: deque[Result] = deque()
@@ -98,6 +99,8 @@ class Handshake:
             self._station.begin(message, at_ns)
             self._overdue.clear()
             self._exposing, self._exposed_number = None, 0
+        if isinstance(message, Heartbeat):
+            self.heartbeat = message
         if isinstance(message, Verdict):
             self._take(message, at_ns)
             return

@@ -15,6 +15,10 @@ MODBUS = "127.0.0.1:5020"
 """Where the Modbus server listens unless told otherwise. The registered port, 502, needs privileges."""
 
 
+OPCUA = "127.0.0.1:4840"
+"""Where the OPC UA server listens unless told otherwise: the registered port."""
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -50,6 +54,17 @@ class MqttTable(_Table):
     cursor: Path | None = Field(default=None, description="file that says how far the broker has the records")
 
 
+class OpcuaTable(_Table):
+    """The OPC UA server: the table `[plc.opcua]`."""
+
+    bind: str = Field(default=OPCUA, description="HOST:PORT, or PORT on loopback; the network needs all keys below")
+    cert: Path | None = Field(default=None, description="the server's certificate in PEM or DER: Basic256Sha256")
+    key: Path | None = Field(default=None, description="the key of cert")
+    trusted: Path | None = Field(default=None, description="folder of the certificates of clients that may connect")
+    user: str | None = Field(default=None, min_length=1)
+    password_file: Path | None = None
+
+
 class PlcSettings(_Table):
     """The table `[plc]`. Without `stations` those of the file itself are meant."""
 
@@ -65,6 +80,7 @@ class PlcSettings(_Table):
     stations: tuple[StationTable, ...] = Field(default=(), max_length=MOST_STATIONS)
     modbus: ModbusTable = ModbusTable()
     mqtt: MqttTable | None = None
+    opcua: OpcuaTable | None = None
 
 
 def settings_of(said: dict[str, Any], origin: str) -> PlcSettings:

@@ -9,7 +9,6 @@ import pytest
 from support.plc import until
 from support.records import enter, recorder, settle, verdict
 
-from edge.drill import drill, plc_side
 from edge.drill.model_plc import LEASE_NS, ModelPlc, Result
 from edge.drill.plc_side import escaped
 from edge.plc.board import Board
@@ -130,10 +129,3 @@ def test_a_pass_bit_without_an_in_time_good_of_its_number_and_run_is_an_escape(t
     late_ns = 1_000_000 + 500_000_000 + LEASE_NS
     wrong = [result(2), result(3), result(4), result(1, "ff" * 8), result(1, asked_ns=late_ns)]
     assert escaped(tmp_path, [result(1), result(2, passes=False), *wrong]) == wrong
-
-
-def test_without_the_extra_the_rows_of_edge_plc_are_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = plc_side.importlib.util.find_spec
-    monkeypatch.setattr(plc_side.importlib.util, "find_spec", lambda name: None if name == "pymodbus" else found(name))
-    assert not drill.is_installed()
-    assert "left out" in plc_side.MISSING
