@@ -67,6 +67,7 @@ class Plc:
         self.words: Words = [0] * WRITTEN_AT
         self.decided: dict[tuple[int, int], bool] = {}  # whether the part passed, by epoch and number
         self.twice: list[int] = []
+        self._acknowledging: tuple[int, int] | None = None
 
     def read(self, address: int = 0, count: int = 40) -> Words:
         """Registers of the station's block."""
@@ -82,9 +83,11 @@ class Plc:
         """One cycle of the PLC; returns the status word."""
         self.words = self.read()
         status = Status(self.words[0])
-        if Status.VALID in status:
-            number, epoch = self._double(2), self._double(36)
-            if (epoch, number) in self.decided:
+        if Status.VALID not in status:
+            self._acknowledging = None
+        elif (part := (self._double(36), self._double(2))) != self._acknowledging:  # edge-plc may not have seen it yet
+            self._acknowledging, (epoch, number) = part, part
+            if part in self.decided:
                 self.twice.append(number)
             self.decided[epoch, number] = may_pass(self.words, number)
             self.write(ACKNOWLEDGE_AT, *self.words[2:4])
