@@ -46,8 +46,8 @@ STARTERS = {"bare_result", "command", "multiprocessing", "running_keyed_station"
 """Names by which a test file starts processes."""
 
 
-LONGEST = ("test_siege", "test_whole_way", "test_whole_line", "test_children", "test_networks", "test_onnx_model",
-           "test_station", "test_fit", "test_bench", "test_control", "test_stream", "test_stages")  # fmt: skip
+LONGEST = ("test_siege", "test_stream", "test_whole_way", "test_whole_line", "test_children", "test_networks",
+           "test_onnx_model", "test_station", "test_fit", "test_bench", "test_control", "test_stages")  # fmt: skip
 """Test files that take a minute or more. They start first, so that no worker runs one alone at the end."""
 
 
