@@ -20,13 +20,12 @@ from urllib.parse import urlsplit
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from edge.errors import ChannelError, ConfigError, KeyFileError, RecordsError
+from edge.errors import ChannelError, ConfigError, RecordsError
 from edge.plc.board import Board
 from edge.plc.codes import STATE_CODES
-from edge.plc.settings import MqttTable
+from edge.plc.settings import MqttTable, read_password
 from edge.records.durable_files import write_durably
 from edge.records.journal import JOURNAL, open_to_read
-from edge.security import key_file
 from edge.security.loopback import check_reach
 
 log = logging.getLogger("edge.plc")
@@ -102,7 +101,7 @@ class MqttPublisher(threading.Thread):
         if table.ca is None and (table.cert or table.key):
             raise ConfigError("[plc.mqtt]: cert and key need ca: without it there is no TLS")
         if table.user is not None:
-            client.username_pw_set(table.user, _password(table))
+            client.username_pw_set(table.user, read_password(table.password_file, "for the broker"))
         if table.ca is not None:
             ca, cert, key = (None if file is None else str(file) for file in (table.ca, table.cert, table.key))
             try:
@@ -255,15 +254,3 @@ def _read_cursor(table: MqttTable) -> dict[str, dict[str, Any]]:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{table.cursor} is no cursor of edge-plc; move it away to begin at the present") from error
-
-
-def _password(table: MqttTable) -> str | None:
-    if table.password_file is None:
-        return None
-    try:
-        content, mode = key_file.read(table.password_file)
-        password = content.decode().strip()
-    except (KeyFileError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{table.password_file} cannot be read; it holds the password for the broker") from error
-    key_file.refuse_shared(table.password_file, mode)
-    return password

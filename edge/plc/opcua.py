@@ -19,12 +19,11 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from edge.errors import ConfigError, KeyFileError
+from edge.errors import ConfigError
 from edge.plc.board import Board
 from edge.plc.process_image import Entry
-from edge.plc.settings import OpcuaTable
+from edge.plc.settings import OpcuaTable, read_password
 from edge.plc.vision_nodes import Values, result_values, state_values
-from edge.security import key_file
 from edge.security.listening import bound, listen
 from edge.security.loopback import is_loopback
 from edge.verdict import Heartbeat
@@ -177,22 +176,11 @@ def _settings(table: OpcuaTable, stations: list[str]) -> dict[str, Any]:
         secrets = "cert, key, trusted, user and password_file"
         raise ConfigError(f"[plc.opcua]: bind = {table.bind} is open to the network; give {secrets}, or use 127.0.0.1")
     return {
-        "bind": where, "stations": stations, "user": table.user, "password": _password(table),
+        "bind": where, "stations": stations, "user": table.user,
+        "password": read_password(table.password_file, "for OPC UA"),
         "cert": _text(table.cert), "key": _text(table.key), "trusted": _text(table.trusted),
     }  # fmt: skip
 
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path.absolute())
-
-
-def _password(table: OpcuaTable) -> str | None:
-    if table.password_file is None:
-        return None
-    try:
-        content, mode = key_file.read(table.password_file)
-        password = content.decode().strip()
-    except (KeyFileError, UnicodeDecodeError) as error:
-        raise ConfigError(f"[plc.opcua]: {table.password_file} cannot be read; it holds the password") from error
-    key_file.refuse_shared(table.password_file, mode)
-    return password

@@ -5,10 +5,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, KeyFileError
 from edge.gate import TRANSIT_MS
 from edge.plc.handshake import HOLD_MS, Numbers
 from edge.plc.registers import MOST_STATIONS
+from edge.security import key_file
 from edge.validation import plain
 
 MODBUS = "127.0.0.1:5020"
@@ -89,3 +90,19 @@ def settings_of(said: dict[str, Any], origin: str) -> PlcSettings:
         return PlcSettings.model_validate(said)
     except ValidationError as error:
         raise ConfigError(f"{origin}: [plc]: {plain(error, PlcSettings, 'the table')}") from error
+
+
+def read_password(file: Path | None, purpose: str) -> str | None:
+    """The password in `file`, None without a file. `purpose` says in errors what the password is for.
+
+    Raises ConfigError if the file cannot be read, KeyFileError if other users can access it.
+    """
+    if file is None:
+        return None
+    try:
+        content, mode = key_file.read(file)
+        password = content.decode().strip()
+    except (KeyFileError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read; it holds the password {purpose}") from error
+    key_file.refuse_shared(file, mode)
+    return password
