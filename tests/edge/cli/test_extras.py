@@ -62,6 +62,8 @@ COMMANDS = [
     ("", "edge.cli.verify", [str(DEMO_BUNDLE), "--data", "photographs"], "verify"),
     ("", "edge.cli.bench", [str(DEMO_BUNDLE), "--html", "page.html"], "verify"),
     ("", "edge.cli.keys", ["new-signing-key", "lab"], "keys"),
+    ("", "edge.cli.plc", ["--config", "mqtt.toml", "--modbus", "0", "--insecure"], "plc"),
+    ("", "edge.cli.plc", ["--config", "opcua.toml", "--modbus", "0", "--insecure"], "plc"),
     ("verify", "train.cli", ["inspector", "--data", "photographs", "--out", "run"], "train"),
 ]
 
@@ -74,6 +76,8 @@ def test_a_command_without_its_packages_says_in_one_line_what_to_install(
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
     (tmp_path / "model.onnx").write_bytes(b"")
+    (tmp_path / "mqtt.toml").write_text('[plc.mqtt]\nbroker = "127.0.0.1"\n')
+    (tmp_path / "opcua.toml").write_text("[plc.opcua]\n")
     path = os.pathsep.join([str(environments[installed]), str(ROOT)])
     done = subprocess.run(
         [sys.executable, "-S", "-P", "-c", f"from {module} import main; main()", *arguments],
