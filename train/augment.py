@@ -3,6 +3,7 @@
 import torch
 from kornia import augmentation as K
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from edge.letterbox.contract import LetterboxContract
 from train.letterbox import in_levels, normalised
@@ -50,6 +51,13 @@ def cropped(batch: Batch, side: int) -> Batch:
     )
     drawn = batch.truth.flatten(1).amax(1)
     return Batch(image, mask, torch.where(drawn > 0, truth.flatten(1).amax(1), batch.label), truth)
+
+
+def reduced(batch: Batch, side: int) -> Batch:
+    """The pictures reduced to `side` pixels by the average over area; the defect keeps every cell that it touches."""
+    image, mask = (F.adaptive_avg_pool2d(part, side) for part in (batch.image, batch.mask))
+    mask, truth = (mask > 0.5).float(), F.adaptive_max_pool2d(batch.truth, side)
+    return Batch(image, mask, batch.label, truth * mask)
 
 
 def _square(mask: Tensor, truth: Tensor, side: int) -> tuple[slice, slice]:

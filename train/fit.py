@@ -246,18 +246,7 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
             "letterbox.frame to 'grey' and leave letterbox.colour out"
         )
     check_side(network, recipe.letterbox.side)
-    if recipe.train.crop and recipe.model.is_own:
-        check_side(network, recipe.train.crop)
-    crop, side = recipe.train.crop, recipe.letterbox.side
-    if crop and not network.takes_any_size:
-        raise RecipeError(f"train.crop = {crop}: {recipe.model.label} learns from whole pictures of its side")
-    if crop and crop > side:
-        raise RecipeError(
-            f"letterbox.side = {side} is less than train.crop = {crop}: set train.crop to at most {side} too, "
-            f"or letterbox.side to at least {crop}"
-        )
-    if recipe.train.crop and recipe.augment.enlarge:
-        raise RecipeError("train.crop and augment.enlarge: a crop cannot be enlarged back to the side; leave one out")
+    check_training_sizes(network, recipe)
     if recipe.train.average and network.learns_by == "statistics":
         raise RecipeError(f"train.average: {recipe.model.label} takes no steps whose weights could be averaged")
     criterion = recipe.checkpoint.criterion
@@ -267,6 +256,30 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
         raise DataError(f"checkpoint criterion {criterion!r} needs photographs in {data / 'val' / 'bad'}; try val_loss")
     if criterion == "val_dice" and network.learns_from != "masks":
         raise RecipeError(f"checkpoint criterion 'val_dice': {recipe.model.label} does not learn from masks")
+
+
+def check_training_sizes(network: Network, recipe: Recipe) -> None:
+    """Raise RecipeError unless the network can learn from the crops or reduced pictures that [train] asks for."""
+    crop, sides, side = recipe.train.crop, list(recipe.train.sides or ()), recipe.letterbox.side
+    named = [("train.crop", crop)] if crop else [("train.sides", one) for one in sides]
+    for key, size in named:
+        if not network.takes_any_size:
+            raise RecipeError(f"{key} = {crop or sides}: {recipe.model.label} learns from whole pictures of its side")
+        if recipe.model.is_own:
+            check_side(network, size)
+    if crop and sides:
+        raise RecipeError("train.crop and train.sides: crops have one side; leave one of the two out")
+    if crop and crop > side:
+        raise RecipeError(
+            f"letterbox.side = {side} is less than train.crop = {crop}: set train.crop to at most {side} too, "
+            f"or letterbox.side to at least {crop}"
+        )
+    if crop and recipe.augment.enlarge:
+        raise RecipeError("train.crop and augment.enlarge: a crop cannot be enlarged back to the side; leave one out")
+    if sides and (sides != sorted(set(sides)) or sides[-1] != side):
+        raise RecipeError(f"train.sides = {sides}: they must rise and end with letterbox.side, {side}")
+    if len(sides) > recipe.train.epochs:
+        raise RecipeError(f"train.sides = {sides}: each needs an epoch, and train.epochs is {recipe.train.epochs}")
 
 
 def taught(network: Network, splits: Splits) -> list[Photograph]:

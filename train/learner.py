@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer, lr_scheduler
 
 from edge.evaluation.metrics import auroc, average_precision
-from train.augment import Augmentation, cropped
+from train.augment import Augmentation, cropped, reduced
 from train.models import Batch, Network, checked_options
 from train.recipe import Recipe
 
@@ -46,7 +46,11 @@ class Learner(LightningModule):
         if self.network.learns_by == "statistics":
             self.network.gather(self.augment(batch))
             return None
-        terms = self.network.loss(self.augment(batch), **self.loss_options)
+        batch = self.augment(batch)
+        side = self.recipe.train.side_in(self.current_epoch)
+        if side and side < batch.image.shape[-1]:
+            batch = reduced(batch, side)
+        terms = self.network.loss(batch, **self.loss_options)
         total = torch.stack(list(terms.values())).sum()
         for name, value in ({"train_loss": total} | {f"train_{name}": term for name, term in terms.items()}).items():
             self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch.label), sync_dist=True)

@@ -81,6 +81,7 @@ class Unit:
 
 
 Pixels = Annotated[int, Unit("pixels")]
+Side = Annotated[int, Field(ge=32, multiple_of=32)]
 Epochs = Annotated[int, Unit("epochs")]
 Probability = Annotated[float, Field(ge=0, le=1), Unit("probability")]
 Change = Annotated[float, Field(ge=0, le=1, description="largest change either way"), Unit("share")]
@@ -151,6 +152,12 @@ class Train(Section):
         multiple_of=32,
         description="side of the squares, cut out of the pictures, to learn from; unset: whole pictures",
     )
+    sides: Annotated[tuple[Side, ...], Unit("pixels")] | None = Field(
+        default=None,
+        min_length=2,
+        description="sides of the pictures to learn from, each for an equal part of the epochs, rising to "
+        "letterbox.side: small pictures first take less time; unset: letterbox.side in every epoch",
+    )
     seed: int = Field(default=0, ge=0, description="of all random numbers")
     average: float | None = Field(
         default=None,
@@ -173,6 +180,10 @@ class Train(Section):
         default="float32",
         description="number format of the multiplications in training; bfloat16 is faster if the processor supports it",
     )
+
+    def side_in(self, epoch: int) -> int | None:
+        """The side of the pictures in an epoch, counted from 0; None if it is that of the letterbox."""
+        return self.sides[min(epoch * len(self.sides) // self.epochs, len(self.sides) - 1)] if self.sides else None
 
 
 class Checkpoint(Section):

@@ -9,7 +9,7 @@ import torch
 
 from edge.letterbox.contract import LetterboxContract
 from edge.pictures import read_picture
-from train.augment import Augmentation, cropped
+from train.augment import Augmentation, cropped, reduced
 from train.data.photographs import Photograph, list_photographs
 from train.data.rendered import Rendered, Shuffled
 from train.letterbox import letterboxed
@@ -147,3 +147,16 @@ def test_bad_picture_whose_defect_nobody_drew_stays_bad_in_every_crop() -> None:
     undrawn = batch._replace(truth=torch.zeros_like(batch.truth))
     assert cropped(undrawn, 32).label.all()
     assert not cropped(undrawn._replace(label=torch.zeros(8)), 32).label.any()
+
+
+def test_reduced_pictures_keep_their_grey_on_average_and_every_cell_of_a_thin_defect() -> None:
+    batch = blotted()
+    truth = torch.zeros_like(batch.truth)
+    truth[:, :, 10:50, 20] = 1
+    small = reduced(batch._replace(truth=truth * batch.mask), 32)
+    assert small.image.shape == (8, 3, 32, 32)
+    torch.testing.assert_close(small.image.mean(), batch.image.mean())
+    assert torch.equal(small.mask, small.mask.round())
+    whole = (truth * batch.mask).sum() / batch.truth.shape[-1]
+    assert small.truth.sum() / 32 >= whole, "a line one pixel wide is one cell wide, not averaged away"
+    assert torch.equal(small.label, batch.label)

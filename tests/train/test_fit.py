@@ -1,6 +1,7 @@
 """A training writes a run with a complete description; an interrupted training continues to the same result."""
 
 import csv
+import functools
 import json
 import os
 import pickle
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
 
 from edge.errors import DataError, EdgeError, RecipeError
 from edge.pictures import read_picture
@@ -19,6 +21,7 @@ from train.fit import fit
 from train.learner import Learner
 from train.letterbox import letterboxed
 from train.models import Batch, build_network
+from train.models.segmenter_small import SegmenterSmall
 from train.recipe import Recipe, load_recipe
 from train.run import RunError, load_run
 
@@ -32,6 +35,11 @@ QUICK = {
 
 def quick(name: str, *overrides: str) -> Recipe:
     return load_recipe(name, QUICK[name] + list(overrides))
+
+
+def rising(sides: list[int], epochs: int = 3) -> Recipe:
+    recipe = load_recipe("demo-line", ["letterbox.side=64", "train.batch=8", f"train.epochs={epochs}"])
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"crop": None, "sides": tuple(sides)})})
 
 
 @pytest.fixture
@@ -195,9 +203,43 @@ def test_settings_that_cannot_work_together_are_said_before_anything_is_read(dat
     for name, changes, complaint in (
         ("padim", ["train.average=0.9"], "takes no steps whose weights could be averaged"),
         ("demo-line", ["augment.enlarge=10"], "a crop cannot be enlarged"),
+        ("demo-line", ["train.sides=[64, 128]"], "crops have one side"),
+        ("autoencoder-gelu", ["train.sides=[32, 64]"], "learns from whole pictures of its side"),
     ):
         with pytest.raises(RecipeError, match=complaint):
             fit(name, load_recipe(name, ["model.weights=random", *changes]), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_sides_of_the_training_pictures_rise_through_the_epochs(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    loss = SegmenterSmall.loss
+
+    def watched(self: SegmenterSmall, batch: Batch, **options: float) -> dict[str, Tensor]:
+        if self.training:
+            seen.append(batch.image.shape[-1])
+        return loss(self, batch, **options)
+
+    monkeypatch.setattr(SegmenterSmall, "loss", functools.wraps(loss)(watched))
+    fit("demo-line", rising([32, 64], epochs=5), data, tmp_path / "run")
+    steps = len(seen) // 5
+    assert seen == [32] * 3 * steps + [64] * 2 * steps
+
+
+@pytest.mark.parametrize(
+    ("sides", "message"),
+    [
+        ([64, 32], r"train\.sides = \[64, 32\]: they must rise and end with letterbox\.side, 64"),
+        ([32, 32, 64], "they must rise"),
+    ],
+)
+def test_sides_that_do_not_rise_to_the_letterbox_are_refused(
+    sides: list[int], message: str, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        fit("demo-line", rising(sides), data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

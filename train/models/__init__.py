@@ -36,12 +36,12 @@ class Network(nn.Module, ABC):
 
     `learns_from` says what the network needs: only "good" photographs (a one-class model), "labels" or "masks".
     `takes_any_size` says that `loss` accepts squares of another side than the network's, so that it can learn from
-    crops. `learns_by` says how: by gradient descent on `loss`, or from the statistics that `gather` and `conclude`
-    compute in one epoch. `calibrated` says that `calibrate` sets weights of the score on the validation photographs,
-    whose metrics are then too good. `channels` is the number of channels of its pictures. `source` is the
-    content of the file of a network of one's own, as it was executed. Options of the recipe's
-    [model] are the keyword arguments of `__init__`, those of [loss] are the keyword-only arguments of `loss`. Each
-    module of this package contains exactly one Network.
+    crops and from reduced pictures. `learns_by` says how: by gradient descent on `loss`, or from the statistics that
+    `gather` and `conclude` compute in one epoch. `calibrated` says that `calibrate` sets weights of the score on the
+    validation photographs, whose metrics are then too good. `channels` is the number of channels of its pictures.
+    `source` is the content of the file of a network of one's own, as it was executed. Options of the recipe's [model]
+    are the keyword arguments of `__init__`, those of [loss] are the keyword-only arguments of `loss`. Each module of
+    this package contains exactly one Network.
     """
 
     learns_from: ClassVar[Literal["good", "labels", "masks"]]

@@ -27,6 +27,7 @@ class DenseNet121(Network):
     """
 
     learns_from = "labels"
+    takes_any_size = True
 
     black: Tensor
 
