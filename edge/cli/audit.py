@@ -62,7 +62,7 @@ def audit(
         Path | None,
         typer.Option(
             metavar="FILE.csv",
-            help="Write the verdicts into this file, a row each, with the free fields of their parts.",
+            help="Write the verdicts into this file, .csv or .parquet, a row each, with their free fields.",
         ),
     ] = None,
     since: Annotated[
@@ -75,6 +75,12 @@ def audit(
     outcome: Annotated[
         str | None, typer.Option(metavar="KIND", help="With --export: only those that are good, reject or unknown.")
     ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="With --export: only parts with this free field, as lot=L4711. Repeatable: all."
+        ),
+    ] = None,
     hold: Annotated[str | None, typer.Option(metavar="ID", help="Never remove the images of this part.")] = None,
     release: Annotated[str | None, typer.Option(metavar="ID", help="The images of this part may go again.")] = None,
     images: Annotated[bool, typer.Option(help="Compare each image with its hash; reads them all.")] = True,
@@ -85,12 +91,12 @@ def audit(
     _check_together({name for name, value in told.items() if value is not None}, gate, plc, draw)
     if count is not None and last is None:
         raise RecordsError(f"{count} says how many parts of --last are told; give --last reject {count}")
-    if export is None and any(option is not None for option in (since, until, outcome)):
-        raise RecordsError("--since, --until and --outcome select what is exported; give --export FILE.csv")
+    if export is None and any(option is not None for option in (since, until, outcome, field)):
+        raise RecordsError("--since, --until, --outcome and --field select what is exported; give --export FILE.csv")
     if export is not None:
         from edge.cli.audit_export import export as export_verdicts
 
-        export_verdicts(records, export, since, until, outcome)
+        export_verdicts(records, export, since, until, outcome, field or [])
     if part is not None or last is not None:
         _tell(records, _stories(records, part, last, count or 1, gate), draw, as_json)
     if hold is not None or release is not None:

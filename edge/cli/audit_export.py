@@ -8,14 +8,16 @@ from edge.errors import RecordsError
 from edge.text import counted
 
 
-def export(records: Path, file: Path, since: str | None, until: str | None, outcome: str | None) -> NoReturn:
+def export(
+    records: Path, file: Path, since: str | None, until: str | None, outcome: str | None, fields: list[str]
+) -> NoReturn:
     """Write the selected verdicts into `file` and exit. Raises RecordsError, in one line; the file stays then."""
-    from edge.records.export import Selection, export_csv, moment
+    from edge.records.export import FORMATS, Selection, export_table, moment
     from edge.terminal.console import Console
     from edge.verdict import Outcome
 
-    if file.suffix.lower() != ".csv":
-        raise RecordsError(f"--export {file}: only CSV is written; give a name that ends in .csv")
+    if file.suffix.lower() not in FORMATS:
+        raise RecordsError(f"--export {file}: no such format; give a name that ends in {' or '.join(FORMATS)}")
     if file.resolve().is_relative_to(records.resolve()):
         raise RecordsError(f"--export {file} lies in the records, to which nothing is added; give a place elsewhere")
     if outcome is not None and outcome not in set(Outcome):
@@ -24,8 +26,16 @@ def export(records: Path, file: Path, since: str | None, until: str | None, outc
         None if since is None else moment(since, "--since"),
         None if until is None else moment(until, "--until"),
         None if outcome is None else Outcome(outcome),
+        dict(_field(text) for text in fields),
     )
     with Console(stderr=True).status("reading the records"):
-        count = export_csv(records, selection, file)
+        count = export_table(records, selection, file)
     print(f"{counted(count, 'verdict')} in {file}", file=sys.stderr)
     sys.exit(0)
+
+
+def _field(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise RecordsError(f"--field {text}: give NAME=VALUE, as in lot=L4711")
+    return name, value

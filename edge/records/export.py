@@ -1,10 +1,11 @@
-"""The verdicts of a record as a table in a CSV file."""
+"""The verdicts of a record as a table in a file, CSV or Apache Parquet."""
 
 import contextlib
 import csv
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,16 +26,21 @@ FATES, FIELD = "fates", "field_"
 MOST_COLUMNS = 500
 """Names of free fields in one table."""
 
+BATCH = 10_000
+"""Rows of a row group of Parquet."""
+
 Value = str | int | float | None
+Row = list[Value]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Verdicts published from `since` on and before `until`, of one outcome; None: all."""
+    """Verdicts published from `since` on and before `until`, of one outcome, whose part has all free `fields`."""
 
     since: datetime | None = None
     until: datetime | None = None
     outcome: Outcome | None = None
+    fields: dict[str, str] = field(default_factory=dict)
 
     @property
     def where(self) -> tuple[str, tuple[str, ...]]:
@@ -44,8 +50,12 @@ class Selection:
             ("time < ?", self.until and _text(self.until)),
             ("verdict = ?", self.outcome),
         ]
-        given = [(condition, value) for condition, value in wanted if value is not None]
-        return " AND ".join(condition for condition, _ in given) or "1", tuple(str(value) for _, value in given)
+        given: list[tuple[str, tuple[str, ...]]]
+        given = [(condition, (str(value),)) for condition, value in wanted if value is not None]
+        has_field = "EXISTS (SELECT 1 FROM json_each(verdicts.json, '$.fields') WHERE key = ? AND atom = ?)"
+        given += [(has_field, pair) for pair in self.fields.items()]
+        conditions, values = [condition for condition, _ in given], [value for _, of in given for value in of]
+        return " AND ".join(conditions) or "1", tuple(values)
 
 
 def moment(text: str, option: str) -> datetime:
@@ -62,25 +72,24 @@ def _text(time: datetime) -> str:
     return time.isoformat(timespec="milliseconds")
 
 
-def export_csv(folder: Path, selection: Selection, file: Path) -> int:
+def export_table(folder: Path, selection: Selection, file: Path) -> int:
     """Write the selected verdicts into `file`, oldest first, a row each; an existing file is replaced as a whole.
-    Returns the number of rows.
 
-    Raises RecordsError if the journal or a row of it cannot be read, or the file cannot be written.
+    The suffix of `file` is a key of FORMATS. Returns the number of rows. Raises RecordsError if the journal or a row of
+    it cannot be read, the file cannot be written, or a package is missing.
     """
     where, values = selection.where
+    to_file = FORMATS[file.suffix.lower()]
     try:
         with contextlib.closing(open_to_read(folder)) as journal, written_whole(file) as part:
-            journal.execute("BEGIN")  # both readings are of one state of a journal that is being written
+            journal.execute("BEGIN")  # all readings are of one state of a journal that is being written
             check_rows(journal, [VERDICTS], where, values)
             check_rows(journal, [ACKNOWLEDGEMENTS])
             names = _names(journal, where, values)
-            with part.open("w", newline="", encoding="utf-8") as output:
-                table = csv.writer(output)
-                table.writerow([*COLUMNS, FATES, *(FIELD + name for name in names)])
-                count = 0
+            count = 0
+            with to_file(part, names) as write:
                 for row in _rows(journal, where, values, names):
-                    table.writerow(row)
+                    write(row)
                     count += 1
             journal.execute("COMMIT")
         return count
@@ -89,6 +98,51 @@ def export_csv(folder: Path, selection: Selection, file: Path) -> int:
         raise RecordsError(f"{folder}: the journal cannot be read: {said}") from error
     except OSError as error:
         raise RecordsError(f"--export {file} cannot be written: {error.strerror}; choose another place") from error
+
+
+@contextlib.contextmanager
+def _to_csv(file: Path, names: list[str]) -> Iterator[Callable[[Row], object]]:
+    with file.open("w", newline="", encoding="utf-8") as output:
+        table = csv.writer(output)
+        table.writerow([*COLUMNS, FATES, *(FIELD + name for name in names)])
+        yield table.writerow
+
+
+@contextlib.contextmanager
+def _to_parquet(file: Path, names: list[str]) -> Iterator[Callable[[Row], object]]:
+    """Numbers are numbers, times are in milliseconds of UTC, and what a verdict does not have is null."""
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise RecordsError("Parquet needs the extra parquet: pip install 'edge-inspect[parquet]'") from error
+
+    kinds = {"time": arrow.timestamp("ms", "UTC"), "seq": arrow.int64(), "simulated": arrow.bool_()}
+    kinds |= dict.fromkeys(("score", "threshold", "age_ms", "budget_ms"), arrow.float64())
+    columns = [*COLUMNS, FATES, *(FIELD + name for name in names)]
+    schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in columns])
+    rows: list[dict[str, object]] = []
+    with parquet.ParquetWriter(file, schema) as table:
+
+        def write_batch() -> None:
+            table.write_batch(arrow.RecordBatch.from_pylist(rows, schema))
+            rows.clear()
+
+        def write(row: Row) -> None:
+            named: dict[str, object] = dict(zip(columns, row, strict=True))
+            rows.append(named | {"time": datetime.fromisoformat(str(named["time"]))})
+            if len(rows) == BATCH:
+                write_batch()
+
+        yield write
+        write_batch()
+
+
+FORMATS: dict[str, Callable[[Path, list[str]], AbstractContextManager[Callable[[Row], object]]]] = {
+    ".csv": _to_csv,
+    ".parquet": _to_parquet,
+}
+"""Suffixes of a table's file, and what writes it."""
 
 
 def _verdicts(journal: sqlite3.Connection, where: str, values: tuple[str, ...]) -> Iterator[Verdict]:
@@ -108,7 +162,7 @@ def _names(journal: sqlite3.Connection, where: str, values: tuple[str, ...]) -> 
     return list(names)
 
 
-def _rows(journal: sqlite3.Connection, where: str, values: tuple[str, ...], names: list[str]) -> Iterator[list[Value]]:
+def _rows(journal: sqlite3.Connection, where: str, values: tuple[str, ...], names: list[str]) -> Iterator[Row]:
     select = "SELECT DISTINCT fate FROM acknowledgements WHERE epoch = ? AND seq = ? ORDER BY fate"
     for verdict in _verdicts(journal, where, values):
         said = verdict.model_dump(mode="json", include=set(COLUMNS))

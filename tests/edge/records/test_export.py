@@ -11,7 +11,7 @@ from support.records import enter, recorder, settle, spoil, verdict
 
 from edge.channel.control_messages import Fate
 from edge.errors import RecordsError
-from edge.records.export import Selection, export_csv, moment
+from edge.records.export import Selection, export_table, moment
 from edge.verdict import Outcome, Verdict
 
 DAYS = ("2026-01-01T23:59:59.999", "2026-01-02T00:00:00.000", "2026-01-03T12:00:00.000")
@@ -62,10 +62,30 @@ def test_every_verdict_is_a_row_with_its_free_fields_and_fates(records: Path, tm
     ]
 
 
+def test_parquet_has_the_rows_of_csv_with_types(records: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs the extra parquet")
+    done = ran("audit", records, "--export", tmp_path / "all.parquet")
+    assert (done.returncode, done.stdout) == (0, "")
+    export_table(records, Selection(), tmp_path / "all.csv")
+    rows = parquet.read_table(tmp_path / "all.parquet").to_pylist()
+    in_text = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+    in_csv = table(tmp_path / "all.csv")
+    assert [row | {"time": ""} for row in in_text] == [row | {"time": ""} for row in in_csv]
+    assert [row["time"] for row in rows] == [datetime.fromisoformat(row["time"]) for row in in_csv]
+    assert [(row["seq"], row["score"], row["simulated"]) for row in rows] == [
+        (1, 0.1, True),
+        (2, 0.9, True),
+        (3, None, True),
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         (("--since", "2026-01-02"), ["2", "3"]),
+        (("--field", 'lot=a, "b"'), ["1"]),
+        (("--field", "lot=c", "--field", "serial=Äß"), ["3"]),
+        (("--field", "lot=c", "--field", "serial=A"), []),
         (("--until", "2026-01-02"), ["1"]),
         (("--since", "2026-01-02T01:00+01:00", "--until", "2026-01-03T12:00"), ["2"]),
         (("--outcome", "unknown"), ["3"]),
@@ -82,11 +102,12 @@ def test_rows_are_selected_by_time_and_outcome(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--export", "a.txt"), "give a name that ends in .csv"),
+        (("--export", "a.txt"), "give a name that ends in .csv or .parquet"),
         (("--export", "a.csv", "--since", "yesterday"), "--since yesterday: no time; one looks like 2026-11-29"),
         (("--export", "a.csv", "--outcome", "bad"), "--outcome bad: no verdict is called so"),
         (("--export", "a.csv", "--part", "x"), "different things; give one of them"),
         (("--export", "a.csv", "--gate", "x"), "leave out --gate"),
+        (("--export", "a.csv", "--field", "lot"), "--field lot: give NAME=VALUE"),
         (("--since", "2026-01-01"), "give --export FILE.csv"),
         (("--export", "nowhere/a.csv"), "cannot be written: No such file or directory"),
         (("--export", "records/a.csv"), "lies in the records"),
@@ -107,9 +128,9 @@ def test_a_file_stays_as_it_was_if_a_row_breaks_the_rules(records: Path, tmp_pat
     file.write_text("of yesterday")
     spoil(records, "UPDATE verdicts SET json = replace(json, '\"score\":0.9', '\"score\":0.1') WHERE seq = 2")
     with pytest.raises(RecordsError, match="the journal cannot be read"):
-        export_csv(records, Selection(), file)
+        export_table(records, Selection(), file)
     assert file.read_text() == "of yesterday"
-    assert export_csv(records, Selection(outcome=Outcome.GOOD), file) == 1
+    assert export_table(records, Selection(outcome=Outcome.GOOD), file) == 1
 
 
 def test_a_time_without_an_offset_is_utc() -> None:
