@@ -169,7 +169,7 @@ class Handshake:
         if not written.trigger:
             self._is_trigger_acknowledged = False
         elif not before.trigger:
-            self._triggered(written.trigger_number, at_ns)
+            self._triggered(written.trigger_number, written.serial, at_ns)
 
     def _acknowledged(self, number: int) -> None:
         head = self._queue[0] if self._queue else None
@@ -181,7 +181,7 @@ class Handshake:
         elif number not in (0, self._last_acknowledged):
             self._error = Error.WRONG_ACKNOWLEDGEMENT
 
-    def _triggered(self, number: int, at_ns: int) -> None:
+    def _triggered(self, number: int, serial: str, at_ns: int) -> None:
         part = str(number)
         self._exposing, self._exposed_number = None, 0
         error = Error.NONE
@@ -199,7 +199,7 @@ class Handshake:
             self._miss_trigger(error)
             return
         self._asked = self._awaited[part] = Awaited(number, at_ns)
-        if not self._trigger(Trigger(part=part, exposed=True)):
+        if not self._trigger(Trigger(part=part, exposed=True, fields={"serial": serial} if serial else None)):
             self._cancel(Error.NO_ANSWER)
 
     def _is_ready(self, now_ns: int) -> bool:

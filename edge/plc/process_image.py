@@ -18,6 +18,8 @@ class Written:
     clear: bool = False
     trigger_number: int = 0
     acknowledged: int = 0
+    serial: str = ""
+    """Printable text that the verdict of the part to inspect carries as its free field `serial`; empty for none."""
 
 
 @dataclass(frozen=True)

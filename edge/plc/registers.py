@@ -12,7 +12,7 @@ from enum import IntFlag
 from edge.plc.codes import Code
 from edge.plc.process_image import Readable, Written
 
-MAP_VERSION = 2
+MAP_VERSION = 3
 """Raised when a register is added, moves or changes its meaning."""
 
 BLOCK = 100
@@ -20,7 +20,7 @@ BLOCK = 100
 
 MOST_STATIONS = 16
 PART_WORDS = 16
-WRITTEN_AT, WRITTEN_WORDS = 60, 5
+WRITTEN_AT, WRITTEN_WORDS = 60, 21
 
 Words = list[int]
 
@@ -94,6 +94,13 @@ STATION = (
     Register(WRITTEN_AT, 1, "control", "WORD", "bits: see below"),
     Register(WRITTEN_AT + 1, 2, "trigger_with", "UDINT", "number of the part to inspect; set before the trigger bit"),
     Register(WRITTEN_AT + 3, 2, "acknowledge", "UDINT", "number of the result that the PLC has taken; 0 if none"),
+    Register(
+        WRITTEN_AT + 5,
+        PART_WORDS,
+        "serial",
+        "STRING",
+        "free field serial of the part to inspect, ASCII, 0 after its end; set before the trigger bit",
+    ),
 )
 
 STATUS_MEANINGS = {
@@ -190,6 +197,7 @@ def unpack(words: Sequence[int]) -> Written:
         clear=Control.CLEAR in control,
         trigger_number=words[1] << 16 | words[2],
         acknowledged=words[3] << 16 | words[4],
+        serial=_printable(words[5:]),
     )
 
 
@@ -200,6 +208,12 @@ def _double(number: int) -> Words:
 def _text(text: str) -> Words:
     raw = text.encode("ascii", "replace")[: 2 * PART_WORDS].ljust(2 * PART_WORDS, b"\0")
     return [raw[at] << 8 | raw[at + 1] for at in range(0, len(raw), 2)]
+
+
+def _printable(words: Sequence[int]) -> str:
+    """The text up to its first 0, without spaces around it; a question mark for each byte that is not printable."""
+    raw = b"".join(word.to_bytes(2) for word in words).partition(b"\0")[0]
+    return "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in raw).strip()
 
 
 def may_pass(words: Sequence[int], number: int) -> bool:

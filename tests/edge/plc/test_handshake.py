@@ -386,7 +386,10 @@ def test_a_result_is_taken_away_before_the_data_change_and_is_valid_after() -> N
 
 
 def test_what_the_plc_writes_is_read_from_its_words() -> None:
-    assert unpack([3, 1, 2, 3, 4]) == Written(True, True, 0x10002, 0x30004)
+    assert unpack([3, 1, 2, 3, 4] + [0] * 16) == Written(True, True, 0x10002, 0x30004)
+    text = [int.from_bytes(pair) for pair in (b" S", b"N\x07", b"7\0", b"xx")] + [0] * 12
+    assert unpack([0] * 5 + text) == Written(serial="SN?7")
+    assert unpack([0] * 5 + [0x4141] * 16).serial == "A" * 32
     assert unpack([0] * WRITTEN_WORDS) == Written()
 
 

@@ -54,11 +54,13 @@ def test_a_running_line_is_read_through_the_handshake(tmp_path: Path) -> None:
 
 def test_the_plc_triggers_parts_with_its_own_numbers(tmp_path: Path) -> None:
     numbers = [4_000_000_000, 7, 8]
+    serials = {4_000_000_000: [0x534E, 0x3437], 7: [0, 0], 8: [0x4142] * 16}
     with running_line("--source", "demo", "--trigger", "external", "--limit", 3, "--wait-subscribers", 2) as line:
         options = ("--connect", line.endpoint, "--numbers", "plc", "--hold-ms", 20_000, *TRIAL)
         with running_plc(tmp_path, *options) as bridge, plc_at(bridge.port) as plc:
             for number in numbers:
                 until(lambda: Status.TRIGGER_READY in plc.cycle())
+                plc.write(WRITTEN_AT + 5, *serials[number])
                 plc.trigger(number)
                 until(lambda: Status.TRIGGER_ACKNOWLEDGED in plc.cycle())
                 assert plc.words[14:16] == [number >> 16, number & 0xFFFF]
@@ -68,6 +70,7 @@ def test_the_plc_triggers_parts_with_its_own_numbers(tmp_path: Path) -> None:
                 until(lambda number=number: plc.cycle() is not None and number in {n for _, n in plc.decided})
         line.to_the_end()
         assert [verdict.part for verdict in line.verdicts] == [str(number) for number in numbers]
+        assert [verdict.fields for verdict in line.verdicts] == [{"serial": "SN47"}, None, {"serial": "AB" * 16}]
         assert [number for _, number in plc.decided] == numbers
 
 

@@ -18,7 +18,7 @@ from edge.plc.codes import Code
 from edge.plc.modbus_requests import Function, ModbusRequests
 from edge.plc.modbus_server import MOST_CONNECTIONS, ModbusServer
 from edge.plc.process_image import Readable, Written
-from edge.plc.registers import MAP_VERSION, WRITTEN_AT, Status, base, pack
+from edge.plc.registers import MAP_VERSION, WRITTEN_AT, WRITTEN_WORDS, Status, base, pack
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_what_the_plc_writes_comes_whole_and_only_into_its_own_registers(board: 
         assert (station, first.trigger, second.trigger) == (1, False, True)
         assert (second.trigger_number, second.acknowledged) == (0x10002, 0x30004)
         assert plc.read(WRITTEN_AT, 5) == [1, 1, 2, 3, 4]
-        for address, words in ((0, [1]), (WRITTEN_AT - 1, [0, 0]), (WRITTEN_AT + 4, [0, 0]), (99, [0])):
+        for address, words in ((0, [1]), (WRITTEN_AT - 1, [0, 0]), (WRITTEN_AT + WRITTEN_WORDS - 1, [0, 0]), (99, [0])):
             assert plc.client.write_registers(base(1) + address, words).isError()
         assert plc.client.write_registers(0, [1]).isError()
         assert plc.client.write_coil(base(1) + WRITTEN_AT, True).isError()
