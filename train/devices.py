@@ -43,6 +43,17 @@ class Devices:
         return node * self.devices + int(os.environ.get("LOCAL_RANK", "0"))
 
     @property
+    def is_cpu(self) -> bool:
+        """Whether the training runs on the processor.
+
+        There PyTorch's deterministic mode computes the weight gradients of convolutions in one thread, and is not
+        needed: for one number of threads oneDNN adds up in a fixed order.
+        """
+        import torch
+
+        return self.accelerator == "cpu" or (self.accelerator == "auto" and not torch.accelerator.is_available())
+
+    @property
     def lightning_strategy(self) -> str:
         """The strategy that Lightning is given."""
         return WHOLE if self.strategy == "auto" and self.count > 1 else self.strategy

@@ -383,7 +383,7 @@ def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, device
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        deterministic=True,
+        deterministic=not devices.is_cpu,  # see there
         precision="bf16-mixed" if recipe.train.precision == "bfloat16" else "32-true",
     )
     previous = folder / "last.ckpt"

@@ -136,6 +136,13 @@ def test_interrupted_training_resumes_to_the_uninterrupted_result(
     assert (tmp_path / "cut" / "history.csv").read_bytes() == (tmp_path / "whole" / "history.csv").read_bytes()
 
 
+def test_two_threads_give_the_same_weights_again(data: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    one, other = (fit("demo-line", quick("demo-line"), data, tmp_path / name).network for name in ("one", "other"))
+    for key, weight in one.state_dict().items():
+        assert torch.equal(weight, other.state_dict()[key]), key
+
+
 def test_batch_statistics_are_learnt_by_who_should_and_kept_by_who_should_not(data: Path, tmp_path: Path) -> None:
     def moved(name: str, *changes: str) -> bool:
         recipe = load_recipe(name, ["train.epochs=1", "letterbox.side=64", "train.batch=8", "train.crop=32", *changes])
