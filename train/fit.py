@@ -274,8 +274,10 @@ def check_training_sizes(network: Network, recipe: Recipe) -> None:
             f"letterbox.side = {side} is less than train.crop = {crop}: set train.crop to at most {side} too, "
             f"or letterbox.side to at least {crop}"
         )
-    if crop and recipe.augment.enlarge:
-        raise RecipeError("train.crop and augment.enlarge: a crop cannot be enlarged back to the side; leave one out")
+    if named and recipe.augment.enlarge:
+        raise RecipeError(
+            f"{named[0][0]} and augment.enlarge: what is smaller cannot be enlarged back to the side; leave one out"
+        )
     if sides and (sides != sorted(set(sides)) or sides[-1] != side):
         raise RecipeError(f"train.sides = {sides}: they must rise and end with letterbox.side, {side}")
     if len(sides) > recipe.train.epochs:

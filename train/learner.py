@@ -43,14 +43,13 @@ class Learner(LightningModule):
         torch.manual_seed(seed + (self.global_rank << 48))
         if self.recipe.train.crop:
             batch = cropped(batch, self.recipe.train.crop)
-        if self.network.learns_by == "statistics":
-            self.network.gather(self.augment(batch))
-            return None
-        batch = self.augment(batch)
         side = self.recipe.train.side_in(self.current_epoch)
         if side and side < batch.image.shape[-1]:
             batch = reduced(batch, side)
-        terms = self.network.loss(batch, **self.loss_options)
+        if self.network.learns_by == "statistics":
+            self.network.gather(self.augment(batch))
+            return None
+        terms = self.network.loss(self.augment(batch), **self.loss_options)
         total = torch.stack(list(terms.values())).sum()
         for name, value in ({"train_loss": total} | {f"train_{name}": term for name, term in terms.items()}).items():
             self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch.label), sync_dist=True)

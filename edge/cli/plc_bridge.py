@@ -127,6 +127,7 @@ def open_bridge(
         publisher.start()
     until.callback(server.close)
     server.start()
+    bridge.need(server)
     tell(server.endpoint)
     return bridge
 

@@ -1,5 +1,6 @@
 """The loop of edge-plc: a controller to each station, and a device to the PLC over any number of fieldbuses."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 import zmq
 
 from edge.channel.control_messages import Fate, Trigger
+from edge.errors import ChannelError
 from edge.gate.station_link import Endpoint, StationLink
 from edge.plc.board import Board
 from edge.plc.handshake import ALIVE_NS, Handshake, HandshakeRules
@@ -47,6 +49,7 @@ class Bridge:
         self._poller = zmq.Poller()
         self._poller.register(self.board.wake.fileno(), zmq.POLLIN)
         self._alive_ns = 0
+        self._needed: list[threading.Thread] = []
         self.lines: list[_Line] = []
         try:
             for at in stations:
@@ -60,8 +63,18 @@ class Bridge:
         """The handshake of each station."""
         return [line.handshake for line in self.lines]
 
+    def need(self, bus: threading.Thread) -> None:
+        """Run from now on only as long as this thread: stations are not told that a PLC is here which reads nothing."""
+        self._needed.append(bus)
+
     def turn(self) -> None:
-        """Hear, speak and show once; sleeps for 20 ms at most. Raises RecordsError if the log cannot be written."""
+        """Hear, speak and show once; sleeps for 20 ms at most.
+
+        Raises RecordsError if the log cannot be written, ChannelError if a needed bus has ended.
+        """
+        for bus in self._needed:
+            if not bus.is_alive():
+                raise ChannelError(f"{bus.name} has ended by an error, printed above; start edge-plc again")
         now = time.monotonic_ns()
         for line in self.lines:
             line.link.speak(now)

@@ -209,7 +209,7 @@ def test_tensorboard_reads_the_figures_of_every_epoch(data: Path, tmp_path: Path
 def test_settings_that_cannot_work_together_are_said_before_anything_is_read(data: Path, tmp_path: Path) -> None:
     for name, changes, complaint in (
         ("padim", ["train.average=0.9"], "takes no steps whose weights could be averaged"),
-        ("demo-line", ["augment.enlarge=10"], "a crop cannot be enlarged"),
+        ("demo-line", ["augment.enlarge=10"], "what is smaller cannot be enlarged back"),
         ("demo-line", ["train.sides=[64, 128]"], "crops have one side"),
         ("autoencoder-gelu", ["train.sides=[32, 64]"], "learns from whole pictures of its side"),
     ):

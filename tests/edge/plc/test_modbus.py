@@ -19,7 +19,9 @@ from support.simulated_station import ModelledStation
 
 from edge.channel.endpoints import CONTROL, neighbour_endpoint
 from edge.cli.plc_bridge import open_bridge
+from edge.errors import ChannelError
 from edge.plc.codes import Code, Error
+from edge.plc.modbus_server import ModbusServer
 from edge.plc.mqtt import MqttPublisher
 from edge.plc.registers import WRITTEN_AT, Status, base
 from edge.plc.settings import settings_of
@@ -72,6 +74,20 @@ def test_the_plc_triggers_parts_with_its_own_numbers(tmp_path: Path) -> None:
         assert [verdict.part for verdict in line.verdicts] == [str(number) for number in numbers]
         assert [verdict.fields for verdict in line.verdicts] == [{"serial": "SN47"}, None, {"serial": "AB" * 16}]
         assert [number for _, number in plc.decided] == numbers
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_edge_plc_ends_when_its_modbus_server_does() -> None:
+    said = {"insecure": True, "modbus": {"bind": "0"}, "stations": [{"station": "line1", "connect": free_endpoint()}]}
+    with contextlib.ExitStack() as until_then:
+        bridge = open_bridge(settings_of(said, "a test"), lambda station, entry: None, lambda where: None, until_then)
+        bridge.turn()
+        (server,) = bridge._needed
+        assert isinstance(server, ModbusServer)
+        server._loop.call_soon_threadsafe(server._loop.stop)
+        server.join(60)
+        with pytest.raises(ChannelError, match="edge-plc-modbus has ended by an error"):
+            bridge.turn()
 
 
 def test_a_trigger_that_the_station_refuses_is_an_error(tmp_path: Path) -> None:
