@@ -99,7 +99,7 @@ def _step(recipe: Recipe, variant: Variant) -> Step:
             batch = augment(batch)
         with variant.settings():
             terms = network.loss(batch)
-        torch.stack(list(terms.values())).sum().backward()
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
 
