@@ -196,6 +196,7 @@ class _Watch:
         self._alarms = 0
         self._epoch: str | None = None
         self._said: set[str] = set()
+        self._outage: str | None = None
         self._ended: set[str | None] = set()
         self._begun_ns = time.monotonic_ns()
 
@@ -215,6 +216,12 @@ class _Watch:
         for fault in (gate.fault, gate.failure):
             if fault:
                 self._say(f"FAULT: {fault}; everything is rejected until this command is started again")
+        if gate.outage != self._outage:
+            self._outage, before = gate.outage, self._outage
+            if gate.outage is None:
+                logger.info("the output is back; parts can pass", extra=self._about)
+            elif before is None:
+                logger.warning("OUTPUT LOST: %s; every part is rejected meanwhile", gate.outage, extra=self._about)
         for line in (*controller.refusals, *controller.remarks):
             self._say(line)
         if gate.end_cause is not None and gate.epoch not in self._ended:
@@ -242,8 +249,8 @@ def _report(gate: "Gate", as_json: bool) -> str:
     counts = {"passed": gate.counts[Why.CLEAR], "rejected": sum(rejects.values())}
     if as_json:
         fault = gate.fault or gate.failure
-        more = {"repeated": gate.repeated, "foreign": gate.foreign, "alarms": gate.alarms, "fault": fault}
-        return json.dumps({**counts, "reasons": rejects, **more}) + "\n"
+        more = {"repeated": gate.repeated, "foreign": gate.foreign, "alarms": gate.alarms, "outages": gate.outages}
+        return json.dumps({**counts, "reasons": rejects, **more, "fault": fault}) + "\n"
     reasons = ", ".join(f"{count} {why}" for why, count in rejects.items())
     said = f"decided: {counts['passed']} passed, {counts['rejected']} rejected"
     lines = [said + (f" ({reasons})" if reasons else "")]
@@ -255,7 +262,7 @@ def _report(gate: "Gate", as_json: bool) -> str:
 
 def main() -> None:
     """Entry point."""
-    run_app(app)
+    run_app(app, "plc")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,11 @@ class Actuation:
         if failure is not None:
             raise ActuatorError(failure)
 
+    def check(self) -> str | None:
+        """Why an actuator cannot let a part pass now, None if each can; those that failed are not asked."""
+        whys = [actuator.check() for actuator in self._actuators if actuator not in self._failed]
+        return next((why for why in whys if why is not None), None)
+
     def close(self) -> None:
         """Put all actuators into the safe state, and close them."""
         self._make_safe("the gate has ended")

@@ -23,6 +23,9 @@ class Belt(Protocol):
     def wait_ns(self, place: int, now_ns: int) -> int:
         """How long to sleep, at most, so as not to miss a place."""
 
+    def due_ns(self, place: int, now_ns: int) -> int | None:
+        """The local moment at which the belt is at a place, or was; None if that is not known."""
+
     @property
     def decides_after_ms(self) -> float | None:
         """Milliseconds from the exposure of a part to the decision; None if the speed of the belt may change."""
@@ -42,6 +45,10 @@ class SteadyBelt:
     def wait_ns(self, place: int, now_ns: int) -> int:
         """Until then."""
         return max(0, place - now_ns)
+
+    def due_ns(self, place: int, now_ns: int) -> int:
+        """The place itself."""
+        return place
 
     @property
     def decides_after_ms(self) -> float:
@@ -77,6 +84,11 @@ class EncoderBelt:
     def wait_ns(self, place: int, now_ns: int) -> int:
         """A moment: the belt may go faster at any time."""
         return 2_000_000
+
+    def due_ns(self, place: int, now_ns: int) -> int | None:
+        """Now if the belt is there, or past it by what a turn of the gate takes; None before: the belt may stop."""
+        here = self.place(now_ns)
+        return now_ns if here is not None and here >= place else None
 
     @property
     def decides_after_ms(self) -> None:

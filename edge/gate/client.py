@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from edge.channel.control_messages import Fate, Trigger, Welcome
 from edge.errors import ActuatorError
+from edge.gate.actuation import Actuation
 from edge.gate.belt import Belt
 from edge.gate.decision import Decision
 from edge.gate.gate import Gate, Rules
@@ -35,12 +36,14 @@ class Controller:
         as the station there and `allow_insecure` does not say that this is meant: for trials, without a real output.
 
         `actuate`, a function or an `Actuation`, is called with each decision, after it is in the log. If it raises
-        ActuatorError, the gate rejects every part from then on; `gate.failure` says why. `read_encoder` is called with
+        ActuatorError, the gate rejects every part from then on; `gate.failure` says why; while `Actuation.check`
+        says why nothing can pass, it rejects every part, too. `read_encoder` is called with
         the local time, every 20 ms at least, and gives the belt a sample. More than one endpoint lets the gate see a
         second station of the same name, which is a fault.
         """
         self.gate = Gate(belt, self._decide, self._acknowledge, rules)
         self._actuate, self._log, self._read_encoder = actuate, log, read_encoder
+        self._check = actuate.check if isinstance(actuate, Actuation) else lambda: None
         self._most_budget_ms = _most_budget_ms(belt, rules)
         self._link = StationLink(endpoints, station, name, self.gate, self._most_budget_ms, allow_insecure)
 
@@ -52,6 +55,7 @@ class Controller:
         if self._read_encoder is not None:
             self._read_encoder(time.monotonic_ns())
         self._link.hear()
+        self.gate.hold(self._check())
         self.gate.step(time.monotonic_ns())
 
     def trigger(self, part: str) -> None:

@@ -27,6 +27,7 @@ class Why(StrEnum):
     ANNOUNCED_TWICE = "announced twice"
     OVERFLOW = "overflow"
     ACTUATOR_FAILED = "actuator failed"
+    NO_OUTPUT = "no output"
 
     @property
     def meaning(self) -> str:
@@ -59,6 +60,7 @@ MEANINGS = {
     Why.ANNOUNCED_TWICE: "the part was announced again before its verdict came",
     Why.OVERFLOW: "more parts were on their way to the gate than it can follow",
     Why.ACTUATOR_FAILED: "an actuator had failed; no part passes until the gate is started again",
+    Why.NO_OUTPUT: "the output that lets parts pass did not answer; parts pass again when it does",
 }
 """The meaning of each reason, as in docs/guide/gate.md."""
 
@@ -68,7 +70,9 @@ class Decision:
     """The decision on a part, taken at `at_ns` of the local monotonic clock.
 
     `seq` is None if the part was announced and no verdict came. `part` is None if only the part's number is known. If
-    many numbers are missing at once, one decision covers the numbers `seq` to `to_seq`, both included.
+    many numbers are missing at once, one decision covers the numbers `seq` to `to_seq`, both included. `due_ns` is the
+    local moment at which the part is the belt's lead before the gate: about `at_ns`, or later if the part is rejected
+    before it comes; None if that is not known.
     """
 
     epoch: str | None
@@ -80,3 +84,4 @@ class Decision:
     at_ns: int
     detail: str | None = None
     to_seq: int | None = None
+    due_ns: int | None = None

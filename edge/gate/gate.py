@@ -82,6 +82,8 @@ class Gate:
         self.alarms = 0
         self.late_in_a_row = 0
         self.failure: str | None = None
+        self.outage: str | None = None
+        self.outages = 0
         self._belt, self._decided, self._acknowledge, self._rules = belt, decided, acknowledge, rules
         self._in_flight: list[tuple[int, int, _Part]] = []  # by the place of the belt at which the part is decided
         self._order = count()
@@ -175,6 +177,11 @@ class Gate:
     def fail(self, why: str) -> None:
         """Record that an actuator failed. From now on no part passes: each part is rejected when it is due."""
         self.failure = self.failure or why
+
+    def hold(self, why: str | None) -> None:
+        """Say why an output cannot let a part pass now, None if it can. Meanwhile no part passes."""
+        self.outages += self.outage is None and why is not None
+        self.outage = why
 
     def reset(self, now_ns: int) -> None:
         """Reset after a person has corrected the fault: reject the parts in flight, forget all stations, and join anew.
@@ -320,6 +327,8 @@ class Gate:
             return Why.GATE_LATE
         if not self._station.is_leased(now_ns):
             return Why.HEARTBEAT_LOST
+        if self.outage is not None:
+            return Why.NO_OUTPUT
         return Why.CLEAR
 
     def _decide(self, part: _Part, why: Why, at_ns: int) -> None:
@@ -329,7 +338,9 @@ class Gate:
         self._forget(part)
         fate = _fate(part, why)
         detail = part.verdict.detail if part.verdict and why in (Why.UNKNOWN, Why.LATE) else None
-        self._settle(Decision(self.epoch, part.seq, part.id, why is Why.CLEAR, why, fate, at_ns, detail))
+        due = None if part.arrives is None else self._belt.due_ns(part.arrives - self._belt.lead, at_ns)
+        passes = why is Why.CLEAR
+        self._settle(Decision(self.epoch, part.seq, part.id, passes, why, fate, at_ns, detail, due_ns=due))
         if part.verdict is not None:
             self._acknowledge(part.verdict.epoch, part.verdict.seq, fate)
         elif part.announced_ns is not None and why is not Why.GAP:

@@ -48,6 +48,12 @@ class Actuator(ABC):
     def reject(self, decision: Decision) -> None:
         """Stop this part, or the parts up to `decision.to_seq`: stay at rest, or reject actively."""
 
+    def check(self) -> str | None:
+        """Why the output cannot let a part pass now, None if it can. Called in each turn of the gate, every 20 ms at
+        least. While it is not None, parts are rejected; it need not last, as a failure does.
+        """
+        return None
+
     @abstractmethod
     def safe(self, reason: str) -> None:
         """Let nothing pass from now on. Called after a failure of any actuator and at the end; again if it raises."""

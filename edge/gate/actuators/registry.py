@@ -5,7 +5,7 @@ from importlib import import_module
 from edge.errors import ActuatorError
 from edge.gate.actuators.base import Actuator
 
-KINDS = ("terminal",)
+KINDS = ("terminal", "modbus", "gpio")
 """Modules of this package. Each has its `KIND`, a class of actuators with the module's name."""
 
 

@@ -209,7 +209,7 @@ def test_each_kind_of_actuator_has_the_name_of_its_module(name: str) -> None:
 
 
 def test_an_actuator_that_there_is_not_is_one_line() -> None:
-    with pytest.raises(ActuatorError, match=r"^no such actuator: 'plc:1'; there are: terminal$"):
+    with pytest.raises(ActuatorError, match=r"^no such actuator: 'plc:1'; there are: terminal, modbus, gpio$"):
         registry.find_actuator("plc:1")
 
 
