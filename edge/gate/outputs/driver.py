@@ -179,7 +179,7 @@ class OutputDriver(threading.Thread):
         over = {window for window in self._windows.past(now) if not window.rejects}
         missed, self._begun = over - self._begun, self._begun - over
         if missed and not self._is_safe:
-            self._unsaid = f"{self._port.name}: was not switched in time for {_named(missed)}"
+            self._unsaid = f"{self._port.name} did not switch in time for {_named(missed)}"
 
     def _sleep_s(self, now: int, refresh_ns: int) -> float:
         next_ns = self._windows.next_ns(now)

@@ -28,8 +28,8 @@ class GpioLines:
         off = gpiod.LineSettings(
             direction=Direction.OUTPUT, active_low=self._settings.active_low, output_value=Value.INACTIVE
         )
-        config = {tuple(self._settings.lines.values()): off}
-        self._request = gpiod.request_lines(self._settings.chip, config=config, consumer="edge-gate")
+        lines = tuple(self._settings.lines.values())
+        self._request = gpiod.request_lines(self._settings.chip, config={lines: off}, consumer="edge-gate")
 
     def write(self, outputs: Mapping[Name, bool]) -> None:
         """Switch these outputs."""
