@@ -142,7 +142,8 @@ def gate(
 ) -> None:
     """Pass the parts that an in-time good verdict names, and reject all others with the reason.
 
-    Runs until Ctrl-C or SIGTERM. Exit code 1: a fault, or the station was silent. Exit code 2: nothing was heard.
+    Runs until Ctrl-C or SIGTERM. Exit code 1: a fault, a lost output, or the station was silent. Exit code 2: nothing
+    was heard.
     """
     from edge.cli.gate_controller import Asked, endpoints_of, open_controller
     from edge.errors import ChannelError
@@ -167,7 +168,7 @@ def gate(
     gate = controller.gate
     if gate.epoch is None and gate.fault is None:
         raise ChannelError(f"nothing heard from {station!r} at {', '.join(one.verdicts for one in endpoints)}")
-    sys.exit(1 if gate.fault or gate.failure or gate.counts[Why.HEARTBEAT_LOST] else 0)
+    sys.exit(1 if gate.fault or gate.failure or gate.outages or gate.counts[Why.HEARTBEAT_LOST] else 0)
 
 
 def _run(controller: "Controller", watch: "_Watch", once: bool, wait_s: float | None) -> None:

@@ -46,7 +46,7 @@ class OutputDriver(threading.Thread):
     """Switches the outputs `names` over a port. No method waits for the port but `start` and `close`."""
 
     def __init__(self, port: Port, names: tuple[Name, ...], settings: OutputSettings) -> None:
-        """The outputs are written in the order pass, reject, alive."""
+        """Outputs that go off are written before those that go on, each in the order pass, reject, alive."""
         super().__init__(name="edge-gate-outputs", daemon=True)
         self._port, self._settings = port, settings
         self._names = tuple(name for name in ("pass", "reject", "alive") if name in names)
@@ -152,7 +152,7 @@ class OutputDriver(threading.Thread):
             is_due = now >= refresh_ns or is_last
             changes = {name: is_on for name, is_on in wanted.items() if is_due or shown[name] is not is_on}
             if changes:
-                self._port.write(changes)
+                self._port.write(dict(sorted(changes.items(), key=lambda change: change[1])))  # off before on
                 shown |= changes
             with self._changed:
                 self._moved_ns = time.monotonic_ns()
