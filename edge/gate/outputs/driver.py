@@ -57,7 +57,7 @@ class OutputDriver(threading.Thread):
         self._is_safe = self._is_closing = False
         self._checked_ns = self._moved_ns = time.monotonic_ns()
         self._alive, self._alive_due_ns = False, 0
-        self._begun: set[Window] = set()  # windows of parts that may pass, whose output has been on
+        self._begun: set[Window] = set()  # windows of parts that may pass, with the output on by their middle
 
     def start(self) -> None:
         """Reach the outputs, switch all off, then run. Raises ActuatorError, in one line, if that cannot be done."""
@@ -156,7 +156,7 @@ class OutputDriver(threading.Thread):
                 shown |= changes
             with self._changed:
                 self._moved_ns = time.monotonic_ns()
-                if window is not None and self._windows.passing(self._moved_ns) == window:
+                if window is not None and self._moved_ns - window.start_ns <= self._settings.pulse_ms * 1e6 / 2:
                     self._begun.add(window)
                 if is_due:
                     refresh_ns = now + REFRESH_NS
@@ -175,7 +175,7 @@ class OutputDriver(threading.Thread):
         return {name: states[name] and not self._is_closing for name in self._names}
 
     def _look_for_missed(self, now: int) -> None:
-        """Forget the windows that are over; say so if the output was not on in one of them."""
+        """Forget the windows that are over; say so if the output was not on by the middle of one of them."""
         over = {window for window in self._windows.past(now) if not window.rejects}
         missed, self._begun = over - self._begun, self._begun - over
         if missed and not self._is_safe:

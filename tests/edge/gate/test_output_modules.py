@@ -27,7 +27,7 @@ from edge.gate.gate import Rules
 from edge.verdict import State
 
 PASS, REJECT, ALIVE = 2, 3, 5
-PULSE_MS, DELAY_MS, TIMEOUT_MS, SPACING_S = 200, 10, 1_500, 0.3
+PULSE_MS, DELAY_MS, TIMEOUT_MS, SPACING_S = 500, 10, 1_500, 0.7
 WATCHDOG = (3, 77)
 PATIENCE_S = 60.0
 

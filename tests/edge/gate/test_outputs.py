@@ -15,7 +15,9 @@ from edge.errors import ActuatorError
 from edge.gate.actuators.base import ActuatorRequest
 from edge.gate.actuators.gpio import Gpio
 from edge.gate.actuators.modbus import Modbus
+from edge.gate.belt import EncoderBelt, SteadyBelt
 from edge.gate.decision import Decision, Why
+from edge.gate.gate import Gate
 from edge.gate.outputs import driver as driver_module
 from edge.gate.outputs.driver import OutputDriver
 from edge.gate.outputs.settings import OutputSettings
@@ -81,6 +83,32 @@ def test_a_part_passes_only_in_its_own_window(parts: list[tuple[int, bool]], loo
         assert not (window is not None and windows.is_rejecting(now))
         assert all(one.start_ns <= now for one in windows.past(now))
         assert windows.passing(now) == window, "a window that is not over stays"
+
+
+# ------------------------------------------------------------------------------------------------------ when it is due
+
+
+def test_a_decision_says_when_its_part_is_due_also_if_it_comes_sooner() -> None:
+    decisions: list[Decision] = []
+    gate = Gate(SteadyBelt(800, 100), decisions.append, lambda epoch, seq, fate: None)
+    gate.expect("early", 1_000 * MS)
+    gate.reset(1_001 * MS)
+    gate.expect("in time", 2_000 * MS)
+    gate.step(2_700 * MS)
+    assert [(one.part, one.due_ns) for one in decisions] == [("early", 1_700 * MS), ("in time", 2_700 * MS)]
+
+
+def test_with_an_encoder_the_moment_is_known_when_the_part_is_there() -> None:
+    decisions: list[Decision] = []
+    belt = EncoderBelt(800, 100)
+    gate = Gate(belt, decisions.append, lambda epoch, seq, fate: None)
+    belt.sample(1_000 * MS, 0)
+    gate.expect("early", 1_000 * MS)
+    gate.reset(1_001 * MS)
+    gate.expect("in time", 1_000 * MS)
+    belt.sample(1_100 * MS, 700)
+    gate.step(1_100 * MS)
+    assert [(one.part, one.due_ns) for one in decisions] == [("early", None), ("in time", 1_100 * MS)]
 
 
 # -------------------------------------------------------------------------------------------------------- the thread
