@@ -20,7 +20,7 @@ from edge.gate.decision import Decision, Why
 from edge.gate.gate import Gate
 from edge.gate.outputs import driver as driver_module
 from edge.gate.outputs.driver import OutputDriver
-from edge.gate.outputs.settings import OutputSettings
+from edge.gate.outputs.settings import Name, OutputSettings
 from edge.gate.outputs.windows import Windows
 
 MS = 1_000_000
@@ -150,8 +150,10 @@ SETTINGS = OutputSettings(pulse_ms=300, alive_ms=50)
 
 
 @contextmanager
-def running(wire: Wire, given: OutputSettings = SETTINGS) -> Iterator[OutputDriver]:
-    driver = OutputDriver(wire, ("alive", "reject", "pass"), given)
+def running(
+    wire: Wire, given: OutputSettings = SETTINGS, names: tuple[Name, ...] = ("alive", "reject", "pass")
+) -> Iterator[OutputDriver]:
+    driver = OutputDriver(wire, names, given)
     driver.start()
     try:
         yield driver
@@ -177,17 +179,25 @@ def test_outputs_follow_the_decisions_and_are_off_at_the_end() -> None:
 
 
 def test_after_safe_nothing_passes_and_alive_stands_still() -> None:
-    with running(wire := Wire()) as driver:
+    hours = SETTINGS.model_copy(update={"pulse_ms": 3_600_000})
+    with running(wire := Wire(), hours) as driver:
         driver.decide(decision(True, time.monotonic_ns(), "open"))
         until(lambda: driver.check() is None and wire.pulses("pass"))
         driver.safe()
         until(lambda: not wire.now["pass"])
-        alive = wire.now["alive"]
+        alive = wire.pulses("alive")
         driver.decide(decision(True, time.monotonic_ns(), "late"))
         driver.decide(decision(False, time.monotonic_ns()))
         until(lambda: driver.check() is None and wire.pulses("reject"))
+        time.sleep(0.15)
         assert wire.pulses("pass") == 1
-        assert wire.now["alive"] is alive
+        assert wire.pulses("alive") == alive
+
+
+def test_what_somebody_else_has_switched_on_is_switched_off_again() -> None:
+    with running(wire := Wire(), names=("pass",)) as driver:
+        wire.now["pass"] = True
+        until(lambda: driver.check() is None and wire.written[1:] == [("pass", False)])
 
 
 def test_a_gate_that_hangs_lets_nothing_pass(monkeypatch: pytest.MonkeyPatch) -> None:
