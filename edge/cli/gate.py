@@ -128,7 +128,8 @@ def gate(
         list[str] | None,
         decision_option(
             metavar="NAME",
-            help="Output that the decisions drive. May be repeated. [default: terminal]",
+            help="Output that the decisions drive: terminal, modbus:FILE or gpio:FILE. May be repeated. "
+            "[default: terminal]",
         ),
     ] = None,
     log: Annotated[
