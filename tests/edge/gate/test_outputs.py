@@ -332,7 +332,7 @@ def test_gpio_lines_are_requested_off_and_switched(tmp_path: Path, monkeypatch: 
     from gpiod.line import Direction, Value
 
     monkeypatch.setattr(gpiod, "request_lines", (lines := StandInLines()).request_lines)
-    text = "pulse_ms = 50\nchip = '/dev/gpiochip0'\nactive_low = true\n[lines]\npass = 17\nreject = 'REJECT'"
+    text = "pulse_ms = 600\nchip = '/dev/gpiochip0'\nactive_low = true\n[lines]\npass = 17\nreject = 'REJECT'"
     gpio = Gpio.open(request(tmp_path, text))
     ((chip, config, consumer),) = lines.requested
     ((asked, line),) = config.items()  # type: ignore[attr-defined]
