@@ -27,7 +27,7 @@ class Timer:
 
     def __init__(self, block: "FunctionBlock") -> None:
         self._block = block
-        self._since: int | None = None
+        self._since: float | None = None
         self.Q = False
 
     def __call__(self, **inputs: Any) -> None:
@@ -72,7 +72,7 @@ class FunctionBlock:
     def __init__(self, text: str) -> None:
         text = re.sub(r"\(\*.*?\*\)", "", text, flags=re.S)
         declarations, body = text.rsplit("END_VAR", 1)
-        self.now_ms = 0
+        self.now_ms = 0.0
         self._variables: dict[str, Any] = {}
         for names, kind in re.findall(r"([\w, ]+):\s*([^;]+);", declarations):
             for name in re.findall(r"\w+", names):
@@ -85,7 +85,7 @@ class FunctionBlock:
         timers = {"TON": Timer, "TON_TIME": Timer, "FBD_TIMER": FbdTimer}
         return timers[kind](self) if kind in timers else False if kind == "BOOL" else 0
 
-    def cycle(self, ms: int = 10, **inputs: Any) -> None:
+    def cycle(self, ms: float = 10, **inputs: Any) -> None:
         """One cycle of the PLC, `ms` after the last."""
         self.now_ms += ms
         assert set(inputs) <= set(self._variables), inputs

@@ -10,8 +10,10 @@ from support.structured_text import FunctionBlock, rockwell, siemens
 from edge.plc.registers import Words
 
 READ_WORDS = 40
-CYCLE_S, CYCLE_MS = 0.004, 1
-"""A cycle, and what the PLC's own clock takes it for: a busy machine does not let its lease expire."""
+CYCLE_S, SLOW_MS, FAST_MS = 0.004, 0.2, 10
+"""A cycle, and what the PLC's own clock takes it for: a lease of six seconds, as this machine may be busy, and one of
+0.12 s at the start and while its server is away.
+"""
 
 BEAT, CONTROL, TRIGGER_WITH, ACKNOWLEDGE = 0, 1, slice(2, 4), slice(4, 6)
 """Of the words that the PLC writes."""
@@ -27,7 +29,7 @@ class TagBlock:
         self.block = FunctionBlock(read((ROOT / "docs" / "plc" / file).read_text()))
         self._kind = kind
 
-    def cycle(self, words: Words, ms: int = 10, **inputs: Any) -> Words:
+    def cycle(self, words: Words, ms: float = 10, **inputs: Any) -> Words:
         """One cycle of the PLC on these 40 words."""
         inputs = {"AtGate": False, "TriggerPart": False} | inputs
         if self._kind == "logix":
@@ -64,16 +66,20 @@ class ModelPlc(threading.Thread):
         self.taken: list[int] = []
         self.opened: list[int] = []
         self.is_living = False
+        self.is_away = False
         self._is_over = threading.Event()
 
     def run(self) -> None:
         """The program."""
         at_gate: set[int] = set()
         number, said = 0, [0] * 6
+        while not said[BEAT]:
+            said = self.block.cycle(self._memory.words(), FAST_MS)
         while not self._is_over.is_set():
             is_new = number not in at_gate | {0}
             at_gate.add(number)
-            said = self.block.cycle(self._memory.words(), CYCLE_MS, AtGate=is_new, GateNumber=number)
+            ms = FAST_MS if self.is_away else SLOW_MS
+            said = self.block.cycle(self._memory.words(), ms, AtGate=is_new, GateNumber=number)
             self._memory.say(said)
             if is_new and self.block["GateOpen"]:
                 self.opened.append(number)
