@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge.plc.opcua import OpcuaServer
     from edge.plc.process_image import Entry
     from edge.plc.settings import MqttTable, OpcuaTable
+    from edge.plc.tag_writer import TagWriter
 
 
 def read_settings(file: Path | None, flags: dict[str, Any]) -> PlcSettings:
@@ -116,7 +117,7 @@ def open_bridge(
     rules = HandshakeRules(settings.numbers, settings.transit_ms, settings.hold_ms, settings.allow_simulated)
     bridge = Bridge(stations, settings.name, rules, log, settings.insecure)
     until.callback(bridge.close)
-    publisher, opcua = _publisher(settings, bridge), _opcua(settings, bridge)
+    publisher, opcua, tags = _publisher(settings, bridge), _opcua(settings, bridge), _tags(settings, bridge)
     server = ModbusServer(bridge.board, settings.modbus.bind, settings.modbus.insecure)
     if opcua is not None:
         readers.append(opcua.enter)
@@ -125,6 +126,10 @@ def open_bridge(
     if publisher is not None:
         until.callback(publisher.close)
         publisher.start()
+    if tags is not None:
+        until.callback(tags.close)
+        tags.start()
+        bridge.need(tags)
     until.callback(server.close)
     server.start()
     bridge.need(server)
@@ -147,6 +152,23 @@ def _opcua(settings: PlcSettings, bridge: "Bridge") -> "OpcuaServer | None":
 
     names = [one.station for one in settings.stations]
     return OpcuaServer(bridge.board, names, lambda: [one.heartbeat for one in bridge.handshakes], settings.opcua)
+
+
+def _tags(settings: PlcSettings, bridge: "Bridge") -> "TagWriter | None":
+    if settings.s7 is None and settings.logix is None:
+        return None
+    from edge.plc.tag_writer import TagWriter
+
+    if settings.logix is None:
+        assert settings.s7 is not None
+        from edge.plc.s7 import S7Memory
+
+        return TagWriter(bridge.board, S7Memory(settings.s7), "S7", settings.s7)
+    if settings.s7 is not None:
+        raise ConfigError("[plc.s7] and [plc.logix] were given; give one: a result is acknowledged by one PLC")
+    from edge.plc.logix import LogixMemory
+
+    return TagWriter(bridge.board, LogixMemory(settings.logix), "Logix", settings.logix)
 
 
 def _endpoint(one: StationTable, insecure: bool) -> Endpoint:

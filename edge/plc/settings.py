@@ -66,6 +66,32 @@ class OpcuaTable(_Table):
     password_file: Path | None = None
 
 
+class TagsTable(_Table):
+    """A PLC into whose memory edge-plc writes: what `[plc.s7]` and `[plc.logix]` have in common."""
+
+    address: str = Field(description="HOST or HOST:PORT of the PLC")
+    period_ms: float = Field(default=20, ge=5, le=100, description="from one exchange to the next")
+    timeout_ms: float = Field(default=200, ge=20, le=250, description="how long the PLC may take to answer a request")
+    insecure: bool = Field(default=False, description="a PLC on the network is meant; it authenticates nobody")
+
+
+class S7Table(TagsTable):
+    """A Siemens S7 CPU: the table `[plc.s7]`."""
+
+    rack: int = Field(default=0, ge=0, le=7)
+    slot: int = Field(default=1, ge=0, le=31, description="1 for S7-1200 and S7-1500, 2 for S7-300")
+    db: int = Field(ge=1, le=60_000, description="data block of the first station; the next ones follow")
+
+
+class LogixTable(TagsTable):
+    """A Rockwell Logix CPU: the table `[plc.logix]`."""
+
+    slot: int = Field(default=0, ge=0, le=31, description="of the CPU in its chassis")
+    tag: str = Field(
+        default="Edge", pattern=r"^(Program:\w{1,40}\.)?[A-Za-z]\w{0,25}$", description="what the tags begin with"
+    )
+
+
 class PlcSettings(_Table):
     """The table `[plc]`. Without `stations` those of the file itself are meant."""
 
@@ -82,6 +108,8 @@ class PlcSettings(_Table):
     modbus: ModbusTable = ModbusTable()
     mqtt: MqttTable | None = None
     opcua: OpcuaTable | None = None
+    s7: S7Table | None = None
+    logix: LogixTable | None = None
 
 
 def settings_of(said: dict[str, Any], origin: str) -> PlcSettings:

@@ -1,4 +1,6 @@
-"""Runs a function block in Structured Text (IEC 61131-3): as much of the language as docs/plc/edge_inspect.st uses."""
+"""Runs the function blocks of docs/plc: as much of Structured Text (IEC 61131-3) as they use, and what SCL and Studio
+5000 write differently.
+"""
 
 import re
 from typing import Any
@@ -7,7 +9,7 @@ _STATEMENT = re.compile(r"\s*(?:(?:IF|ELSIF)\b.*?\bTHEN\b|ELSE\b|FOR\b.*?\bDO\b|
 _DOUBLE = re.compile(r"SHL\(WORD_TO_UDINT\((\w+\[\d+\])\), 16\) OR WORD_TO_UDINT\((\w+\[\d+\])\)")
 _WORDS = (
     (_DOUBLE, r"(\1 << 16 | \2)"),
-    (re.compile(r"WORD_TO_UINT\("), "("),
+    (re.compile(r"(WORD_TO_UINT|WORD_TO_UDINT|UINT_TO_WORD)\("), "("),
     (re.compile(r"(\w+\[\d+\])\.(\d+)"), r"(\1 >> \2 & 1 != 0)"),
     (re.compile(r"T#(\d+)MS"), r"\1"),
     (re.compile(r"<>"), "!="),
@@ -25,12 +27,43 @@ class Timer:
 
     def __init__(self, block: "FunctionBlock") -> None:
         self._block = block
-        self._since: int | None = None
+        self._since: float | None = None
         self.Q = False
 
     def __call__(self, **inputs: Any) -> None:
         self._since = (self._block.now_ms if self._since is None else self._since) if inputs["IN"] else None
         self.Q = self._since is not None and self._block.now_ms - self._since >= inputs["PT"]
+
+
+class FbdTimer:
+    """The timer of TONR in Studio 5000."""
+
+    def __init__(self, block: "FunctionBlock") -> None:
+        self.PRE, self.TimerEnable, self.Reset, self.DN = 0, False, False, False
+        self._timer = Timer(block)
+
+    def step(self) -> None:
+        """TONR."""
+        self._timer(IN=self.TimerEnable and not self.Reset, PT=self.PRE)
+        self.DN = self._timer.Q
+
+
+def siemens(text: str) -> str:
+    """The function block of an SCL source, as IEC 61131-3 writes it."""
+    block = re.sub(r"\(\*.*?\*\)", "", text, flags=re.S).partition("END_FUNCTION_BLOCK")[0]
+    block = re.sub(r"16#(\w+)", lambda match: str(int(match[1], 16)), block[block.index("VAR_INPUT") :])
+    block = re.sub(r"(?<!\w)#", "", block.replace("UDINT#", "").replace(".%X", "."))
+    return re.sub(r"^BEGIN$", "", block, flags=re.M)
+
+
+def rockwell(text: str) -> str:
+    """An Add-On Instruction whose parameters stand in comments, as IEC 61131-3 writes it."""
+    tags = " ".join(re.findall(r"^// (?:InOut|Input|Output|Local) +(.*)$", text, re.M))
+    tags = re.sub(r"DINT\[(\d+)\]", lambda match: f"ARRAY[0..{int(match[1]) - 1}] OF DINT", tags)
+    body = re.sub(r"//.*", "", text).replace(" / ", " // ")
+    body = re.sub(r"(\w+) AND (\d+)", r"(\1 & \2)", body)
+    body = re.sub(r"CPS\((\w+)\[0\], (\w+)\[0\], (\d+)\);", r"\2[0:\3] := \1[0:\3];", body)
+    return f"VAR {tags} END_VAR {body}"
 
 
 class FunctionBlock:
@@ -39,7 +72,7 @@ class FunctionBlock:
     def __init__(self, text: str) -> None:
         text = re.sub(r"\(\*.*?\*\)", "", text, flags=re.S)
         declarations, body = text.rsplit("END_VAR", 1)
-        self.now_ms = 0
+        self.now_ms = 0.0
         self._variables: dict[str, Any] = {}
         for names, kind in re.findall(r"([\w, ]+):\s*([^;]+);", declarations):
             for name in re.findall(r"\w+", names):
@@ -49,14 +82,15 @@ class FunctionBlock:
     def _initial(self, kind: str) -> Any:
         if array := re.match(r"ARRAY\[0\.\.(\d+)\]", kind):
             return [0] * (int(array[1]) + 1)
-        return Timer(self) if kind == "TON" else False if kind == "BOOL" else 0
+        timers = {"TON": Timer, "TON_TIME": Timer, "FBD_TIMER": FbdTimer}
+        return timers[kind](self) if kind in timers else False if kind == "BOOL" else 0
 
-    def cycle(self, ms: int = 10, **inputs: Any) -> None:
+    def cycle(self, ms: float = 10, **inputs: Any) -> None:
         """One cycle of the PLC, `ms` after the last."""
         self.now_ms += ms
         assert set(inputs) <= set(self._variables), inputs
         self._variables.update(inputs)
-        exec(self._code, {"__builtins__": {"range": range}}, self._variables)
+        exec(self._code, {"__builtins__": {"range": range}, "TONR": FbdTimer.step}, self._variables)
 
     def __getitem__(self, name: str) -> Any:
         return self._variables[name]
@@ -88,6 +122,8 @@ def _line(statement: str) -> str:
     target, _, value = statement.rstrip(";").partition(":=")
     name, _, bit = target.strip().partition(".")
     value = _expression(value)
+    if bit and not bit.isdigit():
+        return f"{name}.{bit} = {value}"
     return f"{name} = {name} & ~(1 << {bit}) | ({value}) << {bit}" if bit else f"{name} = {value}"
 
 

@@ -64,6 +64,8 @@ COMMANDS = [
     ("", "edge.cli.keys", ["new-signing-key", "lab"], "keys"),
     ("", "edge.cli.plc", ["--config", "mqtt.toml", "--modbus", "0", "--insecure"], "plc"),
     ("", "edge.cli.plc", ["--config", "opcua.toml", "--modbus", "0", "--insecure"], "plc"),
+    ("", "edge.cli.plc", ["--config", "s7.toml", "--modbus", "0", "--insecure"], "plc"),
+    ("", "edge.cli.plc", ["--config", "logix.toml", "--modbus", "0", "--insecure"], "plc"),
     ("verify", "train.cli", ["inspector", "--data", "photographs", "--out", "run"], "train"),
 ]
 
@@ -78,6 +80,8 @@ def test_a_command_without_its_packages_says_in_one_line_what_to_install(
     (tmp_path / "model.onnx").write_bytes(b"")
     (tmp_path / "mqtt.toml").write_text('[plc.mqtt]\nbroker = "127.0.0.1"\n')
     (tmp_path / "opcua.toml").write_text("[plc.opcua]\n")
+    (tmp_path / "s7.toml").write_text('[plc.s7]\naddress = "127.0.0.1"\ndb = 1\n')
+    (tmp_path / "logix.toml").write_text('[plc.logix]\naddress = "127.0.0.1"\n')
     path = os.pathsep.join([str(environments[installed]), str(ROOT)])
     done = subprocess.run(
         [sys.executable, "-S", "-P", "-c", f"from {module} import main; main()", *arguments],
