@@ -205,7 +205,7 @@ def test_verdicts_that_were_published_while_the_connection_broke_follow(
         broker.stop()
         until(lambda: not connected())
         judge(tmp_path, 4, 40)()
-        until(lambda: publisher._forwards[0].sent == 40)
+        until(lambda: publisher.journals.journals[0].sent == 40)
         publisher._client.is_connected = connected
         broker.start()
         until(lambda: cursor(tmp_path) == 40 and len(parts(listener)) >= 37)
