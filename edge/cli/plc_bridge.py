@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from edge.plc.mqtt import MqttPublisher
     from edge.plc.opcua import OpcuaServer
     from edge.plc.process_image import Entry
-    from edge.plc.settings import MqttTable, OpcuaTable
+    from edge.plc.settings import BrokerTable, OpcuaTable
+    from edge.plc.sparkplug import SparkplugNode
 
 
 def read_settings(file: Path | None, flags: dict[str, Any]) -> PlcSettings:
@@ -57,11 +58,15 @@ def _found(settings: PlcSettings, file: Path, given: dict[str, Any]) -> PlcSetti
         for one in settings.stations
     )
     log = settings.log if settings.log is None or "log" in given else file.parent / settings.log
-    buses = {"mqtt": _found_mqtt(settings.mqtt, file), "opcua": _found_opcua(settings.opcua, file)}
+    buses = {
+        "mqtt": _found_broker(settings.mqtt, file),
+        "sparkplug": _found_broker(settings.sparkplug, file),
+        "opcua": _found_opcua(settings.opcua, file),
+    }
     return settings.model_copy(update={"stations": stations, "log": log, **buses})
 
 
-def _found_mqtt(table: "MqttTable | None", file: Path) -> "MqttTable | None":
+def _found_broker(table: "BrokerTable | None", file: Path) -> "BrokerTable | None":
     if table is None:
         return None
     paths = {key: getattr(table, key) for key in ("password_file", "ca", "cert", "key", "cursor")}
@@ -116,15 +121,16 @@ def open_bridge(
     rules = HandshakeRules(settings.numbers, settings.transit_ms, settings.hold_ms, settings.allow_simulated)
     bridge = Bridge(stations, settings.name, rules, log, settings.insecure)
     until.callback(bridge.close)
-    publisher, opcua = _publisher(settings, bridge), _opcua(settings, bridge)
+    publisher, sparkplug, opcua = _publisher(settings, bridge), _sparkplug(settings, bridge), _opcua(settings, bridge)
     server = ModbusServer(bridge.board, settings.modbus.bind, settings.modbus.insecure)
     if opcua is not None:
         readers.append(opcua.enter)
         until.callback(opcua.close)
         opcua.start()
-    if publisher is not None:
-        until.callback(publisher.close)
-        publisher.start()
+    for thread in (publisher, sparkplug):
+        if thread is not None:
+            until.callback(thread.close)
+            thread.start()
     until.callback(server.close)
     server.start()
     bridge.need(server)
@@ -138,6 +144,17 @@ def _publisher(settings: PlcSettings, bridge: "Bridge") -> "MqttPublisher | None
     from edge.plc.mqtt import MqttPublisher
 
     return MqttPublisher(bridge.board, [one.station for one in settings.stations], settings.name, settings.mqtt)
+
+
+def _sparkplug(settings: PlcSettings, bridge: "Bridge") -> "SparkplugNode | None":
+    table = settings.sparkplug
+    if table is None:
+        return None
+    from edge.plc.sparkplug import SparkplugNode
+
+    if settings.mqtt is not None and table.cursor is not None and table.cursor == settings.mqtt.cursor:
+        raise ConfigError("[plc.sparkplug]: cursor is that of [plc.mqtt]; give another file")
+    return SparkplugNode(bridge.board, [one.station for one in settings.stations], settings.name, table)
 
 
 def _opcua(settings: PlcSettings, bridge: "Bridge") -> "OpcuaServer | None":

@@ -21,7 +21,7 @@ RECONNECT_S = (1, 10)
 
 
 class BrokerThread(threading.Thread, ABC):
-    """Connected from `start` until `close`, again and again. The loop of edge-plc and the other buses never wait for it."""
+    """Connects from `start` until `close`. The loop of edge-plc and the other buses never wait for it."""
 
     def __init__(self, client_id: str, title: str, where: str, stations: list[str], table: BrokerTable) -> None:
         """Read the cursor; `title` begins each line for people, `where` names the table in errors.
@@ -103,7 +103,6 @@ class BrokerThread(threading.Thread, ABC):
             if self._client.is_connected():
                 self._turn()
         self._leave()
-        self.journals.settle()
         self._disconnect()
 
     def _connect(self) -> None:

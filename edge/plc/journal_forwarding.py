@@ -1,4 +1,4 @@
-"""The journals of the stations for a broker: their verdicts in order, and a cursor that says how far the broker has them."""
+"""The verdicts of the journals for a broker, in their order, with a cursor that says how far the broker has them."""
 
 import contextlib
 import json

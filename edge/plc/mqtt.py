@@ -62,6 +62,7 @@ class MqttPublisher(BrokerThread):
 
     def _leave(self) -> None:
         self._client.publish(self._online, "0", qos=1, retain=True)
+        self.journals.settle()
 
 
 def _state(board: Board, index: int) -> str:
