@@ -22,12 +22,15 @@ from edge.plc.broker import BrokerThread
 from edge.plc.journal_forwarding import Row
 from edge.plc.settings import SparkplugTable
 from edge.plc.sparkplug_metrics import BD_SEQ, DEVICE_REBIRTH, NODE_REBIRTH, Device, now_ms
-from edge.plc.sparkplug_payload import Metric, Type, commands, encode
+from edge.plc.sparkplug_payload import LARGEST_COMMAND, Metric, Type, commands, encode
 from edge.records.durable_files import write_durably
 
 NAMESPACE = "spBv1.0"
 MOST_MESSAGES = 1_000
 """Commands and states of the host that wait for the next turn; the oldest is dropped."""
+
+LONGEST_STATE = 512
+"""Bytes of a state of the host that are read."""
 
 HOST_RETURN_S = 10.0
 """A broker that was started again may still have the host's old state: so long the host has for a new one."""
@@ -70,11 +73,11 @@ class SparkplugNode(BrokerThread):
 
     def _opened(self, client: mqtt.Client, data: Any, socket: Any) -> None:
         """Right before CONNECT, which has the will."""
-        payload = encode([self._bd_seq.following()], now_ms(), None, is_birth=True)
+        payload = encode([self._bd_seq.following()], now_ms(), None)
         client.will_set(self._topic("NDEATH"), payload, qos=1, retain=False)
 
     def _heard(self, client: mqtt.Client, data: Any, message: mqtt.MQTTMessage) -> None:
-        self._messages.append((message.topic, bytes(message.payload)))
+        self._messages.append((message.topic, bytes(message.payload[: LARGEST_COMMAND + 1])))
 
     def _answered(self, client: mqtt.Client, data: Any, number: int, reasons: Any, properties: Any) -> None:
         self._subscribed.append(number)
@@ -134,9 +137,9 @@ class SparkplugNode(BrokerThread):
     def _take_host(self, content: bytes) -> None:
         """Raises ValueError if it is no state. When the host goes, the node dies and waits in a new connection."""
         try:
-            said = json.loads(content)
-            is_online, at_ms = bool(said["online"]), int(said["timestamp"])
-        except (ValueError, KeyError, TypeError) as error:
+            said = json.loads(content[:LONGEST_STATE])
+            is_online, at_ms = said["online"] is True, int(said["timestamp"])
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError("no state of a host") from error
         if at_ms < self._host_ms:
             return
@@ -157,7 +160,7 @@ class SparkplugNode(BrokerThread):
         self._seq = 0
         at_ms = now_ms()
         rebirth = Metric(NODE_REBIRTH, Type.BOOLEAN, False, at_ms)
-        self._publish("NBIRTH", None, [replace(self._bd_seq.present, at_ms=at_ms), rebirth], is_birth=True)
+        self._publish("NBIRTH", None, [replace(self._bd_seq.present, at_ms=at_ms), rebirth])
         self._is_born = True
         for index, station in enumerate(self._stations):
             device = self._devices[station]
@@ -168,7 +171,7 @@ class SparkplugNode(BrokerThread):
                 self._bear_device(station)
 
     def _bear_device(self, station: str) -> None:
-        self._publish("DBIRTH", station, self._devices[station].birth(), is_birth=True)
+        self._publish("DBIRTH", station, self._devices[station].birth())
         self._devices[station].is_born = True
 
     def _look_at_stations(self) -> None:
@@ -216,10 +219,10 @@ class SparkplugNode(BrokerThread):
                 self._publish("DDEATH", station, [])
                 device.is_born = False
 
-    def _publish(self, kind: str, device: str | None, metrics: list[Metric], *, is_birth: bool = False) -> None:
+    def _publish(self, kind: str, device: str | None, metrics: list[Metric]) -> None:
         if self.connection != self._greeted:
             raise _ConnectionLostError
-        content = encode(metrics, now_ms(), self._seq, is_birth=is_birth)
+        content = encode(metrics, now_ms(), self._seq)
         if self._client.publish(self._topic(kind, device), content, qos=0).rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise _ConnectionLostError
         self._seq = (self._seq + 1) % 256
@@ -234,7 +237,7 @@ class SparkplugNode(BrokerThread):
         return f"{NAMESPACE}/{self._group}/{kind}/{self._node}" + ("" if device is None else f"/{device}")
 
     def _die(self) -> None:
-        payload = encode([self._bd_seq.present], now_ms(), None, is_birth=True)
+        payload = encode([self._bd_seq.present], now_ms(), None)
         self._client.publish(self._topic("NDEATH"), payload, qos=0)
 
     def _leave(self) -> None:

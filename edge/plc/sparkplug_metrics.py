@@ -1,6 +1,7 @@
 """The metrics of an edge node and its devices, one device a station."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,12 +84,10 @@ class Device:
     def birth(self) -> list[Metric]:
         """Every metric of the device, with its last value."""
         rebirth = Metric(DEVICE_REBIRTH, Type.BOOLEAN, False, now_ms())
-        verdict = [metric if metric.at_ms else _at(metric, now_ms()) for metric in self._verdict.values()]
+        verdict = [
+            replace(metric, at_ms=metric.at_ms or now_ms(), is_historical=False) for metric in self._verdict.values()
+        ]
         return [rebirth, *self._state.values(), *verdict]
-
-
-def _at(metric: Metric, at_ms: int) -> Metric:
-    return Metric(metric.name, metric.type, metric.value, at_ms)
 
 
 def _value(said: Any, kind: Type) -> Value:

@@ -82,15 +82,16 @@ def _payload_class() -> Any:
 Payload = _payload_class()
 
 
-def encode(metrics: list[Metric], at_ms: int, seq: int | None, *, is_birth: bool = False) -> bytes:
-    """The payload of a message sent at `at_ms`. A birth names the types of its metrics; NDEATH has no `seq`."""
+def encode(metrics: list[Metric], at_ms: int, seq: int | None) -> bytes:
+    """The payload of a message sent at `at_ms`; NDEATH has no `seq`.
+
+    Each metric has its type, which DDATA can do without: there are clients that read each message by itself.
+    """
     payload = Payload(timestamp=at_ms)
     if seq is not None:
         payload.seq = seq
     for metric in metrics:
-        one = payload.metrics.add(name=metric.name, timestamp=metric.at_ms)
-        if is_birth:
-            one.datatype = metric.type
+        one = payload.metrics.add(name=metric.name, timestamp=metric.at_ms, datatype=metric.type)
         if metric.is_historical:
             one.is_historical = True
         if metric.value is None:

@@ -42,7 +42,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
 
 @dataclass
 class Seen:
-    """A metric. `type` is 0 if the message does not say it."""
+    """A metric."""
 
     value: Any = None
     type: int = 0
@@ -145,8 +145,8 @@ class SparkplugHost:
         self._client.loop_stop()
 
     def check(self) -> None:
-        """What the specification asks of the messages of each connection: QoS 0, births first and with all metrics and
-        types, `seq` from 0 without a gap and from 255 to 0, NDEATH with the `bdSeq` of the birth before it.
+        """What the specification asks of the messages of each connection: QoS 0, births first and with all metrics,
+        `seq` from 0 without a gap and from 255 to 0, NDEATH with the `bdSeq` of the birth before it; types in each.
         """
         seq, bd_seq, known = -1, -1, dict[str, set[str]]()
         for one in self.messages:
@@ -161,8 +161,7 @@ class SparkplugHost:
                 assert one["Node Control/Rebirth"] is False
             seq = (seq + 1) % 256
             assert one.seq == seq, one
-            if one.kind.endswith("BIRTH"):
-                assert all(metric.type for metric in one.metrics.values()), one
+            assert all(metric.type for metric in one.metrics.values()), one
             if one.kind == "DBIRTH":
                 known[str(one.device)] = set(one.metrics)
             elif one.device is not None:

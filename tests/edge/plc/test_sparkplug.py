@@ -115,10 +115,12 @@ def test_field_names_without_end_do_not_make_births_without_end(broker: Broker, 
 
 
 def test_a_rebirth_is_obeyed_and_what_is_no_command_is_ignored(broker: Broker, board: Board, tmp_path: Path) -> None:
-    with hosting(broker.port) as host, node(broker, board, tmp_path):
+    with hosting(broker.port, "scada") as host, node(broker, board, tmp_path, host="scada"):
         until(lambda: kinds(host) == ["NBIRTH", "DBIRTH"])
         host.send("spBv1.0/edge/NCMD/plc1", b"\xff\xff")
         host.send("spBv1.0/edge/NCMD/plc1", b"\x12\x00" * 40_000)
+        for state in (b"[" * 5_000, b'{"online": false, "timestamp": Infinity}', b"0"):
+            host.send("spBv1.0/STATE/scada", state)
         host.command("DCMD", "line2")
         host.command("DCMD", "line1")
         until(lambda: kinds(host)[2:] == ["DBIRTH"])
