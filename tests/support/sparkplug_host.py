@@ -2,6 +2,7 @@
 own rules for what an edge node may send.
 """
 
+import contextlib
 import json
 import struct
 import time
@@ -91,12 +92,12 @@ def heard(topic: str, payload: bytes, qos: int) -> Heard:
 class SparkplugHost:
     """Hears an edge node of the group `edge`, and sends it commands. With an id it says when it is online."""
 
-    def __init__(self, port: int, host_id: str | None = None) -> None:
+    def __init__(self, port: int, host_id: str | None, reconnect_s: int) -> None:
         self.messages: list[Heard] = []
         self.is_subscribed = False
         self._state = None if host_id is None else f"spBv1.0/STATE/{host_id}"
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        self._client.reconnect_delay_set(1, 1)
+        self._client.reconnect_delay_set(reconnect_s, reconnect_s)
         self._client.on_connect = lambda client, *_: client.subscribe([("spBv1.0/edge/#", 1)])
         self._client.on_subscribe = self._subscribed
         self._client.on_message = lambda _, __, one: self._take(one)
@@ -140,7 +141,8 @@ class SparkplugHost:
     def leave(self) -> None:
         """Say so, if it has an id, and disconnect."""
         if self._state is not None:
-            self._client.publish(self._state, self._said(False), qos=1, retain=True).wait_for_publish(10)
+            with contextlib.suppress(RuntimeError):  # the broker is away
+                self._client.publish(self._state, self._said(False), qos=1, retain=True).wait_for_publish(10)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -171,9 +173,9 @@ class SparkplugHost:
 
 
 @contextmanager
-def hosting(port: int, host_id: str | None = None) -> Iterator[SparkplugHost]:
+def hosting(port: int, host_id: str | None = None, reconnect_s: int = 1) -> Iterator[SparkplugHost]:
     """A host that is connected and subscribed."""
-    host = SparkplugHost(port, host_id)
+    host = SparkplugHost(port, host_id, reconnect_s)
     try:
         yield host
     finally:

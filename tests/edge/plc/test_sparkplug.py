@@ -1,5 +1,6 @@
 """edge-plc as an edge node of Sparkplug B: a real broker, mosquitto, and a host that shares no code with it."""
 
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -152,6 +153,29 @@ def test_what_was_judged_while_the_broker_was_away_follows_as_historical(
         host.check()
 
 
+def test_what_a_broker_had_not_taken_when_it_was_killed_is_sent_again(
+    broker: Broker, board: Board, tmp_path: Path
+) -> None:
+    """The host is back after the node: until then the broker has the host's former state."""
+    kept = tmp_path / "broker" / "mosquitto.db"
+    with hosting(broker.port, "scada", 4) as host, node(broker, board, tmp_path, host="scada") as publisher:
+        until(lambda: host.of("DBIRTH"))
+        judge(tmp_path, 1, 5)()
+        until(lambda: cursor(tmp_path) == 5)
+        until(lambda: kept.exists() and b"STATE/scada" in kept.read_bytes())
+        assert broker.process is not None
+        broker.process.send_signal(signal.SIGSTOP)
+        judge(tmp_path, 6, 40)()
+        until(lambda: publisher.journals.is_under_way("line1"))
+        broker.process.kill()
+        broker.stop()
+        assert cursor(tmp_path) == 5
+        broker.start()
+        until(lambda: cursor(tmp_path) == 40 and len(set(parts(host))) == 40)
+        assert parts(host) == list(range(1, 41))
+        host.check()
+
+
 def all_historical(one: Heard) -> bool:
     said = {metric.is_historical for metric in one.metrics.values()}
     assert len(said) == 1
@@ -181,9 +205,10 @@ def test_verdicts_of_a_silent_station_are_sent_by_a_device_that_dies_after_them(
     board.show(0, Readable())
     with hosting(broker.port) as host, node(broker, board, tmp_path):
         until(lambda: kinds(host) == ["NBIRTH"])
-        judge(tmp_path, 1, 5)()
-        until(lambda: kinds(host)[-1] == "DDEATH")
-        assert parts(host) == [1, 2, 3, 4, 5]
+        judge(tmp_path, 1, 450)()
+        until(lambda: kinds(host)[-1] == "DDEATH" and len(host.verdicts) == 450)
+        assert parts(host) == list(range(1, 451))
+        assert (len(host.of("DBIRTH")), len(host.of("DDEATH"))) == (1, 1)
         host.check()
 
 
@@ -222,9 +247,9 @@ def test_a_running_line_loses_no_verdict_to_a_broker_that_is_stopped(broker: Bro
     records, file = tmp_path / "records", tmp_path / "line.toml"
     for name in ("mqtt", "cursor"):
         (tmp_path / name).write_text('{"line1": {"rowid": 0, "epoch": "", "seq": 0}}')
-    bundle = mean_bundle(tmp_path / "mean.edge", (48, 64))
+    bundle, parts = mean_bundle(tmp_path / "mean.edge", (48, 64)), 600
     options = ("--source", "replay", "--size", "64x48", "--backend", "onnxruntime", "--threads", 1, "--rate", "60/s",
-               "--limit", 330, "--records", records, "--wait-subscribers", 2)  # fmt: skip
+               "--limit", parts, "--records", records, "--wait-subscribers", 2)  # fmt: skip
 
     def judged() -> list[tuple[str, int]]:
         with closing(sqlite3.connect(records / JOURNAL)) as journal:
@@ -246,13 +271,13 @@ def test_a_running_line_loses_no_verdict_to_a_broker_that_is_stopped(broker: Bro
             broker.stop()
             before, shown = len(judged()), len(plc.decided)
             until(lambda: plc.cycle() is not None and len(judged()) >= before + 200, 0.01)
-            assert len(plc.decided) >= shown + 100, "the PLC has its results while the broker is away"
+            assert len(plc.decided) > shown + 20, "the PLC has its results while the broker is away"
             broker.start()
             line.to_the_end()
             expected = judged()
-            assert len(expected) == 330
-            until(lambda: cursor(tmp_path) == 330 and len(set(of_host(host))) == 330, 0.1)
-            until(lambda: len(set(of_listener(listener))) == 330, 0.1)
+            assert len(expected) == parts
+            until(lambda: cursor(tmp_path) == parts and len(set(of_host(host))) == parts, 0.1)
+            until(lambda: len(set(of_listener(listener))) == parts, 0.1)
             assert list(dict.fromkeys(of_host(host))) == expected
             assert list(dict.fromkeys(of_listener(listener))) == expected
             assert sum(all_historical(one) for one in host.verdicts) >= 200
