@@ -96,12 +96,14 @@ def _journal(folder: Path) -> dict[Key, int]:
 
 
 def _wait_for(listener: Listener, expected: dict[Key, int]) -> None:
-    """Until both buses have brought everything, or for a minute."""
-    ends = time.monotonic() + PATIENCE_S
+    """Until both buses have brought everything, or nothing comes any more for a minute."""
+    came, ends = 0, time.monotonic() + PATIENCE_S
     while time.monotonic() < ends:
         if all(len({key for key, _ in listener.came[bus]}) >= len(expected) for bus in BUSES):
             return
-        time.sleep(0.2)
+        if (now := sum(map(len, listener.came.values()))) != came:
+            came, ends = now, time.monotonic() + PATIENCE_S
+        time.sleep(1.0)
 
 
 def _count(listener: Listener, bus: str, expected: dict[Key, int], window: tuple[int, int]) -> dict[str, Any]:
