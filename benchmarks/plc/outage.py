@@ -59,7 +59,7 @@ def outage_run(folder: Path, away_s: float, **options: Any) -> dict[str, Any]:
         broker.stop()
     found = examine(folder, plc)
     stopped_ns, started_ns = window
-    buses = {bus: _count(listener, bus, expected, window) for bus in BUSES}
+    buses = {bus: count(listener, bus, expected, window) for bus in BUSES}
     return found | {
         "machine": machine(), "away_s": (started_ns - stopped_ns) / 1e9, "buses": buses,
         "historical": listener.historical, "latencies": _latencies(plc, expected, window),
@@ -106,7 +106,8 @@ def _wait_for(listener: Listener, expected: dict[Key, int]) -> None:
         time.sleep(1.0)
 
 
-def _count(listener: Listener, bus: str, expected: dict[Key, int], window: tuple[int, int]) -> dict[str, Any]:
+def count(listener: Listener, bus: str, expected: dict[Key, int], window: tuple[int, int]) -> dict[str, Any]:
+    """What came on a bus, against what was published when, and between which times the broker was away."""
     stopped_ns, started_ns = window
     first: dict[Key, int] = {}
     for key, at_ns in listener.came[bus]:
