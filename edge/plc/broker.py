@@ -23,6 +23,9 @@ RECONNECT_S = (1, 10)
 class BrokerThread(threading.Thread, ABC):
     """Connects from `start` until `close`. The loop of edge-plc and the other buses never wait for it."""
 
+    most_unacknowledged = 200
+    """Verdicts of a station that the broker has not acknowledged."""
+
     def __init__(self, client_id: str, title: str, where: str, stations: list[str], table: BrokerTable) -> None:
         """Read the cursor; `title` begins each line for people, `where` names the table in errors.
 
@@ -36,7 +39,7 @@ class BrokerThread(threading.Thread, ABC):
         self.connection = 0
         """Number of the present connection; 0 without one."""
 
-        self.journals = JournalForwarding(stations, table, where, self._say)
+        self.journals = JournalForwarding(stations, table, where, self.most_unacknowledged, self._say)
         self._client = self._new_client(client_id)
 
     @abstractmethod

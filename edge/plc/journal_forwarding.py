@@ -14,8 +14,8 @@ from edge.plc.settings import BrokerTable
 from edge.records.durable_files import write_durably
 from edge.records.journal import JOURNAL, open_to_read
 
-MOST_UNACKNOWLEDGED = 200
-"""Verdicts of a station that the broker has not acknowledged."""
+MOST_AT_ONCE = 200
+"""Verdicts of a station that are read at once."""
 
 BEGINNING: dict[str, Any] = {"rowid": 0, "epoch": "", "seq": 0}
 
@@ -43,12 +43,17 @@ class _Journal:
 class JournalForwarding:
     """Reads the verdicts that a broker does not have yet. `say` is called with a line for people about each failure."""
 
-    def __init__(self, stations: list[str], table: BrokerTable, where: str, say: Callable[[str], None]) -> None:
-        """Read the cursor; `where` names the table in errors. Raises ConfigError, in one line."""
+    def __init__(
+        self, stations: list[str], table: BrokerTable, where: str, most: int, say: Callable[[str], None]
+    ) -> None:
+        """Read the cursor; `where` names the table in errors, `most` verdicts of a station wait for an acknowledgement.
+
+        Raises ConfigError, in one line.
+        """
         if strange := sorted(set(table.records) - set(stations)):
             raise ConfigError(f"{where}: records name {strange[0]!r}, which is none of {', '.join(stations)}")
         cursor = _read_cursor(table, where)
-        self._cursor, self._say = table.cursor, say
+        self._cursor, self._most, self._say = table.cursor, most, say
         self.journals = [
             _Journal(station, table.records[station], cursor.get(station))
             for station in stations
@@ -89,10 +94,6 @@ class JournalForwarding:
         self._settled.clear()
         self._for_each(self._restart)
 
-    def is_under_way(self, station: str) -> bool:
-        """Whether rows of this station are published and not acknowledged."""
-        return any(journal.under_way for journal in self.journals if journal.station == station)
-
     def _for_each(self, do: Callable[[_Journal], None]) -> None:
         for journal in self.journals:
             try:
@@ -111,7 +112,7 @@ class JournalForwarding:
         journal.backlog = _last_row(journal.records)["rowid"]
 
     def _forward(self, journal: _Journal, publish: Callable[[str, Row], int | None]) -> None:
-        room = MOST_UNACKNOWLEDGED - len(journal.under_way)
+        room = min(MOST_AT_ONCE, self._most - len(journal.under_way))
         if room <= 0:
             return
         self._begin(journal)

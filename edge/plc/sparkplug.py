@@ -2,7 +2,8 @@
 
 By the Eclipse Sparkplug 3.0 specification. DDATA has QoS 0 there, which no broker acknowledges: after some of them the
 node subscribes again to its own commands. A broker takes the packets of a connection in order, so that its answer says
-that it has the data before it, too; then the cursor moves.
+that it has the data before it, too. What it had not yet passed on to a host is lost if it is killed then: the cursor
+moves when the connection has lasted SETTLED_S longer.
 """
 
 import contextlib
@@ -32,6 +33,9 @@ MOST_MESSAGES = 1_000
 LONGEST_STATE = 512
 """Bytes of a state of the host that are read."""
 
+SETTLED_S = 5.0
+"""How long the connection has to last after the broker's answer."""
+
 HOST_RETURN_S = 10.0
 """A broker that was started again may still have the host's old state: so long the host has for a new one."""
 
@@ -47,6 +51,8 @@ class SparkplugNode(BrokerThread):
     broker's last will, and is published when this process leaves. A device is there while its station is heard or
     verdicts of it are to be sent.
     """
+
+    most_unacknowledged = 5_000
 
     def __init__(self, board: Board, stations: list[str], name: str, table: SparkplugTable) -> None:
         """Read the cursor. Raises ChannelError, ConfigError or KeyFileError, in one line."""
@@ -64,7 +70,8 @@ class SparkplugNode(BrokerThread):
         self._host_since: float | None = None  # online, from this local time on
         self._messages: deque[tuple[str, bytes]] = deque(maxlen=MOST_MESSAGES)
         self._subscribed: deque[int] = deque()
-        self._barriers: dict[int, int] = {}
+        self._barriers: dict[int, int] = {}  # batches by the number of the subscription after them
+        self._answers: deque[tuple[float, int]] = deque()  # batches that the broker has, since when
         self._client.on_socket_open = self._opened
         self._client.on_message = self._heard
         self._client.on_subscribe = self._answered
@@ -92,7 +99,7 @@ class SparkplugNode(BrokerThread):
                 return
             if connection != self._greeted:
                 self._greet(connection)
-            self._settle()
+            self._settle(SETTLED_S)
             rebirths = self._read_messages()
             if self._host_topic is not None and (self._host_since is None or time.monotonic() < self._host_since):
                 return
@@ -113,6 +120,7 @@ class SparkplugNode(BrokerThread):
         self._former_host_ms, self._host_since = self._host_ms, None
         self._barriers.clear()
         self._subscribed.clear()
+        self._answers.clear()
         self._subscribe(self._topic("NCMD"))
         self._subscribe(self._topic("DCMD", "+"))
         if self._host_topic is not None:
@@ -190,18 +198,22 @@ class SparkplugNode(BrokerThread):
             return
         self._batch += 1
         self.journals.forward(self._publish_verdict)
-        if any(self.journals.is_under_way(station) for station in self._stations):
+        if any(device.batch == self._batch for device in self._devices.values()):
             self._barriers[self._subscribe(self._topic("NCMD"))] = self._batch
 
-    def _settle(self) -> None:
-        """Move the cursor over the verdicts before the subscriptions that the broker has answered."""
+    def _settle(self, after_s: float) -> None:
+        """Move the cursor over the verdicts before the subscriptions that the broker has answered `after_s` ago."""
+        now = time.monotonic()
         while self._subscribed:
             if (batch := self._barriers.pop(self._subscribed.popleft(), None)) is not None:
-                self.journals.acknowledge(batch)
+                self._answers.append((now, batch))
+        while self._answers and now - self._answers[0][0] >= after_s:
+            self.journals.acknowledge(self._answers.popleft()[1])
         self.journals.settle()
 
     def _publish_verdict(self, station: str, row: Row) -> int:
         device = self._devices[station]
+        device.batch = self._batch
         try:
             metrics, has_new = device.enter(row.text, row.is_backlog)
         except (ValueError, TypeError, AttributeError) as error:
@@ -215,7 +227,7 @@ class SparkplugNode(BrokerThread):
     def _bury_devices(self) -> None:
         for index, station in enumerate(self._stations):
             device = self._devices[station]
-            if device.is_born and not self._board.image(index).state and not self.journals.is_under_way(station):
+            if device.is_born and not self._board.image(index).state and device.batch != self._batch:
                 self._publish("DDEATH", station, [])
                 device.is_born = False
 
@@ -241,8 +253,8 @@ class SparkplugNode(BrokerThread):
         self._client.publish(self._topic("NDEATH"), payload, qos=0)
 
     def _leave(self) -> None:
-        self._settle()
         if self._is_born and self.connection == self._greeted:
+            self._settle(0.0)
             self._die()
 
 

@@ -49,6 +49,7 @@ class Device:
     def __init__(self) -> None:
         """Nothing has been published yet."""
         self.is_born = False
+        self.batch = 0  # of its last verdict
         self._state: dict[str, Metric] = {}
         nothing = [Metric(name, kind, None, 0) for name, kind, _, _ in VERDICT]
         self._verdict = {metric.name: metric for metric in nothing}

@@ -15,6 +15,7 @@ from support.records import enter, recorder, settle, verdict
 from support.sparkplug_host import Heard, SparkplugHost, hosting
 
 from benchmarks.soak.model import mean_bundle
+from edge.plc import sparkplug
 from edge.plc.board import Board
 from edge.plc.codes import STATE_CODES
 from edge.plc.process_image import Readable
@@ -35,6 +36,12 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     broker.start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture(autouse=True)
+def soon_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes in this process move their cursors without a wait; edge-plc in the running line has the wait."""
+    monkeypatch.setattr(sparkplug, "SETTLED_S", 0.0)
 
 
 @pytest.fixture
@@ -166,7 +173,7 @@ def test_what_a_broker_had_not_taken_when_it_was_killed_is_sent_again(
         assert broker.process is not None
         broker.process.send_signal(signal.SIGSTOP)
         judge(tmp_path, 6, 40)()
-        until(lambda: publisher.journals.is_under_way("line1"))
+        until(lambda: publisher.journals.journals[0].sent == 40)
         broker.process.kill()
         broker.stop()
         assert cursor(tmp_path) == 5
@@ -174,6 +181,26 @@ def test_what_a_broker_had_not_taken_when_it_was_killed_is_sent_again(
         until(lambda: cursor(tmp_path) == 40 and len(set(parts(host))) == 40)
         assert parts(host) == list(range(1, 41))
         host.check()
+
+
+def test_what_a_broker_had_just_before_it_was_stopped_is_sent_once_more(
+    broker: Broker, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been stopped before it passed it on, and no host says so."""
+    with hosting(broker.port, "scada") as host, node(broker, board, tmp_path, host="scada") as publisher:
+        until(lambda: host.of("DBIRTH"))
+        judge(tmp_path, 1, 5)()
+        until(lambda: cursor(tmp_path) == 5)
+        monkeypatch.setattr(sparkplug, "SETTLED_S", 60.0)
+        judge(tmp_path, 6, 9)()
+        until(lambda: len(host.verdicts) == 9 and publisher._answers)
+        broker.stop()
+        broker.start()
+        until(lambda: len(host.verdicts) == 13)
+        assert parts(host) == [*range(1, 10), *range(6, 10)]
+        assert cursor(tmp_path) == 5
+        until(lambda: publisher._answers)
+    assert cursor(tmp_path) == 9, "what was answered counts at an orderly end"
 
 
 def all_historical(one: Heard) -> bool:
