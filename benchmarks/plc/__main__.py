@@ -1,6 +1,7 @@
 """`python -m benchmarks.plc`: verdicts through a real station and edge-plc to a PLC that polls.
 
-Prints the figures; with --docs writes plc.md and plc-timing.svg into docs/reports.
+Prints the figures; with --docs writes plc.md and plc-timing.svg into docs/reports. With --broker-outage only that is
+measured, and only its section of plc.md is written.
 """
 
 import shutil
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.plc.chart import write_timing
+from benchmarks.plc.outage import outage_run, render_outage, section_of, write_section, wrong
 from benchmarks.plc.page import render
 from benchmarks.plc.runs import line_run, trigger_run
 from benchmarks.soak.model import mean_bundle
@@ -31,6 +33,9 @@ def plc(
     cycle_ms: Annotated[float, typer.Option(help="Cycle of the PLC in that run.", min=0)] = 5.0,
     triggers: Annotated[int, typer.Option(help="Parts that the PLC triggers.", min=10)] = 200,
     full_parts: Annotated[int, typer.Option(help="Parts of the run at the station's full speed.", min=100)] = 20_000,
+    broker_outage: Annotated[
+        float, typer.Option(metavar="S", help="Only this: an MQTT broker that is away for so many seconds.", min=0)
+    ] = 0.0,
     docs: Annotated[Path | None, typer.Option(metavar="DIR", help="Where plc.md and plc-timing.svg go.")] = None,
     work: Annotated[Path, typer.Option(metavar="DIR", help="Records and logs lie here meanwhile.")] = Path("build"),
 ) -> None:
@@ -47,6 +52,9 @@ def plc(
         "threads": 1,
     }
     options["bundle"] = mean_bundle(folder / "mean.edge", SIZE)
+    if broker_outage:
+        _outage(folder, broker_outage, docs, options)
+        return
     result: dict[str, Any] = {"machine": machine()}
     result["runs"] = [
         line_run(folder / "cycles", parts, cycle_ms, rate=rate, **options),
@@ -57,11 +65,28 @@ def plc(
     page = render(result)
     print(page)
     if docs is not None:
-        (docs / "plc.md").write_text(page, encoding="utf-8")
+        section = section_of(docs / "plc.md")
+        (docs / "plc.md").write_text("\n".join([page, section]) if section else page, encoding="utf-8")
         write_timing(result["trigger"]["samples"], docs / "plc-timing.svg")
-    problems = [text for run in result["runs"] for text in run["problems"]]
-    wrong = sum(run[key] for run in result["runs"] for key in ("escapes", "lost", "twice")) + len(problems)
-    if wrong:
+    _end(folder, result["runs"])
+
+
+def _outage(folder: Path, away_s: float, docs: Path | None, options: dict[str, Any]) -> None:
+    result = outage_run(folder / "outage", away_s, **options)
+    section = render_outage(result)
+    print(section)
+    if docs is not None:
+        write_section(docs / "plc.md", section)
+    if wrong(result):
+        print(f"what was written is kept in {folder}", file=sys.stderr)
+        sys.exit(1)
+    shutil.rmtree(folder)
+
+
+def _end(folder: Path, runs: list[dict[str, Any]]) -> None:
+    problems = [text for run in runs for text in run["problems"]]
+    bad = sum(run[key] for run in runs for key in ("escapes", "lost", "twice")) + len(problems)
+    if bad:
         print(*problems[:10], f"what was written is kept in {folder}", sep="\n", file=sys.stderr)
         sys.exit(1)
     shutil.rmtree(folder)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from edge.plc.mqtt import MqttPublisher
     from edge.plc.opcua import OpcuaServer
     from edge.plc.process_image import Entry
-    from edge.plc.settings import MqttTable, OpcuaTable
+    from edge.plc.settings import BrokerTable, OpcuaTable
+    from edge.plc.sparkplug import SparkplugNode
     from edge.plc.tag_writer import TagWriter
 
 
@@ -58,11 +59,15 @@ def _found(settings: PlcSettings, file: Path, given: dict[str, Any]) -> PlcSetti
         for one in settings.stations
     )
     log = settings.log if settings.log is None or "log" in given else file.parent / settings.log
-    buses = {"mqtt": _found_mqtt(settings.mqtt, file), "opcua": _found_opcua(settings.opcua, file)}
+    buses = {
+        "mqtt": _found_broker(settings.mqtt, file),
+        "sparkplug": _found_broker(settings.sparkplug, file),
+        "opcua": _found_opcua(settings.opcua, file),
+    }
     return settings.model_copy(update={"stations": stations, "log": log, **buses})
 
 
-def _found_mqtt(table: "MqttTable | None", file: Path) -> "MqttTable | None":
+def _found_broker(table: "BrokerTable | None", file: Path) -> "BrokerTable | None":
     if table is None:
         return None
     paths = {key: getattr(table, key) for key in ("password_file", "ca", "cert", "key", "cursor")}
@@ -117,18 +122,18 @@ def open_bridge(
     rules = HandshakeRules(settings.numbers, settings.transit_ms, settings.hold_ms, settings.allow_simulated)
     bridge = Bridge(stations, settings.name, rules, log, settings.insecure)
     until.callback(bridge.close)
-    publisher, opcua, tags = _publisher(settings, bridge), _opcua(settings, bridge), _tags(settings, bridge)
+    publisher, sparkplug = _publisher(settings, bridge), _sparkplug(settings, bridge)
+    opcua, tags = _opcua(settings, bridge), _tags(settings, bridge)
     server = ModbusServer(bridge.board, settings.modbus.bind, settings.modbus.insecure)
     if opcua is not None:
         readers.append(opcua.enter)
         until.callback(opcua.close)
         opcua.start()
-    if publisher is not None:
-        until.callback(publisher.close)
-        publisher.start()
+    for thread in (publisher, sparkplug, tags):
+        if thread is not None:
+            until.callback(thread.close)
+            thread.start()
     if tags is not None:
-        until.callback(tags.close)
-        tags.start()
         bridge.need(tags)
     until.callback(server.close)
     server.start()
@@ -143,6 +148,17 @@ def _publisher(settings: PlcSettings, bridge: "Bridge") -> "MqttPublisher | None
     from edge.plc.mqtt import MqttPublisher
 
     return MqttPublisher(bridge.board, [one.station for one in settings.stations], settings.name, settings.mqtt)
+
+
+def _sparkplug(settings: PlcSettings, bridge: "Bridge") -> "SparkplugNode | None":
+    table = settings.sparkplug
+    if table is None:
+        return None
+    from edge.plc.sparkplug import SparkplugNode
+
+    if settings.mqtt is not None and table.cursor is not None and table.cursor == settings.mqtt.cursor:
+        raise ConfigError("[plc.sparkplug]: cursor is that of [plc.mqtt]; give another file")
+    return SparkplugNode(bridge.board, [one.station for one in settings.stations], settings.name, table)
 
 
 def _opcua(settings: PlcSettings, bridge: "Bridge") -> "OpcuaServer | None":

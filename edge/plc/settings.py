@@ -1,7 +1,7 @@
 """The settings of edge-plc: the `[plc]` table of a configuration file."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -40,11 +40,10 @@ class ModbusTable(_Table):
     insecure: bool = Field(default=False, description="an address of the network is meant; Modbus authenticates nobody")
 
 
-class MqttTable(_Table):
-    """An MQTT broker: the table `[plc.mqtt]`."""
+class BrokerTable(_Table):
+    """An MQTT broker: what the tables `[plc.mqtt]` and `[plc.sparkplug]` share."""
 
     broker: str = Field(description="HOST or HOST:PORT")
-    topic: str = Field(default="edge", pattern=r"^[^#+\x00]{1,200}$", description="what all topics begin with")
     user: str | None = None
     password_file: Path | None = None
     ca: Path | None = Field(default=None, description="certificates in PEM that the broker's must be signed by: TLS")
@@ -53,6 +52,26 @@ class MqttTable(_Table):
     insecure: bool = Field(default=False, description="a broker on the network without TLS is meant")
     records: dict[str, Path] = Field(default={}, description="folder of the records of each station, by its name")
     cursor: Path | None = Field(default=None, description="file that says how far the broker has the records")
+
+
+class MqttTable(BrokerTable):
+    """States and verdicts on plain topics: the table `[plc.mqtt]`."""
+
+    topic: str = Field(default="edge", pattern=r"^[^#+\x00]{1,200}$", description="what all topics begin with")
+
+
+SparkplugId = Annotated[str, Field(pattern=r"^[^#+/\x00]{1,200}$")]
+"""What stands in a topic of Sparkplug between two slashes."""
+
+
+class SparkplugTable(BrokerTable):
+    """An edge node of Sparkplug B: the table `[plc.sparkplug]`."""
+
+    group: SparkplugId = Field(default="edge", description="the group's id")
+    node: SparkplugId | None = Field(default=None, description="the edge node's id; the name of [plc] if not given")
+    host: SparkplugId | None = Field(
+        default=None, description="id of the primary host application: nothing is published while it is offline"
+    )
 
 
 class OpcuaTable(_Table):
@@ -107,6 +126,7 @@ class PlcSettings(_Table):
     stations: tuple[StationTable, ...] = Field(default=(), max_length=MOST_STATIONS)
     modbus: ModbusTable = ModbusTable()
     mqtt: MqttTable | None = None
+    sparkplug: SparkplugTable | None = None
     opcua: OpcuaTable | None = None
     s7: S7Table | None = None
     logix: LogixTable | None = None

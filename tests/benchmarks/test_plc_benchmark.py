@@ -6,6 +6,9 @@ from pathlib import Path
 
 from support.line import ROOT
 
+from benchmarks.plc.broker import Listener
+from benchmarks.plc.outage import TITLE, count, section_of, write_section
+
 
 def test_a_short_run_has_no_escape_and_nothing_lost_or_twice(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.plc", "--parts", "100", "--full-parts", "100", "--triggers", "10"]
@@ -24,3 +27,23 @@ def test_a_short_run_has_no_escape_and_nothing_lost_or_twice(tmp_path: Path) -> 
         assert (cells["escapes"], cells["lost"], cells["twice"]) == ("0", "0", "0")
         assert cells["pass bits"] == cells["proven"] != "0"
     assert (tmp_path / "plc-timing.svg").read_text().startswith("<?xml")
+
+
+def test_an_outage_counts_what_was_lost_out_of_order_and_repeated() -> None:
+    expected = {("e", seq): seq * 10**9 for seq in range(1, 8)}
+    listener = Listener()
+    listener.came["MQTT"] = [(("e", seq), 10**10 + seq) for seq in (1, 3, 2, 4, 4, 5, 7)]
+    found = count(listener, "MQTT", expected, (3 * 10**9, 6 * 10**9))
+    assert found | {"caught_up_s": 0} == {
+        "away": 3, "arrived": 6, "lost": 1, "out_of_order": 1, "repeated": 1, "caught_up_s": 0
+    }  # fmt: skip
+    assert found["caught_up_s"] == (10**10 + 5 - 6 * 10**9) / 1e9
+
+
+def test_the_section_about_an_outage_stands_once_at_the_end_of_its_page(tmp_path: Path) -> None:
+    page = tmp_path / "plc.md"
+    page.write_text("# PLC\n\ntext\n")
+    for text in ("first\n", "second\n"):
+        write_section(page, f"{TITLE}\n{text}")
+    assert page.read_text() == f"# PLC\n\ntext\n\n{TITLE}\nsecond\n"
+    assert section_of(page) == f"{TITLE}\nsecond\n"

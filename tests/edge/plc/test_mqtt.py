@@ -1,15 +1,14 @@
 """edge-plc on MQTT: a real broker, mosquitto, that is stopped and started, with mosquitto_sub as the listener."""
 
-import json
 import shutil
-import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.broker import Broker, Listener, cursor, judge, listening, needs_mosquitto
 from support.line import ran, running_line
 from support.plc import running_plc, until
 from support.records import enter, recorder, settle, verdict
@@ -21,54 +20,12 @@ from edge.plc.process_image import Readable
 from edge.plc.settings import MqttTable
 from edge.verdict import State
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("mosquitto") is None or shutil.which("mosquitto_sub") is None,
-    reason="mosquitto is not installed (Debian: apt-get install mosquitto mosquitto-clients)",
-)
+pytestmark = needs_mosquitto
 
 
 needs_openssl = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="openssl is not installed: there are no certificates"
 )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-class Broker:
-    """mosquitto with persistence: what is queued for a listener outlives it."""
-
-    def __init__(self, folder: Path, *lines: str) -> None:
-        self.port, self.folder = free_port(), folder
-        folder.mkdir()
-        own = (f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {folder}/",
-               "autosave_interval 1", "user root", *(lines or ("allow_anonymous true",)))  # fmt: skip
-        (folder / "mosquitto.conf").write_text("\n".join(own) + "\n")
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        log = (self.folder / "log.txt").open("ab")
-        self.process = subprocess.Popen(
-            ["mosquitto", "-c", self.folder / "mosquitto.conf"], stdout=log, stderr=log, cwd=self.folder
-        )
-        log.close()
-        until(self.answers)
-
-    def answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
-    def stop(self) -> None:
-        """In order, so that it saves what it has."""
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(60)
-            self.process = None
 
 
 @pytest.fixture
@@ -77,33 +34,6 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     broker.start()
     yield broker
     broker.stop()
-
-
-class Listener:
-    """mosquitto_sub; its session stays when the broker goes."""
-
-    def __init__(self, broker: Broker, *options: str) -> None:
-        self._out = broker.folder / f"heard-{free_port()}.txt"
-        with self._out.open("wb") as out:
-            self.process = subprocess.Popen(
-                ["mosquitto_sub", "-p", str(broker.port), "-i", self._out.stem, "-c", "-q", "1", "-t", "edge/#",
-                 "-F", '{"topic": "%t", "retained": %r, "payload": "%x"}', *options], stdout=out, stderr=out,
-            )  # fmt: skip
-
-    def heard(self, topic: str) -> list[Any]:
-        """The payloads of a topic, as JSON."""
-        lines = [json.loads(line) for line in self._out.read_text().splitlines() if line.endswith("}")]
-        return [json.loads(bytes.fromhex(line["payload"])) for line in lines if line["topic"] == topic]
-
-
-@contextmanager
-def listening(broker: Broker, *options: str) -> Iterator[Listener]:
-    listener = Listener(broker, *options)
-    try:
-        yield listener
-    finally:
-        listener.process.kill()
-        listener.process.wait()
 
 
 @pytest.fixture
@@ -132,22 +62,8 @@ def table(broker: Broker, folder: Path, **more: Any) -> MqttTable:
     return MqttTable(**(local | more))
 
 
-def judge(folder: Path, first: int, last: int) -> Callable[[], None]:
-    """A recorder with these verdicts; closes it."""
-    journal = recorder(folder / "records", epoch=f"e{first:x}")
-    enter(
-        journal, *(verdict(seq - first + 1, epoch=f"e{first:x}", part=f"part-{seq}") for seq in range(first, last + 1))
-    )
-    return lambda: journal.close("told to stop", last - first + 1)
-
-
 def parts(listener: Listener) -> list[int]:
     return [int(one["part"].removeprefix("part-")) for one in listener.heard("edge/line1/verdict")]
-
-
-def cursor(folder: Path) -> int:
-    """The last row that the broker has."""
-    return int(json.loads((folder / "cursor").read_text())["line1"]["rowid"])
 
 
 def test_what_was_judged_while_the_broker_was_away_follows_once_and_in_order(
@@ -205,7 +121,7 @@ def test_verdicts_that_were_published_while_the_connection_broke_follow(
         broker.stop()
         until(lambda: not connected())
         judge(tmp_path, 4, 40)()
-        until(lambda: publisher._forwards[0].sent == 40)
+        until(lambda: publisher.journals.journals[0].sent == 40)
         publisher._client.is_connected = connected
         broker.start()
         until(lambda: cursor(tmp_path) == 40 and len(parts(listener)) >= 37)

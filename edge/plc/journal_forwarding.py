@@ -1,0 +1,170 @@
+"""The verdicts of the journals for a broker, in their order, with a cursor that says how far the broker has them."""
+
+import contextlib
+import json
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge.errors import ConfigError, RecordsError
+from edge.plc.settings import BrokerTable
+from edge.records.durable_files import write_durably
+from edge.records.journal import JOURNAL, open_to_read
+
+MOST_AT_ONCE = 200
+"""Verdicts of a station that are read at once."""
+
+BEGINNING: dict[str, Any] = {"rowid": 0, "epoch": "", "seq": 0}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A verdict of a journal. `is_backlog`: it was there when the connection was made."""
+
+    text: str
+    is_backlog: bool
+
+
+@dataclass
+class _Journal:
+    """The journal of a station, and how far it was published."""
+
+    station: str
+    records: Path
+    at: dict[str, Any] | None  # the last row that the broker has: rowid, epoch, seq
+    sent: int = 0
+    backlog: int = 0  # last row when the connection was made
+    under_way: deque[tuple[dict[str, Any], int]] = field(default_factory=deque)  # row and its message's number
+
+
+class JournalForwarding:
+    """Reads the verdicts that a broker does not have yet. `say` is called with a line for people about each failure."""
+
+    def __init__(
+        self, stations: list[str], table: BrokerTable, where: str, most: int, say: Callable[[str], None]
+    ) -> None:
+        """Read the cursor; `where` names the table in errors, `most` verdicts of a station wait for an acknowledgement.
+
+        Raises ConfigError, in one line.
+        """
+        if strange := sorted(set(table.records) - set(stations)):
+            raise ConfigError(f"{where}: records name {strange[0]!r}, which is none of {', '.join(stations)}")
+        cursor = _read_cursor(table, where)
+        self._cursor, self._most, self._say = table.cursor, most, say
+        self.journals = [
+            _Journal(station, table.records[station], cursor.get(station))
+            for station in stations
+            if station in table.records
+        ]
+        self._acknowledged: deque[int] = deque()
+        self._settled: set[int] = set()
+
+    def begin(self) -> None:
+        """Without a cursor, what was judged before this moment is history; what comes before the broker does is not."""
+        self._for_each(self._begin)
+
+    def forward(self, publish: Callable[[str, Row], int | None]) -> None:
+        """Give `publish` the stations' rows that follow, as many as may be under way. It returns the number by which
+        `acknowledge` is called later, None if the row was not taken.
+        """
+        self._for_each(lambda journal: self._forward(journal, publish))
+
+    def acknowledge(self, number: int) -> None:
+        """The broker has the rows of this number; in any thread."""
+        self._acknowledged.append(number)
+
+    def settle(self) -> None:
+        """Move the cursors over what the broker has acknowledged, in order."""
+        has_moved = False
+        while self._acknowledged:
+            self._settled.add(self._acknowledged.popleft())
+        for journal in self.journals:
+            while journal.under_way and journal.under_way[0][1] in self._settled:
+                journal.at, has_moved = journal.under_way.popleft()[0], True
+        self._settled &= {number for journal in self.journals for _, number in journal.under_way}
+        if has_moved:
+            self._save()
+
+    def restart(self) -> None:
+        """A connection is new: what was not acknowledged is read again, and all that is there now is its backlog."""
+        self.settle()
+        self._settled.clear()
+        self._for_each(self._restart)
+
+    def _for_each(self, do: Callable[[_Journal], None]) -> None:
+        for journal in self.journals:
+            try:
+                do(journal)
+            except (sqlite3.Error, RecordsError, OSError) as error:
+                self._say(f"{journal.records}: {str(error).splitlines()[0]}")
+
+    def _begin(self, journal: _Journal) -> None:
+        if journal.at is None:
+            journal.at = _last_row(journal.records)
+            journal.sent = journal.at["rowid"]
+            self._save()
+
+    def _restart(self, journal: _Journal) -> None:
+        journal.under_way.clear()
+        journal.backlog = _last_row(journal.records)["rowid"]
+
+    def _forward(self, journal: _Journal, publish: Callable[[str, Row], int | None]) -> None:
+        room = min(MOST_AT_ONCE, self._most - len(journal.under_way))
+        if room <= 0:
+            return
+        self._begin(journal)
+        assert journal.at is not None
+        with contextlib.closing(open_to_read(journal.records)) as opened:
+            if not journal.under_way:
+                journal.sent = journal.at["rowid"] if _has(opened, journal.at) else 0  # 0: another journal
+            rows = opened.execute(
+                "SELECT rowid, epoch, seq, json FROM verdicts WHERE rowid > ? AND typeof(json) = 'text' "
+                "ORDER BY rowid LIMIT ?",
+                (journal.sent, room),
+            ).fetchall()
+        for rowid, epoch, seq, text in rows:
+            number = publish(journal.station, Row(text, rowid <= journal.backlog))
+            if number is None:
+                return
+            journal.under_way.append(({"rowid": rowid, "epoch": epoch, "seq": seq}, number))
+            journal.sent = rowid
+
+    def _save(self) -> None:
+        assert self._cursor is not None
+        text = json.dumps({one.station: one.at for one in self.journals if one.at is not None})
+        try:
+            write_durably({self._cursor: f"{text}\n".encode()})
+        except OSError as error:
+            self._say(f"{self._cursor} cannot be written: {error.strerror}; make room there")
+
+
+def _last_row(records: Path) -> dict[str, Any]:
+    if not (records / JOURNAL).exists():
+        return dict(BEGINNING)
+    with contextlib.closing(open_to_read(records)) as journal:
+        row = journal.execute("SELECT rowid, epoch, seq FROM verdicts ORDER BY rowid DESC LIMIT 1").fetchone()
+    return dict(zip(BEGINNING, row, strict=True)) if row else dict(BEGINNING)
+
+
+def _has(journal: sqlite3.Connection, at: dict[str, Any]) -> bool:
+    """Whether the journal is the one that the cursor was made from."""
+    row = journal.execute("SELECT epoch, seq FROM verdicts WHERE rowid = ?", (at["rowid"],)).fetchone()
+    return bool(at["rowid"] == 0 or row == (at["epoch"], at["seq"]))
+
+
+def _read_cursor(table: BrokerTable, where: str) -> dict[str, dict[str, Any]]:
+    if not table.records:
+        return {}
+    if table.cursor is None:
+        raise ConfigError(f"{where}: records need cursor = FILE, which says how far the broker has them")
+    try:
+        said = json.loads(table.cursor.read_text(encoding="utf-8")) if table.cursor.exists() else {}
+        return {
+            str(station): {"rowid": int(at["rowid"]), "epoch": str(at["epoch"]), "seq": int(at["seq"])}
+            for station, at in said.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{table.cursor} is no cursor of edge-plc; move it away to begin at the present") from error
