@@ -1,7 +1,7 @@
 """`python -m benchmarks.plc`: verdicts through a real station and edge-plc to a PLC that polls.
 
-Prints the figures; with --docs writes plc.md and plc-timing.svg into docs/reports. With --broker-outage only that is
-measured, and only its section of plc.md is written.
+Prints the figures; with --docs writes plc.md and plc-timing.svg into docs/reports. With --broker-outage or
+--beside-rounds only that is measured, and only its section of plc.md is written.
 """
 
 import shutil
@@ -12,16 +12,18 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.plc import beside, outage
 from benchmarks.plc.chart import write_timing
-from benchmarks.plc.outage import outage_run, render_outage, section_of, write_section, wrong
 from benchmarks.plc.page import render
 from benchmarks.plc.runs import line_run, trigger_run
+from benchmarks.plc.sections import sections_of, write_page, write_section
 from benchmarks.soak.model import mean_bundle
 from edge.bench import machine
 from edge.cli import run_app
 
 SIZE = (48, 64)
 TRIGGER_CYCLE_MS, TRIGGER_EVERY_MS = 2.0, 100.0
+BESIDE_PARTS, BESIDE_RATE = 600, "10/s"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -36,6 +38,9 @@ def plc(
     broker_outage: Annotated[
         float, typer.Option(metavar="S", help="Only this: an MQTT broker that is away for so many seconds.", min=0)
     ] = 0.0,
+    beside_rounds: Annotated[
+        int, typer.Option(metavar="N", help="Only this: a station with all buses against one without, N turns.", min=0)
+    ] = 0,
     docs: Annotated[Path | None, typer.Option(metavar="DIR", help="Where plc.md and plc-timing.svg go.")] = None,
     work: Annotated[Path, typer.Option(metavar="DIR", help="Records and logs lie here meanwhile.")] = Path("build"),
 ) -> None:
@@ -45,6 +50,13 @@ def plc(
     """
     work.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="plc-", dir=work))
+    if beside_rounds:
+        section = beside.render_beside(beside.beside_run(folder, beside_rounds, BESIDE_PARTS, BESIDE_RATE, cycle_ms))
+        print(section)
+        if docs is not None:
+            write_section(docs / "plc.md", beside.TITLE, section)
+        shutil.rmtree(folder)
+        return
     options: dict[str, Any] = {
         "source": "replay",
         "size": f"{SIZE[1]}x{SIZE[0]}",
@@ -65,19 +77,18 @@ def plc(
     page = render(result)
     print(page)
     if docs is not None:
-        section = section_of(docs / "plc.md")
-        (docs / "plc.md").write_text("\n".join([page, section]) if section else page, encoding="utf-8")
+        write_page(docs / "plc.md", page, sections_of(docs / "plc.md"))
         write_timing(result["trigger"]["samples"], docs / "plc-timing.svg")
     _end(folder, result["runs"])
 
 
 def _outage(folder: Path, away_s: float, docs: Path | None, options: dict[str, Any]) -> None:
-    result = outage_run(folder / "outage", away_s, **options)
-    section = render_outage(result)
+    result = outage.outage_run(folder / "outage", away_s, **options)
+    section = outage.render_outage(result)
     print(section)
     if docs is not None:
-        write_section(docs / "plc.md", section)
-    if wrong(result):
+        write_section(docs / "plc.md", outage.TITLE, section)
+    if outage.wrong(result):
         print(f"what was written is kept in {folder}", file=sys.stderr)
         sys.exit(1)
     shutil.rmtree(folder)

@@ -173,15 +173,3 @@ def wrong(result: dict[str, Any]) -> int:
     """What may not be: lost and disordered verdicts, and what a PLC may not see."""
     buses = sum(one[key] for one in result["buses"].values() for key in ("lost", "out_of_order"))
     return int(buses + sum(result[key] for key in ("escapes", "lost", "twice")) + len(result["problems"]))
-
-
-def section_of(page: Path) -> str:
-    """The section in a page that was written before, empty if there is none."""
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
-    return text[text.index(TITLE) :] if TITLE in text else ""
-
-
-def write_section(page: Path, section: str) -> None:
-    """Put the section in place of the former one, at the end of the page."""
-    text = page.read_text(encoding="utf-8")
-    page.write_text(text.removesuffix(section_of(page)).rstrip("\n") + f"\n\n{section}", encoding="utf-8")

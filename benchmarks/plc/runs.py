@@ -59,7 +59,7 @@ def line_run(folder: Path, parts: int, cycle_ms: float, **options: Any) -> dict[
     try:
         with running_plc(folder, endpoint) as port, closing(PollingPlc(port)) as plc:
             begun = time.monotonic()
-            _poll(plc, station, cycle_ms)
+            poll(plc, station, cycle_ms)
             took_s = time.monotonic() - begun
         station.process.wait(PATIENCE_S)
     finally:
@@ -67,7 +67,7 @@ def line_run(folder: Path, parts: int, cycle_ms: float, **options: Any) -> dict[
     return examine(folder, plc) | {"cycle_ms": cycle_ms, "took_s": took_s}
 
 
-def _poll(plc: PollingPlc, station: EdgeRun, cycle_ms: float) -> None:
+def poll(plc: PollingPlc, station: EdgeRun, cycle_ms: float) -> None:
     """Until the station has ended and no result is shown any more."""
     due, checked, is_over = time.monotonic(), 0.0, False
     while True:

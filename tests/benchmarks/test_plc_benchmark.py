@@ -7,7 +7,8 @@ from pathlib import Path
 from support.line import ROOT
 
 from benchmarks.plc.broker import Listener
-from benchmarks.plc.outage import TITLE, count, section_of, write_section
+from benchmarks.plc.outage import TITLE, count
+from benchmarks.plc.sections import sections_of, write_section
 
 
 def test_a_short_run_has_no_escape_and_nothing_lost_or_twice(tmp_path: Path) -> None:
@@ -44,6 +45,6 @@ def test_the_section_about_an_outage_stands_once_at_the_end_of_its_page(tmp_path
     page = tmp_path / "plc.md"
     page.write_text("# PLC\n\ntext\n")
     for text in ("first\n", "second\n"):
-        write_section(page, f"{TITLE}\n{text}")
+        write_section(page, TITLE, f"{TITLE}\n{text}")
     assert page.read_text() == f"# PLC\n\ntext\n\n{TITLE}\nsecond\n"
-    assert section_of(page) == f"{TITLE}\nsecond\n"
+    assert sections_of(page) == {TITLE: f"{TITLE}\nsecond\n"}
