@@ -154,7 +154,9 @@ class Verdict(Message):
     seq: int = Field(ge=1, le=2**53, description="counts the verdicts of an epoch from 1 without a gap")
     part: str = Field(description="the part's id: a file name, a frame number, a printed code")
     fields: Fields | None = Field(
-        default=None, exclude_if=lambda fields: not fields, description="free fields that came with the trigger"
+        default=None,
+        exclude_if=lambda fields: not fields,
+        description="free fields of the part: from its trigger, or from a code in its frame",
     )
     verdict: Outcome
     reason: Reason

@@ -154,7 +154,7 @@ def _serve(layout: Layout, remarks: list[str], as_json: bool) -> None:
     else:
         for station in cell.stations:
             name, skipped = station.config.station, station.status.images_skipped
-            for text in describe(station.books):
+            for text in describe(station.books, station.codes.counts if station.codes else None):
                 log.info("%s: %s", name, text, extra={"station": name})
             if skipped:
                 log.warning("%s: %s not kept", name, counted(skipped, "image"), extra={"station": name})

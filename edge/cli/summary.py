@@ -1,5 +1,6 @@
 """Summary of a run, as JSON for programs and as lines for people. edge-run and edge-listen print the same summary."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from edge.station.part_counts import Books
@@ -39,8 +40,8 @@ def _against_truth(books: Books) -> dict[str, int | float | None]:
     }
 
 
-def describe(books: Books) -> list[str]:
-    """The summary as lines of text."""
+def describe(books: Books, codes: Mapping[str, int] | None = None) -> list[str]:
+    """The summary as lines of text. `codes` has the number of frames by what became of them for the code reader."""
     s = summary(books)
     reasons = ", ".join(
         f"{count} {reason}" for reason, count in s["reasons"].items() if reason not in ("clear", "defect")
@@ -52,6 +53,8 @@ def describe(books: Books) -> list[str]:
     if s["dropped"]:
         source = "of the free-running source"
         lines.append(f"{counted(s['dropped'], f'frame {source} was', f'frames {source} were')} passed over")
+    if codes is not None:
+        lines.append(f"codes: {', '.join(f'{count} {outcome}' for outcome, count in codes.items())}")
     if "truth" in s:
         t = s["truth"]
         rates = [f"{name} {t[name]:.3f}" for name in ("recall", "specificity") if t[name] is not None]

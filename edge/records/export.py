@@ -13,16 +13,18 @@ from edge.errors import RecordsError
 from edge.files import written_whole
 from edge.records.journal import check_rows, open_to_read, why_unread
 from edge.records.pass_proof import broken_rule
-from edge.records.tables import ACKNOWLEDGEMENTS, VERDICTS
+from edge.records.tables import ACKNOWLEDGEMENTS, LATE_FIELDS, VERDICTS, late_fields_of
 from edge.verdict import Outcome, Verdict
 
 COLUMNS = (
     "time", "station", "epoch", "seq", "part", "verdict", "reason", "detail", "score", "threshold", "age_ms",
     "budget_ms", "simulated", "source", "bundle", "backend",
 )  # fmt: skip
-"""Fields of the verdict, in order; then `fates`, what controllers acknowledged, and the free fields."""
+"""Fields of the verdict, in order; then `fates`, what controllers acknowledged, the free fields, and the free fields
+that were known after the verdict.
+"""
 
-FATES, FIELD = "fates", "field_"
+FATES, FIELD, LATE = "fates", "field_", "late_"
 MOST_COLUMNS = 500
 """Names of free fields in one table."""
 
@@ -35,16 +37,20 @@ Row = list[Value]
 
 @dataclass(frozen=True)
 class Selection:
-    """Verdicts published from `since` on and before `until`, of one outcome, whose part has all free `fields`."""
+    """Verdicts published from `since` on and before `until`, of one outcome, whose part has all free `fields`, in the
+    verdict or known after it.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
     outcome: Outcome | None = None
     fields: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def where(self) -> tuple[str, tuple[str, ...]]:
-        """The SQL condition on the table `verdicts`, and its values. Times of the journal are text in UTC."""
+    def where(self, has_late_fields: bool) -> tuple[str, tuple[str, ...]]:
+        """The SQL condition on the table `verdicts`, and its values. Times of the journal are text in UTC.
+
+        `has_late_fields` says whether the journal has the table `late_fields`.
+        """
         wanted = [
             ("time >= ?", self.since and _text(self.since)),
             ("time < ?", self.until and _text(self.until)),
@@ -53,7 +59,12 @@ class Selection:
         given: list[tuple[str, tuple[str, ...]]]
         given = [(condition, (str(value),)) for condition, value in wanted if value is not None]
         has_field = "EXISTS (SELECT 1 FROM json_each(verdicts.json, '$.fields') WHERE key = ? AND atom = ?)"
-        given += [(has_field, pair) for pair in self.fields.items()]
+        if has_late_fields:
+            of_this = "late_fields.epoch = verdicts.epoch AND late_fields.seq = verdicts.seq"
+            has_late = f"EXISTS (SELECT 1 FROM late_fields WHERE {of_this} AND name = ? AND text = ?)"
+            given += [(f"({has_field} OR {has_late})", pair * 2) for pair in self.fields.items()]
+        else:
+            given += [(has_field, pair) for pair in self.fields.items()]
         conditions, values = [condition for condition, _ in given], [value for _, of in given for value in of]
         return " AND ".join(conditions) or "1", tuple(values)
 
@@ -78,17 +89,17 @@ def export_table(folder: Path, selection: Selection, file: Path) -> int:
     The suffix of `file` is a key of FORMATS. Returns the number of rows. Raises RecordsError if the journal or a row of
     it cannot be read, the file cannot be written, or a package is missing.
     """
-    where, values = selection.where
     to_file = FORMATS[file.suffix.lower()]
     try:
         with contextlib.closing(open_to_read(folder)) as journal, written_whole(file) as part:
             journal.execute("BEGIN")  # all readings are of one state of a journal that is being written
+            where, values = selection.where(LATE_FIELDS.is_in(journal))
             check_rows(journal, [VERDICTS], where, values)
-            check_rows(journal, [ACKNOWLEDGEMENTS])
-            names = _names(journal, where, values)
+            check_rows(journal, [ACKNOWLEDGEMENTS, LATE_FIELDS])
+            names, late = _names(journal, where, values), _late_names(journal, where, values)
             count = 0
-            with to_file(part, names) as write:
-                for row in _rows(journal, where, values, names):
+            with to_file(part, [*(FIELD + name for name in names), *(LATE + name for name in late)]) as write:
+                for row in _rows(journal, where, values, names, late):
                     write(row)
                     count += 1
             journal.execute("COMMIT")
@@ -101,15 +112,15 @@ def export_table(folder: Path, selection: Selection, file: Path) -> int:
 
 
 @contextlib.contextmanager
-def _to_csv(file: Path, names: list[str]) -> Iterator[Callable[[Row], object]]:
+def _to_csv(file: Path, fields: list[str]) -> Iterator[Callable[[Row], object]]:
     with file.open("w", newline="", encoding="utf-8") as output:
         table = csv.writer(output)
-        table.writerow([*COLUMNS, FATES, *(FIELD + name for name in names)])
+        table.writerow([*COLUMNS, FATES, *fields])
         yield table.writerow
 
 
 @contextlib.contextmanager
-def _to_parquet(file: Path, names: list[str]) -> Iterator[Callable[[Row], object]]:
+def _to_parquet(file: Path, fields: list[str]) -> Iterator[Callable[[Row], object]]:
     """Numbers are numbers, times are in milliseconds of UTC, and what a verdict does not have is null."""
     try:
         import pyarrow as arrow
@@ -119,7 +130,7 @@ def _to_parquet(file: Path, names: list[str]) -> Iterator[Callable[[Row], object
 
     kinds = {"time": arrow.timestamp("ms", "UTC"), "seq": arrow.int64(), "simulated": arrow.bool_()}
     kinds |= dict.fromkeys(("score", "threshold", "age_ms", "budget_ms"), arrow.float64())
-    columns = [*COLUMNS, FATES, *(FIELD + name for name in names)]
+    columns = [*COLUMNS, FATES, *fields]
     schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in columns])
     rows: list[dict[str, object]] = []
     with parquet.ParquetWriter(file, schema) as table:
@@ -162,10 +173,28 @@ def _names(journal: sqlite3.Connection, where: str, values: tuple[str, ...]) -> 
     return list(names)
 
 
-def _rows(journal: sqlite3.Connection, where: str, values: tuple[str, ...], names: list[str]) -> Iterator[Row]:
+def _late_names(journal: sqlite3.Connection, where: str, values: tuple[str, ...]) -> list[str]:
+    """The names of the free fields that were known after the verdicts."""
+    if not LATE_FIELDS.is_in(journal):
+        return []
+    of_this = "verdicts.epoch = late_fields.epoch AND verdicts.seq = late_fields.seq"
+    select = f"SELECT DISTINCT name FROM late_fields WHERE EXISTS (SELECT 1 FROM verdicts WHERE {of_this} AND {where})"
+    names = [name for (name,) in journal.execute(f"{select} LIMIT {MOST_COLUMNS + 1}", values)]
+    if len(names) > MOST_COLUMNS:
+        raise ValueError(f"the journal has more than {MOST_COLUMNS} names of late fields; select fewer with --since")
+    return names
+
+
+def _rows(
+    journal: sqlite3.Connection, where: str, values: tuple[str, ...], names: list[str], late: list[str]
+) -> Iterator[Row]:
     select = "SELECT DISTINCT fate FROM acknowledgements WHERE epoch = ? AND seq = ? ORDER BY fate"
     for verdict in _verdicts(journal, where, values):
         said = verdict.model_dump(mode="json", include=set(COLUMNS))
         fates = [fate for (fate,) in journal.execute(select, (verdict.epoch, verdict.seq))]
         fields = verdict.fields or {}
-        yield [*(said[name] for name in COLUMNS), " ".join(fates), *(fields.get(name) for name in names)]
+        known = (
+            {row["name"]: row["text"] for row in late_fields_of(journal, verdict.epoch, verdict.seq)} if late else {}
+        )
+        of_fields = [*(fields.get(name) for name in names), *(known.get(name) for name in late)]
+        yield [*(said[name] for name in COLUMNS), " ".join(fates), *of_fields]

@@ -305,6 +305,8 @@ def check_rows(
             name: f"('{kind.lower()}')" if is_required else f"('{kind.lower()}', 'null')"
             for _, name, kind, is_required, *_ in cursor.execute(f"PRAGMA table_info({table.name})")
         }
+        if not allowed:  # a journal of an earlier version
+            continue
         kinds = ", ".join(f"typeof({name})" for name in allowed)
         wrong = " OR ".join(f"typeof({name}) NOT IN {some}" for name, some in allowed.items())
         select = f"SELECT rowid, {kinds} FROM {table.name} WHERE ({where}) AND ({wrong}) LIMIT 1"

@@ -16,7 +16,7 @@ from edge.records.part_image import PartImage, find_image
 from edge.records.pass_proof import Proof, Standing, broken_rule, prove
 from edge.records.retention import HOLD, misplaced
 from edge.records.sidecar import read_sidecar
-from edge.records.tables import ACKNOWLEDGEMENTS, IMAGES, LATE_RESULTS, VERDICTS
+from edge.records.tables import ACKNOWLEDGEMENTS, IMAGES, LATE_FIELDS, LATE_RESULTS, VERDICTS, late_fields_of
 from edge.text import printable
 from edge.verdict import Outcome, Verdict
 
@@ -25,11 +25,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Story:
-    """One verdict on a part, with its acknowledgements, late results, images and the gate's decisions."""
+    """One verdict on a part, with its acknowledgements, late results and fields, images and the gate's decisions."""
 
     verdict: Verdict
     acknowledgements: list[Row]
     late_results: list[Row]
+    late_fields: list[Row]
     images: list[Row]
     image: PartImage
     proof: Proof | None
@@ -49,6 +50,7 @@ class Story:
             "verdict": self.verdict.model_dump(mode="json"),
             "acknowledgements": self.acknowledgements,
             "late_results": [row | {"score": _for_json(row["score"])} for row in self.late_results],
+            "late_fields": self.late_fields,
             "images": self.images,
             "picture": {"path": self.image.path, "why_none": self.image.why or None},
             "gate": None
@@ -123,20 +125,22 @@ def _story(journal: sqlite3.Connection, folder: Path, found: Row) -> Story:
         select = f"SELECT {columns} FROM {table} WHERE epoch = ? AND seq = ? ORDER BY rowid"
         return list(journal.execute(select, (epoch, seq)))
 
-    check_rows(journal, [ACKNOWLEDGEMENTS, LATE_RESULTS, IMAGES], "epoch = ? AND seq = ?", (epoch, seq))
+    check_rows(journal, [ACKNOWLEDGEMENTS, LATE_RESULTS, LATE_FIELDS, IMAGES], "epoch = ? AND seq = ?", (epoch, seq))
     images = of("images", "path, sha256, bytes, time, gone")
     for image in images:
         is_there = misplaced(folder, image["path"]) is None
         image["held"] = is_there and (folder / image["path"]).with_suffix(HOLD).exists()
     acknowledgements = of("acknowledgements", "fate, client, time")
+    journal.row_factory = None
     proof = None
     if any(row["fate"] == "passed" for row in acknowledgements):
-        journal.row_factory = None
         proof = prove(journal, None, epoch, seq)
-        journal.row_factory = _as_dict
+    late_fields = late_fields_of(journal, epoch, seq)
+    journal.row_factory = _as_dict
     verdict = Verdict.model_validate_json(found["json"])
     found_image = find_image(folder, journal, verdict, images)
-    return Story(verdict, acknowledgements, of("late_results", "score, fault, time"), images, found_image, proof)
+    late_results = of("late_results", "score, fault, time")
+    return Story(verdict, acknowledgements, late_results, late_fields, images, found_image, proof)
 
 
 def hold(folder: Path, part: str, held: bool) -> list[Path]:

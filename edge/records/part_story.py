@@ -8,7 +8,7 @@ from edge.gate.decision import Why
 from edge.records.gate_log import Decision
 from edge.records.part_history import Story
 from edge.records.pass_proof import Standing
-from edge.text import counted
+from edge.text import counted, printable
 from edge.verdict import Box, Outcome, Verdict
 
 
@@ -39,6 +39,8 @@ def tell(story: Story, folder: Path) -> Iterator[str]:
     for row in story.late_results:
         said = f"score {row['score']:.4g}" if row["score"] is not None else row["fault"]
         yield f"  {row['time']}  a result came too late and moved nothing: {said}"
+    for row in story.late_fields:
+        yield f"  {row['time']}  known after the verdict: {printable(row['name'])} {printable(row['text'])}"
     for row in story.images:
         state = f"removed: {row['gone']}" if row["gone"] else "held" if row["held"] else "kept"
         path = folder.absolute() / row["path"]

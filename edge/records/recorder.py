@@ -19,6 +19,7 @@ from edge.records.tables import (
     ACKNOWLEDGEMENTS,
     EVENTS,
     IMAGES,
+    LATE_FIELDS,
     LATE_RESULTS,
     LOST_RANGES,
     RUNS,
@@ -122,6 +123,10 @@ class Recorder:
     def late_result(self, epoch: str, seq: int, score: float | None, fault: str | None) -> None:
         """Enter a result that arrived after the verdict on its part was published. Only the journal stores it."""
         self._put(LATE_RESULTS, epoch=epoch, seq=seq, score=score, fault=fault, time=wall_time())
+
+    def late_field(self, epoch: str, seq: int, name: str, text: str) -> None:
+        """Enter a free field that was known after the verdict on its part was published. Only the journal stores it."""
+        self._put(LATE_FIELDS, epoch=epoch, seq=seq, name=name, text=text, time=wall_time())
 
     def event(self, kind: str, text: str) -> None:
         """Enter another event, described by `text`."""

@@ -87,14 +87,20 @@ class Table:
     def read(
         self, journal: sqlite3.Connection, rest: str = "", values: tuple[Value, ...] = ()
     ) -> Iterator[dict[str, Any]]:
-        """Rows as dictionaries by column name; a column that an older journal lacks is None. `rest` is the SQL after
-        the FROM clause.
+        """Rows as dictionaries by column name; a column that an older journal lacks is None, and a table that it lacks
+        has no rows. `rest` is the SQL after the FROM clause.
         """
         there = {name for _, name, *_ in journal.execute(f"PRAGMA table_info({self.name})")}
+        if not there:
+            return
         names = [column.name for column in self.columns]
         columns = ", ".join(name if name in there else f"NULL AS {name}" for name in names)
         for row in journal.execute(f"SELECT {columns} FROM {self.name} {rest}", values):
             yield dict(zip(names, row, strict=True))
+
+    def is_in(self, journal: sqlite3.Connection) -> bool:
+        """Whether the journal has this table; one of an earlier version may lack it."""
+        return bool(journal.execute(f"PRAGMA table_info({self.name})").fetchall())
 
     def is_made_of(self, verdict: Verdict, row: dict[str, Any]) -> bool:
         """Whether the values in a row equal those computed from its verdict. A column added later may be null."""
@@ -165,6 +171,17 @@ LATE_RESULTS = Table(
     (_EPOCH, _SEQ, Column("score", "REAL"), Column("fault", "TEXT"), _TIME),
     (Index("late_results_by_seq", "epoch, seq"),),
 )
+LATE_FIELDS = Table(
+    "late_fields",
+    (
+        Column("epoch", "TEXT NOT NULL", since=3),
+        Column("seq", "INTEGER NOT NULL", since=3),
+        Column("name", "TEXT NOT NULL", since=3),
+        Column("text", "TEXT NOT NULL", since=3),
+        Column("time", "TEXT NOT NULL", since=3),
+    ),
+    (Index("late_fields_by_seq", "epoch, seq", since=3),),
+)
 IMAGES = Table(
     "images",
     (
@@ -196,7 +213,7 @@ LOST_RANGES = Table(
     ),
 )
 
-TABLES = (RUNS, VERDICTS, ACKNOWLEDGEMENTS, LATE_RESULTS, IMAGES, EVENTS, LOST_RANGES)
+TABLES = (RUNS, VERDICTS, ACKNOWLEDGEMENTS, LATE_RESULTS, IMAGES, EVENTS, LOST_RANGES, LATE_FIELDS)
 
 VERSION = max(column.since for table in TABLES for column in table.columns)
 """Version of the tables. A journal with a later version is refused."""
@@ -205,3 +222,9 @@ VERSION = max(column.since for table in TABLES for column in table.columns)
 def migration(version: int) -> list[str]:
     """The statements that migrate a journal from the previous version to `version`; version 0 has no tables."""
     return [statement for table in TABLES for statement in table.migration(version)]
+
+
+def late_fields_of(journal: sqlite3.Connection, epoch: str, seq: int) -> list[dict[str, Any]]:
+    """Name, text and time of the free fields that were known after this verdict, the oldest first."""
+    rows = LATE_FIELDS.read(journal, "WHERE epoch = ? AND seq = ? ORDER BY rowid", (epoch, seq))
+    return [{key: row[key] for key in ("name", "text", "time")} for row in rows]

@@ -33,7 +33,8 @@ LEASE_S = 0.3
 class Vitals:
     """The values of a station at one heartbeat. Counters are totals of this run. None means that there is no value.
 
-    `restarts` is by child, `requests` by type of control message, `limits` by name, `acknowledgements` by fate.
+    `codes` is by outcome, `restarts` by child, `requests` by type of control message, `limits` by name,
+    `acknowledgements` by fate.
     """
 
     state: State
@@ -55,6 +56,7 @@ class Vitals:
     images_skipped: int = 0
     malformed_requests: int = 0
     limits: Mapping[str, int] = field(default_factory=dict)
+    codes: Mapping[str, int] = field(default_factory=dict)
     restarts: Mapping[str, int] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
     acknowledgements: Mapping[Fate, int] = field(default_factory=dict)
@@ -91,6 +93,7 @@ _COUNTERS: tuple[tuple[str, str, Callable[[Vitals], float]], ...] = (
 )
 
 _LABELLED: tuple[tuple[str, str, str, Callable[[Vitals], Mapping[Any, int]]], ...] = (
+    ("edge_codes", "Frames by what became of them for the code reader.", "outcome", lambda v: v.codes),
     ("edge_restarts", "Starts of a child process after its first.", "child", lambda v: v.restarts),
     (
         "edge_channel_limits",

@@ -82,6 +82,7 @@ class StationStatus:
             "compared": watch.compared if watch else None,
             "unlike": watch.unlike if watch else None,
             "images_skipped": self.images_skipped,
+            "codes": dict(station.codes.counts) if station.codes else None,
             "acknowledged": dict(station.control_server.fates),
         }
 
@@ -185,6 +186,7 @@ class StationStatus:
             images_kept=records.images_kept if records else 0,
             images_skipped=self.images_skipped,
             malformed_requests=station.control_server.malformed,
+            codes=dict(station.codes.counts) if station.codes else {},
             limits=dict(station.channel.acted),
             restarts={
                 child.name.removeprefix("edge-"): max(0, child.restarts)
@@ -192,6 +194,7 @@ class StationStatus:
                     station.intake.child,
                     station.scoring.child,
                     *([records.archiving.child] if records else []),
+                    *([station.codes.child] if station.codes else []),
                 )
             },
             requests=station.control_server.counts,

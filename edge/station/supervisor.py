@@ -21,6 +21,7 @@ from edge.channel.channel import Channel
 from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.pictures.contract import PictureContract
 from edge.station.capture.process import CaptureProcess
+from edge.station.codes.process import CodeReading
 from edge.station.config.resolved import StationConfig
 from edge.station.control_server import ControlServer, Line
 from edge.station.inference.process import Model
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("edge.station")
 
 CHILD_PATIENCE_S = 0.5
+
+CODES_PATIENCE_S = 0.2
+"""How long the code reader may still look at frames after the last verdict."""
 
 SUBSCRIBER_POLL_S = 0.01
 
@@ -107,12 +111,14 @@ class Station:
             undo.pop_all()
         key, models = Model.key(config, self.bundle.digest), {} if models is None else models
         self.scoring = Scoring(config, models.setdefault(key, Model(config, self.bundle.digest)))
+        recorder = self.records.recorder if self.records else None
+        reads = config.read_code is not None
+        self.codes = CodeReading(config, self.epoch, self.intake, recorder) if reads else None
         statistics = self.bundle.manifest.input_statistics
         self.input_watch = None if statistics is None else InputWatch(statistics, self._note_input)
         self.observers: list[Observer] = [self.records] if self.records else []
         self.boot = self.records.boot if self.records else 0
         self.publisher = self.channel.publisher
-        recorder = self.records.recorder if self.records else None
         self.replays = Replays(self.channel.control, self.epoch, recorder)
         self.control_server = ControlServer(self.channel.control, self._line(), self.replays, recorder, config.required)
         self.pending: deque[Captured] = deque()
@@ -148,6 +154,8 @@ class Station:
                 self._settle(result)
         for seq in self.scoring.take_back():
             self._take_back(seq)
+        if self.codes is not None:
+            self.codes.receive(self._parts)
         return self.publish()
 
     def receive(self) -> None:
@@ -164,7 +172,10 @@ class Station:
         """Accept parts, keep their deadlines, and submit a part to the model. True if one was submitted."""
         self._accept()
         self._expire()
-        return self._submit()
+        is_submitted = self._submit()
+        if self.codes is not None:
+            self.codes.offer()
+        return is_submitted
 
     @property
     def is_finished(self) -> bool:
@@ -193,7 +204,8 @@ class Station:
     def alarms(self) -> tuple[str, ...]:
         """What is wrong and holds nothing up, as text for users."""
         of_records = self.records.alarms if self.records is not None else ()
-        return of_records + (self.input_watch.alarms if self.input_watch is not None else ())
+        of_input = self.input_watch.alarms if self.input_watch is not None else ()
+        return of_records + of_input + (self.codes.alarms if self.codes is not None else ())
 
     @property
     def fds(self) -> list[int]:
@@ -203,6 +215,8 @@ class Station:
             children.append(self.intake.child)
         if self.records is not None:
             children.append(self.records.archiving.child)
+        if self.codes is not None:
+            children.append(self.codes.child)
         return [*self.channel.fds, *(c.connection.fileno() for c in children if c.connection)]
 
     @property
@@ -222,6 +236,8 @@ class Station:
             waits_s.append(self.scoring.child.due_in_s)
         if self.records is not None:
             waits_s.append(self.records.due_in_s)
+        if self.codes is not None:
+            waits_s.append(self.codes.due_in_s)
         if not self.listeners_came:
             waits_s.append(SUBSCRIBER_POLL_S)
         waits_s.append(self.channel.control.due_in_s)
@@ -251,6 +267,8 @@ class Station:
             last.callback(self.intake.close, CHILD_PATIENCE_S)
             if self.records is not None:
                 last.callback(self.records.close_archive)  # before the intake: it still copies frames out of the ring
+            if self.codes is not None:
+                last.callback(self.codes.close, CODES_PATIENCE_S)
             for part in self._parts.values():
                 part.finding = part.finding or Finding(reason=Reason.STOPPED, detail="the station was stopped")
             self.publish()
@@ -269,10 +287,14 @@ class Station:
         if self.intake.opened is not None and not self._is_opened:
             self._is_opened = True
             self._shape = self.intake.opened.shape
+            if self.codes is not None:
+                self.codes.check(self._shape)
             self.scoring.configure(self._shape)
             for remark in self.intake.opened.remarks:
                 self._note(logging.INFO, remark)
         self.scoring.test()
+        if self.codes is not None:
+            self.codes.supervise()
         if self.records is not None:
             self.records.serve()
 
@@ -420,6 +442,8 @@ class Station:
         fault = capture.fault or self._wrong_shape(capture)
         if fault is not None and part.finding is None:
             part.finding = Finding(reason=fault.reason, detail=fault.detail)
+        if self.codes is not None:
+            self.codes.show(part)
 
     def _wrong_shape(self, capture: Captured) -> Fault | None:
         shape = self._shape

@@ -1,6 +1,6 @@
-"""Simulates a later version of the software with journal version 4, if imported before `edge.records.journal`.
+"""Simulates a later version of the software with journal version 5, if imported before `edge.records.journal`.
 
-Version 3 adds the bundle of a verdict and the remedy of an event, version 4 the reason why a late result was late.
+Version 4 adds the bundle of a verdict and the remedy of an event, version 5 the reason why a late result was late.
 """
 
 import sys
@@ -13,9 +13,9 @@ from edge.records.tables import Column, Index
 assert "edge.records.journal" not in sys.modules, "it has taken the tables of today already"
 
 LATER = {
-    "verdicts": (Column("bundle", "TEXT", attrgetter("bundle"), since=3),),
-    "events": (Column("remedy", "TEXT", since=3),),
-    "late_results": (Column("found", "TEXT", since=4),),
+    "verdicts": (Column("bundle", "TEXT", attrgetter("bundle"), since=4),),
+    "events": (Column("remedy", "TEXT", since=4),),
+    "late_results": (Column("found", "TEXT", since=5),),
 }
 
 for _table in tables.TABLES:
@@ -24,4 +24,4 @@ for _table in tables.TABLES:
         _later = replace(_table, columns=(*_table.columns, *_added), indices=_indices)
         setattr(tables, _table.name.upper(), _later)
 tables.TABLES = tuple(getattr(tables, table.name.upper()) for table in tables.TABLES)
-tables.VERSION = 4
+tables.VERSION = 5

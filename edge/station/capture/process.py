@@ -8,6 +8,7 @@ from edge.errors import SourceError
 from edge.presence import Presence, Remembered
 from edge.sources import Mark, SourceRequest
 from edge.station.capture.child import run_capture
+from edge.station.codes.contract import MOST_FRAMES
 from edge.station.config.resolved import StationConfig
 from edge.station.process.child import Child
 from edge.station.process.messages import Captured, Ended, Expose, Failed, GiveSlot, NeedsRoom, Opened, Waiting, Watched
@@ -15,7 +16,9 @@ from edge.station.process.ring import Ring
 from edge.verdict import Fault, Reason
 
 SLOTS = {"every": 10, "latest": 6}
-"""Frames in the ring: one in inference, one being written, up to two lent to the archive, the rest waiting."""
+"""Frames in the ring: one in inference, one being written, up to two lent to the archive, the rest waiting.
+With a code reader there are MOST_FRAMES more.
+"""
 
 OPENING_S = 20.0
 """A child that takes longer to open the source hangs. Network cameras and newly plugged USB cameras take seconds."""
@@ -213,7 +216,8 @@ class CaptureProcess:
         if self._ring is None:
             height, width = opened.shape or (1, 1)
             frames = 1 if self._presence is None else self._presence.frames
-            self._ring = Ring(SLOTS[opened.policy], height * width * 3 * frames)
+            slots = SLOTS[opened.policy] + (MOST_FRAMES if self._config.read_code is not None else 0)
+            self._ring = Ring(slots, height * width * 3 * frames)
         self._has_begun |= opened.free_running and opened.device  # a simulated camera waits for `begin`
         self._lend_all()
         self._ask_to_resume()

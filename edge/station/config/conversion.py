@@ -1,26 +1,39 @@
 """Converts settings to the configuration of a station and the request for a source."""
 
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from edge.errors import ConfigError
 from edge.sources import SourceRequest, SourceSettings, kind_of
 from edge.station.config.resolved import StationConfig, default_records
-from edge.station.config.settings import GIB, Settings
+from edge.station.config.settings import GIB, Settings, flag
 
 
 def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfig:
-    """The station's configuration. Raises ConfigError if source and trigger do not fit together."""
+    """The station's configuration. Raises ConfigError if settings do not fit together, or if zxing-cpp is missing."""
     s = settings
     assert s.source is not None
     if s.source == "belt" and s.trigger != "presence":
         raise ConfigError("source belt shows parts that run through its frames: give --trigger presence, too")
     if s.trigger != "external" and _is_told(s):
         raise ConfigError("a camera with trigger = software waits to be told: give --trigger external, too")
+    _check_codes(s)
     records = None if s.records is False else s.records or default_records(s.station)
     other = {"bundle": bundle, "simulated": simulated, "required": s.require, "regions": s.region, "records": records}
     return StationConfig(**_same(s, StationConfig) | other | {"keep_bytes": int(s.keep_gib * GIB)})
+
+
+def _check_codes(settings: Settings) -> None:
+    """Raise ConfigError if codes cannot be read as the settings say."""
+    if settings.read_code is None:
+        for key in ("code_formats", "code_region", "code_pattern"):
+            if getattr(settings, key) != Settings.model_fields[key].default:
+                raise ConfigError(f"{flag(key)} says which code is read: give {flag('read_code')} NAME, too")
+    elif find_spec("zxingcpp") is None:
+        remedy = "pip install 'edge-inspect[codes]'"
+        raise ConfigError(f"{flag('read_code')} needs zxing-cpp, which is not installed: {remedy}")
 
 
 def _same(settings: Settings, kind: type[SourceSettings]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from edge.machine import user_folder
 from edge.presence import Presence
 from edge.sources import SourceSettings
 from edge.sources.address import redacted
+from edge.station.codes.contract import CodeFormat
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class StationConfig(SourceSettings):
     regions: tuple[RegionOfInterest, ...]
     resume_frames: int
     presence: Presence
+    read_code: str | None
+    code_formats: tuple[CodeFormat, ...]
+    code_region: RegionOfInterest | None
+    code_pattern: str | None
 
     @property
     def source_name(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationInfo, field_validator
 
@@ -12,16 +12,21 @@ from edge.pictures.contract import Bits
 from edge.presence import Presence
 from edge.records import GOODS_EVERY, LARGEST_IMAGES
 from edge.sources import BeltSettings, CameraSettings, SourceSettings
+from edge.station.codes.contract import DEFAULT_FORMATS, CodeFormat
 from edge.station.config.flags import KEY_VALUE, Flag
 from edge.station.config.values import (
+    CodeFormats,
     NamedPath,
     NamedPaths,
     Names,
     Port,
     RateOrFile,
     RecordsFolder,
+    Regex,
+    Region,
     Regions,
 )
+from edge.verdict import FieldName
 
 GIB = 2**30
 
@@ -31,7 +36,8 @@ CAMERA: dict[str, str] = {one.name: one.metadata["takes"] for one in fields(Came
 SWITCHES = frozenset({"alone"})
 """Keys of tables that are true or false."""
 
-SOURCE, PARTS, MODEL, CHANNEL, RECORDS = "Source", "Parts and timing", "Model", "Station and network", "Records"
+SOURCE, PARTS, CODES, MODEL = "Source", "Parts and timing", "Codes of the parts", "Model"
+CHANNEL, RECORDS = "Station and network", "Records"
 
 
 def _key(
@@ -140,6 +146,25 @@ class Settings(BaseModel):
         PARTS,
         "File with the limits of brightness and sharpness that --commission wrote; frames outside are not judged.",
         unset="no limits",
+    )
+    read_code: Annotated[FieldName | None, Flag("NAME")] = _key(
+        None,
+        CODES,
+        "Free field of the part that takes the text of the code in its frame; needs the extra codes.",
+        unset="no code is read",
+    )
+    code_formats: Annotated[CodeFormats, Flag("FORMAT")] = _key(
+        DEFAULT_FORMATS,
+        CODES,
+        f"Format of the codes that are read: {', '.join(get_args(CodeFormat))}.",
+        unset=", ".join(DEFAULT_FORMATS),
+        min_length=1,
+    )
+    code_region: Annotated[Region | None, Flag("LEFT,TOP,WIDTHxHEIGHT")] = _key(
+        None, CODES, "The region of the frame in which the code lies.", unit="px", unset="the whole frame"
+    )
+    code_pattern: Annotated[Regex | None, Flag("REGEX")] = _key(
+        None, CODES, "Regular expression for the whole text of the code; other codes are ignored.", unset="any text"
     )
     bundle: NamedPath | None = _key(
         None, MODEL, "Bundle to run, or the name of a shipped one.", unset="the demonstration bundle"

@@ -3,6 +3,7 @@
 A parser raises ValueError with the form that the value must have. The caller adds the key.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from edge.letterbox.contract import RegionOfInterest
 from edge.rates import per_second
 from edge.sources import Rate
 from edge.sources.size import region_numbers
+from edge.station.codes.contract import CodeFormat
 
 BOOLEAN_WORDS = frozenset({"", "true", "false", "yes", "no", "on", "off", "none", "null"})
 """Texts that are not accepted as file names: they are probably meant as a boolean without quotes, or as no value."""
@@ -66,6 +68,14 @@ def _region(said: Any) -> Any:
     return {"left": left, "top": top, "width": width, "height": height}
 
 
+def _regex(said: Any) -> Any:
+    """A text that is a regular expression. Raises ValueError."""
+    try:
+        return said if not isinstance(said, str) else re.compile(said).pattern
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"that is no regular expression: {error}") from error
+
+
 def _before(parse: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(parse)
 
@@ -80,4 +90,7 @@ Port = Annotated[str, _before(_text)]
 
 RecordsFolder = Annotated[Path | Literal[False] | None, PlainValidator(_folder)]
 RateOrFile = Annotated[Rate | None, PlainValidator(_rate)]
-Regions = Annotated[tuple[Annotated[RegionOfInterest, _before(_region)], ...], _before(_list)]
+Region = Annotated[RegionOfInterest, _before(_region)]
+Regions = Annotated[tuple[Region, ...], _before(_list)]
+CodeFormats = Annotated[tuple[CodeFormat, ...], _before(_list)]
+Regex = Annotated[str, _before(_regex)]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from edge.letterbox.contract import RegionOfInterest
     from edge.presence import Remembered
     from edge.sources import Mark
+    from edge.station.codes.contract import Answer
     from edge.verdict import Fault
 
 
@@ -245,3 +246,30 @@ class Removed(NamedTuple):
 
     path: str
     why: str
+
+
+class ReaderReady(NamedTuple):
+    """Code reader → supervisor: the reader accepts frames."""
+
+
+class LookForCode(NamedTuple):
+    """Supervisor → code reader: look for a code in the `frames` of part `seq`, which are stacked vertically in shared
+    memory `memory`, each `height` × `width` pixels.
+    """
+
+    seq: int
+    memory: str
+    height: int
+    width: int
+    frames: int = 1
+
+
+class Looked(NamedTuple):
+    """Code reader → supervisor: the frames of part `seq` are free. `text` is the text of the code exactly if `outcome`
+    is "read"; `why` says in words why the reader failed.
+    """
+
+    seq: int
+    outcome: "Answer"
+    text: str | None = None
+    why: str | None = None

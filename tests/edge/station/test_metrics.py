@@ -39,7 +39,7 @@ FULL = Vitals(
     State.EXECUTING, is_ready=True, subscribers=2, in_flight=3, pending=4, dropped=5, late_results=6, alarms=1, boot=7,
     camera_age_ms=40, loop_age_ms=50, journal_backlog=8, durable_lag=9, images_kept=10, images_skipped=11,
     unlike_share=0.5, malformed_requests=13, restarts={"edge-capture": 14, "edge-inference": 0},
-    requests={"ping": 15}, acknowledgements={Fate.PASSED: 16},
+    requests={"ping": 15}, codes={"read": 17}, acknowledgements={Fate.PASSED: 16},
 )  # fmt: skip
 
 
@@ -109,14 +109,16 @@ def test_a_beat_is_shown_whole(metrics: Metrics) -> None:
         "edge_control_malformed_total": 13, "edge_unlike_share": 0.5,
         'edge_restarts_total{child="edge-capture"}': 14, 'edge_control_requests_total{type="ping"}': 15,
         'edge_acknowledgements_total{fate="passed"}': 16, 'edge_acknowledgements_total{fate="missed"}': 0,
-        'edge_station_info{bundle="demo:0123",station="line1"}': 1,
+        'edge_codes_total{outcome="read"}': 17, 'edge_station_info{bundle="demo:0123",station="line1"}': 1,
     }  # fmt: skip
     assert {name: page[name] for name in shown} == shown
 
 
 def test_what_there_is_not_is_not_0(metrics: Metrics) -> None:
     metrics.beat(Vitals(State.READY, is_ready=True))
-    assert not {"edge_durable_lag", "edge_journal_backlog", "edge_unlike_share"} & scrape(metrics).keys()
+    page = scrape(metrics)
+    assert not {"edge_durable_lag", "edge_journal_backlog", "edge_unlike_share"} & page.keys()
+    assert not [name for name in page if name.startswith("edge_codes")]
 
 
 def test_a_station_that_hangs_is_not_shown_as_ready(metrics: Metrics) -> None:

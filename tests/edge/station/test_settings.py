@@ -170,6 +170,8 @@ FLAGS = {
     "streams": "--streams=2", "size": "--size=640x480", "bits": "--bits=12",
     "rate": "--rate=file", "limit": "--limit=7", "loop": "--loop", "watch": "--watch", "seed": "--seed=3",
     "line": "--line=codes",
+    "read_code": "--read-code=serial", "code_formats": "--code-formats=qr", "code_region": "--code-region=1,2,30x40",
+    "code_pattern": r"--code-pattern=SN-\d+",
     "wait_subscribers": "--wait-subscribers=1", "trust": "--trust=t.pub", "records": "--records=r",
     "keep_goods": "--keep-goods=0", "keep_gib": "--keep-gib=1", "keep_days": "--keep-days=2", "metrics": "--metrics=99",
 }  # fmt: skip

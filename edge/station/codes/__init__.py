@@ -1,0 +1,1 @@
+"""The code reader: `child` runs in a process of its own, `process` is the supervisor's side of it."""
