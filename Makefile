@@ -67,9 +67,11 @@ results: .venv/dev  ## trains every recipe and writes docs/reports/results.md
 	$(BIN)/python -m benchmarks.results
 
 # The same for the networks of the experiments on the rendered lines, as benchmarks/line_results.toml says: also exports them,
-# and lets each judge its line live. Writes docs/reports/line-results.md with its pictures and numbers.
+# and lets each judge its line live. Writes docs/reports/line-results.md with its pictures and numbers; the records of the
+# runs behind it are in line-results.tar.xz beside it, so that a run that is there is not trained again.
 line-results: .venv/dev  ## trains on the rendered lines and writes docs/reports/line-results.md
-	$(BIN)/python -m benchmarks.results --plan benchmarks/line_results.toml --latency --measure
+	$(BIN)/python -m benchmarks.results --plan benchmarks/line_results.toml --latency --measure \
+		--archive docs/reports/line-results.tar.xz
 
 # Measures a station side by side with what a user would pick instead, in twelve minutes or so, and writes
 # docs/reports/performance.md and its picture. Begun anew each time, unless the last run was interrupted.

@@ -48,6 +48,10 @@ def results(
     ] = None,
     runs: Annotated[Path, typer.Option(help="Where the run folders lie.")] = Path("build/results"),
     plan: Annotated[Path, typer.Option(help="What to train.")] = PLAN,
+    archive: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.tar.xz", help="Records of runs trained elsewhere; written anew at the end."),
+    ] = None,
     page: Annotated[
         Path | None,
         typer.Option(help="The page to write; its pictures and numbers lie beside it.", show_default="the plan's"),
@@ -57,6 +61,7 @@ def results(
 
     Ends with exit code 1 if a training failed or lies there with other settings than the plan's.
     """
+    from benchmarks.results.archive import restore, store
     from benchmarks.results.chart import write_chart
     from benchmarks.results.measure import LivePace, measure_lines
     from benchmarks.results.numbers import write_numbers
@@ -71,6 +76,8 @@ def results(
     pace = LivePace(parts, _per_second(rate))
     named = dict(map(_named, photographs or []))
     failed = []
+    if archive is not None and (restored := restore(archive, runs)):
+        _say(f"records of {', '.join(restored)} come from {archive}")
     if not table_only:
         given = {"magnetic-tile": data, "demo-line": demo_data} | named
         wanted = dict.fromkeys(entry.data for entry in chosen.entry)
@@ -87,6 +94,8 @@ def results(
     page.write_text(render(whole, runs, picture.name if drawn else None, page), encoding="utf-8")
     numbers = page.with_suffix(".json")
     write_numbers(whole, runs, numbers)
+    if archive is not None:
+        store(archive, whole.trainings(), runs)
     _say(f"written: {page}, {numbers}{f' and {picture}' if drawn else ''}")
     if failed:
         _say(f"{len(failed)} not as planned: {'; '.join(failed)}")

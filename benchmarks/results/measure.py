@@ -11,7 +11,7 @@ from benchmarks.results.live import LiveFigures, measure_live
 from benchmarks.results.masks import MaskFigures, measure_masks
 from benchmarks.results.plan import Training
 from benchmarks.results.reasons import Reasons, measure_reasons
-from benchmarks.results.runs import Say, State, exported, look
+from benchmarks.results.runs import Say, exported, is_measurable
 from benchmarks.results.sheets import Shown, write_sheet
 from edge.demo.line_names import LineName
 from edge.errors import EdgeError
@@ -45,9 +45,7 @@ def measure_lines(
     Contact sheets are written beside `page`.
     """
     firsts = [
-        one
-        for one in trainings
-        if one.photographs.line and one.seed == one.entry.seeds[0] and look(one, runs).state is State.FINISHED
+        one for one in trainings if one.photographs.line and one.seed == one.entry.seeds[0] and is_measurable(one, runs)
     ]
     failed = []
     for number, training in enumerate(firsts, 1):

@@ -14,7 +14,7 @@ from edge.bench.result import Result
 from edge.errors import DataError, EdgeError
 from edge.files import write_whole
 from train.recipe import Recipe
-from train.run import RunError, read_record
+from train.run import WEIGHTS_FILE, RunError, read_record
 
 BENCH_FRAMES = 300
 BACKEND = "openvino"
@@ -61,6 +61,11 @@ def look(training: Training, runs: Path) -> Found:
     if not record.finished:
         return Found(State.UNFINISHED, State.UNFINISHED.value)
     return Found(State.FINISHED)
+
+
+def is_measurable(training: Training, runs: Path) -> bool:
+    """Whether the run is finished and its weights are here."""
+    return look(training, runs).state is State.FINISHED and (runs / training.folder / WEIGHTS_FILE).exists()
 
 
 def differences(made: Recipe, planned: Recipe, computed: set[str]) -> list[str]:
@@ -121,7 +126,7 @@ def rendered_folder(name: str) -> Path:
 
 def measure_all(trainings: Sequence[Training], runs: Path, say: Say) -> list[str]:
     """Export the first seed of each entry and measure its latency; returns the failures in words."""
-    firsts = [one for one in trainings if one.seed == one.entry.seeds[0] and look(one, runs).state is State.FINISHED]
+    firsts = [one for one in trainings if one.seed == one.entry.seeds[0] and is_measurable(one, runs)]
     failed = []
     for number, training in enumerate(firsts, 1):
         say(f"latency, {number} of {len(firsts)}: {training.folder}")

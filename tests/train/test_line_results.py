@@ -1,6 +1,7 @@
 """The page of the rendered lines: the measurements beside the runs, and the page with these and the runs' figures."""
 
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from support.line import ROOT
 
 from benchmarks.results import in_turns, live, masks
+from benchmarks.results.archive import restore, store
 from benchmarks.results.beside import file_beside, read_beside
 from benchmarks.results.in_turns import THEIRS, InTurns, experiments_input
 from benchmarks.results.live import LiveFigures
@@ -23,6 +25,7 @@ from benchmarks.results.reasons import Difference, Reasons, because
 from benchmarks.results.sheets import write_sheet
 from edge.demo.lines import open_line, split_lines
 from edge.demo.photographs import write_photographs
+from edge.errors import DataError
 from edge.evaluation.distribution_shift import Shift
 from edge.evaluation.metrics import confusion, dice
 from edge.evaluation.thresholds import choose_threshold
@@ -261,6 +264,28 @@ def test_numbers_are_those_of_the_runs_and_name_no_folder(made: Made, tmp_path: 
     assert said["photographs"]["codes"]["splits"]["test"]["bad"]["photographs"] == sum(
         one.is_bad for one in made.codes.photographs("test")
     )
+
+
+def test_a_page_is_written_from_records_where_nothing_was_trained(made: Made, tmp_path: Path) -> None:
+    archive, elsewhere = tmp_path / "records.tar.xz", tmp_path / "runs"
+    store(archive, made.plan.trainings(), made.runs)
+    elsewhere.mkdir()
+    names = [one.folder for one in made.plan.trainings()]
+    assert restore(archive, elsewhere) == sorted(names)
+    assert not list(elsewhere.rglob("*.pt"))
+    assert numbers(made.plan, elsewhere) == numbers(made.plan, made.runs)
+    assert restore(archive, elsewhere) == [], "what is there stays"
+    assert measure_lines(made.plan.trainings(), elsewhere, {}, made.page, print) == [], "no weights: left as it is"
+    store(tmp_path / "again.tar.xz", made.plan.trainings(), elsewhere)
+    with tarfile.open(archive) as one, tarfile.open(tmp_path / "again.tar.xz") as other:
+        assert sorted(one.getnames()) == sorted(other.getnames())
+
+
+def test_an_archive_that_is_none_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "records.tar.xz").write_text("no archive")
+    with pytest.raises(DataError, match=r"records\.tar\.xz cannot be unpacked: .*; remove it"):
+        restore(tmp_path / "records.tar.xz", tmp_path / "runs")
+    assert restore(tmp_path / "none.tar.xz", tmp_path) == []
 
 
 def test_a_reason_names_scores_and_then_pictures() -> None:
