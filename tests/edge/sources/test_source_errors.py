@@ -38,6 +38,16 @@ KEYS = {
         Mistake('"nosuch.mp4"', "no such source: 'nosuch.mp4' is neither a file, a folder nor a known name", True),
         Mistake('""', "source = '': must have at least 1 character"),
     ],
+    "read_code": [Mistake("5", "read_code = 5"), Mistake('"Serial"', "read_code = 'Serial': must match the pattern")],
+    "code_formats": [
+        Mistake("5", "code_formats.0 = 5"),
+        Mistake('["zz"]', "code_formats.0 = 'zz': must be 'datamatrix'"),
+    ],
+    "code_region": [
+        Mistake('"5"', "code_region = '5': give left, top, width and height"),
+        Mistake('"0,0,64x48"', "give --read-code NAME, too"),
+    ],
+    "code_pattern": [Mistake('"("', "code_pattern = '(': that is no regular expression: missing )")],
     "bundle": [Mistake("5", "bundle = 5"), Mistake('"nosuch.edge"', "nosuch.edge: no such folder")],
     "station": [Mistake("[]", "station = []"), Mistake('".."', "station name '..': use letters, digits")],
     "bind": [Mistake("5570", "bind = 5570"), Mistake('"5570"', "'5570' is no endpoint; one looks like tcp://")],
