@@ -2,16 +2,19 @@
 trained. Weights and pictures are not among them.
 """
 
+import io
+import json
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.results.plan import Training
-from benchmarks.results.runs import State, look
+from benchmarks.results.runs import State, look, rendered_folder
 from edge.errors import DataError
 from edge.files import written_whole
 
-OF_A_RUN = ("run.json", "scores.csv", "history.csv", "split.csv")
+OF_A_RUN = ("scores.csv", "history.csv", "split.csv")
+"""Files of a run that a page is made of, beside its record."""
 
 
 def restore(archive: Path, runs: Path) -> list[str]:
@@ -40,8 +43,10 @@ def store(archive: Path, trainings: Iterable[Training], runs: Path) -> None:
         for training in trainings:
             run = runs / training.folder
             if look(training, runs).state is State.FINISHED:
+                _add(packed, f"{run.name}/run.json", _anonymous(run / "run.json", training))
                 for file in (*(run / name for name in OF_A_RUN), *sorted(runs.glob(f"{run.name}.*.json"))):
-                    packed.add(file, str(file.relative_to(runs)), filter=_anonymous)
+                    here = str(runs.resolve()).encode()
+                    _add(packed, str(file.relative_to(runs)), file.read_bytes().replace(here, b"build/results"))
 
 
 def _run(member: str) -> str:
@@ -50,7 +55,15 @@ def _run(member: str) -> str:
     return folder if slash else folder.removesuffix(".json").rpartition(".")[0]
 
 
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    return member
+def _anonymous(record: Path, training: Training) -> bytes:
+    """A run's record without the folders of the machine that trained it."""
+    said = json.loads(record.read_text(encoding="utf-8"))
+    said["data"]["folder"] = str(rendered_folder(training.entry.data))
+    said["provenance"]["command"] = training.command(said["data"]["folder"], Path("build/results"))
+    return json.dumps(said, indent=1).encode()
+
+
+def _add(packed: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    packed.addfile(member, io.BytesIO(content))
