@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncua import Client
+from asyncua.ua import UaError
 
 from benchmarks.markdown import paragraph, table
 from benchmarks.plc.broker import Broker, listening
@@ -16,6 +17,7 @@ from benchmarks.plc.client import PollingPlc
 from benchmarks.plc.page import quantile
 from benchmarks.plc.runs import poll, running_plc
 from edge.channel.endpoints import free_endpoint
+from edge.errors import EdgeError
 from edge.records.journal import open_to_read
 from edge.station.process.runner import EdgeRun
 from edge.verdict import Verdict
@@ -80,7 +82,7 @@ def _attach(folder: Path, endpoint: str, records: Path, station: EdgeRun, cycle_
     broker = Broker(folder / "broker")
     until.callback(broker.stop)
     broker.start()
-    until.enter_context(listening(broker.port))
+    listener = until.enter_context(listening(broker.port))
     opcua = int(free_endpoint().rpartition(":")[2])
     config = folder / "plc.toml"
     said = CONFIG.format(broker=broker.port, records=records.absolute(), folder=folder.absolute(), opcua=opcua)
@@ -89,6 +91,8 @@ def _attach(folder: Path, endpoint: str, records: Path, station: EdgeRun, cycle_
     plc = until.enter_context(closing(PollingPlc(port)))
     until.enter_context(_subscribed(opcua))
     poll(plc, station, cycle_ms)
+    if silent := [bus for bus, came in listener.came.items() if not came]:
+        raise EdgeError(f"no verdict came over {' and '.join(silent)}: nothing was measured with it")
 
 
 @contextmanager
@@ -96,16 +100,19 @@ def _subscribed(port: int) -> Iterator[None]:
     """An OPC UA client in a thread that subscribes to each result."""
     is_over = threading.Event()
 
-    class Nothing:
+    results: list[Any] = []
+
+    class Results:
         def datachange_notification(self, node: Any, value: Any, data: Any) -> None:
-            """Take a result; nothing is done with it."""
+            """Take a result."""
+            results.append(value)
 
     async def listen() -> None:
         while not is_over.is_set():
-            with contextlib.suppress(OSError, asyncio.TimeoutError):
+            with contextlib.suppress(OSError, asyncio.TimeoutError, UaError):
                 async with Client(f"opc.tcp://127.0.0.1:{port}/edge") as client:
                     node = client.get_node("ns=2;s=line1.ResultManagement.Result")
-                    subscription = await client.create_subscription(50, Nothing())
+                    subscription = await client.create_subscription(50, Results())
                     await subscription.subscribe_data_change(node, queuesize=100)
                     while not is_over.is_set():
                         await asyncio.sleep(0.1)
@@ -118,6 +125,8 @@ def _subscribed(port: int) -> Iterator[None]:
     finally:
         is_over.set()
         thread.join(PATIENCE_S)
+    if not any(results):
+        raise EdgeError("the OPC UA client got no result: nothing was measured with it")
 
 
 def render_beside(result: dict[str, Any]) -> str:

@@ -268,11 +268,16 @@ def test_numbers_are_those_of_the_runs_and_name_no_folder(made: Made, tmp_path: 
 
 def test_a_page_is_written_from_records_where_nothing_was_trained(made: Made, tmp_path: Path) -> None:
     archive, elsewhere = tmp_path / "records.tar.xz", tmp_path / "runs"
+    measured = file_beside(made.codes.path, "command")
+    measured.write_text(json.dumps({"path": str(made.codes.path.resolve())}))
     store(archive, made.plan.trainings(), made.runs)
     elsewhere.mkdir()
     names = [one.folder for one in made.plan.trainings()]
+    measured.unlink()
     assert restore(archive, elsewhere) == sorted(names)
     assert not list(elsewhere.rglob("*.pt"))
+    for file in (one for one in elsewhere.rglob("*") if one.is_file()):
+        assert str(made.runs.parent) not in file.read_text(), "no folder of the machine that trained it"
     assert numbers(made.plan, elsewhere) == numbers(made.plan, made.runs)
     assert restore(archive, elsewhere) == [], "what is there stays"
     assert measure_lines(made.plan.trainings(), elsewhere, {}, made.page, print) == [], "no weights: left as it is"
