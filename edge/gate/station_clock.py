@@ -1,19 +1,19 @@
-"""What time it is at the station: bounds that hold, on one machine and across machines.
+"""Bounds of the station's time, on one machine and across machines.
 
-A ping leaves at local time `sent`, its pong says `now` of the station's clock and is read at local time `received`. So
-`now` fell between `sent` and `received`, however long either message took. Each pong gives bounds that are true; the
-tightest of the recent ones count.
+A ping is sent at local time `sent`; its pong has the station's time `now` and is read at local time `received`. The
+moment `now` lies between `sent` and `received`, whatever the delay of either message. The tightest bounds of the recent
+pongs are used.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
 DRIFT_PPM = 1000
-"""How much faster or slower the station's clock may run. A kernel bends its clock by 500 ppm at most to follow a time
-server; here are two."""
+"""Largest difference in rate of the two clocks. A kernel adjusts its clock by at most 500 ppm to follow a time server;
+two kernels are involved."""
 
 RECENT_NS = 60_000_000_000
-"""A pong older than this says nothing any more."""
+"""Older pongs are ignored."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class _Pong:
 
 
 class StationClock:
-    """Turns moments of the station's monotonic clock into local ones, all in nanoseconds."""
+    """Converts times of the station's monotonic clock to local times, all in nanoseconds."""
 
     def __init__(self) -> None:
-        """Knows nothing before the first pong."""
+        """No bounds are known before the first pong."""
         self._pongs: deque[_Pong] = deque(maxlen=64)
         self._since: int | None = None
 
     def pong(self, now: int, sent_ns: int, received_ns: int) -> None:
-        """Learn from an answer.
+        """Add an answer.
 
         An answer that contradicts the earlier ones means that a clock stood still or jumped, as when a machine was
-        suspended: what was measured before it, and every moment of the station before it, counts no more.
+        suspended: earlier pongs are dropped, and for earlier times of the station no bounds are known.
         """
         earliest, latest = self.earliest(now, received_ns), self.latest(now, received_ns)
         if earliest is not None and latest is not None and not (earliest <= received_ns and sent_ns <= latest):
