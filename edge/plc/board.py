@@ -8,6 +8,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 
 from edge.plc.process_image import Readable, Written
 from edge.plc.registers import WRITTEN_AT, Words, base, head_words, pack
@@ -16,6 +17,9 @@ MOST_WRITES = 1_000
 """Writes that wait for the loop; the oldest is dropped, as a PLC that writes faster overwrites its own registers. The
 loop takes as many at once, within some 50 ms, before it hears the station again."""
 
+HUNG_NS = 1_000_000_000
+"""Age from which an image is no longer shown as the present state. The loop shows one each 20 ms."""
+
 
 class Board:
     """Images of the stations in their order, and the writes that wait for the loop."""
@@ -23,8 +27,8 @@ class Board:
     def __init__(self, stations: int) -> None:
         """Start with images whose words are all 0."""
         self.bridge_alive = 0
-        self._images = [Readable()] * stations
-        self._packed: list[tuple[Readable, Words]] = [(image, pack(image)) for image in self._images]
+        self._images = [(Readable(), 0)] * stations  # with the local time at which the loop showed it
+        self._packed: list[tuple[Readable, Words]] = [(image, pack(image)) for image, _ in self._images]
         self._writes: deque[tuple[int, Written]] = deque(maxlen=MOST_WRITES)
         self.wake, self._waker = socket.socketpair()
         self.wake.setblocking(False)
@@ -39,7 +43,7 @@ class Board:
 
     def show(self, station: int, image: Readable) -> None:
         """Let the buses serve this image of a station from now on."""
-        self._images[station] = image
+        self._images[station] = image, time.monotonic_ns()
 
     def writes(self) -> Iterator[tuple[int, Written]]:
         """Writes of the PLC up to this call, with the station's index, in order: later ones wait for the next call, so
@@ -58,8 +62,13 @@ class Board:
     # --------------------------------------------------------------------------------------------------- the buses
 
     def image(self, station: int) -> Readable:
-        """The image of a station now: its pass bit falls at its time also if the loop hangs."""
-        return self._images[station].at(time.monotonic_ns())
+        """The image of a station now. If the loop hangs, its pass bit falls at its time, and HUNG_NS after the last
+        `show` the station counts as not heard: state 0, not ready, no triggers.
+        """
+        (image, shown_ns), now_ns = self._images[station], time.monotonic_ns()
+        image = image.at(now_ns)
+        is_hung = now_ns - shown_ns >= HUNG_NS
+        return replace(image, state=0, ready=False, trigger_ready=False) if is_hung else image
 
     def words(self, address: int, count: int) -> Words:
         """The registers that the PLC reads, from `address` on; 0 where there is none, and where the PLC writes."""
