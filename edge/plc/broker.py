@@ -1,6 +1,8 @@
 """A connection to an MQTT broker in a thread of its own: what the plain topics and Sparkplug share."""
 
+import contextlib
 import logging
+import socket
 import threading
 from abc import ABC, abstractmethod
 from typing import Any
@@ -18,6 +20,8 @@ log = logging.getLogger("edge.plc")
 
 LOOK_S = 0.1
 RECONNECT_S = (1, 10)
+FAILED_S = 10.0
+"""Pause after an error that the thread does not know, before it goes on in a new connection."""
 
 
 class BrokerThread(threading.Thread, ABC):
@@ -99,14 +103,32 @@ class BrokerThread(threading.Thread, ABC):
         self._say(f"the broker {self._table.broker} {why}; it is tried again")
 
     def run(self) -> None:
-        """The thread."""
+        """The thread. After an error that it does not know, the broker publishes the last will, and the thread goes on
+        in a new connection.
+        """
         self.journals.begin()
         self._connect()
         while not self._closing.wait(LOOK_S):
-            if self._client.is_connected():
-                self._turn()
-        self._leave()
+            try:
+                if self._client.is_connected():
+                    self._turn()
+            except Exception as error:
+                self._fail(error)
+                self._closing.wait(FAILED_S)
+        try:
+            self._leave()
+        except Exception as error:
+            self._fail(error)
         self._disconnect()
+
+    def _fail(self, error: Exception) -> None:
+        """Say so, and close the connection without DISCONNECT. The thread of paho makes the next one."""
+        self._say(f"{type(error).__name__}: {error}; the connection to {self._table.broker} is made again")
+        log.debug("%s", self._title, exc_info=error)
+        self.connection = 0
+        if (connection := self._client.socket()) is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _connect(self) -> None:
         self._client.connect_async(*self._place)

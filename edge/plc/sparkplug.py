@@ -3,7 +3,7 @@
 By the Eclipse Sparkplug 3.0 specification. DDATA has QoS 0 there, which no broker acknowledges: after some of them the
 node subscribes again to its own commands. A broker takes the packets of a connection in order, so that its answer says
 that it has the data before it, too. What it had not yet passed on to a host is lost if it is killed then: the cursor
-moves when the connection has lasted SETTLED_S longer.
+moves when the broker has answered one more subscription, which was sent SETTLED_S after that answer.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ LONGEST_STATE = 512
 """Bytes of a state of the host that are read."""
 
 SETTLED_S = 5.0
-"""How long the connection has to last after the broker's answer."""
+"""From the broker's answer until a subscription whose answer says that the broker still runs."""
 
 HOST_RETURN_S = 10.0
 """A broker that was started again may still have the host's old state: so long the host has for a new one."""
@@ -64,13 +64,13 @@ class SparkplugNode(BrokerThread):
         self._host_topic = None if table.host is None else f"{NAMESPACE}/STATE/{table.host}"
         self._devices = {station: Device() for station in stations}
         self._bd_seq = _BdSeq(table.cursor)
-        self._seq = self._greeted = self._batch = 0
+        self._seq = self._begun = self._batch = 0
         self._is_born = False
         self._host_ms = self._former_host_ms = -1  # time of the host's last state; the same in the former connection
         self._host_since: float | None = None  # online, from this local time on
         self._messages: deque[tuple[str, bytes]] = deque(maxlen=MOST_MESSAGES)
         self._subscribed: deque[int] = deque()
-        self._barriers: dict[int, int] = {}  # batches by the number of the subscription after them
+        self._barriers: dict[int, tuple[float, int | None]] = {}  # subscriptions: when they were sent, after what batch
         self._answers: deque[tuple[float, int]] = deque()  # batches that the broker has, since when
         self._client.on_socket_open = self._opened
         self._client.on_message = self._heard
@@ -97,25 +97,25 @@ class SparkplugNode(BrokerThread):
         with contextlib.suppress(_ConnectionLostError):
             if (connection := self.connection) == 0:
                 return
-            if connection != self._greeted:
-                self._greet(connection)
-            self._settle(SETTLED_S)
+            if connection != self._begun:
+                self._begin_connection(connection)
+            self._settle()
             rebirths = self._read_messages()
             if self._host_topic is not None and (self._host_since is None or time.monotonic() < self._host_since):
                 return
             if not self._is_born or None in rebirths:
-                self._bear()
+                self._publish_births()
             else:
                 for station in rebirths:
                     if station is not None and self._devices[station].is_born:
-                        self._bear_device(station)
+                        self._publish_device_birth(station)
             self._look_at_stations()
             self._forward()
-            self._bury_devices()
+            self._publish_device_deaths()
 
-    def _greet(self, connection: int) -> None:
+    def _begin_connection(self, connection: int) -> None:
         """Subscribe; the births follow when the host is there."""
-        self._greeted = connection
+        self._begun = connection
         self._is_born = False
         self._former_host_ms, self._host_since = self._host_ms, None
         self._barriers.clear()
@@ -127,7 +127,7 @@ class SparkplugNode(BrokerThread):
             self._subscribe(self._host_topic)
 
     def _read_messages(self) -> set[str | None]:
-        """Obey the host's state. Returns the devices that are to be born again, None among them for the node."""
+        """Take the host's state. Returns the devices whose birth a host asks for, None among them for the node."""
         rebirths: set[str | None] = set()
         for _ in range(len(self._messages)):
             topic, content = self._messages.popleft()
@@ -143,7 +143,9 @@ class SparkplugNode(BrokerThread):
         return rebirths
 
     def _take_host(self, content: bytes) -> None:
-        """Raises ValueError if it is no state. When the host goes, the node dies and waits in a new connection."""
+        """Raises ValueError if it is no state. When the host goes offline, NDEATH is published, and the connection is made
+        again for the next birth.
+        """
         try:
             said = json.loads(content[:LONGEST_STATE])
             is_online, at_ms = said["online"] is True, int(said["timestamp"])
@@ -156,13 +158,13 @@ class SparkplugNode(BrokerThread):
         self._host_since = time.monotonic() + (0 if is_new else HOST_RETURN_S) if is_online else None
         if not is_online and self._is_born:
             self._say(f"the host {self._host_topic} is offline")
-            self._die()
+            self._publish_death()
             self._disconnect()
             self.connection = 0
             self._connect()
             raise _ConnectionLostError
 
-    def _bear(self) -> None:
+    def _publish_births(self) -> None:
         if not self._is_born:
             self.journals.restart()
         self._seq = 0
@@ -176,9 +178,9 @@ class SparkplugNode(BrokerThread):
             image = self._board.image(index)
             device.state_changes(image)
             if image.state:
-                self._bear_device(station)
+                self._publish_device_birth(station)
 
-    def _bear_device(self, station: str) -> None:
+    def _publish_device_birth(self, station: str) -> None:
         self._publish("DBIRTH", station, self._devices[station].birth())
         self._devices[station].is_born = True
 
@@ -190,7 +192,7 @@ class SparkplugNode(BrokerThread):
             if device.is_born and changes:
                 self._publish("DDATA", station, changes)
             elif image.state and not device.is_born:
-                self._bear_device(station)
+                self._publish_device_birth(station)
 
     def _forward(self) -> None:
         """Verdicts that follow, and the subscription whose answer says that the broker has them."""
@@ -199,16 +201,27 @@ class SparkplugNode(BrokerThread):
         self._batch += 1
         self.journals.forward(self._publish_verdict)
         if any(device.batch == self._batch for device in self._devices.values()):
-            self._barriers[self._subscribe(self._topic("NCMD"))] = self._batch
+            self._ask(self._batch)
 
-    def _settle(self, after_s: float) -> None:
-        """Move the cursor over the verdicts before the subscriptions that the broker has answered `after_s` ago."""
+    def _ask(self, batch: int | None) -> None:
+        """Subscribe once more to the commands of the node, after this batch or only for the answer."""
+        self._barriers[self._subscribe(self._topic("NCMD"))] = time.monotonic(), batch
+
+    def _settle(self) -> None:
+        """Move the cursor over the verdicts that the broker has had for SETTLED_S: it has answered a subscription after
+        them, and another one that was sent so much later.
+        """
         now = time.monotonic()
         while self._subscribed:
-            if (batch := self._barriers.pop(self._subscribed.popleft(), None)) is not None:
+            if (barrier := self._barriers.pop(self._subscribed.popleft(), None)) is None:
+                continue
+            sent, batch = barrier
+            while self._answers and sent - self._answers[0][0] >= SETTLED_S:
+                self.journals.acknowledge(self._answers.popleft()[1])
+            if batch is not None:
                 self._answers.append((now, batch))
-        while self._answers and now - self._answers[0][0] >= after_s:
-            self.journals.acknowledge(self._answers.popleft()[1])
+        if self._answers and now - self._answers[0][0] >= SETTLED_S and not self._barriers:
+            self._ask(None)
         self.journals.settle()
 
     def _publish_verdict(self, station: str, row: Row) -> int:
@@ -216,15 +229,15 @@ class SparkplugNode(BrokerThread):
         device.batch = self._batch
         try:
             metrics, has_new = device.enter(row.text, row.is_backlog)
-        except (ValueError, TypeError, AttributeError) as error:
-            self._say(f"a verdict of {station} cannot be read and is left out: {error}")
+        except (AttributeError, OverflowError, RecursionError, TypeError, ValueError) as error:
+            self._say(f"a verdict of {station} cannot be read or encoded and is left out: {error}")
             return self._batch
         if has_new or not device.is_born:
-            self._bear_device(station)
+            self._publish_device_birth(station)
         self._publish("DDATA", station, metrics)
         return self._batch
 
-    def _bury_devices(self) -> None:
+    def _publish_device_deaths(self) -> None:
         for index, station in enumerate(self._stations):
             device = self._devices[station]
             if device.is_born and not self._board.image(index).state and device.batch != self._batch:
@@ -232,7 +245,7 @@ class SparkplugNode(BrokerThread):
                 device.is_born = False
 
     def _publish(self, kind: str, device: str | None, metrics: list[Metric]) -> None:
-        if self.connection != self._greeted:
+        if self.connection != self._begun:
             raise _ConnectionLostError
         content = encode(metrics, now_ms(), self._seq)
         if self._client.publish(self._topic(kind, device), content, qos=0).rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -248,14 +261,13 @@ class SparkplugNode(BrokerThread):
     def _topic(self, kind: str, device: str | None = None) -> str:
         return f"{NAMESPACE}/{self._group}/{kind}/{self._node}" + ("" if device is None else f"/{device}")
 
-    def _die(self) -> None:
+    def _publish_death(self) -> None:
         payload = encode([self._bd_seq.present], now_ms(), None)
         self._client.publish(self._topic("NDEATH"), payload, qos=0)
 
     def _leave(self) -> None:
-        if self._is_born and self.connection == self._greeted:
-            self._settle(0.0)
-            self._die()
+        if self._is_born and self.connection == self._begun:
+            self._publish_death()
 
 
 class _BdSeq:

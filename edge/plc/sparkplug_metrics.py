@@ -7,7 +7,7 @@ from typing import Any
 
 from edge.plc.codes import STATE_CODES
 from edge.plc.process_image import Readable
-from edge.plc.sparkplug_payload import Metric, Type, Value
+from edge.plc.sparkplug_payload import Metric, Type, Value, encode
 
 NODE_REBIRTH, DEVICE_REBIRTH, BD_SEQ = "Node Control/Rebirth", "Device Control/Rebirth", "bdSeq"
 FIELD = "Fields/"
@@ -67,7 +67,8 @@ class Device:
     def enter(self, text: str, is_historical: bool) -> tuple[list[Metric], bool]:
         """The metrics of a verdict in JSON with its part's fields, and whether a birth must name new ones.
 
-        Raises AttributeError, TypeError or ValueError if it is no verdict.
+        Raises AttributeError, OverflowError, RecursionError, TypeError or ValueError if it is no verdict or cannot be
+        encoded; the device then keeps its former one.
         """
         said: dict[str, Any] = json.loads(text)
         at_ms = _time_ms(said.get("time"))
@@ -79,6 +80,7 @@ class Device:
         values: list[tuple[str, Type, Any]] = [(name, kind, said.get(key)) for name, kind, key, _ in VERDICT]
         values += [(name, Type.STRING, fields.get(name)) for name in dict.fromkeys([*known, *fields])]
         metrics = [Metric(name, kind, _value(value, kind), at_ms, is_historical) for name, kind, value in values]
+        encode(metrics, at_ms, None)
         self._verdict = {metric.name: metric for metric in metrics}
         return metrics, has_new
 

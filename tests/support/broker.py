@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -53,6 +54,7 @@ class Broker:
     def stop(self) -> None:
         """In order, so that it saves what it has."""
         if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)  # a test may have frozen it
             self.process.terminate()
             self.process.wait(60)
             self.process = None

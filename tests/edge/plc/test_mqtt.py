@@ -1,6 +1,7 @@
 """edge-plc on MQTT: a real broker, mosquitto, that is stopped and started, with mosquitto_sub as the listener."""
 
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from support.records import enter, recorder, settle, verdict
 
 from edge.plc.board import Board
 from edge.plc.codes import STATE_CODES
+from edge.plc.journal_forwarding import Row
 from edge.plc.mqtt import MqttPublisher
 from edge.plc.process_image import Readable
 from edge.plc.settings import MqttTable
@@ -175,6 +177,44 @@ def test_the_state_is_retained_and_the_last_will_says_that_the_process_is_gone(b
                 assert late.heard("edge/line1/state")[0]["ready"]
             bridge.process.kill()
             until(lambda: early.heard("edge/plc1/online") == [1, 0])
+
+
+def test_after_an_error_of_the_thread_the_last_will_comes_and_then_all_of_it(
+    broker: Broker, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge.plc.broker.FAILED_S", 0.0)
+    with listening(broker) as listener, publishing(board, table(broker, tmp_path)) as publisher:
+        until(lambda: listener.heard("edge/plc1/online") == [1])
+        publish = publisher._publish
+
+        def fails_once(station: str, row: Row) -> int | None:
+            monkeypatch.setattr(publisher, "_publish", publish)
+            raise LookupError("no such thing")
+
+        monkeypatch.setattr(publisher, "_publish", fails_once)
+        judge(tmp_path, 1, 9)()
+        until(lambda: listener.heard("edge/plc1/online") == [1, 0, 1])
+        until(lambda: cursor(tmp_path) == 9 and len(parts(listener)) >= 9)
+    assert parts(listener) == list(range(1, 10))
+    assert caplog.text.count("LookupError: no such thing; the connection to 127.0.0.1") == 1
+
+
+def test_a_broker_that_freezes_does_not_move_the_cursor(
+    broker: Broker, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening(broker) as listener, publishing(board, table(broker, tmp_path)) as publisher:
+        judge(tmp_path, 1, 5)()
+        until(lambda: cursor(tmp_path) == 5)
+        assert broker.process is not None
+        broker.process.send_signal(signal.SIGSTOP)
+        judge(tmp_path, 6, 9)()
+        until(lambda: publisher.journals.journals[0].sent == 9)
+        settled, settle = list[None](), publisher.journals.settle
+        monkeypatch.setattr(publisher.journals, "settle", lambda: settled.append(settle()))
+        until(lambda: len(settled) > 5)
+        assert cursor(tmp_path) == 5
+        broker.process.send_signal(signal.SIGCONT)
+        until(lambda: cursor(tmp_path) == 9 and parts(listener) == list(range(1, 10)))
 
 
 def test_a_broker_that_comes_later_has_the_present_state(board: Board, tmp_path: Path) -> None:

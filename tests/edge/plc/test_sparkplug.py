@@ -15,7 +15,7 @@ from support.records import enter, recorder, settle, verdict
 from support.sparkplug_host import Heard, SparkplugHost, hosting
 
 from benchmarks.soak.model import mean_bundle
-from edge.plc import sparkplug
+from edge.plc import broker, sparkplug
 from edge.plc.board import Board
 from edge.plc.codes import STATE_CODES
 from edge.plc.process_image import Readable
@@ -30,8 +30,8 @@ pytestmark = needs_mosquitto
 READY = Readable(state=STATE_CODES[State.READY], ready=True, epoch="ab12")
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
+@pytest.fixture(name="broker")
+def running_broker(tmp_path: Path) -> Iterator[Broker]:
     broker = Broker(tmp_path / "broker")
     broker.start()
     yield broker
@@ -42,6 +42,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def soon_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nodes in this process move their cursors without a wait; edge-plc in the running line has the wait."""
     monkeypatch.setattr(sparkplug, "SETTLED_S", 0.0)
+    monkeypatch.setattr(broker, "FAILED_S", 0.0)
 
 
 @pytest.fixture
@@ -200,7 +201,41 @@ def test_what_a_broker_had_just_before_it_was_stopped_is_sent_once_more(
         assert parts(host) == [*range(1, 10), *range(6, 10)]
         assert cursor(tmp_path) == 5
         until(lambda: publisher._answers)
-    assert cursor(tmp_path) == 9, "what was answered counts at an orderly end"
+    assert cursor(tmp_path) == 5, "the five seconds also count at an orderly end"
+
+
+def test_a_broker_that_freezes_after_its_answer_does_not_move_the_cursor(
+    broker: Broker, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket stays open: paho notices that only at its keep-alive."""
+    with hosting(broker.port) as host, node(broker, board, tmp_path) as publisher:
+        until(lambda: host.of("DBIRTH"))
+        judge(tmp_path, 1, 5)()
+        until(lambda: cursor(tmp_path) == 5)
+        monkeypatch.setattr(sparkplug, "SETTLED_S", 600.0)
+        judge(tmp_path, 6, 9)()
+        until(lambda: publisher._answers)
+        assert broker.process is not None
+        broker.process.send_signal(signal.SIGSTOP)
+        turns = counted_turns(publisher, monkeypatch)
+        monkeypatch.setattr(sparkplug, "SETTLED_S", 0.0)
+        until(lambda: len(turns) > 5)
+        assert publisher._client.is_connected()
+        assert cursor(tmp_path) == 5
+        broker.process.send_signal(signal.SIGCONT)
+        until(lambda: cursor(tmp_path) == 9)
+
+
+def counted_turns(publisher: SparkplugNode, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Grows by one with each turn of the publisher."""
+    turns, turn = list[None](), publisher._turn
+
+    def counted() -> None:
+        turn()
+        turns.append(None)
+
+    monkeypatch.setattr(publisher, "_turn", counted)
+    return turns
 
 
 def all_historical(one: Heard) -> bool:
@@ -209,7 +244,7 @@ def all_historical(one: Heard) -> bool:
     return said == {True}
 
 
-def test_without_its_primary_host_the_node_dies_and_what_is_judged_waits(
+def test_without_its_primary_host_the_node_says_its_death_and_what_is_judged_waits(
     broker: Broker, board: Board, tmp_path: Path
 ) -> None:
     with hosting(broker.port) as other, node(broker, board, tmp_path, host="scada"):
@@ -267,6 +302,59 @@ def test_a_row_that_is_no_verdict_is_left_out(broker: Broker, board: Board, tmp_
         with node(broker, board, tmp_path):
             until(lambda: cursor(tmp_path) == 3)
         assert parts(host) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        '{"time": "1969-12-31T23:59:59.000+00:00"}',
+        '{"time": "2026-01-02T03:04:05.678+00:00", "seq": 1e999}',
+        '{"time": "2026-01-02T03:04:05.678+00:00", "fields": {"\\ud800": "x"}}',
+        "[" * 100_000,
+    ],
+)
+def test_a_row_that_cannot_be_encoded_is_left_out_and_said(
+    broker: Broker, board: Board, tmp_path: Path, caplog: pytest.LogCaptureFixture, spoilt: str
+) -> None:
+    journal = recorder(tmp_path / "records")
+    with hosting(broker.port) as host:
+        with node(broker, board, tmp_path):
+            enter(journal, verdict(1))
+            until(lambda: cursor(tmp_path) == 1)
+        enter(journal, verdict(2), verdict(3))
+        settle(journal)
+        journal.close("told to stop", 3)
+        with closing(sqlite3.connect(tmp_path / "records" / JOURNAL)) as database, database:
+            database.execute("UPDATE verdicts SET json = ? WHERE seq = 2", (spoilt,))
+        with node(broker, board, tmp_path):
+            until(lambda: cursor(tmp_path) == 3)
+            host.command("NCMD")
+            until(lambda: len(host.of("NBIRTH")) == 3)
+        assert parts(host) == [1, 3]
+        host.check()
+    assert caplog.text.count("a verdict of line1 cannot be read or encoded and is left out") == 1
+
+
+def test_after_an_error_of_the_thread_the_last_will_comes_and_then_a_birth(
+    broker: Broker, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with hosting(broker.port) as host, node(broker, board, tmp_path) as publisher:
+        until(lambda: kinds(host) == ["NBIRTH", "DBIRTH"])
+        judge(tmp_path, 1, 5)()
+        until(lambda: cursor(tmp_path) == 5)
+        look = publisher._look_at_stations
+
+        def fails_once() -> None:
+            monkeypatch.setattr(publisher, "_look_at_stations", look)
+            raise LookupError("no such thing")
+
+        monkeypatch.setattr(publisher, "_look_at_stations", fails_once)
+        until(lambda: "NDEATH" in kinds(host) and kinds(host)[-2:] == ["NBIRTH", "DBIRTH"])
+        judge(tmp_path, 6, 9)()
+        until(lambda: cursor(tmp_path) == 9)
+        host.check()
+    assert set(parts(host)) == set(range(1, 10))
+    assert caplog.text.count("LookupError: no such thing; the connection to 127.0.0.1") == 1
 
 
 def test_a_running_line_loses_no_verdict_to_a_broker_that_is_stopped(broker: Broker, tmp_path: Path) -> None:
