@@ -12,7 +12,7 @@ from typing import Any
 from edge.errors import ConfigError, RecordsError
 from edge.plc.settings import BrokerTable
 from edge.records.durable_files import write_durably
-from edge.records.journal import JOURNAL, open_to_read
+from edge.records.journal import JOURNAL, open_to_read, wall_time
 
 MOST_AT_ONCE = 200
 """Verdicts of a station that are read at once."""
@@ -61,10 +61,13 @@ class JournalForwarding:
         ]
         self._acknowledged: deque[int] = deque()
         self._settled: set[int] = set()
+        self._begun: str | None = None
 
     def begin(self) -> None:
         """Without a cursor, what was judged before this moment is history; what comes before the broker does is not."""
+        now = wall_time()
         self._for_each(self._begin)
+        self._begun = now
 
     def forward(self, publish: Callable[[str, Row], int | None]) -> None:
         """Give `publish` the stations' rows that follow, as many as may be under way. It returns the number by which
@@ -102,8 +105,11 @@ class JournalForwarding:
                 self._say(f"{journal.records}: {str(error).splitlines()[0]}")
 
     def _begin(self, journal: _Journal) -> None:
+        """Without a cursor, begin after the last row. If that could not be read at the start, the time of the rows says
+        which one it was.
+        """
         if journal.at is None:
-            journal.at = _last_row(journal.records)
+            journal.at = _last_row(journal.records, self._begun)
             journal.sent = journal.at["rowid"]
             self._save()
 
@@ -141,11 +147,18 @@ class JournalForwarding:
             self._say(f"{self._cursor} cannot be written: {error.strerror}; make room there")
 
 
-def _last_row(records: Path) -> dict[str, Any]:
+def _last_row(records: Path, before: str | None = None) -> dict[str, Any]:
+    """The last row; with a time, the last one before the first row that is not older."""
     if not (records / JOURNAL).exists():
         return dict(BEGINNING)
     with contextlib.closing(open_to_read(records)) as journal:
-        row = journal.execute("SELECT rowid, epoch, seq FROM verdicts ORDER BY rowid DESC LIMIT 1").fetchone()
+        end = None
+        if before is not None:
+            (end,) = journal.execute("SELECT min(rowid) FROM verdicts WHERE time >= ?", (before,)).fetchone()
+        row = journal.execute(
+            "SELECT rowid, epoch, seq FROM verdicts WHERE rowid < ? ORDER BY rowid DESC LIMIT 1",
+            (2**63 - 1 if end is None else end,),
+        ).fetchone()
     return dict(zip(BEGINNING, row, strict=True)) if row else dict(BEGINNING)
 
 

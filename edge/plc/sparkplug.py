@@ -143,8 +143,8 @@ class SparkplugNode(BrokerThread):
         return rebirths
 
     def _take_host(self, content: bytes) -> None:
-        """Raises ValueError if it is no state. When the host goes offline, NDEATH is published, and the connection is made
-        again for the next birth.
+        """Raises ValueError if it is no state. When the host goes offline, NDEATH is published, and a new connection is
+        made for the next birth.
         """
         try:
             said = json.loads(content[:LONGEST_STATE])
