@@ -165,9 +165,12 @@ def _opcua(settings: PlcSettings, bridge: "Bridge") -> "OpcuaServer | None":
     if settings.opcua is None:
         return None
     from edge.plc.opcua import OpcuaServer
+    from edge.plc.settings import check_private_key
 
     names = [one.station for one in settings.stations]
-    return OpcuaServer(bridge.board, names, lambda: [one.heartbeat for one in bridge.handshakes], settings.opcua)
+    server = OpcuaServer(bridge.board, names, lambda: [one.heartbeat for one in bridge.handshakes], settings.opcua)
+    check_private_key(settings.opcua.key)
+    return server
 
 
 def _tags(settings: PlcSettings, bridge: "Bridge") -> "TagWriter | None":

@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.errors import ChannelError, ConfigError
 from edge.plc.journal_forwarding import JournalForwarding
-from edge.plc.settings import BrokerTable, read_password
+from edge.plc.settings import BrokerTable, check_private_key, read_password
 from edge.security.loopback import check_reach
 
 log = logging.getLogger("edge.plc")
@@ -77,6 +77,7 @@ class BrokerThread(threading.Thread, ABC):
         if table.user is not None:
             client.username_pw_set(table.user, read_password(table.password_file, "for the broker"))
         if table.ca is not None:
+            check_private_key(table.key or table.cert)
             ca, cert, key = (None if file is None else str(file) for file in (table.ca, table.cert, table.key))
             try:
                 client.tls_set(ca, cert, key)
@@ -126,7 +127,7 @@ class BrokerThread(threading.Thread, ABC):
         self._say(f"{type(error).__name__}: {error}; the connection to {self._table.broker} is made again")
         log.debug("%s", self._title, exc_info=error)
         self.connection = 0
-        if (connection := self._client.socket()) is not None:
+        if isinstance(connection := self._client.socket(), socket.socket):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 

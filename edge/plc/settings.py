@@ -1,15 +1,16 @@
 """The settings of edge-plc: the `[plc]` table of a configuration file."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import ConfigError, KeyFileError
 from edge.gate import TRANSIT_MS
 from edge.plc.handshake import HOLD_MS, Numbers
 from edge.plc.registers import MOST_STATIONS
 from edge.security import key_file
+from edge.security.loopback import is_loopback
 from edge.validation import plain
 
 MODBUS = "127.0.0.1:5020"
@@ -90,7 +91,7 @@ class TagsTable(_Table):
 
     address: str = Field(description="HOST or HOST:PORT of the PLC")
     period_ms: float = Field(default=20, ge=5, le=100, description="from one exchange to the next")
-    timeout_ms: float = Field(default=200, ge=20, le=250, description="how long the PLC may take to answer a request")
+    timeout_ms: float = Field(default=200, ge=20, le=250, description="how long one request may take")
     insecure: bool = Field(default=False, description="a PLC on the network is meant; it authenticates nobody")
 
 
@@ -131,6 +132,20 @@ class PlcSettings(_Table):
     s7: S7Table | None = None
     logix: LogixTable | None = None
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [one.station for one in self.stations]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two [[plc.stations]] have the name {twice[0]!r}; give each station a name of its own")
+        host = self.modbus.bind.rpartition(":")[0].strip("[]") or "127.0.0.1"
+        if self.modbus.insecure and not is_loopback(host) and (self.s7 or self.logix):
+            table = "[plc.s7]" if self.s7 else "[plc.logix]"
+            raise ValueError(
+                f"{table} and Modbus on the network, at {self.modbus.bind}: two PLCs would write the signals of one "
+                f"handshake; let Modbus listen on 127.0.0.1, or take {table} out"
+            )
+        return self
+
 
 def settings_of(said: dict[str, Any], origin: str) -> PlcSettings:
     """The settings of a `[plc]` table of the file `origin`. Raises ConfigError, in one line."""
@@ -154,3 +169,10 @@ def read_password(file: Path | None, purpose: str) -> str | None:
         raise ConfigError(f"{file} cannot be read; it holds the password {purpose}") from error
     key_file.refuse_shared(file, mode)
     return password
+
+
+def check_private_key(file: Path | None) -> None:
+    """Raise KeyFileError, in one line, if the file cannot be read or other users can access it."""
+    if file is not None:
+        _, mode = key_file.read(file)
+        key_file.refuse_shared(file, mode)

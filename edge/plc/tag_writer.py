@@ -34,6 +34,12 @@ RESULT_BITS = Status.VALID | Status.PASS | Status.FAIL
 RECONNECT_S = 0.5
 """Pause before a new connection: after 300 ms the PLC has forgotten its trigger and its passes."""
 
+LEASE_S = 0.3
+"""How long the program of the PLC waits for its beat before it rejects everything."""
+
+LATE_BEATS = 10
+"""Beats in a row that come back too late before a line says so."""
+
 STUCK_S = 5.0
 """How long the PLC may hold words of a former connection before a line says so."""
 
@@ -137,6 +143,7 @@ class StationTags:
         """Nothing is written or taken yet."""
         self._board, self._station, self._writer, self._say = board, station, writer, say
         self._begun, self._is_said = time.monotonic(), False
+        self._read_s, self._late_beats = self._begun, 0
         self._written: Written | None = None
         self._status, self._alive, self._station_alive = Status(0), 0, 0
         self._data: Words = []
@@ -153,6 +160,7 @@ class StationTags:
         Nothing is shown, and no trigger or acknowledgement counts, before both were seen to be 0 on this connection:
         they may be left over from a former one.
         """
+        former_s, self._read_s = self._read_s, time.monotonic()
         beat, *words = self._writer.read(self._station)
         written = unpack(words)
         if self._written is None:
@@ -164,6 +172,16 @@ class StationTags:
             self._written = written
             self._board.write(self._station, written)
         self._show(beat)
+        self._watch_beat(time.monotonic() - former_s)
+
+    def _watch_beat(self, longest_s: float) -> None:
+        """`longest_s` is how old the returned beat can be: the PLC may have changed it right after the former read."""
+        self._late_beats = self._late_beats + 1 if longest_s > LEASE_S else 0
+        if self._late_beats == LATE_BEATS:
+            self._say(
+                f"the PLC's answers take so long that its beat for station {self._station + 1} comes back after more "
+                f"than {LEASE_S * 1e3:g} ms, and its program rejects everything; use a faster connection or fewer stations"
+            )
 
     def _is_left_over(self, written: Written) -> None:
         if time.monotonic() - self._begun > STUCK_S and not self._is_said:
