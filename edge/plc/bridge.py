@@ -10,6 +10,7 @@ import zmq
 from edge.channel.control_messages import Fate, Trigger
 from edge.errors import ChannelError
 from edge.gate.station_link import Endpoint, StationLink
+from edge.gate.suspension import SuspendWatch
 from edge.plc.board import Board
 from edge.plc.handshake import ALIVE_NS, Handshake, HandshakeRules
 from edge.plc.process_image import Entry, Written
@@ -49,6 +50,7 @@ class Bridge:
         self._poller = zmq.Poller()
         self._poller.register(self.board.wake.fileno(), zmq.POLLIN)
         self._alive_ns = 0
+        self._suspend_watch = SuspendWatch()
         self._needed: list[threading.Thread] = []
         self.lines: list[_Line] = []
         try:
@@ -79,6 +81,9 @@ class Bridge:
         for line in self.lines:
             line.link.speak(now)
         self._poller.poll(LONGEST_SLEEP_MS)
+        if self._suspend_watch.was_suspended():
+            for line in self.lines:
+                line.handshake.suspended(time.monotonic_ns())
         for station, written in self.board.writes():
             self._write(station, written)
         for index, line in enumerate(self.lines):

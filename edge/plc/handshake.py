@@ -111,7 +111,13 @@ class Handshake:
     def pong(self, epoch: str, now: int, sent_ns: int, received_ns: int) -> None:
         """Take the station's time: `now` of its clock was between local `sent_ns` and `received_ns`."""
         self._advance(received_ns)
-        self._station.pong(epoch, now, sent_ns, received_ns)
+        if self._station.pong(epoch, now, sent_ns, received_ns):
+            self._fail_all(Code.NO_CLOCK, received_ns)
+
+    def suspended(self, at_ns: int) -> None:
+        """Let nothing pass that is in flight, because the machine was suspended and the local clock stood still."""
+        self._station.suspended()
+        self._fail_all(Code.NO_CLOCK, at_ns)
 
     def snapshot(self, heartbeat: Heartbeat) -> None:
         """Join the epoch: verdicts up to the snapshot's last one are history and pass nothing."""
