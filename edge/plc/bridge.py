@@ -52,10 +52,10 @@ class Bridge:
         self._alive_ns = 0
         self._suspend_watch = SuspendWatch()
         self._needed: list[threading.Thread] = []
-        self.lines: list[_Line] = []
+        self.lines: list[Line] = []
         try:
             for at in stations:
-                self.lines.append(_Line(at, name, rules, log, allow_insecure, self._poller))
+                self.lines.append(Line(at, name, rules, log, allow_insecure, self._poller))
         except BaseException:
             self.close()
             raise
@@ -99,7 +99,7 @@ class Bridge:
         line.handshake.write(written, time.monotonic_ns())
         self._show(station, line)
 
-    def _show(self, index: int, line: "_Line") -> None:
+    def _show(self, index: int, line: "Line") -> None:
         image = line.handshake.readable(time.monotonic_ns())
         for step in steps(line.shown, image):
             self.board.show(index, step)
@@ -112,7 +112,7 @@ class Bridge:
         self.board.close()
 
 
-class _Line:
+class Line:
     """One station: its handshake on its link."""
 
     def __init__(
