@@ -41,18 +41,28 @@ class StationClock:
         """No bounds are known before the first pong."""
         self._pongs: deque[_Pong] = deque(maxlen=64)
         self._since: int | None = None
+        self._is_anew = False
 
-    def pong(self, now: int, sent_ns: int, received_ns: int) -> None:
-        """Add an answer.
+    def begin_anew(self) -> None:
+        """Drop the pongs, since this machine's clock stood still. No bounds will be known for times of the station
+        before the next pong.
+        """
+        self._pongs.clear()
+        self._is_anew = True
 
-        An answer that contradicts the earlier ones means that a clock stood still or jumped, as when a machine was
-        suspended: earlier pongs are dropped, and for earlier times of the station no bounds are known.
+    def pong(self, now: int, sent_ns: int, received_ns: int) -> bool:
+        """Add an answer. Returns whether it contradicts the earlier ones.
+
+        A contradiction means that a clock stood still or jumped, as when a machine was suspended: earlier pongs are
+        dropped, and for earlier times of the station no bounds are known.
         """
         earliest, latest = self.earliest(now, received_ns), self.latest(now, received_ns)
-        if earliest is not None and latest is not None and not (earliest <= received_ns and sent_ns <= latest):
+        contradicts = (earliest is not None and earliest > received_ns) or (latest is not None and latest < sent_ns)
+        if contradicts or self._is_anew:
             self._pongs.clear()
-            self._since = now
+            self._since, self._is_anew = now, False
         self._pongs.append(_Pong(now, sent_ns, received_ns))
+        return contradicts
 
     def earliest(self, moment: int, at_ns: int) -> int | None:
         """The local time before which `moment` of the station cannot have been; None if that is not known."""
