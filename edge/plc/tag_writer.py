@@ -180,7 +180,7 @@ class StationTags:
         if self._late_beats == LATE_BEATS:
             self._say(
                 f"the PLC's answers take so long that its beat for station {self._station + 1} comes back after more "
-                f"than {LEASE_S * 1e3:g} ms, and its program rejects everything; use a faster connection or fewer stations"
+                f"than {LEASE_S * 1e3:g} ms, and its program rejects everything; make them faster or use fewer stations"
             )
 
     def _is_left_over(self, written: Written) -> None:

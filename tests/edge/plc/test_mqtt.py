@@ -294,6 +294,8 @@ def test_tls_is_spoken_to_a_broker_that_the_ca_signed(board: Board, tmp_path: Pa
         ('broker = "127.0.0.1"\nca = "none.pem"', "give PEM files"),
         ('broker = "127.0.0.1"\nuser = "a"\npassword_file = "shared"', "others than its owner may use it (mode 0644)"),
         ('broker = "127.0.0.1"\npassword_file = "shared"', "password_file needs user"),
+        ('broker = "127.0.0.1"\nca = "c"\ncert = "c"\nkey = "shared"', "others than its owner may use it (mode 0644)"),
+        ('broker = "127.0.0.1"\nca = "c"\ncert = "shared"', "shared: others than its owner may use it (mode 0644)"),
         ('broker = "127.0.0.1"\ncert = "c"\nkey = "k"', "without it there is no TLS"),
         ('broker = "127.0.0.1"\ncursor = "c"\nrecords = { line2 = "r" }', "'line2', which is none of line1"),
         ('broker = "x:y"', "is no broker; one looks like 127.0.0.1:1883"),

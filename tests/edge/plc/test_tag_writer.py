@@ -1,16 +1,18 @@
 """What a tag writer reads and writes, request by request."""
 
+import contextlib
 import logging
 import socket
+import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.plc import until
-from support.tag_servers import DB, S7Server
+from support.tag_servers import DB, LogixServer, S7Server
 from support.tag_servers import READ_WORDS as SHOWN
 
 from edge.plc.board import Board
@@ -20,7 +22,8 @@ from edge.plc.process_image import Readable
 from edge.plc.registers import Control, Status, Words, pack
 from edge.plc.s7 import S7Memory
 from edge.plc.settings import LogixTable, S7Table
-from edge.plc.tag_writer import COMMAND_WORDS, READ_WORDS, StationTags, TagMemory, TagWriter
+from edge.plc.sockets import drop_unsent
+from edge.plc.tag_writer import COMMAND_WORDS, LATE_BEATS, READ_WORDS, StationTags, TagMemory, TagWriter
 
 FOREVER = 2**63
 
@@ -40,18 +43,22 @@ class Memory:
         self.command: Words = [0] * COMMAND_WORDS
         self.seen: list[Words] = []
         self.connections = 0
-        self.answer_s = 0.0
+        self.read_s = self.write_s = 0.0
+        self.written: Callable[[], None] = lambda: None
+        """Called after each write."""
 
     def connect(self) -> None:
         self.connections += 1
 
     def read(self, station: int) -> Words:
-        time.sleep(self.answer_s)
+        time.sleep(self.read_s)
         return list(self.command)
 
     def write(self, station: int, offset: int, words: Words) -> None:
+        time.sleep(self.write_s)
         self.words[offset : offset + len(words)] = words
         self.seen.append(list(self.words))
+        self.written()
 
     def close(self) -> None:
         pass
@@ -96,6 +103,45 @@ def test_after_each_request_a_valid_result_is_all_that_of_one_image(shown: list[
     board.close()
 
 
+def test_words_of_before_are_cleared_with_the_status_first(board: Board) -> None:
+    """A PLC that reads in between must see no valid status beside words that are cleared."""
+    memory = Memory()
+    left = pack(good(7))[:READ_WORDS]
+    memory.words = list(left)
+    StationTags(board, 0, memory, lambda what: None).clear()  # type: ignore[arg-type]
+    assert memory.seen[0] == [0, 0, *left[2:]]
+    assert memory.seen[-1] == [0] * READ_WORDS
+
+
+@pytest.mark.parametrize("later", [good(8, code=Code.DEFECT), good(7, pass_until_ns=0), good(8), Readable()])
+def test_a_result_that_changes_while_its_words_are_written_gets_no_status(board: Board, later: Readable) -> None:
+    memory = Memory()
+    tags = StationTags(board, 0, memory, lambda what: None)  # type: ignore[arg-type]
+    tags.turn()
+    board.show(0, good(7))
+    memory.written = lambda: board.show(0, later)
+    del memory.seen[:]
+    tags.turn()
+    assert memory.seen
+    assert not any(Status(words[0]) & Status.VALID for words in memory.seen)
+    tags.turn()
+    assert memory.words == pack(later.at(1))[:READ_WORDS]
+
+
+@pytest.mark.parametrize(("lease_s", "lines"), [(0.03, 1), (600.0, 0)])
+def test_a_beat_that_always_comes_back_too_late_is_said_once(
+    board: Board, monkeypatch: pytest.MonkeyPatch, lease_s: float, lines: int
+) -> None:
+    monkeypatch.setattr("edge.plc.tag_writer.LEASE_S", lease_s)
+    memory, said = Memory(), list[str]()
+    memory.read_s = 0.02
+    tags = StationTags(board, 0, memory, said.append)  # type: ignore[arg-type]
+    for _ in range(2 * LATE_BEATS):
+        tags.turn()
+    assert len(said) == lines
+    assert all("take so long that its beat for station 1 comes back after more than 30 ms" in one for one in said)
+
+
 def test_alive_is_the_beat_of_the_plc_while_the_station_lives_alone(board: Board) -> None:
     memory = Memory()
     tags = StationTags(board, 0, memory, lambda what: None)  # type: ignore[arg-type]
@@ -138,11 +184,13 @@ def test_a_plc_whose_program_clears_nothing_is_named_once(board: Board, monkeypa
     assert "its acknowledgement, which is 17" in said[0]
 
 
+@pytest.mark.parametrize("request_s", ["read_s", "write_s"])
 def test_an_answer_that_took_longer_than_the_timeout_ends_the_connection(
-    board: Board, caplog: pytest.LogCaptureFixture
+    board: Board, caplog: pytest.LogCaptureFixture, request_s: str
 ) -> None:
     memory = Memory()
-    memory.answer_s, memory.command[1] = 0.1, int(Control.TRIGGER)
+    memory.command[1] = int(Control.TRIGGER)
+    setattr(memory, request_s, 0.1)
     writer = TagWriter(board, memory, "S7", S7Table(address="127.0.0.1", db=1, timeout_ms=50))
     writer.start()
     until(lambda: memory.connections == 2)
@@ -216,6 +264,53 @@ def test_a_peer_that_answers_nonsense_and_closes_is_one_failed_connection(kind: 
             memory.connect()
         memory.close()
         thread.join()
+
+
+def test_what_is_not_sent_when_the_socket_closes_never_arrives() -> None:
+    """As when the process is killed: the PLC would take a pass bit of seconds ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        with socket.create_connection(listener.getsockname()) as sender:
+            drop_unsent(sender)
+            receiver, _ = listener.accept()
+            sender.setblocking(False)
+            sent = 0
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sent += sender.send(bytes(65_536))
+        with receiver:
+            arrived = iter(lambda: receiver.recv(65_536), b"")
+            assert sum(map(len, until_reset(arrived))) < sent
+
+
+def until_reset(arrived: Iterator[bytes]) -> Iterator[bytes]:
+    with pytest.raises(ConnectionResetError):
+        yield from arrived
+
+
+@pytest.mark.parametrize("kind", ["s7", "logix"])
+def test_the_sockets_of_both_protocols_drop_what_is_not_sent(kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    server = S7Server(port) if kind == "s7" else LogixServer(port)
+    server.start()
+    address = f"127.0.0.1:{port}"
+    s7, logix = S7Memory(S7Table(address=address, db=DB)), LogixMemory(LogixTable(address=address))
+    memory: TagMemory = s7 if kind == "s7" else logix
+    until(lambda: connects(memory))
+    own = s7._socket() if kind == "s7" else logix._plc.conn.Socket  # type: ignore[union-attr]
+    assert struct.unpack("ii", own.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)) == (1, 0)
+    memory.close()
+    server.stop()
+
+
+def connects(memory: TagMemory) -> bool:
+    """Whether the server listens yet."""
+    try:
+        memory.connect()
+    except Exception:
+        return False
+    return True
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from edge.channel.endpoints import CONTROL, neighbour_endpoint
 from edge.cli.plc_bridge import open_bridge, read_settings
 from edge.plc.process_image import Entry
 from edge.plc.registers import Status
+from edge.plc.settings import settings_of
 
 PARTS = 30
 
@@ -158,6 +159,12 @@ def test_a_plc_that_does_not_answer_delays_no_result_over_modbus(tmp_path: Path)
         ]
 
 
+@pytest.mark.parametrize(("bind", "insecure"), [("5020", True), ("[::1]:5020", True), ("localhost:5020", True)])
+def test_modbus_on_loopback_is_allowed_beside_tags(bind: str, insecure: bool) -> None:
+    tables = {"s7": {"address": "127.0.0.1", "db": 1}, "modbus": {"bind": bind, "insecure": insecure}}
+    assert settings_of(tables, "the test").modbus.bind == bind
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
@@ -168,10 +175,14 @@ def test_a_plc_that_does_not_answer_delays_no_result_over_modbus(tmp_path: Path)
         ('[plc.logix]\naddress = "127.0.0.1"\ntag = "1 2"', "logix.tag"),
         ('[plc.logix]\naddress = "127.0.0.1"\ntimeout_ms = 900', "logix.timeout_ms"),
         ('[plc.s7]\ndb = 1\naddress = "127.0.0.1"\n[plc.logix]\naddress = "127.0.0.1"', "give one"),
+        (
+            '[plc.s7]\ndb = 1\naddress = "127.0.0.1"\n[plc.modbus]\nbind = "0.0.0.0:502"\ninsecure = true',
+            "[plc.s7] and Modbus on the network, at 0.0.0.0:502: two PLCs would write the signals of one handshake",
+        ),
     ],
 )
 def test_a_wrong_table_is_refused_in_one_line(tmp_path: Path, lines: str, said: str) -> None:
     (tmp_path / "line.toml").write_text(f"[plc]\ninsecure = true\n{lines}\n")
-    done = ran("plc", "--config", tmp_path / "line.toml", "--modbus", 0)
+    done = ran("plc", "--config", tmp_path / "line.toml", *(() if "modbus" in lines else ("--modbus", 0)))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert said in done.stderr
