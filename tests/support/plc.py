@@ -67,6 +67,7 @@ class Plc:
         self.words: Words = [0] * WRITTEN_AT
         self.decided: dict[tuple[int, int], bool] = {}  # whether the part passed, by epoch and number
         self.twice: list[int] = []
+        self.cycles = 0
         self._acknowledging: tuple[int, int] | None = None
 
     def read(self, address: int = 0, count: int = 40) -> Words:
@@ -81,6 +82,7 @@ class Plc:
 
     def cycle(self) -> Status:
         """One cycle of the PLC; returns the status word."""
+        self.cycles += 1
         self.words = self.read()
         status = Status(self.words[0])
         if Status.VALID not in status:

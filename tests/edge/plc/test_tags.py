@@ -3,6 +3,7 @@
 import itertools
 import logging
 import socket
+import statistics
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -122,9 +123,11 @@ def test_every_part_comes_once_and_every_pass_is_proven_also_if_the_plc_is_away_
     assert [number for number, _ in itertools.groupby(plc.taken)] == numbers
     assert entries("acknowledged") == numbers
     assert len(set(plc.opened)) == len(plc.opened)
-    # A machine so busy that the station's heartbeats come late takes passes back: then fewer than all goods pass.
-    assert set(passed) <= set(plc.opened) <= set(entries("pass")) <= {seq for seq in numbers if says(seq) == "good"}
-    assert passed
+    goods = {seq for seq in numbers if says(seq) == "good"}
+    assert set(passed) <= set(plc.opened) <= set(entries("pass")) <= goods
+    # The PLC's lease is six seconds here. The station's is 300 ms: on a machine so busy that its heartbeats come late,
+    # passes are withdrawn. All 24 passed in each of six runs beside trainings on both cores.
+    assert len(passed) >= len(goods) // 2, [entry for entry in shown if entry.number in goods - set(passed)]
     assert caplog.text.count("connected") == 2, caplog.text
     assert caplog.text.count("it is tried again") in (1, 2), caplog.text
 
@@ -150,13 +153,19 @@ def test_a_plc_that_does_not_answer_delays_no_result_over_modbus(tmp_path: Path)
         with site(tmp_path, S7Server.table, silent.getsockname()[1]) as (station, bridge), plc_at(bridge.port) as plc:
             silent.accept()  # and nothing more is said
             until(lambda: Status.READY in plc.cycle())
+            cycles = list[int]()
             for seq in range(1, PARTS + 1):
+                before = plc.cycles
                 station.good(says=says(seq))
                 until(lambda seq=seq: plc.cycle() is not None and len(plc.decided) == seq)
+                cycles.append(plc.cycles - before)
         assert [number for _, number in plc.decided] == list(range(1, PARTS + 1))
         assert [number for (_, number), passed in plc.decided.items() if passed] == [
             seq for seq in range(1, PARTS + 1) if says(seq) == "good"
         ]
+    # The Modbus server answers whether the loop turns or not, and a busy machine delays both: two reads a part were
+    # measured, and 16 with a loop that waits 80 ms in each turn.
+    assert statistics.median(cycles) <= 6, cycles
 
 
 @pytest.mark.parametrize(("bind", "insecure"), [("5020", True), ("[::1]:5020", True), ("localhost:5020", True)])
