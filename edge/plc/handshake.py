@@ -227,7 +227,7 @@ class Handshake:
         assert self._asked is not None
         part, self._asked = str(self._asked.number), None
         if self._awaited.pop(part, None) is not None and (self._overdue or error is not Error.REFUSED):
-            self._owe(part)  # a refusal may be the late one of a former trigger
+            self._expect_late_verdict(part)  # a refusal may be the late one of a former trigger
         self._miss_trigger(error)
 
     def _miss_trigger(self, error: Error) -> None:
@@ -333,7 +333,7 @@ class Handshake:
         for part, awaited in list(self._awaited.items()):
             if awaited is not self._asked:
                 del self._awaited[part]
-                self._owe(part)
+                self._expect_late_verdict(part)
                 self._offer(Result(awaited.number, part, self._station.epoch, awaited.seq, code), at_ns)
         if self._asked is not None:
             self._cancel(Error.NO_ANSWER)
@@ -343,7 +343,7 @@ class Handshake:
         if result.is_shown:
             self._enter("withdrawn", result)
 
-    def _owe(self, part: str) -> None:
+    def _expect_late_verdict(self, part: str) -> None:
         self._overdue[part] = None
         while len(self._overdue) > MOST_AWAITED:
             del self._overdue[next(iter(self._overdue))]

@@ -26,8 +26,8 @@ class MqttPublisher(BrokerThread):
 
     TOPIC/NAME/online is 1 while this process is connected, retained; the broker sets it to 0 when the process is gone.
     TOPIC/STATION/state is retained and published when it changes. TOPIC/STATION/verdict has each verdict of the
-    journal as the station published it, with QoS 1, in order. A broker that dies before its acknowledgement came gets
-    a verdict again: `epoch` and `seq` name it.
+    journal as the station published it, with QoS 1, in order. A verdict whose acknowledgement did not come is published
+    again in the next connection: `epoch` and `seq` name it.
     """
 
     def __init__(self, board: Board, stations: list[str], name: str, table: MqttTable) -> None:
@@ -38,15 +38,15 @@ class MqttPublisher(BrokerThread):
         self._client.will_set(self._online, "0", qos=1, retain=True)
         self._client.on_publish = self._published
         self._states: dict[str, str] = {}
-        self._greeted = 0
+        self._begun = 0
 
     def _published(self, client: mqtt.Client, data: Any, message: int, reason: Any, properties: Any) -> None:
         """In the thread of paho: the broker has this message."""
         self.journals.acknowledge(message)
 
     def _turn(self) -> None:
-        if (connection := self.connection) != self._greeted:
-            self._greeted = connection
+        if (connection := self.connection) != self._begun:
+            self._begun = connection
             self._states.clear()
             self._client.publish(self._online, "1", qos=1, retain=True)
         for index, station in enumerate(self._stations):

@@ -1,6 +1,6 @@
 """Writes the stations' words into the memory of a PLC and reads the PLC's own words there, once per period.
 
-Here edge-plc is the client, so what it wrote last stays in the PLC when it dies. `alive` is therefore the PLC's own
+Here edge-plc is the client, so what it wrote last stays in the PLC when it ends. `alive` is therefore the PLC's own
 `beat`, returned: the program of the PLC rejects everything when its beat does not come back within 300 ms. A write
 that the network held back for longer returns an old beat and counts for nothing.
 """

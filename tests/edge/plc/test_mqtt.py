@@ -96,7 +96,7 @@ def test_a_verdict_has_the_free_fields_of_its_part(broker: Broker, board: Board,
     journal.close("told to stop", 3)
 
 
-def test_a_broker_that_dies_in_the_middle_loses_nothing_and_repeats_only_what_it_had_not_acknowledged(
+def test_a_broker_that_is_stopped_in_the_middle_loses_nothing_and_repeats_only_what_it_had_not_acknowledged(
     broker: Broker, board: Board, tmp_path: Path
 ) -> None:
     judge(tmp_path, 1, 3)()

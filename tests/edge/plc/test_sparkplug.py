@@ -74,7 +74,9 @@ def parts(host: SparkplugHost) -> list[int]:
     return [int(one["Result/PartId"].removeprefix("part-")) for one in host.verdicts]
 
 
-def test_a_device_is_born_and_dies_with_its_stations_heartbeat(broker: Broker, board: Board, tmp_path: Path) -> None:
+def test_birth_and_death_of_a_device_follow_its_stations_heartbeat(
+    broker: Broker, board: Board, tmp_path: Path
+) -> None:
     with hosting(broker.port) as host:
         with node(broker, board, tmp_path):
             until(lambda: kinds(host) == ["NBIRTH", "DBIRTH"])
@@ -123,7 +125,9 @@ def test_field_names_without_end_do_not_make_births_without_end(broker: Broker, 
     journal.close("told to stop", len(names))
 
 
-def test_a_rebirth_is_obeyed_and_what_is_no_command_is_ignored(broker: Broker, board: Board, tmp_path: Path) -> None:
+def test_a_rebirth_comes_when_asked_for_and_what_is_no_command_is_ignored(
+    broker: Broker, board: Board, tmp_path: Path
+) -> None:
     with hosting(broker.port, "scada") as host, node(broker, board, tmp_path, host="scada"):
         until(lambda: kinds(host) == ["NBIRTH", "DBIRTH"])
         host.send("spBv1.0/edge/NCMD/plc1", b"\xff\xff")
@@ -244,7 +248,7 @@ def all_historical(one: Heard) -> bool:
     return said == {True}
 
 
-def test_without_its_primary_host_the_node_says_its_death_and_what_is_judged_waits(
+def test_without_its_primary_host_ndeath_is_published_and_what_is_judged_waits(
     broker: Broker, board: Board, tmp_path: Path
 ) -> None:
     with hosting(broker.port) as other, node(broker, board, tmp_path, host="scada"):
@@ -261,7 +265,7 @@ def test_without_its_primary_host_the_node_says_its_death_and_what_is_judged_wai
         assert parts(other) == list(range(1, 10))
 
 
-def test_verdicts_of_a_silent_station_are_sent_by_a_device_that_dies_after_them(
+def test_verdicts_of_a_silent_station_are_sent_between_a_birth_and_a_death_of_its_device(
     broker: Broker, board: Board, tmp_path: Path
 ) -> None:
     board.show(0, Readable())
