@@ -167,7 +167,8 @@ def _opcua(settings: PlcSettings, bridge: "Bridge") -> "OpcuaServer | None":
     from edge.plc.opcua import OpcuaServer
 
     names = [one.station for one in settings.stations]
-    return OpcuaServer(bridge.board, names, lambda: [one.heartbeat for one in bridge.handshakes], settings.opcua)
+    heard = lambda: [(one.heartbeat, one.bundle) for one in bridge.handshakes]  # noqa: E731
+    return OpcuaServer(bridge.board, names, heard, settings.opcua)
 
 
 def _tags(settings: PlcSettings, bridge: "Bridge") -> "TagWriter | None":

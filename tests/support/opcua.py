@@ -1,0 +1,83 @@
+"""The OPC UA server of edge-plc in a process of its own, and a client of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from asyncua import Client
+
+from edge.plc.board import Board
+from edge.plc.codes import STATE_CODES
+from edge.plc.opcua import Heard, OpcuaServer
+from edge.plc.process_image import Readable
+from edge.plc.settings import OpcuaTable
+from edge.plc.vision_nodes import NAMESPACE
+from edge.verdict import State
+
+T = TypeVar("T")
+PATIENCE_S = 60.0
+URI = "http://opcfoundation.org/UA/MachineVision"
+EXECUTING = Readable(alive=1, state=STATE_CODES[State.EXECUTING], ready=True, epoch="ab12")
+
+
+class Reader:
+    """A connected client of one station."""
+
+    def __init__(self, client: Client, index: int, theirs: int) -> None:
+        self.client, self.index, self.theirs = client, index, theirs
+
+    def node(self, path: str) -> Any:
+        return self.client.get_node(f"ns={self.index};s=line1.{path}")
+
+    async def read(self, path: str) -> Any:
+        """A value; None if it is not known now."""
+        found = await self.node(path).read_data_value(raise_on_bad_status=False)
+        return found.Value.Value if found.StatusCode.is_good() else None
+
+    async def until(self, path: str, value: object) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.read(path) != value:
+                await asyncio.sleep(0.02)
+
+
+def reads(
+    endpoint: str, what: Callable[[Reader], Awaitable[T]], prepare: Callable[[Client], Awaitable[None]] | None = None
+) -> T:
+    """Connect, as soon as the server listens, and let `what` read."""
+
+    async def session() -> T:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                client = Client(f"opc.tcp://{endpoint}/edge", timeout=20)
+                if prepare is not None:
+                    await prepare(client)
+                try:
+                    await client.connect()
+                    break
+                except OSError:
+                    await asyncio.sleep(0.1)
+        try:
+            return await what(Reader(client, *[await client.get_namespace_index(uri) for uri in (NAMESPACE, URI)]))
+        finally:
+            await client.disconnect()
+
+    return asyncio.run(session())
+
+
+@contextmanager
+def serving(
+    table: OpcuaTable | None = None, image: Readable = EXECUTING, heard: Heard = (None, None)
+) -> Iterator[OpcuaServer]:
+    """A server of the station line1, of which `image` and `heard` are known."""
+    board = Board(1)
+    board.show(0, image)
+    server = OpcuaServer(board, ["line1"], lambda: [heard], table or OpcuaTable(bind="0"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+        board.close()
+
+
