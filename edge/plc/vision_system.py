@@ -55,10 +55,13 @@ class Types(NamedTuple):
         theirs = await mv.load(server)
         machine = await mv.States.read(server, ua.NodeId(mv.STATE_MACHINE, theirs))
         mode = await mv.States.read(server, ua.NodeId(mv.AUTOMATIC_MODE, theirs))
-        fields = [(name, ua.VariantType[KINDS[f"{LAST_RESULT}.{name}"]]) for name in OWN_FIELDS]
-        kind = await server.create_custom_event_type(
-            ours, EVENT_TYPE, ua.NodeId(mv.RESULT_READY, theirs), properties=fields
-        )
+        base = server.get_node(ua.NodeId(mv.RESULT_READY, theirs))
+        kind = await base.add_object_type(ua.NodeId(EVENT_TYPE, ours), ua.QualifiedName(EVENT_TYPE, ours))
+        for name in OWN_FIELDS:
+            first = _variant(_nothing(of := KINDS[f"{LAST_RESULT}.{name}"]), of)
+            where = ua.NodeId(f"{EVENT_TYPE}.{name}", ours)
+            field = await kind.add_property(where, ua.QualifiedName(name, ours), first)
+            await field.set_modelling_rule(True)
         return cls(ours, theirs, mv.Instances(server), machine, mode, kind.nodeid)
 
 
@@ -200,7 +203,7 @@ class VisionSystem:
             "Transition": _text(transition.name), "Transition/Id": ua.Variant(transition.where),
             "FromState": _text(transition.before), "FromState/Id": ua.Variant(states[transition.before]),
             "ToState": _text(transition.after), "ToState/Id": ua.Variant(states[transition.after]),
-            "JobId": ua.Variant(ua.JobIdDataType(self._epoch)),
+            "JobId": ua.Variant(ua.JobIdDataType(Id=self._epoch)),
         }  # fmt: skip
         for kind in transition.events:
             await self._fire(kind, machine.path, fields, f"{transition.name}: {cause}" if cause else transition.name)
@@ -265,13 +268,13 @@ def _text(text: str) -> ua.Variant:
 
 
 def _system(state: str, description: str) -> ua.Variant:
-    return ua.Variant(ua.SystemStateDescriptionDataType(ua.SystemStateDataType[state], description))
+    return ua.Variant(ua.SystemStateDescriptionDataType(State=ua.SystemStateDataType[state], StateDescription=description))
 
 
 def _recipe(bundle: str) -> Any:
     """The id of the recipe that a bundle is, from its label NAME@DIGEST; an empty id for an empty label."""
     if not bundle:
-        return ua.RecipeIdInternalDataType()
+        return ua.RecipeIdInternalDataType(Id=None)
     name, _, digest = bundle.rpartition("@")
     try:
         return ua.RecipeIdInternalDataType(Id=name or bundle, Hash=bytes.fromhex(digest), HashAlgorithm=HASH)
@@ -295,15 +298,15 @@ def _result_variants(said: Values | None, text: str = "") -> dict[str, ua.Varian
     ) if start and end else None  # fmt: skip
     part = str(said.get("PartId") or "")
     return {
-        "ResultId": ua.Variant(ua.ResultIdDataType(str(said.get("ResultId") or ""))),
+        "ResultId": ua.Variant(ua.ResultIdDataType(Id=str(said.get("ResultId") or ""))),
         "HasTransferableDataOnFile": ua.Variant(False),
         "IsPartial": ua.Variant(False),
         "IsSimulated": None if is_simulated is None else ua.Variant(is_simulated),
         "ResultState": ua.Variant(said.get("State") or 0, ua.VariantType.Int32),
         "PartId": ua.Variant(ua.PartIdDataType(Id=part)) if part else None,
         "InternalRecipeId": ua.Variant(_recipe(str(said.get("Bundle") or ""))),
-        "InternalConfigurationId": ua.Variant(ua.ConfigurationIdDataType()),
-        "JobId": ua.Variant(ua.JobIdDataType(str(said.get("Epoch") or ""))),
+        "InternalConfigurationId": ua.Variant(ua.ConfigurationIdDataType(Id=None)),
+        "JobId": ua.Variant(ua.JobIdDataType(Id=str(said.get("Epoch") or ""))),
         "CreationTime": ua.Variant(_time(created)),
         "ProcessingTimes": times,
         "ResultContent": ua.Variant([ua.Variant(text)], ua.VariantType.Variant),

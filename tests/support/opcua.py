@@ -28,7 +28,7 @@ class Reader:
         self.client, self.index, self.theirs = client, index, theirs
 
     def node(self, path: str) -> Any:
-        return self.client.get_node(f"ns={self.index};s=line1.{path}")
+        return self.client.get_node(f"ns={self.index};s=line1.{path}".rstrip("."))
 
     async def read(self, path: str) -> Any:
         """A value; None if it is not known now."""
