@@ -32,7 +32,7 @@ log = logging.getLogger("edge.plc")
 
 TURN_S = 0.1
 START_S = 120.0
-"""How long the server may take until it listens: 3 s of processor time on a laptop, most of them for the standard types."""
+"""How long the server may take until it listens: some 3 s of processor time, 1 s of it for the node set."""
 
 HUNG_S = 10.0
 """How long the server may leave its pipe full."""

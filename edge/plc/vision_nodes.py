@@ -1,6 +1,6 @@
 """What the OPC UA server shows of a station: values of nodes of this project, and what the nodes of OPC 40100-1 need.
 
-`edge.plc.vision_system` makes the nodes of the companion specification; the process of edge-plc imports this module only.
+`edge.plc.vision_system` makes the nodes, in the server's process.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -107,9 +107,7 @@ class VisionSystem:
     async def add(self) -> None:
         """Make the nodes; nothing is known of the station yet."""
         objects, instances = ua.NodeId(ua.ObjectIds.ObjectsFolder), self._types.instances
-        await instances.add(
-            objects, self._type(mv.VISION_SYSTEM), self._id(""), self._name(self._station), OPTIONAL
-        )
+        await instances.add(objects, self._type(mv.VISION_SYSTEM), self._id(""), self._name(self._station), OPTIONAL)
         for path, number, optional in ((ACTIVE, mv.RECIPE, set()), (LATEST, mv.RESULT, OPTIONAL_OF_RESULT)):
             parent, _, name = path.rpartition(".")
             await instances.add(self._id(parent), self._type(number), self._id(path), self._name(name), optional)
@@ -268,7 +266,9 @@ def _text(text: str) -> ua.Variant:
 
 
 def _system(state: str, description: str) -> ua.Variant:
-    return ua.Variant(ua.SystemStateDescriptionDataType(State=ua.SystemStateDataType[state], StateDescription=description))
+    return ua.Variant(
+        ua.SystemStateDescriptionDataType(State=ua.SystemStateDataType[state], StateDescription=description)
+    )
 
 
 def _recipe(bundle: str) -> Any:

@@ -1,14 +1,18 @@
 """The OPC UA server of edge-plc in a process of its own, and a client of it."""
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Any, TypeVar
+from xml.etree import ElementTree
 
 from asyncua import Client
 
 from edge.plc.board import Board
 from edge.plc.codes import STATE_CODES
+from edge.plc.machine_vision import NODE_SET
 from edge.plc.opcua import Heard, OpcuaServer
 from edge.plc.process_image import Readable
 from edge.plc.settings import OpcuaTable
@@ -18,7 +22,38 @@ from edge.verdict import State
 T = TypeVar("T")
 PATIENCE_S = 60.0
 URI = "http://opcfoundation.org/UA/MachineVision"
+SCHEMA = {"u": "http://opcfoundation.org/UA/2011/03/UANodeSet.xsd"}
 EXECUTING = Readable(alive=1, state=STATE_CODES[State.EXECUTING], ready=True, epoch="ab12")
+
+
+class NodeSet:
+    """The node set as XML, read without asyncua."""
+
+    def __init__(self) -> None:
+        packed = files("edge.plc").joinpath(NODE_SET).read_bytes()
+        root = ElementTree.fromstring(gzip.decompress(packed))
+        self.nodes = {where: node for node in root if (where := node.get("NodeId"))}
+
+    def references(self, where: str, kind: str) -> list[str]:
+        found = self.nodes[where].findall("u:References/u:Reference", SCHEMA)
+        return [str(one.text) for one in found if one.get("ReferenceType") == kind and one.get("IsForward") is None]
+
+    def mandatory(self, where: str) -> Iterator[tuple[str, str]]:
+        """Names and ids of the children that an instance must have."""
+        for child in self.references(where, "HasComponent") + self.references(where, "HasProperty"):
+            if self.references(child, "HasModellingRule") == ["i=78"]:
+                yield str(self.nodes[child].get("BrowseName")).removeprefix("1:"), child
+
+    def named(self, name: str) -> int:
+        """The number of the one type, state or transition of this name; copies in other types have modelling rules."""
+        (found,) = [
+            where
+            for where, node in self.nodes.items()
+            if node.get("BrowseName") == f"1:{name}"
+            and node.tag.rpartition("}")[2] in ("UAObjectType", "UAVariableType", "UAObject")
+            and not self.references(where, "HasModellingRule")
+        ]
+        return int(found.rpartition("=")[2])
 
 
 class Reader:
@@ -79,5 +114,3 @@ def serving(
     finally:
         server.close()
         board.close()
-
-

@@ -6,12 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from asyncua import Client, ua
@@ -23,17 +22,12 @@ from support.opcua import EXECUTING, PATIENCE_S, Reader, reads, serving
 from support.plc import plc_at, running_plc, until
 
 from edge.plc import opcua
-from edge.plc.board import Board
-from edge.plc.codes import STATE_CODES, Code
-from edge.plc.opcua import OpcuaServer
+from edge.plc.codes import Code
 from edge.plc.process_image import Entry, Readable
 from edge.plc.settings import OpcuaTable
 from edge.plc.vision_nodes import LAST_RESULT, NODES, OF_STATE, result_values, state_values
 from edge.verdict import State
 
-T = TypeVar("T")
-PATIENCE_S = 60.0
-EXECUTING = Readable(alive=1, state=STATE_CODES[State.EXECUTING], ready=True, epoch="ab12")
 PASS = Entry("pass", "ab12", 7, "P7", 4711, Code.CLEAR)
 
 

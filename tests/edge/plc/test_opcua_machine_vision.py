@@ -1,29 +1,27 @@
 """The nodes of OPC 40100-1 that edge-plc serves, compared with the node set itself and read by a client."""
 
 import asyncio
-import gzip
 import json
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from asyncua import Node, ua
 from support.line import ROOT
-from support.opcua import EXECUTING, PATIENCE_S, Reader, reads, serving
+from support.opcua import EXECUTING, PATIENCE_S, NodeSet, Reader, reads, serving
 from support.plc import until
 from support.verdicts import verdict
 
-from edge.plc import machine_vision, opcua
+from edge.plc import opcua
 from edge.plc.codes import STATE_CODES, Code
 from edge.plc.process_image import Entry, Readable
 from edge.plc.vision_nodes import result_values
 from edge.verdict import State, Timing
 
-SCHEMA = {"u": "http://opcfoundation.org/UA/2011/03/UANodeSet.xsd"}
+NODE_SET = NodeSet()
 MS = 1_000_000
 TIMING = Timing(captured=0, in_ring=2 * MS, inference_start=3 * MS, inference_end=11 * MS, published=50 * MS)
 VERDICT = verdict(
@@ -39,43 +37,6 @@ def image(state: State, ready: bool = True) -> Readable:
 
 
 # ------------------------------------------------------------------------------------------------------ the node set
-
-
-class NodeSet:
-    """The node set as XML, read without asyncua."""
-
-    def __init__(self) -> None:
-        packed = machine_vision.files("edge.plc").joinpath(machine_vision.NODE_SET).read_bytes()
-        root = ElementTree.fromstring(gzip.decompress(packed))
-        self.nodes = {node.get("NodeId"): node for node in root if node.get("NodeId")}
-
-    def references(self, where: str, kind: str) -> list[str]:
-        found = self.nodes[where].findall("u:References/u:Reference", SCHEMA)
-        return [str(one.text) for one in found if one.get("ReferenceType") == kind and one.get("IsForward") is None]
-
-    def mandatory(self, where: str) -> Iterator[tuple[str, str]]:
-        """Names and ids of the children that an instance must have."""
-        for child in self.references(where, "HasComponent") + self.references(where, "HasProperty"):
-            if self.references(child, "HasModellingRule") == ["i=78"]:
-                yield str(self.nodes[child].get("BrowseName")).removeprefix("1:"), child
-
-    def named(self, name: str) -> int:
-        """The number of the one type, state or transition of this name."""
-        own = ("UAObjectType", "UAVariableType", "UAObject")
-        found = [
-            where
-            for where, node in self.nodes.items()
-            if node.get("BrowseName") == f"1:{name}" and node.tag.rpartition("}")[2] in own
-        ]
-        types = [one for one in found if one is not None and self.nodes[one].tag.endswith("Type")]
-        states = [one for one in found if one is not None and "HasModellingRule" not in str(self._kinds(one))]
-        return int((types or states)[0].rpartition("=")[2])
-
-    def _kinds(self, where: str) -> list[str | None]:
-        return [one.get("ReferenceType") for one in self.nodes[where].findall("u:References/u:Reference", SCHEMA)]
-
-
-NODE_SET = NodeSet()
 
 
 async def definition(node: Node) -> str:
@@ -182,9 +143,9 @@ def test_each_state_has_the_id_of_the_node_set_and_each_transition_its_events() 
         await until_state("Ready", MODE)
 
         names = [
-            "OperationalToErrorAuto", "ErrorToOperationalAuto", "InitializedToReadyAuto", "ReadyToContinuousExecutionAuto",
-            "OperationalToHaltedAuto", "HaltedToPreoperationalAuto", "PreoperationalToOperationalAuto",
-            "InitializedToReadyAuto",
+            "OperationalToErrorAuto", "ErrorToOperationalAuto", "InitializedToReadyAuto",
+            "ReadyToContinuousExecutionAuto", "OperationalToHaltedAuto", "HaltedToPreoperationalAuto",
+            "PreoperationalToOperationalAuto", "InitializedToReadyAuto",
         ]  # fmt: skip
         told = [event for event in await events.until(len(names)) if event.EventType == changed.nodeid]
         assert [event.Transition.Text for event in told] == names
@@ -226,7 +187,9 @@ def test_a_result_is_an_event_of_the_type_of_the_node_set_with_its_fields_and_ou
         subscription = await reader.client.create_subscription(20, events)
         ready = reader.client.get_node(f"ns={reader.theirs};i={NODE_SET.named('ResultReadyEventType')}")
         (own,) = await ready.get_children(refs=ua.ObjectIds.HasSubtype)
-        select = [ua.SimpleAttributeOperand(BrowsePath=[ua.QualifiedName(name)]) for name in ("EventType", "SourceName")]
+        select = [
+            ua.SimpleAttributeOperand(BrowsePath=[ua.QualifiedName(name)]) for name in ("EventType", "SourceName")
+        ]
         for kind, index in ((ready, reader.theirs), (own, reader.index)):
             for field in await kind.get_properties():
                 assert (await field.read_browse_name()).NamespaceIndex == index
@@ -419,8 +382,9 @@ def test_a_client_of_another_make_decodes_the_state_the_result_and_its_event() -
     if not (NODE_CLIENT / "node_modules" / "node-opcua-client").is_dir():
         pytest.skip(f"no node-opcua-client: npm install --ignore-scripts in {NODE_CLIENT}")
     paths = [
-        "VisionStateMachine.CurrentState.Id", f"{MODE}.CurrentState.Id", "SystemState", "ResultManagement.Results.Latest",
-        "RecipeManagement.Recipes.Active.InternalId", "RecipeManagement.Recipes.Active.LastModified",
+        "VisionStateMachine.CurrentState.Id", f"{MODE}.CurrentState.Id", "SystemState",
+        "ResultManagement.Results.Latest", "RecipeManagement.Recipes.Active.InternalId",
+        "RecipeManagement.Recipes.Active.LastModified",
     ]  # fmt: skip
     told: dict[str, list[Any]] = {}
     with serving(heard=(None, "demo@0123456789ab")) as server:
