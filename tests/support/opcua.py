@@ -9,21 +9,29 @@ from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 from asyncua import Client
+from support.verdicts import verdict
 
 from edge.plc.board import Board
-from edge.plc.codes import STATE_CODES
+from edge.plc.codes import STATE_CODES, Code
 from edge.plc.machine_vision import NODE_SET
 from edge.plc.opcua import Heard, OpcuaServer
-from edge.plc.process_image import Readable
+from edge.plc.process_image import Entry, Readable
 from edge.plc.settings import OpcuaTable
 from edge.plc.vision_nodes import NAMESPACE
-from edge.verdict import State
+from edge.verdict import State, Timing
 
 T = TypeVar("T")
 PATIENCE_S = 60.0
 URI = "http://opcfoundation.org/UA/MachineVision"
 SCHEMA = {"u": "http://opcfoundation.org/UA/2011/03/UANodeSet.xsd"}
 EXECUTING = Readable(alive=1, state=STATE_CODES[State.EXECUTING], ready=True, epoch="ab12")
+
+MS = 1_000_000
+TIMING = Timing(captured=0, in_ring=2 * MS, inference_start=3 * MS, inference_end=11 * MS, published=50 * MS)
+VERDICT = verdict(
+    bundle="demo@0123456789ab", time="2026-03-04T05:06:07.250+00:00", age_ms=50.0, simulated=True, timing=TIMING
+)
+JUDGED = Entry("pass", "ab12", 7, "P7", 4711, Code.CLEAR, VERDICT)
 
 
 class NodeSet:

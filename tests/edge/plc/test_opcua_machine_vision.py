@@ -1,34 +1,22 @@
 """The nodes of OPC 40100-1 that edge-plc serves, compared with the node set itself and read by a client."""
 
 import asyncio
-import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from asyncua import Node, ua
-from support.line import ROOT
-from support.opcua import EXECUTING, PATIENCE_S, NodeSet, Reader, reads, serving
+from support.opcua import EXECUTING, JUDGED, PATIENCE_S, VERDICT, NodeSet, Reader, reads, serving
 from support.plc import until
-from support.verdicts import verdict
 
 from edge.plc import opcua
 from edge.plc.codes import STATE_CODES, Code
 from edge.plc.process_image import Entry, Readable
 from edge.plc.vision_nodes import result_values
-from edge.verdict import State, Timing
+from edge.verdict import State
 
 NODE_SET = NodeSet()
-MS = 1_000_000
-TIMING = Timing(captured=0, in_ring=2 * MS, inference_start=3 * MS, inference_end=11 * MS, published=50 * MS)
-VERDICT = verdict(
-    bundle="demo@0123456789ab", time="2026-03-04T05:06:07.250+00:00", age_ms=50.0, simulated=True, timing=TIMING
-)
-PASS = Entry("pass", "ab12", 7, "P7", 4711, Code.CLEAR, VERDICT)
-NODE_CLIENT = ROOT / "tests" / "support" / "opcua_client"
 MODE = "VisionStateMachine.AutomaticModeStateMachine"
 
 
@@ -77,7 +65,7 @@ def test_an_object_has_the_type_of_the_node_set_and_all_that_is_mandatory_there(
 @pytest.fixture(scope="module")
 def shared_server() -> Iterator[str]:
     with serving(heard=(None, "demo@0123456789ab")) as server:
-        server.enter("line1", PASS)
+        server.enter("line1", JUDGED)
         yield server.endpoint
 
 
@@ -201,8 +189,8 @@ def test_a_result_is_an_event_of_the_type_of_the_node_set_with_its_fields_and_ou
         await subscription.subscribe_events(ua.ObjectIds.Server, ua.ObjectIds.BaseEventType, evfilter=chosen)
         server._board.show(0, image(State.HELD))  # an event that the filter leaves out
         await reader.until("VisionStateMachine.State", "held")
-        server.enter("line1", PASS)
-        server.enter("line1", replace(PASS, event="withdrawn", code=Code.EXPIRED))
+        server.enter("line1", JUDGED)
+        server.enter("line1", replace(JUDGED, event="withdrawn", code=Code.EXPIRED))
         server.enter("line1", Entry("fail", "ab12", None, "", 4712, Code.GAP))
         passed, fell, lost = await events.until(3)
         assert passed.EventType == own.nodeid
@@ -218,7 +206,7 @@ def test_a_result_is_an_event_of_the_type_of_the_node_set_with_its_fields_and_ou
 
 
 def check(told: Any) -> None:
-    """A result, or its event, says what `PASS` is."""
+    """A result, or its event, says what `JUDGED` is."""
     assert (told.ResultId.Id, told.ResultState, told.IsPartial, told.IsSimulated) == ("ab12-7", 1, False, True)
     assert (told.PartId.Id, told.JobId.Id) == ("P7", "ab12")
     assert type(told.InternalRecipeId).__name__ == "RecipeIdInternalDataType"
@@ -251,12 +239,12 @@ def test_the_latest_result_is_a_variable_of_result_type_with_components() -> Non
         assert '"Event": "pass"' in told["ResultContent"][0].Value
 
     with serving() as server:
-        server.enter("line1", PASS)
+        server.enter("line1", JUDGED)
         reads(server.endpoint, look)
 
 
 def test_a_result_without_a_usable_time_is_of_now_and_one_without_a_number_has_an_id_of_its_own() -> None:
-    odd = replace(PASS, verdict=VERDICT.model_copy(update={"time": "yesterday"}), seq=None)
+    odd = replace(JUDGED, verdict=VERDICT.model_copy(update={"time": "yesterday"}), seq=None)
     told = result_values(odd)
     assert (told["End"], told["ResultId"]) == (told["CreationTime"], "ab12-n4711")
 
@@ -349,7 +337,7 @@ def test_of_a_silent_station_no_standard_value_is_known() -> None:
     active = "RecipeManagement.Recipes.Active"
     standard = machines | {"SystemState", f"{active}.InternalId", f"{active}.IsPrepared"}
     with serving(heard=(None, "demo@0123456789ab")) as server:
-        server.enter("line1", PASS)
+        server.enter("line1", JUDGED)
         reads(server.endpoint, look)
 
 
@@ -362,7 +350,7 @@ def test_without_updates_nothing_at_all_is_known(monkeypatch: pytest.MonkeyPatch
         await reader.until("VisionStateMachine.CurrentState.Id", None)
 
     with serving() as server:
-        server.enter("line1", PASS)
+        server.enter("line1", JUDGED)
         reads(server.endpoint, look)
 
 
@@ -371,47 +359,3 @@ def test_a_server_that_does_not_listen_in_time_is_started_again(monkeypatch: pyt
     monkeypatch.setattr(opcua, "RESTART_S", 0.1)
     with serving() as server:
         until(lambda: server.starts > 1)
-
-
-# ------------------------------------------------------------------------------------------------------ another client
-
-
-def test_a_client_of_another_make_decodes_the_state_the_result_and_its_event() -> None:
-    if shutil.which("node") is None:
-        pytest.skip("no node here")
-    if not (NODE_CLIENT / "node_modules" / "node-opcua-client").is_dir():
-        pytest.skip(f"no node-opcua-client: npm install --ignore-scripts in {NODE_CLIENT}")
-    paths = [
-        "VisionStateMachine.CurrentState.Id", f"{MODE}.CurrentState.Id", "SystemState",
-        "ResultManagement.Results.Latest", "RecipeManagement.Recipes.Active.InternalId",
-        "RecipeManagement.Recipes.Active.LastModified",
-    ]  # fmt: skip
-    told: dict[str, list[Any]] = {}
-    with serving(heard=(None, "demo@0123456789ab")) as server:
-        server.enter("line1", PASS)
-        line = ["node", NODE_CLIENT / "read.mjs", f"opc.tcp://{server.endpoint}/edge", "2", *paths]
-        reads(server.endpoint, lambda reader: reader.until("ResultManagement.Results.Latest.IsPartial", False))
-        with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            for said in (json.loads(text) for text in process.stdout if text.startswith("{")):
-                told.setdefault(said.pop("kind"), []).append(said)
-                if "subscribed" in told and "event" not in told:
-                    server.enter("line1", PASS)
-                    server.enter("line1", replace(PASS, event="withdrawn", code=Code.EXPIRED))
-        assert process.returncode == 0
-    assert told["systems"] == [{"names": ["line1"]}]
-    assert told["call"] == [{"status": "BadNotExecutable"}]
-    value = {one["path"]: one for one in told["value"]}
-    state, mode, system, latest, recipe, modified = (value[path] for path in paths)
-    assert state["value"].endswith(f";i={NODE_SET.named('Operational')}")
-    assert mode["value"].endswith(f";i={NODE_SET.named('ContinuousExecution')}")
-    assert system["value"] == {"state": 1, "stateDescription": "executing"}
-    assert (latest["type"], latest["value"]["partId"]) == ("ResultDataType", {"id": "P7"})
-    assert (recipe["type"], recipe["value"]["id"]) == ("RecipeIdInternalDataType", "demo")
-    assert (modified["status"], modified["value"]) == ("BadNoData", None)
-    passed, fell = told["event"]
-    assert (passed["ResultId"], passed["PartId"], passed["ResultState"]) == ({"id": "ab12-7"}, {"id": "P7"}, 1)
-    assert (passed["IsSimulated"], passed["Number"], passed["Code"]) == (True, 4711, 1)
-    assert (passed["InternalRecipeId"]["id"], passed["CreationTime"]) == ("demo", "2026-03-04T05:06:07.250Z")
-    assert passed["ProcessingTimes"]["processingDuration"] == 8
-    assert (fell["ResultId"], fell["ResultState"], fell["Code"]) == ({"id": "ab12-7-withdrawn"}, 4, 40)
