@@ -118,7 +118,7 @@ def result_values(entry: Entry) -> Values:
     name = f"{epoch}-{seq}" if entry.seq is not None else f"{epoch}-n{entry.number}"
     now = datetime.now(UTC)
     timing = None if verdict is None else verdict.timing
-    end = None if verdict is None else _end(verdict, now)
+    start, end = (None, None) if verdict is None else _times(verdict, now)
     is_judged = entry.code in (Code.CLEAR, Code.DEFECT)
     return {
         "ResultId": f"{name}-withdrawn" if entry.event == "withdrawn" else name,
@@ -127,20 +127,21 @@ def result_values(entry: Entry) -> Values:
         "State": COMPLETED if is_judged else FAILED,
         "Bundle": None if verdict is None else verdict.bundle,
         "Simulated": None if verdict is None else verdict.simulated,
-        "Start": None if verdict is None or end is None else _text(end - timedelta(milliseconds=verdict.age_ms)),
-        "End": None if end is None else _text(end),
+        "Start": start,
+        "End": end,
         "AcquisitionMs": None if timing is None else _ms(timing.captured, timing.in_ring),
         "ProcessingMs": None if timing is None else _ms(timing.inference_start, timing.inference_end),
     }  # fmt: skip
 
 
-def _end(verdict: Verdict, now: datetime) -> datetime:
-    """When the verdict was published by the station's clock; now if the label is no time."""
+def _times(verdict: Verdict, now: datetime) -> tuple[str, str]:
+    """When the part was exposed and its verdict published, by the station's clock; now if the label is no time."""
     try:
         said = datetime.fromisoformat(verdict.time)
-    except ValueError:
-        return now
-    return said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
+        end = said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
+        return _text(end - timedelta(milliseconds=verdict.age_ms)), _text(end)
+    except (ValueError, OverflowError):
+        return _text(now), _text(now)
 
 
 def _text(time: datetime) -> str:

@@ -173,8 +173,6 @@ class VisionSystem:
 
     async def _move(self, state: str, mode: str | None, epoch: str, cause: str) -> None:
         self._epoch = epoch if epoch else self._epoch
-        if self._machine.state == "Operational" == state and self._mode.state is None:
-            self._mode.state = "Initialized"
         for one in self._machine.move(state):
             await self._tell(self._machine, one, cause)
             if one.after == "Operational":

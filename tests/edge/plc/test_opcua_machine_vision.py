@@ -243,10 +243,14 @@ def test_the_latest_result_is_a_variable_of_result_type_with_components() -> Non
         reads(server.endpoint, look)
 
 
-def test_a_result_without_a_usable_time_is_of_now_and_one_without_a_number_has_an_id_of_its_own() -> None:
-    odd = replace(JUDGED, verdict=VERDICT.model_copy(update={"time": "yesterday"}), seq=None)
-    told = result_values(odd)
-    assert (told["End"], told["ResultId"]) == (told["CreationTime"], "ab12-n4711")
+@pytest.mark.parametrize("time", ["yesterday", "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59-12:00", ""])
+def test_a_result_without_a_usable_time_is_of_now(time: str) -> None:
+    told = result_values(replace(JUDGED, verdict=VERDICT.model_copy(update={"time": time})))
+    assert (told["Start"], told["End"]) == (told["CreationTime"], told["CreationTime"])
+
+
+def test_a_result_whose_verdict_has_no_known_number_has_an_id_of_its_own() -> None:
+    assert result_values(replace(JUDGED, seq=None))["ResultId"] == "ab12-n4711"
 
 
 def test_the_recipe_is_the_bundle_of_the_last_verdict(shared_server: str) -> None:
