@@ -58,6 +58,11 @@ class Hello(_Said):
         le=1e9,
         description="the longest budget whose verdicts reach this client in time: its travel less lead and transit",
     )
+    run: str | None = Field(
+        default=None,
+        max_length=64,
+        description="random id of this run of the client, by which two clients of one name are noticed",
+    )
 
 
 class Ping(_Said):

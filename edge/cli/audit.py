@@ -1,4 +1,4 @@
-"""edge-audit: does a station's record hold, and what happened to a part."""
+"""edge-audit: checks a station's records, and prints the history of a part."""
 
 import json
 import sys

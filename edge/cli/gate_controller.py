@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from edge.channel.client_security import read_client_keys
 from edge.channel.control_messages import check_name, check_station_name
-from edge.errors import ChannelError
+from edge.errors import ActuatorError, ChannelError
 from edge.gate.actuation import Actuation
 from edge.gate.actuators.base import ActuatorRequest
 from edge.gate.actuators.registry import find_actuator
@@ -74,6 +74,8 @@ def open_controller(
             f"{asked.travel_ms:g} for the station's budget: no part could pass"
         )
     belt, read_encoder = _belt(asked)
+    if twice := next((name for name in asked.actuators if asked.actuators.count(name) > 1 and ":" in name), None):
+        raise ActuatorError(f"--actuator {twice} is given twice: its outputs would be switched by both; leave one out")
     kinds = [find_actuator(name) for name in asked.actuators]
     is_trial = asked.insecure or not any(kind.is_real_output for kind, _ in kinds)
     book = GateLog(asked.log) if asked.log else None

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,9 @@ from edge.terminal.logs import lines_through
 from edge.terminal.output import Display
 
 if TYPE_CHECKING:
-    from edge.plc.bridge import Bridge
+    from collections.abc import Iterator
+
+    from edge.plc.bridge import Bridge, Line
     from edge.plc.process_image import Entry
     from edge.plc.settings import PlcSettings
 
@@ -25,6 +28,9 @@ logger = logging.getLogger("edge.plc")
 
 PATIENCE_S = 2.0
 """With a slow reader of what is printed, at the end."""
+
+UNHEARD_S = 5.0
+"""How long nothing is heard from a station before that is logged."""
 
 SWITCH_S = 0.0005
 """How long the loop may keep the interpreter while the Modbus server waits for it; Python's own is 5 ms."""
@@ -177,18 +183,28 @@ def _run(bridge: "Bridge", once: bool) -> None:
     from edge.station.signals import Signals
 
     said: set[str] = set()
+    begun = time.monotonic()
     with Signals() as signals:
         while not (signals.came or (once and all(handshake.has_ended for handshake in bridge.handshakes))):
             bridge.turn()
             for line in bridge.lines:
-                fault = line.handshake.fault
-                faults = (
-                    (f"FAULT: {fault}; everything is rejected until this command is started again",) if fault else ()
-                )
-                for text in (*faults, *line.link.refusals):
+                for text in (*_remarks(line, time.monotonic() - begun > UNHEARD_S), *line.link.refusals):
                     if text not in said and len(said) < 1_000:
                         said.add(text)
                         logger.warning("%s", text, extra={"station": line.station})
+
+
+def _remarks(line: "Line", is_unheard: bool) -> "Iterator[str]":
+    handshake = line.handshake
+    if is_unheard and handshake.epoch is None:
+        yield (
+            f"waiting for station {line.station}: nothing heard for {UNHEARD_S:.0f} s; is edge-run running, with this "
+            "station name and the address of --connect?"
+        )
+    if handshake.fault:
+        yield f"FAULT: {handshake.fault}; everything is rejected until this command is started again"
+    if handshake.held is not None:
+        yield f"result {handshake.held} waits: acknowledge holds {handshake.held}; the PLC must write 0 there first"
 
 
 def _show(display: Display, settings: "PlcSettings", as_json: bool, station: str, entry: "Entry") -> None:

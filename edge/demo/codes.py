@@ -21,7 +21,7 @@ from edge.demo.rendered_line import DemoFrame, RenderedLine
 from edge.demo.stamp import Pixels
 from edge.demo.truth import DemoPart, Stream, Strength, plan_one_defect, random_stream
 
-STRENGTHS: dict[Strength, float] = {"faint": 0.05, "medium": 0.45, "strong": 0.5}
+STRENGTHS: dict[Strength, float] = {"faint": 0.025, "medium": 0.475, "strong": 0.5}
 """Share of each strength among the bad parts."""
 
 GROUND, GREY_GROUND = (222.0, 246.0), (150.0, 205.0)

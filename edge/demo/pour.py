@@ -21,7 +21,7 @@ from edge.demo.stamp import Pixels
 from edge.demo.supersampling import SCALE, band, rough_ellipse, shrunk
 from edge.demo.truth import DemoPart, Stream, Strength, plan_one_defect, random_stream
 
-STRENGTHS: dict[Strength, float] = {"faint": 0.08, "medium": 0.42, "strong": 0.5}
+STRENGTHS: dict[Strength, float] = {"faint": 0.025, "medium": 0.475, "strong": 0.5}
 """Share of each strength among the spills."""
 
 WIDTHS, HEIGHTS = (45, 53), (23, 28)

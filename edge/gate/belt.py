@@ -5,7 +5,7 @@ from collections import deque
 from typing import Protocol
 
 ENCODER_SILENCE_NS = 200_000_000
-"""An encoder is read at fixed times, also while the belt stands. After a longer silence its belt is nowhere."""
+"""An encoder is read at fixed times, also while the belt stands. After a longer silence the belt's place is unknown."""
 
 
 class Belt(Protocol):
@@ -21,7 +21,7 @@ class Belt(Protocol):
         """Where the belt was at a local moment, at the latest now; None if that is not known."""
 
     def wait_ns(self, place: int, now_ns: int) -> int:
-        """How long to sleep, at most, so as not to miss a place."""
+        """The longest sleep, in nanoseconds, after which the belt has not passed `place` yet."""
 
     def due_ns(self, place: int, now_ns: int) -> int | None:
         """The local moment at which the belt is at a place, or was; None if that is not known."""
@@ -32,10 +32,10 @@ class Belt(Protocol):
 
 
 class SteadyBelt:
-    """A belt that never stops and never changes its speed: its place is the time."""
+    """A belt of constant speed: its place is the time."""
 
     def __init__(self, travel_ms: float, lead_ms: float) -> None:
-        """Milliseconds from the camera to the gate, and how much sooner the gate decides."""
+        """Milliseconds from the camera to the gate, and from the decision to the arrival at the gate."""
         self.travel, self.lead = int(travel_ms * 1e6), int(lead_ms * 1e6)
 
     def place(self, at_ns: int) -> int:
@@ -43,7 +43,7 @@ class SteadyBelt:
         return at_ns
 
     def wait_ns(self, place: int, now_ns: int) -> int:
-        """Until then."""
+        """The time from now until `place`."""
         return max(0, place - now_ns)
 
     def due_ns(self, place: int, now_ns: int) -> int:
@@ -57,19 +57,19 @@ class SteadyBelt:
 
 
 class EncoderBelt:
-    """A belt that says how far it is. While it stands no part arrives."""
+    """A belt with an encoder. While it stands no part arrives."""
 
     def __init__(self, travel_pulses: int, lead_pulses: int) -> None:
-        """Pulses from the camera to the gate, and how many sooner the gate decides."""
+        """Pulses from the camera to the gate, and from the decision to the arrival at the gate."""
         self.travel, self.lead = travel_pulses, lead_pulses
         self._samples: deque[tuple[int, int]] = deque(maxlen=10_000)
 
     def sample(self, at_ns: int, pulses: int) -> None:
-        """The encoder's count at a local moment, in the order of time; the oldest of 10,000 is forgotten."""
+        """Add the encoder's count at a local moment, in the order of time. The last 10,000 are kept."""
         self._samples.append((at_ns, pulses))
 
     def place(self, at_ns: int) -> int | None:
-        """The count then, between two samples in proportion; None before the first and in a silence of the encoder."""
+        """The count at that moment, interpolated; None before the first sample and in a silence of the encoder."""
         after = bisect_right(self._samples, at_ns, key=lambda sample: sample[0])
         if after == 0:
             return None
@@ -82,7 +82,7 @@ class EncoderBelt:
         return pulses + (pulses_later - pulses) * (at_ns - then) // (later - then)
 
     def wait_ns(self, place: int, now_ns: int) -> int:
-        """A moment: the belt may go faster at any time."""
+        """2 ms, since the belt may go faster at any time."""
         return 2_000_000
 
     def due_ns(self, place: int, now_ns: int) -> int | None:
@@ -92,4 +92,4 @@ class EncoderBelt:
 
     @property
     def decides_after_ms(self) -> None:
-        """Not known: the belt may stop."""
+        """None, since the belt may stop."""

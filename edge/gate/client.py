@@ -11,6 +11,7 @@ from edge.gate.decision import Decision
 from edge.gate.gate import Gate, Rules
 from edge.gate.log import GateLog
 from edge.gate.station_link import Endpoint, StationLink
+from edge.gate.suspension import SuspendWatch
 
 __all__ = ["Controller", "Endpoint"]
 
@@ -44,6 +45,7 @@ class Controller:
         self.gate = Gate(belt, self._decide, self._acknowledge, rules)
         self._actuate, self._log, self._read_encoder = actuate, log, read_encoder
         self._check = actuate.check if isinstance(actuate, Actuation) else lambda: None
+        self._suspend_watch = SuspendWatch()
         self._most_budget_ms = _most_budget_ms(belt, rules)
         self._link = StationLink(endpoints, station, name, self.gate, self._most_budget_ms, allow_insecure)
 
@@ -52,6 +54,8 @@ class Controller:
         now = time.monotonic_ns()
         self._link.speak(now)
         self._link.poller.poll(self._sleep_ns(now) // 1_000_000 + 1)
+        if self._suspend_watch.was_suspended():
+            self.gate.suspended(time.monotonic_ns())
         if self._read_encoder is not None:
             self._read_encoder(time.monotonic_ns())
         self._link.hear()

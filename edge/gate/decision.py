@@ -55,7 +55,8 @@ MEANINGS = {
     Why.NOT_JOINED: "the verdict came before the gate had joined this run of the station",
     Why.NO_CLOCK: "the gate did not know the time at the station, as when its pings are not answered; see --control",
     Why.NO_BELT: "the place of the belt was not known: its encoder was silent",
-    Why.GATE_LATE: "the part was at the gate before the gate decided, as on a machine that is busy or was suspended",
+    Why.GATE_LATE: "the part was at the gate before the gate decided, as on a machine that is busy; or the gate's "
+    "machine was suspended while the part was on its way",
     Why.NOT_ANNOUNCED: "the verdict names no part that was announced",
     Why.ANNOUNCED_TWICE: "the part was announced again before its verdict came",
     Why.OVERFLOW: "more parts were on their way to the gate than it can follow",

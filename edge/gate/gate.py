@@ -107,9 +107,18 @@ class Gate:
 
     def pong(self, epoch: str, now: int, sent_ns: int, received_ns: int) -> None:
         """Handle the answer to a ping: the station's clock showed `now` between the local `sent_ns` and
-        `received_ns`.
+        `received_ns`. If it contradicts earlier answers, a clock stood still, perhaps the local one, by which the parts
+        in flight are due: they are rejected.
         """
-        self._station.pong(epoch, now, sent_ns, received_ns)
+        if self._station.pong(epoch, now, sent_ns, received_ns):
+            self._reject_all(Why.NO_CLOCK, received_ns)
+
+    def suspended(self, at_ns: int) -> None:
+        """Reject the parts in flight, because the machine was suspended: the local clock stood still, the belt did not
+        perhaps.
+        """
+        self._station.suspended()
+        self._reject_all(Why.GATE_LATE, at_ns)
 
     def snapshot(self, heartbeat: Heartbeat) -> None:
         """Join the epoch. Verdicts up to the last one of the snapshot are history and pass nothing."""

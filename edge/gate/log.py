@@ -11,7 +11,7 @@ from edge.errors import RecordsError
 from edge.gate.decision import Decision
 
 CUT = "#cut"
-"""Ends a line that a gate did not live to end, so that the next one begins a line of its own."""
+"""Ends a line that an interrupted gate did not finish, so that the next line is separate from it."""
 
 
 def _is_torn(path: Path) -> bool:
@@ -23,7 +23,7 @@ def _is_torn(path: Path) -> bool:
 
 
 class LineLog:
-    """Appends lines of JSON to a file. What was written survives the end of this process, not a power cut."""
+    """Appends lines of JSON to a file. They survive the end of this process, but not a power cut."""
 
     def __init__(self, path: Path) -> None:
         """Raises RecordsError if the file cannot be written."""
@@ -36,7 +36,7 @@ class LineLog:
             raise RecordsError(f"{path} cannot be written: {error.strerror}; choose another file with --log") from error
 
     def append(self, said: Mapping[str, str | int | None]) -> None:
-        """Append one line with the time and give it to the kernel. Raises RecordsError: nothing may move then."""
+        """Append one line with the time and flush it. Raises RecordsError; the caller must then move nothing."""
         line = {**said, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
         try:
             self._file.write(json.dumps(line) + "\n")
@@ -44,7 +44,7 @@ class LineLog:
             raise RecordsError(f"{self._file.name} cannot be written: {error.strerror}; make room there") from error
 
     def close(self) -> None:
-        """Close the file. What could not be written was said by `append`."""
+        """Close the file. Errors of writing were raised by `append`."""
         with contextlib.suppress(OSError):
             self._file.close()
 
@@ -53,12 +53,12 @@ class GateLog(LineLog):
     """The log of a gate."""
 
     def write(self, decision: Decision) -> None:
-        """Append one decision. Raises RecordsError: a gate that cannot write must not move."""
+        """Append one decision. Raises RecordsError; the gate must then not move."""
         self.append(fields(decision))
 
 
 def fields(decision: Decision) -> dict[str, str | int | None]:
-    """A decision as it is logged; `to_seq` and `detail` are there only if they say something."""
+    """A decision as it is logged; `to_seq` and `detail` are left out if they are None."""
     said: dict[str, str | int | None] = {
         "epoch": decision.epoch,
         "seq": decision.seq,

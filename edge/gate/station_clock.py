@@ -1,19 +1,19 @@
-"""What time it is at the station: bounds that hold, on one machine and across machines.
+"""Bounds of the station's time, on one machine and across machines.
 
-A ping leaves at local time `sent`, its pong says `now` of the station's clock and is read at local time `received`. So
-`now` fell between `sent` and `received`, however long either message took. Each pong gives bounds that are true; the
-tightest of the recent ones count.
+A ping is sent at local time `sent`; its pong has the station's time `now` and is read at local time `received`. The
+moment `now` lies between `sent` and `received`, whatever the delay of either message. The tightest bounds of the recent
+pongs are used.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
 DRIFT_PPM = 1000
-"""How much faster or slower the station's clock may run. A kernel bends its clock by 500 ppm at most to follow a time
-server; here are two."""
+"""Largest difference in rate of the two clocks. A kernel adjusts its clock by at most 500 ppm to follow a time server;
+two kernels are involved."""
 
 RECENT_NS = 60_000_000_000
-"""A pong older than this says nothing any more."""
+"""Older pongs are ignored."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,34 @@ class _Pong:
 
 
 class StationClock:
-    """Turns moments of the station's monotonic clock into local ones, all in nanoseconds."""
+    """Converts times of the station's monotonic clock to local times, all in nanoseconds."""
 
     def __init__(self) -> None:
-        """Knows nothing before the first pong."""
+        """No bounds are known before the first pong."""
         self._pongs: deque[_Pong] = deque(maxlen=64)
         self._since: int | None = None
+        self._is_anew = False
 
-    def pong(self, now: int, sent_ns: int, received_ns: int) -> None:
-        """Learn from an answer.
+    def begin_anew(self) -> None:
+        """Drop the pongs, since this machine's clock stood still. No bounds will be known for times of the station
+        before the next pong.
+        """
+        self._pongs.clear()
+        self._is_anew = True
 
-        An answer that contradicts the earlier ones means that a clock stood still or jumped, as when a machine was
-        suspended: what was measured before it, and every moment of the station before it, counts no more.
+    def pong(self, now: int, sent_ns: int, received_ns: int) -> bool:
+        """Add an answer. Returns whether it contradicts the earlier ones.
+
+        A contradiction means that a clock stood still or jumped, as when a machine was suspended: earlier pongs are
+        dropped, and for earlier times of the station no bounds are known.
         """
         earliest, latest = self.earliest(now, received_ns), self.latest(now, received_ns)
-        if earliest is not None and latest is not None and not (earliest <= received_ns and sent_ns <= latest):
+        contradicts = (earliest is not None and earliest > received_ns) or (latest is not None and latest < sent_ns)
+        if contradicts or self._is_anew:
             self._pongs.clear()
-            self._since = now
+            self._since, self._is_anew = now, False
         self._pongs.append(_Pong(now, sent_ns, received_ns))
+        return contradicts
 
     def earliest(self, moment: int, at_ns: int) -> int | None:
         """The local time before which `moment` of the station cannot have been; None if that is not known."""

@@ -1,5 +1,6 @@
 """Connection of a controller to a station: receives verdicts, sends pings, triggers and acknowledgements."""
 
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -137,14 +138,13 @@ class StationLink:
         self._handshakes: list[str] = []  # why they failed, each once
         self._verdicts: list[zmq.Socket[bytes]] = []
         self._controls: list[_Control] = []
+        hello = Hello(client=name, most_budget_ms=most_budget_ms, run=secrets.token_hex(8))
         try:
             for endpoint in endpoints:
                 self._verdicts.append(self._socket(zmq.SUB, endpoint.verdicts, endpoint.keys))
                 self._verdicts[-1].subscribe(f"{PROTOCOL}/{station}/")
                 control = self._socket(zmq.DEALER, endpoint.control, endpoint.keys)
-                self._controls.append(
-                    _Control(control, name, station, endpoint.verdicts, most_budget_ms, refused, exposed)
-                )
+                self._controls.append(_Control(control, hello, station, endpoint.verdicts, refused, exposed))
         except BaseException:
             for watch in self._watches:
                 watch.close()
@@ -244,10 +244,9 @@ class _Control:
     def __init__(
         self,
         socket: zmq.Socket[bytes],
-        name: str,
+        hello: Hello,
         station: str,
         verdicts: str,
-        most_budget_ms: float | None,
         refused: Callable[[str, str], None],
         exposed: Callable[[str, str, int], None],
     ) -> None:
@@ -255,8 +254,8 @@ class _Control:
         self.refusal: str | None = None
         self.other_station: str | None = None
         self.is_required = False
-        self._socket, self._name, self._station, self._verdicts = socket, name, station, verdicts
-        self._most_budget_ms, self._refused, self._exposed = most_budget_ms, refused, exposed
+        self._socket, self._hello, self._station, self._verdicts = socket, hello, station, verdicts
+        self._refused, self._exposed = refused, exposed
         self._pings: dict[int, int] = {}
         self._nonce = 0
         self._asked: str | None = None
@@ -305,7 +304,8 @@ class _Control:
 
     def _welcome(self, welcome: Welcome) -> None:
         self.is_required, self.refusal = welcome.is_required, None
-        is_long = self._most_budget_ms is not None and welcome.budget_ms > self._most_budget_ms
+        most = self._hello.most_budget_ms
+        is_long = most is not None and welcome.budget_ms > most
         self.long_budget = welcome if is_long else None
         self.other_station = other_station(self._verdicts, welcome.station, self._station)
 
@@ -321,7 +321,7 @@ class _Control:
 
     def flush(self, most: int | None = None) -> None:
         """Who speaks, and then the acknowledgements: a reconnect, which is invisible here, makes us nobody there."""
-        if self.say(Hello(client=self._name, most_budget_ms=self._most_budget_ms)):
+        if self.say(self._hello):
             for _ in range(len(self._owed) if most is None else min(most, len(self._owed))):
                 if not self.say(self._owed[0]):
                     return

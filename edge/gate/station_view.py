@@ -106,10 +106,16 @@ class StationView:
             run.beat_ns = at_ns
         return True
 
-    def pong(self, epoch: str, now: int, sent_ns: int, received_ns: int) -> None:
-        """Take the station's time: `now` of its clock was between local `sent_ns` and `received_ns`."""
-        if epoch == self.epoch:
-            self._run.clock.pong(now, sent_ns, received_ns)
+    def pong(self, epoch: str, now: int, sent_ns: int, received_ns: int) -> bool:
+        """Take the station's time: `now` of its clock was between local `sent_ns` and `received_ns`.
+
+        Returns whether it contradicts earlier ones: then the time of this machine or of the station's stood still.
+        """
+        return epoch == self.epoch and self._run.clock.pong(now, sent_ns, received_ns)
+
+    def suspended(self) -> None:
+        """Drop what is known of the station's clock, because this machine's clock stood still."""
+        self._run.clock.begin_anew()
 
     def snapshot(self, heartbeat: Heartbeat) -> None:
         """Join the epoch: verdicts up to the snapshot's last one are history and pass nothing."""

@@ -10,6 +10,7 @@ import zmq
 from edge.channel.control_messages import Fate, Trigger
 from edge.errors import ChannelError
 from edge.gate.station_link import Endpoint, StationLink
+from edge.gate.suspension import SuspendWatch
 from edge.plc.board import Board
 from edge.plc.handshake import ALIVE_NS, Handshake, HandshakeRules
 from edge.plc.process_image import Entry, Written
@@ -49,11 +50,12 @@ class Bridge:
         self._poller = zmq.Poller()
         self._poller.register(self.board.wake.fileno(), zmq.POLLIN)
         self._alive_ns = 0
+        self._suspend_watch = SuspendWatch()
         self._needed: list[threading.Thread] = []
-        self.lines: list[_Line] = []
+        self.lines: list[Line] = []
         try:
             for at in stations:
-                self.lines.append(_Line(at, name, rules, log, allow_insecure, self._poller))
+                self.lines.append(Line(at, name, rules, log, allow_insecure, self._poller))
         except BaseException:
             self.close()
             raise
@@ -79,6 +81,9 @@ class Bridge:
         for line in self.lines:
             line.link.speak(now)
         self._poller.poll(LONGEST_SLEEP_MS)
+        if self._suspend_watch.was_suspended():
+            for line in self.lines:
+                line.handshake.suspended(time.monotonic_ns())
         for station, written in self.board.writes():
             self._write(station, written)
         for index, line in enumerate(self.lines):
@@ -94,7 +99,7 @@ class Bridge:
         line.handshake.write(written, time.monotonic_ns())
         self._show(station, line)
 
-    def _show(self, index: int, line: "_Line") -> None:
+    def _show(self, index: int, line: "Line") -> None:
         image = line.handshake.readable(time.monotonic_ns())
         for step in steps(line.shown, image):
             self.board.show(index, step)
@@ -107,7 +112,7 @@ class Bridge:
         self.board.close()
 
 
-class _Line:
+class Line:
     """One station: its handshake on its link."""
 
     def __init__(

@@ -56,6 +56,8 @@ class Error(IntEnum):
     WRONG_ACKNOWLEDGEMENT = 8
     DUPLICATE_STATION = 9
     NUMBERED_BY_ORDER = 10
+    ACKNOWLEDGE_HELD = 11
+    SERIAL_UNREADABLE = 12
 
     @property
     def meaning(self) -> str:
@@ -104,6 +106,8 @@ ERROR_MEANINGS = {
     Error.WRONG_ACKNOWLEDGEMENT: "the acknowledged number is not that of the result that is shown",
     Error.DUPLICATE_STATION: "two stations have the same name; stop one and start edge-plc again",
     Error.NUMBERED_BY_ORDER: "trigger, but edge-plc numbers the parts by order; give --numbers plc",
+    Error.ACKNOWLEDGE_HELD: "the next result waits, since acknowledge has held its number for a second; write 0 there",
+    Error.SERIAL_UNREADABLE: "trigger with a serial that is no printable ASCII; the part is not inspected",
 }
 
 CODE_OF_REASON = {reason: Code[reason.name] for reason in Reason}

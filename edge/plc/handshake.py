@@ -30,6 +30,9 @@ ALIVE_NS = 50_000_000  # how often the alive word changes
 ANSWER_NS = 300_000_000
 """How long the station may take to answer a trigger."""
 
+HELD_NS = 1_000_000_000
+"""How long the PLC may hold the acknowledgement of a former result in the way of the next one without an error."""
+
 HOLD_MS = 100.0
 """How long after the budget the pass bit may stand, for a PLC that polls."""
 
@@ -73,6 +76,8 @@ class Handshake:
         self.repeated = 0
         self.heartbeat: Heartbeat | None = None  # the last one, for readers
         self.bundle: str | None = None  # of the last verdict of the present run, for readers
+        self.held: int | None = None  # number of the result that waits since the PLC holds it as an acknowledgement
+        self._held_since_ns = 0
         self._log, self._trigger, self._acknowledge = log, trigger, acknowledge
         self._station = StationView()
         self._queue: deque[Result] = deque()
@@ -113,7 +118,13 @@ class Handshake:
     def pong(self, epoch: str, now: int, sent_ns: int, received_ns: int) -> None:
         """Take the station's time: `now` of its clock was between local `sent_ns` and `received_ns`."""
         self._advance(received_ns)
-        self._station.pong(epoch, now, sent_ns, received_ns)
+        if self._station.pong(epoch, now, sent_ns, received_ns):
+            self._fail_all(Code.NO_CLOCK, received_ns)
+
+    def suspended(self, at_ns: int) -> None:
+        """Let nothing pass that is in flight, because the machine was suspended and the local clock stood still."""
+        self._station.suspended()
+        self._fail_all(Code.NO_CLOCK, at_ns)
 
     def snapshot(self, heartbeat: Heartbeat) -> None:
         """Join the epoch: verdicts up to the snapshot's last one are history and pass nothing."""
@@ -183,7 +194,7 @@ class Handshake:
         elif number not in (0, self._last_acknowledged):
             self._error = Error.WRONG_ACKNOWLEDGEMENT
 
-    def _triggered(self, number: int, serial: str, at_ns: int) -> None:
+    def _triggered(self, number: int, serial: str | None, at_ns: int) -> None:
         part = str(number)
         self._exposing, self._exposed_number = None, 0
         error = Error.NONE
@@ -197,6 +208,8 @@ class Handshake:
             error = Error.NUMBER_ZERO
         elif self._is_in_use(part):
             error = Error.NUMBER_IN_USE
+        elif serial is None:
+            error = Error.SERIAL_UNREADABLE
         if error is not Error.NONE:
             self._miss_trigger(error)
             return
@@ -237,6 +250,16 @@ class Handshake:
             self._fail_all(Code.HEARTBEAT_LOST, now_ns)
         if self._queue and self._queue[0].code is Code.CLEAR and now_ns >= self._queue[0].until_ns:
             self._withdraw(self._queue[0], Code.EXPIRED)
+        self._look_for_held_acknowledgement(now_ns)
+
+    def _look_for_held_acknowledgement(self, now_ns: int) -> None:
+        head = self._queue[0] if self._queue else None
+        if head is None or head.is_shown or head.number != self._written.acknowledged:
+            self.held = None
+            self._held_since_ns = now_ns
+        elif now_ns - self._held_since_ns >= HELD_NS:
+            self.held = head.number
+            self._error = Error.ACKNOWLEDGE_HELD
 
     def _take(self, verdict: Verdict, at_ns: int) -> None:
         """The first verdict of a sequence number stands."""
@@ -354,9 +377,7 @@ class Handshake:
         self.passed += head.has_passed
 
     def _enter(self, event: Event, result: Result) -> None:
-        self._log(
-            Entry(event, result.epoch, result.seq, result.part, result.number, result.code, result.verdict),
-        )
+        self._log(Entry(event, result.epoch, result.seq, result.part, result.number, result.code, result.verdict))
 
     def readable(self, now_ns: int) -> Readable:
         """What the PLC reads now."""

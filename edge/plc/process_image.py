@@ -19,8 +19,10 @@ class Written:
     clear: bool = False
     trigger_number: int = 0
     acknowledged: int = 0
-    serial: str = ""
-    """Printable text that the verdict of the part to inspect carries as its free field `serial`; empty for none."""
+    serial: str | None = ""
+    """Printable text that the verdict of the part to inspect carries as its free field `serial`; empty for none, None
+    for bytes that are no printable ASCII.
+    """
 
 
 @dataclass(frozen=True)

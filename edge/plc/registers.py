@@ -99,7 +99,8 @@ STATION = (
         PART_WORDS,
         "serial",
         "STRING",
-        "free field serial of the part to inspect, ASCII, 0 after its end; set before the trigger bit",
+        "free field serial of the part to inspect, printable ASCII, first character in the high byte, 0 after its end; "
+        "set before the trigger bit",
     ),
 )
 
@@ -210,10 +211,10 @@ def _text(text: str) -> Words:
     return [raw[at] << 8 | raw[at + 1] for at in range(0, len(raw), 2)]
 
 
-def _printable(words: Sequence[int]) -> str:
-    """The text up to its first 0, without spaces around it; a question mark for each byte that is not printable."""
+def _printable(words: Sequence[int]) -> str | None:
+    """The text up to its first 0, without spaces around it; None if a byte is no printable ASCII."""
     raw = b"".join(word.to_bytes(2) for word in words).partition(b"\0")[0]
-    return "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in raw).strip()
+    return raw.decode("ascii").strip() if all(0x20 <= byte < 0x7F for byte in raw) else None
 
 
 def may_pass(words: Sequence[int], number: int) -> bool:

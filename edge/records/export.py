@@ -28,6 +28,9 @@ FATES, FIELD, LATE = "fates", "field_", "late_"
 MOST_COLUMNS = 500
 """Names of free fields in one table."""
 
+FORMULA = ("=", "+", "-", "@")
+"""What formulas of spreadsheets begin with."""
+
 BATCH = 10_000
 """Rows of a row group of Parquet."""
 
@@ -116,7 +119,21 @@ def _to_csv(file: Path, fields: list[str]) -> Iterator[Callable[[Row], object]]:
     with file.open("w", newline="", encoding="utf-8") as output:
         table = csv.writer(output)
         table.writerow([*COLUMNS, FATES, *fields])
-        yield table.writerow
+        yield lambda row: table.writerow([_no_formula(value) for value in row])
+
+
+def _no_formula(value: Value) -> Value:
+    """Text that a spreadsheet would execute as a formula, with an apostrophe before it; see CWE-1236.
+
+    The text may be that of a code on a part, which anybody can print. Numbers, as text too, are not changed.
+    """
+    if not isinstance(value, str) or not value.startswith(FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A gate's own log, held against itself and against the station's journal."""
+"""Reads a gate's log, and compares it with the station's journal."""
 
 import io
 import os
@@ -45,7 +45,7 @@ class Decision(BaseModel):
 
     @property
     def passes(self) -> bool:
-        """True if anything in the line says that the part passed: what is in doubt must be proven too."""
+        """Whether any field says that the part passed; a contradictory line needs a proof, too."""
         return any(self._said)
 
     @property
@@ -60,9 +60,9 @@ class Decision(BaseModel):
 
 @dataclass
 class GateReport:
-    """How the log stands to the journal: passes by what the journal says of them, rejects by the gate's own reason.
+    """Comparison of the log with the journal: passes by their standing there, rejects by the gate's own reason.
 
-    `is_cut`: the gate did not live to end a line. `clients` counts the controllers whose acknowledgements the journal
+    `is_cut`: a line has no end. `clients` counts the controllers whose acknowledgements the journal
     has: the log is compared with them if there is one, for it does not say whose it is. `is_of_other_runs`: the log
     names runs, and the journal has none of them.
     """
@@ -75,10 +75,10 @@ class GateReport:
 
 
 class Logged:
-    """What a log says of each part, by epoch and number, to be compared with what the gate acknowledged."""
+    """The fate of each part in a log, by epoch and number, for comparison with the gate's acknowledgements."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Without any line."""
         self._fates: defaultdict[str | None, dict[int, Fate | None]] = defaultdict(dict)
         self._unnumbered: set[str | None] = set()
 
@@ -87,7 +87,7 @@ class Logged:
         return bool(self._fates)
 
     def note(self, decision: Decision) -> None:
-        """Take a line; of two on one verdict the one that passes counts."""
+        """Add a line; of two lines on one verdict the one that passes counts."""
         run = self._fates[decision.epoch]
         if decision.seq is None:
             self._unnumbered.add(decision.part)
@@ -108,8 +108,8 @@ class Logged:
         return max(self._fates.get(epoch, {}), default=0)
 
     def agrees(self, epoch: str, seq: int, fate: str, part: str | None) -> bool:
-        """Whether the log says what was acknowledged. Of a part that was decided before its verdict came, without a
-        number perhaps, the gate acknowledges what came after.
+        """Whether the log agrees with an acknowledgement. If the gate decided a part before its verdict came, perhaps
+        without a number, its acknowledgement is that of a late verdict.
         """
         logged = self.fate(epoch, seq)
         if logged is None or logged is Fate.MISSED:
@@ -118,12 +118,12 @@ class Logged:
         return logged == fate
 
     def fate(self, epoch: str, seq: int) -> Fate | None:
-        """What the log says became of a part; None if it has no line of it, or the line does not say."""
+        """The fate of a part; None if the log has no line of it, or a line without a fate."""
         return self._fates.get(epoch, {}).get(seq)
 
 
 class Contradiction(NamedTuple):
-    """What the log and the journal do not say alike, in words."""
+    """A contradiction between log and journal, in words."""
 
     text: str
     epoch: str
@@ -131,8 +131,8 @@ class Contradiction(NamedTuple):
 
 
 def compare(journal: sqlite3.Connection, logged: Logged) -> Iterator[Contradiction]:
-    """What one client acknowledged and its log does not say. The log is written first, so that no part of it may be
-    missing there; an acknowledgement may be lost, or on its way.
+    """Acknowledgements of one client that its log lacks. The log is written first, so it must have every acknowledged
+    part; an acknowledgement of a logged part may be lost or not be written yet.
     """
     absent = Counter[str]()
     for epoch, seq, fate, part in journal.execute(
@@ -153,7 +153,7 @@ def compare(journal: sqlite3.Connection, logged: Logged) -> Iterator[Contradicti
 
 
 def read_decisions(path: Path, report: GateReport | None = None) -> Iterator[Decision]:
-    """Lines of the log. One that the gate did not live to end is left out, and the report says so if there is one.
+    """Lines of the log. A line without an end is left out, and the report, if given, says so.
 
     Raises RecordsError if the file cannot be read, or names the line that is no decision.
     """
@@ -221,7 +221,7 @@ def _named(decision: Decision, keys: Collection[tuple[str, int]]) -> list[tuple[
 def join(
     journal: sqlite3.Connection, live: str | None, decisions: Iterable[Decision]
 ) -> Iterator[tuple[Decision, Proof]]:
-    """Every decision; a pass with what the journal says of it. A verdict lets one part pass, once."""
+    """Every decision, a pass with its proof. A verdict lets one part pass, once."""
     passed: set[tuple[str, int]] = set()
     for decision in decisions:
         if not decision.passes:

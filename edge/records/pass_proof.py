@@ -1,4 +1,4 @@
-"""Whether a part that went through the gate may have: the one question that a record is kept for."""
+"""Proof from the journal that a part which passed the gate had an in-time final good."""
 
 import sqlite3
 from enum import StrEnum
@@ -13,7 +13,7 @@ from edge.verdict import Outcome, Verdict
 
 
 class Standing(StrEnum):
-    """What the journal says of a part that passed."""
+    """Result of the proof for a part that passed; see `prove`."""
 
     PROVEN = "proven"
     PENDING = "pending"
@@ -22,7 +22,7 @@ class Standing(StrEnum):
 
 
 class Proof(NamedTuple):
-    """`why` is in words, for people; empty if proven."""
+    """`why` is the reason in words; empty if proven."""
 
     standing: Standing
     why: str = ""

@@ -5,7 +5,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from edge.channel.control_messages import (
     Acknowledge,
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from edge.verdict import Heartbeat
 
 log = logging.getLogger("edge.station")
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 SILENCE_MS = 500
 """A required controller that is silent for this long is missing. Controllers ping every 100 ms."""
@@ -94,6 +97,8 @@ class ControlServer:
         self._announcers: set[str] = set()  # keys that have sent a trigger in this run
         self._hurried: set[str] = set()  # clients that the budget is too long for
         self._not_required: set[str] = set()  # clients that said hello while a required controller was missing
+        self._runs: OrderedDict[tuple[bytes, ...], str] = OrderedDict()  # what clients call their runs, by route
+        self._spans: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in required}
 
     @property
     def malformed(self) -> int:
@@ -104,6 +109,17 @@ class ControlServer:
         """Names of the required controllers that are silent."""
         limit = time.monotonic_ns() - SILENCE_MS * 1_000_000
         return [name for name, heard_ns in self._heard_ns.items() if heard_ns is None or heard_ns < limit]
+
+    def doubled(self) -> list[str]:
+        """Names of the required controllers that two processes have at a time: first and last messages overlap."""
+        limit = time.monotonic_ns() - SILENCE_MS * 1_000_000
+        found = []
+        for name, spans in self._spans.items():
+            for run in [run for run, (_, last_ns) in spans.items() if last_ns < limit]:
+                del spans[run]
+            if len(spans) > 1 and min(last for _, last in spans.values()) > max(first for first, _ in spans.values()):
+                found.append(name)
+        return found
 
     @property
     def decision_ms(self) -> float:
@@ -133,20 +149,18 @@ class ControlServer:
 
     def _track(self, peer: Peer, request: Request) -> None:
         if isinstance(request, Hello) and peer.user is None:
-            self._named[peer.route] = request.client
-            self._named.move_to_end(peer.route)
-            if len(self._named) > MOST_PEERS:
-                self._named.popitem(last=False)
+            _remember(self._named, peer.route, request.client)
         name = self._name(peer)
+        if isinstance(request, Hello) and request.run is not None:
+            _remember(self._runs, peer.route, request.run)
         if name in self._heard_ns:
-            self._heard_ns[name] = time.monotonic_ns()
+            now = self._heard_ns[name] = time.monotonic_ns()
+            if (run := self._runs.get(peer.route)) is not None and len(self._spans[name]) < MOST_PEERS:
+                self._spans[name][run] = self._spans[name].get(run, (now, now))[0], now
         if name is None:
             return
         if isinstance(request, Hello) and request.most_budget_ms is not None:
-            self._deciding[name] = _Deciding(request.most_budget_ms, 0)
-            self._deciding.move_to_end(name)
-            if len(self._deciding) > MOST_PEERS:
-                self._deciding.popitem(last=False)
+            _remember(self._deciding, name, _Deciding(request.most_budget_ms, 0))
         if name in self._deciding:
             self._deciding[name] = self._deciding[name]._replace(heard_ns=time.monotonic_ns())
 
@@ -239,6 +253,14 @@ class ControlServer:
         self.fates[ack.fate] += 1
         if self._recorder is not None:
             self._recorder.acknowledge(ack.epoch, ack.seq, ack.fate, name)
+
+
+def _remember(those: "OrderedDict[_Key, _Value]", key: _Key, value: _Value) -> None:
+    """Set the value of a key, and drop the oldest of more than MOST_PEERS."""
+    those[key] = value
+    those.move_to_end(key)
+    if len(those) > MOST_PEERS:
+        those.popitem(last=False)
 
 
 def _not_allowed(peer: Peer, request: Request) -> str:

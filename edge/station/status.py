@@ -100,6 +100,8 @@ class StationStatus:
             return State.HELD, f"camera: {station.intake.blind}"
         if missing := station.control_server.missing():
             return State.SUSPENDED, f"controller: nothing heard from {', '.join(missing)}"
+        if doubled := station.control_server.doubled():
+            return State.SUSPENDED, f"controller: two have the name {', '.join(doubled)}; stop one of them"
         if not station.listeners_came:
             return State.READY, f"waiting for {counted(station.config.wait_subscribers, 'subscriber')}"
         return (State.EXECUTING if station.books.accepted else State.READY), None

@@ -44,9 +44,15 @@ def run_code_reader(connection: Connection, wanted: Wanted) -> None:
             frames = [stacked[n * order.height : (n + 1) * order.height] for n in range(order.frames)]
             outcome, text = reader.look(frames)
             connection.send(Looked(order.seq, outcome, text))
+        except RegionError as error:
+            connection.send(Looked(order.seq, CodeOutcome.FAILED, why=str(error)))
         except Exception as error:  # of the frame or of the library; the next frame may be readable
             why = f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
             connection.send(Looked(order.seq, CodeOutcome.FAILED, why=why))
+
+
+class RegionError(Exception):
+    """A frame that is smaller than the region to read; frames of a folder may differ in size."""
 
 
 class Reader:
@@ -86,7 +92,8 @@ class Reader:
         r = self._region
         if r is not None:
             if r.bottom > frame.shape[0] or r.right > frame.shape[1]:
-                raise ValueError(f"the frame is {frame.shape[1]}×{frame.shape[0]} and does not hold the region {r}")
+                ends = f"--code-region ends at column {r.right}, row {r.bottom}"
+                raise RegionError(f"{ends}, and the frame is {frame.shape[1]}×{frame.shape[0]}; move it inside")
             frame = frame[r.top : r.bottom, r.left : r.right]
         for code in self._read(frame, formats=self._formats):
             if self._pattern is None or self._pattern.fullmatch(code.text):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.line import free_endpoint
+from support.line import free_endpoint, ran
 from support.scripted_station import peer, until
 from support.simulated_station import ModelledStation
 
@@ -206,6 +206,12 @@ def test_each_kind_of_actuator_has_the_name_of_its_module(name: str) -> None:
     kind, address = registry.find_actuator(f"{name}:a:1")
     assert (kind.name, address) == (name, "a:1")
     assert registry.find_actuator(name)[1] == ""
+
+
+def test_an_output_that_is_given_twice_is_one_line() -> None:
+    done = ran("gate", "--insecure", *["--actuator", "modbus:outputs.toml"] * 2)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--actuator modbus:outputs.toml is given twice" in done.stderr
 
 
 def test_an_actuator_that_there_is_not_is_one_line() -> None:

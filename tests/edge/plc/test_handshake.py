@@ -315,7 +315,14 @@ def test_a_verdict_of_no_triggered_part_is_not_shown() -> None:
     assert [fate for _, _, fate in line.fates] == [Fate.REJECTED] * 2
 
 
-TRIGGER_ERRORS = set(Error) - {Error.NONE, Error.OVERRUN, Error.WRONG_ACKNOWLEDGEMENT, Error.DUPLICATE_STATION}
+OTHER_ERRORS = {
+    Error.NONE,
+    Error.OVERRUN,
+    Error.WRONG_ACKNOWLEDGEMENT,
+    Error.DUPLICATE_STATION,
+    Error.ACKNOWLEDGE_HELD,
+}
+TRIGGER_ERRORS = set(Error) - OTHER_ERRORS
 
 
 @pytest.mark.parametrize("error", sorted(TRIGGER_ERRORS))
@@ -329,7 +336,7 @@ def test_a_trigger_that_is_not_taken_is_a_missed_trigger_with_its_error(error: E
         if error is Error.NUMBER_IN_USE:
             line.handshake.number("7", line.station.epoch, 1)
         line.write(trigger=False)
-    line.write(trigger=True, trigger_number=number)
+    line.write(trigger=True, trigger_number=number, serial=None if error is Error.SERIAL_UNREADABLE else "")
     if error is Error.REFUSED:
         line.handshake.refuse("trigger", "the station is not ready")
     if error is Error.NO_ANSWER:
@@ -338,6 +345,25 @@ def test_a_trigger_that_is_not_taken_is_a_missed_trigger_with_its_error(error: E
     assert (image.error, image.has_missed_trigger, image.missed_triggers) == (error, True, 1)
     line.write(clear=True)
     assert (line.image.error, line.image.has_missed_trigger) == (Error.NONE, False)
+
+
+def test_a_result_that_a_former_acknowledgement_holds_up_is_an_error_after_a_second() -> None:
+    line = Line()
+    line.write(acknowledged=1)
+    line.good(age_ms=1.0)
+    line.wait(900)
+    assert (line.image.valid, line.image.error, line.handshake.held) == (False, Error.WRONG_ACKNOWLEDGEMENT, None)
+    line.wait(200)
+    assert (line.image.valid, line.image.error, line.handshake.held) == (False, Error.ACKNOWLEDGE_HELD, 1)
+    for _ in range(9):  # an overrun does not hide the cause
+        line.good(age_ms=1.0)
+    line.wait(10)
+    assert line.image.has_overrun
+    assert line.image.error is Error.ACKNOWLEDGE_HELD
+    line.write(acknowledged=0)
+    line.write(clear=True)
+    line.wait(10)
+    assert (line.image.number, line.image.error, line.handshake.held) == (1, Error.NONE, None)
 
 
 def test_a_refusal_that_may_be_of_a_former_trigger_does_not_free_the_number_of_the_last() -> None:
@@ -401,7 +427,7 @@ def test_a_result_is_taken_away_before_the_data_change_and_is_valid_after() -> N
 def test_what_the_plc_writes_is_read_from_its_words() -> None:
     assert unpack([3, 1, 2, 3, 4] + [0] * 16) == Written(True, True, 0x10002, 0x30004)
     text = [int.from_bytes(pair) for pair in (b" S", b"N\x07", b"7\0", b"xx")] + [0] * 12
-    assert unpack([0] * 5 + text) == Written(serial="SN?7")
+    assert unpack([0] * 5 + text) == Written(serial=None)
     assert unpack([0] * 5 + [0x4141] * 16).serial == "A" * 32
     assert unpack([0] * WRITTEN_WORDS) == Written()
 

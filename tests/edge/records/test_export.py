@@ -62,6 +62,19 @@ def test_every_verdict_is_a_row_with_its_free_fields_and_fates(records: Path, tm
     ]
 
 
+def test_a_code_that_is_a_formula_is_text_in_a_spreadsheet(tmp_path: Path) -> None:
+    texts = {"a": "=HYPERLINK(1)", "b": "@SUM(A1)", "c": "-12.5", "d": "-cmd|x", "e": "+49 30", "f": "A=1"}
+    journal = recorder(tmp_path / "records")
+    enter(journal, made(1).model_copy(update={"fields": texts}))
+    settle(journal)
+    journal.close("told to stop", 1)
+    export_table(tmp_path / "records", Selection(), tmp_path / "all.csv")
+    (row,) = table(tmp_path / "all.csv")
+    found = {name: row[f"field_{name}"] for name in texts}
+    assert found == {"a": "'=HYPERLINK(1)", "b": "'@SUM(A1)", "c": "-12.5", "d": "'-cmd|x", "e": "'+49 30", "f": "A=1"}
+    assert row["score"] == "0.1"
+
+
 def test_parquet_has_the_rows_of_csv_with_types(records: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs the extra parquet")
     done = ran("audit", records, "--export", tmp_path / "all.parquet")

@@ -16,7 +16,7 @@ from support.line import refused, station_config
 
 from edge.frame import Frame
 from edge.letterbox.contract import RegionOfInterest
-from edge.station.codes.child import ZXING, Reader
+from edge.station.codes.child import ZXING, Reader, RegionError
 from edge.station.codes.contract import DEFAULT_FORMATS, MOST_FRAMES, CodeFormat, CodeOutcome, Wanted
 from edge.station.codes.process import CodeReading
 from edge.station.parts import Part
@@ -56,6 +56,11 @@ def test_format_pattern_and_region_choose_one_of_several_codes() -> None:
     assert look(two, pattern=r"SN-\d") == (CodeOutcome.NONE, None), "the whole text"
     assert look(two, formats=("datamatrix",)) == (CodeOutcome.READ, "SN-17")
     assert look(two, region=RegionOfInterest(left=0, top=0, width=150, height=110)) == (CodeOutcome.READ, "SN-17")
+
+
+def test_a_frame_without_the_region_is_named_with_the_remedy() -> None:
+    with pytest.raises(RegionError, match=r"^--code-region ends at column 8000, row 90, and the frame is .* inside$"):
+        look(grey(), region=RegionOfInterest(left=0, top=0, width=8000, height=90))
 
 
 @pytest.mark.parametrize(

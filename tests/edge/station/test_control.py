@@ -308,6 +308,45 @@ def test_a_client_beside_the_required_controller_is_named_once_while_that_is_mis
     assert "client gate-1 is connected, but --require names gate1" in named[0]
 
 
+def test_two_processes_with_the_name_of_a_required_controller_suspend_the_line() -> None:
+    """Either of them would keep the station running if the other, which drives the gate, hung."""
+
+    def until_cause(line: Line, cause: str | None) -> None:
+        while not line.heartbeats or line.heartbeats[-1].cause != cause:
+            line.until(len(line.verdicts) + 1)
+
+    gates: list[subprocess.Popen[bytes]] = []
+
+    def start(line: Line) -> None:
+        options = ("--connect", line.endpoint, "--control", neighbour_endpoint(line.endpoint, CONTROL), "--insecure")
+        gates.append(
+            subprocess.Popen(
+                command("gate", *options, "--name", "gate1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        )
+
+    try:
+        with running_line(*SMALL, "--rate", "20/s", "--require", "gate1") as line:
+            start(line)
+            line.until_state(State.EXECUTING)
+            start(line)
+            until_cause(line, "controller: two have the name gate1; stop one of them")
+            gates[0].kill()
+            until_cause(line, None)
+            before = len(line.heartbeats)
+            gates[1].kill()
+            gates[1].wait()
+            start(line)  # one that takes over is no second one
+            line.until(len(line.verdicts) + 60)
+            until_cause(line, None)
+            stopped(line)
+        assert not any("two have" in str(beat.cause) for beat in line.heartbeats[before:])
+    finally:
+        for gate in gates:
+            gate.kill()
+            gate.wait()
+
+
 def test_a_required_controller_that_falls_silent_suspends_the_line_until_it_speaks() -> None:
     with running_line(*SMALL, "--rate", "20/s", "--require", "gate1") as line, line.asking() as ask:
         line.until_state(State.SUSPENDED)
