@@ -12,6 +12,7 @@ from edge.gate.decision import Decision
 from edge.gate.outputs.part_list import PartList
 from edge.gate.outputs.settings import Name, OutputSettings
 from edge.gate.outputs.windows import MOST_WINDOWS, Window, Windows
+from edge.gate.suspension import SuspendWatch
 from edge.text import reason_of
 
 REFRESH_NS = 100_000_000
@@ -63,6 +64,7 @@ class OutputDriver(threading.Thread):
         self._reports: deque[str] = deque(maxlen=MOST_REPORTS)
         self._remark: str | None = None
         self._is_safe = self._is_closing = False
+        self._suspend_watch = SuspendWatch()
         self._checked_ns = self._answered_ns = time.monotonic_ns()  # the last turn of the gate, and of this thread
         self._alive, self._alive_due_ns = False, 0
         self._in_time: set[Window] = set()  # windows in whose first half `pass` was on
@@ -103,6 +105,8 @@ class OutputDriver(threading.Thread):
     def check(self) -> str | None:
         """Why the outputs cannot follow now, None if they do. To be called in each turn of the gate."""
         with self._changed:
+            if self._suspend_watch.was_suspended():
+                self._drop_passes()
             self._checked_ns = time.monotonic_ns()
             limit_ms = self._settings.timeout_ms + REFRESH_NS / 1e6
             why = self._outage
@@ -134,6 +138,14 @@ class OutputDriver(threading.Thread):
             self._changed.notify()
         if self.ident is not None:
             self.join(self._settings.timeout_ms / 1e3 + CLOSE_S)
+
+    def _drop_passes(self) -> None:
+        """Let no part pass whose window was set before the machine was suspended: its moment is over."""
+        if dropped := self._windows.clear_passes():
+            self._in_time.difference_update(dropped)
+            parts = PartList(window.part for window in dropped)
+            self._reports.append(f"the machine was suspended; whether these passed is not known: {parts}")
+            self._changed.notify()
 
     def _let_pass(self, due_ns: int, part: str) -> None:
         why = self._outage or (f"{self._port.name} is at rest" if self._is_safe else None)
