@@ -18,6 +18,7 @@ from benchmarks.plc.page import quantile
 from benchmarks.plc.runs import poll, running_plc
 from edge.channel.endpoints import free_endpoint
 from edge.errors import EdgeError
+from edge.plc.vision_nodes import NAMESPACE
 from edge.records.journal import open_to_read
 from edge.station.process.runner import EdgeRun
 from edge.verdict import Verdict
@@ -111,7 +112,8 @@ def _subscribed(port: int) -> Iterator[None]:
         while not is_over.is_set():
             with contextlib.suppress(OSError, asyncio.TimeoutError, UaError):
                 async with Client(f"opc.tcp://127.0.0.1:{port}/edge") as client:
-                    node = client.get_node("ns=2;s=line1.ResultManagement.Result")
+                    index = await client.get_namespace_index(NAMESPACE)
+                    node = client.get_node(f"ns={index};s=line1.ResultManagement.Result")
                     subscription = await client.create_subscription(50, Results())
                     await subscription.subscribe_data_change(node, queuesize=100)
                     while not is_over.is_set():

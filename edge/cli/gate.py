@@ -219,10 +219,10 @@ class _Watch:
             if fault:
                 self._say(f"FAULT: {fault}; everything is rejected until this command is started again")
         if gate.outage != self._outage:
-            self._outage, before = gate.outage, self._outage
+            self._outage = gate.outage
             if gate.outage is None:
                 logger.info("the output is back; parts can pass", extra=self._about)
-            elif before is None:
+            else:
                 logger.warning("OUTPUT LOST: %s; every part is rejected meanwhile", gate.outage, extra=self._about)
         for line in (*controller.refusals, *controller.remarks):
             self._say(line)

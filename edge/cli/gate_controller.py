@@ -89,7 +89,7 @@ def open_controller(
     until.callback(controller.close)
     until.callback(actuation.close)
     for kind, address in kinds:
-        actuation.add(kind.open(ActuatorRequest(address, show, asked.as_json)))
+        actuation.add(kind.open(ActuatorRequest(address, show, asked.as_json, _lead_ms(asked))))
     return controller
 
 
@@ -110,6 +110,15 @@ def _belt(asked: Asked) -> tuple[Belt, ReadEncoder]:
     """The belt, and the function that reads its encoder, None without one."""
     if asked.travel_pulses is None:
         return SteadyBelt(asked.travel_ms, asked.lead_ms), None
-    belt = EncoderBelt(asked.travel_pulses, int(asked.lead_ms / 1e3 * asked.pulses_per_s))
+    belt = EncoderBelt(asked.travel_pulses, _lead_pulses(asked))
     began = time.monotonic_ns()
     return belt, lambda now: belt.sample(now, int((now - began) / 1e9 * asked.pulses_per_s))
+
+
+def _lead_pulses(asked: Asked) -> int:
+    return int(asked.lead_ms / 1e3 * asked.pulses_per_s)
+
+
+def _lead_ms(asked: Asked) -> float:
+    """The time from a decision to the part's arrival. The encoder is simulated: its speed does not change."""
+    return asked.lead_ms if asked.travel_pulses is None else _lead_pulses(asked) / asked.pulses_per_s * 1e3

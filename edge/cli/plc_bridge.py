@@ -168,7 +168,8 @@ def _opcua(settings: PlcSettings, bridge: "Bridge") -> "OpcuaServer | None":
     from edge.plc.settings import check_private_key
 
     names = [one.station for one in settings.stations]
-    server = OpcuaServer(bridge.board, names, lambda: [one.heartbeat for one in bridge.handshakes], settings.opcua)
+    heard = lambda: [(one.heartbeat, one.bundle) for one in bridge.handshakes]  # noqa: E731
+    server = OpcuaServer(bridge.board, names, heard, settings.opcua)
     check_private_key(settings.opcua.key)
     return server
 

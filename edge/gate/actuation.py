@@ -44,6 +44,16 @@ class Actuation:
         whys = [actuator.check() for actuator in self._actuators if actuator not in self._failed]
         return next((why for why in whys if why is not None), None)
 
+    def separates(self, due_ns: int, next_due_ns: int | None) -> bool:
+        """Whether each actuator can let a part pass without another; see `Actuator.separates`."""
+        working = [actuator for actuator in self._actuators if actuator not in self._failed]
+        return all(actuator.separates(due_ns, next_due_ns) for actuator in working)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the actuators remark."""
+        return tuple(line for actuator in self._actuators for line in actuator.remarks)
+
     def close(self) -> None:
         """Put all actuators into the safe state, and close them."""
         self._make_safe("the gate has ended")

@@ -42,9 +42,9 @@ class Controller:
         the local time, every 20 ms at least, and gives the belt a sample. More than one endpoint lets the gate see a
         second station of the same name, which is a fault.
         """
-        self.gate = Gate(belt, self._decide, self._acknowledge, rules)
         self._actuate, self._log, self._read_encoder = actuate, log, read_encoder
-        self._check = actuate.check if isinstance(actuate, Actuation) else lambda: None
+        self._actuation = actuate if isinstance(actuate, Actuation) else Actuation()
+        self.gate = Gate(belt, self._decide, self._acknowledge, rules, self._actuation.separates)
         self._suspend_watch = SuspendWatch()
         self._most_budget_ms = _most_budget_ms(belt, rules)
         self._link = StationLink(endpoints, station, name, self.gate, self._most_budget_ms, allow_insecure)
@@ -59,7 +59,7 @@ class Controller:
         if self._read_encoder is not None:
             self._read_encoder(time.monotonic_ns())
         self._link.hear()
-        self.gate.hold(self._check())
+        self.gate.hold(self._actuation.check())
         self.gate.step(time.monotonic_ns())
 
     def trigger(self, part: str) -> None:
@@ -109,8 +109,9 @@ class Controller:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Stations whose budget is longer than this gate can wait, a line each."""
-        return tuple(_budget_remark(welcome, self._most_budget_ms or 0.0) for welcome in self._link.long_budgets)
+        """Stations whose budget is longer than this gate can wait, a line each, and what the actuators remark."""
+        budgets = (_budget_remark(welcome, self._most_budget_ms or 0.0) for welcome in self._link.long_budgets)
+        return (*budgets, *self._actuation.remarks)
 
     @property
     def is_required(self) -> bool:

@@ -28,6 +28,7 @@ class Why(StrEnum):
     OVERFLOW = "overflow"
     ACTUATOR_FAILED = "actuator failed"
     NO_OUTPUT = "no output"
+    TOO_CLOSE = "too close"
 
     @property
     def meaning(self) -> str:
@@ -61,7 +62,12 @@ MEANINGS = {
     Why.ANNOUNCED_TWICE: "the part was announced again before its verdict came",
     Why.OVERFLOW: "more parts were on their way to the gate than it can follow",
     Why.ACTUATOR_FAILED: "an actuator had failed; no part passes until the gate is started again",
-    Why.NO_OUTPUT: "the output that lets parts pass did not answer; parts pass again when it does",
+    Why.NO_OUTPUT: (
+        "the output that lets parts pass did not follow, as when it does not answer; parts pass again when it does"
+    ),
+    Why.TOO_CLOSE: (
+        "the part could not pass alone: another one, rejected or not known to be good, was less than pulse_ms from it"
+    ),
 }
 """The meaning of each reason, as in docs/guide/gate.md."""
 

@@ -19,6 +19,7 @@ from edge.channel.control_messages import Fate
 from edge.gate import TRANSIT_MS
 from edge.gate.belt import Belt
 from edge.gate.decision import Decision, Why
+from edge.gate.part import Part
 from edge.gate.station_view import Speaker, StationView
 from edge.verdict import Heartbeat, Outcome, Reason, State, StateChange, Verdict
 
@@ -46,24 +47,12 @@ class Rules:
     announced: bool = False
 
 
-@dataclass(eq=False)
-class _Part:
-    """A part on its way to the gate. It is at the gate when the belt is at place `arrives`; None if that is unknown."""
-
-    id: str | None
-    arrives: int | None
-    announced_ns: int | None = None
-    seq: int | None = None
-    verdict: Verdict | None = None
-    refusal: Why | None = None
-    is_decided: bool = False
-
-
 class Gate:
     """Decides each part once. `decided` is called with each decision before any other effect.
 
     `acknowledge` is called once with epoch, sequence number and fate of each part whose number is known: when the part
-    is decided and its verdict has arrived, or when it is certain that no verdict will arrive.
+    is decided and its verdict has arrived, or when it is certain that no verdict will arrive. `separates` says whether
+    a good part can pass alone; see `Actuator.separates`.
 
     All times are local, `time.monotonic_ns()`, and do not decrease from call to call.
     """
@@ -74,6 +63,7 @@ class Gate:
         decided: Callable[[Decision], None],
         acknowledge: Callable[[str, int, Fate], None],
         rules: Rules = Rules(),
+        separates: Callable[[int, int | None], bool] = lambda due_ns, next_due_ns: True,
     ) -> None:
         """No part passes before a heartbeat, a snapshot and a pong of one epoch have arrived."""
         self.counts: Counter[Why] = Counter()
@@ -85,10 +75,11 @@ class Gate:
         self.outage: str | None = None
         self.outages = 0
         self._belt, self._decided, self._acknowledge, self._rules = belt, decided, acknowledge, rules
-        self._in_flight: list[tuple[int, int, _Part]] = []  # by the place of the belt at which the part is decided
+        self._separates = separates
+        self._in_flight: list[tuple[int, int, Part]] = []  # by the place of the belt at which the part is decided
         self._order = count()
-        self._awaited: dict[str, _Part] = {}  # announced parts without a verdict, by id
-        self._numbered: dict[int, _Part] = {}  # those of them whose sequence number is known, by number
+        self._awaited: dict[str, Part] = {}  # announced parts without a verdict, by id
+        self._numbered: dict[int, Part] = {}  # those of them whose sequence number is known, by number
         self._overdue: dict[str | int, None] = {}  # ids and numbers of parts decided before their verdict
         self._station = StationView()
 
@@ -145,7 +136,7 @@ class Gate:
         An id that is announced again before its verdict arrived is ambiguous: both parts are rejected.
         """
         place = self._belt.place(at_ns)
-        announced = _Part(part, None if place is None else place + self._belt.travel, announced_ns=at_ns)
+        announced = Part(part, None if place is None else place + self._belt.travel, announced_ns=at_ns)
         if part in self._awaited:
             self._awaited[part].refusal = announced.refusal = Why.ANNOUNCED_TWICE
         else:
@@ -243,13 +234,13 @@ class Gate:
                 self._acknowledge(verdict.epoch, verdict.seq, Fate.LATE_REJECT)
                 return
             place = None if exposed is None else self._belt.place(exposed)
-            part = _Part(verdict.part, None if place is None else place + self._belt.travel)
+            part = Part(verdict.part, None if place is None else place + self._belt.travel)
         part.seq, part.verdict = verdict.seq, verdict
         part.refusal = part.refusal or self._refusal(part, verdict, exposed, at_ns)
         if part.announced_ns is None:
             self._schedule(part, at_ns)
 
-    def _refusal(self, part: _Part, verdict: Verdict, exposed: int | None, at_ns: int) -> Why | None:
+    def _refusal(self, part: Part, verdict: Verdict, exposed: int | None, at_ns: int) -> Why | None:
         """Why a verdict that arrives now cannot pass its part, whatever its outcome; None if it can."""
         if self._station.is_history(verdict, at_ns):
             return Why.NOT_JOINED
@@ -265,7 +256,7 @@ class Gate:
             return Why.NOT_ANNOUNCED
         return None
 
-    def _announced(self, verdict: Verdict, at_ns: int) -> _Part | None:
+    def _announced(self, verdict: Verdict, at_ns: int) -> Part | None:
         """The announced part of a verdict. A verdict exposed before a part was announced is not of that part."""
         part = self._numbered.get(verdict.seq) or self._awaited.get(verdict.part)
         if part is None or part.announced_ns is None or part.seq not in (None, verdict.seq):
@@ -298,12 +289,12 @@ class Gate:
         if seq in self._overdue:
             del self._overdue[seq]
         else:
-            self._decide(self._numbered.get(seq) or _Part(None, None, seq=seq), Why.GAP, at_ns)
+            self._decide(self._numbered.get(seq) or Part(None, None, seq=seq), Why.GAP, at_ns)
         self._acknowledge(self.epoch, seq, Fate.MISSED)
 
     # ------------------------------------------------------------------------------------------------------- decisions
 
-    def _schedule(self, part: _Part, at_ns: int) -> None:
+    def _schedule(self, part: Part, at_ns: int) -> None:
         """Queue a part for its decision. A part whose arrival is unknown, or beyond MOST_IN_FLIGHT, is decided
         at once.
         """
@@ -313,7 +304,7 @@ class Gate:
         else:
             self._decide(part, part.refusal or (Why.NO_BELT if part.arrives is None else Why.OVERFLOW), at_ns)
 
-    def _judge(self, part: _Part, here: int, now_ns: int) -> Why:
+    def _judge(self, part: Part, here: int, now_ns: int) -> Why:
         """The reason of the decision on a part that is due now. Every return but the last is a reject."""
         verdict = part.verdict
         if self.fault is not None:
@@ -338,22 +329,32 @@ class Gate:
             return Why.HEARTBEAT_LOST
         if self.outage is not None:
             return Why.NO_OUTPUT
+        if not self._can_pass_alone(part, now_ns):
+            return Why.TOO_CLOSE
         return Why.CLEAR
 
-    def _decide(self, part: _Part, why: Why, at_ns: int) -> None:
+    def _can_pass_alone(self, part: Part, now_ns: int) -> bool:
+        following = self._in_flight[0][2] if self._in_flight else None
+        next_due = None if following is None or following.is_good else self._due_ns(following, now_ns)
+        due = self._due_ns(part, now_ns)
+        return due is None or self._separates(due, next_due)
+
+    def _due_ns(self, part: Part, now_ns: int) -> int | None:
+        return None if part.arrives is None else self._belt.due_ns(part.arrives - self._belt.lead, now_ns)
+
+    def _decide(self, part: Part, why: Why, at_ns: int) -> None:
         if part.is_decided:
             return
         part.is_decided = True
         self._forget(part)
-        fate = _fate(part, why)
+        fate = part.fate(why)
         detail = part.verdict.detail if part.verdict and why in (Why.UNKNOWN, Why.LATE) else None
-        due = None if part.arrives is None else self._belt.due_ns(part.arrives - self._belt.lead, at_ns)
-        passes = why is Why.CLEAR
+        due, passes = self._due_ns(part, at_ns), why is Why.CLEAR
         self._settle(Decision(self.epoch, part.seq, part.id, passes, why, fate, at_ns, detail, due_ns=due))
         if part.verdict is not None:
             self._acknowledge(part.verdict.epoch, part.verdict.seq, fate)
         elif part.announced_ns is not None and why is not Why.GAP:
-            self._owe(part)
+            self._remember_overdue(part)
 
     def _settle(self, decision: Decision, parts: int = 1) -> None:
         self._decided(decision)
@@ -361,7 +362,7 @@ class Gate:
         self.late_in_a_row = self.late_in_a_row + 1 if decision.why is Why.LATE else 0
         self.alarms += self.late_in_a_row == LATE_ALARM
 
-    def _owe(self, part: _Part) -> None:
+    def _remember_overdue(self, part: Part) -> None:
         """Remember a part that was decided without a verdict, so that a later verdict of the part decides nothing."""
         for key in (part.id, part.seq):
             if key is not None:
@@ -369,17 +370,9 @@ class Gate:
         while len(self._overdue) > MOST_IN_FLIGHT:
             del self._overdue[next(iter(self._overdue))]
 
-    def _forget(self, part: _Part) -> None:
+    def _forget(self, part: Part) -> None:
         """Remove a part from those that wait for a verdict."""
         if part.id is not None and self._awaited.get(part.id) is part:
             del self._awaited[part.id]
         if part.seq is not None and self._numbered.get(part.seq) is part:
             del self._numbered[part.seq]
-
-
-def _fate(part: _Part, why: Why) -> Fate:
-    if why is Why.CLEAR:
-        return Fate.PASSED
-    if part.verdict is None:
-        return Fate.MISSED
-    return Fate.LATE_REJECT if part.refusal is Why.LATE else Fate.REJECTED

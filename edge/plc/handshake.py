@@ -75,6 +75,7 @@ class Handshake:
         self.missed_triggers = 0
         self.repeated = 0
         self.heartbeat: Heartbeat | None = None  # the last one, for readers
+        self.bundle: str | None = None  # of the last verdict of the present run, for readers
         self.held: int | None = None  # number of the result that waits since the PLC holds it as an acknowledgement
         self._held_since_ns = 0
         self._log, self._trigger, self._acknowledge = log, trigger, acknowledge
@@ -103,10 +104,11 @@ class Handshake:
             self._fail_all(Code.EPOCH_CHANGED, at_ns)
             self._station.begin(message, at_ns)
             self._overdue.clear()
-            self._exposing, self._exposed_number = None, 0
+            self._exposing, self._exposed_number, self.bundle = None, 0, None
         if isinstance(message, Heartbeat):
             self.heartbeat = message
         if isinstance(message, Verdict):
+            self.bundle = message.bundle
             self._take(message, at_ns)
             return
         self._miss_up_to(message.last_seq, at_ns)
@@ -276,9 +278,7 @@ class Handshake:
                 return
             number = awaited.number
         code, until_ns = self._judge(verdict, at_ns)
-        self._offer(
-            Result(number, verdict.part, verdict.epoch, verdict.seq, code, until_ns, verdict.age_ms, True), at_ns
-        )
+        self._offer(Result(number, verdict.part, verdict.epoch, verdict.seq, code, until_ns, verdict), at_ns)
 
     def _awaited_for(self, verdict: Verdict, at_ns: int) -> Awaited | None:
         """The triggered part of a verdict. One that was exposed before the trigger is of another part."""
@@ -360,7 +360,7 @@ class Handshake:
 
     def _tell_fate(self, result: Result, fate: Fate) -> None:
         """To the station, unless the verdict is missing: then its own number is acknowledged when it is known."""
-        if result.has_verdict and result.epoch is not None and result.seq is not None:
+        if result.verdict is not None and result.epoch is not None and result.seq is not None:
             self._acknowledge(result.epoch, result.seq, fate)
 
     def _show_next(self, at_ns: int) -> None:
@@ -377,7 +377,7 @@ class Handshake:
         self.passed += head.has_passed
 
     def _enter(self, event: Event, result: Result) -> None:
-        self._log(Entry(event, result.epoch, result.seq, result.part, result.number, result.code))
+        self._log(Entry(event, result.epoch, result.seq, result.part, result.number, result.code, result.verdict))
 
     def readable(self, now_ns: int) -> Readable:
         """What the PLC reads now."""
@@ -403,8 +403,9 @@ class Handshake:
         if not self._queue or not self._queue[0].is_shown:
             return base
         head, lease_ns = self._queue[0], station.lease_ns(now_ns) or 0
+        age_ms = 0.0 if head.verdict is None else head.verdict.age_ms
         return replace(
-            base, valid=True, code=head.code, number=head.number, seq=head.seq or 0, part=head.part, age_ms=head.age_ms,
+            base, valid=True, code=head.code, number=head.number, seq=head.seq or 0, part=head.part, age_ms=age_ms,
             result_epoch=head.epoch or "", pass_until_ns=min(head.until_ns, lease_ns),
         )  # fmt: skip
 

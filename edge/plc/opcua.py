@@ -31,8 +31,11 @@ from edge.verdict import Heartbeat
 log = logging.getLogger("edge.plc")
 
 TURN_S = 0.1
+START_S = 120.0
+"""How long the server may take until it listens: some 3 s of processor time, 1 s of it for the node set."""
+
 HUNG_S = 10.0
-"""How long the server may leave its pipe full, or take until it listens."""
+"""How long the server may leave its pipe full."""
 
 RESTART_S = 2.0
 LOOK_S = 10.0
@@ -43,20 +46,23 @@ MOST_RESULTS, MOST_AT_ONCE = 10_000, 200
 """Results of a station that wait for the server; the oldest is dropped."""
 
 
+Heard = tuple[Heartbeat | None, str | None]
+
+
 class OpcuaServer(threading.Thread):
     """Serves from `start` until `close`. `endpoint` is the HOST:PORT that the process binds."""
 
     def __init__(
-        self, board: Board, stations: list[str], heartbeats: Callable[[], Sequence[Heartbeat | None]], table: OpcuaTable
+        self, board: Board, stations: list[str], heard: Callable[[], Sequence[Heard]], table: OpcuaTable
     ) -> None:
-        """Check the table and the endpoint. `heartbeats` gives the last heartbeat of each station.
+        """Check the table and the endpoint. `heard` gives the last heartbeat and the bundle of each station.
 
         Raises ChannelError or ConfigError, in one line; ModuleNotFoundError without asyncua.
         """
         super().__init__(name="edge-plc-opcua", daemon=True)
         if importlib.util.find_spec("asyncua") is None:
             raise ModuleNotFoundError("No module named 'asyncua'", name="asyncua")
-        self._board, self._stations, self._heartbeats = board, stations, heartbeats
+        self._board, self._stations, self._heard = board, stations, heard
         self._results: dict[str, deque[Values]] = {station: deque(maxlen=MOST_RESULTS) for station in stations}
         self._settings = _settings(table, stations)
         self.endpoint = self._settings["bind"]
@@ -88,7 +94,7 @@ class OpcuaServer(threading.Thread):
         """Run a process until it ends or has to. Returns why it ended."""
         command = [sys.executable, "-P", "-m", "edge.plc.opcua_server"]
         with TemporaryFile() as said:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said)
             self.starts += 1
             try:
                 why = self._feed(self.process)
@@ -99,14 +105,19 @@ class OpcuaServer(threading.Thread):
             return lines[-1] if lines else why
 
     def _feed(self, process: "subprocess.Popen[bytes]") -> str:
-        """Write the settings and the updates into the process's input. Returns why it has to end."""
+        """Write the settings and, once it listens, the updates into the process's input. Returns why it has to end."""
         assert process.stdin is not None
-        pipe = process.stdin.fileno()
+        assert process.stdout is not None
+        pipe, answer = process.stdin.fileno(), process.stdout.fileno()
         os.set_blocking(pipe, False)
-        waiting = _line(self._settings)
-        moved = looked = time.monotonic()
+        os.set_blocking(answer, False)
+        waiting, listens = _line(self._settings), False
+        began = moved = looked = time.monotonic()
         while not self._closing.wait(TURN_S):
-            if not waiting:
+            if not listens:
+                with contextlib.suppress(BlockingIOError):
+                    listens = os.read(answer, 64) != b""
+            if not waiting and listens:
                 waiting, moved = _line(self._update()), time.monotonic()
             with contextlib.suppress(BlockingIOError):
                 try:
@@ -114,8 +125,10 @@ class OpcuaServer(threading.Thread):
                 except BrokenPipeError:
                     return "it ended"
             now = time.monotonic()
-            if waiting and now - moved > HUNG_S:
+            if listens and waiting and now - moved > HUNG_S:
                 return f"it took nothing for {HUNG_S:g} s"
+            if not listens and now - began > START_S:
+                return f"it did not listen within {START_S:g} s"
             if process.poll() is not None:
                 return f"it ended with exit status {process.returncode}"
             if now - looked > LOOK_S:
@@ -127,14 +140,16 @@ class OpcuaServer(threading.Thread):
     def _update(self) -> dict[str, tuple[Values, list[Values]]]:
         """By station the values, and the results since the last update."""
         said = {}
-        for index, (station, heartbeat) in enumerate(zip(self._stations, self._heartbeats(), strict=True)):
+        for index, (station, heard) in enumerate(zip(self._stations, self._heard(), strict=True)):
             waiting = self._results[station]
             results = [waiting.popleft() for _ in range(min(len(waiting), MOST_AT_ONCE))]
-            said[station] = state_values(self._board.image(index), heartbeat), results
+            said[station] = state_values(self._board.image(index), *heard), results
         return said
 
     def _end(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
         with contextlib.suppress(OSError):
             process.stdin.close()
         try:

@@ -1,7 +1,7 @@
 """OPC UA: the server, a process of its own that edge-plc starts: `python -m edge.plc.opcua_server`.
 
-Standard input has a line of JSON with the settings, then one for each update; the process ends with its input. The
-server is read only, and nothing in it moves a part.
+Standard input has a line of JSON with the settings, then one for each update; the process ends with its input, and
+writes a line when it listens. The server is read only, and nothing in it moves a part.
 """
 
 import asyncio
@@ -18,15 +18,16 @@ from asyncua.crypto.permission_rules import User, UserRole
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from edge.plc.vision_nodes import LAST_RESULT, NAMESPACE, NODES, Value
+from edge.plc.machine_vision import forbid
+from edge.plc.vision_nodes import NAMESPACE
+from edge.plc.vision_system import Types, VisionSystem
 
 APPLICATION = "urn:edge-inspect:edge-plc"
 SILENCE_S = 1.0
 """Without an update for this long all values are said to be unknown."""
 
-LONGEST_LINE = 2**22
+LONGEST_LINE = 2**24
 MOST_MESSAGE = 2**20
-RESULT = "ResultManagement.Result"
 ENCRYPTED = [ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt, ua.SecurityPolicyType.Basic256Sha256_Sign]
 
 
@@ -70,7 +71,7 @@ def _is_valid(certificate: bytes) -> bool:
 
 
 class VisionServer:
-    """The nodes of the stations, and their values."""
+    """The server, with the nodes of each station."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """`settings` as `edge.plc.opcua` makes them."""
@@ -78,12 +79,10 @@ class VisionServer:
         trusted = settings["trusted"]
         admission = Admission(None if trusted is None else Path(trusted), settings["user"], settings["password"])
         self._server = Server(user_manager=admission)
-        self._nodes: dict[tuple[str, str], Any] = {}
-        self._written: dict[tuple[str, str], Value] = {}
-        self._events: dict[str, Any] = {}
+        self._stations: dict[str, VisionSystem] = {}
 
     async def start(self) -> None:
-        """Bind, and make the nodes; nothing is known of the stations yet."""
+        """Make the nodes, and listen; nothing is known of the stations yet."""
         server, settings = self._server, self._settings
         await server.init()
         server.set_endpoint(f"opc.tcp://{settings['bind']}/edge")
@@ -96,82 +95,28 @@ class VisionServer:
         server.set_security_policy(ENCRYPTED if settings["cert"] else [ua.SecurityPolicyType.NoSecurity])
         token = ua.AnonymousIdentityToken if settings["user"] is None else ua.UserNameIdentityToken
         server.set_identity_tokens([token])
-        index = await server.register_namespace(NAMESPACE)
+        types = await Types.make(server, await server.register_namespace(NAMESPACE))
         for station in settings["stations"]:
-            await self._add(index, station)
+            self._stations[station] = VisionSystem(server, types, station)
+            await self._stations[station].add()
+        await forbid(server, (types.ours, types.theirs))
         await server.start()
-
-    async def _add(self, index: int, station: str) -> None:
-        objects = {"": await self._server.nodes.objects.add_object(ua.NodeId(station, index), f"{index}:{station}")}
-        for path, kind, meaning in NODES:
-            *parents, name = path.split(".")
-            for depth in range(1, len(parents) + 1):
-                here, above = ".".join(parents[:depth]), ".".join(parents[: depth - 1])
-                if here not in objects:
-                    where = ua.NodeId(f"{station}.{here}", index)
-                    objects[here] = await objects[above].add_object(where, f"{index}:{parents[depth - 1]}")
-            is_array, of = kind.endswith("[]"), ua.VariantType[kind.removesuffix("[]")]
-            first = ua.Variant([] if is_array else _nothing(of), of, is_array=is_array)
-            where = ua.NodeId(f"{station}.{path}", index)
-            node = await objects[".".join(parents)].add_variable(where, f"{index}:{name}", first)
-            await node.write_attribute(ua.AttributeIds.Description, ua.DataValue(ua.Variant(ua.LocalizedText(meaning))))
-            self._nodes[station, path] = node
-            await self._write(station, path, None)
-        fields = [(path.rpartition(".")[2], ua.VariantType[kind]) for path, kind, _ in NODES if LAST_RESULT in path]
-        if not self._events:
-            self._type = await self._server.create_custom_event_type(
-                index, "ResultReadyEventType", ua.ObjectIds.BaseEventType, fields
-            )
-        self._events[station] = await self._server.get_event_generator(self._type, objects[""])
 
     async def update(self, said: dict[str, Any]) -> None:
         """Take an update: by station the values, and the results since the last update."""
         for station, (values, results) in said.items():
             for result in results:
-                await self._result(station, result)
-            for path, value in values.items():
-                await self._write(station, path, value)
-
-    async def _result(self, station: str, result: dict[str, Value]) -> None:
-        named = {path.rpartition(".")[2]: value for path, value in result.items()}
-        for path, value in result.items():
-            await self._write(station, path, value)
-        await self._write(station, RESULT, json.dumps(named))
-        generator = self._events[station]
-        for name, value in named.items():
-            setattr(generator.event, name, value)
-        await generator.trigger(message=f"{named['Event']}: part {named['PartId']}")
+                await self._stations[station].result(result)
+            await self._stations[station].show(values)
 
     async def forget(self) -> None:
         """Say of every value that it is not known."""
-        for station, path in self._nodes:
-            await self._write(station, path, None)
-
-    async def _write(self, station: str, path: str, value: Value) -> None:
-        """Write a value if it has changed; None: the last one, with the status BadNoCommunication."""
-        key = station, path
-        if key in self._written and self._written[key] == value:
-            return
-        self._written[key] = value
-        node, now = self._nodes[key], datetime.now(UTC)
-        if value is None:
-            last = (await node.read_data_value(raise_on_bad_status=False)).Value
-            bad = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadNoCommunication))
-            await node.write_value(ua.DataValue(last, bad, SourceTimestamp=now))
-            return
-        kind = next(kind for one, kind, _ in NODES if one == path)
-        of = ua.VariantType[kind.removesuffix("[]")]
-        await node.write_value(ua.DataValue(ua.Variant(value, of, is_array=kind.endswith("[]")), SourceTimestamp=now))
+        for station in self._stations.values():
+            await station.forget()
 
     async def stop(self) -> None:
         """Close the connections."""
         await self._server.stop()
-
-
-def _nothing(of: ua.VariantType) -> Value:
-    if of == ua.VariantType.String:
-        return ""
-    return False if of == ua.VariantType.Boolean else 0
 
 
 async def serve() -> None:
@@ -180,6 +125,7 @@ async def serve() -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     server = VisionServer(json.loads(await lines.readline()))
     await server.start()
+    print("listening", flush=True)
     try:
         while True:
             try:

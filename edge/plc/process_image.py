@@ -5,6 +5,7 @@ from typing import Literal
 
 from edge.channel.control_messages import Fate
 from edge.plc.codes import Code, Error
+from edge.verdict import Verdict
 
 LARGEST_NUMBER = 2**32 - 1
 """Of a part; 0 stands for none."""
@@ -72,7 +73,7 @@ class Readable:
 
 @dataclass(eq=False)
 class Result:
-    """A part's result in the queue. `seq` is None if its number is not known; `has_verdict`: its verdict has come."""
+    """A part's result in the queue. `seq` is None if its number is not known, `verdict` if none has come."""
 
     number: int
     part: str
@@ -80,8 +81,7 @@ class Result:
     seq: int | None
     code: Code
     until_ns: int = 0
-    age_ms: float = 0.0
-    has_verdict: bool = False
+    verdict: Verdict | None = None
     has_passed: bool = False  # the pass bit was 1
     is_shown: bool = False
 
@@ -116,3 +116,4 @@ class Entry:
     part: str
     number: int
     code: Code
+    verdict: Verdict | None = None

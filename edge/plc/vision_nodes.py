@@ -1,15 +1,14 @@
-"""What the OPC UA server shows of a station: nodes with the browse names of OPC 40100-1, and their values.
+"""What the OPC UA server shows of a station: values of nodes of this project, and what the nodes of OPC 40100-1 need.
 
-The types of the companion specification are not loaded, since its node set is not free to ship: the nodes have base
-types, in the namespace of this project.
+`edge.plc.vision_system` makes the nodes, in the server's process.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from edge.plc.codes import STATE_CODES
+from edge.plc.codes import STATE_CODES, Code
 from edge.plc.process_image import Entry, Readable
-from edge.verdict import Heartbeat, State
+from edge.verdict import Heartbeat, State, Verdict
 
 NAMESPACE = "urn:edge-inspect:vision"
 NAMES = {number: state for state, number in STATE_CODES.items()}
@@ -18,16 +17,29 @@ Value = str | int | float | bool | list[str] | None
 Values = dict[str, Value]
 """By the node's path below the station's object; None: the value is not known now."""
 
+
+class Shown(NamedTuple):
+    """A state in the words of OPC 40100-1: of the VisionStateMachine, of the AutomaticModeStateMachine while the former
+    is Operational, and of the SystemState by SEMI E10, None if the station cannot know it.
+    """
+
+    state: str
+    mode: str | None
+    system: str | None
+
+
 OF_STATE = {
-    State.PREOPERATIONAL: ("Preoperational", ""),
-    State.READY: ("Operational", "Ready"),
-    State.EXECUTING: ("Operational", "ContinuousExecution"),
-    State.SUSPENDED: ("Operational", "Initialized"),
-    State.HELD: ("Error", ""),
-    State.ERROR: ("Error", ""),
-    State.STOPPED: ("Halted", ""),
+    State.PREOPERATIONAL: Shown("Preoperational", None, "SBY_2"),
+    State.READY: Shown("Operational", "Ready", "SBY_2"),
+    State.EXECUTING: Shown("Operational", "ContinuousExecution", "PRD_1"),
+    State.SUSPENDED: Shown("Operational", "Initialized", "SBY_2"),
+    State.HELD: Shown("Error", None, "UDT_5"),
+    State.ERROR: Shown("Error", None, "UDT_5"),
+    State.STOPPED: Shown("Halted", None, None),
 }
-"""State of VisionStateMachine, and of its AutomaticModeStateMachine."""
+
+COMPLETED, FAILED = 1, 4
+"""Values of ResultState (OPC 40100-1, 12.19)."""
 
 
 class VisionNode(NamedTuple):
@@ -38,14 +50,13 @@ class VisionNode(NamedTuple):
     meaning: str
 
 
-LAST_RESULT = "ResultManagement.LastResult"
+LAST_RESULT, RESULT, BUNDLE = "ResultManagement.LastResult", "ResultManagement.Result", "RecipeManagement.Bundle"
 NODES = (
-    VisionNode("VisionStateMachine.CurrentState", "String", "state in the words of OPC 40100-1"),
-    VisionNode("VisionStateMachine.AutomaticMode", "String", "Initialized, Ready or ContinuousExecution; else empty"),
     VisionNode("VisionStateMachine.State", "String", "state in the station's own words"),
     VisionNode("VisionStateMachine.Ready", "Boolean", "parts that come now are judged"),
     VisionNode("VisionStateMachine.Epoch", "String", "the station's present run"),
     VisionNode("VisionStateMachine.Cause", "String", "what holds the station, for people"),
+    VisionNode(BUNDLE, "String", "bundle of the run's last verdict: NAME@DIGEST"),
     VisionNode(f"{LAST_RESULT}.ResultId", "String", "EPOCH-SEQ"),
     VisionNode(f"{LAST_RESULT}.PartId", "String", "the part's id"),
     VisionNode(f"{LAST_RESULT}.Epoch", "String", "run of the station that the result is of"),
@@ -55,7 +66,7 @@ NODES = (
     VisionNode(f"{LAST_RESULT}.Code", "UInt16", "why, as in the register map"),
     VisionNode(f"{LAST_RESULT}.Reason", "String", "the same in a word"),
     VisionNode(f"{LAST_RESULT}.CreationTime", "String", "when edge-plc showed it; UTC, ISO 8601"),
-    VisionNode("ResultManagement.Result", "String", "all of LastResult as JSON, of one moment"),
+    VisionNode(RESULT, "String", "all of LastResult as JSON, of one moment"),
     VisionNode("Counters.Accepted", "Int64", "parts of this run"),
     VisionNode("Counters.Good", "Int64", "verdicts good of this run"),
     VisionNode("Counters.Reject", "Int64", "verdicts reject of this run"),
@@ -66,12 +77,13 @@ NODES = (
     VisionNode("Alarms.Active", "String[]", "what is wrong, for people"),
     VisionNode("Alarms.Error", "UInt16", "last error of the handshake, as in the register map"),
 )
+OWN_FIELDS = ("Epoch", "Seq", "Number", "Event", "Code", "Reason")
+"""Fields of a result that OPC 40100-1 does not have."""
 
 
-def state_values(image: Readable, heartbeat: Heartbeat | None) -> Values:
+def state_values(image: Readable, heartbeat: Heartbeat | None, bundle: str | None) -> Values:
     """The values of the state, the counters and the alarms. What a station that is not heard would say is not known."""
     state = NAMES.get(image.state)
-    current, mode = (None, None) if state is None else OF_STATE[state]
     heard = heartbeat if state is not None else None
     ledger = None if heard is None else heard.ledger
     alarms = [] if heard is None else list(heard.alarms)
@@ -80,12 +92,11 @@ def state_values(image: Readable, heartbeat: Heartbeat | None) -> Values:
     if state is None:
         alarms.append("the station is not heard")
     return {
-        "VisionStateMachine.CurrentState": current,
-        "VisionStateMachine.AutomaticMode": mode,
         "VisionStateMachine.State": None if state is None else str(state),
         "VisionStateMachine.Ready": image.ready,
         "VisionStateMachine.Epoch": image.epoch,
         "VisionStateMachine.Cause": "" if heard is None else heard.cause or "",
+        BUNDLE: None if state is None else bundle,
         "Counters.Accepted": None if ledger is None else ledger.accepted,
         "Counters.Good": None if ledger is None else ledger.good,
         "Counters.Reject": None if ledger is None else ledger.reject,
@@ -99,11 +110,43 @@ def state_values(image: Readable, heartbeat: Heartbeat | None) -> Values:
 
 
 def result_values(entry: Entry) -> Values:
-    """The values of a result, without `ResultManagement.Result`."""
-    epoch, seq = entry.epoch or "", entry.seq or 0
-    said: dict[str, Value] = {
-        "ResultId": f"{epoch}-{seq}", "PartId": entry.part, "Epoch": epoch, "Seq": seq, "Number": entry.number,
-        "Event": entry.event, "Code": int(entry.code), "Reason": entry.code.name.lower(),
-        "CreationTime": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    """The values of `LastResult` by the names of its nodes, then what the standard nodes of the result need besides:
+    `State` (of ResultStateDataType), and of the verdict, None without one, `Bundle`, `Simulated`, `Start` and `End`
+    (UTC, ISO 8601), `AcquisitionMs` and `ProcessingMs`.
+    """
+    epoch, seq, verdict = entry.epoch or "", entry.seq or 0, entry.verdict
+    name = f"{epoch}-{seq}" if entry.seq is not None else f"{epoch}-n{entry.number}"
+    now = datetime.now(UTC)
+    timing = None if verdict is None else verdict.timing
+    start, end = (None, None) if verdict is None else _times(verdict, now)
+    is_judged = entry.code in (Code.CLEAR, Code.DEFECT)
+    return {
+        "ResultId": f"{name}-withdrawn" if entry.event == "withdrawn" else name,
+        "PartId": entry.part, "Epoch": epoch, "Seq": seq, "Number": entry.number,
+        "Event": entry.event, "Code": int(entry.code), "Reason": entry.code.name.lower(), "CreationTime": _text(now),
+        "State": COMPLETED if is_judged else FAILED,
+        "Bundle": None if verdict is None else verdict.bundle,
+        "Simulated": None if verdict is None else verdict.simulated,
+        "Start": start,
+        "End": end,
+        "AcquisitionMs": None if timing is None else _ms(timing.captured, timing.in_ring),
+        "ProcessingMs": None if timing is None else _ms(timing.inference_start, timing.inference_end),
     }  # fmt: skip
-    return {f"{LAST_RESULT}.{name}": value for name, value in said.items()}
+
+
+def _times(verdict: Verdict, now: datetime) -> tuple[str, str]:
+    """When the part was exposed and its verdict published, by the station's clock; now if the label is no time."""
+    try:
+        said = datetime.fromisoformat(verdict.time)
+        end = said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
+        return _text(end - timedelta(milliseconds=verdict.age_ms)), _text(end)
+    except (ValueError, OverflowError):
+        return _text(now), _text(now)
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds")
+
+
+def _ms(start: int | None, end: int | None) -> float | None:
+    return None if start is None or end is None else (end - start) / 1e6

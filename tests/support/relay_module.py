@@ -23,7 +23,7 @@ class Change(NamedTuple):
 
 
 class RelayModule:
-    """A module on a port of loopback that can be killed, started again, frozen and thawed."""
+    """A module on a port of loopback that can be killed, started again, frozen and continued."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.port = port
@@ -43,7 +43,7 @@ class RelayModule:
             time.sleep(0.02)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal: SIGSTOP freezes the module, SIGCONT thaws it."""
+        """Send a signal: SIGSTOP freezes the module, SIGCONT continues it."""
         assert self._process is not None
         self._process.send_signal(number)
 

@@ -12,12 +12,14 @@ from edge.gate.decision import Decision
 class ActuatorRequest:
     """How to open an actuator. `address` is the part of `--actuator` after the colon, empty without one.
 
-    `show` writes a text to the terminal and never waits. With `as_json` the text is for programs.
+    `show` writes a text to the terminal and never waits. With `as_json` the text is for programs. `lead_ms` is the time
+    from the decision on a part to its arrival at the gate; None if the speed of the belt may change.
     """
 
     address: str
     show: Callable[[str], None]
     as_json: bool = False
+    lead_ms: float | None = None
 
 
 class Actuator(ABC):
@@ -53,6 +55,17 @@ class Actuator(ABC):
         least. While it is not None, parts are rejected; it need not last, as a failure does.
         """
         return None
+
+    def separates(self, due_ns: int, next_due_ns: int | None) -> bool:
+        """Whether a part that is due at `due_ns` can pass without a rejected part, or the one that is due at
+        `next_due_ns`. If not, the part is rejected, too. Times are those of `Decision.due_ns`.
+        """
+        return True
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Lines about what the plant should change, in order; `edge-gate` prints each once."""
+        return ()
 
     @abstractmethod
     def safe(self, reason: str) -> None:

@@ -14,7 +14,7 @@ class Gpio(DigitalOutputs):
     @classmethod
     def open(cls, request: ActuatorRequest) -> "Gpio":
         """See `Actuator.open`."""
-        settings = read(GpioSettings, request.address)
+        settings = read(GpioSettings, request)
         return cls.started(GpioLines(settings), tuple(settings.lines), settings)
 
 

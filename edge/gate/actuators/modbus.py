@@ -14,7 +14,7 @@ class Modbus(DigitalOutputs):
     @classmethod
     def open(cls, request: ActuatorRequest) -> "Modbus":
         """See `Actuator.open`."""
-        settings = read(ModbusSettings, request.address)
+        settings = read(ModbusSettings, request)
         return cls.started(ModbusCoils(settings), tuple(settings.coils), settings)
 
 

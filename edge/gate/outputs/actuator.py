@@ -1,4 +1,4 @@
-"""What the actuators with digital outputs share: they hand decisions to the driver's thread."""
+"""The base class of the actuators with digital outputs: it gives the decisions to the driver's thread."""
 
 from typing import Self
 
@@ -34,10 +34,19 @@ class DigitalOutputs(Actuator):
         """Why the outputs cannot follow now."""
         return self._driver.check()
 
+    def separates(self, due_ns: int, next_due_ns: int | None) -> bool:
+        """Whether the windows of these parts, and of those rejected so far, do not overlap."""
+        return self._driver.separates(due_ns, next_due_ns)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """A line if parts come too close for the pulse and the timeout."""
+        return self._driver.remarks
+
     def safe(self, reason: str) -> None:
-        """Switch `pass` off for good; `alive` stands still."""
+        """Switch `pass` off for good; `alive` no longer changes."""
         self._driver.safe()
 
     def close(self) -> None:
-        """Switch all off and let go of the outputs."""
+        """Switch all off and release the outputs."""
         self._driver.close()

@@ -25,7 +25,7 @@ NO_LINGER = struct.pack("ii", 1, 0)
 
 class ModbusCoils:
     """The coils of one module. Every method but `close` raises ActuatorError or OSError if the module does not do it
-    within the timeout; the connection is of no use then.
+    within the timeout; the connection must then be closed.
     """
 
     def __init__(self, settings: ModbusSettings) -> None:
@@ -38,7 +38,7 @@ class ModbusCoils:
         self.name = f"the module {settings.module}"
 
     def open(self) -> None:
-        """Connect, and set the module's watchdog."""
+        """Connect, and set the watchdog of the module."""
         timeout_s = self._settings.timeout_ms / 1e3
         self._socket = socket.create_connection((self._host, self._port), timeout_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -68,7 +68,7 @@ class ModbusCoils:
         self._socket.sendall(header + request)
         transaction, protocol, size, _ = HEADER.unpack(self._receive(HEADER.size, until))
         if (transaction, protocol) != (self._transaction, 0) or not 2 <= size <= 254:
-            raise ActuatorError("its answer is none of Modbus TCP")
+            raise ActuatorError("does not answer in Modbus TCP")
         answer = self._receive(size - 1, until)
         if answer[0] == function | REFUSES:
             raise ActuatorError(f"refuses {what} (Modbus exception {answer[1] if len(answer) > 1 else '?'})")

@@ -42,7 +42,7 @@ class GpioLines:
         )
 
     def close(self) -> None:
-        """Release the lines; what level they then have is the chip driver's affair."""
+        """Release the lines. The kernel's driver of the chip determines which level they have then."""
         if self._request is not None:
             self._request.release()
             self._request = None

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import ActuatorError
+from edge.gate.actuators.base import ActuatorRequest
 from edge.validation import plain
 
 Name = Literal["pass", "reject", "alive"]
@@ -27,6 +28,11 @@ class OutputSettings(BaseModel):
     delay_ms: float = Field(default=0.0, ge=0, le=60_000, description="from the decision, the lead before the gate")
     alive_ms: float = Field(default=500.0, ge=50, le=60_000, description="time between two changes of alive")
     timeout_ms: float = Field(default=200.0, ge=10, le=10_000, description="longest time of an answer")
+
+    @property
+    def least_spacing_ms(self) -> float:
+        """The least time between two parts: `pass` is on after the end of a window for as long as two writes take."""
+        return self.pulse_ms + 2 * self.timeout_ms
 
 
 class ModbusSettings(OutputSettings):
@@ -52,6 +58,11 @@ class GpioSettings(OutputSettings):
     lines: dict[Name, Annotated[int, Field(ge=0)] | str]
     active_low: bool = False
 
+    @property
+    def least_spacing_ms(self) -> float:
+        """The pulse: a line is switched at once."""
+        return self.pulse_ms
+
     @model_validator(mode="after")
     def _are_outputs(self) -> Self:
         _check(dict(self.lines), "lines")
@@ -66,8 +77,18 @@ def _check(outputs: dict[Name, int] | dict[Name, int | str], name: str) -> None:
         raise ValueError(f"{name} names {twice} twice; each output has its own")
 
 
-def read(kind: type[_Outputs], file: str) -> _Outputs:
+def read(kind: type[_Outputs], request: ActuatorRequest) -> _Outputs:
     """The settings in a TOML file, the address of `--actuator`. Raises ActuatorError, in one line."""
+    settings = _parse(kind, request.address)
+    if request.lead_ms is not None and settings.delay_ms >= request.lead_ms:
+        raise ActuatorError(
+            f"{request.address}: delay_ms = {settings.delay_ms:g} is not less than the lead of {request.lead_ms:g} ms: "
+            "each part would be at the gate before its window; lower delay_ms or raise --lead-ms"
+        )
+    return settings
+
+
+def _parse(kind: type[_Outputs], file: str) -> _Outputs:
     if not file:
         raise ActuatorError("an output needs its file, such as --actuator modbus:outputs.toml")
     try:

@@ -118,6 +118,22 @@ def test_an_actuator_that_is_slow_has_failed() -> None:
     assert slow.told == ["pass", "safe"]
 
 
+def test_a_part_passes_alone_only_if_each_actuator_that_works_can_let_it() -> None:
+    class Wide(Valve):
+        remarks = ("too wide",)
+
+        def separates(self, due_ns: int, next_due_ns: int | None) -> bool:
+            return next_due_ns is None or next_due_ns - due_ns >= 10
+
+    moving = actuation(Valve(), wide := Wide(jams(1)))
+    assert (moving.separates(0, 9), moving.separates(0, 10), moving.separates(0, None)) == (False, True, True)
+    assert moving.remarks == ("too wide",)
+    with pytest.raises(ActuatorError):
+        moving(PASS)
+    assert wide.told
+    assert moving.separates(0, 9), "after the failure the gate rejects every part"
+
+
 def test_an_actuator_that_cannot_be_made_safe_leaves_none_of_the_others_out() -> None:
     broken, other = Valve(lambda call: jams(call)(call)), Valve()
     moving = actuation(broken, other)

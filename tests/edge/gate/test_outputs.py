@@ -1,165 +1,19 @@
-"""Digital outputs of the gate without a wire: windows of time, the thread that switches, settings, GPIO lines."""
+"""Digital outputs of the gate without a wire: the thread that switches, settings, GPIO lines."""
 
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from support.output_wire import MS, SETTINGS, Wire, decision, running, until
 
-from edge.channel.control_messages import Fate
 from edge.errors import ActuatorError
 from edge.gate.actuators.base import ActuatorRequest
 from edge.gate.actuators.gpio import Gpio
 from edge.gate.actuators.modbus import Modbus
-from edge.gate.belt import EncoderBelt, SteadyBelt
-from edge.gate.decision import Decision, Why
-from edge.gate.gate import Gate
 from edge.gate.outputs import driver as driver_module
-from edge.gate.outputs.driver import OutputDriver
-from edge.gate.outputs.settings import Name, OutputSettings
-from edge.gate.outputs.windows import Windows
-
-MS = 1_000_000
-
-
-def decision(passes: bool, due_ns: int | None, part: str = "part") -> Decision:
-    why, fate = (Why.CLEAR, Fate.PASSED) if passes else (Why.DEFECT, Fate.REJECTED)
-    return Decision("a1", 1, part, passes, why, fate, time.monotonic_ns(), due_ns=due_ns)
-
-
-def until(condition: object, patience_s: float = 60.0) -> None:
-    deadline = time.monotonic() + patience_s
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.005)
-
-
-# ------------------------------------------------------------------------------------------------------- windows
-
-
-def test_a_window_begins_after_the_delay_and_lasts_for_the_pulse() -> None:
-    windows = Windows(delay_ns=10, pulse_ns=20)
-    windows.add(100, False, "a")
-    assert [at for at in range(90, 150) if windows.passing(at)] == list(range(110, 130))
-    assert (windows.next_ns(100), windows.next_ns(110), windows.next_ns(130)) == (110, 130, None)
-
-
-def test_the_next_part_ends_the_window_of_the_one_before() -> None:
-    windows = Windows(0, 20)
-    windows.add(100, False, "good")
-    windows.add(110, True, "bad")
-    assert [at for at in range(90, 150) if windows.passing(at)] == list(range(100, 110))
-    assert [at for at in range(90, 150) if windows.is_rejecting(at)] == list(range(110, 130))
-
-
-def test_a_reject_at_an_unknown_place_pulses_and_ends_no_window() -> None:
-    windows = Windows(0, 20)
-    windows.add(100, False, "good")
-    windows.reject_at(105)
-    assert [at for at in range(90, 150) if windows.is_rejecting(at)] == list(range(90, 125))
-    assert [at for at in range(90, 150) if windows.passing(at)] == list(range(100, 120))
-
-
-@settings(deadline=None)
-@given(
-    parts=st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=12),
-    looks=st.lists(st.integers(0, 90), min_size=1, max_size=12).map(sorted),
-    pulse=st.integers(1, 20),
-)
-def test_a_part_passes_only_in_its_own_window(parts: list[tuple[int, bool]], looks: list[int], pulse: int) -> None:
-    windows = Windows(0, pulse)
-    for due, rejects in parts:
-        windows.add(due, rejects, f"{due} {rejects}")
-    for now in looks:
-        begun = [(due, rejects) for due, rejects in parts if due <= now]
-        may = bool(begun) and max(begun)[0] + pulse > now and not max(begun)[1]
-        window = windows.passing(now)
-        assert (window is not None) == may
-        assert window is None or window.part == f"{max(begun)[0]} False"
-        assert not (window is not None and windows.is_rejecting(now))
-        assert all(one.start_ns <= now for one in windows.past(now))
-        assert windows.passing(now) == window, "a window that is not over stays"
-
-
-# ------------------------------------------------------------------------------------------------------ when it is due
-
-
-def test_a_decision_says_when_its_part_is_due_also_if_it_comes_sooner() -> None:
-    decisions: list[Decision] = []
-    gate = Gate(SteadyBelt(800, 100), decisions.append, lambda epoch, seq, fate: None)
-    gate.expect("early", 1_000 * MS)
-    gate.reset(1_001 * MS)
-    gate.expect("in time", 2_000 * MS)
-    gate.step(2_700 * MS)
-    assert [(one.part, one.due_ns) for one in decisions] == [("early", 1_700 * MS), ("in time", 2_700 * MS)]
-
-
-def test_with_an_encoder_the_moment_is_known_when_the_part_is_there() -> None:
-    decisions: list[Decision] = []
-    belt = EncoderBelt(800, 100)
-    gate = Gate(belt, decisions.append, lambda epoch, seq, fate: None)
-    belt.sample(1_000 * MS, 0)
-    gate.expect("early", 1_000 * MS)
-    gate.reset(1_001 * MS)
-    gate.expect("in time", 1_000 * MS)
-    belt.sample(1_100 * MS, 700)
-    gate.step(1_100 * MS)
-    assert [(one.part, one.due_ns) for one in decisions] == [("early", None), ("in time", 1_100 * MS)]
-
 
 # -------------------------------------------------------------------------------------------------------- the thread
-
-
-class Wire:
-    """A port in memory, which a test can break. `written` is what each output was set to, in order."""
-
-    name = "the wire"
-
-    def __init__(self) -> None:
-        self.written: list[tuple[str, bool]] = []
-        self.now: dict[str, bool] = {}
-        self.is_broken = False
-        self.holds = threading.Event()
-        self.holds.set()
-        self.opened = 0
-
-    def open(self) -> None:
-        if self.is_broken:
-            raise OSError(111, "Connection refused")
-        self.opened += 1
-
-    def write(self, outputs: Mapping[str, bool]) -> None:
-        self.holds.wait()
-        if self.is_broken:
-            raise TimeoutError
-        self.written += [(name, is_on) for name, is_on in outputs.items() if self.now.get(name) is not is_on]
-        self.now |= outputs
-
-    def close(self) -> None:
-        pass
-
-    def pulses(self, name: str) -> int:
-        return self.written.count((name, True))
-
-
-SETTINGS = OutputSettings(pulse_ms=300, alive_ms=50)
-
-
-@contextmanager
-def running(
-    wire: Wire, given: OutputSettings = SETTINGS, names: tuple[Name, ...] = ("alive", "reject", "pass")
-) -> Iterator[OutputDriver]:
-    driver = OutputDriver(wire, names, given)
-    driver.start()
-    try:
-        yield driver
-    finally:
-        wire.holds.set()
-        driver.close()
 
 
 def test_outputs_follow_the_decisions_and_are_off_at_the_end() -> None:
@@ -178,7 +32,7 @@ def test_outputs_follow_the_decisions_and_are_off_at_the_end() -> None:
     assert not driver.is_alive()
 
 
-def test_after_safe_nothing_passes_and_alive_stands_still() -> None:
+def test_after_safe_nothing_passes_and_alive_no_longer_changes() -> None:
     hours = SETTINGS.model_copy(update={"pulse_ms": 3_600_000})
     with running(wire := Wire(), hours) as driver:
         driver.decide(decision(True, time.monotonic_ns(), "open"))
@@ -207,29 +61,30 @@ def test_a_gate_that_hangs_lets_nothing_pass(monkeypatch: pytest.MonkeyPatch) ->
         driver.decide(decision(True, time.monotonic_ns() + 150 * MS, "late"))
         time.sleep(0.3)
         count = wire.pulses("alive")
-        until(lambda: driver._unsaid is not None)
+        until(lambda: driver._reports)
         assert wire.pulses("pass") == 0
         assert wire.pulses("alive") == count, "alive says that the gate turns"
         assert driver.check() == "the wire did not switch in time for late"
         assert driver.check() is None, "said once"
 
 
-def test_a_loss_is_noticed_and_passes_of_before_are_not_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_is_noticed_and_parts_of_before_do_not_pass_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver_module, "RETRY_S", 0.05)
     with running(wire := Wire()) as driver:
-        driver.decide(decision(True, time.monotonic_ns() + 60_000 * MS, "on its way"))
+        soon = time.monotonic_ns() + 2_000 * MS
+        driver.decide(decision(True, soon, "soon"))
+        driver.decide(decision(True, soon + 60_000 * MS, "on its way"))
         wire.is_broken = True
         until(driver.check)
-        doubt = "whether these passed is not known: on its way"
+        doubt = "whether these passed is not known: soon, on its way"
         assert driver.check() == f"the wire does not answer within 200 ms; {doubt}"
         driver.decide(decision(True, time.monotonic_ns(), "at the worst moment"))
         assert driver.check() is not None
         wire.is_broken = False
         until(lambda: wire.opened == 2)
-        until(lambda: driver.check() is None)
-        time.sleep(0.1)
+        until(lambda: driver.check() is None and time.monotonic_ns() > soon + 200 * MS)
         assert wire.pulses("pass") == 0
-        driver.decide(decision(True, time.monotonic_ns()))
+        driver.decide(decision(True, time.monotonic_ns() + 1_000 * MS))
         until(lambda: driver.check() is None and wire.pulses("pass") == 1)
 
 
@@ -247,7 +102,7 @@ def test_a_wire_that_never_returns_is_noticed_and_delays_no_decision() -> None:
     with running(wire := Wire()) as driver:
         wire.holds.clear()
         until(driver.check)
-        assert str(driver.check()).startswith("the wire has not answered for")
+        assert driver.check() == "the wire has not answered for more than 300 ms"
         for _ in range(1_000):
             driver.decide(decision(False, time.monotonic_ns()))
             assert driver.check() is not None, "it waits for nothing, and goes on saying so"
@@ -278,7 +133,7 @@ def request(tmp_path: Path, text: str) -> ActuatorRequest:
         ("pulse_ms = ", "not TOML"),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_with_a_mistake_is_one_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ActuatorError) as caught:
         Modbus.open(request(tmp_path, text))
     assert said in str(caught.value)
@@ -291,6 +146,17 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         Modbus.open(ActuatorRequest("", lambda line: None))
     with pytest.raises(ActuatorError, match=r"none.toml: cannot be read \(No such file or directory\)"):
         Modbus.open(ActuatorRequest(str(tmp_path / "none.toml"), lambda line: None))
+
+
+def test_a_delay_is_less_than_the_lead(tmp_path: Path) -> None:
+    text = "pulse_ms = 50\ndelay_ms = 50\nchip = '/dev/nochip'\n[lines]\npass = 17"
+    with pytest.raises(
+        ActuatorError, match=r"outputs.toml: delay_ms = 50 is not less than the lead of 50 ms: each part"
+    ):
+        Gpio.open(replace(request(tmp_path, text), lead_ms=50))
+    for lead_ms in (50.1, None):
+        with pytest.raises(ActuatorError, match="No such file"):
+            Gpio.open(replace(request(tmp_path, text), lead_ms=lead_ms))
 
 
 # -------------------------------------------------------------------------------------------------------------- GPIO

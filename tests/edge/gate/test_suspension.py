@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 from support.line import free_endpoint
+from support.output_wire import Wire, decision, running, until
 from support.scripted_station import peer
 from support.simulated_station import MS, ModelledStation
 
@@ -12,6 +13,7 @@ from edge.gate.belt import SteadyBelt
 from edge.gate.client import Controller, Endpoint
 from edge.gate.decision import Decision, Why
 from edge.gate.gate import Gate, Rules
+from edge.gate.outputs.settings import OutputSettings
 from edge.gate.suspension import SuspendWatch
 from edge.plc.bridge import Bridge, StationAt
 from edge.plc.codes import Code
@@ -178,3 +180,16 @@ def test_the_loop_of_edge_plc_looks_for_suspensions(suspended: list[int]) -> Non
         bridge.turn()
         image = bridge.board.image(0)
         assert (image.passes, image.code) == (False, Code.NO_CLOCK)
+
+
+def test_an_output_is_switched_off_for_a_part_of_before_a_suspension(suspended: list[int]) -> None:
+    settings = OutputSettings(pulse_ms=60_000, alive_ms=50, timeout_ms=10_000)
+    with running(wire := Wire(), settings) as driver:
+        driver.decide(decision(True, time.monotonic_ns(), "A"))
+        until(lambda: (driver.check(), wire.now["pass"])[1])
+        suspended.append(SLEPT_NS)
+        told = [driver.check()]
+        until(lambda: not wire.now["pass"])
+        told += [driver.check() for _ in range(3)]
+    assert "the machine was suspended; whether these passed is not known: A" in told
+    assert wire.pulses("pass") == 1

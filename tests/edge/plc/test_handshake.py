@@ -113,6 +113,19 @@ def test_heartbeats_that_stop_fail_everything_and_stop_alive() -> None:
     assert (line.image.passes, line.image.code) == (False, Code.HEARTBEAT_LOST), "what has failed stays failed"
 
 
+def test_readers_get_the_verdict_of_each_result_and_the_bundle_of_the_present_run() -> None:
+    line = Line()
+    assert line.handshake.bundle is None
+    line.good()
+    (entry,) = line.entries
+    assert entry.verdict is not None
+    assert (entry.verdict.seq, line.handshake.bundle) == (entry.seq, entry.verdict.bundle)
+    line.station = ModelledStation("bb", boot=2)
+    line.beat()
+    assert line.handshake.bundle is None
+    assert line.entries[-1].verdict == entry.verdict, "the pass bit of this verdict has fallen"
+
+
 @pytest.mark.parametrize(
     ("event", "code"),
     [

@@ -92,7 +92,7 @@ def test_a_hung_loop_is_a_station_that_is_not_heard_on_every_bus(
                 {Status.READY, Status.TRIGGER_READY} <= set(Status(plc.read()[0]))
                 and mqtt()["ready"]
                 and sparkplug()[-1:] not in ([], ["DDEATH"])
-                and opcua_values(opcua, "CurrentState", "Ready") == ["Operational", True]
+                and opcua_values(opcua, "State", "Ready") == ["executing", True]
             )
 
         with turning(bridge):

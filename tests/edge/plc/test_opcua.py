@@ -6,12 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from asyncua import Client, ua
@@ -19,95 +18,30 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from support.line import ran, running_line
+from support.opcua import EXECUTING, PATIENCE_S, Reader, reads, serving
 from support.plc import plc_at, running_plc, until
 
 from edge.plc import opcua
-from edge.plc.board import Board
-from edge.plc.codes import STATE_CODES, Code
-from edge.plc.opcua import OpcuaServer
+from edge.plc.codes import Code
 from edge.plc.process_image import Entry, Readable
 from edge.plc.settings import OpcuaTable
-from edge.plc.vision_nodes import NAMESPACE, NODES, OF_STATE, result_values, state_values
+from edge.plc.vision_nodes import LAST_RESULT, NODES, OF_STATE, result_values, state_values
 from edge.verdict import State
 
-T = TypeVar("T")
-PATIENCE_S = 60.0
-EXECUTING = Readable(alive=1, state=STATE_CODES[State.EXECUTING], ready=True, epoch="ab12")
 PASS = Entry("pass", "ab12", 7, "P7", 4711, Code.CLEAR)
 
 
 def test_every_node_has_a_value_and_every_state_a_name_of_the_companion_specification() -> None:
-    given = [*state_values(EXECUTING, None), *result_values(PASS), "ResultManagement.Result"]
+    own = [f"{LAST_RESULT}.{name}" for name in list(result_values(PASS))[:9]]
+    given = [*state_values(EXECUTING, None, None), *own, "ResultManagement.Result"]
     assert sorted(given) == sorted(node.path for node in NODES)
     assert set(OF_STATE) == set(State)
-    assert {current for current, _ in OF_STATE.values()} == {"Preoperational", "Operational", "Error", "Halted"}
-
-
-# ------------------------------------------------------------------------------------------------------ a client
-
-
-class Reader:
-    """A connected client of one station."""
-
-    def __init__(self, client: Client, index: int) -> None:
-        self.client, self.index = client, index
-
-    def node(self, path: str) -> Any:
-        return self.client.get_node(f"ns={self.index};s=line1.{path}")
-
-    async def read(self, path: str) -> Any:
-        """A value; None if it is not known now."""
-        found = await self.node(path).read_data_value(raise_on_bad_status=False)
-        return found.Value.Value if found.StatusCode.is_good() else None
-
-    async def until(self, path: str, value: object) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while await self.read(path) != value:
-                await asyncio.sleep(0.02)
-
-
-def reads(
-    endpoint: str, what: Callable[[Reader], Awaitable[T]], prepare: Callable[[Client], Awaitable[None]] | None = None
-) -> T:
-    """Connect, as soon as the server listens, and let `what` read."""
-
-    async def session() -> T:
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                client = Client(f"opc.tcp://{endpoint}/edge", timeout=20)
-                if prepare is not None:
-                    await prepare(client)
-                try:
-                    await client.connect()
-                    break
-                except OSError:
-                    await asyncio.sleep(0.1)
-        try:
-            return await what(Reader(client, await client.get_namespace_index(NAMESPACE)))
-        finally:
-            await client.disconnect()
-
-    return asyncio.run(session())
-
-
-@contextmanager
-def serving(table: OpcuaTable | None = None, image: Readable = EXECUTING) -> Iterator[OpcuaServer]:
-    board = Board(1)
-    board.show(0, image)
-    server = OpcuaServer(board, ["line1"], lambda: [None], table or OpcuaTable(bind="0"))
-    server.start()
-    try:
-        yield server
-    finally:
-        server.close()
-        board.close()
+    assert {shown.state for shown in OF_STATE.values()} == {"Preoperational", "Operational", "Error", "Halted"}
 
 
 def test_state_and_the_last_result_are_read_and_nothing_is_written() -> None:
     async def look(reader: Reader) -> None:
         await reader.until("VisionStateMachine.State", "executing")
-        assert await reader.read("VisionStateMachine.CurrentState") == "Operational"
-        assert await reader.read("VisionStateMachine.AutomaticMode") == "ContinuousExecution"
         assert await reader.read("VisionStateMachine.Ready") is True
         assert await reader.read("ResultManagement.LastResult.PartId") is None, "there is none yet"
         server.enter("line1", PASS)
@@ -137,7 +71,7 @@ class Changes:
             self.results.append(json.loads(value)["Seq"])
 
     def event_notification(self, event: Any) -> None:
-        self.events.append((event.Event, event.PartId, event.Epoch, event.Seq))
+        self.events.append((event.Event, event.Number, event.Epoch, event.Seq))
 
 
 def test_a_subscriber_gets_each_result_in_order_as_a_value_and_as_an_event() -> None:
@@ -146,17 +80,17 @@ def test_a_subscriber_gets_each_result_in_order_as_a_value_and_as_an_event() -> 
         changes = Changes()
         subscription = await reader.client.create_subscription(50, changes)
         await subscription.subscribe_data_change(reader.node("ResultManagement.Result"), queuesize=100)
-        kind = reader.client.get_node(ua.ObjectIds.BaseEventType)
-        types = {(await one.read_browse_name()).Name: one for one in await kind.get_children()}
+        kind = reader.client.get_node(f"ns={reader.theirs};i=1024")  # ResultReadyEventType
+        (own,) = await kind.get_children(refs=ua.ObjectIds.HasSubtype)
         where = reader.client.get_node(f"ns={reader.index};s=line1")
-        await subscription.subscribe_events(where, types["ResultReadyEventType"], queuesize=100)
+        await subscription.subscribe_events(where, own, queuesize=100)
         for seq in range(1, 31):
             server.enter("line1", Entry("fail", "ab12", seq, f"P{seq}", seq, Code.DEFECT))
         async with asyncio.timeout(PATIENCE_S):
             while len(changes.results) < 30 or len(changes.events) < 30:
                 await asyncio.sleep(0.02)
         assert changes.results == list(range(1, 31))
-        assert changes.events == [("fail", f"P{seq}", "ab12", seq) for seq in range(1, 31)]
+        assert changes.events == [("fail", seq, "ab12", seq) for seq in range(1, 31)]
 
     with serving() as server:
         reads(server.endpoint, look)
@@ -183,7 +117,7 @@ def test_without_updates_every_value_is_said_to_be_unknown(tmp_path: Path) -> No
     async def look(reader: Reader) -> None:
         assert process.stdin is not None
         for _ in range(3):
-            process.stdin.write(json.dumps({"line1": (state_values(EXECUTING, None), [])}).encode() + b"\n")
+            process.stdin.write(json.dumps({"line1": (state_values(EXECUTING, None, None), [])}).encode() + b"\n")
             process.stdin.flush()
             await reader.until("VisionStateMachine.State", "executing")
         await reader.until("VisionStateMachine.Ready", None)
@@ -375,6 +309,9 @@ def test_a_running_line_is_read_over_opc_ua(tmp_path: Path) -> None:
                 assert told["Epoch"] == await reader.read("ResultManagement.LastResult.Epoch")
                 assert told["PartId"].startswith(("A", "B"))
                 assert told["Number"] == told["Seq"]
+                await reader.client.load_data_type_definitions()
+                assert (await reader.read("ResultManagement.Results.Latest.InternalRecipeId")).Id == "demo"
+                assert await reader.read("ResultManagement.Results.Latest.IsSimulated") is True
 
             reads(endpoint, look)
         line.to_the_end()
