@@ -65,6 +65,13 @@ class Heard:
     def __getitem__(self, name: str) -> Any:
         return self.metrics[name].value
 
+    @property
+    def is_historical(self) -> bool:
+        """Whether all metrics are historical, or none."""
+        said = {metric.is_historical for metric in self.metrics.values()}
+        assert len(said) == 1
+        return said == {True}
+
 
 def heard(topic: str, payload: bytes, qos: int) -> Heard:
     """Decode a message by the field numbers of the specification."""
@@ -123,6 +130,11 @@ class SparkplugHost:
     def of(self, kind: str) -> list[Heard]:
         """The messages of a kind."""
         return [one for one in self.messages if one.kind == kind]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of all messages, in order."""
+        return [one.kind for one in self.messages]
 
     @property
     def verdicts(self) -> list[Heard]:

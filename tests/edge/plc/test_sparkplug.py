@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.broker import Broker, Listener, cursor, judge, listening, needs_mosquitto
-from support.line import ROOT, ran, running_line
-from support.plc import plc_at, running_plc, until
+from support.broker import Broker, cursor, judge, needs_mosquitto
+from support.line import ROOT, ran
+from support.plc import until
 from support.records import enter, recorder, settle, verdict
-from support.sparkplug_host import Heard, SparkplugHost, hosting
+from support.sparkplug_host import SparkplugHost, hosting
 
-from benchmarks.soak.model import mean_bundle
 from edge.plc import broker, sparkplug
 from edge.plc.board import Board
 from edge.plc.codes import STATE_CODES
@@ -66,10 +65,6 @@ def node(broker: Broker, board: Board, folder: Path, **more: Any) -> Iterator[Sp
         node.close()
 
 
-def kinds(host: SparkplugHost) -> list[str]:
-    return [one.kind for one in host.messages]
-
-
 def parts(host: SparkplugHost) -> list[int]:
     return [int(one["Result/PartId"].removeprefix("part-")) for one in host.verdicts]
 
@@ -79,17 +74,17 @@ def test_birth_and_death_of_a_device_follow_its_stations_heartbeat(
 ) -> None:
     with hosting(broker.port) as host:
         with node(broker, board, tmp_path):
-            until(lambda: kinds(host) == ["NBIRTH", "DBIRTH"])
+            until(lambda: host.kinds == ["NBIRTH", "DBIRTH"])
             birth = host.messages[1]
             assert (birth["State/Name"], birth["State/Ready"], birth["Result/Verdict"]) == ("ready", True, None)
             board.show(0, Readable(state=STATE_CODES[State.READY], epoch="ab12"))
             until(lambda: len(host.messages) == 3)
             assert {name: one.value for name, one in host.messages[2].metrics.items()} == {"State/Ready": False}
             board.show(0, Readable())
-            until(lambda: kinds(host)[3:] == ["DDATA", "DDEATH"])
+            until(lambda: host.kinds[3:] == ["DDATA", "DDEATH"])
             board.show(0, READY)
-            until(lambda: kinds(host)[5:] == ["DBIRTH"])
-        until(lambda: kinds(host)[6:] == ["NDEATH"])
+            until(lambda: host.kinds[5:] == ["DBIRTH"])
+        until(lambda: host.kinds[6:] == ["NDEATH"])
         host.check()
 
 
@@ -129,16 +124,16 @@ def test_a_rebirth_comes_when_asked_for_and_what_is_no_command_is_ignored(
     broker: Broker, board: Board, tmp_path: Path
 ) -> None:
     with hosting(broker.port, "scada") as host, node(broker, board, tmp_path, host="scada"):
-        until(lambda: kinds(host) == ["NBIRTH", "DBIRTH"])
+        until(lambda: host.kinds == ["NBIRTH", "DBIRTH"])
         host.send("spBv1.0/edge/NCMD/plc1", b"\xff\xff")
         host.send("spBv1.0/edge/NCMD/plc1", b"\x12\x00" * 40_000)
         for state in (b"[" * 5_000, b'{"online": false, "timestamp": Infinity}', b"0"):
             host.send("spBv1.0/STATE/scada", state)
         host.command("DCMD", "line2")
         host.command("DCMD", "line1")
-        until(lambda: kinds(host)[2:] == ["DBIRTH"])
+        until(lambda: host.kinds[2:] == ["DBIRTH"])
         host.command("NCMD")
-        until(lambda: kinds(host)[3:] == ["NBIRTH", "DBIRTH"])
+        until(lambda: host.kinds[3:] == ["NBIRTH", "DBIRTH"])
         births = host.of("NBIRTH")
         assert births[0]["bdSeq"] == births[1]["bdSeq"], "the connection is the same"
         host.check()
@@ -158,7 +153,7 @@ def test_what_was_judged_while_the_broker_was_away_follows_as_historical(
         judge(tmp_path, 621, 630)()
         until(lambda: len(host.verdicts) == 630)
         assert parts(host) == list(range(1, 631))
-        away = {part for part, one in zip(parts(host), host.verdicts, strict=True) if all_historical(one)}
+        away = {part for part, one in zip(parts(host), host.verdicts, strict=True) if one.is_historical}
         assert away == set(range(21, 621))
         first, second = host.of("NBIRTH")
         assert second["bdSeq"] == (first["bdSeq"] + 1) % 256
@@ -242,12 +237,6 @@ def counted_turns(publisher: SparkplugNode, monkeypatch: pytest.MonkeyPatch) -> 
     return turns
 
 
-def all_historical(one: Heard) -> bool:
-    said = {metric.is_historical for metric in one.metrics.values()}
-    assert len(said) == 1
-    return said == {True}
-
-
 def test_without_its_primary_host_ndeath_is_published_and_what_is_judged_waits(
     broker: Broker, board: Board, tmp_path: Path
 ) -> None:
@@ -255,12 +244,12 @@ def test_without_its_primary_host_ndeath_is_published_and_what_is_judged_waits(
         with hosting(broker.port, "scada") as host:
             judge(tmp_path, 1, 3)()
             until(lambda: len(host.verdicts) == 3 and cursor(tmp_path) == 3)
-        until(lambda: kinds(other)[-1] == "NDEATH")
+        until(lambda: other.kinds[-1] == "NDEATH")
         judge(tmp_path, 4, 9)()
         with hosting(broker.port, "scada") as host:
             until(lambda: len(host.verdicts) == 6)
             assert parts(host) == list(range(4, 10))
-            assert all(all_historical(one) for one in host.verdicts)
+            assert all(one.is_historical for one in host.verdicts)
             host.check()
         assert parts(other) == list(range(1, 10))
 
@@ -270,9 +259,9 @@ def test_verdicts_of_a_silent_station_are_sent_between_a_birth_and_a_death_of_it
 ) -> None:
     board.show(0, Readable())
     with hosting(broker.port) as host, node(broker, board, tmp_path):
-        until(lambda: kinds(host) == ["NBIRTH"])
+        until(lambda: host.kinds == ["NBIRTH"])
         judge(tmp_path, 1, 450)()
-        until(lambda: kinds(host)[-1] == "DDEATH" and len(host.verdicts) == 450)
+        until(lambda: host.kinds[-1] == "DDEATH" and len(host.verdicts) == 450)
         assert parts(host) == list(range(1, 451))
         assert (len(host.of("DBIRTH")), len(host.of("DDEATH"))) == (1, 1)
         host.check()
@@ -343,7 +332,7 @@ def test_after_an_error_of_the_thread_the_last_will_comes_and_then_a_birth(
     broker: Broker, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with hosting(broker.port) as host, node(broker, board, tmp_path) as publisher:
-        until(lambda: kinds(host) == ["NBIRTH", "DBIRTH"])
+        until(lambda: host.kinds == ["NBIRTH", "DBIRTH"])
         judge(tmp_path, 1, 5)()
         until(lambda: cursor(tmp_path) == 5)
         look = publisher._look_at_stations
@@ -353,64 +342,12 @@ def test_after_an_error_of_the_thread_the_last_will_comes_and_then_a_birth(
             raise LookupError("no such thing")
 
         monkeypatch.setattr(publisher, "_look_at_stations", fails_once)
-        until(lambda: "NDEATH" in kinds(host) and kinds(host)[-2:] == ["NBIRTH", "DBIRTH"])
+        until(lambda: "NDEATH" in host.kinds and host.kinds[-2:] == ["NBIRTH", "DBIRTH"])
         judge(tmp_path, 6, 9)()
         until(lambda: cursor(tmp_path) == 9)
         host.check()
     assert set(parts(host)) == set(range(1, 10))
     assert caplog.text.count("LookupError: no such thing; the connection to 127.0.0.1") == 1
-
-
-def test_a_running_line_loses_no_verdict_to_a_broker_that_is_stopped(broker: Broker, tmp_path: Path) -> None:
-    """On both MQTT buses at once, and the PLC reads results meanwhile."""
-    records, file = tmp_path / "records", tmp_path / "line.toml"
-    for name in ("mqtt", "cursor"):
-        (tmp_path / name).write_text('{"line1": {"rowid": 0, "epoch": "", "seq": 0}}')
-    bundle, parts = mean_bundle(tmp_path / "mean.edge", (48, 64)), 600
-    options = ("--source", "replay", "--size", "64x48", "--backend", "onnxruntime", "--threads", 1, "--rate", "60/s",
-               "--limit", parts, "--records", records, "--wait-subscribers", 2)  # fmt: skip
-
-    def judged() -> list[tuple[str, int]]:
-        with closing(sqlite3.connect(records / JOURNAL)) as journal:
-            return journal.execute("SELECT epoch, seq FROM verdicts ORDER BY rowid").fetchall()
-
-    with (
-        running_line(*options, bundle=bundle) as line,
-        listening(broker) as listener,
-        hosting(broker.port, "scada") as host,
-    ):
-        table = f'broker = "127.0.0.1:{broker.port}"\nrecords = {{ line1 = "records" }}\n'
-        file.write_text(
-            "[plc]\ninsecure = true\nallow_simulated = true\n"
-            f'[[plc.stations]]\nstation = "line1"\nconnect = "{line.endpoint}"\n'
-            f'[plc.mqtt]\n{table}cursor = "mqtt"\n[plc.sparkplug]\n{table}cursor = "cursor"\nhost = "scada"\n'
-        )
-        with running_plc(tmp_path, "--config", file) as bridge, plc_at(bridge.port) as plc:
-            until(lambda: plc.cycle() is not None and len(host.verdicts) >= 10, 0.01)
-            broker.stop()
-            before, shown = len(judged()), len(plc.decided)
-            until(lambda: plc.cycle() is not None and len(judged()) >= before + 200, 0.01)
-            assert len(plc.decided) > shown + 20, "the PLC has its results while the broker is away"
-            broker.start()
-            line.to_the_end()
-            expected = judged()
-            assert len(expected) == parts
-            until(lambda: cursor(tmp_path) == parts and len(set(of_host(host))) == parts, 0.1)
-            until(lambda: len(set(of_listener(listener))) == parts, 0.1)
-            assert list(dict.fromkeys(of_host(host))) == expected
-            assert list(dict.fromkeys(of_listener(listener))) == expected
-            assert sum(all_historical(one) for one in host.verdicts) >= 200
-            bridge.process.kill()
-            until(lambda: kinds(host)[-1] == "NDEATH")
-            host.check()
-
-
-def of_host(host: SparkplugHost) -> list[tuple[str, int]]:
-    return [(one["Station/Epoch"], one["Station/Seq"]) for one in host.verdicts]
-
-
-def of_listener(listener: Listener) -> list[tuple[str, int]]:
-    return [(one["epoch"], one["seq"]) for one in listener.heard("edge/line1/verdict")]
 
 
 @pytest.mark.parametrize(
