@@ -55,10 +55,10 @@ def _table(file: Path | None) -> dict[str, Any]:
 def _found(settings: PlcSettings, file: Path, given: dict[str, Any]) -> PlcSettings:
     """The settings with the file's paths relative to its folder."""
     stations = tuple(
-        one if one.keys is None or "keys" in given else one.model_copy(update={"keys": file.parent / one.keys})
+        one if one.keys is None or "keys" in given else one.model_copy(update={"keys": _beside(file, one.keys)})
         for one in settings.stations
     )
-    log = settings.log if settings.log is None or "log" in given else file.parent / settings.log
+    log = settings.log if settings.log is None or "log" in given else _beside(file, settings.log)
     buses = {
         "mqtt": _found_broker(settings.mqtt, file),
         "sparkplug": _found_broker(settings.sparkplug, file),
@@ -67,12 +67,17 @@ def _found(settings: PlcSettings, file: Path, given: dict[str, Any]) -> PlcSetti
     return settings.model_copy(update={"stations": stations, "log": log, **buses})
 
 
+def _beside(file: Path, path: Path) -> Path:
+    """A path of the file, from the file's folder if it is relative; ~ is the user's home."""
+    return file.parent / path.expanduser()
+
+
 def _found_broker(table: "BrokerTable | None", file: Path) -> "BrokerTable | None":
     if table is None:
         return None
     paths = {key: getattr(table, key) for key in ("password_file", "ca", "cert", "key", "cursor")}
-    found: dict[str, Any] = {key: file.parent / path for key, path in paths.items() if path is not None}
-    found["records"] = {station: file.parent / folder for station, folder in table.records.items()}
+    found: dict[str, Any] = {key: _beside(file, path) for key, path in paths.items() if path is not None}
+    found["records"] = {station: _beside(file, folder) for station, folder in table.records.items()}
     return table.model_copy(update=found)
 
 
@@ -80,7 +85,7 @@ def _found_opcua(table: "OpcuaTable | None", file: Path) -> "OpcuaTable | None":
     if table is None:
         return None
     paths = {key: getattr(table, key) for key in ("cert", "key", "trusted", "password_file")}
-    return table.model_copy(update={key: file.parent / path for key, path in paths.items() if path is not None})
+    return table.model_copy(update={key: _beside(file, path) for key, path in paths.items() if path is not None})
 
 
 def _stations_of(file: Path | None) -> tuple[StationTable, ...]:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from abc import ABC, abstractmethod
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,9 @@ log = logging.getLogger("edge.plc")
 
 LOOK_S = 0.1
 RECONNECT_S = (1, 10)
+SHORT_S, MOST_SHORT = 3.0, 3
+"""Connections in a row that last no longer than this are said to be closed by the broker for a cause."""
+
 FAILED_S = 10.0
 """Pause after an error that the thread does not know, before it goes on in a new connection."""
 
@@ -39,7 +43,9 @@ class BrokerThread(threading.Thread, ABC):
         self._title, self._where, self._table = title, where, table
         self._closing = threading.Event()
         self._said = ""
-        self._connections = 0
+        self._connections = self._short = 0
+        self._connected_s = 0.0
+        self._is_unreached = False
         self.connection = 0
         """Number of the present connection; 0 without one."""
 
@@ -60,7 +66,7 @@ class BrokerThread(threading.Thread, ABC):
             host, port = place.hostname, place.port or (8883 if table.ca else 1883)
         except ValueError:
             host, port = None, 0
-        if not host:
+        if not host or "/" in table.broker:
             raise ChannelError(f"{table.broker!r} is no broker; one looks like 127.0.0.1:1883")
         danger = f"MQTT to {table.broker} is not encrypted: anybody on the way can read it and speak as the broker"
         is_meant = table.insecure or table.ca is not None
@@ -77,6 +83,9 @@ class BrokerThread(threading.Thread, ABC):
         if table.user is not None:
             client.username_pw_set(table.user, read_password(table.password_file, "for the broker"))
         if table.ca is not None:
+            for name in ("ca", "cert", "key"):
+                if (file := getattr(table, name)) is not None and not file.is_file():
+                    raise ConfigError(f"{self._where}: {name} = {file} is no file; give one in PEM")
             check_private_key(table.key or table.cert)
             ca, cert, key = (None if file is None else str(file) for file in (table.ca, table.cert, table.key))
             try:
@@ -93,14 +102,26 @@ class BrokerThread(threading.Thread, ABC):
             return
         self._connections += 1
         self.connection = self._connections
+        self._connected_s = time.monotonic()
+        if self._is_unreached:
+            self._is_unreached, self._said = False, ""
+            log.info("%s: the broker %s answers again", self._title, self._table.broker)
 
     def _disconnected(self, client: mqtt.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         """In the thread of paho."""
         self.connection = 0
+        is_short = time.monotonic() - self._connected_s < SHORT_S and not self._closing.is_set()
+        self._short = self._short + 1 if is_short else 0
+        if self._short == MOST_SHORT:
+            self._say(
+                f"the broker {self._table.broker} closed {MOST_SHORT} connections in a row at once, as when another "
+                f"client has the id {self.name}: give each edge-plc a --name of its own"
+            )
 
     def _unreached(self, client: mqtt.Client, data: Any) -> None:
         """In the thread of paho."""
         why = "does not answer, or ca has not signed its certificate" if self._table.ca else "does not answer"
+        self._is_unreached = True
         self._say(f"the broker {self._table.broker} {why}; it is tried again")
 
     def run(self) -> None:

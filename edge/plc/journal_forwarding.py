@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable
@@ -173,6 +174,9 @@ def _read_cursor(table: BrokerTable, where: str) -> dict[str, dict[str, Any]]:
         return {}
     if table.cursor is None:
         raise ConfigError(f"{where}: records need cursor = FILE, which says how far the broker has them")
+    if not os.access(table.cursor.parent, os.W_OK | os.X_OK):
+        remedy = "make it, or name a file elsewhere" if not table.cursor.parent.exists() else "it must be writable"
+        raise ConfigError(f"{where}: cursor = {table.cursor}: its folder cannot be written; {remedy}")
     try:
         said = json.loads(table.cursor.read_text(encoding="utf-8")) if table.cursor.exists() else {}
         return {

@@ -185,6 +185,8 @@ def _settings(table: OpcuaTable, stations: list[str]) -> dict[str, Any]:
             raise ConfigError(f"[plc.opcua]: {file} cannot be read; give a file in PEM or DER")
     if table.trusted is not None and not table.trusted.is_dir():
         raise ConfigError(f"[plc.opcua]: trusted = {table.trusted} is no folder; it holds the clients' certificates")
+    if table.trusted is not None and not any(table.trusted.iterdir()):
+        raise ConfigError(f"[plc.opcua]: trusted = {table.trusted} is empty; copy the clients' certificates there")
     with listen(table.bind, "OPC UA", "", True, 4840) as probe:  # the process binds it again
         host, where = probe.getsockname()[0], bound(probe)
     if not is_loopback(host) and not is_closed:

@@ -7,8 +7,10 @@ import contextlib
 import logging
 import socket
 import struct
+from collections.abc import Iterator
 
 from snap7.client import Client
+from snap7.error import S7PacketLostError, S7ProtocolError, S7StalePacketError
 
 from edge.plc.registers import Words
 from edge.plc.settings import S7Table
@@ -41,12 +43,27 @@ class S7Memory:
 
     def read(self, station: int) -> Words:
         """The words that the PLC writes."""
-        raw = self._client.db_read(self._table.db + station, 2 * COMMAND_AT, 2 * COMMAND_WORDS)
+        with self._named("read", station, COMMAND_AT, COMMAND_WORDS):
+            raw = self._client.db_read(self._table.db + station, 2 * COMMAND_AT, 2 * COMMAND_WORDS)
         return list(struct.unpack(f">{len(raw) // 2}H", raw))
 
     def write(self, station: int, offset: int, words: Words) -> None:
         """Write words that the PLC reads."""
-        self._client.db_write(self._table.db + station, 2 * offset, bytearray(struct.pack(f">{len(words)}H", *words)))
+        raw = bytearray(struct.pack(f">{len(words)}H", *words))
+        with self._named("written", station, offset, len(words)):
+            self._client.db_write(self._table.db + station, 2 * offset, raw)
+
+    @contextlib.contextmanager
+    def _named(self, how: str, station: int, offset: int, words: int) -> Iterator[None]:
+        """Name the bytes and the remedy if the CPU refuses a request. Raises ConnectionError."""
+        try:
+            yield
+        except (S7PacketLostError, S7StalePacketError):
+            raise
+        except S7ProtocolError as error:
+            place = f"DB{self._table.db + station}, bytes {2 * offset} to {2 * (offset + words) - 1}"
+            remedy = "is the block there and as long, its optimized access off, PUT/GET allowed?"
+            raise ConnectionError(f"{place} cannot be {how}: {error}; {remedy}") from error
 
     def close(self) -> None:
         """Close the connection without a farewell."""

@@ -1,5 +1,6 @@
 """edge-plc on MQTT: a real broker, mosquitto, that is stopped and started, with mosquitto_sub as the listener."""
 
+import logging
 import shutil
 import signal
 import subprocess
@@ -228,6 +229,22 @@ def test_a_broker_that_comes_later_has_the_present_state(board: Board, tmp_path:
     broker.stop()
 
 
+def test_two_of_one_name_at_a_broker_are_told_so_and_a_broker_that_is_back_is_said(
+    board: Board, broker: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "edge.plc")
+    alone = table(broker, tmp_path, records={}, cursor=None)
+    with publishing(board, alone) as publisher:
+        until(lambda: publisher.connection)
+        broker.stop()
+        until(lambda: "does not answer" in caplog.text)
+        broker.start()
+        until(lambda: "answers again" in caplog.text)
+        assert "in a row" not in caplog.text
+        with publishing(board, alone):
+            until(lambda: "another client has the id edge-plc-plc1: give each edge-plc a --name" in caplog.text)
+
+
 def test_user_and_password_are_given(board: Board, tmp_path: Path) -> None:
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "press", "secret"], check=True)
@@ -291,7 +308,10 @@ def test_tls_is_spoken_to_a_broker_that_the_ca_signed(board: Board, tmp_path: Pa
         ('broker = "192.0.2.1"', "give ca = FILE in [plc.mqtt], or say insecure = true there if that is meant"),
         ('broker = "127.0.0.1"\nrecords = { line1 = "r" }', "records need cursor = FILE"),
         ('broker = "127.0.0.1"\nuser = "a"\npassword_file = "none"', "cannot be read; it holds the password"),
-        ('broker = "127.0.0.1"\nca = "none.pem"', "give PEM files"),
+        ('broker = "127.0.0.1"\nca = "none.pem"', "none.pem is no file; give one in PEM"),
+        ('broker = "127.0.0.1"\nca = "c"', "ca, cert or key cannot be used"),
+        ('broker = "127.0.0.1"\nrecords = { line1 = "r" }\ncursor = "nowhere/c"', "make it, or name a file elsewhere"),
+        ('broker = "mqtt://127.0.0.1:1883"', "is no broker; one looks like 127.0.0.1:1883"),
         ('broker = "127.0.0.1"\nuser = "a"\npassword_file = "shared"', "others than its owner may use it (mode 0644)"),
         ('broker = "127.0.0.1"\npassword_file = "shared"', "password_file needs user"),
         ('broker = "127.0.0.1"\nca = "c"\ncert = "c"\nkey = "shared"', "others than its owner may use it (mode 0644)"),
@@ -304,6 +324,7 @@ def test_tls_is_spoken_to_a_broker_that_the_ca_signed(board: Board, tmp_path: Pa
 )
 def test_a_wrong_table_is_refused_in_one_line(tmp_path: Path, lines: str, said: str) -> None:
     (tmp_path / "line.toml").write_text(f"[plc]\ninsecure = true\n[plc.mqtt]\n{lines}\n")
+    (tmp_path / "c").write_text("no certificate")
     (tmp_path / "shared").write_text("secret")
     (tmp_path / "shared").chmod(0o644)
     done = ran("plc", "--config", tmp_path / "line.toml", "--modbus", 0)

@@ -21,7 +21,9 @@ from support.line import ran, running_line
 from support.opcua import EXECUTING, PATIENCE_S, Reader, reads, serving
 from support.plc import plc_at, running_plc, until
 
+from edge.errors import ConfigError
 from edge.plc import opcua
+from edge.plc.board import Board
 from edge.plc.codes import Code
 from edge.plc.process_image import Entry, Readable
 from edge.plc.settings import OpcuaTable
@@ -269,6 +271,12 @@ def test_on_loopback_a_certificate_without_a_user_encrypts_for_anybody(keys: Pat
     table = closed(keys, trusted=None, user=None, password_file=None)
     with serving(table) as server:
         assert reads(server.endpoint, state, as_client(keys, "stranger", user=None)) == "read"
+
+
+def test_a_folder_without_a_trusted_certificate_is_refused(keys: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ConfigError, match="none is empty; copy the clients' certificates there"):
+        opcua.OpcuaServer(Board(1), ["line1"], list, closed(keys, trusted=tmp_path / "none"))
 
 
 @pytest.mark.parametrize(

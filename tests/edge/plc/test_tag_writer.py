@@ -325,3 +325,17 @@ def unused_server() -> Iterator[S7Server]:
 
 def table_of(server: S7Server, db: int = DB) -> S7Table:
     return S7Table(address=f"127.0.0.1:{server.port}", db=db, timeout_ms=250)
+
+
+def test_a_data_block_that_is_not_there_is_named(board: Board) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        server = S7Server(probe.getsockname()[1])
+    server.start()
+    try:
+        memory = S7Memory(S7Table(address=f"127.0.0.1:{server.port}", db=DB + 7))
+        memory.connect()
+        with pytest.raises(ConnectionError, match=rf"^DB{DB + 7}, bytes 118 to 161 cannot be read: .* PUT/GET allowed"):
+            memory.read(0)
+        memory.close()
+    finally:
+        server.stop()
