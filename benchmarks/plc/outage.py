@@ -1,13 +1,14 @@
 """A broker that is away in the middle of a run: what reaches it afterwards, and what the PLC reads meanwhile."""
 
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import machine_words, paragraph, table
 from benchmarks.plc.broker import BUSES, Broker, Listener, listening
-from benchmarks.plc.client import PollingPlc
+from benchmarks.plc.client import PollingPlc, Seen
 from benchmarks.plc.page import quantile
 from benchmarks.plc.runs import PATIENCE_S, examine, running_plc
 from edge.bench import machine
@@ -62,7 +63,8 @@ def outage_run(folder: Path, away_s: float, **options: Any) -> dict[str, Any]:
     buses = {bus: count(listener, bus, expected, window) for bus in BUSES}
     return found | {
         "machine": machine(), "away_s": (started_ns - stopped_ns) / 1e9, "buses": buses,
-        "historical": listener.historical, "latencies": _latencies(plc, expected, window),
+        "historical": listener.historical,
+        "latencies": latencies(plc.seen, expected, window, max(one["caught_up_s"] for one in buses.values())),
     }  # fmt: skip
 
 
@@ -129,13 +131,22 @@ def count(listener: Listener, bus: str, expected: dict[Key, int], window: tuple[
     }
 
 
-def _latencies(plc: PollingPlc, expected: dict[Key, int], window: tuple[int, int]) -> dict[str, list[float]]:
-    """From the publication to the PLC in milliseconds, with the broker and without it."""
+def latencies(
+    seen: Iterable[Seen], expected: dict[Key, int], window: tuple[int, int], caught_up_s: float
+) -> dict[str, list[float]]:
+    """From the publication to the PLC in milliseconds: with the broker, without it, and while it gets what it missed,
+    for `caught_up_s` from its start on.
+    """
     published = {(int(epoch[:8], 16), seq): at_ns for (epoch, seq), at_ns in expected.items()}
-    found: dict[str, list[float]] = {"there": [], "away": []}
-    for one in plc.seen:
+    stopped_ns, started_ns = window
+    found: dict[str, list[float]] = {"there": [], "away": [], "catching up": []}
+    for one in seen:
         at_ns = published[one.epoch, one.seq]
-        found["away" if window[0] <= at_ns < window[1] else "there"].append((one.at_ns - at_ns) / 1e6)
+        if not stopped_ns <= at_ns < started_ns + caught_up_s * 1e9:
+            phase = "there"
+        else:
+            phase = "away" if at_ns < started_ns else "catching up"
+        found[phase].append((one.at_ns - at_ns) / 1e6)
     return found
 
 
@@ -149,7 +160,7 @@ def render_outage(result: dict[str, Any]) -> str:
     heads = ("bus", "broker away", "judged meanwhile", "arrived", "lost", "out of order", "repeated", "caught up")
     latency = [
         (name, *(f"{quantile(values, share):.2f}" for share in (0.5, 0.99)), f"{max(values, default=0):.2f}")
-        for name, values in (("there", result["latencies"]["there"]), ("away", result["latencies"]["away"]))
+        for name, values in result["latencies"].items()
     ]
     return "\n".join(
         [

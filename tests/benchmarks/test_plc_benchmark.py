@@ -7,7 +7,8 @@ from pathlib import Path
 from support.line import ROOT
 
 from benchmarks.plc.broker import Listener
-from benchmarks.plc.outage import TITLE, count
+from benchmarks.plc.client import Seen
+from benchmarks.plc.outage import TITLE, count, latencies
 from benchmarks.plc.sections import sections_of, write_section
 
 
@@ -39,6 +40,14 @@ def test_an_outage_counts_what_was_lost_out_of_order_and_repeated() -> None:
         "away": 3, "arrived": 6, "lost": 1, "out_of_order": 1, "repeated": 1, "caught_up_s": 0
     }  # fmt: skip
     assert found["caught_up_s"] == (10**10 + 5 - 6 * 10**9) / 1e9
+
+
+def test_the_latencies_of_an_outage_are_those_before_in_and_right_after_it() -> None:
+    epoch, second = "0000000a", 1_000_000_000
+    published = {(epoch, seq): seq * second for seq in range(1, 7)}
+    seen = [Seen(at_ns + seq * 1_000_000, 10, seq, seq, True) for (_, seq), at_ns in published.items()]
+    found = latencies(seen, published, (2 * second, 4 * second), 1.5)
+    assert found == {"there": [1.0, 6.0], "away": [2.0, 3.0], "catching up": [4.0, 5.0]}
 
 
 def test_the_section_about_an_outage_stands_once_at_the_end_of_its_page(tmp_path: Path) -> None:
