@@ -59,7 +59,7 @@ others: `--shift 0` leaves it the same, `--shift 1` is the default, and `--shift
 FAINT = """\
 ### Faint {what}
 
-{share:.0%} of the bad parts are so faint that a person hesitates. Ten of them, and below each the same with its mask:
+{share:.1%} of the bad parts are so faint that a person hesitates. Ten of them, and below each the same with its mask:
 
 ![Ten faint {what} and their masks](../reports/lines-{name}-faint.jpg)
 """
@@ -140,7 +140,7 @@ def _strengths(name: str, figures: Figures) -> str:
     total = sum(count for kind, count in figures.count.items() if kind != "good")
 
     def shares(strength: Strength, planned: Mapping[Strength, float]) -> tuple[str, str, str]:
-        return strength, f"{planned[strength]:.0%}", f"{figures.count.get(strength, 0) / total:.1%}"
+        return strength, f"{planned[strength]:.1%}", f"{figures.count.get(strength, 0) / total:.1%}"
 
     if name == "codes":
         head = ("strength", "share", "measured", "breadth, px", "ink gone", "characters")

@@ -62,9 +62,9 @@ class Decision(BaseModel):
 class GateReport:
     """Comparison of the log with the journal: passes by their standing there, rejects by the gate's own reason.
 
-    `is_cut`: a line has no end. `clients` counts the controllers whose acknowledgements the journal
-    has: the log is compared with them if there is one, for it does not say whose it is. `is_of_other_runs`: the log
-    names runs, and the journal has none of them.
+    `is_cut`: a line has no end. `clients` counts the controllers whose acknowledgements the journal has: the log is
+    compared with them if there is one, for it does not say whose it is. `is_of_other_runs`: the log names runs, and the
+    journal has none of them.
     """
 
     passes: Counter[str] = field(default_factory=Counter)

@@ -1,5 +1,6 @@
 """Answers the requests of controllers on the control socket, and tracks which controllers are present."""
 
+import itertools
 import logging
 import time
 from collections import Counter, OrderedDict
@@ -39,6 +40,9 @@ _Value = TypeVar("_Value")
 
 SILENCE_MS = 500
 """A required controller that is silent for this long is missing. Controllers ping every 100 ms."""
+
+MOST_RUNS = 8
+"""Processes with the name of a required controller that are followed at a time."""
 
 MOST_WARNED = 10
 """Clients of one run that each kind of warning is logged for."""
@@ -117,7 +121,7 @@ class ControlServer:
         for name, spans in self._spans.items():
             for run in [run for run, (_, last_ns) in spans.items() if last_ns < limit]:
                 del spans[run]
-            if len(spans) > 1 and min(last for _, last in spans.values()) > max(first for first, _ in spans.values()):
+            if any(min(a[1], b[1]) > max(a[0], b[0]) for a, b in itertools.combinations(spans.values(), 2)):
                 found.append(name)
         return found
 
@@ -155,8 +159,9 @@ class ControlServer:
             _remember(self._runs, peer.route, request.run)
         if name in self._heard_ns:
             now = self._heard_ns[name] = time.monotonic_ns()
-            if (run := self._runs.get(peer.route)) is not None and len(self._spans[name]) < MOST_PEERS:
-                self._spans[name][run] = self._spans[name].get(run, (now, now))[0], now
+            spans, run = self._spans[name], self._runs.get(peer.route)
+            if run is not None and (run in spans or len(spans) < MOST_RUNS):
+                spans[run] = spans.get(run, (now, now))[0], now
         if name is None:
             return
         if isinstance(request, Hello) and request.most_budget_ms is not None:
