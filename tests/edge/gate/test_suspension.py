@@ -68,7 +68,6 @@ class SuspendedLine:
         for _ in range(5):
             self.go(100)
         self.before = self.station.verdict(self.now)
-        self.late = self.station.verdict(self.now)
         self.gate.hear(self.before, self.now)
         self.go(300)
 
@@ -86,7 +85,8 @@ class SuspendedLine:
             self.gate.step(self.now)
 
     def sleep(self) -> None:
-        """The local clock stands still; that of a station on another machine does not."""
+        """The local clock stands still; that of a station on another machine does not. One verdict is on its way."""
+        self.late = self.station.verdict(self.now)
         self.station.offset_ns += SLEPT_NS if self.is_far else 0
 
 
