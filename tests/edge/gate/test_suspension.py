@@ -109,7 +109,7 @@ def test_a_verdict_of_before_passes_nothing_after_the_first_answer_either(is_far
     line = SuspendedLine(is_far)
     line.sleep()
     line.gate.suspended(line.now)
-    line.now += MS
+    line.now += 10 * MS
     line.beat()
     line.gate.hear(line.late, line.now)
     line.go(1200)
