@@ -17,10 +17,10 @@ from edge.records.stored_verdicts import beside_block, contents
 from edge.records.tables import ACKNOWLEDGEMENTS, EXPIRED_HOURS, EXPIRED_RUNS, VERDICTS, Table
 from edge.records.verdict_blocks import BESIDE, Block, as_said, read_blocks
 
-FREE_PAGES = 1024
+FREE_PAGES = 512
 """Unused pages that the file keeps for the next rows."""
 
-PAGES_AT_ONCE = 256
+PAGES_AT_ONCE = 128
 """Pages that are given back to the file system in one transaction."""
 
 
