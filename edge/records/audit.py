@@ -125,7 +125,7 @@ def _check_verdicts(journal: sqlite3.Connection, found: Audit, run: Run, lost: l
     previous, last_seq, counts = 0, expired, Counter[str]()
     held = 0  # verdicts that are there although their block expired
     for seq, text, row in of_run(journal, run.epoch):
-        if seq == previous:
+        if seq <= previous:
             found.find(Kind.SEQUENCE, f"verdict {seq} was given twice", run.epoch, seq)
             continue
         if seq > last_seq + 1:
@@ -135,8 +135,7 @@ def _check_verdicts(journal: sqlite3.Connection, found: Audit, run: Run, lost: l
         outcome = _check_verdict(found, run, seq, text, row)
         counts[outcome] += 1
     run.good, run.reject, run.unknown = (counts[o] for o in (Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN))
-    if expired:
-        add_expired(journal, found, run, held, [(one.first, one.last) for one in lost])
+    add_expired(journal, found, run, held, [(one.first, one.last) for one in lost])
     return last_seq
 
 

@@ -43,12 +43,15 @@ An audit takes 0.3 steps per byte of the journal.
 
 
 class JournalConnection(sqlite3.Connection):
-    """A connection for reading; `opened` has the blocks of verdicts that were inflated last, by row and SHA-256."""
+    """A connection for reading. `opened` has the blocks of verdicts that were inflated last, by row and SHA-256.
+    `known` has names of tables that the journal has.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As `sqlite3.connect`."""
         super().__init__(*arguments, **options)
         self.opened: OrderedDict[tuple[int, bytes], Any] = OrderedDict()
+        self.known: set[str] = set()
 
 
 class ForeignJournalError(sqlite3.DatabaseError):

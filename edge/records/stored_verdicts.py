@@ -242,6 +242,7 @@ def acknowledged(journal: sqlite3.Connection) -> Iterator[tuple[str, int, list[R
         by_seq: dict[int, list[Row]] = {}
         sealed = contents(journal, block).beside.get(ACKNOWLEDGEMENTS.name, [])
         for row in (*sealed, *beside_block(journal, ACKNOWLEDGEMENTS, block)):
+            row.pop("epoch", None)
             by_seq.setdefault(row["seq"], []).append(row)
         yield from ((block.epoch, seq, by_seq[seq]) for seq in sorted(by_seq))
     of_this = "b.epoch = acknowledgements.epoch AND b.first_seq <= seq AND b.first_seq > seq - ? "
@@ -249,7 +250,7 @@ def acknowledged(journal: sqlite3.Connection) -> Iterator[tuple[str, int, list[R
     where = f"WHERE NOT EXISTS ({in_block})" if has_blocks else ""
     values = (MOST_VERDICTS,) if has_blocks else ()
     rows = ACKNOWLEDGEMENTS.read(journal, f"{where} ORDER BY epoch, seq, rowid", values)
-    for (epoch, seq), some in itertools.groupby(rows, key=lambda row: (row["epoch"], row["seq"])):
+    for (epoch, seq), some in itertools.groupby(rows, key=lambda row: (row.pop("epoch"), row["seq"])):
         yield epoch, seq, [*some]
 
 

@@ -102,7 +102,10 @@ class Table:
 
     def is_in(self, journal: sqlite3.Connection) -> bool:
         """Whether the journal has this table; one of an earlier version may lack it."""
-        return bool(journal.execute(f"PRAGMA table_info({self.name})").fetchall())
+        known: set[str] = getattr(journal, "known", set())
+        if self.name not in known and journal.execute(f"PRAGMA table_info({self.name})").fetchall():
+            known.add(self.name)
+        return self.name in known
 
     def is_made_of(self, verdict: Any, row: dict[str, Any]) -> bool:
         """Whether the values in a row equal those computed from its verdict. A column added later may be null."""
