@@ -6,6 +6,7 @@ gate, and rows of images. Writes journal.md in docs/reports.
 
 import json
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -126,7 +127,7 @@ def _is_unsealed(folder: Path) -> bool:
 
 
 def read(folder: Path, verdicts: int) -> dict[str, float]:
-    """Milliseconds of each reading, the best and the worst of a few tries."""
+    """Milliseconds of each reading, the median of a few tries."""
     with closing(open_to_read(folder)) as opened:
         known = extent(opened)
         assert known.first is not None
@@ -158,7 +159,7 @@ def read(folder: Path, verdicts: int) -> dict[str, float]:
     timed["the story of one part, as edge-audit --part"] = [
         _clocked(lambda: stories(folder, middle.part)) for _ in range(TRIES)
     ]
-    return {name: max(some) for name, some in timed.items()}
+    return {name: statistics.median(some) for name, some in timed.items()}
 
 
 def _timed(folder: Path, reading: Callable[[Any], object]) -> float:

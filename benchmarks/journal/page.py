@@ -33,7 +33,7 @@ def render(result: dict[str, Any]) -> str:
         f"{machine['system']}, Python {machine['python']}.\n"
         f"{verdicts:,} verdicts were written in {written['seconds']:.0f} s.\n",
         _table(("size", ""), sizes),
-        "A connection is opened for each reading; the slowest of five.\n",
+        "A connection is opened for each reading; the median of five.\n",
         _table(("reading", "time"), times),
     ]
     if "audit" in result:

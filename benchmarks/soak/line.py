@@ -18,6 +18,7 @@ from edge.bench import machine
 from edge.channel.endpoints import free_endpoint
 from edge.errors import EdgeError
 from edge.records.journal import open_to_read
+from edge.records.stored_verdicts import acknowledgements_of, select
 
 CHILDREN = ("capture", "inference", "archive")
 PROCESSES = ("station", *CHILDREN, "gate")
@@ -152,13 +153,13 @@ class Line:
         time.sleep(TRAVEL_S)
         until = time.monotonic() + SETTLING_S - TRAVEL_S  # before the station considers the camera lost
         with closing(open_to_read(self.records)) as journal:
-            while time.monotonic() < until and _rows(journal, "acknowledgements") < _rows(journal, "verdicts"):
+            while time.monotonic() < until and not _is_last_acknowledged(journal):
                 time.sleep(LOOK_S)
 
 
-def _rows(journal: sqlite3.Connection, table: str) -> int:
-    """Number of rows of a table that only grows."""
-    return int(journal.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()[0])
+def _is_last_acknowledged(journal: sqlite3.Connection) -> bool:
+    newest = next(select(journal, newest_first=True, limit=1), None)
+    return newest is not None and bool(acknowledgements_of(journal, newest.epoch, newest.seq))
 
 
 def _resident(pid: int) -> int:

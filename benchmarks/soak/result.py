@@ -18,6 +18,7 @@ from benchmarks.soak.line import PROCESSES, Line, Sample
 from edge.errors import EdgeError
 from edge.records.gate_log import read_decisions
 from edge.records.journal import JOURNAL, open_to_read
+from edge.records.stored_verdicts import acknowledged, select
 
 SETTLED = 100_000
 """Verdicts after which memory and latency must not grow. Runs shorter than twice that claim nothing about them."""
@@ -56,8 +57,8 @@ def examine(line: Line, said: dict[str, Any]) -> dict[str, Any]:
         {
             "read by the gate": _count(seqs, published),
             "decided by the gate": _count(decided, published),
-            "rows in the journal": _count(_column(line.records, "verdicts"), published),
-            "acknowledgements in the journal": _count(_column(line.records, "acknowledgements"), published),
+            "verdicts in the journal": _count(_verdicts(line.records), published),
+            "acknowledgements in the journal": _count(_acknowledgements(line.records), published),
         },
     )
     audited = _audit(line)
@@ -129,9 +130,14 @@ def _decisions(path: Path) -> tuple[Numbers, dict[str, int]]:
     return seqs, dict(why.most_common())
 
 
-def _column(records: Path, table: str) -> Numbers:
+def _verdicts(records: Path) -> Numbers:
     with closing(open_to_read(records)) as journal:
-        return np.fromiter((seq for (seq,) in journal.execute(f"SELECT seq FROM {table}")), np.int64)
+        return np.fromiter((stored.seq for stored in select(journal)), np.int64)
+
+
+def _acknowledgements(records: Path) -> Numbers:
+    with closing(open_to_read(records)) as journal:
+        return np.fromiter((seq for _, seq, rows in acknowledged(journal) for _ in rows), np.int64)
 
 
 def _count(seqs: Numbers, published: int) -> Numbers:

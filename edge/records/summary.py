@@ -22,9 +22,10 @@ Per = Literal["minute", "hour"]
 _LENGTHS: dict[Per, int] = {"minute": 16, "hour": 13}
 _STEPS: dict[Per, timedelta] = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d(:\d\d)?", re.ASCII)
+_REASONS = frozenset(map(str, Reason))
 _HEADER = (
     "row, epoch, first_seq, verdicts, first_time, last_time, counts, scores, ages, "
-    "x'' AS parts, x'' AS fields, sha256, x'' AS payload"
+    "x'' AS parts, x'' AS fields, x'' AS sha256, x'' AS payload"
 )
 
 
@@ -199,7 +200,7 @@ def _values_of_rows(journal: sqlite3.Connection, begin: str, end: str) -> Iterat
 
 
 def _add(found: dict[str, Counter[str]], minute: str, reasons: dict[str, int], per: Per) -> None:
-    known = {reason: number for reason, number in reasons.items() if reason in set(Reason)}
+    known = {reason: number for reason, number in reasons.items() if reason in _REASONS}
     place = minute[: _LENGTHS[per]]
     if known and _TIME.fullmatch(place):
         found.setdefault(place, Counter()).update(known)

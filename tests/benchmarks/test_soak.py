@@ -32,7 +32,7 @@ def test_each_verdict_is_read_decided_written_and_acknowledged_once(soaked: tupl
     found = soaked[1]
     assert found["verdicts"] >= 2000
     assert set(found["traces"]) == {
-        "read by the gate", "decided by the gate", "rows in the journal", "acknowledgements in the journal"
+        "read by the gate", "decided by the gate", "verdicts in the journal", "acknowledgements in the journal"
     }  # fmt: skip
     for trace in found["traces"].values():
         assert trace == {"count": found["verdicts"], "lost": 0, "repeated": 0}
