@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.soak.gate import HEARD, NAME, NOTES, STATION, TRAVEL_S
+from benchmarks.soak.load import busy_s
 from benchmarks.station import Station
 from edge.bench import machine
 from edge.channel.endpoints import free_endpoint
@@ -38,13 +39,15 @@ _PAGE, _TICKS = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 class Sample:
     """A sample: seconds since the first verdict, and verdicts so far.
 
-    Of each process: resident memory in bytes, and processor time in seconds.
+    Of each process: resident memory in bytes, and processor time in seconds. `busy_s`: processor seconds of the whole
+    machine, in which any process ran.
     """
 
     at_s: float
     verdicts: int
     resident: dict[str, int]
     cpu_s: dict[str, float]
+    busy_s: float = 0.0
 
 
 @dataclass
@@ -136,7 +139,7 @@ class Line:
         processes = {"station": self._station.process.pid, "gate": self._gate.pid, **self._children()}
         resident = {name: _resident(processes[name]) for name in PROCESSES}
         cpu_s = {name: _cpu_s(processes[name]) for name in PROCESSES}
-        self.samples.append(Sample(at_s, verdicts, resident, cpu_s))
+        self.samples.append(Sample(at_s, verdicts, resident, cpu_s, busy_s()))
 
     def _children(self) -> dict[str, int]:
         pids = {name.removeprefix("edge-"): pid for pid, name in self._station.pids().items()}

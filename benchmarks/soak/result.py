@@ -48,7 +48,7 @@ class Traces:
 
 def examine(line: Line, said: dict[str, Any]) -> dict[str, Any]:
     """The result of a run, as JSON. `said` is the station's final report."""
-    seqs, ages_ms = _notes(line.folder / NOTES)
+    seqs, ages_ms = notes(line.folder / NOTES)
     end = json.loads((line.folder / END).read_text())
     decided, why = _decisions(line.folder / LOG)
     published = int(said["accepted"])
@@ -111,7 +111,7 @@ def claims(result: dict[str, Any]) -> dict[str, bool | None]:
     }
 
 
-def _notes(path: Path) -> tuple[Numbers, npt.NDArray[np.float64]]:
+def notes(path: Path) -> tuple[Numbers, npt.NDArray[np.float64]]:
     """Sequence numbers in the order in which the gate read them, and milliseconds from capture to that reading."""
     notes = np.fromfile(path, np.dtype("<u4")).reshape(-1, 2)
     return notes[:, 0].astype(np.int64), notes[:, 1] / 1e3

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import sqlite3
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -155,9 +156,13 @@ def pack(row: int, texts: Sequence[str], said: Sequence[SimpleNamespace], beside
         for table in BESIDE
         if beside.get(table.name)
     }
+    give_way()
     lines = [*texts, json.dumps(columns, ensure_ascii=False, separators=(",", ":"))]
+    give_way()
     payload = zlib.compress("\n".join(lines).encode(), LEVEL)
+    give_way()
     derived = derive(said, beside)
+    give_way()
     first = said[0]
     start = {"row": row, "epoch": first.epoch, "first_seq": first.seq, "verdicts": len(said)}
     block = Block(**start, **derived, sha256=b"", payload=payload)
@@ -173,15 +178,27 @@ def derive(said: Sequence[SimpleNamespace], beside: Rows) -> dict[str, Any]:
     pairs = {f"{name}={text}": None for one in said for name, text in (one.fields or {}).items()}
     pairs |= {f"{row['name']}={row['text']}": None for row in late}
     times = [one.time for one in said]
+    give_way()
+    scores = Counter(rounded(one.score) for one in said if one.score is not None)
+    give_way()
+    ages = Counter(rounded(one.age_ms) for one in said)
+    give_way()
     return {
         "first_time": min(times),
         "last_time": max(times),
         "counts": _compact(minutes),
-        "scores": _compact(Counter(rounded(one.score) for one in said if one.score is not None)),
-        "ages": _compact(Counter(rounded(one.age_ms) for one in said)),
+        "scores": _compact(scores),
+        "ages": _compact(ages),
         "parts": b"".join(mark(one.part) for one in said),
         "fields": b"".join(map(mark, pairs)),
     }
+
+
+def give_way() -> None:
+    """Let the other threads of the process run. A thread that computes lets go of the interpreter only after 5 ms, and
+    a sleep of no time takes it back before another thread is awake.
+    """
+    time.sleep(0.0002)
 
 
 def rounded(value: float) -> str:

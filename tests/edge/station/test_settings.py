@@ -76,6 +76,7 @@ def test_a_station_has_each_key_as_it_was_given() -> None:
         "region",
         "insecure",
         "keep_gib",
+        "keep_journal_gib",
         "tuned",
     }
     assert not [key for key in same if getattr(made, key) != getattr(settings, key)]
