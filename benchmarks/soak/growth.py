@@ -23,9 +23,8 @@ from benchmarks.journal.verdicts import FATES, Line, sample
 from benchmarks.soak.gate import NOTES
 from benchmarks.soak.line import SIZE
 from benchmarks.soak.line import Line as Soak
-from benchmarks.soak.load import Load
 from benchmarks.soak.model import mean_bundle
-from benchmarks.soak.result import notes
+from benchmarks.soak.result import notes, others_between
 from edge.bench import machine
 from edge.cli import run_app
 from edge.records.journal import JOURNAL, open_to_write
@@ -84,9 +83,8 @@ def _turn(folder: Path, bundle: Path, record: Path | None, verdicts: int) -> dic
     line = Soak(folder, bundle)
     if record is not None:
         shutil.copytree(record, line.records)
-    load = Load()
     line.run(verdicts, 1.0, lambda _: None)
-    others = load.others(line.samples)
+    others = others_between(line.samples, int(WARM_UP * verdicts), verdicts)
     _, ages_ms = notes(folder / NOTES)
     ages_ms = ages_ms[int(WARM_UP * len(ages_ms)) :]
     p50, p99, p999 = np.percentile(ages_ms, (50, 99, 99.9), method="inverted_cdf")
