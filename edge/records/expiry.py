@@ -10,6 +10,7 @@ from typing import Any
 
 from edge.channel.control_messages import Fate
 from edge.records import LARGEST_JOURNAL
+from edge.records.disk_reserve import free_bytes
 from edge.records.retention import HOLD, misplaced
 from edge.records.sealing import Statement
 from edge.records.selection import time_text
@@ -22,6 +23,9 @@ FREE_PAGES = 512
 
 PAGES_AT_ONCE = 128
 """Pages that are given back to the file system in one transaction."""
+
+MOST_REWRITTEN = 256 * 2**20
+"""Bytes in use of a file that is rewritten at the start of a station."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,22 @@ def next_release(journal: sqlite3.Connection) -> tuple[Statement, ...]:
     if kind != 2 or free < FREE_PAGES + PAGES_AT_ONCE:
         return ()
     return (Statement(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})"),)
+
+
+def compact(journal: sqlite3.Connection, folder: Path) -> None:
+    """Rewrite a file from before version 4 whose rows now lie in blocks: it becomes small, and can shrink from then on.
+
+    That is one transaction. A file with more than MOST_REWRITTEN bytes in use is left as it is, and so is one that has
+    little unused room or that the disk has no room to rewrite. Raises sqlite3.Error, OSError.
+    """
+    (kind,), (pages,), (free,) = (
+        journal.execute(f"PRAGMA {name}").fetchone() for name in ("auto_vacuum", "page_count", "freelist_count")
+    )
+    used = used_bytes(journal)
+    if kind == 2 or free < max(FREE_PAGES, pages // 2) or used > MOST_REWRITTEN or free_bytes(folder) < 4 * used:
+        return
+    journal.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    journal.execute("VACUUM")  # keeps the row numbers of tables that have an index
 
 
 def _expiry(journal: sqlite3.Connection, folder: Path, block: Block) -> Iterator[Statement]:

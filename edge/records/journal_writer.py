@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge.records.disk_reserve import LAST, Reserve, free_bytes, is_full
+from edge.records.expiry import compact
 from edge.records.journal import (
     ACCEPTED,
     END_RUN,
@@ -165,6 +166,8 @@ class Writer(threading.Thread):
         try:
             if self._run is None:
                 close_unfinished(journal)
+                with contextlib.suppress(sqlite3.Error, OSError):  # it stays as large as it is
+                    compact(journal, self._folder)
             if aside is not None:
                 self._unsaid = f"the journal was damaged; what it held is in {aside}"
             elif self._run is not None and not has_run(journal, str(self._run.values[0])):

@@ -225,8 +225,12 @@ def _beside(journal: sqlite3.Connection, table: Table, epoch: str, seq: int) -> 
         found: list[Row] = []
         for _, (_, beside) in _opened(journal, epoch, seq):
             found += [row for row in beside.get(table.name, ()) if row["seq"] == seq]
-        found += table.read(journal, "WHERE epoch = ? AND seq = ? ORDER BY rowid", (epoch, seq))
-        return [{name: row[name] for name in row if name not in ("epoch", "seq")} for row in found]
+        names = [column.name for column in table.columns if column.name not in ("epoch", "seq")]
+        found = [{name: row[name] for name in names} for row in found]
+        if table.is_in(journal):
+            select = f"SELECT {', '.join(names)} FROM {table.name} WHERE epoch = ? AND seq = ? ORDER BY rowid"
+            found += [dict(zip(names, row, strict=True)) for row in _rows(journal, select, (epoch, seq))]
+        return found
 
 
 def beside_block(journal: sqlite3.Connection, table: Table, block: Block) -> Iterator[Row]:
