@@ -125,7 +125,8 @@ def _connected(folder: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(folder / JOURNAL, isolation_level=None, timeout=1.0)
     try:
         _distrust(connection)
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file; an existing one stays as it is
+        if _size(folder / JOURNAL) == 0:  # in an existing file it would change the header
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {16 * 2**20}")

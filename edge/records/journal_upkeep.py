@@ -71,7 +71,11 @@ class JournalUpkeep(threading.Thread):
         return PAUSE_S
 
     def _next(self) -> Sequence[Statement]:
-        with contextlib.closing(open_to_read(self._folder)) as journal, one_state(journal):
+        with self._writer.reading, contextlib.ExitStack() as until:
+            if self._stopped.is_set():
+                return ()
+            journal = until.enter_context(contextlib.closing(open_to_read(self._folder)))
+            until.enter_context(one_state(journal))
             sealing = next_sealing(journal, self._after, self._newest)
             while sealing is not None and not sealing.statements:
                 self._after = sealing.to

@@ -27,6 +27,8 @@ from edge.records.tables import EVENTS, LOST_RANGES, RUNS, Value
 COMMIT_EVERY_S = 0.02
 MOST_IN_A_COMMIT = 2000
 RETRY_S = 0.5
+READING_S = 1.0
+"""How long the end waits until upkeep has closed its connection."""
 
 REMOVED = "the journal was removed while it was written"
 
@@ -104,6 +106,7 @@ class Writer(threading.Thread):
         self._run: Row | None = None
         self._end: End | None = None
         self._upkeep: deque[Upkeep] = deque()
+        self.reading = threading.Lock()  # held while upkeep has a connection: the last one that closes ends the log
         self._wake = threading.Event()
         self._commit_due = 0.0
 
@@ -259,16 +262,20 @@ class Writer(threading.Thread):
         if journal is None or end is None:
             return
         with contextlib.suppress(sqlite3.Error), contextlib.closing(journal):
-            journal.execute("BEGIN IMMEDIATE")
-            if self._run is not None:
-                epoch, now = self._run.values[0], wall_time()
-                if self._last_seq < end.last_seq:
-                    lost = {"lost_from": self._last_seq + 1, "lost_to": end.last_seq, "accepted": end.last_seq}
-                    why = "they were not written before the run ended"
-                    journal.execute(*LOST_RANGES.entry(epoch=epoch, **lost, why=why, time=now))
-                journal.execute(ACCEPTED, (self.accepted, epoch))
-                journal.execute(END_RUN, (now, end.cause, end.last_seq, epoch))
-            journal.execute("COMMIT")
+            self._write_end(journal, end)
+            self.reading.acquire(timeout=READING_S)
+
+    def _write_end(self, journal: sqlite3.Connection, end: End) -> None:
+        journal.execute("BEGIN IMMEDIATE")
+        if self._run is not None:
+            epoch, now = self._run.values[0], wall_time()
+            if self._last_seq < end.last_seq:
+                lost = {"lost_from": self._last_seq + 1, "lost_to": end.last_seq, "accepted": end.last_seq}
+                why = "they were not written before the run ended"
+                journal.execute(*LOST_RANGES.entry(epoch=epoch, **lost, why=why, time=now))
+            journal.execute(ACCEPTED, (self.accepted, epoch))
+            journal.execute(END_RUN, (now, end.cause, end.last_seq, epoch))
+        journal.execute("COMMIT")
 
 
 def _insert(journal: sqlite3.Connection, row: Row) -> None:
