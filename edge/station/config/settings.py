@@ -10,7 +10,7 @@ from edge.channel.endpoints import STATION, VERDICTS
 from edge.demo.line_names import LineName
 from edge.pictures.contract import Bits
 from edge.presence import Presence
-from edge.records import GOODS_EVERY, LARGEST_IMAGES
+from edge.records import GOODS_EVERY, LARGEST_IMAGES, LARGEST_JOURNAL
 from edge.sources import BeltSettings, CameraSettings, SourceSettings
 from edge.station.codes.contract import DEFAULT_FORMATS, CodeFormat
 from edge.station.config.flags import KEY_VALUE, Flag
@@ -232,6 +232,21 @@ class Settings(BaseModel):
     )
     keep_days: float | None = _key(
         None, RECORDS, "Time after which images are removed.", unit="days", unset="never", gt=0
+    )
+    keep_journal_gib: float = _key(
+        LARGEST_JOURNAL / GIB,
+        RECORDS,
+        "Room for the journal; when it is full, the oldest verdicts are removed, and counts by hour stay.",
+        unit="GiB",
+        ge=0.01,
+    )
+    keep_verdicts_days: float | None = _key(
+        None,
+        RECORDS,
+        "Time after which verdicts are removed, and counts by hour stay.",
+        unit="days",
+        unset="never",
+        gt=0,
     )
 
     @field_validator("*", mode="before")
