@@ -1,0 +1,154 @@
+"""What review needs of a station's record: single verdicts, the parts with a picture, and how many there are in all.
+
+The only file of this package that reads the journal.
+"""
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.errors import RecordsError
+from edge.records.image_audit import kept_goods
+from edge.records.journal import check_rows, open_to_read, why_unread
+from edge.records.pass_proof import broken_rule
+from edge.records.tables import IMAGES, RUNS, VERDICTS
+from edge.review.decisions import Judged, Kind, ReviewError
+from edge.verdict import Outcome, Verdict
+
+_IMAGE = re.compile(
+    r"images/[^/]+/(?P<epoch>[\w-]{1,64})/(?P<seq>\d{8,16})-(?P<kind>good|reject|unknown)\.png", re.ASCII
+)
+
+Key = tuple[str, int]
+"""A verdict: the epoch of its run, and its number."""
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A part that waits for a decision. `time` is that of the verdict, `image` relative to the records' folder."""
+
+    station: str
+    epoch: str
+    seq: int
+    part: str
+    kind: Kind
+    score: float | None
+    threshold: float | None
+    reason: str
+    time: str
+    image: str
+
+    @property
+    def key(self) -> Key:
+        """The verdict: its epoch and number."""
+        return self.epoch, self.seq
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A kept image: its path relative to the records' folder, and its SHA-256 in hexadecimal."""
+
+    path: str
+    sha256: str
+
+
+class Record:
+    """The journal of a record, open for reading. Use it as a context. All readings are of one state of the journal."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._journal: sqlite3.Connection | None = None
+        self._every: dict[str, int] = {}
+
+    def __enter__(self) -> "Record":
+        """Raises RecordsError if there is no journal, or if it cannot be read."""
+        with self._errors():
+            self._journal = open_to_read(self.folder)
+            self._journal.execute("BEGIN")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, ValueError) as error:
+            said = broken_rule(error) if isinstance(error, ValueError) else why_unread(error)
+            raise RecordsError(f"{self.folder}: the journal cannot be read: {said}") from error
+
+    @property
+    def _open(self) -> sqlite3.Connection:
+        assert self._journal is not None
+        return self._journal
+
+    def verdict(self, epoch: str, seq: int) -> Verdict:
+        """The verdict. Raises ReviewError if the journal has none of this number, RecordsError if it cannot be read."""
+        with self._errors():
+            where, values = "epoch = ? AND seq = ?", (epoch, seq)
+            check_rows(self._open, [VERDICTS], where, values)
+            row = next(VERDICTS.read(self._open, f"WHERE {where} ORDER BY rowid LIMIT 1", values), None)
+            if row is None:
+                raise ReviewError(f"{self.folder} has no verdict {seq} of run {epoch}; edge-audit shows its runs")
+            return Verdict.model_validate_json(row["json"])
+
+    def verdicts_on(self, part: str) -> list[Verdict]:
+        """The verdicts on the part id `part`, oldest first."""
+        with self._errors():
+            check_rows(self._open, [VERDICTS], "part = ?", (part,))
+            rows = VERDICTS.read(self._open, "WHERE part = ? ORDER BY rowid", (part,))
+            return [Verdict.model_validate_json(row["json"]) for row in rows]
+
+    def judged(self, verdict: Verdict) -> Judged:
+        """What a decision stores of the verdict."""
+        every = self.every(verdict.epoch)
+        is_sampled = verdict.verdict is Outcome.GOOD and every > 0 and verdict.seq % every == 0
+        return Judged(
+            verdict.verdict, verdict.score, verdict.threshold, verdict.bundle, verdict.backend, verdict.time,
+            every if is_sampled else 0,
+        )  # fmt: skip
+
+    def every(self, epoch: str) -> int:
+        """One good in this many has a picture in this run; 0 if none has, or if it is unknown."""
+        if epoch not in self._every:
+            with self._errors():
+                self._every[epoch] = kept_goods(self._open, epoch) or 0
+        return self._every[epoch]
+
+    def pictures(self, kind: Kind | None = None) -> dict[Key, Picture]:
+        """The kept images by verdict, of one kind or of all; of the goods those that their number selects."""
+        found: dict[Key, Picture] = {}
+        with self._errors():
+            check_rows(self._open, [IMAGES], "gone IS NULL")
+            for row in IMAGES.read(self._open, "WHERE gone IS NULL ORDER BY rowid"):
+                match = _IMAGE.fullmatch(row["path"])
+                if match is None or (kind is not None and match["kind"] != kind):
+                    continue
+                seq, every = int(match["seq"]), self.every(row["epoch"]) if match["kind"] == Kind.GOOD else 1
+                if every and seq % every == 0:
+                    found[row["epoch"], seq] = Picture(row["path"], row["sha256"])
+        return found
+
+    def undecided(self, key: Key, picture: Picture) -> Undecided:
+        """The part of a kept image."""
+        v = self.verdict(*key)
+        return Undecided(
+            v.station, v.epoch, v.seq, v.part, Kind(v.verdict), v.score, v.threshold, v.reason, v.time, picture.path
+        )
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """All verdicts, oldest first."""
+        with self._errors():
+            check_rows(self._open, [VERDICTS])
+            for row in VERDICTS.read(self._open, "ORDER BY rowid"):
+                yield Verdict.model_validate_json(row["json"])
+
+    def epochs(self) -> list[str]:
+        """The runs, oldest first."""
+        with self._errors():
+            return [str(row["epoch"]) for row in RUNS.read(self._open, "ORDER BY rowid")]
