@@ -18,9 +18,7 @@ from edge.records.tables import IMAGES, RUNS, VERDICTS
 from edge.review.decisions import Judged, Kind, ReviewError
 from edge.verdict import Outcome, Verdict
 
-_IMAGE = re.compile(
-    r"images/[^/]+/(?P<epoch>[\w-]{1,64})/(?P<seq>\d{8,16})-(?P<kind>good|reject|unknown)\.png", re.ASCII
-)
+_IMAGE = re.compile(r"images/[^/]+/[\w-]{1,64}/(?P<seq>\d{8,16})-(?P<kind>good|reject|unknown)\.png", re.ASCII)
 
 Key = tuple[str, int]
 """A verdict: the epoch of its run, and its number."""

@@ -154,7 +154,7 @@ class Reviews:
         with Record(self.folder) as record:
             found = {}
             for kind in Kind:
-                done = sum(one.judged.outcome == kind for one in decided.values())
+                done = sum(one.judged.outcome.value == kind.value for one in decided.values())
                 found[kind] = Progress(done, len(record.pictures(kind).keys() - decided.keys()))
             return found
 

@@ -70,7 +70,7 @@ def add(folder: Path, make: Callable[[Callable[..., list[Decision]]], dict[str, 
         names = ", ".join(row)
         marks = ", ".join("?" * len(row))
         made = file.execute(f"INSERT INTO decisions ({names}) VALUES ({marks})", tuple(row.values()))
-        number = made.lastrowid
+        number = int(made.lastrowid or 0)
         file.execute("COMMIT")
         return _rows(file, "id = ?", (number,))[0]
 

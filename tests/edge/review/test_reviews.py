@@ -130,9 +130,9 @@ def test_decisions_are_for_their_owner_alone_and_are_only_added(reviews: Reviews
         os.umask(before)
     assert stat.S_IMODE((reviews.folder / REVIEWS).stat().st_mode) == 0o600
     for statement in ("DELETE FROM decisions", "UPDATE decisions SET choice = 'good'"):
-        with closing(sqlite3.connect(reviews.folder / REVIEWS)) as file:
-            with pytest.raises(sqlite3.IntegrityError, match="only added"):
-                file.execute(statement)
+        refused = pytest.raises(sqlite3.IntegrityError, match="only added")
+        with closing(sqlite3.connect(reviews.folder / REVIEWS)) as file, refused:
+            file.execute(statement)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_file_that_review_did_not_write_is_refused(reviews: Reviews, statement
     reviews.decide(EPOCH, 22, Choice.BAD, "Ana")
     with closing(sqlite3.connect(reviews.folder / REVIEWS, isolation_level=None)) as file:
         file.execute(statement)
-    with pytest.raises(EdgeError, match="decisions|later version"):
+    with pytest.raises(EdgeError, match=r"decisions|later version"):
         reviews.current()
 
 
