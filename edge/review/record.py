@@ -14,7 +14,7 @@ from edge.errors import RecordsError
 from edge.records.image_audit import kept_goods
 from edge.records.journal import check_rows, open_to_read, why_unread
 from edge.records.pass_proof import broken_rule
-from edge.records.tables import IMAGES, RUNS, VERDICTS
+from edge.records.tables import IMAGES, VERDICTS
 from edge.review.decisions import Judged, Kind, ReviewError
 from edge.verdict import Outcome, Verdict
 
@@ -139,14 +139,9 @@ class Record:
             v.station, v.epoch, v.seq, v.part, Kind(v.verdict), v.score, v.threshold, v.reason, v.time, picture.path
         )
 
-    def verdicts(self) -> Iterator[Verdict]:
-        """All verdicts, oldest first."""
+    def texts(self) -> Iterator[str]:
+        """The JSON of all verdicts as published, oldest first."""
         with self._errors():
             check_rows(self._open, [VERDICTS])
             for row in VERDICTS.read(self._open, "ORDER BY rowid"):
-                yield Verdict.model_validate_json(row["json"])
-
-    def epochs(self) -> list[str]:
-        """The runs, oldest first."""
-        with self._errors():
-            return [str(row["epoch"]) for row in RUNS.read(self._open, "ORDER BY rowid")]
+                yield row["json"]
