@@ -18,7 +18,7 @@ from edge.records.tables import IMAGES, VERDICTS
 from edge.review.decisions import Judged, Kind, ReviewError
 from edge.verdict import Outcome, Verdict
 
-_IMAGE = re.compile(r"images/[^/]+/[\w-]{1,64}/(?P<seq>\d{8,16})-(?P<kind>good|reject|unknown)\.png", re.ASCII)
+_IMAGE = re.compile(r"images/[^/]+/[\w-]{1,64}/\d{8,16}-(?P<kind>good|reject|unknown)\.png", re.ASCII)
 
 Key = tuple[str, int]
 """A verdict: the epoch of its run, and its number."""
@@ -118,18 +118,21 @@ class Record:
                 self._every[epoch] = kept_goods(self._open, epoch) or 0
         return self._every[epoch]
 
-    def pictures(self, kind: Kind | None = None) -> dict[Key, Picture]:
-        """The kept images by verdict, of one kind or of all; of the goods those that their number selects."""
-        found: dict[Key, Picture] = {}
+    def every_picture(self) -> dict[Key, Picture]:
+        """The kept images by verdict, in the order in which they were stored."""
         with self._errors():
             check_rows(self._open, [IMAGES], "gone IS NULL")
-            for row in IMAGES.read(self._open, "WHERE gone IS NULL ORDER BY rowid"):
-                match = _IMAGE.fullmatch(row["path"])
-                if match is None or (kind is not None and match["kind"] != kind):
-                    continue
-                seq, every = int(match["seq"]), self.every(row["epoch"]) if match["kind"] == Kind.GOOD else 1
-                if every and seq % every == 0:
-                    found[row["epoch"], seq] = Picture(row["path"], row["sha256"])
+            rows = IMAGES.read(self._open, "WHERE gone IS NULL ORDER BY rowid")
+            return {(row["epoch"], row["seq"]): Picture(row["path"], row["sha256"]) for row in rows}
+
+    def pictures(self, kind: Kind) -> dict[Key, Picture]:
+        """The kept images of one kind of verdicts; of the goods those that their number selects."""
+        found: dict[Key, Picture] = {}
+        for (epoch, seq), picture in self.every_picture().items():
+            match = _IMAGE.fullmatch(picture.path)
+            every = self.every(epoch) if kind is Kind.GOOD else 1
+            if match is not None and match["kind"] == kind and every and seq % every == 0:
+                found[epoch, seq] = picture
         return found
 
     def undecided(self, key: Key, picture: Picture) -> Undecided:

@@ -124,7 +124,7 @@ def read_reviewed(
         standings += [(folder, one) for one in Reviews(folder).current().values()]
         with Record(folder) as record:
             _count(record, populations, backend)
-            pictures |= {(folder, key): picture for key, picture in record.pictures().items()}
+            pictures |= {(folder, key): picture for key, picture in record.every_picture().items()}
     found = []
     for label, population in populations.items():
         if bundle is not None and label != bundle:
