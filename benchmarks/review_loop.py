@@ -125,8 +125,11 @@ def station(bundle: Path, records: Path, seed: int, count: int) -> None:
         source="demo", line="plates", size=size, seed=seed, limit=count, bundle=bundle, records=records,
         budget_ms=60_000,
     )  # fmt: skip
-    if run.process.wait():
-        raise EdgeError(f"the station failed: {run.last_words()}")
+    try:
+        if run.process.wait():
+            raise EdgeError(f"the station failed: {run.last_words()}")
+    finally:
+        run.stop()
 
 
 def judged(records: Path) -> tuple[list[float], list[bool], int]:
@@ -224,8 +227,7 @@ def train(bundle: Path, data: Path, work: Path, run: Path, epochs: int) -> dict[
         work / "shipped.pt",
         "--set",
         f"train.epochs={epochs}",
-        "--leaks",
-        "allow",
+        "--allow-leaks",
     )
     called("edge-train", RECIPE, "--data", work / "training", "--out", run, *options)
     return {"epochs": epochs, "weights_differ_by": difference, "photographs": _counts(work / "training")}

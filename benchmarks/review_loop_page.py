@@ -19,13 +19,13 @@ def section(result: dict[str, Any]) -> str:
             paragraph(
                 "From false rejects to a better bundle, by `python -m benchmarks.review_loop`, with real processes on "
                 "the rendered line of plates. The shipped bundle learned from 1280×720; a new camera gives "
-                f"{width}×{height}, and the bundle rejects too much. One part in five is bad. The truth of each part is "
-                f"known, and takes the place of the person. Measured on {machine_words(result['machine'])}."
+                f"{width}×{height}, and the bundle rejects too much. One part in five is bad. The truth of each part "
+                f"is known, and takes the place of the person. Measured on {machine_words(result['machine'])}."
             ),
             "## The station\n",
             paragraph(
                 f"{before['parts']} parts: recall {_rate(before['recall'])}, specificity "
-                f"{_rate(before['specificity'])}, precision {_rate(before['precision'])} at the threshold {promise['old']:.4g}."
+                f"{_rate(before['specificity'])}, precision {_rate(before['precision'])}; threshold {promise['old']:.4g}."
             ),
             "## The review\n",
             paragraph(
@@ -62,7 +62,7 @@ def section(result: dict[str, Any]) -> str:
             paragraph(
                 "`edge-review export` copies the reviewed parts: "
                 + "; ".join(f"{split} {said}" for split, said in counts.items())
-                + f". {len(export['left_out'])} are left out. {export['added']} earlier photographs lie beside them, and "
+                + f". {len(export['left_out'])} are left out. {export['added']} earlier photographs lie beside them. "
                 f"{export['masks']} bad parts get a mask. The recipe of the shipped bundle trains on from its "
                 f"weights for {training['epochs']} epochs."
             ),
