@@ -24,8 +24,8 @@ def section(result: dict[str, Any]) -> str:
             ),
             "## The station\n",
             paragraph(
-                f"{before['parts']} parts: recall {_rate(before['recall'])}, specificity "
-                f"{_rate(before['specificity'])}, precision {_rate(before['precision'])}; threshold {promise['old']:.4g}."
+                f"{before['parts']} parts at the threshold {promise['old']:.4g}: recall {_rate(before['recall'])}, "
+                f"specificity {_rate(before['specificity'])}, precision {_rate(before['precision'])}."
             ),
             "## The review\n",
             paragraph(

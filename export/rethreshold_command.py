@@ -127,7 +127,7 @@ def _show(judgement: "Judgement", new: float | None) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table(caption="each estimate with its 95 % interval; numbers are of the whole record")
     for name in HEAD:
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+        table.add_column(name, justify="right" if name else "left")
     for row in table_rows(judgement, new):
         table.add_row(
             *map(escape, cells(row, judgement, new)), style="bold" if row.threshold in (new, judgement.old) else ""

@@ -18,7 +18,8 @@ MOST_ROWS = 15
 """Rows of the table on a terminal and in the page, the old and the new threshold not counted."""
 
 HEAD = (
-    "threshold", "", "rejected", "recall", "specificity", "precision", "false rejects", "misses", "named caught",
+    "threshold", "", "rejected", "bad rejects held", "recall", "specificity", "precision", "false rejects", "misses",
+    "named caught",
 )  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def cells(row: AtThreshold, judgement: Judgement, new: float | None = None) -> l
     mark = "new" if row.threshold == new else "old" if row.threshold == judgement.old else ""
     named = len(judgement.reviewed.missed)
     return [
-        f"{row.threshold:.5g}", mark, str(row.rejected), share(row.recall), share(row.specificity),
+        f"{row.threshold:.5g}", mark, str(row.rejected), share(row.held), share(row.recall), share(row.specificity),
         share(row.precision), number(row.false_rejects), number(row.misses),
         f"{row.named_caught} of {named}" if named else "-",
     ]  # fmt: skip

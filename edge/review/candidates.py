@@ -20,8 +20,10 @@ FEWEST = 20
 MOST_THRESHOLDS = 200
 """Largest number of thresholds in a table; of more distinct scores evenly many are left out."""
 
-MOST_WEIGHT = 1_000_000
-"""Number of verdicts for which the sample stands at most while a strategy chooses; larger records are scaled down."""
+WHOLE = 200_000
+"""Number of equal shares into which the record is divided while a strategy chooses: the weight of a reviewed part is a
+whole number of them.
+"""
 
 Floats = npt.NDArray[np.float64]
 
@@ -91,17 +93,18 @@ def choose(judgement: Judgement, strategy: str, **parameters: float) -> float:
     """
     chosen = strategy_parameters(strategy, parameters)
     strata = [judgement.reviewed.strata[outcome] for outcome in (Outcome.REJECT, Outcome.GOOD)]
-    most = max(1.0, sum(stratum.count for stratum in strata) / MOST_WEIGHT)
-    scores = np.concatenate([np.repeat(one.scores, _weight(one, most)) for one in strata])
-    bad = np.concatenate([np.repeat(one.bad, _weight(one, most)) for one in strata])
+    total = sum(stratum.count for stratum in strata)
+    scores = np.concatenate([np.repeat(one.scores, _weight(one, total)) for one in strata])
+    bad = np.concatenate([np.repeat(one.bad, _weight(one, total)) for one in strata])
     value = choose_threshold(scores, bad, strategy, **chosen).value
     if value not in (found := candidates(judgement)):
         value = _nearest(value, found, judgement)
     return checked(judgement, value)
 
 
-def _weight(stratum: Stratum, scale: float) -> int:
-    return max(1, round(stratum.count / stratum.reviewed / scale)) if stratum.reviewed else 1
+def _weight(stratum: Stratum, total: int) -> int:
+    """The weight of each reviewed part of a stratum, in shares of the record."""
+    return max(1, round(WHOLE * stratum.count / total / stratum.reviewed)) if stratum.reviewed else 1
 
 
 def _nearest(value: float, found: Sequence[float], judgement: Judgement) -> float:

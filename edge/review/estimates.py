@@ -117,8 +117,9 @@ class AtThreshold:
     """What a threshold would have done with the verdicts of a record.
 
     `rejected` is the number of verdicts with such a score, which the journal knows. `recall` and `specificity` are of
-    all bad and of all good parts; `precision` is of those rejected. `false_rejects` and `misses` are numbers of the
-    whole record. `named_caught` of the parts that the gate's people named would have been rejected. `is_supported` is
+    all bad and of all good parts; `precision` is of those rejected. `held` is the share of the bad parts that the old
+    threshold rejected and this one rejects too: it needs no reviewed goods. `false_rejects` and `misses` are numbers of
+    the whole record. `named_caught` of the parts that the gate's people named would have been rejected. `is_supported` is
     false where no reviewed part tells what a change of the threshold does.
     """
 
@@ -127,6 +128,7 @@ class AtThreshold:
     recall: Estimate
     specificity: Estimate
     precision: Estimate
+    held: Estimate
     false_rejects: Estimate
     misses: Estimate
     named_caught: int
@@ -149,11 +151,18 @@ def at_threshold(reviewed: ReviewedBundle, old: float, threshold: float) -> AtTh
         recall=ratio(bad_in, bad_out),
         specificity=ratio(good_out, good_in),
         precision=ratio(bad_in, good_in),
+        held=_held(reviewed.strata[Outcome.REJECT], threshold),
         false_rejects=counts[0],
         misses=counts[1],
         named_caught=sum(one.score >= threshold for one in reviewed.missed),
         is_supported=lowest <= threshold <= highest,
     )
+
+
+def _held(rejects: Stratum, threshold: float) -> Estimate:
+    parts = tuple(part for part, is_bad in zip(rejects.parts, rejects.bad, strict=True) if is_bad)
+    share = clustered_rate(rejects.scores[rejects.bad] >= threshold, parts)
+    return Estimate(share.value, share.low, share.high)
 
 
 def supported(reviewed: ReviewedBundle, old: float) -> tuple[float, float]:

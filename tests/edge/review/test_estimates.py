@@ -8,6 +8,7 @@ import pytest
 from support.reviewed import record_of, scored
 
 from edge.review import Choice, Kind, Reviews, Way
+from edge.review.candidates import Judgement, candidates, choose
 from edge.review.estimates import at_threshold, line_figures, supported
 from edge.review.sample import ReviewedBundle, Stratum, read_reviewed
 from edge.verdict import Outcome
@@ -86,6 +87,19 @@ def test_estimates_are_right_on_average() -> None:
         found = at_threshold(sampled_line(rng, scores, bad, 200, 20), OLD, 0.45)
         errors.append(found.recall.value - truth(scores, bad, 0.45)["recall"])
     assert abs(np.mean(errors)) < 3 * np.std(errors) / np.sqrt(60) + 0.005
+
+
+@pytest.mark.parametrize("at_least", [0.9, 0.95, 0.99])
+def test_a_strategy_weighs_each_reviewed_part_by_what_it_stands_for(at_least: float) -> None:
+    rng = np.random.default_rng(3)
+    scores, bad = drawn_line(rng, 3000, 0.3)
+    line = sampled_line(rng, scores, bad, 700, 30)
+    assert line.strata[Outcome.REJECT].count / 700 == pytest.approx(1.9, abs=0.4), "no whole number"
+    judgement = Judgement(line, "openvino", OLD)
+    chosen = choose(judgement, "specificity", at_least=at_least)
+    assert judgement.at(chosen).specificity.value >= at_least - 1e-4
+    lower = max(value for value in candidates(judgement) if value < chosen)
+    assert judgement.at(lower).specificity.value < at_least
 
 
 def test_nothing_reviewed_says_nothing() -> None:
