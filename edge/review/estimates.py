@@ -119,8 +119,8 @@ class AtThreshold:
     `rejected` is the number of verdicts with such a score, which the journal knows. `recall` and `specificity` are of
     all bad and of all good parts; `precision` is of those rejected. `held` is the share of the bad parts that the old
     threshold rejected and this one rejects too: it needs no reviewed goods. `false_rejects` and `misses` are numbers of
-    the whole record. `named_caught` of the parts that the gate's people named would have been rejected. `is_supported` is
-    false where no reviewed part tells what a change of the threshold does.
+    the whole record. `named_caught` counts the parts named by the gate's people that it would have rejected.
+    `is_supported` is false where no reviewed part tells what a change of the threshold does.
     """
 
     threshold: float
