@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +40,9 @@ SIZE = (180, 320)
 """(height, width) of the new camera's frames; the shipped bundle was trained on PLATE_SIZE."""
 
 SEED, FURTHER_SEED, DEFECT_RATE = 21, 22, 0.2
+LEARNING_RATE = 3e-4
+"""A tenth of the recipe's, which is for a start from random weights."""
+
 NAMED = 3
 """Parts that the gate's people name as missed."""
 
@@ -222,15 +224,16 @@ def train(bundle: Path, data: Path, work: Path, run: Path, epochs: int) -> dict[
     listing = read_listing(data)
     frames = [cv2.imread(str(one.path)) for one in listing.splits["train"][:40]]
     difference = write_weights(load_bundle(bundle), [np.asarray(one, np.uint8) for one in frames], work / "shipped.pt")
-    options: Sequence[object] = (
-        "--weights",
-        work / "shipped.pt",
-        "--set",
-        f"train.epochs={epochs}",
-        "--allow-leaks",
-    )
+    keys = {"train.epochs": epochs, "train.learning_rate": LEARNING_RATE}
+    options: list[object] = ["--weights", work / "shipped.pt", "--allow-leaks"]
+    options += [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
     called("edge-train", RECIPE, "--data", work / "training", "--out", run, *options)
-    return {"epochs": epochs, "weights_differ_by": difference, "photographs": _counts(work / "training")}
+    return {
+        "epochs": epochs,
+        "learning_rate": LEARNING_RATE,
+        "weights_differ_by": difference,
+        "photographs": _counts(work / "training"),
+    }
 
 
 def _counts(data: Path) -> dict[str, dict[str, int]]:

@@ -45,7 +45,7 @@ def cells(row: AtThreshold, judgement: Judgement, new: float | None = None) -> l
     mark = "new" if row.threshold == new else "old" if row.threshold == judgement.old else ""
     named = len(judgement.reviewed.missed)
     return [
-        f"{row.threshold:.5g}", mark, str(row.rejected), share(row.held), share(row.recall), share(row.specificity),
+        f"{row.threshold:.7g}", mark, str(row.rejected), share(row.held), share(row.recall), share(row.specificity),
         share(row.precision), number(row.false_rejects), number(row.misses),
         f"{row.named_caught} of {named}" if named else "-",
     ]  # fmt: skip
@@ -54,8 +54,8 @@ def cells(row: AtThreshold, judgement: Judgement, new: float | None = None) -> l
 def share(estimate: Estimate) -> str:
     """A rate with its interval."""
     if estimate.value is None:
-        return f"? [{estimate.low:.3f}, {estimate.high:.3f}]"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+        return f"? [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return f"{estimate.value:.3f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def number(estimate: Estimate) -> str:

@@ -67,7 +67,7 @@ def show(found: Sequence[dict[str, Any]]) -> None:
         if one["named"]:
             print(
                 f"  {counted(one['named'], 'part')} named as missed by the gate's people: known, but no random sample; "
-                "only the least number of bad parts that passed counts them"
+                "they raise only the least that was missed"
             )
 
 

@@ -21,6 +21,8 @@ from edge.review.sample import ReviewedBundle, Stratum
 from edge.verdict import Outcome
 
 CONFIDENCE = 0.95
+PAIR = 1 - (1 - CONFIDENCE) / 2
+"""Confidence of each of two intervals that hold together with CONFIDENCE."""
 
 Bools = npt.NDArray[np.bool_]
 
@@ -42,7 +44,7 @@ class LineFigures:
 
     `precision` is the share of bad parts among the rejects; `bad_goods` that among the goods, estimated from those that
     are kept by number. `escaped` is the number of bad parts that passed; at least as many as are known. `miss_rate` is
-    their share among all bad parts with a verdict. `good_unknowns` is the share of good parts among the unknowns.
+    their share among all bad parts with a verdict; it takes the known ones into account, too. `good_unknowns` is the share of good parts among the unknowns.
     `named` are the parts that the gate's people named: known to be missed, and no sample of anything.
     """
 
@@ -65,11 +67,16 @@ def line_figures(reviewed: ReviewedBundle) -> LineFigures:
         max(known, bad_goods.low * goods.count),
         max(known, bad_goods.high * goods.count),
     )
+    share, caught = ratio([(goods, goods.bad)], [(rejects, rejects.bad)]), _total([(rejects, rejects.bad)], PAIR)
+    least = known / (known + caught.high) if known else 0.0
+    value = share.value
+    if value is not None and known:
+        value = max(value, known / (known + (caught.value or 0.0)))
     return LineFigures(
         precision=_rate(rejects, rejects.bad),
         bad_goods=bad_goods,
         escaped=escaped,
-        miss_rate=ratio([(goods, goods.bad)], [(rejects, rejects.bad)]),
+        miss_rate=Estimate(value, max(share.low, least), max(share.high, least)),
         good_unknowns=_rate(unknowns, ~unknowns.bad),
         named=len({one.decision.key for one in reviewed.missed}),
     )
