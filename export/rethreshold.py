@@ -23,8 +23,8 @@ from edge.evaluation.thresholds import nearest_threshold
 from edge.machine import cores
 from edge.records.part_image import PartImage, read_image
 from edge.review import ReviewError
-from edge.review.candidates import FEWEST, Judgement, candidates
-from edge.review.estimates import AtThreshold, Estimate
+from edge.review.candidates import Judgement, candidates
+from edge.review.estimates import FEWEST, AtThreshold, Estimate
 from edge.review.sample import Reviewed
 from edge.terminal.progress import Stage
 from edge.text import counted

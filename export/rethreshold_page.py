@@ -71,7 +71,7 @@ def remarks(judgement: Judgement) -> list[str]:
     said = [
         f"{rejects.reviewed} of {rejects.count} rejects and {goods.reviewed} of {goods.count} goods are reviewed at "
         "random; each stands for its share of them.",
-        f"From {low:.5g} to {high:.5g} reviewed parts support a threshold; below and above nobody looked at a part.",
+        f"From {low:.7g} to {high:.7g} reviewed parts support a threshold; nobody looked at enough parts beyond.",
     ]
     if reviewed.missed:
         said.append(

@@ -9,13 +9,10 @@ import numpy.typing as npt
 
 from edge.evaluation.thresholds import choose_threshold, strategy_parameters
 from edge.review.decisions import ReviewError
-from edge.review.estimates import AtThreshold, at_threshold, supported
+from edge.review.estimates import FEWEST, AtThreshold, at_threshold, supported
 from edge.review.sample import ReviewedBundle, Stratum, read_reviewed
 from edge.text import counted, printable
 from edge.verdict import Outcome
-
-FEWEST = 20
-"""Fewest parts of a random sample that say anything: without a single bad one among 20, up to 17 % may be bad."""
 
 MOST_THRESHOLDS = 200
 """Largest number of thresholds in a table; of more distinct scores evenly many are left out."""

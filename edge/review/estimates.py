@@ -24,6 +24,9 @@ CONFIDENCE = 0.95
 PAIR = 1 - (1 - CONFIDENCE) / 2
 """Confidence of each of two intervals that hold together with CONFIDENCE."""
 
+FEWEST = 20
+"""Fewest parts of a random sample that say anything: without a single bad one among 20, up to 17 % may be bad."""
+
 Bools = npt.NDArray[np.bool_]
 
 
@@ -44,8 +47,9 @@ class LineFigures:
 
     `precision` is the share of bad parts among the rejects; `bad_goods` that among the goods, estimated from those that
     are kept by number. `escaped` is the number of bad parts that passed; at least as many as are known. `miss_rate` is
-    their share among all bad parts with a verdict; it takes the known ones into account, too. `good_unknowns` is the share of good parts among the unknowns.
-    `named` are the parts that the gate's people named: known to be missed, and no sample of anything.
+    their share among all bad parts with a verdict; the known ones raise its least value, too. `good_unknowns` is the
+    share of good parts among the unknowns. `named` are the parts that the gate's people named: known to be missed, and
+    no sample of anything.
     """
 
     precision: Rate
@@ -175,12 +179,12 @@ def _held(rejects: Stratum, threshold: float) -> Estimate:
 def supported(reviewed: ReviewedBundle, old: float) -> tuple[float, float]:
     """The lowest and the highest threshold of which reviewed parts tell something.
 
-    Below the lowest score of a reviewed good, and above the highest of a reviewed reject, no part was looked at.
-    Without reviewed goods nothing is known below the old threshold.
+    Below the lowest score of a reviewed good, and above the highest of a reviewed reject, no part was looked at. With
+    fewer than FEWEST reviewed goods nothing is known below the old threshold, with fewer rejects nothing above it.
     """
     goods, rejects = reviewed.strata[Outcome.GOOD], reviewed.strata[Outcome.REJECT]
-    lowest = min(old, float(goods.scores.min())) if goods.reviewed else old
-    highest = max(old, float(rejects.scores.max())) if rejects.reviewed else old
+    lowest = min(old, float(goods.scores.min())) if goods.reviewed >= FEWEST else old
+    highest = max(old, float(rejects.scores.max())) if rejects.reviewed >= FEWEST else old
     return lowest, highest
 
 

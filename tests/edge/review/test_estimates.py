@@ -120,8 +120,8 @@ def test_below_the_old_threshold_only_reviewed_goods_support_an_estimate() -> No
     assert at_threshold(line, OLD, lowest).is_supported
     assert not at_threshold(line, OLD, lowest - 0.001).is_supported
     goods = line.strata[Outcome.GOOD]
-    none = replace(goods, scores=goods.scores[:0], bad=goods.bad[:0], parts=())
-    blind = replace(line, strata={**line.strata, Outcome.GOOD: none})
+    few = replace(goods, scores=goods.scores[:19], bad=goods.bad[:19], parts=goods.parts[:19])
+    blind = replace(line, strata={**line.strata, Outcome.GOOD: few})
     assert not at_threshold(blind, OLD, OLD - 0.01).is_supported
 
 
