@@ -222,7 +222,7 @@ def mask_of(line: RenderedLine, code: str) -> Any:
 def train(bundle: Path, data: Path, work: Path, run: Path, epochs: int) -> dict[str, Any]:
     """Train the recipe of the shipped bundle on from its weights, on earlier and reviewed photographs."""
     listing = read_listing(data)
-    frames = [cv2.imread(str(one.path)) for one in listing.splits["train"][:40]]
+    frames = [cv2.imread(str(one.path)) for one in listing.splits["train"][:16]]
     difference = write_weights(load_bundle(bundle), [np.asarray(one, np.uint8) for one in frames], work / "shipped.pt")
     keys = {"train.epochs": epochs, "train.learning_rate": LEARNING_RATE}
     options: list[object] = ["--weights", work / "shipped.pt", "--allow-leaks"]

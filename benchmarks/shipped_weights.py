@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from edge.bundle import Bundle
 from edge.frame import Frame
-from edge.letterbox.contract import LetterboxContract
 from export.runtimes.base import ONNX_PATH
 from train.letterbox import letterboxed
 from train.models import Network, build_network
@@ -38,10 +37,10 @@ def write_weights(bundle: Bundle, frames: Sequence[Frame], file: Path) -> float:
     values = {one.name: torch.from_numpy(np.array(onnx.numpy_helper.to_array(one))) for one in initializers}
     pairs = _unfold(network, values)
     network.eval()
-    contract = bundle.manifest.letterbox
+    inputs = [letterboxed(frame, bundle.manifest.letterbox) for frame in frames]
     kept: dict[nn.BatchNorm2d, list[Tensor]] = {norm: [] for norm in pairs}
     hooks = [norm.register_forward_hook(_keeper(kept[norm])) for norm in pairs]
-    _scores(network, contract, frames)
+    _scores(network, inputs)
     for hook in hooks:
         hook.remove()
     for norm, seen in kept.items():
@@ -49,7 +48,7 @@ def write_weights(bundle: Bundle, frames: Sequence[Frame], file: Path) -> float:
     torch.save({"model": network.state_dict()}, file)
     backend = load_from(bundle, "onnxruntime", 1)
     graph = [float(backend.infer(frame).score) for frame in frames]
-    return max(abs(one - other) for one, other in zip(_scores(network, contract, frames), graph, strict=True))
+    return max(abs(one - other) for one, other in zip(_scores(network, inputs), graph, strict=True))
 
 
 def _unfold(network: Network, values: dict[str, Tensor]) -> list[nn.BatchNorm2d]:
@@ -92,10 +91,6 @@ def _settle(norm: nn.BatchNorm2d, moments: Tensor) -> None:
         norm.running_var.copy_(variance)  # type: ignore[union-attr]
 
 
-def _scores(network: Network, contract: LetterboxContract, frames: Sequence[Frame]) -> list[float]:
-    found = []
+def _scores(network: Network, inputs: Sequence[tuple[Tensor, Tensor]]) -> list[float]:
     with torch.inference_mode():
-        for frame in frames:
-            image, mask = letterboxed(frame, contract)
-            found.append(float(network(image[None], mask[None])[0]))
-    return found
+        return [float(network(image[None], mask[None])[0]) for image, mask in inputs]
