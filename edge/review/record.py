@@ -60,6 +60,7 @@ class Record:
         self.folder = folder
         self._journal: sqlite3.Connection | None = None
         self._every: dict[str, int] = {}
+        self._pictures: dict[Key, Picture] | None = None
 
     def __enter__(self) -> "Record":
         """Raises RecordsError if there is no journal, or if it cannot be read."""
@@ -120,10 +121,12 @@ class Record:
 
     def every_picture(self) -> dict[Key, Picture]:
         """The kept images by verdict, in the order in which they were stored."""
-        with self._errors():
-            check_rows(self._open, [IMAGES], "gone IS NULL")
-            rows = IMAGES.read(self._open, "WHERE gone IS NULL ORDER BY rowid")
-            return {(row["epoch"], row["seq"]): Picture(row["path"], row["sha256"]) for row in rows}
+        if self._pictures is None:
+            with self._errors():
+                check_rows(self._open, [IMAGES], "gone IS NULL")
+                rows = IMAGES.read(self._open, "WHERE gone IS NULL ORDER BY rowid")
+                self._pictures = {(row["epoch"], row["seq"]): Picture(row["path"], row["sha256"]) for row in rows}
+        return self._pictures
 
     def pictures(self, kind: Kind) -> dict[Key, Picture]:
         """The kept images of one kind of verdicts; of the goods those that their number selects."""
