@@ -16,7 +16,7 @@ from edge.photographs.groups import joined
 from edge.photographs.listing import read_listing
 from edge.review import Choice, Judged, Kind, Reviews, Way
 from edge.review.decisions import Decision
-from edge.review.photographs import EarlierSplit, Item, plan, read_items, write
+from edge.review.photographs import EarlierSplit, Item, plan, read_added, read_earlier, read_items, write
 from edge.review.record import Picture
 from edge.verdict import Outcome, Verdict
 
@@ -157,6 +157,35 @@ def test_no_test_part_ever_comes_into_training(parts: list[tuple[int, int, bool]
 def decision(seq: int, part: str, minute: int) -> Decision:
     judged = Judged(Outcome.REJECT, 0.9, 0.5, "b@0", "openvino", f"2026-01-02T03:{minute:02}:00.000+00:00", 0)
     return Decision(seq, "", "Ana", "line1", "ab12", seq, part, Choice.BAD, Way.DRAWN, "", None, judged)
+
+
+def test_photographs_of_the_earlier_training_come_with_their_masks_in_the_splits_of_their_run(
+    reviews: Reviews, tmp_path: Path
+) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    files = {"good/a.png": "train", "good/b.png": "test", "bad/scratch/c.png": "val", "good/d.png": "unused"}
+    for file in (*files, "mask/scratch/c.png"):
+        (data / file).parent.mkdir(parents=True, exist_ok=True)
+        (data / file).write_bytes(file.encode())
+    run.mkdir()
+    (run / "split.csv").write_text("file,split\n" + "".join(f"{file},{split}\n" for file, split in files.items()))
+    earlier = read_earlier(run)
+    made = plan(*read_items([reviews.folder]), earlier)
+    write(made, tmp_path / "out", read_added(data, earlier))
+    listing = read_listing(tmp_path / "out")
+    found = {(one.name, one.defect, one.mask and one.mask.read_bytes()) for one in listing.photographs}
+    added = {entry for entry in found if "line1-" not in entry[0]}
+    assert added == {
+        ("train/good/a.png", None, None),
+        ("test/good/b.png", None, None),
+        ("val/bad/c.png", "scratch", b"mask/scratch/c.png"),
+    }
+    assert len(found) == 43
+    (run / "split.csv").write_text("file,split\ngood/a.png,train\n")
+    with pytest.raises(EdgeError, match="knows no"):
+        read_added(data, read_earlier(run))
+    with pytest.raises(EdgeError, match="cannot be read"):
+        read_earlier(tmp_path / "nowhere")
 
 
 def test_things_with_a_common_key_are_joined() -> None:
