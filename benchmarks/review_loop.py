@@ -59,7 +59,7 @@ def loop(
     reviewed: Annotated[int, typer.Option(help="Parts that are reviewed.")] = 200,
     further: Annotated[int, typer.Option(help="Further parts on which promise and bundles are checked.")] = 2000,
     epochs: Annotated[int, typer.Option(help="Epochs of the training.")] = 24,
-    photographs: Annotated[int, typer.Option(help="Earlier photographs, in all splits together.")] = 300,
+    photographs: Annotated[int, typer.Option(help="Photographs of the old camera to learn from.")] = 200,
     work: Annotated[
         Path, typer.Option(help="Folder for records, photographs, run and bundles; it is emptied.")
     ] = FOLDER,
@@ -80,7 +80,7 @@ def loop(
         return found
 
     records, later = work / "records", work / "further"
-    step("the station", lambda: station(bundle, records, SEED, run_parts))
+    step("the station", lambda: station(bundle, records, SEED, run_parts, rate))
     result["before"] = step("its figures", lambda: figures(records))
     result["review"] = step("the review", lambda: review(records, reviewed))
     result["stats"] = step("statistics", lambda: told("edge-review", "stats", records, "--json"))[0]
@@ -120,12 +120,12 @@ def told(command: str, *arguments: object) -> Any:
     return json.loads(called(command, *arguments))
 
 
-def station(bundle: Path, records: Path, seed: int, count: int) -> None:
-    """Let a station judge `count` parts of the line, as fast as it can, and keep records. Raises EdgeError."""
+def station(bundle: Path, records: Path, seed: int, count: int, rate: str | None = None) -> None:
+    """Let a station judge `count` parts of the line, as fast as it can without a rate. Raises EdgeError."""
     size = f"{SIZE[1]}x{SIZE[0]}"
     run = EdgeRun(
         source="demo", line="plates", size=size, seed=seed, limit=count, bundle=bundle, records=records,
-        budget_ms=60_000,
+        budget_ms=60_000, rate=rate,
     )  # fmt: skip
     try:
         if run.process.wait():
@@ -193,9 +193,8 @@ def kept(promise: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
 
 
 def earlier_photographs(data: Path, count: int) -> None:
-    """Render the photographs of the earlier training, in the size of the old camera."""
-    shares = {"train": 0.5, "val": 0.25, "test": 0.25}
-    options = [word for split, share in shares.items() for word in (f"--{split}", str(round(count * share)))]
+    """Render photographs of the old camera to learn from: what the new camera sees validates and tests."""
+    options = ("--train", count, "--val", 0, "--test", 0)
     called("edge-demo", data, "--size", f"{PLATE_SIZE[1]}x{PLATE_SIZE[0]}", *options)
 
 
