@@ -60,6 +60,10 @@ def loop(
     further: Annotated[int, typer.Option(help="Further parts on which promise and bundles are checked.")] = 2000,
     epochs: Annotated[int, typer.Option(help="Epochs of the training.")] = 24,
     photographs: Annotated[int, typer.Option(help="Photographs of the old camera to learn from.")] = 200,
+    rate: Annotated[
+        str | None,
+        typer.Option(help="Pace of the station before the review: its minutes are the groups of the splits."),
+    ] = "600/min",
     work: Annotated[
         Path, typer.Option(help="Folder for records, photographs, run and bundles; it is emptied.")
     ] = FOLDER,
