@@ -49,7 +49,7 @@ class Chart:
         """The EWMA; None before the first block that is compared."""
         self.since: str | None = None
         """When the present shift began; None without one."""
-        self._limit = inf
+        self._limit, self._middle = inf, 0.0
 
     def learn(self, block: Block) -> None:
         """Add a block to the reference."""
@@ -59,7 +59,7 @@ class Chart:
 
     def compare(self, mean: float, when: str) -> None:
         """Compare a block that ended at `when` with the reference, which must have one."""
-        before = self.reference.mean if self.now is None else self.now
+        before = self._middle if self.now is None else self.now
         self.now = before + WEIGHT * (mean - before)
         if abs(self.level) <= BEGUN:
             self.since = None
@@ -71,7 +71,7 @@ class Chart:
         """The shift of the mean in units of its limit, with its sign: beyond -1..1 it is an alarm."""
         if self.now is None or self._limit == inf:
             return 0.0
-        return (self.now - self.reference.mean) / self._limit
+        return (self.now - self._middle) / self._limit
 
     @property
     def limit(self) -> float:
@@ -80,7 +80,9 @@ class Chart:
 
     def set_limit(self) -> None:
         """Compute the limit from the reference, after it was changed."""
-        self._limit = max(self._by_chance, self._that_matters) if self.reference.count else inf
+        if self.reference.count:
+            self._middle = self.reference.mean
+            self._limit = max(self._by_chance, self._that_matters)
 
     @property
     def _by_chance(self) -> float:

@@ -74,7 +74,7 @@ class DriftWatch:
         self._block_s, self._block_parts, self._begun = BLOCK_S, BLOCK_PARTS, when()
         self._charts = {name: Chart(name) for name in FEATURES}
         self._learned = 0
-        self._waiting: deque[dict[str, Block]] = deque()  # blocks that are not in the reference yet
+        self._waiting: deque[Mapping[str, Block]] = deque()  # blocks that are not in the reference yet
         self._beyond: set[str] = set()  # features whose alarm is not over
         self._lead: str | None = None  # the feature that the alarm names
         self._read(folder)
@@ -110,7 +110,7 @@ class DriftWatch:
         block.add(score, is_good)
         if block.judged >= self._block_parts and now_ns - block.begun_ns >= self._block_s * 1e9:
             self._block = None
-            self.end_block(block)
+            self.end_block(dict(block.blocks()))
 
     def add(self, summed: Summed) -> None:
         """Add the features of some pictures."""
@@ -127,9 +127,8 @@ class DriftWatch:
 
     # ------------------------------------------------------------------------------------------------- once a block
 
-    def end_block(self, block: BlockSums) -> None:
-        """Compare a block with the reference, or add it to the reference, or both while the reference grows."""
-        blocks = dict(block.blocks())
+    def end_block(self, blocks: Mapping[str, Block]) -> None:
+        """Compare a block with the reference, or add it to the reference; `blocks` is by feature."""
         if self._learned < FIRST:
             self._learn(blocks)
         else:
@@ -241,7 +240,7 @@ class DriftWatch:
             chart.reference = BatchMeans(one.length, one.means, one.rest)
             chart.variance, chart.now, chart.since = one.variance, one.now, one.since
             chart.set_limit()
-        self._waiting.extend(dict(blocks) for blocks in stored.waiting)
+        self._waiting.extend(stored.waiting)
         self._learned = max(chart.reference.count for chart in self._charts.values())
         self._beyond, self._lead = set(stored.beyond), stored.lead
 
@@ -266,7 +265,7 @@ class DriftWatch:
                 block_s=self._block_s,
                 block_parts=self._block_parts,
                 charts=charts,
-                waiting=tuple(self._waiting),
+                waiting=tuple(map(dict, self._waiting)),
                 beyond=beyond,
                 lead=self._lead,
             )
