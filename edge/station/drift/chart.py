@@ -4,7 +4,15 @@ from math import inf, sqrt
 from typing import NamedTuple
 
 from edge.station.drift.batch_means import BatchMeans
-from edge.station.drift.features import FEATURES, LEAST_SHARE, REJECTS, SMALLEST_RISE, SMALLEST_SHIFT
+from edge.station.drift.features import (
+    BRIGHTNESS,
+    FEATURES,
+    LEAST_SHARE,
+    REJECTS,
+    SMALLEST_LIGHT,
+    SMALLEST_RISE,
+    SMALLEST_SHIFT,
+)
 from edge.station.drift.run_length import limit_for, student
 
 MEMORY = 60
@@ -98,4 +106,8 @@ class Chart:
         """The smallest shift that is worth an alarm."""
         if self.name == REJECTS:
             return SMALLEST_RISE * max(LEAST_SHARE, self.reference.mean)
-        return max(1e-9, SMALLEST_SHIFT * sqrt(self.variance + FEATURES[self.name].resolution ** 2))
+        resolution = FEATURES[self.name].resolution
+        shift = max(1e-9, SMALLEST_SHIFT * sqrt(self.variance + resolution**2))
+        if self.name == BRIGHTNESS:
+            return min(shift, max(SMALLEST_SHIFT * resolution, SMALLEST_LIGHT * self._middle))
+        return shift

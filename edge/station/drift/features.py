@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 from edge.pictures.features import RESOLUTION
 
-SCORE, REJECTS = "score of good parts", "reject rate"
+BRIGHTNESS, SCORE, REJECTS = "brightness", "score of good parts", "reject rate"
 
 SMALLEST_SHIFT = 0.5
 """A mean that moved by less than this is no alarm, in standard deviations of a part in the reference."""
+
+SMALLEST_LIGHT = 0.04
+"""The same of the brightness, as a share of it, if that is less: where parts differ a lot, a lamp still matters."""
 
 SMALLEST_RISE, LEAST_SHARE = 0.25, 0.001
 """The same of the reject rate: a share of the rate in the reference, which counts as the second of these at least."""
@@ -55,7 +58,7 @@ def _number(value: float) -> str:
 
 def _picture_feature(name: str) -> Feature:
     resolution = RESOLUTION[name]
-    if name == "brightness":
+    if name == BRIGHTNESS:
         return Feature(resolution, LAMP, _levels)
     if name in ("dark area", "bright area"):
         return Feature(resolution, LAMP, _area)
@@ -66,7 +69,7 @@ def _picture_feature(name: str) -> Feature:
     return Feature(resolution, LENS, _area if name == "edges" else _log_levels)
 
 
-CAUSES = ("brightness", "blue", "red", "colourfulness")
+CAUSES = (BRIGHTNESS, "blue", "red", "colourfulness")
 """Features that are named before others that moved about as much: a weaker lamp also lowers contrast and texture, and
 another colour of the light also changes the scores."""
 

@@ -23,10 +23,11 @@ BLOCK_S, BLOCK_PARTS = 60.0, 50
 
 BLOCKS_AN_HOUR = 60
 
-FIRST = MEMORY
-"""Blocks of the reference from which on the watch compares. Its limits are wide then and become narrower until the
-reference is complete. Later blocks are added to it when they are older than the mean looks back, so that the mean of
-the last hour is compared with what was before it; those of an alarm, and of the hour before it, are not added."""
+FIRST = 2 * BLOCKS_AN_HOUR
+"""Blocks of the reference from which on the watch compares: with fewer, lots of half an hour raise alarms. Its limits
+are wide then and become narrower until the reference is complete. Later blocks are added to it when they are older than
+the mean looks back, so that the mean of the last hour is compared with what was before it; those of an alarm, and of
+the hour before it, are not added."""
 
 SAVED_EVERY = 5
 """Blocks after which the reference is written to disk."""
@@ -206,8 +207,8 @@ class DriftWatch:
         if self._statistics is None:
             self._note(
                 logging.INFO,
-                "the bundle has no statistics of its photographs: the watch on drift knows only the line's first hour "
-                "(edge-export --bundle adds them)",
+                "the bundle has no statistics of its photographs, so the watch on drift knows only this line's own "
+                "reference (edge-export --bundle adds them)",
             )
             return
         far = []
@@ -220,7 +221,7 @@ class DriftWatch:
                 far.append(f"{name} {shown(chart.reference.mean)}, there {shown(mean)}")
         if far:
             trained = "the photographs that the bundle was trained on"
-            self._note(logging.INFO, f"the first hour of this line differs from {trained}: {'; '.join(far)}")
+            self._note(logging.INFO, f"the first two hours of this line differ from {trained}: {'; '.join(far)}")
 
     # -------------------------------------------------------------------------------------------------- on the disk
 

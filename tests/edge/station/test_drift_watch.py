@@ -16,9 +16,9 @@ from edge.station.drift.file import LineIdentity
 from edge.station.drift.watch import BLOCK_PARTS, FIRST, MEMORY, SAVED_EVERY, DriftWatch
 
 LINE = LineIdentity(digest="d1", bundle="part@d1", source="camera0")
-HOURS = 2
-COMPLETE = 120 + MEMORY
-"""Blocks until the reference of two hours is complete."""
+HOURS = 4
+COMPLETE = 240 + MEMORY
+"""Blocks until the reference of four hours is complete."""
 
 
 class Plant:
@@ -46,7 +46,7 @@ class Plant:
         for part in range(600):
             block.add(0.1 + 0.02 * (moved.get("score", 0) + (-1) ** part), part >= rejects)
         by = [moved.get(name.replace(" ", "_"), 0) * sqrt(1 + one**2) for name, one in RESOLUTION.items()]
-        means = [5 + off + rng.gauss(0, 0.03) for off in by]
+        means = [50 + off + rng.gauss(0, 0.03) for off in by]
         sums, squares = [600 * mean for mean in means], [600 * (mean * mean + 1) for mean in means]
         block.add_pictures(Summed(600, tuple(sums), tuple(squares)))
         return block
@@ -78,8 +78,8 @@ def test_an_unchanged_line_learns_and_raises_nothing(plant: Plant) -> None:
 def test_the_alarm_says_feature_amount_time_and_remedy_and_ends(plant: Plant) -> None:
     plant.run(COMPLETE)
     plant.run(60, brightness=-2)
-    assert plant.alarm.startswith("drift: brightness 1.")
-    assert ", in the reference 5.0 grey levels, limit 3.9 grey levels, since " in plant.alarm
+    assert plant.alarm.startswith("drift: brightness 46.")
+    assert ", in the reference 50.0 grey levels, limit 48.9 grey levels, since " in plant.alarm
     since = int(plant.alarm.split("since ")[1].split("'")[0])
     assert COMPLETE < since < COMPLETE + 20
     assert plant.alarm.endswith("beyond their limits: 1 of 16 features; check lamp, exposure and aperture")
