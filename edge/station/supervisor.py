@@ -149,8 +149,8 @@ class Station:
         config = self.config
         if not config.drift_hours:
             return None
-        note, statistics = partial(self._note_input, kind="drift"), self.bundle.manifest.input_statistics
-        return DriftWatch(line_of(config, self.bundle), config.drift_hours, config.records, note, statistics)
+        note = partial(self._note_input, kind="drift")
+        return DriftWatch(line_of(config, self.bundle), config.drift_hours, config.records, note, self.bundle.manifest)
 
     # ------------------------------------------------------------------------------------- called by the cell
 

@@ -3,17 +3,16 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge.bundle import Bundle
-from edge.bundle.input_statistics import InputStatistics
+from edge.bundle import Bundle, InputStatistics, Manifest
 from edge.station.config.resolved import StationConfig
 from edge.station.drift.batch_means import BatchMeans
 from edge.station.drift.block import BlockSums, Summed
 from edge.station.drift.chart import MEMORY, OVER, Block, Chart
-from edge.station.drift.features import FEATURES
+from edge.station.drift.features import FEATURES, SCORE
 from edge.station.drift.file import Keeper, LineIdentity, Stored, StoredChart, read_stored
 from edge.station.parts import Part
 from edge.verdict import Drift, Outcome, Verdict
@@ -62,15 +61,15 @@ class DriftWatch:
         hours: float,
         folder: Path | None,
         note: Callable[[int, str], None],
-        statistics: InputStatistics | None = None,
+        manifest: Manifest | None = None,
         when: Callable[[], str] = now_text,
     ) -> None:
         """`hours` is the length of the reference, `folder` where it is kept; None: it ends with the run.
 
-        `note` is called with a level of `logging` and a line. `statistics` are those of the bundle's training
-        photographs.
+        `note` is called with a level of `logging` and a line. `manifest` has what is known of the photographs that
+        the bundle was trained and validated on.
         """
-        self._line, self._note, self._statistics, self._when = line, note, statistics, when
+        self._line, self._note, self._manifest, self._when = line, note, manifest, when
         self._wanted = max(FIRST, round(hours * BLOCKS_AN_HOUR))
         self._block_s, self._block_parts, self._begun = BLOCK_S, BLOCK_PARTS, when()
         self._charts = {name: Chart(name) for name in FEATURES}
@@ -203,25 +202,20 @@ class DriftWatch:
         )
 
     def _compare_with_training(self) -> None:
-        """Remark in which features the reference is not what the bundle was trained on."""
-        if self._statistics is None:
-            self._note(
-                logging.INFO,
-                "the bundle has no statistics of its photographs, so the watch on drift knows only this line's own "
-                "reference (edge-export --bundle adds them)",
-            )
-            return
-        far = []
-        for name, mean, deviation in zip(
-            self._statistics.features, self._statistics.mean, self._statistics.deviation, strict=True
-        ):
-            chart = self._charts[name]
-            if chart.reference.count and abs(chart.reference.mean - mean) > FAR_FROM_TRAINING * deviation:
-                shown = FEATURES[name].shown
-                far.append(f"{name} {shown(chart.reference.mean)}, there {shown(mean)}")
+        """Remark in what the reference differs from the photographs of the bundle, or that these are not known."""
+        statistics = self._manifest.input_statistics if self._manifest else None
+        scores = self._manifest.good_scores if self._manifest else None
+        unknown = [what for what, one in (("features", statistics), ("scores", scores)) if one is None]
+        if unknown:
+            text = f"the bundle lacks the {' and '.join(unknown)} of its photographs, which a newer export stores"
+            self._note(logging.INFO, f"{text}; there the watch on drift knows only this line's own reference")
+        far = [*(_unlike_training(self._charts, statistics) if statistics else ())]
+        goods = self._charts[SCORE].reference
+        if scores and goods.count and not scores.low <= goods.mean <= scores.high:
+            far.append(f"{SCORE} {goods.mean:.4g}, in validation {scores.low:.4g} to {scores.high:.4g}")
         if far:
-            trained = "the photographs that the bundle was trained on"
-            self._note(logging.INFO, f"the first two hours of this line differ from {trained}: {'; '.join(far)}")
+            text = "the first two hours of this line differ from the photographs of the bundle"
+            self._note(logging.INFO, f"{text}: {'; '.join(far)}")
 
     # -------------------------------------------------------------------------------------------------- on the disk
 
@@ -271,6 +265,14 @@ class DriftWatch:
                 lead=self._lead,
             )
         )
+
+
+def _unlike_training(charts: Mapping[str, Chart], statistics: InputStatistics) -> Iterator[str]:
+    """The features in which a reference differs from the training photographs, in words."""
+    for name, mean, deviation in zip(statistics.features, statistics.mean, statistics.deviation, strict=True):
+        reference, shown = charts[name].reference, FEATURES[name].shown
+        if reference.count and abs(reference.mean - mean) > FAR_FROM_TRAINING * deviation:
+            yield f"{name} {shown(reference.mean)}, in training {shown(mean)}"
 
 
 def _named_first(levels: Mapping[str, float]) -> str:

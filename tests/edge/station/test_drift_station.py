@@ -126,7 +126,7 @@ def test_a_bundle_without_statistics_is_watched_too_and_says_that_it_lacks_them(
             line.until(len(line.verdicts) + 20)
         line.process.send_signal(signal.SIGTERM)
         assert line.to_the_end() == 0, line.stderr
-    assert "the bundle has no statistics of its photographs, so the watch on drift knows only" in line.stderr
+    assert "the bundle lacks the features and scores of its photographs, which a newer export stores" in line.stderr
     rests = {name: chart.rest[0] for name, chart in Stored.model_validate_json(path.read_text()).charts.items()}
     assert 70 < rests["brightness"] < 110
     assert 0 < rests["score of good parts"] < 0.5

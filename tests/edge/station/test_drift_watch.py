@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.bundle import GoodScores, Manifest, load_bundle
+from edge.bundle.shipped import DEMO, shipped_bundle
 from edge.pictures.features import RESOLUTION
 from edge.station.drift.block import BlockSums, Summed
 from edge.station.drift.chart import Block
@@ -24,6 +26,8 @@ COMPLETE = 240 + MEMORY
 class Plant:
     """A line of 600 parts a block, and its watch."""
 
+    manifest: Manifest | None = None
+
     def __init__(self, folder: Path | None = None, line: LineIdentity = LINE) -> None:
         self.rng, self.noted = random.Random(0), list[tuple[int, str]]()
         self.number = 0
@@ -31,7 +35,12 @@ class Plant:
 
     def start(self, folder: Path | None, line: LineIdentity = LINE) -> None:
         self.watch = DriftWatch(
-            line, HOURS, folder, lambda level, text: self.noted.append((level, text)), None, lambda: f"{self.number}'"
+            line,
+            HOURS,
+            folder,
+            lambda level, text: self.noted.append((level, text)),
+            self.manifest,
+            lambda: f"{self.number}'",
         )
 
     def run(self, blocks: int, **moved: float) -> None:
@@ -72,6 +81,30 @@ def test_an_unchanged_line_learns_and_raises_nothing(plant: Plant) -> None:
     assert len(plant.watch.levels) == 16
     assert [text for level, text in plant.noted if "complete" in text] == [
         "the reference of the watch on drift is complete: the line since 0'"
+    ]
+
+
+def test_a_line_unlike_the_photographs_of_its_bundle_is_remarked_once(plant: Plant) -> None:
+    manifest = load_bundle(shipped_bundle(DEMO)).manifest
+    scores = GoodScores(artifact="openvino", count=100, low=0.2, median=0.3, high=0.4)
+    plant.manifest = manifest.model_copy(update={"good_scores": scores})
+    plant.start(None)
+    plant.run(FIRST + 5)
+    ((level, text),) = plant.noted
+    assert level == logging.INFO
+    assert text.startswith("the first two hours of this line differ from the photographs of the bundle: brightness 50.")
+    assert ", in training 91.7 grey levels; " in text
+    assert text.endswith("; score of good parts 0.09998, in validation 0.2 to 0.4")
+
+
+def test_a_bundle_that_does_not_know_its_photographs_is_remarked_once(plant: Plant) -> None:
+    plant.run(FIRST + 5)
+    assert plant.noted == [
+        (
+            logging.INFO,
+            "the bundle lacks the features and scores of its photographs, which a newer export stores; there the watch "
+            "on drift knows only this line's own reference",
+        )
     ]
 
 
