@@ -264,6 +264,8 @@ class Station:
                 last.callback(self.metrics.close)
             if self.records is not None:
                 last.callback(self.records.close, "never ran", self.books)
+            if self.drift_watch is not None:
+                last.callback(self.drift_watch.close)
             last.callback(self.channel.close)
 
     def shut_down(self, cause: str) -> None:

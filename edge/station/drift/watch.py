@@ -35,7 +35,7 @@ FAR_FROM_TRAINING = 2.0
 """A reference that differs from the training photographs by more than this many of their standard deviations is
 remarked."""
 
-CLOSE_S = 0.5
+CLOSE_S = 0.2
 
 ABOUT_AS_FAR = 0.7
 """Share of the largest shift, each in units of its limit: features beyond this have moved about as far."""
@@ -82,8 +82,11 @@ class DriftWatch:
         self._block: BlockSums | None = None
         self._unsaved = 0
         self._alarms: tuple[str, ...] = ()
+        self.levels: Mapping[str, float] = {}
+        """By feature, the shift of the last hour, in units of its limit; empty before it is compared."""
         self.state = Drift(learned=0)
         """What the heartbeat says."""
+        self._judge()
         self._show()
 
     @property
@@ -91,11 +94,6 @@ class DriftWatch:
         """The alarm, as text for users, and why the reference is not on disk; empty if all is well."""
         trouble = self._keeper.trouble if self._keeper is not None else None
         return self._alarms if trouble is None else (*self._alarms, f"{self._line.file} is not written: {trouble}")
-
-    @property
-    def levels(self) -> Mapping[str, float]:
-        """By feature, the shift of the last hour, in units of its limit; empty before it is compared."""
-        return {name: chart.level for name, chart in self._charts.items() if chart.now is not None}
 
     def judged(self, part: Part, verdict: Verdict, payload: bytes) -> None:
         """See `Observer.judged`."""
@@ -119,7 +117,7 @@ class DriftWatch:
         self._block.add_pictures(summed)
 
     def close(self) -> None:
-        """Write the reference, for at most half a second."""
+        """Write the reference, for at most a fifth of a second."""
         if self._keeper is not None:
             if self._unsaved:
                 self._save(self._keeper)
@@ -159,6 +157,7 @@ class DriftWatch:
 
     def _judge(self) -> bool:
         """Begin or end the alarm. Returns whether it was begun or ended."""
+        self.levels = {name: chart.level for name, chart in self._charts.items() if chart.now is not None}
         levels = {name: abs(level) for name, level in self.levels.items()}
         was_on = bool(self._beyond)
         self._beyond = {name for name, level in levels.items() if level > (OVER if name in self._beyond else 1)}

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from support.line import DEMO_BUNDLE, Line, free_endpoint, running_line
+from support.line import DEMO_BUNDLE, Line, free_endpoint, ran, running_line
 
 from edge.bundle import load_bundle, seal
 from edge.station.drift.batch_means import BatchMeans
@@ -89,6 +89,8 @@ def test_a_line_darker_than_its_reference_raises_the_alarm_everywhere_and_change
     (level,) = [text for text in metrics if text.startswith('edge_drift_level{feature="brightness"}')]
     assert float(level.split()[-1]) < -1
     assert "edge_drift_learned 1.0" in metrics
+    audit = ran("audit", records)
+    assert (audit.returncode, audit.stderr) == (0, ""), audit.stdout
     (event,) = events(records)
     assert event.startswith("line1: alarm: drift: brightness ")
     assert json.loads(path.read_text())["lead"] == "brightness"
