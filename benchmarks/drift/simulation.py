@@ -8,6 +8,7 @@ import numpy as np
 from benchmarks.drift.rendering import Effect, Seen
 from edge.pictures.features import FEATURES as PICTURE_FEATURES
 from edge.station.drift.chart import MEMORY, WEEK, Block
+from edge.station.drift.features import FEATURES as WATCHED
 from edge.station.drift.features import REJECTS, SCORE
 from edge.station.drift.file import LineIdentity
 from edge.station.drift.watch import DriftWatch
@@ -95,7 +96,7 @@ class Plant:
         share = rng.binomial(RATE, min(1.0, max(0.0, rate))) / RATE
         self._minute += 1
         blocks = map(Block, means.tolist(), variances.tolist())
-        found = dict(zip(PICTURE_FEATURES, blocks, strict=True))
+        found = {name: one for name, one in zip(PICTURE_FEATURES, blocks, strict=True) if name in WATCHED}
         found[SCORE], found[REJECTS] = Block(float(score), self._score_variance), Block(share, share * (1 - share))
         return found
 

@@ -12,7 +12,7 @@ from math import inf
 MOST_BATCHES = 32
 """With so many batches, each two become one: there are 16 to 31."""
 
-LARGEST_CORRELATION = 0.8
+LARGEST_CORRELATION, FEWEST_DEGREES = 0.8, 3.0
 
 
 class BatchMeans:
@@ -43,25 +43,22 @@ class BatchMeans:
         """The mean of all values; there must be one."""
         return (self.length * sum(self.means) + sum(self.rest)) / self.count
 
-    @property
-    def degrees(self) -> int:
-        """Degrees of freedom of the long-run variance."""
-        return len(self.means) - 1
+    def long_run_variance(self) -> tuple[float, float]:
+        """The variance of the mean of n values, times n, for n much larger than what makes neighbours alike; and its
+        degrees of freedom.
 
-    def long_run_variance(self) -> float:
-        """The variance of the mean of n values, times n, for n much larger than what makes neighbours alike.
-
-        Where the means of neighbouring batches are still alike, it is larger by the factor of a first-order
-        autoregression. Infinite with fewer than three batches.
+        Where the means of neighbouring batches are still alike, the variance is larger, and the degrees are fewer, by
+        the factor of a first-order autoregression. Infinite, and 0, with fewer than three batches.
         """
         count = len(self.means)
         if count < 3:
-            return inf
+            return inf, 0.0
         mean = sum(self.means) / count
         off = [one - mean for one in self.means]
         squares = sum(one * one for one in off)
         if squares == 0:
-            return 0.0
+            return 0.0, count - 1.0
         found = sum(one * other for one, other in pairwise(off)) / squares
         alike = min(LARGEST_CORRELATION, max(0.0, found + 1 / count))  # without correlation -1/count is expected
-        return self.length * squares / (count - 1) * (1 + alike) / (1 - alike)
+        factor = (1 + alike) / (1 - alike)
+        return self.length * squares / (count - 1) * factor, max(FEWEST_DEGREES, (count - 1) / factor)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from edge.pictures.features import FEATURES as PICTURE_FEATURES
 from edge.station.drift.chart import Block
-from edge.station.drift.features import REJECTS, SCORE
+from edge.station.drift.features import FEATURES, REJECTS, SCORE
 
 FEWEST = 10
 """With fewer pictures, or fewer good parts, a block has no means of them."""
@@ -50,7 +50,8 @@ class BlockSums:
         """The block of each feature that it has. At least one part must have been judged."""
         if self._pictures >= FEWEST:
             for name, total, squares in zip(PICTURE_FEATURES, self._sums, self._squares, strict=True):
-                yield name, _block(self._pictures, total, squares)
+                if name in FEATURES:
+                    yield name, _block(self._pictures, total, squares)
         if self._goods >= FEWEST:
             yield SCORE, _block(self._goods, self._score, self._score_squares)
         share = self._rejects / self.judged

@@ -31,6 +31,9 @@ the computation leaves out, such as lots longer than a batch of the reference, t
 NORMAL_LIMIT = limit_for(len(FEATURES) * WEEKS * WEEK, WEIGHT)
 """The limit of one feature, in standard deviations of the mean, if the reference knew them exactly."""
 
+WIDE = 3
+"""A limit by chance that is wider than this many times the smallest shift that matters is remarked."""
+
 OVER = 0.5
 """An alarm ends when the mean is within this share of its limit again."""
 
@@ -86,6 +89,11 @@ class Chart:
         """The largest shift that is no alarm; infinite while the reference is too short."""
         return self._limit
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether the limit is so wide, by chance, that a shift that matters a lot is no alarm."""
+        return self.reference.count > 0 and self._limit > WIDE * self._that_matters
+
     def set_limit(self) -> None:
         """Compute the limit from the reference, after it was changed."""
         if self.reference.count:
@@ -95,11 +103,10 @@ class Chart:
     @property
     def _by_chance(self) -> float:
         """What the mean may differ by chance, from a reference that is itself no longer than it is."""
-        degrees = self.reference.degrees
-        if degrees < 1:
+        variance, degrees = self.reference.long_run_variance()
+        if not degrees:
             return inf
-        variance = self.reference.long_run_variance() * (WEIGHT / (2 - WEIGHT) + 1 / self.reference.count)
-        return student(NORMAL_LIMIT, degrees) * sqrt(variance)
+        return student(NORMAL_LIMIT, degrees) * sqrt(variance * (WEIGHT / (2 - WEIGHT) + 1 / self.reference.count))
 
     @property
     def _that_matters(self) -> float:

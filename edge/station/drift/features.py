@@ -8,13 +8,13 @@ from edge.pictures.features import RESOLUTION
 
 BRIGHTNESS, SCORE, REJECTS = "brightness", "score of good parts", "reject rate"
 
-SMALLEST_SHIFT = 0.5
+SMALLEST_SHIFT = 0.75
 """A mean that moved by less than this is no alarm, in standard deviations of a part in the reference."""
 
-SMALLEST_LIGHT = 0.04
+SMALLEST_LIGHT = 0.06
 """The same of the brightness, as a share of it, if that is less: where parts differ a lot, a lamp still matters."""
 
-SMALLEST_RISE, LEAST_SHARE = 0.25, 0.001
+SMALLEST_RISE, LEAST_SHARE = 0.5, 0.001
 """The same of the reject rate: a share of the rate in the reference, which counts as the second of these at least."""
 
 LAMP = "check lamp, exposure and aperture"
@@ -60,8 +60,6 @@ def _picture_feature(name: str) -> Feature:
     resolution = RESOLUTION[name]
     if name == BRIGHTNESS:
         return Feature(resolution, LAMP, _levels)
-    if name in ("dark area", "bright area"):
-        return Feature(resolution, LAMP, _area)
     if name in ("blue", "red"):
         return Feature(resolution, COLOUR, _levels)
     if name == "colourfulness":
@@ -73,8 +71,16 @@ CAUSES = (BRIGHTNESS, "blue", "red", "colourfulness")
 """Features that are named before others that moved about as much: a weaker lamp also lowers contrast and texture, and
 another colour of the light also changes the scores."""
 
+LEFT_OUT = ("dark area", "bright area")
+"""Features of pictures that are not watched: on most lines only a few parts have such areas, so that their mean jumps;
+brightness says the same of a lamp."""
+
 FEATURES: dict[str, Feature] = {
-    **{name: _picture_feature(name) for name in sorted(RESOLUTION, key=lambda name: name not in CAUSES)},
+    **{
+        name: _picture_feature(name)
+        for name in [*CAUSES, *(name for name in RESOLUTION if name not in CAUSES)]
+        if name not in LEFT_OUT
+    },
     SCORE: Feature(0.0, SCORES, _number),
     REJECTS: Feature(0.0, REJECTED, _share),
 }

@@ -154,6 +154,9 @@ class DriftWatch:
             self._compare_with_training()
         if self._learned == self._wanted:
             self._note(logging.INFO, f"the reference of the watch on drift is complete: the line since {self._begun}")
+            if wide := [name for name, chart in self._charts.items() if chart.is_wide]:
+                text = f"the lots or slow changes of this line make wide limits for {', '.join(wide)}"
+                self._note(logging.INFO, f"{text}; a longer reference (--drift-hours) makes them narrower")
 
     def _judge(self) -> bool:
         """Begin or end the alarm. Returns whether it was begun or ended."""
@@ -269,6 +272,8 @@ class DriftWatch:
 def _unlike_training(charts: Mapping[str, Chart], statistics: InputStatistics) -> Iterator[str]:
     """The features in which a reference differs from the training photographs, in words."""
     for name, mean, deviation in zip(statistics.features, statistics.mean, statistics.deviation, strict=True):
+        if name not in charts:
+            continue
         reference, shown = charts[name].reference, FEATURES[name].shown
         if reference.count and abs(reference.mean - mean) > FAR_FROM_TRAINING * deviation:
             yield f"{name} {shown(reference.mean)}, in training {shown(mean)}"

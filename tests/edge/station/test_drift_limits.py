@@ -61,7 +61,7 @@ def test_the_long_run_variance_covers_autocorrelation(alike: float) -> None:
         batches = BatchMeans()
         for value in autoregression(rng, 480, alike).tolist():
             batches.add(value)
-        found.append(batches.long_run_variance())
+        found.append(batches.long_run_variance()[0])
     assert 0.8 < np.median(found) * (1 - alike) ** 2 < 1.6
 
 
@@ -100,6 +100,15 @@ def learned(values: Floats, variance: float = 1.0) -> Chart:
     return chart
 
 
+def test_batches_that_are_alike_have_fewer_degrees_of_freedom() -> None:
+    degrees = []
+    for length in (1, 60):
+        values = np.repeat(np.random.default_rng(5).normal(size=480 // length), length)
+        degrees.append(learned(values).reference.long_run_variance()[1])
+    assert degrees[0] > 20
+    assert degrees[1] < 10
+
+
 @pytest.mark.parametrize(("length", "deviation"), [(8, 0.3), (8, 0.6), (20, 0.3)])
 def test_lots_that_differ_raise_less_than_one_alarm_a_week_over_all_features(length: float, deviation: float) -> None:
     """The variance of a part is tiny here, so that only the limit by chance protects."""
@@ -134,5 +143,5 @@ def test_a_slow_shift_is_noticed_on_its_way() -> None:
 def test_a_shift_that_does_not_matter_is_no_alarm() -> None:
     rng = np.random.default_rng(4)
     chart = learned(rng.normal(90, 0.01, 480), variance=4.0)
-    assert not [*alarms(chart, rng.normal(90.9, 0.01, 600))]
-    assert [*alarms(chart, rng.normal(91.1, 0.01, 600))]
+    assert not [*alarms(chart, rng.normal(91.4, 0.01, 600))]
+    assert [*alarms(chart, rng.normal(91.6, 0.01, 600))]

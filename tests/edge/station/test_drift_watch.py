@@ -78,7 +78,7 @@ def test_an_unchanged_line_learns_and_raises_nothing(plant: Plant) -> None:
     plant.run(1000)
     assert plant.watch.alarms == ()
     assert plant.watch.state.learned == 1
-    assert len(plant.watch.levels) == 16
+    assert len(plant.watch.levels) == 14
     assert [text for level, text in plant.noted if "complete" in text] == [
         "the reference of the watch on drift is complete: the line since 0'"
     ]
@@ -112,10 +112,10 @@ def test_the_alarm_says_feature_amount_time_and_remedy_and_ends(plant: Plant) ->
     plant.run(COMPLETE)
     plant.run(60, brightness=-2)
     assert plant.alarm.startswith("drift: brightness 46.")
-    assert ", in the reference 50.0 grey levels, limit 48.9 grey levels, since " in plant.alarm
+    assert ", in the reference 50.0 grey levels, limit 48.3 grey levels, since " in plant.alarm
     since = int(plant.alarm.split("since ")[1].split("'")[0])
     assert COMPLETE < since < COMPLETE + 20
-    assert plant.alarm.endswith("beyond their limits: 1 of 16 features; check lamp, exposure and aperture")
+    assert plant.alarm.endswith("beyond their limits: 1 of 14 features; check lamp, exposure and aperture")
     assert plant.watch.levels["brightness"] < -1
     assert plant.watch.state.feature == "brightness"
     plant.run(150)
