@@ -36,6 +36,7 @@ class StationConfig(SourceSettings):
     streams: int
     policy: Literal["every", "latest"] | None
     budget_ms: float
+    drift_hours: float
     wait_subscribers: int
     simulated: bool
     trust: tuple[Path, ...]

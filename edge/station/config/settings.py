@@ -184,6 +184,14 @@ class Settings(BaseModel):
         False, MODEL, "Run the model shortly before the next part is expected, so that it does not start cold."
     )
     tuned: StrictBool = _key(True, MODEL, "Use what edge-bench tune found on this machine for keys that are not set.")
+    drift_hours: float = _key(
+        8.0,
+        MODEL,
+        "Production with a bundle that becomes the reference of the watch on drift; 0: no watch.",
+        unit="hours",
+        ge=0,
+        le=1000,
+    )
     station: str = _key(STATION, CHANNEL, "Name of the station, which is part of every topic.", min_length=1)
     bind: str = _key(VERDICTS, CHANNEL, "Endpoint that publishes verdicts.", min_length=1)
     control: str | None = _key(

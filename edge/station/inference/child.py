@@ -259,10 +259,10 @@ class _Seat:
     """One station's frames: its ring, its regions, and the runtimes for each input shape."""
 
     def __init__(self, model: _Model, configure: Configure, runtimes: "dict[Shape, list[Backend]]") -> None:
-        from edge.bundle.input_distance import InputDistance
+        from edge.bundle.input_distance import InputDistance, InputFeatures
 
-        self.runtimes = runtimes
-        self.probe = InputProbe(InputDistance.of(model.bundle.manifest))
+        manifest, self.runtimes = model.bundle.manifest, runtimes
+        self.probe = InputProbe(InputDistance.of(manifest) or InputFeatures(manifest.letterbox))
         self._model, self._regions, self._ring = model, configure.regions, Attached()
         self._aggregate = configure.aggregate
 
@@ -284,9 +284,9 @@ class _Seat:
             score = scores[worst] if self._aggregate == "max" else fmean(scores)
             is_reject = rejects(score) and rejected[worst]
             located = _locate(self._model.bundle.manifest, rejected[worst], size) if is_reject else None
-            measured = self.probe.take()
+            measured, summed = self.probe.take(), self.probe.take_sums()
             self.probe.copy_rows(self._compared(frames[: order.height]))
-            return Inferred(order.seq, score, None, start, end, located, order.seat, worst, measured)
+            return Inferred(order.seq, score, None, start, end, located, order.seat, worst, measured, summed)
         except Exception as error:
             fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             return Inferred(order.seq, float("nan"), fault, start, time.monotonic_ns(), seat=order.seat)
