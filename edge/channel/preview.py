@@ -20,10 +20,17 @@ LONGEST_SIDE = 480
 """Longer side of a preview, pixels; a smaller frame is not enlarged."""
 
 
-class Heat(BaseModel):
-    """The model's map over the part of the frame that it saw, coarse: `rows` × `columns` cells, row by row.
+MOST_CELLS = 48
+"""Cells of a heat map along a side."""
 
-    A cell is a hexadecimal byte: 0 is the bundle's ordinary value, 160 its map threshold, 255 half as much again.
+LEVEL, HOTTEST = 160, 255
+"""Values of a cell at the bundle's map threshold, and at most."""
+
+
+class Heat(BaseModel):
+    """The model's map on the frame in few cells: `rows` × `columns`, row by row.
+
+    A cell is two hexadecimal digits: 0 is the median of the bundle's golden maps or less, LEVEL its map threshold.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
@@ -32,9 +39,9 @@ class Heat(BaseModel):
     y: float
     width: float = Field(gt=0)
     height: float = Field(gt=0)
-    rows: int = Field(ge=1, le=64)
-    columns: int = Field(ge=1, le=64)
-    cells: str = Field(pattern=r"^[0-9a-f]*$", max_length=2 * 64 * 64)
+    rows: int = Field(ge=1, le=MOST_CELLS)
+    columns: int = Field(ge=1, le=MOST_CELLS)
+    cells: str = Field(pattern=r"^([0-9a-f]{2})+$", max_length=2 * MOST_CELLS * MOST_CELLS)
 
 
 class About(BaseModel):

@@ -5,10 +5,7 @@ from functools import lru_cache
 from io import BytesIO
 from itertools import pairwise
 
-from edge.channel.preview import Heat
-
-LEVEL = 160
-"""The cell at the bundle's map threshold, see `edge.channel.preview.Heat`."""
+from edge.channel.preview import LEVEL, Heat
 
 _STOPS = ((0, (255, 214, 0, 0)), (60, (255, 214, 0, 0)), (LEVEL, (255, 140, 0, 120)), (255, (214, 0, 60, 190)))
 """Red, green, blue and opacity by value; between them they change evenly."""
