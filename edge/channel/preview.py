@@ -16,7 +16,7 @@ PREVIEWS = "evp1-preview"
 MOST_A_SECOND = 4
 """Previews of a station in a second, at most."""
 
-LONGEST_SIDE = 480
+LONGEST_SIDE = 640
 """Longer side of a preview, pixels; a smaller frame is not enlarged."""
 
 

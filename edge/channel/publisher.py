@@ -96,7 +96,7 @@ class Publisher:
 
     def send_preview(self, about: About, jpeg: bytes) -> None:
         """Publish a preview to viewers as three frames, topic, JSON and JPEG. It is dropped if they are behind."""
-        if self._viewers is not None and len(jpeg) < LARGEST_MESSAGE:
+        if self._viewers is not None and 0 < len(jpeg) < LARGEST_MESSAGE:
             self._viewers.send_preview([topic_of(about.station), about.model_dump_json().encode(), jpeg])
 
     def subscribers(self) -> int:

@@ -63,7 +63,7 @@ def page(
     """Serve the operator's page: what each station does now, its last parts, its record, and people's judgements."""
     from edge.channel.client_security import read_client_keys
     from edge.channel.endpoints import further
-    from edge.page.serving import PageServer, PageSettings
+    from edge.page.serving import PageServer, PageSettings, be_nice
     from edge.station.config.resolved import default_records
 
     settings = PageSettings(
@@ -78,6 +78,7 @@ def page(
         client_keys=None if keys is None else read_client_keys(keys),
         words=words,
     )
+    be_nice()  # before any thread starts
     server = PageServer(settings)
     print(server.address, flush=True)
     server.run()

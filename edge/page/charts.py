@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from edge.page.words import Words
 
 WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 72, 12, 12, 34
 BINS = 40
 
 
@@ -30,9 +30,8 @@ class Point(NamedTuple):
 
 
 def _svg(parts: Sequence[str], about: str) -> Markup:
-    return Markup(
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(about)}">{"".join(parts)}</svg>'
-    )
+    box = f'viewBox="0 0 {WIDTH} {HEIGHT}"'
+    return Markup(f'<svg class="chart" {box} role="img" aria-label="{escape(about)}">{"".join(parts)}</svg>')
 
 
 def _none(t: Words) -> Markup:
@@ -144,11 +143,9 @@ def histogram(t: Words, scores: Counter[float], threshold: float | None) -> Mark
     if threshold is not None:
         x = LEFT + (WIDTH - LEFT - RIGHT) * (threshold - low) / span
         parts.append(f'<line class="threshold" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        anchor = "end" if x > WIDTH / 2 else "start"
+        anchor, at_x = ("end", x - 6) if x > WIDTH / 2 else ("start", x + 6)
         text = escape(t("trends.threshold", value=t.number(threshold, 3)))
-        parts.append(
-            f'<text class="strong" x="{x + (-6 if x > WIDTH / 2 else 6):.1f}" y="{TOP + 12}" text-anchor="{anchor}">{text}</text>'
-        )
+        parts.append(f'<text class="strong" x="{at_x:.1f}" y="{TOP + 12}" text-anchor="{anchor}">{text}</text>')
     return _svg(parts, t("trends.scores"))
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 import zmq
 
 from edge.channel.client_security import ClientKeys, HandshakeWatch, secure
+from edge.channel.endpoints import VIEWERS, neighbour_endpoint
 from edge.channel.limits import LARGEST_MESSAGE, RECEIVED_WAITING
 from edge.channel.preview import PREVIEWS, Preview, parse_preview, topic_of
 from edge.errors import ChannelError
@@ -57,12 +58,12 @@ class Stations:
 
 
 class Feed(threading.Thread):
-    """Hears everything that is published at one viewers' endpoint, from `start` until `close`."""
+    """Hears everything that a station publishes to viewers, from `start` until `close`."""
 
     def __init__(
         self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, stations: Stations, keys: ClientKeys | None
     ) -> None:
-        """`endpoint` is that of the viewers' socket. Raises ChannelError if it is none."""
+        """`endpoint` is that of the verdicts; the viewers' is next to it. Raises ChannelError if it is none."""
         super().__init__(name="edge-feed", daemon=True)
         self.endpoint = endpoint
         self.malformed = 0
@@ -79,9 +80,10 @@ class Feed(threading.Thread):
         self._socket.set(zmq.RECONNECT_IVL_MAX, 2_000)
         if keys is not None:
             secure(self._socket, keys)
-        self._watch = HandshakeWatch(self._socket, endpoint, keys)
+        viewers = neighbour_endpoint(endpoint, VIEWERS)
+        self._watch = HandshakeWatch(self._socket, viewers, keys)
         try:
-            self._socket.connect(endpoint)
+            self._socket.connect(viewers)
         except zmq.ZMQError as error:
             self._watch.close()
             self._socket.close(0)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from edge.channel.preview import Heat
 from edge.errors import RecordsError
 from edge.files import open_regular
 from edge.page.station_live import Newest
@@ -17,6 +18,7 @@ from edge.records.journal import open_to_read, why_unread
 from edge.records.part_history import Story, stories
 from edge.records.retention import IMAGES as IMAGES_FOLDER
 from edge.records.retention import misplaced
+from edge.records.sidecar import read_heat
 from edge.records.tables import EVENTS, IMAGES, LOST_RANGES, RUNS
 from edge.verdict import Verdict
 
@@ -239,3 +241,14 @@ def shift_start(now: datetime, starts: tuple[int, ...]) -> datetime:
         for minute in starts or (0,)
     ]
     return max(one for one in candidates if one <= local).astimezone(UTC)
+
+
+def stored_heat(folder: Path, path: str) -> Heat | None:
+    """The map that lies beside a stored picture; None if there is none, or nonsense."""
+    if misplaced(folder, path) is not None:
+        return None
+    try:
+        found = read_heat(folder, path)
+        return None if found is None else Heat.model_validate(found)
+    except (OSError, ValueError):
+        return None

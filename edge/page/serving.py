@@ -12,7 +12,6 @@ import uvicorn
 import zmq
 
 from edge.channel.client_security import ClientKeys
-from edge.channel.endpoints import VIEWERS, neighbour_endpoint
 from edge.errors import ChannelError, ConfigError
 from edge.page.access.guard import Rules
 from edge.page.access.users import Users
@@ -86,8 +85,7 @@ class PageServer:
             undo.callback(self._context.destroy, 0)
             self.stations = Stations()
             feeds = [
-                Feed(self._context, neighbour_endpoint(endpoint, VIEWERS), self.stations, settings.client_keys)
-                for endpoint in settings.stations
+                Feed(self._context, endpoint, self.stations, settings.client_keys) for endpoint in settings.stations
             ]
             history = History(self.stations, settings.records, settings.shifts)
             names = (socket.gethostname().lower(), *settings.names)
@@ -117,7 +115,6 @@ class PageServer:
 
     def run(self) -> None:
         """Serve until a signal or `stop`."""
-        _be_nice()
         history, feeds = self.site.history, self.site.feeds
         history.start()
         for feed in feeds:
@@ -166,7 +163,8 @@ def _tls(settings: PageSettings) -> ssl.SSLContext:
     return context
 
 
-def _be_nice() -> None:
+def be_nice() -> None:
+    """Lower the priority of this thread and of those that it starts. Raises ChannelError if that is not possible."""
     if hasattr(os, "nice"):
         try:
             os.nice(max(0, NICENESS - os.nice(0)))

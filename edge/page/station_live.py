@@ -97,7 +97,7 @@ class StationLive:
     """Collects the messages of one station; `view` is what a page shows of them."""
 
     def __init__(self, name: str, endpoint: str) -> None:
-        """`endpoint` is that of its viewers' socket; empty if only its record is known."""
+        """`endpoint` is that of its verdicts; empty if only its record is known."""
         self.name, self.endpoint = name, endpoint
         self.version = 0
         self._lock = threading.Lock()

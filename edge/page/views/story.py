@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from edge.errors import RecordsError
 from edge.page.pictures import WIDTHS
-from edge.page.record_view import Listed, frame_size
+from edge.page.record_view import Listed, frame_size, stored_heat
 from edge.page.review_view import standing_of
 from edge.page.site import Site
 from edge.records.part_story import tell
@@ -36,16 +36,17 @@ class StoryView:
             listed = Listed(0, live, None)
             return site.page(
                 request, "part.html.j2", station=station.name, listed=listed, near=[], lines=[], why_none=str(error),
-                review=None, has_record=record is not None,
+                review=None, has_record=record is not None, heat=None,
             )  # fmt: skip
         path = story.image.path
         frame = await run_in_threadpool(frame_size, record.folder, path) if path else None
         listed = Listed(0, story.verdict, path, frame)
+        heat = await run_in_threadpool(stored_heat, record.folder, path) if path else None
         lines = [line.strip() for line in tell(story, record.folder)][1:]
         review = await run_in_threadpool(standing_of, record.folder, epoch, seq)
         return site.page(
             request, "part.html.j2", station=station.name, listed=listed, near=near, lines=lines,
-            why_none=story.image.why, review=review, has_record=True,
+            why_none=story.image.why, review=review, has_record=True, heat=heat,
         )  # fmt: skip
 
     async def find(self, request: Request) -> Response:

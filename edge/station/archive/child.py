@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.channel.limits import LARGEST_MESSAGE
 from edge.channel.preview import LONGEST_SIDE
 from edge.errors import RecordsError
 from edge.records.durable_files import PRIVATE_FOLDER, sync_folder, write_durably
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 NICENESS = 10
 """Niceness of the writing thread, whose work is less urgent than any verdict."""
 
-PREVIEW_QUALITY = 75
+PREVIEW_QUALITIES = (75, 45, 15)
 
 EXPIRE_EVERY_S = 10.0
 """Interval between checks for images that are too old."""
@@ -163,16 +164,24 @@ def _png(frame: "npt.NDArray[np.uint8]") -> bytes:
 
 
 def _small(frame: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.uint8]":
-    """A small copy of a frame for a preview: pixels are skipped, not averaged, because the ring waits for it."""
-    step = -(-max(frame.shape[:2]) // LONGEST_SIDE)
-    return frame[::step, ::step].copy()
+    """A small copy of a frame for a preview."""
+    import cv2
+    import numpy as np
+
+    height, width = frame.shape[:2]
+    shrink = LONGEST_SIDE / max(height, width)
+    if shrink >= 1:
+        return frame.copy()
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    return np.asarray(cv2.resize(frame, size, None, 0, 0, cv2.INTER_AREA), np.uint8)
 
 
 def _jpeg(small: "npt.NDArray[np.uint8]") -> bytes:
-    """The JPEG of a preview, about 20 kB."""
+    """The JPEG of a preview, about 30 kB; coarser if it would be too large for a message."""
     import simplejpeg
 
-    return bytes(simplejpeg.encode_jpeg(small, PREVIEW_QUALITY, "BGR", "420"))
+    made = (bytes(simplejpeg.encode_jpeg(small, quality, "BGR", "420")) for quality in PREVIEW_QUALITIES)
+    return next((jpeg for jpeg in made if len(jpeg) < LARGEST_MESSAGE), b"")
 
 
 def _store(order: Keep, image: bytes, shelf: Shelf, send: Send) -> Stored:
