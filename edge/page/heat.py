@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from edge.channel.preview import LEVEL, Heat
 
-_STOPS = ((0, (255, 214, 0, 0)), (60, (255, 214, 0, 0)), (LEVEL, (255, 140, 0, 120)), (255, (214, 0, 60, 190)))
+_STOPS = ((0, (255, 214, 0, 0)), (60, (255, 214, 0, 0)), (LEVEL, (255, 140, 0, 150)), (255, (225, 0, 60, 215)))
 """Red, green, blue and opacity by value; between them they change evenly."""
 
 

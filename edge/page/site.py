@@ -47,9 +47,9 @@ class Site:
             lstrip_blocks=True,
         )
         from edge.page.heat import heat_uri
-        from edge.records.part_story import box_text, grounds
+        from edge.records.part_story import grounds
 
-        environment.globals |= {"heat_uri": heat_uri, "box_text": box_text, "grounds": grounds}
+        environment.globals |= {"heat_uri": heat_uri, "grounds": grounds}
         return environment
 
     def words(self, request: Request) -> Words:
