@@ -6,12 +6,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from edge.page.access.users import PageRole
-from edge.page.record_view import Listed, RecordView, frame_size
+from edge.page.record_view import Listed, RecordView, frame_size, stored_heat
 from edge.page.review_view import CHOICES, reviews
 from edge.page.site import Site, form_of, need
 from edge.page.views.hold import by_of
 
 KINDS = ("reject", "unknown", "good")
+MOST_SKIPPED = 500
 
 
 class Review:
@@ -31,6 +32,7 @@ class Review:
         last = request.query_params.get("undo", "")
         return site.page(
             request, "review.html.j2", station=station.name, kind=kind, kinds=KINDS, listed=listed, progress=progress,
+            heat=await run_in_threadpool(stored_heat, record.folder, listed.picture) if listed and listed.picture else None,
             last=int(last) if last.isascii() and last.isdigit() and len(last) < 19 else None,
         )  # fmt: skip
 
@@ -70,8 +72,9 @@ def _next(record: RecordView, kind: str, after: str) -> tuple[Listed | None, dic
     from edge.review import Kind  # type: ignore[import-not-found, unused-ignore]
 
     counted = {str(one): (done.decided, done.undecided) for one, done in of.progress().items()}
-    waiting = of.undecided(Kind(kind), 2 if after else 1)
-    chosen = waiting[-1] if waiting else None
+    waiting = of.undecided(Kind(kind), MOST_SKIPPED if after else 1)
+    skipped = next((at for at, one in enumerate(waiting) if f"{one.epoch}-{one.seq}" == after), -1)
+    chosen = waiting[(skipped + 1) % len(waiting)] if waiting else None
     if chosen is None:
         return None, counted
     verdict, _ = record.verdict(chosen.epoch, chosen.seq)
