@@ -59,9 +59,8 @@ class Fragments:
         """How the station stands."""
         last_run = None
         if view.silent_s is None:
-            record = self._site.history.record(view.name)
-            last_run = self._site.history.ended(view.name) if record else None
-            last_run = t("why.ended", time=t.date(last_run[0]), cause=last_run[1]) if last_run else None
+            ended = self._site.history.ended(view.name)
+            last_run = t("why.ended", time=t.date(ended[0]), cause=ended[1]) if ended else None
         return standing(view, t, last_run)
 
     def _render(self, view: LiveView, t: Words, name: str) -> str:

@@ -108,7 +108,8 @@ class StationLive:
         self._verdicts: deque[Verdict] = deque(maxlen=MOST_VERDICTS)
         self._recent: deque[Short] = deque(maxlen=MOST_SHORT)
         self._since: deque[Short] = deque(maxlen=MOST_SHORT)
-        self._base, self._base_since = Counts(), None
+        self._base = Counts()
+        self._base_since: str | None = None
         self._last: dict[str, int] = {}
         self._first_ns: int | None = None
         self._missed = 0

@@ -30,9 +30,11 @@ class Review:
             raise HTTPException(400, site.words(request)("error.filter", what="kind"))
         listed, progress = await run_in_threadpool(_next, record, kind, request.query_params.get("after", ""))
         last = request.query_params.get("undo", "")
+        path = listed.picture if listed else None
+        heat = await run_in_threadpool(stored_heat, record.folder, path) if path else None
         return site.page(
             request, "review.html.j2", station=station.name, kind=kind, kinds=KINDS, listed=listed, progress=progress,
-            heat=await run_in_threadpool(stored_heat, record.folder, listed.picture) if listed and listed.picture else None,
+            heat=heat,
             last=int(last) if last.isascii() and last.isdigit() and len(last) < 19 else None,
         )  # fmt: skip
 

@@ -37,7 +37,8 @@ def coarse_map(
         box.frame_top + (top * down - box.top) * vertical,
         cells.shape[1] * step * across * horizontal,
         cells.shape[0] * step * down * vertical,
-        *cells.shape,
+        cells.shape[0],
+        cells.shape[1],
         cells.tobytes(),
     )
 

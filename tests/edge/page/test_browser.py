@@ -1,4 +1,4 @@
-"""The pages in Chromium: nothing overflows, no policy is broken, axe-core finds no serious fault, keys and events work."""
+"""The pages in Chromium: they fit, break no policy, have no serious fault for axe-core, and follow keys and events."""
 
 import threading
 import time

@@ -76,36 +76,40 @@ def _previews(socket: "zmq.Socket[bytes]", seconds: float) -> list[Preview]:
 
 
 def test_previews_come_while_somebody_subscribes_to_them_and_no_longer(tmp_path: Path) -> None:
-    with running_line(*SMALL, "--records", tmp_path / "line1") as line, zmq.Context() as context:
-        with context.socket(zmq.SUB) as socket, context.socket(zmq.SUB) as everything:
-            for one in (socket, everything):
-                one.set(zmq.LINGER, 0)
-                one.connect(neighbour_endpoint(line.endpoint, VIEWERS))
-            everything.subscribe(b"")
-            line.until(10)
-            heard: list[bytes] = []
-            while everything.poll(500) and len(heard) < 30:
-                heard.append(everything.recv_multipart()[0])
-            assert heard, "who listens to everything hears verdicts and heartbeats"
-            assert not [topic for topic in heard if topic.startswith(b"evp1-preview")], "but asks for no preview"
-            socket.subscribe(topic_of("line1"))
-            assert socket.poll(60_000), "no preview came"
-            previews = _previews(socket, 2.0)
-            assert previews
-            for preview in previews:
-                about = preview.about
-                assert (about.width, about.height) == (640, 360)
-                if about.heat is None:  # the part was with the model before previews were due
-                    continue
-                assert len(about.heat.cells) == 2 * about.heat.rows * about.heat.columns
-                assert about.heat.width == pytest.approx(640, abs=2 * 640 / about.heat.columns)
-            assert any(preview.about.heat for preview in previews)
-            socket.unsubscribe(topic_of("line1"))
-            while everything.poll(100):
-                everything.recv_multipart()
-            line.until(10)
-            after = [everything.recv_multipart()[0] for _ in range(30)]
-            assert len([topic for topic in after if topic.startswith(b"evp1-preview")]) <= 1, "nobody asks any more"
+    with (
+        running_line(*SMALL, "--records", tmp_path / "line1") as line,
+        zmq.Context() as context,
+        context.socket(zmq.SUB) as socket,
+        context.socket(zmq.SUB) as everything,
+    ):
+        for one in (socket, everything):
+            one.set(zmq.LINGER, 0)
+            one.connect(neighbour_endpoint(line.endpoint, VIEWERS))
+        everything.subscribe(b"")
+        line.until(10)
+        heard: list[bytes] = []
+        while everything.poll(500) and len(heard) < 30:
+            heard.append(everything.recv_multipart()[0])
+        assert heard, "who listens to everything hears verdicts and heartbeats"
+        assert not [topic for topic in heard if topic.startswith(b"evp1-preview")], "but asks for no preview"
+        socket.subscribe(topic_of("line1"))
+        assert socket.poll(60_000), "no preview came"
+        previews = _previews(socket, 2.0)
+        assert previews
+        for preview in previews:
+            about = preview.about
+            assert (about.width, about.height) == (640, 360)
+            if about.heat is None:  # the part was with the model before previews were due
+                continue
+            assert len(about.heat.cells) == 2 * about.heat.rows * about.heat.columns
+            assert about.heat.width == pytest.approx(640, abs=2 * 640 / about.heat.columns)
+        assert any(preview.about.heat for preview in previews)
+        socket.unsubscribe(topic_of("line1"))
+        while everything.poll(100):
+            everything.recv_multipart()
+        line.until(10)
+        after = [everything.recv_multipart()[0] for _ in range(30)]
+        assert len([topic for topic in after if topic.startswith(b"evp1-preview")]) <= 1, "nobody asks any more"
 
 
 def test_a_person_suspends_and_resumes_a_station_by_name(tmp_path: Path) -> None:
