@@ -8,12 +8,14 @@ from pathlib import Path
 
 from edge.errors import EdgeError
 from edge.page.live import Stations
-from edge.page.record_view import RecordView, shift_start
+from edge.page.record_view import RecordView, Selection, shift_start
 from edge.page.station_live import Counts
 
 log = logging.getLogger("edge.page")
 
 EVERY_S = 10.0
+SEEDS = 60
+"""Verdicts of the record that a page shows at its start."""
 
 
 class History(threading.Thread):
@@ -68,6 +70,8 @@ class History(threading.Thread):
                 run = view.last_run()
                 name = str(run["station"]) if run else view.folder.name
                 counted, newest = view.since(since)
+                known = self._stations.get(name)
+                seeds = view.listed(Selection(), SEEDS)[0] if known is None or known.is_empty else []
             except EdgeError as error:
                 self._set(str(name), view, str(error))
                 self._stations.heard(str(name), "")
@@ -80,6 +84,7 @@ class History(threading.Thread):
                     self._ended.pop(name, None)
             station = self._stations.heard(name, "")
             if station is not None:
+                station.seed(one.verdict for one in seeds)
                 station.rebase(Counts(counted.good, counted.reject, counted.unknown), since.isoformat(), newest)
 
     def _set(self, name: str, view: RecordView, problem: str | None) -> None:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -162,6 +163,18 @@ class StationLive:
                 while self._since and self._is_in_journal(self._since[0], newest):
                     self._since.popleft()
             self.version += 1
+
+    def seed(self, verdicts: Iterable[Verdict]) -> None:
+        """Show these verdicts of the record, the newest first, until others are heard."""
+        with self._lock:
+            if not self._verdicts:
+                self._verdicts.extend(verdicts)
+                self.version += 1
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no verdict to show."""
+        return not self._verdicts
 
     def _is_in_journal(self, short: Short, newest: Newest) -> bool:
         if short.epoch == newest.epoch:
