@@ -1,8 +1,9 @@
 """`python -m benchmarks.page`: what the operator's page costs a station, and how soon a browser shows a verdict.
 
-A station on the rendered line runs all the time. Blocks without and with browsers take turns; a browser is a thread that
-hears the events of a first screen and fetches each picture. Then the page is frozen, flooded and killed. Chromium, if it
-is installed, measures when a verdict stands on the screen. With `--records` the page starts on a long journal.
+A station on the rendered line runs all the time. Blocks without and with browsers take turns; a browser is a thread
+that hears the events of a first screen and fetches each picture. Then the page is frozen, flooded and killed.
+Chromium, if it is installed, measures when a verdict stands on the screen. With `--records` the page starts on a long
+journal.
 """
 
 import http.client

@@ -1,3 +1,4 @@
+# ruff: noqa: D101, D102, D103
 """Stands in for edge.records.stored_verdicts and edge.records.summary until they are there."""
 
 import sqlite3
@@ -46,6 +47,7 @@ def select(
 ) -> Iterator[Stored]:  # fmt: skip
     where: list[str] = ["rowid > ?"]
     values: list[str | int] = [after]
+    value: str | int | None
     s = selection
     for test, value in (
         ("rowid < ?", before), ("time >= ?", s.since and _iso(s.since)), ("time < ?", s.until and _iso(s.until)),

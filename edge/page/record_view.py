@@ -1,13 +1,14 @@
 """What pages read of a station's record. Every call opens the journal, reads and closes: safe from any thread."""
 
 import contextlib
+import importlib.util
 import sqlite3
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edge.channel.preview import Heat
 from edge.errors import RecordsError
@@ -22,11 +23,20 @@ from edge.records.sidecar import read_heat
 from edge.records.tables import EVENTS, IMAGES, LOST_RANGES, RUNS
 from edge.verdict import Verdict
 
-try:
-    from edge.records.stored_verdicts import Selection, find, select
-    from edge.records.summary import Counts, Extent, Spread, counts, extent, quantile, spreads, total
-except ImportError:
-    from edge.page.interim import (  # type: ignore[assignment]
+if importlib.util.find_spec("edge.records.summary") is not None:
+    from edge.records.stored_verdicts import Selection, find, select  # type: ignore[import-not-found, unused-ignore]
+    from edge.records.summary import (  # type: ignore[import-not-found, unused-ignore]
+        Counts,
+        Extent,
+        Spread,
+        counts,
+        extent,
+        quantile,
+        spreads,
+        total,
+    )
+else:  # a journal without blocks
+    from edge.page.interim import (  # type: ignore[assignment, unused-ignore]
         Counts,
         Extent,
         Selection,
@@ -103,15 +113,17 @@ class RecordView:
             journal.execute("COMMIT")
             return counted, None if newest is None else Newest(newest.epoch, newest.seq)
 
-    def counts(self, since: datetime, until: datetime, per: Any) -> list[Counts]:
+    def counts(self, since: datetime, until: datetime, per: Literal["minute", "hour"]) -> list[Counts]:
         """Counts for each minute or hour of a span."""
         with self._journal() as journal:
-            return counts(journal, since, until, per)
+            found: list[Counts] = counts(journal, since, until, per)
+            return found
 
     def spreads(self, since: datetime, until: datetime) -> list[Spread]:
         """How scores and ages lie, for each hour of a span."""
         with self._journal() as journal:
-            return spreads(journal, since, until)
+            found: list[Spread] = spreads(journal, since, until)
+            return found
 
     def listed(
         self, selection: Selection, count: int, before: int | None = None, place: "Place | None" = None

@@ -28,8 +28,9 @@ def coarse_map(
     step = -(-max(seen.shape) // MOST_CELLS)
     padded = np.pad(seen, [(0, -length % step) for length in seen.shape], mode="edge")
     pooled = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step).max((1, 3))
-    scaled = LEVEL * (np.nan_to_num(pooled, nan=threshold) - ordinary) / max(threshold - ordinary, 1e-12)
-    cells = scaled.clip(0, HOTTEST).round().astype(np.uint8)
+    span = max(threshold - ordinary, 1e-12)
+    above = np.nan_to_num(pooled, nan=threshold).clip(ordinary, ordinary + 2 * span) - ordinary
+    cells = (LEVEL * above / span).clip(0, HOTTEST).round().astype(np.uint8)
     down, across = contract.side / rows, contract.side / columns  # pixels of the square that a cell covers
     vertical, horizontal = box.frame_height / box.height, box.frame_width / box.width
     return CoarseMap(

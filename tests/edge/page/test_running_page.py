@@ -18,6 +18,7 @@ from edge.channel.control_messages import Refused, Resume, Suspend, Suspension
 from edge.channel.endpoints import VIEWERS, neighbour_endpoint
 from edge.channel.preview import Preview, parse_preview, topic_of
 from edge.page.serving import PageServer, PageSettings
+from edge.security.roles import Role
 from edge.verdict import Outcome, Reason, State, Verdict
 
 SMALL = ("--source", "demo", "--size", "640x360", "--rate", "10/s")
@@ -147,6 +148,11 @@ def test_a_person_suspends_and_resumes_a_station_by_name(tmp_path: Path) -> None
 def _next(line: Line) -> Verdict:
     line.until(1)
     return line.verdicts[-1]
+
+
+def test_only_a_key_that_controls_may_suspend() -> None:
+    for request in ("suspend", "resume"):
+        assert [role for role in Role if role.may(request)] == [Role.CONTROL]
 
 
 def test_a_suspension_without_a_name_is_refused() -> None:
