@@ -11,7 +11,8 @@ from edge.station.capture.process import CaptureProcess
 from edge.station.config.resolved import StationConfig
 from edge.station.part_counts import Books
 from edge.station.parts import Part
-from edge.station.process.messages import Copied, Removed, Stored
+from edge.station.previews import Previews, heat_of
+from edge.station.process.messages import Copied, Depicted, Removed, Stored
 from edge.verdict import Verdict
 
 JOURNAL_PATIENCE_S = 1.0
@@ -36,6 +37,7 @@ class Records:
         self.archiving = Archiving(keeping, config.station)
         self.images_kept = 0
         self._epoch, self._frames = epoch, frames
+        self.previews: Previews | None = None
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -54,8 +56,15 @@ class Records:
         if c is None or c.slot is None or not c.height:
             return
         memory, worst = self._frames.memory(c.slot), part.inferred.worst if part.inferred else 0
-        if self.archiving.offer(verdict, payload, c.slot, memory, c.height, c.width, worst):
+        heat = heat_of(part.inferred.coarse) if part.inferred else None
+        is_shown = self.previews is not None and self.previews.are_due
+        place = (c.slot, memory, c.height, c.width, worst)
+        of_record = None if heat is None else heat.model_dump_json()
+        is_lent = self.archiving.offer(verdict, payload, *place, of_record, is_shown)
+        if is_lent or (is_shown and self.archiving.depict(verdict, *place)):
             self._frames.hold(c.slot)
+            if is_shown and self.previews is not None:
+                self.previews.begin(verdict, c.height, c.width, heat)
 
     def serve(self) -> None:
         """Handle the archive's messages, and release the frames that it has copied."""
@@ -67,7 +76,10 @@ class Records:
                     self._note(message)
 
     def _note(self, message: ArchiveMessage) -> None:
-        if isinstance(message, Stored):
+        if isinstance(message, Depicted):
+            if self.previews is not None:
+                self.previews.publish(message)
+        elif isinstance(message, Stored):
             self.images_kept += message.epoch == self._epoch
             self.recorder.image(message.epoch, message.seq, message.path, message.sha256, message.size)
         elif isinstance(message, Removed):

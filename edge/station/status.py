@@ -98,6 +98,8 @@ class StationStatus:
             return State.HELD, f"camera: {station.intake.cause}"
         if station.intake.blind is not None:
             return State.HELD, f"camera: {station.intake.blind}"
+        if (person := station.control_server.suspended_by) is not None:
+            return State.SUSPENDED, f"operator: {person}"
         if missing := station.control_server.missing():
             return State.SUSPENDED, f"controller: nothing heard from {', '.join(missing)}"
         if doubled := station.control_server.doubled():

@@ -31,6 +31,7 @@ from edge.station.input_watch import InputWatch
 from edge.station.observers import Observer
 from edge.station.part_counts import Books
 from edge.station.parts import NEVER, Finding, Part, judge
+from edge.station.previews import Previews
 from edge.station.process.messages import Captured, Inferred
 from edge.station.record_keeping import Records
 from edge.station.replay import Replays
@@ -121,6 +122,9 @@ class Station:
         self.observers: list[Observer] = [one for one in (self.records, self.drift_watch) if one is not None]
         self.boot = self.records.boot if self.records else 0
         self.publisher = self.channel.publisher
+        self.previews = Previews(self.publisher)
+        if self.records is not None:
+            self.records.previews = self.previews
         self.replays = Replays(self.channel.control, self.epoch, recorder)
         self.control_server = ControlServer(self.channel.control, self._line(), self.replays, recorder, config.required)
         self.pending: deque[Captured] = deque()
@@ -503,7 +507,8 @@ class Station:
                 part.is_submitted, self._slots_inferring[part.seq] = True, c.slot
                 self.intake.hold(c.slot)
                 memory = self.intake.memory(c.slot)
-                self.scoring.submit(part.seq, memory, c.height, c.width, part.deadline_ns, c.frames)
+                wants_map = self.records is not None and self.previews.are_due
+                self.scoring.submit(part.seq, memory, c.height, c.width, part.deadline_ns, c.frames, wants_map)
                 return True
         return False
 
