@@ -1,7 +1,6 @@
 """What pages read of a station's record. Every call opens the journal, reads and closes: safe from any thread."""
 
 import contextlib
-import importlib.util
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -19,36 +18,12 @@ from edge.records.journal import open_to_read, why_unread
 from edge.records.part_history import Story, stories
 from edge.records.retention import IMAGES as IMAGES_FOLDER
 from edge.records.retention import misplaced
+from edge.records.selection import Selection
 from edge.records.sidecar import read_heat
+from edge.records.stored_verdicts import find, select
+from edge.records.summary import Counts, Extent, Spread, counts, extent, quantile, spreads, total
 from edge.records.tables import EVENTS, IMAGES, LOST_RANGES, RUNS
 from edge.verdict import Verdict
-
-if importlib.util.find_spec("edge.records.summary") is not None:
-    from edge.records.stored_verdicts import Selection, find, select  # type: ignore[import-not-found, unused-ignore]
-    from edge.records.summary import (  # type: ignore[import-not-found, unused-ignore]
-        Counts,
-        Extent,
-        Spread,
-        counts,
-        extent,
-        quantile,
-        spreads,
-        total,
-    )
-else:  # a journal without blocks
-    from edge.page.interim import (  # type: ignore[assignment, unused-ignore]
-        Counts,
-        Extent,
-        Selection,
-        Spread,
-        counts,
-        extent,
-        find,
-        quantile,
-        select,
-        spreads,
-        total,
-    )
 
 __all__ = ["Counts", "Extent", "RecordView", "Selection", "Spread", "quantile"]
 
