@@ -56,7 +56,7 @@ class JournalUpkeep(threading.Thread):
             except Exception as error:  # any error: the journal grows, and the line goes on
                 self.trouble = f"older verdicts of the journal are not compressed or removed: {error}"
                 pause_s = TROUBLE_S
-            pause_s = max(pause_s, 3 * (time.monotonic() - begun))
+            pause_s = max(pause_s, time.monotonic() - begun)
 
     def _turn(self) -> float:
         """Do one step. Returns the pause until the next one."""
