@@ -4,8 +4,7 @@ import sqlite3
 from collections import Counter
 
 from edge.records.audit_result import Audit, Kind, Run
-from edge.records.stored_verdicts import contents, expired_row, expired_seq
-from edge.records.tables import EXPIRED_HOURS, EXPIRED_RUNS
+from edge.records.stored_verdicts import contents, expired_hours, expired_row, expired_runs, expired_seq
 from edge.records.verdict_blocks import Block, as_said, derive, digest, named, outcome_of, read_blocks
 from edge.text import counted
 from edge.verdict import Outcome, Reason
@@ -17,7 +16,7 @@ def check_blocks(journal: sqlite3.Connection, found: Audit) -> None:
     Raises sqlite3.Error if a block cannot be inflated.
     """
     last_row, previous = expired_row(journal)
-    found.expired_until = max((row["last_time"] for row in EXPIRED_RUNS.read(journal)), default=None)
+    found.expired_until = max((row["last_time"] for row in expired_runs(journal)), default=None)
     for block in read_blocks(journal, "ORDER BY row"):
         where = (block.epoch, block.first_seq)
         if digest(block, previous) != block.sha256:
@@ -49,7 +48,7 @@ def add_expired(
     are still there; `lost` are the ranges that the journal says it lost.
     """
     counts = Counter[str]()
-    for row in EXPIRED_HOURS.read(journal, "WHERE epoch = ?", (run.epoch,)):
+    for row in expired_hours(journal, "epoch = ?", (run.epoch,)):
         if row["reason"] not in set(Reason):
             found.find(Kind.JOURNAL, "counts of an hour have a reason that no verdict has", run.epoch)
             continue

@@ -164,8 +164,3 @@ def next_tidying(journal: sqlite3.Connection) -> tuple[Statement, ...]:
     expired = f"gone IS NOT NULL AND EXISTS (SELECT 1 FROM expired_runs e WHERE {of_these})"
     (there,) = journal.execute(f"SELECT EXISTS (SELECT 1 FROM images WHERE {expired})").fetchone()
     return (Statement(f"DELETE FROM images WHERE {expired}"),) if there else ()
-
-
-def total_expired(journal: sqlite3.Connection) -> int:
-    """Number of verdicts of which only counts are left."""
-    return sum(row["verdicts"] for row in EXPIRED_HOURS.read(journal))

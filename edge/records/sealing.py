@@ -22,8 +22,8 @@ from edge.records.verdict_blocks import (
 NEWEST = 2000
 """Verdicts that stay rows: an acknowledgement that comes within so many verdicts goes into the block."""
 
-AT_ONCE = 5
-"""Rows that are checked, 0.15 ms, before other threads of the station get their turn."""
+AT_ONCE = 10
+"""Rows that are checked, 0.3 ms, before other threads of the station get their turn."""
 
 
 class Statement(NamedTuple):
@@ -54,7 +54,7 @@ def next_sealing(journal: sqlite3.Connection, after: int = 0, newest: int = NEWE
     select = f"SELECT rowid, {names} FROM verdicts WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?"
     found = journal.execute(select, (after, top - newest, MOST_VERDICTS)).fetchall()
     rows, texts, said, size = list[int](), list[str](), list[SimpleNamespace](), 0
-    is_cut = len(found) == MOST_VERDICTS
+    is_cut, skipped = len(found) == MOST_VERDICTS, 0
     for number, (row, *values) in enumerate(found):
         if number % AT_ONCE == 0:
             give_way()
@@ -62,7 +62,8 @@ def next_sealing(journal: sqlite3.Connection, after: int = 0, newest: int = NEWE
         one = as_said(columns["json"]) if isinstance(columns["json"], str) else None
         if not can_be_sealed(columns, one):
             if not rows:
-                return Sealing((), row)
+                skipped = row
+                continue
             is_cut = True
             break
         assert one is not None
@@ -73,6 +74,8 @@ def next_sealing(journal: sqlite3.Connection, after: int = 0, newest: int = NEWE
         rows.append(row)
         texts.append(columns["json"])
         said.append(one)
+    if not rows and skipped:
+        return Sealing((), skipped)
     if not rows or not is_cut:
         return None
     return _sealing(journal, rows, texts, said)

@@ -83,6 +83,7 @@ def row_conditions(selection: Selection, has_late_fields: bool) -> tuple[str, tu
 def block_conditions(selection: Selection, after: int, before: int | None) -> tuple[str, tuple[Value, ...]]:
     """The SQL condition on `verdict_blocks` that all blocks with a selected verdict fulfil, and its values."""
     s, where = selection, _Conditions()
+    where.add("row > ?", after + 1 - MOST_VERDICTS)
     where.add("row + verdicts > ?", after + 1)
     if before is not None:
         where.add("row < ?", before)

@@ -14,6 +14,7 @@ from edge.records.journal import JournalConnection, has_run
 from edge.records.selection import Selection, block_conditions, is_selected, row_conditions
 from edge.records.tables import (
     ACKNOWLEDGEMENTS,
+    EXPIRED_HOURS,
     EXPIRED_RUNS,
     LATE_FIELDS,
     LATE_RESULTS,
@@ -26,6 +27,7 @@ from edge.records.verdict_blocks import (
     MOST_VERDICTS,
     Block,
     Contents,
+    is_row,
     read_blocks,
     unpack,
 )  # fmt: skip
@@ -150,25 +152,42 @@ def last_row(journal: sqlite3.Connection) -> int:
 def last_seq(journal: sqlite3.Connection, epoch: str) -> int:
     """Number of the last verdict of this run; 0 if there was none. Expired verdicts count."""
     ((seq,),) = _rows(journal, "SELECT coalesce(max(seq), 0) FROM verdicts WHERE epoch = ?", (epoch,))
-    newest = read_blocks(journal, "WHERE epoch = ? ORDER BY first_seq DESC LIMIT 1", (epoch,))
-    return max(int(seq), *(block.last_seq for block in newest), expired_seq(journal, epoch))
+    newest = _last_of_blocks(journal, "first_seq", "WHERE epoch = ?", (epoch,))
+    return max(int(seq), newest, expired_seq(journal, epoch))
 
 
 def expired_seq(journal: sqlite3.Connection, epoch: str) -> int:
     """Number up to which verdicts of this run expired; 0 if none did."""
-    return max((int(one["last_seq"]) for one in EXPIRED_RUNS.read(journal, "WHERE epoch = ?", (epoch,))), default=0)
+    return max((one["last_seq"] for one in expired_runs(journal, "epoch = ?", (epoch,))), default=0)
 
 
 def expired_row(journal: sqlite3.Connection) -> tuple[int, bytes]:
     """Row of the last verdict that expired, and the SHA-256 of its block; 0 and nothing if none did."""
-    newest = [*EXPIRED_RUNS.read(journal, "ORDER BY last_row DESC LIMIT 1")]
-    return (int(newest[0]["last_row"]), bytes(newest[0]["sha256"])) if newest else (0, b"")
+    return max(((one["last_row"], one["sha256"]) for one in expired_runs(journal)), default=(0, b""))
+
+
+def expired_runs(journal: sqlite3.Connection, where: str = "1", values: tuple[Value, ...] = ()) -> Iterator[Row]:
+    """How far runs have expired; rows of `expired_runs` with values of other types are left out."""
+    return (row for row in EXPIRED_RUNS.read(journal, f"WHERE {where}", values) if is_row(EXPIRED_RUNS.columns, row))
+
+
+def expired_hours(journal: sqlite3.Connection, where: str = "1", values: tuple[Value, ...] = ()) -> Iterator[Row]:
+    """Counts of expired verdicts by hour; rows of `expired_hours` with values of other types are left out."""
+    return (row for row in EXPIRED_HOURS.read(journal, f"WHERE {where}", values) if is_row(EXPIRED_HOURS.columns, row))
 
 
 def sealed_to(journal: sqlite3.Connection) -> int:
     """Row of the last verdict that is or was in a block; 0 if none was."""
-    newest = read_blocks(journal, "ORDER BY row DESC LIMIT 1")
-    return max([expired_row(journal)[0], *(block.last_row for block in newest)])
+    return max(expired_row(journal)[0], _last_of_blocks(journal, "row"))
+
+
+def _last_of_blocks(journal: sqlite3.Connection, first: str, where: str = "", values: tuple[Value, ...] = ()) -> int:
+    """The last number in the block whose column `first` is the highest; 0 without blocks."""
+    if not VERDICT_BLOCKS.is_in(journal):
+        return 0
+    select = f"SELECT CAST({first} AS INTEGER), CAST(verdicts AS INTEGER) FROM verdict_blocks {where}"
+    rows = _rows(journal, f"{select} ORDER BY {first} DESC LIMIT 1", values)
+    return max((number + verdicts - 1 for number, verdicts in rows), default=0)
 
 
 def had_row(journal: sqlite3.Connection, row: int, epoch: str, seq: int) -> bool:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from edge.records.expiry import used_bytes
 from edge.records.selection import time_text
-from edge.records.stored_verdicts import one_state
-from edge.records.tables import EXPIRED_HOURS, EXPIRED_RUNS, Value
+from edge.records.stored_verdicts import expired_hours, expired_runs, one_state
+from edge.records.tables import VERDICT_BLOCKS, Value
 from edge.records.verdict_blocks import Block, block_of, minutes_of, outcome_of, rounded, values_of
 from edge.verdict import Outcome, Reason
 
@@ -101,7 +101,7 @@ def counts(journal: sqlite3.Connection, since: datetime, until: datetime, per: P
         for minute, reason, number in _minutes_of_rows(journal, begin, end):
             _add(found, minute, {reason: number}, per)
         if per == "hour":
-            for row in EXPIRED_HOURS.read(journal, "WHERE hour >= ? AND hour < ?", (begin[:13], end[:13])):
+            for row in expired_hours(journal, "hour >= ? AND hour < ?", (begin[:13], end[:13])):
                 _add(found, row["hour"], {row["reason"]: row["verdicts"]}, per)
     length = _LENGTHS[per]
     return [Counts(_moment(place), found[place]) for place in sorted(found) if begin[:length] <= place < end[:length]]
@@ -154,21 +154,20 @@ def extent(journal: sqlite3.Connection) -> Extent:
         verdicts, first, last = _rows(
             journal, "SELECT count(*), min(time), max(time) FROM verdicts WHERE typeof(time) = 'text'"
         )[0]
-        if EXPIRED_RUNS.is_in(journal):
-            sealed, earliest, latest = _rows(
-                journal, "SELECT coalesce(sum(verdicts), 0), min(first_time), max(last_time) FROM verdict_blocks"
-            )[0]
+        if VERDICT_BLOCKS.is_in(journal):
+            select = "SELECT CAST(coalesce(sum(verdicts), 0) AS INTEGER), min(first_time), max(last_time) "
+            sealed, earliest, latest = _rows(journal, f"{select} FROM verdict_blocks")[0]
             verdicts += sealed
-            first = min((one for one in (first, earliest) if one is not None), default=None)
-            last = max((one for one in (last, latest) if one is not None), default=None)
-        expired = sum(row["verdicts"] for row in EXPIRED_HOURS.read(journal))
-        expired_until = max((row["last_time"] for row in EXPIRED_RUNS.read(journal)), default=None)
+            first = min((one for one in (first, earliest) if isinstance(one, str)), default=None)
+            last = max((one for one in (last, latest) if isinstance(one, str)), default=None)
+        expired = sum(row["verdicts"] for row in expired_hours(journal))
+        expired_until = max((row["last_time"] for row in expired_runs(journal)), default=None)
         return Extent(verdicts, _when(first), _when(last), used_bytes(journal), expired, _when(expired_until))
 
 
 def _blocks(journal: sqlite3.Connection, begin: str, end: str) -> Iterator[Block]:
     """The blocks with verdicts in this span, without marks and payload."""
-    if EXPIRED_RUNS.is_in(journal):
+    if VERDICT_BLOCKS.is_in(journal):
         for row in _rows(
             journal, f"SELECT {_HEADER} FROM verdict_blocks WHERE last_time >= ? AND first_time < ?", (begin, end)
         ):
@@ -224,7 +223,7 @@ def _moment(place: str) -> datetime:
 def _when(text: str | None) -> datetime | None:
     try:
         return None if text is None else datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, TypeError):
         return None
 
 

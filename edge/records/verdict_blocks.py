@@ -42,7 +42,7 @@ BESIDE = (ACKNOWLEDGEMENTS, LATE_RESULTS, LATE_FIELDS)
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", re.ASCII)
 _HOUR, _MINUTE = slice(0, 13), slice(14, 16)
-_TYPES: dict[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "REAL": (float, int)}
+_TYPES: dict[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "REAL": (float, int), "BLOB": (bytes,)}
 _OUTCOMES = {Reason.CLEAR: Outcome.GOOD, Reason.DEFECT: Outcome.REJECT}
 
 Rows = dict[str, list[dict[str, Any]]]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from support.records import Archive, enter, fill, payload, recorder, rows, settl
 from edge.records import disk_reserve
 from edge.records.audit import audit
 from edge.records.audit_result import Kind
-from edge.records.journal import JOURNAL
+from edge.records.journal import JOURNAL, open_to_read
 from edge.records.retention import Keeping
+from edge.records.selection import Selection
+from edge.records.stored_verdicts import select
 from edge.station.process.messages import Copied, NotStored, Stored
 from edge.verdict import Outcome
 
@@ -37,6 +40,15 @@ for seq in range(1, 1_000_000):
 """
 
 
+SEALING = """
+from edge.records import journal_upkeep, sealing
+journal_upkeep.IDLE_S = journal_upkeep.PAUSE_S = 0.001
+journal_upkeep.JournalUpkeep.__init__.__defaults__ = (20,)
+sealing.MOST_VERDICTS = 20
+"""
+"""Before WRITING: small blocks, as many as the machine can make."""
+
+
 def python(code: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
     """Run code with this interpreter, with the tests and the project on its path."""
     return subprocess.Popen(
@@ -50,12 +62,13 @@ def python(code: str, *arguments: object, **environment: str) -> subprocess.Pope
 # ------------------------------------------------------------------------------------------------------- kill -9
 
 
+@pytest.mark.parametrize("code", [WRITING, SEALING + WRITING], ids=["rows", "blocks"])
 def test_kill_9_leaves_every_verdict_that_was_called_durable_and_the_next_start_says_what_is_lost(
-    tmp_path: Path,
+    tmp_path: Path, code: str
 ) -> None:
     for run, after in enumerate((200, 1500, 4000)):
         epoch = f"ab{run}"
-        station = python(WRITING, tmp_path, epoch)
+        station = python(code, tmp_path, epoch)
         assert station.stdout is not None
         for line in station.stdout:
             if int(line) >= after:
@@ -70,7 +83,8 @@ def test_kill_9_leaves_every_verdict_that_was_called_durable_and_the_next_start_
         assert after_it.boot == 2 * (run + 1)
         after_it.close("told to stop", 0)
 
-        kept = rows(tmp_path, f"SELECT seq, json FROM verdicts WHERE epoch = '{epoch}' ORDER BY rowid")
+        with closing(open_to_read(tmp_path)) as journal:
+            kept = [(one.seq, one.text) for one in select(journal, Selection(epoch=epoch))]
         assert len(kept) >= durable
         assert [seq for seq, _ in kept] == list(range(1, len(kept) + 1))
         assert all(text.encode() == payload(verdict(seq, epoch=epoch)) for seq, text in kept)
@@ -81,6 +95,7 @@ def test_kill_9_leaves_every_verdict_that_was_called_durable_and_the_next_start_
         found = audit(tmp_path)
         assert found.counts[Kind.LOST] == run + 1
         assert set(found.counts) == {Kind.LOST}
+    assert code == WRITING or rows(tmp_path, "SELECT count(*) FROM verdict_blocks") > [(10,)]
 
 
 # ---------------------------------------------------------------------------------------------------- a torn journal

@@ -1,5 +1,6 @@
 """Verdicts expire by whole blocks: counts by hour stay for ever, held parts stay in full, and audits remain sound."""
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -284,3 +285,25 @@ def test_upkeep_that_fails_changes_nothing(records: Path) -> None:
     assert numbers(records) == before
     assert sealed_rows(records) == (20, 3, 5)
     assert audit(records).problems == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE expired_hours SET verdicts = 'many'",
+        "UPDATE expired_hours SET hour = x'00'",
+        "UPDATE expired_runs SET last_seq = 'all'",
+        "UPDATE expired_runs SET sha256 = 'text'",
+        "UPDATE expired_runs SET last_time = x'00'",
+        "UPDATE verdict_blocks SET first_time = x'00', verdicts = 4 WHERE first_seq = 13",
+        "UPDATE verdict_blocks SET first_seq = 'one' WHERE first_seq = 13",
+    ],
+)
+def test_values_of_other_types_are_a_finding_and_no_traceback(records: Path, statement: str) -> None:
+    expire(records, 3)
+    spoil(records, statement)
+    assert Kind.JOURNAL in audit(records).counts
+    with closing(open_to_read(records)) as journal:
+        last_row(journal), last_seq(journal, "ab12"), extent(journal)
+        with contextlib.suppress(sqlite3.DatabaseError):
+            counts(journal, *EVERYTHING, "hour"), total(journal), [*select(journal)]
