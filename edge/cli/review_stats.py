@@ -51,7 +51,7 @@ def show(found: Sequence[dict[str, Any]]) -> None:
         for outcome, counts in one["strata"].items():
             more = [
                 f"{counts[key]} {text}"
-                for key, text in (("unsure", "unsure"), ("no_sample", "no sample"))
+                for key, text in (("unsure", "unsure"), ("no_sample", "that are no random sample"))
                 if counts[key]
             ]
             also = f"; besides {' and '.join(more)}" if more else ""
