@@ -31,7 +31,7 @@ def figures(records: Sequence[Path]) -> list[dict[str, Any]]:
                     for outcome, stratum in reviewed.strata.items()
                 },
                 "precision": line.precision.model_dump(),
-                "bad_goods": line.bad_goods.model_dump(),
+                "bad_goods": line.bad_goods._asdict(),
                 "escaped": line.escaped._asdict(),
                 "miss_rate": line.miss_rate._asdict(),
                 "good_unknowns": line.good_unknowns.model_dump(),
