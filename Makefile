@@ -6,7 +6,7 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n + 1 : 4
 # Without bytecode each of the thousand processes that the tests start compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test fast check drill docs demo-bundle tile-bundle results line-results benchmarks peers clean
+.PHONY: help run page test fast check drill docs demo-bundle tile-bundle results line-results benchmarks peers clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -14,7 +14,11 @@ help:  ## this list
 run: .venv/runtime  ## sets up, runs the built-in line on the shipped bundle, ends by itself
 	@$(BIN)/edge-listen --once --wait-s 60 & listener=$$!; \
 	$(BIN)/edge-run --source demo --limit $(PARTS) --wait-subscribers 1 || { kill $$listener; exit 2; }; \
-	wait $$listener
+	wait $$listener; code=$$?; echo "in a browser: make page"; exit $$code
+
+page: .venv/page  ## runs the built-in line and its page, until Ctrl-C
+	@$(BIN)/edge-page & page=$$!; trap 'kill $$page 2> /dev/null' EXIT; trap 'exit 0' INT TERM; \
+	$(BIN)/edge-run --source demo --rate 60/min
 
 # One more test at a time than there are cores, since most of them wait for a camera or a socket half of their time. A test that fails
 # beside others runs once more, alone: on a busy machine a process can miss a deadline that the test is about.
@@ -93,9 +97,13 @@ peers: .venv/dev  ## installs other runtimes to compare with
 	$(PIP) --editable .
 	touch $@
 
+.venv/page: .venv/runtime
+	$(PIP) --editable '.[page]'
+	touch $@
+
 .venv/dev: .venv/bin/pip pyproject.toml constraints.txt
 	$(PIP) --editable '.[dev]'
-	touch $@ .venv/runtime
+	touch $@ .venv/runtime .venv/page
 
 clean:  ## removes the environment and everything built
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -34,6 +34,13 @@ PartId = Annotated[
 ]
 
 
+LONGEST_NAME, LONGEST_REASON = 64, 200
+"""Characters of a person's name, and of a reason."""
+
+Person = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(check_printable)]
+Why = Annotated[str, Field(min_length=1, max_length=LONGEST_REASON), AfterValidator(check_printable)]
+
+
 class Fate(StrEnum):
     """What became of a part at the gate. `late_reject`: its verdict came too late for the gate; `missed`: none came."""
 
@@ -105,7 +112,23 @@ class Trigger(_Said):
     exposed: bool = Field(default=False, description="answer a second time when the part's frame has been exposed")
 
 
-Request = Hello | Ping | AskSnapshot | AskReplay | Acknowledge | Trigger
+class Suspend(_Said):
+    """A person suspends the station: until a resume, or the end of the run, parts are unknown."""
+
+    type: Literal["suspend"] = "suspend"
+    by: Person
+    reason: Why
+
+
+class Resume(_Said):
+    """A person ends the suspension; the station judges again if nothing else holds it."""
+
+    type: Literal["resume"] = "resume"
+    by: Person
+    reason: Why
+
+
+Request = Hello | Ping | AskSnapshot | AskReplay | Acknowledge | Trigger | Suspend | Resume
 
 
 class Welcome(_Said):
@@ -175,6 +198,13 @@ class Exposed(_Said):
     captured: Moment = Field(description="exposure, as nearly as the source can tell, on the station's monotonic clock")
 
 
+class Suspension(_Said):
+    """The answer to a suspend or a resume: whether a person suspends the station now."""
+
+    type: Literal["suspension"] = "suspension"
+    is_suspended: bool
+
+
 class Refused(_Said):
     """The answer to a request that cannot be met, or to what is none, with the reason for people."""
 
@@ -186,7 +216,7 @@ class Refused(_Said):
 TYPES = tuple(kind.model_fields["type"].default for kind in get_args(Request))
 """Types of requests."""
 
-Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Exposed | Refused
+Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Exposed | Suspension | Refused
 
 REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
 REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])

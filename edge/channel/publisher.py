@@ -8,11 +8,13 @@ import zmq
 from edge.channel.access_control import Doorkeeper
 from edge.channel.control_messages import check_station_name
 from edge.channel.limits import (
+    LARGEST_MESSAGE,
     LARGEST_SUBSCRIPTION,
     LARGEST_SUBSCRIPTION_WITHOUT_KEYS,
     PUBLISHED_ALLOWANCE,
     PUBLISHED_WAITING,
 )
+from edge.channel.preview import About, topic_of
 from edge.channel.sockets import VERDICTS_THREAD, VIEWERS_THREAD, bind, check_path, take_thread
 from edge.channel.viewers import Viewers, change
 from edge.errors import ChannelError
@@ -86,6 +88,16 @@ class Publisher:
         if self._viewers is not None:
             self._viewers.send(frames)
         return payload
+
+    @property
+    def wants_previews(self) -> bool:
+        """Whether a viewer subscribes to previews now."""
+        return self._viewers is not None and self._viewers.wants_previews
+
+    def send_preview(self, about: About, jpeg: bytes) -> None:
+        """Publish a preview to viewers as three frames, topic, JSON and JPEG. It is dropped if they are behind."""
+        if self._viewers is not None and 0 < len(jpeg) < LARGEST_MESSAGE:
+            self._viewers.send_preview([topic_of(about.station), about.model_dump_json().encode(), jpeg])
 
     def subscribers(self) -> int:
         """How many subscriptions match verdicts now. A listener that subscribes twice counts twice.

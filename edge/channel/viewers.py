@@ -12,9 +12,14 @@ import zmq
 
 from edge.channel.access_control import Doorkeeper
 from edge.channel.limits import PUBLISHED_WAITING
+from edge.channel.preview import PREVIEWS
 
 _LAST_WORDS_S = 0.5
 _NOTES_S = 0.1
+_BUSY = 16
+"""Messages that wait, from which on previews are dropped."""
+
+_PREVIEWS = f"{PREVIEWS}/".encode()
 
 
 def change(note: zmq.Frame) -> int:
@@ -28,6 +33,7 @@ class Viewers:
     def __init__(self, socket: "zmq.Socket[bytes]", doorkeeper: Doorkeeper | None) -> None:
         """The socket is this object's from now on."""
         self.failure: Exception | None = None
+        self._previews = 0
         self._socket, self._doorkeeper = socket, doorkeeper
         self._given: queue.Queue[list[bytes]] = queue.Queue(PUBLISHED_WAITING)
         self._is_over = threading.Event()
@@ -38,6 +44,16 @@ class Viewers:
         """Publish one message. It is lost to the viewers, as a gap, if those before it wait."""
         with suppress(queue.Full):
             self._given.put_nowait(frames)
+
+    @property
+    def wants_previews(self) -> bool:
+        """Whether somebody subscribes to previews: to their topic, not merely to everything."""
+        return self._previews > 0
+
+    def send_preview(self, frames: list[bytes]) -> None:
+        """Publish a preview, or drop it if other messages wait."""
+        if self._given.qsize() < _BUSY:
+            self.send(frames)
 
     def close(self) -> None:
         """Send what is queued, for half a second at most once the context is terminated."""
@@ -60,5 +76,7 @@ class Viewers:
         with suppress(zmq.Again):
             for _ in range(PUBLISHED_WAITING):
                 note = self._socket.recv(zmq.NOBLOCK, copy=False)
+                if note.bytes[1:].startswith(_PREVIEWS):
+                    self._previews = max(0, self._previews + change(note))
                 if self._doorkeeper is not None:
                     self._doorkeeper.met(note, change(note))

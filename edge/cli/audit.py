@@ -200,6 +200,7 @@ def _summary(found: "Audit") -> dict[str, object]:
         "live": found.is_live,
         "copy": found.is_copy,
         "copied": dict(found.copied),
+        "expired_until": found.expired_until,
         "runs": [asdict(run) for run in found.runs],
         "images": found.images,
         "images_gone": found.images_gone,
@@ -231,7 +232,17 @@ def _print(found: "Audit") -> None:
         cells = (str(run.boot), run.epoch, run.started[:19], *map(str, counts), ended)
         table.add_row(*(escape(printable(cell)) for cell in cells))
     console.print(table)
-    print("\n".join([*_of_the_copy(found), *_of_images(found), *_of_the_gate(found), *_of_the_plc(found)]))
+    print(
+        "\n".join(
+            [
+                *_of_the_expired(found),
+                *_of_the_copy(found),
+                *_of_images(found),
+                *_of_the_gate(found),
+                *_of_the_plc(found),
+            ]
+        )
+    )
     for kind, text, epoch, _ in found.problems:
         style = "bold white on red" if kind is Kind.ESCAPE else "red"
         where = f"{epoch}: " if epoch else ""
@@ -240,6 +251,15 @@ def _print(found: "Audit") -> None:
         if (named := sum(problem.kind == each for problem in found.problems)) < count:
             print(f"and {count - named} more: {each}")
     print("the record is sound" if found.is_sound else counted(found.counts.total(), "problem"), file=sys.stderr)
+
+
+def _of_the_expired(found: "Audit") -> "Iterator[str]":
+    if found.expired_until is not None:
+        verdicts = counted(sum(run.expired for run in found.runs), "verdict")
+        yield (
+            f"retention: {verdicts} published until {printable(found.expired_until)} are no longer kept; counts by "
+            "hour are, and the table includes them"
+        )
 
 
 def _of_the_copy(found: "Audit") -> "Iterator[str]":

@@ -20,6 +20,19 @@ class Sidecar(NamedTuple):
     size: int
 
 
+def read_heat(folder: Path, path: str) -> object | None:
+    """The map beside an image, as JSON types; None if there is none. Nothing of it is checked.
+
+    `path` as for `read_sidecar`. Raises OSError, ValueError as it does.
+    """
+    name = Path(path).relative_to(IMAGES).with_suffix(SIDECAR).as_posix()
+    try:
+        said = json.loads(read_regular((folder / IMAGES).resolve(), name, MOST_BYTES))
+    except RecursionError as error:
+        raise ValueError("no sidecar") from error
+    return said.get("heat") if isinstance(said, dict) else None
+
+
 def read_sidecar(folder: Path, path: str) -> Sidecar:
     """The sidecar of the image at `path`, relative to the records' `folder`; `misplaced` must have accepted `path`.
 

@@ -14,6 +14,8 @@ from edge.errors import RecordsError
 from edge.records.image_audit import kept_goods
 from edge.records.journal import check_rows, open_to_read, why_unread
 from edge.records.pass_proof import broken_rule
+from edge.records.selection import Selection
+from edge.records.stored_verdicts import find, select
 from edge.records.tables import IMAGES, VERDICTS
 from edge.review.decisions import Judged, Kind, ReviewError
 from edge.verdict import Outcome, Verdict
@@ -89,19 +91,17 @@ class Record:
     def verdict(self, epoch: str, seq: int) -> Verdict:
         """The verdict. Raises ReviewError if the journal has none of this number, RecordsError if it cannot be read."""
         with self._errors():
-            where, values = "epoch = ? AND seq = ?", (epoch, seq)
-            check_rows(self._open, [VERDICTS], where, values)
-            row = next(VERDICTS.read(self._open, f"WHERE {where} ORDER BY rowid LIMIT 1", values), None)
-            if row is None:
+            check_rows(self._open, [VERDICTS], "epoch = ? AND seq = ?", (epoch, seq))
+            stored = find(self._open, epoch, seq)
+            if stored is None:
                 raise ReviewError(f"{self.folder} has no verdict {seq} of run {epoch}; edge-audit shows its runs")
-            return Verdict.model_validate_json(row["json"])
+            return stored.verdict
 
     def verdicts_on(self, part: str) -> list[Verdict]:
         """The verdicts on the part id `part`, oldest first."""
         with self._errors():
             check_rows(self._open, [VERDICTS], "part = ?", (part,))
-            rows = VERDICTS.read(self._open, "WHERE part = ? ORDER BY rowid", (part,))
-            return [Verdict.model_validate_json(row["json"]) for row in rows]
+            return [stored.verdict for stored in select(self._open, Selection(part=part))]
 
     def judged(self, verdict: Verdict) -> Judged:
         """What a decision stores of the verdict."""
@@ -149,5 +149,5 @@ class Record:
         """The JSON of all verdicts as published, oldest first."""
         with self._errors():
             check_rows(self._open, [VERDICTS])
-            for row in VERDICTS.read(self._open, "ORDER BY rowid"):
-                yield row["json"]
+            for stored in select(self._open):
+                yield stored.text

@@ -17,7 +17,10 @@ from edge.channel.control_messages import (
     Ping,
     Pong,
     Request,
+    Resume,
     Snapshot,
+    Suspend,
+    Suspension,
     Trigger,
     Triggered,
     Welcome,
@@ -102,6 +105,8 @@ class ControlServer:
         self._hurried: set[str] = set()  # clients that the budget is too long for
         self._not_required: set[str] = set()  # clients that said hello while a required controller was missing
         self._runs: OrderedDict[tuple[bytes, ...], str] = OrderedDict()  # what clients call their runs, by route
+        self.suspended_by: str | None = None
+        """Who suspends the station, and why; None if no person does."""
         self._spans: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in required}
 
     @property
@@ -195,6 +200,19 @@ class ControlServer:
                 self._acknowledge(peer, request)
             case Trigger():
                 self._trigger(peer, request)
+            case Suspend() | Resume():
+                self._suspend(peer, request)
+
+    def _suspend(self, peer: Peer, request: Suspend | Resume) -> None:
+        """Suspend the station or resume it, by name; both are in the record."""
+        is_suspended = isinstance(request, Suspend)
+        self.suspended_by = f"{request.by}: {request.reason}" if is_suspended else None
+        key = f", key of {peer.user}" if peer.user else ""
+        line = f"{request.by} {'suspends' if is_suspended else 'resumes'} the station: {request.reason}{key}"
+        log.warning("%s: %s", self._line.station, line, extra={"station": self._line.station})
+        if self._recorder is not None:
+            self._recorder.event("operator", line)
+        self._socket.reply(peer, Suspension(is_suspended=is_suspended))
 
     def _check_budget(self, name: str, hello: Hello) -> None:
         """Log once per client, for a number of clients, that it cannot wait as long as the budget lasts."""
@@ -269,5 +287,5 @@ def _remember(those: "OrderedDict[_Key, _Value]", key: _Key, value: _Value) -> N
 
 
 def _not_allowed(peer: Peer, request: Request) -> str:
-    needs = f"{NEEDS[request.type]} or {Role.CONTROL}"
+    needs = " or ".join(dict.fromkeys((NEEDS[request.type], Role.CONTROL)))
     return f"the key of {peer.user} has the role {peer.role}; this needs {needs} (edge-keys add --role)"

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 
+from edge.records.expiry import JournalKeeping
 from edge.records.recorder import Recorder
 from edge.records.retention import Keeping
 from edge.station.archive.process import ArchiveMessage, Archiving
@@ -10,7 +11,8 @@ from edge.station.capture.process import CaptureProcess
 from edge.station.config.resolved import StationConfig
 from edge.station.part_counts import Books
 from edge.station.parts import Part
-from edge.station.process.messages import Copied, Removed, Stored
+from edge.station.previews import Previews, heat_of
+from edge.station.process.messages import Copied, Depicted, Removed, Stored
 from edge.verdict import Verdict
 
 JOURNAL_PATIENCE_S = 1.0
@@ -26,7 +28,8 @@ class Records:
         Raises RecordsError if the folder cannot be used, or if another station writes there.
         """
         assert config.records is not None
-        self.recorder = Recorder(config.records, config.station)
+        verdicts = JournalKeeping(config.keep_journal_bytes, config.keep_verdicts_days)
+        self.recorder = Recorder(config.records, config.station, keeping=verdicts)
         self.boot = self.recorder.boot
         shown = asdict(config) | {"source": config.source_name}
         self.recorder.begin(epoch, config.source_name, bundle, json.dumps(shown, default=str))
@@ -34,6 +37,7 @@ class Records:
         self.archiving = Archiving(keeping, config.station)
         self.images_kept = 0
         self._epoch, self._frames = epoch, frames
+        self.previews: Previews | None = None
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -52,8 +56,15 @@ class Records:
         if c is None or c.slot is None or not c.height:
             return
         memory, worst = self._frames.memory(c.slot), part.inferred.worst if part.inferred else 0
-        if self.archiving.offer(verdict, payload, c.slot, memory, c.height, c.width, worst):
+        heat = heat_of(part.inferred.coarse) if part.inferred else None
+        is_shown = self.previews is not None and self.previews.are_due
+        place = (c.slot, memory, c.height, c.width, worst)
+        of_record = None if heat is None else heat.model_dump_json()
+        is_lent = self.archiving.offer(verdict, payload, *place, of_record, is_shown)
+        if is_lent or (is_shown and self.archiving.depict(verdict, *place)):
             self._frames.hold(c.slot)
+            if is_shown and self.previews is not None:
+                self.previews.begin(verdict, c.height, c.width, heat)
 
     def serve(self) -> None:
         """Handle the archive's messages, and release the frames that it has copied."""
@@ -65,7 +76,10 @@ class Records:
                     self._note(message)
 
     def _note(self, message: ArchiveMessage) -> None:
-        if isinstance(message, Stored):
+        if isinstance(message, Depicted):
+            if self.previews is not None:
+                self.previews.publish(message)
+        elif isinstance(message, Stored):
             self.images_kept += message.epoch == self._epoch
             self.recorder.image(message.epoch, message.seq, message.path, message.sha256, message.size)
         elif isinstance(message, Removed):

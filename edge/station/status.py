@@ -98,6 +98,8 @@ class StationStatus:
             return State.HELD, f"camera: {station.intake.cause}"
         if station.intake.blind is not None:
             return State.HELD, f"camera: {station.intake.blind}"
+        if (person := station.control_server.suspended_by) is not None:
+            return State.SUSPENDED, f"operator: {person}"
         if missing := station.control_server.missing():
             return State.SUSPENDED, f"controller: nothing heard from {', '.join(missing)}"
         if doubled := station.control_server.doubled():
@@ -148,6 +150,7 @@ class StationStatus:
             valid_until=now + LEASE_MS * 1_000_000,
             cause=self.cause,
             alarms=station.alarms,
+            drift=station.drift_watch.state if station.drift_watch else None,
             last_seq=station.books.published,
             durable_seq=station.records.recorder.durable_seq if station.records else None,
             camera_age_ms=station.intake.age_ms,
@@ -181,6 +184,8 @@ class StationStatus:
             late_results=station.books.late_results,
             alarms=len(beat.alarms),
             unlike_share=station.input_watch.recent_share if station.input_watch else None,
+            drift_levels=station.drift_watch.levels if station.drift_watch else {},
+            drift_learned=beat.drift.learned if beat.drift else None,
             camera_age_ms=beat.camera_age_ms,
             loop_age_ms=beat.loop_age_ms,
             journal_backlog=records.recorder.backlog if records else None,

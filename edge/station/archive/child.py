@@ -17,12 +17,23 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.channel.limits import LARGEST_MESSAGE
+from edge.channel.preview import LONGEST_SIDE
 from edge.errors import RecordsError
 from edge.records.durable_files import PRIVATE_FOLDER, sync_folder, write_durably
 from edge.records.journal import has_image, has_run, open_to_read
 from edge.records.retention import IMAGES, SIDECAR, Gone, Keeping, NoRoomError, Shelf
 from edge.records.sidecar import Sidecar, read_sidecar
-from edge.station.process.messages import ArchiveReady, Copied, Keep, NotStored, Removed, Stored
+from edge.station.process.messages import (
+    ArchiveReady,
+    Copied,
+    Depict,
+    Depicted,
+    Keep,
+    NotStored,
+    Removed,
+    Stored,
+)
 from edge.station.process.ring import Attached
 from edge.verdict import Outcome
 
@@ -33,10 +44,13 @@ if TYPE_CHECKING:
 NICENESS = 10
 """Niceness of the writing thread, whose work is less urgent than any verdict."""
 
+PREVIEW_QUALITIES = (75, 45, 15)
+
 EXPIRE_EVERY_S = 10.0
 """Interval between checks for images that are too old."""
 
-Send = Callable[[Copied | Stored | NotStored | Removed | ArchiveReady], None]
+Message = Copied | Depicted | Stored | NotStored | Removed | ArchiveReady
+Send = Callable[[Message], None]
 _Job = tuple[Keep, "npt.NDArray[np.uint8]"]
 
 
@@ -47,7 +61,7 @@ def run_archive(connection: Connection, keeping: Keeping) -> None:
     cv2.setNumThreads(1)
     lock = threading.Lock()
 
-    def send(message: Copied | Stored | NotStored | Removed | ArchiveReady) -> None:
+    def send(message: Message) -> None:
         with lock:
             connection.send(message)
 
@@ -57,13 +71,21 @@ def run_archive(connection: Connection, keeping: Keeping) -> None:
     writer.start()
     send(ArchiveReady())
     ring = Attached()
-    while isinstance(order := connection.recv(), Keep):
+    while isinstance(order := connection.recv(), Keep | Depict):
+        small = None
         try:
             top, bottom = order.frame * order.height, (order.frame + 1) * order.height
-            jobs.put((order, ring.frame(order.memory, bottom, order.width)[top:].copy()))
+            frame = ring.frame(order.memory, bottom, order.width)[top:]
+            if isinstance(order, Depict) or order.is_shown:
+                small = _small(frame)
+            if isinstance(order, Keep):
+                jobs.put((order, frame.copy()))
         except (OSError, ValueError, MemoryError) as error:
-            send(NotStored(order.epoch, order.seq, f"the frame cannot be copied: {error}"))
+            if isinstance(order, Keep):
+                send(NotStored(order.epoch, order.seq, f"the frame cannot be copied: {error}"))
         send(Copied(order.slot))
+        if small is not None:
+            send(Depicted(order.epoch, order.seq, _jpeg(small)))
     jobs.put(None)
     writer.join()
 
@@ -141,13 +163,35 @@ def _png(frame: "npt.NDArray[np.uint8]") -> bytes:
     return data.tobytes()
 
 
+def _small(frame: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.uint8]":
+    """A small copy of a frame for a preview."""
+    import cv2
+    import numpy as np
+
+    height, width = frame.shape[:2]
+    shrink = LONGEST_SIDE / max(height, width)
+    if shrink >= 1:
+        return frame.copy()
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    return np.asarray(cv2.resize(frame, size, None, 0, 0, cv2.INTER_AREA), np.uint8)
+
+
+def _jpeg(small: "npt.NDArray[np.uint8]") -> bytes:
+    """The JPEG of a preview, about 30 kB; coarser if it would be too large for a message."""
+    import simplejpeg
+
+    made = (bytes(simplejpeg.encode_jpeg(small, quality, "BGR", "420")) for quality in PREVIEW_QUALITIES)
+    return next((jpeg for jpeg in made if len(jpeg) < LARGEST_MESSAGE), b"")
+
+
 def _store(order: Keep, image: bytes, shelf: Shelf, send: Send) -> Stored:
     """Store one image. Raises NoRoomError, OSError."""
     place = _place(order.day, order.epoch, order.seq, order.verdict)
     path = shelf.keeping.folder / place
     digest = hashlib.sha256(image).hexdigest()
     about = json.dumps({"path": place.as_posix(), "sha256": digest, "bytes": len(image)})
-    sidecar = b'{"verdict":%b,"image":%b}\n' % (order.payload, about.encode())
+    heat = b"" if order.heat is None else b',"heat":%b' % order.heat.encode()
+    sidecar = b'{"verdict":%b,"image":%b%b}\n' % (order.payload, about.encode(), heat)
     _send_removed(send, shelf.make_room(len(image) + len(sidecar), Outcome(order.verdict)))
     _make(path.parent)
     write_durably({path.with_suffix(SIDECAR): sidecar, path: image})  # sidecar first: no image lacks its sidecar

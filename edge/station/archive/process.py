@@ -9,7 +9,17 @@ from typing import NamedTuple
 from edge.records.retention import Keeping
 from edge.station.archive.child import run_archive
 from edge.station.process.child import Child
-from edge.station.process.messages import ArchiveReady, Copied, Keep, NotStored, Removed, Stop, Stored
+from edge.station.process.messages import (
+    ArchiveReady,
+    Copied,
+    Depict,
+    Depicted,
+    Keep,
+    NotStored,
+    Removed,
+    Stop,
+    Stored,
+)
 from edge.text import counted
 from edge.verdict import Outcome, Verdict
 
@@ -26,13 +36,16 @@ MOST_WAITING = 64
 MOST_WAITING_BYTES = 256 * 2**20
 """Limits of the frames in the child's memory that wait for the disk. Good parts may use half of each."""
 
+IDLE_OWED = 8
+"""Images that wait for the disk, with which previews are still made."""
+
 SLOW_S = 5.0
 """An image that waits longer than this for the disk causes an alarm."""
 
 SKIPPED_S = 60.0
 """Duration of the alarm after an image was not kept."""
 
-ArchiveMessage = Copied | Stored | NotStored | Removed
+ArchiveMessage = Copied | Depicted | Stored | NotStored | Removed
 
 
 class _Unanswered(NamedTuple):
@@ -60,10 +73,11 @@ class Archiving:
         self._skipped_until = 0.0
 
     def offer(
-        self, verdict: Verdict, payload: bytes, slot: int, memory: str, height: int, width: int, frame: int = 0
-    ) -> bool:
+        self, verdict: Verdict, payload: bytes, slot: int, memory: str, height: int, width: int, frame: int = 0,
+        heat: str | None = None, is_shown: bool = False,
+    ) -> bool:  # fmt: skip
         """Offer the frame of a verdict, published as `payload`: the frame number `frame` in `slot`, `height` × `width`
-        pixels. Never waits.
+        pixels. `heat` is its map as JSON; with `is_shown` a preview is made, too. Never waits.
 
         True: the slot is lent until `receive` returns it. False: it is not, and there will be no image.
         """
@@ -77,7 +91,18 @@ class Archiving:
         now = time.monotonic()
         self._loans[slot], self._owed[verdict.epoch, verdict.seq] = now, _Unanswered(size, now)
         v = verdict
-        self.child.send(Keep(v.epoch, v.seq, v.verdict, v.time[:10], payload, slot, memory, height, width, frame))
+        day = v.time[:10]
+        self.child.send(
+            Keep(v.epoch, v.seq, v.verdict, day, payload, slot, memory, height, width, frame, heat, is_shown)
+        )
+        return True
+
+    def depict(self, verdict: Verdict, slot: int, memory: str, height: int, width: int, frame: int = 0) -> bool:
+        """Ask for a preview of a frame of which no image is kept. True: the slot is lent. False: the child is busy."""
+        if not self._is_up or self._loans or len(self._owed) > IDLE_OWED:
+            return False
+        self._loans[slot] = time.monotonic()
+        self.child.send(Depict(verdict.epoch, verdict.seq, slot, memory, height, width, frame))
         return True
 
     def _is_full(self, outcome: Outcome, size: int) -> bool:

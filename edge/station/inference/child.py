@@ -16,7 +16,7 @@ from edge.errors import EdgeError
 from edge.station import gc_tuning
 from edge.station.inference.input_probe import InputProbe
 from edge.station.inference.warmer import Warmer
-from edge.station.process.messages import Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
+from edge.station.process.messages import CoarseMap, Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
 from edge.station.process.ring import Attached
 from edge.verdict import MOST_DEFECTS
 
@@ -110,6 +110,8 @@ class _Model:
     options: "Options"
     golden_difference: float
     anysize: "Backend | None"
+    ordinary: float = 0.0
+    """Median of the golden frames' maps."""
     runtimes: "dict[Shape, list[Backend]]" = field(default_factory=dict)
 
     @property
@@ -168,7 +170,7 @@ def _load(path: Path, digest: str, backend: str, options: "Options", shape: Shap
     cv2.setNumThreads(1)  # the cores are for the model
     if bundle.manifest.map_threshold is not None:
         _warm_up_locating(bundle)
-    return _Model(bundle, anysize.name, options, difference, anysize)
+    return _Model(bundle, anysize.name, options, difference, anysize, _ordinary(bundle))
 
 
 class _Seats:
@@ -255,14 +257,22 @@ def _warm_up_locating(bundle: "Bundle") -> None:
             find_regions(golden.map, (height, width), bundle.manifest.letterbox, float(golden.map.mean()))
 
 
+def _ordinary(bundle: "Bundle") -> float:
+    """The median of the golden frames' maps: what a coarse map shows as cold. 0 without maps."""
+    import numpy as np
+
+    maps = [golden.map for golden in bundle.golden() if golden.map is not None]
+    return float(np.median(np.concatenate([one.ravel() for one in maps]))) if maps else 0.0
+
+
 class _Seat:
     """One station's frames: its ring, its regions, and the runtimes for each input shape."""
 
     def __init__(self, model: _Model, configure: Configure, runtimes: "dict[Shape, list[Backend]]") -> None:
-        from edge.bundle.input_distance import InputDistance
+        from edge.bundle.input_distance import InputDistance, InputFeatures
 
-        self.runtimes = runtimes
-        self.probe = InputProbe(InputDistance.of(model.bundle.manifest))
+        manifest, self.runtimes = model.bundle.manifest, runtimes
+        self.probe = InputProbe(InputDistance.of(manifest) or InputFeatures(manifest.letterbox))
         self._model, self._regions, self._ring = model, configure.regions, Attached()
         self._aggregate = configure.aggregate
 
@@ -284,12 +294,23 @@ class _Seat:
             score = scores[worst] if self._aggregate == "max" else fmean(scores)
             is_reject = rejects(score) and rejected[worst]
             located = _locate(self._model.bundle.manifest, rejected[worst], size) if is_reject else None
-            measured = self.probe.take()
+            coarse = self._coarse(outputs[0][1], size) if (is_reject or order.wants_map) and len(scores) == 1 else None
+            measured, summed = self.probe.take(), self.probe.take_sums()
             self.probe.copy_rows(self._compared(frames[: order.height]))
-            return Inferred(order.seq, score, None, start, end, located, order.seat, worst, measured)
+            return Inferred(order.seq, score, None, start, end, located, order.seat, worst, measured, summed, coarse)
         except Exception as error:
             fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             return Inferred(order.seq, float("nan"), fault, start, time.monotonic_ns(), seat=order.seat)
+
+    def _coarse(self, output: "Output", size: tuple[int, int]) -> "CoarseMap | None":
+        """The map of a whole frame in few cells; None without a map, or if regions are judged."""
+        manifest = self._model.bundle.manifest
+        if self._regions or manifest.map_threshold is None or output.map is None:
+            return None
+        from edge.station.inference.coarse_map import coarse_map
+
+        level = manifest.map_threshold.value
+        return coarse_map(output.map, size, manifest.letterbox, min(self._model.ordinary, level), level)
 
     def _compared(self, frame: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.uint8]":
         """The picture that is compared with the training photographs: the frame, or one region of it in turn."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from edge.presence import Remembered
     from edge.sources import Mark
     from edge.station.codes.contract import Answer
+    from edge.station.drift.block import Summed
     from edge.verdict import Fault
 
 
@@ -150,6 +151,7 @@ class Infer(NamedTuple):
     width: int
     seat: int = 0
     frames: int = 1
+    wants_map: bool = False  # of a good part, too: somebody watches previews
 
 
 class SelfTest(NamedTuple):
@@ -169,6 +171,20 @@ class Located(NamedTuple):
     peak: float
 
 
+class CoarseMap(NamedTuple):
+    """The map on the frame, in few cells, as `edge.channel.preview.Heat` has it: position in pixels of the frame, and
+    one byte a cell, row by row.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    rows: int
+    columns: int
+    cells: bytes
+
+
 class Inferred(NamedTuple):
     """Inference → supervisor: the score of frame `seq`, or the `fault` as text if the runtime failed on it.
 
@@ -176,7 +192,11 @@ class Inferred(NamedTuple):
     number, from 0, of the one with the highest score, in which the defects are located.
 
     `measured` is the distance from the training photographs of the station's picture that was compared last; None if
-    none was compared since the last result, Unmeasured once if none will be compared any more.
+    none was compared since the last result, Unmeasured once if none will be compared any more. `summed` has the
+    features of the station's last pictures, once in some pictures.
+
+    `coarse` is the map of a reject, or of any part for which it was wanted; None if the part has several frames or
+    regions, or no map.
     """
 
     seq: int
@@ -188,6 +208,8 @@ class Inferred(NamedTuple):
     seat: int = 0
     worst: int = 0
     measured: "Measured | Unmeasured | None" = None
+    summed: "Summed | None" = None
+    coarse: CoarseMap | None = None
 
 
 class Stop(NamedTuple):
@@ -202,7 +224,7 @@ class Keep(NamedTuple):
     """Supervisor → archive: store the frame in shared memory `memory` as the image of this verdict.
 
     `verdict` is its outcome, `day` the date of publication, `payload` the verdict as published. `frame` is the number
-    of frames stacked above it.
+    of frames stacked above it. `heat` is the map as JSON. With `is_shown` a preview is made, too.
     """
 
     epoch: str
@@ -215,6 +237,28 @@ class Keep(NamedTuple):
     height: int
     width: int
     frame: int = 0
+    heat: str | None = None
+    is_shown: bool = False
+
+
+class Depict(NamedTuple):
+    """Supervisor → archive: make a preview of the frame in shared memory `memory`, and store nothing."""
+
+    epoch: str
+    seq: int
+    slot: int
+    memory: str
+    height: int
+    width: int
+    frame: int = 0
+
+
+class Depicted(NamedTuple):
+    """Archive → supervisor: the preview of a frame, a JPEG of `edge.channel.preview.LONGEST_SIDE` pixels at most."""
+
+    epoch: str
+    seq: int
+    jpeg: bytes
 
 
 class Copied(NamedTuple):

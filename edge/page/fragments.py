@@ -1,0 +1,106 @@
+"""The parts of a page that change: rendered once for all browsers of a language, at most ten times a second."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from edge.errors import EdgeError
+from edge.page.record_view import Listed, Selection
+from edge.page.site import Site
+from edge.page.standing import Standing, standing
+from edge.page.station_live import LiveView, StationLive
+from edge.page.words import Words
+from edge.verdict import Outcome
+
+SHORTEST_S = 0.09
+"""Least time between two renderings of a fragment."""
+
+LONGEST_S = 1.0
+"""A fragment is rendered again after this time, because it may tell how long something lasts."""
+
+NAMES = ("status", "last", "tally", "pace", "alarms", "strip", "stream")
+
+
+class Fragments:
+    """Renders fragments and remembers them. For the thread of the event loop alone."""
+
+    def __init__(self, site: Site) -> None:
+        """Nothing is rendered yet."""
+        self._site = site
+        self._views: dict[str, tuple[float, int, LiveView]] = {}
+        self._made: dict[tuple[str, str, str], tuple[LiveView, str]] = {}
+        self._stored: dict[str, tuple[float, Listed | None]] = {}
+
+    def view(self, station: StationLive) -> LiveView:
+        """The station, as of a tenth of a second ago at most."""
+        now, version = time.monotonic(), station.version
+        made, of, view = self._views.get(station.name, (0.0, -1, None))
+        if view is None or now - made > LONGEST_S or (of != version and now - made > SHORTEST_S):
+            view = station.view()
+            self._views[station.name] = (now, version, view)
+        return view
+
+    def get(self, station: StationLive, t: Words, names: Iterable[str]) -> dict[str, str]:
+        """These fragments of a station in a language."""
+        view, found = self.view(station), {}
+        for name in names:
+            key = (station.name, t.language, name)
+            made = self._made.get(key)
+            if made is None or made[0] is not view:
+                made = self._made[key] = (view, self._render(view, t, name))
+            found[name] = made[1]
+        return found
+
+    def cards(self, t: Words) -> str:
+        """The overview of all stations."""
+        return "".join(self.get(station, t, ["card"])["card"] for station in self._site.stations.all())
+
+    def stands(self, view: LiveView, t: Words) -> Standing:
+        """How the station stands."""
+        last_run = None
+        if view.silent_s is None:
+            ended = self._site.history.ended(view.name)
+            last_run = t("why.ended", time=t.date(ended[0]), cause=ended[1]) if ended else None
+        return standing(view, t, last_run)
+
+    def _render(self, view: LiveView, t: Words, name: str) -> str:
+        values: dict[str, Any] = {"view": view, "t": t}
+        if name in ("status", "card"):
+            values["stands"] = self.stands(view, t)
+        if name in ("alarms", "card"):
+            values["alarms"] = self._alarms(view, t)
+        if name == "pace":
+            values["budget"] = view.verdicts[0].budget_ms if view.verdicts else None
+        if name == "last":
+            about = view.preview.about if view.preview else None
+            values["shown"] = about and next(
+                (v for v in view.verdicts if (v.epoch, v.seq) == (about.epoch, about.seq)), None
+            )
+            values["stored"] = None if about else self._newest_picture(view.name)
+        return self._site.templates.get_template(f"fragments/{name}.html.j2").render(values)
+
+    def _alarms(self, view: LiveView, t: Words) -> list[str]:
+        alarms = list(view.heartbeat.alarms) if view.heartbeat and not view.is_silent else []
+        if view.missed:
+            alarms.append(t("alarms.missed", n=t.number(view.missed)))
+        problem = self._site.history.problem(view.name)
+        if problem is not None:
+            alarms.append(t("alarms.record", problem=problem))
+        return alarms
+
+    def _newest_picture(self, name: str) -> Listed | None:
+        """The newest reject with a picture, looked up every two seconds at most."""
+        now = time.monotonic()
+        made, listed = self._stored.get(name, (0.0, None))
+        if now - made < 2.0 and made:
+            return listed
+        record = self._site.history.record(name)
+        listed = None
+        if record is not None:
+            try:
+                found, _ = record.listed(Selection(outcome=Outcome.REJECT), 10)
+                listed = next((one for one in found if one.picture and one.frame), None)
+            except EdgeError:
+                listed = None
+        self._stored[name] = (now, listed)
+        return listed

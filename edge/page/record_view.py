@@ -1,0 +1,241 @@
+"""What pages read of a station's record. Every call opens the journal, reads and closes: safe from any thread."""
+
+import contextlib
+import sqlite3
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from edge.channel.preview import Heat
+from edge.errors import RecordsError
+from edge.files import open_regular
+from edge.page.station_live import Newest
+from edge.records.image_audit import MOST_IMAGE_BYTES
+from edge.records.journal import open_to_read, why_unread
+from edge.records.part_history import Story, stories
+from edge.records.retention import IMAGES as IMAGES_FOLDER
+from edge.records.retention import misplaced
+from edge.records.selection import Selection
+from edge.records.sidecar import read_heat
+from edge.records.stored_verdicts import find, select
+from edge.records.summary import Counts, Extent, Spread, counts, extent, quantile, spreads, total
+from edge.records.tables import EVENTS, IMAGES, LOST_RANGES, RUNS
+from edge.verdict import Verdict
+
+__all__ = ["Counts", "Extent", "RecordView", "Selection", "Spread", "quantile"]
+
+MOST_LOOKED_AT = 20_000
+"""Verdicts that one page reads at most for a filter that the journal does not have."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A verdict in a list, its row in the journal, and the path of its picture in the records, if one is kept."""
+
+    row: int
+    verdict: Verdict
+    picture: str | None
+    frame: tuple[int, int] | None = None
+    """Width and height of the picture, pixels."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """The state of a record: its extent, last runs, losses, events and images, the newest first."""
+
+    extent: Extent
+    runs: list[dict[str, Any]]
+    losses: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    images: int
+    image_bytes: int
+
+
+class RecordView:
+    """The record in `folder`. Every method raises RecordsError, in one line, if it cannot be read."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is opened yet."""
+        self.folder = folder
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder has a journal."""
+        return (self.folder / "journal.db").is_file()
+
+    @contextlib.contextmanager
+    def _journal(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with contextlib.closing(open_to_read(self.folder)) as journal:
+                yield journal
+        except (sqlite3.Error, ValueError, OverflowError, TypeError) as error:
+            raise RecordsError(f"{self.folder}: the journal cannot be read: {why_unread(error)[:300]}") from error
+
+    def last_run(self) -> dict[str, Any] | None:
+        """The row of the last run."""
+        with self._journal() as journal:
+            return next(RUNS.read(journal, "ORDER BY rowid DESC LIMIT 1"), None)
+
+    def since(self, moment: datetime) -> tuple[Counts, Newest | None]:
+        """Verdicts counted from a moment on, and the newest verdict, of one state of the journal."""
+        with self._journal() as journal:
+            journal.execute("BEGIN")
+            newest = next(select(journal, newest_first=True, limit=1), None)
+            counted = total(journal, moment, None)
+            journal.execute("COMMIT")
+            return counted, None if newest is None else Newest(newest.epoch, newest.seq)
+
+    def counts(self, since: datetime, until: datetime, per: Literal["minute", "hour"]) -> list[Counts]:
+        """Counts for each minute or hour of a span."""
+        with self._journal() as journal:
+            found: list[Counts] = counts(journal, since, until, per)
+            return found
+
+    def spreads(self, since: datetime, until: datetime) -> list[Spread]:
+        """How scores and ages lie, for each hour of a span."""
+        with self._journal() as journal:
+            found: list[Spread] = spreads(journal, since, until)
+            return found
+
+    def listed(
+        self, selection: Selection, count: int, before: int | None = None, place: "Place | None" = None
+    ) -> tuple[list[Listed], int | None]:
+        """The newest verdicts of a selection before a row, and the row from which on there may be more. Verdicts that
+        break the rules are left out. With a `place` only those with a box there.
+        """
+        found: list[Listed] = []
+        row, looked = None, 0
+        with self._journal() as journal:
+            for stored in select(journal, selection, newest_first=True, before=before):
+                row, looked = stored.row, looked + 1
+                with contextlib.suppress(ValueError):
+                    one = self._listed(journal, stored.row, stored.verdict)
+                    if place is None or place.has(one):
+                        found.append(one)
+                if len(found) == count or looked >= MOST_LOOKED_AT:
+                    return found, row
+        return found, None
+
+    def verdict(self, epoch: str, seq: int) -> tuple[Verdict, list[Listed]]:
+        """A verdict and its neighbours: three before and three after it in its run, in order."""
+        with self._journal() as journal:
+            stored = find(journal, epoch, seq)
+            if stored is None:
+                raise RecordsError(f"{self.folder} has no verdict {seq} of the run {epoch}")
+            of_run = Selection(epoch=epoch)
+            before = list(select(journal, of_run, newest_first=True, before=stored.row, limit=3))
+            after = list(select(journal, of_run, after=stored.row, limit=3))
+            near = []
+            for one in (*reversed(before), *after):
+                with contextlib.suppress(ValueError):
+                    near.append(self._listed(journal, one.row, one.verdict))
+            return stored.verdict, near
+
+    def _listed(self, journal: sqlite3.Connection, row: int, verdict: Verdict) -> Listed:
+        path = _picture_of(journal, verdict.epoch, verdict.seq)
+        return Listed(row, verdict, path, frame_size(self.folder, path) if path else None)
+
+    def story(self, epoch: str, seq: int) -> tuple[Story, list[Listed]]:
+        """All that the record knows of a verdict, and its neighbours."""
+        verdict, near = self.verdict(epoch, seq)
+        for story in reversed(stories(self.folder, verdict.part)):
+            if (story.verdict.epoch, story.verdict.seq) == (epoch, seq):
+                return story, near
+        raise RecordsError(f"{self.folder} has no verdict {seq} of the run {epoch}")
+
+    def of_part(self, part: str, most: int = 50) -> list[Verdict]:
+        """The newest verdicts on a part's id."""
+        found, _ = self.listed(Selection(part=part), most)
+        return [one.verdict for one in found]
+
+    def health(self) -> Health:
+        """The state of the record."""
+        with self._journal() as journal:
+            (images, size) = journal.execute(
+                f"SELECT count(*), coalesce(sum(bytes), 0) FROM {IMAGES.name} WHERE gone IS NULL"
+            ).fetchone()
+            last = "ORDER BY rowid DESC LIMIT"
+            return Health(
+                extent(journal),
+                list(RUNS.read(journal, f"{last} 10")),
+                list(LOST_RANGES.read(journal, f"{last} 20")),
+                list(EVENTS.read(journal, f"{last} 30")),
+                int(images),
+                int(size),
+            )
+
+
+PLACES = tuple(f"{row}-{column}" for row in ("top", "middle", "bottom") for column in ("left", "centre", "right"))
+"""Ninths of the frame, by which a gallery can be filtered."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A ninth of the frame; a box is in it if its centre is."""
+
+    name: str
+
+    def has(self, listed: Listed) -> bool:
+        """Whether a box of the verdict is there; false if no picture says how large the frame is."""
+        if listed.frame is None:
+            return False
+        width, height = listed.frame
+        return any(
+            self.name
+            == PLACES[3 * _third(d.box.y + d.box.height / 2, height) + _third(d.box.x + d.box.width / 2, width)]
+            for d in listed.verdict.defects or ()
+        )
+
+
+def _third(at: float, whole: int) -> int:
+    return min(2, int(3 * at / whole))
+
+
+def _picture_of(journal: sqlite3.Connection, epoch: str, seq: int) -> str | None:
+    found = journal.execute(
+        f"SELECT path FROM {IMAGES.name} WHERE epoch = ? AND seq = ? AND gone IS NULL ORDER BY rowid DESC", (epoch, seq)
+    ).fetchone()
+    return None if found is None else str(found[0])
+
+
+def frame_size(folder: Path, path: str) -> tuple[int, int] | None:
+    """Width and height of a stored picture, from its header; None if there is no such picture."""
+    if misplaced(folder, path) is not None:
+        return None
+    try:
+        with open_regular(
+            (folder / IMAGES_FOLDER).resolve(), path.removeprefix(f"{IMAGES_FOLDER}/"), MOST_IMAGE_BYTES
+        ) as file:
+            head = file.read(24)
+    except OSError:
+        return None
+    if head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR":
+        return None
+    width, height = struct.unpack(">II", head[16:24])
+    return (width, height) if 0 < width < 100_000 and 0 < height < 100_000 else None
+
+
+def shift_start(now: datetime, starts: tuple[int, ...]) -> datetime:
+    """The beginning of the shift of a moment. `starts` are minutes of the local day, in order; empty: midnight."""
+    local = now.astimezone()
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    candidates = [
+        (midnight - timedelta(days=day)).replace(hour=minute // 60, minute=minute % 60)
+        for day in (0, 1)
+        for minute in starts or (0,)
+    ]
+    return max(one for one in candidates if one <= local).astimezone(UTC)
+
+
+def stored_heat(folder: Path, path: str) -> Heat | None:
+    """The map that lies beside a stored picture; None if there is none, or nonsense."""
+    if misplaced(folder, path) is not None:
+        return None
+    try:
+        found = read_heat(folder, path)
+        return None if found is None else Heat.model_validate(found)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,100 @@
+"""People judge parts: really bad, good after all, unsure; with a name, and an undo. No verdict changes by it."""
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from edge.page.access.users import PageRole
+from edge.page.record_view import Listed, RecordView, frame_size, stored_heat
+from edge.page.review_view import CHOICES, reviews
+from edge.page.site import Site, form_of, need
+from edge.page.views.hold import by_of
+
+KINDS = ("reject", "unknown", "good")
+MOST_SKIPPED = 500
+
+
+class Review:
+    """The queue of undecided parts, and decisions."""
+
+    def __init__(self, site: Site) -> None:
+        """Decisions lie in the stations' records."""
+        self._site = site
+
+    async def queue(self, request: Request) -> Response:
+        """The next undecided part of a kind."""
+        site, station, record = self._site, self._site.station(request), self._site.record(request)
+        kind = request.query_params.get("kind", "reject")
+        if kind not in KINDS:
+            raise HTTPException(400, site.words(request)("error.filter", what="kind"))
+        listed, progress = await run_in_threadpool(_next, record, kind, request.query_params.get("after", ""))
+        last = request.query_params.get("undo", "")
+        path = listed.picture if listed else None
+        heat = await run_in_threadpool(stored_heat, record.folder, path) if path else None
+        return site.page(
+            request, "review.html.j2", station=station.name, kind=kind, kinds=KINDS, listed=listed, progress=progress,
+            heat=heat,
+            last=int(last) if last.isascii() and last.isdigit() and len(last) < 19 else None,
+        )  # fmt: skip
+
+    async def decide(self, request: Request) -> Response:
+        """Enter a decision."""
+        site, form, t = self._site, form_of(request), self._site.words(request)
+        need(request, PageRole.REVIEW, t)
+        station, record = site.station(request), site.record(request)
+        epoch, seq = request.path_params["epoch"], request.path_params["seq"]
+        if form.get("choice") not in CHOICES:
+            raise HTTPException(400, t("error.what"))
+        comment, by, is_drawn = form.get("comment", "").strip()[:500], by_of(request, t), form.get("way") == "drawn"
+        made = await run_in_threadpool(_decide, record, epoch, seq, form["choice"], by, comment, is_drawn)
+        if made is None:
+            raise HTTPException(501, t("review.missing"))
+        if is_drawn and form.get("kind") in KINDS:
+            return RedirectResponse(f"/s/{station.name}/review?kind={form['kind']}&undo={made}", 303)
+        return RedirectResponse(f"/s/{station.name}/parts/{epoch}/{seq}", 303)
+
+    async def undo(self, request: Request) -> Response:
+        """Take a decision back."""
+        site, form, t = self._site, form_of(request), self._site.words(request)
+        need(request, PageRole.REVIEW, t)
+        station, record, number = site.station(request), site.record(request), form.get("decision", "")
+        if not (number.isascii() and number.isdigit() and len(number) < 19):
+            raise HTTPException(400, t("error.what"))
+        undone = await run_in_threadpool(_undo, record, int(number), by_of(request, t))
+        if undone is None:
+            raise HTTPException(501, t("review.missing"))
+        return RedirectResponse(f"/s/{station.name}/parts/{undone[0]}/{undone[1]}", 303)
+
+
+def _next(record: RecordView, kind: str, after: str) -> tuple[Listed | None, dict[str, tuple[int, int]] | None]:
+    of = reviews(record.folder)
+    if of is None:
+        return None, None
+    from edge.review import Kind  # type: ignore[import-not-found, unused-ignore]
+
+    counted = {str(one): (done.decided, done.undecided) for one, done in of.progress().items()}
+    waiting = of.undecided(Kind(kind), MOST_SKIPPED if after else 1)
+    skipped = next((at for at, one in enumerate(waiting) if f"{one.epoch}-{one.seq}" == after), -1)
+    chosen = waiting[(skipped + 1) % len(waiting)] if waiting else None
+    if chosen is None:
+        return None, counted
+    verdict, _ = record.verdict(chosen.epoch, chosen.seq)
+    return Listed(0, verdict, chosen.image, frame_size(record.folder, chosen.image)), counted
+
+
+def _decide(record: RecordView, epoch: str, seq: int, choice: str, by: str, comment: str, is_drawn: bool) -> int | None:
+    of = reviews(record.folder)
+    if of is None:
+        return None
+    from edge.review import Choice, Way  # type: ignore[import-not-found, unused-ignore]
+
+    return int(of.decide(epoch, seq, Choice(choice), by, comment, Way.DRAWN if is_drawn else Way.CHOSEN).id)
+
+
+def _undo(record: RecordView, decision: int, by: str) -> tuple[str, int] | None:
+    of = reviews(record.folder)
+    if of is None:
+        return None
+    row = of.undo(decision, by)
+    return row.epoch, row.seq

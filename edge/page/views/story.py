@@ -1,0 +1,75 @@
+"""A part's story: what the record knows of it, with picture, boxes and neighbours."""
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from edge.errors import RecordsError
+from edge.page.pictures import WIDTHS
+from edge.page.record_view import Listed, frame_size, stored_heat
+from edge.page.review_view import standing_of
+from edge.page.site import Site
+from edge.records.part_story import tell
+
+
+class StoryView:
+    """Tells of one part."""
+
+    def __init__(self, site: Site) -> None:
+        """`site.history` has the records."""
+        self._site = site
+
+    async def show(self, request: Request) -> Response:
+        """The story of a verdict; of one that is not in the journal yet, what was heard."""
+        site, station = self._site, self._site.station(request)
+        record = site.history.record(station.name)
+        epoch, seq = request.path_params["epoch"], request.path_params["seq"]
+        live = next((v for v in station.view().verdicts if (v.epoch, v.seq) == (epoch, seq)), None)
+        try:
+            if record is None:
+                raise RecordsError(site.words(request)("error.no_record", name=station.name))
+            story, near = await run_in_threadpool(record.story, epoch, seq)
+        except RecordsError as error:
+            if live is None:
+                raise HTTPException(404, str(error)) from error
+            listed = Listed(0, live, None)
+            return site.page(
+                request, "part.html.j2", station=station.name, listed=listed, near=[], lines=[], why_none=str(error),
+                review=None, has_record=record is not None, heat=None,
+            )  # fmt: skip
+        path = story.image.path
+        frame = await run_in_threadpool(frame_size, record.folder, path) if path else None
+        listed = Listed(0, story.verdict, path, frame)
+        heat = await run_in_threadpool(stored_heat, record.folder, path) if path else None
+        lines = [line.strip() for line in tell(story, record.folder)][1:]
+        review = await run_in_threadpool(standing_of, record.folder, epoch, seq)
+        return site.page(
+            request, "part.html.j2", station=station.name, listed=listed, near=near, lines=lines,
+            why_none=story.image.why, review=review, has_record=True, heat=heat,
+        )  # fmt: skip
+
+    async def find(self, request: Request) -> Response:
+        """The newest verdict on the part whose id the query gives, or the list of them."""
+        site, station, record = self._site, self._site.station(request), self._site.record(request)
+        part = request.query_params.get("id", "").strip()[:200]
+        found = await run_in_threadpool(record.of_part, part)
+        if not found:
+            raise HTTPException(404, site.words(request)("error.no_part", part=part))
+        if len(found) == 1:
+            return RedirectResponse(f"/s/{station.name}/parts/{found[0].epoch}/{found[0].seq}", 303)
+        return site.page(request, "part_runs.html.j2", station=station.name, part=part, found=found)
+
+    async def picture(self, request: Request) -> Response:
+        """The stored picture as a JPEG."""
+        record = self._site.record(request)
+        asked = request.query_params.get("w", str(WIDTHS[1]))
+        width = next((width for width in WIDTHS if str(width) == asked), None)
+        if width is None:
+            raise HTTPException(400, f"w is one of {', '.join(map(str, WIDTHS))}")
+        epoch, seq = request.path_params["epoch"], request.path_params["seq"]
+        try:
+            jpeg = await run_in_threadpool(self._site.pictures.jpeg, record, epoch, seq, width)
+        except RecordsError as error:
+            raise HTTPException(404, str(error)) from error
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})

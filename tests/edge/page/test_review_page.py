@@ -1,0 +1,61 @@
+"""People judge parts on the page: by name, with an undo, and without any effect on the journal."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.page import browser, made_site, record, token
+
+review = pytest.importorskip("edge.review")
+
+SAME = {"origin": "http://127.0.0.1", "sec-fetch-site": "same-origin"}
+
+
+def dump(folder: Path) -> list[str]:
+    """The journal as SQL."""
+    with closing(sqlite3.connect(folder / "journal.db")) as journal:
+        return list(journal.iterdump())
+
+
+def test_a_judgement_has_a_name_and_can_be_undone(tmp_path: Path) -> None:
+    folder = record(tmp_path / "line1")
+    before = dump(folder)
+    one = "/s/line1/parts/ab12/1"
+    with browser(made_site((folder,))) as client:
+        form = {"token": token(client), "choice": "good", "by": "Ana <b>", "comment": "<script>dust</script>"}
+        assert client.post(f"{one}/decide", data=form, headers=SAME).headers["location"] == one
+        text = client.get(one).text
+        assert "Judged: Good after all" in text
+        assert "Ana &lt;b&gt;" in text
+        assert "<script>dust" not in text
+        (decision,) = review.Reviews(folder).of_verdict("ab12", 1)
+        assert (decision.by, decision.choice, decision.way) == ("Ana <b>", review.Choice.GOOD, review.Way.CHOSEN)
+        undo = {"token": token(client), "decision": str(decision.id), "by": "Bo"}
+        assert client.post("/s/line1/undo", data=undo, headers=SAME).status_code == 303
+        assert review.Reviews(folder).standing("ab12", 1).choice is None
+        assert "Judged:" not in client.get(one).text
+        again = client.post("/s/line1/undo", data=undo, headers=SAME)
+        assert again.status_code == 400, "one line of the reviews, and no more"
+        wrong = client.post("/s/line1/parts/ab12/77/decide", data=form, headers=SAME)
+        assert wrong.status_code == 400
+        for choice in ("", "pass", "open"):
+            assert client.post(f"{one}/decide", data=form | {"choice": choice}, headers=SAME).status_code == 400
+    assert dump(folder) == before
+
+
+def test_the_queue_offers_what_nobody_has_decided(tmp_path: Path) -> None:
+    folder = record(tmp_path / "line1")
+    with browser(made_site((folder,))) as client:
+        text = client.get("/s/line1/review?kind=reject").text
+        assert "código 7" in text
+        assert "0 judged, 1 open" in text
+        form = {"token": token(client), "choice": "bad", "by": "Ana", "way": "drawn", "kind": "reject"}
+        answer = client.post("/s/line1/parts/ab12/1/decide", data=form, headers=SAME)
+        assert answer.headers["location"].startswith("/s/line1/review?kind=reject&undo=")
+        text = client.get(answer.headers["location"]).text
+        assert "Everything of this kind is judged." in text
+        assert "Undo the last judgement" in text
+        assert 'value="Ana"' in text, "the name is asked for once"
+        (decision,) = review.Reviews(folder).of_verdict("ab12", 1)
+        assert decision.way is review.Way.DRAWN
