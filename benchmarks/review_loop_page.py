@@ -41,23 +41,7 @@ def section(result: dict[str, Any]) -> str:
                     _row("bad parts that passed", stats["escaped"], before["confusion"]["fn"], digits=0),
                 ],
             ),
-            "## Another threshold\n",
-            paragraph(
-                f"`edge-export rethreshold --threshold {result['strategy']}` moves it from {promise['old']:.4g} to "
-                f"{promise['new']:.4g}. {promise['proof']['pictures scored again']} pictures are scored again, with a "
-                f"largest difference of {promise['proof']['largest difference from the record']:.2g} from the record. "
-                f"What it promises, and what {result['kept']['parts']} further parts give:"
-            ),
-            table(
-                ("", "before", "promised, 95 %", "further parts", "within"),
-                [
-                    (
-                        name, _estimate(promise["before"][name]), _estimate(row["promised"]), _rate(row["came"]),
-                        "yes" if row["within"] else "**no**",
-                    )
-                    for name, row in result["kept"]["rates"].items()
-                ],
-            ),
+            *_another_threshold(result),
             "## Training\n",
             paragraph(
                 "`edge-review export` copies the reviewed parts: "
@@ -82,6 +66,29 @@ def section(result: dict[str, Any]) -> str:
             ),
         ]
     )  # fmt: skip
+
+
+def _another_threshold(result: dict[str, Any]) -> list[str]:
+    promise = result["promise"]
+    return [
+        "## Another threshold\n",
+        paragraph(
+            f"`edge-export rethreshold --threshold {result['strategy']}` moves it from {promise['old']:.4g} to "
+            f"{promise['new']:.4g}. {promise['proof']['pictures scored again']} pictures are scored again, with a "
+            f"largest difference of {promise['proof']['largest difference from the record']:.2g} from the record. "
+            f"What it promises, and what {result['kept']['parts']} further parts give:"
+        ),
+        table(
+            ("", "before", "promised, 95 %", "further parts", "within"),
+            [
+                (
+                    name, _estimate(promise["before"][name]), _estimate(row["promised"]), _rate(row["came"]),
+                    "yes" if row["within"] else "**no**",
+                )
+                for name, row in result["kept"]["rates"].items()
+            ],
+        ),
+    ]  # fmt: skip
 
 
 def _row(name: str, estimate: dict[str, Any], true: float, digits: int = 3) -> tuple[str, str, str, str]:

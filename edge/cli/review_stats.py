@@ -31,7 +31,7 @@ def figures(records: Sequence[Path]) -> list[dict[str, Any]]:
                     for outcome, stratum in reviewed.strata.items()
                 },
                 "precision": line.precision.model_dump(),
-                "bad_goods": line.bad_goods.model_dump(),
+                "bad_goods": line.bad_goods._asdict(),
                 "escaped": line.escaped._asdict(),
                 "miss_rate": line.miss_rate._asdict(),
                 "good_unknowns": line.good_unknowns.model_dump(),
@@ -51,7 +51,7 @@ def show(found: Sequence[dict[str, Any]]) -> None:
         for outcome, counts in one["strata"].items():
             more = [
                 f"{counts[key]} {text}"
-                for key, text in (("unsure", "unsure"), ("no_sample", "no sample"))
+                for key, text in (("unsure", "unsure"), ("no_sample", "that are no random sample"))
                 if counts[key]
             ]
             also = f"; besides {' and '.join(more)}" if more else ""

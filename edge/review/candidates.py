@@ -89,7 +89,8 @@ def choose(judgement: Judgement, strategy: str, **parameters: float) -> float:
     absent that the strategy needs, ReviewError if no reviewed part supports the choice.
     """
     chosen = strategy_parameters(strategy, parameters)
-    strata = [judgement.reviewed.strata[outcome] for outcome in (Outcome.REJECT, Outcome.GOOD)]
+    groups = judgement.reviewed.groups
+    strata = [*groups[Outcome.REJECT], *groups[Outcome.GOOD]]
     total = sum(stratum.count for stratum in strata)
     scores = np.concatenate([np.repeat(one.scores, _weight(one, total)) for one in strata])
     bad = np.concatenate([np.repeat(one.bad, _weight(one, total)) for one in strata])

@@ -53,7 +53,7 @@ class LineFigures:
     """
 
     precision: Rate
-    bad_goods: Rate
+    bad_goods: Estimate
     escaped: Estimate
     miss_rate: Estimate
     good_unknowns: Rate
@@ -62,23 +62,26 @@ class LineFigures:
 
 def line_figures(reviewed: ReviewedBundle) -> LineFigures:
     """The figures of a bundle from what was reviewed."""
-    rejects, goods = reviewed.strata[Outcome.REJECT], reviewed.strata[Outcome.GOOD]
-    unknowns = reviewed.strata[Outcome.UNKNOWN]
-    bad_goods = _rate(goods, goods.bad)
+    rejects, unknowns = reviewed.strata[Outcome.REJECT], reviewed.strata[Outcome.UNKNOWN]
+    goods = [(group, group.bad) for group in reviewed.groups[Outcome.GOOD]]
+    count = reviewed.strata[Outcome.GOOD].count
+    passed = _total(goods, _each(goods))
     known = sum(one.is_bad and one.decision.judged.outcome is Outcome.GOOD for one in reviewed.known)
     escaped = Estimate(
-        None if bad_goods.value is None else max(known, bad_goods.value * goods.count),
-        max(known, bad_goods.low * goods.count),
-        max(known, bad_goods.high * goods.count),
+        None if passed.value is None else max(known, passed.value), max(known, passed.low), max(known, passed.high)
     )
-    share, caught = ratio([(goods, goods.bad)], [(rejects, rejects.bad)]), _total([(rejects, rejects.bad)], PAIR)
+    share, caught = ratio(goods, [(rejects, rejects.bad)]), _total([(rejects, rejects.bad)], PAIR)
     least = known / (known + caught.high) if known else 0.0
     value = share.value
     if value is not None and known:
         value = max(value, known / (known + (caught.value or 0.0)))
     return LineFigures(
         precision=_rate(rejects, rejects.bad),
-        bad_goods=bad_goods,
+        bad_goods=Estimate(
+            None if passed.value is None or not count else passed.value / count,
+            passed.low / count if count else 0.0,
+            passed.high / count if count else 1.0,
+        ),
         escaped=escaped,
         miss_rate=Estimate(value, max(share.low, least), max(share.high, least)),
         good_unknowns=_rate(unknowns, ~unknowns.bad),
@@ -95,14 +98,18 @@ def ratio(part: Sequence[Cell], rest: Sequence[Cell]) -> Estimate:
 
     `value` is None if a stratum with verdicts has no sample, or if nothing is in either.
     """
-    cells = [cell for cell in (*part, *rest) if cell[0].count]
-    confidence = 1 - (1 - CONFIDENCE) / max(1, len(cells))
+    confidence = _each([*part, *rest])
     above, below = _total(part, confidence), _total(rest, confidence)
     least, most = above.low + below.high, above.high + below.low
     value = None
     if above.value is not None and below.value is not None and above.value + below.value > 0:
         value = above.value / (above.value + below.value)
     return Estimate(value, above.low / least if least else 0.0, above.high / most if most else 1.0)
+
+
+def _each(cells: Sequence[Cell]) -> float:
+    """The confidence of the interval of each cell with which all hold together with CONFIDENCE."""
+    return 1 - (1 - CONFIDENCE) / max(1, len([stratum for stratum, _ in cells if stratum.count]))
 
 
 def _total(cells: Iterable[Cell], confidence: float) -> Estimate:
@@ -151,11 +158,6 @@ def at_threshold(reviewed: ReviewedBundle, old: float, threshold: float) -> AtTh
     bad_in, bad_out = _cells(reviewed, old, threshold, True)
     good_in, good_out = _cells(reviewed, old, threshold, False)
     lowest, highest = supported(reviewed, old)
-    cells = len([cell for cell in good_in if cell[0].count]), len([cell for cell in bad_out if cell[0].count])
-    counts = [
-        _total(some, 1 - (1 - CONFIDENCE) / max(1, number))
-        for some, number in zip((good_in, bad_out), cells, strict=True)
-    ]
     return AtThreshold(
         threshold=threshold,
         rejected=int(len(reviewed.scores) - np.searchsorted(reviewed.scores, threshold, "left")),
@@ -163,8 +165,8 @@ def at_threshold(reviewed: ReviewedBundle, old: float, threshold: float) -> AtTh
         specificity=ratio(good_out, good_in),
         precision=ratio(bad_in, good_in),
         held=_held(reviewed.strata[Outcome.REJECT], threshold),
-        false_rejects=counts[0],
-        misses=counts[1],
+        false_rejects=_total(good_in, _each(good_in)),
+        misses=_total(bad_out, _each(bad_out)),
         named_caught=sum(one.score >= threshold for one in reviewed.missed),
         is_supported=lowest <= threshold <= highest,
     )
@@ -193,11 +195,10 @@ def _cells(reviewed: ReviewedBundle, old: float, threshold: float, bad: bool) ->
     part, because all its scores lie on one side, it has no cell.
     """
     rejected, passed = [], []
-    for outcome in (Outcome.REJECT, Outcome.GOOD):
-        stratum = reviewed.strata[outcome]
+    for stratum in (*reviewed.groups[Outcome.REJECT], *reviewed.groups[Outcome.GOOD]):
         members = stratum.bad == bad
-        if outcome is Outcome.REJECT or threshold < old:
+        if stratum.outcome is Outcome.REJECT or threshold < old:
             rejected.append((stratum, members & (stratum.scores >= threshold)))
-        if outcome is Outcome.GOOD or threshold > old:
+        if stratum.outcome is Outcome.GOOD or threshold > old:
             passed.append((stratum, members & (stratum.scores < threshold)))
     return rejected, passed

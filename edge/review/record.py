@@ -90,12 +90,16 @@ class Record:
 
     def verdict(self, epoch: str, seq: int) -> Verdict:
         """The verdict. Raises ReviewError if the journal has none of this number, RecordsError if it cannot be read."""
+        found = self._find(epoch, seq)
+        if found is None:
+            raise ReviewError(f"{self.folder} has no verdict {seq} of run {epoch}; edge-audit shows its runs")
+        return found
+
+    def _find(self, epoch: str, seq: int) -> Verdict | None:
         with self._errors():
             check_rows(self._open, [VERDICTS], "epoch = ? AND seq = ?", (epoch, seq))
             stored = find(self._open, epoch, seq)
-            if stored is None:
-                raise ReviewError(f"{self.folder} has no verdict {seq} of run {epoch}; edge-audit shows its runs")
-            return stored.verdict
+            return None if stored is None else stored.verdict
 
     def verdicts_on(self, part: str) -> list[Verdict]:
         """The verdicts on the part id `part`, oldest first."""
@@ -138,11 +142,15 @@ class Record:
                 found[epoch, seq] = picture
         return found
 
-    def undecided(self, key: Key, picture: Picture) -> Undecided:
-        """The part of a kept image."""
-        v = self.verdict(*key)
-        return Undecided(
-            v.station, v.epoch, v.seq, v.part, Kind(v.verdict), v.score, v.threshold, v.reason, v.time, picture.path
+    def undecided(self, key: Key, picture: Picture) -> Undecided | None:
+        """The part of a kept image; None if its verdict has expired."""
+        v = self._find(*key)
+        return (
+            None
+            if v is None
+            else Undecided(
+                v.station, v.epoch, v.seq, v.part, Kind(v.verdict), v.score, v.threshold, v.reason, v.time, picture.path
+            )
         )
 
     def texts(self) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Decisions on the parts of a record: to take them, to take them back, and to find the next part that waits."""
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -145,8 +146,8 @@ class Reviews:
             listed = sorted(pictures, key=drawn) if order == "drawn" else [*pictures][::-1]
             if after is not None and after.key in pictures:
                 listed = listed[listed.index(after.key) + 1 :]
-            waiting = [key for key in listed if key not in decided][:count]
-            return [record.undecided(key, pictures[key]) for key in waiting]
+            parts = (record.undecided(key, pictures[key]) for key in listed if key not in decided)
+            return [*itertools.islice((part for part in parts if part is not None), count)]
 
     def progress(self) -> dict[Kind, Progress]:
         """Of each kind, how many verdicts are decided, and how many with a picture are not."""

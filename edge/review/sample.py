@@ -7,11 +7,12 @@ people named, say nothing of the parts that nobody looked at; they are counted a
 decisions are the sample.
 """
 
+import functools
 import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ class Reviewed:
 
 @dataclass(frozen=True)
 class Stratum:
-    """The verdicts of one outcome: `count` in the record, and the random sample of them that was reviewed.
+    """Verdicts of one outcome: `count` in the record, and the random sample of them that was reviewed.
 
     `scores` float64 [n], `bad` bool [n] and `parts` are of the sample. `unsure` of the decided parts are left out
     because nobody is sure or two people contradict each other, `apart` because they are no part of the random sample.
@@ -73,17 +74,24 @@ class Stratum:
 class ReviewedBundle:
     """The verdicts of one bundle in one or several records, and what people said of them.
 
+    `groups` are strata with one rate of sampling each: the goods of runs that keep one in ten are apart from those of
+    runs that keep one in a hundred. `strata` has all groups of an outcome together.
     `scores` float64 [N], ascending, are those of all its verdicts that have one. `thresholds` counts verdicts by
     artifact and threshold. `known` are all sure decisions, also those outside of the random samples.
     """
 
     bundle: str
-    strata: Mapping[Outcome, Stratum]
+    groups: Mapping[Outcome, Sequence[Stratum]]
     scores: Floats
     thresholds: Mapping[tuple[str, float], int]
     known: Sequence[Reviewed]
     folders: Sequence[Path] = ()
     pictures: Mapping[tuple[Path, Key], Picture] = field(default_factory=dict)
+
+    @functools.cached_property
+    def strata(self) -> Mapping[Outcome, Stratum]:
+        """The groups of each outcome together."""
+        return {outcome: _together(groups) for outcome, groups in self.groups.items()}
 
     @property
     def missed(self) -> list[Reviewed]:
@@ -104,7 +112,9 @@ class ReviewedBundle:
 class _Population:
     """What the journal says of one bundle."""
 
-    counts: Counter[Outcome] = field(default_factory=Counter)
+    counts: dict[Outcome, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    """Verdicts by outcome, goods by the interval of the kept ones of their run, others under 1."""
+
     scores: list[float] = field(default_factory=list)
     thresholds: Counter[tuple[str, float]] = field(default_factory=Counter)
 
@@ -134,13 +144,13 @@ def read_reviewed(
             for folder, one in standings
             if one.judged.bundle == label and backend in (None, one.judged.backend)
         ]
-        strata, known = {}, []
+        groups, known = {}, []
         for outcome in Outcome:
             of_outcome = [(folder, one) for folder, one in own if one.judged.outcome is outcome]
-            strata[outcome], reviewed = _stratum(outcome, population.counts[outcome], of_outcome)
+            groups[outcome], reviewed = _groups(outcome, population.counts[outcome], of_outcome)
             known += reviewed
         scores = np.sort(np.asarray(population.scores, np.float64))
-        found.append(ReviewedBundle(label, strata, scores, population.thresholds, known, tuple(folders), pictures))
+        found.append(ReviewedBundle(label, groups, scores, population.thresholds, known, tuple(folders), pictures))
     return found
 
 
@@ -153,7 +163,8 @@ def _count(record: Record, populations: dict[str, _Population], backend: str | N
             if backend is not None and artifact != backend:
                 continue
             population = populations[str(label)]
-            population.counts[outcome] += 1
+            every = record.every(str(said["epoch"])) if outcome is Outcome.GOOD else 1
+            population.counts[outcome][every] += 1
             if outcome is not Outcome.UNKNOWN:
                 population.scores.append(float(score))
                 population.thresholds[str(artifact), float(threshold)] += 1
@@ -161,32 +172,50 @@ def _count(record: Record, populations: dict[str, _Population], backend: str | N
             raise ReviewError(f"{record.folder}: the journal holds a verdict that is none: {error}") from None
 
 
-def _stratum(
-    outcome: Outcome, count: int, standings: Sequence[tuple[Path, Standing]]
-) -> tuple[Stratum, list[Reviewed]]:
-    """The sample of an outcome, and all sure decisions on it."""
-    by_number = [one for _, one in standings if outcome is not Outcome.GOOD or one.judged.every]
+def _groups(
+    outcome: Outcome, counts: Mapping[int, int], standings: Sequence[tuple[Path, Standing]]
+) -> tuple[list[Stratum], list[Reviewed]]:
+    """The groups of an outcome with their samples, and all sure decisions on it."""
+    count = sum(counts.values())
     is_whole = len(standings) >= count > 0
-    sampled = {_key(one) for one in standings} if is_whole else {one for one in _sampled(by_number)}
+    by_number = [one for _, one in standings if outcome is not Outcome.GOOD or one.judged.every]
+    sampled = {_key(one) for one in standings} if is_whole else _sampled(by_number)
     known: list[Reviewed] = []
-    unsure = 0
     for folder, one in standings:
         if one.choice in (Choice.BAD, Choice.GOOD):
-            key = one.decisions[0].key
-            known.append(Reviewed(folder, _said(one), one.choice is Choice.BAD, key in sampled))
-        else:
-            unsure += 1
+            known.append(Reviewed(folder, _said(one), one.choice is Choice.BAD, _key((folder, one)) in sampled))
     sample = [one for one in known if one.is_sampled]
-    stratum = Stratum(
+    if is_whole or outcome is not Outcome.GOOD or len(counts) < 2:
+        groups = [_stratum(outcome, count, sample)]
+    else:
+        groups = [
+            _stratum(outcome, number, [one for one in sample if one.decision.judged.every == every])
+            for every, number in sorted(counts.items())
+        ]
+    groups[0] = replace(groups[0], unsure=len(standings) - len(known), apart=len(known) - len(sample))
+    return groups, known
+
+
+def _stratum(outcome: Outcome, count: int, sample: Sequence[Reviewed]) -> Stratum:
+    return Stratum(
         outcome,
         count,
         np.asarray([one.score for one in sample], np.float64),
         np.asarray([one.is_bad for one in sample], np.bool_),
         tuple(one.part for one in sample),
-        unsure,
-        len(known) - len(sample),
     )
-    return stratum, known
+
+
+def _together(groups: Sequence[Stratum]) -> Stratum:
+    return Stratum(
+        groups[0].outcome,
+        sum(one.count for one in groups),
+        np.concatenate([one.scores for one in groups]),
+        np.concatenate([one.bad for one in groups]),
+        tuple(part for one in groups for part in one.parts),
+        sum(one.unsure for one in groups),
+        sum(one.apart for one in groups),
+    )
 
 
 def _key(entry: tuple[Path, Standing]) -> Key:

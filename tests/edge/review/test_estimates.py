@@ -32,7 +32,8 @@ def sampled_line(rng: np.random.Generator, scores: np.ndarray, bad: np.ndarray, 
         strata[outcome] = Stratum(outcome, len(numbers), scores[taken], bad[taken], names)
     empty = np.zeros(0)
     strata[Outcome.UNKNOWN] = Stratum(Outcome.UNKNOWN, 0, empty, empty.astype(bool), ())
-    return ReviewedBundle("part@0", strata, np.sort(scores), {("openvino", OLD): len(scores)}, [])
+    groups = {outcome: [stratum] for outcome, stratum in strata.items()}
+    return ReviewedBundle("part@0", groups, np.sort(scores), {("openvino", OLD): len(scores)}, [])
 
 
 def truth(scores: np.ndarray, bad: np.ndarray, threshold: float) -> dict[str, float]:
@@ -102,6 +103,21 @@ def test_a_strategy_weighs_each_reviewed_part_by_what_it_stands_for(at_least: fl
     assert judgement.at(lower).specificity.value < at_least
 
 
+def test_goods_of_runs_that_keep_more_of_them_do_not_count_more(tmp_path: Path) -> None:
+    """Of 40 goods one in two is kept, of 400 one in twenty: as many of each are reviewed, only the latter are bad."""
+    folder = record_of(tmp_path, [scored(seq, 0.1, "aa") for seq in range(1, 41)], every=2)
+    record_of(tmp_path, [scored(seq, 0.1, "bb") for seq in range(1, 401)], every=20)
+    reviews = Reviews(folder)
+    for part in reviews.undecided(Kind.GOOD):
+        reviews.decide(*part.key, Choice.BAD if part.epoch == "bb" else Choice.GOOD, "Ana", way=Way.DRAWN)
+    (found,) = read_reviewed([folder])
+    assert [(group.count, group.reviewed) for group in found.groups[Outcome.GOOD]] == [(40, 20), (400, 20)]
+    figures = line_figures(found)
+    assert figures.escaped.value == pytest.approx(400)
+    assert figures.bad_goods.value == pytest.approx(400 / 440)
+    assert figures.bad_goods.low > 0.7
+
+
 def test_nothing_reviewed_says_nothing() -> None:
     rng = np.random.default_rng(1)
     scores, bad = drawn_line(rng, 1000, 0.1)
@@ -121,7 +137,7 @@ def test_below_the_old_threshold_only_reviewed_goods_support_an_estimate() -> No
     assert not at_threshold(line, OLD, lowest - 0.001).is_supported
     goods = line.strata[Outcome.GOOD]
     few = replace(goods, scores=goods.scores[:19], bad=goods.bad[:19], parts=goods.parts[:19])
-    blind = replace(line, strata={**line.strata, Outcome.GOOD: few})
+    blind = replace(line, groups={**line.groups, Outcome.GOOD: [few]})
     assert not at_threshold(blind, OLD, OLD - 0.01).is_supported
 
 

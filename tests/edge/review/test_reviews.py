@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.records import until
+from support.records import spoil, until
 from support.reviewed import record_of, scored
 
 from edge.errors import EdgeError
@@ -202,3 +202,9 @@ def test_a_kill_loses_nothing_that_was_answered(reviews: Reviews) -> None:
         assert {int(number): comment for number, comment in answered.items()}.items() <= kept.items()
         reviews.decide(EPOCH, 22, Choice.GOOD, "Ana")  # the file is usable at once
         until(lambda: not (reviews.folder / f"{REVIEWS}-journal").exists())
+
+
+def test_a_picture_whose_verdict_has_expired_is_passed_over(reviews: Reviews) -> None:
+    first, second, *_ = reviews.undecided(Kind.REJECT)
+    spoil(reviews.folder, f"DELETE FROM verdicts WHERE seq = {first.seq}")
+    assert reviews.next(Kind.REJECT) == second
