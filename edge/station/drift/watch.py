@@ -13,7 +13,7 @@ from edge.station.drift.batch_means import BatchMeans
 from edge.station.drift.block import BlockSums, Summed
 from edge.station.drift.chart import MEMORY, OVER, Block, Chart
 from edge.station.drift.features import FEATURES, SCORE
-from edge.station.drift.file import Keeper, LineIdentity, Stored, StoredChart, read_stored
+from edge.station.drift.file import LARGEST_MEAN, Keeper, LineIdentity, Stored, StoredChart, read_stored
 from edge.station.parts import Part
 from edge.verdict import Drift, Outcome, Verdict
 
@@ -127,6 +127,14 @@ class DriftWatch:
 
     def end_block(self, blocks: Mapping[str, Block]) -> None:
         """Compare a block with the reference, or add it to the reference; `blocks` is by feature."""
+        sound = {
+            name: one
+            for name, one in blocks.items()
+            if abs(one.mean) <= LARGEST_MEAN and 0 <= one.variance <= LARGEST_MEAN**2  # neither holds of NaN
+        }
+        self._end_block(sound)
+
+    def _end_block(self, blocks: Mapping[str, Block]) -> None:
         if self._learned < FIRST:
             self._learn(blocks)
         else:
