@@ -133,6 +133,7 @@ def test_the_alarm_says_feature_amount_time_and_remedy_and_ends(plant: Plant) ->
         ({"brightness": -1.5, "contrast": -1.6, "coarse_vertical_texture": -1.7}, "brightness", "check lamp"),
         ({"fine_vertical_texture": -2, "edges": -0.5}, "fine vertical texture", "check focus and lens"),
         ({"red": 2, "score": 2}, "red", "check lamp and white balance"),
+        ({"rejects": 0.7, "blue": 1.2}, "blue", "whether another material runs"),
         ({"score": 3}, "score of good parts", "look at the last pictures"),
         ({"rejects": 0.04}, "reject rate", "look at the last rejects"),
     ],
