@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.chart_style import INK, LINE, MUTED, STYLE
+from edge.text import counted
 
 NOTICED, REJECTS = "#1f6f8b", "#b8641d"
 TITLES = {
@@ -33,15 +34,16 @@ def _fault(axes: Axes, one: dict[str, Any]) -> None:
     rates, before = [100 * rate for _, rate in one["course"]], 100 * one["reject_rate_before"]
     top = max(3 * before, 1.1 * max(rates))
     axes.set_title(f"{TITLES[one['fault']]}: reject rate, %", loc="left", fontsize=11, fontweight="bold", color=INK)
-    axes.plot(hours, rates, color=REJECTS, linewidth=1.8)
+    axes.plot(hours, rates, drawstyle="default" if len({*rates}) > 2 else "steps-post", color=REJECTS, linewidth=1.8)
     axes.axhline(2 * before, color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)))
     axes.text(hours[-1], 2 * before + 0.02 * top, "twice that before", color=MUTED, ha="right", va="bottom", fontsize=9)
     if one["minutes"] is not None:
         early, middle, late = (one["minutes"][percent] / 60 for percent in ("5", "50", "95"))
         axes.axvspan(early, late, color=NOTICED, alpha=0.15, linewidth=0)
         axes.axvline(middle, color=NOTICED, linewidth=1.6)
-        said = f"noticed after {one['minutes']['50']:.0f} minutes"
-        axes.text(late + 0.01 * hours[-1], 0.93 * top, said, color=NOTICED, va="top", fontweight="bold")
+        said = f"noticed after {counted(round(one['minutes']['50']), 'minute')}"
+        height = 0.93 if max(rates[: len(rates) // 2]) < 0.8 * top else 0.6
+        axes.text(late + 0.01 * hours[-1], height * top, said, color=NOTICED, va="top", fontweight="bold")
     if one["doubled_after_minutes"] is not None and one["doubled_after_minutes"] > 1:
         axes.axvline(one["doubled_after_minutes"] / 60, color=REJECTS, linewidth=0.9)
         place = one["doubled_after_minutes"] / 60 + 0.01 * hours[-1]

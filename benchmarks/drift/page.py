@@ -13,6 +13,7 @@ from benchmarks.markdown import machine_words, paragraph, table
 from edge.pictures.features import FEATURES
 from edge.station.drift.chart import WEEK
 from edge.station.part_counts import percentile
+from edge.text import counted
 
 BRIGHTNESS = FEATURES.index("brightness")
 
@@ -58,7 +59,7 @@ def fault_result(
         "severity_when_noticed": None if middle is None else _severity(effects, pace, middle),
         "reject_rate_before": effects[0].rejects_before,
         "reject_rate_when_noticed": None if middle is None else at(effects, _severity(effects, pace, middle)).rejects,
-        "course": [[m, at(effects, _severity(effects, pace, m)).rejects] for m in range(0, minutes + 1, 5)],
+        "course": [[m, at(effects, _severity(effects, pace, m)).rejects] for m in (0, 1, *range(5, minutes + 1, 5))],
         "effects": [
             {
                 "severity": one.severity,
@@ -162,7 +163,7 @@ def _fault(one: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _doubled(minutes: int | None, watched: int) -> str:
-    return f"not in {watched} minutes" if minutes is None else f"{minutes} minutes"
+    return f"not in {watched} minutes" if minutes is None else counted(minutes, "minute")
 
 
 def _effects(one: dict[str, Any]) -> str:

@@ -41,7 +41,7 @@ def _levels(value: float) -> str:
 
 
 def _log_levels(value: float) -> str:
-    return f"{expm1(value):.2f} grey levels"
+    return f"{expm1(min(value, 20.0)):.2f} grey levels"  # a damaged reference may say anything
 
 
 def _area(value: float) -> str:

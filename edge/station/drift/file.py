@@ -19,7 +19,10 @@ from edge.station.drift.features import FEATURES
 LARGEST = 2**20
 """Bytes of a file; one has 60,000 at most while the reference grows, and 10,000 then."""
 
-Number = Annotated[float, Field(ge=-1e12, le=1e12)]
+LARGEST_MEAN = 1e12
+"""Blocks with larger numbers are left out: no feature has them."""
+
+Number = Annotated[float, Field(ge=-LARGEST_MEAN, le=LARGEST_MEAN)]
 
 
 class _Part(BaseModel):
@@ -47,7 +50,7 @@ class StoredChart(_Part):
     length: int = Field(ge=1, le=2**40)
     means: tuple[Number, ...] = Field(max_length=MOST_BATCHES - 1)
     rest: tuple[Number, ...] = Field(max_length=100_000)
-    variance: float = Field(ge=0, le=1e24)
+    variance: float = Field(ge=0, le=LARGEST_MEAN**2)
     now: Number | None
     since: str | None = Field(max_length=100)
 
@@ -67,13 +70,20 @@ class Stored(_Part):
 
     @property
     def fits(self) -> bool:
-        """Whether it has the features that are watched now."""
+        """Whether it has the features that are watched now, and does not contradict itself."""
         named = {
             *self.beyond,
             *(() if self.lead is None else (self.lead,)),
             *(name for one in self.waiting for name in one),
         }
-        return self.charts.keys() == FEATURES.keys() and named <= FEATURES.keys()
+        if self.charts.keys() != FEATURES.keys() or not named <= FEATURES.keys():
+            return False
+        if bool(self.beyond) is (self.lead is None) or not all(
+            len(one.rest) < one.length for one in self.charts.values()
+        ):
+            return False
+        alarmed = (self.charts[name] for name in (*self.beyond, *((self.lead,) if self.lead else ())))
+        return all(one.now is not None and (one.means or one.rest) for one in alarmed)
 
 
 def read_stored(folder: Path, line: LineIdentity) -> Stored | str | None:
@@ -86,7 +96,7 @@ def read_stored(folder: Path, line: LineIdentity) -> Stored | str | None:
         return f"not readable ({error.strerror})"
     except ValueError:
         return "damaged"
-    return stored if stored.fits and stored.line == line else "that of another line or version"
+    return stored if stored.fits and stored.line == line else "of another line or version"
 
 
 class Keeper(threading.Thread):

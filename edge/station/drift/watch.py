@@ -12,8 +12,8 @@ from edge.station.config.resolved import StationConfig
 from edge.station.drift.batch_means import BatchMeans
 from edge.station.drift.block import BlockSums, Summed
 from edge.station.drift.chart import MEMORY, OVER, Block, Chart
-from edge.station.drift.features import FEATURES, SCORE
-from edge.station.drift.file import Keeper, LineIdentity, Stored, StoredChart, read_stored
+from edge.station.drift.features import FEATURES, REJECTS, SCORE
+from edge.station.drift.file import LARGEST_MEAN, Keeper, LineIdentity, Stored, StoredChart, read_stored
 from edge.station.parts import Part
 from edge.verdict import Drift, Outcome, Verdict
 
@@ -36,6 +36,9 @@ FAR_FROM_TRAINING = 2.0
 remarked."""
 
 CLOSE_S = 0.2
+
+CONSEQUENCES = frozenset({SCORE, REJECTS})
+"""The alarm names these only as long as no feature of the pictures is beyond its limit."""
 
 ABOUT_AS_FAR = 0.7
 """Share of the largest shift, each in units of its limit: features beyond this have moved about as far."""
@@ -127,6 +130,14 @@ class DriftWatch:
 
     def end_block(self, blocks: Mapping[str, Block]) -> None:
         """Compare a block with the reference, or add it to the reference; `blocks` is by feature."""
+        sound = {
+            name: one
+            for name, one in blocks.items()
+            if abs(one.mean) <= LARGEST_MEAN and 0 <= one.variance <= LARGEST_MEAN**2  # neither holds of NaN
+        }
+        self._end_block(sound)
+
+    def _end_block(self, blocks: Mapping[str, Block]) -> None:
         if self._learned < FIRST:
             self._learn(blocks)
         else:
@@ -164,8 +175,10 @@ class DriftWatch:
         levels = {name: abs(level) for name, level in self.levels.items()}
         was_on = bool(self._beyond)
         self._beyond = {name for name, level in levels.items() if level > (OVER if name in self._beyond else 1)}
-        if self._beyond and not was_on:
-            self._lead = _named_first(levels)
+        causes = self._beyond - CONSEQUENCES
+        if self._beyond and (not was_on or (causes and self._lead in CONSEQUENCES)):
+            named = levels.keys() - CONSEQUENCES if causes else levels.keys()
+            self._lead = _named_first({name: levels[name] for name in named})
             also = [name for name in FEATURES if name in self._beyond and name != self._lead]
             self._note(logging.DEBUG, f"alarm: {self._text()}" + (f" (also {', '.join(also)})" if also else ""))
         elif was_on and not self._beyond:

@@ -1,6 +1,8 @@
 """The watch on drift: its reference on disk, its alarm, and what it names."""
 
+import json
 import logging
+import math
 import os
 import random
 from collections.abc import Mapping
@@ -131,6 +133,7 @@ def test_the_alarm_says_feature_amount_time_and_remedy_and_ends(plant: Plant) ->
         ({"brightness": -1.5, "contrast": -1.6, "coarse_vertical_texture": -1.7}, "brightness", "check lamp"),
         ({"fine_vertical_texture": -2, "edges": -0.5}, "fine vertical texture", "check focus and lens"),
         ({"red": 2, "score": 2}, "red", "check lamp and white balance"),
+        ({"rejects": 0.7, "blue": 1.2}, "blue", "whether another material runs"),
         ({"score": 3}, "score of good parts", "look at the last pictures"),
         ({"rejects": 0.04}, "reject rate", "look at the last rejects"),
     ],
@@ -236,6 +239,32 @@ def test_pictures_that_are_not_measured_leave_the_scores(plant: Plant) -> None:
         plant.watch.end_block(dict(block.blocks()))
     assert plant.watch.levels.keys() == {"score of good parts", "reject rate"}
     assert plant.watch.alarms == ()
+
+
+@pytest.mark.parametrize("score", [math.inf, math.nan, 1e200, -1e13])
+def test_numbers_that_no_feature_has_are_left_out(tmp_path: Path, plant: Plant, score: float) -> None:
+    plant.start(tmp_path)
+    for _ in range(FIRST + SAVED_EVERY):
+        blocks = dict(plant.block({}).blocks())
+        plant.watch.end_block(blocks | {"score of good parts": Block(score, score * score), "red": Block(1.0, score)})
+    assert "score of good parts" not in plant.watch.levels
+    assert "blue" in plant.watch.levels
+    plant.watch.close()
+    assert plant.watch.alarms == ()
+    plant.start(tmp_path)
+    assert plant.noted[-1][1].startswith("the bundle lacks"), "the stored reference is sound"
+
+
+def test_a_reference_that_contradicts_itself_is_replaced(tmp_path: Path, plant: Plant) -> None:
+    plant.start(tmp_path)
+    plant.run(SAVED_EVERY)
+    plant.watch.close()
+    stored = json.loads((tmp_path / LINE.file).read_text())
+    for changes in ({"beyond": ["red"]}, {"lead": "red"}, {"beyond": ["red"], "lead": "red"}, {"beyond": ["x"]}):
+        (tmp_path / LINE.file).write_text(json.dumps(stored | changes))
+        plant.start(tmp_path)
+        assert plant.noted[-1][1].endswith(f"begins anew: {LINE.file} is of another line or version")
+        plant.watch.close()
 
 
 def test_a_line_that_rejects_everything_is_an_alarm(plant: Plant) -> None:
