@@ -50,8 +50,8 @@ def select(
     value: str | int | None
     s = selection
     for test, value in (
-        ("rowid < ?", before), ("time >= ?", s.since and _iso(s.since)), ("time < ?", s.until and _iso(s.until)),
-        ("verdict = ?", s.outcome), ("part = ?", s.part), ("epoch = ?", s.epoch), ("seq >= ?", s.first_seq),
+        ("rowid < ?", before), ("time >= ?", _iso(s.since) if s.since else None),
+        ("time < ?", _iso(s.until) if s.until else None), ("verdict = ?", s.outcome), ("part = ?", s.part), ("epoch = ?", s.epoch), ("seq >= ?", s.first_seq),
         ("seq <= ?", s.last_seq),
     ):  # fmt: skip
         if value is not None:

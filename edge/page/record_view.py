@@ -24,7 +24,8 @@ from edge.records.tables import EVENTS, IMAGES, LOST_RANGES, RUNS
 from edge.verdict import Verdict
 
 if importlib.util.find_spec("edge.records.summary") is not None:
-    from edge.records.stored_verdicts import Selection, find, select  # type: ignore[import-not-found, unused-ignore]
+    from edge.records.selection import Selection  # type: ignore[import-not-found, unused-ignore]
+    from edge.records.stored_verdicts import find, select  # type: ignore[import-not-found, unused-ignore]
     from edge.records.summary import (  # type: ignore[import-not-found, unused-ignore]
         Counts,
         Extent,
