@@ -218,6 +218,17 @@ class Ledger(BaseModel):
         return self
 
 
+class Drift(BaseModel):
+    """How far the line of the last hour has moved from its reference; see `edge.station.drift`."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    learned: float = Field(ge=0, le=1, description="share of the reference that is known; 1: it is complete")
+    feature: str | None = Field(default=None, description="what has moved most; null while nothing is compared")
+    level: float | None = Field(default=None, description="its shift in units of its limit; an alarm beyond -1..1")
+    since: str | None = Field(default=None, description="when the shift began, for people; null without one")
+
+
 class Heartbeat(Message):
     """Sent every 100 ms. `ready` is a lease: without another heartbeat before `valid_until` it is over.
 
@@ -236,6 +247,7 @@ class Heartbeat(Message):
     durable_seq: Count | None = Field(
         default=None, description="verdicts up to here are on disk; null: no journal is kept"
     )
+    drift: Drift | None = Field(default=None, description="the watch on drift; null if there is none")
     camera_age_ms: float | None = Field(
         default=None, description="since the camera's process gave its last sign of life"
     )

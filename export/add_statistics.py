@@ -84,7 +84,8 @@ def _check_origin(path: Path, data: Path, manifest: Manifest, known: _Known) -> 
         )
     threshold = next(iter(manifest.artifacts.values())).threshold
     there = sum(not one.is_bad for one in known.held_out), sum(one.is_bad for one in known.held_out)
-    if is_of_a_run and there != (threshold.specificity.count, threshold.recall.count):
+    is_chosen_there = "rethreshold" not in provenance  # else the counts are those of reviewed parts
+    if is_of_a_run and is_chosen_there and there != (threshold.specificity.count, threshold.recall.count):
         raise DataError(
             f"{path} was made with {threshold.specificity.count} good and {threshold.recall.count} bad validation "
             f"photographs, and {data} has {there[0]} and {there[1]}: give split.csv of its run as --split"

@@ -1,6 +1,7 @@
 """edge-export: exports a training run, a checkpoint or a foreign ONNX model to a bundle, or adds statistics to one."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +11,11 @@ import typer
 from edge.cli import new_app, run_app
 from edge.errors import BundleError
 from edge.pictures.contract import PictureContract, checked_bits
-from edge.text import counted
+from export.bundle_summary import say
 
 if TYPE_CHECKING:
-    from edge.bundle import Artifact, Bundle, Manifest
+    from edge.bundle import Manifest
     from edge.pictures.contract import Bits
-    from edge.terminal.console import Console
     from edge.terminal.progress import Stage
     from export.runtimes.base import WeightBits
     from export.source import Subject
@@ -45,7 +45,7 @@ TAKES = {
 app = new_app()
 
 
-@app.command()
+@app.command(epilog="edge-export rethreshold BUNDLE gives a bundle another threshold, by what people said of its parts")
 def export(
     out: Annotated[Path, typer.Option(help="Bundle to write, NAME.edge. It must not exist yet.")],
     run: Annotated[
@@ -256,28 +256,6 @@ def add_statistics(bundle: Path, data: Path | None, split: Path | None, out: Pat
         say(Console(stderr=True), written, warnings)
 
 
-def say(console: "Console", bundle: "Bundle", warnings: list[str]) -> None:
-    """Print the artifacts of the bundle, the refused artifacts with the reasons, and the warnings."""
-    from rich.markup import escape
-
-    manifest = bundle.manifest
-    lines = [f"[bold]{escape(str(bundle.path))}[/bold]  {escape(manifest.description)}"]
-    lines += [f"  {escape(f'{name}: {describe(artifact)}')}" for name, artifact in manifest.artifacts.items()]
-    lines += [f"  {name}: [bold red]refused:[/bold red] {escape(reason)}" for name, reason in manifest.refused.items()]
-    if (level := manifest.map_threshold) is not None:
-        lines.append(escape(f"  map: values from {level.value:.6g} on are a defect ({level.strategy}; {level.data})"))
-    if (statistics := manifest.input_statistics) is not None:
-        lines.append(
-            escape(
-                f"  input statistics of {statistics.data}; limit {statistics.limit:g}, {statistics.beyond} of "
-                f"{statistics.held_out} validation photographs beyond it"
-            )
-        )
-    lines += [f"  [bold red]warning:[/bold red] {escape(warning)}" for warning in warnings]
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
-
-
 def chosen_origin(origins: dict[str, Path | None]) -> str:
     """The name of the only origin that was given. Raises BundleError if there is none or more than one."""
     given = [name for name, path in origins.items() if path is not None]
@@ -371,29 +349,13 @@ def doubtful(manifest: "Manifest") -> str | None:
     return None
 
 
-def describe(artifact: "Artifact") -> str:
-    """A line with the threshold of an artifact, its rates on the photographs it was chosen on, and its margin."""
-    threshold = artifact.threshold
-    said = [f"threshold {threshold.value:.6g} ({threshold.strategy})"]
-    said.append(f"scores differ from the network's by at most {artifact.margin:.2g}")
-    for name, rate in (("recall", threshold.recall), ("specificity", threshold.specificity)):
-        if rate.value is not None:
-            said.append(f"{name} {rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]")
-    return f"{', '.join(said)} on {threshold.data}{made(artifact)}"
-
-
-def made(artifact: "Artifact") -> str:
-    """How an int8 artifact was made, as text; empty for a float32 artifact."""
-    if (quantized := artifact.quantization) is None:
-        return ""
-    kept = len(quantized.given_back)
-    return (
-        f"; {counted(quantized.integer_layers, 'layer')} in int8, weights of {quantized.weight_bits} bits, "
-        f"the network alone {quantized.speedup or 0:.2f} times as fast as float32 here, "
-        f"{counted(kept, 'layer')} kept in float32, calibrated on {quantized.calibrated_on}"
-    )
-
-
 def main() -> None:
-    """Entry point."""
-    run_app(app, extra="export")
+    """Entry point: `edge-export rethreshold` is a command of its own, `export/rethreshold_command.py`."""
+    if sys.argv[1:2] != ["rethreshold"]:
+        run_app(app, extra="export")
+    from export.rethreshold_command import rethreshold
+
+    other = new_app()
+    other.command()(rethreshold)
+    sys.argv[:2] = [f"{sys.argv[0]} rethreshold"]
+    run_app(other, extra="verify")

@@ -6,6 +6,7 @@ from math import ceil, sqrt
 import numpy as np
 import numpy.typing as npt
 
+from edge.bundle import GoodScores
 from edge.bundle.input_distance import InputDistance
 from edge.bundle.input_statistics import InputStatistics
 from edge.letterbox.contract import LetterboxContract
@@ -48,6 +49,15 @@ def input_statistics(
         features_of(contract, held_out, step),
         f"training photographs of {data}: {len(trained_on) - bad} good, {bad} bad",
     )
+
+
+def good_scores(artifact: str, scores: Sequence[float], bad: Sequence[bool]) -> GoodScores | None:
+    """Quantiles of the scores of good photographs; None if there are fewer than `FEWEST`."""
+    goods = [score for score, is_bad in zip(scores, bad, strict=True) if not is_bad]
+    if len(goods) < FEWEST:
+        return None
+    low, median, high = _rounded(np.quantile(goods, (0.05, 0.5, 0.95)))
+    return GoodScores(artifact=artifact, count=len(goods), low=low, median=median, high=high)
 
 
 def features_of(

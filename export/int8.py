@@ -20,13 +20,13 @@ from edge.bundle import MapThreshold, Quantization
 from edge.bundle.formats import weights_of
 from edge.errors import EdgeError
 from edge.evaluation.metrics import Figures, judge
+from edge.evaluation.thresholds import nearest_threshold
 from edge.letterbox.contract import LetterboxContract
 from edge.machine import cores
 from edge.photographs.photograph import Photograph, read_photograph
 from edge.terminal.progress import Stage
 from export.layers import Layer, integer_layers, integer_nodes, layer_errors, noisy_layers
 from export.map_threshold import dice_at
-from export.parity import nearest_threshold
 from export.runtimes.base import Inputs, Quantizer
 from export.source import Subject
 from export.threshold import level_of

@@ -23,7 +23,7 @@ from edge.verify.scoring import check_photographs
 from export.float16 import HalfError, halved
 from export.golden import Golden, golden_frames
 from export.graph import network_model, write_onnx
-from export.input_statistics import input_statistics
+from export.input_statistics import good_scores, input_statistics
 from export.int8 import Calibration, CalibrationError, Judged, Layers, calibration, figures, make_artifact, marked_cells
 from export.map_threshold import choose_map_threshold
 from export.parity import Agreement, compare_verdicts
@@ -142,6 +142,9 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
             score_range=proof.bounds.scores,
             map_range=proof.bounds.maps,
             input_statistics=statistics,
+            good_scores=good_scores(
+                PREFERRED, [*validation[PREFERRED].scores], [photograph.is_bad for photograph in photographs]
+            ),
             metrics={"validation auroc": best.auroc, "validation average precision": best.average_precision},
             artifacts=artifacts,
             refused=refused,

@@ -156,17 +156,3 @@ def compare_verdicts(
                 f"expected {said:.6g} and {expected:.6g}; no bundle was written"
             )
     return [name for name, _, _ in flips]
-
-
-def nearest_threshold(scores: Sequence[float], rejected: Sequence[bool], *tried: float) -> float:
-    """The threshold for `scores` that changes the fewest of the verdicts `rejected`. Of equal ones, values in `tried`
-    come first, in their order.
-
-    Among scores close together, a tiny difference can move the optimum of a strategy from one end of them to the other.
-    Keeping PyTorch's verdicts has priority over that optimum.
-    """
-    values, verdicts = np.asarray(scores, np.float64), np.asarray(rejected, bool)
-    levels = np.unique(values)
-    cuts = [*tried, *(levels[:-1] + np.diff(levels) / 2)]
-    turned = [int(((values >= cut) != verdicts).sum()) for cut in cuts]
-    return float(cuts[int(np.argmin(turned))])

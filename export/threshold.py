@@ -7,9 +7,9 @@ from edge.backends import Backend
 from edge.bundle import Interval, Threshold
 from edge.bundle.tolerance import Bounds
 from edge.evaluation.metrics import Figures, Rate, judge, unjudged
-from edge.evaluation.thresholds import choose_threshold, strategy_parameters
+from edge.evaluation.thresholds import choose_threshold, nearest_threshold, strategy_parameters
 from export.golden import Golden
-from export.parity import Agreement, compare, nearest_threshold
+from export.parity import Agreement, compare
 from export.source import Subject
 
 TOLERANCE = 1e-4

@@ -20,8 +20,8 @@ from edge.channel.endpoints import free_endpoint
 from edge.errors import EdgeError
 from edge.plc.vision_nodes import NAMESPACE
 from edge.records.journal import open_to_read
+from edge.records.stored_verdicts import select
 from edge.station.process.runner import EdgeRun
-from edge.verdict import Verdict
 
 PATIENCE_S = 60.0
 NONE, ALL = "none", "Modbus TCP, MQTT, Sparkplug B, OPC UA"
@@ -74,8 +74,7 @@ def _turn(folder: Path, with_buses: bool, parts: int, rate: str, cycle_ms: float
     finally:
         station.stop()
     with closing(open_to_read(records)) as journal:
-        rows = journal.execute("SELECT json FROM verdicts ORDER BY rowid")
-        return [Verdict.model_validate_json(text).age_ms for (text,) in rows][WARM_UP:]
+        return [stored.verdict.age_ms for stored in select(journal)][WARM_UP:]
 
 
 def _attach(folder: Path, endpoint: str, records: Path, station: EdgeRun, cycle_ms: float, until: ExitStack) -> None:

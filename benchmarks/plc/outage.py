@@ -15,6 +15,7 @@ from edge.bench import machine
 from edge.channel.endpoints import free_endpoint
 from edge.plc.registers import Status
 from edge.records.journal import open_to_read
+from edge.records.stored_verdicts import select
 from edge.station.process.runner import EdgeRun
 
 RATE, CYCLE_MS = 20, 20.0
@@ -91,10 +92,7 @@ def _poll(plc: PollingPlc, station: EdgeRun, broker: Broker, away_s: float) -> t
 def _journal(folder: Path) -> dict[Key, int]:
     """The verdicts in their order, with the local time of their publication in nanoseconds."""
     with closing(open_to_read(folder / "records")) as journal:
-        rows = journal.execute(
-            "SELECT epoch, seq, json_extract(json, '$.timing.published') FROM verdicts ORDER BY rowid"
-        ).fetchall()
-    return {(epoch, seq): published for epoch, seq, published in rows}
+        return {(stored.epoch, stored.seq): stored.verdict.timing.published for stored in select(journal)}
 
 
 def _wait_for(listener: Listener, expected: dict[Key, int]) -> None:

@@ -18,6 +18,7 @@ from edge.records.audit import audit
 from edge.records.gate_log import read_lines
 from edge.records.journal import open_to_read
 from edge.records.plc_log import PlcLine
+from edge.records.stored_verdicts import select
 from edge.station.process.runner import EdgeRun
 from edge.verdict import Outcome, Verdict
 
@@ -87,8 +88,8 @@ def examine(folder: Path, plc: PollingPlc) -> dict[str, Any]:
     """Each part of the journal against what the PLC saw, and the log of edge-plc against both."""
     verdicts: dict[tuple[int, int], Verdict] = {}
     with closing(open_to_read(folder / "records")) as journal:
-        for (text,) in journal.execute("SELECT json FROM verdicts"):
-            verdict = Verdict.model_validate_json(text)
+        for stored in select(journal):
+            verdict = stored.verdict
             verdicts[int(verdict.epoch[:8], 16), verdict.seq] = verdict
     lines = list(read_lines(folder / "plc.jsonl", PlcLine, "line", "the log"))
     dropped = {line.seq for line in lines if line.event == "overrun"}

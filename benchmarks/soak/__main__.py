@@ -33,7 +33,7 @@ def soak(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write everything measured there, as JSON.")] = None,
     docs: Annotated[Path, typer.Option(metavar="DIR", help="Where soak.md and soak.svg go.")] = Path("docs/reports"),
     work: Annotated[
-        Path, typer.Option(metavar="DIR", help="Records and logs lie here meanwhile, 1.2 KB a verdict: a real disk.")
+        Path, typer.Option(metavar="DIR", help="Records and logs lie here meanwhile, 0.5 KB a verdict: a real disk.")
     ] = Path("build"),
 ) -> None:
     """Run the soak; Ctrl-C ends it sooner and in order.
@@ -67,7 +67,7 @@ def soak(
     (docs / "soak.md").write_text(render(result), encoding="utf-8")
     write_chart(result, docs / "soak.svg")
     for claim, holds in result["claims"].items():
-        print(f"{'too short' if holds is None else 'yes' if holds else 'NO':9}  {claim}")
+        print(f"{'unknown' if holds is None else 'yes' if holds else 'NO':9}  {claim}")
     if False in result["claims"].values():
         print(f"what was written is kept in {folder}", file=sys.stderr)
         sys.exit(1)

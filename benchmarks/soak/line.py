@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.soak.gate import HEARD, NAME, NOTES, STATION, TRAVEL_S
+from benchmarks.soak.load import busy_s
 from benchmarks.station import Station
 from edge.bench import machine
 from edge.channel.endpoints import free_endpoint
 from edge.errors import EdgeError
 from edge.records.journal import open_to_read
+from edge.records.stored_verdicts import acknowledgements_of, select
 
 CHILDREN = ("capture", "inference", "archive")
 PROCESSES = ("station", *CHILDREN, "gate")
@@ -37,13 +39,15 @@ _PAGE, _TICKS = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 class Sample:
     """A sample: seconds since the first verdict, and verdicts so far.
 
-    Of each process: resident memory in bytes, and processor time in seconds.
+    Of each process: resident memory in bytes, and processor time in seconds. `busy_s`: processor seconds of the whole
+    machine, in which any process ran.
     """
 
     at_s: float
     verdicts: int
     resident: dict[str, int]
     cpu_s: dict[str, float]
+    busy_s: float = 0.0
 
 
 @dataclass
@@ -135,7 +139,7 @@ class Line:
         processes = {"station": self._station.process.pid, "gate": self._gate.pid, **self._children()}
         resident = {name: _resident(processes[name]) for name in PROCESSES}
         cpu_s = {name: _cpu_s(processes[name]) for name in PROCESSES}
-        self.samples.append(Sample(at_s, verdicts, resident, cpu_s))
+        self.samples.append(Sample(at_s, verdicts, resident, cpu_s, busy_s()))
 
     def _children(self) -> dict[str, int]:
         pids = {name.removeprefix("edge-"): pid for pid, name in self._station.pids().items()}
@@ -152,13 +156,13 @@ class Line:
         time.sleep(TRAVEL_S)
         until = time.monotonic() + SETTLING_S - TRAVEL_S  # before the station considers the camera lost
         with closing(open_to_read(self.records)) as journal:
-            while time.monotonic() < until and _rows(journal, "acknowledgements") < _rows(journal, "verdicts"):
+            while time.monotonic() < until and not _is_last_acknowledged(journal):
                 time.sleep(LOOK_S)
 
 
-def _rows(journal: sqlite3.Connection, table: str) -> int:
-    """Number of rows of a table that only grows."""
-    return int(journal.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()[0])
+def _is_last_acknowledged(journal: sqlite3.Connection) -> bool:
+    newest = next(select(journal, newest_first=True, limit=1), None)
+    return newest is not None and bool(acknowledgements_of(journal, newest.epoch, newest.seq))
 
 
 def _resident(pid: int) -> int:

@@ -24,7 +24,8 @@ LATENCY = """\
 ## Latency
 
 From capture until the gate has read the verdict, in ms. The start is a tenth of the run after the first {settled}, the
-end its last tenth.
+end its last tenth. A hundredth of the run is a window, and a window is quiet if other programs took at most 10 % of the
+machine's processors in it; the median of the p99 of quiet windows is what start and end are compared by.
 """
 
 PROCESSOR = """\
@@ -66,11 +67,8 @@ def render(result: dict[str, Any]) -> str:
         ),
         LATENCY.format(settled=f"{settled:,}"),
         _table(
-            ("", "p50", "p99", "max"),
-            [
-                (name, *(f"{result['latency'][name][n]:.2f}" for n in ("p50_ms", "p99_ms", "max_ms")))
-                for name in ("start", "end", "all")
-            ],
+            ("", "p50", "p99", "max", "quiet windows", "p99 of a quiet window"),
+            [(name, *_latencies(result["latency"][name])) for name in ("start", "end", "all")],
         ),
         PROCESSOR,
         _table(
@@ -84,6 +82,12 @@ def render(result: dict[str, Any]) -> str:
         ),
     ]
     return "\n".join(sections)
+
+
+def _latencies(part: dict[str, Any]) -> tuple[str, ...]:
+    quiet = part["quiet_p99_ms"]
+    times = (f"{part[name]:.2f}" for name in ("p50_ms", "p99_ms", "max_ms"))
+    return (*times, str(part["quiet_windows"]), "too few" if quiet is None else f"{quiet:.2f}")
 
 
 def _outcomes(result: dict[str, Any]) -> str:
@@ -103,7 +107,7 @@ def _paragraph(text: str) -> str:
 
 
 def _said(holds: bool | None) -> str:
-    return "the run is too short" if holds is None else "yes" if holds else "**no**"
+    return "not measured: a short run, or a busy machine" if holds is None else "yes" if holds else "**no**"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

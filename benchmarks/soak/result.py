@@ -1,6 +1,7 @@
 """The result of a soak: traces of each part at every place, memory, latency, and the claims about them."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -18,6 +19,7 @@ from benchmarks.soak.line import PROCESSES, Line, Sample
 from edge.errors import EdgeError
 from edge.records.gate_log import read_decisions
 from edge.records.journal import JOURNAL, open_to_read
+from edge.records.stored_verdicts import acknowledged, select
 
 SETTLED = 100_000
 """Verdicts after which memory and latency must not grow. Runs shorter than twice that claim nothing about them."""
@@ -25,6 +27,11 @@ SETTLED = 100_000
 MOST_GROWTH = 0.05
 MOST_SLOWER = 0.10
 WINDOWS = 100
+QUIET = 0.1
+"""Share of the machine's processors that others may take in a window whose p99 is compared."""
+
+LEAST_QUIET = 3
+"""Quiet windows that a tenth of the run needs to be compared."""
 
 Numbers = npt.NDArray[np.int64]
 
@@ -47,7 +54,7 @@ class Traces:
 
 def examine(line: Line, said: dict[str, Any]) -> dict[str, Any]:
     """The result of a run, as JSON. `said` is the station's final report."""
-    seqs, ages_ms = _notes(line.folder / NOTES)
+    seqs, ages_ms = notes(line.folder / NOTES)
     end = json.loads((line.folder / END).read_text())
     decided, why = _decisions(line.folder / LOG)
     published = int(said["accepted"])
@@ -56,8 +63,8 @@ def examine(line: Line, said: dict[str, Any]) -> dict[str, Any]:
         {
             "read by the gate": _count(seqs, published),
             "decided by the gate": _count(decided, published),
-            "rows in the journal": _count(_column(line.records, "verdicts"), published),
-            "acknowledgements in the journal": _count(_column(line.records, "acknowledgements"), published),
+            "verdicts in the journal": _count(_verdicts(line.records), published),
+            "acknowledgements in the journal": _count(_acknowledgements(line.records), published),
         },
     )
     audited = _audit(line)
@@ -84,7 +91,7 @@ def examine(line: Line, said: dict[str, Any]) -> dict[str, Any]:
         "images": {"kept": audited["images"], "removed": audited["images_gone"]},
         "memory": _memory(line.samples, published),
         "cpu_ms_per_verdict": _cpu(line.samples),
-        "latency": _latency(ages_ms, published),
+        "latency": _latency(ages_ms, published, line.samples),
         "samples": [sample.__dict__ for sample in line.samples],
     }
     return result | {"claims": claims(result)}
@@ -96,7 +103,8 @@ def claims(result: dict[str, Any]) -> dict[str, bool | None]:
     is_long = result["verdicts"] >= 2 * SETTLED
     settled = sum(ledger[name] for name in ("good", "reject", "unknown"))
     growth = max(one["growth"] for one in result["memory"].values())
-    slower = result["latency"]["end"]["p99_ms"] / result["latency"]["start"]["p99_ms"] - 1
+    start, end = (result["latency"][name]["quiet_p99_ms"] for name in ("start", "end"))
+    slower = None if start is None or end is None else end / start - 1
     return {
         "no verdict is lost": not any(one["lost"] for one in traces),
         "no verdict is repeated": not any(one["repeated"] for one in traces) and not gate["repeated"],
@@ -106,11 +114,11 @@ def claims(result: dict[str, Any]) -> dict[str, bool | None]:
         "no process was started again": result["restarts"] == 0,
         "the audit finds the record sound": result["audit"]["sound"],
         "no process grows by more than 5 %": growth <= MOST_GROWTH if is_long else None,
-        "p99 at the end is within 10 % of the start": slower <= MOST_SLOWER if is_long else None,
+        "p99 at the end is within 10 % of the start": slower <= MOST_SLOWER if is_long and slower is not None else None,
     }
 
 
-def _notes(path: Path) -> tuple[Numbers, npt.NDArray[np.float64]]:
+def notes(path: Path) -> tuple[Numbers, npt.NDArray[np.float64]]:
     """Sequence numbers in the order in which the gate read them, and milliseconds from capture to that reading."""
     notes = np.fromfile(path, np.dtype("<u4")).reshape(-1, 2)
     return notes[:, 0].astype(np.int64), notes[:, 1] / 1e3
@@ -129,9 +137,14 @@ def _decisions(path: Path) -> tuple[Numbers, dict[str, int]]:
     return seqs, dict(why.most_common())
 
 
-def _column(records: Path, table: str) -> Numbers:
+def _verdicts(records: Path) -> Numbers:
     with closing(open_to_read(records)) as journal:
-        return np.fromiter((seq for (seq,) in journal.execute(f"SELECT seq FROM {table}")), np.int64)
+        return np.fromiter((stored.seq for stored in select(journal)), np.int64)
+
+
+def _acknowledgements(records: Path) -> Numbers:
+    with closing(open_to_read(records)) as journal:
+        return np.fromiter((seq for _, seq, rows in acknowledged(journal) for _ in rows), np.int64)
 
 
 def _count(seqs: Numbers, published: int) -> Numbers:
@@ -169,17 +182,51 @@ def _cpu(samples: list[Sample]) -> dict[str, float]:
     return {name: (last.cpu_s[name] - first.cpu_s[name]) * 1e3 / verdicts for name in PROCESSES}
 
 
-def _latency(ages_ms: npt.NDArray[np.float64], published: int) -> dict[str, Any]:
-    """p50 and p99 in a tenth of the run: at the start, when settled, at the end; and in each of a hundred windows."""
+def _latency(ages_ms: npt.NDArray[np.float64], published: int, samples: list[Sample]) -> dict[str, Any]:
+    """p50 and p99 in a tenth of the run: at the start, when settled, at the end; and in each of a hundred windows.
+
+    `others` is the share of the machine's processors that other programs took in a window. `quiet_p99_ms` is the median
+    of the p99 of a tenth's quiet windows; None if there are too few.
+    """
     settled, tenth, step = _settled(published), max(1, published // 10), max(1, published // WINDOWS)
-    windows = [ages_ms[begin : begin + step] for begin in range(0, len(ages_ms) - step + 1, step)]
+    begins = range(0, len(ages_ms) - step + 1, step)
+    windows = [
+        _percentiles(ages_ms[begin : begin + step]) | {"others": others_between(samples, begin, begin + step)}
+        for begin in begins
+    ]
+
+    def part(first: int, last: int) -> dict[str, float | None]:
+        quiet = [
+            window["p99_ms"]
+            for begin, window in zip(begins, windows, strict=True)
+            if first <= begin and begin + step <= last and window["others"] <= QUIET
+        ]
+        typical = float(np.median(quiet)) if len(quiet) >= LEAST_QUIET else None
+        return {**_percentiles(ages_ms[first:last]), "quiet_windows": len(quiet), "quiet_p99_ms": typical}
+
     return {
-        "all": _percentiles(ages_ms),
-        "start": _percentiles(ages_ms[settled : settled + tenth]),
-        "end": _percentiles(ages_ms[-tenth:]),
+        "all": part(0, len(ages_ms)),
+        "start": part(settled, settled + tenth),
+        "end": part(len(ages_ms) - tenth, len(ages_ms)),
         "window": step,
-        "windows": [_percentiles(window) for window in windows],
+        "windows": windows,
     }
+
+
+def others_between(samples: list[Sample], first: int, last: int) -> float:
+    """Share of the machine's processors that other programs took while the verdicts `first` to `last` came."""
+    verdicts = [sample.verdicts for sample in samples]
+
+    def at(number: int, values: list[float]) -> float:
+        return float(np.interp(number, verdicts, values))
+
+    def between(values: list[float]) -> float:
+        return at(last, values) - at(first, values)
+
+    seconds = between([sample.at_s for sample in samples])
+    own = between([sum(sample.cpu_s.values()) for sample in samples])
+    busy = between([sample.busy_s for sample in samples])
+    return max(0.0, busy - own) / ((os.cpu_count() or 1) * seconds) if seconds > 0 else 0.0
 
 
 def _percentiles(ages_ms: npt.NDArray[np.float64]) -> dict[str, float]:

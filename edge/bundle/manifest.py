@@ -79,6 +79,16 @@ class Quantization(_Section):
     given_back: list[str] = Field(description="layers that would turn verdicts in int8, and compute in float32")
 
 
+class GoodScores(_Section):
+    """The scores of the good validation photographs, whatever the threshold made of them."""
+
+    artifact: str = Field(description="the artifact that gave them")
+    count: int = Field(ge=1)
+    low: float = Field(allow_inf_nan=False, description="5 % of them are lower")
+    median: float = Field(allow_inf_nan=False)
+    high: float = Field(allow_inf_nan=False, description="5 % of them are higher")
+
+
 class Artifact(_Section):
     """A compiled form of the network, with the threshold for its own scores; `path` is relative to the bundle."""
 
@@ -129,6 +139,9 @@ class Manifest(_Section):
     map_range: ValueRange | None = Field(default=None, description="the same of the cells of their maps")
     input_statistics: InputStatistics | None = Field(
         default=None, description="of the training photographs, to recognise pictures unlike them; null if unknown"
+    )
+    good_scores: GoodScores | None = Field(
+        default=None, description="of good validation photographs, to recognise a line that scores otherwise"
     )
     metrics: dict[str, float | None]
     artifacts: dict[str, Artifact] = Field(

@@ -83,11 +83,18 @@ def audit(
     ] = None,
     hold: Annotated[str | None, typer.Option(metavar="ID", help="Never remove the images of this part.")] = None,
     release: Annotated[str | None, typer.Option(metavar="ID", help="The images of this part may go again.")] = None,
+    missed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Note that this part passed and is bad, as people at the gate found; see --by."
+        ),
+    ] = None,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="With --missed: the name of who found it.")] = None,
     images: Annotated[bool, typer.Option(help="Compare each image with its hash; reads them all.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Check a station's records. Exit code 1 if anything is wrong or missing; ESCAPE: a part passed that should not."""
-    told = {"part": part, "last": last, "export": export, "hold": hold, "release": release}
+    told = {"part": part, "last": last, "export": export, "hold": hold, "release": release, "missed": missed}
     _check_together({name for name, value in told.items() if value is not None}, gate, plc, draw)
     if count is not None and last is None:
         raise RecordsError(f"{count} says how many parts of --last are told; give --last reject {count}")
@@ -99,6 +106,8 @@ def audit(
         export_verdicts(records, export, since, until, outcome, field or [])
     if part is not None or last is not None:
         _tell(records, _stories(records, part, last, count or 1, gate), draw, as_json)
+    if missed is not None or by is not None:
+        _miss(records, missed, by)
     if hold is not None or release is not None:
         _hold(records, str(hold or release), hold is not None)
 
@@ -118,11 +127,12 @@ def audit(
 def _check_together(told: set[str], gate: Path | None, plc: Path | None, draw: Path | None) -> None:
     """Raise RecordsError if the options that are given, `told` those that name what is done, exclude each other."""
     if len(told) > 1:
-        raise RecordsError("--part, --last, --export, --hold and --release do different things; give one of them")
-    if gate is not None and told & {"hold", "release", "export"}:
-        raise RecordsError("--hold, --release and --export read no log; leave out --gate")
+        *first, last = (f"--{name}" for name in ("part", "last", "export", "hold", "release", "missed"))
+        raise RecordsError(f"{', '.join(first)} and {last} do different things; give one of them")
+    if gate is not None and (other := told & {"hold", "release", "export", "missed"}):
+        raise RecordsError(f"--{other.pop()} reads no log; leave out --gate")
     if plc is not None and told:
-        raise RecordsError("--plc checks the whole log; leave out --part, --last, --export, --hold and --release")
+        raise RecordsError(f"--plc checks the whole log; leave out --{told.pop()}")
     if draw is not None and not told & {"part", "last"}:
         raise RecordsError("--draw draws the picture of a part; give --part ID or --last reject")
 
@@ -174,12 +184,23 @@ def _hold(records: Path, part: str, held: bool) -> NoReturn:
     sys.exit(0)
 
 
+def _miss(records: Path, part: str | None, by: str | None) -> NoReturn:
+    from edge.review import Reviews
+
+    if part is None or by is None:
+        raise RecordsError("--missed ID and --by NAME go together: which part is bad, and who found it")
+    made = Reviews(records).miss(part, by)
+    print(printable(f"decision {made.id}: part {made.part} is bad and had passed, by {made.by}"))
+    sys.exit(0)
+
+
 def _summary(found: "Audit") -> dict[str, object]:
     return {
         "sound": found.is_sound,
         "live": found.is_live,
         "copy": found.is_copy,
         "copied": dict(found.copied),
+        "expired_until": found.expired_until,
         "runs": [asdict(run) for run in found.runs],
         "images": found.images,
         "images_gone": found.images_gone,
@@ -211,7 +232,17 @@ def _print(found: "Audit") -> None:
         cells = (str(run.boot), run.epoch, run.started[:19], *map(str, counts), ended)
         table.add_row(*(escape(printable(cell)) for cell in cells))
     console.print(table)
-    print("\n".join([*_of_the_copy(found), *_of_images(found), *_of_the_gate(found), *_of_the_plc(found)]))
+    print(
+        "\n".join(
+            [
+                *_of_the_expired(found),
+                *_of_the_copy(found),
+                *_of_images(found),
+                *_of_the_gate(found),
+                *_of_the_plc(found),
+            ]
+        )
+    )
     for kind, text, epoch, _ in found.problems:
         style = "bold white on red" if kind is Kind.ESCAPE else "red"
         where = f"{epoch}: " if epoch else ""
@@ -220,6 +251,15 @@ def _print(found: "Audit") -> None:
         if (named := sum(problem.kind == each for problem in found.problems)) < count:
             print(f"and {count - named} more: {each}")
     print("the record is sound" if found.is_sound else counted(found.counts.total(), "problem"), file=sys.stderr)
+
+
+def _of_the_expired(found: "Audit") -> "Iterator[str]":
+    if found.expired_until is not None:
+        verdicts = counted(sum(run.expired for run in found.runs), "verdict")
+        yield (
+            f"retention: {verdicts} published until {printable(found.expired_until)} are no longer kept; counts by "
+            "hour are, and the table includes them"
+        )
 
 
 def _of_the_copy(found: "Audit") -> "Iterator[str]":

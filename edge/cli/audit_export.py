@@ -12,7 +12,8 @@ def export(
     records: Path, file: Path, since: str | None, until: str | None, outcome: str | None, fields: list[str]
 ) -> NoReturn:
     """Write the selected verdicts into `file` and exit. Raises RecordsError, in one line; the file stays then."""
-    from edge.records.export import FORMATS, Selection, export_table, moment
+    from edge.records.export import FORMATS, export_table, moment
+    from edge.records.selection import Selection
     from edge.terminal.console import Console
     from edge.verdict import Outcome
 
@@ -26,7 +27,7 @@ def export(
         None if since is None else moment(since, "--since"),
         None if until is None else moment(until, "--until"),
         None if outcome is None else Outcome(outcome),
-        dict(_field(text) for text in fields),
+        fields=dict(_field(text) for text in fields),
     )
     with Console(stderr=True).status("reading the records"):
         count = export_table(records, selection, file)

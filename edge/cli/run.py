@@ -95,7 +95,7 @@ def run(
     Each option is also a key of the file of --config: budget_ms for --budget-ms. Several stations in one process share
     one loaded model; each has a [[stations]] table in the file, and --station NAME runs only that one.
     """
-    kept = ("records", "keep_goods", "keep_gib", "keep_days")
+    kept = ("records", "keep_goods", "keep_gib", "keep_days", "keep_journal_gib", "keep_verdicts_days")
     if values["no_records"] and any(values[key] is not None for key in kept):
         raise ConfigError(
             "--no-records keeps nothing, and --records and --keep-… say where and what to keep; leave one out"

@@ -15,6 +15,8 @@ from edge.drill.scene import STATION, Scene, die_with_parent
 from edge.gate import TRANSIT_MS
 from edge.plc.handshake import HOLD_MS
 from edge.records.journal import open_to_read
+from edge.records.selection import Selection
+from edge.records.stored_verdicts import select
 from edge.verdict import Outcome, Verdict
 
 PATIENCE_S = 10.0
@@ -107,6 +109,5 @@ def escaped(records: Path, results: list[Result]) -> list[Result]:
 def _goods(records: Path) -> dict[tuple[int, int], Verdict]:
     """The in-time final goods of the journal by the PLC's form of their epoch, and number."""
     with contextlib.closing(open_to_read(records)) as journal:
-        rows = journal.execute("SELECT json FROM verdicts WHERE verdict = ?", (Outcome.GOOD,)).fetchall()
-    goods = (Verdict.model_validate_json(text) for (text,) in rows)
+        goods = [stored.verdict for stored in select(journal, Selection(outcome=Outcome.GOOD))]
     return {(int(good.epoch[:8], 16), good.seq): good for good in goods}

@@ -6,7 +6,7 @@ between the lowest rejected score and the next score below it; outside the outer
 distance away. Of equally good cuts the one with the lower threshold is taken, which rejects more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -138,6 +138,20 @@ STRATEGIES: dict[str, Strategy] = {
     "reject-rate": Strategy(_reject_rate, False, False, "the highest recall with at most at_most of all rejected"),
 }
 """Strategies by name; parameters are fractions (`at_least`, `at_most`) or costs of at least 0."""
+
+
+def nearest_threshold(scores: Sequence[float], rejected: Sequence[bool], *tried: float) -> float:
+    """The threshold for `scores` that changes the fewest of the verdicts `rejected`. Of equal ones, values in `tried`
+    come first, in their order.
+
+    Among scores close together, a tiny difference can move the optimum of a strategy from one end of them to the other.
+    Keeping the verdicts has priority over that optimum.
+    """
+    values, verdicts = np.asarray(scores, np.float64), np.asarray(rejected, bool)
+    levels = np.unique(values)
+    cuts = [*tried, *(levels[:-1] + np.diff(levels) / 2)]
+    turned = [int(((values >= cut) != verdicts).sum()) for cut in cuts]
+    return float(cuts[int(np.argmin(turned))])
 
 
 def strategy_parameters(strategy: str, given: dict[str, Any]) -> dict[str, float]:

@@ -7,6 +7,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from edge.errors import ConfigError, RecordsError
 from edge.plc.settings import BrokerTable
 from edge.records.durable_files import write_durably
 from edge.records.journal import JOURNAL, open_to_read, wall_time
+from edge.records.selection import Selection
+from edge.records.stored_verdicts import had_row, select
 
 MOST_AT_ONCE = 200
 """Verdicts of a station that are read at once."""
@@ -127,11 +130,7 @@ class JournalForwarding:
         with contextlib.closing(open_to_read(journal.records)) as opened:
             if not journal.under_way:
                 journal.sent = journal.at["rowid"] if _has(opened, journal.at) else 0  # 0: another journal
-            rows = opened.execute(
-                "SELECT rowid, epoch, seq, json FROM verdicts WHERE rowid > ? AND typeof(json) = 'text' "
-                "ORDER BY rowid LIMIT ?",
-                (journal.sent, room),
-            ).fetchall()
+            rows = [*select(opened, after=journal.sent, limit=room)]
         for rowid, epoch, seq, text in rows:
             number = publish(journal.station, Row(text, rowid <= journal.backlog))
             if number is None:
@@ -155,18 +154,15 @@ def _last_row(records: Path, before: str | None = None) -> dict[str, Any]:
     with contextlib.closing(open_to_read(records)) as journal:
         end = None
         if before is not None:
-            (end,) = journal.execute("SELECT min(rowid) FROM verdicts WHERE time >= ?", (before,)).fetchone()
-        row = journal.execute(
-            "SELECT rowid, epoch, seq FROM verdicts WHERE rowid < ? ORDER BY rowid DESC LIMIT 1",
-            (2**63 - 1 if end is None else end,),
-        ).fetchone()
-    return dict(zip(BEGINNING, row, strict=True)) if row else dict(BEGINNING)
+            later = Selection(since=datetime.fromisoformat(before))
+            end = next((one.row for one in select(journal, later, limit=1)), None)
+        last = next(select(journal, newest_first=True, before=end, limit=1), None)
+    return {"rowid": last.row, "epoch": last.epoch, "seq": last.seq} if last else dict(BEGINNING)
 
 
 def _has(journal: sqlite3.Connection, at: dict[str, Any]) -> bool:
     """Whether the journal is the one that the cursor was made from."""
-    row = journal.execute("SELECT epoch, seq FROM verdicts WHERE rowid = ?", (at["rowid"],)).fetchone()
-    return bool(at["rowid"] == 0 or row == (at["epoch"], at["seq"]))
+    return bool(at["rowid"] == 0 or had_row(journal, at["rowid"], at["epoch"], at["seq"]))
 
 
 def _read_cursor(table: BrokerTable, where: str) -> dict[str, dict[str, Any]]:

@@ -5,3 +5,6 @@ GOODS_EVERY = 100
 
 LARGEST_IMAGES = 50 * 2**30
 """Default limit of the kept images together, in bytes."""
+
+LARGEST_JOURNAL = 10 * 2**30
+"""Default limit of the journal in bytes: at 600 parts a minute the verdicts of more than 80 days."""

@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 
 from edge.channel.control_messages import Fate
 from edge.records.audit_result import Audit, Kind, Run
+from edge.records.block_audit import add_expired, check_blocks
 from edge.records.gate_log import GateReport, Logged, compare, join, read_decisions
 from edge.records.image_audit import check_images, count_without_image
 from edge.records.journal import JOURNAL, check_rows, open_to_read, why_unread
 from edge.records.pass_proof import Standing, broken_rule, prove
 from edge.records.plc_log import PlcReport, check_plc_log
 from edge.records.recorder import is_copy, is_taken
+from edge.records.stored_verdicts import acknowledged, controllers, epochs, expired_seq, of_run
 from edge.records.tables import RUNS, VERDICTS
+from edge.records.verdict_blocks import as_said
 from edge.text import counted
 from edge.verdict import Outcome, Verdict
 
@@ -34,6 +37,7 @@ def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True, 
             _check_file(journal, found)
             if journal.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
                 check_rows(journal)
+                check_blocks(journal, found)
                 _check_runs(journal, found)
                 _check_acknowledgements(journal, found)
                 if gate_log is not None:
@@ -73,7 +77,7 @@ def _check_runs(journal: sqlite3.Connection, found: Audit) -> None:
         if after.boot <= before.boot:
             found.find(Kind.RUN, f"boot {after.boot} came after boot {before.boot}", after.epoch)
     known = {run.epoch for run in found.runs}
-    for (epoch,) in journal.execute("SELECT DISTINCT epoch FROM verdicts"):
+    for epoch in sorted(epochs(journal)):
         if epoch not in known:
             found.find(Kind.RUN, "verdicts of a run that the journal does not know", epoch)
     for (why,) in journal.execute("SELECT why FROM lost_ranges WHERE epoch IS NULL"):
@@ -117,18 +121,21 @@ def _check_run(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_
 
 def _check_verdicts(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_Lost]) -> int:
     """Check the verdicts of a run in order of `seq`. Returns the last sequence number."""
-    last_seq, counts = 0, Counter[str]()
-    for row in VERDICTS.read(journal, "WHERE epoch = ? ORDER BY seq, rowid", (run.epoch,)):
-        seq = row["seq"]
-        if seq == last_seq:
+    expired = expired_seq(journal, run.epoch)
+    previous, last_seq, counts = 0, expired, Counter[str]()
+    held = 0  # verdicts that are there although their block expired
+    for seq, text, row in of_run(journal, run.epoch):
+        if seq <= previous:
             found.find(Kind.SEQUENCE, f"verdict {seq} was given twice", run.epoch, seq)
             continue
         if seq > last_seq + 1:
             _check_gap(found, run, lost, last_seq + 1, seq - 1)
-        last_seq = seq
-        counts[row["verdict"]] += 1
-        _check_verdict(found, run, seq, row)
+        held += seq <= expired
+        previous, last_seq = seq, max(last_seq, seq)
+        outcome = _check_verdict(found, run, seq, text, row)
+        counts[outcome] += 1
     run.good, run.reject, run.unknown = (counts[o] for o in (Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN))
+    add_expired(journal, found, run, held, [(one.first, one.last) for one in lost])
     return last_seq
 
 
@@ -143,34 +150,42 @@ def _check_gap(found: Audit, run: Run, lost: list[_Lost], first: int, last: int)
         found.find(Kind.SEQUENCE, f"{which} missing, and the journal does not say why", run.epoch, first)
 
 
-def _check_verdict(found: Audit, run: Run, seq: int, row: dict[str, Any]) -> None:
+def _check_verdict(found: Audit, run: Run, seq: int, text: str, row: dict[str, Any] | None) -> str:
+    """Check a verdict, with its columns if it is not in a block. Returns its outcome as far as it is known."""
     try:
-        v = Verdict.model_validate_json(row["json"])
+        v = Verdict.model_validate_json(text)
     except ValueError as error:
         found.find(Kind.VERDICT, f"verdict {seq} breaks the rules: {broken_rule(error)}", run.epoch, seq)
-        return
-    if not VERDICTS.is_made_of(v, row):
+        return str(row["verdict"] if row is not None else getattr(as_said(text), "verdict", ""))
+    if row is not None and not VERDICTS.is_made_of(v, row):
         found.find(Kind.VERDICT, f"verdict {seq} differs between its columns and its JSON", run.epoch, seq)
     elif v.boot not in (0, run.boot):
         found.find(Kind.RUN, f"verdict {seq} says boot {v.boot}, the run is boot {run.boot}", run.epoch, seq)
+    return str(v.verdict if row is None else row["verdict"])
 
 
 def _check_acknowledgements(journal: sqlite3.Connection, found: Audit) -> None:
     runs = {run.epoch: run for run in found.runs}
-    for epoch, seq, client in journal.execute(
-        "SELECT DISTINCT epoch, seq, client FROM acknowledgements WHERE fate = ? ORDER BY rowid", (Fate.PASSED,)
-    ):
-        proof = prove(journal, found.live_epoch, epoch, seq)
-        if epoch in runs:
-            runs[epoch].passed += 1
-        if proof.standing in (Standing.ESCAPE, Standing.UNPROVEN):
-            found.find(Kind(proof.standing), f"{client} let part {seq} pass: {proof.why}", epoch, seq)
-    for epoch, seq, client, fates in journal.execute(
-        "SELECT epoch, seq, client, group_concat(DISTINCT fate) FROM acknowledgements "
-        "GROUP BY epoch, seq, client HAVING count(DISTINCT fate) > 1"
-    ):
-        said = " and ".join(fates.split(","))
-        found.find(Kind.ACKNOWLEDGEMENT, f"{client} said of part {seq} that it was {said}", epoch, seq)
+    for epoch, seq, rows in acknowledged(journal):
+        fates = defaultdict[str, dict[str, None]](dict)
+        for row in rows:
+            fates[row["client"]][row["fate"]] = None
+        for client, said in fates.items():
+            if Fate.PASSED in said:
+                _check_pass(journal, found, runs.get(epoch), (epoch, seq), client)
+            if len(said) > 1:
+                text = f"{client} said of part {seq} that it was {' and '.join(said)}"
+                found.find(Kind.ACKNOWLEDGEMENT, text, epoch, seq)
+
+
+def _check_pass(
+    journal: sqlite3.Connection, found: Audit, run: Run | None, place: tuple[str, int], client: str
+) -> None:
+    proof = prove(journal, found.live_epoch, *place)
+    if run is not None:
+        run.passed += 1
+    if proof.standing in (Standing.ESCAPE, Standing.UNPROVEN):
+        found.find(Kind(proof.standing), f"{client} let part {place[1]} pass: {proof.why}", *place)
 
 
 def _check_gate(journal: sqlite3.Connection, found: Audit, path: Path) -> None:
@@ -191,11 +206,10 @@ def _check_gate(journal: sqlite3.Connection, found: Audit, path: Path) -> None:
     report.is_of_other_runs = bool(logged.epochs) and logged.epochs.isdisjoint(run.epoch for run in found.runs)
     if report.is_cut and found.open_epoch is None:
         found.find(Kind.GATE, "a line of the gate's log has no end: it was cut, or is being written")
-    (report.clients,) = journal.execute("SELECT count(DISTINCT client) FROM acknowledgements").fetchone()
-    (verdicts,) = journal.execute("SELECT count(*) FROM verdicts").fetchone()
+    report.clients = len(controllers(journal))
+    verdicts = sum(run.good + run.reject + run.unknown for run in found.runs)
     if verdicts and not logged:
-        verdicts = counted(verdicts, "verdict")
-        found.find(Kind.GATE, f"the gate's log holds no decision, and the journal {verdicts}")
+        found.find(Kind.GATE, f"the gate's log holds no decision, and the journal {counted(verdicts, 'verdict')}")
     elif report.clients == 1:
         for text, epoch, seq in compare(journal, logged):
             if found.cut_run is not None and epoch == found.cut_run.epoch and seq and seq > logged.last(epoch):

@@ -61,6 +61,8 @@ class Run:
     unknown: int = 0
     lost: int = 0
     passed: int = 0
+    expired: int = 0
+    """Of the verdicts, those of which only counts by hour are left."""
     is_live: bool = False
     is_cut: bool = False
     """Whether the run had not ended when this copy of the record was made."""
@@ -84,6 +86,8 @@ class Audit:
     """Rejects and unknowns that had a frame and no image at any time, by outcome: a full disk prevents images."""
     gate: GateReport | None = None
     plc: PlcReport | None = None
+    expired_until: str | None = None
+    """When the last verdict of which only counts are left was published; None if none expired."""
     copied: Counter[str] = field(default_factory=Counter)
     """Images that a copy has or lacks because the station kept running while the copy was made, by reason."""
 

@@ -5,7 +5,6 @@ import csv
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,8 +12,13 @@ from edge.errors import RecordsError
 from edge.files import written_whole
 from edge.records.journal import check_rows, open_to_read, why_unread
 from edge.records.pass_proof import broken_rule
-from edge.records.tables import ACKNOWLEDGEMENTS, LATE_FIELDS, VERDICTS, late_fields_of
-from edge.verdict import Outcome, Verdict
+from edge.records.selection import Selection, row_conditions
+from edge.records.stored_verdicts import (
+    acknowledgements_of,
+    late_fields_of,
+    select,
+)
+from edge.records.tables import ACKNOWLEDGEMENTS, LATE_FIELDS, VERDICTS
 
 COLUMNS = (
     "time", "station", "epoch", "seq", "part", "verdict", "reason", "detail", "score", "threshold", "age_ms",
@@ -38,40 +42,6 @@ Value = str | int | float | None
 Row = list[Value]
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Verdicts published from `since` on and before `until`, of one outcome, whose part has all free `fields`, in the
-    verdict or known after it.
-    """
-
-    since: datetime | None = None
-    until: datetime | None = None
-    outcome: Outcome | None = None
-    fields: dict[str, str] = field(default_factory=dict)
-
-    def where(self, has_late_fields: bool) -> tuple[str, tuple[str, ...]]:
-        """The SQL condition on the table `verdicts`, and its values. Times of the journal are text in UTC.
-
-        `has_late_fields` says whether the journal has the table `late_fields`.
-        """
-        wanted = [
-            ("time >= ?", self.since and _text(self.since)),
-            ("time < ?", self.until and _text(self.until)),
-            ("verdict = ?", self.outcome),
-        ]
-        given: list[tuple[str, tuple[str, ...]]]
-        given = [(condition, (str(value),)) for condition, value in wanted if value is not None]
-        has_field = "EXISTS (SELECT 1 FROM json_each(verdicts.json, '$.fields') WHERE key = ? AND atom = ?)"
-        if has_late_fields:
-            of_this = "late_fields.epoch = verdicts.epoch AND late_fields.seq = verdicts.seq"
-            has_late = f"EXISTS (SELECT 1 FROM late_fields WHERE {of_this} AND name = ? AND text = ?)"
-            given += [(f"({has_field} OR {has_late})", pair * 2) for pair in self.fields.items()]
-        else:
-            given += [(has_field, pair) for pair in self.fields.items()]
-        conditions, values = [condition for condition, _ in given], [value for _, of in given for value in of]
-        return " AND ".join(conditions) or "1", tuple(values)
-
-
 def moment(text: str, option: str) -> datetime:
     """A time in ISO 8601, in UTC if it names no offset. Raises RecordsError that names the option."""
     try:
@@ -80,10 +50,6 @@ def moment(text: str, option: str) -> datetime:
     except (ValueError, OverflowError) as error:
         example = "2026-11-29, 2026-11-29T14:30 or 2026-11-29T14:30+01:00"
         raise RecordsError(f"{option} {text}: no time; one looks like {example}, in UTC without an offset") from error
-
-
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds")
 
 
 def export_table(folder: Path, selection: Selection, file: Path) -> int:
@@ -96,13 +62,12 @@ def export_table(folder: Path, selection: Selection, file: Path) -> int:
     try:
         with contextlib.closing(open_to_read(folder)) as journal, written_whole(file) as part:
             journal.execute("BEGIN")  # all readings are of one state of a journal that is being written
-            where, values = selection.where(LATE_FIELDS.is_in(journal))
-            check_rows(journal, [VERDICTS], where, values)
+            check_rows(journal, [VERDICTS], *row_conditions(selection, LATE_FIELDS.is_in(journal)))
             check_rows(journal, [ACKNOWLEDGEMENTS, LATE_FIELDS])
-            names, late = _names(journal, where, values), _late_names(journal, where, values)
+            names, late = _names(journal, selection)
             count = 0
             with to_file(part, [*(FIELD + name for name in names), *(LATE + name for name in late)]) as write:
-                for row in _rows(journal, where, values, names, late):
+                for row in _rows(journal, selection, names, late):
                     write(row)
                     count += 1
             journal.execute("COMMIT")
@@ -173,45 +138,28 @@ FORMATS: dict[str, Callable[[Path, list[str]], AbstractContextManager[Callable[[
 """Suffixes of a table's file, and what writes it."""
 
 
-def _verdicts(journal: sqlite3.Connection, where: str, values: tuple[str, ...]) -> Iterator[Verdict]:
-    for (text,) in journal.execute(f"SELECT json FROM verdicts WHERE {where} ORDER BY rowid", values):
-        yield Verdict.model_validate_json(text)
-
-
-def _names(journal: sqlite3.Connection, where: str, values: tuple[str, ...]) -> list[str]:
-    """The names of the free fields, in the order in which they came."""
+def _names(journal: sqlite3.Connection, selection: Selection) -> tuple[list[str], list[str]]:
+    """The names of the free fields in the verdicts, and of those known after them, in the order in which they came."""
     names: dict[str, None] = {}
-    for row in VERDICTS.read(journal, f"WHERE {where} ORDER BY rowid", values):
-        if row["fields"] is None:
-            continue
-        names |= dict.fromkeys(Verdict.model_validate_json(row["json"]).fields or ())
+    late: dict[str, None] = {}
+    for stored in select(journal, selection):
+        if '"fields"' in stored.text:
+            names |= dict.fromkeys(stored.verdict.fields or ())
+        late |= dict.fromkeys(row["name"] for row in late_fields_of(journal, stored.epoch, stored.seq))
         if len(names) > MOST_COLUMNS:
             raise ValueError(f"the verdicts have more than {MOST_COLUMNS} names of fields; select fewer with --since")
-    return list(names)
+        if len(late) > MOST_COLUMNS:
+            many = f"the journal has more than {MOST_COLUMNS} names of late fields"
+            raise ValueError(f"{many}; select fewer with --since")
+    return list(names), list(late)
 
 
-def _late_names(journal: sqlite3.Connection, where: str, values: tuple[str, ...]) -> list[str]:
-    """The names of the free fields that were known after the verdicts."""
-    if not LATE_FIELDS.is_in(journal):
-        return []
-    of_this = "verdicts.epoch = late_fields.epoch AND verdicts.seq = late_fields.seq"
-    select = f"SELECT DISTINCT name FROM late_fields WHERE EXISTS (SELECT 1 FROM verdicts WHERE {of_this} AND {where})"
-    names = [name for (name,) in journal.execute(f"{select} LIMIT {MOST_COLUMNS + 1}", values)]
-    if len(names) > MOST_COLUMNS:
-        raise ValueError(f"the journal has more than {MOST_COLUMNS} names of late fields; select fewer with --since")
-    return names
-
-
-def _rows(
-    journal: sqlite3.Connection, where: str, values: tuple[str, ...], names: list[str], late: list[str]
-) -> Iterator[Row]:
-    select = "SELECT DISTINCT fate FROM acknowledgements WHERE epoch = ? AND seq = ? ORDER BY fate"
-    for verdict in _verdicts(journal, where, values):
+def _rows(journal: sqlite3.Connection, selection: Selection, names: list[str], late: list[str]) -> Iterator[Row]:
+    for stored in select(journal, selection):
+        verdict, place = stored.verdict, (stored.epoch, stored.seq)
         said = verdict.model_dump(mode="json", include=set(COLUMNS))
-        fates = [fate for (fate,) in journal.execute(select, (verdict.epoch, verdict.seq))]
+        fates = sorted({row["fate"] for row in acknowledgements_of(journal, *place)})
         fields = verdict.fields or {}
-        known = (
-            {row["name"]: row["text"] for row in late_fields_of(journal, verdict.epoch, verdict.seq)} if late else {}
-        )
+        known = {row["name"]: row["text"] for row in late_fields_of(journal, *place)} if late else {}
         of_fields = [*(fields.get(name) for name in names), *(known.get(name) for name in late)]
         yield [*(said[name] for name in COLUMNS), " ".join(fates), *of_fields]

@@ -18,6 +18,8 @@ from edge.files import open_regular
 from edge.gate.decision import Why
 from edge.gate.log import CUT
 from edge.records.pass_proof import Proof, Standing, prove
+from edge.records.stored_verdicts import acknowledged, find
+from edge.records.verdict_blocks import as_said
 from edge.text import counted
 from edge.validation import plain
 from edge.verdict import Verdict
@@ -135,11 +137,12 @@ def compare(journal: sqlite3.Connection, logged: Logged) -> Iterator[Contradicti
     part; an acknowledgement of a logged part may be lost or not be written yet.
     """
     absent = Counter[str]()
-    for epoch, seq, fate, part in journal.execute(
-        "SELECT DISTINCT a.epoch, a.seq, a.fate, v.part FROM acknowledgements a LEFT JOIN verdicts v "
-        "ON v.epoch = a.epoch AND v.seq = a.seq ORDER BY a.rowid"
-    ):
-        if logged.agrees(epoch, seq, fate, part):
+    for epoch, seq, fate in _fates(journal):
+        if logged.agrees(epoch, seq, fate, None):
+            continue
+        stored = find(journal, epoch, seq)
+        part = None if stored is None else getattr(as_said(stored.text), "part", None)
+        if part is not None and logged.agrees(epoch, seq, fate, part):
             continue
         if not logged.has_run(epoch):
             absent[epoch] += 1
@@ -150,6 +153,11 @@ def compare(journal: sqlite3.Connection, logged: Logged) -> Iterator[Contradicti
     for epoch, count in absent.items():
         parts = counted(count, "part")
         yield Contradiction(f"the gate acknowledged {parts} of this run, and its log has no line of it", epoch)
+
+
+def _fates(journal: sqlite3.Connection) -> Iterator[tuple[str, int, str]]:
+    for epoch, seq, rows in acknowledged(journal):
+        yield from ((epoch, seq, fate) for fate in dict.fromkeys(row["fate"] for row in rows))
 
 
 def read_decisions(path: Path, report: GateReport | None = None) -> Iterator[Decision]:

@@ -15,6 +15,8 @@ from edge.records.durable_files import NEW
 from edge.records.record_copy import CopiedImages
 from edge.records.retention import HOLD, IMAGES, SIDECAR, files_of_images, misplaced
 from edge.records.sidecar import read_sidecar
+from edge.records.stored_verdicts import epochs, find, of_run
+from edge.records.verdict_blocks import as_said
 from edge.verdict import Outcome
 
 MOST_IMAGE_BYTES = 4 * LARGEST_FRAME * LARGEST_FRAME
@@ -85,25 +87,28 @@ def count_without_image(journal: sqlite3.Connection, found: Audit) -> None:
     """Count the parts that had a frame and should have an image, and have none in the journal: rejects, unknowns, and
     the goods that the setting `keep_goods` of their run selects.
     """
-    had_frame = "CASE WHEN json_valid(v.json) THEN json_extract(v.json, '$.timing.in_ring') END IS NOT NULL"
-    has_image = "EXISTS (SELECT 1 FROM images i WHERE i.epoch = v.epoch AND i.seq = v.seq)"
-    found.without_image.update(
-        dict(
-            journal.execute(
-                f"SELECT v.verdict, count(*) FROM verdicts v WHERE v.verdict IN (?, ?) AND {had_frame} "
-                f"AND NOT {has_image} GROUP BY v.verdict ORDER BY v.verdict",
-                (Outcome.REJECT, Outcome.UNKNOWN),
-            )
-        )
-    )
-    for (epoch,) in journal.execute("SELECT DISTINCT epoch FROM runs").fetchall():
-        if every := kept_goods(journal, epoch):
-            (count,) = journal.execute(
-                "SELECT count(*) FROM verdicts v WHERE v.epoch = ? AND v.verdict = ? AND v.seq % ? = 0 "
-                f"AND {had_frame} AND NOT {has_image}",
-                (epoch, Outcome.GOOD, every),
-            ).fetchone()
-            found.without_image.update({Outcome.GOOD: count} if count else {})
+    for epoch in sorted(epochs(journal)):
+        every = kept_goods(journal, epoch)
+        for seq, text, _ in of_run(journal, epoch):
+            outcome = _pictured(text, seq, every)
+            if outcome is None:
+                continue
+            images = journal.execute("SELECT 1 FROM images WHERE epoch = ? AND seq = ? LIMIT 1", (epoch, seq))
+            if images.fetchone() is None:
+                found.without_image[outcome] += 1
+    found.without_image = Counter(dict(sorted(found.without_image.items(), key=lambda one: (one[0] == "good", one[0]))))
+
+
+def _pictured(text: str, seq: int, every: int | None) -> str | None:
+    """The outcome of a verdict if its part had a frame that should have an image, else None."""
+    if '"verdict":"good"' in text and (not every or seq % every):
+        return None
+    said = as_said(text)
+    timing, outcome = getattr(said, "timing", None), getattr(said, "verdict", None)
+    if not isinstance(timing, dict) or timing.get("in_ring") is None or outcome not in set(Outcome):
+        return None
+    is_wanted = outcome != Outcome.GOOD or (every and seq % every == 0)
+    return str(outcome) if is_wanted else None
 
 
 def kept_goods(journal: sqlite3.Connection, epoch: str) -> int | None:
@@ -127,8 +132,8 @@ def _image_fault(journal: sqlite3.Connection, folder: Path, path: str, epoch: st
         return f".png cannot be read: {error.strerror}"
     try:
         sidecar = read_sidecar(folder, path)
-        row = journal.execute("SELECT json FROM verdicts WHERE epoch = ? AND seq = ? LIMIT 1", (epoch, seq)).fetchone()
-        if sidecar.sha256 != digest or (row is not None and json.loads(row[0]) != sidecar.verdict):
+        stored = find(journal, epoch, seq)
+        if sidecar.sha256 != digest or (stored is not None and json.loads(stored.text) != sidecar.verdict):
             return "its sidecar says something else than the journal"
     except OSError as error:
         return f".json cannot be read: {error.strerror}"

@@ -1,7 +1,7 @@
 """The journal on disk, one SQLite file in WAL mode: opening, migration and checks.
 
-Rows are only added. Two updates exist: the end of a run, and the removal of an image. Only the station's writer has a
-connection that writes; all other connections read.
+Rows are added, and later moved into blocks (`sealing.py`), which expire (`expiry.py`). Two updates exist: the end of a
+run, and the removal of an image. Only the station's writer has a connection that writes; all other connections read.
 
 A reader does not trust a journal, because its sender may have forged it. The reader requires exactly the tables of the
 journal's version and values of the columns' types, and limits the steps of queries by the size of the file.
@@ -12,14 +12,16 @@ import functools
 import os
 import sqlite3
 import stat
+from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from edge.errors import RecordsError
 from edge.files import is_hollow
 from edge.records.durable_files import PRIVATE, open_private, sync_folder
-from edge.records.tables import LOST_RANGES, TABLES, VERSION, Table, migration
+from edge.records.tables import TABLES, VERSION, Table, migration
 from edge.text import printable
 
 JOURNAL = "journal.db"
@@ -38,6 +40,18 @@ _STEPS, _STEPS_A_BYTE, _STEPS_AT_ONCE = 2_000_000, 20, 100_000
 """Steps of SQLite's virtual machine that one reader may take: a fixed number and a number per byte, counted in groups.
 An audit takes 0.3 steps per byte of the journal.
 """
+
+
+class JournalConnection(sqlite3.Connection):
+    """A connection for reading. `opened` has the blocks of verdicts that were inflated last, by row and SHA-256.
+    `known` has names of tables that the journal has.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """As `sqlite3.connect`."""
+        super().__init__(*arguments, **options)
+        self.opened: OrderedDict[tuple[int, bytes], Any] = OrderedDict()
+        self.known: set[str] = set()
 
 
 class ForeignJournalError(sqlite3.DatabaseError):
@@ -111,6 +125,8 @@ def _connected(folder: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(folder / JOURNAL, isolation_level=None, timeout=1.0)
     try:
         _distrust(connection)
+        if _size(folder / JOURNAL) == 0:  # in an existing file it would change the header
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {16 * 2**20}")
@@ -165,20 +181,6 @@ def has_image(connection: sqlite3.Connection, path: str) -> bool:
     return found.fetchone() is not None
 
 
-def close_unfinished(connection: sqlite3.Connection) -> None:
-    """End each unfinished run, and enter a range of lost verdicts: those it may have published after its last row."""
-    unfinished = connection.execute("SELECT epoch, accepted FROM runs WHERE ended IS NULL").fetchall()
-    now = wall_time()
-    connection.execute("BEGIN IMMEDIATE")
-    for epoch, accepted in unfinished:
-        (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM verdicts WHERE epoch = ?", (epoch,)).fetchone()
-        why, at_least = "the run did not end in order", max(accepted, last)
-        lost = {"epoch": epoch, "lost_from": last + 1, "accepted": at_least, "why": why, "time": now}
-        connection.execute(*LOST_RANGES.entry(**lost))
-        connection.execute(END_RUN, (now, why, None, epoch))
-    connection.execute("COMMIT")
-
-
 def open_to_read(folder: Path, beside: int = 0) -> sqlite3.Connection:
     """Open the journal of a running or a stopped station read-only, with a limit of steps, without trusting the file.
 
@@ -189,14 +191,14 @@ def open_to_read(folder: Path, beside: int = 0) -> sqlite3.Connection:
     """
     path = (folder / JOURNAL).absolute()
     size = _checked_size(folder) + beside
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=1.0)
+    connection = _reading(f"{path.as_uri()}?mode=ro")
     try:
         try:
             _guard(connection, size)
             connection.execute("PRAGMA user_version").fetchone()
         except sqlite3.OperationalError:  # read-only folder: SQLite needs immutable=1
             connection.close()
-            connection = sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True, isolation_level=None)
+            connection = _reading(f"{path.as_uri()}?immutable=1")
             _guard(connection, size)
         connection.execute("BEGIN")  # version and tables of one state: a station may migrate them at this moment
         check_schema(connection, path)
@@ -205,6 +207,10 @@ def open_to_read(folder: Path, beside: int = 0) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _reading(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=1.0, factory=JournalConnection)
 
 
 def _checked_size(folder: Path) -> int:

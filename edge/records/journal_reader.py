@@ -11,6 +11,8 @@ from typing import NamedTuple
 from edge.channel.control_messages import MOST_REPLAYED
 from edge.errors import RecordsError
 from edge.records.journal import open_to_read
+from edge.records.selection import Selection
+from edge.records.stored_verdicts import select
 
 
 class Wanted(NamedTuple):
@@ -56,8 +58,6 @@ class Replayer(threading.Thread):
             self._answers.put((wanted.token, payloads))
 
     def _read(self, wanted: Wanted) -> list[bytes]:
-        select = "SELECT json FROM verdicts WHERE epoch = ? AND seq BETWEEN ? AND ? AND typeof(json) = 'text' "
-        select += "ORDER BY seq, rowid LIMIT ?"
+        wanted_ones = Selection(epoch=wanted.epoch, first_seq=wanted.from_seq, last_seq=wanted.to_seq)
         with contextlib.closing(open_to_read(self._folder)) as journal:
-            rows = journal.execute(select, (*wanted[1:], MOST_REPLAYED))
-            return [json.encode() for (json,) in rows]
+            return [one.text.encode() for one in select(journal, wanted_ones, limit=MOST_REPLAYED)]

@@ -5,25 +5,30 @@ import sqlite3
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from edge.records.disk_reserve import LAST, Reserve, free_bytes, is_full
+from edge.records.expiry import compact
 from edge.records.journal import (
     ACCEPTED,
     END_RUN,
     JOURNAL,
-    close_unfinished,
     has_run,
     is_damage,
     open_to_write,
     wall_time,
 )
+from edge.records.sealing import Statement
+from edge.records.stored_verdicts import last_seq
 from edge.records.tables import EVENTS, LOST_RANGES, RUNS, Value
 
 COMMIT_EVERY_S = 0.02
 MOST_IN_A_COMMIT = 2000
 RETRY_S = 0.5
+READING_S = 1.0
+"""How long the end waits until upkeep has closed its connection."""
 
 REMOVED = "the journal was removed while it was written"
 
@@ -41,6 +46,37 @@ class End(NamedTuple):
 
     cause: str
     last_seq: int
+
+
+class Upkeep:
+    """Statements that are executed in one transaction between two commits; all of them or none."""
+
+    def __init__(self, statements: Sequence[Statement]) -> None:
+        """`trouble` says why it was not done, once `is_over` is set; None if it was."""
+        self.statements = statements
+        self.is_over = threading.Event()
+        self.trouble: str | None = "the run has ended"
+
+    def carry_out(self, journal: sqlite3.Connection) -> None:
+        """Execute the statements. Raises sqlite3.Error only if the journal is damaged."""
+        try:
+            journal.execute("BEGIN IMMEDIATE")
+            for sql, values, rows in self.statements:
+                cursor = journal.execute(sql, values)
+                cursor.fetchall()
+                if rows is not None and cursor.rowcount != rows:
+                    raise sqlite3.IntegrityError(f"{cursor.rowcount} rows instead of {rows}")
+            journal.execute("COMMIT")
+            self.trouble = None
+        except sqlite3.Error as error:
+            self.trouble = str(error)
+            with contextlib.suppress(sqlite3.Error):
+                if journal.in_transaction:
+                    journal.execute("ROLLBACK")
+            if is_damage(error):
+                raise
+        finally:
+            self.is_over.set()
 
 
 class Writer(threading.Thread):
@@ -69,6 +105,8 @@ class Writer(threading.Thread):
         self._accepted_written = 0
         self._run: Row | None = None
         self._end: End | None = None
+        self._upkeep: deque[Upkeep] = deque()
+        self.reading = threading.Lock()  # held while upkeep has a connection: the last one that closes ends the log
         self._wake = threading.Event()
         self._commit_due = 0.0
 
@@ -76,6 +114,11 @@ class Writer(threading.Thread):
     def backlog(self) -> int:
         """Number of rows that are not on disk yet."""
         return self._put - self._done
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the journal is open, and rows reach the disk."""
+        return self._is_open and self.trouble is None and self._reserve.is_whole and self._end is None
 
     @property
     def is_on_reserve(self) -> bool:
@@ -86,6 +129,11 @@ class Writer(threading.Thread):
         """Queue a row. Never waits. The queue has no limit; the caller checks `backlog`."""
         self._put += 1
         self._rows.append(row)
+        self._wake.set()
+
+    def tend(self, upkeep: Upkeep) -> None:
+        """Queue upkeep. Never waits; it is carried out when the waiting rows are written, if no run ends before."""
+        self._upkeep.append(upkeep)
         self._wake.set()
 
     def finish(self, end: End) -> None:
@@ -107,6 +155,8 @@ class Writer(threading.Thread):
                 batch = []
                 if self._end is not None and not self._rows:
                     break
+                if self._upkeep and self._end is None:
+                    self._upkeep.popleft().carry_out(journal)
             except Exception as error:  # any error: the thread continues, and `trouble` has the error
                 journal = self._recover(journal, error)
                 if self._end is not None and self._is_full(error):
@@ -119,6 +169,8 @@ class Writer(threading.Thread):
         try:
             if self._run is None:
                 close_unfinished(journal)
+                with contextlib.suppress(sqlite3.Error, OSError):  # it stays as large as it is
+                    compact(journal, self._folder)
             if aside is not None:
                 self._unsaid = f"the journal was damaged; what it held is in {aside}"
             elif self._run is not None and not has_run(journal, str(self._run.values[0])):
@@ -210,16 +262,20 @@ class Writer(threading.Thread):
         if journal is None or end is None:
             return
         with contextlib.suppress(sqlite3.Error), contextlib.closing(journal):
-            journal.execute("BEGIN IMMEDIATE")
-            if self._run is not None:
-                epoch, now = self._run.values[0], wall_time()
-                if self._last_seq < end.last_seq:
-                    lost = {"lost_from": self._last_seq + 1, "lost_to": end.last_seq, "accepted": end.last_seq}
-                    why = "they were not written before the run ended"
-                    journal.execute(*LOST_RANGES.entry(epoch=epoch, **lost, why=why, time=now))
-                journal.execute(ACCEPTED, (self.accepted, epoch))
-                journal.execute(END_RUN, (now, end.cause, end.last_seq, epoch))
-            journal.execute("COMMIT")
+            self._write_end(journal, end)
+            self.reading.acquire(timeout=READING_S)
+
+    def _write_end(self, journal: sqlite3.Connection, end: End) -> None:
+        journal.execute("BEGIN IMMEDIATE")
+        if self._run is not None:
+            epoch, now = self._run.values[0], wall_time()
+            if self._last_seq < end.last_seq:
+                lost = {"lost_from": self._last_seq + 1, "lost_to": end.last_seq, "accepted": end.last_seq}
+                why = "they were not written before the run ended"
+                journal.execute(*LOST_RANGES.entry(epoch=epoch, **lost, why=why, time=now))
+            journal.execute(ACCEPTED, (self.accepted, epoch))
+            journal.execute(END_RUN, (now, end.cause, end.last_seq, epoch))
+        journal.execute("COMMIT")
 
 
 def _insert(journal: sqlite3.Connection, row: Row) -> None:
@@ -232,3 +288,17 @@ def _insert(journal: sqlite3.Connection, row: Row) -> None:
         if row.seq is not None:
             raise
         journal.execute(*EVENTS.entry(kind="journal", text=f"a row was refused: {error}", time=wall_time()))
+
+
+def close_unfinished(connection: sqlite3.Connection) -> None:
+    """End each unfinished run, and enter a range of lost verdicts: those it may have published after its last row."""
+    unfinished = connection.execute("SELECT epoch, accepted FROM runs WHERE ended IS NULL").fetchall()
+    now = wall_time()
+    connection.execute("BEGIN IMMEDIATE")
+    for epoch, accepted in unfinished:
+        last = last_seq(connection, epoch)
+        why, at_least = "the run did not end in order", max(accepted, last)
+        lost = {"epoch": epoch, "lost_from": last + 1, "accepted": at_least, "why": why, "time": now}
+        connection.execute(*LOST_RANGES.entry(**lost))
+        connection.execute(END_RUN, (now, why, None, epoch))
+    connection.execute("COMMIT")

@@ -1,8 +1,10 @@
 """The history of a part, from the records and the gate's own log."""
 
 import contextlib
+import json
 import os
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -15,8 +17,18 @@ from edge.records.journal import check_rows, open_to_read, why_unread
 from edge.records.part_image import PartImage, find_image
 from edge.records.pass_proof import Proof, Standing, broken_rule, prove
 from edge.records.retention import HOLD, misplaced
+from edge.records.selection import Selection, row_conditions
 from edge.records.sidecar import read_sidecar
-from edge.records.tables import ACKNOWLEDGEMENTS, IMAGES, LATE_FIELDS, LATE_RESULTS, VERDICTS, late_fields_of
+from edge.records.stored_verdicts import (
+    Stored,
+    acknowledgements_of,
+    late_fields_of,
+    late_results_of,
+    one_state,
+    select,
+)
+from edge.records.tables import ACKNOWLEDGEMENTS, IMAGES, LATE_FIELDS, LATE_RESULTS, VERDICTS
+from edge.records.verdict_blocks import as_said
 from edge.text import printable
 from edge.verdict import Outcome, Verdict
 
@@ -73,37 +85,52 @@ def stories(folder: Path, part: str, gate_log: Path | None = None) -> list[Story
 
     Raises RecordsError if there is no such verdict, or if the journal or the log cannot be read.
     """
-    told = _read(folder, "part = ?", (part,), gate_log)
+    told = _read(folder, Selection(part=part), None, gate_log)
     if not told:
-        ends_so = "substr(part, -?) = ?", (len(part) + 1, f"/{part}")
-        like = next(iter(_read(folder, *ends_so, None)), None)
-        hint = f"did you mean {like.verdict.part!r}?" if like else "edge-listen shows the ids of parts as they come"
+        like = _ending(folder, f"/{part}")
+        hint = f"did you mean {like!r}?" if like else "edge-listen shows the ids of parts as they come"
         raise RecordsError(f"{folder} knows no part {part!r}; {hint}")
     return told
 
 
 def last_stories(folder: Path, outcome: Outcome, count: int = 1, gate_log: Path | None = None) -> list[Story]:
     """The newest `count` verdicts of this outcome, newest last. Raises RecordsError as `stories` does."""
-    newest = "rowid IN (SELECT rowid FROM verdicts WHERE verdict = ? ORDER BY rowid DESC LIMIT ?)"
-    told = _read(folder, newest, (outcome, count), gate_log)
+    told = _read(folder, Selection(outcome=outcome), count, gate_log)
     if not told:
         raise RecordsError(f"{folder} has no verdict {outcome}; edge-audit {folder} counts the verdicts that it has")
     return told
 
 
-def _read(folder: Path, where: str, values: tuple[str | int, ...], gate_log: Path | None) -> list[Story]:
-    """The stories of the verdicts that match the SQL condition `where` with its `values`, oldest first."""
+def _read(folder: Path, selection: Selection, newest: int | None, gate_log: Path | None) -> list[Story]:
+    """The stories of the selected verdicts, or of the newest of them, oldest first."""
+    with _reading(folder) as journal:
+        chosen = [*select(journal, selection, newest_first=newest is not None, limit=newest)]
+        chosen.sort()
+        at_least = 0 if newest is None or not chosen else chosen[0].row
+        where, values = row_conditions(selection, has_late_fields=False)
+        check_rows(journal, [VERDICTS], f"rowid >= {at_least} AND {where}", values)
+        told = [_story(journal, folder, stored) for stored in chosen]
+        return told if gate_log is None else _with_decisions(journal, told, gate_log)
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The journal in one state. Raises RecordsError if it cannot be read."""
     try:
-        with contextlib.closing(open_to_read(folder)) as journal:
-            check_rows(journal, [VERDICTS], where, values)
-            journal.row_factory = _as_dict
-            rows = journal.execute(f"SELECT epoch, seq, json FROM verdicts WHERE {where} ORDER BY rowid", values)
-            told = [_story(journal, folder, row) for row in rows.fetchall()]
-            journal.row_factory = None
-            return told if gate_log is None else _with_decisions(journal, told, gate_log)
+        with contextlib.closing(open_to_read(folder)) as journal, one_state(journal):
+            yield journal
     except (sqlite3.Error, ValueError) as error:
         said = broken_rule(error) if isinstance(error, ValueError) else why_unread(error)
         raise RecordsError(f"{folder}: the journal cannot be read: {said}") from error
+
+
+def _ending(folder: Path, ending: str) -> str | None:
+    """The first part whose id has this ending; None if there is none."""
+    text = json.dumps(ending, ensure_ascii=False)[1:]
+    with _reading(folder) as journal:
+        found = (as_said(stored.text) for stored in select(journal) if text in stored.text)
+        parts = (getattr(said, "part", None) for said in found)
+        return next((part for part in parts if isinstance(part, str) and part.endswith(ending)), None)
 
 
 def _with_decisions(journal: sqlite3.Connection, told: list[Story], gate_log: Path) -> list[Story]:
@@ -114,33 +141,22 @@ def _with_decisions(journal: sqlite3.Connection, told: list[Story], gate_log: Pa
     ]
 
 
-def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> Row:
-    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
-
-
-def _story(journal: sqlite3.Connection, folder: Path, found: Row) -> Story:
-    epoch, seq = found["epoch"], found["seq"]
-
-    def of(table: str, columns: str) -> list[Row]:
-        select = f"SELECT {columns} FROM {table} WHERE epoch = ? AND seq = ? ORDER BY rowid"
-        return list(journal.execute(select, (epoch, seq)))
-
-    check_rows(journal, [ACKNOWLEDGEMENTS, LATE_RESULTS, LATE_FIELDS, IMAGES], "epoch = ? AND seq = ?", (epoch, seq))
-    images = of("images", "path, sha256, bytes, time, gone")
+def _story(journal: sqlite3.Connection, folder: Path, stored: Stored) -> Story:
+    place = (stored.epoch, stored.seq)
+    check_rows(journal, [ACKNOWLEDGEMENTS, LATE_RESULTS, LATE_FIELDS, IMAGES], "epoch = ? AND seq = ?", place)
+    images = [*IMAGES.read(journal, "WHERE epoch = ? AND seq = ? ORDER BY rowid", place)]
     for image in images:
+        del image["epoch"], image["seq"]
         is_there = misplaced(folder, image["path"]) is None
         image["held"] = is_there and (folder / image["path"]).with_suffix(HOLD).exists()
-    acknowledgements = of("acknowledgements", "fate, client, time")
-    journal.row_factory = None
+    acknowledgements = acknowledgements_of(journal, *place)
     proof = None
     if any(row["fate"] == "passed" for row in acknowledgements):
-        proof = prove(journal, None, epoch, seq)
-    late_fields = late_fields_of(journal, epoch, seq)
-    journal.row_factory = _as_dict
-    verdict = Verdict.model_validate_json(found["json"])
+        proof = prove(journal, None, *place)
+    verdict = stored.verdict
     found_image = find_image(folder, journal, verdict, images)
-    late_results = of("late_results", "score, fault, time")
-    return Story(verdict, acknowledgements, late_results, late_fields, images, found_image, proof)
+    late = late_results_of(journal, *place), late_fields_of(journal, *place)
+    return Story(verdict, acknowledgements, *late, images, found_image, proof)
 
 
 def hold(folder: Path, part: str, held: bool) -> list[Path]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from edge.records.journal import has_run
+from edge.records.stored_verdicts import expired_seq, find, last_seq
 from edge.text import printable
 from edge.validation import plain
 from edge.verdict import Outcome, Verdict
@@ -18,6 +19,7 @@ class Standing(StrEnum):
     PROVEN = "proven"
     PENDING = "pending"
     UNPROVEN = "unproven"
+    EXPIRED = "expired"
     ESCAPE = "escape"
 
 
@@ -37,15 +39,14 @@ def prove(journal: sqlite3.Connection, live: str | None, epoch: str, seq: int, p
     """Look for the in-time final good that lets (epoch, seq) pass, and `part` if it is named.
 
     Pending: the verdict of the epoch `live`, which is still being written, is not on disk yet. Unproven: the verdict is
-    in a range that the journal says it lost. Anything else but a good is an escape.
+    in a range that the journal says it lost. Expired: only counts of its hour are left. Anything else but a good is an
+    escape.
     """
-    row = journal.execute(
-        "SELECT json FROM verdicts WHERE epoch = ? AND seq = ? ORDER BY rowid LIMIT 1", (epoch, seq)
-    ).fetchone()
-    if row is None:
+    stored = find(journal, epoch, seq)
+    if stored is None:
         return _without_verdict(journal, live, epoch, seq)
     try:
-        verdict = Verdict.model_validate_json(row[0])
+        verdict = stored.verdict
     except ValueError:
         return Proof(Standing.ESCAPE, "its verdict breaks the rules of verdicts")
     if (verdict.epoch, verdict.seq) != (epoch, seq):
@@ -58,8 +59,7 @@ def prove(journal: sqlite3.Connection, live: str | None, epoch: str, seq: int, p
 
 
 def _without_verdict(journal: sqlite3.Connection, live: str | None, epoch: str, seq: int) -> Proof:
-    (last,) = journal.execute("SELECT coalesce(max(seq), 0) FROM verdicts WHERE epoch = ?", (epoch,)).fetchone()
-    if epoch == live and seq > last:
+    if epoch == live and seq > last_seq(journal, epoch):
         return Proof(Standing.PENDING, "its verdict is not on disk yet")
     # A lost range without an epoch is that of a damaged journal: whose runs it held is not known.
     lost = journal.execute(
@@ -69,4 +69,6 @@ def _without_verdict(journal: sqlite3.Connection, live: str | None, epoch: str, 
     ).fetchone()
     if lost is not None:
         return Proof(Standing.UNPROVEN, "its verdict is in a range that the journal lost")
+    if seq <= expired_seq(journal, epoch):
+        return Proof(Standing.EXPIRED, "its verdict has expired, and only counts of its hour are left")
     return Proof(Standing.ESCAPE, "the journal has no such verdict")

@@ -15,6 +15,7 @@ from edge.plc.handshake import Numbers, order_number
 from edge.plc.process_image import Event
 from edge.records.gate_log import read_lines
 from edge.records.pass_proof import Proof, Standing, prove
+from edge.records.stored_verdicts import acknowledged, controllers
 
 _Short = Annotated[str, Field(max_length=1000)]
 CLEAR = Code.CLEAR.name.lower()
@@ -113,11 +114,8 @@ def _proof(journal: sqlite3.Connection, live: str | None, line: PlcLine, passed:
 
 def _unlogged(journal: sqlite3.Connection, passed: set[tuple[str, int]]) -> Iterator[PlcFinding]:
     """Parts that the only controller of the station acknowledged as passed, and whose pass bit is not in the log."""
-    (clients,) = journal.execute("SELECT count(DISTINCT client) FROM acknowledgements").fetchone()
-    if clients != 1:
+    if len(controllers(journal)) != 1:
         return
-    for epoch, seq in journal.execute(
-        "SELECT DISTINCT epoch, seq FROM acknowledgements WHERE fate = ? ORDER BY rowid", (Fate.PASSED,)
-    ):
-        if (epoch, seq) not in passed:
+    for epoch, seq, rows in acknowledged(journal):
+        if any(row["fate"] == Fate.PASSED for row in rows) and (epoch, seq) not in passed:
             yield PlcFinding(f"part {seq} was acknowledged as passed, and the log has no pass bit of it", epoch, seq)

@@ -12,8 +12,10 @@ from edge.errors import RecordsError
 from edge.files import read_regular
 from edge.records.disk_reserve import LAST, Reserve, is_full
 from edge.records.durable_files import PRIVATE_FOLDER, open_private, write_durably
+from edge.records.expiry import JournalKeeping
 from edge.records.journal import IMAGE_GONE, last_boot, last_epochs, wall_time
 from edge.records.journal_reader import Answer, Replayer, Wanted
+from edge.records.journal_upkeep import JournalUpkeep
 from edge.records.journal_writer import End, Row, Writer
 from edge.records.tables import (
     ACKNOWLEDGEMENTS,
@@ -57,7 +59,13 @@ class Recorder:
     After construction no method raises an error of the disk: `alarms` describes the errors.
     """
 
-    def __init__(self, folder: Path, station: str, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        station: str,
+        most_waiting: int = MOST_WAITING,
+        keeping: JournalKeeping = JournalKeeping(),  # noqa: B008  frozen
+    ) -> None:
         """Lock the folder, which is created if it is missing, and start to check the journal in it.
 
         Raises RecordsError if the folder cannot be used, or if another station writes there.
@@ -81,8 +89,10 @@ class Recorder:
         self._epoch: str | None = None
         self._most_waiting = most_waiting
         self._writer, self._replayer = Writer(folder, reserve), Replayer(folder)
+        self._upkeep = JournalUpkeep(folder, self._writer, keeping)
         self._writer.start()
         self._replayer.start()
+        self._upkeep.start()
 
     # ------------------------------------------------------------------------------------ entries and replays
 
@@ -163,7 +173,7 @@ class Recorder:
     @property
     def alarms(self) -> tuple[str, ...]:
         """The present problems of the journal, in words."""
-        said = [self._writer.trouble, self._writer.damage]
+        said = [self._writer.trouble, self._writer.damage, self._upkeep.trouble]
         if self._writer.is_on_reserve:
             said.append("the disk is full: the journal lives on its reserve")
         if self.lost or self._dropped:
@@ -172,6 +182,7 @@ class Recorder:
 
     def close(self, cause: str, last_seq: int, patience_s: float = 1.0) -> None:
         """End the run after `last_seq` published verdicts. Waits for the disk, at most `patience_s` seconds."""
+        self._upkeep.stop()
         self._writer.finish(End(str(_written(cause)), last_seq))
         self._writer.join(patience_s)
         if not self._writer.is_alive():  # otherwise the folder stays locked until this process ends

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from edge.verdict import Verdict
 
-Value = str | int | float | None
+Value = str | int | float | bytes | None
 
 
 class Column(NamedTuple):
@@ -90,19 +90,24 @@ class Table:
         """Rows as dictionaries by column name; a column that an older journal lacks is None, and a table that it lacks
         has no rows. `rest` is the SQL after the FROM clause.
         """
-        there = {name for _, name, *_ in journal.execute(f"PRAGMA table_info({self.name})")}
+        cursor = journal.cursor()
+        cursor.row_factory = None
+        there = {name for _, name, *_ in cursor.execute(f"PRAGMA table_info({self.name})")}
         if not there:
             return
         names = [column.name for column in self.columns]
         columns = ", ".join(name if name in there else f"NULL AS {name}" for name in names)
-        for row in journal.execute(f"SELECT {columns} FROM {self.name} {rest}", values):
+        for row in cursor.execute(f"SELECT {columns} FROM {self.name} {rest}", values):
             yield dict(zip(names, row, strict=True))
 
     def is_in(self, journal: sqlite3.Connection) -> bool:
         """Whether the journal has this table; one of an earlier version may lack it."""
-        return bool(journal.execute(f"PRAGMA table_info({self.name})").fetchall())
+        known: set[str] = getattr(journal, "known", set())
+        if self.name not in known and journal.execute(f"PRAGMA table_info({self.name})").fetchall():
+            known.add(self.name)
+        return self.name in known
 
-    def is_made_of(self, verdict: Verdict, row: dict[str, Any]) -> bool:
+    def is_made_of(self, verdict: Any, row: dict[str, Any]) -> bool:
         """Whether the values in a row equal those computed from its verdict. A column added later may be null."""
         return all(
             row[column.name] == column.of(verdict) or (row[column.name] is None and column.since > 1)
@@ -213,7 +218,52 @@ LOST_RANGES = Table(
     ),
 )
 
-TABLES = (RUNS, VERDICTS, ACKNOWLEDGEMENTS, LATE_RESULTS, IMAGES, EVENTS, LOST_RANGES, LATE_FIELDS)
+VERDICT_BLOCKS = Table(
+    "verdict_blocks",
+    (
+        Column("row", "INTEGER PRIMARY KEY", since=4),  # of the first verdict; those of the others follow on
+        Column("epoch", "TEXT NOT NULL", since=4),
+        Column("first_seq", "INTEGER NOT NULL", since=4),
+        Column("verdicts", "INTEGER NOT NULL", since=4),
+        Column("first_time", "TEXT NOT NULL", since=4),
+        Column("last_time", "TEXT NOT NULL", since=4),
+        Column("counts", "TEXT NOT NULL", since=4),
+        Column("scores", "TEXT NOT NULL", since=4),
+        Column("ages", "TEXT NOT NULL", since=4),
+        Column("parts", "BLOB NOT NULL", since=4),
+        Column("fields", "BLOB NOT NULL", since=4),
+        Column("sha256", "BLOB NOT NULL", since=4),
+        Column("payload", "BLOB NOT NULL", since=4),
+    ),
+    (Index("verdict_blocks_by_seq", "epoch, first_seq", since=4),),
+)
+EXPIRED_RUNS = Table(
+    "expired_runs",
+    (
+        Column("epoch", "TEXT NOT NULL", since=4),
+        Column("last_seq", "INTEGER NOT NULL", since=4),
+        Column("last_row", "INTEGER NOT NULL", since=4),
+        Column("last_time", "TEXT NOT NULL", since=4),
+        Column("sha256", "BLOB NOT NULL", since=4),
+    ),
+    (Index("expired_runs_by_epoch", "epoch", since=4),),
+)
+EXPIRED_HOURS = Table(
+    "expired_hours",
+    (
+        Column("hour", "TEXT NOT NULL", since=4),
+        Column("epoch", "TEXT NOT NULL", since=4),
+        Column("reason", "TEXT NOT NULL", since=4),
+        Column("verdicts", "INTEGER NOT NULL", since=4),
+        Column("passed", "INTEGER NOT NULL", since=4),
+    ),
+    (Index("expired_hours_by_hour", "hour, epoch, reason", since=4),),
+)
+
+TABLES = (
+    RUNS, VERDICTS, ACKNOWLEDGEMENTS, LATE_RESULTS, IMAGES, EVENTS, LOST_RANGES, LATE_FIELDS, VERDICT_BLOCKS,
+    EXPIRED_RUNS, EXPIRED_HOURS,
+)  # fmt: skip
 
 VERSION = max(column.since for table in TABLES for column in table.columns)
 """Version of the tables. A journal with a later version is refused."""
@@ -222,9 +272,3 @@ VERSION = max(column.since for table in TABLES for column in table.columns)
 def migration(version: int) -> list[str]:
     """The statements that migrate a journal from the previous version to `version`; version 0 has no tables."""
     return [statement for table in TABLES for statement in table.migration(version)]
-
-
-def late_fields_of(journal: sqlite3.Connection, epoch: str, seq: int) -> list[dict[str, Any]]:
-    """Name, text and time of the free fields that were known after this verdict, the oldest first."""
-    rows = LATE_FIELDS.read(journal, "WHERE epoch = ? AND seq = ? ORDER BY rowid", (epoch, seq))
-    return [{key: row[key] for key in ("name", "text", "time")} for row in rows]

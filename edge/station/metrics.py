@@ -33,8 +33,8 @@ LEASE_S = 0.3
 class Vitals:
     """The values of a station at one heartbeat. Counters are totals of this run. None means that there is no value.
 
-    `codes` is by outcome, `restarts` by child, `requests` by type of control message, `limits` by name,
-    `acknowledgements` by fate.
+    `drift_levels` is by feature, `codes` by outcome, `restarts` by child, `requests` by type of control message,
+    `limits` by name, `acknowledgements` by fate.
     """
 
     state: State
@@ -48,6 +48,8 @@ class Vitals:
     late_results: int = 0
     alarms: int = 0
     unlike_share: float | None = None
+    drift_levels: Mapping[str, float] = field(default_factory=dict)
+    drift_learned: float | None = None
     camera_age_ms: float | None = None
     loop_age_ms: float | None = None
     journal_backlog: int | None = None
@@ -74,6 +76,7 @@ _GAUGES: tuple[tuple[str, str, Callable[[Vitals], float | None]], ...] = (
         "Share of the last 50 pictures unlike the training photographs.",
         lambda v: v.unlike_share,
     ),
+    ("edge_drift_learned", "Share of the reference of the watch on drift that is known.", lambda v: v.drift_learned),
     (
         "edge_camera_age_seconds",
         "Time since the camera's process gave its last sign of life.",
@@ -241,6 +244,12 @@ def _of_beat(v: Vitals, at_ns: int) -> Iterable[Metric]:
     for name, about, value in _GAUGES:
         if (number := value(v)) is not None:
             yield GaugeMetricFamily(name, about, value=number)
+    drift = GaugeMetricFamily(
+        "edge_drift_level", "Shift of the last hour from the reference, in units of its limit.", labels=["feature"]
+    )
+    for feature, level in dict(v.drift_levels).items():
+        drift.add_metric([feature], level)
+    yield drift
     for name, about, total in _COUNTERS:
         yield CounterMetricFamily(name, about, value=total(v))
     for name, about, label, totals in _LABELLED:

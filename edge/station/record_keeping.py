@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 
+from edge.records.expiry import JournalKeeping
 from edge.records.recorder import Recorder
 from edge.records.retention import Keeping
 from edge.station.archive.process import ArchiveMessage, Archiving
@@ -27,7 +28,8 @@ class Records:
         Raises RecordsError if the folder cannot be used, or if another station writes there.
         """
         assert config.records is not None
-        self.recorder = Recorder(config.records, config.station)
+        verdicts = JournalKeeping(config.keep_journal_bytes, config.keep_verdicts_days)
+        self.recorder = Recorder(config.records, config.station, keeping=verdicts)
         self.boot = self.recorder.boot
         shown = asdict(config) | {"source": config.source_name}
         self.recorder.begin(epoch, config.source_name, bundle, json.dumps(shown, default=str))

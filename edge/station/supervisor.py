@@ -24,6 +24,7 @@ from edge.station.capture.process import CaptureProcess
 from edge.station.codes.process import CodeReading
 from edge.station.config.resolved import StationConfig
 from edge.station.control_server import ControlServer, Line
+from edge.station.drift.watch import DriftWatch, line_of
 from edge.station.inference.process import Model
 from edge.station.inference.seat import Scoring
 from edge.station.input_watch import InputWatch
@@ -117,7 +118,8 @@ class Station:
         self.codes = CodeReading(config, self.epoch, self.intake, recorder) if reads else None
         statistics = self.bundle.manifest.input_statistics
         self.input_watch = None if statistics is None else InputWatch(statistics, self._note_input)
-        self.observers: list[Observer] = [self.records] if self.records else []
+        self.drift_watch = self._drift_watch()
+        self.observers: list[Observer] = [one for one in (self.records, self.drift_watch) if one is not None]
         self.boot = self.records.boot if self.records else 0
         self.publisher = self.channel.publisher
         self.previews = Previews(self.publisher)
@@ -146,6 +148,14 @@ class Station:
             trigger=self._trigger,
         )
 
+    def _drift_watch(self) -> DriftWatch | None:
+        """The watch on drift; None if its reference has no length."""
+        config = self.config
+        if not config.drift_hours:
+            return None
+        note = partial(self._note_input, kind="drift")
+        return DriftWatch(line_of(config, self.bundle), config.drift_hours, config.records, note, self.bundle.manifest)
+
     # ------------------------------------------------------------------------------------- called by the cell
 
     def answer(self) -> bool:
@@ -169,6 +179,10 @@ class Station:
             measured = self.scoring.measured.popleft()
             if self.input_watch is not None:
                 self.input_watch.add(measured)
+        while self.scoring.summed:
+            summed = self.scoring.summed.popleft()
+            if self.drift_watch is not None:
+                self.drift_watch.add(summed)
         self.channel.serve()
         self.control_server.serve()
 
@@ -208,8 +222,8 @@ class Station:
     def alarms(self) -> tuple[str, ...]:
         """What is wrong and holds nothing up, as text for users."""
         of_records = self.records.alarms if self.records is not None else ()
-        of_input = self.input_watch.alarms if self.input_watch is not None else ()
-        return of_records + of_input + (self.codes.alarms if self.codes is not None else ())
+        watches = (self.input_watch, self.drift_watch, self.codes)
+        return of_records + tuple(alarm for watch in watches if watch is not None for alarm in watch.alarms)
 
     @property
     def fds(self) -> list[int]:
@@ -254,6 +268,8 @@ class Station:
                 last.callback(self.metrics.close)
             if self.records is not None:
                 last.callback(self.records.close, "never ran", self.books)
+            if self.drift_watch is not None:
+                last.callback(self.drift_watch.close)
             last.callback(self.channel.close)
 
     def shut_down(self, cause: str) -> None:
@@ -267,6 +283,8 @@ class Station:
             last.callback(self.service.close)
             if self.records is not None:
                 last.callback(self.records.close, cause, self.books)
+            if self.drift_watch is not None:
+                last.callback(self.drift_watch.close)  # before the records, whose folder it writes into
             last.callback(self.channel.close)
             last.callback(self.intake.close, CHILD_PATIENCE_S)
             if self.records is not None:
@@ -532,8 +550,8 @@ class Station:
         if self.records is not None:
             self.records.recorder.event(kind, line)
 
-    def _note_input(self, level: int, line: str) -> None:
-        self._note(level, f"{self.config.station}: {line}", "input")
+    def _note_input(self, level: int, line: str, kind: str = "input") -> None:
+        self._note(level, f"{self.config.station}: {line}", kind)
 
 
 def _with_bits(config: StationConfig, learned: PictureContract | None) -> StationConfig:

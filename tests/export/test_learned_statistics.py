@@ -22,7 +22,7 @@ from edge.photographs.listing import read_listing
 from edge.photographs.photograph import read_photograph
 from edge.pictures.features import FEATURES, RESOLUTION
 from edge.terminal.progress import SILENT
-from export.input_statistics import FEWEST, LEAST_LIMIT, features_of, input_statistics, learn
+from export.input_statistics import FEWEST, LEAST_LIMIT, features_of, good_scores, input_statistics, learn
 from train.data.photographs import list_photographs
 
 Export = Callable[..., int | str]
@@ -55,6 +55,13 @@ def test_about_one_further_picture_in_a_hundred_is_beyond_the_limit(held_out: in
         shares.append((distances(found, correlated(500, 200 + seed)) > found.limit).mean())
         assert found.beyond <= 0.01 * held_out
     assert 0.003 < np.mean(shares) < 0.013
+
+
+def test_the_range_of_scores_is_that_of_good_photographs_only() -> None:
+    found = good_scores("onnxruntime", [*np.linspace(0, 1, 101), 50.0, 60.0], [False] * 101 + [True] * 2)
+    assert found is not None
+    assert (found.artifact, found.count, found.low, found.median, found.high) == ("onnxruntime", 101, 0.05, 0.5, 0.95)
+    assert good_scores("onnxruntime", [0.0] * FEWEST, [True] + [False] * (FEWEST - 1)) is None
 
 
 def test_with_few_held_out_photographs_the_limit_is_the_largest_distance() -> None:
@@ -257,9 +264,13 @@ def test_an_exported_run_has_statistics_of_its_training_photographs(tmp_path: Pa
     from export.pack import export_subject
 
     data = tmp_path / "data"
-    write_photographs(data, split_lines("plates", size=(90, 160)), {"train": FEWEST, "val": FEWEST})
+    write_photographs(data, split_lines("plates", size=(90, 160)), {"train": FEWEST, "val": 2 * FEWEST})
     subject = replace(untrained(data), knows_training=True)
-    found = export_subject(subject, tmp_path / "model.edge", SILENT.begin).manifest.input_statistics
+    manifest = export_subject(subject, tmp_path / "model.edge", SILENT.begin).manifest
+    found, scores = manifest.input_statistics, manifest.good_scores
     assert found is not None
     splits = read_listing(data).splits
     assert found == input_statistics(subject.contract, splits["train"], splits["val"], "data", SILENT.begin)
+    assert scores is not None
+    assert scores.count == sum(not photograph.is_bad for photograph in splits["val"])
+    assert scores.low <= scores.median <= scores.high

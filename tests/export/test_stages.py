@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from edge.backends import Output, load_backend
+from edge.evaluation.thresholds import nearest_threshold
 from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from export.activations import ParityError, late_layer, listening
@@ -19,7 +20,6 @@ from export.parity import (
     compare,
     compare_verdicts,
     margin_of,
-    nearest_threshold,
 )
 from export.runtimes import RUNTIMES
 from export.runtimes.onnxruntime import InsideOnnx

@@ -12,21 +12,27 @@ import openvino as ov
 import pytest
 from support.line import DEMO_BUNDLE, TESTS_PATH
 from support.records import with_image
+from support.sealed import line_of, seal, small_blocks
 from support.tiny_graph import tiny_graph
+
+from edge.verdict import Outcome
 
 EXAMPLES = int(os.environ.get("EDGE_FUZZ_EXAMPLES", 60))
 SHARE = 2000
 """Examples per process: hypothesis stores the examples it has tried, 30 MB per thousand, which count as memory too."""
 
 KINDS = ["manifest", "golden", "onnx", "openvino", "toml"]
-RECORD_KINDS = ["journal", "rows", "gate_log", "sidecar", "certificate", "keys", "keystore", "png", "tiff"]
+RECORD_KINDS = ["journal", "rows", "blocks", "gate_log", "sidecar", "certificate", "keys", "keystore", "png", "tiff"]
 
 
 @pytest.mark.parametrize("kind", RECORD_KINDS)
 def test_records_keys_and_photographs_of_strangers_are_read_or_refused_quickly_in_little_memory(
-    kind: str, tmp_path: Path
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_image(tmp_path / "record")
+    small_blocks(monkeypatch, 1)
+    line_of(tmp_path / "record", [Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN], "cd34")
+    seal(tmp_path / "record")
     for begun in range(0, EXAMPLES, SHARE):
         refused = fuzzed("record_fuzzing", kind, min(SHARE, EXAMPLES - begun), tmp_path)
         assert refused > min(SHARE, EXAMPLES - begun) // 4, "what is tried is no longer hostile"

@@ -1,6 +1,6 @@
-"""Simulates a later version of the software with journal version 5, if imported before `edge.records.journal`.
+"""Simulates a later version of the software with journal version 6, if imported before `edge.records.journal`.
 
-Version 4 adds the bundle of a verdict and the remedy of an event, version 5 the reason why a late result was late.
+Version 5 adds the bundle of a verdict and the remedy of an event, version 6 the reason why a late result was late.
 """
 
 import sys
@@ -13,9 +13,9 @@ from edge.records.tables import Column, Index
 assert "edge.records.journal" not in sys.modules, "it has taken the tables of today already"
 
 LATER = {
-    "verdicts": (Column("bundle", "TEXT", attrgetter("bundle"), since=4),),
-    "events": (Column("remedy", "TEXT", since=4),),
-    "late_results": (Column("found", "TEXT", since=5),),
+    "verdicts": (Column("bundle", "TEXT", attrgetter("bundle"), since=5),),
+    "events": (Column("remedy", "TEXT", since=5),),
+    "late_results": (Column("found", "TEXT", since=6),),
 }
 
 for _table in tables.TABLES:
@@ -24,4 +24,4 @@ for _table in tables.TABLES:
         _later = replace(_table, columns=(*_table.columns, *_added), indices=_indices)
         setattr(tables, _table.name.upper(), _later)
 tables.TABLES = tuple(getattr(tables, table.name.upper()) for table in tables.TABLES)
-tables.VERSION = 5
+tables.VERSION = 6

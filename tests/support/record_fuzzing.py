@@ -13,6 +13,7 @@ import struct
 import sys
 import zlib
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cryptography.hazmat.primitives.asymmetric.ed25519  # noqa: F401  the watched code imports it when first used
@@ -23,10 +24,13 @@ from support.bundle_fuzzing import ANYTHING, Tried, changed, fuzz
 from edge.errors import DataError, EdgeError, KeyFileError, RecordsError
 from edge.pictures.reader import decode_picture, decode_unchanged
 from edge.records.audit import audit
-from edge.records.journal import BESIDE, JOURNAL
+from edge.records.journal import BESIDE, JOURNAL, open_to_read, why_unread
 from edge.records.part_history import Story, hold, last_stories, stories
 from edge.records.part_image import read_image
 from edge.records.part_story import caption, tell
+from edge.records.selection import Selection
+from edge.records.stored_verdicts import select
+from edge.records.summary import counts, extent, spreads, total
 from edge.records.tables import TABLES
 from edge.security import signing_keys as keys
 from edge.security.certificate import Certificate, Pair
@@ -46,6 +50,7 @@ def examined(record: Path, log: Path | None = None) -> None:
     json.dumps([run.epoch for run in found.runs] + [problem._asdict() for problem in found.problems], allow_nan=False)
     refusal: RecordsError | None = None
     for read in (
+        lambda: summarised(record),
         lambda: tell_all(record, stories(record, PART)),
         lambda: tell_all(record, last_stories(record, Outcome.REJECT, 3)),
         lambda: hold(record, PART, True),
@@ -61,6 +66,17 @@ def examined(record: Path, log: Path | None = None) -> None:
         raise refusal
     if not found.is_sound:
         raise RecordsError(printable(found.problems[0].text))  # as edge-audit prints it
+
+
+def summarised(record: Path) -> None:
+    """Read the counts of a record as a page does."""
+    span = datetime(2020, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
+    try:
+        with closing(open_to_read(record)) as journal:
+            total(journal), counts(journal, *span, "hour"), spreads(journal, *span), extent(journal)
+            [*select(journal, Selection(fields={"lot": "L0"}))], [*select(journal, newest_first=True, limit=3)]
+    except sqlite3.Error as error:
+        raise RecordsError(why_unread(error)) from error
 
 
 def tell_all(record: Path, some: list[Story]) -> None:
@@ -128,6 +144,24 @@ def rows() -> Tried:
         examined(work)
 
     return st.lists(change, min_size=1, max_size=4), tried
+
+
+def blocks() -> Tried:
+    """A journal with a block whose content has changed, compressed as a station does."""
+    with closing(sqlite3.connect(SOUND / JOURNAL)) as journal:
+        row, payload = journal.execute("SELECT row, payload FROM verdict_blocks ORDER BY row").fetchone()
+    whole = zlib.decompress(payload)
+
+    def tried(content: bytes, work: Path) -> None:
+        with closing(sqlite3.connect(fresh(work) / JOURNAL)) as journal:
+            journal.execute("PRAGMA synchronous = OFF")
+            journal.execute("UPDATE verdict_blocks SET payload = ? WHERE row = ?", (zlib.compress(content), row))
+            journal.commit()
+        examined(work)
+
+    nested = st.integers(1, 10**5).map(lambda depth: whole[: whole.index(b"\n") + 1] + b"[" * depth)
+    huge = st.integers(0, 2**25).map(lambda size: whole + b" " * size)
+    return changed(whole) | nested | huge, tried
 
 
 def gate_logs() -> Tried:
@@ -295,6 +329,7 @@ def tiffs() -> Tried:
 KINDS = {
     "journal": journals,
     "rows": rows,
+    "blocks": blocks,
     "gate_log": gate_logs,
     "sidecar": sidecars,
     "certificate": certificates,

@@ -55,10 +55,11 @@ def payload(of: Verdict) -> bytes:
     return of.model_dump_json().encode()
 
 
-def recorder(folder: Path, epoch: str = "ab12", **options: Any) -> Recorder:
-    """A recorder whose run has begun."""
+def recorder(folder: Path, epoch: str = "ab12", begins: bool = True, **options: Any) -> Recorder:
+    """A recorder whose run has begun, unless `begins` is false."""
     begun = Recorder(folder, "line1", **options)
-    begun.begin(epoch, "demo", "demo 0123456789ab", "{}")
+    if begins:
+        begun.begin(epoch, "demo", "demo 0123456789ab", "{}")
     return begun
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from support.drawn_parts import write
 
 from edge.errors import DataError
+from edge.photographs.groups import SHARES, assign_groups
 from edge.photographs.photograph import SPLITS
-from train.data.split import SHARES, Division, SplitChoice, assign_groups, divide, read_split, write_split
+from train.data.split import Division, SplitChoice, divide, read_split, write_split
 
 GREY = np.full((8, 8, 3), 90, np.uint8)
 MakeData = Callable[..., Path]

@@ -7,16 +7,14 @@ never in two splits. A split is written as a CSV file, `file,split,label,defect,
 import csv
 import io
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from edge.errors import DataError
 from edge.photographs.accounting import LeftOut
+from edge.photographs.groups import SHARES, assign_groups
 from edge.photographs.listing import Listing, read_listing
 from edge.photographs.mask_meaning import MaskMeaning
 from edge.photographs.masks import MaskReading
@@ -27,7 +25,6 @@ from edge.text import counted, reason_of
 Splits = dict[str, list[Photograph]]
 LeakPolicy = Literal["refuse", "allow", "drop"]
 
-SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
 SHARES_JUDGED = {"val": 0.5, "test": 0.5}
 """Shares if the layout has its training photographs in a folder of their own."""
 PART, EACH = "part", "(.+)"
@@ -111,33 +108,6 @@ def group_keys(photographs: Sequence[Photograph], group_by: str) -> list[str]:
             f"--group-by {group_by} gives no group to {counted(len(silent), 'photograph')}, the first {silent[0]}"
         )
     return keys
-
-
-def assign_groups(
-    groups: Sequence[str], strata: Sequence[str], shares: Mapping[str, float], seed: int
-) -> dict[str, str]:
-    """A split for each group, so that every split gets its share of each stratum as nearly as groups allow.
-
-    `groups` and `strata` have one entry per photograph; `shares` are positive. Groups are taken in random order, large
-    ones first, each to the split that it overfills the least (after Sechidis, Tsoumakas and Vlahavas, On the
-    Stratification of Multi-label Data, ECML 2011). The order of the photographs does not matter.
-    """
-    contents: dict[str, Counter[str]] = {group: Counter() for group in sorted(set(groups))}
-    for group, stratum in zip(groups, strata, strict=True):
-        contents[group][stratum] += 1
-    totals = Counter(strata)
-    filled: dict[str, Counter[str]] = {split: Counter() for split in shares}
-    names = list(contents)
-    order = [names[index] for index in np.random.default_rng(seed).permutation(len(names))]
-    assigned = {}
-    for group in sorted(order, key=lambda name: -contents[name].total()):
-        content = contents[group]
-        # Rounded: otherwise equal costs that differ in the last bit would hide that one split is still empty.
-        cost = {split: round(_overfill(content, filled[split], totals) / share, 9) for split, share in shares.items()}
-        chosen = min(shares, key=lambda split: (cost[split], filled[split].total(), split))
-        filled[chosen].update(content)
-        assigned[group] = chosen
-    return assigned
 
 
 def write_split(file: Path, division: Division) -> None:
@@ -256,11 +226,6 @@ def _pattern(group_by: str, columns: list[str]) -> re.Pattern[str]:
             f"--group-by {group_by} is no column ({has}) and, as a regular expression, has no (group) in it"
         )
     return pattern
-
-
-def _overfill(content: Counter[str], filled: Counter[str], totals: Counter[str]) -> float:
-    """Growth of the squared shares of the strata in a split with `content`; each stratum has the same weight."""
-    return sum((2 * filled[stratum] + count) * count / totals[stratum] ** 2 for stratum, count in content.items())
 
 
 def _refuse_torn_groups(splits: Splits, groups: Mapping[str, str], whose: str) -> None:

@@ -22,7 +22,8 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
     _check_codes(s)
     records = None if s.records is False else s.records or default_records(s.station)
     other = {"bundle": bundle, "simulated": simulated, "required": s.require, "regions": s.region, "records": records}
-    return StationConfig(**_same(s, StationConfig) | other | {"keep_bytes": int(s.keep_gib * GIB)})
+    room = {"keep_bytes": int(s.keep_gib * GIB), "keep_journal_bytes": int(s.keep_journal_gib * GIB)}
+    return StationConfig(**_same(s, StationConfig) | other | room)
 
 
 def _check_codes(settings: Settings) -> None:

@@ -21,7 +21,8 @@ class StationConfig(SourceSettings):
     Differences from `Settings`: `policy` None depends on the source ("latest" for cameras, "every" for all others).
     `simulated` marks every verdict as simulated, whatever bundle and source declare. `required` is the key `require`,
     `regions` the key `region`. `control` and `viewers` None are the ports next to `bind`. `records` None: no records
-    are kept. `keep_bytes` is `keep_gib` in bytes. `size` is (height, width).
+    are kept. `keep_bytes` and `keep_journal_bytes` are `keep_gib` and `keep_journal_gib` in bytes. `size` is (height,
+    width).
     """
 
     bundle: Path
@@ -35,6 +36,7 @@ class StationConfig(SourceSettings):
     streams: int
     policy: Literal["every", "latest"] | None
     budget_ms: float
+    drift_hours: float
     wait_subscribers: int
     simulated: bool
     trust: tuple[Path, ...]
@@ -47,6 +49,8 @@ class StationConfig(SourceSettings):
     keep_goods: int
     keep_bytes: int
     keep_days: float | None
+    keep_journal_bytes: int
+    keep_verdicts_days: float | None
     metrics: str | None
     stale_ms: float
     envelope: Path | None

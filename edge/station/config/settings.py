@@ -10,7 +10,7 @@ from edge.channel.endpoints import STATION, VERDICTS
 from edge.demo.line_names import LineName
 from edge.pictures.contract import Bits
 from edge.presence import Presence
-from edge.records import GOODS_EVERY, LARGEST_IMAGES
+from edge.records import GOODS_EVERY, LARGEST_IMAGES, LARGEST_JOURNAL
 from edge.sources import BeltSettings, CameraSettings, SourceSettings
 from edge.station.codes.contract import DEFAULT_FORMATS, CodeFormat
 from edge.station.config.flags import KEY_VALUE, Flag
@@ -184,6 +184,14 @@ class Settings(BaseModel):
         False, MODEL, "Run the model shortly before the next part is expected, so that it does not start cold."
     )
     tuned: StrictBool = _key(True, MODEL, "Use what edge-bench tune found on this machine for keys that are not set.")
+    drift_hours: float = _key(
+        8.0,
+        MODEL,
+        "Production with a bundle that becomes the reference of the watch on drift; 0: no watch.",
+        unit="hours",
+        ge=0,
+        le=1000,
+    )
     station: str = _key(STATION, CHANNEL, "Name of the station, which is part of every topic.", min_length=1)
     bind: str = _key(VERDICTS, CHANNEL, "Endpoint that publishes verdicts.", min_length=1)
     control: str | None = _key(
@@ -232,6 +240,21 @@ class Settings(BaseModel):
     )
     keep_days: float | None = _key(
         None, RECORDS, "Time after which images are removed.", unit="days", unset="never", gt=0
+    )
+    keep_journal_gib: float = _key(
+        LARGEST_JOURNAL / GIB,
+        RECORDS,
+        "Room for the journal; when it is full, the oldest verdicts are removed, and counts by hour stay.",
+        unit="GiB",
+        ge=0.01,
+    )
+    keep_verdicts_days: float | None = _key(
+        None,
+        RECORDS,
+        "Time after which verdicts are removed, and counts by hour stay.",
+        unit="days",
+        unset="never",
+        gt=0,
     )
 
     @field_validator("*", mode="before")

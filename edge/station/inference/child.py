@@ -269,10 +269,10 @@ class _Seat:
     """One station's frames: its ring, its regions, and the runtimes for each input shape."""
 
     def __init__(self, model: _Model, configure: Configure, runtimes: "dict[Shape, list[Backend]]") -> None:
-        from edge.bundle.input_distance import InputDistance
+        from edge.bundle.input_distance import InputDistance, InputFeatures
 
-        self.runtimes = runtimes
-        self.probe = InputProbe(InputDistance.of(model.bundle.manifest))
+        manifest, self.runtimes = model.bundle.manifest, runtimes
+        self.probe = InputProbe(InputDistance.of(manifest) or InputFeatures(manifest.letterbox))
         self._model, self._regions, self._ring = model, configure.regions, Attached()
         self._aggregate = configure.aggregate
 
@@ -295,9 +295,9 @@ class _Seat:
             is_reject = rejects(score) and rejected[worst]
             located = _locate(self._model.bundle.manifest, rejected[worst], size) if is_reject else None
             coarse = self._coarse(outputs[0][1], size) if (is_reject or order.wants_map) and len(scores) == 1 else None
-            measured = self.probe.take()
+            measured, summed = self.probe.take(), self.probe.take_sums()
             self.probe.copy_rows(self._compared(frames[: order.height]))
-            return Inferred(order.seq, score, None, start, end, located, order.seat, worst, measured, coarse)
+            return Inferred(order.seq, score, None, start, end, located, order.seat, worst, measured, summed, coarse)
         except Exception as error:
             fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             return Inferred(order.seq, float("nan"), fault, start, time.monotonic_ns(), seat=order.seat)

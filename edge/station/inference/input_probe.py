@@ -9,11 +9,18 @@ import threading
 from typing import TYPE_CHECKING
 
 from edge.bundle.input_statistics import Measured, Unmeasured
+from edge.station.drift.block import Summed
 
 if TYPE_CHECKING:
-    from edge.bundle.input_distance import InputDistance
+    import numpy as np
+    import numpy.typing as npt
+
+    from edge.bundle.input_distance import InputFeatures
     from edge.frame import Frame
     from edge.pictures.features import Rows
+
+SUMMED = 20
+"""Number of pictures whose features are summed before the sums are sent, with the next result."""
 
 MOST_SKIPPED = 3
 """Largest number of consecutive pictures that are not compared because a part of another station waits."""
@@ -24,11 +31,13 @@ class InputProbe:
     two threads use the object at once.
     """
 
-    def __init__(self, comparison: "InputDistance | None") -> None:
-        """With None, for a bundle without statistics, nothing is compared."""
+    def __init__(self, comparison: "InputFeatures | None") -> None:
+        """With None nothing is measured; with one that is no `InputDistance`, features are and distances are not."""
         self._comparison = comparison
         self._rows: Rows | None = None
         self._measured: Measured | Unmeasured | None = None
+        self._features: list[npt.NDArray[np.float64]] = []
+        self._summed: Summed | None = None
         self._skipped = 0
         self._comparing = threading.Lock()
         self.compared = 0
@@ -66,7 +75,9 @@ class InputProbe:
                 return
             self._skipped = 0
             try:
-                self._measured = self._comparison.measure(rows)
+                features = self._comparison.features(rows)
+                self._measured = self._comparison.of_features(features)
+                self._sum(features)
                 self.compared += 1
             except Exception as error:
                 self._give_up(error)
@@ -77,6 +88,21 @@ class InputProbe:
         """
         measured, self._measured = self._measured, None
         return measured
+
+    def take_sums(self) -> Summed | None:
+        """The sums of the features of the last pictures, once; None while there are fewer than `SUMMED`."""
+        summed, self._summed = self._summed, None
+        return summed
+
+    def _sum(self, features: "npt.NDArray[np.float64]") -> None:
+        self._features.append(features)
+        if len(self._features) < SUMMED or self._summed is not None:
+            return
+        import numpy as np
+
+        pictures = np.array(self._features)
+        self._features.clear()
+        self._summed = Summed(len(pictures), tuple(pictures.sum(0).tolist()), tuple((pictures**2).sum(0).tolist()))
 
     def _give_up(self, error: Exception) -> None:
         self._comparison = None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from edge.bundle import Measured, Unmeasured
 from edge.errors import BundleError
 from edge.station.config.resolved import StationConfig
+from edge.station.drift.block import Summed
 from edge.station.inference.process import MOST_FAULTS, Model
 from edge.station.process.child import Child
 from edge.station.process.messages import Configure, Infer, Inferred, Loaded
@@ -30,6 +31,7 @@ class Scoring:
         self.results: deque[Inferred] = deque()
         self.given_back: deque[int] = deque()
         self.measured: deque[Measured | Unmeasured] = deque()  # not yet counted by the station
+        self.summed: deque[Summed] = deque()  # not yet counted by the station
         self.faults = 0  # consecutive
         self._most_faults = MOST_FAULTS
         self._regions, self._aggregate = config.regions, config.presence.aggregate
@@ -147,6 +149,8 @@ class Scoring:
         self.results.append(result)
         if result.measured is not None:
             self.measured.append(result.measured)
+        if result.summed is not None:
+            self.summed.append(result.summed)
         self.faults = 0 if result.fault is None else self.faults + 1
         is_over = self.faults >= self._most_faults
         if is_over and self.model.is_shared:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from edge.presence import Remembered
     from edge.sources import Mark
     from edge.station.codes.contract import Answer
+    from edge.station.drift.block import Summed
     from edge.verdict import Fault
 
 
@@ -191,7 +192,8 @@ class Inferred(NamedTuple):
     number, from 0, of the one with the highest score, in which the defects are located.
 
     `measured` is the distance from the training photographs of the station's picture that was compared last; None if
-    none was compared since the last result, Unmeasured once if none will be compared any more.
+    none was compared since the last result, Unmeasured once if none will be compared any more. `summed` has the
+    features of the station's last pictures, once in some pictures.
 
     `coarse` is the map of a reject, or of any part for which it was wanted; None if the part has several frames or
     regions, or no map.
@@ -206,6 +208,7 @@ class Inferred(NamedTuple):
     seat: int = 0
     worst: int = 0
     measured: "Measured | Unmeasured | None" = None
+    summed: "Summed | None" = None
     coarse: CoarseMap | None = None
 
 

@@ -89,7 +89,7 @@ def test_brackets_in_names_of_bundles_and_artifacts_are_printed(tmp_path: Path) 
 def test_brackets_in_names_of_folders_and_in_patterns_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
-    from export.cli import say as say_bundle
+    from export.bundle_summary import say as say_bundle
 
     bundle = load_bundle(DEMO_BUNDLE)
     (name, artifact), *_ = bundle.manifest.artifacts.items()

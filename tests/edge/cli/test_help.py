@@ -18,6 +18,7 @@ COMMANDS = (
     "edge.cli.demo",
     "edge.cli.keys",
     "edge.cli.plc",
+    "edge.cli.review",
 )
 """Modules of the commands that are held to it."""
 
@@ -31,6 +32,8 @@ def commands() -> Iterator[tuple[str, Any]]:
     for word in import_module("edge.cli.bench").SUBCOMMANDS:
         apps[word] = new_app()
         apps[word].command()(getattr(import_module(f"edge.cli.bench_{word}"), word))
+    apps["rethreshold"] = new_app()
+    apps["rethreshold"].command()(import_module("export.rethreshold_command").rethreshold)
     for name, app in apps.items():
         made: Any = typer.main.get_command(app)
         yield name, made

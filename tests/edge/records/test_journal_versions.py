@@ -11,12 +11,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.records import enter, payload, recorder, rows, settle, spoil, verdict
+from support.records import enter, payload, recorder, rows, settle, spoil, until, verdict
+from support.sealed import sealed_rows
 
 from edge.errors import RecordsError
+from edge.records import expiry, journal_upkeep
 from edge.records.audit import audit
-from edge.records.journal import JOURNAL
+from edge.records.journal import JOURNAL, open_to_read
+from edge.records.journal_upkeep import JournalUpkeep
 from edge.records.recorder import Recorder
+from edge.records.stored_verdicts import select
 from edge.records.tables import ACKNOWLEDGEMENTS, TABLES, VERDICTS, VERSION
 from edge.verdict import Outcome
 
@@ -123,6 +127,37 @@ def test_a_journal_of_version_1_is_audited_and_written_on_with_every_row_in_its_
     assert rows(old, "PRAGMA user_version") == [(VERSION,)]
 
 
+def test_the_rows_of_version_1_are_sealed_and_the_file_becomes_small_at_the_next_start(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(old / JOURNAL)) as journal:
+        for seq in range(PARTS + 1, 3000):
+            v = verdict(seq)
+            row = (v.epoch, seq, v.part, "good", "clear", 0.1, 0.5, 12.5, v.time, "onnxruntime", payload(v).decode())
+            journal.execute("INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        journal.execute("UPDATE runs SET accepted = 2999, last_seq = 2999")
+        journal.commit()
+    monkeypatch.setattr(expiry, "FREE_PAGES", 64)
+    monkeypatch.setattr(journal_upkeep, "IDLE_S", 0.05)
+    monkeypatch.setattr(journal_upkeep, "PAUSE_S", 0.01)
+    monkeypatch.setattr(JournalUpkeep.__init__, "__defaults__", (100,))
+    with closing(open_to_read(old)) as journal:
+        before = [*select(journal)]
+    for epoch in ("cd34", "ef56"):
+        station = recorder(old, epoch)
+        settle(station)
+        until(lambda: sealed_rows(old)[0] >= 2750)
+        assert station.alarms == ()
+        station.close("told to stop", 0)
+    assert rows(old, "PRAGMA auto_vacuum") == [(2,)]
+    assert rows(old, "PRAGMA freelist_count")[0][0] < 512
+    with closing(open_to_read(old)) as journal:
+        assert [*select(journal)] == before
+    assert audit(old).is_sound
+    numbers = rows(old, "SELECT rowid, seq FROM verdicts")
+    assert all(row == seq for row, seq in numbers)
+
+
 def test_a_new_journal_and_one_that_was_migrated_have_the_same_tables(old: Path, tmp_path: Path) -> None:
     """The definitions are equal as text, because readers, also those of earlier releases, compare the text."""
     for folder in (tmp_path / "new", old):
@@ -174,7 +209,7 @@ def test_an_entry_has_a_value_for_each_of_its_columns() -> None:
 
 def test_a_later_version_migrates_the_journal_at_the_start_and_writes_its_columns(old: Path) -> None:
     done(later(RUN_ON, old))
-    assert rows(old, "PRAGMA user_version") == [(5,)]
+    assert rows(old, "PRAGMA user_version") == [(6,)]
     assert rows(old, "SELECT epoch, count(*), bundle FROM verdicts GROUP BY epoch") == [
         ("ab12", PARTS, None),
         ("cd34", 1, "demo 0123456789ab"),
@@ -267,10 +302,10 @@ for last in range(1, 1000):
     assert code in (0, -signal.SIGKILL), code
     with closing(journal.open_to_read(folder)) as read:  # what was killed can be audited before the next start
         assert len(read.execute("SELECT * FROM verdicts").fetchall()) == len(rows)
-    assert state(folder) in [(rows, 1, False, False), (rows, 5, True, True)], last
+    assert state(folder) in [(rows, 1, False, False), (rows, 6, True, True)], last
     connection, aside = journal.open_to_write(folder)
     connection.close()
-    assert (aside, state(folder)) == (None, (rows, 5, True, True)), last
+    assert (aside, state(folder)) == (None, (rows, 6, True, True)), last
     if code == 0:
         break
 print("all", last - 1)
@@ -286,7 +321,7 @@ def test_a_migration_that_is_killed_at_any_statement_loses_nothing_and_is_done_a
         "ALTER TABLE verdicts ADD COLUMN bundle TEXT",
         "ALTER TABLE events ADD COLUMN remedy TEXT",
         "ALTER TABLE late_results ADD COLUMN found TEXT",
-        "PRAGMA user_version = 5",
+        "PRAGMA user_version = 6",
         "COMMIT",
     ]
 

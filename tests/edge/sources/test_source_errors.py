@@ -109,6 +109,8 @@ KEYS = {
     "keep_goods": [Mistake("-1", "keep_goods = -1")],
     "keep_gib": [Mistake("0", "keep_gib = 0")],
     "keep_days": [Mistake("0", "keep_days = 0")],
+    "keep_journal_gib": [Mistake("0", "keep_journal_gib = 0")],
+    "keep_verdicts_days": [Mistake("0", "keep_verdicts_days = 0")],
     "metrics": [Mistake("91.5", "metrics = 91.5"), Mistake('"nowhere"', "'nowhere' is no place for metrics")],
 }
 

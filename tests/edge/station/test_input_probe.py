@@ -1,15 +1,16 @@
 """The comparison of pictures with the training photographs in the inference process loses no score, delays no part."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from edge.bundle import Measured, Unmeasured, load_bundle
-from edge.bundle.input_distance import InputDistance
+from edge.bundle import Unmeasured, load_bundle
+from edge.bundle.input_distance import InputDistance, InputFeatures
 from edge.bundle.shipped import DEMO, shipped_bundle
 from edge.demo.line import DemoLine
 from edge.frame import Frame
 from edge.pictures.features import Rows
-from edge.station.inference.input_probe import MOST_SKIPPED, InputProbe
+from edge.station.inference.input_probe import MOST_SKIPPED, SUMMED, InputProbe
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +56,14 @@ def test_a_picture_that_comes_while_another_is_compared_is_passed_over(
     comparison: InputDistance, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With several streams another thread may have the next result of a station ready."""
-    probe, measure = InputProbe(comparison), comparison.measure
+    probe, features = InputProbe(comparison), comparison.features
     expected = comparison.measure_frame(frame)
 
-    def measure_while_the_next_comes(rows: Rows) -> Measured:
+    def measure_while_the_next_comes(rows: Rows) -> npt.NDArray[np.float64]:
         probe.copy_rows(np.zeros_like(frame))
-        return measure(rows)
+        return features(rows)
 
-    monkeypatch.setattr(comparison, "measure", measure_while_the_next_comes)
+    monkeypatch.setattr(comparison, "features", measure_while_the_next_comes)
     probe.copy_rows(frame)
     probe.compare(is_awaited=False)
     assert probe.take() == expected
@@ -81,6 +82,22 @@ def test_a_bundle_without_statistics_compares_nothing(frame: Frame) -> None:
     assert probe.take() is None
 
 
+def test_features_are_summed_with_and_without_statistics(comparison: InputDistance, frame: Frame) -> None:
+    features = comparison.features(comparison.copy_rows(frame))
+    for one in (comparison, InputFeatures(load_bundle(shipped_bundle(DEMO)).manifest.letterbox)):
+        probe = InputProbe(one)
+        for number in range(2 * SUMMED):
+            assert (probe.take_sums() is None) is (number != SUMMED)
+            probe.copy_rows(frame)
+            probe.compare(is_awaited=False)
+        summed = probe.take_sums()
+        assert summed is not None
+        assert summed.pictures == SUMMED
+        assert np.allclose(summed.sums, SUMMED * features)
+        assert np.allclose(summed.squares, SUMMED * features**2)
+        assert (probe.take() is None) is (one is not comparison)
+
+
 class Broken(InputDistance):
     """A comparison that fails in one of its steps."""
 
@@ -96,11 +113,11 @@ class Broken(InputDistance):
             raise MemoryError("no memory\nfor rows")
         return Rows(frame[:1], 2)
 
-    def measure(self, rows: Rows) -> None:  # type: ignore[override]
+    def features(self, rows: Rows) -> npt.NDArray[np.float64]:
         raise ValueError("no such rows")
 
 
-@pytest.mark.parametrize("step", ["start", "copy", "measure"])
+@pytest.mark.parametrize("step", ["start", "copy", "features"])
 def test_a_failure_is_told_once_and_ends_the_comparison(step: str) -> None:
     probe = InputProbe(Broken(step))
     for _ in range(3):

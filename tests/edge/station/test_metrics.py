@@ -38,7 +38,8 @@ def a_verdict(outcome: Outcome, reason: Reason, captured: int | None = None) -> 
 FULL = Vitals(
     State.EXECUTING, is_ready=True, subscribers=2, in_flight=3, pending=4, dropped=5, late_results=6, alarms=1, boot=7,
     camera_age_ms=40, loop_age_ms=50, journal_backlog=8, durable_lag=9, images_kept=10, images_skipped=11,
-    unlike_share=0.5, malformed_requests=13, restarts={"edge-capture": 14, "edge-inference": 0},
+    unlike_share=0.5, drift_levels={"red": -1.5}, drift_learned=0.25,
+    malformed_requests=13, restarts={"edge-capture": 14, "edge-inference": 0},
     requests={"ping": 15}, codes={"read": 17}, acknowledgements={Fate.PASSED: 16},
 )  # fmt: skip
 
@@ -107,6 +108,7 @@ def test_a_beat_is_shown_whole(metrics: Metrics) -> None:
         "edge_camera_age_seconds": 0.04, "edge_loop_age_seconds": 0.05, "edge_journal_backlog": 8,
         "edge_durable_lag": 9, "edge_images_kept_total": 10, "edge_images_skipped_total": 11,
         "edge_control_malformed_total": 13, "edge_unlike_share": 0.5,
+        'edge_drift_level{feature="red"}': -1.5, "edge_drift_learned": 0.25,
         'edge_restarts_total{child="edge-capture"}': 14, 'edge_control_requests_total{type="ping"}': 15,
         'edge_acknowledgements_total{fate="passed"}': 16, 'edge_acknowledgements_total{fate="missed"}': 0,
         'edge_codes_total{outcome="read"}': 17, 'edge_station_info{bundle="demo:0123",station="line1"}': 1,
@@ -117,7 +119,8 @@ def test_a_beat_is_shown_whole(metrics: Metrics) -> None:
 def test_what_there_is_not_is_not_0(metrics: Metrics) -> None:
     metrics.beat(Vitals(State.READY, is_ready=True))
     page = scrape(metrics)
-    assert not {"edge_durable_lag", "edge_journal_backlog", "edge_unlike_share"} & page.keys()
+    assert not {"edge_durable_lag", "edge_journal_backlog", "edge_unlike_share", "edge_drift_learned"} & page.keys()
+    assert not [name for name in page if name.startswith("edge_drift_level")]
     assert not [name for name in page if name.startswith("edge_codes")]
 
 

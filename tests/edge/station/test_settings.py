@@ -76,6 +76,7 @@ def test_a_station_has_each_key_as_it_was_given() -> None:
         "region",
         "insecure",
         "keep_gib",
+        "keep_journal_gib",
         "tuned",
     }
     assert not [key for key in same if getattr(made, key) != getattr(settings, key)]
@@ -173,7 +174,9 @@ FLAGS = {
     "read_code": "--read-code=serial", "code_formats": "--code-formats=qr", "code_region": "--code-region=1,2,30x40",
     "code_pattern": r"--code-pattern=SN-\d+",
     "wait_subscribers": "--wait-subscribers=1", "trust": "--trust=t.pub", "records": "--records=r",
-    "keep_goods": "--keep-goods=0", "keep_gib": "--keep-gib=1", "keep_days": "--keep-days=2", "metrics": "--metrics=99",
+    "keep_goods": "--keep-goods=0", "keep_gib": "--keep-gib=1", "keep_days": "--keep-days=2",
+    "keep_journal_gib": "--keep-journal-gib=1", "keep_verdicts_days": "--keep-verdicts-days=30",
+    "metrics": "--metrics=99",
 }  # fmt: skip
 
 

@@ -1,0 +1,298 @@
+"""The verdicts of a journal, whether they are rows of `verdicts` or lie in blocks, and what came of them.
+
+Every reader of verdicts, acknowledgements, late results and late fields uses these functions.
+"""
+
+import contextlib
+import heapq
+import itertools
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from edge.records.journal import JournalConnection, has_run
+from edge.records.selection import Selection, block_conditions, is_selected, row_conditions
+from edge.records.tables import (
+    ACKNOWLEDGEMENTS,
+    EXPIRED_RUNS,
+    LATE_FIELDS,
+    LATE_RESULTS,
+    VERDICT_BLOCKS,
+    VERDICTS,
+    Table,
+    Value,
+)  # fmt: skip
+from edge.records.verdict_blocks import (
+    MOST_VERDICTS,
+    Block,
+    Contents,
+    read_blocks,
+    unpack,
+)  # fmt: skip
+from edge.verdict import Verdict
+
+KEPT_OPEN = 4
+"""Inflated blocks that a connection keeps."""
+
+Row = dict[str, Any]
+
+
+class Stored(NamedTuple):
+    """A verdict in the journal. `row` ascends in the order of publication over all runs and never changes."""
+
+    row: int
+    epoch: str
+    seq: int
+    text: str
+    """The JSON as published."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict, validated. Raises ValueError if it breaks the rules of verdicts."""
+        return Verdict.model_validate_json(self.text)
+
+
+def select(
+    journal: sqlite3.Connection,
+    selection: Selection | None = None,
+    *,
+    newest_first: bool = False,
+    after: int = 0,
+    before: int | None = None,
+    limit: int | None = None,
+) -> Iterator[Stored]:
+    """The selected verdicts in order of publication, or the newest first. `after` and `before` are rows, and excluded.
+
+    Reads no more than what is taken. Raises sqlite3.Error if the journal is damaged or not that of a station.
+    """
+    selection = selection or Selection()
+    with one_state(journal):
+        blocks = _in_blocks(journal, selection, newest_first, after, before)
+        rows = _in_rows(journal, selection, newest_first, after, before)
+        merged = heapq.merge(blocks, rows, key=lambda one: one.row, reverse=newest_first)
+        yield from itertools.islice(merged, limit)
+
+
+def _in_rows(
+    journal: sqlite3.Connection, selection: Selection, newest_first: bool, after: int, before: int | None
+) -> Iterator[Stored]:
+    where, values = row_conditions(selection, LATE_FIELDS.is_in(journal))
+    types = "typeof(epoch) = 'text' AND typeof(seq) = 'integer' AND typeof(json) = 'text'"
+    select = f"SELECT rowid, epoch, seq, json FROM verdicts WHERE rowid > ? AND rowid < ? AND {types} AND {where}"
+    span = (after, 2**63 - 1 if before is None else before)
+    for row in _rows(journal, f"{select} ORDER BY rowid {'DESC' if newest_first else 'ASC'}", (*span, *values)):
+        yield Stored(*row)
+
+
+def _in_blocks(
+    journal: sqlite3.Connection, selection: Selection, newest_first: bool, after: int, before: int | None
+) -> Iterator[Stored]:
+    where, values = block_conditions(selection, after, before)
+    order = "DESC" if newest_first else "ASC"
+    for block in read_blocks(journal, f"WHERE {where} ORDER BY row {order}", values):
+        texts = contents(journal, block).texts
+        late = _late_fields(journal, block) if selection.fields else {}
+        places = range(block.verdicts)
+        for place in reversed(places) if newest_first else places:
+            row, seq = block.row + place, block.first_seq + place
+            is_within = row > after and (before is None or row < before)
+            if is_within and is_selected(selection, texts[place], seq, late):
+                yield Stored(row, block.epoch, seq, texts[place])
+
+
+def _late_fields(journal: sqlite3.Connection, block: Block) -> dict[int, set[tuple[str, str]]]:
+    """Names and texts of the free fields that were known after the verdicts of a block, by their numbers."""
+    found: dict[int, set[tuple[str, str]]] = {}
+    rows = contents(journal, block).beside.get(LATE_FIELDS.name, [])
+    for row in (*rows, *beside_block(journal, LATE_FIELDS, block)):
+        found.setdefault(row["seq"], set()).add((row["name"], row["text"]))
+    return found
+
+
+# ------------------------------------------------------------------------------------------------- single verdicts
+
+
+def find(journal: sqlite3.Connection, epoch: str, seq: int) -> Stored | None:
+    """The first verdict of the run with this number; None if the journal has none."""
+    with one_state(journal):
+        types = "typeof(epoch) = 'text' AND typeof(seq) = 'integer' AND typeof(json) = 'text'"
+        where = f"epoch = ? AND seq = ? AND {types} ORDER BY rowid LIMIT 1"
+        found = [
+            Stored(*row)
+            for row in _rows(journal, f"SELECT rowid, epoch, seq, json FROM verdicts WHERE {where}", (epoch, seq))
+        ]
+        for block, (texts, _) in _opened(journal, epoch, seq):
+            place = seq - block.first_seq
+            found.append(Stored(block.row + place, epoch, seq, texts[place]))
+        return min(found, default=None)
+
+
+def _opened(journal: sqlite3.Connection, epoch: str, seq: int) -> Iterator[tuple[Block, Contents]]:
+    """The blocks that hold this verdict, of those inflated last without reading them again."""
+    if not VERDICT_BLOCKS.is_in(journal):
+        return
+    where = "epoch = ? AND first_seq > ? AND first_seq <= ? AND first_seq + verdicts > ? ORDER BY row"
+    select = f"SELECT row, sha256 FROM verdict_blocks WHERE {where}"
+    for key in [*_rows(journal, select, (epoch, seq - MOST_VERDICTS, seq, seq))]:
+        opened = journal.opened.get(key) if isinstance(journal, JournalConnection) else None
+        if opened is not None:
+            yield opened
+        for block in () if opened is not None else read_blocks(journal, "WHERE row = ?", key[:1]):
+            yield block, contents(journal, block)
+
+
+def last_row(journal: sqlite3.Connection) -> int:
+    """Row of the newest verdict; 0 if there was none. Expired verdicts count."""
+    ((row,),) = _rows(journal, "SELECT coalesce(max(rowid), 0) FROM verdicts")
+    return max(int(row), sealed_to(journal))
+
+
+def last_seq(journal: sqlite3.Connection, epoch: str) -> int:
+    """Number of the last verdict of this run; 0 if there was none. Expired verdicts count."""
+    ((seq,),) = _rows(journal, "SELECT coalesce(max(seq), 0) FROM verdicts WHERE epoch = ?", (epoch,))
+    newest = read_blocks(journal, "WHERE epoch = ? ORDER BY first_seq DESC LIMIT 1", (epoch,))
+    return max(int(seq), *(block.last_seq for block in newest), expired_seq(journal, epoch))
+
+
+def expired_seq(journal: sqlite3.Connection, epoch: str) -> int:
+    """Number up to which verdicts of this run expired; 0 if none did."""
+    return max((int(one["last_seq"]) for one in EXPIRED_RUNS.read(journal, "WHERE epoch = ?", (epoch,))), default=0)
+
+
+def expired_row(journal: sqlite3.Connection) -> tuple[int, bytes]:
+    """Row of the last verdict that expired, and the SHA-256 of its block; 0 and nothing if none did."""
+    newest = [*EXPIRED_RUNS.read(journal, "ORDER BY last_row DESC LIMIT 1")]
+    return (int(newest[0]["last_row"]), bytes(newest[0]["sha256"])) if newest else (0, b"")
+
+
+def sealed_to(journal: sqlite3.Connection) -> int:
+    """Row of the last verdict that is or was in a block; 0 if none was."""
+    newest = read_blocks(journal, "ORDER BY row DESC LIMIT 1")
+    return max([expired_row(journal)[0], *(block.last_row for block in newest)])
+
+
+def had_row(journal: sqlite3.Connection, row: int, epoch: str, seq: int) -> bool:
+    """Whether this verdict has this row, or had it before it expired."""
+    there = [*select(journal, after=row - 1, before=row + 1)]
+    if there:
+        return (there[0].epoch, there[0].seq) == (epoch, seq)
+    return row <= expired_row(journal)[0] and seq <= expired_seq(journal, epoch) and has_run(journal, epoch)
+
+
+def epochs(journal: sqlite3.Connection) -> set[str]:
+    """The runs of which the journal has verdicts."""
+    found = {epoch for (epoch,) in _rows(journal, "SELECT DISTINCT epoch FROM verdicts")}
+    if VERDICT_BLOCKS.is_in(journal):
+        found |= {epoch for (epoch,) in _rows(journal, "SELECT DISTINCT epoch FROM verdict_blocks")}
+    return found
+
+
+def of_run(journal: sqlite3.Connection, epoch: str) -> Iterator[tuple[int, str, Row | None]]:
+    """Number, JSON and columns of all verdicts of a run in order of their numbers; without columns if in a block."""
+
+    def rows() -> Iterator[tuple[int, str, Row | None]]:
+        for row in VERDICTS.read(journal, "WHERE epoch = ? ORDER BY seq, rowid", (epoch,)):
+            yield row["seq"], row["json"], row
+
+    def sealed() -> Iterator[tuple[int, str, Row | None]]:
+        for block in read_blocks(journal, "WHERE epoch = ? ORDER BY first_seq, row", (epoch,)):
+            for seq, text in enumerate(contents(journal, block).texts, block.first_seq):
+                yield seq, text, None
+
+    yield from heapq.merge(sealed(), rows(), key=lambda one: one[0])
+
+
+# ------------------------------------------------------------------------------------------- what came of a verdict
+
+
+def acknowledgements_of(journal: sqlite3.Connection, epoch: str, seq: int) -> list[Row]:
+    """Fate, client and time of each acknowledgement of this verdict, the oldest first."""
+    return _beside(journal, ACKNOWLEDGEMENTS, epoch, seq)
+
+
+def late_results_of(journal: sqlite3.Connection, epoch: str, seq: int) -> list[Row]:
+    """Score, fault and time of each result that came after this verdict, the oldest first."""
+    return _beside(journal, LATE_RESULTS, epoch, seq)
+
+
+def late_fields_of(journal: sqlite3.Connection, epoch: str, seq: int) -> list[Row]:
+    """Name, text and time of the free fields that were known after this verdict, the oldest first."""
+    return _beside(journal, LATE_FIELDS, epoch, seq)
+
+
+def _beside(journal: sqlite3.Connection, table: Table, epoch: str, seq: int) -> list[Row]:
+    with one_state(journal):
+        found: list[Row] = []
+        for _, (_, beside) in _opened(journal, epoch, seq):
+            found += [row for row in beside.get(table.name, ()) if row["seq"] == seq]
+        names = [column.name for column in table.columns if column.name not in ("epoch", "seq")]
+        found = [{name: row[name] for name in names} for row in found]
+        if table.is_in(journal):
+            select = f"SELECT {', '.join(names)} FROM {table.name} WHERE epoch = ? AND seq = ? ORDER BY rowid"
+            found += [dict(zip(names, row, strict=True)) for row in _rows(journal, select, (epoch, seq))]
+        return found
+
+
+def beside_block(journal: sqlite3.Connection, table: Table, block: Block) -> Iterator[Row]:
+    """Rows of a table that came after the verdicts of this block were sealed."""
+    span = (block.epoch, block.first_seq, block.last_seq)
+    return table.read(journal, "WHERE epoch = ? AND seq BETWEEN ? AND ? ORDER BY rowid", span)
+
+
+def acknowledged(journal: sqlite3.Connection) -> Iterator[tuple[str, int, list[Row]]]:
+    """Each acknowledged verdict, by epoch and number, with all its acknowledgements, the oldest of them first."""
+    has_blocks = VERDICT_BLOCKS.is_in(journal)
+    for block in read_blocks(journal, "ORDER BY row"):
+        by_seq: dict[int, list[Row]] = {}
+        sealed = contents(journal, block).beside.get(ACKNOWLEDGEMENTS.name, [])
+        for row in (*sealed, *beside_block(journal, ACKNOWLEDGEMENTS, block)):
+            row.pop("epoch", None)
+            by_seq.setdefault(row["seq"], []).append(row)
+        yield from ((block.epoch, seq, by_seq[seq]) for seq in sorted(by_seq))
+    of_this = "b.epoch = acknowledgements.epoch AND b.first_seq <= seq AND b.first_seq > seq - ? "
+    in_block = f"SELECT 1 FROM verdict_blocks b WHERE {of_this} AND b.first_seq + b.verdicts > seq"
+    where = f"WHERE NOT EXISTS ({in_block})" if has_blocks else ""
+    values = (MOST_VERDICTS,) if has_blocks else ()
+    rows = ACKNOWLEDGEMENTS.read(journal, f"{where} ORDER BY epoch, seq, rowid", values)
+    for (epoch, seq), some in itertools.groupby(rows, key=lambda row: (row.pop("epoch"), row["seq"])):
+        yield epoch, seq, [*some]
+
+
+def controllers(journal: sqlite3.Connection) -> set[str]:
+    """The controllers that acknowledged a part."""
+    return {row["client"] for _, _, rows in acknowledged(journal) for row in rows}
+
+
+# ------------------------------------------------------------------------------------------------------ connections
+
+
+def contents(journal: sqlite3.Connection, block: Block) -> Contents:
+    """The contents of a block. Raises ForeignJournalError if it is not that of a station."""
+    if not isinstance(journal, JournalConnection):
+        return unpack(block)
+    key = (block.row, block.sha256)
+    found = journal.opened.pop(key, None) or (block, unpack(block))
+    journal.opened[key] = found
+    if len(journal.opened) > KEPT_OPEN:
+        journal.opened.popitem(last=False)
+    return found[1]
+
+
+@contextlib.contextmanager
+def one_state(journal: sqlite3.Connection) -> Iterator[None]:
+    """All readings in the context are of one state of a journal that is being written."""
+    if journal.in_transaction:
+        yield
+        return
+    journal.execute("BEGIN")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(sqlite3.Error):
+            journal.execute("COMMIT")
+
+
+def _rows(journal: sqlite3.Connection, sql: str, values: tuple[Value, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    cursor = journal.cursor()
+    cursor.row_factory = None
+    return iter(cursor.execute(sql, values))

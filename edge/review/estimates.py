@@ -1,0 +1,203 @@
+"""What reviewed parts say of a line: precision of its rejects, missed parts, and rates at other thresholds.
+
+Goods and rejects are two strata, each with a random sample that people reviewed. A count of the whole record, such as
+the bad parts that passed, is a sum over strata of its size times a share of its sample. The interval of a share is that
+of Clopper and Pearson, with the verdicts on one part as a cluster (`edge.evaluation.intervals`). A rate is made of
+several shares; their intervals are widened (Bonferroni) so that all of them hold together with 95 %, and the rate takes
+its least and its greatest value within them. The interval of a rate is thus at least as wide as it says. Needs the
+extra `verify`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.evaluation.intervals import clustered_rate
+from edge.evaluation.metrics import Rate
+from edge.review.sample import ReviewedBundle, Stratum
+from edge.verdict import Outcome
+
+CONFIDENCE = 0.95
+PAIR = 1 - (1 - CONFIDENCE) / 2
+"""Confidence of each of two intervals that hold together with CONFIDENCE."""
+
+FEWEST = 20
+"""Fewest parts of a random sample that say anything: without a single bad one among 20, up to 17 % may be bad."""
+
+Bools = npt.NDArray[np.bool_]
+
+
+class Estimate(NamedTuple):
+    """A number with its 95 % interval; `value` is None where nothing was reviewed."""
+
+    value: float | None
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return "-" if self.value is None else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class LineFigures:
+    """What the reviewed parts say of the verdicts of one bundle.
+
+    `precision` is the share of bad parts among the rejects; `bad_goods` that among the goods, estimated from those that
+    are kept by number. `escaped` is the number of bad parts that passed; at least as many as are known. `miss_rate` is
+    their share among all bad parts with a verdict; the known ones raise its least value, too. `good_unknowns` is the
+    share of good parts among the unknowns. `named` are the parts that the gate's people named: known to be missed, and
+    no sample of anything.
+    """
+
+    precision: Rate
+    bad_goods: Rate
+    escaped: Estimate
+    miss_rate: Estimate
+    good_unknowns: Rate
+    named: int
+
+
+def line_figures(reviewed: ReviewedBundle) -> LineFigures:
+    """The figures of a bundle from what was reviewed."""
+    rejects, goods = reviewed.strata[Outcome.REJECT], reviewed.strata[Outcome.GOOD]
+    unknowns = reviewed.strata[Outcome.UNKNOWN]
+    bad_goods = _rate(goods, goods.bad)
+    known = sum(one.is_bad and one.decision.judged.outcome is Outcome.GOOD for one in reviewed.known)
+    escaped = Estimate(
+        None if bad_goods.value is None else max(known, bad_goods.value * goods.count),
+        max(known, bad_goods.low * goods.count),
+        max(known, bad_goods.high * goods.count),
+    )
+    share, caught = ratio([(goods, goods.bad)], [(rejects, rejects.bad)]), _total([(rejects, rejects.bad)], PAIR)
+    least = known / (known + caught.high) if known else 0.0
+    value = share.value
+    if value is not None and known:
+        value = max(value, known / (known + (caught.value or 0.0)))
+    return LineFigures(
+        precision=_rate(rejects, rejects.bad),
+        bad_goods=bad_goods,
+        escaped=escaped,
+        miss_rate=Estimate(value, max(share.low, least), max(share.high, least)),
+        good_unknowns=_rate(unknowns, ~unknowns.bad),
+        named=len({one.decision.key for one in reviewed.missed}),
+    )
+
+
+Cell = tuple[Stratum, Bools]
+"""Members of a stratum's sample, as a mask; they stand for their share of the stratum."""
+
+
+def ratio(part: Sequence[Cell], rest: Sequence[Cell]) -> Estimate:
+    """The share of `part` in `part` and `rest` together, each a sum over cells of strata.
+
+    `value` is None if a stratum with verdicts has no sample, or if nothing is in either.
+    """
+    cells = [cell for cell in (*part, *rest) if cell[0].count]
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(cells))
+    above, below = _total(part, confidence), _total(rest, confidence)
+    least, most = above.low + below.high, above.high + below.low
+    value = None
+    if above.value is not None and below.value is not None and above.value + below.value > 0:
+        value = above.value / (above.value + below.value)
+    return Estimate(value, above.low / least if least else 0.0, above.high / most if most else 1.0)
+
+
+def _total(cells: Iterable[Cell], confidence: float) -> Estimate:
+    """The number of verdicts that cells stand for; intervals of each at this confidence."""
+    total, low, high = 0.0, 0.0, 0.0
+    is_known = True
+    for stratum, members in cells:
+        if stratum.count == 0:
+            continue
+        share = _rate(stratum, members, confidence)
+        is_known = is_known and share.value is not None
+        total += (share.value or 0.0) * stratum.count
+        low, high = low + share.low * stratum.count, high + share.high * stratum.count
+    return Estimate(total if is_known else None, low, high)
+
+
+def _rate(stratum: Stratum, members: Bools, confidence: float = CONFIDENCE) -> Rate:
+    return clustered_rate(members, stratum.parts, confidence)
+
+
+@dataclass(frozen=True)
+class AtThreshold:
+    """What a threshold would have done with the verdicts of a record.
+
+    `rejected` is the number of verdicts with such a score, which the journal knows. `recall` and `specificity` are of
+    all bad and of all good parts; `precision` is of those rejected. `held` is the share of the bad parts that the old
+    threshold rejected and this one rejects too: it needs no reviewed goods. `false_rejects` and `misses` are numbers of
+    the whole record. `named_caught` counts the parts named by the gate's people that it would have rejected.
+    `is_supported` is false where no reviewed part tells what a change of the threshold does.
+    """
+
+    threshold: float
+    rejected: int
+    recall: Estimate
+    specificity: Estimate
+    precision: Estimate
+    held: Estimate
+    false_rejects: Estimate
+    misses: Estimate
+    named_caught: int
+    is_supported: bool
+
+
+def at_threshold(reviewed: ReviewedBundle, old: float, threshold: float) -> AtThreshold:
+    """The estimates at `threshold` from parts that were judged with the threshold `old`."""
+    bad_in, bad_out = _cells(reviewed, old, threshold, True)
+    good_in, good_out = _cells(reviewed, old, threshold, False)
+    lowest, highest = supported(reviewed, old)
+    cells = len([cell for cell in good_in if cell[0].count]), len([cell for cell in bad_out if cell[0].count])
+    counts = [
+        _total(some, 1 - (1 - CONFIDENCE) / max(1, number))
+        for some, number in zip((good_in, bad_out), cells, strict=True)
+    ]
+    return AtThreshold(
+        threshold=threshold,
+        rejected=int(len(reviewed.scores) - np.searchsorted(reviewed.scores, threshold, "left")),
+        recall=ratio(bad_in, bad_out),
+        specificity=ratio(good_out, good_in),
+        precision=ratio(bad_in, good_in),
+        held=_held(reviewed.strata[Outcome.REJECT], threshold),
+        false_rejects=counts[0],
+        misses=counts[1],
+        named_caught=sum(one.score >= threshold for one in reviewed.missed),
+        is_supported=lowest <= threshold <= highest,
+    )
+
+
+def _held(rejects: Stratum, threshold: float) -> Estimate:
+    parts = tuple(part for part, is_bad in zip(rejects.parts, rejects.bad, strict=True) if is_bad)
+    share = clustered_rate(rejects.scores[rejects.bad] >= threshold, parts)
+    return Estimate(share.value, share.low, share.high)
+
+
+def supported(reviewed: ReviewedBundle, old: float) -> tuple[float, float]:
+    """The lowest and the highest threshold of which reviewed parts tell something.
+
+    Below the lowest score of a reviewed good, and above the highest of a reviewed reject, no part was looked at. With
+    fewer than FEWEST reviewed goods nothing is known below the old threshold, with fewer rejects nothing above it.
+    """
+    goods, rejects = reviewed.strata[Outcome.GOOD], reviewed.strata[Outcome.REJECT]
+    lowest = min(old, float(goods.scores.min())) if goods.reviewed >= FEWEST else old
+    highest = max(old, float(rejects.scores.max())) if rejects.reviewed >= FEWEST else old
+    return lowest, highest
+
+
+def _cells(reviewed: ReviewedBundle, old: float, threshold: float, bad: bool) -> tuple[list[Cell], list[Cell]]:
+    """The good or the bad parts that `threshold` rejects, and those that it passes. Where a stratum cannot have such a
+    part, because all its scores lie on one side, it has no cell.
+    """
+    rejected, passed = [], []
+    for outcome in (Outcome.REJECT, Outcome.GOOD):
+        stratum = reviewed.strata[outcome]
+        members = stratum.bad == bad
+        if outcome is Outcome.REJECT or threshold < old:
+            rejected.append((stratum, members & (stratum.scores >= threshold)))
+        if outcome is Outcome.GOOD or threshold > old:
+            passed.append((stratum, members & (stratum.scores < threshold)))
+    return rejected, passed

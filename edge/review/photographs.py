@@ -1,0 +1,300 @@
+"""Reviewed parts as labelled photographs for training: which, in which split, and as copies of the stored images.
+
+    OUT/{train,val,test}/{good,bad}/STATION-EPOCH-SEQ.png   OUT/parts.csv
+
+Parts that were inspected in the same minute by one station, or that have the same id, are a group, and a group is never
+in two splits. The splits of an earlier run hold: what was in its test part never comes into another.
+"""
+
+import csv
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from edge.errors import DataError
+from edge.files import read_regular
+from edge.photographs.groups import SHARES, assign_groups, joined
+from edge.photographs.listing import read_listing
+from edge.photographs.photograph import PARTS, SPLITS, Photograph
+from edge.records.image_audit import MOST_IMAGE_BYTES
+from edge.records.retention import IMAGES, misplaced
+from edge.review.decisions import Choice, Decision, ReviewError, Standing
+from edge.review.record import Picture, Record
+from edge.review.reviews import Reviews
+from edge.text import reason_of
+
+SPLIT_FILE = "split.csv"
+COLUMNS = ("file", "defect", "part", "station", "epoch", "seq", "id", "time", "sha256")
+"""Columns of parts.csv: `part` is the group, `id` the part's id, `sha256` that of the stored image."""
+
+_FRAME_NUMBER = re.compile(r"frame \d+")
+"""Ids that number the frames of one run and name no part."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A reviewed part whose stored image goes to training."""
+
+    folder: Path
+    decision: Decision
+    is_bad: bool
+    picture: Picture
+
+    @property
+    def name(self) -> str:
+        """Name of the file: a verdict has one."""
+        return f"{self.decision.station}-{self.decision.epoch}-{self.decision.seq:08}.png"
+
+    @property
+    def label(self) -> str:
+        """Folder of its label."""
+        return "bad" if self.is_bad else "good"
+
+    @property
+    def keys(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What it shares with the others of its group: the minute at its station, and the part."""
+        decision = self.decision
+        run = (decision.epoch,) if _FRAME_NUMBER.fullmatch(decision.part) else ()
+        return ("minute", decision.station, decision.judged.time[:16]), ("part", *run, decision.part)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A part that is not exported: its id, and why, in words."""
+
+    part: str
+    why: str
+
+
+@dataclass
+class Plan:
+    """What is exported: the items by split, the group of each by its name, and the parts that are left out."""
+
+    splits: dict[str, list[Item]] = field(default_factory=lambda: {split: [] for split in SPLITS})
+    groups: dict[str, str] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Numbers of photographs by split and label."""
+        return {split: dict(Counter(item.label for item in items)) for split, items in self.splits.items() if items}
+
+
+def read_items(folders: Sequence[Path]) -> tuple[list[Item], list[LeftOut]]:
+    """The parts of these records that people are sure of and whose picture is kept, and those that are left out.
+
+    Raises RecordsError if a journal cannot be read, ReviewError if the decisions cannot.
+    """
+    items, left_out = [], []
+    for folder in folders:
+        current = Reviews(folder).current()
+        with Record(folder) as record:
+            pictures = record.every_picture()
+        contradicting = _contradicting(current.values())
+        for key, standing in sorted(current.items(), key=lambda entry: entry[1].decisions[0].id):
+            decision, picture = standing.decisions[0], pictures.get(key)
+            why = None
+            if standing.is_contradicting:
+                why = "two people contradict each other"
+            elif standing.choice is Choice.UNSURE:
+                why = "nobody is sure"
+            elif _same_part(decision) in contradicting:
+                why = "decisions on two of its verdicts contradict each other"
+            elif picture is None:
+                why = "its picture is not kept"
+            if why is not None:
+                left_out.append(LeftOut(decision.part, why))
+            elif picture is not None:
+                items.append(Item(folder, decision, standing.choice is Choice.BAD, picture))
+    return items, left_out
+
+
+def _same_part(decision: Decision) -> tuple[str, str, str]:
+    """Within a run, one id is one part."""
+    return decision.station, decision.epoch, decision.part
+
+
+def _contradicting(standings: Iterable[Standing]) -> set[tuple[str, str, str]]:
+    """Parts of a run that are called bad at one verdict and good at another."""
+    said: dict[tuple[str, str, str], set[Choice | None]] = defaultdict(set)
+    for standing in standings:
+        said[_same_part(standing.decisions[0])].add(standing.choice)
+    return {part for part, choices in said.items() if {Choice.BAD, Choice.GOOD} <= choices}
+
+
+class EarlierSplit:
+    """The split of an earlier run: of its photographs by file name, and of its groups."""
+
+    def __init__(self, rows: Mapping[str, Mapping[str, str]]) -> None:
+        """`rows` are those of split.csv by file."""
+        self.rows = rows
+        self._by_name: dict[str, set[str]] = defaultdict(set)
+        for file, row in rows.items():
+            if row["split"] in SPLITS:
+                names = {PurePosixPath(file).name, file, row.get("group") or file}
+                for name in names:
+                    self._by_name[name].add(row["split"])
+
+    def of(self, item: Item) -> set[str]:
+        """The splits of photographs of this part; empty if the run knew none."""
+        part = item.decision.part
+        return self._by_name.get(part, set()) | self._by_name.get(PurePosixPath(part).name, set())
+
+    def of_name(self, name: str) -> set[str]:
+        """The split of a photograph that was exported earlier under this name; empty if it was not."""
+        return self._by_name.get(name, set())
+
+
+def read_earlier(run: Path) -> EarlierSplit:
+    """The split of a run's folder, or of a split file. Raises DataError if it cannot be read."""
+    file = run / SPLIT_FILE if run.is_dir() else run
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            rows = {row["file"]: row for row in csv.DictReader(lines, restval="") if row["split"] is not None}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"--like {run}: {file} cannot be read: {reason_of(error)}") from None
+    except KeyError as error:
+        raise DataError(f"--like {run}: {file} has no column {error}; give a run, or its {SPLIT_FILE}") from None
+    return EarlierSplit(rows)
+
+
+def plan(items: Sequence[Item], left_out: Sequence[LeftOut], earlier: EarlierSplit | None, seed: int = 0) -> Plan:
+    """Assign the items to splits by groups.
+
+    A group that the earlier run has in one split goes there. Photographs of a group that it has in two splits stay
+    where they were, and new ones of it are left out. Other groups share the splits as a training does.
+    """
+    made = Plan(left_out=[*left_out])
+    numbers = joined([item.keys for item in items])
+    groups: dict[int, list[Item]] = defaultdict(list)
+    for number, item in zip(numbers, items, strict=True):
+        groups[number].append(item)
+        made.groups[item.name] = PurePosixPath(groups[number][0].name).stem
+    free: list[Item] = []
+    for members in groups.values():
+        known = [_known(item, earlier) for item in members]
+        found: set[str] = set().union(*known)
+        if not found:
+            free += members
+        elif len(found) == 1:
+            made.splits[found.pop()] += members
+        else:
+            for item, own in zip(members, known, strict=True):
+                if len(own) == 1:
+                    made.splits[next(iter(own))].append(item)
+                else:
+                    why = f"its group stands in {' and '.join(sorted(found))} of the earlier run"
+                    made.left_out.append(LeftOut(item.decision.part, why))
+    assigned = assign_groups([made.groups[item.name] for item in free], [item.label for item in free], SHARES, seed)
+    for item in free:
+        made.splits[assigned[made.groups[item.name]]].append(item)
+    return made
+
+
+def _known(item: Item, earlier: EarlierSplit | None) -> set[str]:
+    return set() if earlier is None else earlier.of_name(item.name) or earlier.of(item)
+
+
+def write(
+    made: Plan, out: Path, added: Sequence[tuple[str, Photograph]] = (), advance: Callable[[], None] = lambda: None
+) -> None:
+    """Write the photographs into the folder `out`, as a whole or not at all.
+
+    `added` are photographs of an earlier training with their splits, which are copied with their masks. Raises
+    ReviewError if `out` is not empty, if there is nothing to write, or if an image is not the one that was stored.
+    """
+    if not any(made.splits.values()):
+        raise ReviewError("no reviewed part can be exported; edge-review stats shows what is decided")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ReviewError(f"--out {out} is not an empty folder; give a new one")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        try:
+            rows = [_copy_item(work, split, item, made) for split, items in made.splits.items() for item in items]
+            for split, photograph in added:
+                rows.append(_copy_photograph(work, split, photograph))
+                advance()
+            _write_parts(work / PARTS, rows)
+            work.chmod(0o755)
+            if out.exists():
+                out.rmdir()
+            os.replace(work, out)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise ReviewError(f"{error.filename or out} cannot be written: {error.strerror or error}") from error
+
+
+def read_added(data: Path, earlier: EarlierSplit | None) -> list[tuple[str, Photograph]]:
+    """The photographs of an earlier training with their splits: those of `earlier`, else those of their folders.
+
+    Raises DataError if the folder cannot be read, has no splits and none are given, or if one photograph has none.
+    """
+    listing = read_listing(data)
+    if earlier is None:
+        if "" in listing.splits:
+            raise DataError(f"--with {data} has no splits; give the run that split it as --like")
+        return [(split, photograph) for split, members in listing.splits.items() for photograph in members]
+    unknown = [one.name for one in listing.photographs if one.name not in earlier.rows]
+    if unknown:
+        raise DataError(f"--with {data}: the run of --like knows no {unknown[0]}; give the photographs of that run")
+    rows = ((earlier.rows[one.name]["split"], one) for one in listing.photographs)
+    return [(split, photograph) for split, photograph in rows if split in SPLITS]
+
+
+def _copy_item(work: Path, split: str, item: Item, made: Plan) -> dict[str, str]:
+    decision, file = item.decision, f"{split}/{item.label}/{item.name}"
+    _put(work / file, _stored(item))
+    return {
+        "file": file, "part": made.groups[item.name], "station": decision.station, "epoch": decision.epoch,
+        "seq": str(decision.seq), "id": decision.part, "time": decision.judged.time, "sha256": item.picture.sha256,
+    }  # fmt: skip
+
+
+def _stored(item: Item) -> bytes:
+    """The stored image, byte for byte. Raises ReviewError if it is not the one that the journal names."""
+    path = item.picture.path
+    fault = misplaced(item.folder, path)
+    if fault is None:
+        try:
+            name = PurePosixPath(path).relative_to(IMAGES).as_posix()
+            data = read_regular((item.folder / IMAGES).resolve(), name, MOST_IMAGE_BYTES)
+        except OSError as error:
+            fault = f"cannot be read: {error.strerror}"
+        else:
+            if hashlib.sha256(data).hexdigest() == item.picture.sha256:
+                return data
+            fault = "is not the image that was stored"
+    raise ReviewError(f"{item.folder / path} {fault}; edge-audit {item.folder} tells more")
+
+
+def _copy_photograph(work: Path, split: str, photograph: Photograph) -> dict[str, str]:
+    name = PurePosixPath(photograph.name).name
+    if (work / split / photograph.label / name).exists():
+        name = photograph.name.replace("/", "-")
+    file = f"{split}/{photograph.label}/{name}"
+    _put(work / file, photograph.path.read_bytes())
+    if photograph.mask is not None:
+        mask = f"{split}/mask/{PurePosixPath(name).stem}{photograph.mask.suffix}"
+        _put(work / mask, photograph.mask.read_bytes())
+    part = photograph.details.get("part") or photograph.name
+    return {"file": file, "defect": photograph.defect or "", "part": part}
+
+
+def _put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        file.write(data)
+
+
+def _write_parts(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as table:
+        writer = csv.DictWriter(table, COLUMNS, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,130 @@
+"""The file of the reference, beside the station's records: read at the start, written by a thread.
+
+There is one for each bundle, source and region, so that a line to which a bundle returns has its reference again.
+"""
+
+import threading
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge.files import read_regular
+from edge.records.durable_files import write_durably
+from edge.station.drift.batch_means import MOST_BATCHES
+from edge.station.drift.chart import MEMORY, Block
+from edge.station.drift.features import FEATURES
+
+LARGEST = 2**20
+"""Bytes of a file; one has 60,000 at most while the reference grows, and 10,000 then."""
+
+Number = Annotated[float, Field(ge=-1e12, le=1e12)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LineIdentity(_Part):
+    """Whose reference it is: another bundle, source or region has another one."""
+
+    digest: str
+    bundle: str
+    source: str
+    regions: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> str:
+        """Name of the file of its reference."""
+        said = "\n".join((self.digest, self.source, *self.regions))
+        return f"drift-{sha256(said.encode(errors='surrogateescape')).hexdigest()[:12]}.json"
+
+
+class StoredChart(_Part):
+    """A `Chart`: `length`, `means` and `rest` are those of its `BatchMeans`."""
+
+    length: int = Field(ge=1, le=2**40)
+    means: tuple[Number, ...] = Field(max_length=MOST_BATCHES - 1)
+    rest: tuple[Number, ...] = Field(max_length=100_000)
+    variance: float = Field(ge=0, le=1e24)
+    now: Number | None
+    since: str | None = Field(max_length=100)
+
+
+class Stored(_Part):
+    """The reference of a line, and what is compared with it now."""
+
+    version: Literal[1] = 1
+    line: LineIdentity
+    begun: str = Field(max_length=100)
+    block_s: float = Field(gt=0, le=1e6)
+    block_parts: int = Field(ge=1, le=10**6)
+    charts: dict[str, StoredChart]
+    waiting: tuple[dict[str, Block], ...] = Field(default=(), max_length=MEMORY + 1)
+    beyond: tuple[str, ...] = ()
+    lead: str | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether it has the features that are watched now."""
+        named = {
+            *self.beyond,
+            *(() if self.lead is None else (self.lead,)),
+            *(name for one in self.waiting for name in one),
+        }
+        return self.charts.keys() == FEATURES.keys() and named <= FEATURES.keys()
+
+
+def read_stored(folder: Path, line: LineIdentity) -> Stored | str | None:
+    """The stored reference of a line; None if there is none; as text why it cannot be used."""
+    try:
+        stored = Stored.model_validate_json(read_regular(folder, line.file, LARGEST))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"not readable ({error.strerror})"
+    except ValueError:
+        return "damaged"
+    return stored if stored.fits and stored.line == line else "that of another line or version"
+
+
+class Keeper(threading.Thread):
+    """Writes the reference; `keep` never waits for the disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Start the thread. The file lies in the records' folder, which the station has locked."""
+        super().__init__(name="drift", daemon=True)
+        self._path = path
+        self._latest: Stored | None = None
+        self._changed, self._is_closing = threading.Condition(), False
+        self.trouble: str | None = None
+        """Why the last write failed; None if it did not."""
+        self.start()
+
+    def keep(self, stored: Stored) -> None:
+        """Write this next; it replaces one that is not written yet."""
+        with self._changed:
+            self._latest = stored
+            self._changed.notify()
+
+    def close(self, patience_s: float) -> None:
+        """Write what is left, for at most `patience_s` seconds."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self.join(patience_s)
+
+    def run(self) -> None:
+        """The thread."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._latest is not None or self._is_closing)
+                stored, self._latest = self._latest, None
+            if stored is None:
+                return
+            try:
+                write_durably({self._path: stored.model_dump_json().encode()})
+                self.trouble = None
+            except OSError as error:
+                self.trouble = error.strerror

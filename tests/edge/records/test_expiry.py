@@ -1,0 +1,286 @@
+"""Verdicts expire by whole blocks: counts by hour stay for ever, held parts stay in full, and audits remain sound."""
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from support.line import ran
+from support.records import enter, recorder, rows, settle, spoil, until, verdict, with_image
+from support.sealed import BEGUN, G, R, U, carry_out, expire, line_of, seal, sealed_rows, small_blocks
+from test_sealing import OUTCOMES, forwarded, killed
+
+from edge.channel.control_messages import Fate
+from edge.records import expiry, journal_upkeep
+from edge.records.audit import audit
+from edge.records.audit_result import Kind
+from edge.records.expiry import JournalKeeping, next_expiry, next_release, next_tidying
+from edge.records.journal import JOURNAL, open_to_read
+from edge.records.journal_upkeep import JournalUpkeep
+from edge.records.part_history import hold, last_stories, stories
+from edge.records.retention import HOLD
+from edge.records.stored_verdicts import (
+    acknowledgements_of,
+    expired_seq,
+    last_row,
+    last_seq,
+    late_fields_of,
+    one_state,
+    select,
+)
+from edge.records.summary import counts, extent, total
+
+EVERYTHING = (BEGUN - timedelta(days=1), BEGUN + timedelta(days=1))
+
+
+@pytest.fixture
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of 23 verdicts: 5 blocks of 4, and 3 rows."""
+    small_blocks(monkeypatch)
+    line_of(tmp_path / "records", OUTCOMES)
+    seal(tmp_path / "records")
+    return tmp_path / "records"
+
+
+def numbers(folder: Path) -> list[int]:
+    with closing(open_to_read(folder)) as journal:
+        return [one.seq for one in select(journal)]
+
+
+def test_what_expired_stays_as_counts_and_the_ledger_adds_up(records: Path) -> None:
+    with closing(open_to_read(records)) as journal:
+        before = counts(journal, *EVERYTHING, "hour"), total(journal)
+    (run,) = audit(records).runs
+    assert expire(records, 3) == 3
+    assert numbers(records) == [*range(13, 24)]
+    assert rows(records, "SELECT hour, epoch, reason, verdicts, passed FROM expired_hours ORDER BY reason") == [
+        ("2026-01-02T03", "ab12", "clear", 8, 8),
+        ("2026-01-02T03", "ab12", "defect", 2, 0),
+        ("2026-01-02T03", "ab12", "late", 2, 0),
+    ]
+    found = audit(records)
+    assert found.problems == []
+    (after,) = found.runs
+    assert after.expired == 12
+    figures = ("accepted", "good", "reject", "unknown", "lost", "passed")
+    assert [getattr(after, name) for name in figures] == [getattr(run, name) for name in figures]
+    with closing(open_to_read(records)) as journal:
+        assert (counts(journal, *EVERYTHING, "hour"), total(journal)) == before
+        assert (last_row(journal), last_seq(journal, "ab12"), expired_seq(journal, "ab12")) == (23, 23, 12)
+        known = extent(journal)
+        assert (known.verdicts, known.expired) == (11, 12)
+        assert known.expired_until is not None
+        assert known.first is not None
+        assert known.expired_until < known.first
+    done = ran("audit", records)
+    assert done.returncode == 0
+    assert "retention: 12 verdicts published until 2026-01-02T03:10:05.000+00:00 are no longer kept" in done.stdout
+
+
+def test_a_run_that_expired_as_a_whole_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_blocks(monkeypatch)
+    line_of(tmp_path, [G, R, G, G], "ab12")
+    line_of(tmp_path, [G] * 6, "cd34", begun=BEGUN + timedelta(hours=2))
+    seal(tmp_path)
+    assert expire(tmp_path, 1) == 1
+    found = audit(tmp_path)
+    assert found.problems == []
+    figures = [(run.epoch, run.good, run.reject, run.expired) for run in found.runs]
+    assert figures == [("ab12", 3, 1, 4), ("cd34", 6, 0, 0)]
+
+
+def test_a_part_on_hold_never_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_blocks(monkeypatch)
+    stored = with_image(tmp_path)
+    line_of(tmp_path, [G] * 5, "cd34", begun=BEGUN + timedelta(hours=2))
+    spoil(tmp_path, "INSERT INTO acknowledgements VALUES ('ab12', 1, 'rejected', 'gate1', '')",
+          "INSERT INTO late_fields VALUES ('ab12', 1, 'serial', 'SN-1', '')")  # fmt: skip
+    hold(tmp_path, "código 7", True)
+    before = stories(tmp_path, "código 7")[0].as_json()
+    seal(tmp_path)
+    spoil(tmp_path, "INSERT INTO late_fields VALUES ('ab12', 1, 'colour', 'red', '')")
+    assert expire(tmp_path, 2) == 2
+    with closing(open_to_read(tmp_path)) as journal:
+        assert [one[:3] for one in select(journal)] == [(1, "ab12", 1), (6, "cd34", 5)]
+        assert [row["name"] for row in late_fields_of(journal, "ab12", 1)] == ["colour", "serial"]
+        assert [row["fate"] for row in acknowledgements_of(journal, "ab12", 1)] == ["rejected"]
+    after = stories(tmp_path, "código 7")[0].as_json()
+    del before["late_fields"], after["late_fields"]
+    assert after == before
+    found = audit(tmp_path)
+    assert found.problems == []
+    assert [(run.reject, run.good, run.expired) for run in found.runs] == [(1, 0, 0), (0, 5, 4)]
+    assert (tmp_path / stored.path).with_suffix(HOLD).exists()
+
+
+def test_an_image_that_is_kept_longer_than_its_verdict_is_no_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch)
+    with_image(tmp_path)
+    line_of(tmp_path, [G] * 5, "cd34", begun=BEGUN + timedelta(hours=2))
+    seal(tmp_path)
+    assert expire(tmp_path, 1) == 1
+    found = audit(tmp_path)
+    assert (found.problems, found.images) == ([], 1)
+    spoil(tmp_path, "UPDATE images SET gone = 'to make room'")
+    with closing(open_to_read(tmp_path)) as journal:
+        tidying = next_tidying(journal)
+    carry_out(tmp_path, tidying)
+    assert rows(tmp_path, "SELECT * FROM images") == []
+
+
+def test_a_pass_that_nothing_allowed_is_told_of_when_only_counts_are_left(records: Path) -> None:
+    spoil(records, "INSERT INTO acknowledgements VALUES ('ab12', 3, 'passed', 'gate1', '')")
+    expire(records, 2)
+    found = audit(records)
+    assert dict(found.counts) == {Kind.ESCAPE: 1}
+    assert "1 part with the verdict reject/defect passed in the hour 2026-01-02T03" in found.problems[0].text
+
+
+def test_a_verdict_that_was_missing_without_a_reason_is_missed_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch)
+    line_of(tmp_path, OUTCOMES)
+    spoil(tmp_path, "DELETE FROM verdicts WHERE seq = 6", "DELETE FROM acknowledgements WHERE seq = 6")
+    seal(tmp_path)
+    assert expire(tmp_path, 3) == 3
+    found = audit(tmp_path)
+    assert dict(found.counts) == {Kind.SEQUENCE: 1}
+    assert found.runs[0].lost == 1
+    spoil(tmp_path, "INSERT INTO lost_ranges VALUES ('ab12', 6, 6, 6, 'slow', '')")
+    found = audit(tmp_path)
+    assert dict(found.counts) == {Kind.LOST: 1}
+
+
+FORGED = {
+    "fewer counts": ("UPDATE expired_hours SET verdicts = 7 WHERE reason = 'clear'", Kind.SEQUENCE),
+    "more counts": ("UPDATE expired_hours SET verdicts = 9 WHERE reason = 'clear'", Kind.SEQUENCE),
+    "no counts": ("DELETE FROM expired_hours", Kind.SEQUENCE),
+    "no note": ("DELETE FROM expired_runs", Kind.SEQUENCE),
+    "another reason": ("UPDATE expired_hours SET reason = 'bored' WHERE reason = 'late'", Kind.JOURNAL),
+    "one block more": ("DELETE FROM verdict_blocks WHERE first_seq = 13", Kind.SEQUENCE),
+    "a later note": ("UPDATE expired_runs SET last_seq = 24", Kind.SEQUENCE),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_what_did_not_expire_by_the_stations_hand_is_noticed(records: Path, what: str) -> None:
+    expire(records, 3)
+    statement, kind = FORGED[what]
+    spoil(records, statement)
+    assert kind in audit(records).counts
+
+
+def test_passes_in_a_gates_log_are_expired_with_their_verdicts(records: Path) -> None:
+    log = records.parent / "gate.jsonl"
+    said = {G: ("clear", "pass", Fate.PASSED), R: ("defect", "reject", Fate.REJECTED)}
+    lines = []
+    for seq, outcome in enumerate(OUTCOMES, 1):
+        if outcome is not U:
+            line = dict(zip(("why", "decision", "fate"), said[outcome], strict=True))
+            lines.append(json.dumps({"epoch": "ab12", "seq": seq, "part": f"part-{seq}"} | line))
+    log.write_text("\n".join(lines) + "\n")
+    expire(records, 3)
+    found = audit(records, log)
+    assert found.gate is not None
+    assert found.gate.passes == {"expired": 8, "proven": 8}
+    assert not found.counts[Kind.ESCAPE]
+
+
+def test_an_expired_part_is_unknown_and_the_last_of_a_kind_are_those_that_are_left(records: Path) -> None:
+    expire(records, 3)
+    done = ran("audit", records, "--part", "part-3")
+    assert (done.returncode, "knows no part 'part-3'" in done.stderr) == (2, True)
+    assert [story.verdict.seq for story in last_stories(records, R, 10)] == [16, 17, 23]
+
+
+def test_a_cursor_before_what_expired_goes_on_with_what_is_left(records: Path, tmp_path: Path) -> None:
+    everything = forwarded(records, tmp_path / "one")
+    expire(records, 3)
+    assert forwarded(records, tmp_path / "two") == everything[12:]
+
+
+def test_a_copy_of_a_partly_expired_record_is_sound(records: Path, tmp_path: Path) -> None:
+    expire(records, 2)
+    shutil.copytree(records, tmp_path / "copy")
+    found = audit(tmp_path / "copy")
+    assert (found.is_copy, found.problems) == (True, [])
+
+
+def test_a_station_that_is_killed_while_verdicts_expire_counts_each_once(records: Path, tmp_path: Path) -> None:
+    with closing(open_to_read(records)) as journal, one_state(journal):
+        statements = next_expiry(journal, records, JournalKeeping(max_bytes=0))
+        before = total(journal)
+    for last in range(1, 60):
+        copy = tmp_path / f"killed-{last}"
+        shutil.copytree(records, copy)
+        was_killed = killed(copy, statements, last)
+        with closing(open_to_read(copy)) as journal:
+            assert total(journal) == before
+        assert audit(copy, with_images=False).problems == []
+        if not was_killed:
+            break
+    assert last > len(statements)
+    assert len(numbers(copy)) == 19
+
+
+def test_verdicts_expire_by_age_and_by_room_and_not_before(records: Path) -> None:
+    def is_due(keeping: JournalKeeping) -> bool:
+        with closing(open_to_read(records)) as journal, one_state(journal):
+            return bool(next_expiry(journal, records, keeping))
+
+    assert not is_due(JournalKeeping())
+    assert is_due(JournalKeeping(max_age_days=3.0))
+    assert not is_due(JournalKeeping(max_age_days=1e9))
+    assert is_due(JournalKeeping(max_bytes=10_000))
+    assert not is_due(JournalKeeping(max_bytes=10**6))
+
+
+def test_a_station_lets_verdicts_expire_and_gives_the_room_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("FREE_PAGES", 4), ("PAGES_AT_ONCE", 8)):
+        monkeypatch.setattr(expiry, name, value)
+    for name, value in (("IDLE_S", 0.05), ("PAUSE_S", 0.01)):
+        monkeypatch.setattr(journal_upkeep, name, value)
+    monkeypatch.setattr(JournalUpkeep.__init__, "__defaults__", (5,))
+    small_blocks(monkeypatch, 50)
+    line_of(tmp_path, [G, G, G, R] * 200)
+    ((pages,),) = rows(tmp_path, "PRAGMA page_count")
+    journal = recorder(tmp_path, "cd34", keeping=JournalKeeping(max_age_days=1.0))
+    enter(journal, *(verdict(seq, epoch="cd34") for seq in range(1, 11)))
+    settle(journal)
+    until(lambda: rows(tmp_path, "SELECT coalesce(sum(verdicts), 0) FROM expired_hours") >= [(800,)])
+
+    def free() -> int:
+        with closing(sqlite3.connect(tmp_path / JOURNAL)) as opened:
+            return int(opened.execute("PRAGMA freelist_count").fetchone()[0])
+
+    until(lambda: free() < 12)
+    assert journal.alarms == ()
+    journal.close("told to stop", 10)
+    assert rows(tmp_path, "PRAGMA page_count")[0][0] < pages / 2
+    assert audit(tmp_path).problems == []
+
+
+def test_an_older_file_that_cannot_shrink_is_left_as_it_is(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / JOURNAL)) as journal:
+        journal.execute("CREATE TABLE a (b)")
+        assert next_release(journal) == ()
+
+
+def test_upkeep_that_fails_changes_nothing(records: Path) -> None:
+    before = numbers(records)
+    with closing(open_to_read(records)) as journal, one_state(journal):
+        statements = next_expiry(journal, records, JournalKeeping(max_bytes=0))
+    broken = (*statements, statements[0])  # the block is gone then: another number of rows
+    with pytest.raises(AssertionError, match="rows instead of"):
+        carry_out(records, broken)
+    assert numbers(records) == before
+    assert sealed_rows(records) == (20, 3, 5)
+    assert audit(records).problems == []
