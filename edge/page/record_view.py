@@ -1,7 +1,6 @@
 """What pages read of a station's record. Every call opens the journal, reads and closes: safe from any thread."""
 
 import contextlib
-import importlib.util
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -19,37 +18,12 @@ from edge.records.journal import open_to_read, why_unread
 from edge.records.part_history import Story, stories
 from edge.records.retention import IMAGES as IMAGES_FOLDER
 from edge.records.retention import misplaced
+from edge.records.selection import Selection
 from edge.records.sidecar import read_heat
+from edge.records.stored_verdicts import find, select
+from edge.records.summary import Counts, Extent, Spread, counts, extent, quantile, spreads, total
 from edge.records.tables import EVENTS, IMAGES, LOST_RANGES, RUNS
 from edge.verdict import Verdict
-
-if importlib.util.find_spec("edge.records.summary") is not None:
-    from edge.records.selection import Selection  # type: ignore[import-not-found, unused-ignore]
-    from edge.records.stored_verdicts import find, select  # type: ignore[import-not-found, unused-ignore]
-    from edge.records.summary import (  # type: ignore[import-not-found, unused-ignore]
-        Counts,
-        Extent,
-        Spread,
-        counts,
-        extent,
-        quantile,
-        spreads,
-        total,
-    )
-else:  # a journal without blocks
-    from edge.page.interim import (  # type: ignore[assignment, unused-ignore]
-        Counts,
-        Extent,
-        Selection,
-        Spread,
-        counts,
-        extent,
-        find,
-        quantile,
-        select,
-        spreads,
-        total,
-    )
 
 __all__ = ["Counts", "Extent", "RecordView", "Selection", "Spread", "quantile"]
 
@@ -117,14 +91,12 @@ class RecordView:
     def counts(self, since: datetime, until: datetime, per: Literal["minute", "hour"]) -> list[Counts]:
         """Counts for each minute or hour of a span."""
         with self._journal() as journal:
-            found: list[Counts] = counts(journal, since, until, per)
-            return found
+            return counts(journal, since, until, per)
 
     def spreads(self, since: datetime, until: datetime) -> list[Spread]:
         """How scores and ages lie, for each hour of a span."""
         with self._journal() as journal:
-            found: list[Spread] = spreads(journal, since, until)
-            return found
+            return spreads(journal, since, until)
 
     def listed(
         self, selection: Selection, count: int, before: int | None = None, place: "Place | None" = None
