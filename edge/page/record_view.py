@@ -91,14 +91,12 @@ class RecordView:
     def counts(self, since: datetime, until: datetime, per: Literal["minute", "hour"]) -> list[Counts]:
         """Counts for each minute or hour of a span."""
         with self._journal() as journal:
-            found: list[Counts] = counts(journal, since, until, per)
-            return found
+            return counts(journal, since, until, per)
 
     def spreads(self, since: datetime, until: datetime) -> list[Spread]:
         """How scores and ages lie, for each hour of a span."""
         with self._journal() as journal:
-            found: list[Spread] = spreads(journal, since, until)
-            return found
+            return spreads(journal, since, until)
 
     def listed(
         self, selection: Selection, count: int, before: int | None = None, place: "Place | None" = None

@@ -7,11 +7,11 @@ from starlette.responses import RedirectResponse, Response
 
 from edge.page.access.users import PageRole
 from edge.page.record_view import Listed, RecordView, frame_size, stored_heat
-from edge.page.review_view import CHOICES, reviews
 from edge.page.site import Site, form_of, need
 from edge.page.views.hold import by_of
+from edge.review import Choice, Kind, Reviews, Way
 
-KINDS = ("reject", "unknown", "good")
+KINDS = tuple(Kind)
 MOST_SKIPPED = 500
 
 
@@ -44,12 +44,10 @@ class Review:
         need(request, PageRole.REVIEW, t)
         station, record = site.station(request), site.record(request)
         epoch, seq = request.path_params["epoch"], request.path_params["seq"]
-        if form.get("choice") not in CHOICES:
+        if form.get("choice") not in set(Choice):
             raise HTTPException(400, t("error.what"))
         comment, by, is_drawn = form.get("comment", "").strip()[:500], by_of(request, t), form.get("way") == "drawn"
         made = await run_in_threadpool(_decide, record, epoch, seq, form["choice"], by, comment, is_drawn)
-        if made is None:
-            raise HTTPException(501, t("review.missing"))
         if is_drawn and form.get("kind") in KINDS:
             return RedirectResponse(f"/s/{station.name}/review?kind={form['kind']}&undo={made}", 303)
         return RedirectResponse(f"/s/{station.name}/parts/{epoch}/{seq}", 303)
@@ -62,17 +60,12 @@ class Review:
         if not (number.isascii() and number.isdigit() and len(number) < 19):
             raise HTTPException(400, t("error.what"))
         undone = await run_in_threadpool(_undo, record, int(number), by_of(request, t))
-        if undone is None:
-            raise HTTPException(501, t("review.missing"))
         return RedirectResponse(f"/s/{station.name}/parts/{undone[0]}/{undone[1]}", 303)
 
 
-def _next(record: RecordView, kind: str, after: str) -> tuple[Listed | None, dict[str, tuple[int, int]] | None]:
-    of = reviews(record.folder)
-    if of is None:
-        return None, None
-    from edge.review import Kind  # type: ignore[import-not-found, unused-ignore]
-
+def _next(record: RecordView, kind: str, after: str) -> tuple[Listed | None, dict[str, tuple[int, int]]]:
+    """The next undecided part of a kind after the one skipped, `EPOCH-SEQ`; and how many are decided and undecided."""
+    of = Reviews(record.folder)
     counted = {str(one): (done.decided, done.undecided) for one, done in of.progress().items()}
     waiting = of.undecided(Kind(kind), MOST_SKIPPED if after else 1)
     skipped = next((at for at, one in enumerate(waiting) if f"{one.epoch}-{one.seq}" == after), -1)
@@ -83,18 +76,11 @@ def _next(record: RecordView, kind: str, after: str) -> tuple[Listed | None, dic
     return Listed(0, verdict, chosen.image, frame_size(record.folder, chosen.image)), counted
 
 
-def _decide(record: RecordView, epoch: str, seq: int, choice: str, by: str, comment: str, is_drawn: bool) -> int | None:
-    of = reviews(record.folder)
-    if of is None:
-        return None
-    from edge.review import Choice, Way  # type: ignore[import-not-found, unused-ignore]
-
-    return int(of.decide(epoch, seq, Choice(choice), by, comment, Way.DRAWN if is_drawn else Way.CHOSEN).id)
+def _decide(record: RecordView, epoch: str, seq: int, choice: str, by: str, comment: str, is_drawn: bool) -> int:
+    way = Way.DRAWN if is_drawn else Way.CHOSEN
+    return Reviews(record.folder).decide(epoch, seq, Choice(choice), by, comment, way).id
 
 
-def _undo(record: RecordView, decision: int, by: str) -> tuple[str, int] | None:
-    of = reviews(record.folder)
-    if of is None:
-        return None
-    row = of.undo(decision, by)
+def _undo(record: RecordView, decision: int, by: str) -> tuple[str, int]:
+    row = Reviews(record.folder).undo(decision, by)
     return row.epoch, row.seq

@@ -8,6 +8,8 @@ import pytest
 from support.page import browser, heartbeat, made_site, record
 from support.records import spoil, verdict
 
+from edge.page import standing as standing_module
+from edge.page.live import Stations
 from edge.page.record_view import RecordView, shift_start
 from edge.page.standing import Level, standing
 from edge.page.station_live import Counts, Newest, StationLive
@@ -62,6 +64,30 @@ def test_languages_have_the_same_words_with_the_same_values() -> None:
         for key in words.keys:
             values = [sorted(re.findall(r"{(\w+)}", one.find(key) or "")) for one in (first, words)]
             assert values[0] == values[1], key
+
+
+def test_every_word_that_a_page_asks_for_is_there() -> None:
+    folder = Path(standing_module.__file__).parent
+    words = set(Languages()["en"].keys)
+    asked = set()
+    for path in (*folder.rglob("*.j2"), *folder.rglob("*.py")):
+        asked |= set(re.findall(r"""\bt\(\s*"([a-z_]+\.[a-z_]+)"[,)]""", path.read_text()))
+    assert len(asked) > 100
+    assert asked - words == set()
+
+
+def test_the_overview_has_all_stations_or_says_how_to_start_one(folder: Path) -> None:
+    site = made_site((folder,))
+    site.stations.heard("line2", "tcp://127.0.0.1:2")
+    with browser(site) as client:
+        text = client.get("/").text
+        assert text.count('class="card panel') == 2
+    with browser(made_site()) as client:
+        assert client.get("/").headers["location"] == "/s/line1", "the only one"
+    nobody = made_site()
+    nobody.stations = Stations()
+    with browser(nobody) as client:
+        assert "edge-run --source demo" in client.get("/").text
 
 
 def test_another_language_is_another_file(tmp_path: Path) -> None:

@@ -4,10 +4,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 from support.page import browser, made_site, record, token
 
-review = pytest.importorskip("edge.review")
+from edge import review
 
 SAME = {"origin": "http://127.0.0.1", "sec-fetch-site": "same-origin"}
 

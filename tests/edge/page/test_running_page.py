@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 import zmq
-from support.line import Line, running_line
+from support.line import Line, command, running_line
 from support.records import rows, until
 
 from edge.channel.control_messages import Refused, Resume, Suspend, Suspension
@@ -163,3 +165,30 @@ def test_a_suspension_without_a_name_is_refused() -> None:
             assert isinstance(ask.next(), Refused)
         assert ask(Suspend(by="Ana", reason="x")) == Suspension(is_suspended=True)
         assert ask(Resume(by="Ana", reason="y")) == Suspension(is_suspended=False)
+
+
+def test_a_page_that_is_frozen_or_killed_changes_nothing_at_the_station(tmp_path: Path) -> None:
+    with running_line(*SMALL, "--stale-ms", 20_000, "--records", tmp_path / "line1") as line:
+        line.until(1)
+        arguments = ("--station", line.endpoint, "--records", tmp_path, "--serve", "127.0.0.1:0")
+        process = subprocess.Popen(command("page", *arguments), stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            place = process.stdout.readline().strip().removeprefix("http://").rstrip("/")
+            connection = http.client.HTTPConnection(place, timeout=60)
+            connection.request("GET", "/s/line1/events?show=last")
+            answer = connection.getresponse()
+            while b"preview.jpg" not in answer.readline():
+                line.until(1)
+            for number in (signal.SIGSTOP, signal.SIGKILL):
+                process.send_signal(number)
+                line.until(len(line.verdicts) + 30)
+        finally:
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        verdicts = line.verdicts
+        assert [v.seq for v in verdicts] == list(range(verdicts[0].seq, verdicts[-1].seq + 1))
+        assert line.subscriber.missed == 0
+        assert line.heartbeats[-1].restarts == 0
