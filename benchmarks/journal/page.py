@@ -5,9 +5,9 @@ from typing import Any
 HEAD = """\
 # Journal
 
-Written by `python -m benchmarks.journal{options}`; no figure on this page was typed by a person.
-The station's recorder writes verdicts like those of the demonstration line at 600 parts a minute: 3 % rejects with boxes,
-a serial number as the part's id, lot and order as free fields, an acknowledgement of each part, and a row for each kept
+Written by `python -m benchmarks.journal{options}`; no figure on this page was typed by a person. The
+station's recorder writes verdicts like those of the demonstration line at 600 parts a minute: 3 % rejects with boxes, a
+serial number as the part's id, lot and order as free fields, an acknowledgement of each part, and a row for each kept
 image.
 """
 
