@@ -5,9 +5,10 @@ from typing import Any
 HEAD = """\
 # Journal
 
-Written by `python -m benchmarks.journal{options}`; no figure on this page was typed by a person. The station's recorder
-writes verdicts like those of the demonstration line at 600 parts a minute: 3 % rejects with boxes, a serial number as
-the part's id, lot and order as free fields, an acknowledgement of each part, and a row for each kept image.
+Written by `python -m benchmarks.journal{options}`; no figure on this page was typed by a person. The
+station's recorder writes verdicts like those of the demonstration line at 600 parts a minute: 3 % rejects with boxes, a
+serial number as the part's id, lot and order as free fields, an acknowledgement of each part, and a row for each kept
+image.
 """
 
 
@@ -18,7 +19,7 @@ def render(result: dict[str, Any]) -> str:
     sealed = written["verdicts_in_blocks"] or 1
     sizes = [
         ("the file, for each verdict", f"{written['bytes_a_verdict']:.0f} bytes"),
-        ("the file, for 100,000 verdicts", f"{written['bytes_a_verdict'] / 10:.1f} MB"),
+        ("the file", f"{written['file_bytes'] / 1e6:.1f} MB"),
         ("JSON of a verdict before compression", f"{written['bytes_a_row']:.0f} bytes"),
         ("in a block: verdict, acknowledgement, compressed", f"{written['payload'] / sealed:.1f} bytes"),
         ("in a block: marks of the parts' ids", f"{written['parts'] / sealed:.1f} bytes"),

@@ -21,7 +21,7 @@ from edge.records.verdict_blocks import BESIDE, Block, as_said, read_blocks
 FREE_PAGES = 512
 """Unused pages that the file keeps for the next rows."""
 
-PAGES_AT_ONCE = 128
+PAGES_AT_ONCE = 256
 """Pages that are given back to the file system in one transaction."""
 
 MOST_REWRITTEN = 256 * 2**20
@@ -66,7 +66,7 @@ def next_release(journal: sqlite3.Connection) -> tuple[Statement, ...]:
     (kind,), (free,) = (journal.execute(f"PRAGMA {name}").fetchone() for name in ("auto_vacuum", "freelist_count"))
     if kind != 2 or free < FREE_PAGES + PAGES_AT_ONCE:
         return ()
-    return (Statement(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})"),)
+    return (Statement("PRAGMA incremental_vacuum(1)"),) * PAGES_AT_ONCE  # sqlite3 ends the statement after one page
 
 
 def compact(journal: sqlite3.Connection, folder: Path) -> None:

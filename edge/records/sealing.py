@@ -53,6 +53,8 @@ def next_sealing(journal: sqlite3.Connection, after: int = 0, newest: int = NEWE
     names = ", ".join(column.name for column in VERDICTS.columns)
     select = f"SELECT rowid, {names} FROM verdicts WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?"
     found = journal.execute(select, (after, top - newest, MOST_VERDICTS)).fetchall()
+    if len(found) < MOST_VERDICTS and _is_one_piece(found):
+        return None
     rows, texts, said, size = list[int](), list[str](), list[SimpleNamespace](), 0
     is_cut, skipped = len(found) == MOST_VERDICTS, 0
     for number, (row, *values) in enumerate(found):
@@ -79,6 +81,19 @@ def next_sealing(journal: sqlite3.Connection, after: int = 0, newest: int = NEWE
     if not rows or not is_cut:
         return None
     return _sealing(journal, rows, texts, said)
+
+
+def _is_one_piece(found: list[tuple[Any, ...]]) -> bool:
+    """Whether rows that do not fill a block are of one run and one hour, without a gap: more will follow them."""
+    if not found:
+        return True
+    places = [column.name for column in VERDICTS.columns]
+    epoch, seq, time = (1 + places.index(name) for name in ("epoch", "seq", "time"))
+    first, last = found[0], found[-1]
+    if not (isinstance(first[seq], int) and isinstance(last[seq], int)):
+        return False
+    is_same = first[epoch] == last[epoch] and str(first[time])[:13] == str(last[time])[:13]
+    return is_same and last[seq] - first[seq] == last[0] - first[0] == len(found) - 1
 
 
 def _follows(before: SimpleNamespace, one: SimpleNamespace) -> bool:

@@ -307,3 +307,16 @@ def test_values_of_other_types_are_a_finding_and_no_traceback(records: Path, sta
         last_row(journal), last_seq(journal, "ab12"), extent(journal)
         with contextlib.suppress(sqlite3.DatabaseError):
             counts(journal, *EVERYTHING, "hour"), total(journal), [*select(journal)]
+
+
+def test_a_step_gives_back_as_many_pages_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("FREE_PAGES", 4), ("PAGES_AT_ONCE", 8)):
+        monkeypatch.setattr(expiry, name, value)
+    small_blocks(monkeypatch, 50)
+    line_of(tmp_path, [G] * 300)
+    seal(tmp_path)
+    ((before,),) = rows(tmp_path, "PRAGMA page_count")
+    with closing(open_to_read(tmp_path)) as journal:
+        release = next_release(journal)
+    carry_out(tmp_path, release)
+    assert rows(tmp_path, "PRAGMA page_count") == [(before - 8,)]
