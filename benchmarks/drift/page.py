@@ -98,8 +98,9 @@ def render(result: dict[str, Any]) -> str:
             paragraph(
                 f"The demonstration line was rendered, {base['parts']} parts of which the bundle `demo` rejects "
                 f"{100 * base['rejects']:.1f} %, and {base['parts_of_each_severity']} parts with each severity of each "
-                f"fault. Lines of {RATE} parts a minute are simulated from these: each minute is a stretch of "
-                "neighbouring parts, to which its lot and the light of the day (±1 %) are added. The watch is that of "
+                f"fault (`--seed {result['seed']}`; the limits of the watch were tuned with 0). "
+                f"Lines of {RATE} parts a minute are simulated from these: each minute is a stretch of neighbouring "
+                "parts, to which its lot and the light of the day (±1 %) are added. The watch is that of "
                 f"a station; its reference is the first {HOURS:.0f} hours of each line, lots included."
             ),
             "## False alarms on an unchanged line\n",

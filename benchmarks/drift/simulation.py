@@ -48,7 +48,7 @@ class Lots:
 class Plant:
     """The blocks of one line."""
 
-    def __init__(self, base: Seen, lamp: Sequence[Effect], lots: Lots, seed: int) -> None:
+    def __init__(self, base: Seen, lamp: Sequence[Effect], lots: Lots, seed: int | Sequence[int]) -> None:
         """`base` are parts of the line in order; `lamp` the effects of a weaker lamp, for the light of the day."""
         self._rng, self._lots = np.random.default_rng(seed), lots
         goods = np.where(base.rejects, 0.0, 1.0)
