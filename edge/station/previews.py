@@ -21,6 +21,7 @@ class Previews:
         self._publisher = publisher
         self._due = 0.0
         self._waiting: OrderedDict[tuple[str, int], About] = OrderedDict()
+        self._pieces: list[Depicted] = []
 
     @property
     def are_due(self) -> bool:
@@ -38,10 +39,15 @@ class Previews:
             self._waiting.popitem(last=False)
 
     def publish(self, made: Depicted) -> None:
-        """Publish a picture that has been made."""
-        about = self._waiting.pop((made.epoch, made.seq), None)
-        if about is not None:
-            self._publisher.send_preview(about, made.jpeg)
+        """Publish a picture when its last piece is there. The pieces of one picture come one after another."""
+        if self._pieces and self._pieces[0][:2] != made[:2]:
+            self._pieces.clear()  # the archive process ended amid a picture
+        self._pieces.append(made)
+        if made.is_last:
+            about = self._waiting.pop((made.epoch, made.seq), None)
+            if about is not None:
+                self._publisher.send_preview(about, b"".join(piece.jpeg for piece in self._pieces))
+            self._pieces.clear()
 
 
 def heat_of(coarse: CoarseMap | None) -> Heat | None:

@@ -44,7 +44,7 @@ class Login:
             return RedirectResponse("/", 303)
         t, name, address = site.words(request), form.get("name", "")[:64], request.client.host if request.client else ""
         peers = zip(self._paces, (address, name, None), strict=True)
-        if not all([paces.admits(peer) for paces, peer in peers]):
+        if not all(paces.admits(peer) for paces, peer in peers):  # an attempt refused by its address costs no other
             log.warning("login of %r from %s refused: too many attempts", name, address)
             return site.page(request, "login.html.j2", 429, problem=t("login.wait"))
         async with self._turn:

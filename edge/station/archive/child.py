@@ -25,6 +25,7 @@ from edge.records.journal import has_image, has_run, open_to_read
 from edge.records.retention import IMAGES, SIDECAR, Gone, Keeping, NoRoomError, Shelf
 from edge.records.sidecar import Sidecar, read_sidecar
 from edge.station.process.messages import (
+    MOST_PIECE_BYTES,
     ArchiveReady,
     Copied,
     Depict,
@@ -72,20 +73,24 @@ def run_archive(connection: Connection, keeping: Keeping) -> None:
     send(ArchiveReady())
     ring = Attached()
     while isinstance(order := connection.recv(), Keep | Depict):
-        small = None
+        shown = None
         try:
             top, bottom = order.frame * order.height, (order.frame + 1) * order.height
             frame = ring.frame(order.memory, bottom, order.width)[top:]
-            if isinstance(order, Depict) or order.is_shown:
-                small = _small(frame)
             if isinstance(order, Keep):
-                jobs.put((order, frame.copy()))
+                frame = frame.copy()
+                jobs.put((order, frame))
+            if isinstance(order, Depict):
+                shown = _strided(frame)
+            elif order.is_shown:
+                shown = frame
         except (OSError, ValueError, MemoryError) as error:
             if isinstance(order, Keep):
                 send(NotStored(order.epoch, order.seq, f"the frame cannot be copied: {error}"))
         send(Copied(order.slot))
-        if small is not None:
-            send(Depicted(order.epoch, order.seq, _jpeg(small)))
+        if shown is not None:
+            for piece in _preview(order.epoch, order.seq, shown):
+                send(piece)
     jobs.put(None)
     writer.join()
 
@@ -161,6 +166,23 @@ def _png(frame: "npt.NDArray[np.uint8]") -> bytes:
     if not done:
         raise ValueError("OpenCV cannot write this frame as PNG")
     return data.tobytes()
+
+
+def _strided(frame: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.uint8]":
+    """A copy of every k-th pixel of every k-th line, made quickly: the ring waits for it."""
+    stride = max(1, max(frame.shape[:2]) // (2 * LONGEST_SIDE))
+    return frame[::stride, ::stride].copy()
+
+
+def _preview(epoch: str, seq: int, frame: "npt.NDArray[np.uint8]") -> Iterator[Depicted]:
+    """The preview of a frame in pieces; none if it cannot be made."""
+    try:
+        jpeg = _jpeg(_small(frame))
+    except Exception:  # whatever OpenCV or the encoder raise: a preview is worth no image
+        return
+    for start in range(0, len(jpeg), MOST_PIECE_BYTES):
+        end = start + MOST_PIECE_BYTES
+        yield Depicted(epoch, seq, jpeg[start:end], is_last=end >= len(jpeg))
 
 
 def _small(frame: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.uint8]":

@@ -147,7 +147,7 @@ class DriftWatch:
                     self._charts[name].compare(one.mean, when)
             self._waiting.append(blocks)
         is_changed = self._judge()
-        if self._beyond or self._learned == self._wanted:
+        if self._beyond or self._learned >= self._wanted:
             self._waiting.clear()
         elif len(self._waiting) > MEMORY:
             self._learn(self._waiting.popleft())

@@ -294,7 +294,10 @@ class _Seat:
             score = scores[worst] if self._aggregate == "max" else fmean(scores)
             is_reject = rejects(score) and rejected[worst]
             located = _locate(self._model.bundle.manifest, rejected[worst], size) if is_reject else None
-            coarse = self._coarse(outputs[0][1], size) if (is_reject or order.wants_map) and len(scores) == 1 else None
+            coarse = None
+            if (is_reject or order.wants_map) and len(scores) == 1:
+                with contextlib.suppress(Exception):  # a picture for viewers decides nothing
+                    coarse = self._coarse(outputs[0][1], size)
             measured, summed = self.probe.take(), self.probe.take_sums()
             self.probe.copy_rows(self._compared(frames[: order.height]))
             return Inferred(order.seq, score, None, start, end, located, order.seat, worst, measured, summed, coarse)

@@ -253,12 +253,22 @@ class Depict(NamedTuple):
     frame: int = 0
 
 
+MOST_PIECE_BYTES = 15_000
+"""Of the JPEG in one Depicted."""
+
+
 class Depicted(NamedTuple):
-    """Archive → supervisor: the preview of a frame, a JPEG of `edge.channel.preview.LONGEST_SIDE` pixels at most."""
+    """Archive → supervisor: a piece of the preview of a frame, a JPEG of `edge.channel.preview.LONGEST_SIDE` pixels at
+    most; `is_last` with its last piece.
+
+    In pieces, because `Connection.send` writes a message of more than 16 KiB in two parts, and the supervisor would
+    wait for the second one.
+    """
 
     epoch: str
     seq: int
     jpeg: bytes
+    is_last: bool
 
 
 class Copied(NamedTuple):
