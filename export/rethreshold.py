@@ -6,6 +6,7 @@ gives the same verdicts. The new bundle carries the decisions and this proof; it
 """
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -39,7 +40,7 @@ STATIC_SHAPE = (720, 1280)
 
 @dataclass(frozen=True)
 class Scored:
-    """The reviewed parts with a kept picture, and the scores that each artifact gives them here."""
+    """The reviewed rejects and goods with a kept picture, and the scores that each artifact gives them here."""
 
     parts: Sequence[Reviewed]
     scores: Mapping[str, Sequence[float]]
@@ -78,17 +79,24 @@ def check_threshold(bundle: Bundle, judgement: Judgement) -> None:
 
 
 def score_again(bundle: Bundle, judgement: Judgement, stage: Stage) -> Scored:
-    """Score the kept pictures of the reviewed parts with each artifact of the bundle.
+    """Score the kept pictures of the reviewed rejects and goods with each artifact of the bundle; unknowns have no
+    score in the record.
 
     Raises ReviewError if too few pictures are kept, or if the artifact that ran on the line gives one of them another
     score than the record has; RecordsError if a picture is not the one that was stored.
     """
     reviewed = judgement.reviewed
-    kept = [one for one in reviewed.known if (one.folder, one.decision.key) in reviewed.pictures]
+    kept = [
+        one
+        for one in reviewed.known
+        if (one.folder, one.decision.key) in reviewed.pictures
+        and one.decision.judged.outcome is not Outcome.UNKNOWN
+        and math.isfinite(one.score)
+    ]
     if len(kept) < FEWEST:
         raise ReviewError(
-            f"the pictures of only {len(kept)} reviewed parts are kept; {FEWEST} are the least that prove that the "
-            "scores are those of this bundle"
+            f"the pictures of only {len(kept)} reviewed rejects and goods are kept; {FEWEST} are the least that prove "
+            "that the scores are those of this bundle"
         )
     artifacts = bundle.manifest.artifacts
     step = stage("scoring the reviewed parts again", len(artifacts) * len(kept))
@@ -220,8 +228,9 @@ def _as_json(row: AtThreshold) -> dict[str, Any]:
 
 def _threshold(change: Change, value: float) -> Threshold:
     reviewed, after = change.judgement.reviewed, change.after
-    bad = sum(int(stratum.bad.sum()) for stratum in reviewed.strata.values())
-    good = sum(stratum.reviewed for stratum in reviewed.strata.values()) - bad
+    judged = [reviewed.strata[outcome] for outcome in (Outcome.REJECT, Outcome.GOOD)]
+    bad = sum(int(stratum.bad.sum()) for stratum in judged)
+    good = sum(stratum.reviewed for stratum in judged) - bad
     stations = ", ".join(sorted({one.decision.station for one in reviewed.known}))
     return Threshold(
         value=value,

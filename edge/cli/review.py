@@ -197,8 +197,11 @@ def export(
     with Progress() as progress:
         progress.begin("reading the records")
         items, left_out = photographs.read_items(records)
-        made = photographs.plan([item for item in items if not (goods_only and item.is_bad)], left_out, earlier)
-        added = [] if with_ is None else photographs.read_added(with_, earlier)
+        decided = photographs.read_decided(records)
+        made = photographs.plan(items, left_out, earlier, decided=decided)
+        if goods_only:
+            made = photographs.without_bad(made)
+        added = [] if with_ is None else photographs.read_added(with_, earlier, decided)
         photographs.write(made, out, added, progress.begin("copying photographs", len(added)))
     if as_json:
         gone = [{"part": one.part, "why": one.why} for one in made.left_out]

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from edge.errors import DataError
@@ -36,6 +36,9 @@ COLUMNS = ("file", "defect", "part", "station", "epoch", "seq", "id", "time", "s
 _FRAME_NUMBER = re.compile(r"frame \d+")
 """Ids that number the frames of one run and name no part."""
 
+_NAME = re.compile(r"[\w.-]+")
+"""Stations and runs that may be in the name of a file."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -49,19 +52,28 @@ class Item:
     @property
     def name(self) -> str:
         """Name of the file: a verdict has one."""
-        return f"{self.decision.station}-{self.decision.epoch}-{self.decision.seq:08}.png"
+        return name_of(self.decision)
 
     @property
     def label(self) -> str:
         """Folder of its label."""
         return "bad" if self.is_bad else "good"
 
-    @property
-    def keys(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What it shares with the others of its group: the minute at its station, and the part."""
-        decision = self.decision
-        run = (decision.epoch,) if _FRAME_NUMBER.fullmatch(decision.part) else ()
-        return ("minute", decision.station, decision.judged.time[:16]), ("part", *run, decision.part)
+
+def name_of(decision: Decision) -> str:
+    """Name of the file of a verdict. Raises ReviewError if its station or its run is no name of a file."""
+    for what, value in (("station", decision.station), ("run", decision.epoch)):
+        if not _NAME.fullmatch(value) or value.startswith("."):
+            raise ReviewError(
+                f"decision {decision.id} is on a {what} {value!r}, which is no name; reviews.db was changed"
+            )
+    return f"{decision.station}-{decision.epoch}-{decision.seq:08}.png"
+
+
+def keys_of(decision: Decision) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a verdict shares with the others of its group: the minute at its station, and the part."""
+    run = (decision.epoch,) if _FRAME_NUMBER.fullmatch(decision.part) else ()
+    return ("minute", decision.station, decision.judged.time[:16]), ("part", *run, decision.part)
 
 
 @dataclass(frozen=True)
@@ -114,6 +126,18 @@ def read_items(folders: Sequence[Path]) -> tuple[list[Item], list[LeftOut]]:
     return items, left_out
 
 
+def read_decided(folders: Sequence[Path]) -> list[Decision]:
+    """The first decision on each verdict of these records that anybody ever decided, also if it was taken back.
+
+    Raises ReviewError if the decisions cannot be read.
+    """
+    first: dict[tuple[Path, str, int], Decision] = {}
+    for folder in folders:
+        for row in Reviews(folder).log():
+            first.setdefault((folder, *row.key), row)
+    return [*first.values()]
+
+
 def _same_part(decision: Decision) -> tuple[str, str, str]:
     """Within a run, one id is one part."""
     return decision.station, decision.epoch, decision.part
@@ -140,9 +164,8 @@ class EarlierSplit:
                 for name in names:
                     self._by_name[name].add(row["split"])
 
-    def of(self, item: Item) -> set[str]:
-        """The splits of photographs of this part; empty if the run knew none."""
-        part = item.decision.part
+    def of(self, part: str) -> set[str]:
+        """The splits of photographs of the part with this id; empty if the run knew none."""
         return self._by_name.get(part, set()) | self._by_name.get(PurePosixPath(part).name, set())
 
     def of_name(self, name: str) -> set[str]:
@@ -163,41 +186,53 @@ def read_earlier(run: Path) -> EarlierSplit:
     return EarlierSplit(rows)
 
 
-def plan(items: Sequence[Item], left_out: Sequence[LeftOut], earlier: EarlierSplit | None, seed: int = 0) -> Plan:
-    """Assign the items to splits by groups.
+def plan(
+    items: Sequence[Item],
+    left_out: Sequence[LeftOut],
+    earlier: EarlierSplit | None,
+    seed: int = 0,
+    decided: Sequence[Decision] = (),
+) -> Plan:
+    """Assign the items to splits by groups. `decided` are decisions on all verdicts, see `read_decided`: a part that is
+    no item any more still ties its minute and its id to the split where it was.
 
     A group that the earlier run has in one split goes there. Photographs of a group that it has in two splits stay
     where they were, and new ones of it are left out. Other groups share the splits as a training does.
     """
     made = Plan(left_out=[*left_out])
-    numbers = joined([item.keys for item in items])
-    groups: dict[int, list[Item]] = defaultdict(list)
-    for number, item in zip(numbers, items, strict=True):
-        groups[number].append(item)
-        made.groups[item.name] = PurePosixPath(groups[number][0].name).stem
+    everyone = [*decided, *(item.decision for item in items)]
+    numbers = joined([keys_of(decision) for decision in everyone])
+    names: dict[int, str] = {}
+    found: dict[int, set[str]] = defaultdict(set)
+    for number, decision in zip(numbers, everyone, strict=True):
+        names.setdefault(number, PurePosixPath(name_of(decision)).stem)
+        found[number] |= _known(decision, earlier)
     free: list[Item] = []
-    for members in groups.values():
-        known = [_known(item, earlier) for item in members]
-        found: set[str] = set().union(*known)
-        if not found:
-            free += members
-        elif len(found) == 1:
-            made.splits[found.pop()] += members
+    for number, item in zip(numbers[len(decided) :], items, strict=True):
+        made.groups[item.name] = names[number]
+        own = _known(item.decision, earlier)
+        if not found[number]:
+            free.append(item)
+        elif len(found[number]) == 1:
+            made.splits[next(iter(found[number]))].append(item)
+        elif len(own) == 1:
+            made.splits[next(iter(own))].append(item)
         else:
-            for item, own in zip(members, known, strict=True):
-                if len(own) == 1:
-                    made.splits[next(iter(own))].append(item)
-                else:
-                    why = f"its group stands in {' and '.join(sorted(found))} of the earlier run"
-                    made.left_out.append(LeftOut(item.decision.part, why))
+            why = f"its group stands in {' and '.join(sorted(found[number]))} of the earlier run"
+            made.left_out.append(LeftOut(item.decision.part, why))
     assigned = assign_groups([made.groups[item.name] for item in free], [item.label for item in free], SHARES, seed)
     for item in free:
         made.splits[assigned[made.groups[item.name]]].append(item)
     return made
 
 
-def _known(item: Item, earlier: EarlierSplit | None) -> set[str]:
-    return set() if earlier is None else earlier.of_name(item.name) or earlier.of(item)
+def without_bad(made: Plan) -> Plan:
+    """The same plan without the bad parts: the others stay in their splits."""
+    return replace(made, splits={name: [one for one in items if not one.is_bad] for name, items in made.splits.items()})
+
+
+def _known(decision: Decision, earlier: EarlierSplit | None) -> set[str]:
+    return set() if earlier is None else earlier.of_name(name_of(decision)) or earlier.of(decision.part)
 
 
 def write(
@@ -231,21 +266,26 @@ def write(
         raise ReviewError(f"{error.filename or out} cannot be written: {error.strerror or error}") from error
 
 
-def read_added(data: Path, earlier: EarlierSplit | None) -> list[tuple[str, Photograph]]:
+def read_added(
+    data: Path, earlier: EarlierSplit | None, decided: Iterable[Decision] = ()
+) -> list[tuple[str, Photograph]]:
     """The photographs of an earlier training with their splits: those of `earlier`, else those of their folders.
+
+    Copies of verdicts in `decided`, which an earlier export wrote, are left out: the decisions of today count for them.
 
     Raises DataError if the folder cannot be read, has no splits and none are given, or if one photograph has none.
     """
-    listing = read_listing(data)
+    listing, names = read_listing(data), {name_of(decision) for decision in decided}
     if earlier is None:
         if "" in listing.splits:
             raise DataError(f"--with {data} has no splits; give the run that split it as --like")
-        return [(split, photograph) for split, members in listing.splits.items() for photograph in members]
+        rows = [(split, photograph) for split, members in listing.splits.items() for photograph in members]
+        return [row for row in rows if PurePosixPath(row[1].name).name not in names]
     unknown = [one.name for one in listing.photographs if one.name not in earlier.rows]
     if unknown:
         raise DataError(f"--with {data}: the run of --like knows no {unknown[0]}; give the photographs of that run")
-    rows = ((earlier.rows[one.name]["split"], one) for one in listing.photographs)
-    return [(split, photograph) for split, photograph in rows if split in SPLITS]
+    rows = [(earlier.rows[one.name]["split"], one) for one in listing.photographs]
+    return [row for row in rows if row[0] in SPLITS and PurePosixPath(row[1].name).name not in names]
 
 
 def _copy_item(work: Path, split: str, item: Item, made: Plan) -> dict[str, str]:

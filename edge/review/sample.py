@@ -133,7 +133,7 @@ def read_reviewed(
     for folder in folders:
         standings += [(folder, one) for one in Reviews(folder).current().values()]
         with Record(folder) as record:
-            _count(record, populations, backend)
+            _count(record, folder, populations, backend)
             pictures |= {(folder, key): picture for key, picture in record.every_picture().items()}
     found = []
     for label, population in populations.items():
@@ -142,19 +142,21 @@ def read_reviewed(
         own = [
             (folder, one)
             for folder, one in standings
-            if one.judged.bundle == label and backend in (None, one.judged.backend)
+            if one.judged.bundle == label
+            and backend in (None, one.judged.backend)
+            and (folder, one.decisions[0].key) in population.keys[one.judged.outcome]
         ]
         groups, known = {}, []
         for outcome in Outcome:
             of_outcome = [(folder, one) for folder, one in own if one.judged.outcome is outcome]
-            groups[outcome], reviewed = _groups(outcome, population.counts[outcome], of_outcome)
+            groups[outcome], reviewed = _groups(outcome, population, of_outcome)
             known += reviewed
         scores = np.sort(np.asarray(population.scores, np.float64))
         found.append(ReviewedBundle(label, groups, scores, population.thresholds, known, tuple(folders), pictures))
     return found
 
 
-def _count(record: Record, populations: dict[str, _Population], backend: str | None) -> None:
+def _count(record: Record, folder: Path, populations: dict[str, _Population], backend: str | None) -> None:
     for text in record.texts():
         said = json.loads(text)
         try:
@@ -165,6 +167,7 @@ def _count(record: Record, populations: dict[str, _Population], backend: str | N
             population = populations[str(label)]
             every = record.every(str(said["epoch"])) if outcome is Outcome.GOOD else 1
             population.counts[outcome][every] += 1
+            population.keys[outcome].add((folder, (str(said["epoch"]), int(said["seq"]))))
             if outcome is not Outcome.UNKNOWN:
                 population.scores.append(float(score))
                 population.thresholds[str(artifact), float(threshold)] += 1
@@ -173,11 +176,12 @@ def _count(record: Record, populations: dict[str, _Population], backend: str | N
 
 
 def _groups(
-    outcome: Outcome, counts: Mapping[int, int], standings: Sequence[tuple[Path, Standing]]
+    outcome: Outcome, population: _Population, standings: Sequence[tuple[Path, Standing]]
 ) -> tuple[list[Stratum], list[Reviewed]]:
     """The groups of an outcome with their samples, and all sure decisions on it."""
+    counts, keys = population.counts[outcome], population.keys[outcome]
     count = sum(counts.values())
-    is_whole = len(standings) >= count > 0
+    is_whole = bool(keys) and {(folder, _key((folder, one))) for folder, one in standings} == keys
     by_number = [one for _, one in standings if outcome is not Outcome.GOOD or one.judged.every]
     sampled = {_key(one) for one in standings} if is_whole else _sampled(by_number)
     known: list[Reviewed] = []

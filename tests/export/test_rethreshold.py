@@ -118,6 +118,31 @@ def test_a_bundle_with_another_threshold_its_reason_its_data_and_its_proof(
     assert "false rejects since the new lamp" in (out / "rethreshold.html").read_text()
 
 
+def test_reviewed_unknowns_are_no_part_of_the_thresholds_and_of_their_proof(
+    bundle: Bundle, judged: Judged, tmp_path: Path
+) -> None:
+    verdicts, frames, truths = judged
+    bad = [frame for one, frame in zip(verdicts, frames, strict=True) if truths[one.seq]][:20]
+    unknowns = [
+        scored(seq, None).model_copy(update={"bundle": bundle.label, "backend": ARTIFACT})
+        for seq in range(PARTS + 1, PARTS + 1 + len(bad))
+    ]
+    folder = record_of(tmp_path / "record", [*verdicts, *unknowns], 1, [*frames, *bad])
+    review(folder, truths)
+    for part in Reviews(folder).undecided(Kind.UNKNOWN):
+        Reviews(folder).decide(*part.key, Choice.BAD, "Ana", way=Way.DRAWN)
+    options = ["--threshold", "specificity=0.95", "--reason", "a trial", "--out", tmp_path / "x.edge", "--json"]
+    done = rethreshold(bundle.path, "--reviewed", folder, *options)
+    assert done.returncode == 0, done.stderr
+    proof = json.loads(done.stdout)["proof"]
+    assert proof["pictures scored again"] == PARTS
+    assert all(one["verdicts that differ"] == 0 for one in proof["artifacts"].values())
+    threshold = load_bundle(tmp_path / "x.edge").artifact(ARTIFACT).threshold
+    bads = sum(truths.values())
+    assert f"{PARTS - bads} good, {bads} bad" in threshold.data
+    assert (threshold.recall.count, threshold.specificity.count) == (bads, PARTS - bads)
+
+
 def test_without_a_threshold_the_table_is_printed_and_nothing_is_written(bundle: Bundle, records: Path) -> None:
     done = rethreshold(bundle.path, "--reviewed", records)
     assert done.returncode == 0, done.stderr

@@ -3,12 +3,14 @@
 import csv
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.line import ran
+from support.records import spoil
 from support.reviewed import record_of, scored
 
 from edge.errors import EdgeError
@@ -16,7 +18,17 @@ from edge.photographs.groups import joined
 from edge.photographs.listing import read_listing
 from edge.review import Choice, Judged, Kind, Reviews, Way
 from edge.review.decisions import Decision
-from edge.review.photographs import EarlierSplit, Item, plan, read_added, read_earlier, read_items, write
+from edge.review.photographs import (
+    EarlierSplit,
+    Item,
+    plan,
+    read_added,
+    read_decided,
+    read_earlier,
+    read_items,
+    without_bad,
+    write,
+)
 from edge.review.record import Picture
 from edge.verdict import Outcome, Verdict
 
@@ -186,6 +198,64 @@ def test_photographs_of_the_earlier_training_come_with_their_masks_in_the_splits
         read_added(data, read_earlier(run))
     with pytest.raises(EdgeError, match="cannot be read"):
         read_earlier(tmp_path / "nowhere")
+
+
+def split_of(made, folder: Path) -> EarlierSplit:
+    """The split of a training on an export, written into `folder`."""
+    folder.mkdir()
+    lines = [
+        f"{split}/{item.label}/{item.name},{split},{made.groups[item.name]}\n"
+        for split, items in made.splits.items()
+        for item in items
+    ]
+    (folder / "split.csv").write_text("file,split,group\n" + "".join(lines))
+    return read_earlier(folder)
+
+
+@pytest.mark.parametrize("by", ["undo", "removal", "goods only"])
+def test_a_test_part_that_is_exported_no_more_still_keeps_its_minute_in_the_test_part(
+    reviews: Reviews, tmp_path: Path, by: str
+) -> None:
+    """Of each minute of the test part only the bad parts were decided at first; all those go, and goods are decided."""
+    for seq in range(1, 41, 2):
+        reviews.undo(reviews.of_verdict("ab12", seq)[-1].id, "Ana")
+    earlier = split_of(exported(reviews, tmp_path / "first"), tmp_path / "run")
+    tested = {item.decision.seq // 4 for item in exported(reviews, tmp_path / "again", earlier).splits["test"]}
+    assert tested
+    for seq in range(2, 41, 2):
+        if by == "undo":
+            reviews.undo(reviews.of_verdict("ab12", seq)[-1].id, "Ana")
+        elif by == "removal":
+            spoil(reviews.folder, f"UPDATE images SET gone = 'to make room' WHERE seq = {seq}")
+    for seq in range(1, 41, 2):
+        reviews.decide("ab12", seq, Choice.GOOD, "Ana")
+    made = plan(*read_items([reviews.folder]), earlier, decided=read_decided([reviews.folder]))
+    made = without_bad(made) if by == "goods only" else made
+    assert sum(len(items) for items in made.splits.values()) == 20
+    assert {item.decision.seq // 4 for item in made.splits["test"]} == tested
+    assert not tested & {item.decision.seq // 4 for split in ("train", "val") for item in made.splits[split]}
+
+
+def test_photographs_of_an_earlier_export_give_way_to_the_decisions_of_today(reviews: Reviews, tmp_path: Path) -> None:
+    earlier = split_of(exported(reviews, tmp_path / "first"), tmp_path / "run")
+    reviews.decide("ab12", 2, Choice.GOOD, "Ana")
+    reviews.undo(reviews.of_verdict("ab12", 4)[-1].id, "Ana")
+    decided = read_decided([reviews.folder])
+    for known in (earlier, None):
+        assert len(read_added(tmp_path / "first", known)) == 40
+        assert read_added(tmp_path / "first", known, decided) == []
+    options = ["--like", tmp_path / "run", "--with", tmp_path / "first", "--out", tmp_path / "second"]
+    assert ran("review", "export", reviews.folder, *options).returncode == 0
+    names = sorted(path.name for path in (tmp_path / "second").glob("*/*/*.png"))
+    assert names == [f"line1-ab12-{seq:08}.png" for seq in range(1, 41) if seq != 4]
+    assert [path.parent.name for path in (tmp_path / "second").glob("*/*/*-00000002.png")] == ["good"]
+
+
+@pytest.mark.parametrize("column", ["station", "epoch"])
+def test_a_station_or_a_run_that_is_a_path_is_refused(reviews: Reviews, tmp_path: Path, column: str) -> None:
+    item = Item(Path(), replace(decision(1, "p1", 0), **{column: "../../../escaped"}), True, Picture("", ""))
+    with pytest.raises(EdgeError, match=r"is no name; reviews\.db was changed"):
+        plan([item], [], None)
 
 
 def test_things_with_a_common_key_are_joined() -> None:
