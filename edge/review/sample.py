@@ -115,6 +115,9 @@ class _Population:
     counts: dict[Outcome, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     """Verdicts by outcome, goods by the interval of the kept ones of their run, others under 1."""
 
+    keys: dict[Outcome, set[tuple[Path, Key]]] = field(default_factory=lambda: defaultdict(set))
+    """Verdicts by outcome, each with the folder of its record."""
+
     scores: list[float] = field(default_factory=list)
     thresholds: Counter[tuple[str, float]] = field(default_factory=Counter)
 

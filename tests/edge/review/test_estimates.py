@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.records import spoil
 from support.reviewed import record_of, scored
 
 from edge.review import Choice, Kind, Reviews, Way
@@ -179,6 +180,22 @@ def test_all_rejects_decided_are_a_sample_however_they_were_chosen(reviews: Revi
     (found,) = read_reviewed([reviews.folder])
     assert found.strata[Outcome.REJECT].reviewed == 20
     assert line_figures(found).precision.value == pytest.approx(9 / 20)
+
+
+def test_decisions_on_expired_verdicts_do_not_count(reviews: Reviews) -> None:
+    for seq in range(61, 71):
+        reviews.decide("ab12", seq, Choice.BAD, "Ana")
+    reviews.miss("part-7", "Gate 2")
+    spoil(reviews.folder, "DELETE FROM verdicts WHERE seq BETWEEN 61 AND 70 OR seq = 7")
+    (found,) = read_reviewed([reviews.folder])
+    rejects = found.strata[Outcome.REJECT]
+    assert (rejects.count, rejects.reviewed, rejects.apart) == (10, 0, 0)
+    figures = line_figures(found)
+    assert figures.precision.value is None
+    assert (figures.named, figures.escaped.low, figures.miss_rate.low) == (0, 0, 0)
+    for seq in range(71, 81):
+        reviews.decide("ab12", seq, Choice.GOOD, "Ana")
+    assert line_figures(read_reviewed([reviews.folder])[0]).precision.value == 0
 
 
 def test_unsure_and_contradicted_parts_are_left_out_and_counted(reviews: Reviews) -> None:
