@@ -12,7 +12,7 @@ from edge.records.block_audit import add_expired, check_blocks
 from edge.records.gate_log import GateReport, Logged, compare, join, read_decisions
 from edge.records.image_audit import check_images, count_without_image
 from edge.records.journal import JOURNAL, check_rows, open_to_read, why_unread
-from edge.records.pass_proof import Standing, broken_rule, prove
+from edge.records.pass_proof import Prover, Standing, broken_rule
 from edge.records.plc_log import PlcReport, check_plc_log
 from edge.records.recorder import is_copy, is_taken
 from edge.records.stored_verdicts import acknowledged, controllers, epochs, expired_seq, of_run
@@ -165,23 +165,21 @@ def _check_verdict(found: Audit, run: Run, seq: int, text: str, row: dict[str, A
 
 
 def _check_acknowledgements(journal: sqlite3.Connection, found: Audit) -> None:
-    runs = {run.epoch: run for run in found.runs}
+    runs, prover = {run.epoch: run for run in found.runs}, Prover(journal, found.live_epoch)
     for epoch, seq, rows in acknowledged(journal):
         fates = defaultdict[str, dict[str, None]](dict)
         for row in rows:
             fates[row["client"]][row["fate"]] = None
         for client, said in fates.items():
             if Fate.PASSED in said:
-                _check_pass(journal, found, runs.get(epoch), (epoch, seq), client)
+                _check_pass(prover, found, runs.get(epoch), (epoch, seq), client)
             if len(said) > 1:
                 text = f"{client} said of part {seq} that it was {' and '.join(said)}"
                 found.find(Kind.ACKNOWLEDGEMENT, text, epoch, seq)
 
 
-def _check_pass(
-    journal: sqlite3.Connection, found: Audit, run: Run | None, place: tuple[str, int], client: str
-) -> None:
-    proof = prove(journal, found.live_epoch, *place)
+def _check_pass(prover: Prover, found: Audit, run: Run | None, place: tuple[str, int], client: str) -> None:
+    proof = prover.prove(*place)
     if run is not None:
         run.passed += 1
     if proof.standing in (Standing.ESCAPE, Standing.UNPROVEN):

@@ -17,7 +17,7 @@ from edge.errors import RecordsError
 from edge.files import open_regular
 from edge.gate.decision import Why
 from edge.gate.log import CUT
-from edge.records.pass_proof import Proof, Standing, prove
+from edge.records.pass_proof import Proof, Prover, Standing
 from edge.records.stored_verdicts import acknowledged, find
 from edge.records.verdict_blocks import as_said
 from edge.text import counted
@@ -230,7 +230,7 @@ def join(
     journal: sqlite3.Connection, live: str | None, decisions: Iterable[Decision]
 ) -> Iterator[tuple[Decision, Proof]]:
     """Every decision, a pass with its proof. A verdict lets one part pass, once."""
-    passed: set[tuple[str, int]] = set()
+    prover, passed = Prover(journal, live), set[tuple[str, int]]()
     for decision in decisions:
         if not decision.passes:
             yield decision, Proof(Standing.PROVEN)
@@ -240,4 +240,4 @@ def join(
             yield decision, Proof(Standing.ESCAPE, "it is the second pass on one verdict")
         else:
             passed.add((decision.epoch, decision.seq))
-            yield decision, prove(journal, live, decision.epoch, decision.seq, decision.part)
+            yield decision, prover.prove(decision.epoch, decision.seq, decision.part)

@@ -1,16 +1,18 @@
 """Proof from the journal that a part which passed the gate had an in-time final good."""
 
 import sqlite3
+from collections import defaultdict
 from enum import StrEnum
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from edge.records.journal import has_run
-from edge.records.stored_verdicts import expired_seq, find, last_seq
+from edge.records.stored_verdicts import expired_hours, expired_seq, find, last_seq
+from edge.records.verdict_blocks import outcome_of
 from edge.text import printable
 from edge.validation import plain
-from edge.verdict import Outcome, Verdict
+from edge.verdict import Outcome, Reason, Verdict
 
 
 class Standing(StrEnum):
@@ -58,6 +60,32 @@ def prove(journal: sqlite3.Connection, live: str | None, epoch: str, seq: int, p
     return Proof(Standing.PROVEN)  # a good that came after its budget breaks the rules
 
 
+class Prover:
+    """Proofs of the passes of one log. Of verdicts that have expired it allows each run as many passes as goods."""
+
+    def __init__(self, journal: sqlite3.Connection, live: str | None) -> None:
+        """`live`: as for `prove`."""
+        self._journal, self._live = journal, live
+        self._passed: defaultdict[str, set[int]] = defaultdict(set)
+        self._goods: dict[str, int] = {}
+
+    def prove(self, epoch: str, seq: int, part: str | None = None) -> Proof:
+        """As `prove`; an escape, too, if more expired verdicts let parts pass than were good."""
+        proof = prove(self._journal, self._live, epoch, seq, part)
+        if proof.standing is Standing.EXPIRED:
+            self._passed[epoch].add(seq)
+            if epoch not in self._goods:
+                self._goods[epoch] = _expired_goods(self._journal, epoch)
+            if len(self._passed[epoch]) > self._goods[epoch]:
+                return Proof(Standing.ESCAPE, f"only {self._goods[epoch]} of the run's expired verdicts were good")
+        return proof
+
+
+def _expired_goods(journal: sqlite3.Connection, epoch: str) -> int:
+    goods = {reason.value for reason in Reason if outcome_of(reason) is Outcome.GOOD}
+    return sum(row["verdicts"] for row in expired_hours(journal, "epoch = ?", (epoch,)) if row["reason"] in goods)
+
+
 def _without_verdict(journal: sqlite3.Connection, live: str | None, epoch: str, seq: int) -> Proof:
     if epoch == live and seq > last_seq(journal, epoch):
         return Proof(Standing.PENDING, "its verdict is not on disk yet")
@@ -69,6 +97,6 @@ def _without_verdict(journal: sqlite3.Connection, live: str | None, epoch: str, 
     ).fetchone()
     if lost is not None:
         return Proof(Standing.UNPROVEN, "its verdict is in a range that the journal lost")
-    if seq <= expired_seq(journal, epoch):
+    if 1 <= seq <= expired_seq(journal, epoch):
         return Proof(Standing.EXPIRED, "its verdict has expired, and only counts of its hour are left")
     return Proof(Standing.ESCAPE, "the journal has no such verdict")

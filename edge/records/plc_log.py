@@ -14,7 +14,7 @@ from edge.plc.codes import Code
 from edge.plc.handshake import Numbers, order_number
 from edge.plc.process_image import Event
 from edge.records.gate_log import read_lines
-from edge.records.pass_proof import Proof, Standing, prove
+from edge.records.pass_proof import Proof, Prover, Standing
 from edge.records.stored_verdicts import acknowledged, controllers
 
 _Short = Annotated[str, Field(max_length=1000)]
@@ -72,7 +72,7 @@ def check_plc_log(
     A pass bit is proven by an in-time final good of that epoch, number and part; a verdict sets one pass bit, once.
     Raises RecordsError if the file cannot be read, or names the line that is none of edge-plc.
     """
-    passed: set[tuple[str, int]] = set()
+    prover, passed = Prover(journal, live), set[tuple[str, int]]()
     shown: PlcLine | None = None
     for line in read_lines(path, PlcLine, "line of edge-plc", "the log that edge-plc wrote", report):
         if line.station not in stations:
@@ -82,7 +82,7 @@ def check_plc_log(
         if (line.event == "pass") != (line.code == CLEAR) and line.event in ("pass", "fail"):
             yield PlcFinding(f"the line on {named} contradicts itself: {line.event}, {line.code}", line.epoch, line.seq)
         if line.passes:
-            proof = _proof(journal, live, line, passed)
+            proof = _proof(prover, line, passed)
             report.passes[proof.standing] += 1
             if proof.standing in (Standing.ESCAPE, Standing.UNPROVEN):
                 yield PlcFinding(f"the pass bit was 1 for {named}: {proof.why}", line.epoch, line.seq, proof.standing)
@@ -99,7 +99,7 @@ def _is_same(shown: PlcLine | None, line: PlcLine) -> bool:
     return shown is not None and (shown.epoch, shown.seq, shown.number) == (line.epoch, line.seq, line.number)
 
 
-def _proof(journal: sqlite3.Connection, live: str | None, line: PlcLine, passed: set[tuple[str, int]]) -> Proof:
+def _proof(prover: Prover, line: PlcLine, passed: set[tuple[str, int]]) -> Proof:
     if line.epoch is None or line.seq is None:
         return Proof(Standing.ESCAPE, "it has no verdict")
     if (line.epoch, line.seq) in passed:
@@ -109,7 +109,7 @@ def _proof(journal: sqlite3.Connection, live: str | None, line: PlcLine, passed:
         return Proof(Standing.ESCAPE, f"the number is not that of verdict {line.seq}")
     if line.numbers == "plc" and line.part != str(line.number):
         return Proof(Standing.ESCAPE, "the PLC triggered no such part with this number")
-    return prove(journal, live, line.epoch, line.seq, line.part)
+    return prover.prove(line.epoch, line.seq, line.part)
 
 
 def _unlogged(journal: sqlite3.Connection, passed: set[tuple[str, int]]) -> Iterator[PlcFinding]:

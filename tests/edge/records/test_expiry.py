@@ -177,6 +177,22 @@ def test_what_did_not_expire_by_the_stations_hand_is_noticed(records: Path, what
     assert kind in audit(records).counts
 
 
+def test_more_passes_than_expired_goods_are_escapes(records: Path) -> None:
+    """Of 12 expired verdicts 8 were good."""
+    expire(records, 3)
+    log = records / "gate.log"
+    for numbered, escapes in ((range(1, 9), 0), (range(1, 13), 4), ([0], 1), ([1, 1], 1)):
+        lines = [
+            {"epoch": "ab12", "seq": seq, "part": f"part-{seq}", "decision": "pass", "fate": "passed"}
+            for seq in numbered
+        ]
+        log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        assert audit(records, log).counts.get(Kind.ESCAPE, 0) == escapes
+    spoil(records, "DELETE FROM expired_hours WHERE reason = 'clear'")
+    log.write_text('{"epoch": "ab12", "seq": 1, "part": "part-1", "decision": "pass", "fate": "passed"}\n')
+    assert audit(records, log).counts[Kind.ESCAPE] == 1
+
+
 def test_passes_in_a_gates_log_are_expired_with_their_verdicts(records: Path) -> None:
     log = records.parent / "gate.jsonl"
     said = {G: ("clear", "pass", Fate.PASSED), R: ("defect", "reject", Fate.REJECTED)}
