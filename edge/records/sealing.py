@@ -4,12 +4,14 @@ import sqlite3
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from edge.records.journal import ForeignJournalError
 from edge.records.stored_verdicts import expired_row, sealed_to
 from edge.records.tables import VERDICT_BLOCKS, VERDICTS, Table, Value
 from edge.records.verdict_blocks import (
     BESIDE,
     MOST_BYTES,
     MOST_VERDICTS,
+    Contents,
     Rows,
     as_said,
     can_be_sealed,
@@ -17,6 +19,7 @@ from edge.records.verdict_blocks import (
     is_row,
     names_of,
     pack,
+    unpack,
 )
 
 NEWEST = 2000
@@ -113,6 +116,13 @@ def _sealing(journal: sqlite3.Connection, rows: list[int], texts: list[str], sai
             deletion = f"DELETE FROM {table.name} WHERE epoch = ? AND seq BETWEEN ? AND ? AND rowid <= ?"
             deletions.append(Statement(deletion, (epoch, first, last, max(numbers)), len(numbers)))
     block = pack(rows[0], texts, said, beside, last_sha256(journal))
+    give_way()
+    try:
+        is_whole = unpack(block) == Contents(texts, beside)
+    except ForeignJournalError:
+        is_whole = False
+    if not is_whole:
+        return Sealing((), rows[-1])  # these stay rows: a reader could not get them back from the block
     deletions.append(Statement("DELETE FROM verdicts WHERE rowid BETWEEN ? AND ?", (rows[0], rows[-1]), len(rows)))
     return Sealing((Statement(*block.entry(), 1), *deletions), rows[-1])
 

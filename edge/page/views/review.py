@@ -47,7 +47,8 @@ class Review:
         if form.get("choice") not in set(Choice):
             raise HTTPException(400, t("error.what"))
         comment, by, is_drawn = form.get("comment", "").strip()[:500], by_of(request, t), form.get("way") == "drawn"
-        made = await run_in_threadpool(_decide, record, epoch, seq, form["choice"], by, comment, is_drawn)
+        queue = form.get("kind", "") if is_drawn else ""
+        made = await run_in_threadpool(_decide, record, epoch, seq, form["choice"], by, comment, queue)
         if is_drawn and form.get("kind") in KINDS:
             return RedirectResponse(f"/s/{station.name}/review?kind={form['kind']}&undo={made}", 303)
         return RedirectResponse(f"/s/{station.name}/parts/{epoch}/{seq}", 303)
@@ -76,9 +77,11 @@ def _next(record: RecordView, kind: str, after: str) -> tuple[Listed | None, dic
     return Listed(0, verdict, chosen.image, frame_size(record.folder, chosen.image)), counted
 
 
-def _decide(record: RecordView, epoch: str, seq: int, choice: str, by: str, comment: str, is_drawn: bool) -> int:
-    way = Way.DRAWN if is_drawn else Way.CHOSEN
-    return Reviews(record.folder).decide(epoch, seq, Choice(choice), by, comment, way).id
+def _decide(record: RecordView, epoch: str, seq: int, choice: str, by: str, comment: str, queue: str) -> int:
+    reviews = Reviews(record.folder)
+    first = reviews.next(Kind(queue)) if queue in KINDS else None  # after a skip it is another part
+    way = Way.DRAWN if first is not None and first.key == (epoch, seq) else Way.CHOSEN
+    return reviews.decide(epoch, seq, Choice(choice), by, comment, way).id
 
 
 def _undo(record: RecordView, decision: int, by: str) -> tuple[str, int]:

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from support.page import browser, made_site, record, token
+from support.reviewed import record_of, scored
 
 from edge import review
 
@@ -41,6 +42,17 @@ def test_a_judgement_has_a_name_and_can_be_undone(tmp_path: Path) -> None:
         for choice in ("", "pass", "open"):
             assert client.post(f"{one}/decide", data=form | {"choice": choice}, headers=SAME).status_code == 400
     assert dump(folder) == before
+
+
+def test_a_part_after_one_that_was_skipped_is_chosen_and_not_drawn(tmp_path: Path) -> None:
+    folder = record_of(tmp_path / "line1", [scored(seq, 0.9) for seq in range(1, 4)])
+    first, second, _ = review.Reviews(folder).undecided(review.Kind.REJECT)
+    with browser(made_site((folder,))) as client:
+        form = {"token": token(client), "choice": "bad", "by": "Ana", "way": "drawn", "kind": "reject"}
+        for part, way in ((second, review.Way.CHOSEN), (first, review.Way.DRAWN)):
+            client.post(f"/s/line1/parts/ab12/{part.seq}/decide", data=form, headers=SAME)
+            (decision,) = review.Reviews(folder).of_verdict("ab12", part.seq)
+            assert decision.way is way
 
 
 def test_the_queue_offers_what_nobody_has_decided(tmp_path: Path) -> None:

@@ -304,6 +304,20 @@ def test_a_reject_turned_good_in_a_block_is_noticed(records: Path, monkeypatch: 
     assert any("verdicts 5 to 8 was changed" in problem.text for problem in audit(records).problems)
 
 
+def test_rows_that_no_reader_could_get_back_from_a_block_stay_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of 34 kB in each late result packs to little, and is longer than what a reader inflates."""
+    small_blocks(monkeypatch, 250)
+    line_of(tmp_path, [G] * 600, pause=timedelta(seconds=1))
+    fault = "x" * 34_000
+    spoil(tmp_path, *(f"INSERT INTO late_results VALUES ('ab12', {seq}, NULL, '{fault}', '')" for seq in range(1, 251)))
+    assert seal(tmp_path) == 1
+    assert rows(tmp_path, "SELECT count(*), min(seq), max(seq) FROM verdicts WHERE seq <= 250") == [(250, 1, 250)]
+    assert rows(tmp_path, "SELECT count(*) FROM late_results") == [(250,)]
+    assert audit(tmp_path).is_sound
+
+
 def damaged(folder: Path, payload: bytes, verdicts: int = 4) -> None:
     spoil(folder, f"UPDATE verdict_blocks SET payload = x'{payload.hex()}', verdicts = {verdicts} WHERE first_seq = 5")
 
