@@ -19,6 +19,9 @@ MOST_SHORT = 50_000
 SILENT_S = 1.0
 """A station without a message for this long is silent. Heartbeats come every 0.1 s, their lease is 0.3 s."""
 
+RIVAL_S = 5.0
+"""Another station of the same name is reported for this long after its last message."""
+
 MINUTE_NS = 60_000_000_000
 
 
@@ -82,6 +85,8 @@ class LiveView:
     preview: Preview | None
     problem: str | None
     drawn: "tuple[str, int] | None" = None
+    rival: str | None = None
+    """The endpoint of another station of this name, which is not shown."""
 
     @property
     def is_silent(self) -> bool:
@@ -116,6 +121,16 @@ class StationLive:
         self._missed = 0
         self._preview: Preview | None = None
         self._problem: str | None = None
+        self._rival: tuple[str, int] | None = None
+
+    def is_at(self, endpoint: str, now_ns: int) -> bool:
+        """Whether this endpoint is the station's: the first one until it is silent. Another one is remembered."""
+        with self._lock:
+            if self.endpoint in ("", endpoint) or self._heard_ns is None or now_ns - self._heard_ns > SILENT_S * 1e9:
+                self.endpoint = endpoint
+                return True
+            self._rival = endpoint, now_ns
+            return False
 
     def hear(self, message: Verdict | Heartbeat | StateChange | Preview, now_ns: int) -> None:
         """Take in a message. A verdict that came before counts once."""
@@ -192,12 +207,16 @@ class StationLive:
             base, base_since, preview = self._base, self._base_since, self._preview
             rest = (self._heartbeat, self._state, self._cause)
             missed, problem = self._missed, self._problem
+            endpoint, rival = self.endpoint, self._rival
+        if rival is not None and (rival[0] == endpoint or now_ns - rival[1] > RIVAL_S * 1e9):
+            rival = None
         added = Counter(short.outcome for short in since)
         shift = Counts(*(old + added[kind] for old, kind in zip(base, Outcome, strict=True)))
         silent_s = None if heard is None else (now_ns - heard) / 1e9
         minute = _minute(recent, None if first is None else now_ns - first)
         return LiveView(
-            self.name, self.endpoint, *rest, silent_s, verdicts, minute, shift, base_since, missed, preview, problem
+            self.name, endpoint, *rest, silent_s, verdicts, minute, shift, base_since, missed, preview, problem,
+            rival=None if rival is None else rival[0],
         )  # fmt: skip
 
 

@@ -204,7 +204,13 @@ class ControlServer:
                 self._suspend(peer, request)
 
     def _suspend(self, peer: Peer, request: Suspend | Resume) -> None:
-        """Suspend the station or resume it, by name; both are in the record."""
+        """Suspend the station or resume it, by name; both are in the record. Another station or run is refused."""
+        own = self._line
+        if request.station not in (None, own.station) or request.epoch not in (None, own.epoch):
+            meant = f"{request.station or own.station}, epoch {request.epoch or own.epoch}"
+            why = f"this is station {own.station}, epoch {own.epoch}, not {meant}; load the page again"
+            self._socket.refuse(peer, request, why)
+            return
         is_suspended = isinstance(request, Suspend)
         self.suspended_by = f"{request.by}: {request.reason}" if is_suspended else None
         key = f", key of {peer.user}" if peer.user else ""
