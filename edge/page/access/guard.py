@@ -77,6 +77,9 @@ class Rules:
             if user is None:
                 self.sessions.end_of(session.user)
                 return None
+            if not _same(user.scrypt, session.proof):  # the password has been changed since the login
+                self.sessions.end(cookie or "")
+                return None
             session.role = user.role
         return session
 
