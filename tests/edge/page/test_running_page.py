@@ -1,7 +1,9 @@
 """A page beside a running station: events, previews, and a suspension by name."""
 
+import html
 import http.client
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -64,7 +66,8 @@ def test_a_browser_sees_each_part_with_its_picture_and_its_map(tmp_path: Path) -
             line.until(1)
             if "RUNNING" in shown and "preview.jpg" in shown and 'class="heat"' in shown:
                 break
-        picture = get(server, "/s/line1/preview.jpg")
+        address = html.unescape(re.findall(r'href="(/s/line1/preview[^"]*)"', shown)[-1])
+        picture = get(server, address)
         assert picture.read().startswith(b"\xff\xd8\xff")
         answer.close()
 
