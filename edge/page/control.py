@@ -49,7 +49,7 @@ class Control:
                 socket.connect(neighbour_endpoint(station.endpoint, CONTROL))
                 socket.send(request.model_dump_json().encode())
                 if not socket.poll(PATIENCE_MS):
-                    return Told(False, "it does not answer")
+                    return Told(False, "not confirmed: it may still do it; look at the state")
                 reply = parse_reply(socket.recv())
             except zmq.Again:
                 return Told(False, "its control socket cannot be reached")

@@ -16,7 +16,7 @@ from edge.security.loopback import is_loopback
 EVERY_S = 0.1
 """Seconds between two looks at a station."""
 
-ALIVE_S = 10.0
+ALIVE_S = 2.0
 """A stream without news says so after this time, so that a browser notices a page that has ended."""
 
 MOST_STREAMS = 100

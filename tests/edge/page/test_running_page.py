@@ -170,6 +170,18 @@ def test_a_suspension_without_a_name_is_refused() -> None:
         assert ask(Resume(by="Ana", reason="y")) == Suspension(is_suspended=False)
 
 
+def test_suspensions_have_a_pace_and_only_changes_are_recorded(tmp_path: Path) -> None:
+    records = tmp_path / "line1"
+    options = ("--source", "demo", "--size", "320x180", "--rate", "10/s", "--records", records)
+    with running_line(*options) as line, line.asking() as ask:
+        line.until(1)
+        answers = [ask(Suspend(by="Ana", reason="x")) for _ in range(20)]
+        assert answers[:10] == [Suspension(is_suspended=True)] * 10
+        assert any(isinstance(answer, Refused) and "suspensions a second" in answer.why for answer in answers[10:])
+        until(lambda: rows(records, "SELECT 1 FROM events WHERE kind = 'operator'"))
+    assert len(rows(records, "SELECT 1 FROM events WHERE kind = 'operator'")) == 1
+
+
 def test_a_page_that_is_frozen_or_killed_changes_nothing_at_the_station(tmp_path: Path) -> None:
     with running_line(*SMALL, "--stale-ms", 20_000, "--records", tmp_path / "line1") as line:
         line.until(1)
