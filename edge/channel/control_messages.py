@@ -118,6 +118,8 @@ class Suspend(_Said):
     type: Literal["suspend"] = "suspend"
     by: Person
     reason: Why
+    station: Name | None = Field(default=None, description="the station that is meant; another one refuses")
+    epoch: Epoch | None = Field(default=None, description="the run that is meant; another one refuses")
 
 
 class Resume(_Said):
@@ -126,6 +128,8 @@ class Resume(_Said):
     type: Literal["resume"] = "resume"
     by: Person
     reason: Why
+    station: Name | None = Field(default=None, description="the station that is meant; another one refuses")
+    epoch: Epoch | None = Field(default=None, description="the run that is meant; another one refuses")
 
 
 Request = Hello | Ping | AskSnapshot | AskReplay | Acknowledge | Trigger | Suspend | Resume

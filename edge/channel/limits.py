@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 LIMITS = (
     "bytes", "connections", "memory", "message", "newcomers", "penalty", "replays", "requests", "role",
-    "subscriptions", "triggers",
+    "subscriptions", "suspensions", "triggers",
 )  # fmt: skip
 """The names under which metrics and log count the enforcement of a limit. `role` is a request that the role of a key
 does not allow.
@@ -169,6 +169,9 @@ queues; when these are full, ZeroMQ stops reading.
 
 TRIGGERS = Pace(burst=100, a_second=100)
 """Triggers of one peer. The fastest lines have 50 parts per second."""
+
+SUSPENSIONS = Pace(burst=10, a_second=1)
+"""Suspensions and their ends of one peer. Each is an event of the journal."""
 
 REPLAYS = Pace(burst=10, a_second=1)
 """Replays of one peer. A replay reads up to 10,000 verdicts; a controller requests one after a gap."""

@@ -32,7 +32,11 @@ class Control:
         """Suspend a station or resume it. Waits for its answer, PATIENCE_MS at most."""
         if not station.endpoint:
             return Told(False, "it is not running")
-        request = Suspend(by=by, reason=reason) if is_held else Resume(by=by, reason=reason)
+        view = station.view()
+        if view.rival is not None:
+            return Told(False, f"two stations are called {station.name}: {station.endpoint} and {view.rival}")
+        epoch = view.heartbeat.epoch if view.heartbeat is not None else None
+        kind = Suspend if is_held else Resume
         with self._context.socket(zmq.DEALER) as socket:
             socket.set(zmq.LINGER, 0)
             socket.set(zmq.IMMEDIATE, 1)
@@ -41,10 +45,11 @@ class Control:
             if self._keys is not None:
                 secure(socket, self._keys)
             try:
+                request = kind(by=by, reason=reason, station=station.name, epoch=epoch)
                 socket.connect(neighbour_endpoint(station.endpoint, CONTROL))
                 socket.send(request.model_dump_json().encode())
                 if not socket.poll(PATIENCE_MS):
-                    return Told(False, "it does not answer")
+                    return Told(False, "not confirmed: it may still do it; look at the state")
                 reply = parse_reply(socket.recv())
             except zmq.Again:
                 return Told(False, "its control socket cannot be reached")

@@ -81,6 +81,8 @@ class Fragments:
 
     def _alarms(self, view: LiveView, t: Words) -> list[str]:
         alarms = list(view.heartbeat.alarms) if view.heartbeat and not view.is_silent else []
+        if view.rival is not None:
+            alarms.insert(0, t("alarms.rival", name=view.name, shown=view.endpoint, other=view.rival))
         if view.missed:
             alarms.append(t("alarms.missed", n=t.number(view.missed)))
         problem = self._site.history.problem(view.name)

@@ -53,7 +53,10 @@ class History(threading.Thread):
     def run(self) -> None:
         """Read until `close`."""
         while True:
-            self.read()
+            try:
+                self.read()
+            except Exception:
+                log.exception("the records cannot be read; tried again in %g s", EVERY_S)
             if self._is_over.wait(EVERY_S):
                 return
 
@@ -64,6 +67,11 @@ class History(threading.Thread):
     def read(self) -> None:
         """Find the records, and count this shift's verdicts in each."""
         since = self.shift()
+        with self._lock:
+            known_views = dict(self._views)
+        for name, view in known_views.items():
+            if not _is_there(view):
+                self._set(name, view, f"{view.folder} has no journal any more")
         for view in self._found():
             name: str | None = view.folder.name
             try:
@@ -72,7 +80,7 @@ class History(threading.Thread):
                 counted, newest = view.since(since)
                 known = self._stations.get(name)
                 seeds = view.listed(Selection(), SEEDS)[0] if known is None or known.is_empty else []
-            except EdgeError as error:
+            except (EdgeError, OSError) as error:
                 self._set(str(name), view, str(error))
                 self._stations.heard(str(name), "")
                 continue
@@ -100,11 +108,19 @@ class History(threading.Thread):
 
     def _found(self) -> Iterator[RecordView]:
         for folder in self._folders:
-            if RecordView(folder).is_there:
+            if _is_there(RecordView(folder)):
                 yield RecordView(folder)
                 continue
             try:
                 inner = sorted(folder.iterdir())[:64]
             except OSError:
                 continue
-            yield from (view for view in map(RecordView, inner) if view.is_there)
+            yield from (view for view in map(RecordView, inner) if _is_there(view))
+
+
+def _is_there(view: RecordView) -> bool:
+    """Whether the folder has a journal; false if it may not be looked into."""
+    try:
+        return view.is_there
+    except OSError:
+        return False

@@ -37,14 +37,18 @@ class Stations:
         self._stations: dict[str, StationLive] = {}
 
     def heard(self, name: str, endpoint: str) -> StationLive | None:
-        """The station of this name, which is new if it was never heard; None if there are too many."""
+        """The station of this name, which is new if it was never heard.
+
+        None if there are too many, or if another endpoint has the name and is not silent: two stations of one name
+        are never mixed.
+        """
         with self._lock:
             station = self._stations.get(name)
             if station is None and len(self._stations) < MOST_STATIONS:
                 station = self._stations[name] = StationLive(name, endpoint)
-            if station is not None and endpoint:
-                station.endpoint = endpoint
-            return station
+            if station is None or not endpoint or station.is_at(endpoint, time.monotonic_ns()):
+                return station
+            return None
 
     def get(self, name: str) -> StationLive | None:
         """The station of this name."""

@@ -16,6 +16,7 @@ from edge.errors import ChannelError, ConfigError
 from edge.page.access.guard import Rules
 from edge.page.access.users import Users
 from edge.page.app import make_app
+from edge.page.connections import MOST_CONNECTIONS, LimitedProtocol
 from edge.page.control import Control
 from edge.page.events import Streams
 from edge.page.history import History
@@ -27,8 +28,6 @@ from edge.security.loopback import is_loopback
 
 NICENESS = 10
 """Niceness of the page: no verdict waits for it, also where a machine has few cores."""
-
-MOST_CONNECTIONS = 256
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,10 @@ class PageServer:
                 date_header=True,
                 lifespan="off",
                 ws="none",
+                http=LimitedProtocol,
                 timeout_keep_alive=15,
                 timeout_graceful_shutdown=1,
-                limit_concurrency=MOST_CONNECTIONS,
+                limit_concurrency=2 * MOST_CONNECTIONS,  # LimitedProtocol closes earlier
                 h11_max_incomplete_event_size=16 << 10,
                 proxy_headers=False,
             )

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,6 +18,15 @@ MOST_SHORT = 50_000
 
 SILENT_S = 1.0
 """A station without a message for this long is silent. Heartbeats come every 0.1 s, their lease is 0.3 s."""
+
+OLD_S = 10.0
+"""A last part is shown in grey after this time."""
+
+MOST_PREVIEWS = 8
+"""Last previews that are kept, so that a browser gets the picture of the part that it asks for."""
+
+RIVAL_S = 5.0
+"""Another station of the same name is reported for this long after its last message."""
 
 MINUTE_NS = 60_000_000_000
 
@@ -82,6 +91,15 @@ class LiveView:
     preview: Preview | None
     problem: str | None
     drawn: "tuple[str, int] | None" = None
+    last_s: float | None = None
+    """Seconds since the last verdict was heard; None if those shown come from the record."""
+    rival: str | None = None
+    """The endpoint of another station of this name, which is not shown."""
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the last part is no longer the one at the station: silence, or OLD_S without another."""
+        return self.is_silent or self.last_s is None or self.last_s > OLD_S
 
     @property
     def is_silent(self) -> bool:
@@ -113,9 +131,22 @@ class StationLive:
         self._base_since: str | None = None
         self._last: dict[str, int] = {}
         self._first_ns: int | None = None
+        self._last_ns: int | None = None
         self._missed = 0
-        self._preview: Preview | None = None
+        self._previews: OrderedDict[tuple[str, int], Preview] = OrderedDict()
+        self._evicted: Counter[Outcome] = Counter()  # of this shift, beyond the verdicts in short
+        self._evicted_last: Short | None = None
         self._problem: str | None = None
+        self._rival: tuple[str, int] | None = None
+
+    def is_at(self, endpoint: str, now_ns: int) -> bool:
+        """Whether this endpoint is the station's: the first one until it is silent. Another one is remembered."""
+        with self._lock:
+            if self.endpoint in ("", endpoint) or self._heard_ns is None or now_ns - self._heard_ns > SILENT_S * 1e9:
+                self.endpoint = endpoint
+                return True
+            self._rival = endpoint, now_ns
+            return False
 
     def hear(self, message: Verdict | Heartbeat | StateChange | Preview, now_ns: int) -> None:
         """Take in a message. A verdict that came before counts once."""
@@ -123,13 +154,17 @@ class StationLive:
             self._heard_ns, self._problem = now_ns, None
             self.version += 1
             if isinstance(message, Preview):
-                self._preview = message
+                self._previews[message.about.epoch, message.about.seq] = message
+                if len(self._previews) > MOST_PREVIEWS:
+                    self._previews.popitem(last=False)
                 return
             is_verdict = isinstance(message, Verdict)
             reached = message.seq if isinstance(message, Verdict) else message.last_seq
             last = self._last.get(message.epoch)
             if last is None:  # another run: what was published before is history
                 self._last = {message.epoch: reached - is_verdict}
+                for key in [key for key in self._previews if key[0] != message.epoch]:
+                    del self._previews[key]
                 last = reached - is_verdict
             if isinstance(message, Verdict):
                 if message.seq <= last:
@@ -143,10 +178,13 @@ class StationLive:
             self._last[message.epoch] = max(last, reached)
 
     def _enter(self, verdict: Verdict, now_ns: int) -> None:
-        self._first_ns = self._first_ns or now_ns
+        self._first_ns, self._last_ns = self._first_ns or now_ns, now_ns
         short = Short(now_ns, verdict.epoch, verdict.seq, verdict.verdict, verdict.reason, verdict.age_ms)
         self._verdicts.appendleft(verdict)
         self._recent.append(short)
+        if len(self._since) == MOST_SHORT:
+            self._evicted_last = self._since.popleft()
+            self._evicted[self._evicted_last.outcome] += 1
         self._since.append(short)
 
     def note(self, problem: str) -> None:
@@ -160,6 +198,8 @@ class StationLive:
         with self._lock:
             self._base, self._base_since = counts, since
             if newest is not None:
+                if self._evicted_last is not None and self._is_in_journal(self._evicted_last, newest):
+                    self._evicted, self._evicted_last = Counter(), None
                 while self._since and self._is_in_journal(self._since[0], newest):
                     self._since.popleft()
             self.version += 1
@@ -170,6 +210,11 @@ class StationLive:
             if not self._verdicts:
                 self._verdicts.extend(verdicts)
                 self.version += 1
+
+    def preview(self, epoch: str, seq: int) -> Preview | None:
+        """The preview of this part, if it is one of the last."""
+        with self._lock:
+            return self._previews.get((epoch, seq))
 
     @property
     def is_empty(self) -> bool:
@@ -189,15 +234,22 @@ class StationLive:
                 self._recent.popleft()
             recent, since, verdicts = list(self._recent), list(self._since), tuple(self._verdicts)
             heard, first = self._heard_ns, self._first_ns
-            base, base_since, preview = self._base, self._base_since, self._preview
+            base, base_since, evicted = self._base, self._base_since, self._evicted.copy()
+            preview = next(reversed(self._previews.values()), None)
+            last_ns = self._last_ns
             rest = (self._heartbeat, self._state, self._cause)
             missed, problem = self._missed, self._problem
-        added = Counter(short.outcome for short in since)
+            endpoint, rival = self.endpoint, self._rival
+        if rival is not None and (rival[0] == endpoint or now_ns - rival[1] > RIVAL_S * 1e9):
+            rival = None
+        added = evicted + Counter(short.outcome for short in since)
         shift = Counts(*(old + added[kind] for old, kind in zip(base, Outcome, strict=True)))
         silent_s = None if heard is None else (now_ns - heard) / 1e9
         minute = _minute(recent, None if first is None else now_ns - first)
         return LiveView(
-            self.name, self.endpoint, *rest, silent_s, verdicts, minute, shift, base_since, missed, preview, problem
+            self.name, endpoint, *rest, silent_s, verdicts, minute, shift, base_since, missed, preview, problem,
+            last_s=None if last_ns is None else (now_ns - last_ns) / 1e9,
+            rival=None if rival is None else rival[0],
         )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from edge.channel.control_messages import (
     Welcome,
 )
 from edge.channel.control_socket import ControlSocket, Peer
-from edge.channel.limits import MOST_PEERS, TRIGGERS
+from edge.channel.limits import MOST_PEERS, SUSPENSIONS, TRIGGERS
 from edge.channel.pace import Paces
 from edge.security.roles import NEEDS, Role
 from edge.station.replay import Replays
@@ -99,7 +99,7 @@ class ControlServer:
         self._named: OrderedDict[tuple[bytes, ...], str] = OrderedDict()
         self._heard_ns: dict[str, int | None] = dict.fromkeys(required)
         self._deciding: OrderedDict[str, _Deciding] = OrderedDict()
-        self._triggers = Paces(TRIGGERS)
+        self._triggers, self._suspensions = Paces(TRIGGERS), Paces(SUSPENSIONS)
         self._exposing: OrderedDict[int, Peer] = OrderedDict()  # senders who wait for an exposure, by seq
         self._announcers: set[str] = set()  # keys that have sent a trigger in this run
         self._hurried: set[str] = set()  # clients that the budget is too long for
@@ -204,9 +204,23 @@ class ControlServer:
                 self._suspend(peer, request)
 
     def _suspend(self, peer: Peer, request: Suspend | Resume) -> None:
-        """Suspend the station or resume it, by name; both are in the record."""
+        """Suspend the station or resume it, by name; both are in the record. Another station or run is refused."""
+        own = self._line
+        if request.station not in (None, own.station) or request.epoch not in (None, own.epoch):
+            meant = f"{request.station or own.station}, epoch {request.epoch or own.epoch}"
+            why = f"this is station {own.station}, epoch {own.epoch}, not {meant}; load the page again"
+            self._socket.refuse(peer, request, why)
+            return
+        if not self._suspensions.admits(peer.id):
+            why = f"more than {SUSPENSIONS.a_second:g} suspensions a second; ask more slowly"
+            self._socket.limit(peer, request.type, "suspensions", why)
+            return
         is_suspended = isinstance(request, Suspend)
-        self.suspended_by = f"{request.by}: {request.reason}" if is_suspended else None
+        suspended_by = f"{request.by}: {request.reason}" if is_suspended else None
+        if suspended_by == self.suspended_by:  # nothing changes
+            self._socket.reply(peer, Suspension(is_suspended=is_suspended))
+            return
+        self.suspended_by = suspended_by
         key = f", key of {peer.user}" if peer.user else ""
         line = f"{request.by} {'suspends' if is_suspended else 'resumes'} the station: {request.reason}{key}"
         log.warning("%s: %s", self._line.station, line, extra={"station": self._line.station})

@@ -507,8 +507,9 @@ class Station:
                 part.is_submitted, self._slots_inferring[part.seq] = True, c.slot
                 self.intake.hold(c.slot)
                 memory = self.intake.memory(c.slot)
-                wants_map = self.records is not None and self.previews.are_due
-                self.scoring.submit(part.seq, memory, c.height, c.width, part.deadline_ns, c.frames, wants_map)
+                keeps_map = self.records is not None
+                maps = keeps_map and self.previews.are_due, keeps_map
+                self.scoring.submit(part.seq, memory, c.height, c.width, part.deadline_ns, c.frames, *maps)
                 return True
         return False
 

@@ -3,6 +3,7 @@
 No route can forget them: a request that changes something reaches no view without a session's token.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import logging
@@ -23,6 +24,9 @@ from edge.security.loopback import is_loopback
 log = logging.getLogger("edge.page")
 
 MOST_FORM_BYTES = 16 << 10
+FORM_S = 10.0
+"""A form that is not complete after this time is refused."""
+
 OPEN = ("/login", "/static/", "/preferences", "/healthz")
 """Paths without a login."""
 
@@ -76,6 +80,9 @@ class Rules:
                 user = None
             if user is None:
                 self.sessions.end_of(session.user)
+                return None
+            if not _same(user.scrypt, session.proof):  # the password has been changed since the login
+                self.sessions.end(cookie or "")
                 return None
             session.role = user.role
         return session
@@ -155,7 +162,10 @@ class Guard:
     ) -> PlainTextResponse | None:
         if not _is_own_site(headers):
             return PlainTextResponse("a form of another site", 403)
-        form = await _form(headers, receive)
+        try:
+            form = await asyncio.wait_for(_form(headers, receive), FORM_S)
+        except TimeoutError:
+            return PlainTextResponse("the form did not come", 408, {"Connection": "close"})
         if form is None:
             return PlainTextResponse("no form, or too large a one", 413)
         if not _same(form.get("token", ""), session.token):

@@ -18,6 +18,19 @@ async function put(place, html) {
     if (place.turn !== turn) return; // a newer one has come meanwhile
   }
   place.replaceChildren(made.content);
+  announce();
+}
+
+/** Tell a screen reader of another state or another alarm, not of seconds that pass. */
+function announce() {
+  const place = document.querySelector("[data-announce]");
+  if (!place) return;
+  const said = [...document.querySelectorAll("[data-said]")].map((one) => one.textContent.trim()).join(". ");
+  const key = said.replace(/\d+([.,]\d+)*/g, "#");
+  if (place.dataset.key !== key) {
+    place.dataset.key = key;
+    place.textContent = said;
+  }
 }
 
 function listen(address) {
@@ -37,14 +50,14 @@ function listen(address) {
   };
   source.onopen = () => { heard = Date.now(); };
   setInterval(() => {
-    if (Date.now() - heard > 15000 || source.readyState === EventSource.CLOSED) {
+    if (Date.now() - heard > 5000 || source.readyState === EventSource.CLOSED) {
       body.prepend(lost);
       body.classList.add("stale");
       if (source.readyState === EventSource.CLOSED) location.reload();
     } else {
       body.classList.remove("stale");
     }
-  }, 3000);
+  }, 1000);
   source.onerror = () => { body.prepend(lost); body.classList.add("stale"); };
   source.addEventListener("open", () => { lost.remove(); body.classList.remove("stale"); });
 }

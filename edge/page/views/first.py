@@ -35,8 +35,10 @@ class First:
         return site.page(request, "first.html.j2", station=station.name, fragments=made)
 
     def preview(self, request: Request) -> Response:
-        """The last preview. Its address names the part, so that a browser may keep it for a while."""
-        preview = self._fragments.view(self._site.station(request)).preview
+        """The preview of the part that the address names, so that a browser may keep it for a while."""
+        epoch, _, seq = request.query_params.get("n", "").rpartition("-")
+        is_number = seq.isascii() and seq.isdigit() and len(seq) < 19
+        preview = self._site.station(request).preview(epoch, int(seq)) if is_number else None
         if preview is None:
             return Response(status_code=404)
         return Response(preview.jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})

@@ -55,7 +55,7 @@ class Login:
         log.info("%s has logged in from %s, role %s", name, address, user.role)
         if (old := cookie_of(request.headers, site.rules)) is not None:
             site.rules.sessions.end(old)  # a session of before the login must not become that of the user
-        cookie, _ = site.rules.sessions.begin(name, user.role)
+        cookie, _ = site.rules.sessions.begin(name, user.role, user.scrypt)
         return RedirectResponse("/", 303, {"Set-Cookie": site.rules.set_cookie(cookie)})
 
     async def log_out(self, request: Request) -> Response:

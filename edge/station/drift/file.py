@@ -67,12 +67,15 @@ class Stored(_Part):
     waiting: tuple[dict[str, Block], ...] = Field(default=(), max_length=MEMORY + 1)
     beyond: tuple[str, ...] = ()
     lead: str | None = None
+    stood: int = Field(default=0, ge=0, le=10**9)
+    later: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
         """Whether it has the features that are watched now, and does not contradict itself."""
         named = {
             *self.beyond,
+            *self.later,
             *(() if self.lead is None else (self.lead,)),
             *(name for one in self.waiting for name in one),
         }

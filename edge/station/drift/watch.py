@@ -80,6 +80,9 @@ class DriftWatch:
         self._waiting: deque[Mapping[str, Block]] = deque()  # blocks that are not in the reference yet
         self._beyond: set[str] = set()  # features whose alarm is not over
         self._lead: str | None = None  # the feature that the alarm names
+        self._stood = 0  # blocks since the alarm named it
+        self._later: list[str] = []  # features beyond their limits since, that it does not explain
+        self._anew = f"remove {line.file}, " if folder is not None else ""
         self._read(folder)
         self._keeper = None if folder is None else Keeper(folder / line.file)
         self._block: BlockSums | None = None
@@ -94,7 +97,7 @@ class DriftWatch:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """The alarm, as text for users, and why the reference is not on disk; empty if all is well."""
+        """The alarms, as text for users, and why the reference is not on disk; empty if all is well."""
         trouble = self._keeper.trouble if self._keeper is not None else None
         return self._alarms if trouble is None else (*self._alarms, f"{self._line.file} is not written: {trouble}")
 
@@ -173,39 +176,53 @@ class DriftWatch:
         """Begin or end the alarm. Returns whether it was begun or ended."""
         self.levels = {name: chart.level for name, chart in self._charts.items() if chart.now is not None}
         levels = {name: abs(level) for name, level in self.levels.items()}
-        was_on = bool(self._beyond)
+        before, was_on = self._beyond, bool(self._beyond)
         self._beyond = {name for name, level in levels.items() if level > (OVER if name in self._beyond else 1)}
         causes = self._beyond - CONSEQUENCES
         if self._beyond and (not was_on or (causes and self._lead in CONSEQUENCES)):
             named = levels.keys() - CONSEQUENCES if causes else levels.keys()
-            self._lead = _named_first({name: levels[name] for name in named})
+            self._lead, self._stood = _named_first({name: levels[name] for name in named}), 0
             also = [name for name in FEATURES if name in self._beyond and name != self._lead]
-            self._note(logging.DEBUG, f"alarm: {self._text()}" + (f" (also {', '.join(also)})" if also else ""))
+            self._note(
+                logging.DEBUG, f"alarm: {self._text(self._lead)}" + (f" (also {', '.join(also)})" if also else "")
+            )
         elif was_on and not self._beyond:
-            self._note(logging.INFO, f"drift is over: {self._figures()}")
+            self._note(logging.INFO, f"drift is over: {self._figures(self._lead or SCORE)}")
             self._lead = None
+        self._judge_later(before)
         return was_on is not bool(self._beyond)
 
-    def _figures(self) -> str:
-        assert self._lead is not None
-        chart, shown = self._charts[self._lead], FEATURES[self._lead].shown
-        assert chart.now is not None
-        return f"{self._lead} {shown(chart.now)}, in the reference {shown(chart.reference.mean)}"
+    def _judge_later(self, before: set[str]) -> None:
+        """Begin and end the alarms beside the first one. A feature that goes beyond its limit when the first alarm is
+        older than the mean looks back has another reason.
+        """
+        self._later = [name for name in self._later if name in self._beyond and name != self._lead]
+        if self._lead is not None and self._stood > MEMORY:
+            for name in (name for name in FEATURES if name in self._beyond - before and name != self._lead):
+                self._later.append(name)
+                self._note(logging.DEBUG, f"alarm: {self._text(name)}")
+        self._stood += 1
 
-    def _text(self) -> str:
-        """The alarm: which feature, how far, since when, what to do."""
-        assert self._lead is not None
-        chart, feature = self._charts[self._lead], FEATURES[self._lead]
+    def _figures(self, name: str) -> str:
+        chart, shown = self._charts[name], FEATURES[name].shown
+        assert chart.now is not None
+        return f"{name} {shown(chart.now)}, in the reference {shown(chart.reference.mean)}"
+
+    def _text(self, name: str) -> str:
+        """The alarm of a feature: which, how far, since when, what to do, and how to begin anew."""
+        chart, feature = self._charts[name], FEATURES[name]
         shown, middle = feature.shown, chart.reference.mean
         edge = middle + chart.limit if chart.level > 0 else middle - chart.limit
         return (
-            f"drift: {self._figures()}, limit {shown(edge)}, since {chart.since or self._when()}; "
-            f"beyond their limits: {len(self._beyond)} of {len(FEATURES)} features; {feature.remedy}"
+            f"drift: {self._figures(name)}, limit {shown(edge)}, since {chart.since or self._when()}; "
+            f"beyond their limits: {len(self._beyond)} of {len(FEATURES)} features; {feature.remedy}; "
+            f"if the line is meant to be so: stop the station, {self._anew}start it"
         )
 
     def _show(self) -> None:
         """Renew what heartbeats say."""
-        self._alarms = (self._text(),) if self._beyond else ()
+        named = [*([self._lead] if self._lead is not None and self._beyond else []), *self._later]
+        self._alarms = tuple(map(self._text, named))
         levels = {name: abs(level) for name, level in self.levels.items()}
         lead = self._lead or (_named_first(levels) if levels else None)
         chart = None if lead is None else self._charts[lead]
@@ -252,7 +269,8 @@ class DriftWatch:
             chart.set_limit()
         self._waiting.extend(stored.waiting)
         self._learned = max(chart.reference.count for chart in self._charts.values())
-        self._beyond, self._lead = set(stored.beyond), stored.lead
+        self._beyond, self._lead, self._stood = set(stored.beyond), stored.lead, stored.stood
+        self._later = [name for name in stored.later if name in self._beyond]
 
     def _save(self, keeper: Keeper) -> None:
         self._unsaved = 0
@@ -278,6 +296,8 @@ class DriftWatch:
                 waiting=tuple(map(dict, self._waiting)),
                 beyond=beyond,
                 lead=self._lead,
+                stood=min(self._stood, 10**9),
+                later=tuple(self._later),
             )
         )
 

@@ -248,13 +248,15 @@ class _Proof:
 
 
 def _warm_up_locating(bundle: "Bundle") -> None:
-    """Run the localisation once, so that its imports and start-up do not delay the first reject."""
+    """Run localisation and coarse map once, so that their imports and start-up do not delay the first reject."""
+    from edge.station.inference.coarse_map import coarse_map
     from edge.station.inference.locating import find_regions
 
     for golden in bundle.golden():
         if golden.map is not None:
             height, width = golden.frame.shape[:2]
             find_regions(golden.map, (height, width), bundle.manifest.letterbox, float(golden.map.mean()))
+            coarse_map(golden.map, (height, width), bundle.manifest.letterbox, 0.0, float(golden.map.mean()))
 
 
 def _ordinary(bundle: "Bundle") -> float:
@@ -295,7 +297,7 @@ class _Seat:
             is_reject = rejects(score) and rejected[worst]
             located = _locate(self._model.bundle.manifest, rejected[worst], size) if is_reject else None
             coarse = None
-            if (is_reject or order.wants_map) and len(scores) == 1:
+            if (order.wants_map or (is_reject and order.keeps_map)) and len(scores) == 1:
                 with contextlib.suppress(Exception):  # a picture for viewers decides nothing
                     coarse = self._coarse(outputs[0][1], size)
             measured, summed = self.probe.take(), self.probe.take_sums()

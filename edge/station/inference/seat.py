@@ -81,12 +81,14 @@ class Scoring:
         self.send_configure()
 
     def submit(
-        self, seq: int, memory: str, height: int, width: int, deadline_ns: int, frames: int = 1, wants_map: bool = False
-    ) -> None:
+        self, seq: int, memory: str, height: int, width: int, deadline_ns: int, frames: int = 1,
+        wants_map: bool = False, keeps_map: bool = False,
+    ) -> None:  # fmt: skip
         """Submit a part's frame or `frames`, in shared memory `memory`; requires `is_idle` or `takes_ahead`."""
         assert self.is_idle or self.takes_ahead
         self._deadlines_ns[seq] = deadline_ns
-        self.model.submit(self._number, Infer(seq, memory, height, width, self._number, frames, wants_map), deadline_ns)
+        order = Infer(seq, memory, height, width, self._number, frames, wants_map, keeps_map)
+        self.model.submit(self._number, order, deadline_ns)
 
     def postpone(self, seq: int, deadline_ns: int) -> None:
         """Set the deadline of a frame that was submitted ahead, when its clock starts."""

@@ -151,7 +151,8 @@ class Infer(NamedTuple):
     width: int
     seat: int = 0
     frames: int = 1
-    wants_map: bool = False  # of a good part, too: somebody watches previews
+    wants_map: bool = False  # of any part: somebody watches previews
+    keeps_map: bool = False  # of a reject: the records keep it beside the picture
 
 
 class SelfTest(NamedTuple):
@@ -195,8 +196,8 @@ class Inferred(NamedTuple):
     none was compared since the last result, Unmeasured once if none will be compared any more. `summed` has the
     features of the station's last pictures, once in some pictures.
 
-    `coarse` is the map of a reject, or of any part for which it was wanted; None if the part has several frames or
-    regions, or no map.
+    `coarse` is the map of a reject that the records keep, or of any part for which it was wanted; None if the part has
+    several frames or regions, or no map.
     """
 
     seq: int

@@ -1,5 +1,6 @@
 """What a stranger, another site and a user without the role cannot do; and what the command refuses to serve."""
 
+import json
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from support.line import ran
 from support.page import PASSWORD, browser, made_site, record, token
 
 from edge.page.access.guard import POLICY
-from edge.page.access.sessions import Sessions
+from edge.page.access.sessions import MOST_SESSIONS, Sessions
 from edge.page.access.users import PageRole, Users
 from edge.page.app import make_app
 from edge.page.site import Site
@@ -196,11 +197,33 @@ def test_a_removed_user_is_out_at_once(tmp_path: Path) -> None:
     with browser(site) as client:
         assert log_in(client, "ana") == 303
         assert client.get("/s/line1").status_code == 200
-        users.add("ana", PASSWORD, PageRole.SEE)
+        data = json.loads(users.path.read_text())  # another role, the same password
+        data["users"]["ana"]["role"] = "see"
+        users.path.write_text(json.dumps(data))
         form = POSTS["/s/line1/hold"] | {"token": token(client)}
         assert client.post("/s/line1/hold", data=form, headers=SAME).status_code == 403
         users.remove("ana")
         assert client.get("/s/line1").status_code == 303
+
+
+def test_another_password_ends_the_sessions_of_a_user(tmp_path: Path) -> None:
+    users = Users(tmp_path / "users.json")
+    users.add("ana", PASSWORD, PageRole.RUN)
+    site = made_site((record(tmp_path / "line1"),), users.path)
+    with browser(site) as client:
+        assert log_in(client, "ana") == 303
+        assert client.get("/s/line1").status_code == 200
+        users.add("ana", PASSWORD + "!", PageRole.RUN)
+        assert client.get("/s/line1").status_code == 303
+        assert log_in(client, "ana", PASSWORD + "!") == 303
+
+
+def test_requests_without_a_login_end_no_session(site: Site) -> None:
+    with browser(site) as client:
+        assert log_in(client, "run") == 303
+        for _ in range(MOST_SESSIONS + 10):
+            site.rules.sessions.begin(None, None)
+        assert client.get("/s/line1").status_code == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "192.168.1.5", "", "a b", "user@127.0.0.1"])
@@ -230,7 +253,8 @@ def test_answers_forbid_inline_scripts_frames_and_sniffing(tmp_path: Path) -> No
             text = client.get(path).text
             assert " style=" not in text, path
             assert " onclick=" not in text
-        assert "httponly" in client.get("/login").headers.get("set-cookie", "HttpOnly").lower()
+    with browser(made_site()) as stranger:
+        assert "httponly" in stranger.get("/s/line1").headers["set-cookie"].lower()
 
 
 TRAVERSALS = (

@@ -1,7 +1,9 @@
 """A page beside a running station: events, previews, and a suspension by name."""
 
+import html
 import http.client
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -64,7 +66,8 @@ def test_a_browser_sees_each_part_with_its_picture_and_its_map(tmp_path: Path) -
             line.until(1)
             if "RUNNING" in shown and "preview.jpg" in shown and 'class="heat"' in shown:
                 break
-        picture = get(server, "/s/line1/preview.jpg")
+        address = html.unescape(re.findall(r'href="(/s/line1/preview[^"]*)"', shown)[-1])
+        picture = get(server, address)
         assert picture.read().startswith(b"\xff\xd8\xff")
         answer.close()
 
@@ -165,6 +168,18 @@ def test_a_suspension_without_a_name_is_refused() -> None:
             assert isinstance(ask.next(), Refused)
         assert ask(Suspend(by="Ana", reason="x")) == Suspension(is_suspended=True)
         assert ask(Resume(by="Ana", reason="y")) == Suspension(is_suspended=False)
+
+
+def test_suspensions_have_a_pace_and_only_changes_are_recorded(tmp_path: Path) -> None:
+    records = tmp_path / "line1"
+    options = ("--source", "demo", "--size", "320x180", "--rate", "10/s", "--records", records)
+    with running_line(*options) as line, line.asking() as ask:
+        line.until(1)
+        answers = [ask(Suspend(by="Ana", reason="x")) for _ in range(20)]
+        assert answers[:10] == [Suspension(is_suspended=True)] * 10
+        assert any(isinstance(answer, Refused) and "suspensions a second" in answer.why for answer in answers[10:])
+        until(lambda: rows(records, "SELECT 1 FROM events WHERE kind = 'operator'"))
+    assert len(rows(records, "SELECT 1 FROM events WHERE kind = 'operator'")) == 1
 
 
 def test_a_page_that_is_frozen_or_killed_changes_nothing_at_the_station(tmp_path: Path) -> None:

@@ -117,7 +117,10 @@ def test_the_alarm_says_feature_amount_time_and_remedy_and_ends(plant: Plant) ->
     assert ", in the reference 50.0 grey levels, limit 48.3 grey levels, since " in plant.alarm
     since = int(plant.alarm.split("since ")[1].split("'")[0])
     assert COMPLETE < since < COMPLETE + 20
-    assert plant.alarm.endswith("beyond their limits: 1 of 14 features; check lamp, exposure and aperture")
+    assert plant.alarm.endswith(
+        "beyond their limits: 1 of 14 features; check lamp, exposure and aperture; "
+        "if the line is meant to be so: stop the station, start it"
+    )
     assert plant.watch.levels["brightness"] < -1
     assert plant.watch.state.feature == "brightness"
     plant.run(150)
@@ -275,3 +278,27 @@ def test_a_line_that_rejects_everything_is_an_alarm(plant: Plant) -> None:
             block.add(0.9, False)
         plant.watch.end_block(dict(block.blocks()))
     assert plant.alarm.startswith("drift: reject rate ")
+
+
+def test_a_second_drift_beside_a_standing_one_is_an_alarm_of_its_own(tmp_path: Path) -> None:
+    plant = Plant(tmp_path)
+    plant.run(COMPLETE)
+    plant.run(3 * MEMORY, brightness=-2)
+    assert plant.alarm.startswith("drift: brightness ")
+    plant.noted.clear()
+    plant.run(2 * MEMORY, brightness=-2, red=3)
+    assert [alarm.split()[1] for alarm in plant.watch.alarms] == ["brightness", "red"]
+    assert [text.split()[:3] for _, text in plant.noted] == [["alarm:", "drift:", "red"]]
+    assert plant.watch.alarms[1].endswith(f"stop the station, remove {LINE.file}, start it")
+    plant.watch.close()
+    plant.start(tmp_path)
+    assert [alarm.split()[1] for alarm in plant.watch.alarms] == ["brightness", "red"], "after a restart, too"
+    plant.run(4 * MEMORY, brightness=-2)
+    assert plant.alarm.startswith("drift: brightness ")
+    plant.watch.close()
+
+
+def test_what_moves_with_the_first_feature_is_no_second_alarm(plant: Plant) -> None:
+    plant.run(COMPLETE)
+    plant.run(5 * MEMORY, brightness=-2, contrast=-2, edges=-1.5)
+    assert plant.alarm.startswith("drift: brightness ")
