@@ -14,11 +14,11 @@ from edge.records import LARGEST_JOURNAL
 from edge.records.disk_reserve import free_bytes
 from edge.records.journal import ForeignJournalError, wall_time
 from edge.records.retention import HOLD, misplaced
-from edge.records.sealing import Statement
+from edge.records.sealing import AT_ONCE, Statement
 from edge.records.selection import time_text
 from edge.records.stored_verdicts import beside_block, readable
 from edge.records.tables import ACKNOWLEDGEMENTS, EVENTS, EXPIRED_HOURS, EXPIRED_RUNS, VERDICTS, Table
-from edge.records.verdict_blocks import BESIDE, Block, Contents, as_said, minutes_of, named, read_blocks
+from edge.records.verdict_blocks import BESIDE, Block, Contents, as_said, give_way, minutes_of, named, read_blocks
 
 FREE_PAGES = 512
 """Unused pages that the file keeps for the next rows."""
@@ -143,6 +143,8 @@ def _counted(journal: sqlite3.Connection, block: Block, held: set[int]) -> Itera
     acknowledged = (*beside.get(ACKNOWLEDGEMENTS.name, ()), *beside_block(journal, ACKNOWLEDGEMENTS, block))
     passed = {row["seq"] for row in acknowledged if row["fate"] == Fate.PASSED}
     for seq, text in enumerate(texts, block.first_seq):
+        if seq % AT_ONCE == 0:
+            give_way()
         said = as_said(text)
         if seq not in held and said is not None:
             reasons[said.reason] += 1
