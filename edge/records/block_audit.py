@@ -4,7 +4,14 @@ import sqlite3
 from collections import Counter
 
 from edge.records.audit_result import Audit, Kind, Run
-from edge.records.stored_verdicts import contents, expired_hours, expired_row, expired_runs, expired_seq
+from edge.records.stored_verdicts import (
+    contents,
+    expired_hours,
+    expired_row,
+    expired_runs,
+    expired_seq,
+    readable,
+)
 from edge.records.verdict_blocks import Block, as_said, derive, digest, named, outcome_of, read_blocks
 from edge.text import counted
 from edge.verdict import Outcome, Reason
@@ -13,7 +20,7 @@ from edge.verdict import Outcome, Reason
 def check_blocks(journal: sqlite3.Connection, found: Audit) -> None:
     """Check that each block is as it was sealed, and follows the one before. The first follows the last that expired.
 
-    Raises sqlite3.Error if a block cannot be inflated.
+    A damaged block is a finding, and the verdicts in it count as missing.
     """
     last_row, previous = expired_row(journal)
     found.expired_until = max((row["last_time"] for row in expired_runs(journal)), default=None)
@@ -21,6 +28,8 @@ def check_blocks(journal: sqlite3.Connection, found: Audit) -> None:
         where = (block.epoch, block.first_seq)
         if digest(block, previous) != block.sha256:
             found.find(Kind.JOURNAL, f"{named(block)} was changed, or the block before it was removed", *where)
+        elif readable(journal, block) is None:
+            found.find(Kind.JOURNAL, f"{named(block)} is damaged", *where)
         elif not _is_derived(journal, block):
             found.find(Kind.JOURNAL, f"{named(block)} differs from its own counts", *where)
         if block.row <= last_row:

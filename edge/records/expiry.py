@@ -1,5 +1,6 @@
 """Retention of the journal: the oldest blocks of verdicts expire, and counts by hour remain for ever."""
 
+import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -11,12 +12,13 @@ from typing import Any
 from edge.channel.control_messages import Fate
 from edge.records import LARGEST_JOURNAL
 from edge.records.disk_reserve import free_bytes
+from edge.records.journal import ForeignJournalError, wall_time
 from edge.records.retention import HOLD, misplaced
-from edge.records.sealing import Statement
+from edge.records.sealing import AT_ONCE, Statement
 from edge.records.selection import time_text
-from edge.records.stored_verdicts import beside_block, contents
-from edge.records.tables import ACKNOWLEDGEMENTS, EXPIRED_HOURS, EXPIRED_RUNS, VERDICTS, Table
-from edge.records.verdict_blocks import BESIDE, Block, as_said, read_blocks
+from edge.records.stored_verdicts import beside_block, readable
+from edge.records.tables import ACKNOWLEDGEMENTS, EVENTS, EXPIRED_HOURS, EXPIRED_RUNS, VERDICTS, Table
+from edge.records.verdict_blocks import BESIDE, Block, Contents, as_said, give_way, minutes_of, named, read_blocks
 
 FREE_PAGES = 512
 """Unused pages that the file keeps for the next rows."""
@@ -86,7 +88,11 @@ def compact(journal: sqlite3.Connection, folder: Path) -> None:
 
 
 def _expiry(journal: sqlite3.Connection, folder: Path, block: Block) -> Iterator[Statement]:
-    held = held_seqs(journal, folder, block)
+    is_damaged = readable(journal, block) is None
+    held = set[int]() if is_damaged else held_seqs(journal, folder, block)
+    if is_damaged:
+        text = f"{named(block)} expired damaged: its counts are those of its columns"
+        yield Statement(*EVENTS.entry(epoch=block.epoch, kind="journal", text=text, time=wall_time()), 1)
     yield Statement("DELETE FROM verdict_blocks WHERE row = ? AND sha256 = ?", (block.row, block.sha256), 1)
     span = (block.epoch, block.first_seq, block.last_seq)
     kept = f" AND seq NOT IN ({', '.join(map(str, sorted(held)))})" if held else ""
@@ -111,7 +117,10 @@ def held_seqs(journal: sqlite3.Connection, folder: Path, block: Block) -> set[in
 
 def _held(journal: sqlite3.Connection, block: Block, held: set[int]) -> Iterator[Statement]:
     """The held verdicts become rows again, with their row numbers, and so do the rows beside them."""
-    texts, beside = contents(journal, block)
+    found = readable(journal, block)
+    if found is None:
+        return  # of a damaged block nothing can be held
+    texts, beside = found
     names = ", ".join(("rowid", *(column.name for column in VERDICTS.columns)))
     for seq in sorted(held):
         text, row = texts[seq - block.first_seq], block.row + seq - block.first_seq
@@ -126,11 +135,16 @@ def _held(journal: sqlite3.Connection, block: Block, held: set[int]) -> Iterator
 
 def _counted(journal: sqlite3.Connection, block: Block, held: set[int]) -> Iterator[Statement]:
     """The verdicts that go are added to the counts of their hour."""
-    texts, beside = contents(journal, block)
+    reasons, passes = Counter[str](), Counter[str]()
+    found = readable(journal, block)
+    if found is None:
+        reasons = _from_columns(block)
+    texts, beside = found or Contents([], {})
     acknowledged = (*beside.get(ACKNOWLEDGEMENTS.name, ()), *beside_block(journal, ACKNOWLEDGEMENTS, block))
     passed = {row["seq"] for row in acknowledged if row["fate"] == Fate.PASSED}
-    reasons, passes = Counter[str](), Counter[str]()
     for seq, text in enumerate(texts, block.first_seq):
+        if seq % AT_ONCE == 0:
+            give_way()
         said = as_said(text)
         if seq not in held and said is not None:
             reasons[said.reason] += 1
@@ -141,6 +155,15 @@ def _counted(journal: sqlite3.Connection, block: Block, held: set[int]) -> Itera
         yield _unless(EXPIRED_HOURS, where, key, hour=block.hour, epoch=block.epoch, reason=reason)
         add = f"UPDATE expired_hours SET verdicts = verdicts + ?, passed = passed + ? WHERE {where}"
         yield Statement(add, (verdicts, passes[reason], *key), 1)
+
+
+def _from_columns(block: Block) -> Counter[str]:
+    """The verdicts of a damaged block by reason, as its columns count them; none if these are damaged, too."""
+    found = Counter[str]()
+    with contextlib.suppress(ForeignJournalError):
+        for reasons in minutes_of(block).values():
+            found.update(reasons)
+    return found
 
 
 def _noted(block: Block) -> Iterator[Statement]:

@@ -39,7 +39,7 @@ class JournalUpkeep(threading.Thread):
         self.trouble: str | None = None
         self._folder, self._writer, self._keeping, self._newest = folder, writer, keeping, newest
         self._stopped = threading.Event()
-        self._after = 0
+        self._after = self._opening = 0
         self._tidy_due = time.monotonic() + TIDY_EVERY_S
 
     def stop(self) -> None:
@@ -74,6 +74,8 @@ class JournalUpkeep(threading.Thread):
         with self._writer.reading, contextlib.ExitStack() as until:
             if self._stopped.is_set():
                 return ()
+            if self._opening != self._writer.openings:  # the journal may be another one
+                self._opening, self._after = self._writer.openings, 0
             journal = until.enter_context(contextlib.closing(open_to_read(self._folder)))
             until.enter_context(one_state(journal))
             sealing = next_sealing(journal, self._after, self._newest)
@@ -91,7 +93,7 @@ class JournalUpkeep(threading.Thread):
 
     def _carry_out(self, statements: Sequence[Statement]) -> None:
         """Let the writer's thread execute the statements. Raises sqlite3.Error if it could not."""
-        upkeep = Upkeep(statements)
+        upkeep = Upkeep(statements, self._opening)
         self._writer.tend(upkeep)
         while not upkeep.is_over.wait(IDLE_S):
             if self._stopped.is_set():

@@ -51,11 +51,18 @@ class End(NamedTuple):
 class Upkeep:
     """Statements that are executed in one transaction between two commits; all of them or none."""
 
-    def __init__(self, statements: Sequence[Statement]) -> None:
-        """`trouble` says why it was not done, once `is_over` is set; None if it was."""
-        self.statements = statements
+    def __init__(self, statements: Sequence[Statement], opening: int | None = None) -> None:
+        """`opening`: the `Writer.openings` for which it was prepared; None for any. `trouble` says why it was not done,
+        once `is_over` is set; None if it was.
+        """
+        self.statements, self.opening = statements, opening
         self.is_over = threading.Event()
         self.trouble: str | None = "the run has ended"
+
+    def drop(self) -> None:
+        """Do nothing: the journal is not the one for which it was prepared."""
+        self.trouble = "the journal was opened again"
+        self.is_over.set()
 
     def carry_out(self, journal: sqlite3.Connection) -> None:
         """Execute the statements. Raises sqlite3.Error only if the journal is damaged."""
@@ -93,6 +100,7 @@ class Writer(threading.Thread):
         self.accepted = 0
         self.trouble: str | None = None
         self.damage: str | None = None
+        self.openings = 0  # of the journal, which may be another one each time
         self._reserve = reserve
         self._folder = folder
         self._is_open = False
@@ -156,7 +164,7 @@ class Writer(threading.Thread):
                 if self._end is not None and not self._rows:
                     break
                 if self._upkeep and self._end is None:
-                    self._upkeep.popleft().carry_out(journal)
+                    self._tend(journal, self._upkeep.popleft())
             except Exception as error:  # any error: the thread continues, and `trouble` has the error
                 journal = self._recover(journal, error)
                 if self._end is not None and self._is_full(error):
@@ -164,7 +172,14 @@ class Writer(threading.Thread):
                     break
         self._finish(journal, self._end)
 
+    def _tend(self, journal: sqlite3.Connection, upkeep: Upkeep) -> None:
+        if upkeep.opening in (None, self.openings):
+            upkeep.carry_out(journal)
+        else:
+            upkeep.drop()
+
     def _open(self) -> sqlite3.Connection:
+        self.openings += 1
         journal, aside = open_to_write(self._folder)
         try:
             if self._run is None:

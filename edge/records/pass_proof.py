@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from edge.records.journal import has_run
+from edge.records.journal import ForeignJournalError, has_run
 from edge.records.stored_verdicts import expired_hours, expired_seq, find, last_seq
 from edge.records.verdict_blocks import outcome_of
 from edge.text import printable
@@ -41,10 +41,13 @@ def prove(journal: sqlite3.Connection, live: str | None, epoch: str, seq: int, p
     """Look for the in-time final good that lets (epoch, seq) pass, and `part` if it is named.
 
     Pending: the verdict of the epoch `live`, which is still being written, is not on disk yet. Unproven: the verdict is
-    in a range that the journal says it lost. Expired: only counts of its hour are left. Anything else but a good is an
-    escape.
+    in a range that the journal says it lost, or in a damaged block. Expired: only counts of its hour are left. Anything
+    else but a good is an escape.
     """
-    stored = find(journal, epoch, seq)
+    try:
+        stored = find(journal, epoch, seq)
+    except ForeignJournalError as error:
+        return Proof(Standing.UNPROVEN, f"its verdict cannot be read: {error}")
     if stored is None:
         return _without_verdict(journal, live, epoch, seq)
     try:

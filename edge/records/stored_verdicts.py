@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from edge.records.journal import JournalConnection, has_run
+from edge.records.journal import ForeignJournalError, JournalConnection, has_run
 from edge.records.selection import Selection, block_conditions, is_selected, row_conditions
 from edge.records.tables import (
     ACKNOWLEDGEMENTS,
@@ -207,7 +207,10 @@ def epochs(journal: sqlite3.Connection) -> set[str]:
 
 
 def of_run(journal: sqlite3.Connection, epoch: str) -> Iterator[tuple[int, str, Row | None]]:
-    """Number, JSON and columns of all verdicts of a run in order of their numbers; without columns if in a block."""
+    """Number, JSON and columns of all verdicts of a run in order of their numbers; without columns if in a block.
+
+    Those of a damaged block are left out.
+    """
 
     def rows() -> Iterator[tuple[int, str, Row | None]]:
         for row in VERDICTS.read(journal, "WHERE epoch = ? ORDER BY seq, rowid", (epoch,)):
@@ -215,7 +218,8 @@ def of_run(journal: sqlite3.Connection, epoch: str) -> Iterator[tuple[int, str, 
 
     def sealed() -> Iterator[tuple[int, str, Row | None]]:
         for block in read_blocks(journal, "WHERE epoch = ? ORDER BY first_seq, row", (epoch,)):
-            for seq, text in enumerate(contents(journal, block).texts, block.first_seq):
+            found = readable(journal, block)
+            for seq, text in enumerate(found.texts if found else (), block.first_seq):
                 yield seq, text, None
 
     yield from heapq.merge(sealed(), rows(), key=lambda one: one[0])
@@ -263,7 +267,8 @@ def acknowledged(journal: sqlite3.Connection) -> Iterator[tuple[str, int, list[R
     has_blocks = VERDICT_BLOCKS.is_in(journal)
     for block in read_blocks(journal, "ORDER BY row"):
         by_seq: dict[int, list[Row]] = {}
-        sealed = contents(journal, block).beside.get(ACKNOWLEDGEMENTS.name, [])
+        found = readable(journal, block)
+        sealed = found.beside.get(ACKNOWLEDGEMENTS.name, []) if found else []
         for row in (*sealed, *beside_block(journal, ACKNOWLEDGEMENTS, block)):
             row.pop("epoch", None)
             by_seq.setdefault(row["seq"], []).append(row)
@@ -295,6 +300,14 @@ def contents(journal: sqlite3.Connection, block: Block) -> Contents:
     if len(journal.opened) > KEPT_OPEN:
         journal.opened.popitem(last=False)
     return found[1]
+
+
+def readable(journal: sqlite3.Connection, block: Block) -> Contents | None:
+    """The contents of a block; None if it is damaged."""
+    try:
+        return contents(journal, block)
+    except ForeignJournalError:
+        return None
 
 
 @contextlib.contextmanager

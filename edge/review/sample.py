@@ -128,15 +128,16 @@ def read_reviewed(
     """What people said of each bundle of these records, or of the one with the label `bundle`; those that were run last
     come last. With `backend` only verdicts of that artifact count.
 
-    Raises RecordsError if a journal cannot be read, ReviewError if the decisions cannot.
+    Raises RecordsError if a journal cannot be read, ReviewError if the decisions cannot or a run comes twice.
     """
     populations: dict[str, _Population] = defaultdict(_Population)
     standings: list[tuple[Path, Standing]] = []
     pictures: dict[tuple[Path, Key], Picture] = {}
+    runs: dict[tuple[str, str], Path] = {}
     for folder in folders:
         standings += [(folder, one) for one in Reviews(folder).current().values()]
         with Record(folder) as record:
-            _count(record, folder, populations, backend)
+            _count(record, folder, populations, runs, backend)
             pictures |= {(folder, key): picture for key, picture in record.every_picture().items()}
     found = []
     for label, population in populations.items():
@@ -159,10 +160,25 @@ def read_reviewed(
     return found
 
 
-def _count(record: Record, folder: Path, populations: dict[str, _Population], backend: str | None) -> None:
+def _count(
+    record: Record,
+    folder: Path,
+    populations: dict[str, _Population],
+    runs: dict[tuple[str, str], Path],
+    backend: str | None,
+) -> None:
+    mine = set[tuple[str, str]]()
     for text in record.texts():
         said = json.loads(text)
         try:
+            run = str(said["station"]), str(said["epoch"])
+            if run not in mine:
+                mine.add(run)
+                if run in runs:
+                    raise ReviewError(
+                        f"{folder} and {runs[run]} hold the same run {run[1]} of {run[0]}; give one of them"
+                    )
+                runs[run] = folder
             label, outcome, artifact = said["bundle"], Outcome(said["verdict"]), said.get("backend")
             score, threshold = said.get("score"), said.get("threshold")
             if backend is not None and artifact != backend:

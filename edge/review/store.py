@@ -119,6 +119,8 @@ def _opened(folder: Path, begin: str | None) -> Iterator[sqlite3.Connection | No
             remedy = "run as the user of the station"
         elif getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
             remedy = "another program holds it; try again"
+        elif getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            remedy = "make room on the disk, or check it, and try again"
         else:
             remedy = "move it aside to begin a new one"
         what = "cannot be read" if begin is None else "cannot be written"

@@ -18,11 +18,14 @@ from edge.channel.control_messages import Fate
 from edge.records import expiry, journal_upkeep
 from edge.records.audit import audit
 from edge.records.audit_result import Kind
+from edge.records.disk_reserve import Reserve
 from edge.records.expiry import JournalKeeping, next_expiry, next_release, next_tidying
 from edge.records.journal import JOURNAL, open_to_read
 from edge.records.journal_upkeep import JournalUpkeep
+from edge.records.journal_writer import Upkeep, Writer
 from edge.records.part_history import hold, last_stories, stories
 from edge.records.retention import HOLD
+from edge.records.sealing import Statement
 from edge.records.stored_verdicts import (
     acknowledgements_of,
     expired_seq,
@@ -140,6 +143,39 @@ def test_a_pass_that_nothing_allowed_is_told_of_when_only_counts_are_left(record
     found = audit(records)
     assert dict(found.counts) == {Kind.ESCAPE: 1}
     assert "1 part with the verdict reject/defect passed in the hour 2026-01-02T03" in found.problems[0].text
+
+
+def test_a_damaged_block_is_a_finding_and_expires_as_its_columns_count_it(records: Path) -> None:
+    spoil(records, "UPDATE verdict_blocks SET payload = x'00' WHERE first_seq = 1",
+          "INSERT INTO acknowledgements VALUES ('ab12', 9, 'passed', 'gate2', '')",
+          "INSERT INTO acknowledgements VALUES ('ab12', 2, 'passed', 'gate2', '')")  # fmt: skip
+    wrong = next(seq for seq, outcome in enumerate(OUTCOMES, 1) if outcome is R and seq > 8)
+    spoil(records, f"INSERT INTO acknowledgements VALUES ('ab12', {wrong}, 'passed', 'gate2', '')")
+    found = audit(records)
+    assert any("verdicts 1 to 4 was changed" in one.text for one in found.problems)
+    assert any(one.kind is Kind.ESCAPE and one.seq == wrong for one in found.problems)
+    assert any(one.kind is Kind.UNPROVEN and one.seq == 2 for one in found.problems)
+    assert [(run.lost, run.good + run.reject + run.unknown) for run in found.runs] == [(4, 19)]
+    assert expire(records, 2) == 2
+    assert sum(count for (count,) in rows(records, "SELECT verdicts FROM expired_hours")) == 8
+    (text,) = next(iter(rows(records, "SELECT text FROM events WHERE text LIKE '%damaged%'")))
+    assert "verdicts 1 to 4 expired damaged" in text
+    assert audit(records).runs[0].lost == 0
+
+
+def test_upkeep_for_a_journal_that_was_opened_again_is_dropped(records: Path) -> None:
+    writer = Writer(records, Reserve(records))
+    tending = JournalUpkeep(records, writer, JournalKeeping())
+    with closing(writer._open()) as journal:
+        tending._next()
+        tending._after, stale = 99, Upkeep((Statement("DELETE FROM verdicts"),), writer.openings)
+        writer.openings += 1  # as the writer does when it opens the journal that replaces a removed one
+        tending._next()
+        assert tending._after < 99
+        writer._tend(journal, stale)
+    assert stale.is_over.is_set()
+    assert stale.trouble == "the journal was opened again"
+    assert len(numbers(records)) == 23
 
 
 def test_a_verdict_that_was_missing_without_a_reason_is_missed_for_ever(

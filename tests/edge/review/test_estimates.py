@@ -1,5 +1,6 @@
 """The intervals of what reviewed parts say hold the truth as often as they say, also where goods are sampled."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from support.reviewed import record_of, scored
 
 from edge.review import Choice, Kind, Reviews, Way
 from edge.review.candidates import Judgement, candidates, choose
+from edge.review.decisions import ReviewError
 from edge.review.estimates import at_threshold, line_figures, supported
 from edge.review.sample import ReviewedBundle, Stratum, read_reviewed
 from edge.verdict import Outcome
@@ -196,6 +198,13 @@ def test_decisions_on_expired_verdicts_do_not_count(reviews: Reviews) -> None:
     for seq in range(71, 81):
         reviews.decide("ab12", seq, Choice.GOOD, "Ana")
     assert line_figures(read_reviewed([reviews.folder])[0]).precision.value == 0
+
+
+def test_one_record_twice_is_refused(reviews: Reviews, tmp_path: Path) -> None:
+    copy = shutil.copytree(reviews.folder, tmp_path / "copy")
+    for second in (reviews.folder, copy):
+        with pytest.raises(ReviewError, match="hold the same run ab12 of line1; give one of them"):
+            read_reviewed([reviews.folder, second])
 
 
 def test_unsure_and_contradicted_parts_are_left_out_and_counted(reviews: Reviews) -> None:
