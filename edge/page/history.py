@@ -69,9 +69,9 @@ class History(threading.Thread):
         since = self.shift()
         with self._lock:
             known_views = dict(self._views)
-        for name, view in known_views.items():
+        for known_name, view in known_views.items():
             if not _is_there(view):
-                self._set(name, view, f"{view.folder} has no journal any more")
+                self._set(known_name, view, f"{view.folder} has no journal any more")
         for view in self._found():
             name: str | None = view.folder.name
             try:
