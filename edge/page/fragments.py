@@ -4,13 +4,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from edge.errors import EdgeError
-from edge.page.record_view import Listed, Selection
 from edge.page.site import Site
 from edge.page.standing import Standing, standing
 from edge.page.station_live import LiveView, StationLive
 from edge.page.words import Words
-from edge.verdict import Outcome
 
 SHORTEST_S = 0.09
 """Least time between two renderings of a fragment."""
@@ -29,7 +26,6 @@ class Fragments:
         self._site = site
         self._views: dict[str, tuple[float, int, LiveView]] = {}
         self._made: dict[tuple[str, str, str], tuple[LiveView, str]] = {}
-        self._stored: dict[str, tuple[float, Listed | None]] = {}
 
     def view(self, station: StationLive) -> LiveView:
         """The station, as of a tenth of a second ago at most."""
@@ -76,7 +72,7 @@ class Fragments:
             values["shown"] = about and next(
                 (v for v in view.verdicts if (v.epoch, v.seq) == (about.epoch, about.seq)), None
             )
-            values["stored"] = None if about else self._newest_picture(view.name)
+            values["stored"] = None if about else self._site.history.newest_picture(view.name)
         return self._site.templates.get_template(f"fragments/{name}.html.j2").render(values)
 
     def _alarms(self, view: LiveView, t: Words) -> list[str]:
@@ -89,20 +85,3 @@ class Fragments:
         if problem is not None:
             alarms.append(t("alarms.record", problem=problem))
         return alarms
-
-    def _newest_picture(self, name: str) -> Listed | None:
-        """The newest reject with a picture, looked up every two seconds at most."""
-        now = time.monotonic()
-        made, listed = self._stored.get(name, (0.0, None))
-        if now - made < 2.0 and made:
-            return listed
-        record = self._site.history.record(name)
-        listed = None
-        if record is not None:
-            try:
-                found, _ = record.listed(Selection(outcome=Outcome.REJECT), 10)
-                listed = next((one for one in found if one.picture and one.frame), None)
-            except EdgeError:
-                listed = None
-        self._stored[name] = (now, listed)
-        return listed

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from edge.errors import EdgeError
 from edge.page.live import Stations
-from edge.page.record_view import RecordView, Selection, shift_start
+from edge.page.record_view import Listed, RecordView, Selection, shift_start
 from edge.page.station_live import Counts
+from edge.verdict import Outcome
 
 log = logging.getLogger("edge.page")
 
@@ -28,6 +29,7 @@ class History(threading.Thread):
         self._lock = threading.Lock()
         self._views: dict[str, RecordView] = {}
         self._problems: dict[str, str] = {}
+        self._pictures: dict[str, Listed | None] = {}
         self._ended: dict[str, tuple[str, str]] = {}
         self._is_over = threading.Event()
 
@@ -40,6 +42,11 @@ class History(threading.Thread):
         """Why the record of a station cannot be read; None if it can."""
         with self._lock:
             return self._problems.get(station)
+
+    def newest_picture(self, station: str) -> Listed | None:
+        """The newest reject with a picture, as of the last reading: no request opens the journal for it."""
+        with self._lock:
+            return self._pictures.get(station)
 
     def ended(self, station: str) -> tuple[str, str] | None:
         """When and why the last run of a station ended, as its journal has it; None if it has no end."""
@@ -69,15 +76,16 @@ class History(threading.Thread):
         since = self.shift()
         with self._lock:
             known_views = dict(self._views)
-        for name, view in known_views.items():
+        for known_name, view in known_views.items():
             if not _is_there(view):
-                self._set(name, view, f"{view.folder} has no journal any more")
+                self._set(known_name, view, f"{view.folder} has no journal any more")
         for view in self._found():
             name: str | None = view.folder.name
             try:
                 run = view.last_run()
                 name = str(run["station"]) if run else view.folder.name
                 counted, newest = view.since(since)
+                rejects, _ = view.listed(Selection(outcome=Outcome.REJECT), 10)
                 known = self._stations.get(name)
                 seeds = view.listed(Selection(), SEEDS)[0] if known is None or known.is_empty else []
             except (EdgeError, OSError) as error:
@@ -86,6 +94,7 @@ class History(threading.Thread):
                 continue
             self._set(name, view, None)
             with self._lock:
+                self._pictures[name] = next((one for one in rejects if one.picture and one.frame), None)
                 if run and run["ended"]:
                     self._ended[name] = (str(run["ended"]), str(run["cause"] or ""))
                 else:

@@ -108,6 +108,11 @@ class StationStatus:
             return State.READY, f"waiting for {counted(station.config.wait_subscribers, 'subscriber')}"
         return (State.EXECUTING if station.books.accepted else State.READY), None
 
+    def _suspension(self) -> tuple[str, ...]:
+        """A person's suspension as an alarm while the state has another cause, such as the camera."""
+        person = self._station.control_server.suspended_by
+        return () if person is None or self.state is State.SUSPENDED else (f"suspended by {person}",)
+
     def beat(self) -> None:
         """Announce a change of state at once, with a heartbeat; otherwise send a heartbeat when it is due."""
         station = self._station
@@ -149,7 +154,7 @@ class StationStatus:
             valid_ms=LEASE_MS,
             valid_until=now + LEASE_MS * 1_000_000,
             cause=self.cause,
-            alarms=station.alarms,
+            alarms=self._suspension() + station.alarms,
             drift=station.drift_watch.state if station.drift_watch else None,
             last_seq=station.books.published,
             durable_seq=station.records.recorder.durable_seq if station.records else None,

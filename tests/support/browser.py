@@ -48,9 +48,9 @@ def faults(driver: Any) -> list[str]:
 
 
 def serious(driver: Any) -> list[str]:
-    """Serious and critical faults of the page's accessibility, as axe-core finds them; none where it is missing."""
+    """Serious and critical faults of the page's accessibility, as axe-core finds them. Skips the test where it is missing."""
     if not AXE.exists():
-        return []
+        pytest.skip("axe-core is not installed: accessibility is not checked")
     driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
     driver.execute_script(AXE.read_text())
     found = driver.execute_async_script(

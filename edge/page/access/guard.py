@@ -120,8 +120,6 @@ class Guard:
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
-                if self._rules.is_tls:
-                    headers["Strict-Transport-Security"] = "max-age=31536000"
                 for cookie in new_cookie:
                     headers.append("Set-Cookie", cookie)
             await send(message)
@@ -201,11 +199,13 @@ def _is_own_site(headers: Headers) -> bool:
     if site is not None and site != "same-origin":
         return False
     origin = headers.get("origin")
-    if origin is None:
-        return (
-            site == "same-origin" or "referer" not in headers or urlsplit(headers["referer"]).netloc == headers["host"]
-        )
-    return urlsplit(origin).netloc == headers.get("host", "")
+    try:
+        if origin is not None:
+            return urlsplit(origin).netloc == headers.get("host", "")
+        referer = headers.get("referer")
+        return site == "same-origin" or referer is None or urlsplit(referer).netloc == headers["host"]
+    except ValueError:  # no address
+        return False
 
 
 async def _form(headers: Headers, receive: Receive) -> dict[str, str] | None:

@@ -99,6 +99,8 @@ def test_a_post_of_another_site_changes_nothing(tmp_path: Path) -> None:
     foreign = (
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
+        {"referer": "http://["},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site", "origin": "http://127.0.0.1"},
         {"origin": "http://127.0.0.1:81"},

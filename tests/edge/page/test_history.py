@@ -49,3 +49,14 @@ def test_no_error_ends_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site.history, "read", fails)
     site.history.run()
     assert len(tries) == 3
+
+
+def test_the_first_screen_opens_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = made_site((record(tmp_path / "line1"),))
+
+    def opened(self: RecordView, *arguments: object) -> None:
+        raise AssertionError("the journal is read on the event loop")
+
+    monkeypatch.setattr(RecordView, "listed", opened)
+    with browser(site) as client:
+        assert "Picture: last stored reject" in client.get("/s/line1").text
