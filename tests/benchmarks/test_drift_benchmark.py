@@ -87,7 +87,8 @@ def test_page_and_chart_have_what_was_noticed_and_what_was_not(lamp: list[Effect
         fault_result("material", lamp[-1:], 0.0, 180, [Noticed(2, "red")]),
     ]
     result = {
-        "machine": {"cores": 2}, "seed": 1, "base": {"parts": 1500, "rejects": 0.02, "parts_of_each_severity": 3}, "repeats": 3,
+        "machine": {"cores": 2}, "seed": 1,
+        "base": {"parts": 1500, "rejects": 0.02, "parts_of_each_severity": 3}, "repeats": 3,
         "unchanged": [weeks_result("lots of 8 minutes", [[], ["red"]], 1.0)], "faults": faults,
     }  # fmt: skip
     page = render(json.loads(json.dumps(result)))

@@ -48,7 +48,7 @@ def faults(driver: Any) -> list[str]:
 
 
 def serious(driver: Any) -> list[str]:
-    """Serious and critical faults of the page's accessibility, as axe-core finds them. Skips the test where it is missing."""
+    """Serious and critical faults of the page's accessibility, by axe-core; skips the test without it."""
     if not AXE.exists():
         pytest.skip("axe-core is not installed: accessibility is not checked")
     driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})

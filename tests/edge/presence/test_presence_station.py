@@ -17,6 +17,7 @@ from support.line import Line, running_line
 
 from edge.demo.moving import MovingBelt
 from edge.demo.truth import plan_part
+from edge.letterbox.contract import LetterboxContract
 from edge.station.inference.child import _Seat
 from edge.station.process.messages import Configure, Infer
 from edge.station.process.ring import Attached, Ring
@@ -130,7 +131,9 @@ def test_the_scores_of_several_frames_become_one_and_none_hides_behind_another(
     ring = Ring(1, len(pixels) * 8 * 8 * 3)
     try:
         Attached().frame(ring.name(0), len(pixels) * 8, 8)[:] = np.repeat(pixels, 8).reshape(-1, 1, 1)
-        bundle = SimpleNamespace(manifest=SimpleNamespace(map_threshold=None, input_statistics=None))
+        letterbox = LetterboxContract(side=32)
+        manifest = SimpleNamespace(map_threshold=None, input_statistics=None, letterbox=letterbox)
+        bundle = SimpleNamespace(manifest=manifest)
         model: Any = SimpleNamespace(bundle=bundle, threshold=SimpleNamespace(rejects=lambda score: score >= 0.5))
         seat = _Seat(model, Configure((8, 8), aggregate=aggregate), {(8, 8): [Scores()]})
         said = seat.infer(Infer(7, ring.name(0), 8, 8, frames=len(pixels)))

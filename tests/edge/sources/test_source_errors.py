@@ -111,6 +111,7 @@ KEYS = {
     "keep_days": [Mistake("0", "keep_days = 0")],
     "keep_journal_gib": [Mistake("0", "keep_journal_gib = 0")],
     "keep_verdicts_days": [Mistake("0", "keep_verdicts_days = 0")],
+    "drift_hours": [Mistake("-1", "drift_hours = -1")],
     "metrics": [Mistake("91.5", "metrics = 91.5"), Mistake('"nowhere"', "'nowhere' is no place for metrics")],
 }
 
