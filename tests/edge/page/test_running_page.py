@@ -182,6 +182,13 @@ def test_suspensions_have_a_pace_and_only_changes_are_recorded(tmp_path: Path) -
     assert len(rows(records, "SELECT 1 FROM events WHERE kind = 'operator'")) == 1
 
 
+def asked_for_events(place: str) -> http.client.HTTPResponse:
+    """The answer of a page to who wants the events of its last part."""
+    connection = http.client.HTTPConnection(place, timeout=60)
+    connection.request("GET", "/s/line1/events?show=last")
+    return connection.getresponse()
+
+
 def test_a_page_that_is_frozen_or_killed_changes_nothing_at_the_station(tmp_path: Path) -> None:
     with running_line(*SMALL, "--stale-ms", 20_000, "--records", tmp_path / "line1") as line:
         line.until(1)
@@ -190,10 +197,12 @@ def test_a_page_that_is_frozen_or_killed_changes_nothing_at_the_station(tmp_path
         try:
             assert process.stdout is not None
             place = process.stdout.readline().strip().removeprefix("http://").rstrip("/")
-            connection = http.client.HTTPConnection(place, timeout=60)
-            connection.request("GET", "/s/line1/events?show=last")
-            answer = connection.getresponse()
-            while b"preview.jpg" not in answer.readline():
+            answer = asked_for_events(place)
+            while answer.status == 404:  # the page has not heard the station yet
+                line.until(len(line.verdicts) + 1)
+                answer = asked_for_events(place)
+            while b"preview.jpg" not in (said := answer.readline()):
+                assert said, "the stream of events has ended"
                 line.until(1)
             for number in (signal.SIGSTOP, signal.SIGKILL):
                 process.send_signal(number)
