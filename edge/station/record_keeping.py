@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from math import isfinite
 
 from edge.records.expiry import JournalKeeping
 from edge.records.recorder import Recorder
@@ -12,7 +13,7 @@ from edge.station.config.resolved import StationConfig
 from edge.station.part_counts import Books
 from edge.station.parts import Part
 from edge.station.previews import Previews, heat_of
-from edge.station.process.messages import Copied, Depicted, Removed, Stored
+from edge.station.process.messages import Copied, Depicted, Inferred, Removed, Stored
 from edge.verdict import Verdict
 
 JOURNAL_PATIENCE_S = 1.0
@@ -48,6 +49,15 @@ class Records:
     def due_in_s(self) -> float:
         """Seconds until `serve` has work that no message announces."""
         return self.archiving.due_in_s
+
+    def accept(self, seq: int) -> None:
+        """A part of this run was accepted."""
+        self.recorder.accept(seq)
+
+    def late_result(self, result: Inferred) -> None:
+        """The model's result for a part that has its verdict already."""
+        score = result.score if isfinite(result.score) else None
+        self.recorder.late_result(self._epoch, result.seq, score, result.fault)
 
     def judged(self, part: Part, verdict: Verdict, payload: bytes) -> None:
         """See `Observer.judged`. Of a part's frames the one with the worst score is kept as an image."""

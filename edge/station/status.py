@@ -48,7 +48,7 @@ class StationStatus:
         without progress.
         """
         station = self._station
-        return self.state in ABLE and station.listeners_came and not station.scoring.is_overdue
+        return self.state in ABLE and station.acceptance.have_listeners_come and not station.scoring.is_overdue
 
     @property
     def restarts(self) -> int:
@@ -104,7 +104,7 @@ class StationStatus:
             return State.SUSPENDED, f"controller: nothing heard from {', '.join(missing)}"
         if doubled := station.control_server.doubled():
             return State.SUSPENDED, f"controller: two have the name {', '.join(doubled)}; stop one of them"
-        if not station.listeners_came:
+        if not station.acceptance.have_listeners_come:
             return State.READY, f"waiting for {counted(station.config.wait_subscribers, 'subscriber')}"
         return (State.EXECUTING if station.books.accepted else State.READY), None
 
@@ -184,7 +184,7 @@ class StationStatus:
             boot=station.boot,
             subscribers=subscribers,
             in_flight=beat.ledger.in_flight,
-            pending=len(station.pending),
+            pending=len(station.acceptance.pending),
             dropped=station.books.dropped,
             late_results=station.books.late_results,
             alarms=len(beat.alarms),

@@ -173,12 +173,13 @@ def cell(request: pytest.FixtureRequest) -> Iterator[tuple[Cell, Stub]]:
     model.child = child  # type: ignore[assignment]
     model.test = lambda: None  # type: ignore[method-assign]
     for station in made.stations:
-        station.intake = SimpleNamespace(  # type: ignore[assignment]
+        frames: Any = SimpleNamespace(
             opened=Opened("test", None, None, False, False, False, "every"), child=child,
             is_up=True, is_resuming=False, has_ended=False, exposes_when_told=False, cause=None, blind=None,
             age_ms=None, dropped=0, receive=tuple, supervise=tuple, begin=lambda: None,
             hold=lambda slot: None, release=lambda slot: None, memory=str,
         )  # fmt: skip
+        station.intake = station.in_flight._intake = station.acceptance._intake = frames
         station.scoring.load(Loaded("openvino", 0.0))
     yield made, child
     for station in made.stations:
@@ -187,8 +188,9 @@ def cell(request: pytest.FixtureRequest) -> Iterator[tuple[Cell, Stub]]:
 
 def show(cell: Cell, station: int) -> None:
     """Add a frame for this station's next part."""
-    if not cell.stations[station].pending:
-        cell.stations[station].pending.append(Captured(0, 0, "p", 90, 90, None, time.monotonic_ns(), None, None, 0))
+    pending = cell.stations[station].acceptance.pending
+    if not pending:
+        pending.append(Captured(0, 0, "p", 90, 90, None, time.monotonic_ns(), None, None, 0))
 
 
 def test_stations_that_are_always_busy_come_in_turn_however_the_model_answers(cell: tuple[Cell, Stub]) -> None:
@@ -203,7 +205,7 @@ def test_stations_that_are_always_busy_come_in_turn_however_the_model_answers(ce
         line._turn()  # what was answered is published, and the next part accepted
     assert served.total() > 300
     assert max(served.values()) - min(served[i] for i in range(3)) <= 3
-    assert [s.books.accepted - s.books.published for s in line.stations] == [len(s._parts) for s in line.stations]
+    assert [s.books.accepted - s.books.published for s in line.stations] == [len(s.in_flight) for s in line.stations]
 
 
 def test_a_station_that_has_nothing_holds_the_others_up_never(cell: tuple[Cell, Stub]) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from support.line import free_endpoint, station_config
 
 from edge.channel.publisher import Publisher
+from edge.station.in_flight import MOST_IN_FLIGHT
 from edge.station.process.messages import Captured, Inferred, Loaded, Located, Opened
-from edge.station.supervisor import MOST_IN_FLIGHT, Station
+from edge.station.supervisor import Station
 from edge.verdict import Fault, Outcome, Reason, State, Verdict
 
 BUDGET_MS = 50.0
@@ -50,9 +51,8 @@ class Bare(Station):
         slot, now = len(self.held), time.monotonic_ns()
         exposed_ns = exposed_ns or now
         self.held[slot] = 1
-        self.pending.append(Captured(slot, slot, f"part {slot}", 90, 90, exposed_ns, now, fault, None, 0))
-        self._accept()
-        self._submit()
+        self.acceptance.pending.append(Captured(slot, slot, f"part {slot}", 90, 90, exposed_ns, now, fault, None, 0))
+        self.submit()
         self.publish()
 
     def answer(self, score: float, fault: str | None = None, located: tuple[Located, ...] | None = None) -> None:
@@ -67,21 +67,19 @@ class Bare(Station):
     def turn(self) -> None:
         """Execute the steps of a turn that follow a result."""
         for result in self.scoring._results():
-            self._settle(result)
+            self.in_flight.settle(result)
         for seq in self.scoring.take_back():
-            self._take_back(seq)
-        self._accept()
-        self._submit()
+            self.in_flight.take_back(seq)
+        self.submit()
         while self.publish():
-            self._accept()
-            self._submit()
+            self.submit()
 
     def let_budgets_pass(self) -> None:
         """Make every part in flight older than its budget."""
-        for part in self._parts.values():
+        for part in self.in_flight.parts.values():
             part.deadline_ns -= int(2 * BUDGET_MS * 1e6)
             part.captured_ns -= int(2 * BUDGET_MS * 1e6)
-        self._expire()
+        self.in_flight.expire()
         self.publish()
 
 
@@ -98,6 +96,16 @@ def station(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bare]:
     made.append(Bare())
     yield made[0]
     made[0].channel.close()
+
+
+def configure(station: Station, **changes: Any) -> None:
+    """Change the station's configuration."""
+    station.config = station.in_flight.config = station.acceptance.config = replace(station.config, **changes)
+
+
+def trigger(station: Station, name: str) -> int | str:
+    """Trigger a part; its number, or why the station refuses."""
+    return station.acceptance.trigger(name, None, None)
 
 
 def threshold_of(station: Station) -> float:
@@ -161,7 +169,7 @@ def test_a_late_result_is_unknown_and_never_good(station: Bare) -> None:
 
 def test_a_result_in_time_that_would_be_published_late_is_unknown(station: Bare) -> None:
     station.show()
-    for part in station._parts.values():
+    for part in station.in_flight.parts.values():
         part.captured_ns -= int(2 * BUDGET_MS * 1e6)
     station.answer(-1e9)
     assert [v.reason for v in station.said] == [Reason.LATE]
@@ -220,18 +228,18 @@ def stored(station: Bare) -> Bare:
     station.intake._has_begun = True
     for slot in range(4):
         station.held[slot] = 1
-        station.pending.append(Captured(slot, slot, f"part {slot}", 90, 90, None, 0, None, None, 0))
+        station.acceptance.pending.append(Captured(slot, slot, f"part {slot}", 90, 90, None, 0, None, None, 0))
     station.turn()
     station.turn()
     return station
 
 
 def test_a_stored_picture_goes_ahead_and_its_clock_begins_when_the_model_turns_to_it(stored: Bare) -> None:
-    first, ahead = stored._parts.values()
+    first, ahead = stored.in_flight.parts.values()
     assert (first.is_submitted, ahead.is_submitted) == (True, True)
-    assert len(stored.pending) == 2, "one picture goes ahead, not all"
+    assert len(stored.acceptance.pending) == 2, "one picture goes ahead, not all"
     time.sleep(BUDGET_MS / 1e3)
-    stored._expire()
+    stored.in_flight.expire()
     assert (first.finding is None, ahead.finding is None) == (False, True), "nobody looked at the second yet"
     stored.answer(-1e9)  # late
     turned_ns = ahead.captured_ns
@@ -245,11 +253,11 @@ def test_a_stored_picture_goes_ahead_and_its_clock_begins_when_the_model_turns_t
 def test_a_picture_that_the_model_had_not_begun_with_when_it_was_lost_is_judged_by_the_next_one(
     stored: Bare, trigger: Literal["free", "presence"]
 ) -> None:
-    stored.config = replace(stored.config, trigger=trigger)
+    configure(stored, trigger=trigger)
     stored.scoring.model._lose("the inference process died")
     stored.turn()
     time.sleep(BUDGET_MS / 1e3)
-    stored._expire()  # its clock stands until there is a model again
+    stored.in_flight.expire()  # its clock stands until there is a model again
     assert [(v.part, v.reason) for v in stored.said] == [("part 0", Reason.BACKEND)]
     stored.scoring.is_up = True
     stored.turn()
@@ -262,19 +270,19 @@ def test_a_picture_that_the_model_had_not_begun_with_when_it_was_lost_is_judged_
 def test_a_live_frame_does_not_go_ahead(station: Bare) -> None:
     station.show()
     station.show()
-    assert [part.is_submitted for part in station._parts.values()] == [True, False]
+    assert [part.is_submitted for part in station.in_flight.parts.values()] == [True, False]
 
 
 @pytest.fixture
 def triggered(station: Bare) -> Bare:
     """A station that accepts a part for each trigger."""
-    station.config = replace(station.config, trigger="external")
+    configure(station, trigger="external")
     return station
 
 
 def test_a_frame_is_of_the_part_that_was_triggered_last_before_its_exposure(triggered: Bare) -> None:
     for name in ("A", "B"):
-        assert isinstance(triggered._trigger(name), int)
+        assert isinstance(trigger(triggered, name), int)
     triggered.show()  # A is gone by
     triggered.answer(-1e9)
     assert [(v.part, v.reason) for v in triggered.said] == [("A", Reason.OVERLOAD), ("B", Reason.CLEAR)]
@@ -282,9 +290,9 @@ def test_a_frame_is_of_the_part_that_was_triggered_last_before_its_exposure(trig
 
 
 def test_a_frame_that_comes_after_the_next_trigger_is_of_the_part_before_it_which_it_shows(triggered: Bare) -> None:
-    triggered._trigger("A")
+    trigger(triggered, "A")
     exposed_ns = time.monotonic_ns()
-    triggered._trigger("B")
+    trigger(triggered, "B")
     triggered.show(exposed_ns=exposed_ns)
     triggered.answer(-1e9)
     triggered.show()
@@ -294,7 +302,7 @@ def test_a_frame_that_comes_after_the_next_trigger_is_of_the_part_before_it_whic
 
 def test_a_frame_exposed_before_the_trigger_is_of_no_part(triggered: Bare) -> None:
     exposed_ns = time.monotonic_ns() - 1
-    triggered._trigger("A")
+    trigger(triggered, "A")
     triggered.show(exposed_ns=exposed_ns)
     triggered.let_budgets_pass()
     assert [(v.part, v.reason) for v in triggered.said] == [("A", Reason.CAMERA)]
@@ -304,7 +312,7 @@ def test_a_frame_exposed_before_the_trigger_is_of_no_part(triggered: Bare) -> No
 
 def test_while_no_frame_comes_every_trigger_is_answered_camera_and_none_overload(triggered: Bare) -> None:
     for number in range(20):
-        triggered._trigger(f"A{number}")
+        trigger(triggered, f"A{number}")
         triggered.let_budgets_pass()
     assert {v.reason for v in triggered.said} == {Reason.CAMERA}
 
@@ -313,11 +321,11 @@ def test_while_no_frame_comes_every_trigger_is_answered_camera_and_none_overload
 def test_a_part_that_waits_while_the_camera_is_lost_has_no_frame_from_after_its_return(
     triggered: Bare, resumes: bool
 ) -> None:
-    triggered._trigger("A")
+    trigger(triggered, "A")
     triggered.intake.is_up, triggered.intake.cause = False, "no frame for 800 ms"
     triggered.turn()
     triggered.intake.is_up, triggered.intake._to_resume = True, int(resumes)
-    triggered._trigger("B")
+    trigger(triggered, "B")
     triggered.turn()
     triggered.intake._to_resume = 0
     triggered.show()
@@ -330,10 +338,10 @@ def test_a_part_that_waits_while_the_camera_is_lost_has_no_frame_from_after_its_
 
 
 def test_a_flood_of_triggers_is_refused_before_it_grows_without_end(triggered: Bare) -> None:
-    answers = [triggered._trigger("A") for _ in range(3 * MOST_IN_FLIGHT)]
+    answers = [trigger(triggered, "A") for _ in range(3 * MOST_IN_FLIGHT)]
     accepted = [answer for answer in answers if isinstance(answer, int)]
     assert accepted == list(range(1, MOST_IN_FLIGHT + 1))
-    assert len(triggered._parts) == triggered.books.accepted == MOST_IN_FLIGHT
+    assert len(triggered.in_flight.parts) == triggered.books.accepted == MOST_IN_FLIGHT
     triggered.let_budgets_pass()
     assert [v.seq for v in triggered.said] == accepted
 
@@ -342,9 +350,9 @@ def test_a_flood_of_triggers_is_refused_before_it_grows_without_end(triggered: B
 def test_what_a_camera_shows_before_the_subscribers_are_there_is_of_no_part(
     station: Bare, policy: Literal["every", "latest"]
 ) -> None:
-    station.config = replace(station.config, wait_subscribers=1)
+    configure(station, wait_subscribers=1)
     station.intake.opened = Opened("camera0", None, None, True, True, False, policy, device=True)
-    station._subscribers_came = station.listeners_came = False
+    station.acceptance._have_subscribers_come = station.acceptance.have_listeners_come = False
     for _ in range(3):
         station.show()
     assert (station.books.accepted, station.books.dropped, station.held.total()) == (0, 3, 0)
@@ -355,20 +363,20 @@ def test_what_a_camera_shows_before_the_subscribers_are_there_is_of_no_part(
 
 
 def test_a_trigger_before_the_subscribers_are_there_is_refused_and_one_after_is_a_part(triggered: Bare) -> None:
-    triggered.config = replace(triggered.config, wait_subscribers=1)
-    triggered._subscribers_came = triggered.listeners_came = False
-    assert triggered._trigger("A") == "this station waits for 1 subscriber"
+    configure(triggered, wait_subscribers=1)
+    triggered.acceptance._have_subscribers_come = triggered.acceptance.have_listeners_come = False
+    assert trigger(triggered, "A") == "this station waits for 1 subscriber"
     assert triggered.books.accepted == 0
     triggered.publisher.subscribers = lambda: 1  # type: ignore[method-assign]
-    assert triggered._trigger("B") == 1
+    assert trigger(triggered, "B") == 1
     triggered.turn()
     triggered.publisher.subscribers = lambda: 0  # type: ignore[method-assign]
-    assert triggered._trigger("C") == 2, "whoever leaves, the line goes on"
+    assert trigger(triggered, "C") == 2, "whoever leaves, the line goes on"
 
 
 def test_a_station_that_waits_for_its_subscribers_judges_nothing_and_says_so(station: Bare) -> None:
-    station.config = replace(station.config, wait_subscribers=1)
-    station._subscribers_came = station.listeners_came = False
+    configure(station, wait_subscribers=1)
+    station.acceptance._have_subscribers_come = station.acceptance.have_listeners_come = False
     station.status.beat()
     assert (station.status.state, station.status.is_ready) == (State.READY, False)
     station.publisher.subscribers = lambda: 1  # type: ignore[method-assign]
