@@ -4,14 +4,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from edge.bundle import Bundle
 from edge.channel.publisher import Publisher
 from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.station.capture.process import CaptureProcess
 from edge.station.codes.process import CodeReading
 from edge.station.config.resolved import StationConfig
 from edge.station.in_flight import MOST_IN_FLIGHT, PartsInFlight
-from edge.station.inference.seat import Scoring
 from edge.station.parts import NEVER, Finding, Part
 from edge.station.process.messages import Captured
 from edge.station.triggers import Triggers
@@ -27,9 +25,7 @@ class Acceptance:
     def __init__(
         self,
         config: StationConfig,
-        bundle: Bundle,
         intake: CaptureProcess,
-        scoring: Scoring,
         in_flight: PartsInFlight,
         codes: CodeReading | None,
         publisher: Publisher,
@@ -45,7 +41,7 @@ class Acceptance:
         self.have_listeners_come = config.wait_subscribers == 0 and not config.required
         """Whether the awaited subscribers and the required controllers have been present."""
         self._have_subscribers_come = config.wait_subscribers == 0
-        self._bundle, self._intake, self._scoring, self._in_flight = bundle, intake, scoring, in_flight
+        self._intake, self._in_flight = intake, in_flight
         self._codes, self._publisher = codes, publisher
         self._triggers = Triggers(intake)
 
@@ -61,10 +57,10 @@ class Acceptance:
         The source begins when the station is ready for the first time; earlier frames of a free-running camera are
         dropped. `missing` gives the required controllers that are silent; `suspended` is why the station is suspended.
         """
-        opened = self._intake.opened
+        opened, scoring = self._intake.opened, self._in_flight.inspection.scoring
         if opened is None:
             return []
-        may_begin = self._await_listeners(missing) and self._scoring.loaded is not None
+        may_begin = self._await_listeners(missing) and scoring.loaded is not None
         if may_begin:
             self._intake.begin()
         if self.config.trigger == "external":
@@ -77,9 +73,9 @@ class Acceptance:
         if opened.live and opened.policy == "every":
             while self.pending:
                 self._enter(self.pending.popleft(), suspended)
-        elif self._scoring.is_idle and not self._in_flight.parts:
+        elif scoring.is_idle and not self._in_flight.parts:
             self._enter(self.pending.popleft(), suspended)
-        elif not opened.live and self._scoring.takes_ahead and len(self._in_flight) == 1:
+        elif not opened.live and scoring.takes_ahead and len(self._in_flight) == 1:
             self._enter(self.pending.popleft(), suspended, ahead=True)
         return []
 
@@ -137,13 +133,13 @@ class Acceptance:
     def _show(self, part: Part, capture: Captured) -> None:
         """Assign a frame to its part; a frame that cannot be judged decides the part."""
         part.capture = capture
-        fault = capture.fault or self._wrong_shape(capture)
+        fault = capture.fault or self._wrong_shape(part, capture)
         if fault is not None and part.finding is None:
             part.finding = Finding(reason=fault.reason, detail=fault.detail)
         if self._codes is not None:
             self._codes.show(part)
 
-    def _wrong_shape(self, capture: Captured) -> Fault | None:
+    def _wrong_shape(self, part: Part, capture: Captured) -> Fault | None:
         height, width = shape = capture.height, capture.width
         if not all(SMALLEST_FRAME <= n <= LARGEST_FRAME for n in shape):
             limits = f"{SMALLEST_FRAME} to {LARGEST_FRAME}"
@@ -155,7 +151,7 @@ class Acceptance:
             if region.bottom > height or region.right > width:
                 return Fault(Reason.CORRUPT, f"the frame is {width}×{height} and does not hold the region {region}")
         seen = [(region.height, region.width) for region in self.config.regions] or [shape]
-        refusals = (self._bundle.manifest.letterbox.refusal(*one) for one in seen)
+        refusals = (part.inspection.bundle.manifest.letterbox.refusal(*one) for one in seen)
         return next((Fault(Reason.CORRUPT, f"the frame of {refusal}") for refusal in refusals if refusal), None)
 
 

@@ -5,8 +5,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from edge.station.capture.process import CaptureProcess
-from edge.station.config.resolved import StationConfig
-from edge.station.inference.seat import Scoring
+from edge.station.inspection import Inspection
 from edge.station.part_counts import Books
 from edge.station.parts import NEVER, Finding, Part
 from edge.station.previews import Previews
@@ -27,17 +26,17 @@ class PartsInFlight:
 
     def __init__(
         self,
-        config: StationConfig,
+        inspection: Inspection,
         books: Books,
         intake: CaptureProcess,
-        scoring: Scoring,
         previews: Previews,
         records: "Records | None",
     ) -> None:
         """No part was accepted yet."""
         self.parts: dict[int, Part] = {}
-        self.config = config
-        self._books, self._intake, self._scoring = books, intake, scoring
+        self.inspection = inspection
+        """What judges the parts that are accepted now."""
+        self._books, self._intake = books, intake
         self._previews, self._records = previews, records
         self._slots_inferring: dict[int, int] = {}  # by seq; held until the runtime is done with the frame
 
@@ -46,8 +45,8 @@ class PartsInFlight:
 
     def begin(self, name: str, captured_ns: int, finding: Finding | None = None) -> Part:
         """Accept a part; its clock starts at `captured_ns`. With a `finding` it is decided already."""
-        deadline_ns = captured_ns + int(self.config.budget_ms * 1e6)
-        part = Part(self._books.accept(), name, captured_ns, deadline_ns, finding=finding)
+        deadline_ns = captured_ns + int(self.inspection.config.budget_ms * 1e6)
+        part = Part(self._books.accept(), name, captured_ns, deadline_ns, self.inspection, finding=finding)
         if self._records is not None:
             self._records.accept(part.seq)
         self.parts[part.seq] = part
@@ -70,7 +69,7 @@ class PartsInFlight:
         for waiting in self.parts.values():
             if waiting.deadline_ns == NEVER and waiting.is_submitted:
                 self._start_clock(waiting, result.end_ns)
-                self._scoring.postpone(waiting.seq, waiting.deadline_ns)
+                waiting.inspection.scoring.postpone(waiting.seq, waiting.deadline_ns)
 
     def take_back(self, seq: int) -> None:
         """Return a frame that a lost model had not started: it is submitted again to the next one."""
@@ -87,22 +86,23 @@ class PartsInFlight:
             if part.finding is None and now >= part.deadline_ns:
                 if part.capture is None:
                     part.finding = Finding(reason=Reason.CAMERA, detail="no frame came for the trigger")
-                elif part.is_submitted or self._scoring.is_up:
+                elif part.is_submitted or part.inspection.scoring.is_up:
                     part.finding = Finding(reason=Reason.LATE, detail="no result within the budget")
                 else:
-                    part.finding = Finding(reason=Reason.BACKEND, detail=self._scoring.cause)
+                    part.finding = Finding(reason=Reason.BACKEND, detail=part.inspection.scoring.cause)
 
     def submit(self) -> bool:
         """Submit the oldest waiting part to the runtime; returns whether there was one. A live frame is submitted when
         the previous one is done, a stored one ahead of that.
         """
-        is_idle = self._scoring.is_idle
-        if not (is_idle or self._scoring.takes_ahead):
-            return False
         for part in self.parts.values():
             c = part.capture
             if part.finding is None and not part.is_submitted and c is not None:
                 assert c.slot is not None
+                scoring = part.inspection.scoring
+                is_idle = scoring.is_idle
+                if not (is_idle or scoring.takes_ahead):
+                    return False
                 if not is_idle and part.deadline_ns != NEVER:
                     return False
                 if is_idle and part.deadline_ns == NEVER:
@@ -112,7 +112,7 @@ class PartsInFlight:
                 memory = self._intake.memory(c.slot)
                 keeps_map = self._records is not None
                 maps = keeps_map and self._previews.are_due, keeps_map
-                self._scoring.submit(part.seq, memory, c.height, c.width, part.deadline_ns, c.frames, *maps)
+                scoring.submit(part.seq, memory, c.height, c.width, part.deadline_ns, c.frames, *maps)
                 return True
         return False
 
@@ -129,8 +129,10 @@ class PartsInFlight:
 
     def _start_clock(self, part: Part, now_ns: int) -> None:
         """Start the clock of a stored picture when the model starts on it."""
-        part.captured_ns, part.deadline_ns = now_ns, now_ns + int(self.config.budget_ms * 1e6)
+        part.captured_ns = now_ns
+        part.deadline_ns = now_ns + int(part.inspection.config.budget_ms * 1e6)
 
     def _is_stored(self, part: Part) -> bool:
         """Whether the part is a stored picture, whose clock starts only when the model starts on it."""
-        return self.config.trigger != "external" and part.capture is not None and part.capture.captured_ns is None
+        is_triggered = part.inspection.config.trigger == "external"
+        return not is_triggered and part.capture is not None and part.capture.captured_ns is None

@@ -10,6 +10,7 @@ from edge.verdict import Box, Defect, Fields, Outcome, Reason, Timing, Verdict
 
 if TYPE_CHECKING:
     from edge.bundle import Artifact
+    from edge.station.inspection import Inspection
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Part:
     name: str
     captured_ns: int
     deadline_ns: int
+    inspection: "Inspection"
     capture: Captured | None = None
     is_submitted: bool = False
     finding: Finding | None = None
@@ -51,13 +53,15 @@ class Part:
         return self.capture.in_ring_ns if self.capture.captured_ns is None else self.capture.captured_ns
 
 
-def judge(part: Part, artifact: "Artifact | None", budget_ms: float, **context: Any) -> Verdict:
+def judge(part: Part, **context: Any) -> Verdict:
     """The verdict of a decided part, as of now. `context` has the fields of the verdict that describe the line.
 
     A score that would be published after the budget is unknown/late: the age is checked here, right before the send.
     """
     finding, now = part.finding, time.monotonic_ns()
     assert finding is not None
+    inspection = part.inspection
+    artifact, budget_ms = inspection.artifact, inspection.config.budget_ms
     age_ms = (now - part.captured_ns) / 1e6
     if finding.score is not None and age_ms > budget_ms:
         finding = Finding(reason=Reason.LATE, detail="the result came within the budget, publication did not")
@@ -82,6 +86,8 @@ def judge(part: Part, artifact: "Artifact | None", budget_ms: float, **context: 
         defects=_defects(inferred) if outcome is Outcome.REJECT else None,
         age_ms=age_ms,
         budget_ms=budget_ms,
+        bundle=inspection.bundle.label,
+        backend=inspection.backend,
         truth=capture.truth if capture else None,
         timing=Timing(
             captured=part.captured_ns,

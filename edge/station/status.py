@@ -65,7 +65,7 @@ class StationStatus:
     def result(self) -> dict[str, Any]:
         """Summary of this run, for the report at its end."""
         station = self._station
-        loaded, watch = station.scoring.loaded, station.input_watch
+        loaded, watch = station.scoring.loaded, station.inspection.input_watch
         return {
             "station": station.config.station,
             "epoch": station.epoch,
@@ -155,7 +155,7 @@ class StationStatus:
             valid_until=now + LEASE_MS * 1_000_000,
             cause=self.cause,
             alarms=self._suspension() + station.alarms,
-            drift=station.drift_watch.state if station.drift_watch else None,
+            drift=station.inspection.drift_watch.state if station.inspection.drift_watch else None,
             last_seq=station.books.published,
             durable_seq=station.records.recorder.durable_seq if station.records else None,
             camera_age_ms=station.intake.age_ms,
@@ -188,8 +188,8 @@ class StationStatus:
             dropped=station.books.dropped,
             late_results=station.books.late_results,
             alarms=len(beat.alarms),
-            unlike_share=station.input_watch.recent_share if station.input_watch else None,
-            drift_levels=station.drift_watch.levels if station.drift_watch else {},
+            unlike_share=station.inspection.input_watch.recent_share if station.inspection.input_watch else None,
+            drift_levels=station.inspection.drift_watch.levels if station.inspection.drift_watch else {},
             drift_learned=beat.drift.learned if beat.drift else None,
             camera_age_ms=beat.camera_age_ms,
             loop_age_ms=beat.loop_age_ms,

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edge.bundle import load_bundle
+from edge.bundle import Bundle, load_bundle
 from edge.bundle.signature import Trust
 from edge.channel.channel import Channel
 from edge.pictures.contract import PictureContract
@@ -22,11 +22,10 @@ from edge.station.capture.process import CaptureProcess
 from edge.station.codes.process import CodeReading
 from edge.station.config.resolved import StationConfig
 from edge.station.control_server import ControlServer, Line
-from edge.station.drift.watch import DriftWatch, line_of
 from edge.station.in_flight import PartsInFlight
 from edge.station.inference.process import Model
 from edge.station.inference.seat import Scoring
-from edge.station.input_watch import InputWatch
+from edge.station.inspection import Inspection
 from edge.station.observers import Observer
 from edge.station.part_counts import Books
 from edge.station.parts import Part, judge
@@ -72,9 +71,9 @@ class Station:
         a matching one or adds its own. `service` reports to systemd. `page` is the metrics page of another station on
         which this station's metrics are shown too.
         """
-        self.bundle = load_bundle(config.bundle, Trust.read(config.trust))
-        config = replace(config, bundle=self.bundle.folder)  # links resolved: a later change of a link has no effect
-        self.config = config = _with_bits(config, self.bundle.manifest.picture)
+        bundle = load_bundle(config.bundle, Trust.read(config.trust))
+        config = replace(config, bundle=bundle.folder)  # links resolved: a later change of a link has no effect
+        self.config = config = _with_bits(config, bundle.manifest.picture)
         self.epoch = secrets.token_hex(8)
         self.records: Records | None = None
         self.books = Books()
@@ -97,33 +96,38 @@ class Station:
             if config.metrics is not None:
                 from edge.station import metrics  # takes a tenth of a second, so only on request
 
-                about = (config.station, self.bundle.label, config.records)
+                about = (config.station, bundle.label, config.records)
                 self.metrics = metrics.Metrics(config.metrics, *about, allow_insecure=allow_insecure, page=page)
                 undo.callback(self.metrics.close)
             if config.records is not None:
-                self.records = Records(config, self.epoch, self.bundle.label, self.intake)
+                self.records = Records(config, self.epoch, bundle.label, self.intake)
             undo.pop_all()
-        key, models = Model.key(config, self.bundle.digest), {} if models is None else models
-        self.scoring = Scoring(config, models.setdefault(key, Model(config, self.bundle.digest)))
+        self.inspection = Inspection(config, bundle, {} if models is None else models, self._note_own)
         recorder = self.records.recorder if self.records else None
         reads = config.read_code is not None
         self.codes = CodeReading(config, self.epoch, self.intake, recorder) if reads else None
-        statistics = self.bundle.manifest.input_statistics
-        self.input_watch = None if statistics is None else InputWatch(statistics, self._note_input)
-        self.drift_watch = self._drift_watch()
-        self.observers: list[Observer] = [one for one in (self.records, self.drift_watch) if one is not None]
+        self.observers: list[Observer] = [self.records] if self.records is not None else []
         self.boot = self.records.boot if self.records else 0
         self.publisher = self.channel.publisher
         self.previews = Previews(self.publisher)
         if self.records is not None:
             self.records.previews = self.previews
-        given = self.intake, self.scoring
-        self.in_flight = PartsInFlight(config, self.books, *given, self.previews, self.records)
-        self.acceptance = Acceptance(config, self.bundle, *given, self.in_flight, self.codes, self.publisher)
+        self.in_flight = PartsInFlight(self.inspection, self.books, self.intake, self.previews, self.records)
+        self.acceptance = Acceptance(config, self.intake, self.in_flight, self.codes, self.publisher)
         self.replays = Replays(self.channel.control, self.epoch, recorder)
         self.control_server = ControlServer(self.channel.control, self._line(), self.replays, recorder, config.required)
         self._judged_ns = 0  # when the source had ended and the last part had its verdict
         self._is_opened = False
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that judges the parts that are accepted now."""
+        return self.inspection.bundle
+
+    @property
+    def scoring(self) -> Scoring:
+        """Its place at the model."""
+        return self.inspection.scoring
 
     def _line(self) -> Line:
         return Line(
@@ -135,14 +139,6 @@ class Station:
             accepted=lambda: self.books.accepted,
             trigger=lambda name, fields: self.acceptance.trigger(name, fields, self._suspended),
         )
-
-    def _drift_watch(self) -> DriftWatch | None:
-        """The watch on drift; None if its reference has no length."""
-        config = self.config
-        if not config.drift_hours:
-            return None
-        note = partial(self._note_input, kind="drift")
-        return DriftWatch(line_of(config, self.bundle), config.drift_hours, config.records, note, self.bundle.manifest)
 
     # ------------------------------------------------------------------------------------- called by the cell
 
@@ -163,14 +159,7 @@ class Station:
     def receive(self) -> None:
         """Handle messages of the other children and of controllers. Raises EdgeError if the source cannot be opened."""
         self._receive()
-        while self.scoring.measured:
-            measured = self.scoring.measured.popleft()
-            if self.input_watch is not None:
-                self.input_watch.add(measured)
-        while self.scoring.summed:
-            summed = self.scoring.summed.popleft()
-            if self.drift_watch is not None:
-                self.drift_watch.add(summed)
+        self.inspection.count_pictures()
         self.channel.serve()
         self.control_server.serve()
 
@@ -218,8 +207,8 @@ class Station:
     def alarms(self) -> tuple[str, ...]:
         """What is wrong and holds nothing up, as text for users."""
         of_records = self.records.alarms if self.records is not None else ()
-        watches = (self.input_watch, self.drift_watch, self.codes)
-        return of_records + tuple(alarm for watch in watches if watch is not None for alarm in watch.alarms)
+        of_codes = self.codes.alarms if self.codes is not None else ()
+        return of_records + self.inspection.alarms + of_codes
 
     @property
     def fds(self) -> list[int]:
@@ -258,8 +247,7 @@ class Station:
                 last.callback(self.metrics.close)
             if self.records is not None:
                 last.callback(self.records.close, "never ran", self.books)
-            if self.drift_watch is not None:
-                last.callback(self.drift_watch.close)
+            last.callback(self.inspection.close)
             last.callback(self.channel.close)
 
     def shut_down(self, cause: str) -> None:
@@ -273,8 +261,7 @@ class Station:
             last.callback(self.service.close)
             if self.records is not None:
                 last.callback(self.records.close, cause, self.books)
-            if self.drift_watch is not None:
-                last.callback(self.drift_watch.close)  # before the records, whose folder it writes into
+            last.callback(self.inspection.close)  # before the records, whose folder it writes into
             last.callback(self.channel.close)
             last.callback(self.intake.close, CHILD_PATIENCE_S)
             if self.records is not None:
@@ -320,6 +307,7 @@ class Station:
             self.replays.remember(verdict.seq, payload)
             if self.metrics is not None:
                 self.metrics.verdict(verdict)
+            part.inspection.judged(part, verdict, payload)
             for observer in self.observers:
                 observer.judged(part, verdict, payload)
             if part.capture is not None:
@@ -327,16 +315,7 @@ class Station:
         return self.books.published > before
 
     def _verdict(self, part: Part) -> Verdict:
-        loaded = self.scoring.loaded
-        return judge(
-            part,
-            self.bundle.manifest.artifacts[loaded.backend] if loaded else None,
-            self.config.budget_ms,
-            **self.status.sender(),
-            source=self.config.source_name,
-            bundle=self.bundle.label,
-            backend=loaded.backend if loaded else None,
-        )
+        return judge(part, **self.status.sender(), source=self.config.source_name)
 
     def _note(self, level: int, line: str, kind: str = "channel") -> None:
         """Write a line to the log and to the record, for example who was refused, and why."""
@@ -344,7 +323,8 @@ class Station:
         if self.records is not None:
             self.records.recorder.event(kind, line)
 
-    def _note_input(self, level: int, line: str, kind: str = "input") -> None:
+    def _note_own(self, level: int, line: str, kind: str) -> None:
+        """Write a line that begins with the station's name."""
         self._note(level, f"{self.config.station}: {line}", kind)
 
 

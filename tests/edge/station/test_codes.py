@@ -23,6 +23,9 @@ from edge.station.parts import Part
 from edge.station.process.messages import Captured
 from edge.station.process.ring import Attached, Ring
 
+NONE: Any = None
+"""No inspection: nothing judges these parts."""
+
 TEXTS = {"ean": "4012345678901", "itf": "00123456789012", "codabar": "A12345B", "databar": "01234567890128"}
 WRITTEN = {"ean": "EAN13", "databar": "DataBarOmni"}
 
@@ -100,7 +103,7 @@ class Frames:
     def part(self, slot: int, fields: dict[str, str] | None = None) -> Part:
         now = time.monotonic_ns()
         capture = Captured(slot, 0, "p", *grey().shape[:2], None, now, None, None, 0)
-        return Part(slot + 1, "p", now, now, capture, fields=fields)
+        return Part(slot + 1, "p", now, now, NONE, capture, fields=fields)
 
 
 class Journal:

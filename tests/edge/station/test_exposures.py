@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing import Pipe
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.fake_genicam import ADDRESS, FakeCamera, fake_camera, is_possible, no_other_cameras
@@ -18,6 +19,9 @@ from edge.station.exposures import MOST_MISSED, Exposures
 from edge.station.parts import Finding, Part
 from edge.station.process.messages import Captured, Expose, Stop
 from edge.verdict import Outcome, Reason, State, Verdict
+
+NONE: Any = None
+"""No inspection: nothing judges these parts."""
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +119,7 @@ class FakeIntake:
 
 
 def part(seq: int) -> Part:
-    return Part(seq, f"part {seq}", captured_ns=seq * 100, deadline_ns=seq * 100 + 50)
+    return Part(seq, f"part {seq}", captured_ns=seq * 100, deadline_ns=seq * 100 + 50, inspection=NONE)
 
 
 def frame(captured_ns: int) -> Captured:

@@ -13,6 +13,9 @@ from edge.station.parts import Part
 from edge.station.process.messages import Captured, Copied
 from edge.station.record_keeping import Records
 
+NONE: Any = None
+"""No inspection: nothing judges these parts."""
+
 SLOT = 3
 
 
@@ -57,7 +60,7 @@ def test_a_frame_is_held_while_the_archive_copies_it_and_no_other(accepts: bool,
     try:
         records.archiving = Archive(accepts)
         now = time.monotonic_ns()
-        part = Part(1, "p1", now, now, Captured(SLOT, 0, "p1", 90, 160, None, now, None, None, 0))
+        part = Part(1, "p1", now, now, NONE, Captured(SLOT, 0, "p1", 90, 160, None, now, None, None, 0))
         records.judged(part, verdict(epoch="ab12"), b"{}")
         assert frames.done == ([("hold", SLOT)] if accepts else [])
         records.serve()

@@ -100,7 +100,7 @@ def station(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bare]:
 
 def configure(station: Station, **changes: Any) -> None:
     """Change the station's configuration."""
-    station.config = station.in_flight.config = station.acceptance.config = replace(station.config, **changes)
+    station.config = station.inspection.config = station.acceptance.config = replace(station.config, **changes)
 
 
 def trigger(station: Station, name: str) -> int | str:
