@@ -63,6 +63,7 @@ class Reason(StrEnum):
     BRIGHTNESS = "brightness"
     SHARPNESS = "sharpness"
     OVERLOAD = "overload"
+    PRODUCT = "product"
     SUSPENDED = "suspended"
     STOPPED = "stopped"
 
@@ -158,6 +159,11 @@ class Verdict(Message):
         exclude_if=lambda fields: not fields,
         description="free fields of the part: from its trigger, or from a code in its frame",
     )
+    product: str | None = Field(
+        default=None,
+        exclude_if=lambda product: product is None,
+        description="what the part was judged as, if the line makes several products",
+    )
     verdict: Outcome
     reason: Reason
     detail: str | None = Field(default=None, description="the reason in words, for people")
@@ -246,6 +252,11 @@ class Heartbeat(Message):
     last_seq: Count = Field(description="the last verdict that was published")
     durable_seq: Count | None = Field(
         default=None, description="verdicts up to here are on disk; null: no journal is kept"
+    )
+    product: str | None = Field(
+        default=None,
+        exclude_if=lambda product: product is None,
+        description="the product that parts are judged as now, if the line makes several",
     )
     drift: Drift | None = Field(default=None, description="the watch on drift; null if there is none")
     camera_age_ms: float | None = Field(

@@ -8,9 +8,9 @@ the standard library and pydantic.
 
 import re
 from enum import StrEnum
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from edge.channel.limits import LARGEST_REQUEST
 from edge.errors import ChannelError
@@ -109,6 +109,9 @@ class Trigger(_Said):
     type: Literal["trigger"] = "trigger"
     part: PartId
     fields: Fields | None = Field(default=None, description="free fields of the part, which its verdict carries")
+    product: Name | None = Field(
+        default=None, description="the part's product; if it is not the current one, the part is unknown"
+    )
     exposed: bool = Field(default=False, description="answer a second time when the part's frame has been exposed")
 
 
@@ -132,7 +135,27 @@ class Resume(_Said):
     epoch: Epoch | None = Field(default=None, description="the run that is meant; another one refuses")
 
 
-Request = Hello | Ping | AskSnapshot | AskReplay | Acknowledge | Trigger | Suspend | Resume
+class SelectProduct(_Said):
+    """A changeover: parts that are triggered or exposed from now on are judged as this product, in the same epoch. Give
+    its name or its number.
+    """
+
+    type: Literal["select_product"] = "select_product"
+    product: Name | None = None
+    number: int | None = Field(default=None, ge=0, le=65_535)
+    by: Person = Field(description="who asks: a person, or a program")
+    reason: Why | None = None
+    station: Name | None = Field(default=None, description="the station that is meant; another one refuses")
+    epoch: Epoch | None = Field(default=None, description="the run that is meant; another one refuses")
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.product is None) == (self.number is None):
+            raise ValueError("give a product or a number")
+        return self
+
+
+Request = Hello | Ping | AskSnapshot | AskReplay | Acknowledge | Trigger | Suspend | Resume | SelectProduct
 
 
 class Welcome(_Said):
@@ -156,11 +179,21 @@ class Pong(_Said):
     now: int
 
 
+class ProductState(_Said):
+    """A product of the station: its number for a PLC, its bundle, and whether parts can be judged as it."""
+
+    name: str
+    number: int | None
+    bundle: str
+    is_up: bool
+
+
 class Snapshot(_Said):
     """The answer to the question how the station stands."""
 
     type: Literal["snapshot"] = "snapshot"
     heartbeat: Heartbeat
+    products: tuple[ProductState, ...] = Field(default=(), description="all products, if the line makes several")
 
 
 class Replayed(_Said):
@@ -209,6 +242,15 @@ class Suspension(_Said):
     is_suspended: bool
 
 
+class ProductSelected(_Said):
+    """The answer to a changeover: parts that are triggered or exposed from now on are judged as `product`."""
+
+    type: Literal["product_selected"] = "product_selected"
+    product: str
+    number: int | None
+    before: str = Field(description="the product until now")
+
+
 class Refused(_Said):
     """The answer to a request that cannot be met, or to what is none, with the reason for people."""
 
@@ -220,7 +262,7 @@ class Refused(_Said):
 TYPES = tuple(kind.model_fields["type"].default for kind in get_args(Request))
 """Types of requests."""
 
-Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Exposed | Suspension | Refused
+Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Exposed | Suspension | ProductSelected | Refused
 
 REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
 REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])

@@ -173,6 +173,9 @@ TRIGGERS = Pace(burst=100, a_second=100)
 SUSPENSIONS = Pace(burst=10, a_second=1)
 """Suspensions and their ends of one peer. Each is an event of the journal."""
 
+CHANGEOVERS = Pace(burst=20, a_second=10)
+"""Changeovers of one peer. Each is an event of the journal."""
+
 REPLAYS = Pace(burst=10, a_second=1)
 """Replays of one peer. A replay reads up to 10,000 verdicts; a controller requests one after a gap."""
 

@@ -17,7 +17,7 @@ from edge.cli import new_app, run_app
 from edge.cli.log_options import with_log_options
 from edge.cli.station_flags import keys_of, with_station_flags
 from edge.errors import ConfigError
-from edge.station.config.conversion import source_request, to_config
+from edge.station.config.conversion import bundle_of, is_demo, source_request, to_config
 from edge.station.config.layout import Layout, layout, layout_as_toml
 from edge.station.config.settings import Settings
 from edge.station.config.toml_writing import as_line
@@ -116,13 +116,12 @@ def run(
 
 def _with_tuned(said: Layout) -> tuple[Layout, list[str]]:
     """The layout with the tuned settings of each station's bundle where no setting was given, and lines about them."""
-    from edge.bundle.shipped import DEMO, found_bundle, shipped_bundle
     from edge.station.config.tuned import with_tuned
 
     stations, lines = [], []
     for one in said.stations:
-        bundle, name = one.settings.bundle, one.settings.station
-        station, remarks = with_tuned(one, found_bundle(bundle) if bundle else shipped_bundle(DEMO))
+        name = one.settings.station
+        station, remarks = with_tuned(one, bundle_of(one.settings))
         stations.append(station)
         lines += [f"{name}: {remark}" for remark in remarks]
     return Layout(said.common if said.has_tables else stations[0], tuple(stations), said.has_tables), lines
@@ -143,7 +142,7 @@ def _serve(layout: Layout, remarks: list[str], as_json: bool) -> None:
             log.debug("%s: %s", name, as_line(one, key), extra={"station": name})
     for remark in remarks:
         log.info("%s", remark)
-    with Progress(shows_demo_bundle=any(settings.bundle is None for settings in all_settings)) as progress:
+    with Progress(shows_demo_bundle=any(map(is_demo, all_settings))) as progress:
         cell = Cell(configs, progress.show, insecure)
         for number in ENDING_SIGNALS:  # the cell handles them while it runs; afterwards they are ignored
             signal.signal(number, signal.SIG_IGN)
@@ -183,7 +182,6 @@ def _not_judged(station: "Station") -> str | None:
 
 def _config(settings: Settings) -> "StationConfig":
     """The configuration of one station, checked as far as possible before the station is created."""
-    from edge.bundle.shipped import DEMO, found_bundle, shipped_bundle
     from edge.channel.control_messages import check_name
     from edge.errors import SourceError
 
@@ -191,15 +189,14 @@ def _config(settings: Settings) -> "StationConfig":
         raise SourceError("no source given; say --source camera0, or --source demo for the built-in line")
     for name in settings.require:
         check_name(name)  # the station would wait for ever for a name that no controller can have
-    is_demo = settings.bundle is None
-    path = found_bundle(settings.bundle) if settings.bundle else shipped_bundle(DEMO)
+    path = bundle_of(settings)
     if settings.insecure:
         log.warning(
             "WARNING: --insecure: anyone who reaches %s reads the verdicts and can pretend to be this station",
             settings.bind,
             extra={"station": settings.station},
         )
-    return to_config(settings, path, is_demo)
+    return to_config(settings, path, is_demo(settings))
 
 
 def _one(layout: Layout) -> Settings:

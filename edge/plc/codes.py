@@ -25,6 +25,7 @@ class Code(IntEnum):
     OVERLOAD = 21
     SUSPENDED = 22
     STOPPED = 23
+    PRODUCT = 24
     EXPIRED = 40
     GAP = 41
     HEARTBEAT_LOST = 42
@@ -83,6 +84,7 @@ MEANINGS = {
     Code.OVERLOAD: "unknown: more parts than the station can judge",
     Code.SUSPENDED: "unknown: the station was held or suspended",
     Code.STOPPED: "unknown: the station was stopped",
+    Code.PRODUCT: "unknown: the trigger names another product than the current one",
     Code.EXPIRED: "the verdict was good, but the part was not acknowledged before its time was over",
     Code.GAP: "a verdict was lost between station and edge-plc",
     Code.HEARTBEAT_LOST: "the heartbeats of the station stopped, or the station failed",

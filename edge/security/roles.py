@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 class Role(StrEnum):
     """All roles may read: verdicts, heartbeats, states, snapshots and replays. `acknowledge` may also report what
-    became of a part, `trigger` may announce a part in front of the camera, `control` may do both, and suspend
-    and resume the station.
+    became of a part, `trigger` may announce a part in front of the camera, `control` may do both, suspend
+    and resume the station, and select its product.
     """
 
     SEE = "see"
@@ -20,7 +20,13 @@ class Role(StrEnum):
         return request not in NEEDS or self in (NEEDS[request], Role.CONTROL)
 
 
-NEEDS = {"ack": Role.ACKNOWLEDGE, "trigger": Role.TRIGGER, "suspend": Role.CONTROL, "resume": Role.CONTROL}
+NEEDS = {
+    "ack": Role.ACKNOWLEDGE,
+    "trigger": Role.TRIGGER,
+    "suspend": Role.CONTROL,
+    "resume": Role.CONTROL,
+    "select_product": Role.CONTROL,
+}
 """The role that a request type needs; types that are not listed need only `see`."""
 
 OF_A_NEW_KEY = Role.ACKNOWLEDGE

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from edge.channel.control_messages import Trigger
 from edge.channel.publisher import Publisher
 from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.station.capture.process import CaptureProcess
@@ -12,9 +13,10 @@ from edge.station.config.resolved import StationConfig
 from edge.station.in_flight import MOST_IN_FLIGHT, PartsInFlight
 from edge.station.parts import NEVER, Finding, Part
 from edge.station.process.messages import Captured
+from edge.station.products import Products
 from edge.station.triggers import Triggers
 from edge.text import counted
-from edge.verdict import Fault, Fields, Reason
+from edge.verdict import Fault, Reason
 
 
 class Acceptance:
@@ -26,6 +28,7 @@ class Acceptance:
         self,
         config: StationConfig,
         intake: CaptureProcess,
+        products: Products,
         in_flight: PartsInFlight,
         codes: CodeReading | None,
         publisher: Publisher,
@@ -41,7 +44,7 @@ class Acceptance:
         self.have_listeners_come = config.wait_subscribers == 0 and not config.required
         """Whether the awaited subscribers and the required controllers have been present."""
         self._have_subscribers_come = config.wait_subscribers == 0
-        self._intake, self._in_flight = intake, in_flight
+        self._intake, self._products, self._in_flight = intake, products, in_flight
         self._codes, self._publisher = codes, publisher
         self._triggers = Triggers(intake)
 
@@ -57,10 +60,10 @@ class Acceptance:
         The source begins when the station is ready for the first time; earlier frames of a free-running camera are
         dropped. `missing` gives the required controllers that are silent; `suspended` is why the station is suspended.
         """
-        opened, scoring = self._intake.opened, self._in_flight.inspection.scoring
+        opened, scoring = self._intake.opened, self._products.current.scoring
         if opened is None:
             return []
-        may_begin = self._await_listeners(missing) and scoring.loaded is not None
+        may_begin = self._await_listeners(missing) and self._products.are_loaded
         if may_begin:
             self._intake.begin()
         if self.config.trigger == "external":
@@ -79,16 +82,22 @@ class Acceptance:
             self._enter(self.pending.popleft(), suspended, ahead=True)
         return []
 
-    def trigger(self, name: str, fields: Fields | None, suspended: str | None) -> int | str:
-        """Begin a part with its trigger; its frame comes later. Returns its number, or why the trigger is refused."""
+    def trigger(self, trigger: Trigger, suspended: str | None) -> int | str:
+        """Begin a part with its trigger; its frame comes later. Returns its number, or why the trigger is refused.
+
+        A part of another product than the current one is unknown.
+        """
         if self.config.trigger != "external":
             return "this station makes parts of frames, not of triggers; start it with --trigger external"
         if not self._await_subscribers():
             return f"this station waits for {counted(self.config.wait_subscribers, 'subscriber')}"
         if len(self._in_flight) >= MOST_IN_FLIGHT:
             return f"{MOST_IN_FLIGHT} parts wait for their verdicts; trigger more slowly"
-        part = self._in_flight.begin(name, time.monotonic_ns(), _finding(suspended))
-        part.fields = fields
+        part = self._in_flight.begin(trigger.part, time.monotonic_ns(), _finding(suspended))
+        part.fields = trigger.fields
+        if trigger.product not in (None, part.product) and part.finding is None:
+            detail = f"the trigger is for product {trigger.product}, current is {part.product or 'none'}"
+            part.finding = Finding(reason=Reason.PRODUCT, detail=detail)
         self._triggers.add(part)
         return part.seq
 

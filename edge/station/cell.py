@@ -136,7 +136,7 @@ class Cell:
     def _retire(self, station: Station, cause: str) -> None:
         """Shut down a station that has ended, while the others continue."""
         self._running.remove(station)
-        station.scoring.leave()
+        station.products.leave()
         self._shared.leave(station.config.station)
         if not self._running:  # no other station can be delayed
             station.shut_down(cause)

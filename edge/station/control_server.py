@@ -16,8 +16,10 @@ from edge.channel.control_messages import (
     Hello,
     Ping,
     Pong,
+    ProductSelected,
     Request,
     Resume,
+    SelectProduct,
     Snapshot,
     Suspend,
     Suspension,
@@ -26,11 +28,11 @@ from edge.channel.control_messages import (
     Welcome,
 )
 from edge.channel.control_socket import ControlSocket, Peer
-from edge.channel.limits import MOST_PEERS, SUSPENSIONS, TRIGGERS
+from edge.channel.limits import CHANGEOVERS, MOST_PEERS, SUSPENSIONS, TRIGGERS
 from edge.channel.pace import Paces
 from edge.security.roles import NEEDS, Role
+from edge.station.products import Products
 from edge.station.replay import Replays
-from edge.verdict import Fields
 
 if TYPE_CHECKING:
     from edge.records.recorder import Recorder
@@ -70,8 +72,9 @@ class Line:
     budget_ms: float
     heartbeat: "Callable[[], Heartbeat]"
     accepted: Callable[[], int]
-    trigger: Callable[[str, Fields | None], int | str]
-    """Accepts a part with this id and free fields; returns its number, or why the station takes no triggers."""
+    trigger: Callable[[Trigger], int | str]
+    """Accepts a part; returns its number, or why the station takes no triggers."""
+    products: Products
 
 
 class _Deciding(NamedTuple):
@@ -100,6 +103,7 @@ class ControlServer:
         self._heard_ns: dict[str, int | None] = dict.fromkeys(required)
         self._deciding: OrderedDict[str, _Deciding] = OrderedDict()
         self._triggers, self._suspensions = Paces(TRIGGERS), Paces(SUSPENSIONS)
+        self._changeovers = Paces(CHANGEOVERS)
         self._exposing: OrderedDict[int, Peer] = OrderedDict()  # senders who wait for an exposure, by seq
         self._announcers: set[str] = set()  # keys that have sent a trigger in this run
         self._hurried: set[str] = set()  # clients that the budget is too long for
@@ -193,7 +197,7 @@ class ControlServer:
             case Ping():
                 self._socket.reply(peer, Pong(nonce=request.nonce, epoch=line.epoch, now=time.monotonic_ns()))
             case AskSnapshot():
-                self._socket.reply(peer, Snapshot(heartbeat=line.heartbeat()))
+                self._socket.reply(peer, Snapshot(heartbeat=line.heartbeat(), products=line.products.states()))
             case AskReplay():
                 self._replays.ask(peer, request)
             case Acknowledge():
@@ -201,16 +205,49 @@ class ControlServer:
             case Trigger():
                 self._trigger(peer, request)
             case Suspend() | Resume():
-                self._suspend(peer, request)
+                if self._is_meant(peer, request):
+                    self._suspend(peer, request)
+            case SelectProduct():
+                if self._is_meant(peer, request):
+                    self._select(peer, request)
+
+    def _is_meant(self, peer: Peer, request: Suspend | Resume | SelectProduct) -> bool:
+        """Whether this station and run is meant; otherwise the request is refused."""
+        own = self._line
+        if request.station in (None, own.station) and request.epoch in (None, own.epoch):
+            return True
+        meant = f"{request.station or own.station}, epoch {request.epoch or own.epoch}"
+        self._socket.refuse(peer, request, f"this is station {own.station}, epoch {own.epoch}, not {meant}; ask anew")
+        return False
+
+    def _select(self, peer: Peer, request: SelectProduct) -> None:
+        """Make a product current; who asked is in the record."""
+        if not self._changeovers.admits(peer.id):
+            why = f"more than {CHANGEOVERS.a_second:g} changeovers a second; ask more slowly"
+            self._socket.limit(peer, request.type, "changeovers", why)
+            return
+        products, before = self._line.products, self._line.products.name
+        wanted = products.find(request.product, request.number)
+        if wanted is None or before is None:
+            self._socket.refuse(peer, request, products.refusal(request.product, request.number))
+            return
+        if wanted.name != before:
+            if (unfit := products.select(wanted)) is not None:
+                self._socket.refuse(peer, request, unfit)
+                return
+            self._note_operator(peer, request, f"changes over from product {before} to {wanted.name}")
+        self._socket.reply(peer, ProductSelected(product=wanted.name, number=wanted.number, before=before))
+
+    def _note_operator(self, peer: Peer, request: Suspend | Resume | SelectProduct, what: str) -> None:
+        """Write to the log and to the record who did what, and why."""
+        key = f", key of {peer.user}" if peer.user else ""
+        line = f"{request.by} {what}{f': {request.reason}' if request.reason else ''}{key}"
+        log.warning("%s: %s", self._line.station, line, extra={"station": self._line.station})
+        if self._recorder is not None:
+            self._recorder.event("operator", line)
 
     def _suspend(self, peer: Peer, request: Suspend | Resume) -> None:
-        """Suspend the station or resume it, by name; both are in the record. Another station or run is refused."""
-        own = self._line
-        if request.station not in (None, own.station) or request.epoch not in (None, own.epoch):
-            meant = f"{request.station or own.station}, epoch {request.epoch or own.epoch}"
-            why = f"this is station {own.station}, epoch {own.epoch}, not {meant}; load the page again"
-            self._socket.refuse(peer, request, why)
-            return
+        """Suspend the station or resume it, by name; both are in the record."""
         if not self._suspensions.admits(peer.id):
             why = f"more than {SUSPENSIONS.a_second:g} suspensions a second; ask more slowly"
             self._socket.limit(peer, request.type, "suspensions", why)
@@ -221,11 +258,7 @@ class ControlServer:
             self._socket.reply(peer, Suspension(is_suspended=is_suspended))
             return
         self.suspended_by = suspended_by
-        key = f", key of {peer.user}" if peer.user else ""
-        line = f"{request.by} {'suspends' if is_suspended else 'resumes'} the station: {request.reason}{key}"
-        log.warning("%s: %s", self._line.station, line, extra={"station": self._line.station})
-        if self._recorder is not None:
-            self._recorder.event("operator", line)
+        self._note_operator(peer, request, f"{'suspends' if is_suspended else 'resumes'} the station")
         self._socket.reply(peer, Suspension(is_suspended=is_suspended))
 
     def _check_budget(self, name: str, hello: Hello) -> None:
@@ -258,7 +291,7 @@ class ControlServer:
             why = f"more than {TRIGGERS.a_second:g} triggers a second; trigger more slowly"
             self._socket.limit(peer, trigger.type, "triggers", why)
             return
-        accepted = self._line.trigger(trigger.part, trigger.fields)
+        accepted = self._line.trigger(trigger)
         if isinstance(accepted, str):
             self._socket.refuse(peer, trigger, accepted)
             return

@@ -5,11 +5,11 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from edge.station.capture.process import CaptureProcess
-from edge.station.inspection import Inspection
 from edge.station.part_counts import Books
 from edge.station.parts import NEVER, Finding, Part
 from edge.station.previews import Previews
 from edge.station.process.messages import Inferred
+from edge.station.products import Products
 from edge.verdict import Reason
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class PartsInFlight:
 
     def __init__(
         self,
-        inspection: Inspection,
+        products: Products,
         books: Books,
         intake: CaptureProcess,
         previews: Previews,
@@ -34,8 +34,7 @@ class PartsInFlight:
     ) -> None:
         """No part was accepted yet."""
         self.parts: dict[int, Part] = {}
-        self.inspection = inspection
-        """What judges the parts that are accepted now."""
+        self._products = products
         self._books, self._intake = books, intake
         self._previews, self._records = previews, records
         self._slots_inferring: dict[int, int] = {}  # by seq; held until the runtime is done with the frame
@@ -45,8 +44,9 @@ class PartsInFlight:
 
     def begin(self, name: str, captured_ns: int, finding: Finding | None = None) -> Part:
         """Accept a part; its clock starts at `captured_ns`. With a `finding` it is decided already."""
-        deadline_ns = captured_ns + int(self.inspection.config.budget_ms * 1e6)
-        part = Part(self._books.accept(), name, captured_ns, deadline_ns, self.inspection, finding=finding)
+        inspection, product = self._products.at(captured_ns)
+        deadline_ns = captured_ns + int(inspection.config.budget_ms * 1e6)
+        part = Part(self._books.accept(), name, captured_ns, deadline_ns, inspection, finding=finding, product=product)
         if self._records is not None:
             self._records.accept(part.seq)
         self.parts[part.seq] = part

@@ -44,6 +44,7 @@ class Part:
     finding: Finding | None = None
     inferred: Inferred | None = None
     fields: Fields | None = None
+    product: str | None = None
 
     @property
     def exposed_ns(self) -> int | None:
@@ -77,6 +78,7 @@ def judge(part: Part, **context: Any) -> Verdict:
         seq=part.seq,
         part=part.name,
         fields=part.fields or None,
+        product=part.product,
         verdict=outcome,
         reason=reason,
         detail=finding.detail,

@@ -54,7 +54,8 @@ class StationStatus:
     def restarts(self) -> int:
         """Number of restarts of the children."""
         station = self._station
-        return max(0, station.intake.child.restarts) + max(0, station.scoring.child.restarts)
+        models = {id(child): child for one in station.products if (child := one.scoring.child)}
+        return max(0, station.intake.child.restarts) + sum(max(0, child.restarts) for child in models.values())
 
     @property
     def images_skipped(self) -> int:
@@ -90,8 +91,8 @@ class StationStatus:
         station = self._station
         if station.intake.opened is None:
             return State.PREOPERATIONAL, station.intake.cause
-        if station.scoring.loaded is None:
-            return State.PREOPERATIONAL, station.scoring.cause
+        if (loading := station.products.loading) is not None:
+            return State.PREOPERATIONAL, loading
         if not station.scoring.is_up:
             return State.HELD, f"model: {station.scoring.cause}"
         if not station.intake.is_up or station.intake.is_resuming:
@@ -128,9 +129,7 @@ class StationStatus:
             station.publisher.send(beat)
             if station.metrics is not None:
                 station.metrics.beat(self._vitals(beat, subscribers))
-            station.service.beat(
-                station.scoring.loaded is not None, self._makes_progress, f"{beat.state} {beat.cause or ''}"
-            )
+            station.service.beat(station.products.are_loaded, self._makes_progress, f"{beat.state} {beat.cause or ''}")
             self.progress(station)
 
     def announce(self, state: State, cause: str | None) -> None:
@@ -155,6 +154,7 @@ class StationStatus:
             valid_until=now + LEASE_MS * 1_000_000,
             cause=self.cause,
             alarms=self._suspension() + station.alarms,
+            product=station.products.name,
             drift=station.inspection.drift_watch.state if station.inspection.drift_watch else None,
             last_seq=station.books.published,
             durable_seq=station.records.recorder.durable_seq if station.records else None,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edge.bundle import Bundle, load_bundle
 from edge.bundle.signature import Trust
 from edge.channel.channel import Channel
+from edge.errors import ConfigError
 from edge.pictures.contract import PictureContract
 from edge.station.acceptance import Acceptance
 from edge.station.capture.process import CaptureProcess
@@ -30,6 +31,7 @@ from edge.station.observers import Observer
 from edge.station.part_counts import Books
 from edge.station.parts import Part, judge
 from edge.station.previews import Previews
+from edge.station.products import Products
 from edge.station.record_keeping import Records
 from edge.station.replay import Replays
 from edge.station.status import StationStatus
@@ -71,7 +73,8 @@ class Station:
         a matching one or adds its own. `service` reports to systemd. `page` is the metrics page of another station on
         which this station's metrics are shown too.
         """
-        bundle = load_bundle(config.bundle, Trust.read(config.trust))
+        trust = Trust.read(config.trust)
+        bundle = load_bundle(config.bundle, trust)
         config = replace(config, bundle=bundle.folder)  # links resolved: a later change of a link has no effect
         self.config = config = _with_bits(config, bundle.manifest.picture)
         self.epoch = secrets.token_hex(8)
@@ -102,7 +105,7 @@ class Station:
             if config.records is not None:
                 self.records = Records(config, self.epoch, bundle.label, self.intake)
             undo.pop_all()
-        self.inspection = Inspection(config, bundle, {} if models is None else models, self._note_own)
+        self.products = self._products_of(config, bundle, trust, {} if models is None else models)
         recorder = self.records.recorder if self.records else None
         reads = config.read_code is not None
         self.codes = CodeReading(config, self.epoch, self.intake, recorder) if reads else None
@@ -112,16 +115,42 @@ class Station:
         self.previews = Previews(self.publisher)
         if self.records is not None:
             self.records.previews = self.previews
-        self.in_flight = PartsInFlight(self.inspection, self.books, self.intake, self.previews, self.records)
-        self.acceptance = Acceptance(config, self.intake, self.in_flight, self.codes, self.publisher)
+        self.in_flight = PartsInFlight(self.products, self.books, self.intake, self.previews, self.records)
+        self.acceptance = Acceptance(config, self.intake, self.products, self.in_flight, self.codes, self.publisher)
         self.replays = Replays(self.channel.control, self.epoch, recorder)
         self.control_server = ControlServer(self.channel.control, self._line(), self.replays, recorder, config.required)
         self._judged_ns = 0  # when the source had ended and the last part had its verdict
         self._is_opened = False
 
+    def _products_of(
+        self, config: StationConfig, bundle: Bundle, trust: Trust | None, models: dict[Hashable, Model]
+    ) -> Products:
+        """What judges the parts of each product; `bundle` is that of the first. Raises BundleError, ConfigError."""
+        inspections = []
+        for number, product in enumerate(config.products):
+            one = load_bundle(product.bundle, trust) if number else bundle
+            bits = one.manifest.picture and one.manifest.picture.bits
+            if bits not in (None, config.bits):
+                raise ConfigError(
+                    f"product {product.name}: its bundle learned from {bits} bits a sample, the line has "
+                    f"{config.bits or 'those of its source'}; products of one line need the same"
+                )
+            own = replace(config, bundle=one.folder, budget_ms=product.budget_ms)
+            inspections.append(Inspection(own, one, models, self._note_own))
+        inspections = inspections or [Inspection(config, bundle, models, self._note_own)]
+        products = Products(config.products, inspections, self._note_own)
+        if config.records is not None:
+            products.resume(config.records)
+        return products
+
+    @property
+    def inspection(self) -> Inspection:
+        """What judges the parts that are accepted now."""
+        return self.products.current
+
     @property
     def bundle(self) -> Bundle:
-        """The bundle that judges the parts that are accepted now."""
+        """Its bundle."""
         return self.inspection.bundle
 
     @property
@@ -137,7 +166,8 @@ class Station:
             budget_ms=self.config.budget_ms,
             heartbeat=self.status.heartbeat,
             accepted=lambda: self.books.accepted,
-            trigger=lambda name, fields: self.acceptance.trigger(name, fields, self._suspended),
+            trigger=lambda trigger: self.acceptance.trigger(trigger, self._suspended),
+            products=self.products,
         )
 
     # ------------------------------------------------------------------------------------- called by the cell
@@ -147,11 +177,13 @@ class Station:
 
         Raises EdgeError if the bundle cannot be loaded at first.
         """
-        for results in (self.scoring.receive, self.scoring.supervise):
-            for result in results():
-                self.in_flight.settle(result)
-        for seq in self.scoring.take_back():
-            self.in_flight.take_back(seq)
+        for inspection in self.products:
+            scoring = inspection.scoring
+            for results in (scoring.receive, scoring.supervise):
+                for result in results():
+                    self.in_flight.settle(result)
+            for seq in scoring.take_back():
+                self.in_flight.take_back(seq)
         if self.codes is not None:
             self.codes.receive(self.in_flight.parts)
         return self.publish()
@@ -159,7 +191,8 @@ class Station:
     def receive(self) -> None:
         """Handle messages of the other children and of controllers. Raises EdgeError if the source cannot be opened."""
         self._receive()
-        self.inspection.count_pictures()
+        for inspection in self.products:
+            inspection.count_pictures()
         self.channel.serve()
         self.control_server.serve()
 
@@ -201,19 +234,19 @@ class Station:
     @property
     def has_more(self) -> bool:
         """Whether there is work for the next turn that no descriptor announces."""
-        return self.is_finished or self.control_server.has_more or bool(self.scoring.results or self.scoring.given_back)
+        return self.is_finished or self.control_server.has_more or any(one.scoring.has_more for one in self.products)
 
     @property
     def alarms(self) -> tuple[str, ...]:
         """What is wrong and holds nothing up, as text for users."""
         of_records = self.records.alarms if self.records is not None else ()
         of_codes = self.codes.alarms if self.codes is not None else ()
-        return of_records + self.inspection.alarms + of_codes
+        return of_records + self.products.alarms + of_codes
 
     @property
     def fds(self) -> list[int]:
         """Descriptors that become readable when a message of a child or a controller needs a turn."""
-        children = [self.scoring.child]
+        children = [one.scoring.child for one in self.products]
         if not self.acceptance.has_enough:
             children.append(self.intake.child)
         if self.records is not None:
@@ -229,8 +262,7 @@ class Station:
         waits_s = [(min([self.status.beat_due_ns, *due_ns]) - time.monotonic_ns()) / 1e9]
         if not self.intake.child.is_running and not self.intake.has_ended:
             waits_s.append(self.intake.child.due_in_s)
-        if not self.scoring.child.is_running:
-            waits_s.append(self.scoring.child.due_in_s)
+        waits_s += [child.due_in_s for one in self.products if not (child := one.scoring.child).is_running]
         if self.records is not None:
             waits_s.append(self.records.due_in_s)
         if self.codes is not None:
@@ -247,7 +279,7 @@ class Station:
                 last.callback(self.metrics.close)
             if self.records is not None:
                 last.callback(self.records.close, "never ran", self.books)
-            last.callback(self.inspection.close)
+            last.callback(self.products.close)
             last.callback(self.channel.close)
 
     def shut_down(self, cause: str) -> None:
@@ -261,7 +293,7 @@ class Station:
             last.callback(self.service.close)
             if self.records is not None:
                 last.callback(self.records.close, cause, self.books)
-            last.callback(self.inspection.close)  # before the records, whose folder it writes into
+            last.callback(self.products.close)  # before the records, whose folder it writes into
             last.callback(self.channel.close)
             last.callback(self.intake.close, CHILD_PATIENCE_S)
             if self.records is not None:
@@ -287,10 +319,12 @@ class Station:
             shape = self.acceptance.shape = self.intake.opened.shape
             if self.codes is not None:
                 self.codes.check(shape)
-            self.scoring.configure(shape)
+            for inspection in self.products:
+                inspection.scoring.configure(shape)
             for remark in self.intake.opened.remarks:
                 self._note(logging.INFO, remark)
-        self.scoring.test()
+        for inspection in self.products:
+            inspection.scoring.test()
         if self.codes is not None:
             self.codes.supervise()
         if self.records is not None:

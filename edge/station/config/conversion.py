@@ -7,12 +7,40 @@ from typing import Any
 
 from edge.errors import ConfigError
 from edge.sources import SourceRequest, SourceSettings, kind_of
-from edge.station.config.resolved import StationConfig, default_records
+from edge.station.config.resolved import Product, StationConfig, default_records
 from edge.station.config.settings import GIB, Settings, flag
 
 
+def bundle_of(settings: Settings) -> Path:
+    """Folder of the bundle, or of the first product's. Raises BundleError if there is none of that name, ConfigError if
+    a bundle and products are given.
+    """
+    from edge.bundle.shipped import DEMO, found_bundle, shipped_bundle
+
+    if settings.products and settings.bundle is not None:
+        raise ConfigError("bundle and products are given, and each product has its bundle; leave out bundle")
+    named = settings.products[0].bundle if settings.products else settings.bundle
+    return found_bundle(named) if named is not None else shipped_bundle(DEMO)
+
+
+def is_demo(settings: Settings) -> bool:
+    """Whether the demonstration bundle runs because no bundle is given."""
+    return settings.bundle is None and not settings.products
+
+
+def _products(settings: Settings) -> tuple[Product, ...]:
+    from edge.bundle.shipped import found_bundle
+
+    return tuple(
+        Product(one.name, one.number, found_bundle(one.bundle), one.budget_ms or settings.budget_ms)
+        for one in settings.products
+    )
+
+
 def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfig:
-    """The station's configuration. Raises ConfigError if settings do not fit together, or if zxing-cpp is missing."""
+    """The station's configuration. Raises ConfigError if settings do not fit together, or if zxing-cpp is missing,
+    BundleError if a product's bundle is not there.
+    """
     s = settings
     assert s.source is not None
     if s.source == "belt" and s.trigger != "presence":
@@ -22,6 +50,7 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
     _check_codes(s)
     records = None if s.records is False else s.records or default_records(s.station)
     other = {"bundle": bundle, "simulated": simulated, "required": s.require, "regions": s.region, "records": records}
+    other |= {"products": _products(s)}
     room = {"keep_bytes": int(s.keep_gib * GIB), "keep_journal_bytes": int(s.keep_journal_gib * GIB)}
     return StationConfig(**_same(s, StationConfig) | other | room)
 

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from edge.letterbox.contract import RegionOfInterest
 from edge.machine import user_folder
@@ -13,10 +13,21 @@ from edge.sources.address import redacted
 from edge.station.codes.contract import CodeFormat
 
 
+class Product(NamedTuple):
+    """A product of the line: its name, the number that a PLC gives, its bundle, and the budget of its parts."""
+
+    name: str
+    number: int | None
+    bundle: Path
+    budget_ms: float
+
+
 @dataclass(frozen=True)
 class StationConfig(SourceSettings):
     """The configuration of one camera, bundle and verdict channel: the keys described in `Settings`, as a station uses
     them.
+
+    `bundle` is that of the first of the `products`, if there are any.
 
     Differences from `Settings`: `policy` None depends on the source ("latest" for cameras, "every" for all others).
     `simulated` marks every verdict as simulated, whatever bundle and source declare. `required` is the key `require`,
@@ -26,6 +37,7 @@ class StationConfig(SourceSettings):
     """
 
     bundle: Path
+    products: tuple[Product, ...]
     source: str
     station: str
     bind: str

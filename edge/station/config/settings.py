@@ -14,6 +14,7 @@ from edge.records import GOODS_EVERY, LARGEST_IMAGES, LARGEST_JOURNAL
 from edge.sources import BeltSettings, CameraSettings, SourceSettings
 from edge.station.codes.contract import DEFAULT_FORMATS, CodeFormat
 from edge.station.config.flags import KEY_VALUE, Flag
+from edge.station.config.products import FORM, Products
 from edge.station.config.values import (
     CodeFormats,
     NamedPath,
@@ -168,6 +169,12 @@ class Settings(BaseModel):
     )
     bundle: NamedPath | None = _key(
         None, MODEL, "Bundle to run, or the name of a shipped one.", unset="the demonstration bundle"
+    )
+    products: Annotated[Products, Flag(FORM)] = _key(
+        (),
+        MODEL,
+        "Product of the line: its bundle, and the number that a PLC gives for it; a changeover selects one of several.",
+        unset="one product, judged by bundle",
     )
     trust: Annotated[NamedPaths, Flag("FILE")] = _key(
         (), MODEL, "Public key; only a bundle that one of these keys signed is run.", unset="no signature needed"

@@ -20,6 +20,9 @@ PATHS = frozenset(key for key, field in Settings.model_fields.items() if _holds_
 """Keys whose values are paths, relative to the folder of the file."""
 
 
+PRODUCTS = "products"
+"""The key whose tables have a path, the bundle of a product."""
+
 PLC = "plc"
 """The table of edge-plc."""
 
@@ -58,7 +61,14 @@ def checked(file: Path, said: dict[str, Any], origin: str | None = None) -> dict
             near = difflib.get_close_matches(key.replace("-", "_"), Settings.model_fields, 1)
             remedy = f"did you mean {near[0]}?" if near else "edge-run --print-config shows the keys"
             raise ConfigError(f"{origin or file}: no such key: {key}; {remedy}")
-    return {key: _found(file, value) if key in PATHS else value for key, value in said.items()}
+    return {key: _found_in(file, key, value) for key, value in said.items()}
+
+
+def _found_in(file: Path, key: str, value: Any) -> Any:
+    """The value of a key, with its paths resolved."""
+    if key == PRODUCTS and _are_tables(value):
+        return [table | {"bundle": _found(file, table["bundle"])} if "bundle" in table else table for table in value]
+    return _found(file, value) if key in PATHS else value
 
 
 def _found(file: Path, said: Any) -> Any:

@@ -49,7 +49,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, CameraSettings | BeltSettings):
         return _toml(_set(value))
     if isinstance(value, dict):
-        inside = ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items())
+        inside = ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items() if inner is not None)
         return f"{{ {inside} }}" if inside else "{}"
     text = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'

@@ -1,9 +1,8 @@
-"""The file of the reference, beside the station's records: read at the start, written by a thread.
+"""The file of the reference, beside the station's records: read at the start.
 
 There is one for each bundle, source and region, so that a line to which a bundle returns has its reference again.
 """
 
-import threading
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +10,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge.files import read_regular
-from edge.records.durable_files import write_durably
 from edge.station.drift.batch_means import MOST_BATCHES
 from edge.station.drift.chart import MEMORY, Block
 from edge.station.drift.features import FEATURES
@@ -100,44 +98,3 @@ def read_stored(folder: Path, line: LineIdentity) -> Stored | str | None:
     except ValueError:
         return "damaged"
     return stored if stored.fits and stored.line == line else "of another line or version"
-
-
-class Keeper(threading.Thread):
-    """Writes the reference; `keep` never waits for the disk."""
-
-    def __init__(self, path: Path) -> None:
-        """Start the thread. The file lies in the records' folder, which the station has locked."""
-        super().__init__(name="drift", daemon=True)
-        self._path = path
-        self._latest: Stored | None = None
-        self._changed, self._is_closing = threading.Condition(), False
-        self.trouble: str | None = None
-        """Why the last write failed; None if it did not."""
-        self.start()
-
-    def keep(self, stored: Stored) -> None:
-        """Write this next; it replaces one that is not written yet."""
-        with self._changed:
-            self._latest = stored
-            self._changed.notify()
-
-    def close(self, patience_s: float) -> None:
-        """Write what is left, for at most `patience_s` seconds."""
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify()
-        self.join(patience_s)
-
-    def run(self) -> None:
-        """The thread."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._latest is not None or self._is_closing)
-                stored, self._latest = self._latest, None
-            if stored is None:
-                return
-            try:
-                write_durably({self._path: stored.model_dump_json().encode()})
-                self.trouble = None
-            except OSError as error:
-                self.trouble = error.strerror

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edge.bundle import Bundle, InputStatistics, Manifest
+from edge.records.latest_file import LatestFile
 from edge.station.config.resolved import StationConfig
 from edge.station.drift.batch_means import BatchMeans
 from edge.station.drift.block import BlockSums, Summed
 from edge.station.drift.chart import MEMORY, OVER, Block, Chart
 from edge.station.drift.features import FEATURES, REJECTS, SCORE
-from edge.station.drift.file import LARGEST_MEAN, Keeper, LineIdentity, Stored, StoredChart, read_stored
+from edge.station.drift.file import LARGEST_MEAN, LineIdentity, Stored, StoredChart, read_stored
 from edge.station.parts import Part
 from edge.verdict import Drift, Outcome, Verdict
 
@@ -84,7 +85,7 @@ class DriftWatch:
         self._later: list[str] = []  # features beyond their limits since, that it does not explain
         self._anew = f"remove {line.file}, " if folder is not None else ""
         self._read(folder)
-        self._keeper = None if folder is None else Keeper(folder / line.file)
+        self._keeper = None if folder is None else LatestFile(folder / line.file)
         self._block: BlockSums | None = None
         self._unsaved = 0
         self._alarms: tuple[str, ...] = ()
@@ -272,7 +273,7 @@ class DriftWatch:
         self._beyond, self._lead, self._stood = set(stored.beyond), stored.lead, stored.stood
         self._later = [name for name in stored.later if name in self._beyond]
 
-    def _save(self, keeper: Keeper) -> None:
+    def _save(self, keeper: LatestFile) -> None:
         self._unsaved = 0
         charts = {
             name: StoredChart(

@@ -25,6 +25,9 @@ LONGEST_PAUSE_MS = 15_000
 """A model that has scored nothing for some time gets a self-test: after 1 s, or twenty times the duration of the last
 self-test if that is longer, but at most after the second of these."""
 
+STANDBY_PAUSE_MS = 60_000
+"""The same for a model by which no station judges now, so that its tests do not delay the parts of others."""
+
 SELF_TEST_PATIENCE_MS = 2000
 """A self-test that is overdue and takes this long hangs."""
 
@@ -221,6 +224,8 @@ class Model:
         """Start a self-test if the model has been idle for long enough."""
         took_ms = self._self_test_ns / 1e6
         pause_ms = min(max(SELF_TEST_MS, 20 * took_ms), LONGEST_PAUSE_MS)
+        if not any(seat.is_current for seat in self._seats.values()):
+            pause_ms = STANDBY_PAUSE_MS
         if self._flights or self.age_ms <= pause_ms or not any(seat.is_up for seat in self._seats.values()):
             return
         now = time.monotonic_ns()

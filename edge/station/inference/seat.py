@@ -26,6 +26,8 @@ class Scoring:
         self.model = model
         self.loaded: Loaded | None = None
         self.is_up = False
+        self.is_current = True
+        """Whether parts are judged by it now; if not, its model is tested more rarely."""
         self.cause: str | None = "the model is being loaded"
         self.budget_ms = config.budget_ms
         self.results: deque[Inferred] = deque()
@@ -45,6 +47,11 @@ class Scoring:
     def child(self) -> Child:
         """The inference process, possibly shared with other stations."""
         return self.model.child
+
+    @property
+    def has_more(self) -> bool:
+        """Whether results wait for the station."""
+        return bool(self.results or self.given_back)
 
     @property
     def is_idle(self) -> bool:
