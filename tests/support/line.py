@@ -166,7 +166,7 @@ def running_line(*arguments: object, bundle: Path = DEMO_BUNDLE, cwd: Path | Non
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = EdgeRun(
         *arguments,
-        bundle=bundle,
+        bundle=None if "--products" in arguments else bundle,
         bind=endpoint,
         wait_subscribers=1,
         budget_ms=20_000,

@@ -104,6 +104,13 @@ KEYS = {
     "seed": [Mistake("-1", "seed = -1")],
     "line": [Mistake('"plate"', "line = 'plate': must be 'plates', 'codes' or 'pour'")],
     "wait_subscribers": [Mistake("-1", "wait_subscribers = -1")],
+    "products": [
+        Mistake('"a"', "products = 'a': give NAME=BUNDLE[,number=N][,budget_ms=MS]"),
+        Mistake('[{name = "a"}]', "products.0.bundle"),
+        Mistake('["a=demo", "a=demo"]', "two products have the name a"),
+        Mistake('["a=demo,number=0"]', "products.0.number = '0'"),
+        Mistake('["a=nowhere"]', "nowhere: no such folder"),
+    ],
     "trust": [Mistake('"one.pub"', "one.pub"), Mistake('["none.pub"]', "none.pub")],
     "records": [Mistake("5", "records"), Mistake('"/dev/null/x"', "/dev/null/x: records cannot be kept there")],
     "keep_goods": [Mistake("-1", "keep_goods = -1")],
