@@ -43,7 +43,7 @@ def products(other: Path) -> tuple[str, ...]:
 
 def ended(line: Line) -> None:
     line.process.terminate()
-    line.until_state(State.STOPPED)
+    assert line.to_the_end() == 0
 
 
 def test_each_part_is_judged_as_the_product_that_was_current_at_its_trigger(other: Path, tmp_path: Path) -> None:
