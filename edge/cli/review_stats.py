@@ -37,6 +37,7 @@ def figures(records: Sequence[Path]) -> list[dict[str, Any]]:
                 "good_unknowns": line.good_unknowns.model_dump(),
                 "named": line.named,
                 "decisions_sha256": reviewed.digest,
+                "gaps": [*reviewed.gaps],
             }
         )
     return found
@@ -69,6 +70,8 @@ def show(found: Sequence[dict[str, Any]]) -> None:
                 f"  {counted(one['named'], 'part')} named as missed by the gate's people: known, but no random sample; "
                 "they raise only the least that was missed"
             )
+    for gap in dict.fromkeys(gap for one in found for gap in one["gaps"]):
+        print(printable(gap))
 
 
 def _rate(rate: dict[str, Any]) -> str:

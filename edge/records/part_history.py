@@ -22,6 +22,7 @@ from edge.records.sidecar import read_sidecar
 from edge.records.stored_verdicts import (
     Stored,
     acknowledgements_of,
+    gaps,
     late_fields_of,
     late_results_of,
     one_state,
@@ -49,6 +50,8 @@ class Story:
     """The journal's proof of the pass; None if no controller acknowledged that the part passed."""
     decisions: list[tuple[Decision, Proof]] | None = None
     """Decisions from the gate's own log, each with the journal's proof of a pass; None without a log."""
+    gaps: tuple[str, ...] = ()
+    """Damaged blocks of the journal, in words, in which there may be further verdicts on the part, or newer ones."""
 
     @property
     def is_escape(self) -> bool:
@@ -72,6 +75,7 @@ class Story:
                 for decision, proof in self.decisions
             ],
             "passed": None if self.proof is None else self.proof._asdict(),
+            "gaps": [*self.gaps],
         }
 
 
@@ -85,7 +89,9 @@ def stories(folder: Path, part: str, gate_log: Path | None = None) -> list[Story
 
     Raises RecordsError if there is no such verdict, or if the journal or the log cannot be read.
     """
-    told = _read(folder, Selection(part=part), None, gate_log)
+    told, left_out = _read(folder, Selection(part=part), None, gate_log)
+    if not told and left_out:
+        raise RecordsError(f"{folder} knows no part {part!r}, but {left_out[0]}: it may be there")
     if not told:
         like = _ending(folder, f"/{part}")
         hint = f"did you mean {like!r}?" if like else "edge-listen shows the ids of parts as they come"
@@ -95,22 +101,30 @@ def stories(folder: Path, part: str, gate_log: Path | None = None) -> list[Story
 
 def last_stories(folder: Path, outcome: Outcome, count: int = 1, gate_log: Path | None = None) -> list[Story]:
     """The newest `count` verdicts of this outcome, newest last. Raises RecordsError as `stories` does."""
-    told = _read(folder, Selection(outcome=outcome), count, gate_log)
+    told, left_out = _read(folder, Selection(outcome=outcome), count, gate_log)
     if not told:
-        raise RecordsError(f"{folder} has no verdict {outcome}; edge-audit {folder} counts the verdicts that it has")
+        known = f", but {left_out[0]}: there may be some" if left_out else ""
+        raise RecordsError(
+            f"{folder} has no verdict {outcome}{known}; edge-audit {folder} counts the verdicts that it has"
+        )
     return told
 
 
-def _read(folder: Path, selection: Selection, newest: int | None, gate_log: Path | None) -> list[Story]:
-    """The stories of the selected verdicts, or of the newest of them, oldest first."""
+def _read(
+    folder: Path, selection: Selection, newest: int | None, gate_log: Path | None
+) -> tuple[list[Story], list[str]]:
+    """The stories of the selected verdicts, or of the newest of them, oldest first, and the damaged blocks that may
+    have further ones.
+    """
     with _reading(folder) as journal:
         chosen = [*select(journal, selection, newest_first=newest is not None, limit=newest)]
         chosen.sort()
         at_least = 0 if newest is None or not chosen else chosen[0].row
         where, values = row_conditions(selection, has_late_fields=False)
         check_rows(journal, [VERDICTS], f"rowid >= {at_least} AND {where}", values)
-        told = [_story(journal, folder, stored) for stored in chosen]
-        return told if gate_log is None else _with_decisions(journal, told, gate_log)
+        left_out = gaps(journal)
+        told = [replace(_story(journal, folder, stored), gaps=tuple(left_out)) for stored in chosen]
+        return told if gate_log is None else _with_decisions(journal, told, gate_log), left_out
 
 
 @contextlib.contextmanager

@@ -48,6 +48,7 @@ def tell(story: Story, folder: Path) -> Iterator[str]:
     if story.image.path is None:
         yield f"  no picture: {story.image.why}"
     yield from _boxes(story.verdict)
+    yield from (f"  {gap}: it may have further verdicts" for gap in story.gaps)
 
 
 def _at_the_gate(story: Story) -> Iterator[str]:

@@ -3,6 +3,7 @@
 They come from the columns of the blocks and from the newest rows; no block is inflated but those at the ends of a span.
 """
 
+import contextlib
 import re
 import sqlite3
 from collections import Counter
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from edge.records.expiry import used_bytes
+from edge.records.journal import ForeignJournalError
 from edge.records.selection import time_text
 from edge.records.stored_verdicts import expired_hours, expired_runs, one_state
 from edge.records.tables import VERDICT_BLOCKS, Value
@@ -96,8 +98,9 @@ def counts(journal: sqlite3.Connection, since: datetime, until: datetime, per: P
     begin, end = _span(since, until, per)
     with one_state(journal):
         for block in _blocks(journal, begin, end):
-            for minute, reasons in minutes_of(block).items():
-                _add(found, f"{block.hour}:{minute}", reasons, per)
+            with contextlib.suppress(ForeignJournalError):  # damaged, as the audit says
+                for minute, reasons in minutes_of(block).items():
+                    _add(found, f"{block.hour}:{minute}", reasons, per)
         for minute, reason, number in _minutes_of_rows(journal, begin, end):
             _add(found, minute, {reason: number}, per)
         if per == "hour":
@@ -130,8 +133,9 @@ def spreads(journal: sqlite3.Connection, since: datetime, until: datetime) -> li
     with one_state(journal):
         for block in _blocks(journal, begin, end):
             if begin[:13] <= block.hour < end[:13] and _TIME.fullmatch(block.hour):
-                of(block.hour).scores.update(values_of(block, block.scores))
-                of(block.hour).ages_ms.update(values_of(block, block.ages))
+                with contextlib.suppress(ForeignJournalError):
+                    of(block.hour).scores.update(values_of(block, block.scores))
+                    of(block.hour).ages_ms.update(values_of(block, block.ages))
         for hour, column, value, number in _values_of_rows(journal, begin, end):
             values = of(hour).scores if column == "score" else of(hour).ages_ms
             values[float(rounded(value))] += number

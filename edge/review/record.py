@@ -15,7 +15,7 @@ from edge.records.image_audit import kept_goods
 from edge.records.journal import check_rows, open_to_read, why_unread
 from edge.records.pass_proof import broken_rule
 from edge.records.selection import Selection
-from edge.records.stored_verdicts import find, select
+from edge.records.stored_verdicts import find, gaps, select
 from edge.records.tables import IMAGES, VERDICTS
 from edge.review.decisions import Judged, Kind, ReviewError
 from edge.verdict import Outcome, Verdict
@@ -88,11 +88,17 @@ class Record:
         assert self._journal is not None
         return self._journal
 
+    @property
+    def gaps(self) -> list[str]:
+        """The damaged blocks of the journal that were left out of what was read, in words."""
+        return gaps(self._open)
+
     def verdict(self, epoch: str, seq: int) -> Verdict:
         """The verdict. Raises ReviewError if the journal has none of this number, RecordsError if it cannot be read."""
         found = self._find(epoch, seq)
         if found is None:
-            raise ReviewError(f"{self.folder} has no verdict {seq} of run {epoch}; edge-audit shows its runs")
+            known = f", but {self.gaps[0]}" if self.gaps else ""
+            raise ReviewError(f"{self.folder} has no verdict {seq} of run {epoch}{known}; edge-audit shows its runs")
         return found
 
     def _find(self, epoch: str, seq: int) -> Verdict | None:
@@ -143,7 +149,7 @@ class Record:
         return found
 
     def undecided(self, key: Key, picture: Picture) -> Undecided | None:
-        """The part of a kept image; None if its verdict has expired."""
+        """The part of a kept image; None if its verdict has expired or lies in a damaged block."""
         v = self._find(*key)
         return (
             None

@@ -87,6 +87,8 @@ class ReviewedBundle:
     known: Sequence[Reviewed]
     folders: Sequence[Path] = ()
     pictures: Mapping[tuple[Path, Key], Picture] = field(default_factory=dict)
+    gaps: Sequence[str] = ()
+    """Damaged blocks of the records, in words: their verdicts count nowhere, whatever their bundle."""
 
     @functools.cached_property
     def strata(self) -> Mapping[Outcome, Stratum]:
@@ -134,10 +136,12 @@ def read_reviewed(
     standings: list[tuple[Path, Standing]] = []
     pictures: dict[tuple[Path, Key], Picture] = {}
     runs: dict[tuple[str, str], Path] = {}
+    left_out: list[str] = []
     for folder in folders:
         standings += [(folder, one) for one in Reviews(folder).current().values()]
         with Record(folder) as record:
             _count(record, folder, populations, runs, backend)
+            left_out += [f"{folder}: {gap}" for gap in record.gaps]
             pictures |= {(folder, key): picture for key, picture in record.every_picture().items()}
     found = []
     for label, population in populations.items():
@@ -156,7 +160,9 @@ def read_reviewed(
             groups[outcome], reviewed = _groups(outcome, population, of_outcome)
             known += reviewed
         scores = np.sort(np.asarray(population.scores, np.float64))
-        found.append(ReviewedBundle(label, groups, scores, population.thresholds, known, tuple(folders), pictures))
+        found.append(
+            ReviewedBundle(label, groups, scores, population.thresholds, known, tuple(folders), pictures, left_out)
+        )
     return found
 
 
