@@ -255,7 +255,18 @@ def test_an_expired_part_is_unknown_and_the_last_of_a_kind_are_those_that_are_le
 def test_a_cursor_before_what_expired_goes_on_with_what_is_left(records: Path, tmp_path: Path) -> None:
     everything = forwarded(records, tmp_path / "one")
     expire(records, 3)
-    assert forwarded(records, tmp_path / "two") == everything[12:]
+    assert forwarded(records, tmp_path / "two", list[str]().append) == everything[12:]
+
+
+def test_the_number_of_verdicts_that_expired_before_they_were_sent_is_said_once(records: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    expire(records, 2)
+    spoil(records, "INSERT INTO verdicts (rowid, epoch, seq, part, verdict, reason, age_ms, time, json) "
+          "VALUES (3, 'ab12', 3, 'part-3', 'good', 'clear', 1.0, '', '{}')")  # fmt: skip  # as if it were held
+    sent = forwarded(records, tmp_path / "one", said.append)
+    assert [text for text, _ in sent[:1]] == ["{}"]
+    assert said == [f"{records}: 7 verdicts expired before they were sent"]
+    assert len(sent) == 1 + 15 + 1
 
 
 def test_a_copy_of_a_partly_expired_record_is_sound(records: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sqlite3
 import zlib
+from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -69,12 +70,12 @@ def replayed(folder: Path, first: int, last: int) -> list[bytes]:
     return list(answers[0][1])
 
 
-def forwarded(folder: Path, work: Path) -> list[tuple[str, dict[str, Any]]]:
-    """What edge-plc sends from the beginning of the journal, with the cursors."""
+def forwarded(folder: Path, work: Path, say: Callable[[str], object] = pytest.fail) -> list[tuple[str, dict[str, Any]]]:
+    """What edge-plc sends from the beginning of the journal, with the cursors. `say` gets its lines for people."""
     work.mkdir()
     (work / "cursor").write_text(json.dumps({"line1": {"rowid": 0, "epoch": "", "seq": 0}}))
     table = MqttTable(broker="127.0.0.1", records={"line1": folder}, cursor=work / "cursor")
-    forwarding = JournalForwarding(["line1"], table, "[plc.mqtt]", 5, lambda line: pytest.fail(line))
+    forwarding = JournalForwarding(["line1"], table, "[plc.mqtt]", 5, lambda line: say(line))
     sent: list[tuple[str, dict[str, Any]]] = []
 
     def publish(station: str, row: Any) -> int:
@@ -399,7 +400,9 @@ def test_what_a_damaged_block_hides_is_told(records: Path, tmp_path: Path, monke
     ran("review", "decide", records, "part-3", "bad", "--by", "Ana")
     stats = ran("review", "stats", records)
     assert (stats.returncode, f"{records}: {gap}" in stats.stdout) == (0, True)
-    assert forwarded(records, tmp_path / "forwarded")[-1][1]["epoch"] == "cd34"
+    said: list[str] = []
+    assert forwarded(records, tmp_path / "forwarded", said.append)[-1][1]["epoch"] == "cd34"
+    assert said == [f"{records}: {gap}: its verdicts are not sent"]
 
 
 def test_a_gates_log_and_images_are_checked_beside_a_damaged_block(
