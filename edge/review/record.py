@@ -138,6 +138,16 @@ class Record:
                 self._pictures = {(row["epoch"], row["seq"]): Picture(row["path"], row["sha256"]) for row in rows}
         return self._pictures
 
+    def stored(self) -> dict[Key, str | None]:
+        """The verdicts that have or had an image, and when the last one was removed; None if it is kept."""
+        found: dict[Key, str | None] = {}
+        with self._errors():
+            check_rows(self._open, [IMAGES])
+            for row in IMAGES.read(self._open, "ORDER BY rowid"):
+                gone = row["gone"]
+                found[row["epoch"], row["seq"]] = None if gone is None else gone.rpartition(", ")[2]
+        return found
+
     def pictures(self, kind: Kind) -> dict[Key, Picture]:
         """The kept images of one kind of verdicts; of the goods those that their number selects."""
         found: dict[Key, Picture] = {}
