@@ -66,7 +66,9 @@ END_RUN = "UPDATE runs SET ended = ?, cause = ?, last_seq = ? WHERE epoch = ?"
 
 
 def wall_time() -> str:
-    """The current UTC time in ISO 8601, with milliseconds. It is a label and is never used for decisions."""
+    """The current UTC time in ISO 8601, with milliseconds. The station decides nothing by it but
+    what has become too old to be kept.
+    """
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 

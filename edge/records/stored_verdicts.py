@@ -15,6 +15,7 @@ from edge.records.selection import Selection, block_conditions, is_selected, row
 from edge.records.tables import (
     ACKNOWLEDGEMENTS,
     EXPIRED_HOURS,
+    EXPIRED_IMAGES,
     EXPIRED_RUNS,
     LATE_FIELDS,
     LATE_RESULTS,
@@ -188,6 +189,16 @@ def expired_row(journal: sqlite3.Connection) -> tuple[int, bytes]:
 def expired_runs(journal: sqlite3.Connection, where: str = "1", values: tuple[Value, ...] = ()) -> Iterator[Row]:
     """How far runs have expired; rows of `expired_runs` with values of other types are left out."""
     return (row for row in EXPIRED_RUNS.read(journal, f"WHERE {where}", values) if is_row(EXPIRED_RUNS.columns, row))
+
+
+def expired_until(journal: sqlite3.Connection) -> str | None:
+    """When the last verdict of which only counts are left was published; None if none expired."""
+    return max((row["last_time"] for row in expired_runs(journal)), default=None)
+
+
+def expired_images(journal: sqlite3.Connection) -> int:
+    """Number of removed images of which the journal has no row any more."""
+    return sum(row["images"] for row in EXPIRED_IMAGES.read(journal) if is_row(EXPIRED_IMAGES.columns, row))
 
 
 def expired_hours(journal: sqlite3.Connection, where: str = "1", values: tuple[Value, ...] = ()) -> Iterator[Row]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from edge.records.expiry import used_bytes
 from edge.records.journal import ForeignJournalError
 from edge.records.selection import time_text
-from edge.records.stored_verdicts import expired_hours, expired_runs, one_state
+from edge.records.stored_verdicts import expired_hours, expired_until, one_state
 from edge.records.tables import VERDICT_BLOCKS, Value
 from edge.records.verdict_blocks import Block, block_of, minutes_of, outcome_of, rounded, values_of
 from edge.verdict import Outcome, Reason
@@ -165,8 +165,7 @@ def extent(journal: sqlite3.Connection) -> Extent:
             first = min((one for one in (first, earliest) if isinstance(one, str)), default=None)
             last = max((one for one in (last, latest) if isinstance(one, str)), default=None)
         expired = sum(row["verdicts"] for row in expired_hours(journal))
-        expired_until = max((row["last_time"] for row in expired_runs(journal)), default=None)
-        return Extent(verdicts, _when(first), _when(last), used_bytes(journal), expired, _when(expired_until))
+        return Extent(verdicts, _when(first), _when(last), used_bytes(journal), expired, _when(expired_until(journal)))
 
 
 def _blocks(journal: sqlite3.Connection, begin: str, end: str) -> Iterator[Block]:

@@ -235,7 +235,10 @@ VERDICT_BLOCKS = Table(
         Column("sha256", "BLOB NOT NULL", since=4),
         Column("payload", "BLOB NOT NULL", since=4),
     ),
-    (Index("verdict_blocks_by_seq", "epoch, first_seq", since=4),),
+    (
+        Index("verdict_blocks_by_seq", "epoch, first_seq", since=4),
+        Index("verdict_blocks_by_time", "last_time", since=4),
+    ),
 )
 EXPIRED_RUNS = Table(
     "expired_runs",
@@ -260,9 +263,14 @@ EXPIRED_HOURS = Table(
     (Index("expired_hours_by_hour", "hour, epoch, reason", since=4),),
 )
 
+EXPIRED_IMAGES = Table(  # how many images were removed of which the journal has no row any more
+    "expired_images",
+    (Column("outcome", "TEXT NOT NULL", since=4), Column("images", "INTEGER NOT NULL", since=4)),
+)
+
 TABLES = (
     RUNS, VERDICTS, ACKNOWLEDGEMENTS, LATE_RESULTS, IMAGES, EVENTS, LOST_RANGES, LATE_FIELDS, VERDICT_BLOCKS,
-    EXPIRED_RUNS, EXPIRED_HOURS,
+    EXPIRED_RUNS, EXPIRED_HOURS, EXPIRED_IMAGES,
 )  # fmt: skip
 
 VERSION = max(column.since for table in TABLES for column in table.columns)

@@ -15,7 +15,7 @@ from edge.records.image_audit import kept_goods
 from edge.records.journal import check_rows, open_to_read, why_unread
 from edge.records.pass_proof import broken_rule
 from edge.records.selection import Selection
-from edge.records.stored_verdicts import find, gaps, select
+from edge.records.stored_verdicts import expired_until, find, gaps, select
 from edge.records.tables import IMAGES, VERDICTS
 from edge.review.decisions import Judged, Kind, ReviewError
 from edge.verdict import Outcome, Verdict
@@ -92,6 +92,12 @@ class Record:
     def gaps(self) -> list[str]:
         """The damaged blocks of the journal that were left out of what was read, in words."""
         return gaps(self._open)
+
+    @property
+    def expired_until(self) -> str | None:
+        """When the last verdict of which only counts are left was published; None if none expired."""
+        with self._errors():
+            return expired_until(self._open)
 
     def verdict(self, epoch: str, seq: int) -> Verdict:
         """The verdict. Raises ReviewError if the journal has none of this number, RecordsError if it cannot be read."""

@@ -64,6 +64,8 @@ class Reviews:
             goods = [verdict for verdict in found if verdict.verdict is Outcome.GOOD]
             if not goods:
                 said = f"only {', '.join(sorted({v.verdict.value for v in found}))}" if found else "no such part"
+                if record.expired_until is not None:
+                    said += f"; of verdicts published until {record.expired_until} only counts are kept"
                 raise ReviewError(
                     f"{self.folder}: no good verdict on part {part!r}, {said}; a part is missed if it passed as good"
                 )
