@@ -235,7 +235,7 @@ def hold(folder: Path, part: str, held: bool) -> list[Path]:
             else:
                 image.with_suffix(HOLD).unlink(missing_ok=True)
     except FileNotFoundError:
-        pass  # the station removed the image at this moment
+        raise RecordsError(f"{folder}: the station removed an image of part {part!r} at this moment") from None
     except OSError as error:
         raise RecordsError(f"{error.filename}: {error.strerror}; run as the user of the station") from error
     if held:

@@ -1,6 +1,7 @@
 """Counts of a journal's verdicts by minute and hour, how scores and ages lie, and what of the record is there.
 
-They come from the columns of the blocks and from the newest rows; no block is inflated but those at the ends of a span.
+They come from the columns of the blocks and from the newest rows; no block is inflated. A span is therefore rounded
+outwards to whole minutes.
 """
 
 import contextlib

@@ -67,6 +67,7 @@ def replayed(folder: Path, first: int, last: int) -> list[bytes]:
     replayer.ask(Wanted(1, "ab12", first, last))
     answers: list[Any] = []
     until(lambda: answers.extend(replayer.answers()) or answers)
+    replayer.stop()
     return list(answers[0][1])
 
 
