@@ -56,6 +56,7 @@ def journal(
     line = Line(sample(folder / "sample"), "0123456789abcdef", datetime.now(UTC) - timedelta(seconds=verdicts / 10))
     result: dict[str, Any] = {"machine": machine(), "verdicts": verdicts}
     result["written"] = write(folder / "records", line, verdicts)
+    result["written"]["row_bytes"] = write(folder / "rows", line, NEWEST)["used_bytes"] / NEWEST
     result["read"] = read(folder / "records", verdicts)
     if with_audit:
         begun = time.perf_counter()
