@@ -85,7 +85,9 @@ def remarks(judgement: Judgement) -> list[str]:
         said.append(f"{unsure} parts are left out because nobody is sure, or two people contradict each other.")
     apart = rejects.apart + goods.apart - len(reviewed.missed)
     if apart > 0:
-        said.append(f"{apart} decisions on parts that somebody chose are left out, because they are no random sample.")
+        said.append(
+            f"{apart} decisions are left out, because somebody chose the part or it is beyond the random sample."
+        )
     said += [f"{gap}: no estimate counts its verdicts." for gap in reviewed.gaps]
     return said
 
