@@ -48,7 +48,8 @@ def section(result: dict[str, Any]) -> str:
                 + "; ".join(f"{split} {said}" for split, said in counts.items())
                 + f". {len(export['left_out'])} are left out. {export['added']} earlier photographs lie beside them. "
                 f"{export['masks']} bad parts get a mask. The recipe of the shipped bundle trains on from its "
-                f"weights for {training['epochs']} epochs."
+                f"weights for {training['epochs']} epochs, with `--allow-leaks`, because photographs of "
+                "different parts of this line look alike."
             ),
             "## Three bundles on the same further parts\n",
             table(

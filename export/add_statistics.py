@@ -1,19 +1,17 @@
 """Adds the statistics of the training photographs to a bundle. Graphs, parity and golden frames stay unchanged."""
 
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from edge.bundle import Bundle, Manifest, load_bundle, read_signatures, seal
+from edge.bundle import Bundle, Manifest, load_bundle, read_signatures
 from edge.errors import BundleError, DataError
 from edge.photographs.fingerprint import fingerprint, hash_photographs
 from edge.photographs.listing import read_listing
 from edge.photographs.photograph import Photograph
 from edge.terminal.progress import Stage
+from export.bundle_copy import write_copy
 from export.input_statistics import FEWEST, input_statistics
 from train.data.split import read_split
 
@@ -47,7 +45,7 @@ def add_input_statistics(path: Path, data: Path, split: Path | None, out: Path, 
         raise DataError(f"{data} has {counts}; statistics need at least {FEWEST} of each, in train/ and val/")
     said = f"added {datetime.now(UTC).isoformat(timespec='seconds')} by edge-inspect {version('edge-inspect')}"
     changed = {"input_statistics": statistics, "provenance": manifest.provenance | {"input statistics": said}}
-    return _written(bundle, manifest.model_copy(update=changed), out)
+    return write_copy(bundle, manifest.model_copy(update=changed), out)
 
 
 def is_signed(path: Path) -> bool:
@@ -90,20 +88,3 @@ def _check_origin(path: Path, data: Path, manifest: Manifest, known: _Known) -> 
             f"{path} was made with {threshold.specificity.count} good and {threshold.recall.count} bad validation "
             f"photographs, and {data} has {there[0]} and {there[1]}: give split.csv of its run as --split"
         )
-
-
-def _written(bundle: Bundle, manifest: Manifest, out: Path) -> Bundle:
-    """Write the bundle's files, as hashed, with another manifest, as the bundle `out`."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        for name in bundle.manifest.files:
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            (work / name).write_bytes(bundle.content(name))
-        bundle.release()
-        seal(work, manifest)
-        work.chmod(0o755)
-        os.replace(work, out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return load_bundle(out)

@@ -7,9 +7,6 @@ gives the same verdicts. The new bundle carries the decisions and this proof; it
 
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.backends import check_golden, check_static, load_from
-from edge.bundle import Bundle, Interval, Threshold, load_bundle, seal
+from edge.bundle import Bundle, Interval, Threshold
 from edge.errors import BundleError
 from edge.evaluation.thresholds import nearest_threshold
 from edge.machine import cores
@@ -30,9 +27,13 @@ from edge.review.sample import Reviewed
 from edge.terminal.progress import Stage
 from edge.text import counted
 from edge.verdict import Outcome
+from export.bundle_copy import write_copy
 
 FIGURES, PAGE = "rethreshold.json", "rethreshold.html"
 """Files of the new bundle: decisions, table and proof; the same for people."""
+
+MOST_TURNED = 0.02
+"""Largest share of the reviewed parts to which another artifact may give another verdict."""
 
 STATIC_SHAPE = (720, 1280)
 """(height, width) for which the static variants are checked, as at export."""
@@ -124,13 +125,15 @@ def score_again(bundle: Bundle, judgement: Judgement, stage: Stage) -> Scored:
 def write_bundle(bundle: Bundle, change: Change, scored: Scored, out: Path, stage: Stage) -> Bundle:
     """Write the bundle `out` with the new threshold, its data and its proof, without signatures.
 
-    Raises BundleError if `out` exists, or if an artifact fails on the golden frames.
+    Raises BundleError if `out` exists, or if an artifact fails on the golden frames; ReviewError if another artifact
+    gives too many of the reviewed parts another verdict.
     """
     if out.exists():
         raise BundleError(f"{out} exists; remove it or choose another name with --out")
     from export.rethreshold_page import write_page
 
     values = transferred(change, scored)
+    check_transfer(change, scored, values)
     artifacts = {
         name: artifact.model_copy(update={"threshold": _threshold(change, values[name])})
         for name, artifact in bundle.manifest.artifacts.items()
@@ -139,21 +142,12 @@ def write_bundle(bundle: Bundle, change: Change, scored: Scored, out: Path, stag
     manifest = bundle.manifest.model_copy(update={"artifacts": artifacts, "provenance": provenance})
     stage("table of the thresholds")
     figures = figures_of(change, bundle, scored, values)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        for name in bundle.manifest.files:
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            (work / name).write_bytes(bundle.content(name))
-        bundle.release()
+
+    def add(work: Path) -> None:
         (work / FIGURES).write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         write_page(work / PAGE, change, bundle.label)
-        _check_loaded(seal(work, manifest), stage)
-        work.chmod(0o755)
-        os.replace(work, out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return load_bundle(out)
+
+    return write_copy(bundle, manifest, out, add, lambda sealed: _check_loaded(sealed, stage))
 
 
 def transferred(change: Change, scored: Scored) -> dict[str, float]:
@@ -165,11 +159,32 @@ def transferred(change: Change, scored: Scored) -> dict[str, float]:
     return values | {change.judgement.artifact: change.threshold}
 
 
+def check_transfer(change: Change, scored: Scored, values: Mapping[str, float]) -> None:
+    """Raise ReviewError if an artifact gives too many of the reviewed parts another verdict than the one on the line
+    does: there is no threshold for it that means the same.
+    """
+    for name, turned in turned_by(change, scored, values).items():
+        if turned > MOST_TURNED * len(scored.parts):
+            raise ReviewError(
+                f"{name} gives {turned} of {len(scored.parts)} reviewed parts another verdict than "
+                f"{change.judgement.artifact} at {change.threshold:.6g}, whatever its threshold; {MOST_TURNED:.0%} are "
+                "the most; choose another threshold"
+            )
+
+
+def turned_by(change: Change, scored: Scored, values: Mapping[str, float]) -> dict[str, int]:
+    """How many of the reviewed parts get another verdict, by artifact, than from the new threshold on the line."""
+    said = [one.score >= change.threshold for one in scored.parts]
+    return {
+        name: sum((score >= values[name]) != rejected for score, rejected in zip(scores, said, strict=True))
+        for name, scores in scored.scores.items()
+    }
+
+
 def figures_of(change: Change, bundle: Bundle, scored: Scored, values: Mapping[str, float]) -> dict[str, Any]:
     """All figures as JSON types: the change, its data, the table of thresholds, and the proof."""
     judgement = change.judgement
     reviewed = judgement.reviewed
-    said = [one.score >= change.threshold for one in scored.parts]
     return {
         "bundle": bundle.label,
         "sha256": bundle.digest,
@@ -194,7 +209,7 @@ def figures_of(change: Change, bundle: Bundle, scored: Scored, values: Mapping[s
             "strata": {
                 outcome: {
                     "verdicts": stratum.count, "reviewed": stratum.reviewed, "bad": int(stratum.bad.sum()),
-                    "unsure": stratum.unsure, "no sample": stratum.apart,
+                    "unsure": stratum.unsure, "no sample": stratum.apart, "others": stratum.others,
                 }
                 for outcome, stratum in reviewed.strata.items()
             },
@@ -206,11 +221,9 @@ def figures_of(change: Change, bundle: Bundle, scored: Scored, values: Mapping[s
             "artifacts": {
                 name: {
                     "threshold": values[name],
-                    "verdicts that differ": sum(
-                        (score >= values[name]) != rejected for score, rejected in zip(scores, said, strict=True)
-                    ),
+                    "verdicts that differ": turned,
                 }
-                for name, scores in scored.scores.items()
+                for name, turned in turned_by(change, scored, values).items()
             },
         },
     }  # fmt: skip

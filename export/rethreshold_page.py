@@ -8,6 +8,7 @@ from edge.files import write_whole
 from edge.report.pages import templates
 from edge.review.candidates import Judgement, candidates
 from edge.review.estimates import AtThreshold, Estimate
+from edge.review.sample import Stratum
 from edge.verdict import Outcome
 from export.rethreshold import Change
 
@@ -71,6 +72,7 @@ def remarks(judgement: Judgement) -> list[str]:
     said = [
         f"{rejects.reviewed} of {rejects.count} rejects and {goods.reviewed} of {goods.count} goods are reviewed at "
         "random; each stands for its share of them.",
+        *_others(rejects, goods),
         f"From {low:.7g} to {high:.7g} reviewed parts support a threshold; nobody looked at enough parts beyond.",
     ]
     if reviewed.missed:
@@ -83,8 +85,16 @@ def remarks(judgement: Judgement) -> list[str]:
         said.append(f"{unsure} parts are left out because nobody is sure, or two people contradict each other.")
     apart = rejects.apart + goods.apart - len(reviewed.missed)
     if apart > 0:
-        said.append(f"{apart} decisions on parts that somebody chose are left out, because they are no random sample.")
+        said.append(
+            f"{apart} decisions are left out, because somebody chose the part or it is beyond the random sample."
+        )
+    said += [f"{gap}: no estimate counts its verdicts." for gap in reviewed.gaps]
     return said
+
+
+def _others(*strata: Stratum) -> list[str]:
+    counts = " and ".join(f"{one.others} {one.outcome}s" for one in strata if one.others)
+    return [f"{counts} came after the sample was drawn, or had no picture: no estimate counts them."] if counts else []
 
 
 def write_page(file: Path, change: Change, bundle: str) -> None:

@@ -56,6 +56,7 @@ def journal(
     line = Line(sample(folder / "sample"), "0123456789abcdef", datetime.now(UTC) - timedelta(seconds=verdicts / 10))
     result: dict[str, Any] = {"machine": machine(), "verdicts": verdicts}
     result["written"] = write(folder / "records", line, verdicts)
+    result["written"]["row_bytes"] = write(folder / "rows", line, NEWEST)["used_bytes"] / NEWEST
     result["read"] = read(folder / "records", verdicts)
     if with_audit:
         begun = time.perf_counter()
@@ -88,7 +89,7 @@ def write(folder: Path, line: Line, verdicts: int) -> dict[str, Any]:
             time.sleep(0.01)
     while recorder.backlog:
         time.sleep(0.01)
-    as_rows = _bytes_of_rows(folder)
+    as_json = _bytes_of_json(folder)
     while _is_unsealed(folder):
         time.sleep(PAUSE_S)
     seconds = time.perf_counter() - begun
@@ -108,14 +109,14 @@ def write(folder: Path, line: Line, verdicts: int) -> dict[str, Any]:
         "used_bytes": used,
         "rows": newest,
         "images": images,
-        "bytes_a_row": as_rows,
+        "json_bytes": as_json,
         "bytes_a_verdict": size / verdicts,
         **dict(zip(names, of_blocks, strict=True)),
     }
 
 
-def _bytes_of_rows(folder: Path) -> float:
-    """Bytes of a verdict that is a row, with its acknowledgement and the indices, but without the rows of images."""
+def _bytes_of_json(folder: Path) -> float:
+    """Mean length of the JSON of the newest verdicts, which are rows; the other columns and the indices come on top."""
     with closing(open_to_read(folder)) as opened:
         (text,) = opened.execute("SELECT avg(length(json)) FROM verdicts").fetchone()
         return float(text)

@@ -20,7 +20,8 @@ def render(result: dict[str, Any]) -> str:
     sizes = [
         ("the file, for each verdict", f"{written['bytes_a_verdict']:.0f} bytes"),
         ("the file", f"{written['file_bytes'] / 1e6:.1f} MB"),
-        ("JSON of a verdict before compression", f"{written['bytes_a_row']:.0f} bytes"),
+        ("JSON of a verdict before compression", f"{written['json_bytes']:.0f} bytes"),
+        ("as rows: verdict, acknowledgement, indices", f"{written['row_bytes']:.0f} bytes"),
         ("in a block: verdict, acknowledgement, compressed", f"{written['payload'] / sealed:.1f} bytes"),
         ("in a block: marks of the parts' ids", f"{written['parts'] / sealed:.1f} bytes"),
         ("in a block: counts", f"{written['counts'] / sealed:.1f} bytes"),

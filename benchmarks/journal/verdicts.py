@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.channel.control_messages import Fate
+from edge.channel.endpoints import free_endpoint
 from edge.errors import EdgeError
 from edge.records.journal import open_to_read
 from edge.records.stored_verdicts import select
@@ -29,6 +30,7 @@ FATES = {"good": Fate.PASSED, "reject": Fate.REJECTED, "unknown": Fate.REJECTED}
 def sample(folder: Path) -> list[Verdict]:
     """The verdicts of a run of the demonstration line, which `edge-run` judges with its shipped bundle."""
     command = [sys.executable, "-P", "-m", "edge.cli.run", "--source", "demo", "--limit", str(SAMPLED)]
+    command += ["--bind", free_endpoint()]
     done = subprocess.run([*command, "--records", str(folder)], capture_output=True, text=True)
     if done.returncode != 0:
         raise EdgeError(f"edge-run ended with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")

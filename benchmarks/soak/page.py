@@ -4,6 +4,7 @@ from textwrap import fill
 from typing import Any
 
 from benchmarks.soak.line import SIZE
+from benchmarks.soak.result import growth_of
 
 HEAD = """\
 # Soak
@@ -25,7 +26,8 @@ LATENCY = """\
 
 From capture until the gate has read the verdict, in ms. The start is a tenth of the run after the first {settled}, the
 end its last tenth. A hundredth of the run is a window, and a window is quiet if other programs took at most 10 % of the
-machine's processors in it; the median of the p99 of quiet windows is what start and end are compared by.
+machine's processors in it; the median of the p99 of quiet windows is what start and end are compared by: it is
+{quiet} longer at the end. The p99 of all parts is {plain} longer.
 """
 
 PROCESSOR = """\
@@ -65,7 +67,7 @@ def render(result: dict[str, Any]) -> str:
                 for name, one in result["memory"].items()
             ],
         ),
-        LATENCY.format(settled=f"{settled:,}"),
+        LATENCY.format(settled=f"{settled:,}", **_growths(result["latency"])),
         _table(
             ("", "p50", "p99", "max", "quiet windows", "p99 of a quiet window"),
             [(name, *_latencies(result["latency"][name])) for name in ("start", "end", "all")],
@@ -82,6 +84,11 @@ def render(result: dict[str, Any]) -> str:
         ),
     ]
     return "\n".join(sections)
+
+
+def _growths(latency: dict[str, Any]) -> dict[str, str]:
+    found = {"quiet": growth_of(latency, "quiet_p99_ms"), "plain": growth_of(latency, "p99_ms")}
+    return {name: "by an unknown share" if growth is None else f"{growth:+.1%}" for name, growth in found.items()}
 
 
 def _latencies(part: dict[str, Any]) -> tuple[str, ...]:

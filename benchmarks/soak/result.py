@@ -22,6 +22,7 @@ from edge.records.journal import JOURNAL, open_to_read
 from edge.records.stored_verdicts import acknowledged, select
 
 SETTLED = 100_000
+FULL = 1_000_000
 """Verdicts after which memory and latency must not grow. Runs shorter than twice that claim nothing about them."""
 
 MOST_GROWTH = 0.05
@@ -103,8 +104,7 @@ def claims(result: dict[str, Any]) -> dict[str, bool | None]:
     is_long = result["verdicts"] >= 2 * SETTLED
     settled = sum(ledger[name] for name in ("good", "reject", "unknown"))
     growth = max(one["growth"] for one in result["memory"].values())
-    start, end = (result["latency"][name]["quiet_p99_ms"] for name in ("start", "end"))
-    slower = None if start is None or end is None else end / start - 1
+    slower = growth_of(result["latency"], "quiet_p99_ms")
     return {
         "no verdict is lost": not any(one["lost"] for one in traces),
         "no verdict is repeated": not any(one["repeated"] for one in traces) and not gate["repeated"],
@@ -116,6 +116,18 @@ def claims(result: dict[str, Any]) -> dict[str, bool | None]:
         "no process grows by more than 5 %": growth <= MOST_GROWTH if is_long else None,
         "p99 at the end is within 10 % of the start": slower <= MOST_SLOWER if is_long and slower is not None else None,
     }
+
+
+def growth_of(latency: dict[str, Any], name: str) -> float | None:
+    """By which share a latency is longer at the end than at the start; None if one is unknown."""
+    start, end = latency["start"][name], latency["end"][name]
+    return None if start is None or end is None else float(end / start - 1)
+
+
+def failed(result: dict[str, Any]) -> list[str]:
+    """The claims that do not hold; those of a full run also if they are unknown."""
+    is_full = result["asked"] >= FULL
+    return [claim for claim, holds in result["claims"].items() if holds is False or (is_full and holds is None)]
 
 
 def notes(path: Path) -> tuple[Numbers, npt.NDArray[np.float64]]:

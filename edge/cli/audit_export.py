@@ -11,7 +11,10 @@ from edge.text import counted
 def export(
     records: Path, file: Path, since: str | None, until: str | None, outcome: str | None, fields: list[str]
 ) -> NoReturn:
-    """Write the selected verdicts into `file` and exit. Raises RecordsError, in one line; the file stays then."""
+    """Write the selected verdicts into `file` and exit, with 1 if the journal has damaged blocks among them.
+
+    Raises RecordsError, in one line; the file stays then.
+    """
     from edge.records.export import FORMATS, export_table, moment
     from edge.records.selection import Selection
     from edge.terminal.console import Console
@@ -30,9 +33,12 @@ def export(
         fields=dict(_field(text) for text in fields),
     )
     with Console(stderr=True).status("reading the records"):
-        count = export_table(records, selection, file)
+        left_out = list[str]()
+        count = export_table(records, selection, file, left_out.append)
     print(f"{counted(count, 'verdict')} in {file}", file=sys.stderr)
-    sys.exit(0)
+    for gap in left_out:
+        print(f"{gap}: the table may lack verdicts", file=sys.stderr)
+    sys.exit(1 if left_out else 0)
 
 
 def _field(text: str) -> tuple[str, str]:

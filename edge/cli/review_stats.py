@@ -14,7 +14,7 @@ def figures(records: Sequence[Path]) -> list[dict[str, Any]]:
     """The figures of each bundle with a decision. Raises RecordsError or ReviewError, in one line."""
     found = []
     for reviewed in read_reviewed(records):
-        if not reviewed.known and not any(stratum.unsure for stratum in reviewed.strata.values()):
+        if not reviewed.known and not any(stratum.unsure for stratum in reviewed.own.values()):
             continue
         line = line_figures(reviewed)
         found.append(
@@ -22,13 +22,14 @@ def figures(records: Sequence[Path]) -> list[dict[str, Any]]:
                 "bundle": reviewed.bundle,
                 "strata": {
                     outcome.value: {
-                        "verdicts": stratum.count,
+                        "verdicts": stratum.count + stratum.others,
+                        "others": stratum.others,
                         "reviewed": stratum.reviewed,
                         "bad": int(stratum.bad.sum()),
                         "unsure": stratum.unsure,
                         "no_sample": stratum.apart,
                     }
-                    for outcome, stratum in reviewed.strata.items()
+                    for outcome, stratum in reviewed.own.items()
                 },
                 "precision": line.precision.model_dump(),
                 "bad_goods": line.bad_goods._asdict(),
@@ -37,6 +38,7 @@ def figures(records: Sequence[Path]) -> list[dict[str, Any]]:
                 "good_unknowns": line.good_unknowns.model_dump(),
                 "named": line.named,
                 "decisions_sha256": reviewed.digest,
+                "gaps": [*reviewed.gaps],
             }
         )
     return found
@@ -55,8 +57,13 @@ def show(found: Sequence[dict[str, Any]]) -> None:
                 if counts[key]
             ]
             also = f"; besides {' and '.join(more)}" if more else ""
+            of = ""
+            if counts["others"]:
+                of = f" of {counts['verdicts'] - counts['others']}"
+                also += f"; nothing is said of {counts['others']} others, which came later or had no picture"
             print(
-                f"  {counts['verdicts']} {outcome}: {counts['reviewed']} reviewed at random, {counts['bad']} bad{also}"
+                f"  {counts['verdicts']} {outcome}: {counts['reviewed']} reviewed at random{of}, "
+                f"{counts['bad']} bad{also}"
             )
         print(f"  precision of rejects         {_rate(one['precision'])}")
         print(f"  bad among the goods          {_rate(one['bad_goods'])}, from goods that are kept by number")
@@ -69,6 +76,8 @@ def show(found: Sequence[dict[str, Any]]) -> None:
                 f"  {counted(one['named'], 'part')} named as missed by the gate's people: known, but no random sample; "
                 "they raise only the least that was missed"
             )
+    for gap in dict.fromkeys(gap for one in found for gap in one["gaps"]):
+        print(printable(gap))
 
 
 def _rate(rate: dict[str, Any]) -> str:

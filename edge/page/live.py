@@ -111,7 +111,7 @@ class Feed(threading.Thread):
                             station.note(line)
                 self._follow_previews()
         except zmq.ContextTerminated:
-            pass
+            self.problem = "the page has ended"
         finally:
             self._watch.close()
             self._socket.close(0)

@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,8 @@ from edge.plc.settings import BrokerTable
 from edge.records.durable_files import write_durably
 from edge.records.journal import JOURNAL, open_to_read, wall_time
 from edge.records.selection import Selection
-from edge.records.stored_verdicts import had_row, select
+from edge.records.stored_verdicts import expired_row, gaps, had_row, one_state, select
+from edge.text import counted
 
 MOST_AT_ONCE = 200
 """Verdicts of a station that are read at once."""
@@ -41,6 +42,8 @@ class _Journal:
     at: dict[str, Any] | None  # the last row that the broker has: rowid, epoch, seq
     sent: int = 0
     backlog: int = 0  # last row when the connection was made
+    expired: int = 0  # row up to which it was said that verdicts expired before they were sent
+    gaps: set[str] = field(default_factory=set)  # damaged blocks that were told of
     under_way: deque[tuple[dict[str, Any], int]] = field(default_factory=deque)  # row and its message's number
 
 
@@ -130,13 +133,31 @@ class JournalForwarding:
         with contextlib.closing(open_to_read(journal.records)) as opened:
             if not journal.under_way:
                 journal.sent = journal.at["rowid"] if _has(opened, journal.at) else 0  # 0: another journal
-            rows = [*select(opened, after=journal.sent, limit=room)]
+            with one_state(opened):
+                rows = [*select(opened, after=journal.sent, limit=room)]
+                self._say_what_is_missing(journal, opened, [row.row for row in rows], len(rows) < room)
         for rowid, epoch, seq, text in rows:
             number = publish(journal.station, Row(text, rowid <= journal.backlog))
             if number is None:
                 return
             journal.under_way.append(({"rowid": rowid, "epoch": epoch, "seq": seq}, number))
             journal.sent = rowid
+
+    def _say_what_is_missing(
+        self, journal: _Journal, opened: sqlite3.Connection, rows: Sequence[int], is_all: bool
+    ) -> None:
+        """Say once of each verdict that cannot be sent that it cannot. `rows` follow on what was sent; `is_all`: no
+        others do.
+        """
+        expired, _ = expired_row(opened)
+        start, end = max(journal.sent, journal.expired), expired if is_all else min(expired, rows[-1])
+        if missing := end - start - sum(start < row <= end for row in rows) if end > start else 0:
+            self._say(f"{journal.records}: {counted(missing, 'verdict')} expired before they were sent")
+        journal.expired = max(end, journal.expired)
+        for gap in gaps(opened):
+            if gap not in journal.gaps:
+                journal.gaps.add(gap)
+                self._say(f"{journal.records}: {gap}: its verdicts are not sent")
 
     def _save(self) -> None:
         assert self._cursor is not None

@@ -8,8 +8,8 @@ from edge.records.stored_verdicts import (
     contents,
     expired_hours,
     expired_row,
-    expired_runs,
     expired_seq,
+    expired_until,
     readable,
 )
 from edge.records.verdict_blocks import Block, as_said, derive, digest, named, outcome_of, read_blocks
@@ -23,7 +23,7 @@ def check_blocks(journal: sqlite3.Connection, found: Audit) -> None:
     A damaged block is a finding, and the verdicts in it count as missing.
     """
     last_row, previous = expired_row(journal)
-    found.expired_until = max((row["last_time"] for row in expired_runs(journal)), default=None)
+    found.expired_until = expired_until(journal)
     for block in read_blocks(journal, "ORDER BY row"):
         where = (block.epoch, block.first_seq)
         if digest(block, previous) != block.sha256:

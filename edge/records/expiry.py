@@ -7,17 +7,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge.channel.control_messages import Fate
 from edge.records import LARGEST_JOURNAL
 from edge.records.disk_reserve import free_bytes
 from edge.records.journal import ForeignJournalError, wall_time
-from edge.records.retention import HOLD, misplaced
+from edge.records.retention import HOLD, misplaced, outcome_of_image
 from edge.records.sealing import AT_ONCE, Statement
 from edge.records.selection import time_text
-from edge.records.stored_verdicts import beside_block, readable
-from edge.records.tables import ACKNOWLEDGEMENTS, EVENTS, EXPIRED_HOURS, EXPIRED_RUNS, VERDICTS, Table
+from edge.records.stored_verdicts import beside_block, one_state, readable
+from edge.records.tables import (
+    ACKNOWLEDGEMENTS,
+    EVENTS,
+    EXPIRED_HOURS,
+    EXPIRED_IMAGES,
+    EXPIRED_RUNS,
+    VERDICT_BLOCKS,
+    VERDICTS,
+    Table,
+    Value,
+)
 from edge.records.verdict_blocks import BESIDE, Block, Contents, as_said, give_way, minutes_of, named, read_blocks
 
 FREE_PAGES = 512
@@ -25,6 +35,12 @@ FREE_PAGES = 512
 
 PAGES_AT_ONCE = 256
 """Pages that are given back to the file system in one transaction."""
+
+EARLIEST = "2020"
+"""Times before this year are those of a clock that was not set."""
+
+TIDIED_AT_ONCE = 1000
+"""Rows of removed images that one transaction takes away."""
 
 MOST_REWRITTEN = 256 * 2**20
 """Bytes in use of a file that is rewritten at the start of a station."""
@@ -40,19 +56,47 @@ class JournalKeeping:
     max_age_days: float | None = None
 
 
-def next_expiry(journal: sqlite3.Connection, folder: Path, keeping: JournalKeeping) -> tuple[Statement, ...]:
-    """How the oldest block expires, in one transaction; empty if nothing is too old and the journal is small enough."""
-    for block in read_blocks(journal, "ORDER BY row LIMIT 1"):
-        if is_too_old(block, keeping) or used_bytes(journal) > keeping.max_bytes:
-            return tuple(_expiry(journal, folder, block))
-    return ()
+class Expiry(NamedTuple):
+    """How a block expires, in one transaction; without statements nothing expires. `free` are the images that were not
+    on hold: the transaction must not be committed if one of them is now.
+    """
+
+    statements: tuple[Statement, ...] = ()
+    free: tuple[tuple[Path, str], ...] = ()
+
+    def is_valid(self) -> bool:
+        """Whether no image of the block was put on hold since."""
+        return not any(is_held(*image) for image in self.free)
 
 
-def is_too_old(block: Block, keeping: JournalKeeping) -> bool:
-    """Whether the last verdict of a block is older than verdicts are kept."""
+def next_expiry(journal: sqlite3.Connection, folder: Path, keeping: JournalKeeping) -> Expiry:
+    """How the oldest block expires; without statements if nothing is too old and the journal is small enough.
+
+    Looks for holds between two transactions: it may take long, and a transaction that reads keeps the log long.
+    """
+    with one_state(journal):
+        block = next(iter(read_blocks(journal, "ORDER BY row LIMIT 1")), None)
+        if block is None or not (is_too_old(journal, keeping) or used_bytes(journal) > keeping.max_bytes):
+            return Expiry()
+        images = _images(journal, block)
+    held = {seq for seq, path in images if is_held(folder, path)}
+    with one_state(journal):
+        statements = tuple(_expiry(journal, block, held))
+    return Expiry(statements, tuple((folder, path) for seq, path in images if seq not in held))
+
+
+def is_too_old(journal: sqlite3.Connection, keeping: JournalKeeping) -> bool:
+    """Whether the verdicts of the oldest block are older than verdicts are kept, by the station's clock.
+
+    A block of a time at which no station can have written it says nothing of its age: the next one decides.
+    """
     if keeping.max_age_days is None:
         return False
-    return block.last_time < time_text(datetime.now(UTC) - timedelta(days=min(keeping.max_age_days, 300_000)))
+    now = datetime.now(UTC)
+    plausible = f"SELECT last_time FROM {VERDICT_BLOCKS.name} WHERE last_time BETWEEN ? AND ? ORDER BY row LIMIT 1"
+    found = journal.execute(plausible, (EARLIEST, time_text(now + timedelta(days=1)))).fetchone()
+    limit = time_text(now - timedelta(days=min(keeping.max_age_days, 300_000)))
+    return found is not None and bool(found[0] < limit)
 
 
 def used_bytes(journal: sqlite3.Connection) -> int:
@@ -87,10 +131,9 @@ def compact(journal: sqlite3.Connection, folder: Path) -> None:
     journal.execute("VACUUM")  # keeps the row numbers of tables that have an index
 
 
-def _expiry(journal: sqlite3.Connection, folder: Path, block: Block) -> Iterator[Statement]:
-    is_damaged = readable(journal, block) is None
-    held = set[int]() if is_damaged else held_seqs(journal, folder, block)
-    if is_damaged:
+def _expiry(journal: sqlite3.Connection, block: Block, held: set[int]) -> Iterator[Statement]:
+    if readable(journal, block) is None:
+        held = set()
         text = f"{named(block)} expired damaged: its counts are those of its columns"
         yield Statement(*EVENTS.entry(epoch=block.epoch, kind="journal", text=text, time=wall_time()), 1)
     yield Statement("DELETE FROM verdict_blocks WHERE row = ? AND sha256 = ?", (block.row, block.sha256), 1)
@@ -98,21 +141,22 @@ def _expiry(journal: sqlite3.Connection, folder: Path, block: Block) -> Iterator
     kept = f" AND seq NOT IN ({', '.join(map(str, sorted(held)))})" if held else ""
     for table in BESIDE:
         yield Statement(f"DELETE FROM {table.name} WHERE epoch = ? AND seq BETWEEN ? AND ?{kept}", span)
-    yield Statement(f"DELETE FROM images WHERE epoch = ? AND seq BETWEEN ? AND ? AND gone IS NOT NULL{kept}", span)
+    yield from _tidied(journal, f"epoch = ? AND seq BETWEEN ? AND ?{kept}", span)
     yield from _held(journal, block, held)
     yield from _counted(journal, block, held)
     yield from _noted(block)
 
 
-def held_seqs(journal: sqlite3.Connection, folder: Path, block: Block) -> set[int]:
-    """Numbers of the verdicts of a block whose parts have an image on hold."""
+def is_held(folder: Path, path: str) -> bool:
+    """Whether the image at `path`, relative to the records' folder, is on hold."""
+    return misplaced(folder, path) is None and (folder / path).with_suffix(HOLD).exists()
+
+
+def _images(journal: sqlite3.Connection, block: Block) -> list[tuple[int, str]]:
+    """The kept images of a block's verdicts: their numbers and paths."""
     select = "SELECT DISTINCT seq, path FROM images WHERE epoch = ? AND seq BETWEEN ? AND ? AND gone IS NULL"
-    images = journal.execute(select, (block.epoch, block.first_seq, block.last_seq))
-    return {
-        int(seq)
-        for seq, path in images
-        if misplaced(folder, path) is None and (folder / path).with_suffix(HOLD).exists()
-    }
+    images = journal.execute(select, (block.epoch, block.first_seq, block.last_seq)).fetchall()
+    return [(int(seq), str(path)) for seq, path in images]
 
 
 def _held(journal: sqlite3.Connection, block: Block, held: set[int]) -> Iterator[Statement]:
@@ -182,8 +226,19 @@ def _unless(table: Table, where: str, key: tuple[str, ...], **given: Any) -> Sta
 
 
 def next_tidying(journal: sqlite3.Connection) -> tuple[Statement, ...]:
-    """How the rows of images go that were removed after their verdicts had expired; empty if there are none."""
+    """How rows of images go that were removed after their verdicts had expired; empty if there are none."""
     of_these = "e.epoch = images.epoch AND e.last_seq >= images.seq"
-    expired = f"gone IS NOT NULL AND EXISTS (SELECT 1 FROM expired_runs e WHERE {of_these})"
-    (there,) = journal.execute(f"SELECT EXISTS (SELECT 1 FROM images WHERE {expired})").fetchone()
-    return (Statement(f"DELETE FROM images WHERE {expired}"),) if there else ()
+    return tuple(_tidied(journal, f"EXISTS (SELECT 1 FROM expired_runs e WHERE {of_these})"))
+
+
+def _tidied(journal: sqlite3.Connection, where: str, values: tuple[Value, ...] = ()) -> Iterator[Statement]:
+    """The rows of some removed images go, and their numbers by outcome stay."""
+    select = f"SELECT rowid, path FROM images WHERE gone IS NOT NULL AND {where} ORDER BY rowid LIMIT {TIDIED_AT_ONCE}"
+    found = journal.execute(select, values).fetchall()
+    if not found:
+        return
+    rows = ", ".join(str(int(row)) for row, _ in found)
+    yield Statement(f"DELETE FROM images WHERE rowid IN ({rows}) AND gone IS NOT NULL", rows=len(found))
+    for outcome, images in sorted(Counter(outcome_of_image(path) for _, path in found).items()):
+        yield _unless(EXPIRED_IMAGES, "outcome = ?", (outcome,), outcome=outcome)
+        yield Statement("UPDATE expired_images SET images = images + ? WHERE outcome = ?", (images, outcome), 1)

@@ -15,6 +15,7 @@ from edge.records.pass_proof import broken_rule
 from edge.records.selection import Selection, row_conditions
 from edge.records.stored_verdicts import (
     acknowledgements_of,
+    gaps,
     late_fields_of,
     select,
 )
@@ -52,10 +53,13 @@ def moment(text: str, option: str) -> datetime:
         raise RecordsError(f"{option} {text}: no time; one looks like {example}, in UTC without an offset") from error
 
 
-def export_table(folder: Path, selection: Selection, file: Path) -> int:
+def export_table(
+    folder: Path, selection: Selection, file: Path, say: Callable[[str], object] = lambda line: None
+) -> int:
     """Write the selected verdicts into `file`, oldest first, a row each; an existing file is replaced as a whole.
 
-    The suffix of `file` is a key of FORMATS. Returns the number of rows. Raises RecordsError if the journal or a row of
+    The suffix of `file` is a key of FORMATS. Returns the number of rows; `say` is called with a line for each damaged
+    block that may have selected verdicts, which are left out. Raises RecordsError if the journal or a row of
     it cannot be read, the file cannot be written, or a package is missing.
     """
     to_file = FORMATS[file.suffix.lower()]
@@ -71,6 +75,8 @@ def export_table(folder: Path, selection: Selection, file: Path) -> int:
                     write(row)
                     count += 1
             journal.execute("COMMIT")
+            for gap in gaps(journal):
+                say(gap)
         return count
     except (sqlite3.Error, ValueError) as error:
         said = broken_rule(error) if isinstance(error, ValueError) else why_unread(error)

@@ -15,7 +15,7 @@ from edge.records.durable_files import NEW
 from edge.records.record_copy import CopiedImages
 from edge.records.retention import HOLD, IMAGES, SIDECAR, files_of_images, misplaced
 from edge.records.sidecar import read_sidecar
-from edge.records.stored_verdicts import epochs, find, of_run
+from edge.records.stored_verdicts import epochs, expired_images, find, of_run
 from edge.records.verdict_blocks import as_said
 from edge.verdict import Outcome
 
@@ -29,6 +29,7 @@ REMOVAL_S = 0.5
 def check_images(journal: sqlite3.Connection, found: Audit) -> None:
     """Compare the hash of each listed image with the journal, and look for files that the journal does not list."""
     rows = journal.execute("SELECT rowid, epoch, seq, path, sha256, gone FROM images ORDER BY rowid").fetchall()
+    found.images_gone = expired_images(journal)
     kept, copied, seen = 0, _copied_images(journal, found), set[str]()
     for rowid, epoch, seq, path, digest, gone in rows:
         if gone is not None:

@@ -44,7 +44,8 @@ An audit takes 0.3 steps per byte of the journal.
 
 class JournalConnection(sqlite3.Connection):
     """A connection for reading. `opened` has the blocks of verdicts that were inflated last, by row and SHA-256.
-    `known` has names of tables that the journal has.
+    `known` has names of tables that the journal has. `gaps` has the damaged blocks that readers left out, in words, by
+    row.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -52,6 +53,7 @@ class JournalConnection(sqlite3.Connection):
         super().__init__(*arguments, **options)
         self.opened: OrderedDict[tuple[int, bytes], Any] = OrderedDict()
         self.known: set[str] = set()
+        self.gaps: dict[int, str] = {}
 
 
 class ForeignJournalError(sqlite3.DatabaseError):
@@ -64,7 +66,9 @@ END_RUN = "UPDATE runs SET ended = ?, cause = ?, last_seq = ? WHERE epoch = ?"
 
 
 def wall_time() -> str:
-    """The current UTC time in ISO 8601, with milliseconds. It is a label and is never used for decisions."""
+    """The current UTC time in ISO 8601, with milliseconds. The station decides nothing by it but
+    what has become too old to be kept.
+    """
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 

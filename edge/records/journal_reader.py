@@ -34,12 +34,16 @@ class Replayer(threading.Thread):
         """`folder` is the folder of the records. Nothing is read before `start`."""
         super().__init__(name="edge-replay", daemon=True)
         self._folder = folder
-        self._wanted: queue.SimpleQueue[Wanted] = queue.SimpleQueue()  # bounded by the caller: REPLAYS_AT_ONCE
+        self._wanted: queue.SimpleQueue[Wanted | None] = queue.SimpleQueue()  # bounded by the caller: REPLAYS_AT_ONCE
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
     def ask(self, wanted: Wanted) -> None:
         """Queue a request. Never waits."""
         self._wanted.put(wanted)
+
+    def stop(self) -> None:
+        """End the thread after the requests before. Does not wait."""
+        self._wanted.put(None)
 
     def answers(self) -> Iterator[Answer]:
         """The answers that are ready and were not returned before. Never waits."""
@@ -48,9 +52,8 @@ class Replayer(threading.Thread):
                 yield self._answers.get_nowait()
 
     def run(self) -> None:
-        """Answer requests until the process ends. An unreadable journal gives an answer without verdicts."""
-        while True:
-            wanted = self._wanted.get()
+        """Answer requests until `stop`. An unreadable journal gives an answer without verdicts."""
+        while (wanted := self._wanted.get()) is not None:
             try:
                 payloads = self._read(wanted)
             except (sqlite3.Error, RecordsError, OSError):

@@ -4,7 +4,6 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from edge.errors import RecordsError
@@ -64,36 +63,48 @@ class JournalUpkeep(threading.Thread):
             self._after = 0  # the journal may be another one then
             return IDLE_S
         with contextlib.suppress(RecordsError, FileNotFoundError):  # removed: the writer says so
-            statements = self._next()
-            if not statements:
+            upkeep = self._next()
+            if upkeep is None:
                 return IDLE_S
-            self._carry_out(statements)
+            self._carry_out(upkeep)
         return PAUSE_S
 
-    def _next(self) -> Sequence[Statement]:
+    def _next(self) -> Upkeep | None:
         with self._writer.reading, contextlib.ExitStack() as until:
             if self._stopped.is_set():
-                return ()
+                return None
             if self._opening != self._writer.openings:  # the journal may be another one
                 self._opening, self._after = self._writer.openings, 0
             journal = until.enter_context(contextlib.closing(open_to_read(self._folder)))
-            until.enter_context(one_state(journal))
-            sealing = next_sealing(journal, self._after, self._newest)
-            while sealing is not None and not sealing.statements:
-                self._after = sealing.to
-                sealing = next_sealing(journal, self._after, self._newest)
-            if sealing is not None:
-                self._after = sealing.to
-                return sealing.statements
-            if time.monotonic() >= self._tidy_due:
-                self._tidy_due = time.monotonic() + TIDY_EVERY_S
-                if tidying := next_tidying(journal):
-                    return tidying
-            return next_expiry(journal, self._folder, self._keeping) or next_release(journal)
+            with one_state(journal):
+                if statements := self._sealing(journal) or self._tidying(journal):
+                    return Upkeep(statements, self._opening)
+            expiry = next_expiry(journal, self._folder, self._keeping)
+            if expiry.statements:
+                return Upkeep(expiry.statements, self._opening, expiry.is_valid)
+            release = next_release(journal)
+            return Upkeep(release, self._opening) if release else None
 
-    def _carry_out(self, statements: Sequence[Statement]) -> None:
+    def _sealing(self, journal: sqlite3.Connection) -> tuple[Statement, ...]:
+        sealing = next_sealing(journal, self._after, self._newest)
+        while sealing is not None and not sealing.statements:
+            self._after = sealing.to
+            sealing = next_sealing(journal, self._after, self._newest)
+        if sealing is None:
+            return ()
+        self._after = sealing.to
+        return sealing.statements
+
+    def _tidying(self, journal: sqlite3.Connection) -> tuple[Statement, ...]:
+        if time.monotonic() < self._tidy_due:
+            return ()
+        tidying = next_tidying(journal)
+        if not tidying:  # otherwise there may be more
+            self._tidy_due = time.monotonic() + TIDY_EVERY_S
+        return tidying
+
+    def _carry_out(self, upkeep: Upkeep) -> None:
         """Let the writer's thread execute the statements. Raises sqlite3.Error if it could not."""
-        upkeep = Upkeep(statements, self._opening)
         self._writer.tend(upkeep)
         while not upkeep.is_over.wait(IDLE_S):
             if self._stopped.is_set():

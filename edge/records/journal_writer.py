@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,11 +51,17 @@ class End(NamedTuple):
 class Upkeep:
     """Statements that are executed in one transaction between two commits; all of them or none."""
 
-    def __init__(self, statements: Sequence[Statement], opening: int | None = None) -> None:
-        """`opening`: the `Writer.openings` for which it was prepared; None for any. `trouble` says why it was not done,
-        once `is_over` is set; None if it was.
+    def __init__(
+        self,
+        statements: Sequence[Statement],
+        opening: int | None = None,
+        is_valid: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`opening`: the `Writer.openings` for which it was prepared; None for any. `is_valid` is asked before the end
+        of the transaction; if it says no, nothing is done. `trouble` says why it was not done, once `is_over` is set;
+        None if it was, or if it was not valid any more.
         """
-        self.statements, self.opening = statements, opening
+        self.statements, self.opening, self._is_valid = statements, opening, is_valid
         self.is_over = threading.Event()
         self.trouble: str | None = "the run has ended"
 
@@ -73,7 +79,7 @@ class Upkeep:
                 cursor.fetchall()
                 if rows is not None and cursor.rowcount != rows:
                     raise sqlite3.IntegrityError(f"{cursor.rowcount} rows instead of {rows}")
-            journal.execute("COMMIT")
+            journal.execute("COMMIT" if self._is_valid() else "ROLLBACK")
             self.trouble = None
         except sqlite3.Error as error:
             self.trouble = str(error)

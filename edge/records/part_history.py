@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -13,15 +14,20 @@ from typing import Any
 from edge.errors import RecordsError
 from edge.records.durable_files import open_private
 from edge.records.gate_log import Decision, decisions_about, join
+from edge.records.image_audit import REMOVAL_S
 from edge.records.journal import check_rows, open_to_read, why_unread
 from edge.records.part_image import PartImage, find_image
 from edge.records.pass_proof import Proof, Standing, broken_rule, prove
+from edge.records.recorder import is_taken
 from edge.records.retention import HOLD, misplaced
 from edge.records.selection import Selection, row_conditions
 from edge.records.sidecar import read_sidecar
 from edge.records.stored_verdicts import (
     Stored,
     acknowledgements_of,
+    expired_until,
+    find,
+    gaps,
     late_fields_of,
     late_results_of,
     one_state,
@@ -33,6 +39,9 @@ from edge.text import printable
 from edge.verdict import Outcome, Verdict
 
 Row = dict[str, Any]
+
+MOST_SIDECARS = 20_000
+"""Sidecars that are read in search of a part whose verdict has expired."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,10 @@ class Story:
     """The journal's proof of the pass; None if no controller acknowledged that the part passed."""
     decisions: list[tuple[Decision, Proof]] | None = None
     """Decisions from the gate's own log, each with the journal's proof of a pass; None without a log."""
+    is_expired: bool = False
+    """Whether the verdict has expired, and is that of the picture's sidecar; nothing else is known of it then."""
+    gaps: tuple[str, ...] = ()
+    """Damaged blocks of the journal, in words, in which there may be further verdicts on the part, or newer ones."""
 
     @property
     def is_escape(self) -> bool:
@@ -72,6 +85,8 @@ class Story:
                 for decision, proof in self.decisions
             ],
             "passed": None if self.proof is None else self.proof._asdict(),
+            "expired": self.is_expired,
+            "gaps": [*self.gaps],
         }
 
 
@@ -83,9 +98,18 @@ def _for_json(score: float | None) -> float | None:
 def stories(folder: Path, part: str, gate_log: Path | None = None) -> list[Story]:
     """All verdicts on the part with the id `part`, oldest first, with the gate's decisions if `gate_log` is given.
 
-    Raises RecordsError if there is no such verdict, or if the journal or the log cannot be read.
+    If all have expired, those whose picture is kept, as its sidecar tells. Raises RecordsError if there is no such
+    verdict, or if the journal or the log cannot be read.
     """
-    told = _read(folder, Selection(part=part), None, gate_log)
+    told, left_out = _read(folder, Selection(part=part), None, gate_log)
+    if not told:
+        told, until = _expired(folder, part, gate_log)
+        if until is not None and not told:
+            raise RecordsError(
+                f"{folder} knows no part {part!r}; of verdicts published until {until} only counts are kept"
+            )
+    if not told and left_out:
+        raise RecordsError(f"{folder} knows no part {part!r}, but {left_out[0]}: it may be there")
     if not told:
         like = _ending(folder, f"/{part}")
         hint = f"did you mean {like!r}?" if like else "edge-listen shows the ids of parts as they come"
@@ -95,22 +119,30 @@ def stories(folder: Path, part: str, gate_log: Path | None = None) -> list[Story
 
 def last_stories(folder: Path, outcome: Outcome, count: int = 1, gate_log: Path | None = None) -> list[Story]:
     """The newest `count` verdicts of this outcome, newest last. Raises RecordsError as `stories` does."""
-    told = _read(folder, Selection(outcome=outcome), count, gate_log)
+    told, left_out = _read(folder, Selection(outcome=outcome), count, gate_log)
     if not told:
-        raise RecordsError(f"{folder} has no verdict {outcome}; edge-audit {folder} counts the verdicts that it has")
+        known = f", but {left_out[0]}: there may be some" if left_out else ""
+        raise RecordsError(
+            f"{folder} has no verdict {outcome}{known}; edge-audit {folder} counts the verdicts that it has"
+        )
     return told
 
 
-def _read(folder: Path, selection: Selection, newest: int | None, gate_log: Path | None) -> list[Story]:
-    """The stories of the selected verdicts, or of the newest of them, oldest first."""
+def _read(
+    folder: Path, selection: Selection, newest: int | None, gate_log: Path | None
+) -> tuple[list[Story], list[str]]:
+    """The stories of the selected verdicts, or of the newest of them, oldest first, and the damaged blocks that may
+    have further ones.
+    """
     with _reading(folder) as journal:
         chosen = [*select(journal, selection, newest_first=newest is not None, limit=newest)]
         chosen.sort()
         at_least = 0 if newest is None or not chosen else chosen[0].row
         where, values = row_conditions(selection, has_late_fields=False)
         check_rows(journal, [VERDICTS], f"rowid >= {at_least} AND {where}", values)
-        told = [_story(journal, folder, stored) for stored in chosen]
-        return told if gate_log is None else _with_decisions(journal, told, gate_log)
+        left_out = gaps(journal)
+        told = [replace(_story(journal, folder, stored), gaps=tuple(left_out)) for stored in chosen]
+        return told if gate_log is None else _with_decisions(journal, told, gate_log), left_out
 
 
 @contextlib.contextmanager
@@ -131,6 +163,32 @@ def _ending(folder: Path, ending: str) -> str | None:
         found = (as_said(stored.text) for stored in select(journal) if text in stored.text)
         parts = (getattr(said, "part", None) for said in found)
         return next((part for part in parts if isinstance(part, str) and part.endswith(ending)), None)
+
+
+def _expired(folder: Path, part: str, gate_log: Path | None) -> tuple[list[Story], str | None]:
+    """The stories of expired verdicts on a part, from the sidecars of the newest images, and until when verdicts
+    expired; None if none did.
+    """
+    with _reading(folder) as journal:
+        until = expired_until(journal)
+        if until is None:
+            return [], None
+        check_rows(journal, [IMAGES])
+        of_these = "e.epoch = images.epoch AND e.last_seq >= images.seq"
+        where = f"gone IS NULL AND EXISTS (SELECT 1 FROM expired_runs e WHERE {of_these})"
+        told = []
+        for row in IMAGES.read(journal, f"WHERE {where} ORDER BY rowid DESC LIMIT {MOST_SIDECARS}"):
+            with contextlib.suppress(OSError, ValueError):
+                if misplaced(folder, row["path"]) is not None:
+                    continue
+                said = read_sidecar(folder, row["path"]).verdict
+                if said.get("part") == part and (said.get("epoch"), said.get("seq")) == (row["epoch"], row["seq"]):
+                    text = json.dumps(said)
+                    verdict = Verdict.model_validate_json(text)
+                    stored = Stored(0, verdict.epoch, verdict.seq, text)
+                    told.append(replace(_story(journal, folder, stored), is_expired=True))
+        told.reverse()
+        return told if gate_log is None else _with_decisions(journal, told, gate_log), until
 
 
 def _with_decisions(journal: sqlite3.Connection, told: list[Story], gate_log: Path) -> list[Story]:
@@ -162,10 +220,11 @@ def _story(journal: sqlite3.Connection, folder: Path, stored: Stored) -> Story:
 def hold(folder: Path, part: str, held: bool) -> list[Path]:
     """Hold the images of a part, so that they are never removed, or release them. Returns the images concerned.
 
-    Raises RecordsError if the part has no image, if the folder cannot be written or, before any file is changed, if a
-    path in the journal is not the path of an image in this record.
+    Raises RecordsError if the part has no image, if its verdict expired before it was held, if the folder cannot be
+    written or, before any file is changed, if a path in the journal is not the path of an image in this record.
     """
-    rows = [row for story in stories(folder, part) for row in story.images if row["gone"] is None]
+    told = stories(folder, part)
+    rows = [row for story in told for row in story.images if row["gone"] is None]
     there = [folder / row["path"] for row in rows if _is_image(folder, row)]
     if not there:
         raise RecordsError(f"{folder} keeps no image of part {part!r}; edge-audit {folder} --part {part} says why")
@@ -176,10 +235,25 @@ def hold(folder: Path, part: str, held: bool) -> list[Path]:
             else:
                 image.with_suffix(HOLD).unlink(missing_ok=True)
     except FileNotFoundError:
-        pass  # the station removed the image at this moment
+        raise RecordsError(f"{folder}: the station removed an image of part {part!r} at this moment") from None
     except OSError as error:
         raise RecordsError(f"{error.filename}: {error.strerror}; run as the user of the station") from error
+    if held:
+        _check_still_there(folder, [story.verdict for story in told if not story.is_expired])
     return [image for image in there if image.exists()]
+
+
+def _check_still_there(folder: Path, verdicts: list[Verdict]) -> None:
+    """Raise RecordsError if one of the verdicts expired while its image was put on hold."""
+    if is_taken(folder):
+        time.sleep(REMOVAL_S)  # a station asks for holds until the end of a transaction
+    with _reading(folder) as journal:
+        gone = [v for v in verdicts if find(journal, v.epoch, v.seq) is None]
+        if gone:
+            raise RecordsError(
+                f"{folder}: the images of part {gone[0].part!r} are on hold, but its verdict {gone[0].seq} expired at "
+                f"this moment: of verdicts published until {expired_until(journal)} only counts are kept"
+            )
 
 
 def _is_image(folder: Path, row: Row) -> bool:

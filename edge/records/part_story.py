@@ -48,6 +48,7 @@ def tell(story: Story, folder: Path) -> Iterator[str]:
     if story.image.path is None:
         yield f"  no picture: {story.image.why}"
     yield from _boxes(story.verdict)
+    yield from (f"  {gap}: it may have further verdicts" for gap in story.gaps)
 
 
 def _at_the_gate(story: Story) -> Iterator[str]:
@@ -60,6 +61,9 @@ def _at_the_gate(story: Story) -> Iterator[str]:
         yield "  no decision on this part in the gate's log: it had not reached the gate, or the log is of another gate"
     for row in story.acknowledgements:
         yield f"  {row['time']}  {row['client']} acknowledged: {row['fate']}"
+    if story.is_expired:
+        yield "  the verdict has expired: this is what lies beside its picture; what controllers said is not kept"
+        return
     if story.proof is not None and story.proof.standing is not Standing.PROVEN:
         yield f"  {story.proof.standing.upper()}: {story.proof.why}"
     if not story.acknowledgements:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from edge.records.journal import ForeignJournalError, has_run
-from edge.records.stored_verdicts import expired_hours, expired_seq, find, last_seq
+from edge.records.journal import has_run
+from edge.records.stored_verdicts import damaged_block, expired_hours, expired_seq, find, last_seq
 from edge.records.verdict_blocks import outcome_of
 from edge.text import printable
 from edge.validation import plain
@@ -44,10 +44,7 @@ def prove(journal: sqlite3.Connection, live: str | None, epoch: str, seq: int, p
     in a range that the journal says it lost, or in a damaged block. Expired: only counts of its hour are left. Anything
     else but a good is an escape.
     """
-    try:
-        stored = find(journal, epoch, seq)
-    except ForeignJournalError as error:
-        return Proof(Standing.UNPROVEN, f"its verdict cannot be read: {error}")
+    stored = find(journal, epoch, seq)
     if stored is None:
         return _without_verdict(journal, live, epoch, seq)
     try:
@@ -90,6 +87,8 @@ def _expired_goods(journal: sqlite3.Connection, epoch: str) -> int:
 
 
 def _without_verdict(journal: sqlite3.Connection, live: str | None, epoch: str, seq: int) -> Proof:
+    if (block := damaged_block(journal, epoch, seq)) is not None:
+        return Proof(Standing.UNPROVEN, f"its verdict cannot be read: {block} is damaged")
     if epoch == live and seq > last_seq(journal, epoch):
         return Proof(Standing.PENDING, "its verdict is not on disk yet")
     # A lost range without an epoch is that of a damaged journal: whose runs it held is not known.

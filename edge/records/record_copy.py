@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from edge.records.retention import HOLD, SIDECAR, files_of_images
+from edge.records.stored_verdicts import expired_images, expired_runs
 
 _NAME = re.compile(r"(\d{1,16})-(\w+)\.(png|json)")
 _PICTURE = ".png"
@@ -28,12 +29,14 @@ class CopiedImages:
         rows = journal.execute("SELECT epoch, seq, path, rowid, gone FROM images").fetchall()
         self._last_told = max((seq for of, seq, *_ in rows if of == epoch), default=0)
         self._gone = {path for *_, path, _, gone in rows if gone is not None}
+        self._has_removed = bool(self._gone) or expired_images(journal) > 0
+        self._expired = {row["epoch"]: row["last_seq"] for row in expired_runs(journal)}
         names = set(files_of_images(folder))
         mine = [Path(name) for name in names if name.endswith(_PICTURE) and name.split("/")[2:3] == [epoch]]
         whole = [path.name for path in mine if path.with_suffix(SIDECAR).as_posix() in names]
         self._last_whole = max((int(found[1]) for name in whole if (found := _NAME.fullmatch(name))), default=0)
         self._oldest: dict[str, int] = {}  # row of the oldest image in the copy, by outcome
-        for _, _, path, rowid, gone in rows if self._gone else ():
+        for _, _, path, rowid, gone in rows if self._has_removed else ():
             if gone is None and path in names and Path(path).with_suffix(HOLD).as_posix() not in names:
                 self._oldest[_outcome(path)] = min(rowid, self._oldest.get(_outcome(path), rowid))
 
@@ -42,7 +45,7 @@ class CopiedImages:
         if epoch == self._epoch and seq > self._last_whole:
             self.counts["not here yet"] += 1
             return True
-        if self._gone and rowid < self._oldest.get(_outcome(path), 0):
+        if self._has_removed and rowid < self._oldest.get(_outcome(path), 0):
             self.counts["removed to make room meanwhile"] += 1
             return True
         return False
@@ -54,6 +57,9 @@ class CopiedImages:
             self.counts["removed to make room meanwhile"] += path.suffix == _PICTURE
             return True
         found = _NAME.fullmatch(path.name)
+        if self._has_removed and found and int(found[1]) <= self._expired.get(path.parent.name, 0):
+            self.counts["removed to make room meanwhile"] += path.suffix == _PICTURE
+            return True
         if found is None or path.parent.name != self._epoch or int(found[1]) <= self._last_told:
             return False
         self.counts["here before the journal tells of them"] += path.suffix == _PICTURE

@@ -183,6 +183,7 @@ class Recorder:
     def close(self, cause: str, last_seq: int, patience_s: float = 1.0) -> None:
         """End the run after `last_seq` published verdicts. Waits for the disk, at most `patience_s` seconds."""
         self._upkeep.stop()
+        self._replayer.stop()
         self._writer.finish(End(str(_written(cause)), last_seq))
         self._writer.join(patience_s)
         if not self._writer.is_alive():  # otherwise the folder stays locked until this process ends

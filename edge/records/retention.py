@@ -48,6 +48,12 @@ class Keeping:
         return True
 
 
+def outcome_of_image(path: str) -> str:
+    """The outcome in the name of an image; empty if the path is none of an image."""
+    found = _PLACE.fullmatch(path)
+    return found[1] if found else ""
+
+
 def misplaced(folder: Path, path: str) -> str | None:
     """Why `path`, from a journal, is not the path of an image in the records' `folder`, in words; None if it is valid.
 

@@ -15,6 +15,7 @@ from edge.records.selection import Selection, block_conditions, is_selected, row
 from edge.records.tables import (
     ACKNOWLEDGEMENTS,
     EXPIRED_HOURS,
+    EXPIRED_IMAGES,
     EXPIRED_RUNS,
     LATE_FIELDS,
     LATE_RESULTS,
@@ -28,6 +29,7 @@ from edge.records.verdict_blocks import (
     Block,
     Contents,
     is_row,
+    named,
     read_blocks,
     unpack,
 )  # fmt: skip
@@ -65,7 +67,8 @@ def select(
 ) -> Iterator[Stored]:
     """The selected verdicts in order of publication, or the newest first. `after` and `before` are rows, and excluded.
 
-    Reads no more than what is taken. Raises sqlite3.Error if the journal is damaged or not that of a station.
+    Reads no more than what is taken. Verdicts in a damaged block are left out, see `gaps`. Raises sqlite3.Error if the
+    journal is damaged or not that of a station.
     """
     selection = selection or Selection()
     with one_state(journal):
@@ -92,21 +95,22 @@ def _in_blocks(
     where, values = block_conditions(selection, after, before)
     order = "DESC" if newest_first else "ASC"
     for block in read_blocks(journal, f"WHERE {where} ORDER BY row {order}", values):
-        texts = contents(journal, block).texts
-        late = _late_fields(journal, block) if selection.fields else {}
+        found = readable(journal, block)
+        if found is None:
+            continue
+        late = _late_fields(journal, block, found) if selection.fields else {}
         places = range(block.verdicts)
         for place in reversed(places) if newest_first else places:
             row, seq = block.row + place, block.first_seq + place
             is_within = row > after and (before is None or row < before)
-            if is_within and is_selected(selection, texts[place], seq, late):
-                yield Stored(row, block.epoch, seq, texts[place])
+            if is_within and is_selected(selection, found.texts[place], seq, late):
+                yield Stored(row, block.epoch, seq, found.texts[place])
 
 
-def _late_fields(journal: sqlite3.Connection, block: Block) -> dict[int, set[tuple[str, str]]]:
+def _late_fields(journal: sqlite3.Connection, block: Block, of: Contents) -> dict[int, set[tuple[str, str]]]:
     """Names and texts of the free fields that were known after the verdicts of a block, by their numbers."""
     found: dict[int, set[tuple[str, str]]] = {}
-    rows = contents(journal, block).beside.get(LATE_FIELDS.name, [])
-    for row in (*rows, *beside_block(journal, LATE_FIELDS, block)):
+    for row in (*of.beside.get(LATE_FIELDS.name, []), *beside_block(journal, LATE_FIELDS, block)):
         found.setdefault(row["seq"], set()).add((row["name"], row["text"]))
     return found
 
@@ -115,7 +119,7 @@ def _late_fields(journal: sqlite3.Connection, block: Block) -> dict[int, set[tup
 
 
 def find(journal: sqlite3.Connection, epoch: str, seq: int) -> Stored | None:
-    """The first verdict of the run with this number; None if the journal has none."""
+    """The first verdict of the run with this number; None if the journal has none, or only in a damaged block."""
     with one_state(journal):
         types = "typeof(epoch) = 'text' AND typeof(seq) = 'integer' AND typeof(json) = 'text'"
         where = f"epoch = ? AND seq = ? AND {types} ORDER BY rowid LIMIT 1"
@@ -130,17 +134,33 @@ def find(journal: sqlite3.Connection, epoch: str, seq: int) -> Stored | None:
 
 
 def _opened(journal: sqlite3.Connection, epoch: str, seq: int) -> Iterator[tuple[Block, Contents]]:
-    """The blocks that hold this verdict, of those inflated last without reading them again."""
-    if not VERDICT_BLOCKS.is_in(journal):
-        return
-    where = "epoch = ? AND first_seq > ? AND first_seq <= ? AND first_seq + verdicts > ? ORDER BY row"
-    select = f"SELECT row, sha256 FROM verdict_blocks WHERE {where}"
-    for key in [*_rows(journal, select, (epoch, seq - MOST_VERDICTS, seq, seq))]:
+    """The undamaged blocks that hold this verdict, of those inflated last without reading them again."""
+    for key in _holding(journal, epoch, seq):
         opened = journal.opened.get(key) if isinstance(journal, JournalConnection) else None
         if opened is not None:
             yield opened
         for block in () if opened is not None else read_blocks(journal, "WHERE row = ?", key[:1]):
-            yield block, contents(journal, block)
+            found = readable(journal, block)
+            if found is not None:
+                yield block, found
+
+
+def _holding(journal: sqlite3.Connection, epoch: str, seq: int) -> list[tuple[int, bytes]]:
+    """Row and SHA-256 of the blocks that hold this verdict."""
+    if not VERDICT_BLOCKS.is_in(journal):
+        return []
+    where = "epoch = ? AND first_seq > ? AND first_seq <= ? AND first_seq + verdicts > ? ORDER BY row"
+    select = f"SELECT row, sha256 FROM verdict_blocks WHERE {where}"
+    return [(row, sha256) for row, sha256 in _rows(journal, select, (epoch, seq - MOST_VERDICTS, seq, seq))]
+
+
+def damaged_block(journal: sqlite3.Connection, epoch: str, seq: int) -> str | None:
+    """The damaged block that holds this verdict, in words; None if none does."""
+    for row, _ in _holding(journal, epoch, seq):
+        for block in read_blocks(journal, "WHERE row = ?", (row,)):
+            if readable(journal, block) is None:
+                return named(block)
+    return None
 
 
 def last_row(journal: sqlite3.Connection) -> int:
@@ -171,6 +191,16 @@ def expired_runs(journal: sqlite3.Connection, where: str = "1", values: tuple[Va
     return (row for row in EXPIRED_RUNS.read(journal, f"WHERE {where}", values) if is_row(EXPIRED_RUNS.columns, row))
 
 
+def expired_until(journal: sqlite3.Connection) -> str | None:
+    """When the last verdict of which only counts are left was published; None if none expired."""
+    return max((row["last_time"] for row in expired_runs(journal)), default=None)
+
+
+def expired_images(journal: sqlite3.Connection) -> int:
+    """Number of removed images of which the journal has no row any more."""
+    return sum(row["images"] for row in EXPIRED_IMAGES.read(journal) if is_row(EXPIRED_IMAGES.columns, row))
+
+
 def expired_hours(journal: sqlite3.Connection, where: str = "1", values: tuple[Value, ...] = ()) -> Iterator[Row]:
     """Counts of expired verdicts by hour; rows of `expired_hours` with values of other types are left out."""
     return (row for row in EXPIRED_HOURS.read(journal, f"WHERE {where}", values) if is_row(EXPIRED_HOURS.columns, row))
@@ -192,9 +222,13 @@ def _last_of_blocks(journal: sqlite3.Connection, first: str, where: str = "", va
 
 def had_row(journal: sqlite3.Connection, row: int, epoch: str, seq: int) -> bool:
     """Whether this verdict has this row, or had it before it expired."""
-    there = [*select(journal, after=row - 1, before=row + 1)]
+    there = [*_rows(journal, "SELECT epoch, seq FROM verdicts WHERE rowid = ?", (row,))]
+    if VERDICT_BLOCKS.is_in(journal):  # its columns suffice, also of a damaged block
+        where = "row > ? AND row <= ? AND row + verdicts > ?"
+        sealed = f"SELECT epoch, first_seq + ? - row FROM verdict_blocks WHERE {where}"
+        there += _rows(journal, sealed, (row, row - MOST_VERDICTS, row, row))
     if there:
-        return (there[0].epoch, there[0].seq) == (epoch, seq)
+        return (epoch, seq) in there
     return row <= expired_row(journal)[0] and seq <= expired_seq(journal, epoch) and has_run(journal, epoch)
 
 
@@ -303,11 +337,19 @@ def contents(journal: sqlite3.Connection, block: Block) -> Contents:
 
 
 def readable(journal: sqlite3.Connection, block: Block) -> Contents | None:
-    """The contents of a block; None if it is damaged."""
+    """The contents of a block; None if it is damaged, which `gaps` tells of then."""
     try:
         return contents(journal, block)
     except ForeignJournalError:
+        if isinstance(journal, JournalConnection):
+            journal.gaps[block.row] = named(block)
         return None
+
+
+def gaps(journal: sqlite3.Connection) -> list[str]:
+    """The damaged blocks that were left out of what this connection has read, in words, oldest first."""
+    found = journal.gaps if isinstance(journal, JournalConnection) else {}
+    return [f"{found[row]} is damaged, and left out" for row in sorted(found)]
 
 
 @contextlib.contextmanager

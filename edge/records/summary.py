@@ -1,8 +1,10 @@
 """Counts of a journal's verdicts by minute and hour, how scores and ages lie, and what of the record is there.
 
-They come from the columns of the blocks and from the newest rows; no block is inflated but those at the ends of a span.
+They come from the columns of the blocks and from the newest rows; no block is inflated. A span is therefore rounded
+outwards to whole minutes.
 """
 
+import contextlib
 import re
 import sqlite3
 from collections import Counter
@@ -12,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from edge.records.expiry import used_bytes
+from edge.records.journal import ForeignJournalError
 from edge.records.selection import time_text
-from edge.records.stored_verdicts import expired_hours, expired_runs, one_state
+from edge.records.stored_verdicts import expired_hours, expired_until, one_state
 from edge.records.tables import VERDICT_BLOCKS, Value
 from edge.records.verdict_blocks import Block, block_of, minutes_of, outcome_of, rounded, values_of
 from edge.verdict import Outcome, Reason
@@ -96,8 +99,9 @@ def counts(journal: sqlite3.Connection, since: datetime, until: datetime, per: P
     begin, end = _span(since, until, per)
     with one_state(journal):
         for block in _blocks(journal, begin, end):
-            for minute, reasons in minutes_of(block).items():
-                _add(found, f"{block.hour}:{minute}", reasons, per)
+            with contextlib.suppress(ForeignJournalError):  # damaged, as the audit says
+                for minute, reasons in minutes_of(block).items():
+                    _add(found, f"{block.hour}:{minute}", reasons, per)
         for minute, reason, number in _minutes_of_rows(journal, begin, end):
             _add(found, minute, {reason: number}, per)
         if per == "hour":
@@ -130,8 +134,9 @@ def spreads(journal: sqlite3.Connection, since: datetime, until: datetime) -> li
     with one_state(journal):
         for block in _blocks(journal, begin, end):
             if begin[:13] <= block.hour < end[:13] and _TIME.fullmatch(block.hour):
-                of(block.hour).scores.update(values_of(block, block.scores))
-                of(block.hour).ages_ms.update(values_of(block, block.ages))
+                with contextlib.suppress(ForeignJournalError):
+                    of(block.hour).scores.update(values_of(block, block.scores))
+                    of(block.hour).ages_ms.update(values_of(block, block.ages))
         for hour, column, value, number in _values_of_rows(journal, begin, end):
             values = of(hour).scores if column == "score" else of(hour).ages_ms
             values[float(rounded(value))] += number
@@ -161,8 +166,7 @@ def extent(journal: sqlite3.Connection) -> Extent:
             first = min((one for one in (first, earliest) if isinstance(one, str)), default=None)
             last = max((one for one in (last, latest) if isinstance(one, str)), default=None)
         expired = sum(row["verdicts"] for row in expired_hours(journal))
-        expired_until = max((row["last_time"] for row in expired_runs(journal)), default=None)
-        return Extent(verdicts, _when(first), _when(last), used_bytes(journal), expired, _when(expired_until))
+        return Extent(verdicts, _when(first), _when(last), used_bytes(journal), expired, _when(expired_until(journal)))
 
 
 def _blocks(journal: sqlite3.Connection, begin: str, end: str) -> Iterator[Block]:

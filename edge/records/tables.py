@@ -125,6 +125,11 @@ def _fields(verdict: Verdict) -> str | None:
     return json.dumps(verdict.fields, ensure_ascii=False) if verdict.fields else None
 
 
+def _added(since: int, **kinds: str) -> tuple[Column, ...]:
+    """Columns that a later version added, by name, with their SQL types."""
+    return tuple(Column(name, kind, since=since) for name, kind in kinds.items())
+
+
 _EPOCH, _SEQ, _TIME = (
     Column("epoch", "TEXT NOT NULL"),
     Column("seq", "INTEGER NOT NULL"),
@@ -178,12 +183,13 @@ LATE_RESULTS = Table(
 )
 LATE_FIELDS = Table(
     "late_fields",
-    (
-        Column("epoch", "TEXT NOT NULL", since=3),
-        Column("seq", "INTEGER NOT NULL", since=3),
-        Column("name", "TEXT NOT NULL", since=3),
-        Column("text", "TEXT NOT NULL", since=3),
-        Column("time", "TEXT NOT NULL", since=3),
+    _added(
+        3,
+        epoch="TEXT NOT NULL",
+        seq="INTEGER NOT NULL",
+        name="TEXT NOT NULL",
+        text="TEXT NOT NULL",
+        time="TEXT NOT NULL",
     ),
     (Index("late_fields_by_seq", "epoch, seq", since=3),),
 )
@@ -220,49 +226,61 @@ LOST_RANGES = Table(
 
 VERDICT_BLOCKS = Table(
     "verdict_blocks",
-    (
-        Column("row", "INTEGER PRIMARY KEY", since=4),  # of the first verdict; those of the others follow on
-        Column("epoch", "TEXT NOT NULL", since=4),
-        Column("first_seq", "INTEGER NOT NULL", since=4),
-        Column("verdicts", "INTEGER NOT NULL", since=4),
-        Column("first_time", "TEXT NOT NULL", since=4),
-        Column("last_time", "TEXT NOT NULL", since=4),
-        Column("counts", "TEXT NOT NULL", since=4),
-        Column("scores", "TEXT NOT NULL", since=4),
-        Column("ages", "TEXT NOT NULL", since=4),
-        Column("parts", "BLOB NOT NULL", since=4),
-        Column("fields", "BLOB NOT NULL", since=4),
-        Column("sha256", "BLOB NOT NULL", since=4),
-        Column("payload", "BLOB NOT NULL", since=4),
+    # `row` is that of the first verdict; those of the others follow on
+    _added(
+        4,
+        row="INTEGER PRIMARY KEY",
+        epoch="TEXT NOT NULL",
+        first_seq="INTEGER NOT NULL",
+        verdicts="INTEGER NOT NULL",
+        first_time="TEXT NOT NULL",
+        last_time="TEXT NOT NULL",
+        counts="TEXT NOT NULL",
+        scores="TEXT NOT NULL",
+        ages="TEXT NOT NULL",
+        parts="BLOB NOT NULL",
+        fields="BLOB NOT NULL",
+        sha256="BLOB NOT NULL",
+        payload="BLOB NOT NULL",
     ),
-    (Index("verdict_blocks_by_seq", "epoch, first_seq", since=4),),
+    (
+        Index("verdict_blocks_by_seq", "epoch, first_seq", since=4),
+        Index("verdict_blocks_by_time", "last_time", since=4),
+    ),
 )
 EXPIRED_RUNS = Table(
     "expired_runs",
-    (
-        Column("epoch", "TEXT NOT NULL", since=4),
-        Column("last_seq", "INTEGER NOT NULL", since=4),
-        Column("last_row", "INTEGER NOT NULL", since=4),
-        Column("last_time", "TEXT NOT NULL", since=4),
-        Column("sha256", "BLOB NOT NULL", since=4),
+    _added(
+        4,
+        epoch="TEXT NOT NULL",
+        last_seq="INTEGER NOT NULL",
+        last_row="INTEGER NOT NULL",
+        last_time="TEXT NOT NULL",
+        sha256="BLOB NOT NULL",
     ),
     (Index("expired_runs_by_epoch", "epoch", since=4),),
 )
 EXPIRED_HOURS = Table(
     "expired_hours",
-    (
-        Column("hour", "TEXT NOT NULL", since=4),
-        Column("epoch", "TEXT NOT NULL", since=4),
-        Column("reason", "TEXT NOT NULL", since=4),
-        Column("verdicts", "INTEGER NOT NULL", since=4),
-        Column("passed", "INTEGER NOT NULL", since=4),
+    _added(
+        4,
+        hour="TEXT NOT NULL",
+        epoch="TEXT NOT NULL",
+        reason="TEXT NOT NULL",
+        verdicts="INTEGER NOT NULL",
+        passed="INTEGER NOT NULL",
     ),
     (Index("expired_hours_by_hour", "hour, epoch, reason", since=4),),
 )
 
+EXPIRED_IMAGES = Table(  # how many images were removed of which the journal has no row any more
+    "expired_images",
+    _added(4, outcome="TEXT NOT NULL", images="INTEGER NOT NULL"),
+)
+
 TABLES = (
     RUNS, VERDICTS, ACKNOWLEDGEMENTS, LATE_RESULTS, IMAGES, EVENTS, LOST_RANGES, LATE_FIELDS, VERDICT_BLOCKS,
-    EXPIRED_RUNS, EXPIRED_HOURS,
+    EXPIRED_RUNS, EXPIRED_HOURS, EXPIRED_IMAGES,
 )  # fmt: skip
 
 VERSION = max(column.since for table in TABLES for column in table.columns)

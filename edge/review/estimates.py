@@ -8,8 +8,9 @@ its least and its greatest value within them. The interval of a rate is thus at 
 extra `verify`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,8 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class LineFigures:
-    """What the reviewed parts say of the verdicts of one bundle.
+    """What the reviewed parts say of the verdicts of one bundle, of those that the queue could offer until they were
+    drawn; `miss_rate` of those until both rejects and goods were.
 
     `precision` is the share of bad parts among the rejects; `bad_goods` that among the goods, estimated from those that
     are kept by number. `escaped` is the number of bad parts that passed; at least as many as are known. `miss_rate` is
@@ -62,19 +64,21 @@ class LineFigures:
 
 def line_figures(reviewed: ReviewedBundle) -> LineFigures:
     """The figures of a bundle from what was reviewed."""
-    rejects, unknowns = reviewed.strata[Outcome.REJECT], reviewed.strata[Outcome.UNKNOWN]
-    goods = [(group, group.bad) for group in reviewed.groups[Outcome.GOOD]]
-    count = reviewed.strata[Outcome.GOOD].count
+    rejects, unknowns = reviewed.own[Outcome.REJECT], reviewed.own[Outcome.UNKNOWN]
+    goods = [(group, group.bad) for group in (reviewed.alone or reviewed.groups)[Outcome.GOOD]]
+    count = reviewed.own[Outcome.GOOD].count
     passed = _total(goods, _each(goods))
-    known = sum(one.is_bad and one.decision.judged.outcome is Outcome.GOOD for one in reviewed.known)
+    known, both = _known(reviewed, reviewed.ends), _known(reviewed, reviewed.common_ends)
     escaped = Estimate(
         None if passed.value is None else max(known, passed.value), max(known, passed.low), max(known, passed.high)
     )
-    share, caught = ratio(goods, [(rejects, rejects.bad)]), _total([(rejects, rejects.bad)], PAIR)
-    least = known / (known + caught.high) if known else 0.0
+    passes = [(group, group.bad) for group in reviewed.groups[Outcome.GOOD]]
+    catches = [(reviewed.strata[Outcome.REJECT], reviewed.strata[Outcome.REJECT].bad)]
+    share, caught = ratio(passes, catches), _total(catches, PAIR)
+    least = both / (both + caught.high) if both else 0.0
     value = share.value
-    if value is not None and known:
-        value = max(value, known / (known + (caught.value or 0.0)))
+    if value is not None and both:
+        value = max(value, both / (both + (caught.value or 0.0)))
     return LineFigures(
         precision=_rate(rejects, rejects.bad),
         bad_goods=Estimate(
@@ -86,6 +90,16 @@ def line_figures(reviewed: ReviewedBundle) -> LineFigures:
         miss_rate=Estimate(value, max(share.low, least), max(share.high, least)),
         good_unknowns=_rate(unknowns, ~unknowns.bad),
         named=len({one.decision.key for one in reviewed.missed}),
+    )
+
+
+def _known(reviewed: ReviewedBundle, ends: Mapping[Path, str]) -> int:
+    """How many goods of the figures' verdicts, which were published until `ends`, are known to be bad."""
+    return sum(
+        one.is_bad
+        and one.decision.judged.outcome is Outcome.GOOD
+        and (one.folder not in ends or one.decision.judged.time <= ends[one.folder])
+        for one in reviewed.known
     )
 
 

@@ -15,7 +15,7 @@ from edge.records.image_audit import kept_goods
 from edge.records.journal import check_rows, open_to_read, why_unread
 from edge.records.pass_proof import broken_rule
 from edge.records.selection import Selection
-from edge.records.stored_verdicts import find, select
+from edge.records.stored_verdicts import expired_until, find, gaps, select
 from edge.records.tables import IMAGES, VERDICTS
 from edge.review.decisions import Judged, Kind, ReviewError
 from edge.verdict import Outcome, Verdict
@@ -88,11 +88,23 @@ class Record:
         assert self._journal is not None
         return self._journal
 
+    @property
+    def gaps(self) -> list[str]:
+        """The damaged blocks of the journal that were left out of what was read, in words."""
+        return gaps(self._open)
+
+    @property
+    def expired_until(self) -> str | None:
+        """When the last verdict of which only counts are left was published; None if none expired."""
+        with self._errors():
+            return expired_until(self._open)
+
     def verdict(self, epoch: str, seq: int) -> Verdict:
         """The verdict. Raises ReviewError if the journal has none of this number, RecordsError if it cannot be read."""
         found = self._find(epoch, seq)
         if found is None:
-            raise ReviewError(f"{self.folder} has no verdict {seq} of run {epoch}; edge-audit shows its runs")
+            known = f", but {self.gaps[0]}" if self.gaps else ""
+            raise ReviewError(f"{self.folder} has no verdict {seq} of run {epoch}{known}; edge-audit shows its runs")
         return found
 
     def _find(self, epoch: str, seq: int) -> Verdict | None:
@@ -132,6 +144,16 @@ class Record:
                 self._pictures = {(row["epoch"], row["seq"]): Picture(row["path"], row["sha256"]) for row in rows}
         return self._pictures
 
+    def stored(self) -> dict[Key, str | None]:
+        """The verdicts that have or had an image, and when the last one was removed; None if it is kept."""
+        found: dict[Key, str | None] = {}
+        with self._errors():
+            check_rows(self._open, [IMAGES])
+            for row in IMAGES.read(self._open, "ORDER BY rowid"):
+                gone = row["gone"]
+                found[row["epoch"], row["seq"]] = None if gone is None else gone.rpartition(", ")[2]
+        return found
+
     def pictures(self, kind: Kind) -> dict[Key, Picture]:
         """The kept images of one kind of verdicts; of the goods those that their number selects."""
         found: dict[Key, Picture] = {}
@@ -143,7 +165,7 @@ class Record:
         return found
 
     def undecided(self, key: Key, picture: Picture) -> Undecided | None:
-        """The part of a kept image; None if its verdict has expired."""
+        """The part of a kept image; None if its verdict has expired or lies in a damaged block."""
         v = self._find(*key)
         return (
             None

@@ -12,6 +12,7 @@ from edge.review.decisions import (
     LONGEST_NAME,
     Choice,
     Decision,
+    Judged,
     Kind,
     ReviewError,
     Standing,
@@ -64,31 +65,17 @@ class Reviews:
             goods = [verdict for verdict in found if verdict.verdict is Outcome.GOOD]
             if not goods:
                 said = f"only {', '.join(sorted({v.verdict.value for v in found}))}" if found else "no such part"
+                if record.expired_until is not None:
+                    said += f"; of verdicts published until {record.expired_until} only counts are kept"
                 raise ReviewError(
                     f"{self.folder}: no good verdict on part {part!r}, {said}; a part is missed if it passed as good"
                 )
             return self._decide(record, goods[-1], Choice.BAD, by, comment, Way.MISSED)
 
     def _decide(self, record: Record, v: Verdict, choice: Choice, by: str, comment: str, way: Way) -> Decision:
-        judged = record.judged(v)
-        row: dict[str, Any] = {
-            "person": checked_text(by, "name", LONGEST_NAME, is_required=True),
-            "station": v.station,
-            "epoch": v.epoch,
-            "seq": v.seq,
-            "part": v.part,
-            "choice": choice.value,
-            "way": way.value,
-            "comment": checked_text(comment, "comment", LONGEST_COMMENT),
-            "takes_back": None,
-            "outcome": judged.outcome.value,
-            "score": judged.score,
-            "threshold": judged.threshold,
-            "bundle": judged.bundle,
-            "backend": judged.backend,
-            "published": judged.time,
-            "every": judged.every,
-        }
+        name = checked_text(by, "name", LONGEST_NAME, is_required=True)
+        said = checked_text(comment, "comment", LONGEST_COMMENT)
+        row = _row(v, record.judged(v), way, name, said) | {"choice": choice.value}
         return store.add(self.folder, lambda _: row)
 
     def undo(self, decision: int, by: str, comment: str = "") -> Decision:
@@ -104,7 +91,7 @@ class Reviews:
                 raise ReviewError(f"{self.folder} has no decision {decision}; edge-review log shows them")
             if before := rows("takes_back = ?", (decision,)):
                 raise ReviewError(f"decision {decision} was taken back by {before[0].by} at {before[0].time}")
-            return _undoing(row, name, said)
+            return _row(row, row.judged, row.way, name, said) | {"takes_back": row.id}
 
         return store.add(self.folder, make)
 
@@ -165,18 +152,18 @@ def drawn(key: Key) -> bytes:
     return hashlib.sha256(f"{key[0]}:{key[1]}".encode()).digest()
 
 
-def _undoing(row: Decision, by: str, comment: str) -> dict[str, Any]:
-    judged = row.judged
+def _row(of: Verdict | Decision, judged: Judged, way: Way, by: str, comment: str) -> dict[str, Any]:
+    """The columns of a row on a verdict, of which neither a decision is taken nor one taken back."""
     return {
         "person": by,
-        "station": row.station,
-        "epoch": row.epoch,
-        "seq": row.seq,
-        "part": row.part,
+        "station": of.station,
+        "epoch": of.epoch,
+        "seq": of.seq,
+        "part": of.part,
         "choice": None,
-        "way": row.way.value,
+        "way": way.value,
         "comment": comment,
-        "takes_back": row.id,
+        "takes_back": None,
         "outcome": judged.outcome.value,
         "score": judged.score,
         "threshold": judged.threshold,

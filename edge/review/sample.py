@@ -2,25 +2,26 @@
 
 The queue offers parts in a random order that is the same for everybody (`edge.review.reviews.drawn`). A decision
 belongs to the sample if the queue offered the part, or if the queue passed over the part because it was decided
-already: a later draw had a later place in that order. Other decisions, on parts that somebody chose or that the gate's
-people named, say nothing of the parts that nobody looked at; they are counted apart. If every verdict is decided, all
-decisions are the sample.
+already, see `edge.review.population`. Other decisions, on parts that somebody chose, that the gate's people named, or
+that came after the sample was drawn, are counted apart. If every verdict is decided, all decisions are the sample.
 """
 
 import functools
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.review.decisions import Choice, Decision, ReviewError, Standing, Way
+from edge.review.population import WHOLE, Population, Span, common, span_of
 from edge.review.record import Key, Picture, Record
-from edge.review.reviews import Reviews, drawn
+from edge.review.reviews import Reviews
 from edge.verdict import Outcome
 
 Floats = npt.NDArray[np.float64]
@@ -50,7 +51,9 @@ class Reviewed:
 
 @dataclass(frozen=True)
 class Stratum:
-    """Verdicts of one outcome: `count` in the record, and the random sample of them that was reviewed.
+    """Verdicts of one outcome: `count` that the queue could offer until the sample was drawn, and that random sample.
+    `others` came later, or had no picture that could be offered: the sample says nothing of them. Without a sample
+    `count` has all of them.
 
     `scores` float64 [n], `bad` bool [n] and `parts` are of the sample. `unsure` of the decided parts are left out
     because nobody is sure or two people contradict each other, `apart` because they are no part of the random sample.
@@ -63,6 +66,7 @@ class Stratum:
     parts: tuple[str, ...]
     unsure: int = 0
     apart: int = 0
+    others: int = 0
 
     @property
     def reviewed(self) -> int:
@@ -75,7 +79,9 @@ class ReviewedBundle:
     """The verdicts of one bundle in one or several records, and what people said of them.
 
     `groups` are strata with one rate of sampling each: the goods of runs that keep one in ten are apart from those of
-    runs that keep one in a hundred. `strata` has all groups of an outcome together.
+    runs that keep one in a hundred. Those of rejects and goods end at the same moment, so that figures can be made of
+    both. `alone` has the strata for figures of one outcome, each up to its own last draw. `strata` has all groups of an
+    outcome together.
     `scores` float64 [N], ascending, are those of all its verdicts that have one. `thresholds` counts verdicts by
     artifact and threshold. `known` are all sure decisions, also those outside of the random samples.
     """
@@ -87,11 +93,23 @@ class ReviewedBundle:
     known: Sequence[Reviewed]
     folders: Sequence[Path] = ()
     pictures: Mapping[tuple[Path, Key], Picture] = field(default_factory=dict)
+    gaps: Sequence[str] = ()
+    """Damaged blocks of the records, in words: their verdicts count nowhere, whatever their bundle."""
+    alone: Mapping[Outcome, Sequence[Stratum]] = field(default_factory=dict)
+    ends: Mapping[Path, str] = field(default_factory=dict)
+    """When the last verdict was published that the goods of `alone` can have, by record."""
+    common_ends: Mapping[Path, str] = field(default_factory=dict)
+    """The same of `groups`."""
 
     @functools.cached_property
     def strata(self) -> Mapping[Outcome, Stratum]:
         """The groups of each outcome together."""
         return {outcome: _together(groups) for outcome, groups in self.groups.items()}
+
+    @functools.cached_property
+    def own(self) -> Mapping[Outcome, Stratum]:
+        """The strata of `alone`, all groups of an outcome together."""
+        return {outcome: _together(groups) for outcome, groups in (self.alone or self.groups).items()}
 
     @property
     def missed(self) -> list[Reviewed]:
@@ -108,20 +126,6 @@ class ReviewedBundle:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-@dataclass
-class _Population:
-    """What the journal says of one bundle."""
-
-    counts: dict[Outcome, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
-    """Verdicts by outcome, goods by the interval of the kept ones of their run, others under 1."""
-
-    keys: dict[Outcome, set[tuple[Path, Key]]] = field(default_factory=lambda: defaultdict(set))
-    """Verdicts by outcome, each with the folder of its record."""
-
-    scores: list[float] = field(default_factory=list)
-    thresholds: Counter[tuple[str, float]] = field(default_factory=Counter)
-
-
 def read_reviewed(
     folders: Sequence[Path], bundle: str | None = None, backend: str | None = None
 ) -> list[ReviewedBundle]:
@@ -130,15 +134,19 @@ def read_reviewed(
 
     Raises RecordsError if a journal cannot be read, ReviewError if the decisions cannot or a run comes twice.
     """
-    populations: dict[str, _Population] = defaultdict(_Population)
+    populations: dict[str, Population] = defaultdict(Population)
     standings: list[tuple[Path, Standing]] = []
     pictures: dict[tuple[Path, Key], Picture] = {}
+    stored: dict[Path, Mapping[Key, str | None]] = {}
     runs: dict[tuple[str, str], Path] = {}
+    left_out: list[str] = []
     for folder in folders:
         standings += [(folder, one) for one in Reviews(folder).current().values()]
         with Record(folder) as record:
             _count(record, folder, populations, runs, backend)
+            stored[folder] = record.stored()
             pictures |= {(folder, key): picture for key, picture in record.every_picture().items()}
+            left_out += [f"{folder}: {gap}" for gap in record.gaps]
     found = []
     for label, population in populations.items():
         if bundle is not None and label != bundle:
@@ -148,22 +156,27 @@ def read_reviewed(
             for folder, one in standings
             if one.judged.bundle == label
             and backend in (None, one.judged.backend)
-            and (folder, one.decisions[0].key) in population.keys[one.judged.outcome]
+            and one.decisions[0].key in population.keys(one.judged.outcome, folder)
         ]
-        groups, known = {}, []
-        for outcome in Outcome:
-            of_outcome = [(folder, one) for folder, one in own if one.judged.outcome is outcome]
-            groups[outcome], reviewed = _groups(outcome, population, of_outcome)
-            known += reviewed
         scores = np.sort(np.asarray(population.scores, np.float64))
-        found.append(ReviewedBundle(label, groups, scores, population.thresholds, known, tuple(folders), pictures))
+        found.append(
+            ReviewedBundle(
+                bundle=label,
+                scores=scores,
+                thresholds=population.thresholds,
+                folders=tuple(folders),
+                pictures=pictures,
+                gaps=left_out,
+                **_samples(population, own, stored),
+            )
+        )
     return found
 
 
 def _count(
     record: Record,
     folder: Path,
-    populations: dict[str, _Population],
+    populations: dict[str, Population],
     runs: dict[tuple[str, str], Path],
     backend: str | None,
 ) -> None:
@@ -184,9 +197,9 @@ def _count(
             if backend is not None and artifact != backend:
                 continue
             population = populations[str(label)]
-            every = record.every(str(said["epoch"])) if outcome is Outcome.GOOD else 1
-            population.counts[outcome][every] += 1
-            population.keys[outcome].add((folder, (str(said["epoch"]), int(said["seq"]))))
+            key = str(said["epoch"]), int(said["seq"])
+            population.every.setdefault((folder, key[0]), record.every(key[0]))
+            population.verdicts[outcome][folder][key] = str(said["time"])
             if outcome is not Outcome.UNKNOWN:
                 population.scores.append(float(score))
                 population.thresholds[str(artifact), float(threshold)] += 1
@@ -194,29 +207,78 @@ def _count(
             raise ReviewError(f"{record.folder}: the journal holds a verdict that is none: {error}") from None
 
 
+Groups = dict[Outcome, list[Stratum]]
+
+
+def _samples(
+    population: Population, own: Sequence[tuple[Path, Standing]], stored: Mapping[Path, Mapping[Key, str | None]]
+) -> dict[str, Any]:
+    """The fields `groups`, `alone`, `known`, `ends` and `common_ends` of a ReviewedBundle."""
+    decided: dict[tuple[Outcome, Path], list[Standing]] = defaultdict(list)
+    for folder, one in own:
+        decided[one.judged.outcome, folder].append(one)
+    spans = {
+        (outcome, folder): _span(outcome, population.keys(outcome, folder), decided[outcome, folder])
+        for outcome in Outcome
+        for folder in stored
+    }
+    until = {folder: common(spans[outcome, folder] for outcome in (Outcome.REJECT, Outcome.GOOD)) for folder in stored}
+    groups: Groups = {}
+    alone: Groups = {}
+    known: list[Reviewed] = []
+    for outcome in Outcome:
+        of_outcome = [(folder, one) for folder, one in own if one.judged.outcome is outcome]
+        mine = {folder: span for folder in stored if (span := spans[outcome, folder]) is not None}
+        cut = {folder: span if span.until <= until[folder] else Span(until[folder], span.place)
+               for folder, span in mine.items()}  # fmt: skip
+        alone[outcome], reviewed = _groups(outcome, population, of_outcome, stored, mine)
+        groups[outcome], _ = _groups(outcome, population, of_outcome, stored, cut)
+        known += reviewed
+    ends = {folder: span.until for folder in stored if (span := spans[Outcome.GOOD, folder]) is not None}
+    return {"groups": groups, "alone": alone, "known": known, "ends": ends, "common_ends": until}
+
+
+def _span(outcome: Outcome, keys: Collection[Key], standings: Sequence[Standing]) -> Span | None:
+    """The span of the sample in one record; None without one."""
+    if keys and {one.decisions[0].key for one in standings} == set(keys):
+        return WHOLE
+    return span_of([one for one in standings if outcome is not Outcome.GOOD or one.judged.every])
+
+
 def _groups(
-    outcome: Outcome, population: _Population, standings: Sequence[tuple[Path, Standing]]
+    outcome: Outcome,
+    population: Population,
+    standings: Sequence[tuple[Path, Standing]],
+    stored: Mapping[Path, Mapping[Key, str | None]],
+    spans: Mapping[Path, Span],
 ) -> tuple[list[Stratum], list[Reviewed]]:
     """The groups of an outcome with their samples, and all sure decisions on it."""
-    counts, keys = population.counts[outcome], population.keys[outcome]
-    count = sum(counts.values())
-    is_whole = bool(keys) and {(folder, _key((folder, one))) for folder, one in standings} == keys
-    by_number = [one for _, one in standings if outcome is not Outcome.GOOD or one.judged.every]
-    sampled = {_key(one) for one in standings} if is_whole else _sampled(by_number)
-    known: list[Reviewed] = []
-    for folder, one in standings:
-        if one.choice in (Choice.BAD, Choice.GOOD):
-            known.append(Reviewed(folder, _said(one), one.choice is Choice.BAD, _key((folder, one)) in sampled))
+    total = population.total(outcome)
+    counts = Counter[int]()
+    for folder, span in spans.items():
+        keys = {one.decisions[0].key for of, one in standings if of == folder}
+        counts += population.within(outcome, folder, span, keys, stored[folder])
+    known = [
+        Reviewed(folder, _said(one), one.choice is Choice.BAD, folder in spans and _is_in(outcome, spans[folder], one))
+        for folder, one in standings
+        if one.choice in (Choice.BAD, Choice.GOOD)
+    ]
     sample = [one for one in known if one.is_sampled]
+    is_whole = all(span == WHOLE for span in spans.values())
     if is_whole or outcome is not Outcome.GOOD or len(counts) < 2:
-        groups = [_stratum(outcome, count, sample)]
+        groups = [_stratum(outcome, counts.total() if spans else total, sample)]
     else:
         groups = [
             _stratum(outcome, number, [one for one in sample if one.decision.judged.every == every])
             for every, number in sorted(counts.items())
         ]
-    groups[0] = replace(groups[0], unsure=len(standings) - len(known), apart=len(known) - len(sample))
+    others = total - sum(group.count for group in groups)
+    groups[0] = replace(groups[0], unsure=len(standings) - len(known), apart=len(known) - len(sample), others=others)
     return groups, known
+
+
+def _is_in(outcome: Outcome, span: Span, one: Standing) -> bool:
+    return span.has(one) and (span == WHOLE or outcome is not Outcome.GOOD or one.judged.every > 0)
 
 
 def _stratum(outcome: Outcome, count: int, sample: Sequence[Reviewed]) -> Stratum:
@@ -238,28 +300,11 @@ def _together(groups: Sequence[Stratum]) -> Stratum:
         tuple(part for one in groups for part in one.parts),
         sum(one.unsure for one in groups),
         sum(one.apart for one in groups),
+        sum(one.others for one in groups),
     )
-
-
-def _key(entry: tuple[Path, Standing]) -> Key:
-    return entry[1].decisions[0].key
 
 
 def _said(one: Standing) -> Decision:
     """The decision that names how the part came to be reviewed: that of the gate's people, if there is one."""
     missed = [decision for decision in one.decisions if decision.way is Way.MISSED]
     return (missed or [*one.decisions])[0]
-
-
-def _sampled(standings: Iterable[Standing]) -> set[Key]:
-    """The verdicts whose decisions are a random sample: drawn, or passed over by a later draw."""
-    entries = [(decision.id, drawn(one.decisions[0].key), one.decisions[0].key, decision.way is Way.DRAWN)
-               for one in standings for decision in one.decisions]  # fmt: skip
-    found: set[Key] = set()
-    furthest = b""  # place in the random order of the furthest draw that came later
-    for _, place, key, is_drawn in sorted(entries, reverse=True):
-        if is_drawn:
-            furthest = max(furthest, place)
-        if is_drawn or place < furthest:
-            found.add(key)
-    return found

@@ -32,6 +32,7 @@ def test_the_page_has_the_bytes_of_a_verdict_and_the_time_of_each_reading(tmp_pa
     written = found["written"]
     assert written["rows"] + written["verdicts_in_blocks"] == 5000
     assert 40 < written["payload"] / written["verdicts_in_blocks"] < 120
+    assert 1.2 * written["json_bytes"] < written["row_bytes"] < 2.5 * written["json_bytes"]
     page = (tmp_path / "journal.md").read_text()
     assert "| one part by its id |" in page
     assert not list((tmp_path / "work").iterdir())

@@ -13,7 +13,8 @@ pytest.importorskip("onnx")
 import numpy as np
 
 from benchmarks.soak.line import Sample
-from benchmarks.soak.result import Traces, claims, others_between
+from benchmarks.soak.page import render
+from benchmarks.soak.result import Traces, claims, failed, others_between
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,20 @@ def test_a_busy_machine_claims_nothing_of_latency(soaked: tuple[Path, dict]) -> 
         claims(soaked[1] | {"verdicts": 1_000_000, "latency": busy})["p99 at the end is within 10 % of the start"]
         is None
     )
+
+
+def test_a_full_run_fails_for_a_claim_that_is_unknown(soaked: tuple[Path, dict]) -> None:
+    assert failed(soaked[1]) == []
+    unknown = [claim for claim, holds in soaked[1]["claims"].items() if holds is None]
+    assert failed(soaked[1] | {"asked": 1_000_000}) == unknown != []
+
+
+def test_the_page_says_by_how_much_latency_grew_on_quiet_and_on_all_windows(soaked: tuple[Path, dict]) -> None:
+    times = {"p50_ms": 1.0, "max_ms": 3.0, "quiet_windows": 9}
+    start = times | {"p99_ms": 2.0, "quiet_p99_ms": 2.0}
+    end = times | {"p99_ms": 3.0, "quiet_p99_ms": 2.1}
+    page = " ".join(render(soaked[1] | {"latency": {"start": start, "end": end, "all": end}}).split())
+    assert "it is +5.0% longer at the end. The p99 of all parts is +50.0% longer." in page
 
 
 def test_what_other_programs_took_is_known_of_each_window() -> None:

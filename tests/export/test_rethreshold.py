@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.reviewed import record_of, scored
@@ -14,8 +16,9 @@ from edge.bundle import Bundle, load_bundle, seal
 from edge.bundle.shipped import shipped_bundle
 from edge.demo.lines import open_line
 from edge.frame import Frame
-from edge.review import Choice, Kind, Reviews, Way
+from edge.review import Choice, Kind, ReviewError, Reviews, Way
 from edge.verdict import Verdict
+from export.rethreshold import check_transfer, transferred, turned_by
 
 LOW = 0.02
 """A threshold that rejects too much: the demo line's good parts score up to about 0.6."""
@@ -141,6 +144,22 @@ def test_reviewed_unknowns_are_no_part_of_the_thresholds_and_of_their_proof(
     bads = sum(truths.values())
     assert f"{PARTS - bads} good, {bads} bad" in threshold.data
     assert (threshold.recall.count, threshold.specificity.count) == (bads, PARTS - bads)
+
+
+def test_an_artifact_that_gives_too_many_parts_another_verdict_gets_no_threshold() -> None:
+    scores = [number / 100 for number in range(100)]
+    change = SimpleNamespace(threshold=0.5, judgement=SimpleNamespace(artifact="openvino"))
+    for swapped, is_refused in ((1, False), (5, True)):
+        others = [1 - score if 50 - swapped <= number < 50 + swapped else score for number, score in enumerate(scores)]
+        parts = [SimpleNamespace(score=score) for score in scores]
+        again = SimpleNamespace(parts=parts, scores={"openvino": scores, "onnx": others})
+        values = transferred(change, again)
+        assert turned_by(change, again, values)["openvino"] == 0
+        refusal = pytest.raises(
+            ReviewError, match=r"^onnx gives .* of 100 reviewed parts another verdict than openvino"
+        )
+        with refusal if is_refused else nullcontext():
+            check_transfer(change, again, values)
 
 
 def test_without_a_threshold_the_table_is_printed_and_nothing_is_written(bundle: Bundle, records: Path) -> None:

@@ -85,9 +85,9 @@ def expire(folder: Path, blocks: int = 1) -> int:
     for done in range(blocks):
         with closing(open_to_read(folder)) as journal, one_state(journal):
             found = next_expiry(journal, folder, JournalKeeping(max_bytes=0))
-        if not found:
+        if not found.statements:
             return done
-        carry_out(folder, found)
+        carry_out(folder, found.statements)
     return blocks
 
 

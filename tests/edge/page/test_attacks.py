@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -192,32 +193,33 @@ def test_passwords_cannot_be_tried_without_end(site: Site) -> None:
     assert 429 in statuses[10:]
 
 
-def test_a_removed_user_is_out_at_once(tmp_path: Path) -> None:
+@pytest.fixture
+def ana(tmp_path: Path) -> Iterator[tuple[Users, TestClient]]:
+    """A file of users with one, and the browser in which that one is logged in."""
     users = Users(tmp_path / "users.json")
     users.add("ana", PASSWORD, PageRole.RUN)
-    site = made_site((record(tmp_path / "line1"),), users.path)
-    with browser(site) as client:
+    with browser(made_site((record(tmp_path / "line1"),), users.path)) as client:
         assert log_in(client, "ana") == 303
         assert client.get("/s/line1").status_code == 200
-        data = json.loads(users.path.read_text())  # another role, the same password
-        data["users"]["ana"]["role"] = "see"
-        users.path.write_text(json.dumps(data))
-        form = POSTS["/s/line1/hold"] | {"token": token(client)}
-        assert client.post("/s/line1/hold", data=form, headers=SAME).status_code == 403
-        users.remove("ana")
-        assert client.get("/s/line1").status_code == 303
+        yield users, client
 
 
-def test_another_password_ends_the_sessions_of_a_user(tmp_path: Path) -> None:
-    users = Users(tmp_path / "users.json")
-    users.add("ana", PASSWORD, PageRole.RUN)
-    site = made_site((record(tmp_path / "line1"),), users.path)
-    with browser(site) as client:
-        assert log_in(client, "ana") == 303
-        assert client.get("/s/line1").status_code == 200
-        users.add("ana", PASSWORD + "!", PageRole.RUN)
-        assert client.get("/s/line1").status_code == 303
-        assert log_in(client, "ana", PASSWORD + "!") == 303
+def test_a_removed_user_is_out_at_once(ana: tuple[Users, TestClient]) -> None:
+    users, client = ana
+    data = json.loads(users.path.read_text())  # another role, the same password
+    data["users"]["ana"]["role"] = "see"
+    users.path.write_text(json.dumps(data))
+    form = POSTS["/s/line1/hold"] | {"token": token(client)}
+    assert client.post("/s/line1/hold", data=form, headers=SAME).status_code == 403
+    users.remove("ana")
+    assert client.get("/s/line1").status_code == 303
+
+
+def test_another_password_ends_the_sessions_of_a_user(ana: tuple[Users, TestClient]) -> None:
+    users, client = ana
+    users.add("ana", PASSWORD + "!", PageRole.RUN)
+    assert client.get("/s/line1").status_code == 303
+    assert log_in(client, "ana", PASSWORD + "!") == 303
 
 
 def test_requests_without_a_login_end_no_session(site: Site) -> None:

@@ -5,8 +5,9 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.line import ran
@@ -15,15 +16,17 @@ from support.sealed import BEGUN, G, R, U, carry_out, expire, line_of, seal, sea
 from test_sealing import OUTCOMES, forwarded, killed
 
 from edge.channel.control_messages import Fate
-from edge.records import expiry, journal_upkeep
+from edge.errors import RecordsError
+from edge.records import expiry, journal_upkeep, part_history, summary
 from edge.records.audit import audit
 from edge.records.audit_result import Kind
 from edge.records.disk_reserve import Reserve
-from edge.records.expiry import JournalKeeping, next_expiry, next_release, next_tidying
-from edge.records.journal import JOURNAL, open_to_read
+from edge.records.expiry import JournalKeeping, is_too_old, next_expiry, next_release, next_tidying
+from edge.records.journal import JOURNAL, open_to_read, open_to_write
 from edge.records.journal_upkeep import JournalUpkeep
 from edge.records.journal_writer import Upkeep, Writer
 from edge.records.part_history import hold, last_stories, stories
+from edge.records.record_copy import CopiedImages
 from edge.records.retention import HOLD
 from edge.records.sealing import Statement
 from edge.records.stored_verdicts import (
@@ -118,6 +121,113 @@ def test_a_part_on_hold_never_expires(tmp_path: Path, monkeypatch: pytest.Monkey
     assert found.problems == []
     assert [(run.reject, run.good, run.expired) for run in found.runs] == [(1, 0, 0), (0, 5, 4)]
     assert (tmp_path / stored.path).with_suffix(HOLD).exists()
+
+
+def test_a_part_that_is_held_after_its_expiry_was_prepared_does_not_expire(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch)
+    with_image(tmp_path)
+    line_of(tmp_path, [G] * 5, "cd34", begun=BEGUN + timedelta(hours=2))
+    seal(tmp_path)
+    with closing(open_to_read(tmp_path)) as journal:
+        prepared = next_expiry(journal, tmp_path, JournalKeeping(max_bytes=0))
+    assert prepared.is_valid()
+    assert len(hold(tmp_path, "código 7", True)) == 1
+    upkeep = Upkeep(prepared.statements, None, prepared.is_valid)
+    with closing(open_to_write(tmp_path)[0]) as writing:
+        upkeep.carry_out(writing)
+    assert (upkeep.is_over.is_set(), upkeep.trouble) == (True, None)
+    assert stories(tmp_path, "código 7")[0].images[0]["held"]
+
+
+def test_a_hold_that_came_too_late_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_blocks(monkeypatch)
+    with_image(tmp_path)
+    line_of(tmp_path, [G] * 5, "cd34", begun=BEGUN + timedelta(hours=2))
+    seal(tmp_path)
+    place = part_history.open_private
+
+    def expiring(*arguments: Any) -> int:
+        with monkeypatch.context() as patch:
+            patch.setattr(expiry, "is_held", lambda folder, path: False)  # as if the station had looked before
+            expire(tmp_path, 1)
+        return place(*arguments)
+
+    monkeypatch.setattr(part_history, "open_private", expiring)
+    with pytest.raises(RecordsError, match="expired at this moment: of verdicts published until 20"):
+        hold(tmp_path, "código 7", True)
+
+
+def test_a_part_that_expired_is_told_of_as_far_as_its_picture_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch)
+    stored = with_image(tmp_path)
+    line_of(tmp_path, [G] * 5, "cd34", begun=BEGUN + timedelta(hours=2))
+    seal(tmp_path)
+    expire(tmp_path, 2)
+    told = ran("audit", tmp_path, "--part", "código 7")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "the verdict has expired" in told.stdout
+    assert stored.path in told.stdout
+    assert "not acknowledged" not in told.stdout
+    assert ran("audit", tmp_path, "--hold", "código 7").returncode == 0
+    assert (tmp_path / stored.path).with_suffix(HOLD).exists()
+    assert ran("audit", tmp_path, "--release", "código 7").returncode == 0
+    for arguments in (("--part", "part-2"), ("--missed", "part-2", "--by", "Ana")):
+        done = ran("audit", tmp_path, *arguments)
+        assert (done.returncode, "of verdicts published until 2026-01-02T" in done.stderr) == (2, True)
+
+
+def test_holds_are_looked_for_outside_of_a_transaction(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(records, "INSERT INTO images VALUES ('ab12', 1, 'images/x', '', 1, '', NULL)")
+    with closing(open_to_read(records)) as journal:
+        within: list[bool] = []
+        monkeypatch.setattr(expiry, "is_held", lambda folder, path: within.append(journal.in_transaction))
+        assert next_expiry(journal, records, JournalKeeping(max_bytes=0)).statements
+    assert within == [False]
+
+
+def test_images_whose_rows_were_tidied_away_still_count_as_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of a running station lacks an image that was removed while it was made."""
+    monkeypatch.setattr(expiry, "TIDIED_AT_ONCE", 2)
+    name = "images/2026-01-02/{}/{:08}-good.png"
+    small_blocks(monkeypatch)
+    line_of(tmp_path / "here", [G] * 8, "ab12")
+    line_of(tmp_path / "here", [G] * 5, "cd34", begun=BEGUN + timedelta(hours=2))
+    spoil(tmp_path / "here", *(
+        f"INSERT INTO images VALUES ('ab12', {seq}, '{name.format('ab12', seq)}', '', 1, '', 'full, 2026')"
+        for seq in range(1, 8)
+    ), "UPDATE runs SET ended = NULL, cause = NULL, last_seq = NULL WHERE epoch = 'cd34'")  # fmt: skip
+    for seq in (4, 5):
+        stored = name.format("cd34", seq)
+        spoil(tmp_path / "here", f"INSERT INTO images VALUES ('cd34', {seq}, '{stored}', '', 1, '', NULL)")
+    seal(tmp_path / "here")
+    expire(tmp_path / "here", 2)
+    while True:
+        with closing(open_to_read(tmp_path / "here")) as journal:
+            tidying = next_tidying(journal)
+        if not tidying:
+            break
+        carry_out(tmp_path / "here", tidying)
+    assert rows(tmp_path / "here", "SELECT count(*) FROM images WHERE gone IS NOT NULL") == [(0,)]
+    assert rows(tmp_path / "here", "SELECT outcome, images FROM expired_images") == [("good", 7)]
+    assert audit(tmp_path / "here").images_gone == 7
+    last = tmp_path / "here" / name.format("cd34", 5)
+    last.parent.mkdir(parents=True)
+    last.write_bytes(b"")
+    last.with_suffix(".json").write_bytes(b"{}")
+    early = tmp_path / "here" / name.format("ab12", 7)  # removed after it was copied, and before the journal was
+    early.parent.mkdir(parents=True)
+    early.write_bytes(b"")
+    with closing(open_to_read(tmp_path / "here")) as journal:
+        copied = CopiedImages(journal, tmp_path / "here", "cd34")
+        assert copied.may_lack("cd34", 4, name.format("cd34", 4), 8)
+        assert copied.may_have(name.format("ab12", 7))
+        assert copied.counts == {"removed to make room meanwhile": 2}
 
 
 def test_an_image_that_is_kept_longer_than_its_verdict_is_no_problem(
@@ -255,7 +365,18 @@ def test_an_expired_part_is_unknown_and_the_last_of_a_kind_are_those_that_are_le
 def test_a_cursor_before_what_expired_goes_on_with_what_is_left(records: Path, tmp_path: Path) -> None:
     everything = forwarded(records, tmp_path / "one")
     expire(records, 3)
-    assert forwarded(records, tmp_path / "two") == everything[12:]
+    assert forwarded(records, tmp_path / "two", list[str]().append) == everything[12:]
+
+
+def test_the_number_of_verdicts_that_expired_before_they_were_sent_is_said_once(records: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    expire(records, 2)
+    spoil(records, "INSERT INTO verdicts (rowid, epoch, seq, part, verdict, reason, age_ms, time, json) "
+          "VALUES (3, 'ab12', 3, 'part-3', 'good', 'clear', 1.0, '', '{}')")  # fmt: skip  # as if it were held
+    sent = forwarded(records, tmp_path / "one", said.append)
+    assert [text for text, _ in sent[:1]] == ["{}"]
+    assert said == [f"{records}: 7 verdicts expired before they were sent"]
+    assert len(sent) == 1 + 15 + 1
 
 
 def test_a_copy_of_a_partly_expired_record_is_sound(records: Path, tmp_path: Path) -> None:
@@ -267,7 +388,7 @@ def test_a_copy_of_a_partly_expired_record_is_sound(records: Path, tmp_path: Pat
 
 def test_a_station_that_is_killed_while_verdicts_expire_counts_each_once(records: Path, tmp_path: Path) -> None:
     with closing(open_to_read(records)) as journal, one_state(journal):
-        statements = next_expiry(journal, records, JournalKeeping(max_bytes=0))
+        statements = next_expiry(journal, records, JournalKeeping(max_bytes=0)).statements
         before = total(journal)
     for last in range(1, 60):
         copy = tmp_path / f"killed-{last}"
@@ -285,13 +406,39 @@ def test_a_station_that_is_killed_while_verdicts_expire_counts_each_once(records
 def test_verdicts_expire_by_age_and_by_room_and_not_before(records: Path) -> None:
     def is_due(keeping: JournalKeeping) -> bool:
         with closing(open_to_read(records)) as journal, one_state(journal):
-            return bool(next_expiry(journal, records, keeping))
+            return bool(next_expiry(journal, records, keeping).statements)
 
     assert not is_due(JournalKeeping())
     assert is_due(JournalKeeping(max_age_days=3.0))
     assert not is_due(JournalKeeping(max_age_days=1e9))
     assert is_due(JournalKeeping(max_bytes=10_000))
     assert not is_due(JournalKeeping(max_bytes=10**6))
+
+
+def test_a_clock_that_was_wrong_for_a_time_neither_ends_nor_hastens_the_retention(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch)
+    unset = datetime(1970, 1, 1, tzinfo=UTC)
+    for number, begun in enumerate((unset, datetime(9000, 1, 1, tzinfo=UTC), datetime.now(UTC))):
+        line_of(tmp_path, [G] * 5, f"ab1{number}", begun=begun)
+    seal(tmp_path)
+    with closing(open_to_read(tmp_path)) as journal:
+        assert not is_too_old(journal, JournalKeeping(max_age_days=3.0))
+        assert is_too_old(journal, JournalKeeping(max_age_days=-0.5))  # that of the last run, so the first one may go
+
+
+def test_blocks_of_a_span_of_time_are_found_by_an_index(records: Path) -> None:
+    with closing(open_to_read(records)) as journal:
+        said: list[str] = []
+        plain = summary._rows
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(summary, "_rows", lambda opened, sql, values=(): (
+                said.extend(row[3] for row in opened.execute(f"EXPLAIN QUERY PLAN {sql}", values)),
+                plain(opened, sql, values),
+            )[1])  # fmt: skip
+            assert counts(journal, *EVERYTHING)
+    assert any("verdict_blocks_by_time" in plan for plan in said)
 
 
 def test_a_station_lets_verdicts_expire_and_gives_the_room_back(
@@ -330,7 +477,7 @@ def test_an_older_file_that_cannot_shrink_is_left_as_it_is(tmp_path: Path) -> No
 def test_upkeep_that_fails_changes_nothing(records: Path) -> None:
     before = numbers(records)
     with closing(open_to_read(records)) as journal, one_state(journal):
-        statements = next_expiry(journal, records, JournalKeeping(max_bytes=0))
+        statements = next_expiry(journal, records, JournalKeeping(max_bytes=0)).statements
     broken = (*statements, statements[0])  # the block is gone then: another number of rows
     with pytest.raises(AssertionError, match="rows instead of"):
         carry_out(records, broken)

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -46,6 +47,18 @@ G, R, U = Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN
 
 
 # ---------------------------------------------------------------------------------------------------- the journal
+
+
+def test_no_thread_of_the_records_is_left_after_the_end(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    journal = recorder(tmp_path)
+    enter(journal, verdict(1))
+    journal.read("token", "ab12", 1, 1)
+    mine = set(threading.enumerate()) - before
+    assert {thread.name for thread in mine} == {"edge-journal", "edge-replay", "edge-upkeep"}
+    journal.close("told to stop", 1, patience_s=30)
+    until(lambda: not any(thread.is_alive() for thread in mine))
+    assert [token for token, _ in journal.replays()] == ["token"]
 
 
 def test_every_verdict_is_on_disk_as_published_and_durable_seq_says_so(tmp_path: Path) -> None:

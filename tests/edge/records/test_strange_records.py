@@ -170,6 +170,7 @@ def test_a_replay_of_a_strange_journal_goes_on(record: Path) -> None:
             assert time.monotonic() < end
             time.sleep(0.01)
         assert [(told, len(found)) for told, found in answers] == [(token, 1)]
+    replayer.stop()
 
 
 def test_a_value_larger_than_any_of_a_station_is_a_finding_and_fills_no_memory(record: Path) -> None:

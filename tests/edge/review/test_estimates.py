@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.line import ran
 from support.records import spoil
 from support.reviewed import record_of, scored
 
-from edge.review import Choice, Kind, Reviews, Way
+from edge.review import Choice, Kind, Reviews, Way, store
 from edge.review.candidates import Judgement, candidates, choose
 from edge.review.decisions import ReviewError
 from edge.review.estimates import at_threshold, line_figures, supported
 from edge.review.sample import ReviewedBundle, Stratum, read_reviewed
-from edge.verdict import Outcome
+from edge.verdict import Outcome, Verdict
 
 OLD = 0.3
 
@@ -164,6 +165,67 @@ def test_chosen_and_named_parts_are_no_sample(reviews: Reviews) -> None:
     assert figures.named == 2
     assert figures.precision.value is None
     assert (figures.escaped.value, figures.escaped.low, figures.escaped.high) == (None, 2, 60)
+
+
+def at(seq: int, score: float, hour: int, epoch: str = "ab12") -> Verdict:
+    return scored(seq, score, epoch).model_copy(update={"time": f"2026-01-01T{hour:02}:00:00.{seq:03}+00:00"})
+
+
+def drawn_at(reviews: Reviews, kind: Kind, count: int, hour: int, patch: pytest.MonkeyPatch) -> None:
+    """Let so many parts be decided in the order of the queue at this hour; rejects with odd numbers are bad."""
+    patch.setattr(store, "wall_time", lambda: f"2026-01-01T{hour:02}:30:00.000+00:00")
+    for part in reviews.undecided(kind, count):
+        choice = Choice.BAD if kind is Kind.REJECT and part.seq % 2 else Choice.GOOD
+        reviews.decide(*part.key, choice, "Ana", way=Way.DRAWN)
+
+
+def test_a_sample_says_nothing_of_what_came_after_it_was_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of 100 rejects are reviewed, then 900 come, and some of these are reviewed, too."""
+    folder = record_of(tmp_path / "record", [at(seq, 0.9, 1) for seq in range(1, 101)])
+    reviews = Reviews(folder)
+    drawn_at(reviews, Kind.REJECT, 50, 2, monkeypatch)
+    record_of(folder, [at(seq, 0.9, 3, "cd34") for seq in range(1, 901)])
+    (found,) = read_reviewed([folder])
+    rejects = found.own[Outcome.REJECT]
+    assert (rejects.count, rejects.reviewed, rejects.others, rejects.apart) == (100, 50, 900, 0)
+    assert "1000 reject: 50 reviewed at random of 100, " in (told := ran("review", "stats", folder).stdout)
+    assert "nothing is said of 900 others, which came later or had no picture" in told
+    drawn_at(reviews, Kind.REJECT, 20, 4, monkeypatch)  # of all 1000, those with the first places
+    rejects = read_reviewed([folder])[0].own[Outcome.REJECT]
+    assert (rejects.count, rejects.reviewed, rejects.others, rejects.apart) == (100, 50, 900, 20)
+    drawn_at(reviews, Kind.REJECT, 100, 5, monkeypatch)
+    rejects = read_reviewed([folder])[0].own[Outcome.REJECT]
+    assert (rejects.count, rejects.others) == (1000, 0)
+    assert 120 <= rejects.reviewed < 170
+    assert rejects.reviewed + rejects.apart == 170
+
+
+def test_rejects_and_goods_are_compared_up_to_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour of goods is reviewed, and two of rejects."""
+    folder = record_of(tmp_path / "record", [at(seq, 0.9 if seq <= 20 else 0.1, 1) for seq in range(1, 41)], every=1)
+    reviews = Reviews(folder)
+    drawn_at(reviews, Kind.GOOD, 10, 2, monkeypatch)
+    record_of(folder, [at(seq, 0.9 if seq <= 20 else 0.1, 3, "cd34") for seq in range(1, 41)], every=1)
+    drawn_at(reviews, Kind.REJECT, 30, 4, monkeypatch)
+    reviews.miss("part-40", "Gate 2")  # of the second hour
+    (found,) = read_reviewed([folder])
+    assert [found.own[kind].count for kind in (Outcome.REJECT, Outcome.GOOD)] == [40, 20]
+    assert [found.strata[kind].count for kind in (Outcome.REJECT, Outcome.GOOD)] == [20, 20]
+    assert found.strata[Outcome.REJECT].reviewed < found.own[Outcome.REJECT].reviewed == 30
+    figures = line_figures(found)
+    assert figures.precision.value == pytest.approx(found.own[Outcome.REJECT].bad.mean())
+    assert (figures.named, figures.escaped.value, figures.miss_rate.value) == (1, 0, 0)
+
+
+def test_goods_whose_pictures_were_removed_are_no_part_of_the_population(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = record_of(tmp_path / "record", [at(seq, 0.1, 1) for seq in range(1, 106)])
+    spoil(folder, "UPDATE images SET gone = 'to make room, 2026-01-01T01:30:00.000+00:00' WHERE seq <= 60",
+          "UPDATE images SET gone = 'to make room, 2026-01-01T03:30:00.000+00:00' WHERE seq = 70")  # fmt: skip
+    drawn_at(Reviews(folder), Kind.GOOD, 2, 2, monkeypatch)
+    goods = read_reviewed([folder])[0].own[Outcome.GOOD]
+    assert (goods.count, goods.reviewed, goods.others) == (45, 2, 60)
 
 
 def test_a_part_that_the_queue_passes_over_because_it_is_decided_is_in_the_sample(reviews: Reviews) -> None:
