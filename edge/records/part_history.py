@@ -22,6 +22,7 @@ from edge.records.sidecar import read_sidecar
 from edge.records.stored_verdicts import (
     Stored,
     acknowledgements_of,
+    find,
     late_fields_of,
     late_results_of,
     one_state,
@@ -91,6 +92,19 @@ def stories(folder: Path, part: str, gate_log: Path | None = None) -> list[Story
         hint = f"did you mean {like!r}?" if like else "edge-listen shows the ids of parts as they come"
         raise RecordsError(f"{folder} knows no part {part!r}; {hint}")
     return told
+
+
+def story_of(folder: Path, epoch: str, seq: int) -> Story:
+    """The history of one verdict; verdicts with the same part id are not read.
+
+    Raises RecordsError if there is no such verdict, or if the journal cannot be read.
+    """
+    with _reading(folder) as journal:
+        stored = find(journal, epoch, seq)
+        if stored is None:
+            raise RecordsError(f"{folder} has no verdict {seq} of the run {epoch}")
+        check_rows(journal, [VERDICTS], "epoch = ? AND seq = ?", (epoch, seq))
+        return _story(journal, folder, stored)
 
 
 def last_stories(folder: Path, outcome: Outcome, count: int = 1, gate_log: Path | None = None) -> list[Story]:
