@@ -109,7 +109,9 @@ def test_an_old_last_part_has_enough_contrast(
     driver.execute_script("document.querySelector('.verdict').className = arguments[0]", f"verdict {outcome} old")
     look(driver, theme)
     assert serious(driver) == []
-    faint = "return [...document.querySelectorAll('main, main *')].filter((e) => getComputedStyle(e).opacity < 1).length"
+    faint = (
+        "return [...document.querySelectorAll('main, main *')].filter((e) => getComputedStyle(e).opacity < 1).length"
+    )
     assert driver.execute_script(faint) == 0, "what is greyed by opacity has less contrast than its colours"
 
 
