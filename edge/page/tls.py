@@ -12,7 +12,7 @@ from edge.page.connections import LimitedProtocol
 from edge.security.key_file import read
 from edge.security.loopback import is_loopback
 
-HANDSHAKE_S = 10.0
+HANDSHAKE_S = 10
 """A handshake that is not complete after this time ends the connection."""
 
 MOST_HANDSHAKES = 64
@@ -49,9 +49,9 @@ class TlsProtocol(SSLProtocol):
         self._inside, self._begun = LimitedProtocol(**options), begun
         self._raw: asyncio.Transport | None = None
         self._from = ""
-        super().__init__(
-            asyncio.get_running_loop(), self._inside, context, None, True, ssl_handshake_timeout=HANDSHAKE_S
-        )
+        nobody: Any = None  # waits for the handshake
+        loop = asyncio.get_running_loop()
+        super().__init__(loop, self._inside, context, nobody, True, ssl_handshake_timeout=HANDSHAKE_S)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake, and close an older one if there are too many."""
@@ -65,7 +65,7 @@ class TlsProtocol(SSLProtocol):
         _make_room([one for one in self._begun if one._is_in_handshake], MOST_HANDSHAKES)
         super().connection_made(transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection."""
         self._begun.pop(self, None)
         super().connection_lost(exc)
