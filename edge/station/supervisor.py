@@ -36,6 +36,7 @@ from edge.station.process.messages import Captured, Inferred
 from edge.station.record_keeping import Records
 from edge.station.replay import Replays
 from edge.station.status import StationStatus
+from edge.station.suspension import KeptSuspension
 from edge.station.systemd import Reports, Service
 from edge.station.triggers import Triggers
 from edge.text import counted
@@ -49,6 +50,7 @@ log = logging.getLogger("edge.station")
 CHILD_PATIENCE_S = 0.5
 
 CODES_PATIENCE_S = 0.2
+SUSPENSION_PATIENCE_S = 0.5
 """How long the code reader may still look at frames after the last verdict."""
 
 SUBSCRIBER_POLL_S = 0.01
@@ -126,7 +128,12 @@ class Station:
         if self.records is not None:
             self.records.previews = self.previews
         self.replays = Replays(self.channel.control, self.epoch, recorder)
-        self.control_server = ControlServer(self.channel.control, self._line(), self.replays, recorder, config.required)
+        self.suspension = KeptSuspension(config.records)
+        self.control_server = ControlServer(
+            self.channel.control, self._line(), self.replays, recorder, config.required, self.suspension
+        )
+        if self.suspension.remark is not None:
+            self._note_input(logging.WARNING, self.suspension.remark, "operator")
         self.pending: deque[Captured] = deque()
         self._parts: dict[int, Part] = {}
         self._slots_inferring: dict[int, int] = {}  # by seq; held until the runtime is done with the frame
@@ -223,7 +230,11 @@ class Station:
         """What is wrong and holds nothing up, as text for users."""
         of_records = self.records.alarms if self.records is not None else ()
         watches = (self.input_watch, self.drift_watch, self.codes)
-        return of_records + tuple(alarm for watch in watches if watch is not None for alarm in watch.alarms)
+        return (
+            of_records
+            + self.suspension.alarms
+            + tuple(alarm for watch in watches if watch is not None for alarm in watch.alarms)
+        )
 
     @property
     def fds(self) -> list[int]:
@@ -283,6 +294,7 @@ class Station:
             last.callback(self.service.close)
             if self.records is not None:
                 last.callback(self.records.close, cause, self.books)
+            last.callback(self.suspension.close, SUSPENSION_PATIENCE_S)
             if self.drift_watch is not None:
                 last.callback(self.drift_watch.close)  # before the records, whose folder it writes into
             last.callback(self.channel.close)
