@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.line import ROOT, command, free_endpoint, ran
 
+from edge.channel.limits import LIMITS
 from edge.gate.decision import Why
 
 PAGES = sorted(
@@ -31,6 +32,12 @@ def test_the_site_builds_with_warnings_as_errors() -> None:
     commands = (ROOT / "build" / "site" / "reference" / "commands.html").read_text()
     assert "--budget-ms" in commands
     assert "edge-train" in commands
+
+
+def test_the_guide_to_metrics_names_every_limit_of_the_channel() -> None:
+    _, _, table = (ROOT / "docs" / "guide" / "metrics.md").read_text().partition("| `limit` | acts on |")
+    rows = table.partition("\n\n")[0].splitlines()
+    assert tuple(row.split("`")[1] for row in rows if row.startswith("| `")) == LIMITS
 
 
 def test_the_readme_is_read_in_five_minutes() -> None:

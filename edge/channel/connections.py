@@ -215,7 +215,7 @@ class Connections:
     def sweep(self) -> list[Connection]:
         """Remove the connections that have ended; returns the open ones."""
         for connection in self._snapshot():
-            if not _is_open(connection.descriptor, connection.inode):
+            if not is_open(connection.descriptor, connection.inode):
                 self._forget(connection)
         return self._snapshot()
 
@@ -259,7 +259,7 @@ class Connections:
             elif event == zmq.EVENT_DISCONNECTED:
                 with self._lock:
                     ended = self._open.get(value)
-                    if ended is not None and _is_open(value, ended.inode):
+                    if ended is not None and is_open(value, ended.inode):
                         ended = None  # a newer connection uses the number, or this event precedes the actual end
                     if ended is not None:
                         del self._open[value]
@@ -364,7 +364,7 @@ class Connections:
                 info = borrowed.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _BYTES_RECEIVED.size)
             finally:
                 borrowed.detach()
-        if not _is_open(descriptor, connection.inode):  # checked afterwards, so that the bytes belong to it
+        if not is_open(descriptor, connection.inode):  # checked afterwards, so that the bytes belong to it
             self._forget(connection)
             return None
         return int(_BYTES_RECEIVED.unpack(info)[0]) if len(info) == _BYTES_RECEIVED.size else None
@@ -439,7 +439,8 @@ def resident_bytes() -> int:
     return 0
 
 
-def _is_open(descriptor: int, inode: int) -> bool:
+def is_open(descriptor: int, inode: int) -> bool:
+    """Whether this descriptor is still the socket of this inode."""
     try:
         now = os.fstat(descriptor)
     except OSError:

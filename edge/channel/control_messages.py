@@ -116,7 +116,7 @@ class Trigger(_Said):
 
 
 class Suspend(_Said):
-    """A person suspends the station: until a resume, or the end of the run, parts are unknown."""
+    """A person suspends the station: until a resume, also over a restart if there are records, parts are unknown."""
 
     type: Literal["suspend"] = "suspend"
     by: Person

@@ -46,8 +46,16 @@ ANSWERS_WAITING = 200
 PUBLISHED_WAITING = 2_000
 """Messages that wait for a subscriber that does not read, about 2 MB. Further ones are lost to it, visible as a gap."""
 
+SHOWN_WAITING = 500
+"""Messages that wait for a viewer that does not read: previews are among them, so up to 32 MB. All viewers share the
+memory of one message. Further messages are lost to it, visible as a gap.
+"""
+
 RECEIVED_WAITING = 10_000
 """Messages that wait in a subscriber, 10 MB of verdicts."""
+
+SHOWN_RECEIVED_WAITING = 2_000
+"""Messages that wait in a viewer with previews. Verdicts and heartbeats come between them, so at most 30 MB."""
 
 # ----------------------------------------------------------------------------------------------------- connections
 
@@ -80,6 +88,9 @@ LARGEST_SUBSCRIPTION_WITHOUT_KEYS = 128
 
 MOST_SUBSCRIPTIONS = 16
 """Subscriptions of one connection. A subscriber has one, or one per kind of message."""
+
+MOST_PREVIEW_SUBSCRIPTIONS = MOST_WITHOUT_KEYS * MOST_SUBSCRIPTIONS
+"""Subscriptions to previews that are known at a time."""
 
 LOOK_S = 0.05
 """Interval at which the bytes of each connection are checked. A local peer can send up to 20 MB in that time."""

@@ -13,6 +13,7 @@ from edge.channel.limits import (
     LARGEST_SUBSCRIPTION_WITHOUT_KEYS,
     PUBLISHED_ALLOWANCE,
     PUBLISHED_WAITING,
+    SHOWN_WAITING,
 )
 from edge.channel.preview import About, topic_of
 from edge.channel.sockets import VERDICTS_THREAD, VIEWERS_THREAD, bind, check_path, take_thread
@@ -70,7 +71,7 @@ class Publisher:
         socket = context.socket(zmq.XPUB)
         take_thread(socket, thread)
         socket.set(zmq.XPUB_VERBOSER, 1)
-        socket.set(zmq.SNDHWM, PUBLISHED_WAITING)
+        socket.set(zmq.SNDHWM, SHOWN_WAITING if thread == VIEWERS_THREAD else PUBLISHED_WAITING)
         socket.set(zmq.RCVHWM, _SUBSCRIPTIONS_WAITING)
         has_keys = self._doorkeeper is not None and self._doorkeeper.has_keys
         socket.set(zmq.MAXMSGSIZE, LARGEST_SUBSCRIPTION if has_keys else LARGEST_SUBSCRIPTION_WITHOUT_KEYS)

@@ -4,14 +4,18 @@ ZeroMQ enters each subscription into its table while a message is sent, however 
 thread's affair.
 """
 
+import os
 import queue
 import threading
+import time
 from contextlib import suppress
+from typing import NamedTuple
 
 import zmq
 
 from edge.channel.access_control import Doorkeeper
-from edge.channel.limits import PUBLISHED_WAITING
+from edge.channel.connections import is_open
+from edge.channel.limits import MOST_PREVIEW_SUBSCRIPTIONS, PUBLISHED_WAITING
 from edge.channel.preview import PREVIEWS
 
 _LAST_WORDS_S = 0.5
@@ -27,13 +31,61 @@ def change(note: zmq.Frame) -> int:
     return {b"\1": 1, b"\0": -1}.get(note.bytes[:1], 0)
 
 
+class _Subscription(NamedTuple):
+    """A connection, by descriptor and inode, and a topic to which it subscribes."""
+
+    descriptor: int
+    inode: int
+    topic: bytes
+
+
+class PreviewSubscriptions:
+    """Which connections subscribe to previews now, as ZeroMQ has them: once each, however often they say it.
+
+    An XPUB socket reports a repeated subscription again, its end only once, and an end that had no beginning, too. The
+    end by a disconnection is reported without its connection: `sweep` finds those.
+    """
+
+    SWEEP_S = 0.5
+
+    def __init__(self) -> None:
+        """There are none."""
+        self._open: set[_Subscription] = set()
+        self._sweep_due = 0.0
+
+    def __bool__(self) -> bool:
+        """Whether there is one."""
+        return bool(self._open)
+
+    def note(self, note: zmq.Frame) -> None:
+        """Take in what the XPUB socket reports."""
+        by = change(note)
+        if not by or not note.bytes[1:].startswith(_PREVIEWS):
+            return
+        try:
+            descriptor = int(note.get(zmq.SRCFD))
+            one = _Subscription(descriptor, os.fstat(descriptor).st_ino, note.bytes[1:])
+        except (zmq.ZMQError, ValueError, OSError):  # the connection has ended
+            return
+        if by < 0:
+            self._open.discard(one)
+        elif len(self._open) < MOST_PREVIEW_SUBSCRIPTIONS:
+            self._open.add(one)
+
+    def sweep(self) -> None:
+        """Remove those whose connections have ended, twice a second at most."""
+        if self._open and time.monotonic() >= self._sweep_due:
+            self._sweep_due = time.monotonic() + self.SWEEP_S
+            self._open = {one for one in self._open if is_open(one.descriptor, one.inode)}
+
+
 class Viewers:
     """Publishes on a bound XPUB socket what it is given. Giving never blocks."""
 
     def __init__(self, socket: "zmq.Socket[bytes]", doorkeeper: Doorkeeper | None) -> None:
         """The socket is this object's from now on."""
         self.failure: Exception | None = None
-        self._previews = 0
+        self._previews = PreviewSubscriptions()
         self._socket, self._doorkeeper = socket, doorkeeper
         self._given: queue.Queue[list[bytes]] = queue.Queue(PUBLISHED_WAITING)
         self._is_over = threading.Event()
@@ -48,7 +100,7 @@ class Viewers:
     @property
     def wants_previews(self) -> bool:
         """Whether somebody subscribes to previews: to their topic, not merely to everything."""
-        return self._previews > 0
+        return bool(self._previews)
 
     def send_preview(self, frames: list[bytes]) -> None:
         """Publish a preview, or drop it if other messages wait."""
@@ -73,10 +125,10 @@ class Viewers:
 
     def _take_notes(self) -> None:
         """Who came and went: the doorkeeper learns whose connection is whose."""
+        self._previews.sweep()
         with suppress(zmq.Again):
             for _ in range(PUBLISHED_WAITING):
                 note = self._socket.recv(zmq.NOBLOCK, copy=False)
-                if note.bytes[1:].startswith(_PREVIEWS):
-                    self._previews = max(0, self._previews + change(note))
+                self._previews.note(note)
                 if self._doorkeeper is not None:
                     self._doorkeeper.met(note, change(note))

@@ -42,10 +42,10 @@ class Streams:
         station, t = self._site.station(request), self._site.words(request)
         wanted = request.query_params.get("show", "").split(",")
         names = [name for name in NAMES if name in wanted]
-        feed = self._site.feed(station)
 
         def changed() -> dict[str, str]:
-            if feed is not None and "last" in names:
+            feed = self._site.feed(station) if "last" in names else None  # a stream may begin before the station does
+            if feed is not None:
                 feed.want_previews(station.name)
             return self._fragments.get(station, t, names)
 

@@ -9,7 +9,7 @@ import zmq
 
 from edge.channel.client_security import ClientKeys, HandshakeWatch, secure
 from edge.channel.endpoints import VIEWERS, neighbour_endpoint
-from edge.channel.limits import LARGEST_MESSAGE, RECEIVED_WAITING
+from edge.channel.limits import LARGEST_MESSAGE, SHOWN_RECEIVED_WAITING
 from edge.channel.preview import PREVIEWS, Preview, parse_preview, topic_of
 from edge.errors import ChannelError
 from edge.page.station_live import StationLive
@@ -77,7 +77,7 @@ class Feed(threading.Thread):
         self._wanted: dict[str, float] = {}
         self._subscribed: set[str] = set()
         self._socket = context.socket(zmq.SUB)
-        self._socket.set(zmq.RCVHWM, RECEIVED_WAITING)
+        self._socket.set(zmq.RCVHWM, SHOWN_RECEIVED_WAITING)
         self._socket.set(zmq.MAXMSGSIZE, LARGEST_MESSAGE)
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.RECONNECT_IVL, 200)

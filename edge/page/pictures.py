@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge.errors import RecordsError
 from edge.page.record_view import RecordView
+from edge.records.part_history import story_of
 from edge.records.part_image import PartImage, read_image
 
 WIDTHS = (320, 960, 1920)
@@ -27,18 +28,16 @@ class Pictures:
 
     def jpeg(self, view: RecordView, epoch: str, seq: int, width: int) -> bytes:
         """The picture of a verdict, its longer side at most `width` pixels. Raises RecordsError if there is none."""
-        from edge.records.part_history import Story
-
-        story: Story = view.story(epoch, seq)[0]
-        if story.image.path is None:
-            raise RecordsError(story.image.why)
-        key = (view.folder, story.image.path, story.image.sha256, width)
+        image = story_of(view.folder, epoch, seq).image
+        if image.path is None:
+            raise RecordsError(image.why)
+        key = (view.folder, image.path, image.sha256, width)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         with self._turn:
-            jpeg = _jpeg(view.folder, story.image, width)
+            jpeg = _jpeg(view.folder, image, width)
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = jpeg

@@ -15,7 +15,7 @@ from edge.files import open_regular
 from edge.page.station_live import Newest
 from edge.records.image_audit import MOST_IMAGE_BYTES
 from edge.records.journal import open_to_read, why_unread
-from edge.records.part_history import Story, stories
+from edge.records.part_history import Story, story_of
 from edge.records.retention import IMAGES as IMAGES_FOLDER
 from edge.records.retention import misplaced
 from edge.records.selection import Selection
@@ -27,8 +27,11 @@ from edge.verdict import Verdict
 
 __all__ = ["Counts", "Extent", "RecordView", "Selection", "Spread", "quantile"]
 
-MOST_LOOKED_AT = 20_000
-"""Verdicts that one page reads at most for a filter that the journal does not have."""
+MOST_LOOKED_AT = 5_000
+"""Verdicts that one page reads at most for a filter that the journal does not have, and whose pictures it opens."""
+
+BATCH = 500
+"""Verdicts that are read of one state of the journal: a long reading would let its write-ahead log grow."""
 
 
 @dataclass(frozen=True)
@@ -105,17 +108,20 @@ class RecordView:
         break the rules are left out. With a `place` only those with a box there.
         """
         found: list[Listed] = []
-        row, looked = None, 0
-        with self._journal() as journal:
-            for stored in select(journal, selection, newest_first=True, before=before):
-                row, looked = stored.row, looked + 1
-                with contextlib.suppress(ValueError):
-                    one = self._listed(journal, stored.row, stored.verdict)
-                    if place is None or place.has(one):
-                        found.append(one)
-                if len(found) == count or looked >= MOST_LOOKED_AT:
-                    return found, row
-        return found, None
+        for _ in range(0, MOST_LOOKED_AT, BATCH):
+            looked = 0
+            with self._journal() as journal:
+                for stored in select(journal, selection, newest_first=True, before=before, limit=BATCH):
+                    before, looked = stored.row, looked + 1
+                    with contextlib.suppress(ValueError):
+                        verdict = stored.verdict
+                        if place is None or (verdict.defects and place.has(self._listed(journal, before, verdict))):
+                            found.append(self._listed(journal, before, verdict))
+                    if len(found) == count:
+                        return found, before
+            if looked < BATCH:
+                return found, None
+        return found, before
 
     def verdict(self, epoch: str, seq: int) -> tuple[Verdict, list[Listed]]:
         """A verdict and its neighbours: three before and three after it in its run, in order."""
@@ -138,11 +144,7 @@ class RecordView:
 
     def story(self, epoch: str, seq: int) -> tuple[Story, list[Listed]]:
         """All that the record knows of a verdict, and its neighbours."""
-        verdict, near = self.verdict(epoch, seq)
-        for story in reversed(stories(self.folder, verdict.part)):
-            if (story.verdict.epoch, story.verdict.seq) == (epoch, seq):
-                return story, near
-        raise RecordsError(f"{self.folder} has no verdict {seq} of the run {epoch}")
+        return story_of(self.folder, epoch, seq), self.verdict(epoch, seq)[1]
 
     def of_part(self, part: str, most: int = 50) -> list[Verdict]:
         """The newest verdicts on a part's id."""

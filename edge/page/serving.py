@@ -2,11 +2,11 @@
 
 import os
 import socket
-import ssl
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 import zmq
@@ -22,6 +22,7 @@ from edge.page.events import Streams
 from edge.page.history import History
 from edge.page.live import Feed, Stations
 from edge.page.site import Site
+from edge.page.tls import tls_context, tls_protocol
 from edge.page.words import Languages
 from edge.security.listening import bound, listen
 from edge.security.loopback import is_loopback
@@ -92,6 +93,9 @@ class PageServer:
             control = Control(self._context, settings.client_keys)
             self.site = Site(self.stations, feeds, history, Languages(settings.words), rules, control)
             app, self._streams = make_app(self.site)
+            protocol: Any = LimitedProtocol
+            if settings.certificate is not None and settings.key is not None:
+                protocol = tls_protocol(tls_context(settings.certificate, settings.key))
             config = uvicorn.Config(
                 app,
                 log_level="warning",
@@ -100,7 +104,8 @@ class PageServer:
                 date_header=True,
                 lifespan="off",
                 ws="none",
-                http=LimitedProtocol,
+                http=protocol,
+                loop="asyncio",
                 timeout_keep_alive=15,
                 timeout_graceful_shutdown=1,
                 limit_concurrency=2 * MOST_CONNECTIONS,  # LimitedProtocol closes earlier
@@ -108,8 +113,6 @@ class PageServer:
                 proxy_headers=False,
             )
             config.load()
-            if is_tls:
-                config.ssl = _tls(settings)
             self._server = _Server(config, self._streams)
             undo.pop_all()
 
@@ -147,20 +150,6 @@ def _open_to_all(serve: str) -> str:
         f"a page at {serve} can be reached from the network: give --tls-certificate, --tls-key and --users "
         "(edge-page user add NAME), or serve it on 127.0.0.1"
     )
-
-
-def _tls(settings: PageSettings) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    assert settings.certificate is not None
-    try:
-        context.load_cert_chain(settings.certificate, settings.key)
-    except (OSError, ssl.SSLError) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(
-            f"{settings.certificate}, {settings.key}: no certificate with its key in PEM: {said}"
-        ) from error
-    return context
 
 
 def be_nice() -> None:

@@ -117,6 +117,19 @@ def stories(folder: Path, part: str, gate_log: Path | None = None) -> list[Story
     return told
 
 
+def story_of(folder: Path, epoch: str, seq: int) -> Story:
+    """The history of one verdict; verdicts with the same part id are not read.
+
+    Raises RecordsError if there is no such verdict, or if the journal cannot be read.
+    """
+    with _reading(folder) as journal:
+        stored = find(journal, epoch, seq)
+        if stored is None:
+            raise RecordsError(f"{folder} has no verdict {seq} of the run {epoch}")
+        check_rows(journal, [VERDICTS], "epoch = ? AND seq = ?", (epoch, seq))
+        return _story(journal, folder, stored)
+
+
 def last_stories(folder: Path, outcome: Outcome, count: int = 1, gate_log: Path | None = None) -> list[Story]:
     """The newest `count` verdicts of this outcome, newest last. Raises RecordsError as `stories` does."""
     told, left_out = _read(folder, Selection(outcome=outcome), count, gate_log)

@@ -33,6 +33,7 @@ from edge.channel.pace import Paces
 from edge.security.roles import NEEDS, Role
 from edge.station.products import Products
 from edge.station.replay import Replays
+from edge.station.suspension import KeptSuspension
 
 if TYPE_CHECKING:
     from edge.records.recorder import Recorder
@@ -94,8 +95,11 @@ class ControlServer:
         replays: Replays,
         recorder: "Recorder | None",
         required: tuple[str, ...] = (),
+        suspension: KeptSuspension | None = None,
     ) -> None:
-        """`required` names the controllers without which the station is suspended."""
+        """`required` names the controllers without which the station is suspended. `suspension` is that of a person;
+        without it one ends with the run.
+        """
         self.counts: Counter[str] = Counter()
         self.fates: Counter[str] = Counter()
         self._socket, self._line, self._replays, self._recorder = socket, line, replays, recorder
@@ -109,14 +113,18 @@ class ControlServer:
         self._hurried: set[str] = set()  # clients that the budget is too long for
         self._not_required: set[str] = set()  # clients that said hello while a required controller was missing
         self._runs: OrderedDict[tuple[bytes, ...], str] = OrderedDict()  # what clients call their runs, by route
-        self.suspended_by: str | None = None
-        """Who suspends the station, and why; None if no person does."""
+        self._suspension = suspension or KeptSuspension(None)
         self._spans: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in required}
 
     @property
     def malformed(self) -> int:
         """Number of messages that were not valid requests."""
         return self._socket.malformed
+
+    @property
+    def suspended_by(self) -> str | None:
+        """Who suspends the station, and why; None if no person does."""
+        return self._suspension.said
 
     def missing(self) -> list[str]:
         """Names of the required controllers that are silent."""
@@ -252,12 +260,14 @@ class ControlServer:
             why = f"more than {SUSPENSIONS.a_second:g} suspensions a second; ask more slowly"
             self._socket.limit(peer, request.type, "suspensions", why)
             return
-        is_suspended = isinstance(request, Suspend)
-        suspended_by = f"{request.by}: {request.reason}" if is_suspended else None
-        if suspended_by == self.suspended_by:  # nothing changes
+        is_suspended, before = isinstance(request, Suspend), self.suspended_by
+        if is_suspended:
+            self._suspension.begin(request.by, request.reason)
+        else:
+            self._suspension.end()
+        if self.suspended_by == before:  # nothing changes
             self._socket.reply(peer, Suspension(is_suspended=is_suspended))
             return
-        self.suspended_by = suspended_by
         self._note_operator(peer, request, f"{'suspends' if is_suspended else 'resumes'} the station")
         self._socket.reply(peer, Suspension(is_suspended=is_suspended))
 

@@ -35,6 +35,7 @@ from edge.station.products import Products
 from edge.station.record_keeping import Records
 from edge.station.replay import Replays
 from edge.station.status import StationStatus
+from edge.station.suspension import KeptSuspension
 from edge.station.systemd import Reports, Service
 from edge.verdict import State, Verdict
 
@@ -46,6 +47,7 @@ log = logging.getLogger("edge.station")
 CHILD_PATIENCE_S = 0.5
 
 CODES_PATIENCE_S = 0.2
+SUSPENSION_PATIENCE_S = 0.5
 """How long the code reader may still look at frames after the last verdict."""
 
 SUBSCRIBER_POLL_S = 0.01
@@ -118,7 +120,12 @@ class Station:
         self.in_flight = PartsInFlight(self.products, self.books, self.intake, self.previews, self.records)
         self.acceptance = Acceptance(config, self.intake, self.products, self.in_flight, self.codes, self.publisher)
         self.replays = Replays(self.channel.control, self.epoch, recorder)
-        self.control_server = ControlServer(self.channel.control, self._line(), self.replays, recorder, config.required)
+        self.suspension = KeptSuspension(config.records)
+        self.control_server = ControlServer(
+            self.channel.control, self._line(), self.replays, recorder, config.required, self.suspension
+        )
+        if self.suspension.remark is not None:
+            self._note_own(logging.WARNING, self.suspension.remark, "operator")
         self._judged_ns = 0  # when the source had ended and the last part had its verdict
         self._is_opened = False
 
@@ -241,7 +248,7 @@ class Station:
         """What is wrong and holds nothing up, as text for users."""
         of_records = self.records.alarms if self.records is not None else ()
         of_codes = self.codes.alarms if self.codes is not None else ()
-        return of_records + self.products.alarms + of_codes
+        return of_records + self.suspension.alarms + self.products.alarms + of_codes
 
     @property
     def fds(self) -> list[int]:
@@ -293,6 +300,7 @@ class Station:
             last.callback(self.service.close)
             if self.records is not None:
                 last.callback(self.records.close, cause, self.books)
+            last.callback(self.suspension.close, SUSPENSION_PATIENCE_S)
             last.callback(self.products.close)  # before the records, whose folder it writes into
             last.callback(self.channel.close)
             last.callback(self.intake.close, CHILD_PATIENCE_S)

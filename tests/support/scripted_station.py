@@ -37,6 +37,7 @@ class Peer:
     def __init__(self, verdicts: str, control: str, station: ModelledStation) -> None:
         self.station = station
         self.requests: list[Request] = []
+        self.subscriptions: list[bytes] = []
         self.is_held = False
         self.answers = True
         self._outbox: queue.Queue[list[bytes] | Message] = queue.Queue()
@@ -98,7 +99,7 @@ class Peer:
             if self._router.poll(2) and not self.is_held:
                 self._answer(*self._router.recv_multipart())
             while self._xpub.poll(0):
-                self._xpub.recv()
+                self.subscriptions.append(self._xpub.recv())
 
     def _publish(self, message: Message | list[bytes]) -> None:
         if not isinstance(message, list):

@@ -10,13 +10,15 @@ import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from support.line import ran
-from support.page import PASSWORD, browser, made_site, record, token
+from support.page import BROWSER, PASSWORD, browser, made_site, record, token
 
+from edge.channel.limits import Pace
 from edge.page.access.guard import POLICY
 from edge.page.access.sessions import MOST_SESSIONS, Sessions
 from edge.page.access.users import PageRole, Users
 from edge.page.app import make_app
 from edge.page.site import Site
+from edge.page.views import login
 
 SAME = {"origin": "http://127.0.0.1", "sec-fetch-site": "same-origin"}
 POSTS = {
@@ -191,6 +193,21 @@ def test_passwords_cannot_be_tried_without_end(site: Site) -> None:
         statuses = [log_in(client, f"user{number}", "guess") for number in range(20)]
     assert statuses[:10] == [403] * 10
     assert 429 in statuses[10:]
+
+
+def test_attempts_that_their_address_costs_are_not_counted_against_the_user(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "BY_ADDRESS", Pace(burst=2, a_second=0.001))
+    monkeypatch.setattr(login, "BY_NAME", Pace(burst=3, a_second=0.001))
+    monkeypatch.setattr(login, "BY_ALL", Pace(burst=3, a_second=0.001))
+    app, _ = make_app(site)
+    found = {}
+    for address in ("192.0.2.1", "192.0.2.2"):
+        with TestClient(app, "http://127.0.0.1", headers=BROWSER, client=(address, 1)) as client:
+            found[address] = [log_in(client, "see", "a wrong password") for _ in range(6)]
+    assert found["192.0.2.1"] == [403, 403, 429, 429, 429, 429]
+    assert found["192.0.2.2"] == [403, 429, 429, 429, 429, 429]
 
 
 @pytest.fixture

@@ -74,6 +74,45 @@ def test_every_view_fits_the_screen_and_has_no_serious_fault(
         assert serious(driver) == [], (view, theme)
 
 
+THEMES = ("light", "dark")
+
+
+def look(driver: Any, theme: str) -> None:
+    """Show the page in this theme."""
+    driver.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
+
+
+@pytest.fixture(scope="module")
+def page_of_the_past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+    """A page that hears nothing, of a station with a record: its last part is old."""
+    folder = tmp_path_factory.mktemp("past")
+    record(folder / "line1")
+    server = PageServer(PageSettings((free_endpoint(),), (folder,), serve="127.0.0.1:0"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        until(lambda: server.site.history.record("line1") and server.stations.get("line1"))
+        yield server
+    finally:
+        server.stop()
+        thread.join(30)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("outcome", ["good", "reject", "unknown"])
+def test_an_old_last_part_has_enough_contrast(
+    driver: Any, page_of_the_past: PageServer, outcome: str, theme: str
+) -> None:
+    resize(driver, 1280, 800)
+    driver.get(f"{page_of_the_past.address}s/line1")
+    assert driver.find_elements("css selector", ".verdict.unknown.old .grounds")
+    driver.execute_script("document.querySelector('.verdict').className = arguments[0]", f"verdict {outcome} old")
+    look(driver, theme)
+    assert serious(driver) == []
+    faint = "return [...document.querySelectorAll('main, main *')].some((e) => getComputedStyle(e).opacity < 1)"
+    assert not driver.execute_script(faint), "what is greyed by opacity has less contrast than its colours"
+
+
 def test_axe_would_find_a_fault(driver: Any, pages: tuple[PageServer, PageServer]) -> None:
     if not AXE.exists():
         pytest.skip("axe-core is not installed (npm install --prefix tests/support/axe): accessibility is not checked")
@@ -138,4 +177,7 @@ def test_a_page_that_has_ended_says_so(driver: Any, station: tuple[Peer, str], t
     time.sleep(0.5)
     server.stop()
     thread.join(30)
-    until(lambda: driver.find_elements("css selector", ".lost"))
+    until(lambda: driver.find_elements("css selector", ".lost") and driver.find_elements("css selector", ".stale main"))
+    for theme in THEMES:
+        look(driver, theme)
+        assert serious(driver) == []

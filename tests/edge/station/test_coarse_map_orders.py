@@ -51,6 +51,25 @@ def test_a_coarse_map_is_made_for_records_or_viewers_alone(
     assert (said.coarse is not None) is is_made
 
 
+def test_a_coarse_map_that_cannot_be_made_costs_no_verdict() -> None:
+    ring = Ring(1, 8 * 8 * 3)
+    try:
+        letterbox = load_bundle(shipped_bundle(DEMO)).manifest.letterbox
+        manifest = SimpleNamespace(map_threshold=None, input_statistics=None, letterbox=letterbox)
+        threshold = SimpleNamespace(rejects=lambda score: score >= 0.5)
+        model: Any = SimpleNamespace(bundle=SimpleNamespace(manifest=manifest), threshold=threshold)
+        seat = _Seat(model, Configure((8, 8)), {(8, 8): [Score(0.1)]})  # type: ignore[list-item]
+
+        def fails(output: object, size: object) -> Any:
+            raise ValueError("the frame does not contain the region")
+
+        seat._coarse = fails  # type: ignore[method-assign]
+        said = seat.infer(Infer(1, ring.name(0), 8, 8, wants_map=True, keeps_map=True))
+    finally:
+        ring.close()
+    assert (said.score, said.fault, said.coarse) == (0.1, None, None)
+
+
 def test_the_warm_up_makes_a_coarse_map(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
     monkeypatch.setattr(module, "coarse_map", lambda *arguments: made.append(arguments))

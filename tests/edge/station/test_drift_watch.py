@@ -29,6 +29,7 @@ class Plant:
     """A line of 600 parts a block, and its watch."""
 
     manifest: Manifest | None = None
+    hours: float = HOURS
 
     def __init__(self, folder: Path | None = None, line: LineIdentity = LINE) -> None:
         self.rng, self.noted = random.Random(0), list[tuple[int, str]]()
@@ -38,7 +39,7 @@ class Plant:
     def start(self, folder: Path | None, line: LineIdentity = LINE) -> None:
         self.watch = DriftWatch(
             line,
-            HOURS,
+            self.hours,
             folder,
             lambda level, text: self.noted.append((level, text)),
             self.manifest,
@@ -174,6 +175,19 @@ def test_a_restart_goes_on_where_the_watch_was(tmp_path: Path, plant: Plant) -> 
     plant.run(150)
     assert plant.watch.alarms == ()
     plant.watch.close()
+
+
+def test_a_reference_that_is_longer_than_wanted_grows_no_more(tmp_path: Path, plant: Plant) -> None:
+    plant.start(tmp_path)
+    plant.run(COMPLETE + 10)
+    plant.watch.close()
+    plant.hours = HOURS - 1  # a shorter --drift-hours
+    plant.start(tmp_path)
+    learned = plant.watch._learned
+    assert learned == HOURS * 60
+    plant.run(100)
+    assert plant.watch._learned == learned
+    assert plant.watch.state.learned == 1
 
 
 def test_a_run_that_is_killed_loses_a_few_blocks_at_most(tmp_path: Path, plant: Plant) -> None:
