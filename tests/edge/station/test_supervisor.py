@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.line import free_endpoint, station_config
 
+from edge.channel.control_messages import Trigger
 from edge.channel.publisher import Publisher
 from edge.station.in_flight import MOST_IN_FLIGHT
 from edge.station.process.messages import Captured, Inferred, Loaded, Located, Opened
@@ -105,7 +106,7 @@ def configure(station: Station, **changes: Any) -> None:
 
 def trigger(station: Station, name: str) -> int | str:
     """Trigger a part; its number, or why the station refuses."""
-    return station.acceptance.trigger(name, None, None)
+    return station.acceptance.trigger(Trigger(part=name), None)
 
 
 def threshold_of(station: Station) -> float:
