@@ -7,6 +7,6 @@ from torch.onnx._internal.exporter import _registration
 
 def share_translation_table() -> None:
     """Build the table once in this process. Nothing changes it: no export of this project translates in its own way."""
-    table = _registration.ONNXRegistry.from_torchlib
-    if not hasattr(table, "cache_info"):
-        _registration.ONNXRegistry.from_torchlib = functools.cache(table)  # type: ignore[method-assign]
+    if not hasattr(_registration.ONNXRegistry.from_torchlib, "cache_info"):
+        shared = functools.cache(_registration.ONNXRegistry.from_torchlib)
+        _registration.ONNXRegistry.from_torchlib = staticmethod(shared)  # type: ignore[assignment, method-assign]
