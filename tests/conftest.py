@@ -35,9 +35,15 @@ def store(tmp_path: Path) -> KeyStore:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep compiled models, measured choices and records of the tests out of the user's folders."""
+    """Keep compiled models, measured choices and records of the tests out of the user's folders. All processes that run
+    tests at the same time (pytest-xdist) share one cache, as the stations of a machine do.
+    """
+    own = tmp_path_factory.getbasetemp()
+    cache = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "edge_cache"
+    cache.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("EDGE_CACHE", "EDGE_RECORDS", "EDGE_KEYS"):
+        patch.setenv("EDGE_CACHE", str(cache))
+        for name in ("EDGE_RECORDS", "EDGE_KEYS"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
         yield
 
