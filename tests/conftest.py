@@ -52,9 +52,11 @@ STARTERS = {"bare_result", "command", "multiprocessing", "running_keyed_station"
 """Names by which a test file starts processes."""
 
 
-LONGEST = ("test_siege", "test_stream", "test_whole_way", "test_whole_line", "test_children", "test_networks",
-           "test_onnx_model", "test_station", "test_fit", "test_bench", "test_control", "test_stages")  # fmt: skip
-"""Test files that take a minute or more. They start first, so that no worker runs one alone at the end."""
+LONGEST = ("test_siege", "test_stream", "test_whole_line", "test_whole_way", "test_children", "test_station",
+           "test_onnx_model", "test_control", "test_fit", "test_stages", "test_bench", "test_networks", "test_pack",
+           "test_letterbox_graph", "test_environment", "test_own_network_page", "test_bundle_fuzz", "test_line_results",
+           "test_devices", "test_same_photographs", "test_report", "test_contest", "test_genicam")  # fmt: skip
+"""Test files that take most of a minute or more. They start first, so that no worker runs one alone at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
