@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from support.line import ROOT
 
 from edge.security.keystore import KeyStore
 
+gc.disable()  # until all tests are collected, which imports PyTorch: a sixth of the time would go into garbage
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of test processes reuse compiled bytecode
 os.environ["EDGE_PROGRESS_S"] = "3600"  # no additional progress lines on a busy machine
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell started in the background
@@ -67,3 +69,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         module = item.getparent(pytest.Module)
         if module is not None and STARTERS & vars(module.obj).keys():
             item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from now on, but not among what the tests have imported."""
+    gc.freeze()
+    gc.enable()
