@@ -72,6 +72,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage from now on, but not among what the tests have imported."""
-    gc.freeze()
+    """Collect garbage from now on."""
     gc.enable()
