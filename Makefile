@@ -1,6 +1,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Python compiles a module at its first import. pip would compile all 16,000 of them, most of which are never imported.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 PARTS ?= 200
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n + 1 : 4)))
 # Without bytecode each of the thousand processes that the tests start compiles the package again.
@@ -22,8 +23,14 @@ page: .venv/page  ## runs the built-in line and its page, until Ctrl-C
 
 # One more test at a time than there are cores, since most of them wait for a camera or a socket half of their time. A test that fails
 # beside others runs once more, alone: on a busy machine a process can miss a deadline that the test is about.
-test: check  ## every check and test
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder || $(BIN)/pytest --last-failed --last-failed-no-failures none --maxfail 3
+# mypy has no use for a second core, so the tests run beside it.
+test: .venv/dev  ## every check and test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@mkdir -p build; $(BIN)/mypy > build/mypy.txt 2>&1 & types=$$!; code=0; \
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder || \
+	  $(BIN)/pytest --last-failed --last-failed-no-failures none --maxfail 3 || code=1; \
+	wait $$types || code=1; cat build/mypy.txt; exit $$code
 
 fast: .venv/dev  ## the tests of the runtime whose files start no processes
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow" tests/edge

@@ -197,15 +197,17 @@ def export(
         raise BundleError(f"--out {out}: a bundle is called NAME.edge; say --out {out if out.name else 'NAME'}.edge")
 
     from edge.terminal.progress import Progress
+    from train.imports import uncollected
 
     if bundle:
         add_statistics(bundle, data, split, out, as_json)
         return
     with Progress() as progress:
         progress.begin("loading PyTorch")
-        from export.activations import ParityError
-        from export.pack import PLAIN, Packing, export_subject
-        from export.source import SubjectError
+        with uncollected():
+            from export.activations import ParityError
+            from export.pack import PLAIN, Packing, export_subject
+            from export.source import SubjectError
 
         if weight_bits is not None and not int8:
             raise SubjectError("--weight-bits goes with --int8")

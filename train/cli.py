@@ -124,15 +124,17 @@ def train(
     from edge.pictures.contract import checked_bits
     from edge.terminal.progress import Progress
     from train.devices import Devices
+    from train.imports import uncollected
 
     leaks: LeakPolicy = "allow" if allow_leaks else "drop" if drop_leaks else "refuse"
     used = Devices(accelerator, devices, nodes, strategy)
     with Progress(used.rank == 0) as progress:
         progress.begin("loading PyTorch")
-        from train.data.split import SplitChoice
-        from train.fit import fit
-        from train.report.page import write_report
-        from train.run import NETWORK_FILE
+        with uncollected():
+            from train.data.split import SplitChoice
+            from train.fit import fit
+            from train.report.page import write_report
+            from train.run import NETWORK_FILE
 
         choice = SplitChoice(group_by, split_seed, split, leaks, masks, checked_bits(bits))
         run = fit(called(recipe), chosen, data, out, resume, choice, used, progress)

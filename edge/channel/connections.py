@@ -74,6 +74,7 @@ class Connection:
     flow: float = 0.0  # bytes in excess of the allowed rate
     unended: float = 0.0  # bytes since the last complete message, less an allowance for heartbeats
     since_message: int = 0  # bytes since the last complete message
+    excess_ns: int = 0  # since when `unended` exceeds the allowance; 0 if it does not
     counted: int = 0  # messages at the last check
     checked_ns: int = 0
 
@@ -332,13 +333,17 @@ class Connections:
         came, c.received, c.checked_ns = received - c.received, received, now
         c.flow = max(0.0, c.flow - passed_s * allowance.rate) + came
         if c.messages != c.counted:
-            c.unended, c.since_message, c.counted = 0.0, 0, c.messages
+            c.unended, c.since_message, c.counted, c.excess_ns = 0.0, 0, c.messages, 0
         c.since_message += came
         c.unended = max(0.0, c.unended - passed_s * allowance.open_rate) + came
+        if c.unended <= allowance.open_bytes:
+            c.excess_ns = 0
+        elif not c.excess_ns:
+            c.excess_ns = now  # whole messages may have come at once after a silence: the loop gets time to read them
         if c.flow > allowance.burst:
             why = f"more than {allowance.burst >> 10} kB at once, or {allowance.rate >> 10} kB a second"
             self.exceed(c, "bytes", why)
-        elif c.unended > allowance.open_bytes and now - max(c.heard_ns or c.begun_ns, self._stalled_ns) > DRAINED_NS:
+        elif c.excess_ns and now - max(c.excess_ns, c.heard_ns or c.begun_ns, self._stalled_ns) > DRAINED_NS:
             self.exceed(c, "message", f"{int(c.unended) >> 10} kB of a message that does not end")
 
     def _bound_together(self, door: _Door) -> None:

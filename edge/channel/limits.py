@@ -139,8 +139,8 @@ encryption, at most sixteen per second.
 """
 
 DRAINED_S = 0.5
-"""A message counts as unfinished if no message of its connection was read for this long: the station's loop reads each
-within 0.1 s.
+"""A message counts as unfinished if more than `open_bytes` wait for this long and no message of their connection was
+read: the station's loop reads each within 0.1 s.
 """
 
 STALLED_S = 0.25

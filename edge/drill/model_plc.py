@@ -44,7 +44,8 @@ class ModelPlc:
     """Runs in a thread from `start` until `close`. The flags inject faults of the PLC; set them from any thread.
 
     `results` grows with each result, `troubles` with the local times (ns) at which the output Fault of the function
-    block became true: a read failed, `alive` stood still, or the status has an error.
+    block became true: a read failed, `alive` stood still, or the status has an error. `troubled_ns` is the last local
+    time at which it was true.
     """
 
     port: int
@@ -53,6 +54,7 @@ class ModelPlc:
     reads_slices: bool = False
     results: list[Result] = field(default_factory=list)
     troubles: list[int] = field(default_factory=list)
+    troubled_ns: int = 0
 
     def __post_init__(self) -> None:
         """Nothing is read before `start`."""
@@ -129,8 +131,10 @@ class ModelPlc:
         return status
 
     def _note_trouble(self, is_troubled: bool) -> None:
-        if is_troubled and not self._is_troubled:
-            self.troubles.append(time.monotonic_ns())
+        if is_troubled:
+            self.troubled_ns = time.monotonic_ns()
+            if not self._is_troubled:
+                self.troubles.append(self.troubled_ns)
         self._is_troubled = is_troubled
 
     def _disconnect(self) -> None:

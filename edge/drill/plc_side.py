@@ -76,8 +76,13 @@ class PlcSide:
     # -------------------------------------------------------------------------------------------------- what was seen
 
     def noticed(self, after_ns: int, lease_ns: int) -> int | None:
-        """When, after `after_ns`, the PLC could first tell that something was wrong. The lease is in the PLC's rule."""
-        return next((at_ns for at_ns in list(self.plc.troubles) if at_ns > after_ns), None)
+        """When, after `after_ns`, the PLC could first tell that something was wrong. The lease is in the PLC's rule.
+
+        On a busy machine the output Fault may have become true before, and stay true through the fault of the drill.
+        """
+        last_ns = self.plc.troubled_ns
+        first_ns = next((at_ns for at_ns in list(self.plc.troubles) if at_ns > after_ns), last_ns)
+        return first_ns if first_ns > after_ns else None
 
     def judged(self, after_ns: int) -> int | None:
         """When the PLC saw the first result after `after_ns` that is an in-time good or reject."""

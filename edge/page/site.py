@@ -1,7 +1,7 @@
 """What all views share: stations, history, words, templates, and who asks."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -36,21 +36,10 @@ class Site:
     control: Control
     pictures: Pictures = field(default_factory=Pictures)
 
-    @cached_property
+    @property
     def templates(self) -> Environment:
         """The templates: every value is escaped, a missing one is an error."""
-        environment = Environment(
-            loader=PackageLoader("edge.page", "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        from edge.page.heat import heat_uri
-        from edge.records.part_story import grounds
-
-        environment.globals |= {"heat_uri": heat_uri, "grounds": grounds}
-        return environment
+        return _templates()
 
     def words(self, request: Request) -> Words:
         """The words for this browser."""
@@ -121,3 +110,20 @@ def need(request: Request, role: PageRole, words: Words) -> Session:
     if not may(session, role):
         raise HTTPException(403, words("error.role", role=role))
     return session
+
+
+@cache
+def _templates() -> Environment:
+    """Compiled once in a process: nothing in them depends on the site."""
+    from edge.page.heat import heat_uri
+    from edge.records.part_story import grounds
+
+    environment = Environment(
+        loader=PackageLoader("edge.page", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"heat_uri": heat_uri, "grounds": grounds}
+    return environment

@@ -1,6 +1,7 @@
 """Shared parts of self-contained HTML pages: the template environment, and embedded pictures."""
 
 from dataclasses import dataclass
+from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
@@ -23,8 +24,9 @@ def embedded(picture: Frame, about: str) -> Picture:
     return Picture(data_uri(picture), about, picture.shape[1], picture.shape[0])
 
 
+@cache
 def templates(package: str) -> Environment:
-    """The templates in a package's folder: values are escaped, a missing value is an error."""
+    """The templates in a package's folder, compiled once: values are escaped, a missing value is an error."""
     return Environment(
         loader=PackageLoader(package, "."),
         autoescape=select_autoescape(["j2"]),

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from support.few_hard_frames import few_hard_frames  # noqa: F401 - a fixture
+from support.translation_table import share_translation_table
 
 from export.cli import main
 
 Export = Callable[..., int | str]
+share_translation_table()
 
 
 @pytest.fixture

@@ -51,8 +51,9 @@ def oracle(frame: Array, contract: LetterboxContract) -> Array:
         for n, size in ((frame.shape[0], box.height), (frame.shape[1], box.width))
     )
     blue, green, red = (frame[:, :, c].astype(np.float64) if frame.ndim == 3 else frame for c in range(3))
-    grey = 0.299 * red + 0.587 * green + 0.114 * blue
-    channels = {"rgb": (red, green, blue), "bgr": (blue, green, red), "grey": (grey,)}[contract.colour]
+    channels = [red, green, blue] if contract.colour == "rgb" else [blue, green, red]
+    if contract.colour == "grey":
+        channels = [0.299 * red + 0.587 * green + 0.114 * blue]
     small = np.stack([rows @ channel @ columns.T for channel in channels])
     image = np.full((len(channels), contract.side, contract.side), float(contract.fill))
     image[:, box.top : box.top + box.height, box.left : box.left + box.width] = small

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 from support.line import DEMO_BUNDLE, command, free_endpoint, ran, running_line
@@ -18,7 +19,9 @@ from edge.drill.drill import as_json, drill
 from edge.drill.faults import PLC_FAULTS
 from edge.records.audit import audit
 from edge.records.audit_result import Kind
-from edge.records.journal import JOURNAL
+from edge.records.journal import JOURNAL, open_to_read
+from edge.records.selection import Selection
+from edge.records.stored_verdicts import select
 from edge.security.keystore import KeyStore
 from edge.verdict import Outcome, Reason, Verdict
 
@@ -62,9 +65,11 @@ def test_after_kill_9_the_next_run_counts_on_says_what_is_lost_and_replays_the_o
     kinds = {problem.kind for problem in found.problems}
     assert Kind.LOST in kinds
     assert kinds <= {Kind.LOST, Kind.IMAGE}, "an image may be stored that the journal did not hear of"
-    with sqlite3.connect(records / JOURNAL) as journal:
-        (first,) = journal.execute("SELECT lost_from FROM lost_ranges").fetchone()
-    assert 1 <= first <= before[-1].seq + 1, "the last verdicts were heard and may not have reached the disk"
+    with closing(open_to_read(records)) as journal:
+        kept = [one.seq for one in select(journal, Selection(epoch=before[0].epoch))]
+        lost = journal.execute("SELECT epoch, lost_from, lost_to FROM lost_ranges").fetchall()
+    assert kept == list(range(1, len(kept) + 1))
+    assert [tuple(one) for one in lost] == [(before[0].epoch, len(kept) + 1, None)], "whether it was heard or not"
 
 
 def test_a_run_leaves_a_record_that_tells_each_part_and_keeps_its_rejects(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Exports in tests whose claim is another one compare few hard frames."""
 
 import os
-from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -22,8 +22,10 @@ def few_hard_frames(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     if request.node.get_closest_marker("all_hard_frames") or os.environ.get("EDGE_ALL_FRAMES"):
         return
 
-    def few(contract: LetterboxContract) -> Iterator[tuple[str, Frame]]:
-        return iter(list(hard_frames(contract))[FEW])
+    monkeypatch.setattr(parity_report, "hard_frames", _few)
+    monkeypatch.setattr(stage_parity, "hard_frames", _few)
 
-    monkeypatch.setattr(parity_report, "hard_frames", few)
-    monkeypatch.setattr(stage_parity, "hard_frames", few)
+
+@cache
+def _few(contract: LetterboxContract) -> list[tuple[str, Frame]]:
+    return list(hard_frames(contract))[FEW]

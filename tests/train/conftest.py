@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 import pytest
 from support.few_hard_frames import few_hard_frames  # noqa: F401 - a fixture
+from support.translation_table import share_translation_table
 
 MakeData = Callable[..., Path]
+share_translation_table()
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+import torch
 
+import train.cli
 from edge.errors import RecipeError
 from train.data.photographs import Photograph
 from train.data.rendered import Shares, Shuffled
@@ -86,21 +88,38 @@ def test_what_cannot_be_shared_is_refused(devices: Devices, batch: int, learns_b
         check()
 
 
-def test_two_processes_learn_what_one_learns(make_data: MakeData, tmp_path: Path) -> None:
+def edge_train(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> str:
+    """What edge-train prints in this process, on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr(sys, "argv", ["edge-train", *arguments])
+    with pytest.raises(SystemExit) as left:
+        train.cli.main()
+    torch.set_num_threads(before)
+    said = capfd.readouterr()
+    assert not left.value.code, said.err
+    return said.out
+
+
+def test_two_processes_learn_what_one_learns(
+    make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     data = make_data(train=(16, 0), val=(6, 6), test=(6, 6))
     still = [f"augment.{key}=0" for key in ("flip_horizontal", "flip_vertical", "rotate", "blur", "erase")]
     sets = [f"--set={one}" for one in ("train.epochs=3", "train.batch=8", "augment.enlarge=0", *still)]
     rows = []
     for count in (1, 2):
         out = tmp_path / str(count)
-        done = subprocess.run(
-            [COMMAND, "autoencoder-gelu", f"--data={data}", f"--out={out}", *sets, f"--devices={count}", *CPU],
-            capture_output=True,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("is kept") == 1, "one process reports"
+        arguments = ["autoencoder-gelu", f"--data={data}", f"--out={out}", *sets, f"--devices={count}", *CPU]
+        if count == 1:
+            printed = edge_train(arguments, monkeypatch, capfd)
+        else:
+            done = subprocess.run(
+                [COMMAND, *arguments], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+            )
+            assert done.returncode == 0, done.stderr
+            printed = done.stdout
+        assert printed.count("is kept") == 1, "one process reports"
         with (out / "history.csv").open() as lines:
             rows.append([{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)])
     one, two = rows

@@ -1,6 +1,8 @@
 """Every network has the common interface: padding has no effect, and both runtimes give PyTorch's scores."""
 
+import copy
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,14 @@ SIDES = {
 
 
 def network_and_side(name: str) -> tuple[Network, int]:
+    network = copy.deepcopy(_network(name))
+    torch.manual_seed(0)
+    return network, SIDES[name]
+
+
+@cache
+def _network(name: str) -> Network:
+    """A network with other statistics than a new one, made once: most of the time of a test here went into that."""
     torch.manual_seed(0)
     network = build_network(name, {})
     for module in network.modules():
@@ -40,7 +50,7 @@ def network_and_side(name: str) -> tuple[Network, int]:
         network.conclude()
     with torch.no_grad():
         network.familiarise([shown])
-    return network.eval(), SIDES[name]
+    return network.eval()
 
 
 def picture(side: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

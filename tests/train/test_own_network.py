@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import MakeData
 from torch import nn
 
 from edge.errors import EdgeError, RecipeError
@@ -20,6 +19,8 @@ from train.recipe import Model, Recipe, load_recipe
 from train.run import NETWORK_FILE, RunError, load_run
 from train.soft_maximum import SHARPNESS
 from train.weights import start_from
+
+MakeData = Callable[..., Path]
 
 SIDE = 32
 

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -245,20 +244,24 @@ def test_what_is_trained_is_left_alone_and_what_was_interrupted_goes_on(
     assert record.read_bytes() == before
 
 
-def test_it_trains_goes_on_after_a_failure_and_says_so_at_the_end(make_data: MakeData, tmp_path: Path) -> None:
+def test_it_trains_goes_on_after_a_failure_and_says_so_at_the_end(
+    make_data: MakeData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     broken = 'options = ["--no-such-option"]\n[[entry]]\nrecipe = "demo-line"\nname = "broken"\ndata = "demo-line"\n'
     small = '[[entry]]\nrecipe = "autoencoder-gelu"\nset = ["train.epochs=1", "train.batch=4"]\n'
     (tmp_path / "plan.toml").write_text(PHOTOGRAPHS + broken + small)
     data = make_data(train=(8, 8), val=(4, 4), test=(4, 4))
     places = {"plan": tmp_path / "plan.toml", "data": data, "demo-data": data, "runs": tmp_path / "runs"}
     options = [f"--{name}={place}" for name, place in places.items()] + [f"--page={tmp_path / 'page.md'}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.results", *options], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1, done.stderr
-    assert "1 of 2: broken-demo-line-seed0: failed with exit code 2" in done.stderr
-    assert "2 of 2: autoencoder-gelu-seed0: training" in done.stderr
-    assert done.stderr.splitlines()[-1] == "1 not as planned: broken-demo-line-seed0 (exit code 2)"
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["results", *options])
+    with pytest.raises(SystemExit) as left:
+        run_app(app)
+    said = capfd.readouterr().err
+    assert left.value.code == 1, said
+    assert "1 of 2: broken-demo-line-seed0: failed with exit code 2" in said
+    assert "2 of 2: autoencoder-gelu-seed0: training" in said
+    assert said.splitlines()[-1] == "1 not as planned: broken-demo-line-seed0 (exit code 2)"
     assert read_record(tmp_path / "runs" / "autoencoder-gelu-seed0").finished
     page = (tmp_path / "page.md").read_text()
     assert len(rows_of(page, "autoencoder-gelu")) == 4

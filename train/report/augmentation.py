@@ -38,7 +38,8 @@ def write_augmentation(file: Path, recipe: Recipe, photographs: Sequence[Photogr
     shown = _few([one for one in photographs if not (good_alone and one.is_bad)])
     with torch.random.fork_rng():
         torch.manual_seed(recipe.train.seed)
-        rows = [_row(recipe, photograph) for photograph in shown]
+        augment = Augmentation(recipe.augment, recipe.letterbox)
+        rows = [_row(recipe, augment, photograph) for photograph in shown]
     lines = [_spaced(np.concatenate(row, axis=1), axis=0) for row in rows]
     sheet = np.concatenate([_header(), *lines], axis=0)[:-GAP]
     cv2.imencode(".png", sheet)[1].tofile(file)
@@ -59,21 +60,19 @@ def _header() -> Frame:
     return line
 
 
-def _row(recipe: Recipe, photograph: Photograph) -> list[Frame]:
-    augment = Augmentation(recipe.augment, recipe.letterbox)
+def _row(recipe: Recipe, augment: Augmentation, photograph: Photograph) -> list[Frame]:
     rendered = Rendered([photograph], recipe.letterbox, exact=True)[0]
-    one = Batch(*(part[None] for part in rendered))
-    pictures = [_fitted(read_photograph(photograph)), _drawn(one, recipe.letterbox)]
-    for _ in range(DRAWS):
-        batch = cropped(one, recipe.train.crop) if recipe.train.crop else one
-        pictures.append(_drawn(augment(batch), recipe.letterbox))
+    shown = Batch(*(torch.stack([part] * DRAWS) for part in rendered))
+    drawn = augment(cropped(shown, recipe.train.crop) if recipe.train.crop else shown)
+    pictures = [_fitted(read_photograph(photograph)), _drawn(shown, 0, recipe.letterbox)]
+    pictures += [_drawn(drawn, draw, recipe.letterbox) for draw in range(DRAWS)]
     return [_spaced(picture, axis=1) for picture in pictures[:-1]] + [pictures[-1]]
 
 
-def _drawn(batch: Batch, contract: LetterboxContract) -> Frame:
-    levels = _levels(in_levels(batch.image[0], contract).expand(3, -1, -1))
+def _drawn(batch: Batch, number: int, contract: LetterboxContract) -> Frame:
+    levels = _levels(in_levels(batch.image[number], contract).expand(3, -1, -1))
     picture = _fitted(np.asarray(cv2.cvtColor(levels, cv2.COLOR_RGB2BGR), np.uint8))
-    truth = _fitted(_levels(batch.truth[0].expand(3, -1, -1)))[:, :, 0]
+    truth = _fitted(_levels(batch.truth[number].expand(3, -1, -1)))[:, :, 0]
     return outlined(picture, truth) if truth.any() else picture
 
 

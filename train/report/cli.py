@@ -39,10 +39,12 @@ def report(
         raise DataError(f"no such folder: {out.parent}")
 
     from edge.terminal.progress import Progress
+    from train.imports import uncollected
 
     with Progress() as progress:
         progress.begin("loading PyTorch")
-        from train.report.page import write_report
+        with uncollected():
+            from train.report.page import write_report
 
         written = write_report(run, out, data, progress.begin, network)
     if as_json:

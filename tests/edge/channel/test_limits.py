@@ -153,6 +153,25 @@ def test_what_a_loop_that_was_held_up_has_not_read_is_not_taken_for_a_message_th
     assert [limit for limit, _ in sender.cuts] == ["message"]
 
 
+def test_many_messages_at_once_after_a_silence_are_not_taken_for_one_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sender = Sender(monkeypatch, CONTROL_ALLOWANCE_WITHOUT_KEYS)
+    sender.sends(0, 60)
+    sender.received, sender.now = sender.received + 9_490, sender.now + SECOND // 20
+    sender.watch._check(sender.now)
+    assert sender.cuts == [], "150 triggers, which the loop reads next"
+    sender.connection.messages, sender.connection.heard_ns = 150, sender.now
+    sender.now += SECOND
+    sender.watch._check(sender.now)
+    assert sender.cuts == []
+    sender.received += 9_490
+    for _ in range(12):
+        sender.now += SECOND // 20
+        sender.watch._check(sender.now)
+    assert [limit for limit, _ in sender.cuts] == ["message"], "nothing of it was read in half a second"
+
+
 def test_when_memory_grows_those_are_cut_whose_honest_peers_end_messages_all_the_time_and_others_only_without_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -2,15 +2,18 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.plc import until
 from support.records import enter, recorder, settle, verdict
 
 from edge.drill.model_plc import LEASE_NS, ModelPlc, Result
-from edge.drill.plc_side import escaped
+from edge.drill.plc_side import PlcSide, escaped
 from edge.plc.board import Board
 from edge.plc.codes import Code
 from edge.plc.modbus_server import ModbusServer
@@ -114,6 +117,20 @@ def test_an_alive_word_that_stands_still_is_noticed_and_no_result_counts(bench: 
     bench.show(3)
     until(lambda: len(bench.plc.results) > seen)
     assert 2 not in {one.number for one in bench.plc.results}
+
+
+def test_what_is_wrong_already_when_a_fault_begins_and_stays_wrong_is_noticed_and_what_went_before_is_not(
+    bench: Bench,
+) -> None:
+    side: Any = SimpleNamespace(plc=bench.plc)
+    bench.is_alive = False
+    until(lambda: bench.plc.troubles)
+    begin_ns = time.monotonic_ns()
+    until(lambda: PlcSide.noticed(side, begin_ns, LEASE_NS))
+    bench.is_alive = True
+    bench.show(1)
+    until(lambda: bench.plc.results)
+    assert PlcSide.noticed(side, time.monotonic_ns(), LEASE_NS) is None
 
 
 def result(number: int, epoch: str = EPOCH, passes: bool = True, asked_ns: int = 2_000_000) -> Result:

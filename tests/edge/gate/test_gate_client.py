@@ -292,7 +292,7 @@ def test_edge_gate_says_logs_and_counts_each_decision(
 @pytest.mark.parametrize(("budget_ms", "is_too_long"), [(400, False), (401, True)])
 def test_station_and_gate_both_warn_of_a_budget_that_ends_after_the_decision(budget_ms: int, is_too_long: bool) -> None:
     options = ("--require", "gate1", "--budget-ms", budget_ms, "--size", "320x180", "--limit", 3)
-    with running_line("--source", "demo", *options) as line:
+    with running_line("--source", "demo", "--size", "320x180", *options) as line:
         process = subprocess.run(
             command("gate", "--connect", line.endpoint, "--once", "--travel-ms", 500), capture_output=True, text=True
         )
@@ -304,7 +304,7 @@ def test_station_and_gate_both_warn_of_a_budget_that_ends_after_the_decision(bud
 
 def test_a_station_whose_source_has_ended_stops_after_the_gate_has_decided_the_last_part() -> None:
     options = ("--require", "gate1", "--size", "320x180", "--limit", 8)
-    with running_line("--source", "demo", *options) as line:
+    with running_line("--source", "demo", "--size", "320x180", *options) as line:
         process = subprocess.run(
             command("gate", "--connect", line.endpoint, "--once", "--travel-ms", 3000, "--allow-simulated", "--json"),
             capture_output=True,

@@ -39,7 +39,9 @@ def verdicts_of(line: Line) -> dict[int, Outcome]:
 
 def test_a_running_line_is_read_through_the_handshake(tmp_path: Path) -> None:
     log = tmp_path / "plc.jsonl"
-    with running_line("--source", "demo", "--limit", 40, "--rate", "20/s", "--wait-subscribers", 2) as line:
+    with running_line(
+        "--source", "demo", "--size", "320x180", "--limit", 40, "--rate", "20/s", "--wait-subscribers", 2
+    ) as line:
         with running_plc(tmp_path, "--connect", line.endpoint, "--hold-ms", 20_000, "--log", log, *TRIAL) as bridge:
             with plc_at(bridge.port) as plc:
                 until(lambda: plc.cycle() and len(plc.decided) == 40)
@@ -57,7 +59,9 @@ def test_a_running_line_is_read_through_the_handshake(tmp_path: Path) -> None:
 def test_the_plc_triggers_parts_with_its_own_numbers(tmp_path: Path) -> None:
     numbers = [4_000_000_000, 7, 8]
     serials = {4_000_000_000: [0x534E, 0x3437], 7: [0, 0], 8: [0x4142] * 16}
-    with running_line("--source", "demo", "--trigger", "external", "--limit", 3, "--wait-subscribers", 2) as line:
+    with running_line(
+        "--source", "demo", "--size", "320x180", "--trigger", "external", "--limit", 3, "--wait-subscribers", 2
+    ) as line:
         options = ("--connect", line.endpoint, "--numbers", "plc", "--hold-ms", 20_000, *TRIAL)
         with running_plc(tmp_path, *options) as bridge, plc_at(bridge.port) as plc:
             for number in numbers:
@@ -91,7 +95,7 @@ def test_edge_plc_ends_when_its_modbus_server_does() -> None:
 
 
 def test_a_trigger_that_the_station_refuses_is_an_error(tmp_path: Path) -> None:
-    with running_line("--source", "demo", "--rate", "5/s", "--wait-subscribers", 2) as line:
+    with running_line("--source", "demo", "--size", "320x180", "--rate", "5/s", "--wait-subscribers", 2) as line:
         options = ("--connect", line.endpoint, "--numbers", "plc", *TRIAL)
         with running_plc(tmp_path, *options) as bridge, plc_at(bridge.port) as plc:
             until(lambda: Status.TRIGGER_READY in plc.cycle())
@@ -271,7 +275,9 @@ def mbpoll(port: int, *arguments: object) -> list[int]:
 
 @pytest.mark.skipif(shutil.which("mbpoll") is None, reason="mbpoll is not installed (Debian: apt-get install mbpoll)")
 def test_mbpoll_reads_a_running_line_through_the_handshake(tmp_path: Path) -> None:
-    with running_line("--source", "demo", "--limit", 6, "--rate", "20/s", "--wait-subscribers", 2) as line:
+    with running_line(
+        "--source", "demo", "--size", "320x180", "--limit", 6, "--rate", "20/s", "--wait-subscribers", 2
+    ) as line:
         options = ("--connect", line.endpoint, "--hold-ms", 60_000, *TRIAL)
         with running_plc(tmp_path, *options) as bridge:
             passed, failed = [], []

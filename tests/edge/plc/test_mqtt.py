@@ -163,7 +163,7 @@ def test_a_publisher_that_starts_again_goes_on_where_the_broker_is(
 
 
 def test_the_state_is_retained_and_the_last_will_says_that_the_process_is_gone(broker: Broker, tmp_path: Path) -> None:
-    with running_line("--source", "demo", "--rate", "5/s", "--wait-subscribers", 2) as line:
+    with running_line("--source", "demo", "--size", "320x180", "--rate", "5/s", "--wait-subscribers", 2) as line:
         file = tmp_path / "line.toml"
         file.write_text(
             f'[plc]\ninsecure = true\n[[plc.stations]]\nstation = "line1"\nconnect = "{line.endpoint}"\n'

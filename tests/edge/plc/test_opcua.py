@@ -303,7 +303,9 @@ def test_a_running_line_is_read_over_opc_ua(tmp_path: Path) -> None:
     with opcua.listen("0", "", "", True, 0) as probe:
         endpoint = opcua.bound(probe)
     file = tmp_path / "line.toml"
-    with running_line("--source", "demo", "--limit", 12, "--rate", "20/s", "--wait-subscribers", 2) as line:
+    with running_line(
+        "--source", "demo", "--size", "320x180", "--limit", 12, "--rate", "20/s", "--wait-subscribers", 2
+    ) as line:
         said = f'connect = "{line.endpoint}"\n[plc.opcua]\nbind = "{endpoint}"\n'
         file.write_text(f'[plc]\ninsecure = true\nallow_simulated = true\n[[plc.stations]]\nstation = "line1"\n{said}')
         with running_plc(tmp_path, "--config", file, "--hold-ms", 60_000) as bridge, plc_at(bridge.port) as plc:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edge.demo.moving import MovingBelt
 from edge.presence import Presence
-from edge.presence.finder import MOST_BLIND, NEVER_WHOLE, TOUCHING, UNWATCHED, Finder, Passed
+from edge.presence.finder import MOST_BLIND, NEVER_WHOLE, TOUCHING, UNWATCHED, Finder, Passed, Remembered
 from edge.sources import Capture, Shown, SourceRequest, open_source
 from edge.verdict import Fault, Reason
 
@@ -215,16 +215,22 @@ def test_a_part_that_leaves_while_the_camera_shows_nothing_is_not_silently_missi
     assert [one.fault for one in passed + finder.finish()] == [Fault(Reason.CORRUPT, "torn")]
 
 
+def handed_over(frames: list[Capture], moments: range) -> Iterator[tuple[int, list[Passed], Remembered]]:
+    """Each moment, what a finder has passed on before that frame, and what it gives to the one that takes over."""
+    finder, passed = Finder(Presence()), list[Passed]()
+    for number, capture in enumerate(frames):
+        if number in moments:
+            yield number, list(passed), finder.remember()
+        passed += finder.see(capture)
+
+
 @pytest.mark.parametrize("speed", [0.5, 1.5, 4.0])
 def test_a_finder_that_takes_over_at_any_moment_loses_no_part_and_repeats_none(speed: float) -> None:
     line = belt(parts=4, speed=speed)
     frames = list(captures(line))
     first = range(len(frames))
-    for moment in first[:: max(1, len(first) // 25)]:
-        before = Finder(Presence())
-        passed = [one for capture in frames[:moment] for one in before.see(capture)]
-        after = Finder(Presence(), before.remember())
-        passed += watched(frames[moment:], after)
+    for moment, passed, remembered in handed_over(frames, first[:: max(1, len(first) // 25)]):
+        passed += watched(frames[moment:], Finder(Presence(), remembered))
         assert codes(passed) == all_codes(line), moment
         assert [one.number for one in passed] == [1, 2, 3, 4]
 
@@ -239,10 +245,8 @@ def test_parts_that_pass_the_middle_while_no_finder_is_there_are_unknown_once_an
     frames, middle, step = list(captures(line)), SIZE[1] / 2, speed * SIZE[1] / RATE
     begun = next(n for n in range(1000) if line.place(0) + line.travelled(n) > 0)  # no movement is visible before
     first = range(begun, len(frames) - away)
-    for moment in first[:: max(1, len(first) // 10)]:
-        before = Finder(Presence())
-        passed = [one for capture in frames[:moment] for one in before.see(capture)]
-        passed += watched(frames[moment + away :], Finder(Presence(), before.remember()))
+    for moment, passed, remembered in handed_over(frames, first[:: max(1, len(first) // 10)]):
+        passed += watched(frames[moment + away :], Finder(Presence(), remembered))
         found, faults = Counter(codes(passed)), {one.shown.name: one.fault for one in passed if one.shown is not None}
         assert max(found.values()) == 1, moment
         for index, code in enumerate(all_codes(line)):

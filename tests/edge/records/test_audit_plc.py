@@ -117,7 +117,9 @@ def test_a_log_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_the_pass_bits_of_a_real_run_are_proven_by_its_journal(tmp_path: Path) -> None:
     records, log = tmp_path / "records", tmp_path / "plc.jsonl"
-    with running_line("--source", "demo", "--limit", 30, "--records", records, "--wait-subscribers", 2) as line:
+    with running_line(
+        "--source", "demo", "--size", "320x180", "--limit", 30, "--records", records, "--wait-subscribers", 2
+    ) as line:
         options = ("--insecure", "--allow-simulated", "--hold-ms", 20_000, "--log", log)
         with running_plc(tmp_path, "--connect", line.endpoint, *options) as bridge, plc_at(bridge.port) as plc:
             until(lambda: plc.cycle() is not None and len(plc.decided) >= 8)
