@@ -1,12 +1,19 @@
 """A small file that always has the latest of something: written by a thread, so that nothing waits for the disk."""
 
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from edge.records.durable_files import sync_folder, write_durably
+
+AGAIN_S = 1.0
+"""A write that fails is tried again after this time."""
+
+SLOW_S = 1.0
+"""A write that takes longer is trouble, too."""
 
 
 class LatestFile:
@@ -15,16 +22,24 @@ class LatestFile:
     def __init__(self, path: Path) -> None:
         """The file lies in the records' folder, which the station has locked. The first `keep` starts the thread."""
         self._path = path
-        self._latest: list[BaseModel | None] = []  # at most one: the content to write, or None to remove the file
+        self._wanted: tuple[BaseModel | None] | None = None  # to write next; None in it: to remove the file
+        self._since: float | None = None  # when what is wanted was told and not yet written
+        self._failure: str | None = None
         self._changed, self._is_closing = threading.Condition(), False
         self._thread: threading.Thread | None = None
-        self.trouble: str | None = None
-        """Why the last write failed; None if it did not."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the file does not have the latest; None if it has, or will soon."""
+        since = self._since
+        if self._failure is None and since is not None and time.monotonic() - since > SLOW_S:
+            return "the disk does not answer"
+        return self._failure
 
     def keep(self, latest: BaseModel | None) -> None:
         """Write this next, or with None remove the file; it replaces one that is not written yet."""
         with self._changed:
-            self._latest = [latest]
+            self._wanted, self._since = (latest,), self._since or time.monotonic()
             self._changed.notify()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._path.name, daemon=True)
@@ -41,18 +56,28 @@ class LatestFile:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._latest or self._is_closing)
-                if not self._latest:
-                    return
-                (latest,) = self._latest
-                self._latest = []
+                self._changed.wait_for(lambda: self._wanted or self._is_closing)
+                wanted = self._wanted
+            if wanted is None:
+                return
             try:
-                if latest is None:
-                    with suppress(FileNotFoundError):
-                        self._path.unlink()
-                    sync_folder(self._path.parent)
-                else:
-                    write_durably({self._path: latest.model_dump_json().encode()})
-                self.trouble = None
-            except OSError as error:
-                self.trouble = error.strerror
+                self._write(*wanted)
+            except Exception as error:  # whatever it is, the file lacks the latest
+                self._failure = (error.strerror if isinstance(error, OSError) else None) or str(error)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._is_closing, AGAIN_S)
+                    if self._is_closing:
+                        return
+                continue
+            with self._changed:
+                if self._wanted is wanted:
+                    self._wanted = self._since = None
+            self._failure = None
+
+    def _write(self, latest: BaseModel | None) -> None:
+        if latest is not None:
+            write_durably({self._path: latest.model_dump_json().encode()})
+            return
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+        sync_folder(self._path.parent)

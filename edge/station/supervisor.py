@@ -47,8 +47,10 @@ log = logging.getLogger("edge.station")
 CHILD_PATIENCE_S = 0.5
 
 CODES_PATIENCE_S = 0.2
-SUSPENSION_PATIENCE_S = 0.5
 """How long the code reader may still look at frames after the last verdict."""
+
+SUSPENSION_PATIENCE_S = 0.5
+"""How long the end of a run waits until a person's suspension is on disk."""
 
 SUBSCRIBER_POLL_S = 0.01
 
