@@ -23,7 +23,7 @@ from edge.records.tables import ACKNOWLEDGEMENTS, LATE_FIELDS, VERDICTS
 
 COLUMNS = (
     "time", "station", "epoch", "seq", "part", "verdict", "reason", "detail", "score", "threshold", "age_ms",
-    "budget_ms", "simulated", "source", "bundle", "backend",
+    "budget_ms", "simulated", "source", "bundle", "backend", "product",
 )  # fmt: skip
 """Fields of the verdict, in order; then `fates`, what controllers acknowledged, the free fields, and the free fields
 that were known after the verdict.
@@ -168,4 +168,4 @@ def _rows(journal: sqlite3.Connection, selection: Selection, names: list[str], l
         fields = verdict.fields or {}
         known = {row["name"]: row["text"] for row in late_fields_of(journal, *place)} if late else {}
         of_fields = [*(fields.get(name) for name in names), *(known.get(name) for name in late)]
-        yield [*(said[name] for name in COLUMNS), " ".join(fates), *of_fields]
+        yield [*(said.get(name) for name in COLUMNS), " ".join(fates), *of_fields]
