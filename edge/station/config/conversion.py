@@ -12,13 +12,9 @@ from edge.station.config.settings import GIB, Settings, flag
 
 
 def bundle_of(settings: Settings) -> Path:
-    """Folder of the bundle, or of the first product's. Raises BundleError if there is none of that name, ConfigError if
-    a bundle and products are given.
-    """
+    """Folder of the bundle, or of the first product's. Raises BundleError if there is none of that name."""
     from edge.bundle.shipped import DEMO, found_bundle, shipped_bundle
 
-    if settings.products and settings.bundle is not None:
-        raise ConfigError("bundle and products are given, and each product has its bundle; leave out bundle")
     named = settings.products[0].bundle if settings.products else settings.bundle
     return found_bundle(named) if named is not None else shipped_bundle(DEMO)
 
@@ -45,6 +41,8 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
     assert s.source is not None
     if s.source == "belt" and s.trigger != "presence":
         raise ConfigError("source belt shows parts that run through its frames: give --trigger presence, too")
+    if s.products and s.bundle is not None:
+        raise ConfigError("bundle and products are given, and each product has its bundle; leave out bundle")
     if s.trigger != "external" and _is_told(s):
         raise ConfigError("a camera with trigger = software waits to be told: give --trigger external, too")
     _check_codes(s)

@@ -176,7 +176,7 @@ FLAGS = {
     "wait_subscribers": "--wait-subscribers=1", "trust": "--trust=t.pub", "records": "--records=r",
     "keep_goods": "--keep-goods=0", "keep_gib": "--keep-gib=1", "keep_days": "--keep-days=2",
     "keep_journal_gib": "--keep-journal-gib=1", "keep_verdicts_days": "--keep-verdicts-days=30",
-    "drift_hours": "--drift-hours=4",
+    "drift_hours": "--drift-hours=4", "products": "--products=a=b.edge,number=3",
     "metrics": "--metrics=99",
 }  # fmt: skip
 
