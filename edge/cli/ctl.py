@@ -9,6 +9,7 @@ import typer
 
 from edge.channel.endpoints import VERDICTS
 from edge.cli import new_app, run_app
+from edge.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge.channel.control_messages import Reply, Request
@@ -43,17 +44,21 @@ def product(
 
     Parts that are triggered or exposed from then on are judged as the new product; parts before are not affected.
     """
+    from pydantic import ValidationError
+
     from edge.channel.control_messages import AskSnapshot, SelectProduct
+    from edge.validation import first_problem, problem, shown
 
     if name is None:
         reply = _ask(connect, AskSnapshot(), keys)
         print(reply.model_dump_json() if as_json else _listed(reply))
         return
-    is_number = name.isdecimal()
-    request = SelectProduct(
-        product=None if is_number else name, number=int(name) if is_number else None, by=by or getpass.getuser(),
-        reason=reason,
-    )  # fmt: skip
+    wanted = {"number": name} if name.isdecimal() else {"product": name}
+    try:
+        request = SelectProduct.model_validate(wanted | {"by": by or getpass.getuser(), "reason": reason})
+    except ValidationError as error:
+        first = first_problem(error)
+        raise ConfigError(f"{first['loc'][0]} {shown(first['input'])}: {problem(first)}") from error
     reply = _ask(connect, request, keys)
     said = json.loads(reply.model_dump_json())
     print(json.dumps(said) if as_json else f"product {said['product']}, before {said['before']}")
