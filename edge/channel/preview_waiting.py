@@ -27,7 +27,7 @@ class PreviewsWaiting:
         self._waiting: deque[tuple[zmq.MessageTracker, int]] = deque()
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Bytes of the previews that ZeroMQ has not released."""
         self._waiting = deque(one for one in self._waiting if not one[0].done)
         return sum(size for _, size in self._waiting)
@@ -35,7 +35,7 @@ class PreviewsWaiting:
     def send(self, frames: list[bytes]) -> None:
         """Send a preview, or drop it for all viewers if too much waits."""
         size = sum(map(len, frames))
-        if self.bytes + size > MOST_PREVIEW_BYTES:
+        if self.size + size > MOST_PREVIEW_BYTES:
             return
         *before, picture = frames
         shared = zmq.Frame(picture, track=True, copy=False)  # the other frames are copied; all are released together

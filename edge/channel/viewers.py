@@ -140,7 +140,7 @@ class Viewers:
 
     def _end_stalled(self) -> None:
         """Cut the viewers that read nothing, if half of the memory for previews waits: the others get no more soon."""
-        if self._doorkeeper is None or self._waiting.bytes <= MOST_PREVIEW_BYTES // 2:
+        if self._doorkeeper is None or self._waiting.size <= MOST_PREVIEW_BYTES // 2:
             return
         for descriptor, inode in self._stalled.found(self._previews.peers):
             self._doorkeeper.connections.exceed_at(descriptor, inode, "memory", "it does not read its previews")
