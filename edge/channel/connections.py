@@ -200,6 +200,12 @@ class Connections:
             connection.key, connection.name = key, name
             self.exceed(connection, limit, why)
 
+    def exceed_at(self, descriptor: int, inode: int, limit: str, why: str) -> None:
+        """Cut a connection that exceeds a limit, if this descriptor is still its."""
+        with self._lock:
+            if is_open(descriptor, inode):
+                self.exceed(self._known(descriptor, inode), limit, why)
+
     def count(self, limit: str) -> None:
         """Count that a limit was enforced without cutting a connection."""
         with self._lock:

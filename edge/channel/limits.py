@@ -47,8 +47,20 @@ PUBLISHED_WAITING = 2_000
 """Messages that wait for a subscriber that does not read, about 2 MB. Further ones are lost to it, visible as a gap."""
 
 SHOWN_WAITING = 500
-"""Messages that wait for a viewer that does not read: previews are among them, so up to 32 MB. All viewers share the
-memory of one message. Further messages are lost to it, visible as a gap.
+"""Messages that wait for a viewer that does not read: with verdicts of 1 kB 0.5 MB, with the largest ones 5 MB.
+Further ones are lost to it, visible as a gap. Viewers share the memory of one message, but those that stop reading one
+after the other have different ones. The memory of previews has a limit of its own.
+"""
+
+MOST_PREVIEW_BYTES = 4 << 20
+"""Bytes of the previews that wait for any viewer, over all viewers together: 60 of the largest ones, 15 s at the
+highest rate. With more a preview is dropped for all of them. ZeroMQ holds in addition, per viewer, the one that it is
+encrypting, at most `LARGEST_MESSAGE` bytes, and the kernel its send buffer.
+"""
+
+PREVIEW_LOOK_S, PREVIEW_LOOKS = 0.25, 4
+"""While more than half of that waits, viewers of previews for which the kernel takes no byte at so many looks in
+succession, at this interval in seconds, are cut: the others get previews again. A viewer reconnects by itself.
 """
 
 RECEIVED_WAITING = 10_000

@@ -15,8 +15,9 @@ import zmq
 
 from edge.channel.access_control import Doorkeeper
 from edge.channel.connections import is_open
-from edge.channel.limits import MOST_PREVIEW_SUBSCRIPTIONS, PUBLISHED_WAITING
+from edge.channel.limits import MOST_PREVIEW_BYTES, MOST_PREVIEW_SUBSCRIPTIONS, PUBLISHED_WAITING
 from edge.channel.preview import PREVIEWS
+from edge.channel.preview_waiting import Peer, PreviewsWaiting, StalledViewers
 
 _LAST_WORDS_S = 0.5
 _NOTES_S = 0.1
@@ -51,6 +52,7 @@ class PreviewSubscriptions:
     def __init__(self) -> None:
         """There are none."""
         self._open: set[_Subscription] = set()
+        self._wider: set[_Subscription] = set()  # to everything, or to another beginning of the topic of previews
         self._sweep_due = 0.0
 
     def __bool__(self) -> bool:
@@ -59,24 +61,31 @@ class PreviewSubscriptions:
 
     def note(self, note: zmq.Frame) -> None:
         """Take in what the XPUB socket reports."""
-        by = change(note)
-        if not by or not note.bytes[1:].startswith(_PREVIEWS):
+        by, topic = change(note), note.bytes[1:]
+        if not by or not (topic.startswith(_PREVIEWS) or _PREVIEWS.startswith(topic)):
             return
+        those = self._open if topic.startswith(_PREVIEWS) else self._wider
         try:
             descriptor = int(note.get(zmq.SRCFD))
-            one = _Subscription(descriptor, os.fstat(descriptor).st_ino, note.bytes[1:])
+            one = _Subscription(descriptor, os.fstat(descriptor).st_ino, topic)
         except (zmq.ZMQError, ValueError, OSError):  # the connection has ended
             return
         if by < 0:
-            self._open.discard(one)
-        elif len(self._open) < MOST_PREVIEW_SUBSCRIPTIONS:
-            self._open.add(one)
+            those.discard(one)
+        elif len(those) < MOST_PREVIEW_SUBSCRIPTIONS:
+            those.add(one)
 
     def sweep(self) -> None:
         """Remove those whose connections have ended, twice a second at most."""
-        if self._open and time.monotonic() >= self._sweep_due:
+        if (self._open or self._wider) and time.monotonic() >= self._sweep_due:
             self._sweep_due = time.monotonic() + self.SWEEP_S
             self._open = {one for one in self._open if is_open(one.descriptor, one.inode)}
+            self._wider = {one for one in self._wider if is_open(one.descriptor, one.inode)}
+
+    @property
+    def peers(self) -> set[Peer]:
+        """The connections to which a preview is sent."""
+        return {(one.descriptor, one.inode) for one in self._open | self._wider}
 
 
 class Viewers:
@@ -87,6 +96,7 @@ class Viewers:
         self.failure: Exception | None = None
         self._previews = PreviewSubscriptions()
         self._socket, self._doorkeeper = socket, doorkeeper
+        self._waiting, self._stalled = PreviewsWaiting(socket), StalledViewers()
         self._given: queue.Queue[list[bytes]] = queue.Queue(PUBLISHED_WAITING)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._publish, name="edge-viewers", daemon=True)
@@ -116,12 +126,24 @@ class Viewers:
         try:
             while not (self._is_over.is_set() and self._given.empty()):
                 with suppress(queue.Empty):
-                    self._socket.send_multipart(self._given.get(timeout=_NOTES_S), zmq.NOBLOCK)
+                    frames = self._given.get(timeout=_NOTES_S)
+                    if frames[0].startswith(_PREVIEWS):
+                        self._waiting.send(frames)
+                    else:
+                        self._socket.send_multipart(frames, zmq.NOBLOCK)
                 self._take_notes()
+                self._end_stalled()
         except Exception as error:  # of the context too, where it is terminated before this thread has ended
             self.failure = error
         finally:
             self._socket.close()  # a context waits for its sockets
+
+    def _end_stalled(self) -> None:
+        """Cut the viewers that read nothing, if half of the memory for previews waits: the others get no more soon."""
+        if self._doorkeeper is None or self._waiting.size <= MOST_PREVIEW_BYTES // 2:
+            return
+        for descriptor, inode in self._stalled.found(self._previews.peers):
+            self._doorkeeper.connections.exceed_at(descriptor, inode, "memory", "it does not read its previews")
 
     def _take_notes(self) -> None:
         """Who came and went: the doorkeeper learns whose connection is whose."""

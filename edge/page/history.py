@@ -85,9 +85,9 @@ class History(threading.Thread):
                 run = view.last_run()
                 name = str(run["station"]) if run else view.folder.name
                 counted, newest = view.since(since)
-                rejects, _ = view.listed(Selection(outcome=Outcome.REJECT), 10)
+                rejects = view.listed(Selection(outcome=Outcome.REJECT), 10).found
                 known = self._stations.get(name)
-                seeds = view.listed(Selection(), SEEDS)[0] if known is None or known.is_empty else []
+                seeds = view.listed(Selection(), SEEDS).found if known is None or known.is_empty else []
             except (EdgeError, OSError) as error:
                 self._set(str(name), view, str(error))
                 self._stations.heard(str(name), "")

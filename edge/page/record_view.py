@@ -4,10 +4,10 @@ import contextlib
 import sqlite3
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from edge.channel.preview import Heat
 from edge.errors import RecordsError
@@ -20,7 +20,7 @@ from edge.records.retention import IMAGES as IMAGES_FOLDER
 from edge.records.retention import misplaced
 from edge.records.selection import Selection
 from edge.records.sidecar import read_heat
-from edge.records.stored_verdicts import find, select
+from edge.records.stored_verdicts import find, gaps, one_state, select, why_none
 from edge.records.summary import Counts, Extent, Spread, counts, extent, quantile, spreads, total
 from edge.records.tables import EVENTS, IMAGES, LOST_RANGES, RUNS
 from edge.verdict import Verdict
@@ -43,6 +43,24 @@ class Listed:
     picture: str | None
     frame: tuple[int, int] | None = None
     """Width and height of the picture, pixels."""
+
+
+class Listing(NamedTuple):
+    """The verdicts of a page of a list, the row from which on there may be more, and the damaged blocks, in words,
+    that were left out.
+    """
+
+    found: list[Listed]
+    older: int | None
+    gaps: list[str]
+
+
+class Trend(NamedTuple):
+    """Counts and spreads of each hour of a span, and the damaged blocks, in words, that were left out of them."""
+
+    counts: list[Counts]
+    spreads: list[Spread]
+    gaps: list[str]
 
 
 @dataclass(frozen=True)
@@ -91,23 +109,19 @@ class RecordView:
             journal.execute("COMMIT")
             return counted, None if newest is None else Newest(newest.epoch, newest.seq)
 
-    def counts(self, since: datetime, until: datetime, per: Literal["minute", "hour"]) -> list[Counts]:
-        """Counts for each minute or hour of a span."""
-        with self._journal() as journal:
-            return counts(journal, since, until, per)
-
-    def spreads(self, since: datetime, until: datetime) -> list[Spread]:
-        """How scores and ages lie, for each hour of a span."""
-        with self._journal() as journal:
-            return spreads(journal, since, until)
+    def trend(self, since: datetime, until: datetime) -> Trend:
+        """Counts, and how scores and ages lie, for each hour of a span."""
+        with self._journal() as journal, one_state(journal):
+            return Trend(counts(journal, since, until, "hour"), spreads(journal, since, until), gaps(journal))
 
     def listed(
         self, selection: Selection, count: int, before: int | None = None, place: "Place | None" = None
-    ) -> tuple[list[Listed], int | None]:
-        """The newest verdicts of a selection before a row, and the row from which on there may be more. Verdicts that
-        break the rules are left out. With a `place` only those with a box there.
+    ) -> Listing:
+        """The newest verdicts of a selection before a row. Verdicts that break the rules are left out. With a `place`
+        only those with a box there.
         """
         found: list[Listed] = []
+        left_out: dict[str, None] = {}
         for _ in range(0, MOST_LOOKED_AT, BATCH):
             looked = 0
             with self._journal() as journal:
@@ -115,20 +129,30 @@ class RecordView:
                     before, looked = stored.row, looked + 1
                     with contextlib.suppress(ValueError):
                         verdict = stored.verdict
-                        if place is None or (verdict.defects and place.has(self._listed(journal, before, verdict))):
-                            found.append(self._listed(journal, before, verdict))
+                        if place is not None and not verdict.defects:
+                            continue
+                        one = self._listed(journal, before, verdict)
+                        if place is None or place.has(one):
+                            found.append(one)
                     if len(found) == count:
-                        return found, before
+                        break
+                left_out |= dict.fromkeys(gaps(journal))
+            if len(found) == count:
+                return Listing(found, before, [*left_out])
             if looked < BATCH:
-                return found, None
-        return found, before
+                return Listing(found, None, [*left_out])
+        return Listing(found, before, [*left_out])
 
     def verdict(self, epoch: str, seq: int) -> tuple[Verdict, list[Listed]]:
         """A verdict and its neighbours: three before and three after it in its run, in order."""
+        return self._near(epoch, seq)[:2]
+
+    def _near(self, epoch: str, seq: int) -> tuple[Verdict, list[Listed], list[str]]:
+        """A verdict, its neighbours, and the damaged blocks that were left out of these."""
         with self._journal() as journal:
             stored = find(journal, epoch, seq)
             if stored is None:
-                raise RecordsError(f"{self.folder} has no verdict {seq} of the run {epoch}")
+                raise RecordsError(why_none(journal, self.folder, epoch, seq))
             of_run = Selection(epoch=epoch)
             before = list(select(journal, of_run, newest_first=True, before=stored.row, limit=3))
             after = list(select(journal, of_run, after=stored.row, limit=3))
@@ -136,7 +160,7 @@ class RecordView:
             for one in (*reversed(before), *after):
                 with contextlib.suppress(ValueError):
                     near.append(self._listed(journal, one.row, one.verdict))
-            return stored.verdict, near
+            return stored.verdict, near, gaps(journal)
 
     def _listed(self, journal: sqlite3.Connection, row: int, verdict: Verdict) -> Listed:
         path = _picture_of(journal, verdict.epoch, verdict.seq)
@@ -144,12 +168,13 @@ class RecordView:
 
     def story(self, epoch: str, seq: int) -> tuple[Story, list[Listed]]:
         """All that the record knows of a verdict, and its neighbours."""
-        return story_of(self.folder, epoch, seq), self.verdict(epoch, seq)[1]
+        story = story_of(self.folder, epoch, seq)
+        _, near, left_out = self._near(epoch, seq)
+        return replace(story, gaps=tuple(left_out)), near
 
-    def of_part(self, part: str, most: int = 50) -> list[Verdict]:
+    def of_part(self, part: str, most: int = 50) -> Listing:
         """The newest verdicts on a part's id."""
-        found, _ = self.listed(Selection(part=part), most)
-        return [one.verdict for one in found]
+        return self.listed(Selection(part=part), most)
 
     def health(self) -> Health:
         """The state of the record."""

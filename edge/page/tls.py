@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import ConfigError
-from edge.page.connections import LimitedProtocol
+from edge.page.connections import IDLE_S, LimitedProtocol, crowds
 from edge.security.key_file import read
-from edge.security.loopback import is_loopback
 
 HANDSHAKE_S = 10
 """A handshake that is not complete after this time ends the connection."""
@@ -48,27 +47,39 @@ class TlsProtocol(SSLProtocol):
         """`begun` has the connections of the page in their handshake, the oldest first."""
         self._inside, self._begun = LimitedProtocol(**options), begun
         self._raw: asyncio.Transport | None = None
-        self._from = ""
+        self.address = ""
         nobody: Any = None  # waits for the handshake
         loop = asyncio.get_running_loop()
-        super().__init__(loop, self._inside, context, nobody, True, ssl_handshake_timeout=HANDSHAKE_S)
+        super().__init__(
+            loop,
+            self._inside,
+            context,
+            nobody,
+            True,
+            ssl_handshake_timeout=HANDSHAKE_S,
+            ssl_shutdown_timeout=IDLE_S,
+        )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake, and close an older one if there are too many."""
         assert isinstance(transport, asyncio.Transport)
-        self._raw, self._from = transport, str((transport.get_extra_info("peername") or ("",))[0])
+        self._raw, self.address = transport, str((transport.get_extra_info("peername") or ("",))[0])
         for one in [one for one in self._begun if not one._is_in_handshake]:
             del self._begun[one]
         self._begun[self] = None
-        if not is_loopback(self._from):
-            _make_room([one for one in self._begun if one._from == self._from], MOST_HANDSHAKES_OF_AN_ADDRESS)
-        _make_room([one for one in self._begun if one._is_in_handshake], MOST_HANDSHAKES)
+        for begun, excess in crowds(self._handshakes, self.address, MOST_HANDSHAKES, MOST_HANDSHAKES_OF_AN_ADDRESS):
+            for one in begun[:excess]:
+                if one._raw is not None:
+                    one._raw.abort()
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection."""
         self._begun.pop(self, None)
         super().connection_lost(exc)
+
+    def _handshakes(self) -> "list[TlsProtocol]":
+        return [one for one in self._begun if one._is_in_handshake]
 
     @property
     def _is_in_handshake(self) -> bool:
@@ -79,10 +90,3 @@ def tls_protocol(context: ssl.SSLContext) -> Any:
     """What makes the protocol of each connection, for uvicorn."""
     begun: dict[TlsProtocol, None] = {}
     return partial(TlsProtocol, context, begun)
-
-
-def _make_room(those: list[TlsProtocol], most: int) -> None:
-    """Close the oldest of more than `most` handshakes."""
-    for one in those[: max(0, len(those) - most)]:
-        if one._raw is not None:
-            one._raw.abort()

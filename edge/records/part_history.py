@@ -32,6 +32,7 @@ from edge.records.stored_verdicts import (
     late_results_of,
     one_state,
     select,
+    why_none,
 )
 from edge.records.tables import ACKNOWLEDGEMENTS, IMAGES, LATE_FIELDS, LATE_RESULTS, VERDICTS
 from edge.records.verdict_blocks import as_said
@@ -120,12 +121,12 @@ def stories(folder: Path, part: str, gate_log: Path | None = None) -> list[Story
 def story_of(folder: Path, epoch: str, seq: int) -> Story:
     """The history of one verdict; verdicts with the same part id are not read.
 
-    Raises RecordsError if there is no such verdict, or if the journal cannot be read.
+    Raises RecordsError if there is no such verdict, or if its block or the journal cannot be read.
     """
     with _reading(folder) as journal:
         stored = find(journal, epoch, seq)
         if stored is None:
-            raise RecordsError(f"{folder} has no verdict {seq} of the run {epoch}")
+            raise RecordsError(why_none(journal, folder, epoch, seq))
         check_rows(journal, [VERDICTS], "epoch = ? AND seq = ?", (epoch, seq))
         return _story(journal, folder, stored)
 

@@ -8,6 +8,7 @@ import heapq
 import itertools
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge.records.journal import ForeignJournalError, JournalConnection, has_run
@@ -161,6 +162,13 @@ def damaged_block(journal: sqlite3.Connection, epoch: str, seq: int) -> str | No
             if readable(journal, block) is None:
                 return named(block)
     return None
+
+
+def why_none(journal: sqlite3.Connection, folder: Path, epoch: str, seq: int) -> str:
+    """Why `find` has not found this verdict: there is none, or its block is damaged."""
+    if (block := damaged_block(journal, epoch, seq)) is not None:
+        return f"{folder}: verdict {seq} of the run {epoch} cannot be read: {block} is damaged"
+    return f"{folder} has no verdict {seq} of the run {epoch}"
 
 
 def last_row(journal: sqlite3.Connection) -> int:
@@ -341,9 +349,14 @@ def readable(journal: sqlite3.Connection, block: Block) -> Contents | None:
     try:
         return contents(journal, block)
     except ForeignJournalError:
-        if isinstance(journal, JournalConnection):
-            journal.gaps[block.row] = named(block)
+        leave_out(journal, block)
         return None
+
+
+def leave_out(journal: sqlite3.Connection, block: Block) -> None:
+    """Let `gaps` tell of this damaged block."""
+    if isinstance(journal, JournalConnection):
+        journal.gaps[block.row] = named(block)
 
 
 def gaps(journal: sqlite3.Connection) -> list[str]:

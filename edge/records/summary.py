@@ -1,10 +1,9 @@
 """Counts of a journal's verdicts by minute and hour, how scores and ages lie, and what of the record is there.
 
 They come from the columns of the blocks and from the newest rows; no block is inflated. A span is therefore rounded
-outwards to whole minutes.
+outwards to whole minutes. Blocks whose columns are damaged are left out; `stored_verdicts.gaps` tells of them.
 """
 
-import contextlib
 import re
 import sqlite3
 from collections import Counter
@@ -16,7 +15,7 @@ from typing import Any, Literal
 from edge.records.expiry import used_bytes
 from edge.records.journal import ForeignJournalError
 from edge.records.selection import time_text
-from edge.records.stored_verdicts import expired_hours, expired_until, one_state
+from edge.records.stored_verdicts import expired_hours, expired_until, leave_out, one_state
 from edge.records.tables import VERDICT_BLOCKS, Value
 from edge.records.verdict_blocks import Block, block_of, minutes_of, outcome_of, rounded, values_of
 from edge.verdict import Outcome, Reason
@@ -99,9 +98,11 @@ def counts(journal: sqlite3.Connection, since: datetime, until: datetime, per: P
     begin, end = _span(since, until, per)
     with one_state(journal):
         for block in _blocks(journal, begin, end):
-            with contextlib.suppress(ForeignJournalError):  # damaged, as the audit says
+            try:
                 for minute, reasons in minutes_of(block).items():
                     _add(found, f"{block.hour}:{minute}", reasons, per)
+            except ForeignJournalError:
+                leave_out(journal, block)
         for minute, reason, number in _minutes_of_rows(journal, begin, end):
             _add(found, minute, {reason: number}, per)
         if per == "hour":
@@ -134,9 +135,11 @@ def spreads(journal: sqlite3.Connection, since: datetime, until: datetime) -> li
     with one_state(journal):
         for block in _blocks(journal, begin, end):
             if begin[:13] <= block.hour < end[:13] and _TIME.fullmatch(block.hour):
-                with contextlib.suppress(ForeignJournalError):
+                try:
                     of(block.hour).scores.update(values_of(block, block.scores))
                     of(block.hour).ages_ms.update(values_of(block, block.ages))
+                except ForeignJournalError:
+                    leave_out(journal, block)
         for hour, column, value, number in _values_of_rows(journal, begin, end):
             values = of(hour).scores if column == "score" else of(hour).ages_ms
             values[float(rounded(value))] += number

@@ -1,6 +1,7 @@
 """The status of a station: its state and cause, its heartbeats, and its counts for users and programs."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from edge.verdict import Heartbeat, State, StateChange
 
 if TYPE_CHECKING:
     from edge.station.metrics import Vitals
+    from edge.station.process.child import Child
     from edge.station.supervisor import Station
 
 HEARTBEAT_MS = 100
@@ -54,8 +56,21 @@ class StationStatus:
     def restarts(self) -> int:
         """Number of restarts of the children."""
         station = self._station
-        models = {id(child): child for one in station.products if (child := one.scoring.child)}
-        return max(0, station.intake.child.restarts) + sum(max(0, child.restarts) for child in models.values())
+        return sum(max(0, child.restarts) for child in (station.intake.child, *self._models()))
+
+    def _models(self) -> "list[Child]":
+        """The models' processes of all products, each once."""
+        return [*{id(child): child for one in self._station.products if (child := one.scoring.child)}.values()]
+
+    def _restarts_by_child(self) -> Counter[str]:
+        """Number of restarts by the kind of process; those of the models of all products are one kind."""
+        station, found = self._station, Counter[str]()
+        children = [station.intake.child, *self._models()]
+        children += [station.records.archiving.child] if station.records else []
+        children += [station.codes.child] if station.codes else []
+        for child in children:
+            found[child.name.removeprefix("edge-")] += max(0, child.restarts)
+        return found
 
     @property
     def images_skipped(self) -> int:
@@ -200,15 +215,7 @@ class StationStatus:
             malformed_requests=station.control_server.malformed,
             codes=dict(station.codes.counts) if station.codes else {},
             limits=dict(station.channel.acted),
-            restarts={
-                child.name.removeprefix("edge-"): max(0, child.restarts)
-                for child in (
-                    station.intake.child,
-                    station.scoring.child,
-                    *([records.archiving.child] if records else []),
-                    *([station.codes.child] if station.codes else []),
-                )
-            },
+            restarts=self._restarts_by_child(),
             requests=station.control_server.counts,
             acknowledgements={Fate(fate): count for fate, count in station.control_server.fates.items()},
         )

@@ -41,7 +41,7 @@ class Parts:
         before = asked.pop("before", None)
         if before is not None and not (before.isascii() and before.isdigit() and len(before) < 19):
             raise HTTPException(400, t("error.filter", what="before"))
-        found, more = await run_in_threadpool(
+        found, more, gaps = await run_in_threadpool(
             record.listed, selection, TILES, None if before is None else int(before), place
         )
         kept = {key: text for key, text in asked.items() if text and key in FILTERS}
@@ -51,6 +51,7 @@ class Parts:
             "rejects.html.j2",
             station=station.name,
             found=found,
+            gaps=gaps,
             older=older,
             asked=kept,
             outcomes=[*Outcome],

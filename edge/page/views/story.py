@@ -1,5 +1,7 @@
 """A part's story: what the record knows of it, with picture, boxes and neighbours."""
 
+from dataclasses import replace
+
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -36,29 +38,31 @@ class StoryView:
             listed = Listed(0, live, None)
             return site.page(
                 request, "part.html.j2", station=station.name, listed=listed, near=[], lines=[], why_none=str(error),
-                review=None, has_record=record is not None, heat=None,
+                review=None, has_record=record is not None, heat=None, gaps=(),
             )  # fmt: skip
         path = story.image.path
         frame = await run_in_threadpool(frame_size, record.folder, path) if path else None
         listed = Listed(0, story.verdict, path, frame)
         heat = await run_in_threadpool(stored_heat, record.folder, path) if path else None
-        lines = [line.strip() for line in tell(story, record.folder)][1:]
+        lines = [line.strip() for line in tell(replace(story, gaps=()), record.folder)][1:]
         review = await run_in_threadpool(standing_of, record.folder, epoch, seq)
         return site.page(
             request, "part.html.j2", station=station.name, listed=listed, near=near, lines=lines,
-            why_none=story.image.why, review=review, has_record=True, heat=heat,
+            why_none=story.image.why, review=review, has_record=True, heat=heat, gaps=story.gaps,
         )  # fmt: skip
 
     async def find(self, request: Request) -> Response:
         """The newest verdict on the part whose id the query gives, or the list of them."""
         site, station, record = self._site, self._site.station(request), self._site.record(request)
         part = request.query_params.get("id", "").strip()[:200]
-        found = await run_in_threadpool(record.of_part, part)
+        t, (verdicts, _, gaps) = site.words(request), await run_in_threadpool(record.of_part, part)
+        found = [one.verdict for one in verdicts]
         if not found:
-            raise HTTPException(404, site.words(request)("error.no_part", part=part))
-        if len(found) == 1:
+            lines = t("error.no_part", part=part), *(t("record.gap", problem=gap) for gap in gaps)
+            raise HTTPException(404, " ".join(lines))
+        if len(found) == 1 and not gaps:
             return RedirectResponse(f"/s/{station.name}/parts/{found[0].epoch}/{found[0].seq}", 303)
-        return site.page(request, "part_runs.html.j2", station=station.name, part=part, found=found)
+        return site.page(request, "part_runs.html.j2", station=station.name, part=part, found=found, gaps=gaps)
 
     async def picture(self, request: Request) -> Response:
         """The stored picture as a JPEG."""

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edge.page.charts import Bar, Point, histogram, pareto, stacked, two_lines
-from edge.page.record_view import Counts, RecordView, Spread, quantile, shift_start
+from edge.page.record_view import Counts, Spread, quantile, shift_start
 from edge.page.site import Site
 from edge.page.words import Words
 from edge.verdict import Reason
@@ -35,7 +35,7 @@ class Trends:
         now = datetime.now(UTC)
         length = SPANS[span]
         since = site.history.shift() if length is None else now - length
-        counted, spread = await run_in_threadpool(_read, record, since, now)
+        counted, spread, gaps = await run_in_threadpool(record.trend, since, now + timedelta(minutes=1))
         starts = site.history.shifts if by == "shift" else None
         live = station.view().verdicts
         threshold = next((v.threshold for v in live if v.threshold is not None), None)
@@ -43,13 +43,8 @@ class Trends:
         whole = sum((one.reasons for one in counted), Counter[str]())
         return site.page(
             request, "trends.html.j2", station=station.name, charts=charts, span=span, by=by, spans=[*SPANS],
-            parts=whole.total(), good=whole[Reason.CLEAR], since=since,
+            parts=whole.total(), good=whole[Reason.CLEAR], since=since, gaps=gaps,
         )  # fmt: skip
-
-
-def _read(record: RecordView, since: datetime, until: datetime) -> tuple[list[Counts], list[Spread]]:
-    end = until + timedelta(minutes=1)
-    return record.counts(since, end, "hour"), record.spreads(since, end)
 
 
 def _grouped(counted: list[Counts], shifts: tuple[int, ...] | None) -> dict[datetime, Counter[str]]:

@@ -2,22 +2,27 @@
 
 import os
 import socket as sockets
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import zmq
 from support.line import free_endpoint
+from support.page import heartbeat
 from support.records import until
 
+from edge.channel.channel import Channel
 from edge.channel.endpoints import VIEWERS, neighbour_endpoint
-from edge.channel.limits import SHOWN_WAITING as SHOWN_WAITING
+from edge.channel.limits import MOST_PREVIEW_BYTES
 from edge.channel.preview import About, topic_of
 from edge.channel.publisher import Publisher
 from edge.drill.attacker import GREETING
+from edge.verdict import Heartbeat
 
 TOPIC = topic_of("line1")
 
@@ -90,18 +95,110 @@ def _raw_subscriber(endpoint: str) -> Iterator[sockets.socket]:
         yield connection
 
 
-def test_what_waits_for_a_viewer_that_does_not_read_is_bounded_with_previews_among_it() -> None:
-    largest = b"\xff\xd8\xff" + bytes(65_000)
-    with publisher() as (station, endpoint), viewer(endpoint, zmq.SUB) as socket:
-        socket.set(zmq.RCVHWM, 1)
-        socket.subscribe(TOPIC)
+@pytest.mark.parametrize("subscribed", [TOPIC, b""])
+def test_previews_that_wait_for_several_viewers_which_do_not_read_have_one_limit_together(subscribed: bytes) -> None:
+    with publisher() as (station, endpoint), ExitStack() as stack:
+        stack.enter_context(asking(endpoint))
         until(lambda: station.wants_previews)
         before = _resident()
-        for seq in range(1, 1501):
-            about = About(station="line1", epoch="ab12", seq=seq, width=640, height=360)
-            until(lambda: station._viewers is not None and station._viewers._given.empty())
-            station.send_preview(about, largest)
-        assert _resident() - before < 1.5 * SHOWN_WAITING * len(largest), "1500 of them are 98 MB"
+        for _ in range(4):  # each stops reading at another time, so that they do not share what waits for them
+            stalled(stack, endpoint, subscribed)
+            for _ in range(700):
+                show(station)
+        assert _resident() - before < 4 * MOST_PREVIEW_BYTES, "700 of them are 46 MB"
+
+
+def test_viewers_that_do_not_read_previews_are_cut_and_the_others_miss_no_verdict() -> None:
+    bound = free_endpoint()
+    endpoint = neighbour_endpoint(bound, VIEWERS)
+    with closing(Channel("line1", bound)) as channel, ExitStack() as stack:
+        station, acted = channel.publisher, channel.doorkeeper.acted
+        honest = stack.enter_context(viewer(endpoint, zmq.SUB))
+        honest.subscribe(b"")
+        silent = [stalled(stack, endpoint, topic) for topic in (TOPIC, b"", TOPIC)]
+        until(lambda: station.wants_previews)
+        heard, sent = Heard(), 0
+        ends = time.monotonic() + 120
+        while acted.get("memory", 0) < len(silent) and time.monotonic() < ends:
+            for _ in range(10):
+                show(station)
+            sent += 1
+            station.send(heartbeat(last_seq=sent))
+            heard.read(honest, sent)
+        assert acted.get("memory", 0) == len(silent)
+        previews = heard.previews
+        for one in silent:
+            one.close()  # ZeroMQ would connect again
+        stack.enter_context(asking(endpoint))
+        until(lambda: station.wants_previews)
+        while heard.previews == previews and time.monotonic() < ends:
+            show(station)
+            sent += 1
+            station.send(heartbeat(last_seq=sent))
+            heard.read(honest, sent)
+        assert heard.previews > previews, "the memory of those that were cut is free again"
+        assert heard.beats == list(range(1, sent + 1))
+
+
+@dataclass
+class Heard:
+    """What a viewer has heard."""
+
+    beats: list[int] = field(default_factory=list)
+    previews: int = 0
+
+    def read(self, socket: "zmq.Socket[bytes]", last: int) -> None:
+        """Read until this heartbeat has come."""
+        while (self.beats or [0])[-1] < last:
+            assert socket.poll(60_000), "no heartbeat came"
+            topic, payload, *_ = socket.recv_multipart()
+            if topic == TOPIC:
+                self.previews += 1
+            else:
+                self.beats.append(Heartbeat.model_validate_json(payload).last_seq)
+
+
+LARGEST = b"\xff\xd8\xff" + bytes(65_000)
+
+
+def show(station: Publisher) -> None:
+    """Publish a preview, when the one before it has been given to ZeroMQ."""
+    until(lambda: station._viewers is not None and station._viewers._given.empty())
+    station.send_preview(About(station="line1", epoch="ab12", seq=1, width=640, height=360), LARGEST + os.urandom(9))
+
+
+@contextmanager
+def asking(endpoint: str) -> Iterator["zmq.Socket[bytes]"]:
+    """A viewer that asks for the previews of the station, and reads them all."""
+    is_over = threading.Event()
+
+    def read(socket: "zmq.Socket[bytes]") -> None:
+        while not is_over.is_set():
+            if socket.poll(50):
+                socket.recv_multipart()
+
+    with viewer(endpoint, zmq.SUB) as socket:
+        socket.subscribe(TOPIC)
+        thread = threading.Thread(target=read, args=(socket,))
+        thread.start()
+        try:
+            yield socket
+        finally:
+            is_over.set()
+            thread.join()
+
+
+def stalled(stack: ExitStack, endpoint: str, topic: bytes) -> "zmq.Socket[bytes]":
+    """A viewer that reads nothing, with small buffers on its side."""
+    context = stack.enter_context(zmq.Context())
+    socket = stack.enter_context(context.socket(zmq.SUB))
+    socket.set(zmq.LINGER, 0)
+    socket.set(zmq.RCVHWM, 1)
+    socket.set(zmq.RCVBUF, 4096)
+    socket.subscribe(topic)
+    socket.connect(endpoint)
+    time.sleep(0.5)  # it has subscribed
+    return socket
 
 
 def _resident() -> int:

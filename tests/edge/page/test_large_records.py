@@ -38,6 +38,23 @@ def test_the_story_of_a_part_with_thousands_of_verdicts_reads_one_of_them(
     assert len(read) == 2
 
 
+def test_a_gallery_by_place_opens_each_picture_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = recorder(tmp_path, "cd34")
+    boxed = [verdict(seq, Outcome.REJECT, "cd34").model_copy(update={"defects": CENTRE}) for seq in (1, 2, 3)]
+    enter(journal, *boxed)
+    journal.close("told to stop", 3)
+    monkeypatch.setattr(record_view, "_picture_of", lambda *of: "images/one.png")
+    opened: list[str] = []
+
+    def size_of(folder: Path, path: str) -> tuple[int, int]:
+        opened.append(path)
+        return 10_000, 10_000
+
+    monkeypatch.setattr(record_view, "frame_size", size_of)
+    listed = RecordView(tmp_path).listed(Selection(), 48, place=Place("top-left"))
+    assert (len(listed.found), len(opened)) == (3, 3)
+
+
 def test_a_gallery_by_place_is_read_in_batches_and_goes_on_with_the_older_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,11 +69,11 @@ def test_a_gallery_by_place_is_read_in_batches_and_goes_on_with_the_older_ones(
     headers = counted(monkeypatch, record_view, "_picture_of")
     states = counted(monkeypatch, record_view, "open_to_read")
     view, place = RecordView(folder), Place("middle-centre")
-    found, older = view.listed(Selection(outcome=Outcome.REJECT), 48, place=place)
+    found, older, _ = view.listed(Selection(outcome=Outcome.REJECT), 48, place=place)
     assert (found, len(states)) == ([], MOST_LOOKED_AT // BATCH), "no reading takes all in one state of the journal"
     assert len(headers) == MOST_LOOKED_AT // 2, "a verdict without a box has no place"
     assert older is not None
-    found, older = view.listed(Selection(outcome=Outcome.REJECT), 48, older, place)
+    found, older, _ = view.listed(Selection(outcome=Outcome.REJECT), 48, older, place)
     assert older is None
     with browser(made_site((tmp_path,))) as client:
         first = client.get("/s/line1/rejects?span=all&place=middle-centre").text

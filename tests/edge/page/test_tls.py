@@ -1,6 +1,7 @@
 """A page for the network: TLS, a login, and a cookie that goes nowhere else."""
 
 import http.client
+import os
 import socket
 import ssl
 import threading
@@ -20,6 +21,7 @@ from support.page import PASSWORD
 from edge.errors import ConfigError
 from edge.page import tls
 from edge.page.access.users import PageRole, Users
+from edge.page.connections import MOST_CLOSING, MOST_CONNECTIONS
 from edge.page.serving import PageServer, PageSettings
 
 
@@ -99,6 +101,33 @@ def test_handshakes_that_do_not_end_leave_room_for_others(tmp_path: Path) -> Non
         assert connection.getresponse().status == 200
         connection.close()
         assert is_closed(silent[0]), "the oldest is closed"
+
+
+def test_peers_that_do_not_say_that_they_have_the_end_are_cut(tmp_path: Path) -> None:
+    settings = served_over_tls(tmp_path)
+    context = ssl.create_default_context(cafile=str(settings.certificate))
+    context.check_hostname = False
+    most = MOST_CONNECTIONS + MOST_CLOSING
+    with running(settings) as server, ExitStack() as stack:
+        before = open_sockets()
+        silent, kept = [], 0
+        for number in range(most + 80):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", port_of(server)), 60))
+            silent.append(stack.enter_context(context.wrap_socket(one)))
+            if number % 2:  # the page closes every other one after its answer
+                silent[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: line.factory\r\nConnection: close\r\n\r\n")
+                assert silent[-1].recv(15) == b"HTTP/1.1 200 OK"
+            kept = max(kept, open_sockets() - before - len(silent))
+        assert kept <= most + MARGIN
+
+
+MARGIN = 16
+"""Descriptors that the server needs beside its connections, and connections whose end has not been noticed."""
+
+
+def open_sockets() -> int:
+    """Open descriptors of this process."""
+    return len(os.listdir("/proc/self/fd"))
 
 
 def is_closed(connection: socket.socket) -> bool:

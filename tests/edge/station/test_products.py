@@ -1,14 +1,19 @@
 """Several products on one line: the changeover, parts that keep their product, and the product of the last run."""
 
 import json
+import os
+import re
 import shutil
+import signal
+import time
+import urllib.request
 from itertools import cycle
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.line import DEMO_BUNDLE, Line, ran, refused, running_line
+from support.line import DEMO_BUNDLE, Line, free_endpoint, ran, refused, running_line
 from support.records import rows
 
 from edge.bundle import load_bundle, seal
@@ -22,6 +27,7 @@ from edge.channel.control_messages import (
     Triggered,
 )
 from edge.station.config.resolved import Product
+from edge.station.process.usage import family, name_of
 from edge.station.products import FILE, Products
 from edge.verdict import Outcome, Reason, State
 
@@ -91,6 +97,31 @@ def test_a_part_of_another_product_is_unknown(other: Path) -> None:
     assert [verdict.reason is Reason.PRODUCT for verdict in line.verdicts] == [False, True, False, True]
     assert line.verdicts[1].detail == "the trigger is for product others, current is plates"
     assert line.verdicts[1].verdict is Outcome.UNKNOWN
+
+
+def test_restarts_of_the_models_of_all_products_are_counted_together(other: Path) -> None:
+    port = free_endpoint().rpartition(":")[2]
+
+    def models() -> set[int]:
+        return {pid for pid in family(line.process.pid) if name_of(pid) == "edge-inference"}
+
+    def restarts() -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as page:
+            said = re.search(r'edge_restarts_total\{child="inference"\} (\S+)', page.read().decode())
+        return float(said[1]) if said else 0.0
+
+    with running_line(*SMALL, "--metrics", port, *products(other)) as line:
+        line.until(1)
+        first = models()
+        assert len(first) == 2
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        ends = time.monotonic() + 60
+        while line.heartbeats[-1].restarts < 2 or restarts() < 2:
+            assert time.monotonic() < ends, f"{restarts()} of {line.heartbeats[-1].restarts}"
+            line.until(len(line.verdicts) + 1)
+        assert restarts() == 2
+        ended(line)
 
 
 def test_what_is_no_product_is_refused_and_changes_nothing(other: Path) -> None:
