@@ -210,6 +210,7 @@ def figures_of(change: Change, bundle: Bundle, scored: Scored, values: Mapping[s
                 outcome: {
                     "verdicts": stratum.count, "reviewed": stratum.reviewed, "bad": int(stratum.bad.sum()),
                     "unsure": stratum.unsure, "no sample": stratum.apart, "others": stratum.others,
+                    "blind": stratum.blind,
                 }
                 for outcome, stratum in reviewed.strata.items()
             },

@@ -26,6 +26,8 @@ class Span(NamedTuple):
 
     until: str
     place: bytes
+    drawn_at: str = ""
+    """When the sample was drawn, also if `until` is earlier: a picture that was gone by then could not be drawn."""
 
     def has(self, one: Standing) -> bool:
         """Whether a decided verdict is in the sample."""
@@ -46,7 +48,7 @@ def span_of(standings: Sequence[Standing]) -> Span | None:
     for one in decisions:
         until = max(until, one.time, one.judged.time)
         if one.way is Way.DRAWN:
-            draws.append(Span(until, drawn(one.key)))
+            draws.append(Span(until, drawn(one.key), until))
     times = np.asarray([one.judged.time for one in standings])
     places = np.asarray([drawn(one.decisions[0].key).hex() for one in standings])
     sizes = [int(((times <= draw.until) & (places <= draw.place.hex())).sum()) for draw in draws]
@@ -76,6 +78,10 @@ class Population:
         """Number of verdicts of an outcome."""
         return sum(map(len, self.verdicts[outcome].values()))
 
+    def published(self, outcome: Outcome, folder: Path, until: str) -> int:
+        """Number of verdicts of an outcome in a record until this time."""
+        return sum(time <= until for time in self.verdicts[outcome][folder].values())
+
     def within(
         self, outcome: Outcome, folder: Path, span: Span, decided: Collection[Key], stored: Mapping[Key, str | None]
     ) -> Counter[int]:
@@ -98,7 +104,7 @@ class Population:
 
 def _was_there(key: Key, span: Span, stored: Mapping[Key, str | None]) -> bool:
     gone = stored.get(key, "")
-    return gone is None or gone > span.until
+    return gone is None or gone > span.drawn_at
 
 
 def common(spans: Iterable[Span | None]) -> str:
