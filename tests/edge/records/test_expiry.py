@@ -4,6 +4,8 @@ import contextlib
 import json
 import shutil
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,6 +159,43 @@ def test_a_hold_that_came_too_late_says_so(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(part_history, "open_private", expiring)
     with pytest.raises(RecordsError, match="expired at this moment: of verdicts published until 20"):
         hold(tmp_path, "código 7", True)
+
+
+def test_a_hold_waits_for_the_end_of_the_transaction_that_did_not_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The station looks for holds, and the end of its transaction takes longer than that of the hold."""
+    small_blocks(monkeypatch)
+    stored = with_image(tmp_path)
+    line_of(tmp_path, [G] * 5, "cd34", begun=BEGUN + timedelta(hours=2))
+    seal(tmp_path)
+    monkeypatch.setattr(part_history, "is_taken", lambda folder: True)
+    with closing(open_to_read(tmp_path)) as journal:
+        prepared = next_expiry(journal, tmp_path, JournalKeeping(max_bytes=1))
+    looked = threading.Event()
+
+    def is_valid() -> bool:
+        found = prepared.is_valid()
+        looked.set()
+        until(lambda: (tmp_path / stored.path).with_suffix(HOLD).exists())
+        time.sleep(1.0)  # a slow disk
+        return found
+
+    upkeep = Upkeep(prepared.statements, None, is_valid)
+
+    def station() -> None:
+        with closing(open_to_write(tmp_path)[0]) as writing:
+            upkeep.carry_out(writing)
+
+    thread = threading.Thread(target=station)
+    thread.start()
+    assert looked.wait(60)
+    try:
+        with pytest.raises(RecordsError, match="expired at this moment: of verdicts published until 20"):
+            hold(tmp_path, "código 7", True)
+    finally:
+        thread.join()
+    assert upkeep.trouble is None
 
 
 def test_a_part_that_expired_is_told_of_as_far_as_its_picture_tells(
