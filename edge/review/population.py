@@ -5,13 +5,12 @@ up to that place are thus a random sample of all that could be offered at that m
 came later. Of all draws the one counts whose sample is the largest.
 """
 
+import bisect
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from edge.review.decisions import Standing, Way
 from edge.review.record import Key
@@ -49,9 +48,13 @@ def span_of(standings: Sequence[Standing]) -> Span | None:
         until = max(until, one.time, one.judged.time)
         if one.way is Way.DRAWN:
             draws.append(Span(until, drawn(one.key), until))
-    times = np.asarray([one.judged.time for one in standings])
-    places = np.asarray([drawn(one.decisions[0].key).hex() for one in standings])
-    sizes = [int(((times <= draw.until) & (places <= draw.place.hex())).sum()) for draw in draws]
+    waiting = sorted(((one.judged.time, drawn(one.decisions[0].key)) for one in standings), reverse=True)
+    places: list[bytes] = []
+    sizes = []
+    for draw in draws:  # each ends no earlier than the one before it
+        while waiting and waiting[-1][0] <= draw.until:
+            bisect.insort(places, waiting.pop()[1])
+        sizes.append(bisect.bisect_right(places, draw.place))
     return max(zip(sizes, draws, strict=True), key=lambda one: (one[0], one[1].until), default=(0, None))[1]
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import sqlite3
 import threading
@@ -23,7 +24,7 @@ from edge.records import expiry, journal_upkeep, part_history, summary
 from edge.records.audit import audit
 from edge.records.audit_result import Kind
 from edge.records.disk_reserve import Reserve
-from edge.records.expiry import JournalKeeping, is_too_old, next_expiry, next_release, next_tidying
+from edge.records.expiry import Expiry, JournalKeeping, is_too_old, next_expiry, next_release, next_tidying
 from edge.records.journal import JOURNAL, open_to_read, open_to_write
 from edge.records.journal_upkeep import JournalUpkeep
 from edge.records.journal_writer import Upkeep, Writer
@@ -196,6 +197,56 @@ def test_a_hold_waits_for_the_end_of_the_transaction_that_did_not_see_it(
     finally:
         thread.join()
     assert upkeep.trouble is None
+
+
+def test_holds_are_looked_for_once_in_each_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [tmp_path / "images" / day / "ab12" for day in ("2026-01-01", "2026-01-02")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    paths = [f"{folder.relative_to(tmp_path)}/{seq:08}-reject.png" for folder in folders for seq in range(1, 126)]
+    prepared = Expiry(free=tuple((tmp_path, path) for path in [*paths, "images/2026-01-03/ab12/00000001-reject.png"]))
+    calls, scandir = list[str](), os.scandir
+    lists: list[Any] = [lambda path: calls.append(str(path)) or scandir(path)]
+    monkeypatch.setattr(expiry.os, "scandir", lambda path: lists[0](path))
+    assert prepared.is_valid()
+    assert sorted(calls)[:2] == [str(folder) for folder in folders]
+    assert len(calls) == 3
+    (tmp_path / paths[200]).with_suffix(HOLD).touch()
+    assert not prepared.is_valid()
+    (tmp_path / paths[200]).with_suffix(HOLD).unlink()
+
+    def failing(path: object) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    lists[0] = failing
+    assert not prepared.is_valid()
+
+
+def test_whatever_fails_no_transaction_of_upkeep_stays_open(tmp_path: Path) -> None:
+    def is_valid() -> bool:
+        raise OSError(5, "Input/output error")
+
+    line_of(tmp_path, [G] * 5, "cd34")
+    upkeep = Upkeep([Statement("DELETE FROM verdicts")], None, is_valid)
+    with closing(open_to_write(tmp_path)[0]) as writing:
+        upkeep.carry_out(writing)
+        assert not writing.in_transaction
+        assert writing.execute("SELECT count(*) FROM verdicts").fetchone() == (5,)
+    assert upkeep.is_over.is_set()
+    assert "Input/output error" in str(upkeep.trouble)
+
+
+def test_the_age_of_the_journal_is_that_of_its_first_block_without_reading_the_others(tmp_path: Path) -> None:
+    line_of(tmp_path, [G] * 5, "cd34")
+    block = "('ab12', 1, 1, '{0}', '{0}', '', '', '', x'', x'', x'', x'')"
+    some = ", ".join(block.format(f"2026-01-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}") for n in range(5000))
+    names = "epoch, first_seq, verdicts, first_time, last_time, counts, scores, ages, parts, fields, sha256, payload"
+    spoil(tmp_path, f"INSERT INTO verdict_blocks ({names}) VALUES {some}")
+    groups = []
+    with closing(open_to_write(tmp_path)[0]) as journal:
+        journal.set_progress_handler(lambda: groups.append(1), 100)
+        assert is_too_old(journal, JournalKeeping(max_age_days=-0.5))
+    assert len(groups) < 20
 
 
 def test_a_part_that_expired_is_told_of_as_far_as_its_picture_tells(

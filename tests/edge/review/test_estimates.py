@@ -13,8 +13,10 @@ from support.reviewed import record_of, scored
 
 from edge.review import Choice, Kind, Reviews, Way, store
 from edge.review.candidates import Judgement, candidates, choose
-from edge.review.decisions import ReviewError
+from edge.review.decisions import Decision, Judged, ReviewError, Standing
 from edge.review.estimates import Estimate, at_threshold, line_figures, supported
+from edge.review.population import Span, span_of
+from edge.review.reviews import drawn
 from edge.review.sample import ReviewedBundle, Stratum, read_reviewed
 from edge.verdict import Outcome, Verdict
 
@@ -315,6 +317,28 @@ def test_goods_whose_pictures_were_removed_are_no_part_of_the_population(
     drawn_at(Reviews(folder), Kind.GOOD, 2, 2, monkeypatch)
     goods = read_reviewed([folder])[0].own[Outcome.GOOD]
     assert (goods.count, goods.reviewed, goods.others) == (45, 2, 60)
+
+
+def test_the_span_is_that_of_the_draw_with_the_largest_sample() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(30):
+        standings = []
+        for number in range(1, 41):
+            said, published = (f"2026-01-01T{hour:02}:00:00" for hour in rng.integers(0, 24, 2))
+            judged = Judged(Outcome.REJECT, 0.9, 0.5, "part@0", "openvino", published, 0)
+            way = Way.DRAWN if rng.random() < 0.4 else Way.CHOSEN
+            of = ("line1", "ab12", number, f"part-{number}")
+            standings.append(Standing((Decision(number, said, "Ana", *of, Choice.BAD, way, "", None, judged),)))
+        draws, until = [], ""
+        for one in standings:
+            until = max(until, one.decisions[0].time, one.judged.time)
+            if one.is_drawn:
+                span = Span(until, drawn(one.decisions[0].key), until)
+                draws.append((sum(span.has(other) for other in standings), span.until, span))
+        assert span_of(standings) in [span for size, end, span in draws if (size, end) == max(draws)[:2]]
+        rng.shuffle(standings)
+        assert span_of(standings) in [span for size, end, span in draws if (size, end) == max(draws)[:2]]
+    assert span_of([]) is None
 
 
 def test_a_part_that_the_queue_passes_over_because_it_is_decided_is_in_the_sample(reviews: Reviews) -> None:
