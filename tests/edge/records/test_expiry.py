@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.line import ran
 from support.records import enter, recorder, rows, settle, spoil, until, verdict, with_image
+from support.reviewed import image
 from support.sealed import BEGUN, G, R, U, carry_out, expire, line_of, seal, sealed_rows, small_blocks
 from test_sealing import OUTCOMES, forwarded, killed
 
@@ -318,6 +320,22 @@ def test_images_whose_rows_were_tidied_away_still_count_as_removed(
         assert copied.may_lack("cd34", 4, name.format("cd34", 4), 8)
         assert copied.may_have(name.format("ab12", 7))
         assert copied.counts == {"removed to make room meanwhile": 2}
+    for seq in (1, 2, 3):
+        image(tmp_path / "here", verdict(seq, G, "ab12"), np.zeros((8, 8, 3), np.uint8))
+    day = Path(name.format("ab12", 1)).parent
+    (written,) = {path.parent for path in (tmp_path / "here" / "images").glob("*/ab12/00000001-good.png")}
+    names = {seq: f"{written.relative_to(tmp_path / 'here')}/{seq:08}-good" for seq in (1, 2, 3)}
+    (tmp_path / "here" / f"{names[1]}.png").write_bytes(b"another image")
+    (tmp_path / "here" / f"{names[3]}.png").unlink()
+    (tmp_path / "here" / f"{day}/00000006-good.png").write_bytes(b"")
+    with closing(open_to_read(tmp_path / "here")) as journal:
+        copied = CopiedImages(journal, tmp_path / "here", "cd34")
+        assert [copied.may_have(f"{names[seq]}{suffix}") for seq in (1, 2) for suffix in (".json", ".png")] == [
+            False, False, True, True,
+        ]  # fmt: skip
+        assert copied.may_have(f"{names[3]}.json"), "the image was removed before its sidecar was copied"
+        assert copied.may_have(name.format("ab12", 7))
+        assert not copied.may_have(f"{day}/00000006-good.png"), "only one can have been removed while it was copied"
 
 
 def test_an_image_that_is_kept_longer_than_its_verdict_is_no_problem(
