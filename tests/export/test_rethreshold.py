@@ -17,8 +17,10 @@ from edge.bundle.shipped import shipped_bundle
 from edge.demo.lines import open_line
 from edge.frame import Frame
 from edge.review import Choice, Kind, ReviewError, Reviews, Way
+from edge.review.candidates import read_judgement
 from edge.verdict import Verdict
 from export.rethreshold import check_transfer, transferred, turned_by
+from export.rethreshold_page import remarks
 
 LOW = 0.02
 """A threshold that rejects too much: the demo line's good parts score up to about 0.6."""
@@ -184,6 +186,19 @@ def test_an_artifact_rejects_every_bad_part_that_is_rejected_on_the_line() -> No
     assert 0.487 < values["onnx"] < 0.4875
     assert turned_by(change, again, values) == {"openvino": 0, "onnx": 2}
     check_transfer(change, again, values)
+
+
+def test_the_remarks_name_the_verdicts_that_could_not_be_sampled(tmp_path: Path) -> None:
+    """The first run keeps no goods."""
+    folder = record_of(tmp_path, [scored(seq, 0.9 if seq <= 30 else 0.1, "aa") for seq in range(1, 61)], every=0)
+    record_of(folder, [scored(seq, 0.9 if seq <= 30 else 0.1, "bb") for seq in range(1, 61)], every=1)
+    reviews = Reviews(folder)
+    for kind in (Kind.REJECT, Kind.GOOD):
+        for part in reviews.undecided(kind, 25):
+            reviews.decide(*part.key, Choice.GOOD, "Ana", way=Way.DRAWN)
+    said = remarks(read_judgement([folder], "part@0123456789ab"))
+    assert said[0].startswith("25 of 60 rejects and 25 of 30 goods are reviewed at random")
+    assert said[1].startswith("30 goods had no picture when the sample was drawn: the values take them to be like the")
 
 
 def test_without_a_threshold_the_table_is_printed_and_nothing_is_written(bundle: Bundle, records: Path) -> None:

@@ -273,6 +273,7 @@ def test_miss_rate_counts_goods_whose_pictures_are_gone(tmp_path: Path, monkeypa
     true = sum(seq % 3 == 0 and seq % 10 != 0 for seq in range(1, 901))
     assert holds(miss_rate := line_figures(found).miss_rate, true / (true + 90))
     assert miss_rate.value == pytest.approx(0.75, abs=0.1), "the same at all times"
+    assert "], whatever 720 good are that could not be drawn" in ran("review", "stats", folder).stdout
 
 
 def test_recall_counts_goods_whose_pictures_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
