@@ -33,7 +33,9 @@ FIGURES, PAGE = "rethreshold.json", "rethreshold.html"
 """Files of the new bundle: decisions, table and proof; the same for people."""
 
 MOST_TURNED = 0.02
-"""Largest share of the reviewed parts to which another artifact may give another verdict."""
+"""Largest share of the reviewed parts to which another artifact may give another verdict; it may pass no bad part that
+the artifact on the line rejects.
+"""
 
 STATIC_SHAPE = (720, 1280)
 """(height, width) for which the static variants are checked, as at export."""
@@ -152,17 +154,41 @@ def write_bundle(bundle: Bundle, change: Change, scored: Scored, out: Path, stag
 
 def transferred(change: Change, scored: Scored) -> dict[str, float]:
     """The threshold of each artifact: that which was chosen for the artifact that ran on the line, and for each other
-    one the value at which it gives the reviewed parts the same verdicts, or as many of them as possible.
+    one the value at which it gives the reviewed parts the same verdicts, or as many of them as possible, but passes no
+    bad part that the artifact on the line rejects.
     """
     said = [one.score >= change.threshold for one in scored.parts]
-    values = {name: nearest_threshold(scores, said, change.threshold) for name, scores in scored.scores.items()}
+    values = {}
+    for name, scores in scored.scores.items():
+        value = nearest_threshold(scores, said, change.threshold)
+        kept = [
+            score for score, one, rejected in zip(scores, scored.parts, said, strict=True) if rejected and one.is_bad
+        ]
+        values[name] = value if min(kept, default=value) >= value else _below(min(kept), scores)
     return values | {change.judgement.artifact: change.threshold}
+
+
+def _below(score: float, scores: Sequence[float]) -> float:
+    """The middle between a score and the next lower one; the score itself if there is none."""
+    lower = max((other for other in scores if other < score), default=score)
+    middle = lower + (score - lower) / 2
+    return middle if middle > lower else score
 
 
 def check_transfer(change: Change, scored: Scored, values: Mapping[str, float]) -> None:
     """Raise ReviewError if an artifact gives too many of the reviewed parts another verdict than the one on the line
-    does: there is no threshold for it that means the same.
+    does, or passes a bad part that is rejected there: there is no threshold for it that means the same.
     """
+    for name, scores in scored.scores.items():
+        passed = sum(
+            one.is_bad and one.score >= change.threshold and score < values[name]
+            for one, score in zip(scored.parts, scores, strict=True)
+        )
+        if passed and name != change.judgement.artifact:
+            raise ReviewError(
+                f"{name} passes {counted(passed, 'bad part')} that {change.judgement.artifact} rejects at "
+                f"{change.threshold:.6g}; choose another threshold"
+            )
     for name, turned in turned_by(change, scored, values).items():
         if turned > MOST_TURNED * len(scored.parts):
             raise ReviewError(
@@ -210,6 +236,7 @@ def figures_of(change: Change, bundle: Bundle, scored: Scored, values: Mapping[s
                 outcome: {
                     "verdicts": stratum.count, "reviewed": stratum.reviewed, "bad": int(stratum.bad.sum()),
                     "unsure": stratum.unsure, "no sample": stratum.apart, "others": stratum.others,
+                    "blind": stratum.blind,
                 }
                 for outcome, stratum in reviewed.strata.items()
             },

@@ -94,7 +94,14 @@ def remarks(judgement: Judgement) -> list[str]:
 
 def _others(*strata: Stratum) -> list[str]:
     counts = " and ".join(f"{one.others} {one.outcome}s" for one in strata if one.others)
-    return [f"{counts} came after the sample was drawn, or had no picture: no estimate counts them."] if counts else []
+    said = [f"{counts} came after the samples were drawn: no estimate counts them."] if counts else []
+    blind = " and ".join(f"{one.blind} {one.outcome}s" for one in strata if one.blind)
+    if blind:
+        said.append(
+            f"{blind} had no picture when the sample was drawn: the values take them to be like the others, and the "
+            "intervals hold whatever they are."
+        )
+    return said
 
 
 def write_page(file: Path, change: Change, bundle: str) -> None:

@@ -28,6 +28,7 @@ def figures(records: Sequence[Path]) -> list[dict[str, Any]]:
                         "bad": int(stratum.bad.sum()),
                         "unsure": stratum.unsure,
                         "no_sample": stratum.apart,
+                        "blind": reviewed.strata[outcome].blind,
                     }
                     for outcome, stratum in reviewed.own.items()
                 },
@@ -68,7 +69,9 @@ def show(found: Sequence[dict[str, Any]]) -> None:
         print(f"  precision of rejects         {_rate(one['precision'])}")
         print(f"  bad among the goods          {_rate(one['bad_goods'])}, from goods that are kept by number")
         print(f"  bad parts that passed        {_number(one['escaped'])}")
-        print(f"  share of bad parts missed    {_rate(one['miss_rate'])}")
+        blind = [f"{counts['blind']} {outcome}" for outcome, counts in one["strata"].items() if counts["blind"]]
+        also = f", whatever {' and '.join(blind)} are that could not be drawn" if blind else ""
+        print(f"  share of bad parts missed    {_rate(one['miss_rate'])}{also}")
         if one["strata"][Outcome.UNKNOWN.value]["reviewed"]:
             print(f"  good among the unknowns      {_rate(one['good_unknowns'])}")
         if one["named"]:

@@ -13,11 +13,10 @@ from edge.channel.preview import Heat
 from edge.errors import RecordsError
 from edge.files import open_regular
 from edge.page.station_live import Newest
-from edge.records.image_audit import MOST_IMAGE_BYTES
 from edge.records.journal import open_to_read, why_unread
 from edge.records.part_history import Story, story_of
 from edge.records.retention import IMAGES as IMAGES_FOLDER
-from edge.records.retention import misplaced
+from edge.records.retention import MOST_IMAGE_BYTES, misplaced
 from edge.records.selection import Selection
 from edge.records.sidecar import read_heat
 from edge.records.stored_verdicts import find, gaps, one_state, select, why_none

@@ -1,8 +1,9 @@
 """Retention of the journal: the oldest blocks of verdicts expire, and counts by hour remain for ever."""
 
 import contextlib
+import os
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -65,8 +66,25 @@ class Expiry(NamedTuple):
     free: tuple[tuple[Path, str], ...] = ()
 
     def is_valid(self) -> bool:
-        """Whether no image of the block was put on hold since."""
-        return not any(is_held(*image) for image in self.free)
+        """Whether no image of the block was put on hold since; also no if that cannot be told. Reads each folder of
+        images once: the station's writer waits for it.
+        """
+        holds = defaultdict[Path, set[str]](set)
+        for folder, path in self.free:
+            hold = (folder / path).with_suffix(HOLD)
+            holds[hold.parent].add(hold.name)
+        return not any(_has_any(within, names) for within, names in holds.items())
+
+
+def _has_any(folder: Path, names: set[str]) -> bool:
+    """Whether a folder has a file with one of these names; also if it cannot be read, unless it is missing."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.name in names for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def next_expiry(journal: sqlite3.Connection, folder: Path, keeping: JournalKeeping) -> Expiry:
@@ -82,7 +100,8 @@ def next_expiry(journal: sqlite3.Connection, folder: Path, keeping: JournalKeepi
     held = {seq for seq, path in images if is_held(folder, path)}
     with one_state(journal):
         statements = tuple(_expiry(journal, block, held))
-    return Expiry(statements, tuple((folder, path) for seq, path in images if seq not in held))
+    free = [(folder, path) for seq, path in images if seq not in held]
+    return Expiry(statements, tuple(one for one in free if misplaced(*one) is None))  # others cannot be on hold
 
 
 def is_too_old(journal: sqlite3.Connection, keeping: JournalKeeping) -> bool:
@@ -93,7 +112,8 @@ def is_too_old(journal: sqlite3.Connection, keeping: JournalKeeping) -> bool:
     if keeping.max_age_days is None:
         return False
     now = datetime.now(UTC)
-    plausible = f"SELECT last_time FROM {VERDICT_BLOCKS.name} WHERE last_time BETWEEN ? AND ? ORDER BY row LIMIT 1"
+    between = "+last_time BETWEEN ? AND ?"  # the plus: in the order of the rows, of which mostly the first one decides
+    plausible = f"SELECT last_time FROM {VERDICT_BLOCKS.name} WHERE {between} ORDER BY row LIMIT 1"
     found = journal.execute(plausible, (EARLIEST, time_text(now + timedelta(days=1)))).fetchone()
     limit = time_text(now - timedelta(days=min(keeping.max_age_days, 300_000)))
     return found is not None and bool(found[0] < limit)

@@ -9,18 +9,14 @@ from collections import Counter
 from pathlib import Path
 
 from edge.files import is_hollow, open_regular
-from edge.letterbox.geometry import LARGEST_FRAME
 from edge.records.audit_result import Audit, Kind
 from edge.records.durable_files import NEW
 from edge.records.record_copy import CopiedImages
-from edge.records.retention import HOLD, IMAGES, SIDECAR, files_of_images, misplaced
+from edge.records.retention import HOLD, IMAGES, MOST_IMAGE_BYTES, SIDECAR, files_of_images, misplaced
 from edge.records.sidecar import read_sidecar
 from edge.records.stored_verdicts import epochs, expired_images, find, of_run
 from edge.records.verdict_blocks import as_said
 from edge.verdict import Outcome
-
-MOST_IMAGE_BYTES = 4 * LARGEST_FRAME * LARGEST_FRAME
-"""Largest size of an image file. PNG cannot compress noise: that takes slightly more than three bytes per pixel."""
 
 REMOVAL_S = 0.5
 """Longest time for which journal and images of a running station may disagree, while an image is stored or removed."""

@@ -185,6 +185,18 @@ def has_image(connection: sqlite3.Connection, path: str) -> bool:
     return found.fetchone() is not None
 
 
+def wait_for_writer(folder: Path, patience_s: float = 60.0) -> None:
+    """Wait until the transaction in which a station may be has ended; writes nothing.
+
+    Raises sqlite3.Error if that takes longer than `patience_s`, or if the journal is not this user's to write.
+    """
+    uri = f"{(folder / JOURNAL).absolute().as_uri()}?mode=rw"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=patience_s)) as connection:
+        _distrust(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+
+
 def open_to_read(folder: Path, beside: int = 0) -> sqlite3.Connection:
     """Open the journal of a running or a stopped station read-only, with a limit of steps, without trusting the file.
 

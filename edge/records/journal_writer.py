@@ -71,7 +71,7 @@ class Upkeep:
         self.is_over.set()
 
     def carry_out(self, journal: sqlite3.Connection) -> None:
-        """Execute the statements. Raises sqlite3.Error only if the journal is damaged."""
+        """Execute the statements; no transaction stays open. Raises sqlite3.Error only if the journal is damaged."""
         try:
             journal.execute("BEGIN IMMEDIATE")
             for sql, values, rows in self.statements:
@@ -81,7 +81,7 @@ class Upkeep:
                     raise sqlite3.IntegrityError(f"{cursor.rowcount} rows instead of {rows}")
             journal.execute("COMMIT" if self._is_valid() else "ROLLBACK")
             self.trouble = None
-        except sqlite3.Error as error:
+        except Exception as error:
             self.trouble = str(error)
             with contextlib.suppress(sqlite3.Error):
                 if journal.in_transaction:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -14,8 +13,7 @@ from typing import Any
 from edge.errors import RecordsError
 from edge.records.durable_files import open_private
 from edge.records.gate_log import Decision, decisions_about, join
-from edge.records.image_audit import REMOVAL_S
-from edge.records.journal import check_rows, open_to_read, why_unread
+from edge.records.journal import check_rows, open_to_read, wait_for_writer, why_unread
 from edge.records.part_image import PartImage, find_image
 from edge.records.pass_proof import Proof, Standing, broken_rule, prove
 from edge.records.recorder import is_taken
@@ -252,15 +250,21 @@ def hold(folder: Path, part: str, held: bool) -> list[Path]:
         raise RecordsError(f"{folder}: the station removed an image of part {part!r} at this moment") from None
     except OSError as error:
         raise RecordsError(f"{error.filename}: {error.strerror}; run as the user of the station") from error
-    if held:
-        _check_still_there(folder, [story.verdict for story in told if not story.is_expired])
+    if held and (verdicts := [story.verdict for story in told if not story.is_expired]):
+        _check_still_there(folder, verdicts)
     return [image for image in there if image.exists()]
 
 
 def _check_still_there(folder: Path, verdicts: list[Verdict]) -> None:
     """Raise RecordsError if one of the verdicts expired while its image was put on hold."""
     if is_taken(folder):
-        time.sleep(REMOVAL_S)  # a station asks for holds until the end of a transaction
+        try:
+            wait_for_writer(folder)  # a station looks for holds inside of the transaction in which verdicts expire
+        except sqlite3.Error as error:
+            raise RecordsError(
+                f"{folder}: the images of part {verdicts[0].part!r} are on hold, but whether its verdict expired at "
+                f"this moment is not known: {why_unread(error)}"
+            ) from error
     with _reading(folder) as journal:
         gone = [v for v in verdicts if find(journal, v.epoch, v.seq) is None]
         if gone:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge.errors import DataError, RecordsError
 from edge.files import is_hollow, open_regular
-from edge.records.image_audit import MOST_IMAGE_BYTES, kept_goods
-from edge.records.retention import IMAGES, misplaced
+from edge.records.image_audit import kept_goods
+from edge.records.retention import IMAGES, MOST_IMAGE_BYTES, misplaced
 from edge.text import printable
 from edge.verdict import Outcome, Verdict
 

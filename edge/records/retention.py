@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from edge.letterbox.geometry import LARGEST_FRAME
 from edge.records import GOODS_EVERY, LARGEST_IMAGES
 from edge.records.disk_reserve import free_bytes
 from edge.records.durable_files import NEW
 from edge.verdict import Outcome
+
+MOST_IMAGE_BYTES = 4 * LARGEST_FRAME * LARGEST_FRAME
+"""Largest size of an image file. PNG cannot compress noise: that takes slightly more than three bytes per pixel."""
 
 IMAGES = "images"
 """Folder of the images in the records' folder: `images/YYYY-MM-DD/EPOCH/SEQ-VERDICT.png`."""

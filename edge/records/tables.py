@@ -245,7 +245,7 @@ VERDICT_BLOCKS = Table(
     ),
     (
         Index("verdict_blocks_by_seq", "epoch, first_seq", since=4),
-        Index("verdict_blocks_by_time", "last_time", since=4),
+        Index("verdict_blocks_by_time", "last_time", since=5),
     ),
 )
 EXPIRED_RUNS = Table(
@@ -275,7 +275,7 @@ EXPIRED_HOURS = Table(
 
 EXPIRED_IMAGES = Table(  # how many images were removed of which the journal has no row any more
     "expired_images",
-    _added(4, outcome="TEXT NOT NULL", images="INTEGER NOT NULL"),
+    _added(5, outcome="TEXT NOT NULL", images="INTEGER NOT NULL"),
 )
 
 TABLES = (

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edge.evaluation.thresholds import choose_threshold, strategy_parameters
 from edge.review.decisions import ReviewError
-from edge.review.estimates import FEWEST, AtThreshold, at_threshold, supported
+from edge.review.estimates import FEWEST, AtThreshold, at_threshold, stands_for, supported
 from edge.review.sample import ReviewedBundle, Stratum, read_reviewed
 from edge.text import counted, printable
 from edge.verdict import Outcome
@@ -85,24 +85,27 @@ def choose(judgement: Judgement, strategy: str, **parameters: float) -> float:
     """The threshold that a strategy of `edge.evaluation.thresholds` chooses on the reviewed parts.
 
     Each reviewed part counts for as many verdicts as it stands for: a good that is kept by number for about a hundred
-    others. Parts that the gate's people named do not count, because they are no sample. Raises DataError if a class is
-    absent that the strategy needs, ReviewError if no reviewed part supports the choice.
+    others, and for goods without a picture that could be drawn. Parts that the gate's people named do not count,
+    because they are no sample. Raises DataError if a class is absent that the strategy needs, ReviewError if no
+    reviewed part supports the choice.
     """
     chosen = strategy_parameters(strategy, parameters)
     groups = judgement.reviewed.groups
     strata = [*groups[Outcome.REJECT], *groups[Outcome.GOOD]]
-    total = sum(stratum.count for stratum in strata)
-    scores = np.concatenate([np.repeat(one.scores, _weight(one, total)) for one in strata])
-    bad = np.concatenate([np.repeat(one.bad, _weight(one, total)) for one in strata])
+    stands = stands_for(strata)
+    counts = [stratum.count * stands[stratum.outcome] for stratum in strata]
+    weights = [_weight(one, count / sum(counts)) for one, count in zip(strata, counts, strict=True)]
+    scores = np.concatenate([np.repeat(one.scores, weight) for one, weight in zip(strata, weights, strict=True)])
+    bad = np.concatenate([np.repeat(one.bad, weight) for one, weight in zip(strata, weights, strict=True)])
     value = choose_threshold(scores, bad, strategy, **chosen).value
     if value not in (found := candidates(judgement)):
         value = _nearest(value, found, judgement)
     return checked(judgement, value)
 
 
-def _weight(stratum: Stratum, total: int) -> int:
-    """The weight of each reviewed part of a stratum, in shares of the record."""
-    return max(1, round(WHOLE * stratum.count / total / stratum.reviewed)) if stratum.reviewed else 1
+def _weight(stratum: Stratum, share: float) -> int:
+    """The weight of each reviewed part of a stratum that stands for this share of the record."""
+    return max(1, round(WHOLE * share / stratum.reviewed)) if stratum.reviewed else 1
 
 
 def _nearest(value: float, found: Sequence[float], judgement: Judgement) -> float:

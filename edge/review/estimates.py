@@ -4,10 +4,14 @@ Goods and rejects are two strata, each with a random sample that people reviewed
 the bad parts that passed, is a sum over strata of its size times a share of its sample. The interval of a share is that
 of Clopper and Pearson, with the verdicts on one part as a cluster (`edge.evaluation.intervals`). A rate is made of
 several shares; their intervals are widened (Bonferroni) so that all of them hold together with 95 %, and the rate takes
-its least and its greatest value within them. The interval of a rate is thus at least as wide as it says. Needs the
-extra `verify`.
+its least and its greatest value within them. The interval of a rate is thus at least as wide as it says.
+
+A figure of both outcomes is about the same verdicts of both. Those that could not be sampled, because their pictures
+were gone or never kept, count in its interval as anything from none to all; its value takes them to be like the
+sampled ones. Needs the extra `verify`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +49,7 @@ class Estimate(NamedTuple):
 @dataclass(frozen=True)
 class LineFigures:
     """What the reviewed parts say of the verdicts of one bundle, of those that the queue could offer until they were
-    drawn; `miss_rate` of those until both rejects and goods were.
+    drawn; `miss_rate` of all rejects and goods of the reviewed records until the sample of one of them ends.
 
     `precision` is the share of bad parts among the rejects; `bad_goods` that among the goods, estimated from those that
     are kept by number. `escaped` is the number of bad parts that passed; at least as many as are known. `miss_rate` is
@@ -110,7 +114,8 @@ Cell = tuple[Stratum, Bools]
 def ratio(part: Sequence[Cell], rest: Sequence[Cell]) -> Estimate:
     """The share of `part` in `part` and `rest` together, each a sum over cells of strata.
 
-    `value` is None if a stratum with verdicts has no sample, or if nothing is in either.
+    `value` is None if a stratum with verdicts has no sample, or if nothing is in either. Blind verdicts widen the
+    interval as far as they can change the share, and the value takes them to be like the others of their outcome.
     """
     confidence = _each([*part, *rest])
     above, below = _total(part, confidence), _total(rest, confidence)
@@ -123,21 +128,36 @@ def ratio(part: Sequence[Cell], rest: Sequence[Cell]) -> Estimate:
 
 def _each(cells: Sequence[Cell]) -> float:
     """The confidence of the interval of each cell with which all hold together with CONFIDENCE."""
-    return 1 - (1 - CONFIDENCE) / max(1, len([stratum for stratum, _ in cells if stratum.count]))
+    return 1 - (1 - CONFIDENCE) / max(1, len([stratum for stratum, _ in cells if stratum.count and stratum.reviewed]))
 
 
 def _total(cells: Iterable[Cell], confidence: float) -> Estimate:
     """The number of verdicts that cells stand for; intervals of each at this confidence."""
+    listed = list(cells)
+    stands = stands_for([stratum for stratum, _ in listed])
     total, low, high = 0.0, 0.0, 0.0
     is_known = True
-    for stratum, members in cells:
+    for stratum, members in listed:
+        high += stratum.blind
         if stratum.count == 0:
+            is_known = is_known and (stratum.blind == 0 or stands[stratum.outcome] > 0)
             continue
         share = _rate(stratum, members, confidence)
         is_known = is_known and share.value is not None
-        total += (share.value or 0.0) * stratum.count
+        total += (share.value or 0.0) * stratum.count * stands[stratum.outcome]
         low, high = low + share.low * stratum.count, high + share.high * stratum.count
     return Estimate(total if is_known else None, low, high)
+
+
+def stands_for(strata: Iterable[Stratum]) -> dict[Outcome, float]:
+    """For how many verdicts one that could be sampled stands if the blind ones are like it, by outcome; 0 where none
+    could.
+    """
+    counts, blind = Counter[Outcome](), Counter[Outcome]()
+    for stratum in strata:
+        counts[stratum.outcome] += stratum.count
+        blind[stratum.outcome] += stratum.blind
+    return {outcome: 1 + blind[outcome] / count if count else 0.0 for outcome, count in counts.items()}
 
 
 def _rate(stratum: Stratum, members: Bools, confidence: float = CONFIDENCE) -> Rate:

@@ -22,8 +22,7 @@ from edge.files import read_regular
 from edge.photographs.groups import SHARES, assign_groups, joined
 from edge.photographs.listing import read_listing
 from edge.photographs.photograph import PARTS, SPLITS, Photograph
-from edge.records.image_audit import MOST_IMAGE_BYTES
-from edge.records.retention import IMAGES, misplaced
+from edge.records.retention import IMAGES, MOST_IMAGE_BYTES, misplaced
 from edge.review.decisions import Choice, Decision, ReviewError, Standing
 from edge.review.record import Picture, Record
 from edge.review.reviews import Reviews

@@ -5,13 +5,12 @@ up to that place are thus a random sample of all that could be offered at that m
 came later. Of all draws the one counts whose sample is the largest.
 """
 
+import bisect
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from edge.review.decisions import Standing, Way
 from edge.review.record import Key
@@ -26,6 +25,8 @@ class Span(NamedTuple):
 
     until: str
     place: bytes
+    drawn_at: str = ""
+    """When the sample was drawn, also if `until` is earlier: a picture that was gone by then could not be drawn."""
 
     def has(self, one: Standing) -> bool:
         """Whether a decided verdict is in the sample."""
@@ -46,10 +47,14 @@ def span_of(standings: Sequence[Standing]) -> Span | None:
     for one in decisions:
         until = max(until, one.time, one.judged.time)
         if one.way is Way.DRAWN:
-            draws.append(Span(until, drawn(one.key)))
-    times = np.asarray([one.judged.time for one in standings])
-    places = np.asarray([drawn(one.decisions[0].key).hex() for one in standings])
-    sizes = [int(((times <= draw.until) & (places <= draw.place.hex())).sum()) for draw in draws]
+            draws.append(Span(until, drawn(one.key), until))
+    waiting = sorted(((one.judged.time, drawn(one.decisions[0].key)) for one in standings), reverse=True)
+    places: list[bytes] = []
+    sizes = []
+    for draw in draws:  # each ends no earlier than the one before it
+        while waiting and waiting[-1][0] <= draw.until:
+            bisect.insort(places, waiting.pop()[1])
+        sizes.append(bisect.bisect_right(places, draw.place))
     return max(zip(sizes, draws, strict=True), key=lambda one: (one[0], one[1].until), default=(0, None))[1]
 
 
@@ -76,6 +81,10 @@ class Population:
         """Number of verdicts of an outcome."""
         return sum(map(len, self.verdicts[outcome].values()))
 
+    def published(self, outcome: Outcome, folder: Path, until: str) -> int:
+        """Number of verdicts of an outcome in a record until this time."""
+        return sum(time <= until for time in self.verdicts[outcome][folder].values())
+
     def within(
         self, outcome: Outcome, folder: Path, span: Span, decided: Collection[Key], stored: Mapping[Key, str | None]
     ) -> Counter[int]:
@@ -98,7 +107,7 @@ class Population:
 
 def _was_there(key: Key, span: Span, stored: Mapping[Key, str | None]) -> bool:
     gone = stored.get(key, "")
-    return gone is None or gone > span.until
+    return gone is None or gone > span.drawn_at
 
 
 def common(spans: Iterable[Span | None]) -> str:

@@ -53,7 +53,8 @@ class Reviewed:
 class Stratum:
     """Verdicts of one outcome: `count` that the queue could offer until the sample was drawn, and that random sample.
     `others` came later, or had no picture that could be offered: the sample says nothing of them. Without a sample
-    `count` has all of them.
+    `count` has all of them. Where figures are made of rejects and goods, those without such a picture are `blind`
+    instead: they are part of the population of the figures, and nothing is known of them.
 
     `scores` float64 [n], `bad` bool [n] and `parts` are of the sample. `unsure` of the decided parts are left out
     because nobody is sure or two people contradict each other, `apart` because they are no part of the random sample.
@@ -67,6 +68,7 @@ class Stratum:
     unsure: int = 0
     apart: int = 0
     others: int = 0
+    blind: int = 0
 
     @property
     def reviewed(self) -> int:
@@ -79,9 +81,9 @@ class ReviewedBundle:
     """The verdicts of one bundle in one or several records, and what people said of them.
 
     `groups` are strata with one rate of sampling each: the goods of runs that keep one in ten are apart from those of
-    runs that keep one in a hundred. Those of rejects and goods end at the same moment, so that figures can be made of
-    both. `alone` has the strata for figures of one outcome, each up to its own last draw. `strata` has all groups of an
-    outcome together.
+    runs that keep one in a hundred. Those of rejects and goods are of the same records up to the same moment, with
+    `blind` those that could not be sampled, so that figures can be made of both. `alone` has
+    the strata for figures of one outcome, each up to its own last draw. `strata` has all groups of an outcome together.
     `scores` float64 [N], ascending, are those of all its verdicts that have one. `thresholds` counts verdicts by
     artifact and threshold. `known` are all sure decisions, also those outside of the random samples.
     """
@@ -222,17 +224,20 @@ def _samples(
         for outcome in Outcome
         for folder in stored
     }
-    until = {folder: common(spans[outcome, folder] for outcome in (Outcome.REJECT, Outcome.GOOD)) for folder in stored}
+    both = {folder: [spans[outcome, folder] for outcome in (Outcome.REJECT, Outcome.GOOD)] for folder in stored}
+    until = {folder: common(of_folder) for folder, of_folder in both.items()}
+    reach = {folder: until[folder] for folder, of_folder in both.items() if of_folder != [None, None]}
     groups: Groups = {}
     alone: Groups = {}
     known: list[Reviewed] = []
     for outcome in Outcome:
         of_outcome = [(folder, one) for folder, one in own if one.judged.outcome is outcome]
         mine = {folder: span for folder in stored if (span := spans[outcome, folder]) is not None}
-        cut = {folder: span if span.until <= until[folder] else Span(until[folder], span.place)
+        cut = {folder: span if span.until <= until[folder] else span._replace(until=until[folder])
                for folder, span in mine.items()}  # fmt: skip
         alone[outcome], reviewed = _groups(outcome, population, of_outcome, stored, mine)
-        groups[outcome], _ = _groups(outcome, population, of_outcome, stored, cut)
+        shared = {} if outcome is Outcome.UNKNOWN else reach
+        groups[outcome], _ = _groups(outcome, population, of_outcome, stored, cut, shared)
         known += reviewed
     ends = {folder: span.until for folder in stored if (span := spans[Outcome.GOOD, folder]) is not None}
     return {"groups": groups, "alone": alone, "known": known, "ends": ends, "common_ends": until}
@@ -251,9 +256,13 @@ def _groups(
     standings: Sequence[tuple[Path, Standing]],
     stored: Mapping[Path, Mapping[Key, str | None]],
     spans: Mapping[Path, Span],
+    reach: Mapping[Path, str] | None = None,
 ) -> tuple[list[Stratum], list[Reviewed]]:
-    """The groups of an outcome with their samples, and all sure decisions on it."""
+    """The groups of an outcome with their samples, and all sure decisions on it. With `reach` the verdicts of each
+    record until that time are the population: those that could not be sampled are blind.
+    """
     total = population.total(outcome)
+    reached = sum(population.published(outcome, folder, until) for folder, until in (reach or {}).items())
     counts = Counter[int]()
     for folder, span in spans.items():
         keys = {one.decisions[0].key for of, one in standings if of == folder}
@@ -266,14 +275,21 @@ def _groups(
     sample = [one for one in known if one.is_sampled]
     is_whole = all(span == WHOLE for span in spans.values())
     if is_whole or outcome is not Outcome.GOOD or len(counts) < 2:
-        groups = [_stratum(outcome, counts.total() if spans else total, sample)]
+        groups = [_stratum(outcome, counts.total() if spans else reached if reach else total, sample)]
     else:
         groups = [
             _stratum(outcome, number, [one for one in sample if one.decision.judged.every == every])
             for every, number in sorted(counts.items())
         ]
-    others = total - sum(group.count for group in groups)
-    groups[0] = replace(groups[0], unsure=len(standings) - len(known), apart=len(known) - len(sample), others=others)
+    counted = sum(group.count for group in groups)
+    blind = reached - counted if reach else 0
+    groups[0] = replace(
+        groups[0],
+        unsure=len(standings) - len(known),
+        apart=len(known) - len(sample),
+        others=total - counted - blind,
+        blind=blind,
+    )
     return groups, known
 
 
@@ -301,6 +317,7 @@ def _together(groups: Sequence[Stratum]) -> Stratum:
         sum(one.unsure for one in groups),
         sum(one.apart for one in groups),
         sum(one.others for one in groups),
+        sum(one.blind for one in groups),
     )
 
 

@@ -17,8 +17,10 @@ from edge.bundle.shipped import shipped_bundle
 from edge.demo.lines import open_line
 from edge.frame import Frame
 from edge.review import Choice, Kind, ReviewError, Reviews, Way
+from edge.review.candidates import read_judgement
 from edge.verdict import Verdict
 from export.rethreshold import check_transfer, transferred, turned_by
+from export.rethreshold_page import remarks
 
 LOW = 0.02
 """A threshold that rejects too much: the demo line's good parts score up to about 0.6."""
@@ -151,7 +153,7 @@ def test_an_artifact_that_gives_too_many_parts_another_verdict_gets_no_threshold
     change = SimpleNamespace(threshold=0.5, judgement=SimpleNamespace(artifact="openvino"))
     for swapped, is_refused in ((1, False), (5, True)):
         others = [1 - score if 50 - swapped <= number < 50 + swapped else score for number, score in enumerate(scores)]
-        parts = [SimpleNamespace(score=score) for score in scores]
+        parts = [SimpleNamespace(score=score, is_bad=score >= 0.5) for score in scores]
         again = SimpleNamespace(parts=parts, scores={"openvino": scores, "onnx": others})
         values = transferred(change, again)
         assert turned_by(change, again, values)["openvino"] == 0
@@ -160,6 +162,43 @@ def test_an_artifact_that_gives_too_many_parts_another_verdict_gets_no_threshold
         )
         with refusal if is_refused else nullcontext():
             check_transfer(change, again, values)
+
+
+def test_an_artifact_that_does_not_see_the_few_bad_parts_gets_no_threshold() -> None:
+    """10 bad parts of 500 are 2 %: fewer than the verdicts that may differ."""
+    scores = [number / 1000 for number in range(490)] + [0.6 + number / 100 for number in range(10)]
+    change = SimpleNamespace(threshold=0.5, judgement=SimpleNamespace(artifact="openvino"))
+    parts = [SimpleNamespace(score=score, is_bad=score > 0.5) for score in scores]
+    blind = SimpleNamespace(parts=parts, scores={"openvino": scores, "onnx": [*scores[:490], *scores[200:210]]})
+    with pytest.raises(ReviewError, match=r"^onnx gives 290 of 500 reviewed parts another verdict than openvino"):
+        check_transfer(change, blind, transferred(change, blind))
+    with pytest.raises(ReviewError, match=r"^onnx passes 10 bad parts that openvino rejects at 0.5; choose another"):
+        check_transfer(change, blind, {"openvino": 0.5, "onnx": 0.5})
+
+
+def test_an_artifact_rejects_every_bad_part_that_is_rejected_on_the_line() -> None:
+    """The nearest verdicts would pass one bad part; a lower threshold passes none and rejects two goods more."""
+    scores = [number / 1000 for number in range(490)] + [0.6 + number / 100 for number in range(10)]
+    change = SimpleNamespace(threshold=0.5, judgement=SimpleNamespace(artifact="openvino"))
+    parts = [SimpleNamespace(score=score, is_bad=score > 0.5) for score in scores]
+    again = SimpleNamespace(parts=parts, scores={"openvino": scores, "onnx": [*scores[:490], 0.4875, *scores[491:]]})
+    values = transferred(change, again)
+    assert 0.487 < values["onnx"] < 0.4875
+    assert turned_by(change, again, values) == {"openvino": 0, "onnx": 2}
+    check_transfer(change, again, values)
+
+
+def test_the_remarks_name_the_verdicts_that_could_not_be_sampled(tmp_path: Path) -> None:
+    """The first run keeps no goods."""
+    folder = record_of(tmp_path, [scored(seq, 0.9 if seq <= 30 else 0.1, "aa") for seq in range(1, 61)], every=0)
+    record_of(folder, [scored(seq, 0.9 if seq <= 30 else 0.1, "bb") for seq in range(1, 61)], every=1)
+    reviews = Reviews(folder)
+    for kind in (Kind.REJECT, Kind.GOOD):
+        for part in reviews.undecided(kind, 25):
+            reviews.decide(*part.key, Choice.GOOD, "Ana", way=Way.DRAWN)
+    said = remarks(read_judgement([folder], "part@0123456789ab"))
+    assert said[0].startswith("25 of 60 rejects and 25 of 30 goods are reviewed at random")
+    assert said[1].startswith("30 goods had no picture when the sample was drawn: the values take them to be like the")
 
 
 def test_without_a_threshold_the_table_is_printed_and_nothing_is_written(bundle: Bundle, records: Path) -> None:

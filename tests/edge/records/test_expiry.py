@@ -2,16 +2,21 @@
 
 import contextlib
 import json
+import os
 import shutil
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.line import ran
 from support.records import enter, recorder, rows, settle, spoil, until, verdict, with_image
+from support.reviewed import image
 from support.sealed import BEGUN, G, R, U, carry_out, expire, line_of, seal, sealed_rows, small_blocks
 from test_sealing import OUTCOMES, forwarded, killed
 
@@ -21,7 +26,7 @@ from edge.records import expiry, journal_upkeep, part_history, summary
 from edge.records.audit import audit
 from edge.records.audit_result import Kind
 from edge.records.disk_reserve import Reserve
-from edge.records.expiry import JournalKeeping, is_too_old, next_expiry, next_release, next_tidying
+from edge.records.expiry import Expiry, JournalKeeping, is_too_old, next_expiry, next_release, next_tidying
 from edge.records.journal import JOURNAL, open_to_read, open_to_write
 from edge.records.journal_upkeep import JournalUpkeep
 from edge.records.journal_writer import Upkeep, Writer
@@ -159,6 +164,93 @@ def test_a_hold_that_came_too_late_says_so(tmp_path: Path, monkeypatch: pytest.M
         hold(tmp_path, "código 7", True)
 
 
+def test_a_hold_waits_for_the_end_of_the_transaction_that_did_not_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The station looks for holds, and the end of its transaction takes longer than that of the hold."""
+    small_blocks(monkeypatch)
+    stored = with_image(tmp_path)
+    line_of(tmp_path, [G] * 5, "cd34", begun=BEGUN + timedelta(hours=2))
+    seal(tmp_path)
+    monkeypatch.setattr(part_history, "is_taken", lambda folder: True)
+    with closing(open_to_read(tmp_path)) as journal:
+        prepared = next_expiry(journal, tmp_path, JournalKeeping(max_bytes=1))
+    looked = threading.Event()
+
+    def is_valid() -> bool:
+        found = prepared.is_valid()
+        looked.set()
+        until(lambda: (tmp_path / stored.path).with_suffix(HOLD).exists())
+        time.sleep(1.0)  # a slow disk
+        return found
+
+    upkeep = Upkeep(prepared.statements, None, is_valid)
+
+    def station() -> None:
+        with closing(open_to_write(tmp_path)[0]) as writing:
+            upkeep.carry_out(writing)
+
+    thread = threading.Thread(target=station)
+    thread.start()
+    assert looked.wait(60)
+    try:
+        with pytest.raises(RecordsError, match="expired at this moment: of verdicts published until 20"):
+            hold(tmp_path, "código 7", True)
+    finally:
+        thread.join()
+    assert upkeep.trouble is None
+
+
+def test_holds_are_looked_for_once_in_each_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [tmp_path / "images" / day / "ab12" for day in ("2026-01-01", "2026-01-02")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    paths = [f"{folder.relative_to(tmp_path)}/{seq:08}-reject.png" for folder in folders for seq in range(1, 126)]
+    prepared = Expiry(free=tuple((tmp_path, path) for path in [*paths, "images/2026-01-03/ab12/00000001-reject.png"]))
+    calls, scandir = list[str](), os.scandir
+    lists: list[Any] = [lambda path: calls.append(str(path)) or scandir(path)]
+    monkeypatch.setattr(expiry.os, "scandir", lambda path: lists[0](path))
+    assert prepared.is_valid()
+    assert sorted(calls)[:2] == [str(folder) for folder in folders]
+    assert len(calls) == 3
+    (tmp_path / paths[200]).with_suffix(HOLD).touch()
+    assert not prepared.is_valid()
+    (tmp_path / paths[200]).with_suffix(HOLD).unlink()
+
+    def failing(path: object) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    lists[0] = failing
+    assert not prepared.is_valid()
+
+
+def test_whatever_fails_no_transaction_of_upkeep_stays_open(tmp_path: Path) -> None:
+    def is_valid() -> bool:
+        raise OSError(5, "Input/output error")
+
+    line_of(tmp_path, [G] * 5, "cd34")
+    upkeep = Upkeep([Statement("DELETE FROM verdicts")], None, is_valid)
+    with closing(open_to_write(tmp_path)[0]) as writing:
+        upkeep.carry_out(writing)
+        assert not writing.in_transaction
+        assert writing.execute("SELECT count(*) FROM verdicts").fetchone() == (5,)
+    assert upkeep.is_over.is_set()
+    assert "Input/output error" in str(upkeep.trouble)
+
+
+def test_the_age_of_the_journal_is_that_of_its_first_block_without_reading_the_others(tmp_path: Path) -> None:
+    line_of(tmp_path, [G] * 5, "cd34")
+    block = "('ab12', 1, 1, '{0}', '{0}', '', '', '', x'', x'', x'', x'')"
+    some = ", ".join(block.format(f"2026-01-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}") for n in range(5000))
+    names = "epoch, first_seq, verdicts, first_time, last_time, counts, scores, ages, parts, fields, sha256, payload"
+    spoil(tmp_path, f"INSERT INTO verdict_blocks ({names}) VALUES {some}")
+    groups = []
+    with closing(open_to_write(tmp_path)[0]) as journal:
+        journal.set_progress_handler(lambda: groups.append(1), 100)
+        assert is_too_old(journal, JournalKeeping(max_age_days=-0.5))
+    assert len(groups) < 20
+
+
 def test_a_part_that_expired_is_told_of_as_far_as_its_picture_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +320,22 @@ def test_images_whose_rows_were_tidied_away_still_count_as_removed(
         assert copied.may_lack("cd34", 4, name.format("cd34", 4), 8)
         assert copied.may_have(name.format("ab12", 7))
         assert copied.counts == {"removed to make room meanwhile": 2}
+    for seq in (1, 2, 3):
+        image(tmp_path / "here", verdict(seq, G, "ab12"), np.zeros((8, 8, 3), np.uint8))
+    day = Path(name.format("ab12", 1)).parent
+    (written,) = {path.parent for path in (tmp_path / "here" / "images").glob("*/ab12/00000001-good.png")}
+    names = {seq: f"{written.relative_to(tmp_path / 'here')}/{seq:08}-good" for seq in (1, 2, 3)}
+    (tmp_path / "here" / f"{names[1]}.png").write_bytes(b"another image")
+    (tmp_path / "here" / f"{names[3]}.png").unlink()
+    (tmp_path / "here" / f"{day}/00000006-good.png").write_bytes(b"")
+    with closing(open_to_read(tmp_path / "here")) as journal:
+        copied = CopiedImages(journal, tmp_path / "here", "cd34")
+        assert [copied.may_have(f"{names[seq]}{suffix}") for seq in (1, 2) for suffix in (".json", ".png")] == [
+            False, False, True, True,
+        ]  # fmt: skip
+        assert copied.may_have(f"{names[3]}.json"), "the image was removed before its sidecar was copied"
+        assert copied.may_have(name.format("ab12", 7))
+        assert not copied.may_have(f"{day}/00000006-good.png"), "only one can have been removed while it was copied"
 
 
 def test_an_image_that_is_kept_longer_than_its_verdict_is_no_problem(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.records import enter, payload, recorder, rows, settle, spoil, until, verdict
-from support.sealed import sealed_rows
+from support.sealed import line_of, seal, sealed_rows, small_blocks
 
 from edge.errors import RecordsError
 from edge.records import expiry, journal_upkeep
@@ -156,6 +156,23 @@ def test_the_rows_of_version_1_are_sealed_and_the_file_becomes_small_at_the_next
     assert audit(old).is_sound
     numbers = rows(old, "SELECT rowid, seq FROM verdicts")
     assert all(row == seq for row, seq in numbers)
+
+
+def test_a_journal_of_version_4_is_read_and_written_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_blocks(monkeypatch)
+    line_of(tmp_path, [Outcome.GOOD] * 9, "ab12")
+    assert seal(tmp_path) > 0
+    later_ones = ("DROP INDEX verdict_blocks_by_time", "DROP TABLE expired_images", "PRAGMA user_version = 4")
+    spoil(tmp_path, *later_ones)
+    found = audit(tmp_path)
+    assert (found.is_sound, found.images_gone, [run.good for run in found.runs]) == (True, 0, [9])
+    journal = recorder(tmp_path, "cd34")
+    settle(journal)
+    journal.close("told to stop", 0)
+    assert (journal.boot, journal.alarms) == (2, ())
+    assert rows(tmp_path, "PRAGMA user_version") == [(VERSION,)]
+    assert rows(tmp_path, "SELECT count(*) FROM expired_images") == [(0,)]
+    assert [run.good for run in audit(tmp_path).runs] == [9, 0]
 
 
 def test_a_new_journal_and_one_that_was_migrated_have_the_same_tables(old: Path, tmp_path: Path) -> None:

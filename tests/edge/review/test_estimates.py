@@ -1,6 +1,7 @@
 """The intervals of what reviewed parts say hold the truth as often as they say, also where goods are sampled."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from support.reviewed import record_of, scored
 
 from edge.review import Choice, Kind, Reviews, Way, store
 from edge.review.candidates import Judgement, candidates, choose
-from edge.review.decisions import ReviewError
-from edge.review.estimates import at_threshold, line_figures, supported
+from edge.review.decisions import Decision, Judged, ReviewError, Standing
+from edge.review.estimates import Estimate, at_threshold, line_figures, supported
+from edge.review.population import Span, span_of
+from edge.review.reviews import drawn
 from edge.review.sample import ReviewedBundle, Stratum, read_reviewed
 from edge.verdict import Outcome, Verdict
 
@@ -168,7 +171,7 @@ def test_chosen_and_named_parts_are_no_sample(reviews: Reviews) -> None:
 
 
 def at(seq: int, score: float, hour: int, epoch: str = "ab12") -> Verdict:
-    return scored(seq, score, epoch).model_copy(update={"time": f"2026-01-01T{hour:02}:00:00.{seq:03}+00:00"})
+    return scored(seq, score, epoch).model_copy(update={"time": f"2026-01-01T{hour:02}:00:00.{seq % 1000:03}+00:00"})
 
 
 def drawn_at(reviews: Reviews, kind: Kind, count: int, hour: int, patch: pytest.MonkeyPatch) -> None:
@@ -217,6 +220,95 @@ def test_rejects_and_goods_are_compared_up_to_the_same_moment(tmp_path: Path, mo
     assert (figures.named, figures.escaped.value, figures.miss_rate.value) == (1, 0, 0)
 
 
+GONE = "UPDATE images SET gone = 'to make room, 2026-01-01T01:30:00.000+00:00' WHERE path LIKE '%good%' AND seq <= "
+"""A full shelf: the pictures of the oldest goods are removed first, those of rejects last."""
+
+
+def drawn_by(
+    reviews: Reviews, kind: Kind, count: int, is_bad: Callable[[int], bool], patch: pytest.MonkeyPatch
+) -> None:
+    patch.setattr(store, "wall_time", lambda: "2026-01-01T02:30:00.000+00:00")
+    for part in reviews.undecided(kind, count):
+        choice = Choice.BAD if is_bad(part.seq) else Choice.GOOD
+        reviews.decide(*part.key, choice, "Ana", way=Way.DRAWN)
+
+
+def holds(estimate: Estimate, truth: float) -> bool:
+    assert estimate.value is None or estimate.low <= estimate.value <= estimate.high
+    return estimate.low <= truth <= estimate.high
+
+
+def test_miss_rate_counts_the_goods_of_a_record_whose_goods_nobody_reviewed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One record has 100 bad rejects and 200 bad goods, the other 20 bad rejects and 200 good goods."""
+    first = record_of(tmp_path / "a", [at(seq, 0.9 if seq <= 100 else 0.1, 1, "aa") for seq in range(1, 301)], every=1)
+    second = record_of(tmp_path / "b", [at(seq, 0.9 if seq <= 20 else 0.1, 1, "bb") for seq in range(1, 221)], every=1)
+    drawn_by(Reviews(first), Kind.REJECT, 60, lambda seq: True, monkeypatch)
+    drawn_by(Reviews(second), Kind.REJECT, 15, lambda seq: True, monkeypatch)
+    drawn_by(Reviews(second), Kind.GOOD, 100, lambda seq: False, monkeypatch)
+    (found,) = read_reviewed([first, second])
+    goods = found.strata[Outcome.GOOD]
+    assert (goods.count, goods.blind, goods.others) == (200, 200, 0)
+    assert holds(line_figures(found).miss_rate, 200 / 320)
+
+
+def test_miss_rate_counts_the_goods_of_runs_that_keep_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = record_of(tmp_path, [at(seq, 0.9 if seq <= 200 else 0.1, 1, "aa") for seq in range(1, 401)], every=0)
+    record_of(folder, [at(seq, 0.9 if seq <= 20 else 0.1, 1, "bb") for seq in range(1, 221)], every=1)
+    drawn_by(Reviews(folder), Kind.REJECT, 150, lambda seq: True, monkeypatch)
+    drawn_by(Reviews(folder), Kind.GOOD, 150, lambda seq: seq % 2 == 1, monkeypatch)
+    (found,) = read_reviewed([folder])
+    assert found.strata[Outcome.GOOD].blind == 200
+    assert holds(line_figures(found).miss_rate, 200 / 420)
+
+
+def test_miss_rate_counts_goods_whose_pictures_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = record_of(tmp_path, [at(seq, 0.1 if seq % 10 else 0.9, 1) for seq in range(1, 901)], every=1)
+    spoil(folder, GONE + "800")
+    drawn_by(Reviews(folder), Kind.REJECT, 80, lambda seq: True, monkeypatch)
+    drawn_by(Reviews(folder), Kind.GOOD, 80, lambda seq: seq % 3 == 0, monkeypatch)
+    (found,) = read_reviewed([folder])
+    assert found.strata[Outcome.GOOD].blind == 720
+    true = sum(seq % 3 == 0 and seq % 10 != 0 for seq in range(1, 901))
+    assert holds(miss_rate := line_figures(found).miss_rate, true / (true + 90))
+    assert miss_rate.value == pytest.approx(0.75, abs=0.1), "the same at all times"
+    assert "], whatever 720 good are that could not be drawn" in ran("review", "stats", folder).stdout
+
+
+def test_recall_counts_goods_whose_pictures_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    bad = rng.random(2000) < 0.3
+    scores = np.where(bad, rng.uniform(0.3, 0.9, 2000), rng.uniform(0, 0.55, 2000))
+    folder = record_of(tmp_path, [at(seq + 1, float(score), 1) for seq, score in enumerate(scores)], every=1)
+    spoil(folder, GONE + "1600")
+    drawn_by(Reviews(folder), Kind.REJECT, 300, lambda seq: bool(bad[seq - 1]), monkeypatch)
+    drawn_by(Reviews(folder), Kind.GOOD, 250, lambda seq: bool(bad[seq - 1]), monkeypatch)
+    (found,) = read_reviewed([folder])
+    for threshold in (0.6, 0.5, 0.4):
+        row = at_threshold(found, 0.5, threshold)
+        for name, true in truth(scores, bad, threshold).items():
+            assert holds(getattr(row, name), true), (threshold, name)
+    judgement = Judgement(found, "openvino", 0.5)
+    chosen = choose(judgement, "recall", at_least=0.95)
+    assert truth(scores, bad, chosen)["recall"] == pytest.approx(0.95, abs=0.03)
+    assert found.strata[Outcome.GOOD].blind > 900
+
+
+def test_rejects_whose_pictures_were_gone_when_they_were_drawn_are_no_part_of_the_population(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The goods are drawn first; then the pictures of 150 rejects go, and the others are drawn."""
+    folder = record_of(tmp_path, [at(seq, 0.9 if seq <= 200 else 0.1, 1) for seq in range(1, 401)], every=1)
+    reviews = Reviews(folder)
+    drawn_at(reviews, Kind.GOOD, 100, 2, monkeypatch)
+    spoil(folder, "UPDATE images SET gone = 'to make room, 2026-01-01T03:00:00.000+00:00' WHERE seq <= 150")
+    drawn_at(reviews, Kind.REJECT, 30, 4, monkeypatch)
+    (found,) = read_reviewed([folder])
+    assert (found.own[Outcome.REJECT].count, found.own[Outcome.REJECT].others) == (50, 150)
+    assert (found.strata[Outcome.REJECT].count, found.strata[Outcome.REJECT].blind) == (50, 150)
+
+
 def test_goods_whose_pictures_were_removed_are_no_part_of_the_population(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +318,28 @@ def test_goods_whose_pictures_were_removed_are_no_part_of_the_population(
     drawn_at(Reviews(folder), Kind.GOOD, 2, 2, monkeypatch)
     goods = read_reviewed([folder])[0].own[Outcome.GOOD]
     assert (goods.count, goods.reviewed, goods.others) == (45, 2, 60)
+
+
+def test_the_span_is_that_of_the_draw_with_the_largest_sample() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(30):
+        standings = []
+        for number in range(1, 41):
+            said, published = (f"2026-01-01T{hour:02}:00:00" for hour in rng.integers(0, 24, 2))
+            judged = Judged(Outcome.REJECT, 0.9, 0.5, "part@0", "openvino", published, 0)
+            way = Way.DRAWN if rng.random() < 0.4 else Way.CHOSEN
+            of = ("line1", "ab12", number, f"part-{number}")
+            standings.append(Standing((Decision(number, said, "Ana", *of, Choice.BAD, way, "", None, judged),)))
+        draws, until = [], ""
+        for one in standings:
+            until = max(until, one.decisions[0].time, one.judged.time)
+            if one.is_drawn:
+                span = Span(until, drawn(one.decisions[0].key), until)
+                draws.append((sum(span.has(other) for other in standings), span.until, span))
+        assert span_of(standings) in [span for size, end, span in draws if (size, end) == max(draws)[:2]]
+        rng.shuffle(standings)
+        assert span_of(standings) in [span for size, end, span in draws if (size, end) == max(draws)[:2]]
+    assert span_of([]) is None
 
 
 def test_a_part_that_the_queue_passes_over_because_it_is_decided_is_in_the_sample(reviews: Reviews) -> None:
