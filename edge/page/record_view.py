@@ -14,11 +14,12 @@ from edge.errors import RecordsError
 from edge.files import open_regular
 from edge.page.station_live import Newest
 from edge.records.image_audit import MOST_IMAGE_BYTES
-from edge.records.journal import open_to_read, why_unread
+from edge.records.journal import has_run, open_to_read, unread
+from edge.records.journal_writer import is_replacement
 from edge.records.part_history import Story, story_of
 from edge.records.retention import IMAGES as IMAGES_FOLDER
 from edge.records.retention import misplaced
-from edge.records.selection import Selection
+from edge.records.selection import Selection, time_text
 from edge.records.sidecar import read_heat
 from edge.records.stored_verdicts import find, select
 from edge.records.summary import Counts, Extent, Spread, counts, extent, quantile, spreads, total
@@ -75,12 +76,24 @@ class RecordView:
             with contextlib.closing(open_to_read(self.folder)) as journal:
                 yield journal
         except (sqlite3.Error, ValueError, OverflowError, TypeError) as error:
-            raise RecordsError(f"{self.folder}: the journal cannot be read: {why_unread(error)[:300]}") from error
+            raise unread(self.folder, error) from error
 
     def last_run(self) -> dict[str, Any] | None:
         """The row of the last run."""
         with self._journal() as journal:
             return next(RUNS.read(journal, "ORDER BY rowid DESC LIMIT 1"), None)
+
+    def has_run(self, epoch: str) -> bool:
+        """Whether the journal has this run."""
+        with self._journal() as journal:
+            return has_run(journal, epoch)
+
+    def begun_anew(self, since: datetime) -> str | None:
+        """When a damaged or removed journal was last replaced by this one since a moment, as ISO 8601; else None."""
+        where = "WHERE kind = 'journal' AND time >= ? ORDER BY rowid DESC LIMIT 100"
+        with self._journal() as journal:
+            told = EVENTS.read(journal, where, (time_text(since),))
+            return next((str(one["time"]) for one in told if is_replacement(str(one["text"]))), None)
 
     def since(self, moment: datetime) -> tuple[Counts, Newest | None]:
         """Verdicts counted from a moment on, and the newest verdict, of one state of the journal."""

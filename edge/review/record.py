@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge.errors import RecordsError
 from edge.records.image_audit import kept_goods
-from edge.records.journal import check_rows, open_to_read, why_unread
+from edge.records.journal import check_rows, open_to_read, unread
 from edge.records.pass_proof import broken_rule
 from edge.records.selection import Selection
 from edge.records.stored_verdicts import expired_until, find, gaps, select
@@ -80,8 +80,7 @@ class Record:
         try:
             yield
         except (sqlite3.Error, ValueError) as error:
-            said = broken_rule(error) if isinstance(error, ValueError) else why_unread(error)
-            raise RecordsError(f"{self.folder}: the journal cannot be read: {said}") from error
+            raise unread(self.folder, error, broken_rule(error) if isinstance(error, ValueError) else None) from error
 
     @property
     def _open(self) -> sqlite3.Connection:

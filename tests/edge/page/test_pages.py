@@ -196,7 +196,7 @@ def test_a_journal_with_nonsense_costs_one_line(folder: Path) -> None:
         for view in VIEWS:
             answer = client.get(f"/s/line1{view}")
             assert answer.status_code < 500, view
-        assert "The record cannot be read" in client.get("/s/line1").text
+        assert "is damaged. Restart the station" in client.get("/s/line1").text
 
 
 def test_a_part_that_is_called_script_is_text(tmp_path: Path) -> None:
