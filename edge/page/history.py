@@ -61,7 +61,7 @@ class History(threading.Thread):
             return self._views.get(station)
 
     def others(self, station: str) -> tuple[Path, ...]:
-        """Further records of this station's name, such as copies: nothing of them is shown, nothing is written there."""
+        """Further records of this station's name, such as copies: nothing of them is shown, and nothing written."""
         with self._lock:
             return self._others.get(station, ())
 

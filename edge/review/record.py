@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import RecordsError
 from edge.records.image_audit import kept_goods
 from edge.records.journal import check_rows, open_to_read, unread
 from edge.records.pass_proof import broken_rule

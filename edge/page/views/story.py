@@ -5,7 +5,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from edge.errors import RecordsError
+from edge.errors import DamagedError, RecordsError
 from edge.page.pictures import WIDTHS
 from edge.page.record_view import Listed, frame_size, stored_heat
 from edge.page.review_view import standing_of
@@ -31,11 +31,16 @@ class StoryView:
                 raise RecordsError(site.words(request)("error.no_record", name=station.name))
             story, near = await run_in_threadpool(record.story, epoch, seq)
         except RecordsError as error:
+            is_damaged = isinstance(error, DamagedError) and record is not None
+            if live is None and is_damaged:
+                raise
             if live is None:
                 raise HTTPException(404, str(error)) from error
+            t = site.words(request)
+            why = t("alarms.damaged", folder=record.folder) if record is not None and is_damaged else str(error)
             listed = Listed(0, live, None)
             return site.page(
-                request, "part.html.j2", station=station.name, listed=listed, near=[], lines=[], why_none=str(error),
+                request, "part.html.j2", station=station.name, listed=listed, near=[], lines=[], why_none=why,
                 review=None, has_record=record is not None, heat=None,
             )  # fmt: skip
         path = story.image.path

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.page import browser, heartbeat, made_site, record
+from support.page import browser, heartbeat, made_site, record, token
 from support.records import spoil, verdict
 
 from edge.page import standing as standing_module
@@ -157,7 +157,7 @@ def test_the_gallery_has_pictures_and_filters(folder: Path) -> None:
         assert client.get("/s/line1/rejects?span=all&place=top-left").text.count('class="tile ') == 0
         assert client.get("/s/line1/rejects?span=all&field=lot%3D7").text.count('class="tile ') == 0
         assert client.get("/s/line1/rejects").text.count('class="tile ') == 0, "of the last day"
-        for wrong in ("span=never", "outcome=fine", "place=nowhere", "before=x", "since=yesterday"):
+        for wrong in ("span=never", "outcome=fine", "place=nowhere", "before=x", "since=yesterday", "field=%00"):
             assert client.get(f"/s/line1/rejects?{wrong}").status_code == 400
         picture = client.get("/s/line1/pictures/ab12/1?w=320")
         assert picture.headers["content-type"] == "image/jpeg"
@@ -236,3 +236,25 @@ def test_a_record_counts_its_verdicts(folder: Path) -> None:
     counted, newest = RecordView(folder).since(datetime(2026, 1, 1, tzinfo=UTC))
     assert (counted.good, counted.reject, counted.unknown) == (5, 4, 1)
     assert newest == Newest("cd34", 9)
+
+
+@pytest.mark.parametrize("seq", ["9223372036854775808", "99999999999999999999", "999999999999999999"])
+def test_a_number_that_no_verdict_has_is_not_found(folder: Path, seq: str) -> None:
+    with browser(made_site((folder,))) as client:
+        form = {"token": token(client), "choice": "bad", "by": "Ana"}
+        assert client.get(f"/s/line1/parts/cd34/{seq}").status_code == 404
+        assert client.get(f"/s/line1/pictures/cd34/{seq}").status_code == 404
+        assert client.post(f"/s/line1/parts/cd34/{seq}/decide", data=form).status_code in (400, 404)
+        for address in ("/s/line1/part?id=%00", "/s/%00"):
+            assert "\0" not in client.get(address).text
+
+
+def test_a_damaged_journal_keeps_the_navigation_and_tells_what_to_do(folder: Path) -> None:
+    (folder / "journal.db").write_bytes(b"SQLite format 3\0" + bytes(5000))
+    with browser(made_site((folder,))) as client:
+        for view in ("/rejects", "/trends", "/review", "/record", "/part?id=part-2", "/parts/cd34/2"):
+            text = client.get(f"/s/line1{view}").text
+            assert "Restart the station" in text, view
+            assert 'href="/s/line1/trends"' in text, view
+            assert "malformed" not in text, view
+            assert "database" not in text, view
