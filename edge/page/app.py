@@ -59,7 +59,7 @@ def make_app(site: Site) -> tuple[ASGIApp, Streams]:
         name = str(request.path_params.get("station", ""))
         known = {"station": name} if site.stations.get(name) is not None else {}  # keeps the navigation
         if isinstance(error, DamagedError) and (record := site.history.record(name)) is not None:
-            status, text = 503, site.words(request)("alarms.damaged", folder=record.folder)
+            text = site.words(request)("alarms.damaged", folder=record.folder)
         return site.page(request, "error.html.j2", status, code=status, text=printable(text), **known)
 
     async def events(request: Request) -> Response:

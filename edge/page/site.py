@@ -82,7 +82,7 @@ class Site:
             "languages": self.languages,
             "theme": theme if theme in THEMES else "auto",
             "themes": THEMES,
-            "names": [station.name for station in self.stations.all()],
+            "names": [station.name for station in self.stations.all()] if session.role is not None else [],
             "path": printable(request.url.path),
         }
         return self.templates.get_template(template).render(shared | values)

@@ -72,6 +72,13 @@ def paths(site: Site, method: str) -> list[str]:
     ]
 
 
+def test_the_login_page_names_no_station(site: Site) -> None:
+    with browser(site) as client:
+        text = client.get("/login").text
+        assert 'name="password"' in text
+        assert "line1" not in text
+
+
 def test_nothing_is_shown_and_nothing_changes_without_a_login(site: Site) -> None:
     told = asked(site)
     with browser(site) as client:
