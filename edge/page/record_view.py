@@ -21,15 +21,19 @@ from edge.records.retention import IMAGES as IMAGES_FOLDER
 from edge.records.retention import misplaced
 from edge.records.selection import Selection, time_text
 from edge.records.sidecar import read_heat
-from edge.records.stored_verdicts import find, select
+from edge.records.stored_verdicts import expired_until, find, select
 from edge.records.summary import Counts, Extent, Spread, counts, extent, quantile, spreads, total
 from edge.records.tables import EVENTS, IMAGES, LOST_RANGES, RUNS
+from edge.records.verdict_blocks import as_said
 from edge.verdict import Verdict
 
 __all__ = ["Counts", "Extent", "RecordView", "Selection", "Spread", "quantile"]
 
 MOST_LOOKED_AT = 5_000
 """Verdicts that one page reads at most for a filter that the journal does not have, and whose pictures it opens."""
+
+MOST_SEARCHED = 20_000
+"""Verdicts that a search without regard to capitals reads at most."""
 
 BATCH = 500
 """Verdicts that are read of one state of the journal: a long reading would let its write-ahead log grow."""
@@ -160,9 +164,31 @@ class RecordView:
         return story_of(self.folder, epoch, seq), self.verdict(epoch, seq)[1]
 
     def of_part(self, part: str, most: int = 50) -> list[Verdict]:
-        """The newest verdicts on a part's id."""
+        """The newest verdicts on a part's id; if there is none, those of the newest MOST_SEARCHED verdicts whose id
+        differs in nothing but capitals.
+        """
         found, _ = self.listed(Selection(part=part), most)
-        return [one.verdict for one in found]
+        return [one.verdict for one in found] or self._of_part_in_any_case(part.casefold(), most)
+
+    def _of_part_in_any_case(self, folded: str, most: int) -> list[Verdict]:
+        found: list[Verdict] = []
+        before, looked = None, BATCH
+        for _ in range(0, MOST_SEARCHED, BATCH):
+            if looked < BATCH or len(found) >= most:
+                break
+            looked = 0
+            with self._journal() as journal:
+                for stored in select(journal, newest_first=True, before=before, limit=BATCH):
+                    before, looked = stored.row, looked + 1
+                    if str(getattr(as_said(stored.text), "part", "")).casefold() == folded:
+                        with contextlib.suppress(ValueError):
+                            found.append(stored.verdict)
+        return found[:most]
+
+    def expired_until(self) -> str | None:
+        """When the last verdict of which only counts are left was published, ISO 8601; None if none expired."""
+        with self._journal() as journal:
+            return expired_until(journal)
 
     def health(self) -> Health:
         """The state of the record."""

@@ -7,9 +7,10 @@ from starlette.responses import RedirectResponse, Response
 
 from edge.errors import DamagedError, RecordsError
 from edge.page.pictures import WIDTHS
-from edge.page.record_view import Listed, frame_size, stored_heat
+from edge.page.record_view import Listed, RecordView, frame_size, stored_heat
 from edge.page.review_view import standing_of
 from edge.page.site import Site
+from edge.page.words import Words
 from edge.records.part_story import tell
 
 
@@ -35,7 +36,7 @@ class StoryView:
             if live is None and is_damaged:
                 raise
             if live is None:
-                raise HTTPException(404, str(error)) from error
+                raise HTTPException(404, await _gone(site.words(request), record, str(error))) from error
             t = site.words(request)
             why = t("alarms.damaged", folder=record.folder) if record is not None and is_damaged else str(error)
             listed = Listed(0, live, None)
@@ -60,7 +61,8 @@ class StoryView:
         part = request.query_params.get("id", "").strip()[:200]
         found = await run_in_threadpool(record.of_part, part)
         if not found:
-            raise HTTPException(404, site.words(request)("error.no_part", part=part))
+            t = site.words(request)
+            raise HTTPException(404, await _gone(t, record, t("error.no_part", part=part)))
         if len(found) == 1:
             return RedirectResponse(f"/s/{station.name}/parts/{found[0].epoch}/{found[0].seq}", 303)
         return site.page(request, "part_runs.html.j2", station=station.name, part=part, found=found)
@@ -78,3 +80,9 @@ class StoryView:
         except RecordsError as error:
             raise HTTPException(404, str(error)) from error
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+
+
+async def _gone(t: Words, record: RecordView | None, said: str) -> str:
+    """What was said of something that is not there, and until when verdicts have expired, if any have."""
+    until = await run_in_threadpool(record.expired_until) if record is not None else None
+    return said if until is None else f"{said} {t('error.expired', time=t.date(until))}"

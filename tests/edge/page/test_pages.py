@@ -258,3 +258,29 @@ def test_a_damaged_journal_keeps_the_navigation_and_tells_what_to_do(folder: Pat
             assert 'href="/s/line1/trends"' in text, view
             assert "malformed" not in text, view
             assert "database" not in text, view
+
+
+def test_a_part_is_found_whatever_its_capitals(folder: Path) -> None:
+    with browser(made_site((folder,))) as client:
+        assert client.get("/s/line1/part?id=PART-2").headers["location"] == "/s/line1/parts/cd34/2"
+        answer = client.get("/s/line1/part?id=PART-99")
+        assert answer.status_code == 404
+        assert 'name="id"' in answer.text, "the search goes on from there"
+        assert "only counts" not in answer.text
+
+
+def test_a_part_that_expired_is_told_to_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from support.sealed import G, expire, line_of, seal, small_blocks
+
+    small_blocks(monkeypatch)
+    line_of(tmp_path / "line1", [G] * 12)
+    seal(tmp_path / "line1")
+    assert expire(tmp_path / "line1", 2) == 2
+    with browser(made_site((tmp_path / "line1",))) as client:
+        for address in ("/part?id=part-1", "/parts/ab12/1"):
+            answer = client.get(f"/s/line1{address}")
+            assert answer.status_code == 404
+            assert "only counts are kept" in answer.text
+            assert 'name="id"' in answer.text
+        assert client.get("/s/line1/part?id=Part-12").status_code == 303, "in the newest rows"
+        assert client.get("/s/line1/part?id=Part-9").status_code == 303, "in a block"
