@@ -70,3 +70,23 @@ def test_the_queue_offers_what_nobody_has_decided(tmp_path: Path) -> None:
         assert 'value="Ana"' in text, "the name is asked for once"
         (decision,) = review.Reviews(folder).of_verdict("ab12", 1)
         assert decision.way is review.Way.DRAWN
+
+
+def test_an_undo_in_the_queue_comes_back_to_the_part_which_stays_drawn(tmp_path: Path) -> None:
+    folder = record_of(tmp_path / "line1", [scored(seq, 0.9) for seq in range(1, 4)])
+    first, second, _ = review.Reviews(folder).undecided(review.Kind.REJECT)
+    with browser(made_site((folder,))) as client:
+        form = {"token": token(client), "choice": "bad", "by": "Ana", "way": "drawn", "kind": "reject"}
+        undos = []
+        for part in (first, second):
+            answer = client.post(f"/s/line1/parts/ab12/{part.seq}/decide", data=form, headers=SAME)
+            undos.append(answer.headers["location"].partition("undo=")[2])
+            text = client.get(answer.headers["location"]).text
+            assert f'name="decision" value="{undos[-1]}"><input type="hidden" name="kind" value="reject">' in text
+        for number in undos:
+            answer = client.post("/s/line1/undo", data=form | {"decision": number}, headers=SAME)
+        assert answer.headers["location"] == f"/s/line1/review?kind=reject&at=ab12-{second.seq}"
+        assert f"/s/line1/parts/ab12/{second.seq}/decide" in client.get(answer.headers["location"]).text
+        client.post(f"/s/line1/parts/ab12/{second.seq}/decide", data=form | {"choice": "good"}, headers=SAME)
+        (*_, decision) = review.Reviews(folder).of_verdict("ab12", second.seq)
+        assert (decision.choice, decision.way) == (review.Choice.GOOD, review.Way.DRAWN)
