@@ -119,6 +119,13 @@ class LiveView:
         return self.silent_s is None or self.silent_s > SILENT_S
 
     @property
+    def is_held_by_person(self) -> bool:
+        """Whether a person suspends the station, also while its state has another cause."""
+        is_cause = self.state is State.SUSPENDED and (self.cause or "").startswith("operator:")
+        alarms = self.heartbeat.alarms if self.heartbeat else ()
+        return is_cause or any(alarm.startswith("suspended by ") for alarm in alarms)
+
+    @property
     def is_simulated(self) -> bool:
         """Whether the last message of the station says so."""
         return bool(self.heartbeat and self.heartbeat.simulated) or bool(self.verdicts and self.verdicts[0].simulated)

@@ -9,6 +9,7 @@ from support.page import browser, heartbeat, made_site, record, token
 from support.records import spoil, verdict
 
 from edge.page import standing as standing_module
+from edge.page.fragments import Fragments
 from edge.page.live import Stations
 from edge.page.record_view import RecordView, shift_start
 from edge.page.standing import Level, standing
@@ -284,3 +285,23 @@ def test_a_part_that_expired_is_told_to_be_gone(tmp_path: Path, monkeypatch: pyt
             assert 'name="id"' in answer.text
         assert client.get("/s/line1/part?id=Part-12").status_code == 303, "in the newest rows"
         assert client.get("/s/line1/part?id=Part-9").status_code == 303, "in a block"
+
+
+def test_the_banner_says_which_form_applies(folder: Path) -> None:
+    site, t = made_site((folder,)), Languages()["en"]
+    station = site.stations.get("line1")
+    assert station is not None
+    with browser(site) as client:
+        text = client.get("/s/line1").text
+        assert "data-held" not in text
+        assert text.index('class="hold') < text.index('class="last'), "near the banner"
+        assert {text.count(f'name="do" value="{one}"') for one in ("suspend", "resume")} == {1}
+    for state, cause, alarms in (
+        (State.SUSPENDED, "operator: Ana: belt", ()),
+        (State.HELD, "camera: cable", ("suspended by Ana: belt",)),
+    ):
+        station.hear(heartbeat(state=state, cause=cause, alarms=alarms), time.monotonic_ns())
+        made = Fragments(site).get(station, t, ["status"])["status"]
+        assert "data-held" in made
+    station.hear(heartbeat(state=State.SUSPENDED, cause="controller: nothing heard"), time.monotonic_ns())
+    assert "data-held" not in Fragments(site).get(station, t, ["status"])["status"]
