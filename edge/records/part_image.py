@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from edge.errors import DataError, RecordsError
 from edge.files import is_hollow, open_regular
 from edge.records.image_audit import MOST_IMAGE_BYTES, kept_goods
-from edge.records.retention import IMAGES, misplaced
+from edge.records.retention import IMAGES, UNPICTURED, misplaced
 from edge.text import printable
 from edge.verdict import Outcome, Verdict
 
@@ -47,6 +47,8 @@ def find_image(folder: Path, journal: sqlite3.Connection, verdict: Verdict, rows
 def _why_never_kept(journal: sqlite3.Connection, verdict: Verdict) -> str:
     if verdict.timing.in_ring is None:
         return "no frame of this part came"
+    if verdict.reason in UNPICTURED:
+        return "no picture is kept of a part that came while the station was suspended or stopped"
     if verdict.verdict is not Outcome.GOOD:
         return NEVER_STORED
     every = kept_goods(journal, verdict.epoch)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from edge.records import GOODS_EVERY, LARGEST_IMAGES
 from edge.records.disk_reserve import free_bytes
 from edge.records.durable_files import NEW
-from edge.verdict import Outcome
+from edge.verdict import Outcome, Reason
 
 IMAGES = "images"
 """Folder of the images in the records' folder: `images/YYYY-MM-DD/EPOCH/SEQ-VERDICT.png`."""
@@ -82,6 +82,10 @@ def files_of_images(folder: Path) -> Iterator[str]:
                     within.append((Path(entry.path), inner, depth + 1))
                 else:
                     yield inner
+
+
+UNPICTURED = frozenset({Reason.SUSPENDED, Reason.STOPPED})
+"""Reasons of unknowns of which no image is kept: nobody judged these parts, and there may be thousands."""
 
 
 class NoRoomError(Exception):

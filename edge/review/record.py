@@ -4,6 +4,7 @@ The only file of this package that reads the journal.
 """
 
 import contextlib
+import functools
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from edge.records.image_audit import kept_goods
 from edge.records.journal import check_rows, open_to_read, unread
 from edge.records.pass_proof import broken_rule
+from edge.records.retention import UNPICTURED
 from edge.records.selection import Selection
 from edge.records.stored_verdicts import expired_until, find, gaps, select
 from edge.records.tables import IMAGES, VERDICTS
@@ -158,9 +160,17 @@ class Record:
         for (epoch, seq), picture in self.every_picture().items():
             match = _IMAGE.fullmatch(picture.path)
             every = self.every(epoch) if kind is Kind.GOOD else 1
+            if kind is Kind.UNKNOWN and match is not None and (epoch, seq) in self._unpictured:
+                continue  # an earlier version kept it
             if match is not None and match["kind"] == kind and every and seq % every == 0:
                 found[epoch, seq] = picture
         return found
+
+    @functools.cached_property
+    def _unpictured(self) -> set[Key]:
+        """The unknowns of which nothing is to be reviewed: the station was suspended or stopped."""
+        with self._errors():
+            return {(one.epoch, one.seq) for one in select(self._open, Selection(reasons=UNPICTURED))}
 
     def undecided(self, key: Key, picture: Picture) -> Undecided | None:
         """The part of a kept image; None if its verdict has expired or lies in a damaged block."""
