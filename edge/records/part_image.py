@@ -16,7 +16,10 @@ from edge.verdict import Outcome, Verdict
 if TYPE_CHECKING:
     from edge.frame import Frame
 
-NEVER_STORED = "it was not stored, as when the disk is full or the archive process is not ready, or is not stored yet"
+NEVER_STORED = (
+    "it was not stored, as when the disk is full, the images have all their room (edge-run --keep-gib) or the "
+    "archive process is not ready, or is not stored yet"
+)
 
 
 class PartImage(NamedTuple):

@@ -9,13 +9,14 @@ from support.page import browser, heartbeat, made_site, record, token
 from support.records import spoil, verdict
 
 from edge.page import standing as standing_module
+from edge.page.charts import pareto
 from edge.page.fragments import Fragments
 from edge.page.live import Stations
 from edge.page.record_view import RecordView, shift_start
 from edge.page.standing import Level, standing
 from edge.page.station_live import Counts, Newest, StationLive
 from edge.page.words import Languages
-from edge.verdict import Outcome, State, StateChange
+from edge.verdict import Drift, Outcome, State, StateChange
 
 VIEWS = (
     "",
@@ -305,3 +306,18 @@ def test_the_banner_says_which_form_applies(folder: Path) -> None:
         assert "data-held" in made
     station.hear(heartbeat(state=State.SUSPENDED, cause="controller: nothing heard"), time.monotonic_ns())
     assert "data-held" not in Fragments(site).get(station, t, ["status"])["status"]
+
+
+def test_what_the_page_says_in_small_print(tmp_path: Path) -> None:
+    folder = record(tmp_path / "line1")
+    site = made_site((folder,))
+    station = site.stations.get("line1")
+    assert station is not None
+    station.hear(heartbeat(drift=Drift(learned=0.1)), time.monotonic_ns())
+    with browser(site) as client:
+        assert "10 % of the reference is known; comparing begins after two hours" in client.get("/s/line1").text
+        for seq, said in ((1, "Good after all"), (5, "Good <kbd>")):
+            text = client.get(f"/s/line1/parts/cd34/{seq}").text
+            assert said in text
+            assert ("Good after all" in text) is (seq == 1)
+    assert "100 % cumulated" in str(pareto(Languages()["en"], [("late", 3), ("defect", 1)]))
