@@ -45,5 +45,9 @@ class RecordsError(EdgeError):
     """Records that cannot be written or read, or that another station is writing."""
 
 
+class DamagedError(RecordsError):
+    """A journal that is damaged, or not that of a station."""
+
+
 class ConfigError(EdgeError):
     """A station's configuration that cannot be read, or a key of it that does not exist or has an impossible value."""

@@ -33,6 +33,12 @@ def neighbour_endpoint(verdicts: str, offset: int) -> str:
     return f"{verdicts[: match.start()]}:{port}"
 
 
+def has_port(endpoint: str) -> bool:
+    """Whether the port of an endpoint is from 1 to 65535, or it has none: ZeroMQ connects to larger ones in silence."""
+    match = re.search(r":(\d+)$", endpoint)
+    return match is None or 0 < int(match[1]) <= LAST_PORT
+
+
 def further(verdicts: str, number: int) -> str:
     """The verdict endpoint of the station with index `number` from 0, if that of the first is `verdicts`: three ports
     apart; for `ipc://PATH`, `ipc://PATH.NUMBER`. An invalid endpoint is returned unchanged.

@@ -66,6 +66,8 @@ def page(
     from edge.page.serving import PageServer, PageSettings, be_nice
     from edge.station.config.resolved import default_records
 
+    for folder in records or ():
+        _check_records(folder)
     settings = PageSettings(
         stations=tuple(station or (further(VERDICTS, number) for number in range(FOUND_BY_ITSELF))),
         records=tuple(records or [default_records("").absolute()]),
@@ -82,6 +84,15 @@ def page(
     server = PageServer(settings)
     print(server.address, flush=True)
     server.run()
+
+
+def _check_records(folder: Path) -> None:
+    """Say that a folder of records is not there yet. Raises ConfigError if no station will make it."""
+    if folder.is_dir():
+        return
+    if folder.exists() or not folder.absolute().parent.is_dir():
+        raise ConfigError(f"--records {folder}: no such folder; give the one that edge-run --records writes")
+    print(f"warning: {folder} does not exist yet; it is shown once a station has made it", file=sys.stderr)
 
 
 def _minutes(shifts: str) -> tuple[int, ...]:

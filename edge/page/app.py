@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -10,7 +11,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from edge.errors import EdgeError
+from edge.errors import DamagedError, EdgeError
 from edge.page.access.guard import Guard
 from edge.page.events import Streams
 from edge.page.fragments import Fragments
@@ -23,6 +24,22 @@ from edge.page.views.record import Record
 from edge.page.views.review import Review
 from edge.page.views.story import StoryView
 from edge.page.views.trends import Trends
+from edge.text import printable
+
+
+class _Seq(Convertor[int]):
+    """A verdict's number in a path; a longer one than SQLite's integers is no path of this page."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("seq", _Seq())
 
 STATIC = Path(__file__).with_name("static")
 
@@ -39,7 +56,11 @@ def make_app(site: Site) -> tuple[ASGIApp, Streams]:
         text = str(error.detail) if isinstance(error, HTTPException) else str(error)
         if session_of(request).role is None:
             return PlainTextResponse(text, status)
-        return site.page(request, "error.html.j2", status, code=status, text=text)
+        name = str(request.path_params.get("station", ""))
+        known = {"station": name} if site.stations.get(name) is not None else {}  # keeps the navigation
+        if isinstance(error, DamagedError) and (record := site.history.record(name)) is not None:
+            text = site.words(request)("alarms.damaged", folder=record.folder)
+        return site.page(request, "error.html.j2", status, code=status, text=printable(text), **known)
 
     async def events(request: Request) -> Response:
         return streams.of_station(request)
@@ -60,7 +81,7 @@ def make_app(site: Site) -> tuple[ASGIApp, Streams]:
         return PlainTextResponse("ok")
 
     of = "/s/{station}"
-    one = of + "/parts/{epoch}/{seq:int}"
+    one = of + "/parts/{epoch}/{seq:seq}"
     routes = [
         Route("/", home),
         Route("/events", all_events),
@@ -79,7 +100,7 @@ def make_app(site: Site) -> tuple[ASGIApp, Streams]:
         Route(one, story.show),
         Route(one + "/decide", review.decide, methods=["POST"]),
         Route(of + "/undo", review.undo, methods=["POST"]),
-        Route(of + "/pictures/{epoch}/{seq:int}", story.picture),
+        Route(of + "/pictures/{epoch}/{seq:seq}", story.picture),
         Route(of + "/trends", trends.show),
         Route(of + "/record", record.show),
         Route(of + "/review", review.queue),

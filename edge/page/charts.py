@@ -107,7 +107,7 @@ def pareto(t: Words, reasons: Sequence[tuple[str, int]]) -> Markup:
         so_far += count
         y = TOP + at * step
         length = (WIDTH - 330) * count / most
-        said = f"{t.number(count)} · {t.percent(so_far, whole, 0)}"
+        said = t("trends.cumulated", n=t.number(count), share=t.percent(so_far, whole, 0))
         rows.append(f'<text x="170" y="{y + step / 2 + 4:.1f}" text-anchor="end">{escape(name)}</text>')
         rows.append(f'<rect class="bar" x="180" y="{y + 3:.1f}" width="{max(length, 1):.1f}" height="{step - 6:.1f}"/>')
         rows.append(f'<text x="{186 + length:.1f}" y="{y + step / 2 + 4:.1f}">{escape(said)}</text>')

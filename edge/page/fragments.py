@@ -6,7 +6,7 @@ from typing import Any
 
 from edge.page.site import Site
 from edge.page.standing import Standing, standing
-from edge.page.station_live import LiveView, StationLive
+from edge.page.station_live import Doubt, LiveView, StationLive
 from edge.page.words import Words
 
 SHORTEST_S = 0.09
@@ -81,7 +81,15 @@ class Fragments:
             alarms.insert(0, t("alarms.rival", name=view.name, shown=view.endpoint, other=view.rival))
         if view.missed:
             alarms.append(t("alarms.missed", n=t.number(view.missed)))
-        problem = self._site.history.problem(view.name)
-        if problem is not None:
+        history = self._site.history
+        record, others, problem = history.record(view.name), history.others(view.name), history.problem(view.name)
+        if record is not None and others:
+            named = ", ".join(map(str, others))
+            alarms.append(t("alarms.copies", name=view.name, shown=record.folder, others=named))
+        if record is not None and view.doubt is Doubt.OTHER:
+            alarms.append(t("alarms.other_record", name=view.name, folder=record.folder))
+        if record is not None and problem is not None and problem.is_damaged:
+            alarms.append(t("alarms.damaged", folder=record.folder))
+        elif problem is not None:
             alarms.append(t("alarms.record", problem=problem))
         return alarms

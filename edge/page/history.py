@@ -4,12 +4,15 @@ import logging
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from edge.errors import EdgeError
+from edge.errors import DamagedError, EdgeError
 from edge.page.live import Stations
 from edge.page.record_view import Listed, RecordView, Selection, shift_start
-from edge.page.station_live import Counts
+from edge.page.station_live import Counts, Doubt, StationLive
+from edge.records.recorder import is_copy, is_taken
 from edge.verdict import Outcome
 
 log = logging.getLogger("edge.page")
@@ -17,6 +20,24 @@ log = logging.getLogger("edge.page")
 EVERY_S = 10.0
 SEEDS = 60
 """Verdicts of the record that a page shows at its start."""
+
+
+class Problem(NamedTuple):
+    """Why a record cannot be read, in one line, and whether its journal is damaged."""
+
+    text: str
+    is_damaged: bool
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class _Found(NamedTuple):
+    """A record, the row of its last run, and why it cannot be read."""
+
+    view: RecordView
+    run: dict[str, Any] | None
+    error: Exception | None = None
 
 
 class History(threading.Thread):
@@ -28,7 +49,8 @@ class History(threading.Thread):
         self._stations, self._folders, self.shifts = stations, folders, shifts
         self._lock = threading.Lock()
         self._views: dict[str, RecordView] = {}
-        self._problems: dict[str, str] = {}
+        self._problems: dict[str, Problem] = {}
+        self._others: dict[str, tuple[Path, ...]] = {}
         self._pictures: dict[str, Listed | None] = {}
         self._ended: dict[str, tuple[str, str]] = {}
         self._is_over = threading.Event()
@@ -38,7 +60,12 @@ class History(threading.Thread):
         with self._lock:
             return self._views.get(station)
 
-    def problem(self, station: str) -> str | None:
+    def others(self, station: str) -> tuple[Path, ...]:
+        """Further records of this station's name, such as copies: nothing of them is shown, and nothing written."""
+        with self._lock:
+            return self._others.get(station, ())
+
+    def problem(self, station: str) -> "Problem | None":
         """Why the record of a station cannot be read; None if it can."""
         with self._lock:
             return self._problems.get(station)
@@ -73,47 +100,78 @@ class History(threading.Thread):
 
     def read(self) -> None:
         """Find the records, and count this shift's verdicts in each."""
-        since = self.shift()
         with self._lock:
-            known_views = dict(self._views)
-        for known_name, view in known_views.items():
+            known = dict(self._views)
+        for name, view in known.items():
             if not _is_there(view):
-                self._set(known_name, view, f"{view.folder} has no journal any more")
-        for view in self._found():
-            name: str | None = view.folder.name
-            try:
-                run = view.last_run()
-                name = str(run["station"]) if run else view.folder.name
-                counted, newest = view.since(since)
-                rejects = view.listed(Selection(outcome=Outcome.REJECT), 10).found
-                known = self._stations.get(name)
-                seeds = view.listed(Selection(), SEEDS).found if known is None or known.is_empty else []
-            except (EdgeError, OSError) as error:
-                self._set(str(name), view, str(error))
-                self._stations.heard(str(name), "")
-                continue
-            self._set(name, view, None)
-            with self._lock:
-                self._pictures[name] = next((one for one in rejects if one.picture and one.frame), None)
-                if run and run["ended"]:
-                    self._ended[name] = (str(run["ended"]), str(run["cause"] or ""))
-                else:
-                    self._ended.pop(name, None)
+                self._note(name, view, f"{view.folder} has no journal any more")
+        of: dict[str, list[_Found]] = {}
+        for found in self._found():
+            self._add(of, found, {view.folder: name for name, view in known.items()})
+        for name, some in of.items():
             station = self._stations.heard(name, "")
-            if station is not None:
-                station.seed(one.verdict for one in seeds)
-                station.rebase(Counts(counted.good, counted.reject, counted.unknown), since.isoformat(), newest)
+            if len(some) > 1:
+                some.sort(key=partial(self._rank, station), reverse=True)
+            with self._lock:
+                self._others[name] = tuple(one.view.folder for one in some[1:])
+            self._read(name, some[0], station)
 
-    def _set(self, name: str, view: RecordView, problem: str | None) -> None:
+    def _add(self, of: "dict[str, list[_Found]]", view: RecordView, names: dict[Path, str]) -> None:
+        """Add a record to those of its station's name; of a journal that cannot be read the last known one."""
+        name = names.get(view.folder, view.folder.name)
+        try:
+            run = view.last_run()
+            of.setdefault(str(run["station"]) if run else name, []).append(_Found(view, run))
+        except (EdgeError, OSError) as error:
+            of.setdefault(name, []).append(_Found(view, None, error))
+
+    @staticmethod
+    def _rank(station: StationLive | None, found: "_Found") -> tuple[Any, ...]:
+        """What is higher for the record to show: one that a station writes now, that has the run which is heard, the
+        newest, the original.
+        """
+        run, folder = found.run or {}, found.view.folder
+        is_heard = station is not None and station.epoch is not None and run.get("epoch") == station.epoch
+        return is_taken(folder), is_heard, str(run.get("started")), run.get("accepted") or 0, not is_copy(folder)
+
+    def _read(self, name: str, found: "_Found", station: StationLive | None) -> None:
+        view, run, since = found.view, found.run, self.shift()
+        try:
+            if found.error is not None:
+                raise found.error
+            is_other = station is not None and station.epoch is not None and not view.has_run(station.epoch)
+            counted, newest = view.since(since)
+            anew = view.begun_anew(since)
+            rejects = [] if is_other else view.listed(Selection(outcome=Outcome.REJECT), 10).found
+            is_bare = station is not None and station.is_empty and not is_other
+            seeds = view.listed(Selection(), SEEDS).found if is_bare else []
+        except (EdgeError, OSError) as error:
+            self._note(name, view, error)
+            if station is not None and isinstance(error, DamagedError):
+                station.doubt(Doubt.UNREAD)
+            return
+        self._note(name, view, None)
         with self._lock:
-            known = self._views.get(name)
-            if known is not None and known.folder != view.folder:
-                return  # two records of one name: the first counts
+            self._pictures[name] = next((one for one in rejects if one.picture and one.frame), None)
+            if run and run["ended"]:
+                self._ended[name] = (str(run["ended"]), str(run["cause"] or ""))
+            else:
+                self._ended.pop(name, None)
+        if station is None:
+            return
+        if is_other:
+            station.doubt(Doubt.OTHER)
+            return
+        station.seed(one.verdict for one in seeds)
+        station.rebase(Counts(counted.good, counted.reject, counted.unknown), since.isoformat(), newest, anew)
+
+    def _note(self, name: str, view: RecordView, problem: Exception | str | None) -> None:
+        with self._lock:
             self._views[name] = view
             if problem is None:
                 self._problems.pop(name, None)
             else:
-                self._problems[name] = problem
+                self._problems[name] = Problem(str(problem), isinstance(problem, DamagedError))
 
     def _found(self) -> Iterator[RecordView]:
         for folder in self._folders:

@@ -8,7 +8,7 @@ from contextlib import suppress
 import zmq
 
 from edge.channel.client_security import ClientKeys, HandshakeWatch, secure
-from edge.channel.endpoints import VIEWERS, neighbour_endpoint
+from edge.channel.endpoints import VIEWERS, has_port, neighbour_endpoint
 from edge.channel.limits import LARGEST_MESSAGE, SHOWN_RECEIVED_WAITING
 from edge.channel.preview import PREVIEWS, Preview, parse_preview, topic_of
 from edge.errors import ChannelError
@@ -87,6 +87,8 @@ class Feed(threading.Thread):
         viewers = neighbour_endpoint(endpoint, VIEWERS)
         self._watch = HandshakeWatch(self._socket, viewers, keys)
         try:
+            if not has_port(endpoint):
+                raise zmq.ZMQError(zmq.EINVAL)
             self._socket.connect(viewers)
         except zmq.ZMQError as error:
             self._watch.close()

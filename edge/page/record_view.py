@@ -13,21 +13,26 @@ from edge.channel.preview import Heat
 from edge.errors import RecordsError
 from edge.files import open_regular
 from edge.page.station_live import Newest
-from edge.records.journal import open_to_read, why_unread
+from edge.records.journal import has_run, open_to_read, unread
+from edge.records.journal_writer import is_replacement
 from edge.records.part_history import Story, story_of
 from edge.records.retention import IMAGES as IMAGES_FOLDER
 from edge.records.retention import MOST_IMAGE_BYTES, misplaced
-from edge.records.selection import Selection
+from edge.records.selection import Selection, time_text
 from edge.records.sidecar import read_heat
-from edge.records.stored_verdicts import find, gaps, one_state, select, why_none
+from edge.records.stored_verdicts import expired_until, find, gaps, one_state, select, why_none
 from edge.records.summary import Counts, Extent, Spread, counts, extent, quantile, spreads, total
 from edge.records.tables import EVENTS, IMAGES, LOST_RANGES, RUNS
+from edge.records.verdict_blocks import as_said
 from edge.verdict import Verdict
 
 __all__ = ["Counts", "Extent", "RecordView", "Selection", "Spread", "quantile"]
 
 MOST_LOOKED_AT = 5_000
 """Verdicts that one page reads at most for a filter that the journal does not have, and whose pictures it opens."""
+
+MOST_SEARCHED = 20_000
+"""Verdicts that a search without regard to capitals reads at most."""
 
 BATCH = 500
 """Verdicts that are read of one state of the journal: a long reading would let its write-ahead log grow."""
@@ -92,12 +97,24 @@ class RecordView:
             with contextlib.closing(open_to_read(self.folder)) as journal:
                 yield journal
         except (sqlite3.Error, ValueError, OverflowError, TypeError) as error:
-            raise RecordsError(f"{self.folder}: the journal cannot be read: {why_unread(error)[:300]}") from error
+            raise unread(self.folder, error) from error
 
     def last_run(self) -> dict[str, Any] | None:
         """The row of the last run."""
         with self._journal() as journal:
             return next(RUNS.read(journal, "ORDER BY rowid DESC LIMIT 1"), None)
+
+    def has_run(self, epoch: str) -> bool:
+        """Whether the journal has this run."""
+        with self._journal() as journal:
+            return has_run(journal, epoch)
+
+    def begun_anew(self, since: datetime) -> str | None:
+        """When a damaged or removed journal was last replaced by this one since a moment, as ISO 8601; else None."""
+        where = "WHERE kind = 'journal' AND time >= ? ORDER BY rowid DESC LIMIT 100"
+        with self._journal() as journal:
+            told = EVENTS.read(journal, where, (time_text(since),))
+            return next((str(one["time"]) for one in told if is_replacement(str(one["text"]))), None)
 
     def since(self, moment: datetime) -> tuple[Counts, Newest | None]:
         """Verdicts counted from a moment on, and the newest verdict, of one state of the journal."""
@@ -172,8 +189,33 @@ class RecordView:
         return replace(story, gaps=tuple(left_out)), near
 
     def of_part(self, part: str, most: int = 50) -> Listing:
-        """The newest verdicts on a part's id."""
-        return self.listed(Selection(part=part), most)
+        """The newest verdicts on a part's id; if there is none, those of the newest MOST_SEARCHED verdicts whose id
+        differs in nothing but capitals.
+        """
+        listing = self.listed(Selection(part=part), most)
+        return listing if listing.found else self._of_part_in_any_case(part.casefold(), most)
+
+    def _of_part_in_any_case(self, folded: str, most: int) -> Listing:
+        found: list[Listed] = []
+        left_out: dict[str, None] = {}
+        before, looked = None, BATCH
+        for _ in range(0, MOST_SEARCHED, BATCH):
+            if looked < BATCH or len(found) >= most:
+                break
+            looked = 0
+            with self._journal() as journal:
+                for stored in select(journal, newest_first=True, before=before, limit=BATCH):
+                    before, looked = stored.row, looked + 1
+                    if str(getattr(as_said(stored.text), "part", "")).casefold() == folded:
+                        with contextlib.suppress(ValueError):
+                            found.append(self._listed(journal, before, stored.verdict))
+                left_out |= dict.fromkeys(gaps(journal))
+        return Listing(found[:most], None, [*left_out])
+
+    def expired_until(self) -> str | None:
+        """When the last verdict of which only counts are left was published, ISO 8601; None if none expired."""
+        with self._journal() as journal:
+            return expired_until(journal)
 
     def health(self) -> Health:
         """The state of the record."""

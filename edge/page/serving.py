@@ -4,6 +4,7 @@ import os
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -80,7 +81,10 @@ class PageServer:
             if users is not None and not users.read():
                 raise ConfigError(f"{settings.users} has no users; edge-page user add NAME adds one")
             self.endpoint = bound(self._listening)
-            self.address = f"{'https' if is_tls else 'http'}://{self.endpoint}/"
+            shown = self.endpoint
+            if settings.names and ip_address(host).is_unspecified:  # no browser opens 0.0.0.0
+                shown = f"{settings.names[0]}:{self._listening.getsockname()[1]}"
+            self.address = f"{'https' if is_tls else 'http'}://{shown}/"
             self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
             undo.callback(self._context.destroy, 0)
             self.stations = Stations()

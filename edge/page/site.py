@@ -19,6 +19,7 @@ from edge.page.pictures import Pictures
 from edge.page.record_view import RecordView
 from edge.page.station_live import StationLive
 from edge.page.words import Languages, Words
+from edge.text import printable
 
 LANGUAGE, THEME = "edge-page-language", "edge-page-theme"
 THEMES = ("auto", "light", "dark")
@@ -81,8 +82,8 @@ class Site:
             "languages": self.languages,
             "theme": theme if theme in THEMES else "auto",
             "themes": THEMES,
-            "names": [station.name for station in self.stations.all()],
-            "path": request.url.path,
+            "names": [station.name for station in self.stations.all()] if session.role is not None else [],
+            "path": printable(request.url.path),
         }
         return self.templates.get_template(template).render(shared | values)
 

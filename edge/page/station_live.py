@@ -5,6 +5,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 from edge.channel.preview import Preview
@@ -55,6 +56,13 @@ class Counts(NamedTuple):
         return self.good + self.reject + self.unknown
 
 
+class Doubt(StrEnum):
+    """Why the counts of a shift are not known: the record has not this run, or cannot be read."""
+
+    OTHER = "other"
+    UNREAD = "unread"
+
+
 class Newest(NamedTuple):
     """The newest verdict of a journal."""
 
@@ -93,6 +101,10 @@ class LiveView:
     drawn: "tuple[str, int] | None" = None
     last_s: float | None = None
     """Seconds since the last verdict was heard; None if those shown come from the record."""
+    doubt: Doubt | None = None
+    """Why the shift's counts are not known; None if they are."""
+    anew: str | None = None
+    """When the journal was begun anew in this shift, as ISO 8601: what came before does not count."""
     rival: str | None = None
     """The endpoint of another station of this name, which is not shown."""
 
@@ -105,6 +117,13 @@ class LiveView:
     def is_silent(self) -> bool:
         """Whether nothing was heard for SILENT_S, or never."""
         return self.silent_s is None or self.silent_s > SILENT_S
+
+    @property
+    def is_held_by_person(self) -> bool:
+        """Whether a person suspends the station, also while its state has another cause."""
+        is_cause = self.state is State.SUSPENDED and (self.cause or "").startswith("operator:")
+        alarms = self.heartbeat.alarms if self.heartbeat else ()
+        return is_cause or any(alarm.startswith("suspended by ") for alarm in alarms)
 
     @property
     def is_simulated(self) -> bool:
@@ -129,6 +148,8 @@ class StationLive:
         self._since: deque[Short] = deque(maxlen=MOST_SHORT)
         self._base = Counts()
         self._base_since: str | None = None
+        self._doubt: Doubt | None = None
+        self._anew: str | None = None
         self._last: dict[str, int] = {}
         self._first_ns: int | None = None
         self._last_ns: int | None = None
@@ -193,16 +214,30 @@ class StationLive:
             self._problem = problem
             self.version += 1
 
-    def rebase(self, counts: Counts, since: str | None, newest: Newest | None) -> None:
-        """Count on from what the journal has of this shift; `newest` is the last verdict in `counts`."""
+    def rebase(self, counts: Counts, since: str | None, newest: Newest | None, anew: str | None = None) -> None:
+        """Count on from what the journal has of this shift; `newest` is the last verdict in `counts`. `anew` is when
+        the journal was begun anew in this shift.
+        """
         with self._lock:
-            self._base, self._base_since = counts, since
+            self._base, self._base_since, self._anew, self._doubt = counts, since, anew, None
             if newest is not None:
                 if self._evicted_last is not None and self._is_in_journal(self._evicted_last, newest):
                     self._evicted, self._evicted_last = Counter(), None
                 while self._since and self._is_in_journal(self._since[0], newest):
                     self._since.popleft()
             self.version += 1
+
+    def doubt(self, why: Doubt) -> None:
+        """Say that the shift's counts are not known, until `rebase`."""
+        with self._lock:
+            self._doubt = why
+            self.version += 1
+
+    @property
+    def epoch(self) -> str | None:
+        """The run of the last heartbeat; None before the first."""
+        with self._lock:
+            return None if self._heartbeat is None else self._heartbeat.epoch
 
     def seed(self, verdicts: Iterable[Verdict]) -> None:
         """Show these verdicts of the record, the newest first, until others are heard."""
@@ -240,6 +275,7 @@ class StationLive:
             rest = (self._heartbeat, self._state, self._cause)
             missed, problem = self._missed, self._problem
             endpoint, rival = self.endpoint, self._rival
+            doubt, anew = self._doubt, self._anew
         if rival is not None and (rival[0] == endpoint or now_ns - rival[1] > RIVAL_S * 1e9):
             rival = None
         added = evicted + Counter(short.outcome for short in since)
@@ -249,6 +285,8 @@ class StationLive:
         return LiveView(
             self.name, endpoint, *rest, silent_s, verdicts, minute, shift, base_since, missed, preview, problem,
             last_s=None if last_ns is None else (now_ns - last_ns) / 1e9,
+            doubt=doubt,
+            anew=anew,
             rival=None if rival is None else rival[0],
         )  # fmt: skip
 

@@ -12,7 +12,15 @@ from edge.files import is_hollow, open_regular
 from edge.records.audit_result import Audit, Kind
 from edge.records.durable_files import NEW
 from edge.records.record_copy import CopiedImages
-from edge.records.retention import HOLD, IMAGES, MOST_IMAGE_BYTES, SIDECAR, files_of_images, misplaced
+from edge.records.retention import (
+    HOLD,
+    IMAGES,
+    MOST_IMAGE_BYTES,
+    SIDECAR,
+    UNPICTURED,
+    files_of_images,
+    misplaced,
+)
 from edge.records.sidecar import read_sidecar
 from edge.records.stored_verdicts import epochs, expired_images, find, of_run
 from edge.records.verdict_blocks import as_said
@@ -103,6 +111,8 @@ def _pictured(text: str, seq: int, every: int | None) -> str | None:
     said = as_said(text)
     timing, outcome = getattr(said, "timing", None), getattr(said, "verdict", None)
     if not isinstance(timing, dict) or timing.get("in_ring") is None or outcome not in set(Outcome):
+        return None
+    if getattr(said, "reason", None) in [*UNPICTURED]:
         return None
     is_wanted = outcome != Outcome.GOOD or (every and seq % every == 0)
     return str(outcome) if is_wanted else None

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edge.errors import RecordsError
+from edge.errors import DamagedError, RecordsError
 from edge.files import is_hollow
 from edge.records.durable_files import PRIVATE, open_private, sync_folder
 from edge.records.tables import TABLES, VERSION, Table, migration
@@ -246,7 +246,9 @@ def _checked_size(folder: Path) -> int:
             raise RecordsError(
                 f"{path} says it has {status.st_size} bytes and holds almost none, unlike that of a station"
             )
-        if suffix == "" and (status is None or status.st_size == 0):  # SQLite deletes the log of an empty file
+        if suffix == "" and status is not None and status.st_size == 0:  # SQLite deletes the log of an empty file
+            raise DamagedError(f"{path} is empty, 0 bytes: what it held is lost; a station that starts begins it anew")
+        if suffix == "" and status is None:
             raise RecordsError(f"{folder} holds no journal; give the folder that edge-run --records wrote")
         size += status.st_size if status is not None else 0
     return size
@@ -337,6 +339,12 @@ def check_rows(
             named = zip(allowed.items(), found, strict=True)
             name, kind = next((name, kind) for (name, some), kind in named if f"'{kind}'" not in some)
             raise ForeignJournalError(f"row {number} of the table {table.name} has a {kind} as its {name}")
+
+
+def unread(folder: Path, error: Exception, said: str | None = None) -> RecordsError:
+    """What a reader of the journal in `folder` raises because of this error, whose text may be `said`."""
+    kind = DamagedError if is_damage(error) else RecordsError
+    return kind(f"{folder}: the journal cannot be read: {said or why_unread(error)[:300]}")
 
 
 def why_unread(error: Exception) -> str:

@@ -31,6 +31,12 @@ READING_S = 1.0
 """How long the end waits until upkeep has closed its connection."""
 
 REMOVED = "the journal was removed while it was written"
+DAMAGED = "the journal was damaged"
+
+
+def is_replacement(text: str) -> bool:
+    """Whether the text of an event says that this journal replaces a damaged or removed one."""
+    return text.startswith((DAMAGED, REMOVED))
 
 
 class Row(NamedTuple):
@@ -193,7 +199,7 @@ class Writer(threading.Thread):
                 with contextlib.suppress(sqlite3.Error, OSError):  # it stays as large as it is
                     compact(journal, self._folder)
             if aside is not None:
-                self._unsaid = f"the journal was damaged; what it held is in {aside}"
+                self._unsaid = f"{DAMAGED}; what it held is in {aside}"
             elif self._run is not None and not has_run(journal, str(self._run.values[0])):
                 self._unsaid = self._unsaid or REMOVED
             if self._unsaid is not None:

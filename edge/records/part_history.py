@@ -13,7 +13,7 @@ from typing import Any
 from edge.errors import RecordsError
 from edge.records.durable_files import open_private
 from edge.records.gate_log import Decision, decisions_about, join
-from edge.records.journal import check_rows, open_to_read, wait_for_writer, why_unread
+from edge.records.journal import check_rows, open_to_read, unread, wait_for_writer, why_unread
 from edge.records.part_image import PartImage, find_image
 from edge.records.pass_proof import Proof, Standing, broken_rule, prove
 from edge.records.recorder import is_taken
@@ -164,8 +164,7 @@ def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(open_to_read(folder)) as journal, one_state(journal):
             yield journal
     except (sqlite3.Error, ValueError) as error:
-        said = broken_rule(error) if isinstance(error, ValueError) else why_unread(error)
-        raise RecordsError(f"{folder}: the journal cannot be read: {said}") from error
+        raise unread(folder, error, broken_rule(error) if isinstance(error, ValueError) else None) from error
 
 
 def _ending(folder: Path, ending: str) -> str | None:

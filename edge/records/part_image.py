@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from edge.errors import DataError, RecordsError
 from edge.files import is_hollow, open_regular
 from edge.records.image_audit import kept_goods
-from edge.records.retention import IMAGES, MOST_IMAGE_BYTES, misplaced
+from edge.records.retention import IMAGES, MOST_IMAGE_BYTES, UNPICTURED, misplaced
 from edge.text import printable
 from edge.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
     from edge.frame import Frame
 
-NEVER_STORED = "it was not stored, as when the disk is full or the archive process is not ready, or is not stored yet"
+NEVER_STORED = (
+    "it was not stored, as when the disk is full, the images have all their room (edge-run --keep-gib) or the "
+    "archive process is not ready, or is not stored yet"
+)
 
 
 class PartImage(NamedTuple):
@@ -47,6 +50,8 @@ def find_image(folder: Path, journal: sqlite3.Connection, verdict: Verdict, rows
 def _why_never_kept(journal: sqlite3.Connection, verdict: Verdict) -> str:
     if verdict.timing.in_ring is None:
         return "no frame of this part came"
+    if verdict.reason in UNPICTURED:
+        return "no picture is kept of a part that came while the station was suspended or stopped"
     if verdict.verdict is not Outcome.GOOD:
         return NEVER_STORED
     every = kept_goods(journal, verdict.epoch)

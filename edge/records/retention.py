@@ -14,7 +14,7 @@ from edge.letterbox.geometry import LARGEST_FRAME
 from edge.records import GOODS_EVERY, LARGEST_IMAGES
 from edge.records.disk_reserve import free_bytes
 from edge.records.durable_files import NEW
-from edge.verdict import Outcome
+from edge.verdict import Outcome, Reason
 
 MOST_IMAGE_BYTES = 4 * LARGEST_FRAME * LARGEST_FRAME
 """Largest size of an image file. PNG cannot compress noise: that takes slightly more than three bytes per pixel."""
@@ -86,6 +86,10 @@ def files_of_images(folder: Path) -> Iterator[str]:
                     within.append((Path(entry.path), inner, depth + 1))
                 else:
                     yield inner
+
+
+UNPICTURED = frozenset({Reason.SUSPENDED, Reason.STOPPED})
+"""Reasons of unknowns of which no image is kept: nobody judged these parts, and there may be thousands."""
 
 
 class NoRoomError(Exception):

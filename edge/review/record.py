@@ -4,16 +4,17 @@ The only file of this package that reads the journal.
 """
 
 import contextlib
+import functools
 import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import RecordsError
 from edge.records.image_audit import kept_goods
-from edge.records.journal import check_rows, open_to_read, why_unread
+from edge.records.journal import check_rows, open_to_read, unread
 from edge.records.pass_proof import broken_rule
+from edge.records.retention import UNPICTURED
 from edge.records.selection import Selection
 from edge.records.stored_verdicts import expired_until, find, gaps, select
 from edge.records.tables import IMAGES, VERDICTS
@@ -80,8 +81,7 @@ class Record:
         try:
             yield
         except (sqlite3.Error, ValueError) as error:
-            said = broken_rule(error) if isinstance(error, ValueError) else why_unread(error)
-            raise RecordsError(f"{self.folder}: the journal cannot be read: {said}") from error
+            raise unread(self.folder, error, broken_rule(error) if isinstance(error, ValueError) else None) from error
 
     @property
     def _open(self) -> sqlite3.Connection:
@@ -160,9 +160,17 @@ class Record:
         for (epoch, seq), picture in self.every_picture().items():
             match = _IMAGE.fullmatch(picture.path)
             every = self.every(epoch) if kind is Kind.GOOD else 1
+            if kind is Kind.UNKNOWN and match is not None and (epoch, seq) in self._unpictured:
+                continue  # an earlier version kept it
             if match is not None and match["kind"] == kind and every and seq % every == 0:
                 found[epoch, seq] = picture
         return found
+
+    @functools.cached_property
+    def _unpictured(self) -> set[Key]:
+        """The unknowns of which nothing is to be reviewed: the station was suspended or stopped."""
+        with self._errors():
+            return {(one.epoch, one.seq) for one in select(self._open, Selection(reasons=UNPICTURED))}
 
     def undecided(self, key: Key, picture: Picture) -> Undecided | None:
         """The part of a kept image; None if its verdict has expired or lies in a damaged block."""

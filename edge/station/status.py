@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edge.channel.control_messages import Fate
+from edge.station.change_log import ChangeLog
 from edge.text import counted
 from edge.verdict import Heartbeat, State, StateChange
 
@@ -35,6 +36,7 @@ class StationStatus:
         self.ready_after_s: float | None = None
         self._station, self.progress = station, progress
         self.beat_due_ns = 0
+        self._changes: ChangeLog | None = None
         self._begun_ns = time.monotonic_ns()
 
     @property
@@ -142,6 +144,9 @@ class StationStatus:
             subscribers = station.publisher.subscribers()  # also drains the socket's subscription events
             beat = self.heartbeat()
             station.publisher.send(beat)
+            if station.records is not None:
+                self._changes = self._changes or ChangeLog(station.records.recorder.event)
+                self._changes.follow(beat.state, beat.cause, beat.alarms)
             if station.metrics is not None:
                 station.metrics.beat(self._vitals(beat, subscribers))
             station.service.beat(station.products.are_loaded, self._makes_progress, f"{beat.state} {beat.cause or ''}")

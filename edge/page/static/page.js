@@ -64,6 +64,12 @@ function listen(address) {
 
 if (body.dataset.events) listen(body.dataset.events);
 
+// a narrow screen scrolls the navigation: show the tabs of this view
+for (const tab of document.querySelectorAll(".top nav [aria-current]")) {
+  const nav = tab.parentElement;
+  nav.scrollLeft = tab.offsetLeft - nav.offsetLeft - (nav.clientWidth - tab.offsetWidth) / 2;
+}
+
 // ---------------------------------------------------------------- the clock
 
 const clock = document.querySelector("[data-clock]");

@@ -78,6 +78,8 @@ class Parts:
             raise HTTPException(400, t("error.filter", what="outcome, reason")) from None
         if reasons and reasons <= UNKNOWN_REASONS:
             outcome = Outcome.UNKNOWN
+        if not (asked.get("field") or "").isprintable():
+            raise HTTPException(400, t("error.filter", what="field"))
         name, is_field, text = (asked.get("field") or "").partition("=")
         if name and not is_field:
             name, text = "lot", name

@@ -28,7 +28,9 @@ class Review:
         kind = request.query_params.get("kind", "reject")
         if kind not in KINDS:
             raise HTTPException(400, site.words(request)("error.filter", what="kind"))
-        listed, progress = await run_in_threadpool(_next, record, kind, request.query_params.get("after", ""))
+        listed, progress = await run_in_threadpool(
+            _next, record, kind, request.query_params.get("after", ""), request.query_params.get("at", "")
+        )
         last = request.query_params.get("undo", "")
         path = listed.picture if listed else None
         heat = await run_in_threadpool(stored_heat, record.folder, path) if path else None
@@ -61,16 +63,22 @@ class Review:
         if not (number.isascii() and number.isdigit() and len(number) < 19):
             raise HTTPException(400, t("error.what"))
         undone = await run_in_threadpool(_undo, record, int(number), by_of(request, t))
+        if (kind := form.get("kind")) in KINDS:  # from the queue, which shows this part again
+            return RedirectResponse(f"/s/{station.name}/review?kind={kind}&at={undone[0]}-{undone[1]}", 303)
         return RedirectResponse(f"/s/{station.name}/parts/{undone[0]}/{undone[1]}", 303)
 
 
-def _next(record: RecordView, kind: str, after: str) -> tuple[Listed | None, dict[str, tuple[int, int]]]:
-    """The next undecided part of a kind after the one skipped, `EPOCH-SEQ`; and how many are decided and undecided."""
+def _next(record: RecordView, kind: str, after: str, at: str) -> tuple[Listed | None, dict[str, tuple[int, int]]]:
+    """The undecided part `at` of a kind, else the next one after the one skipped, both `EPOCH-SEQ`; and how many are
+    decided and undecided.
+    """
     of = Reviews(record.folder)
     counted = {str(one): (done.decided, done.undecided) for one, done in of.progress().items()}
-    waiting = of.undecided(Kind(kind), MOST_SKIPPED if after else 1)
+    waiting = of.undecided(Kind(kind), MOST_SKIPPED if after or at else 1)
     skipped = next((at for at, one in enumerate(waiting) if f"{one.epoch}-{one.seq}" == after), -1)
-    chosen = waiting[(skipped + 1) % len(waiting)] if waiting else None
+    chosen = next((one for one in waiting if f"{one.epoch}-{one.seq}" == at), None)
+    if chosen is None and waiting:
+        chosen = waiting[(skipped + 1) % len(waiting)]
     if chosen is None:
         return None, counted
     verdict, _ = record.verdict(chosen.epoch, chosen.seq)
@@ -80,7 +88,9 @@ def _next(record: RecordView, kind: str, after: str) -> tuple[Listed | None, dic
 def _decide(record: RecordView, epoch: str, seq: int, choice: str, by: str, comment: str, queue: str) -> int:
     reviews = Reviews(record.folder)
     first = reviews.next(Kind(queue)) if queue in KINDS else None  # after a skip it is another part
-    way = Way.DRAWN if first is not None and first.key == (epoch, seq) else Way.CHOSEN
+    rows = reviews.of_verdict(epoch, seq) if queue in KINDS else []
+    is_again = bool(rows) and rows[-1].takes_back is not None and rows[-1].way is Way.DRAWN  # it was drawn, and undone
+    way = Way.DRAWN if is_again or (first is not None and first.key == (epoch, seq)) else Way.CHOSEN
     return reviews.decide(epoch, seq, Choice(choice), by, comment, way).id
 
 

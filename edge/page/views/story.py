@@ -7,11 +7,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from edge.errors import RecordsError
+from edge.errors import DamagedError, RecordsError
 from edge.page.pictures import WIDTHS
-from edge.page.record_view import Listed, frame_size, stored_heat
+from edge.page.record_view import Listed, RecordView, frame_size, stored_heat
 from edge.page.review_view import standing_of
 from edge.page.site import Site
+from edge.page.words import Words
 from edge.records.part_story import tell
 
 
@@ -33,11 +34,16 @@ class StoryView:
                 raise RecordsError(site.words(request)("error.no_record", name=station.name))
             story, near = await run_in_threadpool(record.story, epoch, seq)
         except RecordsError as error:
+            is_damaged = isinstance(error, DamagedError) and record is not None
+            if live is None and is_damaged:
+                raise
             if live is None:
-                raise HTTPException(404, str(error)) from error
+                raise HTTPException(404, await _gone(site.words(request), record, str(error))) from error
+            t = site.words(request)
+            why = t("alarms.damaged", folder=record.folder) if record is not None and is_damaged else str(error)
             listed = Listed(0, live, None)
             return site.page(
-                request, "part.html.j2", station=station.name, listed=listed, near=[], lines=[], why_none=str(error),
+                request, "part.html.j2", station=station.name, listed=listed, near=[], lines=[], why_none=why,
                 review=None, has_record=record is not None, heat=None, gaps=(),
             )  # fmt: skip
         path = story.image.path
@@ -59,7 +65,7 @@ class StoryView:
         found = [one.verdict for one in verdicts]
         if not found:
             lines = t("error.no_part", part=part), *(t("record.gap", problem=gap) for gap in gaps)
-            raise HTTPException(404, " ".join(lines))
+            raise HTTPException(404, await _gone(t, record, " ".join(lines)))
         if len(found) == 1 and not gaps:
             return RedirectResponse(f"/s/{station.name}/parts/{found[0].epoch}/{found[0].seq}", 303)
         return site.page(request, "part_runs.html.j2", station=station.name, part=part, found=found, gaps=gaps)
@@ -77,3 +83,9 @@ class StoryView:
         except RecordsError as error:
             raise HTTPException(404, str(error)) from error
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+
+
+async def _gone(t: Words, record: RecordView | None, said: str) -> str:
+    """What was said of something that is not there, and until when verdicts have expired, if any have."""
+    until = await run_in_threadpool(record.expired_until) if record is not None else None
+    return said if until is None else f"{said} {t('error.expired', time=t.date(until))}"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from edge.records.retention import Keeping
+from edge.records.retention import UNPICTURED, Keeping
 from edge.station.archive.child import run_archive
 from edge.station.process.child import Child
 from edge.station.process.messages import (
@@ -81,7 +81,7 @@ class Archiving:
 
         True: the slot is lent until `receive` returns it. False: it is not, and there will be no image.
         """
-        if not self._keeping.wants(verdict.verdict, verdict.seq):
+        if verdict.reason in UNPICTURED or not self._keeping.wants(verdict.verdict, verdict.seq):
             return False
         size = height * width * 3
         if not self._is_up or len(self._loans) >= MOST_LOANS or self._is_full(verdict.verdict, size):

@@ -194,7 +194,7 @@ class Settings(BaseModel):
     drift_hours: float = _key(
         8.0,
         MODEL,
-        "Production with a bundle that becomes the reference of the watch on drift; 0: no watch.",
+        "Production with a bundle that becomes the reference of the watch on drift, two hours at least; 0: no watch.",
         unit="hours",
         ge=0,
         le=1000,
@@ -251,7 +251,7 @@ class Settings(BaseModel):
     keep_journal_gib: float = _key(
         LARGEST_JOURNAL / GIB,
         RECORDS,
-        "Room for the journal; when it is full, the oldest verdicts are removed, and counts by hour stay.",
+        "Room for the journal, 0.01 at least; when it is full, the oldest verdicts go, and counts by hour stay.",
         unit="GiB",
         ge=0.01,
     )

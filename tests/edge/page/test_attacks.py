@@ -72,6 +72,13 @@ def paths(site: Site, method: str) -> list[str]:
     ]
 
 
+def test_the_login_page_names_no_station(site: Site) -> None:
+    with browser(site) as client:
+        text = client.get("/login").text
+        assert 'name="password"' in text
+        assert "line1" not in text
+
+
 def test_nothing_is_shown_and_nothing_changes_without_a_login(site: Site) -> None:
     told = asked(site)
     with browser(site) as client:
@@ -314,6 +321,9 @@ def test_the_command_serves_the_network_only_with_login_and_tls(tmp_path: Path) 
         (("--tls-certificate", tmp_path / "c.pem"), "together"),
         (("--users", users), "edge-page user add"),
         (("--station", "nonsense"), "endpoint"),
+        (("--station", "tcp://127.0.0.1:99999"), "'tcp://127.0.0.1:99999' is no endpoint"),
+        (("--records", tmp_path / "none" / "records"), "no such folder"),
+        (("--records", Path(__file__)), "no such folder"),
         (("--shifts", "6"), "--shifts"),
         (("--words", tmp_path / "none"), "words"),
     ):
@@ -340,3 +350,16 @@ def test_users_are_kept_for_their_owner_alone(tmp_path: Path) -> None:
     time.sleep(0.01)
     done = ran("page", "--users", users.path, "--serve", "127.0.0.1:0")
     assert done.returncode == 2
+
+
+def test_a_record_that_a_station_has_yet_to_make_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edge.cli.page import _check_records
+
+    _check_records(tmp_path / "line1")
+    assert capsys.readouterr().err == (
+        f"warning: {tmp_path / 'line1'} does not exist yet; it is shown once a station has made it\n"
+    )
+    _check_records(tmp_path)
+    assert capsys.readouterr().err == ""

@@ -33,7 +33,7 @@ def test_a_folder_that_may_not_be_read_does_not_end_the_thread(tmp_path: Path, m
 
     monkeypatch.setattr(RecordView, "last_run", forbidden)
     site.history.read()
-    assert "Permission denied" in (site.history.problem("line1") or "")
+    assert "Permission denied" in str(site.history.problem("line1"))
 
 
 def test_no_error_ends_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:

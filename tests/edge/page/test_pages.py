@@ -5,16 +5,18 @@ import time
 from pathlib import Path
 
 import pytest
-from support.page import browser, heartbeat, made_site, record
+from support.page import browser, heartbeat, made_site, record, token
 from support.records import spoil, verdict
 
 from edge.page import standing as standing_module
+from edge.page.charts import pareto
+from edge.page.fragments import Fragments
 from edge.page.live import Stations
 from edge.page.record_view import RecordView, shift_start
 from edge.page.standing import Level, standing
 from edge.page.station_live import Counts, Newest, StationLive
 from edge.page.words import Languages
-from edge.verdict import Outcome, State, StateChange
+from edge.verdict import Drift, Outcome, State, StateChange
 
 VIEWS = (
     "",
@@ -157,7 +159,7 @@ def test_the_gallery_has_pictures_and_filters(folder: Path) -> None:
         assert client.get("/s/line1/rejects?span=all&place=top-left").text.count('class="tile ') == 0
         assert client.get("/s/line1/rejects?span=all&field=lot%3D7").text.count('class="tile ') == 0
         assert client.get("/s/line1/rejects").text.count('class="tile ') == 0, "of the last day"
-        for wrong in ("span=never", "outcome=fine", "place=nowhere", "before=x", "since=yesterday"):
+        for wrong in ("span=never", "outcome=fine", "place=nowhere", "before=x", "since=yesterday", "field=%00"):
             assert client.get(f"/s/line1/rejects?{wrong}").status_code == 400
         picture = client.get("/s/line1/pictures/ab12/1?w=320")
         assert picture.headers["content-type"] == "image/jpeg"
@@ -196,7 +198,7 @@ def test_a_journal_with_nonsense_costs_one_line(folder: Path) -> None:
         for view in VIEWS:
             answer = client.get(f"/s/line1{view}")
             assert answer.status_code < 500, view
-        assert "The record cannot be read" in client.get("/s/line1").text
+        assert "is damaged. Restart the station" in client.get("/s/line1").text
 
 
 def test_a_part_that_is_called_script_is_text(tmp_path: Path) -> None:
@@ -236,3 +238,86 @@ def test_a_record_counts_its_verdicts(folder: Path) -> None:
     counted, newest = RecordView(folder).since(datetime(2026, 1, 1, tzinfo=UTC))
     assert (counted.good, counted.reject, counted.unknown) == (5, 4, 1)
     assert newest == Newest("cd34", 9)
+
+
+@pytest.mark.parametrize("seq", ["9223372036854775808", "99999999999999999999", "999999999999999999"])
+def test_a_number_that_no_verdict_has_is_not_found(folder: Path, seq: str) -> None:
+    with browser(made_site((folder,))) as client:
+        form = {"token": token(client), "choice": "bad", "by": "Ana"}
+        assert client.get(f"/s/line1/parts/cd34/{seq}").status_code == 404
+        assert client.get(f"/s/line1/pictures/cd34/{seq}").status_code == 404
+        assert client.post(f"/s/line1/parts/cd34/{seq}/decide", data=form).status_code in (400, 404)
+        for address in ("/s/line1/part?id=%00", "/s/%00"):
+            assert "\0" not in client.get(address).text
+
+
+def test_a_damaged_journal_keeps_the_navigation_and_tells_what_to_do(folder: Path) -> None:
+    (folder / "journal.db").write_bytes(b"SQLite format 3\0" + bytes(5000))
+    with browser(made_site((folder,))) as client:
+        for view in ("/rejects", "/trends", "/review", "/record", "/part?id=part-2", "/parts/cd34/2"):
+            text = client.get(f"/s/line1{view}").text
+            assert "Restart the station" in text, view
+            assert 'href="/s/line1/trends"' in text, view
+            assert "malformed" not in text, view
+            assert "database" not in text, view
+
+
+def test_a_part_is_found_whatever_its_capitals(folder: Path) -> None:
+    with browser(made_site((folder,))) as client:
+        assert client.get("/s/line1/part?id=PART-2").headers["location"] == "/s/line1/parts/cd34/2"
+        answer = client.get("/s/line1/part?id=PART-99")
+        assert answer.status_code == 404
+        assert 'name="id"' in answer.text, "the search goes on from there"
+        assert "only counts" not in answer.text
+
+
+def test_a_part_that_expired_is_told_to_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from support.sealed import G, expire, line_of, seal, small_blocks
+
+    small_blocks(monkeypatch)
+    line_of(tmp_path / "line1", [G] * 12)
+    seal(tmp_path / "line1")
+    assert expire(tmp_path / "line1", 2) == 2
+    with browser(made_site((tmp_path / "line1",))) as client:
+        for address in ("/part?id=part-1", "/parts/ab12/1"):
+            answer = client.get(f"/s/line1{address}")
+            assert answer.status_code == 404
+            assert "only counts are kept" in answer.text
+            assert 'name="id"' in answer.text
+        assert client.get("/s/line1/part?id=Part-12").status_code == 303, "in the newest rows"
+        assert client.get("/s/line1/part?id=Part-9").status_code == 303, "in a block"
+
+
+def test_the_banner_says_which_form_applies(folder: Path) -> None:
+    site, t = made_site((folder,)), Languages()["en"]
+    station = site.stations.get("line1")
+    assert station is not None
+    with browser(site) as client:
+        text = client.get("/s/line1").text
+        assert "data-held" not in text
+        assert text.index('class="hold') < text.index('class="last'), "near the banner"
+        assert {text.count(f'name="do" value="{one}"') for one in ("suspend", "resume")} == {1}
+    for state, cause, alarms in (
+        (State.SUSPENDED, "operator: Ana: belt", ()),
+        (State.HELD, "camera: cable", ("suspended by Ana: belt",)),
+    ):
+        station.hear(heartbeat(state=state, cause=cause, alarms=alarms), time.monotonic_ns())
+        made = Fragments(site).get(station, t, ["status"])["status"]
+        assert "data-held" in made
+    station.hear(heartbeat(state=State.SUSPENDED, cause="controller: nothing heard"), time.monotonic_ns())
+    assert "data-held" not in Fragments(site).get(station, t, ["status"])["status"]
+
+
+def test_what_the_page_says_in_small_print(tmp_path: Path) -> None:
+    folder = record(tmp_path / "line1")
+    site = made_site((folder,))
+    station = site.stations.get("line1")
+    assert station is not None
+    station.hear(heartbeat(drift=Drift(learned=0.1)), time.monotonic_ns())
+    with browser(site) as client:
+        assert "10 % of the reference is known; comparing begins after two hours" in client.get("/s/line1").text
+        for seq, said in ((1, "Good after all"), (5, "Good <kbd>")):
+            text = client.get(f"/s/line1/parts/cd34/{seq}").text
+            assert said in text
+            assert ("Good after all" in text) is (seq == 1)
+    assert "100 % cumulated" in str(pareto(Languages()["en"], [("late", 3), ("defect", 1)]))
