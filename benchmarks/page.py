@@ -92,7 +92,9 @@ def served(endpoint: str, records: Path) -> Iterator[tuple[subprocess.Popen[str]
 
 
 class Browsers:
-    """Threads that hear the events of a first screen, and fetch each picture that they name."""
+    """Threads that hear the events of a first screen, and fetch each picture that they name. They have the lowest
+    priority: on a line they are other machines.
+    """
 
     def __init__(self, place: str, count: int) -> None:
         """All listen at once."""
@@ -103,6 +105,7 @@ class Browsers:
             thread.start()
 
     def _listen(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)  # of this thread only
         with suppress(OSError, http.client.HTTPException):
             stream = http.client.HTTPConnection(self._place, timeout=30)
             stream.request("GET", SHOWN)
