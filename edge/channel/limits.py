@@ -7,7 +7,7 @@ message that never ends, the subscriptions of a peer, or the connections of a so
 from dataclasses import dataclass
 
 LIMITS = (
-    "bytes", "connections", "memory", "message", "newcomers", "penalty", "replays", "requests", "role",
+    "bytes", "changeovers", "connections", "memory", "message", "newcomers", "penalty", "replays", "requests", "role",
     "subscriptions", "suspensions", "triggers",
 )  # fmt: skip
 """The names under which metrics and log count the enforcement of a limit. `role` is a request that the role of a key

@@ -239,10 +239,10 @@ class ControlServer:
         if wanted is None or before is None:
             self._socket.refuse(peer, request, products.refusal(request.product, request.number))
             return
+        if (unfit := products.select(wanted)) is not None:
+            self._socket.refuse(peer, request, unfit)
+            return
         if wanted.name != before:
-            if (unfit := products.select(wanted)) is not None:
-                self._socket.refuse(peer, request, unfit)
-                return
             self._note_operator(peer, request, f"changes over from product {before} to {wanted.name}")
         self._socket.reply(peer, ProductSelected(product=wanted.name, number=wanted.number, before=before))
 

@@ -41,6 +41,7 @@ class Products:
         self._current = 0
         self._changes: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)  # since when (ns) which product is current
         self._file: LatestFile | None = None
+        self._doubt: str | None = None  # why the current product may not be that of the line, until a changeover
         self._activate(0)
 
     def at(self, captured_ns: int) -> tuple[Inspection, str | None]:
@@ -84,7 +85,13 @@ class Products:
             for product, one in others
             if one is not self.current and one.scoring.loaded is not None and one.scoring.cause is not None
         )
-        return (*self.current.alarms, *down)
+        trouble = self._file.trouble if self._file is not None else None
+        own = (
+            ()
+            if trouble is None
+            else (f"{FILE} cannot be written ({trouble}): the next run begins with another product",)
+        )
+        return (*self.current.alarms, *down, *own, *(() if self._doubt is None else (self._doubt,)))
 
     def states(self) -> tuple[ProductState, ...]:
         """All products, for programs."""
@@ -97,7 +104,7 @@ class Products:
     def resume(self, folder: Path) -> None:
         """Make the product current that `folder` says was judged last, if there is one, and keep it there from now on.
 
-        A folder that cannot be read counts as empty: the first product is current then, and the record says so.
+        If that cannot be known, the first product is current, and an alarm says so until a changeover.
         """
         if not self._products:
             return
@@ -105,16 +112,18 @@ class Products:
         try:
             last = _Current.model_validate_json(read_regular(folder, FILE, LARGEST)).product
         except FileNotFoundError:
-            pass
+            pass  # the first run with these records
         except (OSError, ValidationError) as error:
             why = error.strerror if isinstance(error, OSError) else "damaged"
-            self._note(logging.WARNING, f"{FILE} is not used: {why}", "product")
+            self._doubt = f"{FILE} cannot be used ({why}): {self.name} is current; select the product of the line"
         names = [product.name for product in self._products]
         if last in names:
             self._activate(names.index(last))
             self._note(logging.INFO, f"product {last}, as in the last run", "product")
         elif last is not None:
-            self._note(logging.WARNING, f"product {names[0]}; that of the last run, {last}, is not there", "product")
+            self._doubt = f"the last run's product {last} is not there: {self.name} is current; select that of the line"
+        if self._doubt is not None:
+            self._note(logging.WARNING, self._doubt, "product")
         self._file = LatestFile(folder / FILE)
         self._file.keep(_Current(product=names[self._current]))
 
@@ -129,6 +138,7 @@ class Products:
         if not scoring.is_up:
             return f"product {product.name} cannot be judged: {scoring.cause}"
         self._activate(index)
+        self._doubt = None
         if self._file is not None:
             self._file.keep(_Current(product=product.name))
         return None

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.line import DEMO_BUNDLE, Line, free_endpoint, ran, refused, running_line
+from support.line import DEMO_BUNDLE, Asking, Line, free_endpoint, ran, refused, running_line
 from support.records import rows
 
 from edge.bundle import load_bundle, seal
@@ -26,6 +26,7 @@ from edge.channel.control_messages import (
     Trigger,
     Triggered,
 )
+from edge.channel.limits import CHANGEOVERS
 from edge.station.config.resolved import Product
 from edge.station.process.usage import family, name_of
 from edge.station.products import FILE, Products
@@ -160,11 +161,31 @@ def test_a_run_begins_with_the_product_of_the_last_one(other: Path, tmp_path: Pa
     records = tmp_path / "records"
     records.mkdir()
     (records / FILE).write_text(kept)
-    with running_line(*SMALL, "--records", records, *products(other)) as line:
+    with running_line(*SMALL, "--records", records, *products(other)) as line, line.asking() as ask:
         line.until(1)
+        alarms = " ".join(_alarms(ask))
+        assert ("select" in alarms) is (first == "plates"), alarms
+        ask(SelectProduct(product=first, by="Ana"))  # whoever selects the current one has looked
+        assert "select" not in " ".join(_alarms(ask))
         ended(line)
     assert line.verdicts[0].product == first
     assert json.loads((records / FILE).read_text()) == {"product": first}
+
+
+def _alarms(ask: Asking) -> tuple[str, ...]:
+    snapshot = ask(AskSnapshot())
+    assert isinstance(snapshot, Snapshot)
+    return snapshot.heartbeat.alarms
+
+
+def test_changeovers_have_a_pace_that_is_counted(other: Path) -> None:
+    with running_line(*SMALL, *products(other)) as line, line.asking() as ask:
+        line.until(1)
+        answers = [ask(SelectProduct(number=(7, 1)[turn % 2], by="Ana")) for turn in range(CHANGEOVERS.burst + 20)]
+        assert all(isinstance(answer, ProductSelected) for answer in answers[: CHANGEOVERS.burst])
+        assert any(isinstance(answer, Refused) and "changeovers a second" in answer.why for answer in answers)
+        line.until(len(line.verdicts) + 3)
+        ended(line)
 
 
 def test_bundle_and_products_contradict_each_other(other: Path) -> None:
