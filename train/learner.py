@@ -64,12 +64,9 @@ class Learner(LightningModule):
                 torch.distributed.broadcast(buffer, 0)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Scores of all photographs, and the loss of those it learns from; in float32, as on the line."""
+        """Scores of all photographs, in float32 as on the line, and the loss of those it learns from, as in training."""
         with torch.autocast(self.device.type, enabled=False):
-            self._validate(batch)
-
-    def _validate(self, batch: Batch) -> None:
-        scores, maps = self.network(batch.image, batch.mask)
+            scores, maps = self.network(batch.image, batch.mask)
         self.seen.append((scores, batch.label))
         if maps is not None and self.network.learns_from == "masks":
             found = maps > 0.5

@@ -41,6 +41,11 @@ Person = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValid
 Why = Annotated[str, Field(min_length=1, max_length=LONGEST_REASON), AfterValidator(check_printable)]
 
 
+FileName = Annotated[
+    str, Field(pattern=r"^[^/\x00.][^/\x00]{0,199}$", description="a name in a folder"), AfterValidator(check_printable)
+]
+
+
 class Fate(StrEnum):
     """What became of a part at the gate. `late_reject`: its verdict came too late for the gate; `missed`: none came."""
 
@@ -155,7 +160,57 @@ class SelectProduct(_Said):
         return self
 
 
-Request = Hello | Ping | AskSnapshot | AskReplay | Acknowledge | Trigger | Suspend | Resume | SelectProduct
+class RolloutRequest(_Said):
+    """What all requests about candidates have."""
+
+    by: Person = Field(description="who asks: a person, or a program")
+    reason: Why | None = None
+    product: Name | None = Field(default=None, description="whose bundle is meant; null: the current product's")
+    station: Name | None = Field(default=None, description="the station that is meant; another one refuses")
+    epoch: Epoch | None = Field(default=None, description="the run that is meant; another one refuses")
+
+
+class LoadBundle(RolloutRequest):
+    """Load the bundle of this name from the station's folder of candidates. If it is sound, it judges the frames of
+    all parts beside the running bundle from then on, and decides nothing.
+    """
+
+    type: Literal["load_bundle"] = "load_bundle"
+    bundle: FileName
+
+
+class AskCandidate(_Said):
+    """The question how the candidate stands."""
+
+    type: Literal["candidate"] = "candidate"
+
+
+class Promote(RolloutRequest):
+    """Let the candidate decide from now on. `flips` is the number of its flips that a person has looked at."""
+
+    type: Literal["promote"] = "promote"
+    flips: int = Field(ge=0, le=2**53)
+
+
+class RollBack(RolloutRequest):
+    """Let the bundle decide again that decided before the last promotion."""
+
+    type: Literal["roll_back"] = "roll_back"
+
+
+class Unload(RolloutRequest):
+    """Give up the candidate."""
+
+    type: Literal["unload"] = "unload"
+
+
+Operation = Suspend | Resume | SelectProduct | LoadBundle | Promote | RollBack | Unload
+"""Requests by which a person or a program changes what the station does."""
+
+Request = (
+    Hello | Ping | AskSnapshot | AskReplay | Acknowledge | Trigger | Suspend | Resume | SelectProduct | LoadBundle
+    | AskCandidate | Promote | RollBack | Unload
+)  # fmt: skip
 
 
 class Welcome(_Said):
@@ -251,6 +306,46 @@ class ProductSelected(_Said):
     before: str = Field(description="the product until now")
 
 
+class Stage(StrEnum):
+    """Where a candidate stands. `loading`: it is read, checked and compiled. `judging`: it judges in the shadow.
+    `promoting`: a process that may decide is being started for it. `returning`: the same for the bundle of the
+    configuration. `refused`: it was given up.
+    """
+
+    NONE = "none"
+    LOADING = "loading"
+    JUDGING = "judging"
+    PROMOTING = "promoting"
+    RETURNING = "returning"
+    REFUSED = "refused"
+
+
+class CandidateState(_Said):
+    """The answer to all requests about candidates: how the candidate stands, and which bundle runs.
+
+    A flip is a part that the running bundle calls good and the candidate rejects (`to_reject`), or the other way round
+    (`to_good`).
+    """
+
+    type: Literal["candidate_state"] = "candidate_state"
+    stage: Stage
+    bundle: str | None = Field(default=None, description="the candidate's label; null without one")
+    product: str | None = Field(default=None, description="the product whose parts it judges, if there are several")
+    why: str | None = Field(default=None, description="why it was refused, for people")
+    judged: int = Field(default=0, description="parts that both have judged")
+    skipped: int = Field(default=0, description="parts for which it had no time")
+    to_reject: int = 0
+    to_good: int = 0
+    faults: int = Field(default=0, description="parts on which its runtime failed")
+    p50_ms: float | None = Field(default=None, description="of its last inferences, at the lowest priority")
+    p99_ms: float | None = None
+    needs: int = Field(description="parts that it has to judge before it can be promoted")
+    most_flips: int = Field(description="most flips of a candidate that can be promoted")
+    running: str = Field(description="label of the bundle that decides")
+    previous: str | None = Field(default=None, description="label of the bundle that a rollback brings back")
+    rolled_back: str | None = Field(default=None, description="why the station rolled back by itself, for people")
+
+
 class Refused(_Said):
     """The answer to a request that cannot be met, or to what is none, with the reason for people."""
 
@@ -262,7 +357,10 @@ class Refused(_Said):
 TYPES = tuple(kind.model_fields["type"].default for kind in get_args(Request))
 """Types of requests."""
 
-Reply = Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Exposed | Suspension | ProductSelected | Refused
+Reply = (
+    Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Exposed | Suspension | ProductSelected
+    | CandidateState | Refused
+)  # fmt: skip
 
 REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
 REPLIES: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="type")])

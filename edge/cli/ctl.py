@@ -1,9 +1,10 @@
-"""edge-ctl: asks a running station what it judges, and changes over to another product."""
+"""edge-ctl: asks a running station what it judges, and tells it: another product, another bundle."""
 
 import getpass
 import json
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +13,13 @@ from edge.cli import new_app, run_app
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edge.channel.control_messages import Reply, Request
+    from collections.abc import Callable
+
+    from edge.channel.control_messages import CandidateState, Operation, Reply, Request, Stage
 
 app = new_app()
+
+POLL_S = 0.2
 
 Connect = Annotated[str, typer.Option(help="Verdict endpoint of the station; its control socket is one port above.")]
 Keys = Annotated[
@@ -23,6 +28,9 @@ Keys = Annotated[
 ]
 By = Annotated[str | None, typer.Option(metavar="NAME", help="Who asks, for the record. [default: your login]")]
 Because = Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the record.")]
+OfProduct = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Product whose bundle is meant. [default: current]")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the station's answer as JSON.")]
 
 
@@ -44,24 +52,154 @@ def product(
 
     Parts that are triggered or exposed from then on are judged as the new product; parts before are not affected.
     """
-    from pydantic import ValidationError
-
     from edge.channel.control_messages import AskSnapshot, SelectProduct
-    from edge.validation import first_problem, problem, shown
 
     if name is None:
         reply = _ask(connect, AskSnapshot(), keys)
         print(reply.model_dump_json() if as_json else _listed(reply))
         return
     wanted = {"number": name} if name.isdecimal() else {"product": name}
+    reply = _ask(connect, _request(SelectProduct, wanted, by, reason), keys)
+    said = json.loads(reply.model_dump_json())
+    print(json.dumps(said) if as_json else f"product {said['product']}, before {said['before']}")
+
+
+@app.command()
+def load(
+    bundle: Annotated[str, typer.Argument(metavar="NAME", help="Name of a bundle in the station's --candidates DIR.")],
+    product: OfProduct = None,
+    connect: Connect = VERDICTS,
+    by: By = None,
+    reason: Because = None,
+    keys: Keys = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load a bundle as the candidate: it judges the same parts in the shadow, and decides nothing.
+
+    Waits until the station has checked it: hashes, signature, golden frames on this machine.
+    """
+    from edge.channel.control_messages import LoadBundle, Stage
+
+    request = _request(LoadBundle, {"bundle": bundle, "product": product}, by, reason)
+    state = _until(lambda: _ask(connect, request, keys), connect, keys, Stage.LOADING, f"loading {bundle}")
+    if state.stage is Stage.REFUSED:
+        raise ConfigError(f"refused: {state.why}")
+    _show(state, as_json)
+
+
+@app.command()
+def candidate(connect: Connect = VERDICTS, keys: Keys = None, as_json: AsJson = False) -> None:
+    """Show the candidate: what it has judged, its flips, and which bundle decides."""
+    from edge.channel.control_messages import AskCandidate
+
+    _show(_state(_ask(connect, AskCandidate(), keys)), as_json)
+
+
+@app.command()
+def promote(
+    flips: Annotated[int, typer.Option(min=0, help="Number of flips that you have looked at: all there are.")],
+    product: OfProduct = None,
+    connect: Connect = VERDICTS,
+    by: By = None,
+    reason: Because = None,
+    keys: Keys = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the candidate decide. The bundle before stays loaded, for edge-ctl rollback.
+
+    Parts that are triggered or exposed from then on are judged by it; parts before are not affected.
+    """
+    from edge.channel.control_messages import Promote, Stage
+
+    request = _request(Promote, {"flips": flips, "product": product}, by, reason)
+    state = _until(lambda: _ask(connect, request, keys), connect, keys, Stage.PROMOTING, "promoting")
+    if state.stage is Stage.REFUSED:
+        raise ConfigError(f"refused: {state.why}; {state.running} still decides")
+    _show(state, as_json)
+
+
+@app.command()
+def rollback(
+    product: OfProduct = None,
+    connect: Connect = VERDICTS,
+    by: By = None,
+    reason: Because = None,
+    keys: Keys = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the bundle decide again that decided before the last promotion."""
+    from edge.channel.control_messages import RollBack, Stage
+
+    request = _request(RollBack, {"product": product}, by, reason)
+    state = _until(lambda: _ask(connect, request, keys), connect, keys, Stage.RETURNING, "rolling back")
+    if state.stage is Stage.REFUSED:
+        raise ConfigError(f"refused: {state.why}; {state.running} still decides")
+    _show(state, as_json)
+
+
+@app.command()
+def unload(
+    connect: Connect = VERDICTS, by: By = None, reason: Because = None, keys: Keys = None, as_json: AsJson = False
+) -> None:
+    """Give up the candidate."""
+    from edge.channel.control_messages import Unload
+
+    _show(_state(_ask(connect, _request(Unload, {}, by, reason), keys)), as_json)
+
+
+def _request(kind: "type[Operation]", said: dict[str, Any], by: str | None, reason: str | None) -> "Operation":
+    """A request by name. Raises ConfigError that names the value that is not possible."""
+    from pydantic import ValidationError
+
+    from edge.validation import first_problem, problem, shown
+
     try:
-        request = SelectProduct.model_validate(wanted | {"by": by or getpass.getuser(), "reason": reason})
+        return kind.model_validate(said | {"by": by or getpass.getuser(), "reason": reason})
     except ValidationError as error:
         first = first_problem(error)
         raise ConfigError(f"{first['loc'][0]} {shown(first['input'])}: {problem(first)}") from error
-    reply = _ask(connect, request, keys)
-    said = json.loads(reply.model_dump_json())
-    print(json.dumps(said) if as_json else f"product {said['product']}, before {said['before']}")
+
+
+def _until(
+    begin: "Callable[[], Reply]", connect: str, keys: Path | None, stage: "Stage", what: str
+) -> "CandidateState":
+    """Begin something, and wait until the candidate's stage is another than `stage`. Raises ChannelError."""
+    from edge.channel.control_messages import AskCandidate
+    from edge.terminal.console import Console
+
+    with Console(stderr=True).status(what):
+        state = _state(begin())
+        while state.stage is stage:
+            time.sleep(POLL_S)
+            state = _state(_ask(connect, AskCandidate(), keys))
+    return state
+
+
+def _state(reply: "Reply") -> "CandidateState":
+    from edge.channel.control_messages import CandidateState
+
+    assert isinstance(reply, CandidateState)
+    return reply
+
+
+def _show(state: "CandidateState", as_json: bool) -> None:
+    from edge.channel.control_messages import Stage
+
+    if as_json:
+        print(state.model_dump_json())
+        return
+    print(f"decides: {state.running}" + (f", before: {state.previous}" if state.previous else ""))
+    if state.rolled_back is not None:
+        print(state.rolled_back)
+    if state.stage is Stage.NONE:
+        return
+    print(f"candidate: {state.bundle}, {state.stage}" + (f": {state.why}" if state.why else ""))
+    if state.stage is Stage.JUDGING:
+        times = "" if state.p50_ms is None else f"; p50 {state.p50_ms:.1f}, p99 {state.p99_ms:.1f} ms"
+        print(f"judged: {state.judged} parts of {state.needs}, skipped {state.skipped}{times}")
+        print(f"flips: {state.to_reject} from good to reject, {state.to_good} from reject to good")
+        if state.faults:
+            print(f"failed: {state.faults} parts")
 
 
 def _ask(connect: str, request: "Request", keys: Path | None) -> "Reply":

@@ -25,11 +25,12 @@ from edge.records.tables import (
     LATE_RESULTS,
     LOST_RANGES,
     RUNS,
+    SHADOW_RESULTS,
     VERDICTS,
     Table,
     Value,
 )
-from edge.verdict import Verdict
+from edge.verdict import Outcome, Verdict
 
 MOST_WAITING = 100_000
 """Rows that may wait for the disk. Further verdicts are not written; the journal gets their range and number. Other
@@ -137,6 +138,13 @@ class Recorder:
     def late_field(self, epoch: str, seq: int, name: str, text: str) -> None:
         """Enter a free field that was known after the verdict on its part was published. Only the journal stores it."""
         self._put(LATE_FIELDS, epoch=epoch, seq=seq, name=name, text=text, time=wall_time())
+
+    def shadow_result(
+        self, epoch: str, seq: int, bundle: str, outcome: Outcome, score: float | None, fault: str | None
+    ) -> None:
+        """Enter what the candidate with the label `bundle` says of a part."""
+        said = {"bundle": bundle, "outcome": str(outcome), "score": score, "fault": fault}
+        self._put(SHADOW_RESULTS, epoch=epoch, seq=seq, time=wall_time(), **said)
 
     def event(self, kind: str, text: str) -> None:
         """Enter another event, described by `text`."""

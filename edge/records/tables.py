@@ -193,6 +193,20 @@ LATE_FIELDS = Table(
     ),
     (Index("late_fields_by_seq", "epoch, seq", since=3),),
 )
+SHADOW_RESULTS = Table(  # what a candidate says of a part; see edge.station.candidate
+    "shadow_results",
+    _added(
+        6,
+        epoch="TEXT NOT NULL",
+        seq="INTEGER NOT NULL",
+        bundle="TEXT NOT NULL",
+        outcome="TEXT NOT NULL",
+        score="REAL",
+        fault="TEXT",
+        time="TEXT NOT NULL",
+    ),
+    (Index("shadow_results_by_seq", "epoch, seq", since=6),),
+)
 IMAGES = Table(
     "images",
     (
@@ -280,7 +294,7 @@ EXPIRED_IMAGES = Table(  # how many images were removed of which the journal has
 
 TABLES = (
     RUNS, VERDICTS, ACKNOWLEDGEMENTS, LATE_RESULTS, IMAGES, EVENTS, LOST_RANGES, LATE_FIELDS, VERDICT_BLOCKS,
-    EXPIRED_RUNS, EXPIRED_HOURS, EXPIRED_IMAGES,
+    EXPIRED_RUNS, EXPIRED_HOURS, EXPIRED_IMAGES, SHADOW_RESULTS,
 )  # fmt: skip
 
 VERSION = max(column.since for table in TABLES for column in table.columns)

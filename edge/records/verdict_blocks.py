@@ -20,7 +20,16 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from edge.records.journal import ForeignJournalError
-from edge.records.tables import ACKNOWLEDGEMENTS, LATE_FIELDS, LATE_RESULTS, VERDICT_BLOCKS, VERDICTS, Column, Value
+from edge.records.tables import (
+    ACKNOWLEDGEMENTS,
+    LATE_FIELDS,
+    LATE_RESULTS,
+    SHADOW_RESULTS,
+    VERDICT_BLOCKS,
+    VERDICTS,
+    Column,
+    Value,
+)
 from edge.verdict import Outcome, Reason
 
 MOST_VERDICTS = 250
@@ -37,7 +46,7 @@ MOST_UNPACKED = 2**23
 LEVEL = 6
 """Of zlib: 10 µs and 76 bytes a verdict; level 1 takes 4 µs and 91 bytes, level 9 17 µs and 74 bytes."""
 
-BESIDE = (ACKNOWLEDGEMENTS, LATE_RESULTS, LATE_FIELDS)
+BESIDE = (ACKNOWLEDGEMENTS, LATE_RESULTS, LATE_FIELDS, SHADOW_RESULTS)
 """Tables whose rows go into the block of their verdict."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", re.ASCII)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 class Role(StrEnum):
     """All roles may read: verdicts, heartbeats, states, snapshots and replays. `acknowledge` may also report what
     became of a part, `trigger` may announce a part in front of the camera, `control` may do both, suspend
-    and resume the station, and select its product.
+    and resume the station, and say which product and which bundle it judges.
     """
 
     SEE = "see"
@@ -26,6 +26,10 @@ NEEDS = {
     "suspend": Role.CONTROL,
     "resume": Role.CONTROL,
     "select_product": Role.CONTROL,
+    "load_bundle": Role.CONTROL,
+    "promote": Role.CONTROL,
+    "roll_back": Role.CONTROL,
+    "unload": Role.CONTROL,
 }
 """The role that a request type needs; types that are not listed need only `see`."""
 

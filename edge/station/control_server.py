@@ -10,21 +10,27 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from edge.channel.control_messages import (
     Acknowledge,
+    AskCandidate,
     AskReplay,
     AskSnapshot,
     Exposed,
     Hello,
+    LoadBundle,
+    Operation,
     Ping,
     Pong,
     ProductSelected,
+    Promote,
     Request,
     Resume,
+    RollBack,
     SelectProduct,
     Snapshot,
     Suspend,
     Suspension,
     Trigger,
     Triggered,
+    Unload,
     Welcome,
 )
 from edge.channel.control_socket import ControlSocket, Peer
@@ -33,6 +39,7 @@ from edge.channel.pace import Paces
 from edge.security.roles import NEEDS, Role
 from edge.station.products import Products
 from edge.station.replay import Replays
+from edge.station.rollout.rollout import Rollout
 from edge.station.suspension import KeptSuspension
 
 if TYPE_CHECKING:
@@ -76,6 +83,7 @@ class Line:
     trigger: Callable[[Trigger], int | str]
     """Accepts a part; returns its number, or why the station takes no triggers."""
     products: Products
+    rollout: Rollout
 
 
 class _Deciding(NamedTuple):
@@ -218,8 +226,13 @@ class ControlServer:
             case SelectProduct():
                 if self._is_meant(peer, request):
                     self._select(peer, request)
+            case AskCandidate():
+                self._socket.reply(peer, line.rollout.state)
+            case LoadBundle() | Promote() | RollBack() | Unload():
+                if self._is_meant(peer, request):
+                    self._roll_out(peer, request)
 
-    def _is_meant(self, peer: Peer, request: Suspend | Resume | SelectProduct) -> bool:
+    def _is_meant(self, peer: Peer, request: Operation) -> bool:
         """Whether this station and run is meant; otherwise the request is refused."""
         own = self._line
         if request.station in (None, own.station) and request.epoch in (None, own.epoch):
@@ -246,7 +259,30 @@ class ControlServer:
             self._note_operator(peer, request, f"changes over from product {before} to {wanted.name}")
         self._socket.reply(peer, ProductSelected(product=wanted.name, number=wanted.number, before=before))
 
-    def _note_operator(self, peer: Peer, request: Suspend | Resume | SelectProduct, what: str) -> None:
+    def _roll_out(self, peer: Peer, request: LoadBundle | Promote | RollBack | Unload) -> None:
+        """Change what the station has loaded; who asked is in the record."""
+        if not self._changeovers.admits(peer.id):
+            why = f"more than {CHANGEOVERS.a_second:g} changeovers a second; ask more slowly"
+            self._socket.limit(peer, request.type, "changeovers", why)
+            return
+        rollout, before = self._line.rollout, self._line.rollout.state
+        match request:
+            case LoadBundle():
+                refusal, what = rollout.load(request), f"loads {request.bundle} as the candidate"
+            case Promote():
+                what = f"promotes {before.bundle} after {before.judged} parts, {request.flips} flips looked at"
+                refusal = rollout.promote(request)
+            case RollBack():
+                refusal, what = rollout.roll_back(request), f"rolls back from {before.running}"
+            case Unload():
+                refusal, what = rollout.unload(), f"gives up the candidate {before.bundle}"
+        if refusal is not None:
+            self._socket.refuse(peer, request, refusal)
+            return
+        self._note_operator(peer, request, what)
+        self._socket.reply(peer, rollout.state)
+
+    def _note_operator(self, peer: Peer, request: Operation, what: str) -> None:
         """Write to the log and to the record who did what, and why."""
         key = f", key of {peer.user}" if peer.user else ""
         line = f"{request.by} {what}{f': {request.reason}' if request.reason else ''}{key}"

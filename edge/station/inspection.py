@@ -25,11 +25,16 @@ class Inspection:
     keeps the one that it was begun with.
     """
 
-    def __init__(self, config: StationConfig, bundle: Bundle, models: dict[Hashable, Model], note: Note) -> None:
-        """Take a seat at the model of `models` that fits, or add one there; its process starts with `supervise`."""
+    def __init__(self, config: StationConfig, bundle: Bundle, models: dict[Hashable, Model] | None, note: Note) -> None:
+        """Take a seat at the model of `models` that fits, or add one there; its process starts with `supervise`. With
+        None the model is this inspection's own.
+        """
         self.config, self.bundle = config, bundle
-        key = Model.key(config, bundle.digest)
-        self.scoring = Scoring(config, models.setdefault(key, Model(config, bundle.digest)))
+        self.has_own_model = models is None
+        model = Model(config, bundle.digest)
+        if models is not None:
+            model = models.setdefault(Model.key(config, bundle.digest), model)
+        self.scoring = Scoring(config, model)
         statistics = bundle.manifest.input_statistics
         watched = partial(note, kind="input")
         self.input_watch = None if statistics is None else InputWatch(statistics, watched)

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -24,6 +25,14 @@ REMEMBERED = 16
 """Changeovers for whose earlier frames it is known what they show; no frame waits that long."""
 
 
+class _Change(NamedTuple):
+    """From `since_ns` on the product of this `number` is current, and `inspection` judges its parts."""
+
+    since_ns: int
+    number: int
+    inspection: Inspection
+
+
 class _Current(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -37,9 +46,11 @@ class Products:
 
     def __init__(self, products: Sequence[Product], inspections: Sequence[Inspection], note: Note) -> None:
         """`inspections` belong to the products in order; of a line without products there is one."""
-        self._products, self._inspections, self._note = tuple(products), tuple(inspections), note
+        self._products, self._inspections, self._note = tuple(products), [*inspections], note
+        self.others: list[Inspection] = []
+        """Inspections that decide no new parts, but are kept: the results for their parts are received."""
         self._current = 0
-        self._changes: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)  # since when (ns) which product is current
+        self._changes: deque[_Change] = deque(maxlen=REMEMBERED)
         self._file: LatestFile | None = None
         self._doubt: str | None = None  # why the current product may not be that of the line, until a changeover
         self._activate(0)
@@ -48,12 +59,43 @@ class Products:
         """What judges a part whose clock started at `captured_ns`, and the name of its product: a frame that was
         exposed before a changeover shows a part from before it.
         """
-        began = (index for since_ns, index in reversed(self._changes) if since_ns <= captured_ns)
-        index = next(began, self._changes[0][1])
-        return self._inspections[index], self._products[index].name if self._products else None
+        began = (change for change in reversed(self._changes) if change.since_ns <= captured_ns)
+        change = next(began, self._changes[0])
+        return change.inspection, self.name_at(change.number)
 
     def __iter__(self) -> Iterator[Inspection]:
-        return iter(self._inspections)
+        return iter((*self._inspections, *self.others))
+
+    @property
+    def index(self) -> int:
+        """Number of the current product, from 0."""
+        return self._current
+
+    def index_of(self, name: str | None) -> int | None:
+        """Number of the product of this name, with None of the current one; None if there is no such product."""
+        if name is None:
+            return self._current
+        return next((index for index, one in enumerate(self._products) if one.name == name), None)
+
+    def indices_of(self, inspection: Inspection) -> list[int]:
+        """Numbers of the products whose new parts it judges."""
+        return [index for index, one in enumerate(self._inspections) if one is inspection]
+
+    def inspection_at(self, index: int) -> Inspection:
+        """What judges new parts of the product of this number."""
+        return self._inspections[index]
+
+    def name_at(self, index: int) -> str | None:
+        """Name of the product of this number; None on a line without products."""
+        return self._products[index].name if self._products else None
+
+    def replace(self, index: int, inspection: Inspection) -> Inspection:
+        """Let another inspection judge the new parts of a product from now on; returns the one before."""
+        before, self._inspections[index] = self._inspections[index], inspection
+        before.scoring.is_current = False
+        if index == self._current:
+            self._activate(index)
+        return before
 
     @property
     def current(self) -> Inspection:
@@ -63,7 +105,7 @@ class Products:
     @property
     def name(self) -> str | None:
         """Name of the current product; None without products."""
-        return self._products[self._current].name if self._products else None
+        return self.name_at(self._current)
 
     @property
     def are_loaded(self) -> bool:
@@ -152,18 +194,18 @@ class Products:
 
     def leave(self) -> None:
         """Give up the places at the models; pending frames are not answered any more."""
-        for one in self._inspections:
+        for one in self:
             one.scoring.leave()
 
     def close(self) -> None:
         """Write what is left."""
-        for one in self._inspections:
+        for one in self:
             one.close()
         if self._file is not None:
             self._file.close(CLOSE_S)
 
     def _activate(self, index: int) -> None:
         self._current = index
-        self._changes.append((time.monotonic_ns(), index))
+        self._changes.append(_Change(time.monotonic_ns(), index, self._inspections[index]))
         for number, one in enumerate(self._inspections):
             one.scoring.is_current = number == index

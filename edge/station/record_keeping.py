@@ -13,7 +13,7 @@ from edge.station.config.resolved import StationConfig
 from edge.station.part_counts import Books
 from edge.station.parts import Part
 from edge.station.previews import Previews, heat_of
-from edge.station.process.messages import Copied, Depicted, Inferred, Removed, Stored
+from edge.station.process.messages import Captured, Copied, Depicted, Inferred, Removed, Stored
 from edge.verdict import Verdict
 
 JOURNAL_PATIENCE_S = 1.0
@@ -34,8 +34,8 @@ class Records:
         self.boot = self.recorder.boot
         shown = asdict(config) | {"source": config.source_name}
         self.recorder.begin(epoch, config.source_name, bundle, json.dumps(shown, default=str))
-        keeping = Keeping(config.records, config.keep_goods, config.keep_bytes, config.keep_days)
-        self.archiving = Archiving(keeping, config.station)
+        self._keeping = Keeping(config.records, config.keep_goods, config.keep_bytes, config.keep_days)
+        self.archiving = Archiving(self._keeping, config.station)
         self.images_kept = 0
         self._epoch, self._frames = epoch, frames
         self.previews: Previews | None = None
@@ -75,6 +75,15 @@ class Records:
             self._frames.hold(c.slot)
             if is_shown and self.previews is not None:
                 self.previews.begin(verdict, c.height, c.width, heat)
+
+    def keep(self, verdict: Verdict, payload: bytes, capture: Captured, worst: int) -> None:
+        """Keep the image of a part whose verdict was published before, unless it is kept anyway. Its slot is held."""
+        assert capture.slot is not None
+        if self._keeping.wants(verdict.verdict, verdict.seq):
+            return
+        place = (capture.slot, self._frames.memory(capture.slot), capture.height, capture.width, worst)
+        if self.archiving.offer(verdict, payload, *place, is_wanted=True):
+            self._frames.hold(capture.slot)
 
     def serve(self) -> None:
         """Handle the archive's messages, and release the frames that it has copied."""

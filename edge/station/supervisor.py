@@ -34,6 +34,8 @@ from edge.station.previews import Previews
 from edge.station.products import Products
 from edge.station.record_keeping import Records
 from edge.station.replay import Replays
+from edge.station.rollout.promotions import Promotions
+from edge.station.rollout.rollout import Rollout
 from edge.station.status import StationStatus
 from edge.station.suspension import KeptSuspension
 from edge.station.systemd import Reports, Service
@@ -78,7 +80,9 @@ class Station:
         which this station's metrics are shown too.
         """
         trust = Trust.read(config.trust)
-        bundle = load_bundle(config.bundle, trust)
+        self.promotions = Promotions(config.records)
+        configured = load_bundle(config.bundle, trust)
+        bundle = self.promotions.restored(config.products[0].name if config.products else None, configured, trust)
         config = replace(config, bundle=bundle.folder)  # links resolved: a later change of a link has no effect
         self.config = config = _with_bits(config, bundle.manifest.picture)
         self.epoch = secrets.token_hex(8)
@@ -109,7 +113,13 @@ class Station:
             if config.records is not None:
                 self.records = Records(config, self.epoch, bundle.label, self.intake)
             undo.pop_all()
-        self.products = self._products_of(config, bundle, trust, {} if models is None else models)
+        self.products, bundles = self._products_of(
+            config, (configured, bundle), trust, {} if models is None else models
+        )
+        self.rollout = Rollout(
+            config, self.products, self.promotions, bundles, trust, self.intake,
+            lambda own, one: Inspection(own, one, None, self._note_own), self._note_own,
+        )  # fmt: skip
         recorder = self.records.recorder if self.records else None
         reads = config.read_code is not None
         self.codes = CodeReading(config, self.epoch, self.intake, recorder) if reads else None
@@ -121,6 +131,8 @@ class Station:
             self.records.previews = self.previews
         self.in_flight = PartsInFlight(self.products, self.books, self.intake, self.previews, self.records)
         self.acceptance = Acceptance(config, self.intake, self.products, self.in_flight, self.codes, self.publisher)
+        self.rollout.connect(self.acceptance, self.in_flight, self.records)
+        self.observers.append(self.rollout)
         self.replays = Replays(self.channel.control, self.epoch, recorder)
         self.suspension = KeptSuspension(config.records)
         self.control_server = ControlServer(
@@ -132,12 +144,17 @@ class Station:
         self._is_opened = False
 
     def _products_of(
-        self, config: StationConfig, bundle: Bundle, trust: Trust | None, models: dict[Hashable, Model]
-    ) -> Products:
-        """What judges the parts of each product; `bundle` is that of the first. Raises BundleError, ConfigError."""
-        inspections = []
+        self, config: StationConfig, first: tuple[Bundle, Bundle], trust: Trust | None, models: dict[Hashable, Model]
+    ) -> tuple[Products, list[Bundle]]:
+        """What judges the parts of each product, and the configured bundle of each. `first` are the configured bundle
+        of the first product and the one that decides. Raises BundleError, ConfigError.
+        """
+        inspections, bundles = [], [first[0]]
         for number, product in enumerate(config.products):
-            one = load_bundle(product.bundle, trust) if number else bundle
+            one = first[1]
+            if number:
+                bundles.append(load_bundle(product.bundle, trust))
+                one = self.promotions.restored(product.name, bundles[-1], trust)
             bits = one.manifest.picture and one.manifest.picture.bits
             if bits not in (None, config.bits):
                 raise ConfigError(
@@ -146,11 +163,11 @@ class Station:
                 )
             own = replace(config, bundle=one.folder, budget_ms=product.budget_ms)
             inspections.append(Inspection(own, one, models, self._note_own))
-        inspections = inspections or [Inspection(config, bundle, models, self._note_own)]
+        inspections = inspections or [Inspection(config, first[1], models, self._note_own)]
         products = Products(config.products, inspections, self._note_own)
         if config.records is not None:
             products.resume(config.records)
-        return products
+        return products, bundles
 
     @property
     def inspection(self) -> Inspection:
@@ -177,6 +194,7 @@ class Station:
             accepted=lambda: self.books.accepted,
             trigger=lambda trigger: self.acceptance.trigger(trigger, self._suspended),
             products=self.products,
+            rollout=self.rollout,
         )
 
     # ------------------------------------------------------------------------------------- called by the cell
@@ -202,6 +220,7 @@ class Station:
         self._receive()
         for inspection in self.products:
             inspection.count_pictures()
+        self.rollout.serve()
         self.channel.serve()
         self.control_server.serve()
 
@@ -250,12 +269,12 @@ class Station:
         """What is wrong and holds nothing up, as text for users."""
         of_records = self.records.alarms if self.records is not None else ()
         of_codes = self.codes.alarms if self.codes is not None else ()
-        return of_records + self.suspension.alarms + self.products.alarms + of_codes
+        return of_records + self.suspension.alarms + self.products.alarms + self.rollout.alarms + of_codes
 
     @property
     def fds(self) -> list[int]:
         """Descriptors that become readable when a message of a child or a controller needs a turn."""
-        children = [one.scoring.child for one in self.products]
+        children = [*(one.scoring.child for one in self.products), *self.rollout.children]
         if not self.acceptance.has_enough:
             children.append(self.intake.child)
         if self.records is not None:
@@ -271,7 +290,8 @@ class Station:
         waits_s = [(min([self.status.beat_due_ns, *due_ns]) - time.monotonic_ns()) / 1e9]
         if not self.intake.child.is_running and not self.intake.has_ended:
             waits_s.append(self.intake.child.due_in_s)
-        waits_s += [child.due_in_s for one in self.products if not (child := one.scoring.child).is_running]
+        models = (*(one.scoring.child for one in self.products), *self.rollout.children)
+        waits_s += [child.due_in_s for child in models if not child.is_running]
         if self.records is not None:
             waits_s.append(self.records.due_in_s)
         if self.codes is not None:
@@ -289,6 +309,7 @@ class Station:
             if self.records is not None:
                 last.callback(self.records.close, "never ran", self.books)
             last.callback(self.products.close)
+            last.callback(self.rollout.close)
             last.callback(self.channel.close)
 
     def shut_down(self, cause: str) -> None:
@@ -304,6 +325,7 @@ class Station:
                 last.callback(self.records.close, cause, self.books)
             last.callback(self.suspension.close, SUSPENSION_PATIENCE_S)
             last.callback(self.products.close)  # before the records, whose folder it writes into
+            last.callback(self.rollout.close)
             last.callback(self.channel.close)
             last.callback(self.intake.close, CHILD_PATIENCE_S)
             if self.records is not None:

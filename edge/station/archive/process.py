@@ -74,14 +74,15 @@ class Archiving:
 
     def offer(
         self, verdict: Verdict, payload: bytes, slot: int, memory: str, height: int, width: int, frame: int = 0,
-        heat: str | None = None, is_shown: bool = False,
+        heat: str | None = None, is_shown: bool = False, is_wanted: bool = False,
     ) -> bool:  # fmt: skip
         """Offer the frame of a verdict, published as `payload`: the frame number `frame` in `slot`, `height` × `width`
-        pixels. `heat` is its map as JSON; with `is_shown` a preview is made, too. Never waits.
+        pixels. `heat` is its map as JSON; with `is_shown` a preview is made, too. With `is_wanted` the image of a good
+        is kept whatever its number. Never waits.
 
         True: the slot is lent until `receive` returns it. False: it is not, and there will be no image.
         """
-        if verdict.reason in UNPICTURED or not self._keeping.wants(verdict.verdict, verdict.seq):
+        if verdict.reason in UNPICTURED or not (is_wanted or self._keeping.wants(verdict.verdict, verdict.seq)):
             return False
         size = height * width * 3
         if not self._is_up or len(self._loans) >= MOST_LOANS or self._is_full(verdict.verdict, size):

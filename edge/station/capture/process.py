@@ -17,7 +17,7 @@ from edge.verdict import Fault, Reason
 
 SLOTS = {"every": 10, "latest": 6}
 """Frames in the ring: one in inference, one being written, up to two lent to the archive, the rest waiting.
-With a code reader there are MOST_FRAMES more.
+With a code reader there are MOST_FRAMES more, with candidates one.
 """
 
 OPENING_S = 20.0
@@ -217,6 +217,7 @@ class CaptureProcess:
             height, width = opened.shape or (1, 1)
             frames = 1 if self._presence is None else self._presence.frames
             slots = SLOTS[opened.policy] + (MOST_FRAMES if self._config.read_code is not None else 0)
+            slots += self._config.candidates is not None
             self._ring = Ring(slots, height * width * 3 * frames)
         self._has_begun |= opened.free_running and opened.device  # a simulated camera waits for `begin`
         self._lend_all()

@@ -38,6 +38,9 @@ class StationConfig(SourceSettings):
 
     bundle: Path
     products: tuple[Product, ...]
+    candidates: Path | None
+    promote_after: int
+    promote_flips: int
     source: str
     station: str
     bind: str

@@ -179,6 +179,18 @@ class Settings(BaseModel):
     trust: Annotated[NamedPaths, Flag("FILE")] = _key(
         (), MODEL, "Public key; only a bundle that one of these keys signed is run.", unset="no signature needed"
     )
+    candidates: Annotated[NamedPath | None, Flag("DIR")] = _key(
+        None,
+        MODEL,
+        "Folder of bundles that edge-ctl load may load on the running line.",
+        unset="no bundle can be loaded",
+    )
+    promote_after: int = _key(
+        1000, MODEL, "Parts that a candidate has to judge in the shadow before it can be promoted.", unit="parts", ge=1
+    )
+    promote_flips: int = _key(
+        10, MODEL, "Most parts judged otherwise by a candidate that can be promoted.", unit="parts", ge=0
+    )
     backend: str = _key(
         "auto", MODEL, "Artifact of the bundle to run; auto measures all once and runs the fastest.", min_length=1
     )

@@ -67,9 +67,12 @@ class Model:
     hung; a frame that the child had not started is given back instead.
     """
 
-    def __init__(self, config: StationConfig, digest: str) -> None:
-        """The process starts with `supervise`. `digest` is that of the bundle whose threshold the stations use."""
-        self.child = Child("edge-inference", run_inference, lambda: (*self._arguments, self.streams))
+    def __init__(self, config: StationConfig, digest: str, niceness: int = 0) -> None:
+        """The process starts with `supervise`. `digest` is that of the bundle whose threshold the stations use.
+        `niceness` is that of a process that must not delay any other.
+        """
+        name = "edge-candidate" if niceness else "edge-inference"
+        self.child = Child(name, run_inference, lambda: (*self._arguments, self.streams), niceness=niceness)
         how = config.threads or cores(), config.spinning, config.keep_warm
         self._arguments = (config.bundle, digest, config.backend, *how)
         self._most_streams = config.streams

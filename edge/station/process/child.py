@@ -48,12 +48,14 @@ class Child:
         arguments: Callable[[], tuple[Any, ...]],
         longest_backoff_s: float = LONGEST_BACKOFF_S,
         station: str | None = None,
+        niceness: int = 0,
     ) -> None:
         """The process starts with `start`. Back-off doubles from FIRST_BACKOFF_S to `longest_backoff_s`. `station` is
-        named in log lines; None if several stations share the process.
+        named in log lines; None if several stations share the process. `niceness` is added to that of this process.
         """
         self.name = name
         self.station = station
+        self._niceness = niceness
         self.restarts = -1
         self.connection: Connection | None = None
         self._work, self._arguments = work, arguments
@@ -105,7 +107,10 @@ class Child:
         self._poll = select.poll()
         self._poll.register(self.connection.fileno(), select.POLLIN)
         process = _spawn.Process(
-            target=_run, args=(self._work, theirs, self._logging(), *self._arguments()), name=self.name, daemon=True
+            target=_run,
+            args=(self._work, theirs, self._logging(), self._niceness, *self._arguments()),
+            name=self.name,
+            daemon=True,
         )
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the new process
         try:
@@ -142,6 +147,13 @@ class Child:
         self.connection.close()
         self.connection = None
         self._set_back()
+
+    def reap(self) -> bool:
+        """Collect the exit status of a killed process, so that the system forgets it. Whether it has ended."""
+        if self._process is not None and self._process.exitcode is None:
+            return False
+        self._log_end()
+        return True
 
     def _logging(self) -> Logging | None:
         chosen = chosen_logging()
@@ -198,9 +210,12 @@ def _no_main_module() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _run(work: Callable[..., None], connection: Connection, logging_: Logging | None, *arguments: Any) -> None:
+def _run(
+    work: Callable[..., None], connection: Connection, logging_: Logging | None, niceness: int, *arguments: Any
+) -> None:
     """Entry point of every child: SIGINT is left to the supervisor, standard output and log to the command."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # if it is not inherited
+    os.nice(niceness)
     os.dup2(2, 1)
     with contextlib.suppress(OSError):  # with /proc, ps and top show the child's name
         Path("/proc/self/comm").write_text(multiprocessing.current_process().name[:15])
