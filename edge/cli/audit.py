@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 app = new_app()
 
+FLIP = "flip"
+"""With --last: a part that a candidate judged otherwise."""
+
 
 @app.command()
 def audit(
@@ -34,7 +37,11 @@ def audit(
     part: Annotated[str | None, typer.Option(metavar="ID", help="Print what happened to this part.")] = None,
     last: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="Print it of the newest part that is good, reject or unknown; see N."),
+        typer.Option(
+            metavar="KIND",
+            help="Print it of the newest part that is good, reject or unknown, or a flip: judged otherwise by a "
+            "candidate; see N.",
+        ),
     ] = None,
     gate: Annotated[
         Path | None,
@@ -142,11 +149,11 @@ def _stories(records: Path, part: str | None, last: str | None, count: int, gate
     from edge.terminal.console import Console
     from edge.verdict import Outcome
 
-    if last is not None and last not in set(Outcome):
-        raise RecordsError(f"--last {last}: no verdict is called so; give good, reject or unknown")
+    if last is not None and last not in {*Outcome, FLIP}:
+        raise RecordsError(f"--last {last}: no verdict is called so; give good, reject, unknown or flip")
     with Console(stderr=True).status("reading the records"):
         if last is not None:
-            return last_stories(records, Outcome(last), count, gate)
+            return last_stories(records, None if last == FLIP else Outcome(last), count, gate)
         assert part is not None
         return stories(records, part, gate)
 

@@ -28,11 +28,12 @@ from edge.records.stored_verdicts import (
     gaps,
     late_fields_of,
     late_results_of,
+    shadow_results_of,
     one_state,
     select,
     why_none,
 )
-from edge.records.tables import ACKNOWLEDGEMENTS, IMAGES, LATE_FIELDS, LATE_RESULTS, VERDICTS
+from edge.records.tables import ACKNOWLEDGEMENTS, IMAGES, LATE_FIELDS, LATE_RESULTS, SHADOW_RESULTS, VERDICTS
 from edge.records.verdict_blocks import as_said
 from edge.text import printable
 from edge.verdict import Outcome, Verdict
@@ -51,6 +52,7 @@ class Story:
     acknowledgements: list[Row]
     late_results: list[Row]
     late_fields: list[Row]
+    shadow_results: list[Row]
     images: list[Row]
     image: PartImage
     proof: Proof | None
@@ -75,6 +77,7 @@ class Story:
             "acknowledgements": self.acknowledgements,
             "late_results": [row | {"score": _for_json(row["score"])} for row in self.late_results],
             "late_fields": self.late_fields,
+            "shadow_results": [row | {"score": _for_json(row["score"])} for row in self.shadow_results],
             "images": self.images,
             "picture": {"path": self.image.path, "why_none": self.image.why or None},
             "gate": None
@@ -129,14 +132,18 @@ def story_of(folder: Path, epoch: str, seq: int) -> Story:
         return _story(journal, folder, stored)
 
 
-def last_stories(folder: Path, outcome: Outcome, count: int = 1, gate_log: Path | None = None) -> list[Story]:
-    """The newest `count` verdicts of this outcome, newest last. Raises RecordsError as `stories` does."""
-    told, left_out = _read(folder, Selection(outcome=outcome), count, gate_log)
+def last_stories(
+    folder: Path, outcome: Outcome | None, count: int = 1, gate_log: Path | None = None
+) -> list[Story]:
+    """The newest `count` verdicts of this outcome, or with None those that a candidate contradicts, newest last.
+
+    Raises RecordsError as `stories` does.
+    """
+    told, left_out = _read(folder, Selection(outcome=outcome, flips=outcome is None), count, gate_log)
     if not told:
         known = f", but {left_out[0]}: there may be some" if left_out else ""
-        raise RecordsError(
-            f"{folder} has no verdict {outcome}{known}; edge-audit {folder} counts the verdicts that it has"
-        )
+        none = "no verdict that a candidate contradicts" if outcome is None else f"no verdict {outcome}"
+        raise RecordsError(f"{folder} has {none}{known}; edge-audit {folder} counts the verdicts that it has")
     return told
 
 
@@ -150,7 +157,7 @@ def _read(
         chosen = [*select(journal, selection, newest_first=newest is not None, limit=newest)]
         chosen.sort()
         at_least = 0 if newest is None or not chosen else chosen[0].row
-        where, values = row_conditions(selection, has_late_fields=False)
+        where, values = row_conditions(replace(selection, flips=False), False, False)
         check_rows(journal, [VERDICTS], f"rowid >= {at_least} AND {where}", values)
         left_out = gaps(journal)
         told = [replace(_story(journal, folder, stored), gaps=tuple(left_out)) for stored in chosen]
@@ -212,7 +219,8 @@ def _with_decisions(journal: sqlite3.Connection, told: list[Story], gate_log: Pa
 
 def _story(journal: sqlite3.Connection, folder: Path, stored: Stored) -> Story:
     place = (stored.epoch, stored.seq)
-    check_rows(journal, [ACKNOWLEDGEMENTS, LATE_RESULTS, LATE_FIELDS, IMAGES], "epoch = ? AND seq = ?", place)
+    beside = [ACKNOWLEDGEMENTS, LATE_RESULTS, LATE_FIELDS, SHADOW_RESULTS, IMAGES]
+    check_rows(journal, beside, "epoch = ? AND seq = ?", place)
     images = [*IMAGES.read(journal, "WHERE epoch = ? AND seq = ? ORDER BY rowid", place)]
     for image in images:
         del image["epoch"], image["seq"]
@@ -224,8 +232,8 @@ def _story(journal: sqlite3.Connection, folder: Path, stored: Stored) -> Story:
         proof = prove(journal, None, *place)
     verdict = stored.verdict
     found_image = find_image(folder, journal, verdict, images)
-    late = late_results_of(journal, *place), late_fields_of(journal, *place)
-    return Story(verdict, acknowledgements, *late, images, found_image, proof)
+    later = late_results_of(journal, *place), late_fields_of(journal, *place), shadow_results_of(journal, *place)
+    return Story(verdict, acknowledgements, *later, images, found_image, proof)
 
 
 def hold(folder: Path, part: str, held: bool) -> list[Path]:

@@ -41,6 +41,10 @@ def tell(story: Story, folder: Path) -> Iterator[str]:
         yield f"  {row['time']}  a result came too late and moved nothing: {said}"
     for row in story.late_fields:
         yield f"  {row['time']}  known after the verdict: {printable(row['name'])} {printable(row['text'])}"
+    for row in story.shadow_results:
+        said = row["fault"] if row["score"] is None else f"score {row['score']:.4g}"
+        flip = ", a flip" if v.verdict is not Outcome.UNKNOWN and row["outcome"] not in (v.verdict, "unknown") else ""
+        yield f"  {row['time']}  the candidate {printable(row['bundle'])} says {row['outcome']}: {said}{flip}"
     for row in story.images:
         state = f"removed: {row['gone']}" if row["gone"] else "held" if row["held"] else "kept"
         path = folder.absolute() / row["path"]

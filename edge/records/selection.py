@@ -15,7 +15,7 @@ class Selection:
 
     Published from `since` on and before `until` (times with an offset); of `outcome`; for one of `reasons`; whose part
     has all free `fields`, in the verdict or known after it; of `part`; of the run `epoch`; numbered `first_seq` to
-    `last_seq`.
+    `last_seq`; with `flips` those good ones that a candidate rejects and those rejects that one calls good.
     """
 
     since: datetime | None = None
@@ -27,6 +27,7 @@ class Selection:
     epoch: str | None = None
     first_seq: int | None = None
     last_seq: int | None = None
+    flips: bool = False
 
     @property
     def wanted(self) -> frozenset[Reason]:
@@ -55,8 +56,12 @@ class _Conditions:
         return " AND ".join(f"({one})" for one in self._said) or "1"
 
 
-def row_conditions(selection: Selection, has_late_fields: bool) -> tuple[str, tuple[Value, ...]]:
-    """The SQL condition on the table `verdicts`, and its values. Times of the journal are text in UTC."""
+def row_conditions(
+    selection: Selection, has_late_fields: bool, has_shadow_results: bool
+) -> tuple[str, tuple[Value, ...]]:
+    """The SQL condition on the table `verdicts`, and its values. Times of the journal are text in UTC. `has_...` say
+    whether the journal has these tables.
+    """
     s, where = selection, _Conditions()
     for column, value in (("part", s.part), ("epoch", s.epoch), ("verdict", s.outcome)):
         if value is not None:
@@ -77,6 +82,11 @@ def row_conditions(selection: Selection, has_late_fields: bool) -> tuple[str, tu
             where.add(f"{has_field} OR {has_late}", *pair, *pair)
         else:
             where.add(has_field, *pair)
+    if s.flips:
+        of_this = "shadow_results.epoch = verdicts.epoch AND shadow_results.seq = verdicts.seq"
+        differs = "outcome <> verdict AND 'unknown' NOT IN (outcome, verdict)"
+        is_flip = f"EXISTS (SELECT 1 FROM shadow_results WHERE {of_this} AND {differs})"
+        where.add(is_flip if has_shadow_results else "0")
     return str(where), where.values
 
 
@@ -110,21 +120,27 @@ def block_conditions(selection: Selection, after: int, before: int | None) -> tu
     return str(where), where.values
 
 
-def is_selected(s: Selection, text: str, seq: int, late: Mapping[int, Set[tuple[str, str]]]) -> bool:
-    """Whether a verdict in a block is selected. `late` has name and text of the free fields that were known after it,
-    by number.
+def is_selected(
+    s: Selection, text: str, seq: int, late: Mapping[int, Set[tuple[str, str]]], shadow: Mapping[int, Set[str]]
+) -> bool:
+    """Whether a verdict in a block is selected. By number, `late` has name and text of the free fields that were known
+    after it, and `shadow` the outcomes that candidates gave it.
     """
     if (s.first_seq is not None and seq < s.first_seq) or (s.last_seq is not None and seq > s.last_seq):
         return False
     if not s.is_of_any_reason and not any(f'"reason":"{reason}"' in text for reason in s.wanted):
         return False
-    if s.is_of_any_reason and s.since is None and s.until is None and s.part is None and not s.fields:
+    if s.flips and seq not in shadow:
+        return False
+    is_of_any_verdict = s.is_of_any_reason and not s.flips
+    if is_of_any_verdict and s.since is None and s.until is None and s.part is None and not s.fields:
         return True
     said = as_said(text)
     try:
         return (
             said is not None
             and (s.is_of_any_reason or said.reason in s.wanted)
+            and (not s.flips or _is_flip(said.verdict, shadow[seq]))
             and (s.since is None or said.time >= time_text(s.since))
             and (s.until is None or said.time < time_text(s.until))
             and (s.part is None or said.part == s.part)
@@ -132,6 +148,11 @@ def is_selected(s: Selection, text: str, seq: int, late: Mapping[int, Set[tuple[
         )
     except (AttributeError, TypeError):
         return False
+
+
+def _is_flip(outcome: str, others: Set[str]) -> bool:
+    """Whether one of the other outcomes contradicts this one."""
+    return outcome != Outcome.UNKNOWN and bool(others - {outcome, Outcome.UNKNOWN})
 
 
 def time_text(time: datetime) -> str:

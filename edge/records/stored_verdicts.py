@@ -20,6 +20,7 @@ from edge.records.tables import (
     EXPIRED_RUNS,
     LATE_FIELDS,
     LATE_RESULTS,
+    SHADOW_RESULTS,
     VERDICT_BLOCKS,
     VERDICTS,
     Table,
@@ -82,7 +83,7 @@ def select(
 def _in_rows(
     journal: sqlite3.Connection, selection: Selection, newest_first: bool, after: int, before: int | None
 ) -> Iterator[Stored]:
-    where, values = row_conditions(selection, LATE_FIELDS.is_in(journal))
+    where, values = row_conditions(selection, LATE_FIELDS.is_in(journal), SHADOW_RESULTS.is_in(journal))
     types = "typeof(epoch) = 'text' AND typeof(seq) = 'integer' AND typeof(json) = 'text'"
     select = f"SELECT rowid, epoch, seq, json FROM verdicts WHERE rowid > ? AND rowid < ? AND {types} AND {where}"
     span = (after, 2**63 - 1 if before is None else before)
@@ -100,11 +101,12 @@ def _in_blocks(
         if found is None:
             continue
         late = _late_fields(journal, block, found) if selection.fields else {}
+        shadow = _shadow_outcomes(journal, block, found) if selection.flips else {}
         places = range(block.verdicts)
         for place in reversed(places) if newest_first else places:
             row, seq = block.row + place, block.first_seq + place
             is_within = row > after and (before is None or row < before)
-            if is_within and is_selected(selection, found.texts[place], seq, late):
+            if is_within and is_selected(selection, found.texts[place], seq, late, shadow):
                 yield Stored(row, block.epoch, seq, found.texts[place])
 
 
@@ -113,6 +115,14 @@ def _late_fields(journal: sqlite3.Connection, block: Block, of: Contents) -> dic
     found: dict[int, set[tuple[str, str]]] = {}
     for row in (*of.beside.get(LATE_FIELDS.name, []), *beside_block(journal, LATE_FIELDS, block)):
         found.setdefault(row["seq"], set()).add((row["name"], row["text"]))
+    return found
+
+
+def _shadow_outcomes(journal: sqlite3.Connection, block: Block, of: Contents) -> dict[int, set[str]]:
+    """The outcomes that candidates gave the verdicts of a block, by their numbers."""
+    found: dict[int, set[str]] = {}
+    for row in (*of.beside.get(SHADOW_RESULTS.name, []), *beside_block(journal, SHADOW_RESULTS, block)):
+        found.setdefault(row["seq"], set()).add(row["outcome"])
     return found
 
 
@@ -283,6 +293,11 @@ def late_results_of(journal: sqlite3.Connection, epoch: str, seq: int) -> list[R
 def late_fields_of(journal: sqlite3.Connection, epoch: str, seq: int) -> list[Row]:
     """Name, text and time of the free fields that were known after this verdict, the oldest first."""
     return _beside(journal, LATE_FIELDS, epoch, seq)
+
+
+def shadow_results_of(journal: sqlite3.Connection, epoch: str, seq: int) -> list[Row]:
+    """Bundle, outcome, score, fault and time of what candidates said of this part, the oldest first."""
+    return _beside(journal, SHADOW_RESULTS, epoch, seq)
 
 
 def _beside(journal: sqlite3.Connection, table: Table, epoch: str, seq: int) -> list[Row]:

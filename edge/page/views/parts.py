@@ -17,6 +17,9 @@ from edge.verdict import UNKNOWN_REASONS, Outcome, Reason
 TILES = 48
 """Pictures of a page of the gallery."""
 
+FLIP = "flip"
+"""Instead of an outcome: parts that a candidate judged otherwise."""
+
 SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 
 
@@ -54,7 +57,7 @@ class Parts:
             gaps=gaps,
             older=older,
             asked=kept,
-            outcomes=[*Outcome],
+            outcomes=[*Outcome, FLIP],
             reasons=sorted(UNKNOWN_REASONS),
             places=PLACES,
             spans=["shift", *SPANS, "all"],
@@ -72,7 +75,8 @@ class Parts:
             raise HTTPException(400, t("error.filter", what="span"))
         since, until = _moment(asked, "since", t) or since, _moment(asked, "until", t)
         try:
-            outcome = Outcome(asked.get("outcome") or Outcome.REJECT)
+            named = asked.get("outcome") or Outcome.REJECT
+            outcome = None if named == FLIP else Outcome(named)
             reasons = frozenset({Reason(asked["reason"])}) if asked.get("reason") else frozenset()
         except ValueError:
             raise HTTPException(400, t("error.filter", what="outcome, reason")) from None
@@ -87,7 +91,9 @@ class Parts:
         place = asked.get("place") or None
         if place is not None and place not in PLACES:
             raise HTTPException(400, t("error.filter", what="place"))
-        selection = Selection(since=since, until=until, outcome=outcome, reasons=reasons, fields=fields)
+        selection = Selection(
+            since=since, until=until, outcome=outcome, reasons=reasons, fields=fields, flips=asked.get("outcome") == FLIP
+        )
         return selection, Place(place) if place else None
 
 
