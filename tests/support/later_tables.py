@@ -1,6 +1,6 @@
-"""Simulates a later version of the software with journal version 6, if imported before `edge.records.journal`.
+"""Simulates a later version of the software with journal version 7, if imported before `edge.records.journal`.
 
-Version 5 adds the bundle of a verdict and the remedy of an event, version 6 the reason why a late result was late.
+Version 5 adds the bundle of a verdict and the remedy of an event, version 7 the reason why a late result was late.
 """
 
 import sys
@@ -15,7 +15,7 @@ assert "edge.records.journal" not in sys.modules, "it has taken the tables of to
 LATER = {
     "verdicts": (Column("bundle", "TEXT", attrgetter("bundle"), since=5),),
     "events": (Column("remedy", "TEXT", since=5),),
-    "late_results": (Column("found", "TEXT", since=6),),
+    "late_results": (Column("found", "TEXT", since=7),),
 }
 
 for _table in tables.TABLES:
@@ -24,4 +24,4 @@ for _table in tables.TABLES:
         _later = replace(_table, columns=(*_table.columns, *_added), indices=_indices)
         setattr(tables, _table.name.upper(), _later)
 tables.TABLES = tuple(getattr(tables, table.name.upper()) for table in tables.TABLES)
-tables.VERSION = 6
+tables.VERSION = 7

@@ -31,7 +31,9 @@ def line_of(
     pause: timedelta = timedelta(seconds=30),
     begun: datetime = BEGUN,
 ) -> list[Verdict]:
-    """A run with these outcomes, each acknowledged; some parts have free fields, late results and late fields."""
+    """A run with these outcomes, each acknowledged; some parts have free fields, late results and fields, and results of a
+    candidate: every sixth is a flip, if it is no unknown.
+    """
     journal = recorder(folder, epoch)
     made = []
     for seq, outcome in enumerate(outcomes, 1):
@@ -46,6 +48,9 @@ def line_of(
             journal.late_result(epoch, seq, 0.25, None)
         if seq % 7 == 0:
             journal.late_field(epoch, seq, "serial", f"SN-{seq}")
+        if seq % 3 == 0:
+            says = outcome if seq % 2 else R if outcome is G else G
+            journal.shadow_result(epoch, seq, "next@12ab", says, 0.5, None)
         made.append(one)
     settle(journal)
     journal.close("told to stop", len(made), patience_s=30)

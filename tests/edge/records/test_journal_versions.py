@@ -162,7 +162,12 @@ def test_a_journal_of_version_4_is_read_and_written_on(tmp_path: Path, monkeypat
     small_blocks(monkeypatch)
     line_of(tmp_path, [Outcome.GOOD] * 9, "ab12")
     assert seal(tmp_path) > 0
-    later_ones = ("DROP INDEX verdict_blocks_by_time", "DROP TABLE expired_images", "PRAGMA user_version = 4")
+    later_ones = (
+        "DROP INDEX verdict_blocks_by_time",
+        "DROP TABLE expired_images",
+        "DROP TABLE shadow_results",
+        "PRAGMA user_version = 4",
+    )
     spoil(tmp_path, *later_ones)
     found = audit(tmp_path)
     assert (found.is_sound, found.images_gone, [run.good for run in found.runs]) == (True, 0, [9])

@@ -133,6 +133,7 @@ def all_readings(folder: Path, work: Path) -> dict[str, Any]:
     found["audit"] = (told.problems, told.runs, told.without_image)
     found["stories"] = [story.as_json() for seq in range(1, 24) for story in stories(folder, f"part-{seq}")]
     found["last stories"] = [story.as_json() for story in last_stories(folder, R, 3)]
+    found["flips"] = [story.as_json() for story in last_stories(folder, None, 3)]
     found["replay"] = replayed(folder, 2, 22)
     found["forwarded"] = forwarded(folder, work / "forwarded")
     export_table(folder, Selection(), work / "all.csv")
@@ -149,6 +150,8 @@ def test_every_reader_finds_the_same_in_blocks_as_in_rows(
     assert seal(records) == 5
     assert sealed_rows(records) == (20, 3, 5)
     assert rows(records, "SELECT count(*) FROM acknowledgements") == [(3,)]
+    assert rows(records, "SELECT seq FROM shadow_results") == [(21,)]
+    assert [story["verdict"]["seq"] for story in as_rows["flips"]] == [6, 18]
     as_blocks = all_readings(records, tmp_path / "two")
     for name, reading in as_rows.items():
         assert as_blocks[name] == reading, name

@@ -187,6 +187,9 @@ def test_flips_are_counted_recorded_and_have_pictures_and_nobody_promotes_unseen
     )
     pictures = {seq for (seq,) in rows(records, "SELECT seq FROM images")}
     assert len(flips) >= 4
+    told = ran("audit", records, "--last", "flip", 4)
+    assert told.returncode == 0
+    assert told.stdout.count("says reject: score") == told.stdout.count("a flip") == 4
     assert {seq for (seq,) in flips} <= pictures
     assert {one.bundle for one in line.verdicts} == {RUNNING}
     assert ran("audit", records).returncode == 0
