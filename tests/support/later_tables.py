@@ -1,6 +1,7 @@
-"""Simulates a later version of the software with journal version 7, if imported before `edge.records.journal`.
+"""Simulates the software two journal versions later, if imported before `edge.records.journal`.
 
-Version 5 adds the bundle of a verdict and the remedy of an event, version 7 the reason why a late result was late.
+The next version adds the bundle of a verdict and the remedy of an event, the one after it the reason why a late result
+was late.
 """
 
 import sys
@@ -13,9 +14,9 @@ from edge.records.tables import Column, Index
 assert "edge.records.journal" not in sys.modules, "it has taken the tables of today already"
 
 LATER = {
-    "verdicts": (Column("bundle", "TEXT", attrgetter("bundle"), since=5),),
-    "events": (Column("remedy", "TEXT", since=5),),
-    "late_results": (Column("found", "TEXT", since=7),),
+    "verdicts": (Column("bundle", "TEXT", attrgetter("bundle"), since=tables.VERSION + 1),),
+    "events": (Column("remedy", "TEXT", since=tables.VERSION + 1),),
+    "late_results": (Column("found", "TEXT", since=tables.VERSION + 2),),
 }
 
 for _table in tables.TABLES:
@@ -24,4 +25,4 @@ for _table in tables.TABLES:
         _later = replace(_table, columns=(*_table.columns, *_added), indices=_indices)
         setattr(tables, _table.name.upper(), _later)
 tables.TABLES = tuple(getattr(tables, table.name.upper()) for table in tables.TABLES)
-tables.VERSION = 7
+tables.VERSION += 2

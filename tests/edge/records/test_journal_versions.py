@@ -231,7 +231,7 @@ def test_an_entry_has_a_value_for_each_of_its_columns() -> None:
 
 def test_a_later_version_migrates_the_journal_at_the_start_and_writes_its_columns(old: Path) -> None:
     done(later(RUN_ON, old))
-    assert rows(old, "PRAGMA user_version") == [(6,)]
+    assert rows(old, "PRAGMA user_version") == [(VERSION + 2,)]
     assert rows(old, "SELECT epoch, count(*), bundle FROM verdicts GROUP BY epoch") == [
         ("ab12", PARTS, None),
         ("cd34", 1, "demo 0123456789ab"),
@@ -288,6 +288,7 @@ KILLED = """
 import os, shutil, signal, sqlite3, sys
 from contextlib import closing
 from edge.records import journal
+from edge.records.tables import VERSION
 
 connect, seen = sqlite3.connect, 0
 
@@ -324,10 +325,10 @@ for last in range(1, 1000):
     assert code in (0, -signal.SIGKILL), code
     with closing(journal.open_to_read(folder)) as read:  # what was killed can be audited before the next start
         assert len(read.execute("SELECT * FROM verdicts").fetchall()) == len(rows)
-    assert state(folder) in [(rows, 1, False, False), (rows, 6, True, True)], last
+    assert state(folder) in [(rows, 1, False, False), (rows, VERSION, True, True)], last
     connection, aside = journal.open_to_write(folder)
     connection.close()
-    assert (aside, state(folder)) == (None, (rows, 6, True, True)), last
+    assert (aside, state(folder)) == (None, (rows, VERSION, True, True)), last
     if code == 0:
         break
 print("all", last - 1)
@@ -343,7 +344,7 @@ def test_a_migration_that_is_killed_at_any_statement_loses_nothing_and_is_done_a
         "ALTER TABLE verdicts ADD COLUMN bundle TEXT",
         "ALTER TABLE events ADD COLUMN remedy TEXT",
         "ALTER TABLE late_results ADD COLUMN found TEXT",
-        "PRAGMA user_version = 6",
+        f"PRAGMA user_version = {VERSION + 2}",
         "COMMIT",
     ]
 
