@@ -72,6 +72,9 @@ from train.weights import start_from
 FEWEST = 4
 """Fewest training photographs of a class; fewer are taken for a mistake."""
 
+SCORED_OF_TRAINING = 500
+"""Training photographs that are scored after a training."""
+
 Splits = dict[str, list[Photograph]]
 Scores = npt.NDArray[np.float32]
 
@@ -444,7 +447,15 @@ def judge_last_epoch(
 def judge_splits(
     network: Network, recipe: Recipe, splits: Splits, stage: Stage, file: Path | None = None
 ) -> tuple[ChosenThreshold, dict[str, SplitFigures]]:
-    """Score all `splits`, choose the threshold on val, evaluate val and test with it; write the scores to `file`."""
+    """Score all `splits`, choose the threshold on val, evaluate val and test with it; write the scores to `file`.
+
+    Of the training photographs at most SCORED_OF_TRAINING are scored, spread evenly over their list: they serve the
+    report's comparison of the splits alone, and all of them would take longer than some trainings.
+    """
+    if len(splits.get("train", ())) > SCORED_OF_TRAINING:
+        every = len(splits["train"]) / SCORED_OF_TRAINING
+        few = [splits["train"][int(number * every)] for number in range(SCORED_OF_TRAINING)]
+        splits = {**splits, "train": few}
     scores = {
         split: score_photographs(network, recipe.letterbox, photographs, stage(f"scoring {split}", len(photographs)))
         for split, photographs in splits.items()
@@ -473,7 +484,7 @@ def judge_splits(
 
 
 def write_scores(file: Path, splits: Splits, scores: dict[str, Scores]) -> None:
-    """scores.csv: the score of every photograph, split by split."""
+    """scores.csv: the scores of photographs, split by split."""
     with file.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines)
         writer.writerow(["file", "split", "label", "defect", "part", "score"])

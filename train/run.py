@@ -4,7 +4,7 @@ RUN/run.json         this file's `RunRecord`
 RUN/model.pt         {"model": state_dict} of the chosen checkpoint, read with weights_only
 RUN/network.py       a copy of the person's file that the network is in, if it is none of the package
 RUN/history.csv      the metrics of each epoch
-RUN/scores.csv       the score of every photograph, by the chosen checkpoint, and its part
+RUN/scores.csv       the scores of photographs, by the chosen checkpoint, and their parts: all of val and test
 RUN/split.csv        the split of every photograph, an input for edge-train --split
 RUN/photographs.csv  the SHA-256 of every photograph and mask, by which the exporter and the report identify them
 RUN/augmentation.png letterboxed and augmented samples of a few photographs
@@ -198,7 +198,7 @@ class Scored:
 
 
 def read_scores(path: Path) -> list[Scored]:
-    """Every photograph of the finished run in `path`, in the order of scores.csv. Raises RunError."""
+    """The scored photographs of the finished run in `path`, in the order of scores.csv. Raises RunError."""
     file = path / SCORES_FILE
     try:
         with file.open(newline="", encoding="utf-8") as lines:

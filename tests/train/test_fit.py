@@ -23,6 +23,7 @@ from train.letterbox import letterboxed
 from train.models import Batch, build_network
 from train.models.segmenter_small import SegmenterSmall
 from train.recipe import Recipe, load_recipe
+from train.report.scored_photographs import read_inspected
 from train.run import RunError, load_run
 
 MakeData = Callable[..., Path]
@@ -79,6 +80,17 @@ def test_scores_of_the_run_are_those_of_its_network_on_the_exact_letterbox(data:
         with torch.inference_mode():
             score, _ = run.network(image[None], mask[None])
         assert written[photograph.name] == pytest.approx(float(score), abs=1e-5)
+
+
+def test_of_many_training_photographs_some_are_scored_and_the_report_reads_them(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.fit.SCORED_OF_TRAINING", 5)
+    run = fit("demo-line", quick("demo-line"), data, tmp_path / "run")
+    inspected = read_inspected(run)
+    assert {split: len(found) for split, found in inspected.items()} == {"train": 5, "val": 12, "test": 12}
+    photographs = [photograph.name for photograph in run.photographs("train")]
+    assert [one.name for one in inspected["train"]] == [photographs[int(number * 24 / 5)] for number in range(5)]
 
 
 def test_supervised_network_learns_the_plain_defect(data: Path, tmp_path: Path) -> None:
