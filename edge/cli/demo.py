@@ -86,3 +86,7 @@ def demo(
 def main() -> None:
     """Entry point of edge-demo."""
     run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -66,7 +66,11 @@ def export_table(
     try:
         with contextlib.closing(open_to_read(folder)) as journal, written_whole(file) as part:
             journal.execute("BEGIN")  # all readings are of one state of a journal that is being written
-            check_rows(journal, [VERDICTS], *row_conditions(selection, LATE_FIELDS.is_in(journal), SHADOW_RESULTS.is_in(journal)))
+            check_rows(
+                journal,
+                [VERDICTS],
+                *row_conditions(selection, LATE_FIELDS.is_in(journal), SHADOW_RESULTS.is_in(journal)),
+            )
             check_rows(journal, [ACKNOWLEDGEMENTS, LATE_FIELDS])
             names, late = _names(journal, selection)
             count = 0

@@ -28,9 +28,9 @@ from edge.records.stored_verdicts import (
     gaps,
     late_fields_of,
     late_results_of,
-    shadow_results_of,
     one_state,
     select,
+    shadow_results_of,
     why_none,
 )
 from edge.records.tables import ACKNOWLEDGEMENTS, IMAGES, LATE_FIELDS, LATE_RESULTS, SHADOW_RESULTS, VERDICTS
@@ -132,9 +132,7 @@ def story_of(folder: Path, epoch: str, seq: int) -> Story:
         return _story(journal, folder, stored)
 
 
-def last_stories(
-    folder: Path, outcome: Outcome | None, count: int = 1, gate_log: Path | None = None
-) -> list[Story]:
+def last_stories(folder: Path, outcome: Outcome | None, count: int = 1, gate_log: Path | None = None) -> list[Story]:
     """The newest `count` verdicts of this outcome, or with None those that a candidate contradicts, newest last.
 
     Raises RecordsError as `stories` does.

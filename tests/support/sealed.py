@@ -31,8 +31,8 @@ def line_of(
     pause: timedelta = timedelta(seconds=30),
     begun: datetime = BEGUN,
 ) -> list[Verdict]:
-    """A run with these outcomes, each acknowledged; some parts have free fields, late results and fields, and results of a
-    candidate: every sixth is a flip, if it is no unknown.
+    """A run with these outcomes, each acknowledged; some parts have free fields, late results and fields, and results
+    of a candidate: every sixth is a flip, if it is no unknown.
     """
     journal = recorder(folder, epoch)
     made = []

@@ -92,7 +92,12 @@ class Parts:
         if place is not None and place not in PLACES:
             raise HTTPException(400, t("error.filter", what="place"))
         selection = Selection(
-            since=since, until=until, outcome=outcome, reasons=reasons, fields=fields, flips=asked.get("outcome") == FLIP
+            since=since,
+            until=until,
+            outcome=outcome,
+            reasons=reasons,
+            fields=fields,
+            flips=asked.get("outcome") == FLIP,
         )
         return selection, Place(place) if place else None
 

@@ -1,0 +1,116 @@
+"""Judges the frames of a chunk; runs in a worker, on this machine or on another one."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from math import isfinite
+from pathlib import Path
+from typing import NamedTuple
+
+from edge.backends import Backend, check_golden, load_from
+from edge.backtest.items import Item
+from edge.backtest.plan import Judge, Plan
+from edge.bundle import Bundle, open_bundle
+from edge.errors import DataError, EdgeError
+from edge.files import read_regular
+from edge.frame import Frame
+from edge.pictures import decode_picture
+from edge.records.retention import MOST_IMAGE_BYTES
+from edge.text import reason_of
+from edge.verdict import Outcome
+
+SHAPES = 4
+"""Sizes of frames for which a worker keeps compiled graphs."""
+
+
+class Row(NamedTuple):
+    """What one bundle says of one frame, after the columns of the frame. `ms` is the time of the inference."""
+
+    bundle: str
+    backend: str
+    outcome: str
+    score: float
+    ms: float
+    fault: str
+
+
+NAN = float("nan")
+
+
+def judge_chunk(plan: Plan, items: Sequence[Item]) -> list[tuple[Item, Row]]:
+    """A row for each frame and bundle, in their order. A frame that cannot be read or judged is unknown, with a fault.
+
+    Raises EdgeError if a bundle cannot be run here as its golden frames say.
+    """
+    rows = []
+    for item in items:
+        frame: Frame | None = None
+        fault = ""
+        try:
+            frame = _read(item)
+        except (DataError, OSError) as error:
+            fault = f"the image cannot be read: {reason_of(error) if isinstance(error, OSError) else error}"
+        for judge in plan.judges:
+            rows.append((item, _judged(judge, plan.threads, item, frame, fault)))
+    return rows
+
+
+def _read(item: Item) -> Frame:
+    data = read_regular(Path(item.folder), item.path, MOST_IMAGE_BYTES)
+    if item.sha256 and hashlib.sha256(data).hexdigest() != item.sha256:
+        raise DataError("it is not the image that was stored")
+    return decode_picture(data)
+
+
+def _judged(judge: Judge, threads: int, item: Item, frame: Frame | None, fault: str) -> Row:
+    if frame is None:
+        return Row(judge.label, judge.backend, Outcome.UNKNOWN.value, NAN, NAN, fault)
+    height, width = frame.shape[:2]
+    # A station compiles its graph for the size of its frames, so recorded ones are judged by the same variant.
+    backend, bundle = _loaded(judge, threads, (height, width) if item.sha256 else None)
+    if (refusal := bundle.manifest.letterbox.refusal(height, width)) is not None:
+        return Row(judge.label, judge.backend, Outcome.UNKNOWN.value, NAN, NAN, f"a frame of {refusal}")
+    began = time.perf_counter_ns()
+    try:
+        score = backend.infer(frame).score
+    except Exception as error:  # each runtime has its own kinds
+        text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        return Row(judge.label, judge.backend, Outcome.UNKNOWN.value, NAN, NAN, text)
+    ms = (time.perf_counter_ns() - began) / 1e6
+    if not isfinite(score):
+        return Row(judge.label, judge.backend, Outcome.UNKNOWN.value, NAN, ms, f"the model's score is {score}")
+    rejects = bundle.artifact(judge.backend).threshold.rejects(score)
+    outcome = Outcome.REJECT if rejects else Outcome.GOOD
+    return Row(judge.label, judge.backend, outcome.value, score, ms, "")
+
+
+@lru_cache(maxsize=32)
+def _opened(folder: str, digest: str) -> Bundle:
+    return open_bundle(Path(folder), digest=digest)
+
+
+@lru_cache(maxsize=2 * SHAPES)
+def _loaded(judge: Judge, threads: int, shape: tuple[int, int] | None) -> tuple[Backend, Bundle]:
+    """A compiled graph that agrees with the bundle's golden frames here, warmed up."""
+    bundle = _opened(judge.folder, judge.digest)
+    if shape is not None and bundle.manifest.letterbox.refusal(*shape) is not None:
+        shape = None
+    anysize = load_from(bundle, judge.backend, threads)
+    check_golden(bundle, anysize)
+    if shape is None:
+        return anysize, bundle
+    from edge.backends import check_static
+
+    runtime = load_from(bundle, judge.backend, threads, shape)
+    check_static(bundle, anysize, runtime, shape)
+    return runtime, bundle
+
+
+def check(plan: Plan) -> None:
+    """Load every bundle of a plan here once. Raises EdgeError if one cannot be run."""
+    for judge in plan.judges:
+        try:
+            _loaded(judge, plan.threads, None)
+        except EdgeError as error:
+            raise type(error)(f"{judge.label}: {error}") from error

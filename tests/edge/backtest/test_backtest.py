@@ -1,0 +1,241 @@
+"""Frames of a record judged again: the same scores as on the line, flips, truth, interruptions, and what is refused."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.line import DEMO_BUNDLE, command, ran, run, running_line
+from support.records import rows
+
+from edge.backtest import local
+from edge.backtest.items import Item, read_items
+from edge.backtest.judging import judge_chunk
+from edge.backtest.plan import CHUNK, Judge, Plan, begin, make_plan
+from edge.backtest.table import TABLE, chunk_file, missing, packed, read_rows
+from edge.bundle import load_bundle, seal
+from edge.errors import DataError, EdgeError
+from edge.review import Choice, Reviews
+
+PARTS = 60
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A record of the demonstration line with the image of every part, judged with one thread."""
+    folder = tmp_path_factory.mktemp("line") / "records"
+    options = ("--source", "demo", "--size", "320x180", "--limit", PARTS, "--budget-ms", 5_000, "--threads", 1)
+    with running_line(*options, "--records", folder, "--keep-goods", 1, "--backend", "openvino") as line:
+        assert line.to_the_end() == 0
+    assert rows(folder, "SELECT count(*) FROM images WHERE gone IS NULL") == [(PARTS,)]
+    return folder
+
+
+def changed(folder: Path, name: str, threshold: float) -> Path:
+    """The bundle of the demonstration with another name and threshold."""
+    shutil.copytree(DEMO_BUNDLE, folder / name)
+    manifest = load_bundle(DEMO_BUNDLE).manifest
+    artifacts = {
+        key: one.model_copy(update={"threshold": one.threshold.model_copy(update={"value": threshold})})
+        for key, one in manifest.artifacts.items()
+    }
+    seal(folder / name, manifest.model_copy(update={"name": name.removesuffix(".edge"), "artifacts": artifacts}))
+    return folder / name
+
+
+def backtested(*arguments: Any) -> dict[str, Any]:
+    done = ran("backtest", *arguments, "--backend", "openvino", "--json", timeout=120)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def refusal(*arguments: Any) -> str:
+    done = ran("backtest", *arguments)
+    assert (done.returncode, done.stdout) == (2, ""), done
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_the_bundle_of_the_line_gives_every_frame_the_score_that_it_had(records: Path, tmp_path: Path) -> None:
+    found = backtested(DEMO_BUNDLE, "--records", records, "--out", tmp_path / "out", "--workers", 1)
+    assert (found["frames"], found["compared"], found["known"]) == (PARTS, PARTS, 0)
+    (one,) = found["bundles"]
+    assert (one["to_good"], one["to_reject"], one["unknown"], one["faults"]) == (0, 0, 0, {})
+    table = [*read_rows(tmp_path / "out" / TABLE)]
+    assert [item.seq for item, _ in table] == [*range(1, PARTS + 1)]
+    assert all(row.score == item.score_said for item, row in table)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "none of the rejects of then would pass, none of the goods would be rejected" in page
+    assert "<img " not in page
+
+
+def test_flips_of_several_bundles_and_what_people_said(records: Path, tmp_path: Path) -> None:
+    reviewed = tmp_path / "records"
+    shutil.copytree(records, reviewed)
+    (epoch,) = {epoch for (epoch,) in rows(reviewed, "SELECT epoch FROM verdicts")}
+    said = dict(rows(reviewed, "SELECT seq, verdict FROM verdicts"))
+    rejects = [seq for seq, verdict in said.items() if verdict == "reject"]
+    goods = [seq for seq, verdict in said.items() if verdict == "good"]
+    for seq in rejects:
+        Reviews(reviewed).decide(epoch, seq, Choice.BAD, "Ana")
+    for seq in goods[:10]:
+        Reviews(reviewed).decide(epoch, seq, Choice.GOOD, "Ana")
+    strict, blind = changed(tmp_path, "strict.edge", 1e-12), changed(tmp_path, "blind.edge", 2.0)
+    found = backtested(strict, blind, "--records", reviewed, "--out", tmp_path / "out", "--workers", 1)
+    assert found["known"] == len(rejects) + 10
+    assert found["then"]["recall"]["value"] == found["then"]["specificity"]["value"] == 1
+    first, second = found["bundles"]
+    assert (first["to_reject"], first["to_good"]) == (len(goods), 0)
+    assert (second["to_reject"], second["to_good"]) == (0, len(rejects))
+    assert (first["truth"]["recall"]["value"], first["truth"]["specificity"]["value"]) == (1, 0)
+    assert (second["truth"]["recall"]["value"], second["truth"]["specificity"]["value"]) == (0, 1)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"misses: {len(rejects)}" in page
+    assert page.count("<img ") == len(rejects) + len(goods)
+
+
+def test_what_was_interrupted_goes_on_and_gives_the_same_table(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (DEMO_BUNDLE, "--records", records, "--backend", "openvino", "--workers", 1)
+    small = "import edge.backtest.plan as plan; plan.CHUNK = 5; import edge.cli.backtest as command; command.main()"
+    code = [sys.executable, "-c", small, *map(str, options), "--out"]
+    whole = subprocess.run([*code, str(tmp_path / "whole")], capture_output=True, text=True, timeout=120)
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen([*code, str(tmp_path / "cut")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not chunk_file(tmp_path / "cut", 2).exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "chunks").glob("*.parquet")}
+    assert 3 <= len(done) < PARTS / 5
+    again = subprocess.run([*code, str(tmp_path / "cut")], capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+    kept = {name: (tmp_path / "cut" / "chunks" / name).stat().st_mtime_ns for name in done}
+    assert kept == done
+    assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
+
+
+def timeless(out: Path) -> list[tuple[Any, ...]]:
+    """The rows of a table without what differs from run to run: the times."""
+    return [(*map(str, item), *map(str, row._replace(ms=0.0))) for item, row in read_rows(out / TABLE)]
+
+
+def a_plan(items: list[Item]) -> Plan:
+    bundle = load_bundle(DEMO_BUNDLE)
+    threshold = bundle.artifact("openvino").threshold.value
+    judge = Judge(label=bundle.label, folder=str(DEMO_BUNDLE), digest=bundle.digest, backend="openvino",
+                  threshold=threshold)  # fmt: skip
+    return make_plan([judge], [Path(items[0].folder)], items, 1)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_done_twice_or_left_out(
+    records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.backtest.plan.CHUNK", 4)
+    items = read_items([records])
+    plan = a_plan(items)
+    stored: dict[int, bytes] = {}
+    workers = set[int]()
+
+    def store(number: int, content: bytes) -> None:
+        assert number not in stored
+        stored[number] = content
+        if len(stored) == 3:
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            busy = [pid for pid in map(int, children) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            workers.update(busy)
+            os.kill(busy[-1], signal.SIGKILL)
+
+    local.run(plan, items, range(plan.chunks), 1, store)
+    assert workers
+    assert [*sorted(stored)] == [*range(PARTS // 4)]
+
+
+def dying(plan: Plan, items: list[Item]) -> bytes:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return b""
+
+
+def test_a_frame_on_which_workers_die_ends_the_backtest_with_its_name(
+    records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = read_items([records])
+    monkeypatch.setattr(local, "_work", dying)
+    with pytest.raises(EdgeError, match=f"died 3 times near {records}/images"):
+        local.run(a_plan(items), items, [0], 1, lambda number, content: None)
+
+
+def test_an_image_that_was_changed_is_unknown_and_named(records: Path, tmp_path: Path) -> None:
+    spoiled = tmp_path / "records"
+    shutil.copytree(records, spoiled)
+    items = read_items([spoiled])
+    (spoiled / items[3].path).write_bytes((spoiled / items[4].path).read_bytes())
+    (spoiled / items[5].path).unlink()
+    rows_found = [row for _, row in judge_chunk(a_plan(items), items)]
+    assert [row.outcome for row in rows_found].count("unknown") == 2
+    assert rows_found[3].fault == "the image cannot be read: it is not the image that was stored"
+    assert "No such file" in rows_found[5].fault
+
+
+def test_labelled_photographs_are_judged_against_their_labels(tmp_path: Path) -> None:
+    photographs = tmp_path / "photographs"
+    done = run(*command("demo", photographs, "--train", 4, "--val", 4, "--test", 16))
+    assert done.returncode == 0, done.stderr
+    found = backtested(DEMO_BUNDLE, "--records", photographs, "--out", tmp_path / "out", "--workers", 1)
+    assert (found["frames"], found["compared"], found["known"], found["then"]) == (24, 0, 24, None)
+    assert found["bundles"][0]["truth"]["recall"]["trials"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nothing.edge",), "nothing.edge"),
+        ((DEMO_BUNDLE, DEMO_BUNDLE), "one bundle is given twice"),
+        ((DEMO_BUNDLE, "--workers", 2, "--ray", "auto"), "give one of them"),
+        ((DEMO_BUNDLE, "--backend", "nothing"), "nothing"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_line(
+    records: Path, tmp_path: Path, arguments: tuple[Any, ...], said: str
+) -> None:
+    assert said in refusal(*arguments, "--records", records, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(records: Path, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear Ana")
+    assert "is not an empty folder" in refusal(DEMO_BUNDLE, "--records", records, "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_backtest_of_other_bundles_is_not_gone_on_with(records: Path, tmp_path: Path) -> None:
+    items = read_items([records])
+    plan = a_plan(items)
+    begin(tmp_path / "out", plan, items)
+    other = plan.model_copy(update={"threads": 2})
+    with pytest.raises(DataError, match="has a backtest with other threads"):
+        begin(tmp_path / "out", other, items)
+    assert begin(tmp_path / "out", plan, items[:1]) == (plan, items)
+    (tmp_path / "out" / "items.json").write_text("[]")
+    with pytest.raises(DataError, match=r"is not that of plan.json"):
+        begin(tmp_path / "out", plan, items)
+
+
+def test_the_rows_of_a_chunk_are_the_same_in_parquet(records: Path, tmp_path: Path) -> None:
+    items = read_items([records])[:5]
+    made = judge_chunk(a_plan(items), items)
+    made[0] = (made[0][0]._replace(score_said=np.nan), made[0][1]._replace(score=np.nan, fault="x"))
+    (tmp_path / "one.parquet").write_bytes(packed(made))
+    assert [*map(str, read_rows(tmp_path / "one.parquet"))] == [*map(str, made)]
+    assert missing(tmp_path, 2) == [0, 1]
+    assert CHUNK >= 100
