@@ -3,6 +3,8 @@
 Every node must have this software, and find the bundles and the frames at the same paths, as on a shared file system.
 """
 
+import os
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +21,7 @@ AHEAD = 4
 """Chunks in the cluster for each of its cores."""
 
 POLL_S = 1.0
+REACH_S = 5.0
 
 
 def run(
@@ -29,14 +32,16 @@ def run(
     A chunk whose worker or node is lost is judged again elsewhere, and stored once. Raises EdgeError if there is no
     such cluster, if a bundle cannot be run on a node, or if chunks were lost too often.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a factory reports to nobody
     try:
         import ray
     except ImportError as error:
         raise EdgeError("--ray needs the extra ray: pip install 'edge-inspect[ray]'") from error
 
     try:
+        _reach(address)
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise EdgeError(f"--ray {address}: no cluster answers there ({_line(error)})") from error
     try:
         work = ray.remote(num_cpus=plan.threads, max_retries=RETRIES)(_work)
@@ -51,6 +56,13 @@ def run(
             _collect(ray, numbers, store)
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise OSError if nobody listens at HOST:PORT: Ray itself tries for minutes. Other forms are left to Ray."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
 
 
 def _collect(ray: Any, numbers: dict[Any, int], store: Callable[[int, bytes], None]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.line import DEMO_BUNDLE, command, ran, run, running_line
+from support.line import DEMO_BUNDLE, command, ran, run
 from support.records import rows
 
 from edge.backtest import local
@@ -25,17 +25,7 @@ from edge.errors import DataError, EdgeError
 from edge.review import Choice, Reviews
 
 PARTS = 60
-
-
-@pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A record of the demonstration line with the image of every part, judged with one thread."""
-    folder = tmp_path_factory.mktemp("line") / "records"
-    options = ("--source", "demo", "--size", "320x180", "--limit", PARTS, "--budget-ms", 5_000, "--threads", 1)
-    with running_line(*options, "--records", folder, "--keep-goods", 1, "--backend", "openvino") as line:
-        assert line.to_the_end() == 0
-    assert rows(folder, "SELECT count(*) FROM images WHERE gone IS NULL") == [(PARTS,)]
-    return folder
+"""Frames of the record."""
 
 
 def changed(folder: Path, name: str, threshold: float) -> Path:
