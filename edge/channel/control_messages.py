@@ -204,12 +204,32 @@ class Unload(RolloutRequest):
     type: Literal["unload"] = "unload"
 
 
-Operation = Suspend | Resume | SelectProduct | LoadBundle | Promote | RollBack | Unload
+class ChallengePart(_Said):
+    """A marked bad part comes down the line: the next part, or the one with this id. If it is not rejected at the gate,
+    the station is suspended.
+    """
+
+    type: Literal["challenge"] = "challenge"
+    by: Person = Field(description="who asks: a person, or a program")
+    reason: Why | None = None
+    part: PartId | None = Field(default=None, description="its id; null: the next part that gets a verdict")
+    within_s: float = Field(default=60.0, gt=0, le=3600, description="until its acknowledgement")
+    station: Name | None = Field(default=None, description="the station that is meant; another one refuses")
+    epoch: Epoch | None = Field(default=None, description="the run that is meant; another one refuses")
+
+
+class AskChallenge(_Said):
+    """The question how the challenge stands."""
+
+    type: Literal["ask_challenge"] = "ask_challenge"
+
+
+Operation = Suspend | Resume | SelectProduct | LoadBundle | Promote | RollBack | Unload | ChallengePart
 """Requests by which a person or a program changes what the station does."""
 
 Request = (
     Hello | Ping | AskSnapshot | AskReplay | Acknowledge | Trigger | Suspend | Resume | SelectProduct | LoadBundle
-    | AskCandidate | Promote | RollBack | Unload
+    | AskCandidate | Promote | RollBack | Unload | ChallengePart | AskChallenge
 )  # fmt: skip
 
 
@@ -346,6 +366,26 @@ class CandidateState(_Said):
     rolled_back: str | None = Field(default=None, description="why the station rolled back by itself, for people")
 
 
+class ChallengeStage(StrEnum):
+    """Where a challenge with a bad part stands. `waiting`: for its verdict. `judged`: for its acknowledgement."""
+
+    NONE = "none"
+    WAITING = "waiting"
+    JUDGED = "judged"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+class ChallengeState(_Said):
+    """The answer to a challenge, and to the question how it stands."""
+
+    type: Literal["challenge_state"] = "challenge_state"
+    stage: ChallengeStage
+    part: str | None = Field(default=None, description="id of the bad part, as far as known")
+    why: str | None = Field(default=None, description="why it passed or failed, for people")
+    stored: str | None = Field(default=None, description="the last result of the stored picture, for people")
+
+
 class Refused(_Said):
     """The answer to a request that cannot be met, or to what is none, with the reason for people."""
 
@@ -359,7 +399,7 @@ TYPES = tuple(kind.model_fields["type"].default for kind in get_args(Request))
 
 Reply = (
     Welcome | Pong | Snapshot | Replayed | ReplayEnd | Triggered | Exposed | Suspension | ProductSelected
-    | CandidateState | Refused
+    | CandidateState | ChallengeState | Refused
 )  # fmt: skip
 
 REQUESTS: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])

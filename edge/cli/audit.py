@@ -215,6 +215,7 @@ def _summary(found: "Audit") -> dict[str, object]:
         "gate": found.gate and _counted(found.gate),
         "plc": found.plc and vars(found.plc) | {"passes": dict(found.plc.passes), "fails": dict(found.plc.fails)},
         "counts": dict(found.counts),
+        "challenges": found.challenges,
         "problems": [problem._asdict() for problem in found.problems],
     }
 
@@ -245,6 +246,7 @@ def _print(found: "Audit") -> None:
                 *_of_the_expired(found),
                 *_of_the_copy(found),
                 *_of_images(found),
+                *_of_challenges(found),
                 *_of_the_gate(found),
                 *_of_the_plc(found),
             ]
@@ -291,6 +293,11 @@ def _of_images(found: "Audit") -> "Iterator[str]":
     if found.without_image:
         which = " and ".join(counted(count, kind) for kind, count in found.without_image.items())
         yield f"no image: {which} with a frame"
+
+
+def _of_challenges(found: "Audit") -> "Iterator[str]":
+    said = {"part": "last bad part stopped", "stored": "last stored bad picture rejected", "failed": "last FAILED"}
+    yield from (f"{text}: {printable(found.challenges[key])}" for key, text in said.items() if key in found.challenges)
 
 
 def _of_the_gate(found: "Audit") -> "Iterator[str]":

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -145,6 +146,46 @@ def unload(
     from edge.channel.control_messages import Unload
 
     _show(_state(_ask(connect, _request(Unload, {}, by, reason), keys)), as_json)
+
+
+@app.command()
+def challenge(
+    part: Annotated[str | None, typer.Option(metavar="ID", help="Id of the bad part. [default: the next part]")] = None,
+    within_s: Annotated[float, typer.Option(metavar="S", help="Time until a controller has acknowledged it.")] = 60.0,
+    show: Annotated[bool, typer.Option("--show", help="Bring none; show how the last challenges ended.")] = False,
+    connect: Connect = VERDICTS,
+    by: By = None,
+    reason: Because = None,
+    keys: Keys = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show that the line stops a bad part: a marked one comes now, and must be rejected at the gate.
+
+    Exit code 1 if it is not; the station is suspended then, until somebody resumes it.
+    """
+    from edge.channel.control_messages import AskChallenge, ChallengePart, ChallengeStage, ChallengeState
+    from edge.terminal.console import Console
+
+    def asked(request: "Request") -> ChallengeState:
+        reply = _ask(connect, request, keys)
+        assert isinstance(reply, ChallengeState)
+        return reply
+
+    open_ones = (ChallengeStage.WAITING, ChallengeStage.JUDGED)
+    if show:
+        state = asked(AskChallenge())
+    else:
+        state = asked(_request(ChallengePart, {"part": part, "within_s": within_s}, by, reason))
+        with Console(stderr=True).status("waiting for the bad part"):
+            while state.stage in open_ones:
+                time.sleep(POLL_S)
+                state = asked(AskChallenge())
+    if as_json:
+        print(state.model_dump_json())
+    else:
+        print(f"{state.part or 'no part'}: {state.stage}" + (f", {state.why}" if state.why else ""))
+        print(f"stored picture: {state.stored or 'no result'}")
+    sys.exit(1 if state.stage is ChallengeStage.FAILED else 0)
 
 
 def _request(kind: "type[Operation]", said: dict[str, Any], by: str | None, reason: str | None) -> "Operation":

@@ -16,7 +16,7 @@ from edge.records.pass_proof import Prover, Standing, broken_rule
 from edge.records.plc_log import PlcReport, check_plc_log
 from edge.records.recorder import is_copy, is_taken
 from edge.records.stored_verdicts import acknowledged, controllers, epochs, expired_seq, of_run
-from edge.records.tables import RUNS, VERDICTS
+from edge.records.tables import EVENTS, RUNS, VERDICTS
 from edge.records.verdict_blocks import as_said
 from edge.text import counted
 from edge.verdict import Outcome, Verdict
@@ -39,6 +39,7 @@ def audit(folder: Path, gate_log: Path | None = None, with_images: bool = True, 
                 check_rows(journal)
                 check_blocks(journal, found)
                 _check_runs(journal, found)
+                _find_challenges(journal, found)
                 _check_acknowledgements(journal, found)
                 if gate_log is not None:
                     _check_gate(journal, found, gate_log)
@@ -87,6 +88,15 @@ def _check_runs(journal: sqlite3.Connection, found: Audit) -> None:
         lost[epoch].append(_Lost(*one))
     for run in found.runs:
         _check_run(journal, found, run, lost[run.epoch])
+
+
+def _find_challenges(journal: sqlite3.Connection, found: Audit) -> None:
+    """When it was shown last that this line stops a bad part, and when that failed."""
+    shown = {"stored": "%: rejected, score %", "part": "%: rejected, % acknowledged: %", "failed": "%: FAILED: %"}
+    for ending, like in shown.items():
+        where = "kind = 'challenge' AND text LIKE ? ORDER BY rowid DESC LIMIT 1"
+        for row in EVENTS.read(journal, f"WHERE {where}", (like,)):
+            found.challenges[ending] = f"{row['time'][:19]}  {row['text']}"
 
 
 class _Lost(NamedTuple):

@@ -88,6 +88,8 @@ class Audit:
     plc: PlcReport | None = None
     expired_until: str | None = None
     """When the last verdict of which only counts are left was published; None if none expired."""
+    challenges: dict[str, str] = field(default_factory=dict)
+    """The newest challenges of each ending, "stored", "part" and "failed", as time and text."""
     copied: Counter[str] = field(default_factory=Counter)
     """Images that a copy has or lacks because the station kept running while the copy was made, by reason."""
 

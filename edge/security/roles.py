@@ -30,6 +30,7 @@ NEEDS = {
     "promote": Role.CONTROL,
     "roll_back": Role.CONTROL,
     "unload": Role.CONTROL,
+    "challenge": Role.CONTROL,
 }
 """The role that a request type needs; types that are not listed need only `see`."""
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from edge.channel.control_messages import (
     Acknowledge,
     AskCandidate,
+    AskChallenge,
     AskReplay,
     AskSnapshot,
+    ChallengePart,
     Exposed,
     Hello,
     LoadBundle,
@@ -37,6 +39,7 @@ from edge.channel.control_socket import ControlSocket, Peer
 from edge.channel.limits import CHANGEOVERS, MOST_PEERS, SUSPENSIONS, TRIGGERS
 from edge.channel.pace import Paces
 from edge.security.roles import NEEDS, Role
+from edge.station.challenge import PartChallenge
 from edge.station.products import Products
 from edge.station.replay import Replays
 from edge.station.rollout.rollout import Rollout
@@ -84,6 +87,9 @@ class Line:
     """Accepts a part; returns its number, or why the station takes no triggers."""
     products: Products
     rollout: Rollout
+    part_challenge: PartChallenge
+    stored_challenge: Callable[[], str | None]
+    """The last result of the stored challenge picture, in words."""
 
 
 class _Deciding(NamedTuple):
@@ -228,6 +234,11 @@ class ControlServer:
                     self._select(peer, request)
             case AskCandidate():
                 self._socket.reply(peer, line.rollout.state)
+            case AskChallenge():
+                self._socket.reply(peer, line.part_challenge.state(line.stored_challenge()))
+            case ChallengePart():
+                if self._is_meant(peer, request):
+                    self._challenge(peer, request)
             case LoadBundle() | Promote() | RollBack() | Unload():
                 if self._is_meant(peer, request):
                     self._roll_out(peer, request)
@@ -281,6 +292,19 @@ class ControlServer:
             return
         self._note_operator(peer, request, what)
         self._socket.reply(peer, rollout.state)
+
+    def _challenge(self, peer: Peer, request: ChallengePart) -> None:
+        """Wait for a marked bad part; who brings it is in the record."""
+        if not self._suspensions.admits(peer.id):
+            why = f"more than {SUSPENSIONS.a_second:g} challenges a second; ask more slowly"
+            self._socket.limit(peer, request.type, "suspensions", why)
+            return
+        challenge = self._line.part_challenge
+        if (refusal := challenge.ask(request)) is not None:
+            self._socket.refuse(peer, request, refusal)
+            return
+        self._note_operator(peer, request, f"brings a bad part: {request.part or 'the next one'}")
+        self._socket.reply(peer, challenge.state(self._line.stored_challenge()))
 
     def _note_operator(self, peer: Peer, request: Operation, what: str) -> None:
         """Write to the log and to the record who did what, and why."""
@@ -367,6 +391,7 @@ class ControlServer:
             self._socket.refuse(peer, ack, f"no run of this station had the epoch {ack.epoch}")
             return
         self.fates[ack.fate] += 1
+        self._line.part_challenge.acknowledged(ack.epoch, ack.seq, ack.fate, name)
         if self._recorder is not None:
             self._recorder.acknowledge(ack.epoch, ack.seq, ack.fate, name)
 

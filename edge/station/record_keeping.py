@@ -1,6 +1,7 @@
 """The station's records: journal and images, apart from the hot path."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from math import isfinite
 
@@ -13,7 +14,7 @@ from edge.station.config.resolved import StationConfig
 from edge.station.part_counts import Books
 from edge.station.parts import Part
 from edge.station.previews import Previews, heat_of
-from edge.station.process.messages import Captured, Copied, Depicted, Inferred, Removed, Stored
+from edge.station.process.messages import Captured, Copied, Depicted, Inferred, PictureRead, Removed, Stored
 from edge.verdict import Verdict
 
 JOURNAL_PATIENCE_S = 1.0
@@ -39,6 +40,8 @@ class Records:
         self.images_kept = 0
         self._epoch, self._frames = epoch, frames
         self.previews: Previews | None = None
+        self.pictures_read: Callable[[PictureRead], None] | None = None
+        """Who is told when a picture was decoded, see `Archiving.read_picture`."""
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -98,6 +101,9 @@ class Records:
         if isinstance(message, Depicted):
             if self.previews is not None:
                 self.previews.publish(message)
+        elif isinstance(message, PictureRead):
+            if self.pictures_read is not None:
+                self.pictures_read(message)
         elif isinstance(message, Stored):
             self.images_kept += message.epoch == self._epoch
             self.recorder.image(message.epoch, message.seq, message.path, message.sha256, message.size)

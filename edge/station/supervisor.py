@@ -20,6 +20,7 @@ from edge.errors import ConfigError
 from edge.pictures.contract import PictureContract
 from edge.station.acceptance import Acceptance
 from edge.station.capture.process import CaptureProcess
+from edge.station.challenge import PartChallenge, StoredChallenge
 from edge.station.codes.process import CodeReading
 from edge.station.config.resolved import StationConfig
 from edge.station.control_server import ControlServer, Line
@@ -36,7 +37,7 @@ from edge.station.record_keeping import Records
 from edge.station.replay import Replays
 from edge.station.rollout.promotions import Promotions
 from edge.station.rollout.rollout import Rollout
-from edge.station.status import StationStatus
+from edge.station.status import ABLE, StationStatus
 from edge.station.suspension import KeptSuspension
 from edge.station.systemd import Reports, Service
 from edge.verdict import State, Verdict
@@ -135,6 +136,13 @@ class Station:
         self.observers.append(self.rollout)
         self.replays = Replays(self.channel.control, self.epoch, recorder)
         self.suspension = KeptSuspension(config.records)
+        suspend = self.suspension.begin
+        self.part_challenge = PartChallenge(suspend, self._note_own)
+        self.observers.append(self.part_challenge)
+        self.stored_challenge: StoredChallenge | None = None
+        if config.challenge is not None and self.records is not None:
+            every_s = config.challenge_minutes * 60
+            self.stored_challenge = StoredChallenge(config.challenge, every_s, self.records, suspend, self._note_own)
         self.control_server = ControlServer(
             self.channel.control, self._line(), self.replays, recorder, config.required, self.suspension
         )
@@ -195,6 +203,8 @@ class Station:
             trigger=lambda trigger: self.acceptance.trigger(trigger, self._suspended),
             products=self.products,
             rollout=self.rollout,
+            part_challenge=self.part_challenge,
+            stored_challenge=lambda: self.stored_challenge.last if self.stored_challenge else None,
         )
 
     # ------------------------------------------------------------------------------------- called by the cell
@@ -208,9 +218,15 @@ class Station:
             scoring = inspection.scoring
             for results in (scoring.receive, scoring.supervise):
                 for result in results():
-                    self.in_flight.settle(result)
+                    if result.seq > 0:
+                        self.in_flight.settle(result)
+                    elif self.stored_challenge is not None:
+                        self.stored_challenge.settle(result, inspection)
             for seq in scoring.take_back():
-                self.in_flight.take_back(seq)
+                if seq > 0:
+                    self.in_flight.take_back(seq)
+                elif self.stored_challenge is not None:
+                    self.stored_challenge.take_back()
         if self.codes is not None:
             self.codes.receive(self.in_flight.parts)
         return self.publish()
@@ -221,6 +237,10 @@ class Station:
         for inspection in self.products:
             inspection.count_pictures()
         self.rollout.serve()
+        self.part_challenge.serve()
+        if self.stored_challenge is not None:
+            is_quiet = self.status.state in ABLE and not self.in_flight.parts and not self.acceptance.pending
+            self.stored_challenge.serve(self.inspection, self.acceptance.shape, is_quiet)
         self.channel.serve()
         self.control_server.serve()
 
@@ -269,7 +289,10 @@ class Station:
         """What is wrong and holds nothing up, as text for users."""
         of_records = self.records.alarms if self.records is not None else ()
         of_codes = self.codes.alarms if self.codes is not None else ()
-        return of_records + self.suspension.alarms + self.products.alarms + self.rollout.alarms + of_codes
+        of_challenge = self.stored_challenge.alarms if self.stored_challenge is not None else ()
+        return (
+            of_records + self.suspension.alarms + self.products.alarms + self.rollout.alarms + of_challenge + of_codes
+        )
 
     @property
     def fds(self) -> list[int]:
@@ -310,6 +333,8 @@ class Station:
                 last.callback(self.records.close, "never ran", self.books)
             last.callback(self.products.close)
             last.callback(self.rollout.close)
+            if self.stored_challenge is not None:
+                last.callback(self.stored_challenge.close)
             last.callback(self.channel.close)
 
     def shut_down(self, cause: str) -> None:
@@ -326,6 +351,8 @@ class Station:
             last.callback(self.suspension.close, SUSPENSION_PATIENCE_S)
             last.callback(self.products.close)  # before the records, whose folder it writes into
             last.callback(self.rollout.close)
+            if self.stored_challenge is not None:
+                last.callback(self.stored_challenge.close)
             last.callback(self.channel.close)
             last.callback(self.intake.close, CHILD_PATIENCE_S)
             if self.records is not None:

@@ -32,6 +32,8 @@ from edge.station.process.messages import (
     Depicted,
     Keep,
     NotStored,
+    PictureRead,
+    ReadPicture,
     Removed,
     Stored,
 )
@@ -50,7 +52,7 @@ PREVIEW_QUALITIES = (75, 45, 15)
 EXPIRE_EVERY_S = 10.0
 """Interval between checks for images that are too old."""
 
-Message = Copied | Depicted | Stored | NotStored | Removed | ArchiveReady
+Message = Copied | Depicted | Stored | NotStored | Removed | ArchiveReady | PictureRead
 Send = Callable[[Message], None]
 _Job = tuple[Keep, "npt.NDArray[np.uint8]"]
 
@@ -72,7 +74,10 @@ def run_archive(connection: Connection, keeping: Keeping) -> None:
     writer.start()
     send(ArchiveReady())
     ring = Attached()
-    while isinstance(order := connection.recv(), Keep | Depict):
+    while isinstance(order := connection.recv(), Keep | Depict | ReadPicture):
+        if isinstance(order, ReadPicture):
+            send(PictureRead(_read_into(order, ring)))
+            continue
         shown = None
         try:
             top, bottom = order.frame * order.height, (order.frame + 1) * order.height
@@ -93,6 +98,22 @@ def run_archive(connection: Connection, keeping: Keeping) -> None:
                 send(piece)
     jobs.put(None)
     writer.join()
+
+
+def _read_into(order: ReadPicture, ring: Attached) -> str | None:
+    """Decode a picture into shared memory. Returns why that is not possible."""
+    from edge.errors import DataError
+    from edge.pictures import read_picture
+
+    try:
+        picture = read_picture(order.path)
+        height, width = picture.shape[:2]
+        if (height, width) != (order.height, order.width):
+            return f"it has {width}×{height} pixels, the frames of this line have {order.width}×{order.height}"
+        ring.frame(order.memory, height, width)[...] = picture
+    except (DataError, OSError, MemoryError) as error:
+        return str(error).removeprefix(f"{order.path}: ")
+    return None
 
 
 def _work(jobs: "queue.SimpleQueue[_Job | None]", keeping: Keeping, send: Send) -> None:

@@ -16,6 +16,8 @@ from edge.station.process.messages import (
     Depicted,
     Keep,
     NotStored,
+    PictureRead,
+    ReadPicture,
     Removed,
     Stop,
     Stored,
@@ -45,7 +47,7 @@ SLOW_S = 5.0
 SKIPPED_S = 60.0
 """Duration of the alarm after an image was not kept."""
 
-ArchiveMessage = Copied | Depicted | Stored | NotStored | Removed
+ArchiveMessage = Copied | Depicted | Stored | NotStored | Removed | PictureRead
 
 
 class _Unanswered(NamedTuple):
@@ -105,6 +107,12 @@ class Archiving:
         self._loans[slot] = time.monotonic()
         self.child.send(Depict(verdict.epoch, verdict.seq, slot, memory, height, width, frame))
         return True
+
+    def read_picture(self, path: str, memory: str, height: int, width: int) -> bool:
+        """Let the child decode a picture into shared memory; a PictureRead answers. False: the child is not ready."""
+        if self._is_up:
+            self.child.send(ReadPicture(path, memory, height, width))
+        return self._is_up
 
     def _is_full(self, outcome: Outcome, size: int) -> bool:
         part = 2 if outcome is Outcome.GOOD else 1

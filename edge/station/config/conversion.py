@@ -45,6 +45,8 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         raise ConfigError("bundle and products are given, and each product has its bundle; leave out bundle")
     if s.trigger != "external" and _is_told(s):
         raise ConfigError("a camera with trigger = software waits to be told: give --trigger external, too")
+    if s.challenge is not None and s.records is False:
+        raise ConfigError("challenge needs records, where its results are kept; leave out --no-records")
     _check_codes(s)
     records = None if s.records is False else s.records or default_records(s.station)
     other = {"bundle": bundle, "simulated": simulated, "required": s.require, "regions": s.region, "records": records}

@@ -41,6 +41,8 @@ class StationConfig(SourceSettings):
     candidates: Path | None
     promote_after: int
     promote_flips: int
+    challenge: Path | None
+    challenge_minutes: float
     source: str
     station: str
     bind: str

@@ -191,6 +191,16 @@ class Settings(BaseModel):
     promote_flips: int = _key(
         10, MODEL, "Most parts judged otherwise by a candidate that can be promoted.", unit="parts", ge=0
     )
+    challenge: Annotated[NamedPath | None, Flag("FILE")] = _key(
+        None,
+        MODEL,
+        "Picture of a bad part, of the size of the frames, that is judged at a schedule: if it would pass, the station "
+        "is suspended. Needs records.",
+        unset="no challenge",
+    )
+    challenge_minutes: float = _key(
+        60.0, MODEL, "Time from one challenge with that picture to the next.", unit="minutes", gt=0, le=10_000
+    )
     backend: str = _key(
         "auto", MODEL, "Artifact of the bundle to run; auto measures all once and runs the fastest.", min_length=1
     )

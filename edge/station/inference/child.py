@@ -301,7 +301,8 @@ class _Seat:
                 with contextlib.suppress(Exception):  # a picture for viewers decides nothing
                     coarse = self._coarse(outputs[0][1], size)
             measured, summed = self.probe.take(), self.probe.take_sums()
-            self.probe.copy_rows(self._compared(frames[: order.height]))
+            if order.is_part:
+                self.probe.copy_rows(self._compared(frames[: order.height]))
             return Inferred(order.seq, score, None, start, end, located, order.seat, worst, measured, summed, coarse)
         except Exception as error:
             fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]

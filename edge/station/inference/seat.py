@@ -89,12 +89,14 @@ class Scoring:
 
     def submit(
         self, seq: int, memory: str, height: int, width: int, deadline_ns: int, frames: int = 1,
-        wants_map: bool = False, keeps_map: bool = False,
+        wants_map: bool = False, keeps_map: bool = False, is_part: bool = True,
     ) -> None:  # fmt: skip
-        """Submit a part's frame or `frames`, in shared memory `memory`; requires `is_idle` or `takes_ahead`."""
+        """Submit a part's frame or `frames`, in shared memory `memory`; requires `is_idle` or `takes_ahead`. What shows
+        no part of the line is in no statistics.
+        """
         assert self.is_idle or self.takes_ahead
         self._deadlines_ns[seq] = deadline_ns
-        order = Infer(seq, memory, height, width, self._number, frames, wants_map, keeps_map)
+        order = Infer(seq, memory, height, width, self._number, frames, wants_map, keeps_map, is_part)
         self.model.submit(self._number, order, deadline_ns)
 
     def postpone(self, seq: int, deadline_ns: int) -> None:

@@ -153,6 +153,7 @@ class Infer(NamedTuple):
     frames: int = 1
     wants_map: bool = False  # of any part: somebody watches previews
     keeps_map: bool = False  # of a reject: the records keep it beside the picture
+    is_part: bool = True  # if not, it is in no statistics
 
 
 class SelfTest(NamedTuple):
@@ -252,6 +253,23 @@ class Depict(NamedTuple):
     height: int
     width: int
     frame: int = 0
+
+
+class ReadPicture(NamedTuple):
+    """Supervisor → archive: decode the picture in the file `path` into shared memory `memory` of `height` × `width`
+    pixels.
+    """
+
+    path: str
+    memory: str
+    height: int
+    width: int
+
+
+class PictureRead(NamedTuple):
+    """Archive → supervisor: the picture is in the memory, or `why` it is not."""
+
+    why: str | None
 
 
 MOST_PIECE_BYTES = 15_000

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.line import DEMO_BUNDLE, command, ran, run
+from support.other_bundle import other_bundle
 from support.records import rows
 
 from edge.backtest import local
@@ -20,24 +21,12 @@ from edge.backtest.items import Item, read_items
 from edge.backtest.judging import judge_chunk
 from edge.backtest.plan import CHUNK, Judge, Plan, begin, make_plan
 from edge.backtest.table import TABLE, chunk_file, missing, packed, read_rows
-from edge.bundle import load_bundle, seal
+from edge.bundle import load_bundle
 from edge.errors import DataError, EdgeError
 from edge.review import Choice, Reviews
 
 PARTS = 60
 """Frames of the record."""
-
-
-def changed(folder: Path, name: str, threshold: float) -> Path:
-    """The bundle of the demonstration with another name and threshold."""
-    shutil.copytree(DEMO_BUNDLE, folder / name)
-    manifest = load_bundle(DEMO_BUNDLE).manifest
-    artifacts = {
-        key: one.model_copy(update={"threshold": one.threshold.model_copy(update={"value": threshold})})
-        for key, one in manifest.artifacts.items()
-    }
-    seal(folder / name, manifest.model_copy(update={"name": name.removesuffix(".edge"), "artifacts": artifacts}))
-    return folder / name
 
 
 def backtested(*arguments: Any) -> dict[str, Any]:
@@ -78,7 +67,7 @@ def test_flips_of_several_bundles_and_what_people_said(records: Path, tmp_path: 
         Reviews(reviewed).decide(epoch, seq, Choice.BAD, "Ana")
     for seq in goods[:10]:
         Reviews(reviewed).decide(epoch, seq, Choice.GOOD, "Ana")
-    strict, blind = changed(tmp_path, "strict.edge", 1e-12), changed(tmp_path, "blind.edge", 2.0)
+    strict, blind = other_bundle(tmp_path / "strict.edge", 1e-12), other_bundle(tmp_path / "blind.edge", 2.0)
     found = backtested(strict, blind, "--records", reviewed, "--out", tmp_path / "out", "--workers", 1)
     assert found["known"] == len(rejects) + 10
     assert found["then"]["recall"]["value"] == found["then"]["specificity"]["value"] == 1

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from support.line import DEMO_BUNDLE, Asking, Line, ran, running_line
+from support.other_bundle import other_bundle
 from support.records import rows, verdict
 
-from edge.bundle import load_bundle, seal
+from edge.bundle import load_bundle
 from edge.bundle.manifest import Manifest
 from edge.channel.control_messages import (
     AskCandidate,
@@ -36,27 +37,6 @@ from edge.verdict import Outcome, Reason, State
 
 SMALL = ("--source", "demo", "--size", "320x180", "--rate", "30/s", "--budget-ms", 5_000)
 RUNNING = load_bundle(DEMO_BUNDLE).label
-
-
-def made(folder: Path, name: str, change: Callable[[Manifest], Manifest] = lambda manifest: manifest) -> Path:
-    """A bundle that differs from that of the demonstration in its name, and as `change` says."""
-    shutil.copytree(DEMO_BUNDLE, folder / name)
-    manifest = load_bundle(DEMO_BUNDLE).manifest.model_copy(update={"name": name.removesuffix(".edge")})
-    seal(folder / name, change(manifest))
-    return folder / name
-
-
-def with_threshold(value: float) -> Callable[[Manifest], Manifest]:
-    """Another threshold for every artifact."""
-
-    def change(manifest: Manifest) -> Manifest:
-        artifacts = {
-            name: one.model_copy(update={"threshold": one.threshold.model_copy(update={"value": value})})
-            for name, one in manifest.artifacts.items()
-        }
-        return manifest.model_copy(update={"artifacts": artifacts})
-
-    return change
 
 
 @pytest.fixture
@@ -129,7 +109,7 @@ def until_gone(line: Line) -> None:
 
 
 def test_a_candidate_judges_in_the_shadow_is_promoted_and_rolled_back(shelf: Path, tmp_path: Path) -> None:
-    label, records = load_bundle(made(shelf, "next.edge")).label, tmp_path / "records"
+    label, records = load_bundle(other_bundle(shelf / "next.edge")).label, tmp_path / "records"
     with a_line(shelf, records) as (line, ask):
         state = loaded(ask, "next.edge")
         assert (state.stage, state.bundle, state.running) == (Stage.JUDGING, label, RUNNING)
@@ -169,7 +149,7 @@ def state_judged(records: Path) -> str:
 def test_flips_are_counted_recorded_and_have_pictures_and_nobody_promotes_unseen_ones(
     shelf: Path, tmp_path: Path
 ) -> None:
-    made(shelf, "strict.edge", with_threshold(1e-9))
+    other_bundle(shelf / "strict.edge", 1e-9)
     records = tmp_path / "records"
     with a_line(shelf, records, "--keep-goods", 0, "--promote-flips", 3) as (line, ask):
         loaded(ask, "strict.edge")
@@ -196,7 +176,7 @@ def test_flips_are_counted_recorded_and_have_pictures_and_nobody_promotes_unseen
 
 
 def test_too_many_flips_are_refused_even_if_looked_at(shelf: Path, tmp_path: Path) -> None:
-    made(shelf, "strict.edge", with_threshold(1e-9))
+    other_bundle(shelf / "strict.edge", 1e-9)
     with a_line(shelf, tmp_path / "records", "--promote-flips", 3, "--rate", "4/s") as (_, ask):
         loaded(ask, "strict.edge")
         until(ask, lambda state: state.judged >= 10 and state.to_reject > 3)
@@ -209,7 +189,7 @@ def test_too_many_flips_are_refused_even_if_looked_at(shelf: Path, tmp_path: Pat
 
 def broken(folder: Path) -> None:
     """A bundle whose network is not that of its manifest."""
-    made(folder, "other.edge")
+    other_bundle(folder / "other.edge")
     network = folder / "other.edge" / "model.onnx"
     network.write_bytes(network.read_bytes()[:-1] + b"x")
 
@@ -222,7 +202,7 @@ def of_another_contract(folder: Path) -> None:
         brighter = box.model_copy(update={"mean": tuple(value + 0.3 for value in box.mean)})
         return manifest.model_copy(update={"letterbox": brighter})
 
-    made(folder, "other.edge", change)
+    other_bundle(folder / "other.edge", change=change)
 
 
 def running_itself(folder: Path) -> None:
@@ -259,7 +239,7 @@ def test_a_bundle_that_is_not_sound_is_refused_and_nothing_changes(
 
 
 def test_a_candidate_whose_process_dies_is_refused_and_the_line_does_not_notice(shelf: Path, tmp_path: Path) -> None:
-    made(shelf, "next.edge")
+    other_bundle(shelf / "next.edge")
     with a_line(shelf, tmp_path / "records") as (line, ask):
         loaded(ask, "next.edge")
         (pid,) = models(line, "edge-candidate")
@@ -279,7 +259,7 @@ def promoted(ask: Asking, name: str) -> CandidateState:
 
 
 def test_the_station_rolls_back_by_itself_if_the_promoted_model_dies(shelf: Path, tmp_path: Path) -> None:
-    label, records = load_bundle(made(shelf, "next.edge")).label, tmp_path / "records"
+    label, records = load_bundle(other_bundle(shelf / "next.edge")).label, tmp_path / "records"
     with a_line(shelf, records) as (line, ask):
         before = models(line)
         promoted(ask, "next.edge")
@@ -298,7 +278,7 @@ def test_the_station_rolls_back_by_itself_if_the_promoted_model_dies(shelf: Path
 
 
 def test_a_restart_keeps_the_promoted_bundle_and_can_still_roll_back(shelf: Path, tmp_path: Path) -> None:
-    label, records = load_bundle(made(shelf, "next.edge")).label, tmp_path / "records"
+    label, records = load_bundle(other_bundle(shelf / "next.edge")).label, tmp_path / "records"
     with a_line(shelf, records) as (line, ask):
         promoted(ask, "next.edge")
         until_decides(line, label)
