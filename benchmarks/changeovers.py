@@ -47,6 +47,7 @@ from edge.records.audit import audit
 from edge.station.process.runner import EdgeRun
 from edge.verdict import Verdict
 
+COMMAND = "python -m benchmarks.changeovers"
 PAGE = Path("docs/reports/changeovers.md")
 SIZE = "640x360"
 LATEST_MS = 20.0
@@ -270,11 +271,10 @@ def _page(found: dict[str, Any], about: dict[str, Any], products: int, rate: int
     parts = [
         "# Changeovers\n",
         paragraph(
-            "Written by `python -m benchmarks.changeovers`; no figure on this page was typed by a person. The "
-            f"station has {products} products, each with a bundle and a process of its own, all with the network of the "
-            f"demonstration; frames of {SIZE} come at {rate} a minute. The reference gate and this program listen. At a "
-            "random moment this program asks for another product, waits for the first verdict of it, and so on. A part "
-            "comes every "
+            f"Written by `{COMMAND}`; no figure on this page was typed by a person. The station has {products} "
+            "products, each with a bundle and a process of its own, all with the network of the demonstration; frames "
+            f"of {SIZE} come at {rate} a minute. The reference gate and this program listen. At a random moment this "
+            "program asks for another product, waits for the first verdict of it, and so on. A part comes every "
             f"{pause_ms:.0f} ms, so that the first one after a request comes up to that much later."
         ),
         machine_words(about) + ".\n",
