@@ -72,8 +72,8 @@ from train.weights import start_from
 FEWEST = 4
 """Fewest training photographs of a class; fewer are taken for a mistake."""
 
-SCORED_OF_TRAINING = 500
-"""Training photographs that are scored after a training."""
+SCORED_OF_TRAINING = 250
+"""Training photographs of each class that are scored after a training."""
 
 Splits = dict[str, list[Photograph]]
 Scores = npt.NDArray[np.float32]
@@ -449,13 +449,11 @@ def judge_splits(
 ) -> tuple[ChosenThreshold, dict[str, SplitFigures]]:
     """Score all `splits`, choose the threshold on val, evaluate val and test with it; write the scores to `file`.
 
-    Of the training photographs at most SCORED_OF_TRAINING are scored, spread evenly over their list: they serve the
-    report's comparison of the splits alone, and all of them would take longer than some trainings.
+    Of each class of the training photographs at most SCORED_OF_TRAINING are scored, spread evenly over their list: they
+    serve the report's comparison of the splits alone, and all of them would take longer than some trainings.
     """
-    if len(splits.get("train", ())) > SCORED_OF_TRAINING:
-        every = len(splits["train"]) / SCORED_OF_TRAINING
-        few = [splits["train"][int(number * every)] for number in range(SCORED_OF_TRAINING)]
-        splits = {**splits, "train": few}
+    if "train" in splits:
+        splits = {**splits, "train": [one for bad in (False, True) for one in _few(splits["train"], bad)]}
     scores = {
         split: score_photographs(network, recipe.letterbox, photographs, stage(f"scoring {split}", len(photographs)))
         for split, photographs in splits.items()
@@ -481,6 +479,13 @@ def judge_splits(
     if file is not None:
         write_scores(file, splits, scores)
     return threshold, metrics
+
+
+def _few(photographs: list[Photograph], bad: bool) -> list[Photograph]:
+    """Those of one class, or SCORED_OF_TRAINING of them, spread evenly."""
+    of_class = [one for one in photographs if one.is_bad is bad]
+    count = min(len(of_class), SCORED_OF_TRAINING)
+    return [of_class[number * len(of_class) // count] for number in range(count)]
 
 
 def write_scores(file: Path, splits: Splits, scores: dict[str, Scores]) -> None:

@@ -64,7 +64,7 @@ class Learner(LightningModule):
                 torch.distributed.broadcast(buffer, 0)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Scores of all photographs, in float32 as on the line, and the loss of those it learns from, as in training."""
+        """Scores of all photographs, in float32 as on the line; the loss of those it learns from, as in training."""
         with torch.autocast(self.device.type, enabled=False):
             scores, maps = self.network(batch.image, batch.mask)
         self.seen.append((scores, batch.label))

@@ -3,7 +3,7 @@
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +11,12 @@ from typing import NamedTuple
 from edge.errors import DataError, RecordsError
 from edge.photographs.listing import read_listing
 from edge.records.journal import JOURNAL, open_to_read, unread
-from edge.records.stored_verdicts import select
+from edge.records.stored_verdicts import gaps, select
 from edge.records.tables import RUNS
 from edge.records.verdict_blocks import as_said
 from edge.review import Choice, Reviews
 from edge.review.record import Record
+from edge.text import counted
 
 
 class Item(NamedTuple):
@@ -43,9 +44,9 @@ class Item(NamedTuple):
 NAN = float("nan")
 
 
-def read_items(folders: Sequence[Path]) -> list[Item]:
+def read_items(folders: Sequence[Path], say: Callable[[str], object] = lambda line: None) -> list[Item]:
     """The frames of these folders, in the order of the folders and of publication. A folder with a journal is a record,
-    any other one has labelled photographs.
+    any other one has labelled photographs. `say` is called with a line about images that are left out.
 
     Raises RecordsError if a record cannot be read, DataError if a folder has no photographs in a known layout, or if
     there is nothing to judge.
@@ -53,15 +54,15 @@ def read_items(folders: Sequence[Path]) -> list[Item]:
     for first, second in itertools.combinations([folder.resolve() for folder in folders], 2):
         if first == second:
             raise DataError(f"{first} is given twice")
-    items = [item for folder in folders for item in _of(folder.absolute())]
+    items = [item for folder in folders for item in _of(folder.absolute(), say)]
     if not items:
         raise DataError(f"{', '.join(map(str, folders))}: no image is kept there; edge-run --keep-goods keeps more")
     return items
 
 
-def _of(folder: Path) -> Iterator[Item]:
+def _of(folder: Path, say: Callable[[str], object]) -> Iterator[Item]:
     if (folder / JOURNAL).exists():
-        yield from _of_record(folder)
+        yield from _of_record(folder, say)
         return
     for photograph in read_listing(folder).photographs:
         part = photograph.details.get("part", "")
@@ -70,10 +71,10 @@ def _of(folder: Path) -> Iterator[Item]:
         )  # fmt: skip
 
 
-def _of_record(folder: Path) -> Iterator[Item]:
+def _of_record(folder: Path, say: Callable[[str], object]) -> Iterator[Item]:
     _check_regions(folder)
     with Record(folder) as record:
-        pictures = record.every_picture()
+        pictures = dict(record.every_picture())
     truths = {
         key: standing.choice.value
         for key, standing in Reviews(folder).current().items()
@@ -83,16 +84,20 @@ def _of_record(folder: Path) -> Iterator[Item]:
         with closing(open_to_read(folder)) as journal:
             for stored in select(journal):
                 key = stored.epoch, stored.seq
-                picture, said = pictures.get(key), as_said(stored.text)
-                if picture is None or said is None:
+                said = as_said(stored.text)
+                if said is None or (picture := pictures.pop(key, None)) is None:
                     continue
                 score = NAN if said.score is None else float(said.score)
                 yield Item(
                     str(folder), picture.path, picture.sha256, said.station, *key, said.part, said.time, said.verdict,
                     score, said.bundle, truths.get(key, ""),
                 )  # fmt: skip
+            for gap in gaps(journal):
+                say(f"{folder}: {gap}")
     except sqlite3.Error as error:
         raise unread(folder, error) from error
+    if pictures:
+        say(f"{folder}: {counted(len(pictures), 'image')} left out, whose verdicts have expired or cannot be read")
 
 
 def _check_regions(folder: Path) -> None:

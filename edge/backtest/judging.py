@@ -2,8 +2,8 @@
 
 import hashlib
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from edge.text import reason_of
 from edge.verdict import Outcome
 
 SHAPES = 4
-"""Sizes of frames for which a worker keeps compiled graphs."""
+"""Compiled graphs of a bundle that a worker keeps, for as many sizes of frames."""
 
 
 class Row(NamedTuple):
@@ -85,15 +85,23 @@ def _judged(judge: Judge, threads: int, item: Item, frame: Frame | None, fault: 
     return Row(judge.label, judge.backend, outcome.value, score, ms, "")
 
 
-@lru_cache(maxsize=32)
-def _opened(folder: str, digest: str) -> Bundle:
-    return open_bundle(Path(folder), digest=digest)
+_Key = tuple[Judge, int, tuple[int, int] | None]
+_compiled: OrderedDict[_Key, tuple[Backend, Bundle]] = OrderedDict()
 
 
-@lru_cache(maxsize=2 * SHAPES)
 def _loaded(judge: Judge, threads: int, shape: tuple[int, int] | None) -> tuple[Backend, Bundle]:
-    """A compiled graph that agrees with the bundle's golden frames here, warmed up."""
-    bundle = _opened(judge.folder, judge.digest)
+    """A compiled graph that agrees with the bundle's golden frames here, one of those that were used last."""
+    key = judge, threads, shape
+    if key not in _compiled:
+        _compiled[key] = _compile(judge, threads, shape)
+    _compiled.move_to_end(key)
+    if sum(one[0] == judge for one in _compiled) > SHAPES:
+        del _compiled[next(one for one in _compiled if one[0] == judge)]
+    return _compiled[key]
+
+
+def _compile(judge: Judge, threads: int, shape: tuple[int, int] | None) -> tuple[Backend, Bundle]:
+    bundle = open_bundle(Path(judge.folder), digest=judge.digest)
     if shape is not None and bundle.manifest.letterbox.refusal(*shape) is not None:
         shape = None
     anysize = load_from(bundle, judge.backend, threads)

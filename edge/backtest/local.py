@@ -1,6 +1,9 @@
 """Runs a backtest on the cores of this machine."""
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -61,6 +64,8 @@ def _run(plan: Plan, items: Sequence[Item], left: Sequence[int], workers: int, s
         except BaseException:
             for future in numbers:
                 future.cancel()
+            for child in multiprocessing.active_children():  # what they work at is done again
+                child.kill()
             raise
 
 
@@ -74,13 +79,19 @@ def _collect(numbers: dict[Future[bytes], int], store: Store, done: set[int]) ->
 
 
 def _begin() -> None:
-    """Of each worker: OpenCV gets no threads of its own, since each core has a worker."""
-    import signal
-
+    """Of each worker: it ends with the command, and OpenCV gets no threads of its own, since each core has a worker."""
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command handles Ctrl-C
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(plan: Plan, items: Sequence[Item]) -> bytes:

@@ -6,6 +6,7 @@ Every node must have this software, and find the bundles and the frames at the s
 import os
 import socket
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 from edge.backtest.items import Item
@@ -34,7 +35,7 @@ def run(
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a factory reports to nobody
     try:
-        import ray
+        ray: Any = import_module("ray")  # its types are incomplete
     except ImportError as error:
         raise EdgeError("--ray needs the extra ray: pip install 'edge-inspect[ray]'") from error
 
@@ -44,6 +45,9 @@ def run(
     except (OSError, RuntimeError, ValueError) as error:
         raise EdgeError(f"--ray {address}: no cluster answers there ({_line(error)})") from error
     try:
+        most_cores = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+        if most_cores < plan.threads:
+            raise EdgeError(f"no node has {plan.threads} cores, the most are {most_cores:g}; give fewer --threads")
         work = ray.remote(num_cpus=plan.threads, max_retries=RETRIES)(_work)
         planned = ray.put(plan)
         numbers: dict[Any, int] = {}

@@ -1,8 +1,10 @@
 """The plan of a backtest, written into its folder first, so that an interrupted one goes on with the same frames."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isnan
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from edge.errors import DataError
 from edge.files import write_whole
 from edge.text import reason_of
 
-FILE, ITEMS = "plan.json", "items.json"
+FILE, ITEMS, LOCK = "plan.json", "items.json", "lock"
 CHUNK = 200
 """Frames of a chunk: some seconds of work, so that little is lost with a worker."""
 
@@ -59,25 +61,55 @@ def make_plan(judges: Sequence[Judge], folders: Sequence[Path], items: Sequence[
     )
 
 
-def begin(out: Path, plan: Plan, items: Sequence[Item]) -> tuple[Plan, list[Item]]:
-    """Begin in the folder `out`, or go on there. Returns the plan and the frames that were begun with.
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """While the context is open, no other backtest works in the folder `out`, which is created.
 
-    An interrupted backtest keeps its frames, whatever the records have gained or lost since. Raises DataError if `out`
-    has a backtest of other bundles, folders or threads, or something else.
+    Raises DataError if one does, or if the folder cannot be written or has something else.
     """
+    known = {FILE, ITEMS, LOCK}
     try:
-        if not (out / FILE).exists():
-            if out.exists() and (not out.is_dir() or any(out.iterdir())):
-                raise DataError(f"--out {out} is not an empty folder; give a new one")
-            out.mkdir(parents=True, exist_ok=True)
-            write_whole(out / ITEMS, _packed(items))
-            write_whole(out / FILE, plan.model_dump_json(indent=1))
-            return plan, [*items]
-        before, kept = read_plan(out)
+        if out.exists() and (
+            not out.is_dir() or ({path.name for path in out.iterdir()} - known and not _is_begun(out))
+        ):
+            raise DataError(f"--out {out} is not an empty folder; give a new one")
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(
+                    f"--out {out}: another edge-backtest works there; wait for it, or give another"
+                ) from None
+            yield
     except OSError as error:
+        if error.filename is None or not str(error.filename).startswith(str(out)):
+            raise
         raise DataError(f"--out {out} cannot be written: {reason_of(error)}; choose another place") from error
+
+
+def _is_begun(out: Path) -> bool:
+    return (out / FILE).exists()
+
+
+def begin(
+    out: Path, judges: Sequence[Judge], folders: Sequence[Path], threads: int, read: Callable[[], list[Item]]
+) -> tuple[Plan, list[Item]]:
+    """Begin in the folder `out`, which is `locked`, with the frames that `read` gives, or go on there.
+
+    An interrupted backtest keeps its frames, whatever the records have gained or lost since. Returns the plan and the
+    frames. Raises DataError if `out` has a backtest of other bundles, folders or threads.
+    """
+    if not _is_begun(out):
+        items = read()
+        plan = make_plan(judges, folders, items, threads)
+        write_whole(out / ITEMS, _packed(items))
+        write_whole(out / FILE, plan.model_dump_json(indent=1))
+        return plan, items
+    before, kept = read_plan(out)
+    asked = make_plan(judges, folders, (), threads)
     for key in ("judges", "folders", "threads"):
-        if getattr(before, key) != getattr(plan, key):
+        if getattr(before, key) != getattr(asked, key):
             raise DataError(f"--out {out} has a backtest with other {key}; give a new folder, or remove that one")
     return before, kept
 

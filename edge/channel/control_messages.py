@@ -183,6 +183,7 @@ class AskCandidate(_Said):
     """The question how the candidate stands."""
 
     type: Literal["candidate"] = "candidate"
+    product: Name | None = Field(default=None, description="null: the candidate's, else the current one")
 
 
 class Promote(RolloutRequest):
@@ -367,13 +368,16 @@ class CandidateState(_Said):
 
 
 class ChallengeStage(StrEnum):
-    """Where a challenge with a bad part stands. `waiting`: for its verdict. `judged`: for its acknowledgement."""
+    """Where a challenge with a bad part stands. `waiting`: for its verdict. `judged`: it is a reject, and waits for its
+    acknowledgement. `inconclusive`: its verdict is unknown, so that nothing was shown.
+    """
 
     NONE = "none"
     WAITING = "waiting"
     JUDGED = "judged"
     PASSED = "passed"
     FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
 
 
 class ChallengeState(_Said):

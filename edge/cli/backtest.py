@@ -8,6 +8,7 @@ import typer
 
 from edge.cli import new_app, run_app
 from edge.errors import ConfigError, EdgeError
+from edge.text import printable
 
 if TYPE_CHECKING:
     from edge.backtest.plan import Judge
@@ -58,29 +59,32 @@ def backtest(
     from edge.backtest import judging, local, on_ray, table
     from edge.backtest.items import read_items
     from edge.backtest.page import write_page
-    from edge.backtest.plan import begin, make_plan
+    from edge.backtest.plan import begin, locked
     from edge.backtest.result import by_item, result_of
     from edge.machine import cores
     from edge.terminal.progress import Progress
 
+    remarks: list[str] = []
     with Progress() as progress:
         progress.begin("loading the bundles")
         judges = [_judge(bundle, backend, threads, trust or []) for bundle in bundles]
         if len({judge.digest for judge in judges}) < len(judges):
             raise ConfigError("one bundle is given twice; give each once")
-        progress.begin("reading the records")
-        found = read_items(records)
-        plan, items = begin(out, make_plan(judges, records, found, threads), found)
-        judging.check(plan)
-        todo = table.missing(out, plan.chunks)
-        advance = progress.begin("judging chunks", plan.chunks)
-        advance(plan.chunks - len(todo))
+        for folder in records:
+            if not folder.is_dir():
+                raise ConfigError(f"--records {folder}: no such folder")
+        with locked(out):
+            progress.begin("reading the records")
+            plan, items = begin(out, judges, records, threads, lambda: read_items(records, remarks.append))
+            judging.check(plan)
+            todo = table.missing(out, plan.chunks)
+            advance = progress.begin("judging chunks", plan.chunks)
+            advance(plan.chunks - len(todo))
 
-        def store(number: int, content: bytes) -> None:
-            table.store(out, number, content)
-            advance()
+            def store(number: int, content: bytes) -> None:
+                table.store(out, number, content)
+                advance()
 
-        try:
             if ray is not None:
                 on_ray.run(plan, items, todo, ray, store)
             else:
@@ -90,10 +94,8 @@ def backtest(
             judged = [*by_item(rows, len(plan.judges))]
             result = result_of(plan, judged)
             page = write_page(out, plan, judged, result, partial(progress.begin))
-        except OSError as error:
-            raise EdgeError(
-                f"--out {out} cannot be written: {error.strerror or error}; the same command goes on"
-            ) from error
+    for remark in remarks:
+        print(printable(remark), file=sys.stderr)
     print(result.model_dump_json() if as_json else _told(result))
     print(f"page in {page}", file=sys.stderr)
 

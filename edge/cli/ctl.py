@@ -82,7 +82,7 @@ def load(
     from edge.channel.control_messages import LoadBundle, Stage
 
     request = _request(LoadBundle, {"bundle": bundle, "product": product}, by, reason)
-    state = _until(lambda: _ask(connect, request, keys), connect, keys, Stage.LOADING, f"loading {bundle}")
+    state = _until(lambda: _ask(connect, request, keys), connect, keys, Stage.LOADING, f"loading {bundle}", product)
     if state.stage is Stage.REFUSED:
         raise ConfigError(f"refused: {state.why}")
     _show(state, as_json)
@@ -113,9 +113,9 @@ def promote(
     from edge.channel.control_messages import Promote, Stage
 
     request = _request(Promote, {"flips": flips, "product": product}, by, reason)
-    state = _until(lambda: _ask(connect, request, keys), connect, keys, Stage.PROMOTING, "promoting")
-    if state.stage is Stage.REFUSED:
-        raise ConfigError(f"refused: {state.why}; {state.running} still decides")
+    wanted = _state(_ask(connect, request, keys))
+    state = _until(lambda: wanted, connect, keys, Stage.PROMOTING, "promoting", product)
+    _check_decides(state, str(wanted.bundle))
     _show(state, as_json)
 
 
@@ -132,9 +132,9 @@ def rollback(
     from edge.channel.control_messages import RollBack, Stage
 
     request = _request(RollBack, {"product": product}, by, reason)
-    state = _until(lambda: _ask(connect, request, keys), connect, keys, Stage.RETURNING, "rolling back")
-    if state.stage is Stage.REFUSED:
-        raise ConfigError(f"refused: {state.why}; {state.running} still decides")
+    wanted = _state(_ask(connect, request, keys))
+    state = _until(lambda: wanted, connect, keys, Stage.RETURNING, "rolling back", product)
+    _check_decides(state, str(wanted.bundle) if wanted.stage is Stage.RETURNING else wanted.running)
     _show(state, as_json)
 
 
@@ -161,7 +161,7 @@ def challenge(
 ) -> None:
     """Show that the line stops a bad part: a marked one comes now, and must be rejected at the gate.
 
-    Exit code 1 if it is not; the station is suspended then, until somebody resumes it.
+    Exit code 1 unless it is; if the challenge failed, the station is suspended until somebody resumes it.
     """
     from edge.channel.control_messages import AskChallenge, ChallengePart, ChallengeStage, ChallengeState
     from edge.terminal.console import Console
@@ -184,8 +184,8 @@ def challenge(
         print(state.model_dump_json())
     else:
         print(f"{state.part or 'no part'}: {state.stage}" + (f", {state.why}" if state.why else ""))
-        print(f"stored picture: {state.stored or 'no result'}")
-    sys.exit(1 if state.stage is ChallengeStage.FAILED else 0)
+        print(state.stored or "no stored picture was judged")
+    sys.exit(0 if show or state.stage is ChallengeStage.PASSED else 1)
 
 
 def _request(kind: "type[Operation]", said: dict[str, Any], by: str | None, reason: str | None) -> "Operation":
@@ -201,8 +201,14 @@ def _request(kind: "type[Operation]", said: dict[str, Any], by: str | None, reas
         raise ConfigError(f"{first['loc'][0]} {shown(first['input'])}: {problem(first)}") from error
 
 
+def _check_decides(state: "CandidateState", wanted: str) -> None:
+    """Raise ConfigError unless the bundle with this label decides: it was refused, or the station started anew."""
+    if state.running != wanted:
+        raise ConfigError(f"refused: {state.why or 'the station was started anew'}; {state.running} still decides")
+
+
 def _until(
-    begin: "Callable[[], Reply]", connect: str, keys: Path | None, stage: "Stage", what: str
+    begin: "Callable[[], Reply]", connect: str, keys: Path | None, stage: "Stage", what: str, product: str | None = None
 ) -> "CandidateState":
     """Begin something, and wait until the candidate's stage is another than `stage`. Raises ChannelError."""
     from edge.channel.control_messages import AskCandidate
@@ -212,7 +218,7 @@ def _until(
         state = _state(begin())
         while state.stage is stage:
             time.sleep(POLL_S)
-            state = _state(_ask(connect, AskCandidate(), keys))
+            state = _state(_ask(connect, AskCandidate(product=product), keys))
     return state
 
 

@@ -193,7 +193,7 @@ LATE_FIELDS = Table(
     ),
     (Index("late_fields_by_seq", "epoch, seq", since=3),),
 )
-SHADOW_RESULTS = Table(  # what a candidate says of a part; see edge.station.candidate
+SHADOW_RESULTS = Table(  # what a candidate says of a part; see edge.station.rollout
     "shadow_results",
     _added(
         6,

@@ -36,6 +36,14 @@ KIND = "challenge"
 FAILED = "FAILED: "
 """What the event of a failed challenge begins with."""
 
+PATIENCE_S = 10.0
+"""How long a challenge that is due waits for a moment without parts."""
+
+SLOW_S = 120.0
+"""From then on a challenge that does not come is an alarm."""
+
+MOST_ASKED = 3
+
 Suspend = Callable[[str, str], None]
 """Suspends the station: by whom, and why."""
 
@@ -51,7 +59,9 @@ class StoredChallenge:
         self._records, self._suspend, self._note = records, suspend, note
         self._memory: Ring | None = None
         self._shape = (0, 0)
-        self._is_asked = self._is_read = self._is_flying = False
+        self._is_read = self._is_flying = False
+        self._asked_run: int | None = None  # the start of the archive process that was asked for the picture
+        self._asked = 0
         self._trouble: str | None = None
         self._due = time.monotonic()
         self.last: str | None = None
@@ -61,13 +71,18 @@ class StoredChallenge:
     @property
     def alarms(self) -> tuple[str, ...]:
         """Why no challenge is possible, as text for users."""
-        return () if self._trouble is None else (f"no challenge: {self._trouble}",)
+        if self._trouble is not None:
+            return (f"no challenge: {self._trouble}",)
+        late_s = time.monotonic() - self._due
+        is_late = late_s > max(self._every_s, SLOW_S)
+        return (f"no challenge for {late_s / 60:.0f} min: the model is never idle, or the station not able",) * is_late
 
     def serve(self, inspection: Inspection, shape: tuple[int, int] | None, is_quiet: bool) -> None:
-        """Take the next step. `shape` (height, width) is that of all frames; `is_quiet` says that the station is able
-        to judge and no part waits.
+        """Take the next step. `shape` (height, width) is that of all frames; `is_quiet` says that no part waits. A
+        challenge that is overdue does not wait for that, but only for the model.
         """
-        if self._trouble is not None or time.monotonic() < self._due or not is_quiet:
+        late_s = time.monotonic() - self._due
+        if self._trouble is not None or late_s < 0 or not (is_quiet or late_s > PATIENCE_S):
             return
         if not self._is_read:
             self._ask(shape)
@@ -80,7 +95,8 @@ class StoredChallenge:
     def settle(self, result: Inferred, inspection: Inspection) -> None:
         """Handle what the model says of the picture."""
         self._is_flying = False
-        artifact, named = inspection.artifact, f"stored picture {self._picture.name}, {inspection.bundle.label}"
+        artifact = inspection.artifact
+        named = printable(f"stored picture {self._picture.name}, {inspection.bundle.label}")
         if result.fault is not None or not isfinite(result.score) or artifact is None:
             why = result.fault or f"the model's score is {result.score}"
             self._tell(logging.WARNING, f"{named}: unknown, {why}")
@@ -105,7 +121,7 @@ class StoredChallenge:
     def _ask(self, shape: tuple[int, int] | None) -> None:
         """Let the archive process decode the picture."""
         if shape is None:
-            self._trouble = f"the source has frames of several sizes, {self._picture} has one"
+            self._trouble = printable(f"the source has frames of several sizes, {self._picture} has one")
             return
         if self._memory is None:
             try:
@@ -113,14 +129,18 @@ class StoredChallenge:
             except SourceError as error:
                 self._trouble = str(error)
                 return
-        if not self._is_asked:
-            self._is_asked = self._records.archiving.read_picture(str(self._picture), self._memory.name(0), *shape)
+        run = self._records.archiving.child.restarts
+        if self._asked_run == run:
+            return
+        if self._asked == MOST_ASKED:
+            self._trouble = f"the archive process died {MOST_ASKED} times on {printable(str(self._picture))}"
+        elif self._records.archiving.read_picture(str(self._picture), self._memory.name(0), *shape):
+            self._asked_run, self._asked = run, self._asked + 1
 
     def _take(self, message: PictureRead) -> None:
-        self._is_asked = False
         self._is_read = message.why is None
         if message.why is not None:
-            self._trouble = f"{self._picture}: {printable(message.why)}"
+            self._trouble = printable(f"{self._picture}: {message.why}")
             self._note(logging.WARNING, f"no challenge: {self._trouble}", KIND)
 
     def _tell(self, level: int, line: str) -> None:
@@ -140,32 +160,33 @@ class PartChallenge:
         self._wanted: str | None = None
         self._place: tuple[str, int] | None = None
         self._until = 0.0
+        self._accepted = 0
 
-    def ask(self, asked: ChallengePart) -> str | None:
-        """Wait for the part. Returns why not, None if it is waited for."""
+    def ask(self, asked: ChallengePart, accepted: int) -> str | None:
+        """Wait for the part. `accepted` is the number of the last accepted part: the next one comes after it. Returns
+        why not, None if it is waited for.
+        """
         if self._stage in (ChallengeStage.WAITING, ChallengeStage.JUDGED):
             return f"the challenge with {self._named} is not over"
         self._stage, self._why, self._wanted, self._place = ChallengeStage.WAITING, "", asked.part, None
-        self._until = time.monotonic() + asked.within_s
+        self._until, self._accepted = time.monotonic() + asked.within_s, accepted
         return None
 
     def state(self, stored: str | None) -> ChallengeState:
         """How it stands, with the result of the last stored picture."""
         return ChallengeState(stage=self._stage, part=self._wanted, why=self._why or None, stored=stored)
 
-    @property
-    def due_in_s(self) -> float | None:
-        """Seconds until the time is up; None if nothing is waited for."""
-        is_open = self._stage in (ChallengeStage.WAITING, ChallengeStage.JUDGED)
-        return max(0.0, self._until - time.monotonic()) if is_open else None
-
     def judged(self, part: Part, verdict: Verdict, payload: bytes) -> None:
         """See `Observer.judged`."""
-        if self._stage is not ChallengeStage.WAITING or self._wanted not in (None, part.name):
+        is_meant = verdict.seq > self._accepted if self._wanted is None else part.name == self._wanted
+        if self._stage is not ChallengeStage.WAITING or not is_meant:
             return
         self._wanted, self._place, self._stage = part.name, (verdict.epoch, verdict.seq), ChallengeStage.JUDGED
         if verdict.verdict is Outcome.GOOD:
             self._fail(f"its verdict {verdict.seq} is good, score {verdict.score:.4g}")
+        elif verdict.verdict is Outcome.UNKNOWN:
+            self._stage, self._why = ChallengeStage.INCONCLUSIVE, f"its verdict is unknown/{verdict.reason}"
+            self._note(logging.WARNING, f"{self._named}: nothing shown, {self._why}", KIND)
 
     def acknowledged(self, epoch: str, seq: int, fate: Fate, client: str) -> None:
         """A controller says what became of a part."""
@@ -179,7 +200,8 @@ class PartChallenge:
 
     def serve(self) -> None:
         """Fail if the time is up."""
-        if self.due_in_s == 0:
+        is_open = self._stage in (ChallengeStage.WAITING, ChallengeStage.JUDGED)
+        if is_open and time.monotonic() >= self._until:
             waits = self._stage is ChallengeStage.WAITING
             self._fail("it did not come in time" if waits else "no controller acknowledged it in time")
 

@@ -233,7 +233,7 @@ class ControlServer:
                 if self._is_meant(peer, request):
                     self._select(peer, request)
             case AskCandidate():
-                self._socket.reply(peer, line.rollout.state)
+                self._socket.reply(peer, line.rollout.state(request.product))
             case AskChallenge():
                 self._socket.reply(peer, line.part_challenge.state(line.stored_challenge()))
             case ChallengePart():
@@ -276,7 +276,7 @@ class ControlServer:
             why = f"more than {CHANGEOVERS.a_second:g} changeovers a second; ask more slowly"
             self._socket.limit(peer, request.type, "changeovers", why)
             return
-        rollout, before = self._line.rollout, self._line.rollout.state
+        rollout, before = self._line.rollout, self._line.rollout.state(request.product)
         match request:
             case LoadBundle():
                 refusal, what = rollout.load(request), f"loads {request.bundle} as the candidate"
@@ -286,12 +286,12 @@ class ControlServer:
             case RollBack():
                 refusal, what = rollout.roll_back(request), f"rolls back from {before.running}"
             case Unload():
-                refusal, what = rollout.unload(), f"gives up the candidate {before.bundle}"
+                refusal, what = rollout.unload(request), f"gives up the candidate {before.bundle}"
         if refusal is not None:
             self._socket.refuse(peer, request, refusal)
             return
         self._note_operator(peer, request, what)
-        self._socket.reply(peer, rollout.state)
+        self._socket.reply(peer, rollout.state(request.product))
 
     def _challenge(self, peer: Peer, request: ChallengePart) -> None:
         """Wait for a marked bad part; who brings it is in the record."""
@@ -300,7 +300,7 @@ class ControlServer:
             self._socket.limit(peer, request.type, "suspensions", why)
             return
         challenge = self._line.part_challenge
-        if (refusal := challenge.ask(request)) is not None:
+        if (refusal := challenge.ask(request, self._line.accepted())) is not None:
             self._socket.refuse(peer, request, refusal)
             return
         self._note_operator(peer, request, f"brings a bad part: {request.part or 'the next one'}")

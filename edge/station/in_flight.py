@@ -13,6 +13,7 @@ from edge.station.products import Products
 from edge.verdict import Reason
 
 if TYPE_CHECKING:
+    from edge.station.inspection import Inspection
     from edge.station.record_keeping import Records
 
 MOST_IN_FLIGHT = 1000
@@ -100,6 +101,8 @@ class PartsInFlight:
             if part.finding is None and not part.is_submitted and c is not None:
                 assert c.slot is not None
                 scoring = part.inspection.scoring
+                if not scoring.is_up:
+                    continue  # a later part may have another model, after a changeover
                 is_idle = scoring.is_idle
                 if not (is_idle or scoring.takes_ahead):
                     return False
@@ -115,6 +118,14 @@ class PartsInFlight:
                 scoring.submit(part.seq, memory, c.height, c.width, part.deadline_ns, c.frames, *maps)
                 return True
         return False
+
+    def move(self, before: "Inspection", to: "Inspection") -> None:
+        """Let stored pictures that no model has started be judged by another inspection: they were waiting, and their
+        clocks stand.
+        """
+        for part in self.parts.values():
+            if part.inspection is before and not part.is_submitted and part.deadline_ns == NEVER:
+                part.inspection = to
 
     def stop(self) -> None:
         """Decide all parts: the station is stopped."""

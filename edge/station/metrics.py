@@ -180,7 +180,8 @@ class Metrics(Collector):
         self.endpoint, self.registry = self._page.endpoint, self._page.registry
 
     def verdict(self, verdict: Verdict) -> None:
-        """Count a published verdict, and add the durations of its part's stages."""
+        """Count a published verdict, and add the durations of its part's stages. Its bundle is the one that runs."""
+        self._about["bundle"] = verdict.bundle
         self._verdicts[verdict.verdict, verdict.reason] += 1
         t = verdict.timing
         self._to_ring.add(t.captured, t.in_ring)

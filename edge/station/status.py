@@ -58,7 +58,9 @@ class StationStatus:
     def restarts(self) -> int:
         """Number of restarts of the children."""
         station = self._station
-        return sum(max(0, child.restarts) for child in (station.intake.child, *self._models()))
+        return station.rollout.restarts + sum(
+            max(0, child.restarts) for child in (station.intake.child, *self._models())
+        )
 
     def _models(self) -> "list[Child]":
         """The models' processes of all products, each once."""
@@ -66,7 +68,8 @@ class StationStatus:
 
     def _restarts_by_child(self) -> Counter[str]:
         """Number of restarts by the kind of process; those of the models of all products are one kind."""
-        station, found = self._station, Counter[str]()
+        station = self._station
+        found = Counter({"inference": station.rollout.restarts})
         children = [station.intake.child, *self._models()]
         children += [station.records.archiving.child] if station.records else []
         children += [station.codes.child] if station.codes else []

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from edge.bundle import Bundle, load_bundle
 from edge.bundle.signature import Trust
 from edge.channel.channel import Channel
-from edge.errors import ConfigError
+from edge.errors import BundleError, ConfigError
 from edge.pictures.contract import PictureContract
 from edge.station.acceptance import Acceptance
 from edge.station.capture.process import CaptureProcess
@@ -119,7 +119,7 @@ class Station:
         )
         self.rollout = Rollout(
             config, self.products, self.promotions, bundles, trust, self.intake,
-            lambda own, one: Inspection(own, one, None, self._note_own), self._note_own,
+            lambda own, one, note: Inspection(own, one, None, note), self._note_own,
         )  # fmt: skip
         recorder = self.records.recorder if self.records else None
         reads = config.read_code is not None
@@ -216,12 +216,12 @@ class Station:
         """
         for inspection in self.products:
             scoring = inspection.scoring
-            for results in (scoring.receive, scoring.supervise):
-                for result in results():
-                    if result.seq > 0:
-                        self.in_flight.settle(result)
-                    elif self.stored_challenge is not None:
-                        self.stored_challenge.settle(result, inspection)
+            try:
+                self._settle(inspection)
+            except BundleError as error:
+                if not self.rollout.fall_back(inspection, str(error)):
+                    raise
+                continue
             for seq in scoring.take_back():
                 if seq > 0:
                     self.in_flight.take_back(seq)
@@ -231,6 +231,15 @@ class Station:
             self.codes.receive(self.in_flight.parts)
         return self.publish()
 
+    def _settle(self, inspection: Inspection) -> None:
+        """Handle the results of a model. Raises BundleError if the bundle cannot be loaded at first."""
+        for results in (inspection.scoring.receive, inspection.scoring.supervise):
+            for result in results():
+                if result.seq > 0:
+                    self.in_flight.settle(result)
+                elif self.stored_challenge is not None:
+                    self.stored_challenge.settle(result, inspection)
+
     def receive(self) -> None:
         """Handle messages of the other children and of controllers. Raises EdgeError if the source cannot be opened."""
         self._receive()
@@ -239,8 +248,9 @@ class Station:
         self.rollout.serve()
         self.part_challenge.serve()
         if self.stored_challenge is not None:
-            is_quiet = self.status.state in ABLE and not self.in_flight.parts and not self.acceptance.pending
-            self.stored_challenge.serve(self.inspection, self.acceptance.shape, is_quiet)
+            is_quiet = not self.in_flight.parts and not self.acceptance.pending
+            if self.status.state in ABLE:
+                self.stored_challenge.serve(self.inspection, self.acceptance.shape, is_quiet)
         self.channel.serve()
         self.control_server.serve()
 
@@ -350,11 +360,11 @@ class Station:
                 last.callback(self.records.close, cause, self.books)
             last.callback(self.suspension.close, SUSPENSION_PATIENCE_S)
             last.callback(self.products.close)  # before the records, whose folder it writes into
-            last.callback(self.rollout.close)
             if self.stored_challenge is not None:
                 last.callback(self.stored_challenge.close)
             last.callback(self.channel.close)
             last.callback(self.intake.close, CHILD_PATIENCE_S)
+            last.callback(self.rollout.close)  # before the intake: a candidate holds a slot of the ring
             if self.records is not None:
                 last.callback(self.records.close_archive)  # before the intake: it still copies frames out of the ring
             if self.codes is not None:

@@ -53,7 +53,9 @@ class KeptSuspension:
         return () if trouble is None else (f"{FILE} cannot be written ({trouble}): a restart undoes the last change",)
 
     def begin(self, by: str, reason: str) -> None:
-        """A person suspends the station."""
+        """A person suspends the station, or a challenge. Both texts are printable and of the lengths of `Person` and
+        `Why`.
+        """
         if self.said == (said := f"{by}: {reason}"):
             return
         self.said = said

@@ -23,6 +23,7 @@ from train.letterbox import letterboxed
 from train.models import Batch, build_network
 from train.models.segmenter_small import SegmenterSmall
 from train.recipe import Recipe, load_recipe
+from train.report.page import _data
 from train.report.scored_photographs import read_inspected
 from train.run import RunError, load_run
 
@@ -88,9 +89,13 @@ def test_of_many_training_photographs_some_are_scored_and_the_report_reads_them(
     monkeypatch.setattr("train.fit.SCORED_OF_TRAINING", 5)
     run = fit("demo-line", quick("demo-line"), data, tmp_path / "run")
     inspected = read_inspected(run)
-    assert {split: len(found) for split, found in inspected.items()} == {"train": 5, "val": 12, "test": 12}
-    photographs = [photograph.name for photograph in run.photographs("train")]
-    assert [one.name for one in inspected["train"]] == [photographs[int(number * 24 / 5)] for number in range(5)]
+    assert {split: len(found) for split, found in inspected.items()} == {"train": 10, "val": 12, "test": 12}
+    for bad in (False, True):
+        of_class = [one.name for one in run.photographs("train") if one.is_bad is bad]
+        scored = [one.name for one in inspected["train"] if one.is_bad is bad]
+        assert scored == [of_class[number * len(of_class) // 5] for number in range(5)]
+    (row, *_) = _data(run, inspected)
+    assert sum(row[label][0] for label in ("good", "bad")) == 24
 
 
 def test_supervised_network_learns_the_plain_defect(data: Path, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]], stage: Stage = SILEN
         gallery=gallery,
         comparison=comparison,
         splits=figures.SPLIT_NAMES,
-        data=_data(inspected),
+        data=_data(run, inspected),
         findings=_findings(run),
         leaks=leaks,
         survey=run.record.data.survey,
@@ -186,7 +186,11 @@ def _kinds(inspected: dict[str, list[Inspected]], threshold: float) -> list[Kind
         for split, of_kind in members.items():
             scored = sample(of_kind)
             rejected[split] = clustered_rate(scored.scores >= threshold, scored.parts)
-        kinds.append(Kind(name, rejected, {split: count_parts(of_kind) for split, of_kind in members.items()}))
+        kinds.append(
+            Kind(
+                name, rejected, {split: count_parts(one.part for one in of_kind) for split, of_kind in members.items()}
+            )
+        )
     return kinds
 
 
@@ -266,13 +270,16 @@ def _evenly(inspected: Sequence[Inspected], most: int) -> Sequence[Inspected]:
     return inspected[:: max(1, -(-len(inspected) // most))]
 
 
-def _data(inspected: dict[str, list[Inspected]]) -> list[dict[str, Any]]:
-    """One row per split: photographs and parts of each class, and numbers of each kind of defect."""
+def _data(run: Run, inspected: dict[str, list[Inspected]]) -> list[dict[str, Any]]:
+    """One row per split: photographs and parts of each class, and numbers of each kind of defect; also of those that
+    were not scored.
+    """
+    photographs = {split: run.photographs(split) for split in inspected}
     return [
         {
             "split": split,
             **{
-                label: (len(members), count_parts(members))
+                label: (len(members), count_parts(one.details.get("part") or None for one in members))
                 for label, members in (
                     ("good", [one for one in listed if not one.is_bad]),
                     ("bad", [one for one in listed if one.is_bad]),
@@ -280,7 +287,7 @@ def _data(inspected: dict[str, list[Inspected]]) -> list[dict[str, Any]]:
             },
             "kinds": sorted(Counter(one.defect or "bad" for one in listed if one.is_bad).items()),
         }
-        for split, listed in inspected.items()
+        for split, listed in photographs.items()
     ]
 
 

@@ -59,7 +59,7 @@ def sample(inspected: Sequence[Inspected]) -> Sample:
     )
 
 
-def count_parts(inspected: Iterable[Inspected]) -> int | None:
-    """Number of distinct parts; None if parts are unknown."""
-    parts = {one.part for one in inspected}
+def count_parts(named: Iterable[str | None]) -> int | None:
+    """Number of distinct parts, by their names; None if parts are unknown."""
+    parts = {*named}
     return None if None in parts else len(parts)

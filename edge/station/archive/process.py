@@ -87,7 +87,8 @@ class Archiving:
         if verdict.reason in UNPICTURED or not (is_wanted or self._keeping.wants(verdict.verdict, verdict.seq)):
             return False
         size = height * width * 3
-        if not self._is_up or len(self._loans) >= MOST_LOANS or self._is_full(verdict.verdict, size):
+        is_ready = self._is_up and len(self._loans) < MOST_LOANS and slot not in self._loans
+        if not is_ready or self._is_full(verdict.verdict, size):
             self.skipped += 1
             self._skipped_until = time.monotonic() + SKIPPED_S
             return False

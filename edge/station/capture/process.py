@@ -202,6 +202,7 @@ class CaptureProcess:
 
     def close(self, patience_s: float) -> None:
         """End the child, within `patience_s` seconds, and free the ring."""
+        self.is_up = False
         self.child.stop(patience_s)
         if self._ring is not None:
             self._ring.close()

@@ -59,6 +59,11 @@ class Scoring:
         return self.is_up and not self._deadlines_ns and self.model.has_room
 
     @property
+    def has_pending(self) -> bool:
+        """Whether a submitted frame is yet to be answered or given back."""
+        return bool(self._deadlines_ns or self.results or self.given_back)
+
+    @property
     def takes_ahead(self) -> bool:
         """True if a frame can be submitted behind the one being scored."""
         return self.is_up and len(self._deadlines_ns) == 1 and self.model.takes_ahead

@@ -43,7 +43,7 @@ class Warmer:
             self._took.append(time.monotonic_ns() - begun_ns)
             self._expected += 1
         order = self._connection.recv()
-        if isinstance(order, Infer):
+        if isinstance(order, Infer) and order.is_part:
             now_ns, before_ns = time.monotonic_ns(), self._came_ns
             if before_ns is not None and self._expected < MOST_MISSED:  # an interval of the cadence, not a rest
                 self._intervals.append(now_ns - before_ns)

@@ -62,7 +62,7 @@ class Candidate:
         self.scoring.is_current = False
         self.scoring.configure(shape)
         self._intake = intake
-        self._pending: tuple[Part, Verdict, bytes, Captured] | None = None
+        self._pending: tuple[Verdict, bytes, Captured] | None = None
         self._took_ms: deque[float] = deque(maxlen=TIMED)
 
     @property
@@ -90,10 +90,11 @@ class Candidate:
             self.skipped += 1
             return
         self._intake.hold(capture.slot)
-        self._pending = part, verdict, payload, capture
+        self._pending = verdict, payload, capture
         deadline_ns = time.monotonic_ns() + int(PATIENCE_S * 1e9)
         memory = self._intake.memory(capture.slot)
-        scoring.submit(part.seq, memory, capture.height, capture.width, deadline_ns, capture.frames)
+        size = capture.height, capture.width
+        scoring.submit(part.seq, memory, *size, deadline_ns, capture.frames, is_part=False)  # in no statistics
 
     def receive(self) -> Iterator[Shadowed]:
         """The parts that it has judged since the last call. The slot of each is held until the next step.
@@ -103,14 +104,14 @@ class Candidate:
         for results in (self.scoring.receive, self.scoring.supervise):
             for result in results():
                 yield from self._settle(result)
-        if self.scoring.loaded is not None and not self.scoring.is_up:
-            raise BundleError(f"{self.bundle.label}: {self.scoring.cause}")
+            if self.scoring.loaded is not None and not self.scoring.is_up:  # before it is started again
+                raise BundleError(f"{self.bundle.label}: {self.scoring.cause}")
 
     def _settle(self, result: Inferred) -> Iterator[Shadowed]:
         pending, artifact = self._pending, self.artifact
         if pending is None or artifact is None:
             return
-        _, verdict, payload, capture = pending
+        verdict, payload, capture = pending
         fault = result.fault
         if fault is None and not isfinite(result.score):
             fault = f"the model's score is {result.score}"
@@ -132,7 +133,7 @@ class Candidate:
 
     def _release(self) -> None:
         if self._pending is not None:
-            self._intake.release(self._pending[3].slot)
+            self._intake.release(self._pending[2].slot)
             self._pending = None
 
     def close(self) -> Child:

@@ -4,13 +4,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge.bundle import Bundle, load_bundle
 from edge.bundle.signature import Trust
-from edge.channel.control_messages import CandidateState, LoadBundle, Promote, RollBack, Stage
+from edge.channel.control_messages import CandidateState, LoadBundle, Promote, RollBack, Stage, Unload
 from edge.errors import EdgeError
 from edge.station.acceptance import Acceptance
 from edge.station.capture.process import CaptureProcess
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from edge.station.record_keeping import Records
 
 RETIRED_S = 10.0
-"""How long an inspection that decides no more is kept for frames that were exposed before; no frame waits that long."""
+"""How long an inspection that decides no more is kept, at least, for frames that were exposed before."""
 
 TOLD_EVERY = 1_000
 """Parts of a candidate between two events that say how it stands."""
 
-Make = Callable[[StationConfig, Bundle], Inspection]
-"""Makes an inspection with a model of its own."""
+Make = Callable[[StationConfig, Bundle, Note], Inspection]
+"""Makes an inspection with a model of its own, which notes with this function; reads the disk."""
 
 
 class _Reading(threading.Thread):
@@ -57,15 +57,49 @@ class _Reading(threading.Thread):
             self.refusal = f"{self._path}: {type(error).__name__}: {error}"
 
 
-class _Next(NamedTuple):
-    """An inspection whose model is being loaded, to decide in place of that of the product of this `number`."""
+class _Making(threading.Thread):
+    """Makes an inspection: its watch on drift reads a file. What it notes is passed on when it is made."""
 
-    number: int
-    inspection: Inspection
+    def __init__(self, make: Make, config: StationConfig, bundle: Bundle, note: Note) -> None:
+        super().__init__(name="edge-rollout", daemon=True)
+        self._make, self._config, self.bundle, self._note = make, config, bundle, note
+        self._kept: list[tuple[int, str, str]] | None = []
+        self._made: Inspection | None = None
+        self.refusal = ""
+
+    def run(self) -> None:
+        try:
+            self._made = self._make(self._config, self.bundle, self._noted)
+        except Exception as error:  # the thread must not end unheard
+            self.refusal = str(error) or type(error).__name__
+
+    def _noted(self, level: int, line: str, kind: str) -> None:
+        if self._kept is None:
+            self._note(level, line, kind)
+        else:
+            self._kept.append((level, line, kind))
+
+    def inspection(self) -> Inspection | None:
+        """The inspection, after the thread has ended; None if it could not be made."""
+        kept, self._kept = self._kept or [], None
+        for one in kept:
+            self._note(*one)
+        return self._made
+
+
+@dataclass
+class _Next:
+    """What is to decide in place of the inspection of the product `index`: being made, then its model being loaded."""
+
+    index: int
+    making: _Making
     is_back: bool
+    inspection: Inspection | None = None
 
 
 class _Retired(NamedTuple):
+    """An inspection that decides no more, and until when it is kept at least."""
+
     inspection: Inspection
     until: float
 
@@ -97,11 +131,14 @@ class Rollout:
         self._probations: dict[int, Probation] = {}
         self._retired: list[_Retired] = []
         self._rolled_back: str | None = None
+        self.restarts = 0
+        """Restarts of the models of inspections that are gone."""
         self._killed: list[Child] = []
 
     def connect(self, acceptance: Acceptance, in_flight: PartsInFlight, records: "Records | None") -> None:
-        """Give it the parts of the station that are made later."""
+        """Give it the parts of the station that are made later; its records are locked."""
         self._acceptance, self._in_flight, self._records = acceptance, in_flight, records
+        self._promotions.begin()
 
     # ------------------------------------------------------------------------------------------------- requests
 
@@ -128,8 +165,9 @@ class Rollout:
         one = self._candidate
         if self._stage is not Stage.JUDGING or one is None:
             return f"there is no candidate that judges: {self._why or self._stage.value}"
-        if asked.product not in (None, one.product):
-            return f"the candidate judges parts of product {one.product}, not {asked.product}"
+        if self._products.index_of(asked.product) != self._index:
+            meant = asked.product or self._products.name
+            return f"the candidate judges parts of product {one.product}, not {meant}; name its product"
         if one.judged < self._config.promote_after:
             return f"{one.bundle.label} has judged {one.judged} parts; it needs {self._config.promote_after}"
         if one.flips != asked.flips:
@@ -141,7 +179,8 @@ class Rollout:
         budget_ms, p99_ms = self._products.inspection_at(self._index).config.budget_ms, one.took_ms(0.99)
         if p99_ms is not None and p99_ms > budget_ms:
             return f"{one.bundle.label} takes {p99_ms:.0f} ms (p99) for an inference, the budget is {budget_ms:g} ms"
-        self._start(self._index, one.bundle, is_back=False)
+        assert one.scoring.loaded is not None
+        self._start(self._index, one.bundle, one.scoring.loaded.backend, is_back=False)
         return None
 
     def roll_back(self, asked: RollBack) -> str | None:
@@ -149,34 +188,43 @@ class Rollout:
         index = self._products.index_of(asked.product)
         if index is None:
             return self._products.refusal(asked.product, None)
-        if self._stage in (Stage.LOADING, Stage.PROMOTING, Stage.RETURNING):
-            return f"{self._named} is being loaded; wait for it, or unload it"
         previous, configured = self._previous.get(index), self._configured[index]
         if previous is not None:
             if not previous.scoring.is_up:
                 return f"{previous.bundle.label} cannot judge: {previous.scoring.cause}"
+            self._give_up()
             promoted = self._return(index)
             self._tell(f"{previous.bundle.label} decides again, before {promoted.bundle.label}")
             return None
+        if self._stage is Stage.RETURNING:
+            return f"{self._named} is being loaded; wait for it"
         if self._products.inspection_at(index).bundle.digest == configured.digest:
+            if self._promotions.forget(self._products.name_at(index)):  # one that could not be restored
+                return None
             return f"{configured.label} decides, and nothing was promoted; there is nothing to roll back to"
         self._give_up()
-        self._start(index, configured, is_back=True)
+        self._start(index, configured, self._config.backend, is_back=True)
         return None
 
-    def unload(self) -> str | None:
+    def unload(self, asked: Unload) -> str | None:
         """Give up the candidate."""
         if self._stage is Stage.NONE:
             return "there is no candidate"
+        if asked.product is not None and asked.product != self._products.name_at(self._index):
+            return f"the candidate is one of product {self._products.name_at(self._index)}, not {asked.product}"
         if self._stage is Stage.RETURNING:
             return f"{self._named} will decide; wait for it"
         self._give_up()
         return None
 
-    @property
-    def state(self) -> CandidateState:
-        """How it stands, for programs."""
+    def state(self, product: str | None = None) -> CandidateState:
+        """How the candidate stands, and which bundle decides: of this product, else of the candidate's, else of the
+        current one.
+        """
         one, index = self._candidate, self._index if self._stage is not Stage.NONE else self._products.index
+        if product is not None:
+            index = self._products.index_of(product) or 0
+            one = one if index == self._index else None
         previous = self._previous.get(index)
         counts = {} if one is None else {
             name: getattr(one, name) for name in ("judged", "skipped", "to_reject", "to_good", "faults")
@@ -208,7 +256,8 @@ class Rollout:
     def children(self) -> list[Child]:
         """The processes that are supervised here."""
         ones = [self._candidate.scoring] if self._candidate else []
-        return [one.child for one in (*ones, *([self._next.inspection.scoring] if self._next else []))]
+        ones += [self._next.inspection.scoring] if self._next and self._next.inspection else []
+        return [one.child for one in ones]
 
     def judged(self, part: Part, verdict: Verdict, payload: bytes) -> None:
         """See `Observer.judged`."""
@@ -251,7 +300,8 @@ class Rollout:
         else:
             self._named = bundle.label
             running = self._products.inspection_at(self._index)
-            config, product = replace(running.config, bundle=bundle.folder), self._products.name_at(self._index)
+            config = replace(running.config, bundle=bundle.folder, backend=self._config.backend)
+            product = self._products.name_at(self._index)
             self._candidate = Candidate(config, bundle, product, self._intake, self._acceptance.shape)
 
     def _unfit(self, bundle: Bundle) -> str | None:
@@ -282,7 +332,7 @@ class Rollout:
             return
         if self._stage is Stage.LOADING and one.scoring.loaded is not None:
             self._stage = Stage.JUDGING
-            self._tell(f"{one.bundle.label} is sound here, and judges in the shadow of {self.state.running}")
+            self._tell(f"{one.bundle.label} is sound here, and judges in the shadow of {self.state().running}")
 
     def _record(self, one: Candidate, said: Shadowed) -> None:
         v, label = said.verdict, one.bundle.label
@@ -295,33 +345,61 @@ class Rollout:
 
     def _await_next(self) -> None:
         """Let the bundle decide whose model has been loaded."""
-        if self._next is None:
+        coming = self._next
+        if coming is None or coming.making.is_alive():
             return
-        index, inspection, is_back = self._next
-        scoring = inspection.scoring
+        if coming.inspection is None:
+            coming.inspection = coming.making.inspection()
+            if coming.inspection is None:
+                self._refuse(f"{coming.making.bundle.label}: {coming.making.refusal}")
+                return
+            coming.inspection.scoring.is_current = False
+            coming.inspection.scoring.configure(self._acceptance.shape)
+        inspection = coming.inspection
         try:
-            for results in (scoring.receive, scoring.supervise):
+            for results in (inspection.scoring.receive, inspection.scoring.supervise):
                 for _ in results():
                     pass
         except EdgeError as error:
-            self._drop_next()
             self._refuse(f"{inspection.bundle.label}: {error}")
             return
-        if scoring.is_up:
+        if inspection.scoring.is_up:
             self._next = None
-            before = self._replace(index, inspection)
-            self._give_up()
-            if is_back:
-                self._keep(index, inspection.bundle)
-                self._retire_later(before)
-                self._tell(f"rolled back from {before.bundle.label} to {inspection.bundle.label}")
-                return
-            if (earlier := self._previous.pop(index, None)) is not None:
-                self._retire_later(earlier)
-            self._previous[index], self._probations[index] = before, Probation()
-            self._rolled_back = None
-            self._keep(index, inspection.bundle)
-            self._tell(f"{inspection.bundle.label} decides from now on, before {before.bundle.label}")
+            self._decide(coming.index, inspection, coming.is_back)
+
+    def _decide(self, index: int, inspection: Inspection, is_back: bool) -> None:
+        """Let an inspection whose model is up decide."""
+        before = self._replace(index, inspection)
+        self._give_up()
+        self._keep(index, inspection.bundle)
+        if is_back:
+            self._retire_later(before)
+            self._tell(f"rolled back from {before.bundle.label} to {inspection.bundle.label}")
+            return
+        if (earlier := self._previous.pop(index, None)) is not None:
+            self._retire_later(earlier)
+        self._previous[index], self._probations[index] = before, Probation()
+        self._rolled_back = None
+        self._tell(f"{inspection.bundle.label} decides from now on, before {before.bundle.label}")
+
+    def fall_back(self, inspection: Inspection, why: str) -> bool:
+        """The model of an inspection cannot be loaded at the start. If its bundle was promoted in an earlier run, let
+        the configured one decide, with an alarm. Whether that was so.
+        """
+        (index, *_) = (*self._products.indices_of(inspection), None)
+        if index is None or inspection.bundle.digest == self._configured[index].digest:
+            return False
+        configured = self._configured[index]
+        config = replace(inspection.config, bundle=configured.folder, backend=self._config.backend)
+        made = self._make(config, configured, self._note)
+        if self._intake.opened is not None:
+            made.scoring.configure(self._acceptance.shape)
+        self._replace(index, made)
+        self._products.others.remove(inspection)
+        inspection.scoring.leave()
+        self._promotions.doubt(self._products.name_at(index), why)
+        self._note(logging.WARNING, self._promotions.alarms[-1], "candidate")
+        return True
 
     def _watch(self, index: int, probation: Probation) -> None:
         """Roll back by itself if the promoted bundle fails."""
@@ -340,18 +418,20 @@ class Rollout:
         del self._probations[index]
         promoted = self._replace(index, previous)
         self._retire_later(promoted)
+        self._in_flight.move(promoted, previous)
+        if self._candidate is not None and self._index == index:  # its counts are against another bundle
+            self._refuse(f"{promoted.bundle.label}, in whose shadow it judged, decides no more; load it again")
         self._keep(index, previous.bundle)
         return promoted
 
     # ---------------------------------------------------------------------------------------------- parts of steps
 
-    def _start(self, index: int, bundle: Bundle, is_back: bool) -> None:
-        """Load the model with which a bundle will decide."""
-        config = replace(self._products.inspection_at(index).config, bundle=bundle.folder)
-        inspection = self._make(config, bundle)
-        inspection.scoring.is_current = False
-        inspection.scoring.configure(self._acceptance.shape)
-        self._next = _Next(index, inspection, is_back)
+    def _start(self, index: int, bundle: Bundle, backend: str, is_back: bool) -> None:
+        """Load the model with which a bundle will decide, with the artifact `backend`."""
+        config = replace(self._products.inspection_at(index).config, bundle=bundle.folder, backend=backend)
+        making = _Making(self._make, config, bundle, self._note)
+        making.start()
+        self._next = _Next(index, making, is_back)
         self._stage = Stage.RETURNING if is_back else Stage.PROMOTING
         self._index, self._named, self._why = index, bundle.label, None
 
@@ -380,13 +460,15 @@ class Rollout:
         """End the inspections for which no part waits any more."""
         now = time.monotonic()
         for one in [*self._retired]:
-            is_used = any(part.inspection is one.inspection for part in self._in_flight.parts.values())
+            parts = self._in_flight.parts.values()
+            is_used = one.inspection.scoring.has_pending or any(part.inspection is one.inspection for part in parts)
             if now < one.until or is_used:
                 continue
             self._retired.remove(one)
             self._products.others.remove(one.inspection)
-            one.inspection.close()
+            threading.Thread(target=one.inspection.close, daemon=True).start()  # it waits for the disk
             one.inspection.scoring.leave()
+            self.restarts += max(0, one.inspection.scoring.child.restarts) * one.inspection.has_own_model
             if one.inspection.has_own_model:
                 self._kill(one.inspection)
 
@@ -395,10 +477,10 @@ class Rollout:
         self._killed.append(inspection.scoring.child)
 
     def _drop_next(self) -> None:
-        if self._next is not None:
+        if self._next is not None and self._next.inspection is not None:
             self._next.inspection.scoring.leave()
             self._kill(self._next.inspection)
-            self._next = None
+        self._next = None
 
     def _give_up(self) -> None:
         """Give up the candidate, whatever its stage."""

@@ -14,16 +14,18 @@ import numpy as np
 import pytest
 from support.line import DEMO_BUNDLE, command, ran, run
 from support.other_bundle import other_bundle
-from support.records import rows
+from support.records import rows, spoil, until
+from support.reviewed import record_of, scored
 
 from edge.backtest import local
 from edge.backtest.items import Item, read_items
 from edge.backtest.judging import judge_chunk
-from edge.backtest.plan import CHUNK, Judge, Plan, begin, make_plan
+from edge.backtest.plan import Judge, Plan, begin, locked, make_plan
 from edge.backtest.table import TABLE, chunk_file, missing, packed, read_rows
 from edge.bundle import load_bundle
 from edge.errors import DataError, EdgeError
 from edge.review import Choice, Reviews
+from edge.station.process.usage import family
 
 PARTS = 60
 """Frames of the record."""
@@ -81,9 +83,7 @@ def test_flips_of_several_bundles_and_what_people_said(records: Path, tmp_path: 
     assert page.count("<img ") == len(rejects) + len(goods)
 
 
-def test_what_was_interrupted_goes_on_and_gives_the_same_table(
-    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_interrupted_goes_on_and_gives_the_same_table(records: Path, tmp_path: Path) -> None:
     options = (DEMO_BUNDLE, "--records", records, "--backend", "openvino", "--workers", 1)
     small = "import edge.backtest.plan as plan; plan.CHUNK = 5; import edge.cli.backtest as command; command.main()"
     code = [sys.executable, "-c", small, *map(str, options), "--out"]
@@ -93,8 +93,10 @@ def test_what_was_interrupted_goes_on_and_gives_the_same_table(
     while not chunk_file(tmp_path / "cut", 2).exists():
         assert process.poll() is None
         time.sleep(0.01)
+    workers = [pid for pid in family(process.pid) if pid != process.pid]
     process.send_signal(signal.SIGKILL)
     process.wait()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "chunks").glob("*.parquet")}
     assert 3 <= len(done) < PARTS / 5
     again = subprocess.run([*code, str(tmp_path / "cut")], capture_output=True, text=True, timeout=120)
@@ -198,16 +200,31 @@ def test_a_folder_of_something_else_is_left_alone(records: Path, tmp_path: Path)
 
 
 def test_a_backtest_of_other_bundles_is_not_gone_on_with(records: Path, tmp_path: Path) -> None:
-    items = read_items([records])
-    plan = a_plan(items)
-    begin(tmp_path / "out", plan, items)
-    other = plan.model_copy(update={"threads": 2})
-    with pytest.raises(DataError, match="has a backtest with other threads"):
-        begin(tmp_path / "out", other, items)
-    assert begin(tmp_path / "out", plan, items[:1]) == (plan, items)
-    (tmp_path / "out" / "items.json").write_text("[]")
-    with pytest.raises(DataError, match=r"is not that of plan.json"):
-        begin(tmp_path / "out", plan, items)
+    items, out = read_items([records]), tmp_path / "out"
+    judges = a_plan(items).judges
+    with locked(out):
+        plan, _ = begin(out, judges, [records], 1, lambda: items)
+        with pytest.raises(DataError, match="has a backtest with other threads"):
+            begin(out, judges, [records], 2, lambda: items)
+        assert begin(out, judges, [records], 1, lambda: items[:1]) == (plan, items)
+        (out / "items.json").write_text("[]")
+        with pytest.raises(DataError, match=r"is not that of plan.json"):
+            begin(out, judges, [records], 1, lambda: items)
+
+
+def test_two_backtests_do_not_work_in_one_folder(records: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / "out"):
+        assert "another edge-backtest works there" in refusal(
+            DEMO_BUNDLE, "--records", records, "--out", tmp_path / "out", "--backend", "openvino"
+        )
+
+
+def test_images_whose_verdicts_have_expired_are_left_out_and_told(tmp_path: Path) -> None:
+    record_of(tmp_path / "records", [scored(seq, 0.9) for seq in range(1, 5)])
+    spoil(tmp_path / "records", "DELETE FROM verdicts WHERE seq < 3")
+    said: list[str] = []
+    assert [item.seq for item in read_items([tmp_path / "records"], said.append)] == [3, 4]
+    assert said == [f"{tmp_path}/records: 2 images left out, whose verdicts have expired or cannot be read"]
 
 
 def test_the_rows_of_a_chunk_are_the_same_in_parquet(records: Path, tmp_path: Path) -> None:
@@ -217,4 +234,3 @@ def test_the_rows_of_a_chunk_are_the_same_in_parquet(records: Path, tmp_path: Pa
     (tmp_path / "one.parquet").write_bytes(packed(made))
     assert [*map(str, read_rows(tmp_path / "one.parquet"))] == [*map(str, made)]
     assert missing(tmp_path, 2) == [0, 1]
-    assert CHUNK >= 100

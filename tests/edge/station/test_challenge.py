@@ -182,7 +182,7 @@ class Told:
 
 def test_a_good_verdict_fails_the_challenge_at_once() -> None:
     told = Told()
-    told.challenge.ask(ChallengePart(by="Ana", part="A1"))
+    told.challenge.ask(ChallengePart(by="Ana", part="A1"), 7)
     told.judge(1, Outcome.GOOD, "A0")
     assert told.suspended == []
     told.judge(2, Outcome.GOOD)
@@ -192,7 +192,7 @@ def test_a_good_verdict_fails_the_challenge_at_once() -> None:
 @pytest.mark.parametrize("comes", [False, True])
 def test_a_challenge_that_is_not_over_in_time_fails(comes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told()
-    told.challenge.ask(ChallengePart(by="Ana", within_s=5))
+    told.challenge.ask(ChallengePart(by="Ana", within_s=5), 0)
     if comes:
         told.judge(1, Outcome.REJECT)
     told.challenge.serve()
@@ -207,10 +207,29 @@ def test_a_challenge_that_is_not_over_in_time_fails(comes: bool, monkeypatch: py
 
 def test_an_acknowledgement_of_another_part_does_not_count() -> None:
     told = Told()
-    told.challenge.ask(ChallengePart(by="Ana"))
+    told.challenge.ask(ChallengePart(by="Ana"), 0)
     told.judge(1, Outcome.REJECT)
     told.challenge.acknowledged("ab12", 2, Fate.REJECTED, "gate1")
     assert told.challenge.state(None).stage is ChallengeStage.JUDGED
     told.challenge.acknowledged("ab12", 1, Fate.REJECTED, "gate1")
     assert told.challenge.state(None).stage is ChallengeStage.PASSED
     assert told.suspended == []
+
+
+def test_a_part_from_before_the_command_is_not_the_next_one() -> None:
+    told = Told()
+    told.challenge.ask(ChallengePart(by="Ana"), 5)
+    told.judge(5, Outcome.GOOD)
+    assert told.challenge.state(None).stage is ChallengeStage.WAITING
+    told.judge(6, Outcome.REJECT, "A6")
+    assert told.challenge.state(None).part == "A6"
+
+
+def test_an_unknown_verdict_shows_nothing() -> None:
+    told = Told()
+    told.challenge.ask(ChallengePart(by="Ana"), 0)
+    told.judge(1, Outcome.UNKNOWN)
+    told.challenge.acknowledged("ab12", 1, Fate.REJECTED, "gate1")
+    assert told.challenge.state(None).stage is ChallengeStage.INCONCLUSIVE
+    assert told.suspended == []
+    assert "rejected" not in " ".join(told.noted)

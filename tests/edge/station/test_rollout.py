@@ -32,7 +32,7 @@ from edge.channel.control_messages import (
 )
 from edge.station.process.usage import family, name_of
 from edge.station.rollout.probation import MOST, WATCHED, Probation
-from edge.station.rollout.promotions import FILE
+from edge.station.rollout.promotions import FILE, Promotion, Promotions
 from edge.verdict import Outcome, Reason, State
 
 SMALL = ("--source", "demo", "--size", "320x180", "--rate", "30/s", "--budget-ms", 5_000)
@@ -248,7 +248,7 @@ def test_a_candidate_whose_process_dies_is_refused_and_the_line_does_not_notice(
         state = until(ask, lambda state: state.stage is Stage.REFUSED)
         assert "died" in (state.why or "")
         line.until(len(line.verdicts) + 5)
-    assert all(one.verdict is not Outcome.UNKNOWN for one in line.verdicts)
+    assert {one.reason for one in line.verdicts} <= {Reason.CLEAR, Reason.DEFECT, Reason.STOPPED}
 
 
 def promoted(ask: Asking, name: str) -> CandidateState:
@@ -302,6 +302,67 @@ def test_a_promotion_that_cannot_be_restored_is_an_alarm(shelf: Path, tmp_path: 
         assert isinstance(snapshot, Snapshot)
         assert any("the configured one decides" in alarm for alarm in snapshot.heartbeat.alarms)
         assert line.verdicts[0].bundle == RUNNING
+
+
+def test_a_station_that_stops_while_a_candidate_is_at_work_stops_in_order(shelf: Path, tmp_path: Path) -> None:
+    other_bundle(shelf / "next.edge")
+    with a_line(shelf, tmp_path / "records") as (line, ask):
+        loaded(ask, "next.edge")
+        until(ask, lambda state: state.judged >= 1)
+        (pid,) = models(line, "edge-candidate")
+        os.kill(pid, signal.SIGSTOP)  # it keeps the frame that it gets next
+        line.until(len(line.verdicts) + 4)
+        line.process.terminate()
+        assert line.to_the_end() == 0
+    assert "Traceback" not in line.stderr
+
+
+def test_a_promoted_bundle_that_does_not_load_at_the_start_gives_way_to_the_configured_one(
+    shelf: Path, tmp_path: Path
+) -> None:
+    def brighter(manifest: Manifest) -> Manifest:
+        box = manifest.letterbox
+        changed = box.model_copy(update={"mean": tuple(value + 0.3 for value in box.mean)})
+        return manifest.model_copy(update={"letterbox": changed})
+
+    records = tmp_path / "records"
+    records.mkdir()
+    promoted_one = load_bundle(other_bundle(shelf / "next.edge", change=brighter))
+    kept = {"product": None, "bundle": str(promoted_one.folder), "digest": promoted_one.digest}
+    kept["replaces"] = load_bundle(DEMO_BUNDLE).digest
+    (records / FILE).write_text(json.dumps({"version": 1, "promotions": [kept]}))
+    with a_line(shelf, records) as (line, ask):
+        snapshot = ask(AskSnapshot())
+        assert isinstance(snapshot, Snapshot)
+        (alarm,) = (alarm for alarm in snapshot.heartbeat.alarms if "promoted" in alarm)
+        assert "golden" in alarm
+        assert line.verdicts[0].bundle == RUNNING
+        asked(ask, RollBack(by="Ben"))  # whoever has seen it ends the promotion
+    assert json.loads((records / FILE).read_text())["promotions"] == []
+
+
+def test_another_configured_bundle_ends_a_promotion_for_good(tmp_path: Path) -> None:
+    configured, other = load_bundle(DEMO_BUNDLE), load_bundle(other_bundle(tmp_path / "other.edge"))
+    kept = Promotion(product=None, bundle=str(other.folder), digest=other.digest, replaces=configured.digest)
+    (tmp_path / FILE).write_text(json.dumps({"version": 1, "promotions": [kept.model_dump()]}))
+    assert Promotions(tmp_path).restored(None, configured, None).digest == other.digest
+    later = Promotions(tmp_path)
+    assert later.restored(None, other, None) is other
+    later.begin()
+    later.close()
+    assert Promotions(tmp_path).restored(None, configured, None) is configured
+
+
+def test_a_promotion_of_one_product_leaves_the_alarm_about_another(tmp_path: Path) -> None:
+    configured = load_bundle(DEMO_BUNDLE)
+    gone = Promotion(product="a", bundle="/gone.edge", digest="0" * 64, replaces=configured.digest)
+    (tmp_path / FILE).write_text(json.dumps({"version": 1, "promotions": [gone.model_dump()]}))
+    some = Promotions(tmp_path)
+    assert some.restored("a", configured, None) is configured
+    some.keep(gone.model_copy(update={"product": "b"}))
+    assert len(some.alarms) == 1
+    assert some.forget("a")
+    assert some.alarms == ()
 
 
 def test_without_a_folder_of_candidates_none_is_loaded() -> None:
