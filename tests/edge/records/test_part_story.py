@@ -250,7 +250,7 @@ def test_nothing_is_drawn_among_images_that_lie_on_another_disk(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--last", "bad"], "--last bad: no verdict is called so; give good, reject or unknown"),
+        (["--last", "bad"], "--last bad: no verdict is called so; give good, reject, unknown or flip"),
         (["--last", "unknown"], "has no verdict unknown"),
         (["--last", "reject", "--part", "part-1"], "give one of them"),
         (["--hold", "part-2", "--gate", "gate.jsonl"], "leave out --gate"),

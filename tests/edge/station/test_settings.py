@@ -177,6 +177,8 @@ FLAGS = {
     "keep_goods": "--keep-goods=0", "keep_gib": "--keep-gib=1", "keep_days": "--keep-days=2",
     "keep_journal_gib": "--keep-journal-gib=1", "keep_verdicts_days": "--keep-verdicts-days=30",
     "drift_hours": "--drift-hours=4", "products": "--products=a=b.edge,number=3",
+    "candidates": "--candidates=d", "promote_after": "--promote-after=5", "promote_flips": "--promote-flips=0",
+    "challenge": "--challenge=bad.png", "challenge_minutes": "--challenge-minutes=30",
     "metrics": "--metrics=99",
 }  # fmt: skip
 
