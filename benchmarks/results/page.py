@@ -12,6 +12,7 @@ from benchmarks.results.plan import Plan
 from benchmarks.results.runs import BACKEND, rendered_folder
 from edge.bench.result import Result
 from edge.evaluation.intervals import auroc_interval
+from edge.text import counted
 from train.recipe import load_recipe
 from train.run import SPLIT_FILE
 
@@ -89,8 +90,11 @@ def _counts(found: list[Outcome]) -> str:
     rows = []
     for split, members in runs[0].splits.items():
         cells = [split]
-        for bad in (False, True):
-            cells.append(_counted([row.part or row.name for row in members if row.is_bad == bad]))
+        recorded = runs[0].record.data.photographs.get(split, {})
+        for label in ("good", "bad"):
+            names = [row.part or row.name for row in members if row.is_bad == (label == "bad")]
+            is_sample = recorded.get(label, len(names)) != len(names)  # of many training photographs some are scored
+            cells.append(counted(recorded[label], "photograph") if is_sample else _counted(names))
         rows.append(cells)
     said = table(["", "good", "bad"], rows)
     leaks = runs[0].record.data.leaks
