@@ -49,8 +49,8 @@ Suspend = Callable[[str, str], None]
 
 
 class StoredChallenge:
-    """A stored picture of a bad part goes through the ring's kind of memory, the model and its threshold while no part
-    waits. It is in no count, no verdict and no statistics.
+    """Lets the model score a stored picture of a bad part, in shared memory like a frame, and compares the score with
+    the threshold. The picture is in no count, no verdict and no statistics.
     """
 
     def __init__(self, picture: Path, every_s: float, records: "Records", suspend: Suspend, note: Note) -> None:
@@ -74,8 +74,9 @@ class StoredChallenge:
         if self._trouble is not None:
             return (f"no challenge: {self._trouble}",)
         late_s = time.monotonic() - self._due
-        is_late = late_s > max(self._every_s, SLOW_S)
-        return (f"no challenge for {late_s / 60:.0f} min: the model is never idle, or the station not able",) * is_late
+        if late_s <= max(self._every_s, SLOW_S):
+            return ()
+        return (f"no challenge for {late_s / 60:.0f} min: the model is never idle, or the station cannot judge",)
 
     def serve(self, inspection: Inspection, shape: tuple[int, int] | None, is_quiet: bool) -> None:
         """Take the next step. `shape` (height, width) is that of all frames; `is_quiet` says that no part waits. A

@@ -77,9 +77,9 @@ class Products:
             return self._current
         return next((index for index, one in enumerate(self._products) if one.name == name), None)
 
-    def indices_of(self, inspection: Inspection) -> list[int]:
-        """Numbers of the products whose new parts it judges."""
-        return [index for index, one in enumerate(self._inspections) if one is inspection]
+    def index_judged_by(self, inspection: Inspection) -> int | None:
+        """Number of the product whose new parts this inspection judges; None if it judges none any more."""
+        return next((index for index, one in enumerate(self._inspections) if one is inspection), None)
 
     def inspection_at(self, index: int) -> Inspection:
         """What judges new parts of the product of this number."""

@@ -261,7 +261,7 @@ class Rollout:
 
     def judged(self, part: Part, verdict: Verdict, payload: bytes) -> None:
         """See `Observer.judged`."""
-        index = next(iter(self._products.indices_of(part.inspection)), None)
+        index = self._products.index_judged_by(part.inspection)
         if index is not None and index in self._probations:
             self._probations[index].judged(verdict)
         if self._candidate is not None and index == self._index:
@@ -386,7 +386,7 @@ class Rollout:
         """The model of an inspection cannot be loaded at the start. If its bundle was promoted in an earlier run, let
         the configured one decide, with an alarm. Whether that was so.
         """
-        (index, *_) = (*self._products.indices_of(inspection), None)
+        index = self._products.index_judged_by(inspection)
         if index is None or inspection.bundle.digest == self._configured[index].digest:
             return False
         configured = self._configured[index]
@@ -468,8 +468,8 @@ class Rollout:
             self._products.others.remove(one.inspection)
             threading.Thread(target=one.inspection.close, daemon=True).start()  # it waits for the disk
             one.inspection.scoring.leave()
-            self.restarts += max(0, one.inspection.scoring.child.restarts) * one.inspection.has_own_model
             if one.inspection.has_own_model:
+                self.restarts += max(0, one.inspection.scoring.child.restarts)
                 self._kill(one.inspection)
 
     def _kill(self, inspection: Inspection) -> None:
@@ -492,7 +492,7 @@ class Rollout:
         self._stage, self._named, self._why = Stage.NONE, "", None
 
     def _refuse(self, why: str) -> None:
-        """The candidate is given up because of what it is; nothing has changed."""
+        """Give up the candidate, and keep the reason; the deciding bundle stays."""
         named, why = self._named, printable(why)
         self._give_up()
         self._stage, self._named, self._why = Stage.REFUSED, named, why
