@@ -16,7 +16,7 @@ import torch
 from support.line import running_line
 from torch import Tensor, nn
 
-import edge.backends
+import edge.backends.loader
 import edge.cli.verify
 import export.cli as export_cli
 import export.int8
@@ -189,7 +189,7 @@ def test_weights_of_8_bits_are_refused_where_their_sums_saturate(
     bundle: Bundle, subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int
 ) -> None:
     made = bundle if bits == 8 else exported(subject, tmp_path / "narrow.edge", weight_bits=7)
-    monkeypatch.setattr(edge.backends, "adds_int8_exactly", lambda: False)  # no CPU without VNNI is at hand
+    monkeypatch.setattr(edge.backends.loader, "adds_int8_exactly", lambda: False)  # no CPU without VNNI is at hand
     monkeypatch.setenv("EDGE_CACHE", str(tmp_path))
     for name in INT8:
         if bits == 7:
@@ -205,7 +205,7 @@ def test_weights_of_8_bits_are_refused_where_their_sums_saturate(
 def test_edge_verify_leaves_out_what_this_cpu_cannot_compute(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(edge.backends, "adds_int8_exactly", lambda: False)  # no CPU without VNNI is at hand
+    monkeypatch.setattr(edge.backends.loader, "adds_int8_exactly", lambda: False)  # no CPU without VNNI is at hand
     for options, code in (([], 0), (["--backend", "openvino-int8"], 1)):
         monkeypatch.setattr("sys.argv", ["edge-verify", str(bundle.path), "--json", *options])
         with pytest.raises(SystemExit) as left:
@@ -387,7 +387,7 @@ def test_the_command_line_says_how_many_bits(
     given: tuple[object, ...],
     bits: int,
 ) -> None:
-    monkeypatch.setattr(export_cli, "from_run", lambda run, data: (subject, None))  # instead of a training
+    monkeypatch.setattr(export_cli, "from_run", lambda *_: (subject, None))  # instead of a training
     assert export(tmp_path, "--int8", *given, "--out", tmp_path / "x.edge") == 0
     made = load_bundle(tmp_path / "x.edge").artifact("openvino-int8").quantization
     assert made is not None

@@ -24,7 +24,7 @@ from edge.channel.publisher import Publisher
 from edge.security.keystore import KeyStore
 
 TICK_S = 0.01
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass

@@ -47,6 +47,8 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         raise ConfigError("a camera with trigger = software waits to be told: give --trigger external, too")
     if s.challenge is not None and s.records is False:
         raise ConfigError("challenge needs records, where its results are kept; leave out --no-records")
+    if s.candidates is not None and not s.candidates.is_dir():
+        raise ConfigError(f"candidates: {s.candidates} is no folder")
     _check_codes(s)
     records = None if s.records is False else s.records or default_records(s.station)
     other = {"bundle": bundle, "simulated": simulated, "required": s.require, "regions": s.region, "records": records}

@@ -32,7 +32,7 @@ def script(folder: Path, name: str) -> Path:
     folder.
     """
     file = folder / f"edge-{name}"
-    file.write_text(f"#!{sys.executable}\nfrom edge.cli.{name} import main\nmain()\n")
+    file.write_text(f"#!{sys.executable}\nfrom edge.cli.{name} import main\nif __name__ == '__main__':\n    main()\n")
     file.chmod(0o755)
     return file
 
