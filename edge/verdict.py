@@ -258,6 +258,9 @@ class Heartbeat(Message):
         exclude_if=lambda product: product is None,
         description="the product that parts are judged as now, if the line makes several",
     )
+    product_number: int | None = Field(
+        default=None, exclude_if=lambda number: number is None, description="its number for a PLC"
+    )
     drift: Drift | None = Field(default=None, description="the watch on drift; null if there is none")
     camera_age_ms: float | None = Field(
         default=None, description="since the camera's process gave its last sign of life"

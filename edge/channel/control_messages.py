@@ -117,6 +117,7 @@ class Trigger(_Said):
     product: Name | None = Field(
         default=None, description="the part's product; if it is not the current one, the part is unknown"
     )
+    product_number: int | None = Field(default=None, ge=1, le=65_535, description="the same by its number")
     exposed: bool = Field(default=False, description="answer a second time when the part's frame has been exposed")
 
 

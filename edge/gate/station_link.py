@@ -18,8 +18,10 @@ from edge.channel.control_messages import (
     Hello,
     Ping,
     Pong,
+    ProductSelected,
     Refused,
     Request,
+    SelectProduct,
     Snapshot,
     Trigger,
     Triggered,
@@ -114,13 +116,15 @@ class StationLink:
         poller: zmq.Poller | None = None,
         refused: Callable[[str, str], None] = lambda request, why: None,
         exposed: Callable[[str, str, int], None] = lambda part, epoch, seq: None,
+        selected: Callable[[int | None], None] = lambda number: None,
     ) -> None:
         """Connect; the station need not run yet. Raises ChannelError if an endpoint is none, or if anybody could speak
         as the station there and `allow_insecure` does not say that this is meant.
 
         `most_budget_ms` is the longest budget whose verdicts reach the controller in time, None if that is not
         constant. `poller` is shared by several links. `refused` is called with the type of a request that the station
-        refused, and its reason; `exposed` with part, epoch and number of a triggered part whose frame was exposed.
+        refused, and its reason; `exposed` with part, epoch and number of a triggered part whose frame was exposed;
+        `selected` with the number of the product to which the station has changed over.
         """
         for endpoint in endpoints:
             if not (endpoint.is_authentic or allow_insecure):
@@ -144,7 +148,7 @@ class StationLink:
                 self._verdicts.append(self._socket(zmq.SUB, endpoint.verdicts, endpoint.keys))
                 self._verdicts[-1].subscribe(f"{PROTOCOL}/{station}/")
                 control = self._socket(zmq.DEALER, endpoint.control, endpoint.keys)
-                self._controls.append(_Control(control, hello, station, endpoint.verdicts, refused, exposed))
+                self._controls.append(_Control(control, hello, station, endpoint.verdicts, refused, exposed, selected))
         except BaseException:
             for watch in self._watches:
                 watch.close()
@@ -202,6 +206,10 @@ class StationLink:
         """Tell the station that a part is in front of its camera now. Returns whether anybody hears it."""
         return any([control.say(trigger) for control in self._controls])
 
+    def select(self, request: SelectProduct) -> bool:
+        """Ask the station for a changeover. Returns whether anybody hears it."""
+        return any([control.say(request) for control in self._controls])
+
     def acknowledge(self, epoch: str, seq: int, fate: Fate) -> None:
         """Tell the station, at the next ping, what became of a part."""
         try:
@@ -249,13 +257,14 @@ class _Control:
         verdicts: str,
         refused: Callable[[str, str], None],
         exposed: Callable[[str, str, int], None],
+        selected: Callable[[int | None], None],
     ) -> None:
         self.long_budget: Welcome | None = None
         self.refusal: str | None = None
         self.other_station: str | None = None
         self.is_required = False
         self._socket, self._hello, self._station, self._verdicts = socket, hello, station, verdicts
-        self._refused, self._exposed = refused, exposed
+        self._refused, self._exposed, self._selected = refused, exposed, selected
         self._pings: dict[int, int] = {}
         self._nonce = 0
         self._asked: str | None = None
@@ -296,6 +305,8 @@ class _Control:
                     machine.number(reply.part, reply.epoch, reply.seq)
                 case Exposed():
                     self._exposed(reply.part, reply.epoch, reply.seq)
+                case ProductSelected():
+                    self._selected(reply.number)
                 case Welcome():
                     self._welcome(reply)
                 case Refused():

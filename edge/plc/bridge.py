@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import zmq
 
-from edge.channel.control_messages import Fate, Trigger
+from edge.channel.control_messages import Fate, SelectProduct, Trigger
 from edge.errors import ChannelError
 from edge.gate.station_link import Endpoint, StationLink
 from edge.gate.suspension import SuspendWatch
@@ -124,16 +124,21 @@ class Line:
         allow_insecure: bool,
         poller: zmq.Poller,
     ) -> None:
-        self.station = at.station
-        self.handshake = Handshake(rules, lambda entry: log(at.station, entry), self._trigger, self._acknowledge)
+        self.station, self._name = at.station, name
+        self.handshake = Handshake(
+            rules, lambda entry: log(at.station, entry), self._trigger, self._acknowledge, self._select
+        )
         self.shown = self.handshake.readable(time.monotonic_ns())
         self.link = StationLink(
             [at.endpoint], at.station, name, self.handshake, allow_insecure=allow_insecure, poller=poller,
-            refused=self.handshake.refuse, exposed=self.handshake.expose,
+            refused=self.handshake.refuse, exposed=self.handshake.expose, selected=self.handshake.selected,
         )  # fmt: skip
 
     def _trigger(self, trigger: Trigger) -> bool:
         return self.link.trigger(trigger)
+
+    def _select(self, number: int) -> bool:
+        return self.link.select(SelectProduct(number=number, by=self._name))
 
     def _acknowledge(self, epoch: str, seq: int, fate: Fate) -> None:
         self.link.acknowledge(epoch, seq, fate)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from edge.channel.control_messages import Fate, Trigger
+from edge.channel.control_messages import Fate, SelectProduct, Trigger
 from edge.gate import TRANSIT_MS
 from edge.gate.station_view import Speaker, StationView
 from edge.plc.codes import CODE_OF_REASON, STATE_CODES, Code, Error
@@ -28,7 +28,7 @@ MOST_LISTED = 1_000
 
 ALIVE_NS = 50_000_000  # how often the alive word changes
 ANSWER_NS = 300_000_000
-"""How long the station may take to answer a trigger."""
+"""How long the station may take to answer a trigger or a changeover."""
 
 HELD_NS = 1_000_000_000
 """How long the PLC may hold the acknowledgement of a former result in the way of the next one without an error."""
@@ -37,6 +37,8 @@ HOLD_MS = 100.0
 """How long after the budget the pass bit may stand, for a PLC that polls."""
 
 Numbers = Literal["order", "plc"]
+
+TRIGGER, SELECT_PRODUCT = (kind.model_fields["type"].default for kind in (Trigger, SelectProduct))
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Handshake:
     """One station's handshake with one PLC. All times are local, `time.monotonic_ns()`, and never go back.
 
     `log` is called before anything of it is readable; what it raises ends the handshake. `trigger` sends a trigger to
-    the station and returns whether it could. `acknowledge` is called with epoch, number and fate of each part.
+    the station and returns whether it could; `select` asks it to change over to the product of a number, and returns
+    the same. `acknowledge` is called with epoch, number and fate of each part.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Handshake:
         log: Callable[[Entry], None],
         trigger: Callable[[Trigger], bool],
         acknowledge: Callable[[str, int, Fate], None],
+        select: Callable[[int], bool] = lambda number: False,
     ) -> None:
         """Nothing passes before a heartbeat, a snapshot and a pong of one epoch were heard."""
         self.rules = rules
@@ -78,7 +82,7 @@ class Handshake:
         self.bundle: str | None = None  # of the last verdict of the present run, for readers
         self.held: int | None = None  # number of the result that waits since the PLC holds it as an acknowledgement
         self._held_since_ns = 0
-        self._log, self._trigger, self._acknowledge = log, trigger, acknowledge
+        self._log, self._trigger, self._acknowledge, self._select = log, trigger, acknowledge, select
         self._station = StationView()
         self._queue: deque[Result] = deque()
         self._awaited: dict[str, Awaited] = {}  # triggered, by the part's id
@@ -89,6 +93,9 @@ class Handshake:
         self._trigger_number = self._exposed_number = 0
         self._exposing: int | None = None  # seq of the last accepted part, until it is exposed
         self._is_trigger_acknowledged = self._has_missed_trigger = self._has_overrun = False
+        self._product = 0
+        self._selecting: tuple[int, int] | None = None  # number of a product, and when the station was asked for it
+        self._is_selected = self._is_not_selected = False
         self._error = Error.NONE
         self._alive, self._alive_ns = 0, 0
 
@@ -104,9 +111,9 @@ class Handshake:
             self._fail_all(Code.EPOCH_CHANGED, at_ns)
             self._station.begin(message, at_ns)
             self._overdue.clear()
-            self._exposing, self._exposed_number, self.bundle = None, 0, None
+            self._exposing, self._exposed_number, self.bundle, self._product = None, 0, None, 0
         if isinstance(message, Heartbeat):
-            self.heartbeat = message
+            self.heartbeat, self._product = message, message.product_number or 0
         if isinstance(message, Verdict):
             self.bundle = message.bundle
             self._take(message, at_ns)
@@ -145,9 +152,19 @@ class Handshake:
             self._exposing, self._exposed_number = None, self._trigger_number
 
     def refuse(self, request: str, why: str) -> None:
-        """Take the station's refusal of a trigger; the PLC has the error code, the log of the command the reason."""
-        if request == Trigger.model_fields["type"].default and self._asked is not None:
+        """Take the station's refusal of a trigger or a changeover; the PLC has the error code, the log of the command
+        the reason.
+        """
+        if request == TRIGGER and self._asked is not None:
             self._cancel(Error.REFUSED)
+        if request == SELECT_PRODUCT and self._selecting is not None:
+            self._fail_selection(Error.PRODUCT_REFUSED)
+
+    def selected(self, number: int | None) -> None:
+        """Take the station's answer to a changeover: the product of this number is current."""
+        if self._selecting is not None and self._selecting[0] == number:
+            self._selecting, self._product = None, number
+            self._is_selected = self._written.select
 
     @property
     def epoch(self) -> str | None:
@@ -179,10 +196,14 @@ class Handshake:
         if written.acknowledged != before.acknowledged:
             self._acknowledged(written.acknowledged)
         self._show_next(at_ns)
+        if not written.select:
+            self._is_selected = self._is_not_selected = False
+        elif not before.select:
+            self._ask_for(written.product, at_ns)
         if not written.trigger:
             self._is_trigger_acknowledged = False
         elif not before.trigger:
-            self._triggered(written.trigger_number, written.serial, at_ns)
+            self._triggered(written, at_ns)
 
     def _acknowledged(self, number: int) -> None:
         head = self._queue[0] if self._queue else None
@@ -194,7 +215,20 @@ class Handshake:
         elif number not in (0, self._last_acknowledged):
             self._error = Error.WRONG_ACKNOWLEDGEMENT
 
-    def _triggered(self, number: int, serial: str | None, at_ns: int) -> None:
+    def _ask_for(self, product: int, at_ns: int) -> None:
+        self._is_selected = self._is_not_selected = False
+        self._selecting = product, at_ns
+        if product == 0:
+            self._fail_selection(Error.PRODUCT_REFUSED)
+        elif self.fault is not None or not self._select(product):
+            self._fail_selection(Error.PRODUCT_NOT_ANSWERED)
+
+    def _fail_selection(self, error: Error) -> None:
+        self._selecting, self._error = None, error
+        self._is_not_selected = self._written.select
+
+    def _triggered(self, written: Written, at_ns: int) -> None:
+        number, serial = written.trigger_number, written.serial
         part = str(number)
         self._exposing, self._exposed_number = None, 0
         error = Error.NONE
@@ -214,7 +248,8 @@ class Handshake:
             self._miss_trigger(error)
             return
         self._asked = self._awaited[part] = Awaited(number, at_ns)
-        if not self._trigger(Trigger(part=part, exposed=True, fields={"serial": serial} if serial else None)):
+        fields = {"serial": serial} if serial else None
+        if not self._trigger(Trigger(part=part, exposed=True, fields=fields, product_number=written.product or None)):
             self._cancel(Error.NO_ANSWER)
 
     def _is_ready(self, now_ns: int) -> bool:
@@ -246,6 +281,8 @@ class Handshake:
         """Everything that is over by now, before anything new counts."""
         if self._asked is not None and now_ns - self._asked.at_ns >= ANSWER_NS:
             self._cancel(Error.NO_ANSWER)
+        if self._selecting is not None and now_ns - self._selecting[1] >= ANSWER_NS:
+            self._fail_selection(Error.PRODUCT_NOT_ANSWERED)
         if (self._queue or self._awaited) and not self._station.is_leased(now_ns):
             self._fail_all(Code.HEARTBEAT_LOST, now_ns)
         if self._queue and self._queue[0].code is Code.CLEAR and now_ns >= self._queue[0].until_ns:
@@ -396,6 +433,9 @@ class Handshake:
             state=STATE_CODES[station.state] if station.is_leased(now_ns) else 0,
             trigger_number=self._trigger_number,
             exposed_number=self._exposed_number,
+            product=self._product,
+            is_selected=self._is_selected,
+            is_not_selected=self._is_not_selected,
             queued=len(self._queue),
             overruns=self.overruns,
             missed_triggers=self.missed_triggers,

@@ -19,6 +19,10 @@ class Written:
     clear: bool = False
     trigger_number: int = 0
     acknowledged: int = 0
+    select: bool = False
+    product: int = 0
+    """Number of the product that the line makes, 1 to 65535; 0 if it makes one. A trigger is for this product."""
+
     serial: str | None = ""
     """Printable text that the verdict of the part to inspect carries as its free field `serial`; empty for none, None
     for bytes that are no printable ASCII.
@@ -50,6 +54,11 @@ class Readable:
     exposed_number: int = 0
     """Number of the last accepted part, if its frame has been exposed."""
 
+    product: int = 0
+    """Number of the station's current product; 0 if it has none."""
+
+    is_selected: bool = False
+    is_not_selected: bool = False
     queued: int = 0
     overruns: int = 0
     missed_triggers: int = 0

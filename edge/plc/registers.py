@@ -12,7 +12,7 @@ from enum import IntFlag
 from edge.plc.codes import Code
 from edge.plc.process_image import Readable, Written
 
-MAP_VERSION = 3
+MAP_VERSION = 4
 """Raised when a register is added, moves or changes its meaning."""
 
 BLOCK = 100
@@ -20,7 +20,7 @@ BLOCK = 100
 
 MOST_STATIONS = 16
 PART_WORDS = 16
-WRITTEN_AT, WRITTEN_WORDS = 60, 21
+WRITTEN_AT, WRITTEN_WORDS = 60, 22
 
 Words = list[int]
 
@@ -39,6 +39,8 @@ class Status(IntFlag):
     OVERRUN = 1 << 8
     ERROR = 1 << 9
     EXPOSED = 1 << 10
+    SELECTED = 1 << 11
+    NOT_SELECTED = 1 << 12
 
 
 class Control(IntFlag):
@@ -46,6 +48,7 @@ class Control(IntFlag):
 
     TRIGGER = 1 << 0
     CLEAR = 1 << 1
+    SELECT = 1 << 2
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ STATION = (
     Register(16, 1, "queued", "UINT", "results that wait for their acknowledgement, the shown one included"),
     Register(17, 1, "overruns", "UINT", "results that were dropped since eight were not acknowledged, modulo 65536"),
     Register(18, 1, "missed_triggers", "UINT", "triggers whose parts were not inspected, modulo 65536"),
+    Register(19, 1, "product", "UINT", "number of the product that parts are judged as now; 0 if the line makes one"),
     Register(20, PART_WORDS, "part", "STRING", "the part's id, its first 32 characters, ASCII, 0 after its end"),
     Register(36, 2, "result_epoch", "UDINT", "the same digits of the run that the result is of"),
     Register(
@@ -102,6 +106,13 @@ STATION = (
         "free field serial of the part to inspect, printable ASCII, first character in the high byte, 0 after its end; "
         "set before the trigger bit",
     ),
+    Register(
+        WRITTEN_AT + 5 + PART_WORDS,
+        1,
+        "product_with",
+        "UINT",
+        "number of the product that the line makes, 0 if it makes one; set before the select bit and the trigger bit",
+    ),
 )
 
 STATUS_MEANINGS = {
@@ -116,11 +127,14 @@ STATUS_MEANINGS = {
     Status.OVERRUN: "a result was dropped; stays until cleared",
     Status.ERROR: "error is not 0; stays until cleared",
     Status.EXPOSED: "the frame of exposed_number has been exposed, the part may move; falls with the next trigger",
+    Status.SELECTED: "product_with is current; falls with the select bit",
+    Status.NOT_SELECTED: "product_with did not become current, error says why; falls with the select bit",
 }
 
 CONTROL_MEANINGS = {
     Control.TRIGGER: "inspect the part of trigger_with: a rising edge; hold it until trigger_acknowledged or error",
     Control.CLEAR: "clear missed_trigger, overrun and error: a rising edge",
+    Control.SELECT: "change over to product_with: a rising edge; hold it until selected or not_selected",
 }
 
 
@@ -148,6 +162,8 @@ def status_of(image: Readable) -> Status:
         Status.OVERRUN: image.has_overrun,
         Status.ERROR: image.error != 0,
         Status.EXPOSED: image.exposed_number != 0,
+        Status.SELECTED: image.is_selected,
+        Status.NOT_SELECTED: image.is_not_selected,
     }
     return Status(sum(bit for bit, is_set in bits.items() if is_set))
 
@@ -163,7 +179,7 @@ def pack(image: Readable) -> Words:
     words[10:12] = _double(epoch_number(image.epoch))
     words[12], words[13] = int(image.error), image.state
     words[14:16] = _double(image.trigger_number)
-    words[16:19] = [image.queued, image.overruns & 0xFFFF, image.missed_triggers & 0xFFFF]
+    words[16:20] = [image.queued, image.overruns & 0xFFFF, image.missed_triggers & 0xFFFF, image.product]
     words[20 : 20 + PART_WORDS] = _text(image.part)
     words[36:38] = _double(epoch_number(image.result_epoch))
     words[38:40] = _double(image.exposed_number)
@@ -192,13 +208,15 @@ def steps(before: Readable, after: Readable) -> Iterator[Readable]:
 
 def unpack(words: Sequence[int]) -> Written:
     """Decode the words that the PLC has written: WRITTEN_WORDS words from WRITTEN_AT on."""
-    control = Control(words[0] & (Control.TRIGGER | Control.CLEAR))
+    control = Control(words[0] & (Control.TRIGGER | Control.CLEAR | Control.SELECT))
     return Written(
         trigger=Control.TRIGGER in control,
         clear=Control.CLEAR in control,
         trigger_number=words[1] << 16 | words[2],
         acknowledged=words[3] << 16 | words[4],
-        serial=_printable(words[5:]),
+        select=Control.SELECT in control,
+        product=words[5 + PART_WORDS],
+        serial=_printable(words[5 : 5 + PART_WORDS]),
     )
 
 

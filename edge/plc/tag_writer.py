@@ -157,14 +157,14 @@ class StationTags:
     def turn(self) -> None:
         """Take what the PLC has written, then write what it reads.
 
-        Nothing is shown, and no trigger or acknowledgement counts, before both were seen to be 0 on this connection:
-        they may be left over from a former one.
+        Nothing is shown, and no trigger, changeover or acknowledgement counts, before all were seen to be 0 on this
+        connection: they may be left over from a former one.
         """
         former_s, self._read_s = self._read_s, time.monotonic()
         beat, *words = self._writer.read(self._station)
         written = unpack(words)
         if self._written is None:
-            if written.trigger or written.acknowledged:
+            if written.trigger or written.select or written.acknowledged:
                 self._is_left_over(written)
                 return
             self._station_alive = self._board.image(self._station).alive
@@ -187,8 +187,8 @@ class StationTags:
         if time.monotonic() - self._begun > STUCK_S and not self._is_said:
             self._is_said = True
             self._say(
-                f"nothing is shown for station {self._station + 1} until the PLC's program clears its trigger bit and "
-                f"its acknowledgement, which is {written.acknowledged}"
+                f"nothing is shown for station {self._station + 1} until the PLC's program clears its trigger bit, its "
+                f"select bit and its acknowledgement, which is {written.acknowledged}"
             )
 
     def _show(self, beat: int) -> None:

@@ -95,11 +95,16 @@ class Acceptance:
             return f"{MOST_IN_FLIGHT} parts wait for their verdicts; trigger more slowly"
         part = self._in_flight.begin(trigger.part, time.monotonic_ns(), _finding(suspended))
         part.fields = trigger.fields
-        if trigger.product not in (None, part.product) and part.finding is None:
-            detail = f"the trigger is for product {trigger.product}, current is {part.product or 'none'}"
+        if part.finding is None and not self._is_for_current(trigger):
+            wanted = trigger.product if trigger.product is not None else f"number {trigger.product_number}"
+            detail = f"the trigger is for product {wanted}, current is {part.product or 'none'}"
             part.finding = Finding(reason=Reason.PRODUCT, detail=detail)
         self._triggers.add(part)
         return part.seq
+
+    def _is_for_current(self, trigger: Trigger) -> bool:
+        named, numbered = trigger.product, trigger.product_number
+        return named in (None, self._products.name) and numbered in (None, self._products.number)
 
     def _await_listeners(self, missing: Callable[[], list[str]]) -> bool:
         if not self.have_listeners_come:

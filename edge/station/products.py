@@ -108,6 +108,11 @@ class Products:
         return self.name_at(self._current)
 
     @property
+    def number(self) -> int | None:
+        """The current product's number for a PLC; None if it has none."""
+        return self._products[self._current].number if self._products else None
+
+    @property
     def are_loaded(self) -> bool:
         """Whether the models of all products have been loaded and have passed their tests."""
         return all(one.scoring.loaded is not None for one in self._inspections)

@@ -178,6 +178,7 @@ class StationStatus:
             cause=self.cause,
             alarms=self._suspension() + station.alarms,
             product=station.products.name,
+            product_number=station.products.number,
             drift=station.inspection.drift_watch.state if station.inspection.drift_watch else None,
             last_seq=station.books.published,
             durable_seq=station.records.recorder.durable_seq if station.records else None,

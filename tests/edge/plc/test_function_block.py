@@ -108,6 +108,35 @@ def test_a_trigger_is_held_until_its_number_is_echoed() -> None:
     assert plc.block["Control"] == Control.CLEAR
 
 
+def test_the_block_changes_over_until_its_product_is_current_and_gives_up_if_it_is_refused() -> None:
+    plc = Program()
+    plc.image |= {"trigger_ready": True, "product": 1}
+    plc.cycle(Product=1)
+    assert (plc.block["ProductReady"], plc.block["Ready"], plc.block["Control"]) == (True, True, 0)
+    plc.cycle(Product=2)
+    assert (plc.block["Control"], plc.block["ProductWith"], plc.block["Ready"]) == (Control.SELECT, 2, False)
+    plc.image |= {"is_selected": True, "product": 2}
+    plc.cycle(Product=2)
+    assert (plc.block["Control"], plc.block["ProductReady"]) == (0, True)
+    plc.cycle(Product=3)
+    assert plc.block["Control"] == 0, "the answer to the former request is still there"
+    plc.image["is_selected"] = False
+    plc.cycle(Product=3)
+    assert plc.block["Control"] == Control.SELECT
+    plc.image["is_not_selected"] = True
+    plc.cycle(Product=3)
+    plc.image["is_not_selected"] = False
+    for _ in range(3):
+        plc.cycle(Product=3)
+        assert (plc.block["Control"], plc.block["ProductReady"], plc.block["ProductRefused"]) == (0, False, True)
+    plc.cycle(Product=2)
+    assert (plc.block["Control"], plc.block["ProductReady"], plc.block["ProductRefused"]) == (0, True, False)
+    plc.cycle(Product=3, Clear=True)
+    assert plc.block["Control"] == Control.SELECT | Control.CLEAR
+    plc.cycle(is_read=False, Product=3)
+    assert plc.block["Control"] & Control.SELECT == 0
+
+
 PASSING = pack(Readable(valid=True, code=Code.CLEAR, number=0x10002, epoch="0123456789", result_epoch="0123456789",
                         alive=2, pass_until_ns=1))[:WORDS]  # fmt: skip
 

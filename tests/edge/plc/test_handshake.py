@@ -23,7 +23,10 @@ class Line:
         self.entries: list[Entry] = []
         self.fates: list[tuple[str, int, Fate]] = []
         self.triggers: list[Trigger] = []
-        self.handshake = Handshake(HandshakeRules(numbers), self.entries.append, self.trigger, self.acknowledge)
+        self.asked: list[int] = []
+        self.handshake = Handshake(
+            HandshakeRules(numbers), self.entries.append, self.trigger, self.acknowledge, self.select
+        )
         self.written = Written()
         self.beat()
         self.pong()
@@ -31,6 +34,10 @@ class Line:
 
     def trigger(self, trigger: Trigger) -> bool:
         self.triggers.append(trigger)
+        return True
+
+    def select(self, number: int) -> bool:
+        self.asked.append(number)
         return True
 
     def acknowledge(self, *fate: Any) -> None:
@@ -321,6 +328,8 @@ OTHER_ERRORS = {
     Error.WRONG_ACKNOWLEDGEMENT,
     Error.DUPLICATE_STATION,
     Error.ACKNOWLEDGE_HELD,
+    Error.PRODUCT_REFUSED,
+    Error.PRODUCT_NOT_ANSWERED,
 }
 TRIGGER_ERRORS = set(Error) - OTHER_ERRORS
 
@@ -424,11 +433,64 @@ def test_a_result_is_taken_away_before_the_data_change_and_is_valid_after() -> N
     assert [(image.valid, image.number) for image in steps(first, second)] == [(False, 1), (False, 2), (True, 2)]
 
 
+def test_a_changeover_is_answered_with_the_number_that_is_current() -> None:
+    line = Line("plc")
+    line.write(select=True, product=3)
+    line.write(acknowledged=0)
+    assert line.asked == [3], "an edge, not a level"
+    assert not line.image.is_selected
+    assert not line.image.is_not_selected
+    line.handshake.selected(2)
+    assert not line.image.is_selected, "it answers another question"
+    line.handshake.selected(3)
+    assert (line.image.is_selected, line.image.product, line.image.error) == (True, 3, Error.NONE)
+    line.write(select=False, trigger=True, trigger_number=9)
+    assert not line.image.is_selected
+    assert line.triggers[-1].product_number == 3
+    line.write(trigger=False, product=0)
+    line.handshake.number("9", line.station.epoch, 1)
+    line.write(trigger=True, trigger_number=10)
+    assert line.triggers[-1].product_number is None
+
+
+@pytest.mark.parametrize("case", ["refused", "silent", "zero", "away"])
+def test_a_changeover_that_does_not_come_about_has_its_error(case: str) -> None:
+    line = Line()
+    if case == "away":
+        line.handshake._select = lambda number: False
+    line.write(select=True, product=0 if case == "zero" else 4)
+    if case == "refused":
+        line.handshake.refuse("trigger", "another request")
+        assert not line.image.is_not_selected
+        line.handshake.refuse("select_product", "there is no product number 4")
+    if case == "silent":
+        line.wait(290)
+        assert not line.image.is_not_selected
+        line.wait(10)
+    error = Error.PRODUCT_REFUSED if case in ("refused", "zero") else Error.PRODUCT_NOT_ANSWERED
+    assert (line.image.is_not_selected, line.image.is_selected, line.image.error) == (True, False, error)
+    line.handshake.selected(4)
+    assert not line.image.is_selected, "it is over"
+    line.write(select=False)
+    assert (line.image.is_not_selected, line.image.error) == (False, error)
+    line.write(clear=True)
+    assert line.image.error is Error.NONE
+
+
+def test_an_answer_after_the_select_bit_was_taken_away_sets_no_bit() -> None:
+    line = Line()
+    line.write(select=True, product=4)
+    line.write(select=False)
+    line.handshake.selected(4)
+    assert (line.image.is_selected, line.image.product) == (False, 4)
+
+
 def test_what_the_plc_writes_is_read_from_its_words() -> None:
-    assert unpack([3, 1, 2, 3, 4] + [0] * 16) == Written(True, True, 0x10002, 0x30004)
+    assert unpack([3, 1, 2, 3, 4] + [0] * 17) == Written(True, True, 0x10002, 0x30004)
+    assert unpack([4] + [0] * 20 + [70]) == Written(select=True, product=70)
     text = [int.from_bytes(pair) for pair in (b" S", b"N\x07", b"7\0", b"xx")] + [0] * 12
-    assert unpack([0] * 5 + text) == Written(serial=None)
-    assert unpack([0] * 5 + [0x4141] * 16).serial == "A" * 32
+    assert unpack([0] * 5 + text + [0]) == Written(serial=None)
+    assert unpack([0] * 5 + [0x4141] * 16 + [0]).serial == "A" * 32
     assert unpack([0] * WRITTEN_WORDS) == Written()
 
 

@@ -51,6 +51,8 @@ def double(name: str) -> str:
         f"LastAlive := Block[{OFFSETS['alive']}]",
         f"Code := WORD_TO_UINT(Block[{OFFSETS['code']}])",
         f"ErrorCode := WORD_TO_UINT(Block[{OFFSETS['error']}])",
+        f"WORD_TO_UINT(Block[{OFFSETS['product']}]) = Product",
+        f"base + {OFFSETS['product_with']}",
         f"base + {WRITTEN_AT}",
     ],
 )
@@ -64,7 +66,8 @@ def test_the_function_block_uses_the_bits_of_the_map() -> None:
 
     assert f"Valid := IsLiving AND {bit(Status.VALID)}" in BLOCK
     assert f"Valid AND {bit(Status.PASS)} AND NOT {bit(Status.FAIL)}" in BLOCK
-    assert f"Ready := IsLiving AND {bit(Status.TRIGGER_READY)}" in BLOCK
+    assert f"Ready := ProductReady AND {bit(Status.TRIGGER_READY)}" in BLOCK
+    assert f"NOT IsLiving OR {bit(Status.SELECTED)} OR {bit(Status.NOT_SELECTED)} THEN Selecting := FALSE" in BLOCK
     assert f"Triggering AND {bit(Status.TRIGGER_ACKNOWLEDGED)}" in BLOCK
     assert f"Missed := IsLiving AND {bit(Status.MISSED_TRIGGER)}" in BLOCK
     assert f"{bit(Status.OVERRUN)} OR {bit(Status.ERROR)}" in BLOCK

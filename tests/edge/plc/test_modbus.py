@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.line import Line, free_endpoint, ran, running_line
+from support.line import DEMO_BUNDLE, Line, free_endpoint, ran, running_line
 from support.plc import ACKNOWLEDGE_AT, plc_at, running_plc, until
 from support.scripted_station import Peer, peer
 from support.simulated_station import ModelledStation
@@ -23,11 +23,12 @@ from edge.errors import ChannelError
 from edge.plc.codes import Code, Error
 from edge.plc.modbus_server import ModbusServer
 from edge.plc.mqtt import MqttPublisher
-from edge.plc.registers import WRITTEN_AT, Status, base
+from edge.plc.registers import STATION, WRITTEN_AT, Control, Status, base
 from edge.plc.settings import settings_of
-from edge.verdict import Outcome
+from edge.verdict import Outcome, Reason
 
 TRIAL = ("--insecure", "--allow-simulated")
+PRODUCT_AT = next(register.offset for register in STATION if register.name == "product_with")
 
 
 # ------------------------------------------------------------------------------------------------------ a station
@@ -92,6 +93,48 @@ def test_edge_plc_ends_when_its_modbus_server_does() -> None:
         server.join(60)
         with pytest.raises(ChannelError, match="edge-plc-modbus has ended by an error"):
             bridge.turn()
+
+
+def test_the_plc_changes_the_product_and_a_part_of_another_one_fails(tmp_path: Path) -> None:
+    products = [f"{name}={DEMO_BUNDLE},number={number}" for name, number in (("left", 1), ("right", 7))]
+    given = [word for product in products for word in ("--products", product)]
+    with running_line(
+        "--source", "demo", "--size", "320x180", "--trigger", "external", "--wait-subscribers", 2, *given
+    ) as line:
+        options = ("--connect", line.endpoint, "--numbers", "plc", "--hold-ms", 20_000, *TRIAL)
+        with running_plc(tmp_path, *options) as bridge, plc_at(bridge.port) as plc:
+            until(lambda: Status.TRIGGER_READY in plc.cycle() and plc.words[19] == 1)
+
+            def select(number: int) -> Status:
+                plc.write(PRODUCT_AT, number)
+                plc.write(WRITTEN_AT, int(Control.SELECT))
+                until(lambda: plc.cycle() & (Status.SELECTED | Status.NOT_SELECTED))
+                answer = Status(plc.words[0])
+                plc.write(WRITTEN_AT, 0)
+                until(lambda: not plc.cycle() & (Status.SELECTED | Status.NOT_SELECTED))
+                return answer
+
+            def judge(number: int) -> None:
+                plc.trigger(number)
+                until(lambda: Status.TRIGGER_ACKNOWLEDGED in plc.cycle())
+                plc.write(WRITTEN_AT, 0)
+                until(lambda: plc.cycle() is not None and number in {n for _, n in plc.decided})
+
+            assert Status.SELECTED in select(7)
+            assert plc.words[19] == 7
+            judge(1)
+            assert Status.NOT_SELECTED in select(8)
+            assert (plc.words[12], plc.words[19]) == (Error.PRODUCT_REFUSED, 7)
+            plc.write(PRODUCT_AT, 1)
+            judge(2)
+            plc.write(PRODUCT_AT, 7)
+            judge(3)
+            line.until(3)
+    first, second, third = line.verdicts
+    assert [verdict.product for verdict in line.verdicts] == ["right"] * 3
+    assert second.reason is Reason.PRODUCT
+    assert "number 1, current is right" in str(second.detail)
+    assert {first.reason, third.reason} <= {Reason.CLEAR, Reason.DEFECT}
 
 
 def test_a_trigger_that_the_station_refuses_is_an_error(tmp_path: Path) -> None:

@@ -164,3 +164,29 @@ def test_the_block_lets_pass_what_the_rule_of_the_map_lets_pass(kind: Kind, chan
     number = words[2] << 16 | words[3]
     block.cycle([words[0], said[BEAT], *words[2:]], AtGate=True, GateNumber=number)
     assert block["GateOpen"] == may_pass(words, number)
+
+
+@both
+def test_the_product_number_stands_a_cycle_before_the_bit_that_asks_for_it(kind: Kind) -> None:
+    plc = Program(kind)
+    plc.image |= {"trigger_ready": True, "product": 1}
+    plc.cycle(Product=2)
+    assert (plc.block["ProductWith"], plc.said[CONTROL], plc.block["Ready"]) == (2, 0, False)
+    plc.cycle(Product=2)
+    assert plc.said[CONTROL] == Control.SELECT
+    plc.image |= {"is_selected": True, "product": 2}
+    plc.cycle(Product=2)
+    assert (plc.said[CONTROL], plc.block["Ready"]) == (0, True)
+    plc.image["is_selected"] = False
+    for _ in range(2):
+        plc.cycle(Product=4)
+    assert plc.said[CONTROL] == Control.SELECT
+    plc.image["is_not_selected"] = True
+    plc.cycle(Product=4)
+    plc.image["is_not_selected"] = False
+    for _ in range(3):
+        plc.cycle(Product=4)
+        assert (plc.said[CONTROL], plc.block["ProductRefused"]) == (0, True)
+    for _ in range(31):
+        plc.cycle(returned=False, Product=2)
+    assert not plc.block["ProductReady"]

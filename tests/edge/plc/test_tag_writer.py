@@ -156,7 +156,7 @@ def test_alive_is_the_beat_of_the_plc_while_the_station_lives_alone(board: Board
 def test_what_a_former_connection_left_behind_is_neither_a_trigger_nor_an_acknowledgement(board: Board) -> None:
     memory, said = Memory(), []
     board.show(0, good(5))
-    for left in ([1, Control.TRIGGER, 0, 9, 0, 0], [1, 0, 0, 0, 0, 5]):
+    for left in ([1, Control.TRIGGER, 0, 9, 0, 0], [1, Control.SELECT, 0, 0, 0, 0], [1, 0, 0, 0, 0, 5]):
         tags = StationTags(board, 0, memory, said.append)  # type: ignore[arg-type]
         memory.command[:6] = [int(word) for word in left]
         tags.turn()
@@ -165,7 +165,7 @@ def test_what_a_former_connection_left_behind_is_neither_a_trigger_nor_an_acknow
         memory.command[:6] = [1, 0, 0, 9, 0, 0]
         tags.turn()
         assert memory.words[0] & Status.PASS
-        memory.command[:] = [1, int(Control.TRIGGER), 0, 9, 0, 5, 0x4142, *[0] * 15]
+        memory.command[:] = [1, int(Control.TRIGGER), 0, 9, 0, 5, 0x4142, *[0] * 16]
         tags.turn()
         (_, first), (_, second) = board.writes()
         assert (first.trigger, first.acknowledged) == (False, 0)
@@ -334,7 +334,7 @@ def test_a_data_block_that_is_not_there_is_named(board: Board) -> None:
     try:
         memory = S7Memory(S7Table(address=f"127.0.0.1:{server.port}", db=DB + 7))
         memory.connect()
-        with pytest.raises(ConnectionError, match=rf"^DB{DB + 7}, bytes 118 to 161 cannot be read: .* PUT/GET allowed"):
+        with pytest.raises(ConnectionError, match=rf"^DB{DB + 7}, bytes 118 to 163 cannot be read: .* PUT/GET allowed"):
             memory.read(0)
         memory.close()
     finally:
