@@ -164,6 +164,11 @@ class Verdict(Message):
         exclude_if=lambda product: product is None,
         description="what the part was judged as, if the line makes several products",
     )
+    view: str | None = Field(
+        default=None,
+        exclude_if=lambda view: view is None,
+        description="of a group of stations: the one that decided, whose score, threshold and bundle these are",
+    )
     verdict: Outcome
     reason: Reason
     detail: str | None = Field(default=None, description="the reason in words, for people")

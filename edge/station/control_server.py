@@ -16,6 +16,7 @@ from edge.channel.control_messages import (
     AskSnapshot,
     ChallengePart,
     Exposed,
+    Fate,
     Hello,
     LoadBundle,
     Operation,
@@ -69,6 +70,8 @@ LONGEST_DECISION_MS = 10_000.0
 MOST_EXPOSING = 1_000
 """Triggered parts whose exposure a sender waits for; a further one displaces the oldest."""
 
+OF_STATIONS = "this is a group of stations; ask the station that is meant"
+
 REQUESTS_PER_TURN = 16
 """Requests answered per turn of the station's loop."""
 
@@ -85,10 +88,15 @@ class Line:
     accepted: Callable[[], int]
     trigger: Callable[[Trigger], int | str]
     """Accepts a part; returns its number, or why the station takes no triggers."""
-    products: Products
-    rollout: Rollout
-    part_challenge: PartChallenge
-    stored_challenge: Callable[[], str | None]
+    acknowledged: Callable[[str, int, Fate, str], None] = lambda epoch, seq, fate, client: None
+    """Takes what became of a part, from the controller of this name."""
+
+    products: Products | None = None
+    rollout: Rollout | None = None
+    part_challenge: PartChallenge | None = None
+    """None: a group has neither products nor bundles, its stations have them."""
+
+    stored_challenge: Callable[[], str | None] = lambda: None
     """The last result of the stored challenge picture, in words."""
 
 
@@ -219,7 +227,8 @@ class ControlServer:
             case Ping():
                 self._socket.reply(peer, Pong(nonce=request.nonce, epoch=line.epoch, now=time.monotonic_ns()))
             case AskSnapshot():
-                self._socket.reply(peer, Snapshot(heartbeat=line.heartbeat(), products=line.products.states()))
+                products = () if line.products is None else line.products.states()
+                self._socket.reply(peer, Snapshot(heartbeat=line.heartbeat(), products=products))
             case AskReplay():
                 self._replays.ask(peer, request)
             case Acknowledge():
@@ -232,16 +241,20 @@ class ControlServer:
             case SelectProduct():
                 if self._is_meant(peer, request):
                     self._select(peer, request)
-            case AskCandidate():
-                self._socket.reply(peer, line.rollout.state(request.product))
-            case AskChallenge():
-                self._socket.reply(peer, line.part_challenge.state(line.stored_challenge()))
-            case ChallengePart():
-                if self._is_meant(peer, request):
-                    self._challenge(peer, request)
-            case LoadBundle() | Promote() | RollBack() | Unload():
-                if self._is_meant(peer, request):
-                    self._roll_out(peer, request)
+            case AskCandidate() | LoadBundle() | Promote() | RollBack() | Unload():
+                if line.rollout is None:
+                    self._socket.refuse(peer, request, OF_STATIONS)
+                elif isinstance(request, AskCandidate):
+                    self._socket.reply(peer, line.rollout.state(request.product))
+                elif self._is_meant(peer, request):
+                    self._roll_out(peer, request, line.rollout)
+            case AskChallenge() | ChallengePart():
+                if line.part_challenge is None:
+                    self._socket.refuse(peer, request, OF_STATIONS)
+                elif isinstance(request, AskChallenge):
+                    self._socket.reply(peer, line.part_challenge.state(line.stored_challenge()))
+                elif self._is_meant(peer, request):
+                    self._challenge(peer, request, line.part_challenge)
 
     def _is_meant(self, peer: Peer, request: Operation) -> bool:
         """Whether this station and run is meant; otherwise the request is refused."""
@@ -258,7 +271,10 @@ class ControlServer:
             why = f"more than {CHANGEOVERS.a_second:g} changeovers a second; ask more slowly"
             self._socket.limit(peer, request.type, "changeovers", why)
             return
-        products, before = self._line.products, self._line.products.name
+        if (products := self._line.products) is None:
+            self._socket.refuse(peer, request, OF_STATIONS)
+            return
+        before = products.name
         wanted = products.find(request.product, request.number)
         if wanted is None or before is None:
             self._socket.refuse(peer, request, products.refusal(request.product, request.number))
@@ -270,13 +286,13 @@ class ControlServer:
             self._note_operator(peer, request, f"changes over from product {before} to {wanted.name}")
         self._socket.reply(peer, ProductSelected(product=wanted.name, number=wanted.number, before=before))
 
-    def _roll_out(self, peer: Peer, request: LoadBundle | Promote | RollBack | Unload) -> None:
+    def _roll_out(self, peer: Peer, request: LoadBundle | Promote | RollBack | Unload, rollout: Rollout) -> None:
         """Change what the station has loaded; who asked is in the record."""
         if not self._changeovers.admits(peer.id):
             why = f"more than {CHANGEOVERS.a_second:g} changeovers a second; ask more slowly"
             self._socket.limit(peer, request.type, "changeovers", why)
             return
-        rollout, before = self._line.rollout, self._line.rollout.state(request.product)
+        before = rollout.state(request.product)
         match request:
             case LoadBundle():
                 refusal, what = rollout.load(request), f"loads {request.bundle} as the candidate"
@@ -293,13 +309,12 @@ class ControlServer:
         self._note_operator(peer, request, what)
         self._socket.reply(peer, rollout.state(request.product))
 
-    def _challenge(self, peer: Peer, request: ChallengePart) -> None:
+    def _challenge(self, peer: Peer, request: ChallengePart, challenge: PartChallenge) -> None:
         """Wait for a marked bad part; who brings it is in the record."""
         if not self._suspensions.admits(peer.id):
             why = f"more than {SUSPENSIONS.a_second:g} challenges a second; ask more slowly"
             self._socket.limit(peer, request.type, "suspensions", why)
             return
-        challenge = self._line.part_challenge
         if (refusal := challenge.ask(request, self._line.accepted())) is not None:
             self._socket.refuse(peer, request, refusal)
             return
@@ -391,7 +406,7 @@ class ControlServer:
             self._socket.refuse(peer, ack, f"no run of this station had the epoch {ack.epoch}")
             return
         self.fates[ack.fate] += 1
-        self._line.part_challenge.acknowledged(ack.epoch, ack.seq, ack.fate, name)
+        self._line.acknowledged(ack.epoch, ack.seq, ack.fate, name)
         if self._recorder is not None:
             self._recorder.acknowledge(ack.epoch, ack.seq, ack.fate, name)
 

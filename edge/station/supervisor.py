@@ -201,6 +201,7 @@ class Station:
             heartbeat=self.status.heartbeat,
             accepted=lambda: self.books.accepted,
             trigger=lambda trigger: self.acceptance.trigger(trigger, self._suspended),
+            acknowledged=self.part_challenge.acknowledged,
             products=self.products,
             rollout=self.rollout,
             part_challenge=self.part_challenge,

@@ -18,7 +18,21 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-COMMANDS = ("audit", "backtest", "bench", "ctl", "gate", "keys", "listen", "page", "plc", "review", "run", "verify")
+COMMANDS = (
+    "audit",
+    "backtest",
+    "bench",
+    "ctl",
+    "gate",
+    "group",
+    "keys",
+    "listen",
+    "page",
+    "plc",
+    "review",
+    "run",
+    "verify",
+)
 
 
 class CommandServer:

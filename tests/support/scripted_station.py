@@ -39,6 +39,7 @@ class Peer:
         self.requests: list[Request] = []
         self.subscriptions: list[bytes] = []
         self.is_held = False
+        self.says: str | None = "good"  # of a triggered part; None: nothing
         self.answers = True
         self._outbox: queue.Queue[list[bytes] | Message] = queue.Queue()
         self._whispers: queue.Queue[bytes] = queue.Queue()
@@ -104,7 +105,7 @@ class Peer:
     def _publish(self, message: Message | list[bytes]) -> None:
         if not isinstance(message, list):
             kind = {Verdict: "verdict", Heartbeat: "heartbeat", StateChange: "state"}[type(message)]
-            message = [topic("line1", kind), message.model_dump_json().encode()]
+            message = [topic(self.station.name, kind), message.model_dump_json().encode()]
         self._held.append(message)
 
     def _answer(self, identity: bytes, payload: bytes) -> None:
@@ -117,7 +118,7 @@ class Peer:
         replies: list[Welcome | Pong | Snapshot | Triggered] = []
         match request:
             case Hello(client=client):
-                welcome = {"station": "line1", "epoch": station.epoch, "boot": station.boot, "budget_ms": 100.0}
+                welcome = {"station": station.name, "epoch": station.epoch, "boot": station.boot, "budget_ms": 100.0}
                 replies = [Welcome(client=client, is_required=True, **welcome)]
             case Ping(nonce=nonce):
                 replies = [Pong(nonce=nonce, epoch=station.epoch, now=station.clock(now))]
@@ -125,7 +126,8 @@ class Peer:
                 replies = [Snapshot(heartbeat=station.heartbeat(now))]
             case Trigger(part=part):
                 replies = [Triggered(part=part, epoch=station.epoch, seq=station.seq + 1)]
-                self._publish(station.verdict(time.monotonic_ns(), age_ms=0, part=part))
+                if self.says is not None:
+                    self._publish(station.verdict(time.monotonic_ns(), age_ms=0, says=self.says, part=part))
         for reply in replies:
             self._router.send_multipart([identity, reply.model_dump_json().encode()])
 

@@ -20,6 +20,7 @@ class ModelledStation:
     offset_ns: int = 7_000_000_000_000
     drift: float = 0.0
     seq: int = 0
+    name: str = "line1"
 
     def clock(self, t: int) -> int:
         """Time of the station's clock at the time `t` of the gate's clock."""
@@ -37,6 +38,7 @@ class ModelledStation:
         if "seq" not in changes:
             self.seq += 1
         fields: dict[str, Any] = {
+            "station": self.name,
             "epoch": self.epoch,
             "boot": self.boot,
             "seq": self.seq,
@@ -51,7 +53,7 @@ class ModelledStation:
         """A heartbeat sent at the gate's time `t`."""
         sent = self.clock(t)
         fields: dict[str, Any] = {
-            "station": "line1",
+            "station": self.name,
             "epoch": self.epoch,
             "boot": self.boot,
             "simulated": False,
@@ -69,6 +71,6 @@ class ModelledStation:
     def state(self, t: int, state: State) -> StateChange:
         """A change of state announced at the gate's time `t`."""
         return StateChange(
-            station="line1", epoch=self.epoch, boot=self.boot, simulated=False,
+            station=self.name, epoch=self.epoch, boot=self.boot, simulated=False,
             sent=self.clock(t), state=state, last_seq=self.seq,
         )  # fmt: skip

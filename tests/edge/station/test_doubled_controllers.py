@@ -7,7 +7,7 @@ from edge.channel.control_messages import Hello, Ping
 from edge.channel.control_socket import Peer
 from edge.station.control_server import MOST_RUNS, ControlServer, Line
 
-LINE = Line("line1", "a1", 1, 100.0, *[Mock() for _ in range(7)])
+LINE = Line("line1", "a1", 1, 100.0, heartbeat=Mock(), accepted=Mock(), trigger=Mock())
 
 
 class Server:
