@@ -266,6 +266,11 @@ class Heartbeat(Message):
     product_number: int | None = Field(
         default=None, exclude_if=lambda number: number is None, description="its number for a PLC"
     )
+    bundle: str | None = Field(
+        default=None,
+        exclude_if=lambda bundle: bundle is None,
+        description="the bundle that judges parts now, as in their verdicts; a group of stations has none",
+    )
     drift: Drift | None = Field(default=None, description="the watch on drift; null if there is none")
     camera_age_ms: float | None = Field(
         default=None, description="since the camera's process gave its last sign of life"

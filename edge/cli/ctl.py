@@ -11,6 +11,7 @@ import typer
 
 from edge.channel.endpoints import VERDICTS
 from edge.cli import new_app, run_app
+from edge.cli.ctl_registry import pull, push
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -186,6 +187,10 @@ def challenge(
         print(f"{state.part or 'no part'}: {state.stage}" + (f", {state.why}" if state.why else ""))
         print(state.stored or "no stored picture was judged")
     sys.exit(0 if show or state.stage is ChallengeStage.PASSED else 1)
+
+
+app.command()(pull)
+app.command()(push)
 
 
 def _request(kind: "type[Operation]", said: dict[str, Any], by: str | None, reason: str | None) -> "Operation":

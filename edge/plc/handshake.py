@@ -419,7 +419,7 @@ class Handshake:
     def readable(self, now_ns: int) -> Readable:
         """What the PLC reads now."""
         self._advance(now_ns)
-        station, is_ready = self._station, self._is_ready(now_ns)
+        station, is_ready, beat = self._station, self._is_ready(now_ns), self.heartbeat
         base = Readable(
             alive=self._alive,
             ready=is_ready,
@@ -434,6 +434,8 @@ class Handshake:
             trigger_number=self._trigger_number,
             exposed_number=self._exposed_number,
             product=self._product,
+            product_name=(beat.product or "") if beat else "",
+            bundle=(beat.bundle or "") if beat else "",
             is_selected=self._is_selected,
             is_not_selected=self._is_not_selected,
             queued=len(self._queue),

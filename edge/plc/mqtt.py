@@ -69,4 +69,5 @@ def _state(board: Board, index: int) -> str:
     """The retained state of a station, as JSON."""
     image = board.image(index)
     said = {"state": NAMES.get(image.state), "ready": image.ready, "epoch": image.epoch or None}
+    said |= {"bundle": image.bundle or None, "product": image.product_name or None}
     return json.dumps(said | {"overruns": image.overruns, "error": image.error.name.lower()})

@@ -57,6 +57,10 @@ class Readable:
     product: int = 0
     """Number of the station's current product; 0 if it has none."""
 
+    product_name: str = ""
+    bundle: str = ""
+    """The bundle that judges parts now. This and the product's name are in no register: they are told over MQTT."""
+
     is_selected: bool = False
     is_not_selected: bool = False
     queued: int = 0

@@ -179,6 +179,7 @@ class StationStatus:
             alarms=self._suspension() + station.alarms,
             product=station.products.name,
             product_number=station.products.number,
+            bundle=station.bundle.label,
             drift=station.inspection.drift_watch.state if station.inspection.drift_watch else None,
             last_seq=station.books.published,
             durable_seq=station.records.recorder.durable_seq if station.records else None,
