@@ -277,8 +277,8 @@ def _page(
         paragraph(
             f"Written by `{COMMAND}`; no figure on this page was typed by a person. The line shows frames of {SIZE} at "
             f"{rate} a second; the running bundle and the candidate have the network of the demonstration, the "
-            f"candidate with a lower threshold; all run the artifact {BACKEND}. {len(with_it)} blocks of {parts // len(with_it)} parts with the "
-            "candidate, and as many without it, in turns in one run; each block loads the candidate again, and the "
+            f"candidate with a lower threshold; all run the artifact {BACKEND}. {len(with_it)} blocks of "
+            f"{parts // len(with_it)} parts with the candidate, and as many without it, in turns in one run; each block loads the candidate again, and the "
             "loading is in neither. All images are kept. Afterwards `edge-backtest` judges all kept images with the "
             "candidate's bundle."
         ),

@@ -96,7 +96,8 @@ def pull(
     manifest's digest in the registry.
 
     Each file is compared with its digest in the registry, and then the bundle is checked as at the start of a station:
-    hashes and, with `trust`, signature. Nothing is left of one that is refused. `stage` shows the bytes that have come. Raises BundleError.
+    hashes and, with `trust`, signature. Nothing is left of one that is refused. `stage` shows the bytes that have
+    come. Raises BundleError.
     """
     with _in_words(reference):
         registry = _registry(reference, plain_http)

@@ -190,7 +190,8 @@ def test_two_stations_a_plc_and_one_of_them_killed(tmp_path: Path) -> None:
         for view, where in endpoints.items():
             stations[view] = EdgeRun(
                 source="demo", size="320x180", trigger="external", station=view, bind=where, budget_ms=10_000,
-                backend="openvino", threads=1, bundle=DEMO_BUNDLE, records=False, require="press", log=tmp_path / f"{view}.log",
+                backend="openvino", threads=1, bundle=DEMO_BUNDLE, records=False, require="press",
+                log=tmp_path / f"{view}.log",
             )  # fmt: skip
             at_end.callback(stations[view].process.wait)
             at_end.callback(stations[view].process.kill)
