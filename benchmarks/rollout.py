@@ -142,7 +142,7 @@ def _ages(listener: Listener, count: int) -> list[float]:
     first = len(listener.verdicts)
     listener.until(lambda: True if len(listener.verdicts) >= first + count else None)
     messages = [received.message for received in listener.verdicts[first : first + count]]
-    return [one.age_ms for one in messages if isinstance(one, Verdict) and one.score is not None]
+    return [one.age_ms for one in messages if isinstance(one, Verdict)]  # late ones, too: they have no score
 
 
 def _ask(control: Any, request: Request) -> CandidateState:
@@ -265,7 +265,7 @@ def _page(
     of_decoding = median(one / other for one, other in zip(backtest, decoding, strict=True))
     rows = [
         goal("p99 of verdicts with a candidate over that without, median of the pairs", median(ratios), 1.05, ""),
-        goal("parts that the candidate judged, of 10,000", judged, 10_000, "", at_least=True, digits=0),
+        goal("parts that the candidate judged", judged, parts, "", at_least=True, digits=0),
         goal("parts on which the scores of shadow and backtest differ", same.other_scores, 0, "", digits=0),
         goal("parts that are a flip for one of them alone", same.other_flips, 0, "", digits=0),
         goal("edge-backtest over bare loops that read and decode, too", of_decoding, 0.9, "", at_least=True),
@@ -278,7 +278,8 @@ def _page(
             f"Written by `{COMMAND}`; no figure on this page was typed by a person. The line shows frames of {SIZE} at "
             f"{rate} a second; the running bundle and the candidate have the network of the demonstration, the "
             f"candidate with a lower threshold; all run the artifact {BACKEND}. {len(with_it)} blocks of "
-            f"{parts // len(with_it)} parts with the candidate, and as many without it, in turns in one run; each block loads the candidate again, and the "
+            f"{parts // len(with_it)} parts with the candidate, and as many without it, in turns in one run; each "
+            "block loads the candidate again, and the "
             "loading is in neither. All images are kept. Afterwards `edge-backtest` judges all kept images with the "
             "candidate's bundle."
         ),

@@ -264,7 +264,11 @@ class Heartbeat(Message):
         description="the product that parts are judged as now, if the line makes several",
     )
     product_number: int | None = Field(
-        default=None, exclude_if=lambda number: number is None, description="its number for a PLC"
+        default=None,
+        ge=1,
+        le=65_535,
+        exclude_if=lambda number: number is None,
+        description="its number for a PLC",
     )
     bundle: str | None = Field(
         default=None,

@@ -253,7 +253,7 @@ class Pong(_Said):
     type: Literal["pong"] = "pong"
     nonce: int
     epoch: str
-    now: int
+    now: Moment
 
 
 class ProductState(_Said):
@@ -326,6 +326,10 @@ class ProductSelected(_Said):
     product: str
     number: int | None
     before: str = Field(description="the product until now")
+    sent: Moment | None = Field(
+        default=None,
+        description="when it became so, on the station's monotonic clock; heartbeats from before do not know",
+    )
 
 
 class Stage(StrEnum):

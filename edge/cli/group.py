@@ -1,7 +1,6 @@
 """edge-group: several stations that look at one part, with one verdict."""
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,6 +63,14 @@ def group(
             max=600_000,
         ),
     ] = 200.0,
+    unannounced: Annotated[
+        bool,
+        view_option(
+            "--unannounced",
+            help="Also begin a part with the first verdict that names it, for stations that are not triggered by the "
+            "group but name a part alike, such as by its code.",
+        ),
+    ] = False,
     insecure: Annotated[
         bool,
         view_option("--insecure", help="Accept stations without keys, and clients from the network without keys."),
@@ -94,7 +101,7 @@ def group(
         raise ConfigError(wrong)
     settings = GroupSettings(
         station, views, bind, budget_ms, control, viewers, keys,
-        None if no_records else records or default_records(station), tuple(require or ()), insecure,
+        None if no_records else records or default_records(station), tuple(require or ()), insecure, unannounced,
     )  # fmt: skip
     running = Group(settings)
     cause = "an error"
@@ -108,7 +115,6 @@ def group(
     report = running.report()
     counts = ", ".join(f"{report[outcome]} {outcome}" for outcome in ("good", "reject", "unknown"))
     print(json.dumps(report) if as_json else f"{report['parts']} parts: {counts}")
-    sys.exit(0)
 
 
 def _view(text: str, insecure: bool) -> "tuple[str, Endpoint]":
@@ -119,7 +125,8 @@ def _view(text: str, insecure: bool) -> "tuple[str, Endpoint]":
 
     named, *others = (part.partition("=") for part in text.split(","))
     more = {name: value for name, _, value in others}
-    if not (named[0] and named[2]) or not all(more.values()) or more.keys() - {"control", "keys"}:
+    is_odd = len(more) < len(others) or not all(more.values()) or more.keys() - {"control", "keys"}
+    if not (named[0] and named[2]) or is_odd:
         raise ConfigError(f"--view {text!r}: give {FORM}")
     check_station_name(named[0])
     keys = read_client_keys(Path(more["keys"])) if "keys" in more else None

@@ -116,7 +116,7 @@ class StationLink:
         poller: zmq.Poller | None = None,
         refused: Callable[[str, str], None] = lambda request, why: None,
         exposed: Callable[[str, str, int], None] = lambda part, epoch, seq: None,
-        selected: Callable[[int | None], None] = lambda number: None,
+        selected: Callable[[int | None, int | None], None] = lambda number, sent: None,
     ) -> None:
         """Connect; the station need not run yet. Raises ChannelError if an endpoint is none, or if anybody could speak
         as the station there and `allow_insecure` does not say that this is meant.
@@ -124,7 +124,7 @@ class StationLink:
         `most_budget_ms` is the longest budget whose verdicts reach the controller in time, None if that is not
         constant. `poller` is shared by several links. `refused` is called with the type of a request that the station
         refused, and its reason; `exposed` with part, epoch and number of a triggered part whose frame was exposed;
-        `selected` with the number of the product to which the station has changed over.
+        `selected` with the number of the product to which the station has changed over, and when, on its clock.
         """
         for endpoint in endpoints:
             if not (endpoint.is_authentic or allow_insecure):
@@ -257,7 +257,7 @@ class _Control:
         verdicts: str,
         refused: Callable[[str, str], None],
         exposed: Callable[[str, str, int], None],
-        selected: Callable[[int | None], None],
+        selected: Callable[[int | None, int | None], None],
     ) -> None:
         self.long_budget: Welcome | None = None
         self.refusal: str | None = None
@@ -306,7 +306,7 @@ class _Control:
                 case Exposed():
                     self._exposed(reply.part, reply.epoch, reply.seq)
                 case ProductSelected():
-                    self._selected(reply.number)
+                    self._selected(reply.number, reply.sent)
                 case Welcome():
                     self._welcome(reply)
                 case Refused():

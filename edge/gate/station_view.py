@@ -1,6 +1,6 @@
 """State of a station as a controller heard it: epoch, state, lease, clock and last sequence number.
 
-The gate and the PLC handshake share this class. It has no socket and reads no clock.
+The gate, the PLC handshake and the groups of stations share this class. It has no socket and reads no clock.
 """
 
 from collections import deque

@@ -39,6 +39,9 @@ log = logging.getLogger("edge.group")
 LONGEST_SLEEP_NS = 20_000_000
 CLOSE_S = 1.0
 
+MOST_ALARMS, LONGEST_TEXT = 30, 300
+"""Alarms of a heartbeat, and characters of each text that comes from a station."""
+
 MOST_ACKNOWLEDGED = 10_000
 """Parts whose acknowledgement is passed on to the stations; no gate is that late."""
 
@@ -57,6 +60,7 @@ class GroupSettings:
     records: Path | None = None
     required: tuple[str, ...] = ()
     insecure: bool = False
+    takes_unannounced: bool = False
 
     @property
     def source(self) -> str:
@@ -77,7 +81,8 @@ class Group:
         self.books = Books()
         self.state = State.PREOPERATIONAL
         self.cause: str | None = None
-        self.joining = Joining([name for name, _ in settings.views], settings.budget_ms)
+        names = [name for name, _ in settings.views]
+        self.joining = Joining(names, settings.budget_ms, settings.takes_unannounced)
         self._suspend_watch = SuspendWatch()
         self._poller = zmq.Poller()
         self._beat_due_ns = 0
@@ -117,7 +122,7 @@ class Group:
         view = View(name, self.joining, partial(self._note, logging.INFO))
         view.link = StationLink(
             [where], name, self.settings.station, view, self.settings.budget_ms, self.settings.insecure, self._poller,
-            exposed=lambda part, epoch, seq: self._exposed(view, part),
+            refused=view.refuse, exposed=lambda part, epoch, seq: self._exposed(view, part, epoch, seq),
         )  # fmt: skip
         return view
 
@@ -145,7 +150,6 @@ class Group:
         if self._suspend_watch.was_suspended():
             for view in self.views:
                 view.suspended()
-                self.joining.lose(view.name, "this machine was suspended")
         for view in self.views:
             view.link.hear()
         self.channel.serve()
@@ -160,7 +164,9 @@ class Group:
         return max(0, min(LONGEST_SLEEP_NS, min(due) - now))
 
     def close(self, cause: str) -> None:
-        """Answer the parts in flight, announce the end, and release everything, within some seconds."""
+        """Answer the parts in flight, announce the end, and release everything, within some seconds; once."""
+        if self.state is State.STOPPED:
+            return
         with ExitStack() as last:  # callbacks run in reverse order, each even if others fail
             if (recorder := self._recorder) is not None:
                 last.callback(lambda: recorder.close(cause, self.books.published, CLOSE_S))
@@ -179,36 +185,38 @@ class Group:
 
     def _trigger(self, trigger: Trigger) -> int | str:
         """Begin a part and tell all stations; returns its number, or why it is refused."""
-        if (refusal := self.joining.refusal(trigger.part)) is not None:
+        now = time.monotonic_ns()
+        if (refusal := self.joining.refusal(trigger.part, now)) is not None:
             return refusal
-        part = self.joining.begin(trigger.part, time.monotonic_ns(), trigger.fields)
+        part = self.joining.begin(trigger.part, now, trigger.fields)
         self._count()
         for view in self.views:
-            if not view.link.trigger(trigger):
-                part.lost[view.name] = "its station did not hear the trigger"
+            view.trigger(part, trigger)
         return part.seq
 
     def _count(self) -> None:
         """Count the parts that have begun, also by the verdict of a view."""
         if self.books.accepted == self.joining.accepted:
             return
+        suspended = self._suspended()
         for part in self.joining:
             if part.seq > self.books.accepted:
                 self.books.accept()
-                if self.state is State.SUSPENDED:
-                    part.fault = Reason.SUSPENDED, self.cause or "suspended"
+                if suspended is not None:
+                    part.fault = Reason.SUSPENDED, suspended
         if self._recorder is not None:
             self._recorder.accept(self.books.accepted)
 
-    def _exposed(self, view: View, name: str) -> None:
-        if (part := self.joining.expose(view.name, name)) is not None:
+    def _exposed(self, view: View, name: str, epoch: str, seq: int) -> None:
+        """Tell the trigger's sender when all views have exposed the part, with the moment at which the last said so."""
+        if (part := self.joining.expose(view.name, name, epoch, seq)) is not None:
             self._server.tell_exposed(part.name, part.seq, time.monotonic_ns())
 
     def _acknowledged(self, epoch: str, seq: int, fate: Fate, client: str) -> None:
         """Pass on to the stations what became of a part."""
         if epoch != self.epoch:
             return
-        numbers = self._parts.pop(seq, {})
+        numbers = self._parts.get(seq, {})
         for view in self.views:
             if view.name in numbers:
                 view.link.acknowledge(*numbers[view.name], fate)
@@ -248,7 +256,7 @@ class Group:
             view=found.view,
             verdict=found.outcome,
             reason=found.reason,
-            detail=found.detail,
+            detail=None if found.detail is None else _short(found.detail),
             score=one.score if one and found.outcome is not Outcome.UNKNOWN else None,
             threshold=one.threshold if one else None,
             marginal=any(verdict.marginal for verdict in said),
@@ -267,15 +275,22 @@ class Group:
     def _derived(self, now: int) -> tuple[State, str | None]:
         for view in self.views:
             if (trouble := view.trouble(now)) is not None:
-                return State.HELD if self._has_been_able else State.PREOPERATIONAL, f"view {view.name}: {trouble}"
+                cause = _short(f"view {view.name}: {trouble}")
+                return State.HELD if self._has_been_able else State.PREOPERATIONAL, cause
         self._has_been_able = True
-        if (person := self._server.suspended_by) is not None:
-            return State.SUSPENDED, f"operator: {person}"
-        if missing := self._server.missing():
-            return State.SUSPENDED, f"controller: nothing heard from {', '.join(missing)}"
-        if doubled := self._server.doubled():
-            return State.SUSPENDED, f"controller: two have the name {', '.join(doubled)}; stop one of them"
+        if (suspended := self._suspended()) is not None:
+            return State.SUSPENDED, suspended
         return (State.EXECUTING if self.books.accepted else State.READY), None
+
+    def _suspended(self) -> str | None:
+        """Why the group is suspended; None if it is not."""
+        if (person := self._server.suspended_by) is not None:
+            return f"operator: {person}"
+        if missing := self._server.missing():
+            return f"controller: nothing heard from {', '.join(missing)}"
+        if doubled := self._server.doubled():
+            return f"controller: two have the name {', '.join(doubled)}; stop one of them"
+        return None
 
     def _beat(self) -> None:
         """Announce a change of state at once, with a heartbeat; otherwise send a heartbeat when it is due."""
@@ -326,12 +341,17 @@ class Group:
         )
 
     def _alarms(self) -> tuple[str, ...]:
-        own = self.suspension.alarms + (self._recorder.alarms if self._recorder else ())
-        of_views = (
-            f"view {view.name}: {alarm}" for view in self.views if view.heartbeat for alarm in view.heartbeat.alarms
-        )
-        links = (f"view {view.name}: {refusal}" for view in self.views for refusal in view.link.refusals)
-        return (*own, *links, *of_views)
+        suspended = self._suspended() if self.state is not State.SUSPENDED else None
+        found = [f"suspended: {suspended}"] if suspended is not None else []
+        found += self.suspension.alarms + (self._recorder.alarms if self._recorder else ())
+        for view in self.views:
+            said = [*view.link.refusals, *(view.heartbeat.alarms if view.heartbeat else ())]
+            said += [
+                f"it may take {welcome.budget_ms:g} ms for a verdict, more than the group's budget"
+                for welcome in view.link.long_budgets
+            ]
+            found += [f"view {view.name}: {one}" for one in said]
+        return tuple(_short(one) for one in found[:MOST_ALARMS])
 
     def _sender(self) -> dict[str, Any]:
         simulated = self._is_simulated or any(view.heartbeat.simulated for view in self.views if view.heartbeat)
@@ -354,8 +374,14 @@ class Group:
             **counts,
             "reasons": dict(self.books.reasons),
             "late_views": self.joining.late,
+            "foreign_views": self.joining.foreign,
+            "malformed": sum(view.link.malformed for view in self.views),
             "p99_ms": self.books.percentile_ms(99),
         }
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
 
 
 def check_views(views: Sequence[str], station: str) -> str | None:

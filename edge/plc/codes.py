@@ -112,8 +112,8 @@ ERROR_MEANINGS = {
     Error.NUMBERED_BY_ORDER: "trigger, but edge-plc numbers the parts by order; give --numbers plc",
     Error.ACKNOWLEDGE_HELD: "the next result waits, since acknowledge has held its number for a second; write 0 there",
     Error.SERIAL_UNREADABLE: "trigger with a serial that is no printable ASCII; the part is not inspected",
-    Error.PRODUCT_REFUSED: "no product has the number of product_with, or it cannot be judged; product is unchanged",
-    Error.PRODUCT_NOT_ANSWERED: "the station did not answer the select bit within 300 ms; product says what is current",
+    Error.PRODUCT_REFUSED: "the station refused: no product has the number of product_with, its model is not up",
+    Error.PRODUCT_NOT_ANSWERED: "no answer to the select bit within 300 ms; product says what is current",
 }
 
 CODE_OF_REASON = {reason: Code[reason.name] for reason in Reason}

@@ -93,7 +93,7 @@ class Handshake:
         self._trigger_number = self._exposed_number = 0
         self._exposing: int | None = None  # seq of the last accepted part, until it is exposed
         self._is_trigger_acknowledged = self._has_missed_trigger = self._has_overrun = False
-        self._product = 0
+        self._product, self._product_since = 0, 0  # since: of the station's clock
         self._selecting: tuple[int, int] | None = None  # number of a product, and when the station was asked for it
         self._is_selected = self._is_not_selected = False
         self._error = Error.NONE
@@ -111,15 +111,20 @@ class Handshake:
             self._fail_all(Code.EPOCH_CHANGED, at_ns)
             self._station.begin(message, at_ns)
             self._overdue.clear()
-            self._exposing, self._exposed_number, self.bundle, self._product = None, 0, None, 0
+            self._exposing, self._exposed_number, self.bundle = None, 0, None
+            self._product = self._product_since = 0
         if isinstance(message, Heartbeat):
-            self.heartbeat, self._product = message, message.product_number or 0
+            self.heartbeat = message
         if isinstance(message, Verdict):
             self.bundle = message.bundle
             self._take(message, at_ns)
             return
         self._miss_up_to(message.last_seq, at_ns)
-        if self._station.tell(message, at_ns) and self._station.state is State.STOPPED:
+        if not self._station.tell(message, at_ns):
+            return
+        if isinstance(message, Heartbeat) and message.sent >= self._product_since:
+            self._product = message.product_number or 0
+        if self._station.state is State.STOPPED:
             self._fail_all(Code.STATION_STOPPED, at_ns)
 
     def pong(self, epoch: str, now: int, sent_ns: int, received_ns: int) -> None:
@@ -160,10 +165,11 @@ class Handshake:
         if request == SELECT_PRODUCT and self._selecting is not None:
             self._fail_selection(Error.PRODUCT_REFUSED)
 
-    def selected(self, number: int | None) -> None:
-        """Take the station's answer to a changeover: the product of this number is current."""
+    def selected(self, number: int | None, sent: int | None) -> None:
+        """Take the station's answer to a changeover: this product is current since `sent` of its clock."""
         if self._selecting is not None and self._selecting[0] == number:
             self._selecting, self._product = None, number
+            self._product_since = sent or 0
             self._is_selected = self._written.select
 
     @property
@@ -217,6 +223,9 @@ class Handshake:
 
     def _ask_for(self, product: int, at_ns: int) -> None:
         self._is_selected = self._is_not_selected = False
+        if self._selecting is not None:  # its answer could not be told from that to this one
+            self._error, self._is_not_selected = Error.PRODUCT_NOT_ANSWERED, True
+            return
         self._selecting = product, at_ns
         if product == 0:
             self._fail_selection(Error.PRODUCT_REFUSED)
@@ -436,7 +445,7 @@ class Handshake:
             product=self._product,
             product_name=(beat.product or "") if beat else "",
             bundle=(beat.bundle or "") if beat else "",
-            is_selected=self._is_selected,
+            is_selected=self._is_selected and self._product == self._written.product,
             is_not_selected=self._is_not_selected,
             queued=len(self._queue),
             overruns=self.overruns,

@@ -71,6 +71,7 @@ MOST_EXPOSING = 1_000
 """Triggered parts whose exposure a sender waits for; a further one displaces the oldest."""
 
 OF_STATIONS = "this is a group of stations; ask the station that is meant"
+"""The refusal of a request that concerns products, bundles or challenges, by a group."""
 
 REQUESTS_PER_TURN = 16
 """Requests answered per turn of the station's loop."""
@@ -92,10 +93,10 @@ class Line:
     """Takes what became of a part, from the controller of this name."""
 
     products: Products | None = None
+    """This and the following are None of a group: its stations have products and bundles."""
+
     rollout: Rollout | None = None
     part_challenge: PartChallenge | None = None
-    """None: a group has neither products nor bundles, its stations have them."""
-
     stored_challenge: Callable[[], str | None] = lambda: None
     """The last result of the stored challenge picture, in words."""
 
@@ -284,7 +285,8 @@ class ControlServer:
             return
         if wanted.name != before:
             self._note_operator(peer, request, f"changes over from product {before} to {wanted.name}")
-        self._socket.reply(peer, ProductSelected(product=wanted.name, number=wanted.number, before=before))
+        now = time.monotonic_ns()
+        self._socket.reply(peer, ProductSelected(product=wanted.name, number=wanted.number, before=before, sent=now))
 
     def _roll_out(self, peer: Peer, request: LoadBundle | Promote | RollBack | Unload, rollout: Rollout) -> None:
         """Change what the station has loaded; who asked is in the record."""

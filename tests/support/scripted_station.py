@@ -12,6 +12,7 @@ from support.simulated_station import ModelledStation
 from edge.channel.control_messages import (
     Acknowledge,
     AskSnapshot,
+    Exposed,
     Hello,
     Ping,
     Pong,
@@ -40,6 +41,7 @@ class Peer:
         self.subscriptions: list[bytes] = []
         self.is_held = False
         self.says: str | None = "good"  # of a triggered part; None: nothing
+        self.tells_exposure = False
         self.answers = True
         self._outbox: queue.Queue[list[bytes] | Message] = queue.Queue()
         self._whispers: queue.Queue[bytes] = queue.Queue()
@@ -115,7 +117,7 @@ class Peer:
         if not self.answers:
             return
         now = time.monotonic_ns()
-        replies: list[Welcome | Pong | Snapshot | Triggered] = []
+        replies: list[Welcome | Pong | Snapshot | Triggered | Exposed] = []
         match request:
             case Hello(client=client):
                 welcome = {"station": station.name, "epoch": station.epoch, "boot": station.boot, "budget_ms": 100.0}
@@ -126,6 +128,9 @@ class Peer:
                 replies = [Snapshot(heartbeat=station.heartbeat(now))]
             case Trigger(part=part):
                 replies = [Triggered(part=part, epoch=station.epoch, seq=station.seq + 1)]
+                if self.tells_exposure:
+                    told = {"epoch": station.epoch, "seq": station.seq + 1, "captured": station.clock(now)}
+                    replies.append(Exposed(part=part, **told))
                 if self.says is not None:
                     self._publish(station.verdict(time.monotonic_ns(), age_ms=0, says=self.says, part=part))
         for reply in replies:

@@ -27,7 +27,7 @@ from edge.group.group import Group, GroupSettings
 from edge.plc.registers import WRITTEN_AT, Status
 from edge.records.audit import audit
 from edge.station.process.runner import EdgeRun
-from edge.verdict import Outcome, State, Verdict
+from edge.verdict import Outcome, Reason, State, StateChange, Verdict
 
 VIEWS = ("top", "side")
 
@@ -98,8 +98,8 @@ def test_a_part_that_all_views_call_good_passes_and_its_fate_reaches_every_stati
         ("reject", "side"),
         ("black", "side: black"),
         ("silent", "side: no verdict came in time"),
-        ("dead", "side: "),
-        ("frozen", "side: "),
+        ("dead", "side: its station"),
+        ("frozen", "side: its station's heartbeats have stopped"),
     ],
 )
 def test_a_part_that_one_view_does_not_call_good_in_time_is_rejected_at_the_gate(
@@ -158,12 +158,58 @@ def test_what_belongs_to_the_stations_is_refused_and_an_operator_suspends_the_gr
     assert (decision.passes, decision.detail) == (False, "operator: me: cleaning")
 
 
-def test_an_acknowledgement_of_a_part_that_is_not_there_is_passed_on_to_nobody(rig: Rig) -> None:
+def test_a_suspension_holds_also_while_a_station_cannot_judge(rig: Rig) -> None:
+    rig.group.suspension.begin("me", "cleaning")
+    side = rig.peers["side"]
+    side.is_held = True
+    rig.until(lambda: rig.group.state is State.HELD)
+    assert "suspended: operator: me: cleaning" in rig.group.heartbeat().alarms
+    rig.gate.trigger("5")
+    side.is_held = False
+    decision = rig.judge("6")
+    assert not decision.passes
+    rig.until(lambda: len(rig.decisions) == 2)
+    assert not any(one.passes for one in rig.decisions)
+
+
+def test_the_trigger_goes_to_every_station_as_it_came_and_the_sender_hears_of_the_exposure(rig: Rig) -> None:
+    exposed: list[tuple[str, int]] = []
+    control = rig.gate._link._controls[0]
+    control._exposed = lambda part, epoch, seq: exposed.append((part, seq))
+    for one in rig.peers.values():
+        one.tells_exposure = True
+    control.say(Trigger(part="4", exposed=True, fields={"lot": "A"}, product="lid", product_number=3))
+    rig.until(lambda: exposed)
+    assert exposed == [("4", 1)]
+    for one in rig.peers.values():
+        (trigger,) = [request for request in one.requests if isinstance(request, Trigger)]
+        assert (trigger.fields, trigger.product, trigger.product_number) == ({"lot": "A"}, "lid", 3)
+
+
+def test_the_end_answers_what_is_in_flight(rig: Rig) -> None:
+    rig.peers["side"].says = None
+    subscriber = Subscriber(rig.group.channel.publisher.endpoint, "press")
+    rig.until(lambda: rig.group.channel.publisher.subscribers() >= 2)
+    rig.gate.trigger("8")
+    rig.until(lambda: rig.group.books.accepted == 1)
+    rig.group.close("the end")
+    heard = [one.message for one in subscriber.messages(1.0)]
+    subscriber.close()
+    (verdict,) = [one for one in heard if isinstance(one, Verdict)]
+    assert (verdict.verdict, verdict.reason, verdict.detail) == (
+        Outcome.UNKNOWN, Reason.STOPPED, "the group was stopped",
+    )  # fmt: skip
+    assert isinstance(heard[-1], StateChange)
+    assert heard[-1].state is State.STOPPED
+
+
+def test_an_acknowledgement_of_another_run_or_of_a_part_that_is_not_there_is_passed_on_to_nobody(rig: Rig) -> None:
     assert rig.judge("1").passes
-    rig.gate._link._controls[0].say(Acknowledge(epoch=rig.group.epoch, seq=99, fate="passed"))
+    for epoch, seq in ((rig.group.epoch, 99), ("0" * 16, 1)):
+        rig.gate._link._controls[0].say(Acknowledge(epoch=epoch, seq=seq, fate="rejected"))
     rig.judge("2")
     rig.until(lambda: len(rig.peers["top"].acks()) == 2)
-    assert set(rig.peers["top"].acks()) == {1, 2}
+    assert rig.peers["top"].acks() == {1: "passed", 2: "passed"}
 
 
 # --------------------------------------------------------------------------------------------------- real processes
@@ -245,5 +291,7 @@ def test_a_group_of_one_or_with_a_doubled_name_is_one_line() -> None:
     assert "name of its view top" in said("--view", top, "--view", side, "--station", "top", "--insecure")
     assert "--view top: without keys" in said("--view", top, "--view", side)
     assert "give STATION=ENDPOINT" in said("--view", "top", "--view", side)
+    assert "give STATION=ENDPOINT" in said("--view", f"{top},keys=a,keys=b", "--view", side)
+    assert "'--budget-ms'" in said("--view", top, "--view", side, "--insecure", "--budget-ms", "nan")
     assert "give STATION=ENDPOINT" in said("--view", f"{top},zzz=1", "--view", side)
     assert "'5570' has no port" in said("--view", "top=5570", "--view", side, "--insecure")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.line import ROOT
 from support.structured_text import FunctionBlock
 
-from edge.plc.codes import Code
+from edge.plc.codes import Code, Error
 from edge.plc.process_image import Readable
 from edge.plc.registers import Control, Words, may_pass, pack
 
@@ -123,7 +123,12 @@ def test_the_block_changes_over_until_its_product_is_current_and_gives_up_if_it_
     plc.image["is_selected"] = False
     plc.cycle(Product=3)
     assert plc.block["Control"] == Control.SELECT
-    plc.image["is_not_selected"] = True
+    plc.image |= {"is_not_selected": True, "error": Error.PRODUCT_NOT_ANSWERED}
+    plc.cycle(Product=3)
+    plc.image["is_not_selected"] = False
+    plc.cycle(Product=3)
+    assert plc.block["Control"] == Control.SELECT, "no answer: once more"
+    plc.image |= {"is_not_selected": True, "error": Error.PRODUCT_REFUSED}
     plc.cycle(Product=3)
     plc.image["is_not_selected"] = False
     for _ in range(3):
@@ -135,6 +140,25 @@ def test_the_block_changes_over_until_its_product_is_current_and_gives_up_if_it_
     assert plc.block["Control"] == Control.SELECT | Control.CLEAR
     plc.cycle(is_read=False, Product=3)
     assert plc.block["Control"] & Control.SELECT == 0
+
+
+def test_no_part_is_triggered_while_another_product_is_asked_for() -> None:
+    plc = Program()
+    plc.image |= {"trigger_ready": True, "product": 2}
+    plc.cycle(Product=2)
+    plc.cycle(Product=3)
+    assert plc.block["Control"] == Control.SELECT
+    plc.cycle(Product=2, TriggerPart=True, PartNumber=9)
+    assert (plc.block["Control"], plc.block["ProductWith"], plc.block["Ready"]) == (Control.SELECT, 3, False)
+    plc.image |= {"is_not_selected": True, "error": Error.PRODUCT_REFUSED}
+    plc.cycle(Product=2)
+    assert not plc.block["ProductRefused"], "3 was refused, 2 was not"
+    plc.image["is_not_selected"] = False
+    plc.cycle(Product=2)
+    plc.cycle(Product=2, TriggerPart=True, PartNumber=9)
+    assert (plc.block["Control"], plc.block["ProductWith"]) == (Control.TRIGGER, 2)
+    plc.cycle(Product=3)
+    assert (plc.block["Control"], plc.block["ProductWith"]) == (Control.TRIGGER, 2), "the trigger names the product"
 
 
 PASSING = pack(Readable(valid=True, code=Code.CLEAR, number=0x10002, epoch="0123456789", result_epoch="0123456789",

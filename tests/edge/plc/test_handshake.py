@@ -440,10 +440,18 @@ def test_a_changeover_is_answered_with_the_number_that_is_current() -> None:
     assert line.asked == [3], "an edge, not a level"
     assert not line.image.is_selected
     assert not line.image.is_not_selected
-    line.handshake.selected(2)
+    line.handshake.selected(2, None)
     assert not line.image.is_selected, "it answers another question"
-    line.handshake.selected(3)
+    line.handshake.selected(3, line.station.clock(line.now))
     assert (line.image.is_selected, line.image.product, line.image.error) == (True, 3, Error.NONE)
+    line.handshake.hear(line.station.heartbeat(line.now - MS, product_number=1), line.now)
+    assert (line.image.is_selected, line.image.product) == (True, 3), "a heartbeat from before the changeover"
+    line.write(product=5)
+    assert not line.image.is_selected, "it is not the product of product_with"
+    line.write(product=3)
+    line.now += MS
+    line.handshake.hear(line.station.heartbeat(line.now, product_number=2), line.now)
+    assert (line.image.is_selected, line.image.product) == (False, 2), "somebody else has changed over"
     line.write(select=False, trigger=True, trigger_number=9)
     assert not line.image.is_selected
     assert line.triggers[-1].product_number == 3
@@ -469,7 +477,7 @@ def test_a_changeover_that_does_not_come_about_has_its_error(case: str) -> None:
         line.wait(10)
     error = Error.PRODUCT_REFUSED if case in ("refused", "zero") else Error.PRODUCT_NOT_ANSWERED
     assert (line.image.is_not_selected, line.image.is_selected, line.image.error) == (True, False, error)
-    line.handshake.selected(4)
+    line.handshake.selected(4, None)
     assert not line.image.is_selected, "it is over"
     line.write(select=False)
     assert (line.image.is_not_selected, line.image.error) == (False, error)
@@ -477,11 +485,28 @@ def test_a_changeover_that_does_not_come_about_has_its_error(case: str) -> None:
     assert line.image.error is Error.NONE
 
 
+def test_a_second_changeover_waits_for_the_answer_to_the_first() -> None:
+    line = Line()
+    line.write(select=True, product=3)
+    line.write(select=False)
+    line.write(select=True, product=4)
+    assert line.asked == [3]
+    assert (line.image.is_not_selected, line.image.error) == (True, Error.PRODUCT_NOT_ANSWERED)
+    line.handshake.selected(3, None)
+    assert not line.image.is_selected
+    line.write(select=False)
+    line.write(select=True, product=4)
+    assert line.asked == [3, 4]
+    line.station = ModelledStation("bb", boot=2)
+    line.beat()
+    assert line.image.product == 0, "nothing is known of the new run"
+
+
 def test_an_answer_after_the_select_bit_was_taken_away_sets_no_bit() -> None:
     line = Line()
     line.write(select=True, product=4)
     line.write(select=False)
-    line.handshake.selected(4)
+    line.handshake.selected(4, None)
     assert (line.image.is_selected, line.image.product) == (False, 4)
 
 

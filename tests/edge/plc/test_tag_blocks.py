@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tag_plc import ACKNOWLEDGE, BEAT, CONTROL, TRIGGER_WITH, Kind, TagBlock
 
-from edge.plc.codes import Code
+from edge.plc.codes import Code, Error
 from edge.plc.process_image import Readable
 from edge.plc.registers import Control, Words, may_pass, pack
 
@@ -181,7 +181,7 @@ def test_the_product_number_stands_a_cycle_before_the_bit_that_asks_for_it(kind:
     for _ in range(2):
         plc.cycle(Product=4)
     assert plc.said[CONTROL] == Control.SELECT
-    plc.image["is_not_selected"] = True
+    plc.image |= {"is_not_selected": True, "error": Error.PRODUCT_REFUSED}
     plc.cycle(Product=4)
     plc.image["is_not_selected"] = False
     for _ in range(3):
@@ -190,3 +190,22 @@ def test_the_product_number_stands_a_cycle_before_the_bit_that_asks_for_it(kind:
     for _ in range(31):
         plc.cycle(returned=False, Product=2)
     assert not plc.block["ProductReady"]
+
+
+@both
+def test_no_part_is_triggered_while_another_product_is_asked_for(kind: Kind) -> None:
+    plc = Program(kind)
+    plc.image |= {"trigger_ready": True, "product": 2}
+    plc.cycle(Product=2)
+    for _ in range(2):
+        plc.cycle(Product=3)
+    plc.cycle(Product=2, TriggerPart=True, PartNumber=9)
+    assert (plc.said[CONTROL], plc.block["ProductWith"], plc.block["Ready"]) == (Control.SELECT, 3, False)
+    plc.image |= {"is_not_selected": True, "error": Error.PRODUCT_REFUSED}
+    plc.cycle(Product=2)
+    assert not plc.block["ProductRefused"]
+    plc.image["is_not_selected"] = False
+    plc.cycle(Product=2)
+    plc.cycle(Product=2, TriggerPart=True, PartNumber=9)
+    plc.cycle(Product=3)
+    assert (plc.said[CONTROL], plc.block["ProductWith"]) == (Control.TRIGGER, 2)
