@@ -19,6 +19,7 @@ from edge.page.site import Site, session_of
 from edge.page.views.first import First
 from edge.page.views.hold import Hold
 from edge.page.views.login import Login
+from edge.page.views.models import ModelsView
 from edge.page.views.parts import Parts
 from edge.page.views.record import Record
 from edge.page.views.review import Review
@@ -49,7 +50,7 @@ def make_app(site: Site) -> tuple[ASGIApp, Streams]:
     fragments = Fragments(site)
     streams = Streams(site, fragments)
     first, login, parts, story = First(site, fragments), Login(site), Parts(site, fragments), StoryView(site)
-    trends, record, review, hold = Trends(site), Record(site), Review(site), Hold(site)
+    trends, record, review, hold, models = Trends(site), Record(site), Review(site), Hold(site), ModelsView(site)
 
     async def on_error(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 400
@@ -94,6 +95,8 @@ def make_app(site: Site) -> tuple[ASGIApp, Streams]:
         Route(of + "/events", events),
         Route(of + "/preview.jpg", preview),
         Route(of + "/hold", hold.act, methods=["POST"]),
+        Route(of + "/models", models.show),
+        Route(of + "/models", models.act, methods=["POST"]),
         Route(of + "/parts", parts.stream),
         Route(of + "/rejects", parts.gallery),
         Route(of + "/part", story.find),

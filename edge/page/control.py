@@ -1,4 +1,4 @@
-"""Requests of the page to stations: a suspension and its end, with name and reason."""
+"""Requests of the page to stations, each with a name and a reason: suspensions, products, candidates."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,20 @@ import zmq
 
 from edge.channel.asking import ask
 from edge.channel.client_security import ClientKeys
-from edge.channel.control_messages import Resume, Suspend, Suspension
+from edge.channel.control_messages import (
+    AskCandidate,
+    AskSnapshot,
+    CandidateState,
+    Operation,
+    ProductSelected,
+    ProductState,
+    Reply,
+    Request,
+    Resume,
+    Snapshot,
+    Suspend,
+    Suspension,
+)
 from edge.channel.endpoints import CONTROL, neighbour_endpoint
 from edge.errors import ChannelError
 from edge.page.station_live import StationLive
@@ -19,6 +32,16 @@ class Told(NamedTuple):
     why: str = ""
 
 
+class Models(NamedTuple):
+    """What a station judges with: its products, empty if it makes one, and its candidate. `why` says why that is not
+    known.
+    """
+
+    products: tuple[ProductState, ...]
+    candidate: CandidateState | None
+    why: str = ""
+
+
 class Control:
     """Asks stations over their control sockets."""
 
@@ -28,17 +51,44 @@ class Control:
 
     def hold(self, station: StationLive, is_held: bool, by: str, reason: str) -> Told:
         """Suspend a station or resume it. Waits for its answer; see `edge.channel.asking.ask`."""
-        if not station.endpoint:
-            return Told(False, "it is not running")
-        view = station.view()
-        if view.rival is not None:
-            return Told(False, f"two stations are called {station.name}: {station.endpoint} and {view.rival}")
-        epoch = view.heartbeat.epoch if view.heartbeat is not None else None
-        kind = Suspend if is_held else Resume
-        try:
-            request = kind(by=by, reason=reason, station=station.name, epoch=epoch)
-            reply = ask(neighbour_endpoint(station.endpoint, CONTROL), request, self._keys, self._context)
-        except (ValueError, ChannelError) as error:
-            return Told(False, str(error))
+        reply = self._change(station, Suspend if is_held else Resume, {"by": by, "reason": reason})
+        if isinstance(reply, str):
+            return Told(False, reply)
         is_done = isinstance(reply, Suspension) and reply.is_suspended is is_held
         return Told(is_done, "" if is_done else "it answers something else")
+
+    def change(self, station: StationLive, kind: type[Operation], values: dict[str, object]) -> Told:
+        """Change the product or the bundle of a station; `values` are those of the request, `by` and `reason` too."""
+        reply = self._change(station, kind, values)
+        if isinstance(reply, str):
+            return Told(False, reply)
+        is_done = isinstance(reply, ProductSelected | CandidateState)
+        return Told(is_done, "" if is_done else "it answers something else")
+
+    def models(self, station: StationLive) -> Models:
+        """The products of a station, and its candidate."""
+        try:
+            snapshot = self._ask(station, AskSnapshot())
+            candidate = self._ask(station, AskCandidate())
+        except (ValueError, ChannelError) as error:
+            return Models((), None, str(error))
+        return Models(
+            snapshot.products if isinstance(snapshot, Snapshot) else (),
+            candidate if isinstance(candidate, CandidateState) else None,
+        )
+
+    def _change(self, station: StationLive, kind: type[Operation], values: dict[str, object]) -> Reply | str:
+        """The answer to a request for this station in its present run, or why there is none."""
+        view = station.view()
+        if view.rival is not None:
+            return f"two stations are called {station.name}: {station.endpoint} and {view.rival}"
+        epoch = view.heartbeat.epoch if view.heartbeat is not None else None
+        try:
+            return self._ask(station, kind.model_validate(values | {"station": station.name, "epoch": epoch}))
+        except (ValueError, ChannelError) as error:
+            return str(error)
+
+    def _ask(self, station: StationLive, request: Request) -> Reply:
+        if not station.endpoint:
+            raise ChannelError("it is not running")
+        return ask(neighbour_endpoint(station.endpoint, CONTROL), request, self._keys, self._context)

@@ -29,9 +29,7 @@ class Hold:
         t = site.words(request)
         need(request, PageRole.RUN, t)
         station = site.station(request)
-        by, reason = by_of(request, t), form.get("reason", "").strip()
-        if not reason or len(reason) > LONGEST_REASON or not reason.isprintable():
-            raise HTTPException(400, t("error.reason"))
+        by, reason = by_of(request, t), reason_of(request, t)
         if form.get("do") not in ("suspend", "resume"):
             raise HTTPException(400, t("error.what"))
         is_held = form["do"] == "suspend"
@@ -54,3 +52,11 @@ def by_of(request: Request, t: Words) -> str:
             raise HTTPException(400, t("error.name"))
         session.name = given
     return session.by
+
+
+def reason_of(request: Request, t: Words) -> str:
+    """The reason that stands in the record. Raises HTTPException without one."""
+    reason = form_of(request).get("reason", "").strip()
+    if not reason or len(reason) > LONGEST_REASON or not reason.isprintable():
+        raise HTTPException(400, t("error.reason"))
+    return reason

@@ -18,7 +18,7 @@ from edge.channel.endpoints import CONTROL, VIEWERS, neighbour_endpoint
 from edge.page.access.users import PageRole, Users
 from edge.page.serving import PageServer, PageSettings
 
-VIEWS = ("", "/parts", "/rejects?span=all", "/parts/ab12/1", "/trends?span=month", "/review", "/record")
+VIEWS = ("", "/parts", "/rejects?span=all", "/parts/ab12/1", "/trends?span=month", "/review", "/record", "/models")
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ VIEWS = (
     "/trends?span=month",
     "/review",
     "/record",
+    "/models",
     "/parts/cd34/2",
     "/part?id=part-2",
 )
