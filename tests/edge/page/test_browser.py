@@ -144,18 +144,29 @@ def _text(driver: Any, selector: str) -> str | None:
 def test_keys_lead_through_the_views_and_turn_the_lights_off(driver: Any, pages: tuple[PageServer, PageServer]) -> None:
     driver.get(f"{pages[0].address}s/line1")
     for key, ending in (("3", "/rejects"), ("4", "/trends"), ("1", "/line1")):
-        driver.find_element("css selector", "body").send_keys(key)
-        until(lambda ending=ending: driver.current_url.endswith(ending))
-    before = driver.find_element("css selector", "html").get_attribute("data-theme")
-    driver.find_element("css selector", "body").send_keys("d")
-    until(lambda: _theme(driver) not in (None, before))
-    driver.find_element("css selector", "body").send_keys("?")
+        _press(driver, key)
+        until(lambda ending=ending: driver.current_url.endswith(ending) and _is_loaded(driver))
+    before = _theme(driver)
+    _press(driver, "d")
+    until(lambda: _theme(driver) not in (None, before) and _is_loaded(driver))
+    _press(driver, "?")
     until(lambda: driver.find_element("css selector", "dialog").is_displayed())
 
 
+def _press(driver: Any, key: str) -> None:
+    """To whatever has the focus: an element would be gone if the page is just being replaced."""
+    from selenium.webdriver import ActionChains
+
+    ActionChains(driver).send_keys(key).perform()
+
+
+def _is_loaded(driver: Any) -> bool:
+    return bool(driver.execute_script("return document.readyState === 'complete'"))
+
+
 def _theme(driver: Any) -> str | None:
-    found = driver.find_elements("css selector", "html[data-theme]")
-    return found[0].get_attribute("data-theme") if found else None
+    theme: str | None = driver.execute_script("return document.documentElement.dataset.theme || null")
+    return theme
 
 
 def test_a_person_logs_in_and_out(driver: Any, pages: tuple[PageServer, PageServer]) -> None:
