@@ -2,8 +2,9 @@
 
 import hashlib
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,9 @@ from edge.pictures import decode_picture
 from edge.records.retention import MOST_IMAGE_BYTES
 from edge.text import reason_of
 from edge.verdict import Outcome
+
+AHEAD = 8
+"""Frames that are read before they are needed: an archive may lie in a store that answers slowly."""
 
 SHAPES = 4
 """Compiled graphs of a bundle that a worker keeps, for as many sizes of frames."""
@@ -44,11 +48,11 @@ def judge_chunk(plan: Plan, items: Sequence[Item]) -> list[tuple[Item, Row]]:
     Raises EdgeError if a bundle cannot be run here as its golden frames say.
     """
     rows = []
-    for item in items:
+    for item, content in _read_ahead(items):
         frame: Frame | None = None
         fault = ""
         try:
-            frame = _read(item)
+            frame = decode_picture(content())
         except (DataError, OSError) as error:
             fault = f"the image cannot be read: {reason_of(error) if isinstance(error, OSError) else error}"
         for judge in plan.judges:
@@ -56,11 +60,24 @@ def judge_chunk(plan: Plan, items: Sequence[Item]) -> list[tuple[Item, Row]]:
     return rows
 
 
-def _read(item: Item) -> Frame:
+def _read_ahead(items: Sequence[Item]) -> Iterator[tuple[Item, Callable[[], bytes]]]:
+    """The frames in order, each with what gives its content, or raises; the next AHEAD ones are read meanwhile."""
+    with ThreadPoolExecutor(AHEAD) as pool:
+        reading: deque[tuple[Item, Future[bytes]]] = deque()
+        for item in items:
+            reading.append((item, pool.submit(_content, item)))
+            if len(reading) > AHEAD:
+                first, content = reading.popleft()
+                yield first, content.result
+        for first, content in reading:
+            yield first, content.result
+
+
+def _content(item: Item) -> bytes:
     data = read_regular(Path(item.folder), item.path, MOST_IMAGE_BYTES)
     if item.sha256 and hashlib.sha256(data).hexdigest() != item.sha256:
         raise DataError("it is not the image that was stored")
-    return decode_picture(data)
+    return data
 
 
 def _judged(judge: Judge, threads: int, item: Item, frame: Frame | None, fault: str) -> Row:

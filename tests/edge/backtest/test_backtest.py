@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from support.other_bundle import other_bundle
 from support.records import rows, spoil, until
 from support.reviewed import record_of, scored
 
-from edge.backtest import local
+from edge.backtest import judging, local
 from edge.backtest.items import Item, read_items
 from edge.backtest.judging import judge_chunk
 from edge.backtest.plan import Judge, Plan, begin, locked, make_plan
@@ -234,3 +235,32 @@ def test_the_rows_of_a_chunk_are_the_same_in_parquet(records: Path, tmp_path: Pa
     (tmp_path / "one.parquet").write_bytes(packed(made))
     assert [*map(str, read_rows(tmp_path / "one.parquet"))] == [*map(str, made)]
     assert missing(tmp_path, 2) == [0, 1]
+
+
+def test_frames_are_read_ahead_and_come_in_order_each_with_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once, most = threading.Semaphore(0), [0]
+    reading = 0
+    lock = threading.Lock()
+
+    def slow(folder: Path, name: str, limit: int) -> bytes:
+        nonlocal reading
+        with lock:
+            reading += 1
+            most[0] = max(most[0], reading)
+        at_once.acquire(timeout=0.05)
+        with lock:
+            reading -= 1
+        if name == "7":
+            raise FileNotFoundError(2, "gone", name)
+        return name.encode()
+
+    monkeypatch.setattr(judging, "read_regular", slow)
+    items = [Item("", str(number), "", "", "", number, "", "", "", float("nan"), "", "") for number in range(40)]
+    found = []
+    for item, content in judging._read_ahead(items):
+        try:
+            found.append((item.seq, content().decode()))
+        except FileNotFoundError:
+            found.append((item.seq, "gone"))
+    assert found == [(number, "gone" if number == 7 else str(number)) for number in range(40)]
+    assert 2 <= most[0] <= judging.AHEAD
