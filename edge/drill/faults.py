@@ -1,5 +1,6 @@
 """The faults of the drill, all of them real."""
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -8,11 +9,17 @@ from typing import Generic, TypeVar
 
 import zmq
 
+from edge.channel.asking import RefusedError, ask
+from edge.channel.control_messages import LoadBundle, Request, SelectProduct
 from edge.channel.limits import LARGEST_REQUEST
 from edge.drill.plc_side import PlcSide
-from edge.drill.scene import Scene
+from edge.drill.scene import DAMAGED, PRODUCTS, Scene
 
 NONSENSE = 20_000
+NO_PRODUCT = 9
+"""A number that no product has."""
+
+BETWEEN_S = 0.5
 
 Place = TypeVar("Place", Scene, PlcSide)
 
@@ -80,6 +87,28 @@ def _signal_station(number: signal.Signals) -> Callable[[Scene], None]:
     return lambda scene: scene.process.send_signal(number)
 
 
+def _ask(scene: Scene, request: Request) -> None:
+    """Ask the station, which may refuse."""
+    with contextlib.suppress(RefusedError):
+        ask(scene.control.endpoint, request)
+
+
+def _change_over(scene: Scene) -> None:
+    for product in (*PRODUCTS[1:], PRODUCTS[0]):
+        _ask(scene, SelectProduct(product=product, by="drill"))
+        time.sleep(BETWEEN_S)
+
+
+def _change_over_without_model(scene: Scene) -> None:
+    scene.kill("edge-inference", signal.SIGKILL)
+    for product in (*PRODUCTS[1:], PRODUCTS[0]):
+        _ask(scene, SelectProduct(product=product, by="drill"))
+
+
+def _load_damaged(scene: Scene) -> None:
+    _ask(scene, LoadBundle(bundle=DAMAGED, by="drill"))
+
+
 def _kill_edge_plc(side: PlcSide) -> None:
     side.process.kill()
     side.process.wait()
@@ -89,7 +118,7 @@ def _signal_edge_plc(number: signal.Signals) -> Callable[[PlcSide], None]:
     return lambda side: side.process.send_signal(number)
 
 
-def _set_plc(flag: str, value: bool) -> Callable[[PlcSide], None]:
+def _set_plc(flag: str, value: int) -> Callable[[PlcSide], None]:
     return lambda side: setattr(side.plc, flag, value)
 
 
@@ -100,12 +129,17 @@ FAULTS: tuple[Fault[Scene], ...] = (
     Fault("capture process frozen", _child("edge-capture", signal.SIGSTOP)),
     Fault("archive process killed", _child("edge-archive", signal.SIGKILL), is_felt=False),
     Fault("nonsense on the control socket", _flood, is_felt=False),
+    Fault("changeover and back", _change_over, is_felt=False),
+    Fault("changeover to a product that is not there",
+          lambda scene: _ask(scene, SelectProduct(number=NO_PRODUCT, by="drill")), is_felt=False),
+    Fault("changeover while the inference process is killed", _change_over_without_model),
+    Fault("damaged bundle loaded", _load_damaged, is_felt=False),
     Fault("network cut for 3 s, then all at once", _partition, _flush, 3.0),
     Fault("connections reset", _cut),
     Fault("network slow by 400 ms for 3 s", _delay(400), _delay(0), 3.0),
     Fault("station frozen for 2 s", _signal_station(signal.SIGSTOP), _signal_station(signal.SIGCONT), 2.0),
     Fault("station killed, started again", _kill_station, Scene.start, 1.0),
-)
+)  # fmt: skip
 
 PLC_FAULTS: tuple[Fault[PlcSide], ...] = (
     Fault("edge-plc killed, started again", _kill_edge_plc, PlcSide.start, 0.5),
@@ -113,6 +147,8 @@ PLC_FAULTS: tuple[Fault[PlcSide], ...] = (
     Fault("PLC silent for 1 s", _set_plc("is_silent", True), _set_plc("is_silent", False), 1.0, blinds=True),
     Fault("PLC acknowledges a wrong number for 1 s", _set_plc("acknowledges_wrong", True),
           _set_plc("acknowledges_wrong", False), 1.0),
+    Fault("PLC asks for a product that is not there for 1 s", _set_plc("wanted", NO_PRODUCT), _set_plc("wanted", 0),
+          1.0),
     Fault("registers read in slices for 1 s", _set_plc("reads_slices", True), _set_plc("reads_slices", False), 1.0,
           is_felt=False),
     Fault("PLC's network cut for 1 s, then all at once", lambda side: side.network.partition(),

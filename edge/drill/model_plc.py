@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 from edge.drill.modbus_client import ModbusClient
 from edge.plc.codes import Code
-from edge.plc.registers import WRITTEN_AT, Control, Status, Words, base, may_pass
+from edge.plc.registers import STATION, WRITTEN_AT, Control, Status, Words, base, may_pass
 
 WORDS = 40
 CYCLE_S = 0.005
 LEASE_NS = 300_000_000
 """How long `alive` may stand still, and an answer may take."""
 
+PRODUCT_AT = next(register.offset for register in STATION if register.name == "product_with")
 MOST_SLICE = 4
 _TROUBLE = Status.MISSED_TRIGGER | Status.OVERRUN | Status.ERROR
 
@@ -52,6 +53,9 @@ class ModelPlc:
     is_silent: bool = False
     acknowledges_wrong: bool = False
     reads_slices: bool = False
+    wanted: int = 0
+    """Number of a product that it asks for; 0 for none."""
+
     results: list[Result] = field(default_factory=list)
     troubles: list[int] = field(default_factory=list)
     troubled_ns: int = 0
@@ -61,7 +65,7 @@ class ModelPlc:
         self._client: ModbusClient | None = None
         self._alive, self._alive_ns = 0, 0
         self._acknowledge = 0
-        self._written: tuple[int, int] | None = None
+        self._written: tuple[int, ...] | None = None
         self._is_troubled = False
         self._shuffled = random.Random(0)
         self._is_over = threading.Event()
@@ -91,9 +95,12 @@ class ModelPlc:
             status = self._decide(words, asked_ns, at_ns)
             acknowledge = self._acknowledge + self.acknowledges_wrong if self._acknowledge else 0
             control = int(Control.CLEAR) if status & _TROUBLE else 0
-            if (control, acknowledge) != self._written:
+            wanted = self.wanted
+            control |= int(Control.SELECT) if wanted else 0
+            if (control, acknowledge, wanted) != self._written:
+                client.write(base(0) + PRODUCT_AT, [wanted])
                 client.write(base(0) + WRITTEN_AT, [control, 0, 0, *divmod(acknowledge, 1 << 16)])
-                self._written = control, acknowledge
+                self._written = control, acknowledge, wanted
         except OSError:
             self._disconnect()
             self._note_trouble(True)

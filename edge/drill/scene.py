@@ -4,6 +4,7 @@ faults on request.
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,12 @@ from edge.station.process.runner import EdgeRun
 from edge.verdict import Heartbeat, StateChange, Verdict, parse
 
 STATION, GATE = "drill", "gate"
+PRODUCTS = ("first", "second")
+"""Products of the line, both with the same bundle; their numbers are 1 and 2."""
+
+DAMAGED = "damaged.edge"
+"""A bundle in the station's folder of candidates, one of whose files has changed."""
+
 STRANGER = "stranger"
 KEYS = "keys"
 RATE, SIZE = 20, "640x360"
@@ -64,6 +71,7 @@ class Scene:
         self.records, self.gate_log = folder / "records", folder / "gate.jsonl"
         self.folder = folder
         self._bundle, self._rate = bundle, rate
+        self._candidates = _with_damaged(folder / "candidates", bundle)
         self._output = folder / "station.log"
         self._keys = None
         if keyed:
@@ -140,10 +148,11 @@ class Scene:
         """Start the station, with the same records and ports each time."""
         with self._output.open("ab") as output:
             self._station = EdgeRun(
+                *(f"--products={name}={self._bundle},number={number}" for number, name in enumerate(PRODUCTS, 1)),
                 source="demo",
                 size=SIZE,
                 rate=rate_text(self._rate),
-                bundle=self._bundle,
+                candidates=self._candidates,
                 station=STATION,
                 bind=self._endpoint,
                 budget_ms=BUDGET_MS,
@@ -242,3 +251,13 @@ class Scene:
                 if captured > after_ns and at_ns - captured <= latest_ns:
                     return at_ns
         return None
+
+
+def _with_damaged(folder: Path, bundle: Path) -> Path:
+    """A folder with a copy of the bundle, DAMAGED."""
+    shutil.copytree(bundle, folder / DAMAGED)
+    file = max((file for file in (folder / DAMAGED).rglob("*") if file.is_file()), key=lambda one: one.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    return folder
