@@ -1,57 +1,54 @@
 """Bundles in an OCI registry: an artifact with a layer for each file, as `oras push` makes them.
 
-Needs the extra registry. Source: OCI Distribution and Image Specifications v1.1.
+Source: OCI Distribution and Image Specifications v1.1.
 """
 
+import fcntl
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.bundle.folder import Bundle, load_bundle
-from edge.bundle.signature import Trust
+from edge.bundle.folder import SIGNATURES, Bundle, load_bundle
+from edge.bundle.registry_client import RegistryClient
+from edge.bundle.signature import Trust, add_signatures
 from edge.errors import BundleError
-from edge.security.loopback import is_loopback
 from edge.terminal.progress import SILENT, Advance, Stage
 from edge.text import reason_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import requests
-    from oras.provider import Registry
 
 KIND = "application/vnd.edge-inspect.bundle.v1"
 """Artifact type of a bundle, and media type of its files."""
 
 MANIFEST_KIND = "application/vnd.oci.image.manifest.v1+json"
+EMPTY_KIND, EMPTY = "application/vnd.oci.empty.v1+json", b"{}"
 TITLE = "org.opencontainers.image.title"
-EMPTY = b"{}"
 
 LARGEST_MANIFEST, LARGEST_BUNDLE = 1 << 20, 4 << 30
 """Bytes of a manifest in the registry, and of all files of a bundle."""
 
 MOST_FILES = 200
 PIECE = 1 << 20
-LOGIN = "it wants a login: docker login, or oras login"
+WORK, LOCK = ".pull-", ".pull.lock"
+"""Unfinished work in the folder of bundles, and what keeps two commands from it at a time."""
 
-TIMEOUT_S = 30.0
-"""Longest silence of a registry."""
-
-_DIGEST = r"^sha256:[0-9a-f]{64}$"
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+_PART = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
+_REFERENCE = re.compile(rf"({_HOST})/({_PART}(?:/{_PART})*)(?::([A-Za-z0-9_][\w.-]{{0,127}})|@(sha256:[0-9a-f]{{64}}))")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class _Layer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    digest: str = Field(pattern=_DIGEST)
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     size: int = Field(ge=0, le=LARGEST_BUNDLE)
     annotations: dict[str, str] = {}
 
@@ -74,7 +71,7 @@ class Reference(BaseModel):
     @classmethod
     def parse(cls, text: str) -> "Reference":
         """Raises BundleError if it has another form; neither a host nor a tag is assumed."""
-        match = re.fullmatch(r"([^/\s]+)/([a-z0-9._/-]+)(?::([\w.-]{1,128})|@(sha256:[0-9a-f]{64}))", text)
+        match = _REFERENCE.fullmatch(text)
         if match is None:
             raise BundleError(f"{text!r}: give HOST[:PORT]/NAME:TAG or HOST[:PORT]/NAME@sha256:DIGEST")
         return cls(host=match[1], name=match[2], tag=match[3] or match[4])
@@ -83,6 +80,9 @@ class Reference(BaseModel):
     def digest(self) -> str | None:
         """The digest that is asked for; None if a tag is."""
         return self.tag if self.tag.startswith("sha256:") else None
+
+    def __str__(self) -> str:
+        return f"{self.name}{'@' if self.digest else ':'}{self.tag}"
 
 
 def pull(
@@ -96,53 +96,91 @@ def pull(
     manifest's digest in the registry.
 
     Each file is compared with its digest in the registry, and then the bundle is checked as at the start of a station:
-    hashes and, with `trust`, signature. Nothing is left of one that is refused. `stage` shows the bytes that have
-    come. Raises BundleError.
+    hashes and, with `trust`, signature. Nothing is left of one that is refused. To a bundle that is there already only
+    signatures are added, and only with `trust`. `stage` shows the bytes that have come. Raises BundleError.
     """
-    with _in_words(reference):
-        registry = _registry(reference, plain_http)
-        content = _manifest(registry, reference)
+    client = RegistryClient(reference.host, reference.name, "pull", plain_http)
+    with _work_in(folder) as work:
+        content = client.get(f"manifests/{reference.tag}", LARGEST_MANIFEST, {"Accept": MANIFEST_KIND})
         found = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if reference.digest not in (None, found):
             raise BundleError(f"{reference.host} gave another artifact than {reference.digest}: {found}")
         try:
             manifest = _Manifest.model_validate_json(content)
         except ValidationError as error:
-            raise BundleError(f"{reference.name}:{reference.tag} is no bundle, of one layer for each file") from error
-        if sum(layer.size for layer in manifest.layers) > LARGEST_BUNDLE:
-            raise BundleError(f"{reference.name}:{reference.tag} is larger than {LARGEST_BUNDLE >> 30} GiB")
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".pull-") as work:
-            part = Path(work) / "part.edge"
-            advance = stage(f"pulling {reference.name}, bytes", sum(layer.size for layer in manifest.layers))
-            for layer in manifest.layers:
-                _fetch(registry, reference, layer, part, advance)
-            return _placed(load_bundle(part, trust), folder), found
+            raise BundleError(f"{reference} is no bundle, of one layer for each file") from error
+        total = sum(layer.size for layer in manifest.layers)
+        if total > LARGEST_BUNDLE:
+            raise BundleError(f"{reference} is larger than {LARGEST_BUNDLE >> 30} GiB")
+        advance = stage(f"pulling {reference.name}, bytes", total)
+        for layer in manifest.layers:
+            _fetch(client, reference, layer, work, advance)
+        try:
+            bundle = load_bundle(work, trust)
+        except BundleError as error:
+            raise BundleError(str(error).replace(str(work), str(reference))) from None
+        return _placed(bundle, folder, trust is not None), found
 
 
-def _placed(bundle: Bundle, folder: Path) -> Path:
-    """The checked bundle at its place: one that is there already is the same, or refused."""
-    place = folder / f"{bundle.manifest.name}-{bundle.digest[:12]}.edge"
+@contextmanager
+def _work_in(folder: Path) -> Iterator[Path]:
+    """A new folder beside the bundles, which is gone at the end; what a former command left behind is removed, too."""
+    try:
+        with (folder / LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BundleError(f"{folder}: another edge-ctl pull works there; wait for it") from None
+            for old in folder.glob(f"{WORK}*"):
+                shutil.rmtree(old, ignore_errors=True)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=WORK) as work:
+                (Path(work) / "part.edge").mkdir()
+                yield Path(work) / "part.edge"
+    except OSError as error:
+        raise BundleError(f"{folder}: the bundle cannot be written ({reason_of(error)})") from error
+
+
+def _placed(bundle: Bundle, folder: Path, is_trusted: bool) -> Path:
+    """The checked bundle at its place: written to the disk, then moved there as a whole."""
+    name = bundle.manifest.name
+    if not _NAME.fullmatch(name):
+        raise BundleError(
+            f"the bundle is called {name!r}, which is no name of a file here; export it under another one"
+        )
+    place = folder / f"{name}-{bundle.digest[:12]}.edge"
     if place.exists():
         if load_bundle(place).digest != bundle.digest:
             raise BundleError(f"{place} is another bundle; remove it")
-        shutil.copytree(bundle.folder, place, dirs_exist_ok=True)  # it may have new signatures
+        if is_trusted:
+            add_signatures(place, (bundle.folder / SIGNATURES).read_bytes())
         return place
+    for path in (*bundle.folder.rglob("*"), bundle.folder):
+        _sync(path)
     bundle.folder.rename(place)
+    _sync(folder)
     return place
 
 
-def _fetch(registry: "Registry", reference: Reference, layer: _Layer, into: Path, advance: Advance) -> None:
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fetch(client: RegistryClient, reference: Reference, layer: _Layer, into: Path, advance: Advance) -> None:
     title = layer.annotations.get(TITLE, "")
     name = PurePosixPath(title)
     if not title or name.is_absolute() or ".." in name.parts or "\\" in title or not title.isprintable():
-        raise BundleError(f"{reference.name}:{reference.tag} has a file called {title!r}")
+        raise BundleError(f"{reference} has a file called {title!r}")
     place = into / name
+    if place.exists():
+        raise BundleError(f"{reference} has two files called {title!r}")
     place.parent.mkdir(parents=True, exist_ok=True)
-    response = _request(registry, reference, f"blobs/{layer.digest}", "GET")
-    with response, place.open("xb") as file:
-        response.raise_for_status()
-        digest, left = hashlib.sha256(), layer.size
-        for piece in response.iter_content(PIECE):
+    digest, left = hashlib.sha256(), layer.size
+    with place.open("xb") as file:
+        for piece in client.pieces(f"blobs/{layer.digest}", PIECE):
             left -= len(piece)
             if left < 0:
                 break
@@ -153,103 +191,34 @@ def _fetch(registry: "Registry", reference: Reference, layer: _Layer, into: Path
         raise BundleError(f"{reference.host}: {title} is not what its digest says; pull it again")
 
 
-def _manifest(registry: "Registry", reference: Reference) -> bytes:
-    with _request(registry, reference, f"manifests/{reference.tag}", "GET", {"Accept": MANIFEST_KIND}) as response:
-        response.raise_for_status()
-        content = b""
-        for piece in response.iter_content(PIECE):
-            content += piece
-            if len(content) > LARGEST_MANIFEST:
-                raise BundleError(f"{reference.name}:{reference.tag}: its manifest is larger than 1 MiB")
-    return content
-
-
-def push(bundle: Bundle, reference: Reference, plain_http: bool = False) -> str:
-    """Put a bundle into a registry under a tag, with its signatures; returns the manifest's digest there.
-
-    Raises BundleError.
+def push(bundle: Bundle, reference: Reference, plain_http: bool = False, stage: Stage = SILENT.begin) -> str:
+    """Put a bundle into a registry under a tag, with its signatures; returns the manifest's digest there. `stage` shows
+    the files. Raises BundleError.
     """
     if reference.digest is not None:
         raise BundleError("a bundle is pushed under a tag; its digest follows from what it is")
     files = sorted(file for file in bundle.folder.rglob("*") if file.is_file())
-    with _in_words(reference), tempfile.TemporaryDirectory() as work:
-        registry = _registry(reference, plain_http)
-        container = registry.get_container(f"{reference.host}/{reference.name}:{reference.tag}")
-        empty = Path(work) / "config.json"
-        empty.write_bytes(EMPTY)
-        layers = [_upload(registry, container, file, KIND) for file in (empty, *files)]
-        for layer, file in zip(layers[1:], files, strict=True):
-            layer["annotations"] = {TITLE: file.relative_to(bundle.folder).as_posix()}
-        layers[0]["mediaType"] = "application/vnd.oci.empty.v1+json"
-        manifest: dict[str, Any] = {"schemaVersion": 2, "mediaType": MANIFEST_KIND, "artifactType": KIND}
-        manifest |= {"config": layers[0], "layers": layers[1:]}
-        manifest["annotations"] = {TITLE: bundle.manifest.name, "io.edge-inspect.digest": bundle.digest}
-        content = json.dumps(manifest).encode()
-        kind = {"Content-Type": MANIFEST_KIND}
-        _request(registry, reference, f"manifests/{reference.tag}", "PUT", kind, content).raise_for_status()
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-def _upload(registry: "Registry", container: Any, file: Path, kind: str) -> dict[str, Any]:
-    with file.open("rb") as content:
-        digest = f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
-    layer = {"mediaType": kind, "digest": digest, "size": file.stat().st_size}
-    registry.upload_blob(str(file), container, dict(layer)).raise_for_status()
-    return layer
-
-
-def _registry(reference: Reference, plain_http: bool) -> "Registry":
-    """The client; logins are those of docker's configuration. Plain HTTP is for loopback, unless it is meant.
-
-    Raises requests' errors at once if the registry cannot be reached: oras tries for two minutes.
-    """
-    from oras.provider import Registry
-
-    host = reference.host.rpartition(":")[0] or reference.host
-    is_plain = plain_http or is_loopback(host.strip("[]"))
-    registry = Registry(reference.host, insecure=is_plain)
-    challenge = registry.session.get(f"{registry.prefix}://{reference.host}/v2/", timeout=TIMEOUT_S)
-    is_basic = challenge.headers.get("WWW-Authenticate", "").lower().startswith("basic")
-    if is_basic:
-        registry = Registry(reference.host, insecure=is_plain, auth_backend="basic")
-    registry.session.request = partial(registry.session.request, timeout=TIMEOUT_S)
-    registry.auth.load_configs(registry.get_container(f"{reference.host}/{reference.name}:any"))
-    if is_basic and not getattr(registry.auth, "_basic_auth", None):
-        raise BundleError(f"{reference.host}: {LOGIN}")
-    return registry
-
-
-def _request(
-    registry: "Registry",
-    reference: Reference,
-    what: str,
-    method: str,
-    headers: dict[str, str] | None = None,
-    data: bytes | None = None,
-) -> "requests.Response":
-    """One request, with the login if the registry asks for one."""
-    url = f"{registry.prefix}://{reference.host}/v2/{reference.name}/{what}"
-    once = type(registry).do_request.__wrapped__  # oras itself waits for two minutes in its attempts
-    response: requests.Response = once(registry, url, method, data=data, headers=headers, stream=True)
-    return response
-
-
-@contextmanager
-def _in_words(reference: Reference) -> "Iterator[None]":
-    """Errors of the network and of the disk as BundleError, in one line."""
-    import requests
-
-    try:
-        yield
-    except requests.HTTPError as error:
-        status = 0 if error.response is None else error.response.status_code
-        why = {401: LOGIN, 403: "access is denied", 404: "it is not there"}
-        raise BundleError(
-            f"{reference.host}: {reference.name}:{reference.tag}: {why.get(status, f'HTTP status {status}')}"
-        ) from error
-    except requests.RequestException as error:
-        raise BundleError(f"{reference.host} cannot be reached: {type(error).__name__}") from error
-    except ValueError as error:  # oras has no login
-        raise BundleError(f"{reference.host}: {error}") from error
-    except OSError as error:
-        raise BundleError(f"the bundle cannot be written: {reason_of(error)}") from error
+    if len(files) > MOST_FILES or sum(file.stat().st_size for file in files) > LARGEST_BUNDLE:
+        raise BundleError(f"{bundle.path} has more than {MOST_FILES} files or {LARGEST_BUNDLE >> 30} GiB")
+    client = RegistryClient(reference.host, reference.name, "pull,push", plain_http)
+    advance = stage(f"pushing {reference.name}", len(files))
+    layers = []
+    for file in files:
+        with file.open("rb") as content:
+            layer: dict[str, Any] = {
+                "mediaType": KIND,
+                "digest": f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}",
+                "size": file.stat().st_size,
+                "annotations": {TITLE: file.relative_to(bundle.folder).as_posix()},
+            }
+            content.seek(0)
+            client.upload(layer["digest"], content, layer["size"])
+        layers.append(layer)
+        advance()
+    empty = {"mediaType": EMPTY_KIND, "digest": f"sha256:{hashlib.sha256(EMPTY).hexdigest()}", "size": len(EMPTY)}
+    client.upload(str(empty["digest"]), EMPTY, len(EMPTY))
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST_KIND, "artifactType": KIND, "config": empty, "layers": layers}
+    manifest["annotations"] = {TITLE: bundle.manifest.name, "io.edge-inspect.digest": bundle.digest}
+    content_ = json.dumps(manifest).encode()
+    client.put(f"manifests/{reference.tag}", content_, MANIFEST_KIND)
+    return f"sha256:{hashlib.sha256(content_).hexdigest()}"

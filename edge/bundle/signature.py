@@ -103,6 +103,17 @@ def sign_bundle(path: Path, key: "Ed25519PrivateKey") -> str:
     return who
 
 
+def add_signatures(path: Path, content: bytes) -> None:
+    """Add the signatures of another copy of the same bundle, `content` of its manifest.sig, to those that are there.
+
+    Whether they hold is checked when the bundle is loaded. Raises BundleError.
+    """
+    before = read_signatures(path, path)
+    signed = parse_signatures(path, content) | ({} if before is None else parse_signatures(path, before))
+    lines = (f"ed25519 {who} {signature.hex()}\n" for who, signature in signed.items())
+    _replace(path / SIGNATURES, "".join(lines).encode())
+
+
 def _replace(file: Path, content: bytes) -> None:
     """Replace a file atomically. The temporary file lies beside the bundle, where a station finds no unknown file."""
     bundle = file.absolute().parent

@@ -30,7 +30,6 @@ def pull(
 
     By a digest it is exactly that bundle; of a tag the digest is printed.
     """
-    _require()
     from edge.bundle import registry
     from edge.bundle.signature import Trust
     from edge.terminal.progress import Progress
@@ -51,23 +50,11 @@ def push(
     as_json: AsJson = False,
 ) -> None:
     """Put a bundle into an OCI registry, under a tag. Logins are those of docker login or oras login."""
-    _require()
     from edge.bundle import load_bundle, registry
     from edge.bundle.shipped import found_bundle
     from edge.terminal.progress import Progress
 
     asked = registry.Reference.parse(reference)
     with Progress() as progress:
-        progress.begin(f"pushing {bundle.name}")
-        digest = registry.push(load_bundle(found_bundle(bundle)), asked, plain_http)
+        digest = registry.push(load_bundle(found_bundle(bundle)), asked, plain_http, progress.begin)
     print(json.dumps({"digest": digest}) if as_json else f"{asked.host}/{asked.name}@{digest}")
-
-
-def _require() -> None:
-    """Raise EdgeError, naming the extra, if oras is not installed."""
-    try:
-        import oras  # noqa: F401
-    except ImportError as error:
-        raise EdgeError(
-            "bundles in a registry need oras, which is not installed: pip install 'edge-inspect[registry]'"
-        ) from error
