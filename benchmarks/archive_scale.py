@@ -7,6 +7,7 @@ names. The simulation takes one chunk after another: when a worker has fetched a
 stored it, and which chunks are lost with their node.
 """
 
+import hashlib
 import heapq
 import pickle
 import sys
@@ -26,6 +27,7 @@ from benchmarks.script import steps
 from edge.backtest import table as parquet
 from edge.backtest.items import Item, read_items
 from edge.backtest.judging import AHEAD, judge_chunk
+from edge.backtest.on_ray import AHEAD as QUEUED
 from edge.backtest.plan import CHUNK, Judge, make_plan
 from edge.bench import machine
 from edge.bundle import load_bundle
@@ -81,6 +83,7 @@ class Outcome:
     waiting: float
     decoding: float
     inferring: float
+    beside: float
     idle: float
     driver_busy: float
     lost: int
@@ -117,7 +120,10 @@ def measured(frames: int = 600) -> Rates:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _photographs(folder, frames)
-        items = read_items([folder])
+        items = [
+            item._replace(sha256=hashlib.sha256((folder / item.path).read_bytes()).hexdigest())
+            for item in read_items([folder])
+        ]
         judge = Judge(label=bundle.label, folder=str(bundle.folder), digest=bundle.digest, backend=BACKEND, threshold=0)
         plan = make_plan([judge], [folder], items, 1)
         judge_chunk(plan, items[:20])
@@ -182,44 +188,65 @@ def _item_bytes(item: Item) -> float:
 
 
 def simulated(rates: Rates, cluster: Cluster, frames: int, ahead: int, chunk: int, seed: int = 0) -> Outcome:
-    """Workers on all cores take chunks in order. A worker fetches up to `ahead` frames before it needs them."""
+    """Workers on all cores take chunks, and the driver stores each when its worker is done with it.
+
+    A worker that fetches ahead waits for the first frame of a chunk, and for the others only as far as the store's
+    latency, over `ahead` requests at a time, or its share of the node's network is slower than its own work.
+    """
     rng = np.random.default_rng(seed)
-    workers = cluster.nodes * cluster.cores
-    chunks = -(-frames // chunk)
+    workers, chunks = cluster.nodes * cluster.cores, -(-frames // chunk)
     sigma = np.log(cluster.first_byte_p99_s / cluster.first_byte_s) / 2.326
-    mean_s = cluster.first_byte_s * np.exp(sigma**2 / 2)
-    spread_s = mean_s * np.sqrt(np.exp(sigma**2) - 1)
+    latency_s = cluster.first_byte_s * np.exp(sigma**2 / 2)
+    spread_s = latency_s * np.sqrt(np.exp(sigma**2) - 1)
     transfer_s = rates.frame_bytes * 8 * cluster.cores / (cluster.gbit_s * 1e9)  # all workers of a node fetch at once
     compute_s = chunk * (rates.decode_s + rates.infer_s) + rates.chunk_s * chunk / CHUNK
     driver_s = rates.driver_s[chunk]
     ends = [0.0] * workers
-    heapq.heapify(ends)
-    died = rng.exponential(cluster.node_hours * 3600, cluster.nodes * 4)
-    losses = sorted(float(at) for at in np.cumsum(died.reshape(cluster.nodes, 4), axis=1).ravel())
-    driver_free_s, waiting_s, lost, last_s = 0.0, 0.0, 0, 0.0
-    left, batch = chunks, 50_000
+    driver_free_s, waiting_s, lost = 0.0, 0.0, 0
+    next_loss_s = float(rng.exponential(cluster.node_hours * 3600 / cluster.nodes))
+    left, waits = chunks, iter(())
     while left > 0:
-        count = min(batch, left)
-        fetches = np.maximum(rng.normal(mean_s * chunk, spread_s * np.sqrt(chunk), count), 0) + transfer_s * chunk
-        waits = fetches if ahead == 0 else np.maximum(mean_s + transfer_s, fetches / ahead - compute_s)
-        for wait_s in waits:
-            begin_s = heapq.heappop(ends)
-            end_s = begin_s + float(wait_s) + compute_s
-            while losses and losses[0] <= begin_s:
-                losses.pop(0)
-                lost += cluster.cores
-                left += cluster.cores  # the chunks of its workers are done again
-            driver_free_s = max(driver_free_s, end_s) + driver_s
-            heapq.heappush(ends, max(end_s, driver_free_s - workers * driver_s))  # AHEAD chunks hide the driver
-            waiting_s += float(wait_s)
-            last_s = max(last_s, driver_free_s)
-        left -= count
-    done = chunks + lost
-    total_s = workers * last_s
-    shares = (waiting_s, done * chunk * rates.decode_s, done * chunk * rates.infer_s)
-    waiting, decoding, inferring = (one / total_s for one in shares)
-    idle = max(0.0, 1 - waiting - decoding - inferring)
-    return Outcome(last_s / 3600, waiting, decoding, inferring, idle, done * driver_s / last_s, lost)
+        begin_s = heapq.heappop(ends)
+        if begin_s > 0:
+            driver_free_s = max(driver_free_s, begin_s) + driver_s
+            begin_s = max(begin_s, driver_free_s - QUEUED * workers * driver_s)
+        while begin_s > next_loss_s:  # the node's chunks are done again, by all
+            lost += cluster.cores
+            left += cluster.cores
+            next_loss_s += float(rng.exponential(cluster.node_hours * 3600 / cluster.nodes))
+        if (wait_s := next(waits, None)) is None:
+            latencies = np.maximum(rng.normal(latency_s * chunk, spread_s * np.sqrt(chunk), 50_000), 0)
+            waits = iter(_waits(latencies, latency_s, transfer_s * chunk, compute_s, ahead, chunk).tolist())
+            wait_s = next(waits)
+        heapq.heappush(ends, begin_s + wait_s + compute_s)
+        waiting_s += wait_s
+        left -= 1
+    last_s = max(*ends, driver_free_s)
+    done, total_s = chunks + lost, workers * last_s
+    spent = (
+        waiting_s,
+        done * chunk * rates.decode_s,
+        done * chunk * rates.infer_s,
+        done * rates.chunk_s * chunk / CHUNK,
+    )
+    waiting, decoding, inferring, beside = (float(one / total_s) for one in spent)
+    idle = max(0.0, 1 - waiting - decoding - inferring - beside)
+    return Outcome(last_s / 3600, waiting, decoding, inferring, beside, idle, done * driver_s / last_s, lost)
+
+
+def _waits(
+    latencies: np.ndarray[Any, np.dtype[np.float64]],
+    latency_s: float,
+    transfer_s: float,
+    compute_s: float,
+    ahead: int,
+    chunk: int,
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """How long workers wait in a chunk whose requests take `latencies` in all, and whose content `transfer_s`."""
+    if ahead == 0:
+        return latencies + transfer_s
+    first_s = latency_s + transfer_s / chunk
+    return np.maximum(first_s, np.maximum(latencies / ahead, transfer_s) - compute_s)
 
 
 def _page(about: dict[str, Any], rates: Rates, frames: int, found: list[Any]) -> str:
@@ -228,15 +255,15 @@ def _page(about: dict[str, Any], rates: Rates, frames: int, found: list[Any]) ->
     for one, ahead, chunk, outcome in found:
         cores = one.nodes * one.cores
         price = cores * outcome.hours * one.core_hour_price + frames / 1e6 * one.per_million_requests
-        shares = (outcome.waiting, outcome.decoding, outcome.inferring, outcome.idle)
+        shares = (outcome.waiting, outcome.decoding, outcome.inferring, outcome.beside, outcome.idle)
         rows.append(
             (f"{cores}", f"{ahead}", f"{chunk}", f"{outcome.hours:.1f}", f"{cores * outcome.hours:,.0f}",
              *(f"{100 * share:.0f} %" for share in shares), f"{100 * outcome.driver_busy:.0f} %", f"{outcome.lost}",
              f"{price:,.0f}")
         )  # fmt: skip
     floor = frames * (rates.decode_s + rates.infer_s) / 3600
-    head = ("cores", "ahead", "chunk", "hours", "core-hours", "waiting", "decoding", "inference", "idle", "driver busy",
-            "chunks lost", "price")  # fmt: skip
+    head = ("cores", "ahead", "chunk", "hours", "core-hours", "waiting", "decoding", "inference", "beside", "idle",
+            "driver busy", "chunks lost", "price")  # fmt: skip
     measured_here = [
         ("decoding a stored frame (PNG)", f"{rates.decode_s * 1e3:.2f} ms"),
         ("inference, one thread", f"{rates.infer_s * 1e3:.2f} ms"),
@@ -257,14 +284,15 @@ def _page(about: dict[str, Any], rates: Rates, frames: int, found: list[Any]) ->
         table(("measured here, the demonstration's network, frames of 1280×720", ""), measured_here),
         _prose(f"""Assumed: nodes of {cluster.cores} cores with {cluster.gbit_s:g} Gbit/s; first byte of an object after
             {cluster.first_byte_s * 1e3:.0f} ms (median) and {cluster.first_byte_p99_s * 1e3:.0f} ms (99th percentile);
-            a node is lost every {cluster.node_hours:.0f} hours on average, and the chunks of its workers are judged
-            again; {cluster.core_hour_price:g} a core-hour and {cluster.per_million_requests:g} a million requests, in
+            a node is lost every {cluster.node_hours:.0f} hours on average, another one takes its place at once, and the
+            chunks of its workers are judged again; Ray's own messages cost the driver nothing; {cluster.core_hour_price:g} a core-hour and {cluster.per_million_requests:g} a million requests, in
             any currency."""),
         f"{frames:,} frames. Decoding and inference alone: {floor:,.0f} core-hours.\n",
         table(head, rows, words=0),
         _prose(f"""`ahead` is how many frames a worker fetches before it needs them, `chunk` the frames of a task. With
-            {AHEAD} and {CHUNK} it is what `edge-backtest --ray` does. Waiting is for the store; idle workers wait for
-            the driver, or have no more work."""),
+            {AHEAD} and {CHUNK} it is what `edge-backtest --ray` does. Shares are of the workers' time: waiting for the
+            store, decoding, inference, what a chunk costs beside its frames, and idle: waiting for the driver, or
+            without more work."""),
         _prose(f"""The driver keeps the list of all frames in memory: {frames * rates.item_bytes / 1e9:,.0f} GB for all
             of them, which is too much for one. Cut an archive of this size by records: a run of `edge-backtest` for
             each line and month, each of at most {64e9 / rates.item_bytes / 1e6:.0f} million frames on a driver with

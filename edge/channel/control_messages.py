@@ -41,6 +41,7 @@ Person = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValid
 Why = Annotated[str, Field(min_length=1, max_length=LONGEST_REASON), AfterValidator(check_printable)]
 
 
+Label = Annotated[str, Field(max_length=300), AfterValidator(check_printable)]
 FileName = Annotated[
     str, Field(pattern=r"^[^/\x00.][^/\x00]{0,199}$", description="a name in a folder"), AfterValidator(check_printable)
 ]
@@ -191,6 +192,7 @@ class Promote(RolloutRequest):
     """Let the candidate decide from now on. `flips` is the number of its flips that a person has looked at."""
 
     type: Literal["promote"] = "promote"
+    label: Label | None = Field(default=None, description="label of the candidate that is meant; another one refuses")
     flips: int = Field(ge=0, le=2**53)
 
 
@@ -198,12 +200,14 @@ class RollBack(RolloutRequest):
     """Let the bundle decide again that decided before the last promotion."""
 
     type: Literal["roll_back"] = "roll_back"
+    label: Label | None = Field(default=None, description="label of the bundle that decides now; another one refuses")
 
 
 class Unload(RolloutRequest):
     """Give up the candidate."""
 
     type: Literal["unload"] = "unload"
+    label: Label | None = Field(default=None, description="label of the candidate that is meant; another one refuses")
 
 
 class ChallengePart(_Said):
@@ -369,6 +373,7 @@ class CandidateState(_Said):
     most_flips: int = Field(description="most flips of a candidate that can be promoted")
     running: str = Field(description="label of the bundle that decides")
     previous: str | None = Field(default=None, description="label of the bundle that a rollback brings back")
+    is_promoted: bool = Field(default=False, description="whether it is another one than that of the configuration")
     rolled_back: str | None = Field(default=None, description="why the station rolled back by itself, for people")
 
 

@@ -141,7 +141,8 @@ class Joining:
                 awaited.discard(view)
                 self.late += 1
                 return Taken.LATE
-            if not self._takes_unannounced or said.against is not None or len(self._parts) >= MOST_IN_FLIGHT:
+            is_refused = said.against is not None or self.refusal(name, at_ns) is not None
+            if not self._takes_unannounced or is_refused:
                 self.foreign += 1
                 return Taken.FOREIGN
             begun_ns = at_ns if said.exposed_ns is None else said.exposed_ns

@@ -48,6 +48,7 @@ class View:
     def trigger(self, part: JoinedPart, trigger: Trigger) -> None:
         """Tell the station that a part is in front of its camera."""
         if self.link.trigger(trigger):
+            self._forget_decided()
             self._unanswered.append(part)
             return
         part.lost[self.name] = "its station did not hear the trigger"
@@ -122,15 +123,26 @@ class View:
         """Join the run."""
         self._station.snapshot(heartbeat)
 
+    def _forget_decided(self) -> None:
+        """Drop triggers that were never answered, of parts that are decided."""
+        in_flight = [one for one in self._unanswered if self._joining.part(one.name) is one]
+        if len(in_flight) < len(self._unanswered):
+            self._unanswered = deque(in_flight, MOST_LISTED)
+
     def number(self, part: str, epoch: str, seq: int) -> None:
-        """The station has accepted a part, and given it this number."""
+        """The station has accepted a part, and given it this number: a verdict of another number is not of it."""
+        self._forget_decided()
         answered = next((one for one in self._unanswered if one.name == part), None)
         if answered is not None and epoch == self._station.epoch:
             self._unanswered.remove(answered)
             answered.numbers[self.name] = epoch, seq
+            said = answered.views.get(self.name)
+            if said is not None and (said.verdict.epoch, said.verdict.seq) != (epoch, seq):
+                answered.lost.setdefault(self.name, "its verdict was of another part")
 
     def refuse(self, request: str, why: str) -> None:
         """The station has refused something: of triggers the one that was sent first and is not answered yet."""
+        self._forget_decided()
         if request == TRIGGER and self._unanswered:
             part = self._unanswered.popleft()
             part.lost.setdefault(self.name, f"its station refused the trigger: {why}")

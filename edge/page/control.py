@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import zmq
 
-from edge.channel.asking import ask
+from edge.channel.asking import RefusedError, ask
 from edge.channel.client_security import ClientKeys
 from edge.channel.control_messages import (
     AskCandidate,
@@ -33,12 +33,15 @@ class Told(NamedTuple):
 
 
 class Models(NamedTuple):
-    """What a station judges with: its products, empty if it makes one, and its candidate. `why` says why that is not
-    known.
+    """What a station judges with: its run, its products (empty if it makes one), the current one, what decides of it
+    (`running`), and the candidate, of whatever product. `why` says why that is not known.
     """
 
-    products: tuple[ProductState, ...]
-    candidate: CandidateState | None
+    epoch: str = ""
+    products: tuple[ProductState, ...] = ()
+    current: str | None = None
+    running: CandidateState | None = None
+    candidate: CandidateState | None = None
     why: str = ""
 
 
@@ -66,25 +69,33 @@ class Control:
         return Told(is_done, "" if is_done else "it answers something else")
 
     def models(self, station: StationLive) -> Models:
-        """The products of a station, and its candidate."""
+        """The products of a station, what decides, and its candidate."""
         try:
             snapshot = self._ask(station, AskSnapshot())
-            candidate = self._ask(station, AskCandidate())
+            if not isinstance(snapshot, Snapshot):
+                return Models(why="it answers something else")
+            beat = snapshot.heartbeat
+            known = Models(beat.epoch, snapshot.products, beat.product)
+            running, candidate = (
+                self._ask(station, AskCandidate(product=beat.product)),
+                self._ask(station, AskCandidate()),
+            )
+        except RefusedError as error:  # a group of stations has no candidate
+            return known._replace(why=str(error))
         except (ValueError, ChannelError) as error:
-            return Models((), None, str(error))
-        return Models(
-            snapshot.products if isinstance(snapshot, Snapshot) else (),
-            candidate if isinstance(candidate, CandidateState) else None,
-        )
+            return Models(why=str(error))
+        if not (isinstance(running, CandidateState) and isinstance(candidate, CandidateState)):
+            return known
+        return known._replace(running=running, candidate=candidate)
 
     def _change(self, station: StationLive, kind: type[Operation], values: dict[str, object]) -> Reply | str:
-        """The answer to a request for this station in its present run, or why there is none."""
+        """The answer to a request for this station, in the run of `values`, else in its present one; else why not."""
         view = station.view()
         if view.rival is not None:
             return f"two stations are called {station.name}: {station.endpoint} and {view.rival}"
         epoch = view.heartbeat.epoch if view.heartbeat is not None else None
         try:
-            return self._ask(station, kind.model_validate(values | {"station": station.name, "epoch": epoch}))
+            return self._ask(station, kind.model_validate({"epoch": epoch} | values | {"station": station.name}))
         except (ValueError, ChannelError) as error:
             return str(error)
 

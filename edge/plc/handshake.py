@@ -96,6 +96,7 @@ class Handshake:
         self._product, self._product_since = 0, 0  # since: of the station's clock
         self._selecting: tuple[int, int] | None = None  # number of a product, and when the station was asked for it
         self._is_selected = self._is_not_selected = False
+        self._late_answers = 0  # to changeovers that were given up; a refusal does not say which one it answers
         self._error = Error.NONE
         self._alive, self._alive_ns = 0, 0
 
@@ -112,7 +113,9 @@ class Handshake:
             self._station.begin(message, at_ns)
             self._overdue.clear()
             self._exposing, self._exposed_number, self.bundle = None, 0, None
-            self._product = self._product_since = 0
+            self._product = self._product_since = self._late_answers = 0
+            if self._selecting is not None:
+                self._fail_selection(Error.PRODUCT_NOT_ANSWERED)
         if isinstance(message, Heartbeat):
             self.heartbeat = message
         if isinstance(message, Verdict):
@@ -162,15 +165,19 @@ class Handshake:
         """
         if request == TRIGGER and self._asked is not None:
             self._cancel(Error.REFUSED)
-        if request == SELECT_PRODUCT and self._selecting is not None:
+        if request == SELECT_PRODUCT and self._late_answers:
+            self._late_answers -= 1
+        elif request == SELECT_PRODUCT and self._selecting is not None:
             self._fail_selection(Error.PRODUCT_REFUSED)
 
     def selected(self, number: int | None, sent: int | None) -> None:
         """Take the station's answer to a changeover: this product is current since `sent` of its clock."""
-        if self._selecting is not None and self._selecting[0] == number:
+        if self._selecting is None or self._selecting[0] != number:
+            self._late_answers = max(0, self._late_answers - 1)
+        else:
             self._selecting, self._product = None, number
             self._product_since = sent or 0
-            self._is_selected = self._written.select
+            self._is_selected, self._is_not_selected = self._written.select, False
 
     @property
     def epoch(self) -> str | None:
@@ -291,6 +298,7 @@ class Handshake:
         if self._asked is not None and now_ns - self._asked.at_ns >= ANSWER_NS:
             self._cancel(Error.NO_ANSWER)
         if self._selecting is not None and now_ns - self._selecting[1] >= ANSWER_NS:
+            self._late_answers += 1
             self._fail_selection(Error.PRODUCT_NOT_ANSWERED)
         if (self._queue or self._awaited) and not self._station.is_leased(now_ns):
             self._fail_all(Code.HEARTBEAT_LOST, now_ns)

@@ -2,6 +2,7 @@
 
 import logging
 
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from edge.channel.control_messages import LoadBundle, Operation, Promote, RollBa
 from edge.page.access.users import PageRole
 from edge.page.site import Site, form_of, need
 from edge.page.views.hold import by_of, reason_of
+from edge.validation import first_problem, problem
 
 log = logging.getLogger("edge.page")
 
@@ -23,8 +25,14 @@ KINDS: dict[str, type[Operation]] = {
 }
 """Requests by the name of their button."""
 
-VALUES = {"select": ("product",), "load": ("bundle",), "promote": ("flips", "product"), "roll_back": ("product",)}
-"""Fields of the form that a request has, beside name and reason."""
+VALUES = {
+    "select": ("product",),
+    "load": ("bundle", "product"),
+    "promote": ("flips", "product", "label"),
+    "roll_back": ("product", "label"),
+    "unload": ("label",),
+}
+"""Fields of the form that a request has, beside name, reason and the run that the page showed."""
 
 
 class ModelsView:
@@ -39,10 +47,8 @@ class ModelsView:
         site = self._site
         station = site.station(request)
         models = await run_in_threadpool(site.control.models, station)
-        beat = station.view().heartbeat
-        current = beat.product if beat is not None else None
         return site.page(
-            request, "models.html.j2", station=station.name, models=models, current=current, stages=Stage,
+            request, "models.html.j2", station=station.name, models=models, stages=Stage,
             has_record=site.history.record(station.name) is not None,
         )  # fmt: skip
 
@@ -54,8 +60,12 @@ class ModelsView:
         station, what = site.station(request), form.get("do", "")
         if what not in KINDS:
             raise HTTPException(400, t("error.what"))
-        values: dict[str, object] = {name: form[name] for name in VALUES.get(what, ()) if form.get(name)}
+        values: dict[str, object] = {name: form[name] for name in (*VALUES[what], "epoch") if form.get(name)}
         values |= {"by": by_of(request, t), "reason": reason_of(request, t)}
+        try:
+            KINDS[what].model_validate(values)
+        except ValidationError as error:
+            raise HTTPException(400, f"{t('error.what')} {problem(first_problem(error))}") from None
         told = await run_in_threadpool(site.control.change, station, KINDS[what], values)
         log.info("%s: %s by %s: %s; %s", station.name, what, values["by"], values["reason"], told.why or "done")
         if not told.is_done:

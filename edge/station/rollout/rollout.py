@@ -168,6 +168,8 @@ class Rollout:
         if self._products.index_of(asked.product) != self._index:
             meant = asked.product or self._products.name
             return f"the candidate judges parts of product {one.product}, not {meant}; name its product"
+        if asked.label not in (None, one.bundle.label):
+            return f"the candidate is {one.bundle.label}, not {asked.label}; look at its flips"
         if one.judged < self._config.promote_after:
             return f"{one.bundle.label} has judged {one.judged} parts; it needs {self._config.promote_after}"
         if one.flips != asked.flips:
@@ -189,6 +191,8 @@ class Rollout:
         if index is None:
             return self._products.refusal(asked.product, None)
         previous, configured = self._previous.get(index), self._configured[index]
+        if asked.label not in (None, running := self._products.inspection_at(index).bundle.label):
+            return f"{running} decides, not {asked.label}"
         if previous is not None:
             if not previous.scoring.is_up:
                 return f"{previous.bundle.label} cannot judge: {previous.scoring.cause}"
@@ -212,6 +216,8 @@ class Rollout:
             return "there is no candidate"
         if asked.product is not None and asked.product != self._products.name_at(self._index):
             return f"the candidate is one of product {self._products.name_at(self._index)}, not {asked.product}"
+        if asked.label not in (None, self._named):
+            return f"the candidate is {self._named}, not {asked.label}"
         if self._stage is Stage.RETURNING:
             return f"{self._named} will decide; wait for it"
         self._give_up()
@@ -240,6 +246,7 @@ class Rollout:
             most_flips=self._config.promote_flips,
             running=self._products.inspection_at(index).bundle.label,
             previous=previous.bundle.label if previous else None,
+            is_promoted=self._products.inspection_at(index).bundle.digest != self._configured[index].digest,
             rolled_back=self._rolled_back,
             **counts,
         )

@@ -225,6 +225,7 @@ def test_a_late_verdict_belongs_to_the_part_that_is_decided_and_its_name_is_free
     rig.now += 100 * MS
     assert rig.one().outcome is Outcome.UNKNOWN
     assert rig.joining.refusal("7", rig.now) == "the last part 7 is still to be judged by side"
+    assert rig.take("top", "7") is Taken.FOREIGN, "side has not judged the last one yet"
     assert rig.take("side", "7", "reject") is Taken.LATE
     assert (rig.joining.late, len(rig.joining)) == (1, 0)
     assert rig.joining.refusal("7", rig.now) is None

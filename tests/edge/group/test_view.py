@@ -193,6 +193,29 @@ def test_the_number_of_a_part_at_its_station_is_that_of_the_answer_to_its_trigge
     assert second.lost == {}
 
 
+def test_a_trigger_that_was_never_answered_is_not_that_of_a_later_refusal_or_number() -> None:
+    rig = Rig()
+    rig.part("1")
+    rig.now += 2_000 * MS
+    rig.beat()
+    assert len(list(rig.joining.decided(rig.now))) == 1
+    rig.now += LATEST_NS
+    rig.beat()
+    again, other = rig.part("1"), rig.part("2")
+    rig.view.number("1", rig.station.epoch, 5)
+    assert again.numbers == {"top": (rig.station.epoch, 5)}
+    rig.view.refuse("trigger", "slower")
+    assert other.lost == {"top": "its station refused the trigger: slower"}
+
+
+def test_a_verdict_that_came_before_the_number_of_the_part_is_compared_with_it() -> None:
+    rig = Rig()
+    part = rig.part()
+    rig.says()
+    rig.view.number("7", rig.station.epoch, 9)
+    assert part.lost == {"top": "its verdict was of another part"}
+
+
 def test_a_station_that_does_not_judge_says_why() -> None:
     rig = Rig()
     assert rig.view.trouble(rig.now) is None

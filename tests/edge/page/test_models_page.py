@@ -1,10 +1,12 @@
 """Products and candidates on the page: what a station says of them, and what a person asks of it there."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 from starlette.testclient import TestClient
 from support.line import DEMO_BUNDLE, Line, running_line
 from support.other_bundle import other_bundle
@@ -12,6 +14,8 @@ from support.page import browser, made_site, token
 from support.records import rows
 
 from edge.bundle import load_bundle
+from edge.channel.control_messages import CandidateState, ProductState
+from edge.page.control import Control, Models
 from edge.page.site import Site
 from edge.page.station_live import StationLive
 
@@ -49,6 +53,13 @@ def shows(client: TestClient, line: Line, station: StationLive, *texts: str) -> 
     return page
 
 
+def hidden(page: str, do: str) -> dict[str, str]:
+    """The hidden fields of the form with this button, without the token."""
+    form = next(form for form in page.split("<form")[1:] if f'value="{do}"' in form.split("</form>")[0])
+    fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form.split("</form>")[0]))
+    return {name: value for name, value in fields.items() if name != "token"}
+
+
 def test_a_candidate_is_loaded_looked_at_promoted_and_brought_back(tmp_path: Path) -> None:
     shelf = tmp_path / "candidates"
     shelf.mkdir()
@@ -63,17 +74,22 @@ def test_a_candidate_is_loaded_looked_at_promoted_and_brought_back(tmp_path: Pat
             assert "No candidate is loaded." in page
             assert post(client, do="load", bundle="nothing.edge").status_code == 303, "it is read in a thread"
             shows(client, line, station, "refused")
-            assert post(client, do="load", bundle="../second.edge").status_code == 409
+            unfit = post(client, do="load", bundle="../second.edge")
+            assert (unfit.status_code, "validation error" in unfit.text) == (400, False)
             assert post(client, do="load", bundle="second.edge", reason=" ").status_code == 400
             assert post(client, do="open the gate").status_code == 400
             assert post(client, do="load", bundle="second.edge").status_code == 303
-            shows(client, line, station, label, "judges in the shadow", 'name="flips" value="0"')
-            refused = post(client, do="promote", flips=3)
-            assert refused.status_code == 409
-            while post(client, do="promote", flips=0).status_code == 409:
+            page = shows(client, line, station, label, "judges in the shadow", 'name="flips" value="0"')
+            asked = hidden(page, "promote")
+            assert asked == {"epoch": line.verdicts[-1].epoch, "flips": "0", "label": label}
+            for wrong in ({"flips": 3}, {"label": RUNNING}, {"epoch": "ffff"}):
+                assert post(client, do="promote", **asked | wrong).status_code == 409, wrong
+            while post(client, do="promote", **asked).status_code == 409:
                 hear(line, station)
-            shows(client, line, station, f"<dt>Before</dt><dd>{RUNNING}</dd>")
-            assert post(client, do="roll_back").status_code == 303
+            page = shows(client, line, station, f"<dt>Before</dt><dd>{RUNNING}</dd>")
+            assert hidden(page, "roll_back")["label"] == label
+            assert post(client, do="roll_back", label=RUNNING).status_code == 409
+            assert post(client, do="roll_back", **hidden(page, "roll_back")).status_code == 303
             end = time.monotonic() + 60
             while f"<dt>Before</dt><dd>{RUNNING}</dd>" in client.get("/s/line1/models").text:
                 assert time.monotonic() < end
@@ -81,12 +97,36 @@ def test_a_candidate_is_loaded_looked_at_promoted_and_brought_back(tmp_path: Pat
         line.process.terminate()
         line.to_the_end()
     told = [text for (text,) in rows(tmp_path / "records", "SELECT text FROM events WHERE kind = 'operator'")]
-    assert [text.split(":")[0].split(" of ")[0] for text in told][:2] == [
-        "Ana loads nothing.edge as the candidate",
-        "Ana loads second.edge as the candidate",
-    ]
+    assert told[0].startswith("Ana loads nothing.edge as the candidate: trial")
+    assert told[1].startswith("Ana loads second.edge as the candidate: trial")
     assert any(text.startswith("Ana promotes second") and text.endswith("trial") for text in told)
     assert any(text.startswith("Ana rolls back") for text in told)
+
+
+def test_the_page_names_the_flips_and_the_product_and_escapes_what_a_station_says() -> None:
+    class Said(Control):
+        def models(self, station: StationLive) -> Models:
+            state = {"stage": "judging", "needs": 5, "most_flips": 10, "running": "<script>r"}
+            candidate = CandidateState(
+                **state, bundle="<script>c", product="right", to_reject=2, to_good=3, judged=9, why="<script>w"
+            )
+            running = CandidateState(**state, is_promoted=True, rolled_back="<script>b")
+            products = (ProductState(name="left", number=None, bundle="<script>p", is_up=False),)
+            return Models("ab12", products, "left", running, candidate)
+
+    site = made_site()
+    site.control = Said(zmq.Context.instance())
+    site.history.record = lambda name: object()  # type: ignore[method-assign, assignment, return-value]
+    with browser(site) as client:
+        page = client.get("/s/line1/models").text
+    assert "<script>r" not in page.replace('<script type="module"', "")
+    assert [page.count(f"&lt;script&gt;{one}") for one in "rcwbp"] == [2, 3, 1, 1, 1]
+    assert hidden(page, "promote") == {"epoch": "ab12", "flips": "5", "product": "right", "label": "&lt;script&gt;c"}
+    assert hidden(page, "roll_back") == {"epoch": "ab12", "product": "left", "label": "&lt;script&gt;r"}
+    assert hidden(page, "load")["product"] == "left"
+    site.history.record = lambda name: None  # type: ignore[method-assign, assignment]
+    with browser(site) as client:
+        assert 'value="promote"' not in client.get("/s/line1/models").text, "nobody can look at the flips"
 
 
 def test_products_are_listed_and_selected(tmp_path: Path) -> None:

@@ -502,6 +502,34 @@ def test_a_second_changeover_waits_for_the_answer_to_the_first() -> None:
     assert line.image.product == 0, "nothing is known of the new run"
 
 
+def test_a_late_refusal_is_not_that_of_the_next_changeover() -> None:
+    line = Line()
+    line.write(select=True, product=3)
+    line.wait(300)
+    line.write(select=False)
+    line.write(select=True, product=4)
+    line.handshake.refuse("select_product", "there is no product number 3")
+    assert not line.image.is_not_selected
+    line.handshake.selected(4, None)
+    assert (line.image.is_selected, line.image.is_not_selected, line.image.product) == (True, False, 4)
+    line.write(select=False)
+    line.write(select=True, product=5)
+    line.handshake.refuse("select_product", "there is no product number 5")
+    assert (line.image.is_not_selected, line.image.error) == (True, Error.PRODUCT_REFUSED)
+
+
+def test_a_changeover_that_is_open_ends_with_the_run_of_the_station() -> None:
+    line = Line()
+    line.write(select=True, product=3)
+    line.station = ModelledStation("bb", boot=2)
+    line.beat()
+    assert (line.image.is_not_selected, line.image.error) == (True, Error.PRODUCT_NOT_ANSWERED)
+    line.handshake.selected(3, 10**18)
+    line.now += MS
+    line.handshake.hear(line.station.heartbeat(line.now, product_number=2), line.now)
+    assert line.image.product == 2
+
+
 def test_an_answer_after_the_select_bit_was_taken_away_sets_no_bit() -> None:
     line = Line()
     line.write(select=True, product=4)
