@@ -13,6 +13,7 @@ import pickle
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -204,7 +205,8 @@ def simulated(rates: Rates, cluster: Cluster, frames: int, ahead: int, chunk: in
     ends = [0.0] * workers
     driver_free_s, waiting_s, lost = 0.0, 0.0, 0
     next_loss_s = float(rng.exponential(cluster.node_hours * 3600 / cluster.nodes))
-    left, waits = chunks, iter(())
+    left = chunks
+    waits: Iterator[float] = iter(())
     while left > 0:
         begin_s = heapq.heappop(ends)
         if begin_s > 0:
@@ -284,9 +286,10 @@ def _page(about: dict[str, Any], rates: Rates, frames: int, found: list[Any]) ->
         table(("measured here, the demonstration's network, frames of 1280×720", ""), measured_here),
         _prose(f"""Assumed: nodes of {cluster.cores} cores with {cluster.gbit_s:g} Gbit/s; first byte of an object after
             {cluster.first_byte_s * 1e3:.0f} ms (median) and {cluster.first_byte_p99_s * 1e3:.0f} ms (99th percentile);
-            a node is lost every {cluster.node_hours:.0f} hours on average, another one takes its place at once, and the
-            chunks of its workers are judged again; Ray's own messages cost the driver nothing; {cluster.core_hour_price:g} a core-hour and {cluster.per_million_requests:g} a million requests, in
-            any currency."""),
+            a node is lost every {cluster.node_hours:.0f} hours on average, another one takes its place at once, and
+            the chunks of its workers are judged again; Ray's own messages cost the driver nothing;
+            {cluster.core_hour_price:g} a core-hour and {cluster.per_million_requests:g} a million requests, in any
+            currency."""),
         f"{frames:,} frames. Decoding and inference alone: {floor:,.0f} core-hours.\n",
         table(head, rows, words=0),
         _prose(f"""`ahead` is how many frames a worker fetches before it needs them, `chunk` the frames of a task. With

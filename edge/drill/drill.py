@@ -72,7 +72,7 @@ def drill(bundle: Path, show: Callable[[str], None]) -> tuple[list[Outcome], lis
         gone = {(p.epoch, p.seq) for p in report.problems if p.kind == "escape"}
         outcomes = [_outcome(scene, *pair, gone) for pair in zip(FAULTS, windows, strict=True)]
         outcomes += [_plc_outcome(scene, side, *pair, gone) for pair in zip(PLC_FAULTS, of_plc, strict=True)]
-        return outcomes, [p.text for p in report.problems if p.kind != "lost"]
+        return outcomes, [*scene.complaints, *(p.text for p in report.problems if p.kind != "lost")]
 
 
 def _run_plc(scene: Scene, show: Callable[[str], None]) -> tuple[PlcSide, list[_Window]]:

@@ -1,6 +1,5 @@
 """The faults of the drill, all of them real."""
 
-import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -10,7 +9,16 @@ from typing import Generic, TypeVar
 import zmq
 
 from edge.channel.asking import RefusedError, ask
-from edge.channel.control_messages import LoadBundle, Request, SelectProduct
+from edge.channel.control_messages import (
+    AskCandidate,
+    CandidateState,
+    LoadBundle,
+    ProductSelected,
+    Reply,
+    Request,
+    SelectProduct,
+    Stage,
+)
 from edge.channel.limits import LARGEST_REQUEST
 from edge.drill.plc_side import PlcSide
 from edge.drill.scene import DAMAGED, PRODUCTS, Scene
@@ -19,7 +27,7 @@ NONSENSE = 20_000
 NO_PRODUCT = 9
 """A number that no product has."""
 
-BETWEEN_S = 0.5
+BETWEEN_S, PATIENCE_S = 0.5, 20.0
 
 Place = TypeVar("Place", Scene, PlcSide)
 
@@ -87,26 +95,51 @@ def _signal_station(number: signal.Signals) -> Callable[[Scene], None]:
     return lambda scene: scene.process.send_signal(number)
 
 
-def _ask(scene: Scene, request: Request) -> None:
-    """Ask the station, which may refuse."""
-    with contextlib.suppress(RefusedError):
-        ask(scene.control.endpoint, request)
+def _asked(scene: Scene, request: Request) -> Reply | str:
+    """The station's answer, or why it refuses."""
+    try:
+        return ask(scene.control.endpoint, request)
+    except RefusedError as error:
+        return str(error)
 
 
 def _change_over(scene: Scene) -> None:
     for product in (*PRODUCTS[1:], PRODUCTS[0]):
-        _ask(scene, SelectProduct(product=product, by="drill"))
+        answer = _asked(scene, SelectProduct(product=product, by="drill"))
+        if not isinstance(answer, ProductSelected):
+            scene.complaints.append(f"changeover to {product}: {answer}")
         time.sleep(BETWEEN_S)
+
+
+def _change_over_to_nothing(scene: Scene) -> None:
+    answer = _asked(scene, SelectProduct(number=NO_PRODUCT, by="drill"))
+    if not (isinstance(answer, str) and "there is no product" in answer):
+        scene.complaints.append(f"changeover to product {NO_PRODUCT}, which is not there: {answer}")
 
 
 def _change_over_without_model(scene: Scene) -> None:
     scene.kill("edge-inference", signal.SIGKILL)
-    for product in (*PRODUCTS[1:], PRODUCTS[0]):
-        _ask(scene, SelectProduct(product=product, by="drill"))
+    for product in PRODUCTS[1:]:
+        _asked(scene, SelectProduct(product=product, by="drill"))
+
+
+def _back_to_first(scene: Scene) -> None:
+    ends = time.monotonic() + PATIENCE_S
+    while isinstance(answer := _asked(scene, SelectProduct(product=PRODUCTS[0], by="drill")), str):
+        if time.monotonic() > ends:
+            scene.complaints.append(f"changeover to {PRODUCTS[0]} after the model's restart: {answer}")
+            return
+        time.sleep(BETWEEN_S)
 
 
 def _load_damaged(scene: Scene) -> None:
-    _ask(scene, LoadBundle(bundle=DAMAGED, by="drill"))
+    answer, ends = _asked(scene, LoadBundle(bundle=DAMAGED, by="drill")), time.monotonic() + PATIENCE_S
+    while isinstance(answer, CandidateState) and answer.stage is Stage.LOADING and time.monotonic() < ends:
+        time.sleep(BETWEEN_S)
+        answer = _asked(scene, AskCandidate())
+    is_refused = isinstance(answer, CandidateState) and answer.stage is Stage.REFUSED
+    if not (is_refused and "SHA-256" in str(getattr(answer, "why", None))):
+        scene.complaints.append(f"a damaged bundle was not refused: {answer}")
 
 
 def _kill_edge_plc(side: PlcSide) -> None:
@@ -130,9 +163,8 @@ FAULTS: tuple[Fault[Scene], ...] = (
     Fault("archive process killed", _child("edge-archive", signal.SIGKILL), is_felt=False),
     Fault("nonsense on the control socket", _flood, is_felt=False),
     Fault("changeover and back", _change_over, is_felt=False),
-    Fault("changeover to a product that is not there",
-          lambda scene: _ask(scene, SelectProduct(number=NO_PRODUCT, by="drill")), is_felt=False),
-    Fault("changeover while the inference process is killed", _change_over_without_model),
+    Fault("changeover to a product that is not there", _change_over_to_nothing, is_felt=False),
+    Fault("changeover while the inference process is killed", _change_over_without_model, _back_to_first),
     Fault("damaged bundle loaded", _load_damaged, is_felt=False),
     Fault("network cut for 3 s, then all at once", _partition, _flush, 3.0),
     Fault("connections reset", _cut),

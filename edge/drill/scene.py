@@ -17,6 +17,7 @@ from types import TracebackType
 
 import zmq
 
+from edge.bundle import load_bundle, seal
 from edge.channel.client_security import read_client_keys, secure
 from edge.channel.control_messages import Fate
 from edge.channel.endpoints import CONTROL, VIEWERS, free_endpoint, neighbour_endpoint
@@ -68,6 +69,9 @@ class Scene:
         """
         self.heard: list[tuple[int, Verdict | Heartbeat | StateChange]] = []
         self.decisions: list[Decision] = []
+        self.complaints: list[str] = []
+        """What a fault found at the station that should not be."""
+
         self.records, self.gate_log = folder / "records", folder / "gate.jsonl"
         self.folder = folder
         self._bundle, self._rate = bundle, rate
@@ -254,9 +258,11 @@ class Scene:
 
 
 def _with_damaged(folder: Path, bundle: Path) -> Path:
-    """A folder with a copy of the bundle, DAMAGED."""
-    shutil.copytree(bundle, folder / DAMAGED)
-    file = max((file for file in (folder / DAMAGED).rglob("*") if file.is_file()), key=lambda one: one.stat().st_size)
+    """A folder with another bundle than the running one, DAMAGED: a byte of a file has changed."""
+    place = folder / DAMAGED
+    shutil.copytree(bundle, place)
+    seal(place, load_bundle(bundle).manifest.model_copy(update={"name": place.stem}))
+    file = max((file for file in place.rglob("*") if file.is_file()), key=lambda one: one.stat().st_size)
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)

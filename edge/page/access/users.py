@@ -27,7 +27,9 @@ UserName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")]
 
 
 class PageRole(StrEnum):
-    """What a user may do: `see` everything; `review` also judges parts; `run` also suspends and resumes a station."""
+    """What a user may do: `see` everything; `review` also judges parts; `run` also suspends and resumes a station, and
+    says which product and which bundle it judges.
+    """
 
     SEE = "see"
     REVIEW = "review"
