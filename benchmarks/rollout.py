@@ -117,7 +117,8 @@ def _line(folder: Path, parts: int, blocks: int, rate: int, tick: Any) -> tuple[
 
     options: dict[str, Any] = {"source": "demo", "size": SIZE, "rate": f"{rate}/s", "threads": 1, "keep_goods": 1}
     options |= {"backend": BACKEND, "records": folder / "records", "candidates": folder / "candidates", "keep_gib": 20}
-    with_it, without = [], []
+    with_it: list[Block] = []
+    without: list[Block] = []
     with ExitStack() as stack:
         station = stack.enter_context(Station(log=folder / "station.log", **options))
         listener = stack.enter_context(Listener(station.endpoint, station.name))

@@ -10,9 +10,9 @@ from support.structured_text import FunctionBlock, rockwell, siemens
 from edge.plc.registers import Words
 
 READ_WORDS = 40
-CYCLE_S, SLOW_MS, FAST_MS = 0.004, 0.2, 10
-"""A cycle, and what the PLC's own clock takes it for: a lease of six seconds, as this machine may be busy, and one of
-0.12 s at the start and while its server is away.
+CYCLE_S, SLOW_MS, FAST_MS = 0.01, 0.2, 10
+"""A cycle, and what the PLC's own clock takes it for: a lease of fifteen seconds, as this machine may be busy, and
+one of 0.3 s at the start and while its server is away. A shorter cycle takes the interpreter from the other threads.
 """
 
 BEAT, CONTROL, TRIGGER_WITH, ACKNOWLEDGE = 0, 1, slice(2, 4), slice(4, 6)
