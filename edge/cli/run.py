@@ -214,7 +214,7 @@ def _commission(settings: Settings, frames: int, config: Path | None) -> None:
     from edge.errors import SourceError
     from edge.pictures.blank import sample
     from edge.sources import open_source
-    from edge.station.capture.frame_checks import Envelope
+    from edge.station.capture.envelope import Envelope
     from edge.terminal.console import Console
 
     if settings.source is None:

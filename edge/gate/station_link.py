@@ -38,9 +38,9 @@ PING_NS = 100_000_000
 MOST_AT_ONCE = 200
 """Messages taken before the controller looks again at what is due: a flood must not hold it up."""
 
-MOST_OWED = 100
-"""Acknowledgements sent at each ping, a thousand a second: a controller that was away for long does not flood the
-station.
+MOST_OWED = 300
+"""Acknowledgements sent at each ping, three thousand a second: more than a station judges, and a controller that was
+away for long does not flood it.
 """
 
 MOST_PINGS = 64

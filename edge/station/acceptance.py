@@ -7,6 +7,7 @@ from collections.abc import Callable
 from edge.channel.control_messages import Trigger
 from edge.channel.publisher import Publisher
 from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
+from edge.station.capture.envelope import Envelope
 from edge.station.capture.process import CaptureProcess
 from edge.station.codes.process import CodeReading
 from edge.station.config.resolved import StationConfig
@@ -45,6 +46,9 @@ class Acceptance:
         """Whether the awaited subscribers and the required controllers have been present."""
         self._have_subscribers_come = config.wait_subscribers == 0
         self._intake, self._products, self._in_flight = intake, products, in_flight
+        self._envelopes: dict[str | None, Envelope] = {
+            product.name: Envelope.read(product.envelope) for product in config.products if product.envelope
+        }
         self._codes, self._publisher = codes, publisher
         self._triggers = Triggers(intake)
 
@@ -147,11 +151,16 @@ class Acceptance:
     def _show(self, part: Part, capture: Captured) -> None:
         """Assign a frame to its part; a frame that cannot be judged decides the part."""
         part.capture = capture
-        fault = capture.fault or self._wrong_shape(part, capture)
+        fault = capture.fault or self._wrong_shape(part, capture) or self._outside(part, capture)
         if fault is not None and part.finding is None:
             part.finding = Finding(reason=fault.reason, detail=fault.detail)
         if self._codes is not None:
             self._codes.show(part)
+
+    def _outside(self, part: Part, capture: Captured) -> Fault | None:
+        """Why a live frame is outside the envelope of the part's product."""
+        envelope = self._envelopes.get(part.product)
+        return None if envelope is None or capture.seen is None else envelope.fault(*capture.seen)
 
     def _wrong_shape(self, part: Part, capture: Captured) -> Fault | None:
         height, width = shape = capture.height, capture.width

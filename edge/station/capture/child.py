@@ -37,7 +37,8 @@ def run_capture(
     """
     from edge.pictures.blank import blank_fault
     from edge.sources import open_source
-    from edge.station.capture.frame_checks import Envelope, FrameChecks
+    from edge.station.capture.envelope import Envelope
+    from edge.station.capture.frame_checks import FrameChecks
 
     try:
         checks = FrameChecks(stale_ms, None if envelope is None else Envelope.read(envelope))
@@ -74,10 +75,11 @@ def run_capture(
             if slot is None and policy == "latest":
                 dropped += 1
                 continue
+            checks.seen = None
             if capture.frame is not None:
                 fault = checks.check(capture) if source.live else blank_fault(capture.frame)
                 capture = capture if fault is None else replace(capture, fault=fault)
-            connection.send(slots.store(capture, slot, dropped))
+            connection.send(slots.store(capture, slot, dropped, checks.seen))
             dropped = 0
         connection.send(Ended(dropped))
         slots.wait_for_stop()

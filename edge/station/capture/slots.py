@@ -15,6 +15,7 @@ from edge.verdict import Fault, Reason
 
 if TYPE_CHECKING:
     from edge.frame import Frame
+    from edge.pictures.blank import Sampled
     from edge.presence.finder import Passed
     from edge.sources import Capture
 
@@ -89,9 +90,9 @@ class Slots:
                 return larger
         return None
 
-    def store(self, capture: "Capture", slot: GiveSlot | None, dropped: int) -> Captured:
+    def store(self, capture: "Capture", slot: GiveSlot | None, dropped: int, seen: "Sampled | None" = None) -> Captured:
         """Copy the frame of a capture into its slot, unless the source decoded it there. This is the only copy of a
-        frame on its way to the runtime.
+        frame on its way to the runtime. `seen` is what the checks of a live frame have measured.
         """
         frames = [] if capture.frame is None else [capture.frame]
         slot, shape, fault = self._fill(slot, frames, capture.fault)
@@ -107,6 +108,7 @@ class Slots:
             truth=capture.truth,
             dropped=dropped,
             mark=capture.mark,
+            seen=None if seen is None else (seen.brightness, seen.sharpness),
         )
 
     def store_part(self, passed: "Passed", position: int, slot: GiveSlot | None) -> Captured:

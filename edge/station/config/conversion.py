@@ -7,6 +7,7 @@ from typing import Any
 
 from edge.errors import ConfigError
 from edge.sources import SourceRequest, SourceSettings, kind_of
+from edge.station.capture.envelope import Envelope
 from edge.station.config.resolved import Product, StationConfig, default_records
 from edge.station.config.settings import GIB, Settings, flag
 
@@ -28,9 +29,19 @@ def _products(settings: Settings) -> tuple[Product, ...]:
     from edge.bundle.shipped import found_bundle
 
     return tuple(
-        Product(one.name, one.number, found_bundle(one.bundle), one.budget_ms or settings.budget_ms)
+        Product(one.name, one.number, found_bundle(one.bundle), one.budget_ms or settings.budget_ms, one.envelope)
         for one in settings.products
     )
+
+
+def _check_envelopes(settings: Settings) -> None:
+    """Raise ConfigError if the envelope of a product cannot be read, or is not compared on this line."""
+    for one in (one for one in settings.products if one.envelope is not None):
+        if settings.trigger == "presence":
+            raise ConfigError(
+                f"product {one.name}: with trigger = presence the line has one envelope: leave out its own"
+            )
+        Envelope.read(one.envelope)
 
 
 def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfig:
@@ -47,6 +58,7 @@ def to_config(settings: Settings, bundle: Path, simulated: bool) -> StationConfi
         raise ConfigError("a camera with trigger = software waits to be told: give --trigger external, too")
     if s.challenge is not None and s.records is False:
         raise ConfigError("challenge needs records, where its results are kept; leave out --no-records")
+    _check_envelopes(s)
     if s.candidates is not None and not s.candidates.is_dir():
         raise ConfigError(f"candidates: {s.candidates} is no folder")
     _check_codes(s)

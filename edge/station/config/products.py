@@ -10,11 +10,13 @@ from edge.station.config.values import NamedPath
 LARGEST_NUMBER = 65_535
 """Of a product: a PLC gives it in one register."""
 
-FORM = "NAME=BUNDLE[,number=N][,budget_ms=MS]"
+FORM = "NAME=BUNDLE[,number=N][,budget_ms=MS][,envelope=FILE]"
 
 
 class ProductSettings(BaseModel):
-    """One product: its name, the number by which a PLC asks for it, and what judges its parts."""
+    """One product: its name, the number by which a PLC asks for it, what judges its parts, and the envelope of its
+    live frames.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,6 +24,7 @@ class ProductSettings(BaseModel):
     bundle: NamedPath
     number: int | None = Field(default=None, ge=1, le=LARGEST_NUMBER)
     budget_ms: float | None = Field(default=None, ge=1, le=600_000)
+    envelope: NamedPath | None = None
 
 
 def _product(said: Any) -> Any:

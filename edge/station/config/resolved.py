@@ -14,12 +14,15 @@ from edge.station.codes.contract import CodeFormat
 
 
 class Product(NamedTuple):
-    """A product of the line: its name, the number that a PLC gives, its bundle, and the budget of its parts."""
+    """A product of the line: its name, the number that a PLC gives, its bundle, the budget of its parts, and the file
+    with the envelope of its live frames.
+    """
 
     name: str
     number: int | None
     bundle: Path
     budget_ms: float
+    envelope: Path | None = None
 
 
 @dataclass(frozen=True)

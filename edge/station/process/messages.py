@@ -58,7 +58,7 @@ class Captured(NamedTuple):
 
     `slot` is None if no slot was free. `dropped` counts the frames lost before this one because no slot was free.
     Several `frames` of one part are stacked vertically, each `height` rows high. `mark` is the position from which a
-    watched folder continues after this capture.
+    watched folder continues after this capture. `seen` is brightness and sharpness of a live frame, if it was measured.
     """
 
     slot: int | None
@@ -73,6 +73,7 @@ class Captured(NamedTuple):
     dropped: int
     frames: int = 1
     mark: "Mark | None" = None
+    seen: tuple[float, float] | None = None
 
 
 class Watched(NamedTuple):

@@ -15,7 +15,8 @@ from edge.pictures import blank
 from edge.pictures.blank import sample
 from edge.sources import Capture
 from edge.station.capture import frame_checks
-from edge.station.capture.frame_checks import Envelope, FrameChecks
+from edge.station.capture.envelope import Envelope
+from edge.station.capture.frame_checks import FrameChecks
 from edge.verdict import UNKNOWN_REASONS, Fault
 
 Picture = npt.NDArray[np.uint8]

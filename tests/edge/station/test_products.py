@@ -27,6 +27,7 @@ from edge.channel.control_messages import (
     Triggered,
 )
 from edge.channel.limits import CHANGEOVERS
+from edge.station.capture.envelope import Envelope
 from edge.station.config.resolved import Product
 from edge.station.process.usage import family, name_of
 from edge.station.products import FILE, Products
@@ -124,6 +125,30 @@ def test_restarts_of_the_models_of_all_products_are_counted_together(other: Path
             line.until(len(line.verdicts) + 1)
         assert restarts() == 2
         ended(line)
+
+
+def test_a_live_frame_outside_the_envelope_of_its_product_is_unknown(other: Path, tmp_path: Path) -> None:
+    dark = tmp_path / "dark.json"
+    Envelope(frames=10, brightness=(0, 3), sharpness=(0, 255)).write(dark)
+    given = ("--products", f"plates={DEMO_BUNDLE}", "--products", f"others={other},envelope={dark}")
+    with running_line(*SMALL, *given) as line, line.asking() as ask:
+        line.until(5)
+        ask(SelectProduct(product="others", by="Ana"))
+        while sum(one.product == "others" for one in line.verdicts) < 5:
+            line.until(1)
+        ended(line)
+    for one in line.verdicts:
+        assert (one.reason is Reason.BRIGHTNESS) == (one.product == "others"), one
+    assert "at commissioning it was 0.0 to 3.0" in str(line.verdicts[-1].detail)
+
+
+def test_the_envelope_of_a_product_is_refused_where_it_is_not_compared(tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    Envelope(frames=10, brightness=(0, 3), sharpness=(0, 255)).write(path)
+    given = ("--products", f"plates={DEMO_BUNDLE},envelope={path}")
+    assert "with trigger = presence the line has one envelope" in refused(
+        "--source", "belt", "--trigger", "presence", *given
+    )
 
 
 def test_what_is_no_product_is_refused_and_changes_nothing(other: Path) -> None:

@@ -10,7 +10,7 @@ from support.line import free_endpoint, ran, running_line
 
 from edge.errors import ConfigError
 from edge.sources import SourceSettings
-from edge.station.capture.frame_checks import Envelope
+from edge.station.capture.envelope import Envelope
 from edge.station.capture.process import CaptureProcess
 from edge.station.config.conversion import source_request, to_config
 from edge.station.config.layers import effective
