@@ -36,10 +36,12 @@ def _products(settings: Settings) -> tuple[Product, ...]:
 
 def _check_envelopes(settings: Settings) -> None:
     """Raise ConfigError if the envelope of a product cannot be read, or is not compared on this line."""
-    for one in (one for one in settings.products if one.envelope is not None):
+    for one in settings.products:
+        if one.envelope is None:
+            continue
         if settings.trigger == "presence":
             raise ConfigError(
-                f"product {one.name}: with trigger = presence the line has one envelope: leave out its own"
+                f"product {one.name}: with trigger = presence the line has one envelope; leave out its own"
             )
         Envelope.read(one.envelope)
 
