@@ -32,6 +32,7 @@ from edge.station.part_counts import percentile
 from edge.station.process.runner import EdgeRun
 from edge.verdict import Verdict
 
+COMMAND = "python -m benchmarks.page"
 STATION = "line1"
 SETTLE_S = 3.0
 SHOWN = "/s/line1/events?show=status,last,tally,pace,alarms,strip"
@@ -280,6 +281,7 @@ def page(
     block_s: Annotated[float, typer.Option(help="Seconds of a block.", min=1)] = 30.0,
     records: Annotated[Path | None, typer.Option(help="A long record of line1, for the start of a page.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file of the figures.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Page of the figures, in Markdown.")] = None,
 ) -> None:
     """Measure, and print tables; the figures of both sides come from one run."""
     figures: dict[str, Any] = {"machine": machine(), "rate": rate, "load": os.getloadavg()[0]}
@@ -302,36 +304,47 @@ def page(
             listener.close()
             station.stop()
     figures["missed"] = listener.missed
-    _print(figures)
+    text = section(figures)
+    print(text)
+    if page is not None:
+        page.write_text(text, encoding="utf-8")
     if out is not None:
         out.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def _print(figures: dict[str, Any]) -> None:
-    print(paragraph(f"{machine_words(figures['machine'])} Load {figures['load']:.1f}; {figures['rate']}."))
-    if (screen := figures["screen"]) is not None:
-        cells = [
-            str(screen["parts"]),
-            str(screen["skipped"]),
-            *(_ms(screen[key]) for key in ("p50_ms", "p95_ms", "max_ms")),
-        ]
-        print(table(["publication to Chromium's screen", "parts", "passed over", "p50", "p95", "max"], [["", *cells]]))
-    beside = figures["side_by_side"]
+def section(figures: dict[str, Any]) -> str:
+    """The figures as a page in Markdown."""
+    beside, begun, screen = figures["side_by_side"], figures["start"], figures["screen"]
+    parts = [
+        "# The operator's page\n",
+        paragraph(
+            f"Written by `{COMMAND}`; no figure on this page was typed by a person. A station of the demonstration "
+            f"runs at {figures['rate']} with its records; `edge-page` serves it. {machine_words(figures['machine'])}."
+        ),
+    ]
+    if screen is not None:
+        counts = (str(screen["parts"]), str(screen["skipped"]))
+        times = (_ms(screen[key]) for key in ("p50_ms", "p95_ms", "max_ms"))
+        head = ("publication to Chromium's screen", "parts", "passed over", "p50", "p95", "max")
+        parts.append(table(head, [("of a verdict", *counts, *times)]))
     rows = [
-        [name, str(one["parts"]), str(one["unknown"]), _ms(one["p50_ms"]), _ms(one["p99_ms"])]
+        (name, str(one["parts"]), str(one["unknown"]), _ms(one["p50_ms"]), _ms(one["p99_ms"]))
         for name, one in [
             ("without browsers", beside["without"]),
             (f"with {beside['browsers']} browsers", beside["with"]),
             *((f"the page is {what}", one) for what, one in figures["faults"].items()),
         ]
     ]
-    print(table(["capture to verdict", "parts", "unknown", "p50", "p99"], rows))
-    print(f"p99 with browsers is {beside['ratio_p99']:.3f} times that without; verdicts missed: {figures['missed']}")
-    begun = figures["start"]
-    print(
-        f"first screen {begun['first_s']:.2f} s after the start of the page, counts after {begun['counted_s']:.2f} s; "
-        f"an answer takes {_ms(begun['answer_p50_ms'])}, p95 {_ms(begun['answer_p95_ms'])}"
-    )
+    parts += [
+        table(("capture to verdict", "parts", "unknown", "p50", "p99"), rows),
+        paragraph(
+            f"With and without browsers in turns. p99 with browsers is {beside['ratio_p99']:.3f} times that without; "
+            f"verdicts missed: {figures['missed']}. The first screen is there {begun['first_s']:.2f} s after the start "
+            f"of the page, with its counts after {begun['counted_s']:.2f} s; an answer takes "
+            f"{_ms(begun['answer_p50_ms'])}, p95 {_ms(begun['answer_p95_ms'])}."
+        ),
+    ]
+    return "\n".join(parts)
 
 
 def _ms(value: float | None) -> str:
