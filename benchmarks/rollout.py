@@ -40,7 +40,7 @@ from edge.files import write_whole
 from edge.machine import cores
 from edge.pictures import decode_picture
 from edge.records.journal import open_to_read
-from edge.records.tables import SHADOW_RESULTS
+from edge.records.stored_verdicts import shadow_results_of
 from edge.verdict import Verdict
 
 COMMAND = "python -m benchmarks.rollout"
@@ -230,15 +230,15 @@ class Same:
 
 
 def _compare(folder: Path, rows: Path) -> Same:
+    """Compare what the candidate said of each part, also of those whose verdicts lie in blocks, with the backtest."""
+    both = []
     with closing(open_to_read(folder / "records")) as journal:
-        shadow = {(row["epoch"], row["seq"]): (row["outcome"], row["score"]) for row in SHADOW_RESULTS.read(journal)}
-    both = [
-        (item, row, shadow[item.epoch, item.seq]) for item, row in read_rows(rows) if (item.epoch, item.seq) in shadow
-    ]
-    flips = [(outcome != item.said, row.outcome != item.said) for item, row, (outcome, _) in both]
+        for item, row in read_rows(rows):
+            both += [(item, row, said) for said in shadow_results_of(journal, item.epoch, item.seq)]
+    flips = [(said["outcome"] != item.said, row.outcome != item.said) for item, row, said in both]
     return Same(
         len(both),
-        sum(row.score != score for _, row, (_, score) in both),
+        sum(row.score != said["score"] for _, row, said in both),
         sum(one for one, _ in flips),
         sum(other for _, other in flips),
         sum(one != other for one, other in flips),
