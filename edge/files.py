@@ -69,3 +69,12 @@ def write_whole(path: Path, text: str) -> None:
     """Write text in UTF-8, whole or not at all. Raises OSError."""
     with written_whole(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, are on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -6,7 +6,6 @@ Source: OCI Distribution and Image Specifications v1.1.
 import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ from edge.bundle.folder import SIGNATURES, Bundle, load_bundle
 from edge.bundle.registry_client import RegistryClient
 from edge.bundle.signature import Trust, add_signatures
 from edge.errors import BundleError
+from edge.files import sync
 from edge.terminal.progress import SILENT, Advance, Stage
 from edge.text import reason_of
 
@@ -155,18 +155,10 @@ def _placed(bundle: Bundle, folder: Path, is_trusted: bool) -> Path:
             add_signatures(place, (bundle.folder / SIGNATURES).read_bytes())
         return place
     for path in (*bundle.folder.rglob("*"), bundle.folder):
-        _sync(path)
+        sync(path)
     bundle.folder.rename(place)
-    _sync(folder)
+    sync(folder)
     return place
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _fetch(client: RegistryClient, reference: Reference, layer: _Layer, into: Path, advance: Advance) -> None:

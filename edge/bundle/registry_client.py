@@ -79,7 +79,7 @@ class RegistryClient:
             with self._asked("HEAD", f"{self._base}blobs/{digest}"):
                 return
         except _AbsentError:
-            pass
+            pass  # it has to be uploaded
         with self._asked("POST", f"{self._base}blobs/uploads/", b"") as response:
             place = urljoin(self._base, response.headers.get("Location", ""))
         if urlsplit(place)[:2] != urlsplit(self._base)[:2]:

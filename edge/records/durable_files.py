@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from edge.files import sync
+
 NEW = ".new"
 """Suffix of a file that is not complete yet."""
 
@@ -31,7 +33,7 @@ def write_durably(files: Mapping[Path, bytes]) -> None:
         for path in new.values():
             path.unlink(missing_ok=True)
         raise
-    sync_folder(next(iter(files)).parent)
+    sync(next(iter(files)).parent)
 
 
 def open_private(path: Path, flags: int) -> int:
@@ -43,12 +45,3 @@ def open_private(path: Path, flags: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def sync_folder(folder: Path) -> None:
-    """Sync a folder, so that the names of created or renamed files in it are durable. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import DamagedError, RecordsError
-from edge.files import is_hollow
-from edge.records.durable_files import PRIVATE, open_private, sync_folder
+from edge.files import is_hollow, sync
+from edge.records.durable_files import PRIVATE, open_private
 from edge.records.tables import TABLES, VERSION, Table, migration
 from edge.text import printable
 
@@ -95,7 +95,7 @@ def open_to_write(folder: Path) -> tuple[sqlite3.Connection, str | None]:
     try:
         if (version := _version(connection)) < VERSION:
             _migrate(connection, version)
-            sync_folder(folder)
+            sync(folder)
     except BaseException:
         connection.close()
         raise
@@ -170,7 +170,7 @@ def _move_aside(folder: Path) -> str:
     for suffix in ("-wal", "-shm", ""):
         with contextlib.suppress(FileNotFoundError):
             (folder / f"{JOURNAL}{suffix}").rename(folder / f"{name}{suffix}")
-    sync_folder(folder)
+    sync(folder)
     return name
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from edge.records.durable_files import sync_folder, write_durably
+from edge.files import sync
+from edge.records.durable_files import write_durably
 
 AGAIN_S = 1.0
 """A write that fails is tried again after this time."""
@@ -80,4 +81,4 @@ class LatestFile:
             return
         with suppress(FileNotFoundError):
             self._path.unlink()
-        sync_folder(self._path.parent)
+        sync(self._path.parent)

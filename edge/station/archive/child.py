@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from edge.channel.limits import LARGEST_MESSAGE
 from edge.channel.preview import LONGEST_SIDE
 from edge.errors import RecordsError
-from edge.records.durable_files import PRIVATE_FOLDER, sync_folder, write_durably
+from edge.files import sync
+from edge.records.durable_files import PRIVATE_FOLDER, write_durably
 from edge.records.journal import has_image, has_run, open_to_read
 from edge.records.retention import IMAGES, SIDECAR, Gone, Keeping, NoRoomError, Shelf
 from edge.records.sidecar import Sidecar, read_sidecar
@@ -253,7 +254,7 @@ def _make(folder: Path) -> None:
         _make(folder.parent)
         folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         folder.chmod(PRIVATE_FOLDER)  # independent of the umask
-        sync_folder(folder.parent)
+        sync(folder.parent)
 
 
 def _send_removed(send: Send, gone: Iterable[Gone]) -> None:

@@ -134,6 +134,8 @@ def test_what_keeps_a_good_from_counting(case: str, detail: str) -> None:
     if case == "no clock":
         rig.pong()
         rig.beat()
+    if case == "lease":
+        rig.beat()  # the heartbeats are back, and the verdict came without them
     if case == "restart after":
         rig.station = ModelledStation("b2", boot=2, name="top")
         rig.join()
@@ -204,6 +206,17 @@ def test_a_trigger_that_was_never_answered_is_not_that_of_a_later_refusal_or_num
     again, other = rig.part("1"), rig.part("2")
     rig.view.number("1", rig.station.epoch, 5)
     assert again.numbers == {"top": (rig.station.epoch, 5)}
+    rig.view.refuse("trigger", "slower")
+    assert other.lost == {"top": "its station refused the trigger: slower"}
+
+
+def test_a_refusal_is_not_that_of_a_part_that_is_decided() -> None:
+    rig = Rig()
+    rig.part("1")
+    rig.wait(500)
+    other = rig.part("2")
+    rig.wait(600)
+    assert [part.name for part in rig.joining.decided(rig.now)] == ["1"]
     rig.view.refuse("trigger", "slower")
     assert other.lost == {"top": "its station refused the trigger: slower"}
 

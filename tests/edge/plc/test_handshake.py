@@ -502,6 +502,18 @@ def test_a_second_changeover_waits_for_the_answer_to_the_first() -> None:
     assert line.image.product == 0, "nothing is known of the new run"
 
 
+def test_a_heartbeat_that_was_sent_before_the_changeover_does_not_undo_it() -> None:
+    line = Line()
+    line.write(select=True, product=3)
+    line.handshake.selected(3, line.station.clock(line.now + 5 * MS))
+    line.now += MS
+    line.handshake.hear(line.station.heartbeat(line.now, product_number=1), line.now)
+    assert (line.image.is_selected, line.image.product) == (True, 3)
+    line.now += 4 * MS
+    line.handshake.hear(line.station.heartbeat(line.now, product_number=1), line.now)
+    assert (line.image.is_selected, line.image.product) == (False, 1)
+
+
 def test_a_late_refusal_is_not_that_of_the_next_changeover() -> None:
     line = Line()
     line.write(select=True, product=3)
