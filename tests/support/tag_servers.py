@@ -5,7 +5,8 @@ import threading
 from typing import Any
 
 from cpppo.dotdict import apidict
-from cpppo.server.enip.device import Attribute
+from cpppo.server.enip.device import Attribute, lookup_reset
+from cpppo.server.enip.logix import setup_reset
 from cpppo.server.enip.main import main as serve_tags
 from snap7.server import Server
 from snap7.type import SrvArea
@@ -56,6 +57,8 @@ class LogixServer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
+        lookup_reset()  # cpppo keeps the tags of a former server of this process, and would serve those
+        setup_reset()
         self._control = apidict(timeout=2.0)
         self._control.update(done=False, disable=False, latency=0.02, timeout=0.5)
         tags = self._tags
