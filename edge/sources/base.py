@@ -106,6 +106,13 @@ class Source(ABC):
         """Expose one frame; only if `exposes_when_told`. May be called from any thread."""
         raise NotImplementedError(f"{self.name} cannot be told to expose")
 
+    def adjust(self, exposure: "ExposureSettings") -> tuple[str, ...]:
+        """Change exposure and gain while it runs; only of a kind with `has_exposure`. Frames that are exposed from its
+        return on are exposed so. Returns a line per value that the camera changed. May be called from any thread.
+        Raises SourceError if the camera refuses a value.
+        """
+        raise NotImplementedError(f"{self.name} has no exposure time that can be set")
+
 
 class _RegionText:
     """Annotation of a region that pydantic may also be given as text. Sources are imported without pydantic."""
@@ -140,6 +147,16 @@ class CameraSettings:
     region: _Region | None = field(default=None, metadata={"takes": "LEFT,TOP,WIDTHxHEIGHT on the sensor, in pixels"})
     packet_size: _Length | None = field(default=None, metadata={"takes": "bytes, of GigE Vision"})
     trigger: str | None = field(default=None, metadata={"takes": "off, software or a line, as line1"})
+
+
+@dataclass(frozen=True)
+class ExposureSettings:
+    """The settings of a camera that may change from one frame to the next; None keeps the camera's own value.
+    `exposure_us` is in microseconds, `gain_db` as in `CameraSettings`.
+    """
+
+    exposure_us: float | None = None
+    gain_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +249,8 @@ class Kind:
     """Whether it is a camera with settings, which delivers frames of the requested size."""
     is_exclusive: bool = False
     """Whether only one station can open it at a time."""
+    has_exposure: bool = False
+    """Whether exposure time and gain can be changed while it runs."""
     has_software_trigger: bool = False
     """Whether it exposes on request with `trigger=software`."""
     can_be_watched: bool = False

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from edge.errors import SourceError
 from edge.sources.aravis import AravisError, ControlledError, Found, discover, library
 from edge.sources.aravis_camera import COMPLETE, NOTHING, STATUS, Camera, Received
-from edge.sources.base import CameraSettings, Capture, Kind, Source, SourceRequest
+from edge.sources.base import CameraSettings, Capture, ExposureSettings, Kind, Source, SourceRequest
 from edge.sources.pixel_formats import READABLE, to_bgr
 from edge.sources.stored import wanted
 from edge.verdict import Fault, Reason
@@ -106,6 +106,7 @@ class GenicamSource(Source):
         self._wanted = wanted(request, None)
         self.length = self._wanted.length
         self.incomplete = self.lost = 0
+        self._controlling = threading.Lock()  # the camera's registers are read and written by two threads
         found = _find(request.name)
         self.lasting_name = PREFIX + found  # the same one of several cameras that disconnect and return
         try:
@@ -142,9 +143,20 @@ class GenicamSource(Source):
         try:
             if not self._has_started.wait(LONGEST_SILENCE_S):
                 raise AravisError("it does not run yet")
-            self._camera.expose()
+            with self._controlling:
+                self._camera.expose()
         except AravisError as error:
             raise SourceError(f"{self.name} takes no trigger: {error}") from None
+
+    def adjust(self, exposure: ExposureSettings) -> tuple[str, ...]:
+        """Change exposure and gain while it runs."""
+        given = {"exposure_us": exposure.exposure_us, "gain_db": exposure.gain_db}
+        try:
+            with self._controlling:
+                remarks = [_set(self._camera, what, value) for what, value in given.items() if value is not None]
+        except SourceError as error:
+            raise SourceError(f"{self.name}: {error}") from None
+        return tuple(f"{self.name}: {remark}" for remark in remarks if remark)
 
     def captures(self) -> Iterator[Capture | None]:
         """One capture per exposure; None while none is due. Raises SourceError if the camera is lost.
@@ -226,7 +238,8 @@ class GenicamSource(Source):
 
     def _ask(self) -> None:
         try:
-            self._camera.ask()
+            with self._controlling:
+                self._camera.ask()
         except AravisError as error:
             raise SourceError(f"{self.name} does not answer any more ({error}); check its cable and power") from None
 
@@ -440,5 +453,6 @@ KIND = Kind(
     missing,
     has_settings=True,
     is_exclusive=True,
+    has_exposure=True,
     has_software_trigger=True,
 )

@@ -49,6 +49,7 @@ class Acceptance:
         self._envelopes: dict[str | None, Envelope] = {
             product.name: Envelope.read(product.envelope) for product in config.products if product.envelope
         }
+        self._exposures = {product.name: product.exposure for product in config.products if product.exposure}
         self._codes, self._publisher = codes, publisher
         self._triggers = Triggers(intake)
 
@@ -151,11 +152,23 @@ class Acceptance:
     def _show(self, part: Part, capture: Captured) -> None:
         """Assign a frame to its part; a frame that cannot be judged decides the part."""
         part.capture = capture
-        fault = capture.fault or self._wrong_shape(part, capture) or self._outside(part, capture)
+        fault = (
+            capture.fault
+            or self._wrong_shape(part, capture)
+            or self._exposed_otherwise(part, capture)
+            or self._outside(part, capture)
+        )
         if fault is not None and part.finding is None:
             part.finding = Finding(reason=fault.reason, detail=fault.detail)
         if self._codes is not None:
             self._codes.show(part)
+
+    def _exposed_otherwise(self, part: Part, capture: Captured) -> Fault | None:
+        """That the camera may not have exposed the frame as the part's product needs it."""
+        needed = self._exposures.get(part.product or "")
+        if needed is None or self._intake.exposure_at(capture.captured_ns or capture.in_ring_ns) == needed:
+            return None
+        return Fault(Reason.PRODUCT, f"the camera did not expose for product {part.product} yet")
 
     def _outside(self, part: Part, capture: Captured) -> Fault | None:
         """Why a live frame is outside the envelope of the part's product."""

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge.channel.control_messages import ProductState
 from edge.files import read_regular
 from edge.records.latest_file import LatestFile
+from edge.sources import ExposureSettings
 from edge.station.config.resolved import Product
 from edge.station.inspection import Inspection, Note
 
@@ -44,9 +45,18 @@ class Products:
     which has no name.
     """
 
-    def __init__(self, products: Sequence[Product], inspections: Sequence[Inspection], note: Note) -> None:
-        """`inspections` belong to the products in order; of a line without products there is one."""
+    def __init__(
+        self,
+        products: Sequence[Product],
+        inspections: Sequence[Inspection],
+        note: Note,
+        expose: Callable[[ExposureSettings | None], None],
+    ) -> None:
+        """`inspections` belong to the products in order; of a line without products there is one. `expose` lets the
+        camera expose as the current product needs it.
+        """
         self._products, self._inspections, self._note = tuple(products), [*inspections], note
+        self._expose = expose
         self.others: list[Inspection] = []
         """Inspections that decide no new parts, but are kept: the results for their parts are received."""
         self._current = 0
@@ -214,3 +224,5 @@ class Products:
         self._changes.append(_Change(time.monotonic_ns(), index, self._inspections[index]))
         for number, one in enumerate(self._inspections):
             one.scoring.is_current = number == index
+        if self._products:
+            self._expose(self._products[index].exposure)

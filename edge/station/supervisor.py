@@ -172,7 +172,7 @@ class Station:
             own = replace(config, bundle=one.folder, budget_ms=product.budget_ms)
             inspections.append(Inspection(own, one, models, self._note_own))
         inspections = inspections or [Inspection(config, first[1], models, self._note_own)]
-        products = Products(config.products, inspections, self._note_own)
+        products = Products(config.products, inspections, self._note_own, self.intake.select_exposure)
         if config.records is not None:
             products.resume(config.records)
         return products, bundles
@@ -301,9 +301,8 @@ class Station:
         of_records = self.records.alarms if self.records is not None else ()
         of_codes = self.codes.alarms if self.codes is not None else ()
         of_challenge = self.stored_challenge.alarms if self.stored_challenge is not None else ()
-        return (
-            of_records + self.suspension.alarms + self.products.alarms + self.rollout.alarms + of_challenge + of_codes
-        )
+        of_products = self.products.alarms + self.intake.alarms + self.rollout.alarms
+        return of_records + self.suspension.alarms + of_products + of_challenge + of_codes
 
     @property
     def fds(self) -> list[int]:

@@ -1,7 +1,10 @@
 """OpenVINO on the CPU."""
 
 import copy
+import fcntl
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +67,9 @@ class OpenVino:
         }
         if options.streams > 1:
             settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": options.streams}
-        if (cache := _cache_of(graph)) is not None:
-            settings["CACHE_DIR"] = str(cache)
         OpenVino.has_compiled = True
-        self._compiled = compiled = core.compile_model(model, "CPU", settings)
+        with _claimed(_cache_of(graph)) as cache:
+            self._compiled = compiled = _compile(core, model, settings, cache)
         self._request = compiled.create_infer_request()
         self._score = compiled.output("score")
         self._map = next((o for o in compiled.outputs if "map" in o.names), None)
@@ -92,6 +94,39 @@ class OpenVino:
         assert self._map is not None
         *_, height, width = self._map.shape
         return height, width
+
+
+def _compile(core: Any, model: Any, settings: dict[str, Any], cache: Path | None) -> Any:
+    """The compiled model, from the cache if it is there. A cache that cannot be used costs time, never the model."""
+    if cache is not None:
+        try:
+            return core.compile_model(model, "CPU", settings | {"CACHE_DIR": str(cache)})
+        except RuntimeError:  # the disk may be full; what is wrong with the model itself is raised below
+            pass
+    return core.compile_model(model, "CPU", settings)
+
+
+@contextmanager
+def _claimed(cache: Path | None) -> Iterator[Path | None]:
+    """The folder, for this process alone; None if there is none or another process compiles the same graph now.
+
+    OpenVINO 2026.4 fails if two processes write the same compiled model at once.
+    """
+    if cache is None:
+        yield None
+        return
+    try:
+        lock = (cache / "lock").open("w")
+    except OSError:
+        yield None
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield None
+            return
+        yield cache
 
 
 def _cache_of(graph: Graph) -> Path | None:

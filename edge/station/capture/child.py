@@ -1,8 +1,10 @@
 """The capture child: reads the source and copies each frame into the ring once."""
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +14,11 @@ from edge.station import gc_tuning
 from edge.station.capture.presence_capture import watch
 from edge.station.capture.slots import Slots
 from edge.station.capture.trigger_reader import Inbox
-from edge.station.process.messages import Ended, Failed, Opened, Waiting
+from edge.station.process.messages import Adjust, Adjusted, Ended, Failed, Opened, Waiting
 
 if TYPE_CHECKING:
     from edge.presence import Presence, Remembered
-    from edge.sources import Capture, Source, SourceRequest
+    from edge.sources import Capture, ExposureSettings, Source, SourceRequest
 
 
 def run_capture(
@@ -27,13 +29,15 @@ def run_capture(
     stale_ms: float,
     presence: "Presence | None" = None,
     remembered: "Remembered | None" = None,
+    exposures: "tuple[ExposureSettings, ...]" = (),
 ) -> None:
     """Main function of the capture child; returns after `Stop`, or when the source cannot be read.
 
     `policy` None depends on the source: the latest frame of a free-running camera, every frame of any other source.
     Frames of a live source pass the frame checks, with the `envelope` of that file; stored pictures are checked for
     being blank. `stale_ms` is the maximum age of a live frame. With `presence` the passing parts are captured, each
-    once, instead of frames; `remembered` is the state of the previous finder.
+    once, instead of frames; `remembered` is the state of the previous finder. `exposures` are those that the line's
+    products need, the current one last; a camera that refuses one is not opened.
     """
     from edge.pictures.blank import blank_fault
     from edge.sources import open_source
@@ -43,12 +47,15 @@ def run_capture(
     try:
         checks = FrameChecks(stale_ms, None if envelope is None else Envelope.read(envelope))
         source = open_source(request)
+        if not request.is_lost:
+            source.remarks += tuple(remark for one in exposures for remark in source.adjust(one))
     except EdgeError as error:
         connection.send(Failed(str(error)))
         return
     policy = policy or ("latest" if source.free_running else "every")
     connection.send(_opened(source, request, policy))
-    inbox = Inbox(connection, source.trigger) if source.exposes_when_told else connection
+    is_told = source.exposes_when_told or exposures
+    inbox = Inbox(connection, source.trigger, partial(_adjust, source)) if is_told else connection
     slots = Slots(connection, inbox, waits=not source.live)
     slots.wait_for_first()
     gc_tuning.freeze()
@@ -102,6 +109,15 @@ def _into_slots(source: "Source", slots: Slots) -> "Iterator[Capture | None]":
         except StopIteration:
             return
         yield capture
+
+
+def _adjust(source: "Source", wanted: Adjust) -> Adjusted:
+    refusal = None
+    try:
+        source.adjust(wanted.exposure)
+    except EdgeError as error:
+        refusal = str(error)
+    return Adjusted(wanted.exposure, time.monotonic_ns(), refusal)
 
 
 def _opened(source: "Source", request: "SourceRequest", policy: str) -> Opened:

@@ -2,16 +2,30 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from edge.errors import SourceError
 from edge.presence import Presence, Remembered
-from edge.sources import Mark, SourceRequest
+from edge.sources import ExposureSettings, Mark, SourceRequest
 from edge.station.capture.child import run_capture
+from edge.station.capture.exposure_timeline import ExposureTimeline
 from edge.station.codes.contract import MOST_FRAMES
 from edge.station.config.resolved import StationConfig
 from edge.station.process.child import Child
-from edge.station.process.messages import Captured, Ended, Expose, Failed, GiveSlot, NeedsRoom, Opened, Waiting, Watched
+from edge.station.process.messages import (
+    Adjust,
+    Adjusted,
+    Captured,
+    Ended,
+    Expose,
+    Failed,
+    GiveSlot,
+    NeedsRoom,
+    Opened,
+    Waiting,
+    Watched,
+)
 from edge.station.process.ring import Ring
 from edge.verdict import Fault, Reason
 
@@ -78,19 +92,31 @@ class CaptureProcess:
         self._remembered: Remembered | None = None  # last state of the finder of parts
         self._began_ns: int | None = None  # start of a simulated line that runs by the clock
         self._mark: Mark | None = None  # last picture of a watched folder
+        self._exposure: ExposureSettings | None = None  # that the current product needs
+        self._opened_with: ExposureSettings | None = None
+        self._exposed = ExposureTimeline()
+        self._refused: dict[ExposureSettings, str] = {}
 
     def _arguments(
         self,
-    ) -> tuple[SourceRequest, str | None, Path | None, float, Presence | None, Remembered | None]:
+    ) -> tuple[
+        SourceRequest, str | None, Path | None, float, Presence | None, Remembered | None, tuple[ExposureSettings, ...]
+    ]:
         c = self._config
         name = self.opened.lasting_name if self.opened and self.opened.lasting_name else c.source
         every = c.policy == "every" or c.trigger != "free"
         is_lost = self.opened is not None and self.opened.device
         request = c.request(name, self._next_index, every, self._began_ns, is_lost, self._mark)
+        exposures = [one.exposure for one in c.products if one.exposure not in (None, self._exposure)]
+        if self._exposure is not None:
+            own = {key: value for key, value in vars(self._exposure).items() if value is not None}
+            request = replace(request, camera=replace(request.camera, **own))
+        self._opened_with = self._exposure
         is_told = (c.camera.trigger or "").lower() == "software"  # then each frame belongs to a part
         policy = "latest" if c.trigger == "external" and not is_told else c.policy  # frames without a part are dropped
         policy = policy if self._presence is None else "every"  # every part
-        return request, policy, c.envelope, c.stale_ms, self._presence, self._remembered
+        every_one = tuple(one for one in (*exposures, self._exposure) if one is not None)
+        return request, policy, c.envelope, c.stale_ms, self._presence, self._remembered, every_one
 
     def receive(self) -> Iterator[Captured]:
         """The captures since the last call. Raises SourceError if the source cannot be opened at the first start."""
@@ -108,6 +134,8 @@ class CaptureProcess:
                         yield from self._watch(message)
                     case Waiting():
                         pass
+                    case Adjusted():
+                        self._adjusted(message)
                     case NeedsRoom():
                         self._enlarge(message)
                     case Opened():
@@ -144,6 +172,42 @@ class CaptureProcess:
         if may_expose:
             self.child.send(Expose())
         return may_expose
+
+    def select_exposure(self, exposure: ExposureSettings | None) -> None:
+        """Let the camera expose so from now on; None changes nothing."""
+        if exposure is None or exposure == self._exposure:
+            return
+        self._exposure = exposure
+        if self.is_up:
+            self._adjust()
+
+    def exposure_at(self, captured_ns: int) -> ExposureSettings | None:
+        """The exposure settings of a frame that arrived at `captured_ns`; None if they are not known for certain."""
+        return self._exposed.at(captured_ns)
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """That the camera refuses the exposure of the current product."""
+        refusal = self._refused.get(self._exposure) if self._exposure is not None else None
+        return () if refusal is None else (f"{refusal}: no part of this product can be judged",)
+
+    def _adjust(self) -> None:
+        assert self._exposure is not None
+        self._exposed.leave(time.monotonic_ns())
+        self.child.send(Adjust(self._exposure))
+
+    def _adjusted(self, message: Adjusted) -> None:
+        """A frame whose exposure began before the change was exposed as before. Of a free-running camera one more frame
+        is passed over: its exposure may overlap the transfer of the frame before.
+        """
+        if message.refusal is not None:
+            self._refused[message.exposure] = message.refusal
+        elif message.exposure == self._exposure:
+            self._refused.pop(message.exposure, None)
+            opened = self.opened
+            frame_s = 1 / opened.rate if opened and opened.rate and opened.free_running else 0.0
+            lasts_ns = (message.exposure.exposure_us or 0) * 1e3 + frame_s * 1e9
+            self._exposed.settle(message.exposure, message.at_ns + int(lasts_ns))
 
     def give_up(self, cause: str) -> None:
         """End the child for this reason; the camera is reopened."""
@@ -220,6 +284,9 @@ class CaptureProcess:
             slots = SLOTS[opened.policy] + (MOST_FRAMES if self._config.read_code is not None else 0)
             slots += self._config.candidates is not None
             self._ring = Ring(slots, height * width * 3 * frames)
+        self._exposed.begin(self._opened_with)
+        if self._exposure != self._opened_with:
+            self._adjust()
         self._has_begun |= opened.free_running and opened.device  # a simulated camera waits for `begin`
         self._lend_all()
         self._ask_to_resume()

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge.station.capture.trigger_reader import Inbox
-from edge.station.process.messages import Captured, GiveSlot, NeedsRoom, Stop
+from edge.station.process.messages import Adjusted, Captured, GiveSlot, NeedsRoom, Stop
 from edge.station.process.ring import Attached
 from edge.text import printable
 from edge.verdict import Fault, Reason
@@ -156,6 +156,9 @@ class Slots:
         message = self._inbox.recv()
         if isinstance(message, Stop):
             self.is_stopped = True
+            return None
+        if isinstance(message, Adjusted):
+            self._connection.send(message)
             return None
         self._free.append(message)
         return message if isinstance(message, GiveSlot) else None

@@ -1,4 +1,4 @@
-"""Reads the supervisor's messages in a capture child whose camera exposes on request."""
+"""Reads the supervisor's messages in a capture child whose camera exposes on request, or changes its exposure."""
 
 import queue
 import threading
@@ -7,18 +7,21 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from edge.errors import EdgeError
-from edge.station.process.messages import Expose
+from edge.station.process.messages import Adjust, Adjusted, Expose
 
 
 class Inbox:
-    """The only reader of the pipe: a thread that handles Expose at once, even if the main thread waits for the camera.
+    """The only reader of the pipe: a thread that handles Expose and Adjust at once, even if the main thread waits for
+    the camera.
 
-    All other messages are returned by `recv`, as from the connection.
+    All other messages are returned by `recv`, as from the connection; of an Adjust its answer, to be sent on.
     """
 
-    def __init__(self, connection: Connection, expose: Callable[[], None]) -> None:
-        """`expose` is called in the thread; an EdgeError that it raises is raised again by `recv`."""
-        self._connection, self._expose = connection, expose
+    def __init__(
+        self, connection: Connection, expose: Callable[[], None], adjust: Callable[[Adjust], Adjusted] | None = None
+    ) -> None:
+        """Both are called in the thread; an EdgeError that `expose` raises is raised again by `recv`."""
+        self._connection, self._expose, self._adjust = connection, expose, adjust
         self._waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
@@ -39,6 +42,8 @@ class Inbox:
                 message = self._connection.recv()
                 if isinstance(message, Expose):
                     self._expose()
+                elif isinstance(message, Adjust) and self._adjust is not None:
+                    self._waiting.put(self._adjust(message))
                 else:
                     self._waiting.put(message)
         except EdgeError as error:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import ConfigError
-from edge.sources import SourceRequest, SourceSettings, kind_of
+from edge.sources import ExposureSettings, SourceRequest, SourceSettings, kind_of
 from edge.station.capture.envelope import Envelope
 from edge.station.config.resolved import Product, StationConfig, default_records
 from edge.station.config.settings import GIB, Settings, flag
+
+EXPOSURE = tuple(one.name for one in fields(ExposureSettings))
 
 
 def bundle_of(settings: Settings) -> Path:
@@ -28,10 +30,40 @@ def is_demo(settings: Settings) -> bool:
 def _products(settings: Settings) -> tuple[Product, ...]:
     from edge.bundle.shipped import found_bundle
 
+    exposures = _exposures(settings)
     return tuple(
-        Product(one.name, one.number, found_bundle(one.bundle), one.budget_ms or settings.budget_ms, one.envelope)
-        for one in settings.products
+        Product(
+            one.name, one.number, found_bundle(one.bundle), one.budget_ms or settings.budget_ms, one.envelope, exposure
+        )
+        for one, exposure in zip(settings.products, exposures, strict=True)
     )
+
+
+def _exposures(settings: Settings) -> list[ExposureSettings | None]:
+    """How the camera exposes each product; None for all if no product says it. Raises ConfigError if the camera cannot
+    change it, or if a value would remain from the product before.
+    """
+    products = settings.products
+    given = [key for key in EXPOSURE if any(getattr(one, key) is not None for one in products)]
+    if not given:
+        return [None for _ in products]
+    kind = kind_of(settings.source or "")
+    if kind is None or not kind.has_exposure:
+        raise ConfigError(f"products: {' and '.join(given)} can be set of genicam cameras only, not of this source")
+    resolved: list[ExposureSettings | None] = []
+    for one in products:
+        own = {key: _first(getattr(one, key), getattr(settings.camera, key)) for key in given}
+        if open_ones := [key for key, value in own.items() if value is None]:
+            raise ConfigError(
+                f"product {one.name} has no {open_ones[0]}, which another product has: give it there, or camera."
+                f"{open_ones[0]} for all that have none"
+            )
+        resolved.append(ExposureSettings(**own))
+    return resolved
+
+
+def _first(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)
 
 
 def _check_envelopes(settings: Settings) -> None:

@@ -10,12 +10,12 @@ from edge.station.config.values import NamedPath
 LARGEST_NUMBER = 65_535
 """Of a product: a PLC gives it in one register."""
 
-FORM = "NAME=BUNDLE[,number=N][,budget_ms=MS][,envelope=FILE]"
+FORM = "NAME=BUNDLE[,number=N][,budget_ms=MS][,envelope=FILE][,exposure_us=US][,gain_db=DB]"
 
 
 class ProductSettings(BaseModel):
-    """One product: its name, the number by which a PLC asks for it, what judges its parts, and the envelope of its
-    live frames.
+    """One product: its name, the number by which a PLC asks for it, what judges its parts, the envelope of its live
+    frames, and how the camera exposes them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +25,8 @@ class ProductSettings(BaseModel):
     number: int | None = Field(default=None, ge=1, le=LARGEST_NUMBER)
     budget_ms: float | None = Field(default=None, ge=1, le=600_000)
     envelope: NamedPath | None = None
+    exposure_us: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    gain_db: float | None = Field(default=None, allow_inf_nan=False)
 
 
 def _product(said: Any) -> Any:

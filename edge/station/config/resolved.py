@@ -8,14 +8,14 @@ from typing import Literal, NamedTuple
 from edge.letterbox.contract import RegionOfInterest
 from edge.machine import user_folder
 from edge.presence import Presence
-from edge.sources import SourceSettings
+from edge.sources import ExposureSettings, SourceSettings
 from edge.sources.address import redacted
 from edge.station.codes.contract import CodeFormat
 
 
 class Product(NamedTuple):
-    """A product of the line: its name, the number that a PLC gives, its bundle, the budget of its parts, and the file
-    with the envelope of its live frames.
+    """A product of the line: its name, the number that a PLC gives, its bundle, the budget of its parts, the file with
+    the envelope of its live frames, and how the camera exposes them; None: as for all other parts.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Product(NamedTuple):
     bundle: Path
     budget_ms: float
     envelope: Path | None = None
+    exposure: ExposureSettings | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from edge.bundle import Measured, Unmeasured
     from edge.letterbox.contract import RegionOfInterest
     from edge.presence import Remembered
-    from edge.sources import Mark
+    from edge.sources import ExposureSettings, Mark
     from edge.station.codes.contract import Answer
     from edge.station.drift.block import Summed
     from edge.verdict import Fault
@@ -93,6 +93,20 @@ class Watched(NamedTuple):
 
 class Expose(NamedTuple):
     """Supervisor → capture: expose a frame now. Only for a source that exposes on request."""
+
+
+class Adjust(NamedTuple):
+    """Supervisor → capture: expose so from now on. Only for a source with an exposure time that can be set."""
+
+    exposure: "ExposureSettings"
+
+
+class Adjusted(NamedTuple):
+    """Capture → supervisor: the camera has exposed so since `at_ns`, or `refusal` says why it does not."""
+
+    exposure: "ExposureSettings"
+    at_ns: int
+    refusal: str | None = None
 
 
 class Waiting(NamedTuple):

@@ -1,5 +1,6 @@
 """The cache of compiled models: only in folders that no other user can write, and separate for each graph."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable
@@ -92,3 +93,26 @@ def test_what_one_bundle_left_in_the_cache_is_never_taken_for_another(cache: Pat
     assert load_from(load_bundle(honest), "openvino", 1).infer(FRAME).score == pytest.approx(128 / 255, abs=1e-4)
     shutil.copy(second, first)  # only the owner can do this, and then it works: the folder's mode is the protection
     assert load_from(load_bundle(honest), "openvino", 1).infer(FRAME).score == pytest.approx(BLIND)
+
+
+def test_while_another_process_compiles_the_same_graph_the_cache_is_left_to_it(cache: Path, tmp_path: Path) -> None:
+    """OpenVINO 2026.4 fails if two processes write one compiled model at once, as two products of one line do."""
+    bundle = load_bundle(mean_bundle(tmp_path / "honest.edge", "honest", 1.0))
+    load_from(bundle, "openvino", 1)
+    (blob,) = (cache / "openvino").glob("*/*.blob")
+    blob.unlink()
+    with (blob.parent / "lock").open("w") as others:
+        fcntl.flock(others, fcntl.LOCK_EX)
+        assert load_from(bundle, "openvino", 1).infer(FRAME).score == pytest.approx(128 / 255, abs=1e-4)
+        assert not blob.exists()
+    load_from(bundle, "openvino", 1)
+    assert blob.exists()
+
+
+def test_a_cache_that_cannot_be_written_does_not_keep_a_model_from_loading(cache: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(mean_bundle(tmp_path / "honest.edge", "honest", 1.0))
+    load_from(bundle, "openvino", 1)
+    (blob,) = (cache / "openvino").glob("*/*.blob")
+    blob.unlink()
+    blob.mkdir()  # in its place: OpenVINO can neither read nor write it
+    assert load_from(bundle, "openvino", 1).infer(FRAME).score == pytest.approx(128 / 255, abs=1e-4)

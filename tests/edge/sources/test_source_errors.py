@@ -105,7 +105,10 @@ KEYS = {
     "line": [Mistake('"plate"', "line = 'plate': must be 'plates', 'codes' or 'pour'")],
     "wait_subscribers": [Mistake("-1", "wait_subscribers = -1")],
     "products": [
-        Mistake('"a"', "products = 'a': give NAME=BUNDLE[,number=N][,budget_ms=MS][,envelope=FILE]"),
+        Mistake(
+            '"a"',
+            "products = 'a': give NAME=BUNDLE[,number=N][,budget_ms=MS][,envelope=FILE][,exposure_us=US][,gain_db=DB]",
+        ),
         Mistake('["a=demo,envelope=none.json"]', "none.json: no envelope of brightness and sharpness"),
         Mistake('[{name = "a"}]', "products.0.bundle"),
         Mistake('["a=demo", "a=demo"]', "two products have the name a"),

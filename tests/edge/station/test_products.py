@@ -232,7 +232,7 @@ class Standing:
 def standing(*ups: bool) -> Products:
     listed = [Product(name, number, Path(), 50) for number, name in enumerate("abc"[: len(ups)], 1)]
     inspections: Any = [Standing(is_up) for is_up in ups]
-    return Products(listed, inspections, lambda level, line, kind: None)
+    return Products(listed, inspections, lambda level, line, kind: None, lambda _: None)
 
 
 def test_a_frame_from_before_a_changeover_is_of_the_product_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
