@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +28,8 @@ from benchmarks.markdown import machine_words, paragraph, table
 from edge.bench import machine
 from edge.channel.subscriber import Subscriber
 from edge.cli import run_app
+from edge.records.journal import open_to_read
+from edge.records.summary import extent
 from edge.station.part_counts import percentile
 from edge.station.process.runner import EdgeRun
 from edge.verdict import Verdict
@@ -257,8 +259,10 @@ def start(endpoint: str, records: Path, times: int = 5) -> dict[str, Any]:
                 _get(place, "/s/line1")
                 answers.append((time.monotonic() - before) * 1000)
     answers.sort()
+    with closing(open_to_read(records)) as journal:
+        verdicts = extent(journal).verdicts
     return {
-        "first_s": statistics.median(first), "counted_s": statistics.median(counted),
+        "verdicts": verdicts, "first_s": statistics.median(first), "counted_s": statistics.median(counted),
         "answer_p50_ms": percentile(answers, 50), "answer_p95_ms": percentile(answers, 95),
     }  # fmt: skip
 
@@ -339,8 +343,9 @@ def section(figures: dict[str, Any]) -> str:
         table(("capture to verdict", "parts", "unknown", "p50", "p99"), rows),
         paragraph(
             f"With and without browsers in turns. p99 with browsers is {beside['ratio_p99']:.3f} times that without; "
-            f"verdicts missed: {figures['missed']}. The first screen is there {begun['first_s']:.2f} s after the start "
-            f"of the page, with its counts after {begun['counted_s']:.2f} s; an answer takes "
+            f"verdicts missed: {figures['missed']}. On a journal of {begun['verdicts']:,} verdicts the first screen is there "
+            f"{begun['first_s']:.2f} s after the start of the page, with its counts after {begun['counted_s']:.2f} s; "
+            "an answer takes "
             f"{_ms(begun['answer_p50_ms'])}, p95 {_ms(begun['answer_p95_ms'])}."
         ),
     ]
