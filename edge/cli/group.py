@@ -13,10 +13,11 @@ from edge.errors import ChannelError, ConfigError
 
 if TYPE_CHECKING:
     from edge.gate.station_link import Endpoint
+    from edge.group.encoder import EncoderPlaces
     from edge.group.group import Group
 
 BIND, STATION = "tcp://127.0.0.1:5590", "group1"
-FORM = "STATION=ENDPOINT[,control=ENDPOINT][,keys=FILE]"
+FORM = "STATION=ENDPOINT[,control=ENDPOINT][,keys=FILE][,offset=COUNTS]"
 
 channel_option = partial(typer.Option, rich_help_panel="Verdict channel")
 view_option = partial(typer.Option, rich_help_panel="Views")
@@ -71,6 +72,21 @@ def group(
             "group but name a part alike, such as by its code.",
         ),
     ] = False,
+    encoder: Annotated[
+        str | None,
+        view_option(
+            metavar="FIELD",
+            help="Join parts by their place on the belt: the free field of each trigger that has the encoder's count. "
+            "The stations are triggered by others, and the view option offset is how many counts later it sees a part.",
+            show_default="by their id",
+        ),
+    ] = None,
+    tolerance: Annotated[
+        int | None,
+        view_option(
+            metavar="COUNTS", help="Largest difference of a part's places in two views; less than half a pitch.", min=0
+        ),
+    ] = None,
     insecure: Annotated[
         bool,
         view_option("--insecure", help="Accept stations without keys, and clients from the network without keys."),
@@ -96,12 +112,15 @@ def group(
     check_station_name(station)
     if no_records and records is not None:
         raise ConfigError("--no-records keeps nothing, and --records says where; leave one out")
-    views = tuple(_view(text, insecure) for text in view)
+    viewed = tuple(_view(text, insecure) for text in view)
+    views = tuple((name, endpoint) for name, endpoint, _ in viewed)
+    places = _places(encoder, tolerance, {name: offset for name, _, offset in viewed})
     if (wrong := check_views([name for name, _ in views], station)) is not None:
         raise ConfigError(wrong)
     settings = GroupSettings(
         station, views, bind, budget_ms, control, viewers, keys,
         None if no_records else records or default_records(station), tuple(require or ()), insecure, unannounced,
+        places,
     )  # fmt: skip
     running = Group(settings)
     cause = "an error"
@@ -117,17 +136,32 @@ def group(
     print(json.dumps(report) if as_json else f"{report['parts']} parts: {counts}")
 
 
-def _view(text: str, insecure: bool) -> "tuple[str, Endpoint]":
-    """A view from the text of an option. Raises ConfigError, ChannelError, KeyFileError."""
+def _places(field: str | None, tolerance: int | None, offsets: "dict[str, int | None]") -> "EncoderPlaces | None":
+    """How parts are joined by an encoder. Raises ConfigError if the options do not fit together."""
+    from edge.group.encoder import EncoderPlaces
+
+    if field is None:
+        if tolerance is not None or any(offset is not None for offset in offsets.values()):
+            raise ConfigError("--tolerance and offset= are for parts that are joined by --encoder FIELD; give it, too")
+        return None
+    if tolerance is None:
+        raise ConfigError("--encoder needs --tolerance COUNTS: less than half the distance of two parts on the belt")
+    return EncoderPlaces(field, {name: offset or 0 for name, offset in offsets.items()}, tolerance)
+
+
+def _view(text: str, insecure: bool) -> "tuple[str, Endpoint, int | None]":
+    """A view from the text of an option, and its offset. Raises ConfigError, ChannelError, KeyFileError."""
     from edge.channel.client_security import read_client_keys
     from edge.channel.control_messages import check_station_name
     from edge.gate.station_link import Endpoint
 
     named, *others = (part.partition("=") for part in text.split(","))
     more = {name: value for name, _, value in others}
-    is_odd = len(more) < len(others) or not all(more.values()) or more.keys() - {"control", "keys"}
+    is_odd = len(more) < len(others) or not all(more.values()) or more.keys() - {"control", "keys", "offset"}
     if not (named[0] and named[2]) or is_odd:
         raise ConfigError(f"--view {text!r}: give {FORM}")
+    if "offset" in more and not (more["offset"].isascii() and more["offset"].removeprefix("-").isdecimal()):
+        raise ConfigError(f"--view {named[0]}: offset={more['offset']}: give a whole number of counts")
     check_station_name(named[0])
     keys = read_client_keys(Path(more["keys"])) if "keys" in more else None
     endpoint = Endpoint.of(named[2], more.get("control"), keys)
@@ -136,7 +170,7 @@ def _view(text: str, insecure: bool) -> "tuple[str, Endpoint]":
             f"--view {named[0]}: without keys any process that reaches {named[2]} can speak as the station; give "
             "keys=FILE, connect over ipc://, or say --insecure if that is meant"
         )
-    return named[0], endpoint
+    return named[0], endpoint, int(more["offset"]) if "offset" in more else None
 
 
 def _have_stopped(group: "Group") -> bool:

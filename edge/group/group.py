@@ -23,6 +23,7 @@ from edge.channel.channel import Channel
 from edge.channel.control_messages import Fate, Trigger
 from edge.gate.station_link import Endpoint, StationLink
 from edge.gate.suspension import SuspendWatch
+from edge.group.encoder import EncoderPlaces
 from edge.group.joining import Finding, JoinedPart, Joining
 from edge.group.view import View
 from edge.records.recorder import Recorder
@@ -48,7 +49,9 @@ MOST_ACKNOWLEDGED = 10_000
 
 @dataclass(frozen=True)
 class GroupSettings:
-    """What a group is. `views` are its stations, each with where it is, in order."""
+    """What a group is. `views` are its stations, each with where it is, in order. With `places` it triggers none of
+    them, and joins their parts by where they are on the belt.
+    """
 
     station: str
     views: tuple[tuple[str, Endpoint], ...]
@@ -61,6 +64,7 @@ class GroupSettings:
     required: tuple[str, ...] = ()
     insecure: bool = False
     takes_unannounced: bool = False
+    places: EncoderPlaces | None = None
 
     @property
     def source(self) -> str:
@@ -82,7 +86,8 @@ class Group:
         self.state = State.PREOPERATIONAL
         self.cause: str | None = None
         names = [name for name, _ in settings.views]
-        self.joining = Joining(names, settings.budget_ms, settings.takes_unannounced)
+        takes_unannounced = settings.takes_unannounced or settings.places is not None
+        self.joining = Joining(names, settings.budget_ms, takes_unannounced)
         self._suspend_watch = SuspendWatch()
         self._poller = zmq.Poller()
         self._beat_due_ns = 0
@@ -119,7 +124,7 @@ class Group:
             self._note(logging.WARNING, f"{settings.station}: {self.suspension.remark}")
 
     def _connected(self, name: str, where: Endpoint) -> View:
-        view = View(name, self.joining, partial(self._note, logging.INFO))
+        view = View(name, self.joining, partial(self._note, logging.INFO), self.settings.places)
         view.link = StationLink(
             [where], name, self.settings.station, view, self.settings.budget_ms, self.settings.insecure, self._poller,
             refused=view.refuse, exposed=lambda part, epoch, seq: self._exposed(view, part, epoch, seq),
@@ -185,6 +190,8 @@ class Group:
 
     def _trigger(self, trigger: Trigger) -> int | str:
         """Begin a part and tell all stations; returns its number, or why it is refused."""
+        if self.settings.places is not None:
+            return "the parts of this group are joined by the encoder; trigger its stations"
         now = time.monotonic_ns()
         if (refusal := self.joining.refusal(trigger.part, now)) is not None:
             return refusal

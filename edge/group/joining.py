@@ -157,6 +157,12 @@ class Joining:
         part.views[view] = said
         return Taken.TAKEN
 
+    def confuse(self, names: Sequence[str], cause: str) -> None:
+        """A verdict may be of any of these parts: those in flight are unknown."""
+        self.foreign += 1
+        for part in (self._parts[name] for name in names if name in self._parts):
+            part.fault = part.fault or (Reason.REPEATED, cause)
+
     def lose(self, view: str, cause: str, is_over: bool = False) -> None:
         """What this view has said of the parts in flight, and says of them later, does not count. With `is_over` the
         run of its station has ended: it says nothing more of them, nor of decided ones.

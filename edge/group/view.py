@@ -6,6 +6,7 @@ from collections.abc import Callable
 from edge.channel.control_messages import Fate, Trigger
 from edge.gate.station_link import StationLink
 from edge.gate.station_view import Speaker, StationView
+from edge.group.encoder import EncoderPlaces
 from edge.group.joining import LATEST_NS, JoinedPart, Joining, Said, Taken
 from edge.verdict import Heartbeat, State, StateChange, Verdict
 
@@ -23,9 +24,13 @@ class View:
 
     link: StationLink
 
-    def __init__(self, name: str, joining: Joining, note: Callable[[str], None]) -> None:
-        """Nothing was heard yet. `note` is called with lines about runs of the station that begin."""
-        self.name = name
+    def __init__(
+        self, name: str, joining: Joining, note: Callable[[str], None], places: EncoderPlaces | None = None
+    ) -> None:
+        """Nothing was heard yet. `note` is called with lines about runs of the station that begin. With `places` parts
+        are joined by where they are on the belt, else by their id.
+        """
+        self.name, self._places = name, places
         self.heartbeat: Heartbeat | None = None
         self._station, self._joining, self._note = StationView(), joining, note
         self._unanswered: deque[JoinedPart] = deque(maxlen=MOST_LISTED)  # triggered, in order
@@ -86,8 +91,14 @@ class View:
             return
         self._miss_up_to(verdict.seq - 1)
         self._station.last_seq = verdict.seq
-        said = Said(verdict, self._station.exposed(verdict, at_ns), self._against(verdict, at_ns))
-        taken = self._joining.take(self.name, said, self._station.exposed_by(verdict, at_ns), at_ns)
+        exposed_ns, against = self._station.exposed(verdict, at_ns), self._against(verdict, at_ns)
+        names = [verdict.part] if self._places is None else self._places.parts_of(self.name, verdict)
+        if len(names) == 1:
+            said = Said(verdict.model_copy(update={"part": names[0]}), exposed_ns, against)
+            taken = self._joining.take(self.name, said, self._station.exposed_by(verdict, at_ns), at_ns)
+        else:
+            taken = Taken.FOREIGN
+            self._joining.confuse(names, f"{self.name}: its part {verdict.part} may be this one or another")
         if taken is not Taken.TAKEN:
             self.link.acknowledge(verdict.epoch, verdict.seq, FATE[taken])
 
