@@ -87,8 +87,15 @@ class Rig:
         fields = None if count is None else {"encoder": str(count)}
         self.peers[view].good(says=what, part=f"{view} {count}", fields=fields)
 
+    def turn_for(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.group.turn()
+
     def verdicts(self, count: int) -> list[Verdict]:
+        end = time.monotonic() + 60
         while len(self.heard) < count:
+            assert time.monotonic() < end, (self.heard, self.group.report())
             self.group.turn()
             received = self._listener.messages(0.0)
             self.heard += [one.message for one in received if isinstance(one.message, Verdict)]
@@ -131,7 +138,7 @@ def test_views_that_see_a_part_one_after_the_other_are_joined(rig: Rig) -> None:
 
 def test_a_part_that_a_view_missed_takes_no_verdict_of_its_neighbour(rig: Rig) -> None:
     rig.says("top", 5_000)
-    time.sleep(1)  # it is decided before the next one is late
+    rig.turn_for(1.0)  # it is decided before the next one is late
     rig.says("top", 5_400)
     rig.says("side", 6_400)
     both = {one.part: one for one in rig.verdicts(2)}
