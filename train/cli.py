@@ -27,8 +27,8 @@ def train(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of photographs: good/ and bad/, with mask/ or without; one-class: train/, proliv/ (bad), "
-            "test/; or MVTec."
+            help="Folder of photographs: good/ and bad/, with mask/ or without; MVTec, VisA, COCO, YOLO, a CSV of "
+            "labels, and others: docs/guide/pictures.md."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run to write.")] = None,

@@ -1,1 +1,1 @@
-"""Labelled photographs in a folder: one file per layout, masks, and a survey of what is usable."""
+"""Labelled photographs in a folder: one file per layout in `layouts`, masks, and a survey of what is usable."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from edge.errors import DataError
+from edge.photographs.masks import mask_files
 from edge.photographs.photograph import PARTS, SPLITS, Parts, Photograph, is_litter
 from edge.pictures import is_picture_name
 from edge.text import counted
@@ -65,12 +66,13 @@ def account(
     links, for a mask shared by two photographs, and for a parts.csv without a row that names a photograph.
     """
     _refuse_shared_masks(photographs)
-    used = {p.path for p in photographs} | {p.mask for p in photographs if p.mask} | others | {data / PARTS}
+    masks = {file for p in photographs if p.mask for file in mask_files(p.mask)}
+    used = {p.path for p in photographs} | masks | others | {data / PARTS}
     hidden: list[str] = []
     own: list[str] = []
     rest: list[str] = []
     stray: list[str] = []
-    for path, kind in _walk(data):
+    for path, kind in walk(data):
         name = path.relative_to(data).as_posix()
         if kind == "hidden":
             hidden.append(name)
@@ -103,11 +105,12 @@ def account(
 def _refuse_shared_masks(photographs: Sequence[Photograph]) -> None:
     owners: dict[Path, str] = {}
     for photograph in photographs:
-        if photograph.mask and (other := owners.setdefault(photograph.mask, photograph.name)) != photograph.name:
-            raise DataError(
-                f"{photograph.mask} would be the mask of both {other} and {photograph.name}: rename one of them, "
-                "and its mask with it"
-            )
+        for file in mask_files(photograph.mask) if photograph.mask else ():
+            if (other := owners.setdefault(file, photograph.name)) != photograph.name:
+                raise DataError(
+                    f"{file} would be the mask of both {other} and {photograph.name}: rename one of them, "
+                    "and its mask with it"
+                )
 
 
 def _stray(data: Path, layout: str, names: Sequence[str]) -> DataError:
@@ -124,7 +127,7 @@ def _stray(data: Path, layout: str, names: Sequence[str]) -> DataError:
     )
 
 
-def _walk(data: Path) -> Iterator[tuple[Path, str]]:
+def walk(data: Path) -> Iterator[tuple[Path, str]]:
     """Every file below `data` as "file"; skipped files and folders as "hidden" or "own"."""
     seen = set()
     for place, folders, names in os.walk(data, followlinks=True, onerror=_refuse):

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge.errors import DataError
+from edge.photographs.drawn_mask import DrawnMask, JoinedMasks
+from edge.photographs.masks import Mask
 from edge.photographs.photograph import Photograph
 from edge.terminal.progress import SILENT, Stage
 
@@ -33,8 +35,10 @@ Hashes = Mapping[str, Hashed]
 
 
 def hash_photograph(photograph: Photograph) -> Hashed:
-    """Hash the files of one photograph. Raises OSError if one cannot be read."""
-    mask = NO_MASK if photograph.mask is None else _sha256(photograph.mask)
+    """Hash the files of one photograph. A mask without a file has the hash of its shapes, one in several files that of
+    their hashes. Raises OSError if a file cannot be read.
+    """
+    mask = NO_MASK if photograph.mask is None else _mask_hash(photograph.mask)
     return Hashed(photograph.label, _sha256(photograph.path), mask)
 
 
@@ -93,6 +97,14 @@ def differences(before: Hashes, now: Hashes) -> str:
 
 def _first(names: list[str]) -> str:
     return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+
+
+def _mask_hash(mask: Mask) -> str:
+    if isinstance(mask, DrawnMask):
+        return mask.sha256()
+    if isinstance(mask, JoinedMasks):
+        return hashlib.sha256("\n".join(map(_sha256, mask.files)).encode()).hexdigest()
+    return _sha256(mask)
 
 
 def _sha256(path: Path) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge.errors import DataError
+from edge.photographs.drawn_mask import DrawnMask, JoinedMasks
 from edge.photographs.mask_meaning import MaskMeaning
 from edge.pictures import PICTURE_SUFFIXES, decode_unchanged, is_picture_name, read_bytes
 from edge.text import counted
@@ -18,6 +19,8 @@ from edge.text import counted
 Truth = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Counts = npt.NDArray[np.int64]
+Mask = Path | JoinedMasks | DrawnMask
+"""The ground truth of one photograph: a mask file, several files, or shapes of an annotation."""
 
 FEW_VALUES = 16
 """Up to this many distinct values in all masks of a folder are codes; more are a continuous grey."""
@@ -41,7 +44,8 @@ class MaskReading(BaseModel):
     """How the masks of a folder are read.
 
     `half` maps "uint8" and "uint16" to the last value of the lower half of these masks' range. `declared` says that the
-    user gave the meaning. `masks` is the number of masks from which it was derived.
+    user gave the meaning. `masks` is the number of masks from which it was derived. `drawn` says that they are no files
+    but drawn from annotations.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,6 +54,7 @@ class MaskReading(BaseModel):
     half: dict[str, int] = {}
     declared: bool = False
     masks: int = 0
+    drawn: bool = Field(default=False, exclude_if=lambda drawn: not drawn)
 
     def truth(self, plane: Plane) -> Truth:
         """`plane` [H, W] as uint8 [H, W], 255 on defects and 0 elsewhere."""
@@ -63,6 +68,8 @@ class MaskReading(BaseModel):
         return ~above if self.meaning is MaskMeaning.INVERTED else above
 
     def __str__(self) -> str:
+        if self.drawn:
+            return f"what annotations mark is defect ({counted(self.masks, 'mask')} drawn from them)"
         levels = " and ".join(f"{level} of {depth}" for depth, level in sorted(self.half.items()))
         what = {
             MaskMeaning.NONZERO: "every value but 0 is defect",
@@ -103,28 +110,42 @@ class MaskSet:
     The statistics of each mask are computed once, when it is first used.
     """
 
-    def __init__(self, files: Iterable[Path], declared: MaskMeaning | MaskReading | None = None) -> None:
+    def __init__(self, files: Iterable[Mask], declared: MaskMeaning | MaskReading | None = None) -> None:
         self.files = list(files)
         self._meaning = declared if isinstance(declared, MaskMeaning) else None
         self._lock = threading.RLock()
         self._reading = declared if isinstance(declared, MaskReading) else None
-        self._statistics: dict[Path, MaskStatistics] = {}
+        self._statistics: dict[Mask, MaskStatistics] = {}
 
-    def plane(self, file: Path) -> Plane:
+    @property
+    def are_drawn(self) -> bool:
+        """Whether there are masks and annotations draw all of them."""
+        return bool(self.files) and all(isinstance(file, DrawnMask) for file in self.files)
+
+    def plane(self, file: Mask) -> Plane:
         """The values of the mask, [H, W]; also records its statistics. Raises DataError."""
-        pixels, lossy = read_mask(file)
-        plane = mask_plane(pixels, file)
+        plane, lossy = self._values(file)
         if file not in self._statistics:
             self._statistics[file] = measured(plane, lossy)
         return plane
 
-    def statistics(self, file: Path) -> MaskStatistics:
+    def _values(self, file: Mask) -> tuple[Plane, bool]:
+        """The values of the mask, [H, W], and whether its format is lossy."""
+        if isinstance(file, DrawnMask):
+            return file.plane(), False
+        if isinstance(file, JoinedMasks):
+            given = self._reading.meaning if self._reading else self._meaning
+            return _joined(file, given is MaskMeaning.INVERTED)
+        pixels, lossy = read_mask(file)
+        return mask_plane(pixels, file), lossy
+
+    def statistics(self, file: Mask) -> MaskStatistics:
         """The statistics of one mask. Raises DataError."""
         if file not in self._statistics:
             self.plane(file)
         return self._statistics[file]
 
-    def alone(self, file: Path) -> MaskReading:
+    def alone(self, file: Mask) -> MaskReading:
         """The reading of this mask alone, while the common reading is unknown. Raises DataError."""
         return self._reading or find_reading({file: self.statistics(file)}, self._meaning)
 
@@ -139,7 +160,7 @@ class MaskSet:
                 self._reading = find_reading(self.readable(), self._meaning)
             return self._reading
 
-    def readable(self) -> dict[Path, MaskStatistics]:
+    def readable(self) -> dict[Mask, MaskStatistics]:
         """The statistics of all masks that can be read."""
         found = {}
         for file in self.files:
@@ -149,10 +170,27 @@ class MaskSet:
                 continue  # reported where that mask is used
         return found
 
-    def truth(self, file: Path) -> Truth:
+    def truth(self, file: Mask) -> Truth:
         """One mask: uint8 [H, W], 0 or 255. Raises DataError."""
         reading = self.reading
         return reading.truth(self.plane(file))
+
+
+def mask_files(mask: Mask) -> tuple[Path, ...]:
+    """The files that hold nothing but this mask; none if it is drawn from annotations."""
+    if isinstance(mask, DrawnMask):
+        return ()
+    return mask.files if isinstance(mask, JoinedMasks) else (mask,)
+
+
+def _joined(mask: JoinedMasks, dark_is_defect: bool) -> tuple[Plane, bool]:
+    """The values of all files together, [H, W], and whether one is lossy. Raises DataError."""
+    found = [read_mask(file) for file in mask.files]
+    planes = [mask_plane(pixels, file) for (pixels, _), file in zip(found, mask.files, strict=True)]
+    if len({(plane.shape, plane.dtype) for plane in planes}) > 1:
+        raise DataError(f"the masks in {mask} differ in size or depth, and are of one photograph: save all in one way")
+    together: Plane = (np.minimum if dark_is_defect else np.maximum).reduce(planes)
+    return together, any(lossy for _, lossy in found)
 
 
 def read_mask(file: Path) -> tuple[npt.NDArray[Any], bool]:
@@ -202,12 +240,14 @@ def measured(plane: Plane, lossy: bool) -> MaskStatistics:
     return MaskStatistics(depth=plane.dtype.name, lossy=lossy, values=values, pixels=pixels[values], flat=amid[values])
 
 
-def find_reading(masks: Mapping[Path, MaskStatistics], declared: MaskMeaning | None = None) -> MaskReading:
+def find_reading(masks: Mapping[Mask, MaskStatistics], declared: MaskMeaning | None = None) -> MaskReading:
     """The reading of these masks: `declared`, or derived from their values, the same for all.
 
     A small set of exact values: every value but 0 is a defect. A continuous grey: values above half of its range are.
     Raises DataError, naming masks, if nothing is declared and the masks are marked in different ways.
     """
+    if masks and all(isinstance(mask, DrawnMask) for mask in masks):
+        return MaskReading(meaning=MaskMeaning.NONZERO, masks=len(masks), drawn=True)
     depths: dict[str, list[MaskStatistics]] = defaultdict(list)
     for one in masks.values():
         depths[one.depth].append(one)
@@ -236,7 +276,7 @@ def _is_continuous(masks: Sequence[MaskStatistics]) -> bool:
     return count > 4 and flat < FLAT_SHARE * pixels
 
 
-def _refuse_mixed(masks: Mapping[Path, MaskStatistics], depths: Iterable[str], reading: MaskReading) -> None:
+def _refuse_mixed(masks: Mapping[Mask, MaskStatistics], depths: Iterable[str], reading: MaskReading) -> None:
     marking = {file: one for file, one in masks.items() if one.largest > 0}
     if len({one.depth for one in marking.values()}) > 1:
         first = {one.depth: file for file, one in marking.items()}
@@ -260,7 +300,7 @@ def _refuse_mixed(masks: Mapping[Path, MaskStatistics], depths: Iterable[str], r
         _refuse_doubtful(marking, reading, largest)
 
 
-def _refuse_doubtful(marking: Mapping[Path, MaskStatistics], reading: MaskReading, largest: int) -> None:
+def _refuse_doubtful(marking: Mapping[Mask, MaskStatistics], reading: MaskReading, largest: int) -> None:
     """Raise DataError for a continuous grey that is too dark, and for large flat areas of grey below the half."""
     if largest < DIM * 2 and any(one.lossy for one in marking.values()):
         raise DataError(

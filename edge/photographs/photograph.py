@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edge.errors import DataError
 from edge.frame import Frame
-from edge.photographs.masks import MaskSet
+from edge.photographs.masks import Mask, MaskSet
 from edge.pictures import PICTURE_SUFFIXES, is_picture_name, read_picture
 from edge.text import reason_of
 
@@ -26,7 +26,7 @@ Label = Literal["good", "bad"]
 
 @dataclass(frozen=True)
 class Photograph:
-    """One labelled photograph. `mask` is the file of its ground truth, `defect` its kind; both None if unknown.
+    """One labelled photograph. `mask` is its ground truth, `defect` its kind; both None if unknown.
 
     `name` is the path from the data folder, with slashes. `details` are the other columns of parts.csv. `masks` are all
     masks of the data folder, which share one reading; without them the mask is read on its own. `bits` is the number of
@@ -36,7 +36,7 @@ class Photograph:
     path: Path
     name: str
     label: Label
-    mask: Path | None = None
+    mask: Mask | None = None
     defect: str | None = None
     details: dict[str, str] = field(default_factory=dict)
     masks: MaskSet | None = field(default=None, compare=False, repr=False)
@@ -56,6 +56,18 @@ def read_truth(photograph: Photograph) -> Frame | None:
     if photograph.mask is None:
         return None
     return (photograph.masks or MaskSet([photograph.mask])).truth(photograph.mask)
+
+
+def mask_as_file(photograph: Photograph) -> tuple[str, bytes] | None:
+    """The ground truth as a file's suffix and content: the file that there is, or else a PNG of 0 and 255; None without
+    a mask. Raises OSError or DataError if it cannot be read.
+    """
+    if isinstance(photograph.mask, Path):
+        return photograph.mask.suffix, photograph.mask.read_bytes()
+    import cv2
+
+    truth = read_truth(photograph)
+    return None if truth is None else (".png", cv2.imencode(".png", truth)[1].tobytes())
 
 
 def read_photograph(photograph: Photograph) -> Frame:
@@ -138,13 +150,22 @@ def labelled(
     `rows` is `parts(data)`, whose column `defect` overrides `defect`; `masks` are ground-truth files by the stem of
     their photograph.
     """
-    found = []
-    for path in files(folder):
-        name = path.relative_to(data).as_posix()
-        row = dict(rows.get(name, {}))
-        kind = row.pop("defect", None) or defect
-        found.append(Photograph(path, name, label, (masks or {}).get(path.stem), kind, row))
-    return found
+    return [labelled_file(data, path, label, rows, (masks or {}).get(path.stem), defect) for path in files(folder)]
+
+
+def labelled_file(
+    data: Path,
+    path: Path,
+    label: Label,
+    rows: Mapping[str, Mapping[str, str]],
+    mask: Mask | None = None,
+    defect: str | None = None,
+) -> Photograph:
+    """The photograph `path` below `data`, with what its row says, if there is one; see `labelled`."""
+    name = path.relative_to(data).as_posix()
+    row = dict(rows.get(name, {}))
+    kind = row.pop("defect", None) or defect
+    return Photograph(path, name, label, mask, kind, row)
 
 
 def masks_in(folder: Path, suffix: str = "") -> dict[str, Path]:

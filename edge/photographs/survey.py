@@ -1,7 +1,7 @@
 """The survey of a data folder: reads every photograph and mask, refuses unusable ones by name, and counts them all."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -15,6 +15,7 @@ from edge.letterbox.contract import LetterboxContract
 from edge.letterbox.frame import seen
 from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
 from edge.photographs.accounting import LeftOut, left_out, named
+from edge.photographs.drawn_mask import DrawnMask
 from edge.photographs.fingerprint import Hashed, Hashes, fingerprint, hash_photograph
 from edge.photographs.masks import MaskReading, MaskSet, Plane
 from edge.photographs.photograph import Photograph, check_sizes, read_photograph, unusable
@@ -128,6 +129,11 @@ class Survey:
             name for name, one in self.examined.items() if one.photograph.is_bad and one.marks and not one.marks.share
         )
 
+    def _boxed(self, names: Collection[str]) -> list[str]:
+        """Which of these photographs have a mask with a box."""
+        masks = ((name, self.examined[name].photograph.mask) for name in sorted(names))
+        return [name for name, mask in masks if isinstance(mask, DrawnMask) and mask.has_boxes]
+
     def record(self, splits: Mapping[str, Sequence[Photograph]]) -> SurveyRecord:
         """The counts of these splits, whose photographs must all be surveyed; empty splits are left out."""
         counted = {
@@ -140,6 +146,7 @@ class Survey:
         hashes: dict[str, str] = {}
         first = {name: hashes.setdefault(self.examined[name].pixel_hash, name) for name in sorted(names)}
         remarks = left_out("masks show no defect; their photographs tell their label alone", empty)
+        remarks += left_out("masks are the rectangles of boxes, which mark more than the defects", self._boxed(names))
         remarks += left_out("photographs are copies of others", [name for name, one in first.items() if one != name])
         return SurveyRecord(splits=counted, masks=self.reading, left_out=self.left_out, remarks=remarks)
 
@@ -246,10 +253,10 @@ def _mask_problem(one: Examined, is_trusted: bool) -> str | None:
     """Why a mask cannot be the ground truth of its photograph; None if it can.
 
     If the user declared the meaning of masks and most masks are plausible (`is_trusted`), a defect may cover almost
-    everything.
+    everything. In a mask that is drawn from annotations it may cover everything: there is no doubt what is marked.
     """
     photograph, marks = one.photograph, one.marks
-    if marks is None or photograph.mask is None:
+    if marks is None or photograph.mask is None or isinstance(photograph.mask, DrawnMask):
         return None
     file = photograph.mask.name
     if one.hashed.mask == one.hashed.file:

@@ -21,7 +21,7 @@ from edge.errors import DataError
 from edge.files import read_regular
 from edge.photographs.groups import SHARES, assign_groups, joined
 from edge.photographs.listing import read_listing
-from edge.photographs.photograph import PARTS, SPLITS, Photograph
+from edge.photographs.photograph import PARTS, SPLITS, Photograph, mask_as_file
 from edge.records.retention import IMAGES, MOST_IMAGE_BYTES, misplaced
 from edge.review.decisions import Choice, Decision, ReviewError, Standing
 from edge.review.record import Picture, Record
@@ -319,9 +319,9 @@ def _copy_photograph(work: Path, split: str, photograph: Photograph) -> dict[str
         name = photograph.name.replace("/", "-")
     file = f"{split}/{photograph.label}/{name}"
     _put(work / file, photograph.path.read_bytes())
-    if photograph.mask is not None:
-        mask = f"{split}/mask/{PurePosixPath(name).stem}{photograph.mask.suffix}"
-        _put(work / mask, photograph.mask.read_bytes())
+    if (mask := mask_as_file(photograph)) is not None:
+        suffix, content = mask
+        _put(work / f"{split}/mask/{PurePosixPath(name).stem}{suffix}", content)
     part = photograph.details.get("part") or photograph.name
     return {"file": file, "defect": photograph.defect or "", "part": part}
 

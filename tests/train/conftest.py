@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.annotated_plates import plates  # noqa: F401 - a fixture
 from support.few_hard_frames import few_hard_frames  # noqa: F401 - a fixture
 from support.translation_table import share_translation_table
 

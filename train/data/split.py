@@ -196,7 +196,8 @@ def _unasked(listing: Listing, seed: int) -> Division:
 
 def _by_groups(listing: Listing, group_by: str, seed: int) -> Division:
     photographs = sorted(listing.photographs, key=lambda photograph: photograph.name)
-    apart = [one for one in photographs if listing.trains_apart and one.name.startswith("train/")]
+    taught = {one.name for one in listing.splits.get("train", [])} if listing.trains_apart else set()
+    apart = [one for one in photographs if one.name in taught or (taught and one.name.startswith("train/"))]
     kept = {photograph.name for photograph in apart}
     groups = dict(zip((p.name for p in photographs), group_keys(photographs, group_by), strict=True))
     free = [photograph for photograph in photographs if photograph.name not in kept]

@@ -6,16 +6,19 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.line import ran
+from support.photograph_layouts import coco_json
 from support.records import spoil
 from support.reviewed import record_of, scored
 
 from edge.errors import EdgeError
 from edge.photographs.groups import joined
 from edge.photographs.listing import read_listing
+from edge.photographs.photograph import read_truth
 from edge.review import Choice, Judged, Kind, Reviews, Way
 from edge.review.decisions import Decision
 from edge.review.photographs import (
@@ -291,3 +294,13 @@ def test_the_command_from_list_to_export(tmp_path: Path) -> None:
         refused = ran("review", *arguments)
         assert refused.returncode == 2
         assert said in refused.stderr
+
+
+def test_a_mask_that_annotations_draw_comes_as_a_picture(reviews: Reviews, tmp_path: Path) -> None:
+    coco_json(tmp_path / "data")
+    write(plan(*read_items([reviews.folder]), None), tmp_path / "out", read_added(tmp_path / "data", None))
+    added = {one.path.name: one for one in read_listing(tmp_path / "out").splits["test"] if one.defect == "scratch"}
+    drawn = [one for one in read_listing(tmp_path / "data").splits["test"] if one.is_bad]
+    assert len(added) == len(drawn) == 8
+    for one in drawn:
+        np.testing.assert_array_equal(read_truth(added[one.path.name]), read_truth(one))

@@ -16,22 +16,18 @@ Only the photographs directly in these folders count; folders inside them are re
 contradict the meaning above. There are no masks.
 """
 
-import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
 
 from edge.errors import DataError
+from edge.photographs.layouts.base import Listed, validating
 from edge.photographs.photograph import Parts, Photograph, files, labelled, subfolders
 from edge.text import reason_of
 
 NAME = "one-class train/ proliv/ test/"
 SHAPE = "train/ proliv/ test/ (proliv/ holds the bad ones) with photographs directly in them"
-TRAINS_APART = True
 KIND = "proliv"
-
-VALIDATION_SHARE = 0.2
-"""Share of train/ that validates: the share that a split by groups gives to val."""
 
 
 def signs(data: Path) -> list[str]:
@@ -39,7 +35,7 @@ def signs(data: Path) -> list[str]:
     return ["proliv"] if (data / "proliv").is_dir() else []
 
 
-def listing(data: Path, rows: Parts) -> dict[str, list[Photograph]]:
+def listing(data: Path, rows: Parts) -> Listed:
     """Photographs by split, good first.
 
     Raises DataError if train/, proliv/ or test/ contains a folder, or if the text file of labels does not give each
@@ -58,25 +54,14 @@ def listing(data: Path, rows: Parts) -> dict[str, list[Photograph]]:
     spills = labelled(data, data / "proliv", "bad", rows, defect=KIND)
     good = labelled(data, data / "train", "good", rows)
     if not texts:
-        return {"train": good, "test": held_back + spills}
-    validating = _validating(good)
-    return {
-        "train": [one for one in good if one.name not in validating],
-        "val": [one for one in good if one.name in validating] + spills,
+        return Listed({"train": good, "test": held_back + spills}, trains_apart=True)
+    chosen = validating(good)
+    splits = {
+        "train": [one for one in good if one.name not in chosen],
+        "val": [one for one in good if one.name in chosen] + spills,
         "test": held_back,
     }
-
-
-def _validating(good: list[Photograph]) -> set[str]:
-    """Names of the photographs of train/ that validate; at least one, unless there is only one."""
-    places = {one.name: _place(one.path.name) for one in good}
-    chosen = {name for name, place in places.items() if place < VALIDATION_SHARE}
-    return chosen or set(sorted(places, key=lambda name: places[name])[: len(places) > 1])
-
-
-def _place(name: str) -> float:
-    """A number from 0 to 1 that depends on a file's name only, evenly distributed over names."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
+    return Listed(splits, trains_apart=True, read=frozenset(texts))
 
 
 def label_files(data: Path) -> list[Path]:

@@ -13,11 +13,11 @@ There is no validation split: `--group-by` divides test/ between val and test an
 from pathlib import Path
 
 from edge.errors import DataError
-from edge.photographs.photograph import Parts, Photograph, labelled, masks_in, subfolders
+from edge.photographs.layouts.base import Listed
+from edge.photographs.photograph import Parts, labelled, masks_in, subfolders
 
 NAME = "MVTec"
 SHAPE = "train/good test/DEFECT ground_truth/DEFECT"
-TRAINS_APART = True
 MASK_SUFFIX = "_mask"
 
 
@@ -27,7 +27,7 @@ def signs(data: Path) -> list[str]:
     return own + [f"test/{name}" for name in subfolders(data / "test") if name not in ("good", "bad", "mask")]
 
 
-def listing(data: Path, rows: Parts) -> dict[str, list[Photograph]]:
+def listing(data: Path, rows: Parts) -> Listed:
     """Photographs by split, good first.
 
     Raises DataError if train/ contains a folder other than good/, if a folder of test/ contains a folder, or if there
@@ -43,7 +43,8 @@ def listing(data: Path, rows: Parts) -> dict[str, list[Photograph]]:
     test = labelled(data, data / "test" / "good", "good", rows, _masks(data, "good"))
     for defect in defects:
         test += labelled(data, data / "test" / defect, "bad", rows, _masks(data, defect), defect)
-    return {"train": labelled(data, data / "train" / "good", "good", rows), "test": test}
+    train = labelled(data, data / "train" / "good", "good", rows)
+    return Listed({"train": train, "test": test}, trains_apart=True)
 
 
 def _masks(data: Path, defect: str) -> dict[str, Path]:

@@ -1,0 +1,1 @@
+"""The layouts of photographs, one file each; `edge.photographs.listing` recognises them."""
