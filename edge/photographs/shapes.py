@@ -77,7 +77,7 @@ def _check_inside(points: Points, height: int, width: int) -> None:
     if (low < -slack).any() or (high > size + slack).any() or (low >= size).any() or (high <= 0).any():
         reach = f"from ({low[0]:.6g}, {low[1]:.6g}) to ({high[0]:.6g}, {high[1]:.6g})"
         raise DataError(
-            f"reaches {reach}, outside the {width}×{height} pixels of the photograph: was that resized or turned since?"
+            f"reaches {reach}, outside the {width}×{height} pixels of the photograph, as if that was resized or turned"
         )
 
 

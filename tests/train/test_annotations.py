@@ -47,7 +47,7 @@ def test_texts_of_yolo_may_lie_beside_their_photographs(plates: Plates) -> None:
         ("0 0.5 x 0.1 0.1", "line 1: '0 0.5 x 0.1 0.1' is not a class and numbers"),
         ("7 0.5 0.5 0.1 0.1", "line 1: class 7 has no name in"),
         ("0 1.5 0.5 0.1 0.1", "bad.txt, line 1: the mark on bad.png reaches from (185.6, 32.4) to (198.4, 39.6)"),
-        ("0 300 200 40 40", "outside the 128×72 pixels of the photograph: was that resized or turned since?"),
+        ("0 300 200 40 40", "outside the 128×72 pixels of the photograph, as if that was resized or turned"),
     ],
 )  # fmt: skip
 def test_a_line_of_yolo_that_cannot_be_is_refused_by_number(line: str, message: str, plates: Plates) -> None:

@@ -60,7 +60,9 @@ def test_a_defect_thinner_than_a_pixel_is_marked_along_its_outline() -> None:
 def test_a_shape_may_reach_a_little_over_the_edge_and_no_further() -> None:
     assert painted(box(-1.5, -1, 10, 10), HEIGHT, WIDTH).sum() == 100
     for outside in (box(-5, 0, 10, 10), box(0, 0, WIDTH + 3, 10), box(WIDTH, 0, WIDTH + 1, 10), box(0, -1, 9, 0)):
-        with pytest.raises(DataError, match=r"^reaches from .* outside the 40×24 pixels of the photograph: was that"):
+        with pytest.raises(
+            DataError, match=r"^reaches from .* outside the 40×24 pixels of the photograph, as if that was"
+        ):
             painted(outside, HEIGHT, WIDTH)
     with pytest.raises(DataError, match="a coordinate that is no number"):
         painted(box(0, 0, float("nan"), 10), HEIGHT, WIDTH)
