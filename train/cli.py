@@ -22,7 +22,10 @@ app = new_app()
 @app.command()
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(metavar="RECIPE", help="Name of a recipe (see --list), or path of a .toml file.")
+        str | None,
+        typer.Argument(
+            metavar="RECIPE", help="Name of a recipe (see --list), path of a .toml file, or auto (see auto --help)."
+        ),
     ] = None,
     data: Annotated[
         Path | None,
@@ -161,11 +164,13 @@ def list_recipes(as_json: bool) -> None:
 
 def report(run: "Run", as_json: bool) -> None:
     """Print the choice and its metrics, with a clear warning if it is no better than guessing."""
-    from train.report.verdict import aim, blindness
+    from train.report.verdict import aim, blindness, promise_on_test, said_of_asked
 
-    record, blind = run.record, blindness(run)
+    record, blind, promise = run.record, blindness(run), promise_on_test(run)
+    asked = None if promise is None else promise.asked
     if as_json:
-        print(json.dumps(record.model_dump(mode="json") | {"warning": blind}, ensure_ascii=False))
+        told = None if asked is None else asked.model_dump(mode="json") | {"kept": asked.kept}
+        print(json.dumps(record.model_dump(mode="json") | {"warning": blind, "asked": told}, ensure_ascii=False))
         return
     selection = record.selection
     assert selection is not None
@@ -187,6 +192,8 @@ def report(run: "Run", as_json: bool) -> None:
         if judged.overlap:
             covered = judged.overlap
             print(f"      overlap of map and masks (Dice) {covered.dice:.3f} [{covered.low:.3f}, {covered.high:.3f}]")
+    for line in said_of_asked(promise):
+        print(line.replace("\u00a0", " "))
     if record.last:
         print(last_epoch(record))
     for warning in (blind, record.data.leaks.warning if record.data.leaks else None):

@@ -12,7 +12,7 @@ from edge.errors import RecipeError
 from edge.validation import plain
 from train.recipe import Recipe, load_recipe, recipe_file, recipe_names
 
-FIRST = ("inspector", "padim", "demo-line")
+FIRST = ("inspector", "padim", "patchcore", "demo-line")
 """Recipes of this project, listed before those of earlier experiments."""
 
 WIDTH = 100
@@ -37,13 +37,15 @@ class Measured(BaseModel):
 class Facts(BaseModel):
     """[facts] of a recipe of the package: what is known of it that does not determine its result.
 
-    `learns_from` is that of its network. `good` and `bad` are the fewest training photographs that make sense.
+    `learns_from` and `masks_optional` are those of its network. `good` and `bad` are the fewest training photographs
+    that make sense.
     `weights` are included in the installation, fetched from their publisher, or random.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     learns_from: Literal["good", "labels", "masks"]
+    masks_optional: bool = False
     good: int = Field(ge=1)
     bad: int = Field(ge=0)
     weights: Literal["included", "download", "random"]
@@ -129,7 +131,7 @@ def _row(one: Entry) -> tuple[str, ...]:
         facts.task,
         str(facts.good),
         str(facts.bad or "none"),
-        "yes" if facts.learns_from == "masks" else "no",
+        "no" if facts.learns_from != "masks" else "optional" if facts.masks_optional else "yes",
         str(one.recipe.letterbox.side),
         facts.weights,
         ("~" if one.is_extrapolated else "") + (f"{minutes:.1f}" if minutes < 10 else f"{minutes:.0f}"),
@@ -140,8 +142,8 @@ def _notes(listed: Sequence[Entry]) -> list[str]:
     measured = {(one.facts.measured.photographs, one.facts.measured.processor) for one in listed}
     where = "; ".join(f"{count} photographs of 1280×720 on {processor}" for count, processor in sorted(measured))
     notes = (
-        "good, bad, masks: the fewest photographs to learn from that make sense; a mask for each bad one. Those that "
-        "choose and judge (val, test) come on top.",
+        "good, bad, masks: the fewest photographs to learn from that make sense; yes: a mask for each bad one, optional: "
+        "for all, some or none of them. Those that choose and judge (val, test) come on top.",
         "weights: included in the installation, downloaded from their publisher when first used, or random.",
         f"minutes: {where}; ~ one epoch was run and the others are extrapolated.",
         "docs/guide/training.md tells how to choose; --json prints titles, too.",

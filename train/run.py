@@ -123,8 +123,40 @@ class LastEpoch(BaseModel):
     metrics: dict[str, SplitFigures]
 
 
+class Compared(BaseModel):
+    """A recipe that `edge-train auto` considered.
+
+    Its AUROC on the validation photographs with the interval from `low` to `high`, the minutes that it took, and the
+    median latency of its graph on a frame; None if it was not trained. `said` is why not, or what could not be told.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    auroc: float | None = None
+    low: float | None = None
+    high: float | None = None
+    minutes: float | None = None
+    latency_ms: float | None = None
+    said: str | None = None
+
+
+class Comparison(BaseModel):
+    """How `edge-train auto` came to this run: what it considered, what it kept and why, how the parts stand."""
+
+    model_config = ConfigDict(frozen=True)
+
+    candidates: tuple[Compared, ...]
+    chosen: str
+    why: str
+    alignment: str
+    latency_limit_ms: float | None = None
+
+
 class RunRecord(BaseModel):
     """run.json. Until `finished`, training is running or was interrupted. `last` is None if that epoch was kept.
+
+    `comparison` is None unless `edge-train auto` chose the recipe.
 
     `files` has the SHA-256 of each of `SEALED` by its name; it is empty in a record from before it existed.
     """
@@ -142,6 +174,7 @@ class RunRecord(BaseModel):
     selection: Selection | None = None
     metrics: dict[str, SplitFigures] = {}
     last: LastEpoch | None = None
+    comparison: Comparison | None = None
     files: dict[str, str] = {}
 
 

@@ -21,7 +21,7 @@ _UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ 
 
 log = logging.getLogger("edge")
 
-OWN = ("edge", "export", "train")
+OWN = ("autotrain", "edge", "export", "train")
 """Packages of this project. A missing one is a fault of the installation and gives a traceback."""
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "markupsafe": "jinja2"}

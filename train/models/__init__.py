@@ -21,33 +21,38 @@ class Batch(NamedTuple):
     """Photographs on their way into a network; N of them, letterboxed to S×S.
 
     `image` float32 [N, C, S, S] normalised, with the channels of the letterbox's `colour`; `mask` float32 [N, 1, S, S],
-    1 on the frame, 0 on the padding; `label` float32 [N], 1 is bad; `truth` float32 [N, 1, S, S], 1 on the defect (all
-    0 where no mask is known).
+    1 on the frame, 0 on the padding; `label` float32 [N], 1 is bad; `truth` float32 [N, 1, S, S], 1 on the defect;
+    `located` float32 [N], 1 if `truth` says where the defects are: of a good photograph, or a bad one with a mask, even
+    an empty one. `located` is 0 for a bad photograph without a mask: its `truth` is all 0 because nothing is known.
     """
 
     image: Tensor
     mask: Tensor
     label: Tensor
     truth: Tensor
+    located: Tensor
 
 
 class Network(nn.Module, ABC):
     """Base class of all networks.
 
-    `learns_from` says what the network needs: only "good" photographs (a one-class model), "labels" or "masks".
+    `learns_from` says what the network learns from: only "good" photographs (a one-class model), "labels" or "masks".
+    `masks_optional` says of one that learns from masks that it also learns from bad photographs without one.
     `takes_any_size` says that `loss` accepts squares of another side than the network's, so that it can learn from
     crops and from reduced pictures. `learns_by` says how: by gradient descent on `loss`, or from the statistics that
     `gather` and `conclude` compute in one epoch. `calibrated` says that `calibrate` sets weights of the score on the
-    validation photographs, whose metrics are then too good. `channels` is the number of channels of its pictures.
-    `source` is the content of the file of a network of one's own, as it was executed. Options of the recipe's [model]
-    are the keyword arguments of `__init__`, those of [loss] are the keyword-only arguments of `loss`. Each module of
-    this package contains exactly one Network.
+    validation photographs, whose metrics are then too good. `learnt_sizes` names the buffers whose shape depends on
+    what was learnt. `channels` is the number of channels of its pictures. `source` is the content of the file of a
+    network of one's own, as it was executed. Options of the recipe's [model] are the keyword arguments of `__init__`,
+    those of [loss] are the keyword-only arguments of `loss`. Each module of this package contains exactly one Network.
     """
 
     learns_from: ClassVar[Literal["good", "labels", "masks"]]
+    masks_optional: ClassVar[bool] = False
     takes_any_size: ClassVar[bool] = False
     learns_by: ClassVar[Literal["gradients", "statistics"]] = "gradients"
     calibrated: ClassVar[bool] = False
+    learnt_sizes: ClassVar[tuple[str, ...]] = ()
     channels: int = 3
     source: bytes | None = None
 
@@ -88,6 +93,12 @@ class Network(nn.Module, ABC):
     def pretrained(self) -> tuple[nn.Module, str] | None:
         """The pretrained part of this network, and its name in `train.weights.PUBLISHED`; None if there is none."""
         return None
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
+        for name in self.learnt_sizes:
+            if prefix + name in state:
+                setattr(self, name, torch.empty_like(state[prefix + name], device=getattr(self, name).device))
+        super()._load_from_state_dict(state, prefix, *rest)
 
 
 def build_network(name: str, options: dict[str, Any]) -> Network:

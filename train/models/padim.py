@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from train.backbones.efficientnet_lite import EfficientNetLite
 from train.models import Batch, Network
+from train.smoothing import Smoothing
 
 STRIDE = 16
 """Input pixels per cell, in each direction."""
@@ -45,7 +46,6 @@ class Padim(Network):
     chosen: Tensor
     mean: Tensor
     whitening: Tensor
-    window: Tensor
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Padim(Network):
         self.register_buffer("chosen", chosen)
         self.register_buffer("mean", torch.zeros(0))  # [cells, dimensions]
         self.register_buffer("whitening", torch.zeros(0))  # [cells, dimensions, dimensions]
-        self.register_buffer("window", _window(smoothing), persistent=False)
+        self.smoothing = Smoothing(smoothing, REACH)
         self.sums: tuple[Tensor, Tensor, Tensor] | None = None
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,7 @@ class Padim(Network):
         features, frame = self.features(image, mask)
         apart = features.flatten(2).permute(2, 1, 0) - self.mean[:, :, None]  # [cells, dimensions, N]
         distance = torch.matmul(self.whitening, apart).square().sum(dim=1).sqrt().T.reshape(frame.shape)
-        distance = self.smoothed(distance * frame) / self.smoothed(frame).clamp(min=1e-6)
+        distance = self.smoothing(distance, frame)
         where = distance / (distance + self.usual) * frame
         return where.amax(dim=(1, 2, 3)), where.squeeze(1)
 
@@ -82,15 +82,11 @@ class Padim(Network):
 
         Always in float32: the whitening would amplify the rounding of bfloat16.
         """
-        with torch.autocast(self.window.device.type, enabled=False):
+        with torch.autocast(self.mean.device.type, enabled=False):
             fine, middle, coarse = self.encoder.features(image * mask)[1:]
         together = torch.cat([F.avg_pool2d(fine, 4), F.avg_pool2d(middle, 2), coarse], dim=1)
         covered = F.avg_pool2d(mask, STRIDE)
         return together[:, self.chosen], (covered >= 0.999 * covered.amax(dim=(2, 3), keepdim=True)).float()
-
-    def smoothed(self, cells: Tensor) -> Tensor:
-        """A Gaussian filter over [N, 1, h, w]."""
-        return F.conv2d(cells, self.window, padding=REACH)
 
     @torch.no_grad()
     def gather(self, batch: Batch) -> None:
@@ -133,16 +129,3 @@ class Padim(Network):
     def learnt_side(self) -> int | None:
         """The side of the squares from which it has learnt, the only one that it accepts; None before."""
         return STRIDE * math.isqrt(len(self.mean)) or None
-
-    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
-        for name in self.learnt_sizes:  # the number of cells depends on the side that was learnt from
-            if prefix + name in state:
-                setattr(self, name, torch.empty_like(state[prefix + name], device=self.mean.device))
-        super()._load_from_state_dict(state, prefix, *rest)
-
-
-def _window(sigma: float) -> Tensor:
-    """A Gaussian window of deviation `sigma` cells, [1, 1, 5, 5]; 0 means no smoothing."""
-    line = torch.exp(-(torch.arange(-REACH, REACH + 1.0) ** 2) / (2 * max(sigma, 1e-3) ** 2))
-    window = line[:, None] * line
-    return (window / window.sum())[None, None]
