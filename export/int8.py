@@ -20,7 +20,6 @@ from edge.bundle import MapThreshold, Quantization
 from edge.bundle.formats import weights_of
 from edge.errors import EdgeError
 from edge.evaluation.metrics import Figures, judge
-from edge.evaluation.thresholds import nearest_threshold
 from edge.letterbox.contract import LetterboxContract
 from edge.machine import cores
 from edge.photographs.photograph import Photograph, read_photograph
@@ -29,7 +28,7 @@ from export.layers import Layer, integer_layers, integer_nodes, layer_errors, no
 from export.map_threshold import dice_at
 from export.runtimes.base import Inputs, Quantizer
 from export.source import Subject
-from export.threshold import level_of
+from export.threshold import as_pytorch, level_of
 from train.letterbox import letterboxed
 
 FEWEST, MOST = 10, 100
@@ -298,11 +297,11 @@ def marked_cells(
 def against(subject: Subject, judged: Judged, said: Sequence[float]) -> Against:
     """Compare an attempt's scores with PyTorch's, at the threshold that changes the fewest of PyTorch's verdicts."""
     bad, scores, reference = np.array(judged.bad), np.array(said), np.array(judged.scores)
-    expected = judge(reference, bad, level_of(subject, judged.scores, judged.bad))
+    expected = judge(reference, bad, level_of(subject, judged.photographs, judged.scores))
     rejected = reference >= expected.threshold
-    own = level_of(subject, said, judged.bad)
-    is_given = isinstance(subject.threshold, float)
-    threshold = own if is_given else nearest_threshold(list(scores), list(rejected), expected.threshold, own)
+    threshold = level_of(subject, judged.photographs, said)
+    if not isinstance(subject.threshold, float):
+        threshold = as_pytorch(subject, judged.photographs, list(scores), list(rejected), threshold, expected.threshold)
     found = judge(scores, bad, threshold)
     turned = (scores >= threshold) != rejected
     apart = 0.0 if found.auroc is None or expected.auroc is None else found.auroc - expected.auroc

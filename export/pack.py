@@ -31,7 +31,16 @@ from export.parity_report import VALIDATION, Proof, prove, write_figures, write_
 from export.runtimes import PREFERRED, RUNTIMES
 from export.runtimes.base import ONNX_PATH, WeightBits
 from export.source import Subject
-from export.threshold import NEAREST, TOLERANCE, golden_tolerances, int8_tolerances, judged, level_of, threshold_of
+from export.threshold import (
+    NEAREST,
+    TOLERANCE,
+    check_level,
+    golden_tolerances,
+    int8_tolerances,
+    judged,
+    level_of,
+    threshold_of,
+)
 from train.models import Network
 from train.score import score_photographs
 
@@ -67,11 +76,12 @@ PLAIN = Packing()
 def export_subject(subject: Subject, out: Path, stage: Stage, packing: Packing = PLAIN) -> Bundle:
     """Write the bundle `out` of a network. The folder `out` is created only after every step has succeeded.
 
-    Raises BundleError if `out` exists, ParityError if an artifact disagrees with PyTorch, CalibrationError if int8
-    cannot be tried.
+    Raises BundleError if `out` exists, DataError if the photographs cannot choose the threshold, ParityError if an
+    artifact disagrees with PyTorch, CalibrationError if int8 cannot be tried.
     """
     if out.exists():
         raise BundleError(f"{out} exists; remove it or choose another name with --out")
+    check_level(subject)
     if packing.int8 and packing.weight_bits == 8 and not adds_int8_exactly():
         raise CalibrationError(
             "int8 weights of 8 bits cannot be tried on a CPU without VNNI, as this one seems to be: "
@@ -176,11 +186,11 @@ def _verdicts(
 ) -> tuple[dict[str, Figures], dict[str, list[str]]]:
     """By artifact, the figures at its threshold, and the photographs on which its verdict differs from PyTorch's."""
     photographs = subject.photographs("val")
-    names, bad = [photograph.name for photograph in photographs], [photograph.is_bad for photograph in photographs]
+    names = [photograph.name for photograph in photographs]
     said = validation[PREFERRED].expected
-    expected = level_of(subject, said, bad)
+    expected = level_of(subject, photographs, said)
     band = bounds.score_tolerance * bounds.score_growth(expected)
-    figures = {name: judged(subject, one.scores, bad, said, expected) for name, one in validation.items()}
+    figures = {name: judged(subject, photographs, one.scores, said, expected) for name, one in validation.items()}
     turned = {
         name: compare_verdicts(one, names, expected, figures[name].threshold, band) for name, one in validation.items()
     }
@@ -284,7 +294,7 @@ def _halved(subject: Subject, stage: Stage) -> tuple[Subject, dict[str, object]]
     after = score_photographs(rounded.network, subject.contract, photographs, advance)
     off = np.abs(after - before)
     worst = int(off.argmax())
-    threshold = level_of(subject, list(before), [photograph.is_bad for photograph in photographs])
+    threshold = level_of(subject, photographs, list(before))
     turned = [photographs[i].name for i in np.flatnonzero((before >= threshold) != (after >= threshold))]
     if turned:
         raise HalfError(

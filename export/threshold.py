@@ -7,7 +7,14 @@ from edge.backends import Backend
 from edge.bundle import Interval, Threshold
 from edge.bundle.tolerance import Bounds
 from edge.evaluation.metrics import Figures, Rate, judge, unjudged
-from edge.evaluation.thresholds import choose_threshold, nearest_threshold, strategy_parameters
+from edge.evaluation.thresholds import (
+    check_choice,
+    choose_threshold,
+    keeps_promise,
+    nearest_threshold,
+    strategy_parameters,
+)
+from edge.photographs.photograph import Photograph, known_parts
 from export.golden import Golden
 from export.parity import Agreement, compare
 from export.source import Subject
@@ -20,28 +27,57 @@ NEAREST = "fewest of PyTorch's verdicts turned, first tried PyTorch's threshold,
 """Text before the strategy in the manifest of an int8 artifact: how its threshold is chosen."""
 
 
+def check_level(subject: Subject) -> None:
+    """Raise DataError or RecipeError if the strategy cannot choose a threshold on the validation photographs."""
+    choice, photographs = subject.threshold, subject.photographs("val")
+    if not isinstance(choice, float):
+        bad = [photograph.is_bad for photograph in photographs]
+        check_choice(bad, choice.strategy, parts=known_parts(photographs), **choice.options)
+
+
 def judged(
-    subject: Subject, scores: Sequence[float], bad: Sequence[bool], said: Sequence[float], expected: float
+    subject: Subject, photographs: Sequence[Photograph], scores: Sequence[float], said: Sequence[float], expected: float
 ) -> Figures:
     """Figures of one artifact's scores, at the threshold chosen on these scores or given by the user.
 
     `said` are PyTorch's scores and `expected` is PyTorch's threshold. Between nearly equal thresholds the one that
-    keeps PyTorch's verdicts is chosen.
+    keeps PyTorch's verdicts is chosen, if it keeps the promise of the strategy.
     """
-    threshold = level_of(subject, scores, bad)
+    threshold = level_of(subject, photographs, scores)
     if not scores:
         return unjudged(threshold)
     if not isinstance(subject.threshold, float):
-        threshold = nearest_threshold(scores, [score >= expected for score in said], threshold)
-    return judge(scores, bad, threshold)
+        threshold = as_pytorch(subject, photographs, scores, [score >= expected for score in said], threshold)
+    return judge(scores, [photograph.is_bad for photograph in photographs], threshold)
 
 
-def level_of(subject: Subject, scores: Sequence[float], bad: Sequence[bool]) -> float:
-    """The threshold given by the user, or the one that the strategy chooses on these scores."""
+def level_of(subject: Subject, photographs: Sequence[Photograph], scores: Sequence[float]) -> float:
+    """The threshold given by the user, or the one that the strategy chooses on these scores of these photographs."""
     choice = subject.threshold
-    return (
-        choice if isinstance(choice, float) else choose_threshold(scores, bad, choice.strategy, **choice.options).value
-    )
+    if isinstance(choice, float):
+        return choice
+    bad, parts = [photograph.is_bad for photograph in photographs], known_parts(photographs)
+    return choose_threshold(scores, bad, choice.strategy, parts=parts, **choice.options).value
+
+
+def as_pytorch(
+    subject: Subject,
+    photographs: Sequence[Photograph],
+    scores: Sequence[float],
+    rejected: Sequence[bool],
+    own: float,
+    *tried: float,
+) -> float:
+    """The threshold that changes the fewest of PyTorch's verdicts `rejected`; of equal ones, those in `tried` come
+    first, then `own`, the one that the strategy chooses on these scores. `own` itself if the other one breaks the
+    promise of the strategy.
+    """
+    choice = subject.threshold
+    assert not isinstance(choice, float)
+    nearest = nearest_threshold(scores, rejected, *tried, own)
+    bad, parts = [photograph.is_bad for photograph in photographs], known_parts(photographs)
+    is_kept = keeps_promise(scores, bad, nearest, choice.strategy, parts=parts, **choice.options)
+    return nearest if is_kept else own
 
 
 def threshold_of(subject: Subject, figures: Figures, said_before: str = "") -> Threshold:

@@ -25,10 +25,11 @@ from torch.utils.data import DataLoader
 
 from edge.errors import DataError, RecipeError
 from edge.evaluation.metrics import Figures, judge, part_scores, rejected_by_group
-from edge.evaluation.thresholds import ChosenThreshold, choose_threshold, strategy_parameters
+from edge.evaluation.thresholds import ChosenThreshold, check_choice, choose_threshold
 from edge.files import written_whole
 from edge.machine import cores, cpu_model
 from edge.photographs.fingerprint import Hashes, fingerprint, read_hashes, write_hashes
+from edge.photographs.photograph import known_parts
 from edge.pictures.contract import PictureContract
 from edge.terminal.progress import SILENT, Progress, Stage, counted_by
 from edge.text import counted
@@ -238,10 +239,9 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
         )
     if not counts["val"]["good"]:
         raise DataError(f"{data}: val/good holds no photographs; the threshold is chosen on those in val/")
-    strategy_parameters(recipe.threshold.strategy, recipe.threshold.options)
-    probe = [(0.0, False), (1.0, True)] if counts["val"]["bad"] else [(0.0, False)]
-    scores, bad = [score for score, _ in probe], [is_bad for _, is_bad in probe]
-    choose_threshold(scores, bad, recipe.threshold.strategy, **recipe.threshold.options)
+    chosen = recipe.threshold
+    is_bad = [photograph.is_bad for photograph in splits["val"]]
+    check_choice(is_bad, chosen.strategy, parts=known_parts(splits["val"]), **chosen.options)
     if recipe.letterbox.channels != network.channels:
         raise RecipeError(
             f"letterbox.colour = {recipe.letterbox.colour!r}: {recipe.model.label} sees "
@@ -459,9 +459,8 @@ def judge_splits(
         for split, photographs in splits.items()
         if photographs
     }
-    threshold = choose_threshold(
-        scores["val"], labels(splits["val"]), recipe.threshold.strategy, **recipe.threshold.options
-    )
+    chosen, parts = recipe.threshold, known_parts(splits["val"])
+    threshold = choose_threshold(scores["val"], labels(splits["val"]), chosen.strategy, parts=parts, **chosen.options)
     covered = overlaps(network, recipe.letterbox, {split: splits[split] for split in scores if split != "train"}, stage)
     stage("computing figures")
     metrics = {

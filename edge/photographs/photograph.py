@@ -137,6 +137,12 @@ class Parts(Mapping[str, dict[str, str]]):
         return [row for row in self._rows if row not in exact and row.casefold() not in folded]
 
 
+def known_parts(photographs: Sequence[Photograph]) -> tuple[str, ...] | None:
+    """The part that each photograph shows, by the column `part` of parts.csv; None unless each one has a part."""
+    names = tuple(photograph.details.get("part", "") for photograph in photographs)
+    return names if names and all(names) else None
+
+
 def labelled(
     data: Path,
     folder: Path,

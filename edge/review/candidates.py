@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge.evaluation.thresholds import choose_threshold, strategy_parameters
+from edge.evaluation.thresholds import STRATEGIES, as_option, choose_threshold, failure_rate, strategy_parameters
+from edge.evaluation.tolerance_limits import fewest_parts
 from edge.review.decisions import ReviewError
-from edge.review.estimates import FEWEST, AtThreshold, at_threshold, stands_for, supported
+from edge.review.estimates import FEWEST, AtThreshold, at_threshold, lower_limit, stands_for, supported
 from edge.review.sample import ReviewedBundle, Stratum, read_reviewed
 from edge.text import counted, printable
 from edge.verdict import Outcome
@@ -86,10 +87,12 @@ def choose(judgement: Judgement, strategy: str, **parameters: float) -> float:
 
     Each reviewed part counts for as many verdicts as it stands for: a good that is kept by number for about a hundred
     others, and for goods without a picture that could be drawn. Parts that the gate's people named do not count,
-    because they are no sample. Raises DataError if a class is absent that the strategy needs, ReviewError if no
-    reviewed part supports the choice.
+    because they are no sample. A strategy with a confidence is kept by the estimates' intervals, see `_promised`.
+    Raises DataError if a class is absent that the strategy needs, ReviewError if no reviewed part supports the choice.
     """
     chosen = strategy_parameters(strategy, parameters)
+    if STRATEGIES[strategy].promises:
+        return _promised(judgement, strategy, chosen)
     groups = judgement.reviewed.groups
     strata = [*groups[Outcome.REJECT], *groups[Outcome.GOOD]]
     stands = stands_for(strata)
@@ -97,10 +100,38 @@ def choose(judgement: Judgement, strategy: str, **parameters: float) -> float:
     weights = [_weight(one, count / sum(counts)) for one, count in zip(strata, counts, strict=True)]
     scores = np.concatenate([np.repeat(one.scores, weight) for one, weight in zip(strata, weights, strict=True)])
     bad = np.concatenate([np.repeat(one.bad, weight) for one, weight in zip(strata, weights, strict=True)])
-    value = choose_threshold(scores, bad, strategy, **chosen).value
+    value = choose_threshold(scores, bad, strategy, parts=None, **chosen).value
     if value not in (found := candidates(judgement)):
         value = _nearest(value, found, judgement)
     return checked(judgement, value)
+
+
+def _promised(judgement: Judgement, strategy: str, parameters: dict[str, float]) -> float:
+    """The last threshold at which the lower limit of recall, or of specificity, is what was asked for.
+
+    Recall only falls as the threshold rises: thresholds are tried upwards until the first one that does not show the
+    asked recall, so that the limit of one threshold is the limit of the choice, too (a test of hypotheses in a fixed
+    order). Specificity is tried downwards. Raises ReviewError if the first one does not show it.
+    """
+    needs_bad, asked = STRATEGIES[strategy].needs_bad, 1 - failure_rate(parameters)
+    tried = candidates(judgement) if needs_bad else candidates(judgement)[::-1]
+    confidence, value = parameters["confidence"], None
+    for threshold in tried:
+        if lower_limit(judgement.reviewed, judgement.old, threshold, needs_bad, confidence) < asked:
+            break
+        value = threshold
+    if value is not None:
+        return checked(judgement, value)
+    shown = lower_limit(judgement.reviewed, judgement.old, tried[0], needs_bad, confidence)
+    strata = [judgement.reviewed.strata[outcome] for outcome in (Outcome.REJECT, Outcome.GOOD)]
+    parts = {part for one in strata for part, bad in zip(one.parts, one.bad, strict=True) if bad == needs_bad}
+    name, kind = ("recall", "bad") if needs_bad else ("specificity", "good")
+    raise ReviewError(
+        f"threshold strategy {as_option(strategy, parameters)}: no threshold has that {name} for sure; the reviewed "
+        f"parts show {name} >= {shown:.3f} at {tried[0]:.6g}. It takes at least "
+        f"{fewest_parts(1 - asked, confidence)} reviewed {kind} parts, and there are {len(parts)}; review more, or ask "
+        "for less"
+    )
 
 
 def _weight(stratum: Stratum, share: float) -> int:

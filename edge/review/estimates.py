@@ -111,14 +111,14 @@ Cell = tuple[Stratum, Bools]
 """Members of a stratum's sample, as a mask; they stand for their share of the stratum."""
 
 
-def ratio(part: Sequence[Cell], rest: Sequence[Cell]) -> Estimate:
-    """The share of `part` in `part` and `rest` together, each a sum over cells of strata.
+def ratio(part: Sequence[Cell], rest: Sequence[Cell], confidence: float = CONFIDENCE) -> Estimate:
+    """The share of `part` in `part` and `rest` together, each a sum over cells of strata; its interval at `confidence`.
 
     `value` is None if a stratum with verdicts has no sample, or if nothing is in either. Blind verdicts widen the
     interval as far as they can change the share, and the value takes them to be like the others of their outcome.
     """
-    confidence = _each([*part, *rest])
-    above, below = _total(part, confidence), _total(rest, confidence)
+    each = _each([*part, *rest], confidence)
+    above, below = _total(part, each), _total(rest, each)
     least, most = above.low + below.high, above.high + below.low
     value = None
     if above.value is not None and below.value is not None and above.value + below.value > 0:
@@ -126,9 +126,9 @@ def ratio(part: Sequence[Cell], rest: Sequence[Cell]) -> Estimate:
     return Estimate(value, above.low / least if least else 0.0, above.high / most if most else 1.0)
 
 
-def _each(cells: Sequence[Cell]) -> float:
-    """The confidence of the interval of each cell with which all hold together with CONFIDENCE."""
-    return 1 - (1 - CONFIDENCE) / max(1, len([stratum for stratum, _ in cells if stratum.count and stratum.reviewed]))
+def _each(cells: Sequence[Cell], confidence: float = CONFIDENCE) -> float:
+    """The confidence of the interval of each cell with which all hold together with `confidence`."""
+    return 1 - (1 - confidence) / max(1, len([stratum for stratum, _ in cells if stratum.count and stratum.reviewed]))
 
 
 def _total(cells: Iterable[Cell], confidence: float) -> Estimate:
@@ -204,6 +204,15 @@ def at_threshold(reviewed: ReviewedBundle, old: float, threshold: float) -> AtTh
         named_caught=sum(one.score >= threshold for one in reviewed.missed),
         is_supported=lowest <= threshold <= highest,
     )
+
+
+def lower_limit(reviewed: ReviewedBundle, old: float, threshold: float, bad: bool, confidence: float) -> float:
+    """The one-sided lower limit, at `confidence` above 0.5, of the recall (`bad`) or the specificity at `threshold`.
+
+    It is the lower end of a two-sided interval with twice the error.
+    """
+    rejected, passed = _cells(reviewed, old, threshold, bad)
+    return ratio(*((rejected, passed) if bad else (passed, rejected)), confidence=2 * confidence - 1).low
 
 
 def _held(rejects: Stratum, threshold: float) -> Estimate:

@@ -147,7 +147,10 @@ def test_threshold_table_is_the_evaluation_computed_independently(run: Run) -> N
     rows = {
         cells[0].split()[0]: [" ".join(cell.split()) for cell in cells] for cells in page_of(run).rows["thresholds"][1:]
     }
-    assert set(rows) == set(STRATEGIES)
+    assert set(rows) == {strategy for strategy, one in STRATEGIES.items() if not one.promises}
+    refused = " ".join(page_of(run).sections["thresholds"].split())
+    for needed in ("bad", "good"):
+        assert f"takes at least 59 {needed} parts to choose on, and there are 8" in refused
     scores = {
         split: [(float(row["score"]), row["label"] == "bad") for row in scores_of(run) if row["split"] == split]
         for split in ("val", "test")
@@ -159,11 +162,17 @@ def test_threshold_table_is_the_evaluation_computed_independently(run: Run) -> N
         given = confusion(*zip(*scores["test"], strict=True), chosen.value)
         assert cells[1] == f"{chosen.value:.4g}"
         for cell, counts, figure in zip(
-            cells[2:], (chosen.confusion, given) * 2, ("recall", "recall", "specificity", "specificity"), strict=True
+            cells[3:], (chosen.confusion, given) * 2, ("recall", "recall", "specificity", "specificity"), strict=True
         ):
             wanted = getattr(counts, figure)
             assert cell.startswith(f"{100 * wanted.value:.1f} % {100 * wanted.low:.1f}–{100 * wanted.high:.1f} %")
             assert ("chance, p" in cell) == (counts is given)
+        asked = {"recall": given.recall, "specificity": given.specificity}.get(strategy)
+        assert ("≥" in cells[2]) == (asked is not None)
+        if asked is not None:
+            asked_for = parameters.get("at_least", 0.95)
+            kept = "kept" if asked.low >= asked_for else "not kept" if asked.high < asked_for else "cannot be told"
+            assert f"% {kept}" in cells[2]
 
 
 @given(st.integers(20, 400), st.integers(20, 400), st.integers(32, 320), st.data())

@@ -187,3 +187,26 @@ def test_wrong_grouping_is_one_line(parts: Path, choice: SplitChoice, message: s
     with pytest.raises(DataError, match=message) as refusal:
         divide(parts, choice)
     assert "\n" not in str(refusal.value)
+
+
+def test_groups_of_a_pattern_are_parts_and_those_of_a_column_are_not(parts: Path, tmp_path: Path) -> None:
+    """--group-by REGEX says which part a photograph shows; a column such as the lot says something else."""
+    table = [line.split(",") for line in (parts / "parts.csv").read_text().splitlines()]
+    lots = [[name, defect, f"lot-{int(part.split('-')[1]) // 5}"] for name, defect, part in table[1:]]
+    for head, pattern, rows in (("lot", r"(p\d+)_", lots), ("lot", "lot", lots)):
+        lines = [f"file,defect,{head}", *map(",".join, rows)]
+        (parts / "parts.csv").write_text("\n".join(lines) + "\n")
+        division = divide(parts, SplitChoice(pattern))
+        photographs = [photograph for split in division.splits.values() for photograph in split]
+        names_of_parts = {photograph.details.get("part") for photograph in photographs}
+        assert names_of_parts == ({None} if pattern == "lot" else {f"p{part:02}" for part in range(50)})
+        file = tmp_path / f"{len(names_of_parts)}.csv"
+        write_split(file, division)
+        assert read_split(parts, file).splits == division.splits
+
+
+def test_parts_that_are_known_stay_whatever_the_groups(parts: Path) -> None:
+    division = divide(parts, SplitChoice(r"(p\d)\d_"))
+    assert all(photograph.details["part"].startswith("part-") for photograph in division.splits["train"])
+    for photograph in divide(parts, SplitChoice(r"(.+)")).splits["val"]:
+        assert photograph.details["part"].startswith("part-")

@@ -160,6 +160,7 @@ def _as_file(listing: Listing, file: Path) -> Division:
     groups = {name: rows[name].get("group") or "" for name in known}
     groups = {name: group for name, group in groups.items() if group}
     _refuse_torn_groups(placed, groups, str(file))
+    placed = _parts_from_groups(placed, groups)
     return Division(listing.said, f"as {file} says", placed, groups, unused, listing.left_out)
 
 
@@ -212,8 +213,27 @@ def _by_groups(listing: Listing, group_by: str, seed: int) -> Division:
     if apart:
         splits["train"] = apart
     _refuse_torn_groups(splits, groups, f"--group-by {group_by}")
+    if group_by != EACH:
+        splits = _parts_from_groups(splits, groups)
     said = f"{counted(len(assigned), 'group')} by {group_by}, seed {seed}" + (", train/ as it is" if apart else "")
     return Division(listing.said, said, splits, groups, left_out=listing.left_out)
+
+
+def _parts_from_groups(splits: Splits, groups: Mapping[str, str]) -> Splits:
+    """The photographs with their group as their part, if no part is known and the groups are no column of parts.csv.
+
+    A pattern of `--group-by` names parts; a column may name a lot or a day, which is no part.
+    """
+    everything = [photograph for split in splits.values() for photograph in split]
+    if any(PART in photograph.details for photograph in everything) or not all(p.name in groups for p in everything):
+        return splits
+    columns = {column for photograph in everything for column in photograph.details}
+    if any(all(p.details.get(column) == groups[p.name] for p in everything) for column in columns):
+        return splits
+    return {
+        split: [replace(p, details={**p.details, PART: groups[p.name]}) for p in photographs]
+        for split, photographs in splits.items()
+    }
 
 
 def _pattern(group_by: str, columns: list[str]) -> re.Pattern[str]:

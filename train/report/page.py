@@ -12,7 +12,8 @@ from markupsafe import Markup
 from edge.errors import EdgeError
 from edge.evaluation.intervals import clustered_rate
 from edge.evaluation.metrics import Rate, confusion
-from edge.evaluation.threshold_stability import Promise, Sample, every_promise, keep_promise
+from edge.evaluation.threshold_stability import Promise, Sample, every_promise, keep_promise, refused_strategies
+from edge.evaluation.thresholds import STRATEGIES
 from edge.files import write_whole
 from edge.pictures import read_picture
 from edge.report.heat import Scale, shared_scale
@@ -86,7 +87,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]], stage: Stage = SILEN
         if split in samples
     }
     stage("figures of the report")
-    promises = _promises(run, samples)
+    promises, refused = _promises(run, samples)
     promise = keep_promise(threshold, samples["val"], samples["test"]) if "test" in samples else None
     comparison = compare_splits(inspected)
     gallery, covered = _look(run, inspected, threshold.value, stage)
@@ -112,6 +113,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]], stage: Stage = SILEN
         judged=judged,
         misses={split: _misses(inspected[split], threshold.value) for split in judged},
         promises=promises,
+        refused=refused,
         promise=promise,
         charts=_charts(run, samples, promises),
         kinds=_kinds(inspected, threshold.value),
@@ -130,11 +132,16 @@ def render(run: Run, inspected: dict[str, list[Inspected]], stage: Stage = SILEN
     return page, said
 
 
-def _promises(run: Run, samples: dict[str, Sample]) -> dict[str, Promise]:
-    """Every strategy, the recipe's own with the recipe's parameters; without test photographs val takes their place."""
+def _promises(run: Run, samples: dict[str, Sample]) -> tuple[dict[str, Promise], dict[str, str]]:
+    """Every strategy, the recipe's own with the recipe's parameters; without test photographs val takes their place.
+
+    The second table says why validation cannot carry the promises that are left out.
+    """
     chosen = run.recipe.threshold
     own = {chosen.strategy.replace("-", "_"): chosen.options}
-    return every_promise(samples["val"], samples.get("test", samples["val"]), **own)
+    promises = every_promise(samples["val"], samples.get("test", samples["val"]), **own)
+    refused = refused_strategies(samples["val"], **own)
+    return promises, {name: line for name, line in refused.items() if STRATEGIES[name].promises}
 
 
 def _misses(inspected: Sequence[Inspected], threshold: float) -> dict[str, list[Inspected]]:

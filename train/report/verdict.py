@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge.evaluation.asked_rate import AskedRate, Kept
 from edge.evaluation.intervals import clustered_rate
 from edge.evaluation.metrics import Confusion, Rate
-from edge.evaluation.threshold_stability import Promise, Sample
+from edge.evaluation.threshold_stability import Promise, Sample, keep_promise
 from edge.evaluation.thresholds import STRATEGIES, ChosenThreshold
 from edge.text import counted
 from train.report.differences import Difference
@@ -43,7 +44,8 @@ class Verdict:
     """`headline` is one sentence, `tone` is "bad", "warn" or "plain", `sentences` answer further questions.
 
     `warning` says what may make the figures too good, if anything. `tells_apart` has an entry for each judged
-    split.
+    split. `kept` says whether test gave the rate that the threshold's strategy was asked for ("kept", "not kept",
+    "cannot be told from so few"); None if it was asked for none or there are no such test photographs.
     """
 
     headline: str
@@ -51,6 +53,7 @@ class Verdict:
     warning: str | None
     sentences: list[str]
     tells_apart: dict[str, bool | None]
+    kept: str | None = None
 
 
 def judge_split(split: str, sample: Sample, confusion: Confusion, threshold: float) -> SplitVerdict:
@@ -73,12 +76,15 @@ def verdict(
     if (began := run.record.provenance.get("weights", "")).startswith(f"{RANDOM}, not"):
         headline += f" The training began from {began}."
     warning = f"To be checked before these figures are relied on: {leaks}." if leaks else None
-    sentences = [_what(run), _chosen_on(run), *(_held(promise, judged["test"], leaks is not None) if promise else [])]
+    sentences = [_what(run), _chosen_on(run), *said_of_asked(promise)]
+    if promise is not None:
+        sentences += _against_validation(promise)
     reason = next((one.sentence for one in found if one.is_after_choice), None)
-    if promise is not None and promise.held is False and reason:
+    if promise is not None and reason and (_is_worse(promise) or _is_not_kept(promise)):
         sentences.append(f"A likely reason: {reason[0].lower()}{reason[1:]}")
     apart = {split: one.tells_apart for split, one in judged.items()}
-    return Verdict(headline, "bad" if leaks else tone, warning, sentences, apart)
+    kept = str(promise.asked.kept) if promise is not None and promise.asked is not None else None
+    return Verdict(headline, "bad" if leaks else tone, warning, sentences, apart, kept)
 
 
 def blindness(run: Run) -> str | None:
@@ -94,6 +100,18 @@ def blindness(run: Run) -> str | None:
         f"{ranked.high:.3f}] from {ranked.bad} bad and {ranked.good} good parts, and guessing gives 0.5; see what it "
         "misses in the report, and train with more photographs or another recipe"
     )
+
+
+def promise_on_test(run: Run) -> Promise | None:
+    """The run's threshold on validation and on test; None without test photographs.
+
+    Raises RunError if scores.csv cannot be read.
+    """
+    assert run.record.selection is not None
+    inspected = read_inspected(run)
+    if "test" not in inspected:
+        return None
+    return keep_promise(run.record.selection.threshold, sample(inspected["val"]), sample(inspected["test"]))
 
 
 def percent(value: float | None) -> str:
@@ -121,6 +139,9 @@ def aim(threshold: ChosenThreshold) -> str:
     return about.replace(">=", "≥").replace("≥ ", "≥\u00a0").replace("*", "×")
 
 
+HALF = 0.5
+"""A recall that is surely below this is called out: most bad parts pass."""
+
 RANDOM = "random initialisation"
 """How the record of a run names weights that nobody trained before."""
 
@@ -146,24 +167,36 @@ def _headline(judged: dict[str, SplitVerdict], promise: Promise | None) -> tuple
             "photographs show.",
             "bad",
         )
-    if promise is not None and promise.held is False and not _is_worse(promise):
-        return f"On test it {outcome}, better than validation promised.", "warn" if counts.fn else "plain"
-    if promise is not None and promise.held is False:
+    if promise is not None:
+        return _judged(outcome, promise, test)
+    return f"On test it {outcome}.", "warn" if counts.fn else "plain"
+
+
+def _judged(outcome: str, promise: Promise, test: SplitVerdict) -> tuple[str, str]:
+    """The headline and its tone where scores tell good from bad: the gravest of what there is to say."""
+    asked = promise.asked
+    if promise.beats_chance is False:
         return (
-            f"The threshold did not hold: on test it {outcome}, further from what validation promised than chance "
-            "explains.",
+            f"No better than chance at this threshold, as far as these photographs show: on test it {outcome}.",
             "bad",
         )
-    return f"On test it {outcome}.", "warn" if counts.fn else "plain"
+    if asked is not None and asked.kept is Kept.NOT_KEPT:
+        return f"Not kept: {asked_for(asked)} was asked, and on test it {outcome}.", "bad"
+    if test.recall_by_part.trials and test.recall_by_part.high < HALF:
+        return f"It misses most bad parts: on test it {outcome}.", "bad"
+    if _is_worse(promise):
+        return f"Worse than on validation: on test it {outcome}.", "bad" if asked is None else "warn"
+    is_open = asked is not None and asked.kept is Kept.UNDECIDED
+    return f"On test it {outcome}.", "warn" if test.confusion.fn or is_open else "plain"
 
 
 def _is_worse(promise: Promise) -> bool:
     """Whether recall or specificity is lower on test than chance explains."""
-    sides = ("recall", promise.recall_held), ("specificity", promise.specificity_held)
-    return any(
-        held is False and (getattr(promise.given, name).value or 0) < (getattr(promise.promised, name).value or 0)
-        for name, held in sides
-    )
+    return promise.recall_is_worse or promise.specificity_is_worse
+
+
+def _is_not_kept(promise: Promise) -> bool:
+    return promise.asked is not None and promise.asked.kept is Kept.NOT_KEPT
 
 
 def _what(run: Run) -> str:
@@ -198,27 +231,54 @@ def _chosen_on(run: Run) -> str:
     )
 
 
-def _held(promise: Promise, test: SplitVerdict, leaks: bool) -> list[str]:
-    sentences = []
-    for name, held, value in (
-        ("recall", promise.recall_held, promise.recall_p_value),
-        ("specificity", promise.specificity_held, promise.specificity_p_value),
-    ):
-        if held is None:
-            continue
-        promised, given = (getattr(side, name) for side in (promise.promised, promise.given))
-        outcome = "a difference that chance explains" if held else _beyond(promised, given)
+def asked_for(asked: AskedRate) -> str:
+    """The rate that was asked for, as in "a recall of at least 95.0 %"."""
+    least = "least" if asked.is_at_least else "most"
+    certain = f" with {percent(asked.confidence)} confidence" if asked.confidence else ""
+    return f"a {asked.name} of at {least} {percent(asked.bound)}{certain}"
+
+
+def given(asked: AskedRate) -> str:
+    """What test gave of a rate that was asked for, and whether that is what was asked, as the end of a sentence."""
+    told = f"{percent(asked.given.value)} (95\u00a0% interval {interval(asked.given)}): {asked.kept}"
+    count = asked.parts_to_tell
+    if asked.kept is Kept.UNDECIDED and count is not None and count > asked.given.trials:
+        return f"{told}; if that is the rate, about {count:,} parts would tell"
+    return told
+
+
+def said_of_asked(promise: Promise | None) -> list[str]:
+    """Whether test gave what was asked, and whether that is better than chance, in sentences."""
+    sentences: list[str] = []
+    if promise is None:
+        return sentences
+    if promise.asked is not None:
+        sentences.append(f"Asked was {asked_for(promise.asked)}. Test gave {given(promise.asked)}.")
+    if promise.beats_chance is False:
         sentences.append(
-            f"Validation promised a {name} of {percent(promised.value)} (95\u00a0% interval {interval(promised)}), "
-            f"test gave {percent(given.value)} ({interval(given)}): {outcome}, {p_value(value)}."
+            f"The threshold rejects {percent(promise.given.recall.value)} of the bad photographs and "
+            f"{percent(1 - (promise.given.specificity.value or 0))} of the good ones, a difference that chance "
+            f"explains ({p_value(promise.chance_p_value)}): rejecting as many parts at random would stop about as many "
+            "bad ones."
         )
-    if promise.held and test.ranking and not leaks:
-        counted = f"{test.ranking.bad} bad and {test.ranking.good} good parts"
-        sentences.append(f"So the threshold held, as far as {counted} can tell.")
     return sentences
 
 
-def _beyond(promised: Rate, given: Rate) -> str:
-    """Wording for a significant difference; both rates have values."""
-    worse = (given.value or 0) < (promised.value or 0)
-    return "lower than chance explains, so it did not hold" if worse else "higher than chance explains"
+def _against_validation(promise: Promise) -> list[str]:
+    """How test differs from validation, in sentences."""
+    sentences = []
+    for name, held, is_worse, value in (
+        ("Recall", promise.recall_held, promise.recall_is_worse, promise.recall_p_value),
+        ("Specificity", promise.specificity_held, promise.specificity_is_worse, promise.specificity_p_value),
+    ):
+        if held is None:
+            continue
+        before, after = (getattr(side, name.lower()) for side in (promise.promised, promise.given))
+        outcome = (
+            "a difference that chance explains" if held else f"{'worse' if is_worse else 'better'} than chance explains"
+        )
+        sentences.append(
+            f"{name} was {percent(before.value)} on validation (95\u00a0% interval {interval(before)}) and is "
+            f"{percent(after.value)} on test ({interval(after)}): {outcome}, {p_value(value)}."
+        )
+    return sentences

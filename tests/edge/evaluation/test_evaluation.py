@@ -23,6 +23,7 @@ from edge.evaluation.metrics import (
 )
 from edge.evaluation.thresholds import STRATEGIES, choose_threshold
 
+WITHOUT_PROMISE = sorted(name for name, one in STRATEGIES.items() if not one.promises)
 SCORES = [0.1, 0.2, 0.3, 0.4, 0.6, 0.35, 0.7, 0.8, 0.9]
 BAD = [False] * 5 + [True] * 4
 
@@ -117,7 +118,7 @@ def test_each_strategy_cuts_where_it_says_and_between_scores(
     assert chosen.confusion == confusion(SCORES, BAD, chosen.value)
 
 
-@given(parts, st.sampled_from(sorted(STRATEGIES)))
+@given(parts, st.sampled_from(WITHOUT_PROMISE))
 def test_verdicts_survive_a_difference_of_a_millionth_between_runtimes(
     rows: list[tuple[int, bool]], strategy: str
 ) -> None:
