@@ -22,7 +22,7 @@ SIDE = 96
 INNER = 64
 """Side of the square from the middle of the turned picture, which is searched for: it never leaves the photograph."""
 
-STEP = 15
+STEP = 10
 """Degrees from one angle to the next."""
 
 NEAR = 3
@@ -30,7 +30,7 @@ NEAR = 3
 
 BLUR = 2.0
 PAIRS = 40
-LIKE = 0.45
+LIKE = 0.4
 """Median correlation of pairs, each at its best angle and shift, below which nothing is known: the photographs have no
 common shape, as those of a texture."""
 
