@@ -343,10 +343,10 @@ def section(figures: dict[str, Any]) -> str:
         table(("capture to verdict", "parts", "unknown", "p50", "p99"), rows),
         paragraph(
             f"With and without browsers in turns. p99 with browsers is {beside['ratio_p99']:.3f} times that without; "
-            f"verdicts missed: {figures['missed']}. On a journal of {begun['verdicts']:,} verdicts the first screen is there "
-            f"{begun['first_s']:.2f} s after the start of the page, with its counts after {begun['counted_s']:.2f} s; "
-            "an answer takes "
-            f"{_ms(begun['answer_p50_ms'])}, p95 {_ms(begun['answer_p95_ms'])}."
+            f"verdicts missed: {figures['missed']}. On a journal of {begun['verdicts']:,} verdicts the first screen is "
+            f"there {begun['first_s']:.2f} s after the start of the page, with its counts after "
+            f"{begun['counted_s']:.2f} s; an answer takes {_ms(begun['answer_p50_ms'])}, p95 "
+            f"{_ms(begun['answer_p95_ms'])}."
         ),
     ]
     return "\n".join(parts)

@@ -31,7 +31,8 @@ app = new_app()
 def verify(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle to verify, or the name of a shipped one.")],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of labelled photographs: good/, bad/ and mask/, or another known layout.")
+        Path | None,
+        typer.Option(help="Folder of labelled photographs: good/, bad/ and mask/, or another known layout."),
     ] = None,
     masks: Annotated[
         MaskMeaning | None,
