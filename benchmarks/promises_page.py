@@ -24,18 +24,20 @@ def render(rows: Sequence[Row], costs: Sequence[Cost], lines: Mapping[str, Seque
     said = [
         "# Thresholds and what they were asked for\n",
         paragraph(
-            "Written by `python -m benchmarks.promises RUNS --docs docs/reports`; no figure on this page was typed by a "
-            "person. The photographs of validation and test of a finished run, with their scores, stand for a line "
+            "Written by `python -m benchmarks.promises RUNS --docs docs/reports`; no figure on this page was typed by "
+            "a person. The photographs of validation and test of a finished run, with their scores, stand for a line "
             f"without end. {draws:,} times for each run as many good and bad parts as validation and test have are "
             "drawn from them, each with all its photographs, with replacement. Each strategy chooses its threshold on "
             "the drawn validation parts. All parts of the line are known, and so is whether the threshold keeps what "
             "was asked for: of parts, which are rejected if one of their photographs is, for a strategy with a "
-            "confidence, of photographs for the others."
+            "confidence, of photographs for the others. A line has the name of the folder of its photographs."
         ),
         "## Kept\n",
         paragraph(
-            "A strategy with a confidence has to keep its rate in at least that share of the draws, for every line "
-            "and every run. The others promise nothing: they take the threshold that has the rate on validation."
+            "A strategy with a confidence has to keep its rate in at least that share of the draws. It keeps its word "
+            f"if the {SURE:.0%} interval of the share is not below what is promised, for all runs of the line together "
+            "and, corrected for their number, for each of them. The others promise nothing: they take the threshold "
+            "that has the rate on validation."
         ),
         *(_kept(name, [row for row in rows if row.line == name], own) for name, own in lines.items()),
         "## What the report says of it\n",
@@ -82,7 +84,7 @@ def _kept(name: str, rows: Sequence[Row], lines: Sequence[Line]) -> str:
     sizes = sorted({(line.chosen_on[False], line.chosen_on[True]) for line in lines})
     counts = " or ".join(f"{good} good and {bad} bad" for good, bad in sizes)
     head = ("strategy", "promised", "kept", "interval", "worst run", "kept its word", "recall", "false rejects")
-    refusals = {row.option: next(iter(row.refused.values())) for row in rows if row.refused}
+    refusals = [next(iter(row.refused.values())) for row in rows if row.refused]
     return "\n".join(
         [
             f"### {name}\n",
@@ -90,7 +92,7 @@ def _kept(name: str, rows: Sequence[Row], lines: Sequence[Line]) -> str:
                 f"{counted(len(lines), 'run')}; {counts} parts to choose on. Recall and false rejects are means."
             ),
             table(head, [_row(row) for row in rows if row.draws]),
-            *(paragraph(f"{option}: {reason}.") for option, reason in refusals.items()),
+            *(paragraph(f"Refused: {reason}.") for reason in refusals),
         ]
     )
 

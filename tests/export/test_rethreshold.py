@@ -123,6 +123,25 @@ def test_a_bundle_with_another_threshold_its_reason_its_data_and_its_proof(
     assert "false rejects since the new lamp" in (out / "rethreshold.html").read_text()
 
 
+def test_a_promise_is_kept_by_the_lower_limit_of_the_reviewed_parts_or_refused(
+    bundle: Bundle, records: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "calm.edge"
+    more = ("--reason", "a trial", "--out", out, "--json")
+    strategy = "false-rejects-with-confidence"
+    done = rethreshold(bundle.path, "--reviewed", records, "--threshold", f"{strategy}=0.2,0.9", *more)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["how"] == f"{strategy} at_most=0.2 confidence=0.9"
+    assert said["after"]["specificity"]["value"] > 0.8 > said["before"]["specificity"]["value"]
+    assert f"{strategy} at_most=0.2 confidence=0.9" in load_bundle(out).artifact(ARTIFACT).threshold.strategy
+    more = ("--reason", "a trial", "--out", tmp_path / "other.edge")
+    done = rethreshold(bundle.path, "--reviewed", records, "--threshold", f"{strategy}=0.01,0.99", *more)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "It takes at least 459 reviewed good parts" in line
+
+
 def test_reviewed_unknowns_are_no_part_of_the_thresholds_and_of_their_proof(
     bundle: Bundle, judged: Judged, tmp_path: Path
 ) -> None:
