@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 from train.data.split import Division
 from train.fit import FEWEST
-from train.models import network_class
 from train.recipe import Recipe, load_recipe
 from train.recipe_list import read_facts
 
 ONE_CLASS = ("padim", "patchcore")
-SUPERVISED = ("inspector",)
+EVERY_MASK, FEW_MASKS = "inspector", "inspector-labels"
+SUPERVISED = (EVERY_MASK, FEW_MASKS)
+"""Which of the two is tried depends on whether every bad training photograph has a mask."""
 
 FEWEST_BAD = 10
 """Bad training photographs from which a supervised recipe is tried."""
@@ -38,7 +39,7 @@ def candidates(division: Division, overrides: Sequence[str] = ()) -> Allowed:
     allowed, left_out = [], {}
     for name in (*ONE_CLASS, *SUPERVISED):
         recipe = load_recipe(name, list(overrides))
-        if (why := _refusal(name, recipe, len(train) - bad, bad, masks)) is not None:
+        if (why := _refusal(name, len(train) - bad, bad, masks)) is not None:
             left_out[name] = why
             continue
         facts = read_facts(name).measured
@@ -48,14 +49,15 @@ def candidates(division: Division, overrides: Sequence[str] = ()) -> Allowed:
     return Allowed(allowed, left_out)
 
 
-def _refusal(name: str, recipe: Recipe, good: int, bad: int, masks: int) -> str | None:
+def _refusal(name: str, good: int, bad: int, masks: int) -> str | None:
     if good < FEWEST:
         return f"{good} good training photographs; it needs at least {FEWEST}"
     if name in ONE_CLASS:
         return None
     if bad < FEWEST_BAD:
         return f"{bad} bad training photographs; it is tried from {FEWEST_BAD} on"
-    network = network_class(recipe.model.name)
-    if network.learns_from == "masks" and not masks and not network.masks_optional:
-        return "no bad training photograph has a mask"
+    if name == EVERY_MASK and masks < bad:
+        return f"{bad - masks} of {bad} bad training photographs have no mask; {FEW_MASKS} is for those"
+    if name == FEW_MASKS and masks == bad:
+        return f"every bad training photograph has a mask; {EVERY_MASK} is for those"
     return None

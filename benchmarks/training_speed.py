@@ -91,7 +91,8 @@ def _step(recipe: Recipe, variant: Variant) -> Step:
     count, side = recipe.train.batch, recipe.letterbox.side
     truth = torch.zeros(count, 1, side, side)
     truth[::2, :, side // 3, side // 4 : side // 2] = 1
-    whole = Batch(torch.randn(count, 3, side, side), torch.ones(count, 1, side, side), truth.flatten(1).amax(1), truth)
+    image, mask, label = torch.randn(count, 3, side, side), torch.ones(count, 1, side, side), truth.flatten(1).amax(1)
+    whole = Batch(image, mask, label, truth, torch.ones(count))
 
     def step() -> None:
         batch = whole if variant.side == side else reduced(whole, variant.side)

@@ -35,7 +35,7 @@ class Augmentation(nn.Module):
         coloured = image.expand(-1, 3, -1, -1)  # a grey picture is reduced to one channel again below
         image = self.appearance(coloured)[:, : image.shape[1]].clamp(0, 1)
         image = image * mask + self.contract.fill / 255 * (1 - mask)
-        return Batch(normalised(image, self.contract), mask, batch.label, truth * mask)
+        return batch._replace(image=normalised(image, self.contract), mask=mask, truth=truth * mask)
 
 
 def cropped(batch: Batch, side: int) -> Batch:
@@ -50,14 +50,15 @@ def cropped(batch: Batch, side: int) -> Batch:
         for part in (batch.image, batch.mask, batch.truth)
     )
     drawn = batch.truth.flatten(1).amax(1)
-    return Batch(image, mask, torch.where(drawn > 0, truth.flatten(1).amax(1), batch.label), truth)
+    label = torch.where(drawn > 0, truth.flatten(1).amax(1), batch.label)
+    return batch._replace(image=image, mask=mask, label=label, truth=truth)
 
 
 def reduced(batch: Batch, side: int) -> Batch:
     """The pictures reduced to `side` pixels by the average over area; the defect keeps every cell that it touches."""
     image, mask = (F.adaptive_avg_pool2d(part, side) for part in (batch.image, batch.mask))
     mask, truth = (mask > 0.5).float(), F.adaptive_max_pool2d(batch.truth, side)
-    return Batch(image, mask, batch.label, truth * mask)
+    return batch._replace(image=image, mask=mask, truth=truth * mask)
 
 
 def _square(mask: Tensor, truth: Tensor, side: int) -> tuple[slice, slice]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -128,6 +129,7 @@ def fit(
     progress.say(str(leaks))
     splits = division.splits
     check(recipe, network, data, splits)
+    recipe = for_unmarked(recipe, splits["train"], progress)
     origins = {"weights": start.removeprefix("weights: ") if start else "random initialisation"}
     if recipe.train.normalise == "data":
         recipe = normalised_by_data(recipe, taught(network, splits), progress.begin)
@@ -193,8 +195,8 @@ def _surveyed(division: Division, recipe: Recipe, network: Network, progress: Pr
     """What the photographs of all splits are, read once."""
     everything = [photograph for split in division.splits.values() for photograph in split]
     progress.say(f"reading {counted(len(everything), 'photograph')} from {division.layout}: {division.said}")
-    advance, masks_needed = progress.begin("reading photographs", len(everything)), network.learns_from == "masks"
-    return survey(everything, masks_needed, recipe.letterbox, division.left_out, advance)
+    advance = progress.begin("reading photographs", len(everything))
+    return survey(everything, needs_masks(network), recipe.letterbox, division.left_out, advance)
 
 
 def _outcome(
@@ -213,10 +215,34 @@ def _outcome(
     return {"selection": selection, "metrics": metrics, "last": last}
 
 
-def recipes_that_learn_from(kind: str) -> list[str]:
-    """The shipped recipes whose network learns from "good" photographs, "labels" or "masks"; short names first."""
-    names = [name for name in recipe_names() if network_class(load_recipe(name).model.name).learns_from == kind]
+def recipes_that_learn_from(kind: Literal["good", "labels"]) -> list[str]:
+    """The shipped recipes whose network can learn from "good" photographs alone, or from good and bad ones ("labels");
+    short names first."""
+    networks = {name: network_class(load_recipe(name).model.name) for name in recipe_names()}
+    names = [
+        name
+        for name, network in networks.items()
+        if network.learns_from == kind or (kind == "labels" and network.masks_optional)
+    ]
     return sorted(names, key=lambda name: (len(name), name))
+
+
+def needs_masks(network: Network) -> bool:
+    """Whether every bad photograph must have a mask."""
+    return network.learns_from == "masks" and not network.masks_optional
+
+
+def for_unmarked(recipe: Recipe, train: list[Photograph], progress: Progress) -> Recipe:
+    """The recipe without crops if a bad photograph has no mask: whether its defect is inside a crop is unknown."""
+    bad = [photograph for photograph in train if photograph.is_bad]
+    unmarked = sum(photograph.mask is None for photograph in bad)
+    if not unmarked or not recipe.train.crop:
+        return recipe
+    progress.say(
+        f"{unmarked} of {counted(len(bad), 'bad photograph')} without a mask: learning from whole pictures instead of "
+        f"crops of {recipe.train.crop} pixels"
+    )
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"crop": None})})
 
 
 def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
@@ -230,11 +256,11 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
                 f"{data}: train/{label} holds {counted(counts['train'][label], 'photograph')}; {recipe.model.label} "
                 f"learns from {' and '.join(needed)} ones and needs at least {FEWEST}"
             )
-    if network.learns_from == "masks" and not any(p.mask for p in splits["train"] if p.is_bad):
+    if needs_masks(network) and not any(p.mask for p in splits["train"] if p.is_bad):
         labels, good = recipes_that_learn_from("labels"), recipes_that_learn_from("good")
         raise DataError(
             f"{data}: no bad photograph in train/ has a mask, and {recipe.model.label} learns from masks: train "
-            f"{good[0]}, which learns from good photographs, or {' or '.join(labels)}, which learn from good and bad "
+            f"{' or '.join(labels)}, which learn from good and bad photographs, or {good[0]}, which learns from good "
             "ones; or add masks"
         )
     if not counts["val"]["good"]:
@@ -259,6 +285,9 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
         raise DataError(f"checkpoint criterion {criterion!r} needs photographs in {data / 'val' / 'bad'}; try val_loss")
     if criterion == "val_dice" and network.learns_from != "masks":
         raise RecipeError(f"checkpoint criterion 'val_dice': {recipe.model.label} does not learn from masks")
+    if criterion == "val_dice" and not any(p.mask for p in splits["val"] if p.is_bad):
+        where = data / "val" / "bad"
+        raise DataError(f"checkpoint criterion 'val_dice' needs masks of photographs in {where}; try val_loss")
 
 
 def check_training_sizes(network: Network, recipe: Recipe) -> None:

@@ -1,7 +1,7 @@
 """One network under training, as Lightning sees it: a step, a validation, an optimiser."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 import torch
 from lightning import LightningModule
@@ -20,7 +20,8 @@ FIGURES = ("train_loss", "val_loss", "val_auroc", "val_ap", "val_recall", "val_d
 photographs.
 
 val_recall is the fraction of bad photographs with a score of at least 0.5; val_dice is the Dice coefficient, over all
-pixels of the validation photographs at once, of a map above 0.5, for networks that learn from masks.
+pixels of the validation photographs at once, of a map above 0.5, for networks that learn from masks. Bad photographs
+without a mask do not count in it; without any mask in validation there is no val_dice.
 """
 
 
@@ -34,7 +35,7 @@ class Learner(LightningModule):
         self.augment = Augmentation(recipe.augment, recipe.letterbox)
         network.normalised_by(recipe.letterbox)
         self.loss_options = checked_options(network.loss, recipe.loss.options, "[loss]")
-        self.seen: list[tuple[Tensor, Tensor]] = []
+        self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
         self.pixels: list[tuple[Tensor, Tensor]] = []
 
     def training_step(self, batch: Batch, index: int) -> Tensor | None:
@@ -67,9 +68,9 @@ class Learner(LightningModule):
         """Scores of all photographs, in float32 as on the line; the loss of those it learns from, as in training."""
         with torch.autocast(self.device.type, enabled=False):
             scores, maps = self.network(batch.image, batch.mask)
-        self.seen.append((scores, batch.label))
+        self.seen.append((scores, batch.label, batch.located))
         if maps is not None and self.network.learns_from == "masks":
-            found = maps > 0.5
+            found = (maps > 0.5) & (batch.located > 0)[:, None, None]
             truth = F.adaptive_max_pool2d(batch.truth, maps.shape[-2:]).squeeze(1) > 0
             self.pixels.append(((found & truth).sum(), found.sum() + truth.sum()))
         if self.network.learns_from == "good":
@@ -80,12 +81,12 @@ class Learner(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Ranking metrics over all validation photographs."""
-        scores = torch.cat([scores for scores, _ in self.seen]).cpu().double().numpy()
-        bad = torch.cat([label for _, label in self.seen]).bool().cpu().numpy()
+        seen, label, located = (torch.cat(parts).cpu() for parts in zip(*self.seen, strict=True))
+        scores, bad = seen.double().numpy(), label.bool().numpy()
         self.seen.clear()
         if bad.any():
             self.log("val_recall", float((scores[bad] >= 0.5).mean()))
-        if bad.any() and self.pixels:
+        if self.pixels and (label * located).any():
             overlap, total = (torch.stack(counts).sum() for counts in zip(*self.pixels, strict=True))
             self.log("val_dice", 2 * overlap / total.clamp(min=1))
         self.pixels.clear()
@@ -105,20 +106,29 @@ class Learner(LightningModule):
         }
         extra = {"momentum": 0.9} if chosen.optimizer == "sgd" else {}
         optimizer = kinds[chosen.optimizer](
-            self.network.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay, **extra
+            self._weights(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay, **extra
         )
         schedule = self._schedule(optimizer)
         if schedule is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
+    def _weights(self) -> Iterable[Tensor] | list[dict[str, Any]]:
+        """The weights, those of the pretrained part apart if they have a learning rate of their own."""
+        chosen, pretrained = self.recipe.train, self.network.pretrained()
+        if chosen.pretrained_rate == 1 or pretrained is None:
+            return self.network.parameters()
+        begun = list(pretrained[0].parameters())
+        known = {id(weight) for weight in begun}
+        new = [weight for weight in self.network.parameters() if id(weight) not in known]
+        slower: dict[str, Any] = {"params": begun, "lr": chosen.pretrained_rate * chosen.learning_rate}
+        return [{"params": new}, slower]
+
     def _schedule(self, optimizer: Optimizer) -> LRSchedulerConfigType | None:
         chosen, steps = self.recipe.train, int(self.trainer.estimated_stepping_batches)
         if chosen.schedule == "one-cycle":
-            return {
-                "scheduler": lr_scheduler.OneCycleLR(optimizer, chosen.learning_rate, total_steps=steps),
-                "interval": "step",
-            }
+            highest = [group["lr"] for group in optimizer.param_groups]
+            return {"scheduler": lr_scheduler.OneCycleLR(optimizer, highest, total_steps=steps), "interval": "step"}
         if chosen.schedule == "cosine":
             return {"scheduler": lr_scheduler.CosineAnnealingLR(optimizer, steps), "interval": "step"}
         if chosen.schedule == "plateau":

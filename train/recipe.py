@@ -125,6 +125,9 @@ class Train(Section):
         default="adamw", description="of torch.optim; sgd has momentum 0.9"
     )
     learning_rate: float = Field(gt=0, description="step size; the highest one of the schedule one-cycle")
+    pretrained_rate: Annotated[float, Unit("share")] = Field(
+        default=1, gt=0, le=1, description="learning rate of the pretrained part of the network, of learning_rate"
+    )
     weight_decay: float = Field(default=0, ge=0, description="of the optimizer")
     batch: Annotated[int, Unit("photographs")] = Field(default=16, ge=1, description="photographs in a step")
     epochs: Epochs = Field(

@@ -12,7 +12,7 @@ from edge.errors import RecipeError
 from edge.validation import plain
 from train.recipe import Recipe, load_recipe, recipe_file, recipe_names
 
-FIRST = ("inspector", "padim", "patchcore", "demo-line")
+FIRST = ("inspector", "inspector-labels", "padim", "patchcore", "demo-line")
 """Recipes of this project, listed before those of earlier experiments."""
 
 WIDTH = 100
@@ -142,8 +142,8 @@ def _notes(listed: Sequence[Entry]) -> list[str]:
     measured = {(one.facts.measured.photographs, one.facts.measured.processor) for one in listed}
     where = "; ".join(f"{count} photographs of 1280×720 on {processor}" for count, processor in sorted(measured))
     notes = (
-        "good, bad, masks: the fewest photographs to learn from that make sense; yes: a mask for each bad one, optional: "
-        "for all, some or none of them. Those that choose and judge (val, test) come on top.",
+        "good, bad, masks: the fewest photographs to learn from that make sense; yes: a mask for each bad one, "
+        "optional: for all, some or none of them. Those that choose and judge (val, test) come on top.",
         "weights: included in the installation, downloaded from their publisher when first used, or random.",
         f"minutes: {where}; ~ one epoch was run and the others are extrapolated.",
         "docs/guide/training.md tells how to choose; --json prints titles, too.",

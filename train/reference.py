@@ -49,6 +49,10 @@ OPTIONS = {
     "version": "of EfficientNet-Lite: 0, 1 or 2",
     "familiar": "number of features in the distance from good parts; 0: the score does not use that distance",
     "learn_depthwise": "whether the depthwise kernels of the encoder are trained too",
+    "frozen": "stages of the encoder, of six, that keep their weights, from the first on",
+    "coarse_map": "the decoder refines a map of cells of 16×16 pixels, which learns from labels in fewer steps",
+    "summary": "the score also uses a classifier of the whole picture by statistics of its features",
+    "dropout": "share of the features that the classifiers do not see in a step of the training",
     "dimensions": "features of each cell: of padim drawn at random, of patchcore principal components",
     "bank": "patches of good parts that are kept",
     "turns": "how many times every photograph is learnt, each time turned further by the same angle; 1: only as it is",
@@ -65,14 +69,20 @@ OPTIONS = {
 }
 """Meanings of the options of networks and losses."""
 
-UNITS_OF_OPTIONS = {"pooled": "pictures", "smoothing": "cells", "hardest": "share", "spots": "share"}
+UNITS_OF_OPTIONS = {
+    "pooled": "pictures",
+    "smoothing": "cells",
+    "hardest": "share",
+    "spots": "share",
+    "dropout": "share",
+}
 
 OWN = {"one logit": OwnClassifier, "a map": OwnSegmenter}
 """What a network of one's own gives, and what makes a network of the project of it."""
 
 CRITERIA = (
     "`val_recall` is the recall at a score of 0.5, because the threshold is chosen after the last epoch; `val_dice` "
-    "compares maps cut at 0.5 with the masks."
+    "compares maps cut at 0.5 with the masks of those photographs that have one."
 )
 
 DEFAULTS = {"mean": "0 for each channel", "std": "1 for each channel"}

@@ -127,7 +127,8 @@ def test_averaged_weights_are_exported_unless_others_are_asked_for(
 def test_a_network_of_one_side_is_loaded_and_another_side_is_said(tmp_path: Path) -> None:
     torch.manual_seed(5)
     network = build_network("padim", {"dimensions": 4})
-    seen = Batch(torch.rand(4, 3, 64, 64), torch.ones(4, 1, 64, 64), torch.zeros(4), torch.zeros(4, 1, 64, 64))
+    mask = torch.ones(4, 1, 64, 64)
+    seen = Batch(torch.rand(4, 3, 64, 64), mask, torch.zeros(4), torch.zeros_like(mask), torch.ones(4))
     network.gather(seen)
     network.conclude()
     torch.save({"model": network.state_dict()}, tmp_path / "best.pt")

@@ -152,7 +152,7 @@ def test_one_file_for_both_runtimes_is_proven_in_both(subject: Subject, tmp_path
 def test_every_network_can_be_halved_and_says_nearly_the_same(name: str) -> None:
     torch.manual_seed(0)
     network, side = build_network(name, {}).eval(), 64
-    shown = Batch(torch.rand(4, 3, side, side), torch.ones(4, 1, side, side), torch.zeros(4), None)
+    shown = Batch(torch.rand(4, 3, side, side), torch.ones(4, 1, side, side), torch.zeros(4), None, None)
     with torch.no_grad():
         if network.learns_by == "statistics":
             network.gather(shown)

@@ -38,7 +38,7 @@ def subject_of(name: str, contract: LetterboxContract) -> Subject:
     torch.manual_seed(0)
     network = build_network(name, {}).eval()
     side = contract.side
-    shown = Batch(torch.rand(4, 3, side, side), torch.ones(4, 1, side, side), torch.zeros(4), None)  # type: ignore[arg-type]
+    shown = Batch(torch.rand(4, 3, side, side), torch.ones(4, 1, side, side), torch.zeros(4), None, None)  # type: ignore[arg-type]
     with torch.no_grad():
         if network.learns_by == "statistics":
             network.gather(shown)

@@ -78,7 +78,7 @@ def blotted(count: int = 8, side: int = 64) -> Batch:
         truth[index, :, 14 + 3 * index : 22 + 3 * index, 10 + 5 * index : 20 + 5 * index] = 1
     levels = (0.3 + 0.6 * truth) * mask + 114 / 255 * (1 - mask)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (CONTRACT.mean, CONTRACT.std))
-    return Batch((levels.expand(-1, 3, -1, -1) - mean) / std, mask, torch.ones(count), truth)
+    return Batch((levels.expand(-1, 3, -1, -1) - mean) / std, mask, torch.ones(count), truth, torch.ones(count))
 
 
 def levels_of(batch: Batch) -> torch.Tensor:

@@ -21,6 +21,7 @@ SIDES = {
     "densenet121": 128,
     "inspector": 128,
     "padim": 128,
+    "patchcore": 64,
     "segmenter-small": 64,
     "unet-autoencoder": 64,
     "unet-resnet34": 64,
@@ -43,7 +44,7 @@ def _network(name: str) -> Network:
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
             torch.nn.init.uniform_(module.running_var, 0.5, 2)
     side = SIDES[name]
-    shown = Batch(torch.randn(8, 3, side, side), torch.ones(8, 1, side, side), torch.arange(8) % 2, None)
+    shown = Batch(torch.randn(8, 3, side, side), torch.ones(8, 1, side, side), torch.arange(8) % 2, None, None)
     network.eval()
     if network.learns_by == "statistics":
         network.gather(shown)
@@ -107,7 +108,7 @@ def test_loss_reaches_every_weight(name: str) -> None:
     truth = torch.zeros_like(mask)
     truth[..., side // 2 : side // 2 + 8, 8:24] = 1
     network.train()
-    terms = network.loss(Batch(image, mask, torch.ones(1), truth))
+    terms = network.loss(Batch(image, mask, torch.ones(1), truth, torch.ones(1)))
     torch.stack(list(terms.values())).sum().backward()
     learning = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in learning.values())

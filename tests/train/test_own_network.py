@@ -119,7 +119,7 @@ def batch() -> Batch:
     mask[:, :, :8] = 0
     truth = torch.zeros(2, 1, SIDE, SIDE)
     truth[1, :, 12:16, 12:16] = 1
-    return Batch(torch.rand(2, 3, SIDE, SIDE), mask, torch.tensor([0.0, 1.0]), truth)
+    return Batch(torch.rand(2, 3, SIDE, SIDE), mask, torch.tensor([0.0, 1.0]), truth, torch.ones(2))
 
 
 def test_what_the_module_gives_says_what_it_learns_from(own: Callable[..., Recipe]) -> None:

@@ -14,7 +14,8 @@ SIDE = 64
 def good(count: int, seed: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     image = torch.rand(count, 3, SIDE, SIDE, generator=generator)
-    return Batch(image, torch.ones(count, 1, SIDE, SIDE), torch.zeros(count), torch.zeros(count, 1, SIDE, SIDE))
+    mask = torch.ones(count, 1, SIDE, SIDE)
+    return Batch(image, mask, torch.zeros(count), torch.zeros_like(mask), torch.ones(count))
 
 
 def fitted(*batches: Batch, **options: object) -> Padim:

@@ -31,13 +31,21 @@ def test_the_list_is_read_at_a_hundred_columns() -> None:
 @pytest.mark.parametrize("name", recipe_names())
 def test_facts_agree_with_the_network(name: str) -> None:
     facts, chosen = read_facts(name), load_recipe(name)
-    assert facts.learns_from == network_class(chosen.model.name).learns_from
+    network = network_class(chosen.model.name)
+    assert (facts.learns_from, facts.masks_optional) == (network.learns_from, network.masks_optional)
     assert (facts.bad == 0) == (facts.learns_from == "good") == (facts.task == "one-class")
     pretrained = build_network(chosen.model.name, chosen.model.options).pretrained()
     if chosen.model.weights == "random" or pretrained is None:
         assert facts.weights == "random"
     else:
         assert facts.weights == ("included" if PUBLISHED[pretrained[1]].wheel else "download")
+
+
+def test_the_list_says_for_which_recipes_masks_are_optional() -> None:
+    rows = {line.split()[0]: line.split() for line in lines(LISTED)[1 : len(LISTED) + 1]}
+    masks = {name: row[4] for name, row in rows.items()}
+    assert (masks["inspector"], masks["inspector-labels"], masks["padim"]) == ("optional", "optional", "no")
+    assert masks["demo-line"] == "yes"
 
 
 def test_times_say_how_many_epochs_were_run_on_which_processor() -> None:

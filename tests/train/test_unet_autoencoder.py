@@ -12,7 +12,7 @@ from train.models.unet_autoencoder import Judge, with_spots
 def batch(side: int = 64) -> Batch:
     image, mask = torch.rand(4, 3, side, side), torch.ones(4, 1, side, side)
     mask[..., :16] = 0
-    return Batch(image, mask, torch.zeros(4), torch.zeros_like(mask))
+    return Batch(image, mask, torch.zeros(4), torch.zeros_like(mask), torch.ones(4))
 
 
 @pytest.mark.parametrize("judge", ["alexnet", "vgg16", "efficientnet-lite0"])

@@ -46,13 +46,16 @@ class EfficientNetLite(nn.Module):
         self._blocks = nn.ModuleList()
         self.channels: list[int] = []
         """Channels of each of `features`."""
+        self.depths: list[int] = []
+        """Blocks of each stage."""
         inputs = 32
         for index, (repeats, kernel, stride, expansion, outputs) in enumerate(STAGES[:stages]):
             fixed = index in (0, len(STAGES) - 1)
             if stride == 2:
                 self.channels.append(inputs)
             outputs = _multiple_of_8(outputs * width)
-            for repeat in range(repeats if fixed else math.ceil(repeats * depth)):
+            self.depths.append(repeats if fixed else math.ceil(repeats * depth))
+            for repeat in range(self.depths[-1]):
                 self._blocks.append(Block(inputs, outputs, kernel, 1 if repeat else stride, expansion))
                 inputs = outputs
         self.channels.append(inputs)
@@ -60,6 +63,12 @@ class EfficientNetLite(nn.Module):
             self._conv_head = nn.Conv2d(inputs, 1280, kernel_size=1, bias=False)
             self._bn1 = _norm(1280)
             self._fc = nn.Linear(1280, classes)
+
+    def freeze(self, stages: int) -> None:
+        """Keep the weights of the stem and of the first `stages` stages as they are; 0 freezes nothing."""
+        if stages:
+            for module in (self._conv_stem, self._bn0, *self._blocks[: sum(self.depths[:stages])]):
+                module.requires_grad_(False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Class logits."""

@@ -51,6 +51,7 @@ class Rendered(Dataset[Batch]):
             mask=mask,
             label=torch.tensor(float(photograph.is_bad)),
             truth=torch.zeros_like(mask) if truth is None else truth.float(),
+            located=torch.tensor(float(truth is not None or not photograph.is_bad)),
         )
 
     def keep(self, stage: Stage = SILENT.begin) -> "Rendered":

@@ -206,15 +206,21 @@ def _what(run: Run) -> str:
     learnt = (
         f"{counted(counts['good'], 'photograph')} of good parts alone"
         if alone
-        else (
-            f"{counted(counts['good'], 'photograph')} of good and {counts['bad']} of bad parts"
-            + (" with their defects outlined" if run.network.learns_from == "masks" else "")
-        )
+        else f"{counted(counts['good'], 'photograph')} of good and {counts['bad']} of bad parts{_outlined(run)}"
     )
     return (
         f"The network is {record.recipe.model.name}, made by the recipe {record.recipe_name} "
         f"({record.parameters:,} weights). It learnt from {learnt}."
     )
+
+
+def _outlined(run: Run) -> str:
+    """How many of the bad training photographs had a mask from which the network learnt."""
+    survey, bad = run.record.data.survey, run.record.data.photographs["train"]["bad"]
+    masks = bad if survey is None else survey.splits["train"].masks
+    if run.network.learns_from != "masks" or not masks:
+        return ""
+    return " with their defects outlined" if masks == bad else f", {masks} of these with their defects outlined"
 
 
 CALIBRATED = "the weights of the opinions that make its score, so that figures on validation tend to be too good, "
