@@ -8,6 +8,7 @@ import openvino
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from train.feature_statistics import KINDS, statistics
 from train.models import Batch, build_network
@@ -165,6 +166,16 @@ def test_frozen_stages_learn_nothing_and_all_other_weights_learn() -> None:
     moved = {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
     assert all(grad.abs().sum() > 0 for grad in moved.values())
     assert made(familiar=0).encoder._conv_stem.weight.requires_grad
+
+
+@torch.no_grad()
+def test_a_coarse_map_is_what_the_decoder_begins_from() -> None:
+    network = made(familiar=0, coarse_map=True)
+    features = [torch.randn(1, c, SIDE >> n, SIDE >> n) for n, c in enumerate(network.encoder.channels, start=1)]
+    assert network.coarse_head is not None
+    smooth = F.interpolate(network.coarse_head(features[-2]), scale_factor=8, mode="bilinear")
+    torch.testing.assert_close(network.map_logits(features), smooth - 4)
+    assert made(familiar=0).coarse_head is None
 
 
 def test_statistics_are_of_the_frame_alone() -> None:
