@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 app = new_app()
 
 
+@app.callback()
+def choose() -> None:
+    """Train a recipe, or compare those that the photographs allow."""
+
+
 @app.command()
 def auto(
     data: Annotated[Path, typer.Option(help="Folder of photographs, in one of the layouts that edge-train reads.")],
@@ -112,7 +117,6 @@ def main() -> NoReturn:
         from train.cli import main as train
 
         train()
-    del sys.argv[1]
     run_app(app, extra="export")
 
 

@@ -1,6 +1,5 @@
 """Trains the candidates one after the other, and keeps the one that ranks the validation photographs best."""
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -75,9 +74,9 @@ def select(
         ms = median_ms(run.network, run.contract, shape)
         compared.append(_measured(run, candidate.name, took, ms, has_bad))
     comparison = _choose(others, compared, aligned, latency_ms)
-    shutil.move(others / comparison.chosen, out)
-    record = read_record(out).model_copy(update={"comparison": comparison})
-    write_record(out, record)
+    kept = others / comparison.chosen
+    write_record(kept, read_record(kept).model_copy(update={"comparison": comparison}))
+    kept.rename(out)  # also over an empty folder
     if not any(others.iterdir()):
         others.rmdir()
     return load_run(out)

@@ -57,7 +57,7 @@ app = new_app()
 MOST_BARE = 4_000
 """Frames of the bare loops; edge-backtest judges all."""
 
-PATIENCE_S = 3_600
+BARE_S = 3_600
 """For a bare loop, also on a busy machine."""
 
 
@@ -198,7 +198,7 @@ def _bare(bundle: Bundle, items: Sequence[Item], is_reading: bool) -> float:
     ]
     for worker in workers:
         worker.start()
-    spans = [rates.get(timeout=PATIENCE_S) for _ in workers]
+    spans = [rates.get(timeout=BARE_S) for _ in workers]
     for worker in workers:
         worker.join()
     seconds = max(end for _, _, end in spans) - min(start for _, start, _ in spans)

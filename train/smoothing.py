@@ -1,25 +1,22 @@
 """A Gaussian filter of a map of cells, without what lies under the padding."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 
-class Smoothing(nn.Module):
-    """Filters cells [N, 1, h, w] with deviation `sigma` over a window of radius `reach`, both in cells; a sigma of 0
-    leaves them as they are.
+def gaussian_window(sigma: float, reach: int) -> Tensor:
+    """A window of deviation `sigma` and radius `reach`, both in cells, [1, 1, 2 reach + 1, 2 reach + 1]; with a sigma
+    of 0 it leaves cells as they are.
     """
+    line = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * max(sigma, 1e-3) ** 2))
+    window = line[:, None] * line
+    return (window / window.sum())[None, None]
 
-    window: Tensor
 
-    def __init__(self, sigma: float, reach: int) -> None:
-        super().__init__()
-        line = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * max(sigma, 1e-3) ** 2))
-        window = line[:, None] * line
-        self.reach = reach
-        self.register_buffer("window", (window / window.sum())[None, None], persistent=False)
-
-    def forward(self, cells: Tensor, frame: Tensor) -> Tensor:
-        """The weighted mean of the cells in `frame` [N, 1, h, w], which is 1 where a cell counts, else 0."""
-        over, of = (F.conv2d(one, self.window, padding=self.reach) for one in (cells * frame, frame))
-        return over / of.clamp(min=1e-6)
+def smoothed(cells: Tensor, frame: Tensor, window: Tensor, reach: int) -> Tensor:
+    """The mean, weighted by the window of radius `reach`, of the cells [N, 1, h, w] in `frame`, which has their shape
+    and is 1 where a cell counts, else 0.
+    """
+    over, of = F.conv2d(cells * frame, window, padding=reach), F.conv2d(frame, window, padding=reach)
+    return over / of.clamp(min=1e-6)

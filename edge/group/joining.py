@@ -116,6 +116,10 @@ class Joining:
             return f"{MOST_IN_FLIGHT} parts wait for their verdicts; trigger more slowly"
         return None
 
+    def is_known(self, name: str, at_ns: int) -> bool:
+        """Whether a part of this name is in flight, or still to be judged by a view."""
+        return name in self._parts or bool(self._owing(name, at_ns))
+
     def _owing(self, name: str, at_ns: int) -> set[str]:
         """Views that may still judge the decided part with this name."""
         decided_ns, views = self._awaited.get(name, (0, set[str]()))

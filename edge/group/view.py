@@ -92,7 +92,9 @@ class View:
         self._miss_up_to(verdict.seq - 1)
         self._station.last_seq = verdict.seq
         exposed_ns, against = self._station.exposed(verdict, at_ns), self._against(verdict, at_ns)
-        names = [verdict.part] if self._places is None else self._places.parts_of(self.name, verdict)
+        names = [verdict.part]
+        if self._places is not None:
+            names = self._places.parts_of(self.name, verdict, lambda name: self._joining.is_known(name, at_ns))
         if len(names) == 1:
             said = Said(verdict.model_copy(update={"part": names[0]}), exposed_ns, against)
             taken = self._joining.take(self.name, said, self._station.exposed_by(verdict, at_ns), at_ns)

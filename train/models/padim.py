@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from train.backbones.efficientnet_lite import EfficientNetLite
 from train.models import Batch, Network
-from train.smoothing import Smoothing
+from train.smoothing import gaussian_window, smoothed
 
 STRIDE = 16
 """Input pixels per cell, in each direction."""
@@ -46,6 +46,7 @@ class Padim(Network):
     chosen: Tensor
     mean: Tensor
     whitening: Tensor
+    window: Tensor
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Padim(Network):
         self.register_buffer("chosen", chosen)
         self.register_buffer("mean", torch.zeros(0))  # [cells, dimensions]
         self.register_buffer("whitening", torch.zeros(0))  # [cells, dimensions, dimensions]
-        self.smoothing = Smoothing(smoothing, REACH)
+        self.register_buffer("window", gaussian_window(smoothing, REACH), persistent=False)
         self.sums: tuple[Tensor, Tensor, Tensor] | None = None
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +74,7 @@ class Padim(Network):
         features, frame = self.features(image, mask)
         apart = features.flatten(2).permute(2, 1, 0) - self.mean[:, :, None]  # [cells, dimensions, N]
         distance = torch.matmul(self.whitening, apart).square().sum(dim=1).sqrt().T.reshape(frame.shape)
-        distance = self.smoothing(distance, frame)
+        distance = smoothed(distance, frame, self.window, REACH)
         where = distance / (distance + self.usual) * frame
         return where.amax(dim=(1, 2, 3)), where.squeeze(1)
 

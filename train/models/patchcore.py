@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from train.backbones.efficientnet_lite import EfficientNetLite
 from train.models import Batch, Network
-from train.smoothing import Smoothing
+from train.smoothing import gaussian_window, smoothed
 
 STRIDE = 8
 """Input pixels per cell, in each direction."""
@@ -19,8 +19,14 @@ STAGES = 5
 REACH = 6
 """Radius of the smoothing window in cells."""
 
-CONSTANT = 1e-6
+CONSTANT = 1e-3
 """A channel whose deviation is a smaller share of the largest one does not count."""
+
+LARGEST = 1_000.0
+"""Largest weight of a direction, which float16 has to hold: all distances have one scale, whatever that is."""
+
+LEAST_SHARE = 0.05
+"""Smallest value of u, as a share of the root mean square of the bank: a bank of nearly all patches is no scale."""
 
 MOST_PATCHES = 60_000
 """Patches of good parts from which the bank is chosen: a random sample of all."""
@@ -52,6 +58,7 @@ class PatchCore(Network):
     directions: Tensor
     patches: Tensor
     usual: Tensor
+    window: Tensor
 
     def __init__(
         self, *, version: int = 0, bank: int = 1000, dimensions: int = 64, turns: int = 1, smoothing: float = 3.0
@@ -63,7 +70,7 @@ class PatchCore(Network):
         self.register_buffer("directions", torch.zeros(0))  # [dimensions, channels], each divided by its deviation
         self.register_buffer("patches", torch.zeros(0))  # [bank, dimensions]
         self.register_buffer("usual", torch.ones(()))
-        self.smoothing = Smoothing(smoothing, REACH)
+        self.register_buffer("window", gaussian_window(smoothing, REACH), persistent=False)
         self.seen: list[Tensor] = []
         self.share = 1.0
         """Share of the patches that is sampled; halved whenever they become too many."""
@@ -74,7 +81,7 @@ class PatchCore(Network):
         x = self.projected(maps)
         nearest = F.conv2d(x, self.patches[:, :, None, None], -self.patches.square().sum(dim=1) / 2).amax(dim=1)
         distance = (x.square().sum(dim=1) - 2 * nearest).clamp(min=0).sqrt()
-        distance = self.smoothing(distance[:, None], frame)
+        distance = smoothed(distance[:, None], frame, self.window, REACH)
         where = (distance / (distance + self.usual) * frame).squeeze(1)
         return where.amax(dim=(1, 2)), where
 
@@ -87,9 +94,10 @@ class PatchCore(Network):
 
     def projected(self, maps: list[Tensor]) -> Tensor:
         """The principal components of each cell, [N, dimensions, S/8, S/8]."""
-        shares = torch.split(self.directions, [one.shape[1] for one in maps], dim=1)
-        reduced = [F.conv2d(one, share[:, :, None, None]) for one, share in zip(maps, shares, strict=True)]
-        return _averaged(sum(_at_stride_8(reduced), torch.zeros(()))) - (self.directions @ self.centre)[:, None, None]
+        (fine, coarse), own = maps, self.encoder.channels[2]
+        directions = self.directions[:, :, None, None]
+        near, far = _at_stride_8([F.conv2d(fine, directions[:, :own]), F.conv2d(coarse, directions[:, own:])])
+        return _averaged(near + far) - (self.directions @ self.centre)[:, None, None]
 
     @torch.no_grad()
     def gather(self, batch: Batch) -> None:
@@ -114,10 +122,12 @@ class PatchCore(Network):
         deviation[deviation <= CONSTANT * deviation.amax()] = math.inf  # what never changes tells nothing
         standard = (seen - centre) / deviation
         _, vectors = torch.linalg.eigh(standard.T @ standard)
-        directions = vectors[:, -self.dimensions :].T
-        patches, farthest = core_set((standard @ directions.T).float(), self.bank)
-        self.centre, self.directions = centre.float().to(device), (directions / deviation).float().to(device)
-        self.patches, self.usual = patches.to(device), farthest.to(device)
+        directions = vectors[:, -self.dimensions :].T / deviation
+        directions *= min(1.0, LARGEST / float(directions.abs().amax()))
+        patches, farthest = core_set(((seen - centre) @ directions.T).float(), self.bank)
+        self.centre, self.directions = centre.float().to(device), directions.float().to(device)
+        least = LEAST_SHARE * patches.square().sum(dim=1).mean().sqrt()
+        self.patches, self.usual = patches.to(device), torch.maximum(farthest, least).to(device)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The mean score of good photographs, for comparison only."""

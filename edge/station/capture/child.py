@@ -47,15 +47,15 @@ def run_capture(
     try:
         checks = FrameChecks(stale_ms, None if envelope is None else Envelope.read(envelope))
         source = open_source(request)
-        if not request.is_lost:
-            source.remarks += tuple(remark for one in exposures for remark in source.adjust(one))
+        taken = {one: source.adjust(one) for one in exposures}
+        source.remarks += tuple(remark for remarks in taken.values() for remark in remarks)
     except EdgeError as error:
         connection.send(Failed(str(error)))
         return
     policy = policy or ("latest" if source.free_running else "every")
     connection.send(_opened(source, request, policy))
     is_told = source.exposes_when_told or exposures
-    inbox = Inbox(connection, source.trigger, partial(_adjust, source)) if is_told else connection
+    inbox = Inbox(connection, source.trigger, partial(_adjust, source, taken)) if is_told else connection
     slots = Slots(connection, inbox, waits=not source.live)
     slots.wait_for_first()
     gc_tuning.freeze()
@@ -111,13 +111,18 @@ def _into_slots(source: "Source", slots: Slots) -> "Iterator[Capture | None]":
         yield capture
 
 
-def _adjust(source: "Source", wanted: Adjust) -> Adjusted:
+def _adjust(source: "Source", taken: "dict[ExposureSettings, tuple[str, ...]]", wanted: Adjust) -> Adjusted:
+    """Change the exposure. `taken` is what the camera changed of each when it was opened; another change while it runs
+    means that it does not expose so.
+    """
     refusal = None
     try:
-        source.adjust(wanted.exposure)
+        remarks = source.adjust(wanted.exposure)
+        if remarks != taken[wanted.exposure]:
+            refusal = "; ".join(remarks) or f"{source.name} took another exposure than when it was opened"
     except EdgeError as error:
         refusal = str(error)
-    return Adjusted(wanted.exposure, time.monotonic_ns(), refusal)
+    return Adjusted(wanted.exposure, wanted.number, time.monotonic_ns(), refusal)
 
 
 def _opened(source: "Source", request: "SourceRequest", policy: str) -> Opened:

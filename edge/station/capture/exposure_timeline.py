@@ -15,13 +15,12 @@ class ExposureTimeline:
         """Nothing is known of any frame."""
         self._since: deque[tuple[int, ExposureSettings | None]] = deque(maxlen=REMEMBERED)
 
-    def begin(self, exposure: ExposureSettings | None) -> None:
-        """A camera was opened with these settings: every frame of it is exposed so."""
-        self._since.clear()
-        self._since.append((0, exposure))
+    def begin(self, exposure: ExposureSettings | None, since_ns: int) -> None:
+        """A camera was opened with these settings: every frame of it, which comes later, is exposed so."""
+        self._since.append((since_ns, exposure))
 
     def leave(self, since_ns: int) -> None:
-        """The settings are being changed."""
+        """The settings are being changed, or the camera is lost."""
         self._since.append((since_ns, None))
 
     def settle(self, exposure: ExposureSettings, since_ns: int) -> None:

@@ -49,6 +49,9 @@ STORED_SILENCE_MS = 10_000
 EXPOSURE_S = 2.0
 """A camera that gives no frame for this long after an exposure that tests whether it is back is reopened."""
 
+UNKNOWN_EXPOSURE_NS = 500_000_000
+"""Taken for the longest exposure of a line whose settings change the gain alone."""
+
 LONGEST_BACKOFF_S = 0.5
 """Longest back-off of a camera: a camera that returns must be detected soon, however long it was away."""
 
@@ -96,6 +99,7 @@ class CaptureProcess:
         self._opened_with: ExposureSettings | None = None
         self._exposed = ExposureTimeline()
         self._refused: dict[ExposureSettings, str] = {}
+        self._adjusting = 0  # number of the last Adjust
 
     def _arguments(
         self,
@@ -175,7 +179,7 @@ class CaptureProcess:
 
     def select_exposure(self, exposure: ExposureSettings | None) -> None:
         """Let the camera expose so from now on; None changes nothing."""
-        if exposure is None or exposure == self._exposure:
+        if exposure is None or (exposure == self._exposure and exposure not in self._refused):
             return
         self._exposure = exposure
         if self.is_up:
@@ -194,20 +198,29 @@ class CaptureProcess:
     def _adjust(self) -> None:
         assert self._exposure is not None
         self._exposed.leave(time.monotonic_ns())
-        self.child.send(Adjust(self._exposure))
+        self._adjusting += 1
+        self.child.send(Adjust(self._exposure, self._adjusting))
 
     def _adjusted(self, message: Adjusted) -> None:
-        """A frame whose exposure began before the change was exposed as before. Of a free-running camera one more frame
-        is passed over: its exposure may overlap the transfer of the frame before.
+        """Of a camera that is not triggered by this station, frames are passed over that may have begun before: the
+        longest exposure of the line, and one frame more, whose exposure may overlap the transfer of the one before.
         """
+        if message.number != self._adjusting:
+            return
         if message.refusal is not None:
             self._refused[message.exposure] = message.refusal
-        elif message.exposure == self._exposure:
-            self._refused.pop(message.exposure, None)
-            opened = self.opened
-            frame_s = 1 / opened.rate if opened and opened.rate and opened.free_running else 0.0
-            lasts_ns = (message.exposure.exposure_us or 0) * 1e3 + frame_s * 1e9
-            self._exposed.settle(message.exposure, message.at_ns + int(lasts_ns))
+            return
+        self._refused.pop(message.exposure, None)
+        passing_ns = 0 if self.exposes_when_told else 2 * self._longest_frame_ns()
+        self._exposed.settle(message.exposure, message.at_ns + passing_ns)
+
+    def _longest_frame_ns(self) -> int:
+        line = self._config.camera.exposure_us
+        exposures = [one.exposure.exposure_us or line for one in self._config.products if one.exposure is not None]
+        known_us = [one for one in exposures if one is not None]
+        longest_ns = UNKNOWN_EXPOSURE_NS if len(known_us) < len(exposures) else max(known_us) * 1e3
+        rate = self._config.rate if isinstance(self._config.rate, float) else None
+        return int(max(longest_ns, 1e9 / rate if rate else 0.0))
 
     def give_up(self, cause: str) -> None:
         """End the child for this reason; the camera is reopened."""
@@ -284,7 +297,9 @@ class CaptureProcess:
             slots = SLOTS[opened.policy] + (MOST_FRAMES if self._config.read_code is not None else 0)
             slots += self._config.candidates is not None
             self._ring = Ring(slots, height * width * 3 * frames)
-        self._exposed.begin(self._opened_with)
+        self._exposed.begin(self._opened_with, time.monotonic_ns())
+        if self._opened_with is not None:
+            self._refused.pop(self._opened_with, None)
         if self._exposure != self._opened_with:
             self._adjust()
         self._has_begun |= opened.free_running and opened.device  # a simulated camera waits for `begin`
@@ -350,6 +365,7 @@ class CaptureProcess:
         Raises SourceError if the source cannot be opened and further attempts are pointless.
         """
         self.child.kill()
+        self._exposed.leave(time.monotonic_ns())
         self._to_resume, self._exposed_ns = 0, None
         if self.has_ended:  # the child had nothing more to do
             return

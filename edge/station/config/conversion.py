@@ -47,6 +47,10 @@ def _exposures(settings: Settings) -> list[ExposureSettings | None]:
     given = [key for key in EXPOSURE if any(getattr(one, key) is not None for one in products)]
     if not given:
         return [None for _ in products]
+    if settings.trigger == "presence":
+        raise ConfigError(
+            f"products: {' and '.join(given)}: with trigger = presence all products are exposed alike; leave it out"
+        )
     kind = kind_of(settings.source or "")
     if kind is None or not kind.has_exposure:
         raise ConfigError(f"products: {' and '.join(given)} can be set of genicam cameras only, not of this source")

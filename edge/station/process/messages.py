@@ -96,15 +96,19 @@ class Expose(NamedTuple):
 
 
 class Adjust(NamedTuple):
-    """Supervisor → capture: expose so from now on. Only for a source with an exposure time that can be set."""
+    """Supervisor → capture: expose so from now on. Only for a source with an exposure time that can be set. `number`
+    comes back with the answer.
+    """
 
     exposure: "ExposureSettings"
+    number: int
 
 
 class Adjusted(NamedTuple):
     """Capture → supervisor: the camera has exposed so since `at_ns`, or `refusal` says why it does not."""
 
     exposure: "ExposureSettings"
+    number: int
     at_ns: int
     refusal: str | None = None
 

@@ -142,6 +142,7 @@ OPENED = Opened("genicam:1", (180, 320), None, True, True, False, "every", devic
 def intake() -> Iterator[CaptureProcess]:
     listed = [f"{name}={DEMO_BUNDLE},exposure_us={us}" for name, us in (("short", 5_000), ("long", 40_000))]
     made = CaptureProcess(station_config("genicam:1", products=listed))
+    object.__setattr__(made._config, "rate", 20.0)
     made.child = ScriptedChild()  # type: ignore[assignment]
     made.select_exposure(SHORT)
     made._arguments()
@@ -170,10 +171,10 @@ def part_of(intake: CaptureProcess, product: str, captured_ns: int) -> Part:
 
 def test_a_frame_that_may_have_been_exposed_for_another_product_makes_its_part_unknown(intake: CaptureProcess) -> None:
     says(intake, OPENED)
-    long_ago = time.monotonic_ns() - 10**9
+    long_ago = time.monotonic_ns()
     assert part_of(intake, "short", long_ago).finding is None
     intake.select_exposure(LONG)
-    assert intake.child.sent[-1] == Adjust(LONG)  # type: ignore[attr-defined]
+    assert intake.child.sent[-1] == Adjust(LONG, 1)  # type: ignore[attr-defined]
     now = time.monotonic_ns()
     assert part_of(intake, "short", long_ago).finding is None, "it was exposed before the changeover"
     for product, captured_ns in (("long", now), ("short", now), ("long", long_ago)):
@@ -182,8 +183,8 @@ def test_a_frame_that_may_have_been_exposed_for_another_product_makes_its_part_u
         assert (finding.reason, finding.detail) == (
             Reason.PRODUCT, f"the camera did not expose for product {product} yet"
         )  # fmt: skip
-    says(intake, Adjusted(LONG, now))
-    settled = now + 40_000_000 + 50_000_000  # an exposure, and a frame at 20 frames a second
+    says(intake, Adjusted(LONG, 1, now))
+    settled = now + 2 * 50_000_000  # two frames at 20 frames a second, which is longer than two exposures
     known = {at: part_of(intake, "long", at).finding is None for at in (now, settled - 1, settled, settled + 10**9)}
     assert known == {now: False, settled - 1: False, settled: True, settled + 10**9: True}
     assert part_of(intake, "short", settled).finding is not None
@@ -193,26 +194,49 @@ def test_a_camera_that_opened_for_the_former_product_is_set_for_the_current_one(
     intake.select_exposure(LONG)  # while the child opens the camera for the other
     assert intake.child.sent == []  # type: ignore[attr-defined]
     says(intake, OPENED)
-    assert Adjust(LONG) in intake.child.sent  # type: ignore[attr-defined]
+    assert Adjust(LONG, 1) in intake.child.sent  # type: ignore[attr-defined]
     assert intake.exposure_at(time.monotonic_ns()) is None
 
 
 def test_an_answer_to_an_earlier_changeover_settles_nothing(intake: CaptureProcess) -> None:
     says(intake, OPENED)
+    for exposure in (LONG, SHORT, LONG):
+        intake.select_exposure(exposure)
+    now = time.monotonic_ns()
+    says(intake, Adjusted(LONG, 1, now), Adjusted(SHORT, 2, now))
+    assert intake.exposure_at(now + 10**9) is None
+    says(intake, Adjusted(LONG, 3, now))
+    assert intake.exposure_at(now + 10**9) == LONG
+
+
+def test_the_longest_exposure_of_the_line_is_waited_for_also_when_it_gets_shorter(intake: CaptureProcess) -> None:
+    object.__setattr__(intake._config, "rate", None)
     intake.select_exposure(LONG)
+    intake._arguments()
+    says(intake, OPENED)
     intake.select_exposure(SHORT)
     now = time.monotonic_ns()
-    says(intake, Adjusted(LONG, now))
-    assert intake.exposure_at(now + 10**9) is None
-    says(intake, Adjusted(SHORT, now))
-    assert intake.exposure_at(now + 10**9) == SHORT
+    says(intake, Adjusted(SHORT, 1, now))
+    assert intake.exposure_at(now + 79_000_000) is None
+    assert intake.exposure_at(now + 80_000_000) == SHORT
+
+
+def test_a_frame_that_waits_while_the_camera_is_opened_again_keeps_its_exposure(intake: CaptureProcess) -> None:
+    says(intake, OPENED)
+    before = time.monotonic_ns()
+    intake.select_exposure(LONG)
+    intake.give_up("it is gone")
+    intake._arguments()
+    says(intake, OPENED)
+    assert intake.exposure_at(before) == SHORT
+    assert intake.exposure_at(time.monotonic_ns()) == LONG
 
 
 def test_a_refusal_is_an_alarm_and_no_part_is_judged(intake: CaptureProcess) -> None:
     says(intake, OPENED)
     intake.select_exposure(LONG)
     now = time.monotonic_ns()
-    says(intake, Adjusted(LONG, now, "genicam:1: exposure_us 40000: the camera refuses it"))
+    says(intake, Adjusted(LONG, 1, now, "genicam:1: exposure_us 40000: the camera refuses it"))
     assert intake.alarms == (
         "genicam:1: exposure_us 40000: the camera refuses it: no part of this product can be judged",
     )
@@ -224,10 +248,8 @@ def test_a_refusal_is_an_alarm_and_no_part_is_judged(intake: CaptureProcess) -> 
 def test_a_frame_of_a_moment_of_change_belongs_to_neither_exposure() -> None:
     timeline = ExposureTimeline()
     assert timeline.at(5) is None
-    timeline.begin(SHORT)
+    timeline.begin(SHORT, 0)
     timeline.leave(100)
     timeline.settle(LONG, 140)
     expected = {99: SHORT, 100: None, 139: None, 140: LONG, 10**9: LONG}
     assert {at: timeline.at(at) for at in expected} == expected
-    timeline.begin(LONG)
-    assert timeline.at(0) == LONG

@@ -176,7 +176,7 @@ def cell(request: pytest.FixtureRequest) -> Iterator[tuple[Cell, Stub]]:
         frames: Any = SimpleNamespace(
             opened=Opened("test", None, None, False, False, False, "every"), child=child,
             is_up=True, is_resuming=False, has_ended=False, exposes_when_told=False, cause=None, blind=None,
-            age_ms=None, dropped=0, receive=tuple, supervise=tuple, begin=lambda: None,
+            age_ms=None, dropped=0, alarms=(), receive=tuple, supervise=tuple, begin=lambda: None,
             hold=lambda slot: None, release=lambda slot: None, memory=str,
         )  # fmt: skip
         station.intake = station.in_flight._intake = station.acceptance._intake = frames
