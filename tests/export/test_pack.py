@@ -158,8 +158,9 @@ def test_every_network_can_be_halved_and_says_nearly_the_same(name: str) -> None
             network.gather(shown)
             network.conclude()
         network.familiarise([shown])
-        score, _ = halved(network)(shown.image, shown.mask)
-        torch.testing.assert_close(score, network(shown.image, shown.mask)[0], atol=0.02, rtol=0.02)
+        others = torch.rand(4, 3, side, side)  # of what was learnt some networks give a distance of zero
+        score, _ = halved(network)(others, shown.mask)
+        torch.testing.assert_close(score, network(others, shown.mask)[0], atol=0.02, rtol=0.02)
 
 
 def test_rounding_that_turns_a_verdict_leaves_no_bundle(
