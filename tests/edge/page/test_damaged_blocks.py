@@ -12,6 +12,9 @@ from edge.errors import RecordsError
 from edge.page.record_view import RecordView
 from edge.records.part_history import story_of
 
+BEGUN = datetime.now(UTC).replace(minute=0, second=0) - timedelta(hours=2)
+"""A block holds verdicts of one hour, and this run lies within one."""
+
 LEFT_OUT = "the block of verdicts 5 to 8 is damaged, and left out"
 
 
@@ -20,7 +23,7 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a record with blocks of four rejects, whose second one cannot be inflated."""
     small_blocks(monkeypatch)
     folder = tmp_path / "line1"
-    line_of(folder, [R] * 23, begun=datetime.now(UTC) - timedelta(hours=2))
+    line_of(folder, [R] * 23, begun=BEGUN)
     assert seal(folder) == 5
     spoil(folder, "UPDATE verdict_blocks SET payload = x'00' WHERE first_seq = 5")
     return folder
@@ -66,7 +69,7 @@ def test_trends_say_that_a_block_with_damaged_counts_is_left_out(damaged: Path, 
 
 def test_a_record_without_damage_has_no_remark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_blocks(monkeypatch)
-    line_of(tmp_path / "line1", [R, G] * 10, begun=datetime.now(UTC) - timedelta(hours=2))
+    line_of(tmp_path / "line1", [R, G] * 10, begun=BEGUN)
     assert seal(tmp_path / "line1")
     with browser(made_site((tmp_path,))) as client:
         for address in ("rejects", "parts/ab12/9", "trends"):
