@@ -84,7 +84,7 @@ def measure(
 def _step(recipe: Recipe, variant: Variant) -> Step:
     """A step of a network of its own."""
     torch.manual_seed(0)
-    network: Network = network_of(recipe.model, recipe.letterbox).train()
+    network: Network = network_of(recipe).train()
     network.to(memory_format=variant.memory_format)  # type: ignore[call-overload]  # torch documents it, its types lack it
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.train.learning_rate)
     augment = Augmentation(recipe.augment, recipe.letterbox) if variant.is_augmented else None

@@ -28,7 +28,7 @@ def subject_of(
             f"recipe {name} normalises by its training photographs, which {file} does not tell: give "
             "--set train.normalise=letterbox --set 'letterbox.mean=[…]' --set 'letterbox.std=[…]'"
         )
-    network = network_of(recipe.model, recipe.letterbox)
+    network = network_of(recipe)
     read = read_state(file, network.body.state_dict(), weights_key)
     load_exactly(network.body, read.state, f"{file} does not fit {recipe.model.label}, the network of recipe {name}")
     check_side(network, recipe.letterbox.side, has_learnt=True)

@@ -108,7 +108,7 @@ def fit(
     devices.check_machine()
     progress.begin("building the network")
     torch.manual_seed(recipe.train.seed)
-    network = network_of(recipe.model, recipe.letterbox)
+    network = network_of(recipe)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it, its types lack it
     if recipe.letterbox.warning:
         progress.say(f"warning: {recipe.letterbox.warning}")
@@ -236,7 +236,7 @@ def for_unmarked(recipe: Recipe, train: list[Photograph], progress: Progress) ->
     """The recipe without crops if a bad photograph has no mask: whether its defect is inside a crop is unknown."""
     bad = [photograph for photograph in train if photograph.is_bad]
     unmarked = sum(photograph.mask is None for photograph in bad)
-    if not unmarked or not recipe.train.crop:
+    if not unmarked or not recipe.train.crop or recipe.tiles:
         return recipe
     progress.say(
         f"{unmarked} of {counted(len(bad), 'bad photograph')} without a mask: learning from whole pictures instead of "
@@ -247,7 +247,7 @@ def for_unmarked(recipe: Recipe, train: list[Photograph], progress: Progress) ->
 
 def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
     """Reject impossible combinations before anything is rendered. Raises DataError or RecipeError."""
-    checked_options(network.loss, recipe.loss.options, "[loss]")
+    checked_options(network.on_squares.loss, recipe.loss.options, "[loss]")
     counts = {split: class_counts(photographs) for split, photographs in splits.items()}
     needed = {"good": "good"} if network.learns_from == "good" else {"good": "good", "bad": "bad"}
     for label in needed:
@@ -262,6 +262,12 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
             f"{data}: no bad photograph in train/ has a mask, and {recipe.model.label} learns from masks: train "
             f"{' or '.join(labels)}, which learn from good and bad photographs, or {good[0]}, which learns from good "
             "ones; or add masks"
+        )
+    unmarked = sum(p.is_bad and p.mask is None for p in splits["train"])
+    if recipe.tiles and unmarked and network.learns_from != "good":
+        raise DataError(
+            f"{data}: {counted(unmarked, 'bad photograph')} in train/ without a mask: which tiles show the defect is "
+            "unknown; add masks, train without [tiles], or train a network that learns from good photographs"
         )
     if not counts["val"]["good"]:
         raise DataError(f"{data}: val/good holds no photographs; the threshold is chosen on those in val/")
@@ -292,6 +298,8 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
 
 def check_training_sizes(network: Network, recipe: Recipe) -> None:
     """Raise RecipeError unless the network can learn from the crops or reduced pictures that [train] asks for."""
+    if recipe.tiles:
+        return
     crop, sides, side = recipe.train.crop, list(recipe.train.sides or ()), recipe.letterbox.side
     named = [("train.crop", crop)] if crop else [("train.sides", one) for one in sides]
     for key, size in named:

@@ -34,7 +34,7 @@ class Learner(LightningModule):
         self.recipe = recipe
         self.augment = Augmentation(recipe.augment, recipe.letterbox)
         network.normalised_by(recipe.letterbox)
-        self.loss_options = checked_options(network.loss, recipe.loss.options, "[loss]")
+        self.loss_options = checked_options(network.on_squares.loss, recipe.loss.options, "[loss]")
         self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
         self.pixels: list[tuple[Tensor, Tensor]] = []
 
@@ -42,8 +42,8 @@ class Learner(LightningModule):
         """The sum of the network's loss terms on an augmented batch, or None if the network only gathers statistics."""
         seed = (self.recipe.train.seed * 1_000_003 + self.current_epoch) * 1_000_003 + index
         torch.manual_seed(seed + (self.global_rank << 48))
-        if self.recipe.train.crop:
-            batch = cropped(batch, self.recipe.train.crop)
+        if self.recipe.crop and self.network.learns_by == "gradients":
+            batch = cropped(batch, self.recipe.crop)
         side = self.recipe.train.side_in(self.current_epoch)
         if side and side < batch.image.shape[-1]:
             batch = reduced(batch, side)

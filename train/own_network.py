@@ -16,8 +16,9 @@ from edge.errors import RecipeError
 from edge.letterbox.contract import LetterboxContract
 from train.losses import balanced_bce, dice_loss
 from train.models import Batch, Network, build_network, checked_options
-from train.recipe import Model
+from train.recipe import Model, Recipe
 from train.soft_maximum import SoftMaximum
+from train.tiles import Tiled
 
 TWO = 2
 """Pictures of the trial by which a network's kind is found."""
@@ -100,14 +101,21 @@ class OwnSegmenter(Network):
         }
 
 
-def network_of(
-    model: Model, contract: LetterboxContract, file: Path | None = None, sha256: str | None = None
-) -> Network:
+def network_of(recipe: Recipe, file: Path | None = None, sha256: str | None = None) -> Network:
     """The network that a recipe names, created with its options: one of the package, or one of a person's file.
 
-    A file is executed, as any import is. `file` is read instead of the one that the recipe names, and `sha256` is what
-    it must hash to. Raises RecipeError with a one-line message if there is no such network, or it cannot be one.
+    If the recipe has tiles, the network looks at those. A file is executed, as any import is. `file` is read instead of
+    the one that the recipe names, and `sha256` is what it must hash to. Raises RecipeError with a one-line message if
+    there is no such network, or it cannot be one.
     """
+    model, contract, tiles = recipe.model, recipe.letterbox, recipe.tiles
+    if tiles is None:
+        return _whole(model, contract, file, sha256)
+    squares = contract.model_copy(update={"side": tiles.side})
+    return Tiled(_whole(model, squares, file, sha256), tiles, contract)
+
+
+def _whole(model: Model, contract: LetterboxContract, file: Path | None, sha256: str | None) -> Network:
     if not model.is_own:
         return build_network(model.name, model.options)
     named, name = model.own

@@ -87,6 +87,19 @@ Probability = Annotated[float, Field(ge=0, le=1), Unit("probability")]
 Change = Annotated[float, Field(ge=0, le=1, description="largest change either way"), Unit("share")]
 
 
+class Tiles(Section):
+    """[tiles]: large pictures in overlapping squares, inside the graph; without this table, pictures as a whole.
+
+    The network learns from crops of the tiles' size, whatever train.crop says. The score is the highest of the tiles,
+    the map is put together from theirs.
+    """
+
+    side: Side = Field(description="side of the squares, less than letterbox.side")
+    overlap: Pixels = Field(
+        default=64, ge=0, description="fewest pixels that neighbours share: at least the size of a small defect"
+    )
+
+
 class Augment(Section):
     """[augment]: changes of a training picture, in this order; zero means never.
 
@@ -233,11 +246,32 @@ class Recipe(Section):
     about: str = Field(default="", description="what it is for")
     letterbox: LetterboxContract
     model: Model
+    tiles: Tiles | None = None
     loss: Loss = Loss()
     augment: Augment = Augment()
     train: Train
     checkpoint: Checkpoint = Checkpoint()
     threshold: ThresholdChoice
+
+    @model_validator(mode="after")
+    def _tiles_fit(self) -> "Recipe":
+        if (tiles := self.tiles) is None:
+            return self
+        side = self.letterbox.side
+        if side % 32 or side <= tiles.side:
+            raise ValueError(
+                f"tiles.side = {tiles.side}: letterbox.side must be larger, and a multiple of 32; it is {side}"
+            )
+        if tiles.overlap > tiles.side // 2:
+            raise ValueError(f"tiles.overlap = {tiles.overlap}: at most half of tiles.side, {tiles.side // 2}")
+        if self.train.sides:
+            raise ValueError("train.sides: a network with [tiles] learns from crops of tiles.side; leave it out")
+        return self
+
+    @property
+    def crop(self) -> int | None:
+        """The side of the crops to learn from by gradients; None if it learns from whole pictures."""
+        return self.train.crop if self.tiles is None else self.tiles.side
 
     @model_validator(mode="after")
     def _is_normalised_once(self) -> "Recipe":

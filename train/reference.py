@@ -90,11 +90,11 @@ DEFAULTS = {"mean": "0 for each channel", "std": "1 for each channel"}
 
 def page() -> str:
     """The page as Markdown."""
-    tables = {name: field for name, field in Recipe.model_fields.items() if _model_of(field) is not None}
+    tables = {name: field for name, field in Recipe.model_fields.items() if table_of(field) is not None}
     plain = {name: field for name, field in Recipe.model_fields.items() if name not in tables}
     parts = [HEAD, "## Before the first table\n", _table(plain)]
     for name, field in tables.items():
-        model = _model_of(field)
+        model = table_of(field)
         assert model is not None
         about = inspect.getdoc(model) or ""
         parts += [f"## [{name}]\n", f"{_about(name, about)}\n"]
@@ -157,7 +157,7 @@ def _table(fields: dict[str, FieldInfo]) -> str:
             _meaning(name, field),
         )
         for name, field in fields.items()
-        if _model_of(field) is None or name == "region"
+        if table_of(field) is None or name == "region"
     ]
     return _rows(("key", "type", "unit", "default", "values", "meaning"), rows)
 
@@ -167,10 +167,10 @@ def _rows(head: tuple[str, ...], rows: list[Any]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
 
 
-def _model_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The table that a key is."""
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+def table_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The table that a key is, which may be left out."""
+    kinds = get_args(field.annotation) or (field.annotation,)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _type(annotation: Any) -> str:

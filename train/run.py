@@ -285,7 +285,7 @@ def _network(path: Path, record: RunRecord, file: Path | None) -> Network:
             f"{path} was trained with {model.label}, whose code would run here; if you trust it, name it: "
             f"--network {path / NETWORK_FILE}"
         )
-    return network_of(model, record.recipe.letterbox, file, record.files.get(NETWORK_FILE))
+    return network_of(record.recipe, file, record.files.get(NETWORK_FILE))
 
 
 def hash_files(path: Path) -> dict[str, str]:

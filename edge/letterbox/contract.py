@@ -76,7 +76,7 @@ class LetterboxContract(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    side: int = Field(ge=16, le=2048, description="side of the square network input, pixels")
+    side: int = Field(ge=16, le=4096, description="side of the square network input, pixels")
     mode: Literal["letterbox", "stretch"] = "letterbox"
     filter: Literal["antialias", "box", "bilinear"] = "antialias"
     fill: int = Field(default=0, ge=0, le=255, description="grey level of the padding")

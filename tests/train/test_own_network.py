@@ -10,12 +10,11 @@ import torch
 from torch import nn
 
 from edge.errors import EdgeError, RecipeError
-from edge.letterbox.contract import LetterboxContract
 from edge.terminal.progress import Progress
 from train.fit import fit, open_run
 from train.models import Batch
 from train.own_network import OwnClassifier, OwnSegmenter, network_of
-from train.recipe import Model, Recipe, load_recipe
+from train.recipe import Recipe, load_recipe
 from train.run import NETWORK_FILE, RunError, load_run
 from train.soft_maximum import SHARPNESS
 from train.weights import start_from
@@ -110,7 +109,7 @@ def own(tmp_path: Path) -> Callable[..., Recipe]:
 
 
 def made(recipe: Recipe) -> nn.Module:
-    return network_of(recipe.model, recipe.letterbox)
+    return network_of(recipe)
 
 
 def batch() -> Batch:
@@ -196,9 +195,9 @@ def test_what_cannot_be_a_network_is_one_line(own: Callable[..., Recipe], source
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    model = Model(name=str(tmp_path / "none.py:Mine"))
+    recipe = load_recipe("demo-line", [f"model.name={tmp_path / 'none.py:Mine'}"])
     with pytest.raises(RecipeError, match=r"none\.py cannot be read: No such file"):
-        network_of(model, LetterboxContract(side=SIDE))
+        network_of(recipe)
 
 
 def test_the_file_is_found_beside_the_recipe_or_for_set_from_the_working_directory(

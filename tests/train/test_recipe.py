@@ -127,14 +127,12 @@ def test_the_page_of_all_keys_is_what_the_definition_says() -> None:
 
 
 def test_every_key_and_option_is_on_the_page() -> None:
-    from pydantic import BaseModel
-
-    from train.reference import PAGE
+    from train.reference import PAGE, table_of
 
     text = PAGE.read_text(encoding="utf-8")
     for name, field in Recipe.model_fields.items():
-        table = field.annotation
-        keys = table.model_fields if isinstance(table, type) and issubclass(table, BaseModel) else {name: field}
+        table = table_of(field)
+        keys = {name: field} if table is None else table.model_fields
         assert not [key for key in keys if f"| `{key}` |" not in text]
     for option in ("`hardest`", "`dimensions`", "`at_least = 0.95`", "`pos_weight`"):
         assert option in text

@@ -47,11 +47,11 @@ class Network(nn.Module, ABC):
     those of [loss] are the keyword-only arguments of `loss`. Each module of this package contains exactly one Network.
     """
 
-    learns_from: ClassVar[Literal["good", "labels", "masks"]]
-    masks_optional: ClassVar[bool] = False
-    takes_any_size: ClassVar[bool] = False
-    learns_by: ClassVar[Literal["gradients", "statistics"]] = "gradients"
-    calibrated: ClassVar[bool] = False
+    learns_from: Literal["good", "labels", "masks"]
+    masks_optional: bool = False
+    takes_any_size: bool = False
+    learns_by: Literal["gradients", "statistics"] = "gradients"
+    calibrated: bool = False
     learnt_sizes: ClassVar[tuple[str, ...]] = ()
     channels: int = 3
     source: bytes | None = None
@@ -90,6 +90,11 @@ class Network(nn.Module, ABC):
         """The module whose names of weights a checkpoint has: this network, or the one that it wraps."""
         return self
 
+    @property
+    def on_squares(self) -> "Network":
+        """The network whose loss training minimises: this one, or the one that looks at the tiles of its pictures."""
+        return self
+
     def pretrained(self) -> tuple[nn.Module, str] | None:
         """The pretrained part of this network, and its name in `train.weights.PUBLISHED`; None if there is none."""
         return None
@@ -115,7 +120,7 @@ def check_side(network: Network, side: int, has_learnt: bool = False) -> None:
 
     Most networks halve them several times; one that `has_learnt` statistics of each place accepts only its own side.
     """
-    has_to_see_first = type(network).familiarise is not Network.familiarise
+    has_to_see_first = type(network.on_squares).familiarise is not Network.familiarise
     if not has_learnt and (network.learns_by == "statistics" or has_to_see_first):  # it has no statistics yet
         return
     was_training = network.training

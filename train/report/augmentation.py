@@ -63,7 +63,7 @@ def _header() -> Frame:
 def _row(recipe: Recipe, augment: Augmentation, photograph: Photograph) -> list[Frame]:
     rendered = Rendered([photograph], recipe.letterbox, exact=True)[0]
     shown = Batch(*(torch.stack([part] * DRAWS) for part in rendered))
-    drawn = augment(cropped(shown, recipe.train.crop) if recipe.train.crop else shown)
+    drawn = augment(cropped(shown, recipe.crop) if recipe.crop else shown)
     pictures = [_fitted(read_photograph(photograph)), _drawn(shown, 0, recipe.letterbox)]
     pictures += [_drawn(drawn, draw, recipe.letterbox) for draw in range(DRAWS)]
     return [_spaced(picture, axis=1) for picture in pictures[:-1]] + [pictures[-1]]
