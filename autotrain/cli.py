@@ -76,6 +76,9 @@ def auto(
             metavar="10|12|14|16", help="Significant bits of photographs with 16 bits a sample.", show_default="16"
         ),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted comparison, with what is trained.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Train the recipes that the photographs in DATA allow, and write the best on validation as the run OUT."""
@@ -100,7 +103,7 @@ def auto(
 
         run = select(
             data, out, SplitChoice(group_by, split_seed, split, leaks, masks, checked_bits(bits)), progress,
-            minutes=minutes, latency_ms=latency_ms, overrides=set_ or [], threshold=chosen,
+            minutes=minutes, latency_ms=latency_ms, overrides=set_ or [], threshold=chosen, resume=resume,
         )  # fmt: skip
     assert run.record.comparison is not None
     if not as_json:

@@ -2,23 +2,33 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from autotrain.alignment import PAIRS, Alignment, alignment
 from autotrain.candidates import Candidate, candidates
+from autotrain.held_out import held_out
 from autotrain.latency import median_ms
-from autotrain.ranking import CONFIDENCE, area, areas_drawn, interval, validation
+from autotrain.ranking import CONFIDENCE, Validation, area, areas_drawn, interval
 from edge.errors import DataError, RecipeError
 from edge.photographs.photograph import read_photograph
 from edge.terminal.progress import Progress
 from edge.text import counted
 from train.data.split import Division, SplitChoice, divide
 from train.fit import check_out, fit
-from train.recipe import ThresholdChoice
-from train.run import Compared, Comparison, Run, load_run, read_record, write_record
+from train.recipe import Recipe, ThresholdChoice
+from train.run import (
+    Compared,
+    Comparison,
+    Run,
+    RunError,
+    check_photographs,
+    load_run,
+    read_record,
+    write_record,
+)
 
 ALIKE = 0.002
 """AUROCs that differ by less are taken for equal: the faster network is kept."""
@@ -34,16 +44,19 @@ def select(
     latency_ms: float | None = None,
     overrides: Sequence[str] = (),
     threshold: ThresholdChoice | None = None,
+    resume: bool = False,
 ) -> Run:
     """Train what the photographs in `data` allow within `minutes`, and write the best as the run `out`.
 
     The best has the largest AUROC on the validation photographs among those whose exported graph takes at most
     `latency_ms` on this machine. Without bad validation photographs nothing can be compared; the alignment of the parts
-    then decides. The other runs stay in `OUT.candidates`. Raises DataError, RecipeError or RunError.
+    then decides. The other runs stay in `OUT.candidates`; with `resume` those that are finished there are taken as they
+    are, and one that was interrupted goes on. A candidate that cannot be trained is left out. Raises DataError,
+    RecipeError or RunError.
     """
     check_out(out, resume=False)
     others = out.with_name(f"{out.name}.candidates")
-    check_out(others, resume=False)
+    check_out(others, resume)
     began = time.monotonic()
     division = divide(data, choice)
     allowed = candidates(division, overrides)
@@ -54,32 +67,58 @@ def select(
     compared = [Compared(name=name, said=why) for name, why in allowed.left_out.items()]
     has_bad = any(one.is_bad for one in division.splits["val"])
     listed = allowed.candidates if has_bad else [_without_comparison(allowed.candidates, aligned)]
-    slower = 1.0
+    seen: dict[str, Validation] = {}
+    slower, refused = 1.0, None
     for candidate in listed:
         left = None if minutes is None else minutes - (time.monotonic() - began) / 60
         expected = candidate.minutes * slower
-        if left is not None and expected > left and any(one.auroc is not None for one in compared):
-            compared.append(
-                Compared(name=candidate.name, said=f"it takes about {expected:.0f} minutes, and {left:.0f} are left")
-            )
+        if left is not None and expected > left and seen:
+            said = f"it takes about {expected:.0f} minutes, and {left:.0f} are left"
+            compared.append(Compared(name=candidate.name, said=said))
             continue
         progress.say(f"{candidate.name}: about {expected:.1f} minutes")
-        started = time.monotonic()
         recipe = candidate.recipe.model_copy(update={"threshold": threshold}) if threshold else candidate.recipe
-        run = fit(candidate.name, recipe, data, others / candidate.name, choice=choice, progress=progress)
-        assert run is not None
+        started = time.monotonic()
+        try:
+            run = _trained(candidate.name, recipe, data, others / candidate.name, choice, progress)
+        except (DataError, RecipeError, RunError) as error:
+            if isinstance(error, DataError) and not seen and refused is None:
+                raise  # the first one asks for least: what it lacks, all lack
+            refused = refused or error
+            compared.append(Compared(name=candidate.name, said=str(error)))
+            continue
         took = (time.monotonic() - started) / 60
         slower = max(0.2, took / candidate.minutes)
         progress.begin(f"measuring how long {candidate.name} takes for a frame")
         ms = median_ms(run.network, run.contract, shape)
-        compared.append(_measured(run, candidate.name, took, ms, has_bad))
-    comparison = _choose(others, compared, aligned, latency_ms)
+        seen[candidate.name] = held_out(run, progress.begin)
+        compared.append(_measured(seen[candidate.name], candidate.name, run.record.minutes or took, ms))
+    if refused is not None and not seen:
+        raise refused
+    comparison = _choose(others, compared, seen, aligned, latency_ms)
     kept = others / comparison.chosen
     write_record(kept, read_record(kept).model_copy(update={"comparison": comparison}))
     kept.rename(out)  # also over an empty folder
     if not any(others.iterdir()):
         others.rmdir()
     return load_run(out)
+
+
+def _trained(name: str, recipe: Recipe, data: Path, out: Path, choice: SplitChoice, progress: Progress) -> Run:
+    """The run of a candidate: a finished one as it is, an unfinished one to its end, otherwise a new one."""
+    if (out / "run.json").exists():
+        record = read_record(out)
+        if record.finished:
+            run = load_run(out)
+            check_photographs(run, progress.begin)
+            if record.recipe.threshold != recipe.threshold:
+                raise RunError(f"{out} was made with another threshold strategy; give that, or --out another folder")
+            return run
+        run_or_none = fit(name, recipe, data, out, resume=True, choice=choice, progress=progress)
+    else:
+        run_or_none = fit(name, recipe, data, out, choice=choice, progress=progress)
+    assert run_or_none is not None, "one device"
+    return run_or_none
 
 
 def _look(division: Division, progress: Progress) -> tuple[tuple[int, int], Alignment]:
@@ -96,19 +135,23 @@ def _look(division: Division, progress: Progress) -> tuple[tuple[int, int], Alig
 
 
 def _without_comparison(listed: list[Candidate], aligned: Alignment) -> Candidate:
-    wanted = "patchcore" if aligned.is_loose else "padim"
-    return next(one for one in listed if one.name == wanted)
+    return next(one for one in listed if one.name == _by_place(aligned))
 
 
-def _measured(run: Run, name: str, minutes: float, ms: float, has_bad: bool) -> Compared:
-    said = validation(run.path)
-    if not has_bad:
+def _by_place(aligned: Alignment) -> str:
+    return "patchcore" if aligned.is_loose else "padim"
+
+
+def _measured(said: Validation, name: str, minutes: float, ms: float) -> Compared:
+    if not said.bad.any():
         return Compared(name=name, minutes=minutes, latency_ms=ms, said="there are no bad photographs to compare by")
     low, high = interval(areas_drawn([said])[:, 0])
     return Compared(name=name, auroc=area(said.scores, said.bad), low=low, high=high, minutes=minutes, latency_ms=ms)
 
 
-def _choose(others: Path, compared: list[Compared], aligned: Alignment, latency_ms: float | None) -> Comparison:
+def _choose(
+    others: Path, compared: list[Compared], seen: Mapping[str, Validation], aligned: Alignment, latency_ms: float | None
+) -> Comparison:
     """The best of those that are fast enough. Raises RecipeError if none is."""
     trained = [one for one in compared if one.latency_ms is not None]
     fast = [one for one in trained if latency_ms is None or (one.latency_ms or 0) <= latency_ms]
@@ -119,14 +162,17 @@ def _choose(others: Path, compared: list[Compared], aligned: Alignment, latency_
             f"machine; allow more, or try a smaller picture, as --set letterbox.side=224. The runs are in {others}"
         )
     most = max(one.auroc or 0.0 for one in fast)
-    best = min((one for one in fast if (one.auroc or 0.0) >= most - ALIKE), key=lambda one: one.latency_ms or 0)
+    ranked = [one for one in fast if (one.auroc or 0.0) >= most - ALIKE]
+    if not most:  # nothing could be compared, as if there was one candidate
+        ranked = [one for one in fast if one.name == _by_place(aligned)] or fast
+    best = min(ranked, key=lambda one: one.latency_ms or 0)
     return Comparison(
-        candidates=tuple(compared), chosen=best.name, why=_why(others, best, fast), alignment=str(aligned),
+        candidates=tuple(compared), chosen=best.name, why=_why(seen, best, fast), alignment=str(aligned),
         latency_limit_ms=latency_ms,
     )  # fmt: skip
 
 
-def _why(others: Path, best: Compared, fast: list[Compared]) -> str:
+def _why(seen: Mapping[str, Validation], best: Compared, fast: list[Compared]) -> str:
     rivals = [one for one in fast if one.name != best.name and one.auroc is not None]
     if best.auroc is None:
         return f"{best.name} is kept by how the parts stand: without bad validation photographs nothing can be compared"
@@ -134,7 +180,7 @@ def _why(others: Path, best: Compared, fast: list[Compared]) -> str:
         return f"{best.name} is the only one that could be trained and is fast enough"
     rival = max(rivals, key=lambda one: one.auroc or 0.0)
     assert rival.auroc is not None
-    both = [validation(others / one.name) for one in (best, rival)]
+    both = [seen[one.name] for one in (best, rival)]
     drawn = areas_drawn(both)
     low, high = interval(drawn[:, 0] - drawn[:, 1])
     apart = f"{best.auroc - rival.auroc:+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -12,7 +12,7 @@ from edge.errors import RecipeError
 from edge.validation import plain
 from train.recipe import Recipe, load_recipe, recipe_file, recipe_names
 
-FIRST = ("inspector", "inspector-labels", "padim", "patchcore", "demo-line")
+FIRST = ("inspector", "inspector-labels", "padim", "patchcore", "padim-patchcore", "demo-line")
 """Recipes of this project, listed before those of earlier experiments."""
 
 WIDTH = 100

@@ -59,6 +59,7 @@ OPTIONS = {
     "flips": "learn from every photograph mirrored each way, too",
     "pooled": "weight of the covariance common to all cells in the covariance of each cell, as a number of pictures",
     "smoothing": "deviation of the filter over the map; 0: none",
+    "by": "what of the two scores counts: their mean, or the larger one",
     "judge": "network whose features the loss compares",
     "pos_weight": "weight of a bad photograph, that of a good one is 1",
     "picture": "weight of the cross-entropy of the score",

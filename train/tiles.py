@@ -114,16 +114,16 @@ class Tiled(Network):
             return score, None
         down, across, cells = len(self.rows.starts), len(self.columns.starts), maps.shape[-1]
         rows, columns = (maps.new_tensor(axis.assembly(cells)) for axis in (self.rows, self.columns))
-        laid = maps.unflatten(0, (down, across)).transpose(1, 2).reshape(1, down * cells, across * cells)
+        laid = maps.reshape(down, across, cells, cells).transpose(1, 2).reshape(1, down * cells, across * cells)
         where = rows @ laid @ columns.T
         return score, where * F.max_pool2d(mask, self.side // cells).squeeze(1)
 
     def cut(self, picture: Tensor) -> Tensor:
         """The tiles [tiles, C, side, side] of one picture [1, C, S, S], row by row."""
         rows, columns = (torch.tensor(axis.pixels(), device=picture.device) for axis in (self.rows, self.columns))
-        grid = picture[0].index_select(1, rows).index_select(2, columns)
-        tiles = grid.unflatten(2, (-1, self.side)).unflatten(1, (-1, self.side))  # [C, rows, side, columns, side]
-        return tiles.permute(1, 3, 0, 2, 4).flatten(0, 1)
+        down, across, side = len(self.rows.starts), len(self.columns.starts), self.side
+        grid = picture[0].index_select(1, rows).index_select(2, columns).reshape(-1, down, side, across, side)
+        return grid.permute(1, 3, 0, 2, 4).reshape(down * across, -1, side, side)
 
     def batches(self, batch: Batch) -> Iterator[Batch]:
         """The tiles of each picture that show a pixel of the frame, a picture at a time."""

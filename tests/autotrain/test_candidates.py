@@ -22,7 +22,12 @@ def division(bad: int, masks: int) -> Division:
 )
 def test_one_recipe_for_good_and_bad_photographs_is_tried(bad: int, masks: int, tried: str | None) -> None:
     allowed = candidates(division(bad, masks))
-    assert [one.name for one in allowed.candidates] == ["padim", "patchcore", *([tried] if tried else [])]
+    assert [one.name for one in allowed.candidates] == [
+        "padim",
+        "patchcore",
+        "padim-patchcore",
+        *([tried] if tried else []),
+    ]
     assert allowed.left_out.keys() == {"inspector", "inspector-labels"} - {tried}
     if tried:
         (why,) = allowed.left_out.values()

@@ -30,7 +30,16 @@ from train.letterbox import letterboxed
 from train.models import Batch, build_network
 from train.recipe import load_recipe
 
-NETWORKS = ["autoencoder-gelu", "autoencoder-bottleneck", "segmenter-small", "padim", "inspector", "unet-resnet34"]
+NETWORKS = [
+    "autoencoder-gelu",
+    "autoencoder-bottleneck",
+    "segmenter-small",
+    "padim",
+    "patchcore",
+    "pair",
+    "inspector",
+    "unet-resnet34",
+]
 
 
 def subject_of(name: str, contract: LetterboxContract) -> Subject:

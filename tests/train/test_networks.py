@@ -21,6 +21,7 @@ SIDES = {
     "densenet121": 128,
     "inspector": 128,
     "padim": 128,
+    "pair": 128,
     "patchcore": 64,
     "segmenter-small": 64,
     "unet-autoencoder": 64,
