@@ -37,6 +37,23 @@ FieldText = Annotated[str, Field(max_length=LONGEST_FIELD), AfterValidator(check
 Fields = Annotated[dict[FieldName, FieldText], Field(max_length=MOST_FIELDS)]
 """Free fields of a part by name, such as lot and order: printable text."""
 
+MOST_KINDS, LONGEST_KIND = 32, 40
+"""Kinds of defects that a model tells apart, and characters of a kind's name."""
+
+
+def check_kind(name: str) -> str:
+    """Validate the name of a kind of defect: words, printable. Raises ValueError."""
+    if name != " ".join(name.split()):
+        raise ValueError("words, with one space between them")
+    return check_printable(name)
+
+
+KindName = Annotated[str, Field(min_length=1, max_length=LONGEST_KIND), AfterValidator(check_kind)]
+"""Name of a kind of defect, such as crack or oil stain."""
+
+KIND_FIELDS = {"kind", "kind_number", "kind_probability"}
+"""The fields of a verdict about the kind of the defect: all of them or none."""
+
 
 class Outcome(StrEnum):
     """What the gate is told. `unknown` moves the gate as `reject` does and is counted apart."""
@@ -184,6 +201,26 @@ class Verdict(Message):
         description="where a reject's defects are, the largest peak first; empty if no place of the map stands out, "
         "null if nothing was looked for: not a reject, or a bundle without a map threshold",
     )
+    kind: KindName | None = Field(
+        default=None,
+        exclude_if=lambda kind: kind is None,
+        description="the kind of a reject's defect, as the model names it; it decides nothing. Absent if the part is "
+        "no reject, or if the bundle tells no kinds apart",
+    )
+    kind_number: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_KINDS,
+        exclude_if=lambda number: number is None,
+        description="its place in the bundle's list of kinds, from 1: its number for a PLC",
+    )
+    kind_probability: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        exclude_if=lambda probability: probability is None,
+        description="the model's probability of the kind, given that the part has a defect of one of its kinds",
+    )
     age_ms: float = Field(ge=0, description="from capture to publication")
     budget_ms: float = Field(gt=0, description="the longest allowed age_ms of a good or a reject")
     source: str
@@ -197,6 +234,9 @@ class Verdict(Message):
     def _rules(self) -> Self:
         if self.reason not in _REASONS_OF[self.verdict]:
             raise ValueError(f"{self.reason} is no reason for {self.verdict}")
+        of_kind = [one is not None for one in (self.kind, self.kind_number, self.kind_probability)]
+        if any(of_kind) and not (all(of_kind) and self.verdict is Outcome.REJECT):
+            raise ValueError("a kind has a name, a number and a probability, and belongs to a reject")
         if self.verdict is Outcome.UNKNOWN:
             if self.score is not None:
                 raise ValueError("unknown carries no score")

@@ -17,13 +17,15 @@ from edge.letterbox.contract import LetterboxContract
 
 @dataclass(frozen=True)
 class Output:
-    """The graph's outputs for one frame: the score, higher is worse, and the map where the model has one.
+    """The graph's outputs for one frame: the score, higher is worse, the map and the kinds where the model has them.
 
-    `map` is `float32 [h, w]` in letterboxed coordinates. The next inference may overwrite it.
+    `map` is `float32 [h, w]` in letterboxed coordinates. The next inference may overwrite it. `kinds` has the
+    probability of each kind of defect, `float32 [kinds]`.
     """
 
     score: float
     map: npt.NDArray[np.float32] | None
+    kinds: npt.NDArray[np.float32] | None = None
 
 
 class Backend(Protocol):

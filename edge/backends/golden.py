@@ -26,7 +26,7 @@ def check_golden(bundle: Bundle, backend: Backend) -> float:
     return max(
         _check(
             tried(backend, np.ascontiguousarray(golden.frame), f"{bundle.path}: golden frame {number}"),
-            Output(golden.score, golden.map),
+            Output(golden.score, golden.map, golden.kinds),
             f"{bundle.path}: golden frame {number} ({golden.frame.shape[1]}×{golden.frame.shape[0]})",
             backend.name,
             bounds,
@@ -36,7 +36,13 @@ def check_golden(bundle: Bundle, backend: Backend) -> float:
 
 
 def _provable(bundle: Bundle, name: str, frames: Sequence[Golden]) -> Bounds:
-    """The bounds of an artifact. Raises BundleError if they are so wide that no golden frame could fail."""
+    """The bounds of an artifact. Raises BundleError if they are so wide that no golden frame could fail, or if the
+    golden frames have other kinds than the manifest.
+    """
+    if any((0 if one.kinds is None else len(one.kinds)) != len(bundle.manifest.kinds) for one in frames):
+        raise BundleError(
+            f"{bundle.path}: the golden frames have other kinds than the manifest; export the bundle again"
+        )
     bounds, threshold = bundle.manifest.bounds(name), bundle.artifact(name).threshold.value
     spread = ValueRange.of([threshold, *(golden.score for golden in frames)]).spread
     if bounds.scores is None and bounds.score_tolerance > spread:
@@ -48,10 +54,11 @@ def _provable(bundle: Bundle, name: str, frames: Sequence[Golden]) -> Bounds:
 
 
 def _check(found: Output, expected: Output, what: str, backend: str, bounds: Bounds) -> float:
-    """The larger difference of score and map, scaled to a score within the range.
+    """The largest difference of score, map and kinds, scaled to a score within the range.
 
     Raises BundleError if one exceeds `bounds` or is not a number.
     """
+    of_kinds = _check_kinds(found, expected, what, backend, bounds)
     remedy = "try the other backend or export the bundle again"
     growth = bounds.score_growth(expected.score)
     far, allowed = abs(found.score - expected.score), bounds.score_tolerance * growth
@@ -61,7 +68,7 @@ def _check(found: Output, expected: Output, what: str, backend: str, bounds: Bou
             f"{far:.2g} off, allowed {allowed:.2g}; {remedy}"
         )
     if expected.map is None and found.map is None:
-        return far / growth
+        return max(far / growth, of_kinds)
     if expected.map is None or found.map is None or expected.map.shape != found.map.shape:
         raise BundleError(f"{what}: the map in {backend} on this machine is not of the expected shape; {remedy}")
     map_far = float(np.abs(found.map - expected.map).max())
@@ -70,7 +77,23 @@ def _check(found: Output, expected: Output, what: str, backend: str, bounds: Bou
         raise BundleError(
             f"{what}: the map is {map_far:.2g} off in {backend} on this machine, allowed {allowed:.2g}; {remedy}"
         )
-    return max(far / growth, map_far / allowed * bounds.score_tolerance)
+    return max(far / growth, map_far / allowed * bounds.score_tolerance, of_kinds)
+
+
+def _check_kinds(found: Output, expected: Output, what: str, backend: str, bounds: Bounds) -> float:
+    """The largest difference of a probability of a kind, scaled to a score; 0 without kinds. Raises BundleError."""
+    remedy, allowed = "try the other backend or export the bundle again", bounds.kind_tolerance
+    if found.kinds is None and expected.kinds is None and allowed is None:
+        return 0.0
+    if found.kinds is None or expected.kinds is None or allowed is None or found.kinds.shape != expected.kinds.shape:
+        raise BundleError(f"{what}: the kinds in {backend} on this machine are not those of the manifest; {remedy}")
+    far = float(np.abs(found.kinds - expected.kinds).max())
+    if not far <= allowed:
+        raise BundleError(
+            f"{what}: a probability of a kind is {far:.2g} off in {backend} on this machine, allowed {allowed:.2g}; "
+            f"{remedy}"
+        )
+    return far / allowed * bounds.score_tolerance
 
 
 def check_static(bundle: Bundle, anysize: Backend, fixed: Backend, shape: tuple[int, int]) -> float:

@@ -53,11 +53,14 @@ class Trust(Protocol):
 
 @dataclass(frozen=True)
 class Golden:
-    """A frame `uint8 [H, W, 3]` BGR, with PyTorch's score and map (`float32 [h, w]` or None)."""
+    """A frame `uint8 [H, W, 3]` BGR, with PyTorch's score, map (`float32 [h, w]` or None) and probabilities of the
+    kinds of defects (`float32 [kinds]` or None).
+    """
 
     frame: "npt.NDArray[np.uint8]"
     score: float
     map: "npt.NDArray[np.float32] | None"
+    kinds: "npt.NDArray[np.float32] | None" = None
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from edge.bundle.folder import GOLDEN, LARGEST_GOLDEN, Golden
 from edge.errors import BundleError
 from edge.letterbox.geometry import LARGEST_FRAME, SMALLEST_FRAME
+from edge.verdict import MOST_KINDS
 
 MOST_ARRAYS = 1000
-"""Arrays of a golden file, three per frame. The list of arrays is in memory before their sizes are known."""
+"""Arrays of a golden file, four per frame. The list of arrays is in memory before their sizes are known."""
 
 _ENTRY = b"PK\x01\x02"
 """Magic number of an entry in a zip file's directory; compressed data contains a few of them by chance."""
@@ -65,7 +66,8 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> npt.N
 
 
 def _golden(arrays: dict[str, npt.NDArray[Any]], number: int) -> Golden:
-    frame, score, where = arrays[f"frame_{number}"], arrays[f"score_{number}"], arrays.get(f"map_{number}")
+    frame, score = arrays[f"frame_{number}"], arrays[f"score_{number}"]
+    where, kinds = arrays.get(f"map_{number}"), arrays.get(f"kind_{number}")
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise _GoldenError(f"frame_{number} is no frame: {frame.dtype} {list(frame.shape)}")
     if not SMALLEST_FRAME <= min(frame.shape[:2]) <= max(frame.shape[:2]) <= LARGEST_FRAME:
@@ -74,4 +76,6 @@ def _golden(arrays: dict[str, npt.NDArray[Any]], number: int) -> Golden:
         raise _GoldenError(f"score_{number} is no score: {score.dtype} {list(score.shape)}")
     if where is not None and (where.ndim != 2 or where.dtype.kind != "f" or not where.size):
         raise _GoldenError(f"map_{number} is no map: {where.dtype} {list(where.shape)}")
-    return Golden(frame, float(score.item()), where)
+    if kinds is not None and (kinds.ndim != 1 or kinds.dtype.kind != "f" or not 2 <= kinds.size <= MOST_KINDS):
+        raise _GoldenError(f"kind_{number} has no probabilities of kinds: {kinds.dtype} {list(kinds.shape)}")
+    return Golden(frame, float(score.item()), where, kinds)

@@ -15,8 +15,12 @@ from edge.pictures.contract import PictureContract
 from edge.runtimes import RuntimeName
 from edge.text import printable
 from edge.validation import plain
+from edge.verdict import MOST_KINDS, KindName
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION, OLDEST_VERSION = 3, 2
+"""The newest and the oldest schema that are read. A bundle without kinds of defects is written as version 2, which
+programs from before version 3 read too."""
+
 MANIFEST = "manifest.json"
 
 MOST_SHOWN = 200
@@ -113,13 +117,20 @@ class Artifact(_Section):
         allow_inf_nan=False,
         description="the same of a map value and map_range; null where golden_tolerance holds for maps, too",
     )
+    golden_kind_tolerance: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        exclude_if=lambda tolerance: tolerance is None,
+        description="largest allowed difference of a probability of a kind; absent where the graph has no kinds",
+    )
     quantization: Quantization | None = Field(default=None, description="null where it computes in float32")
 
 
 class Manifest(_Section):
     """Everything a station needs to know about a bundle besides the graphs themselves."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[2, 3] = 2
     name: str = Field(max_length=200)
     task: Literal["one-class", "supervised"]
     description: str
@@ -130,6 +141,12 @@ class Manifest(_Section):
     )
     map_size: tuple[int, int] | None = Field(description="(height, width) of the map, if the graph has one")
     labels: tuple[str, str] = ("good", "bad")
+    kinds: tuple[KindName, ...] = Field(
+        default=(),
+        max_length=MOST_KINDS,
+        exclude_if=lambda kinds: not kinds,
+        description="the kinds of defects in the order of the graph's output kind; absent where it has none",
+    )
     map_threshold: MapThreshold | None = Field(description="null where the graph has no map")
     score_range: ValueRange | None = Field(
         default=None,
@@ -152,6 +169,17 @@ class Manifest(_Section):
     provenance: dict[str, str]
 
     @model_validator(mode="after")
+    def _kinds_are_told_apart(self) -> Self:
+        if self.kinds and (len(self.kinds) < 2 or len(set(self.kinds)) < len(self.kinds)):
+            raise ValueError("kinds: two or more, each once")
+        if bool(self.kinds) != (self.schema_version > OLDEST_VERSION):
+            raise ValueError(f"kinds belong to schema {SCHEMA_VERSION}, and schema {SCHEMA_VERSION} to kinds")
+        for name, artifact in self.artifacts.items():
+            if bool(self.kinds) != (artifact.golden_kind_tolerance is not None):
+                raise ValueError(f"golden_kind_tolerance of {name}: kinds need it, and it needs kinds")
+        return self
+
+    @model_validator(mode="after")
     def _golden_frames_can_fail(self) -> Self:
         for name, artifact in self.artifacts.items():
             bounds = self.bounds(name)
@@ -169,10 +197,12 @@ class Manifest(_Section):
         return self
 
     def bounds(self, name: str) -> Bounds:
-        """The allowed differences of the scores and maps of the artifact `name` on golden frames."""
+        """The allowed differences of the scores, maps and kinds of the artifact `name` on golden frames."""
         artifact = self.artifacts[name]
         on_maps = artifact.golden_map_tolerance or artifact.golden_tolerance
-        return Bounds(artifact.golden_tolerance, on_maps, self.score_range, self.map_range)
+        return Bounds(
+            artifact.golden_tolerance, on_maps, self.score_range, self.map_range, artifact.golden_kind_tolerance
+        )
 
 
 def parse_manifest(path: Path, content: bytes) -> Manifest:
@@ -184,9 +214,9 @@ def parse_manifest(path: Path, content: bytes) -> Manifest:
             raise TypeError(version)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: {MANIFEST} is not a bundle's manifest; export the bundle again") from error
-    if version < SCHEMA_VERSION:
+    if version < OLDEST_VERSION:
         raise BundleError(
-            f"{path}: bundle schema {version} is older than {SCHEMA_VERSION}, the one this edge-inspect reads; "
+            f"{path}: bundle schema {version} is older than {OLDEST_VERSION}, the oldest this edge-inspect reads; "
             "export the bundle again"
         )
     if version > SCHEMA_VERSION:

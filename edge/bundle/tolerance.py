@@ -52,13 +52,15 @@ class ValueRange(BaseModel):
 class Bounds:
     """Tolerances within the ranges of `scores` and of the cells of `maps`; they grow in proportion outside.
 
-    Without a range, as in bundles that record none, the tolerance is the same everywhere.
+    Without a range, as in bundles that record none, the tolerance is the same everywhere. `kind_tolerance` is that of
+    the probabilities of kinds, None without kinds.
     """
 
     score_tolerance: float
     map_tolerance: float
     scores: ValueRange | None = None
     maps: ValueRange | None = None
+    kind_tolerance: float | None = None
 
     @classmethod
     def share(cls, tolerance: float, scores: ValueRange, maps: ValueRange | None) -> Self:

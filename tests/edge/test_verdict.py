@@ -98,6 +98,50 @@ def test_a_verdict_names_at_most_sixteen_places_and_each_of_them_exists(defects:
         verdict(defects=defects)
 
 
+KIND = {"kind": "crack", "kind_number": 2, "kind_probability": 0.75}
+REJECT = {"verdict": "reject", "reason": "defect", "score": 0.75}
+
+
+def test_the_kind_of_a_defect_survives_the_wire_and_a_verdict_without_one_is_as_before() -> None:
+    sent = verdict(**REJECT, **KIND)
+    assert parse(topic("line1", "verdict"), sent.model_dump_json().encode()) == sent
+    assert "kind" not in verdict(**REJECT).model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        KIND,  # of a good part
+        KIND | {"verdict": "unknown", "reason": "late", "score": None},
+        REJECT | {"kind": "crack"},
+        REJECT | KIND | {"kind_probability": None},
+        REJECT | KIND | {"kind_number": None},
+    ],
+)
+def test_only_a_reject_has_a_kind_and_all_of_it(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="belongs to a reject"):
+        verdict(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": ""},
+        {"kind": "x" * 41},
+        {"kind": "oil  stain"},
+        {"kind": "oil\nstain"},
+        {"kind": "\x1b[2J"},
+        {"kind_number": 0},
+        {"kind_number": 33},
+        {"kind_probability": 1.1},
+        {"kind_probability": math.nan},
+    ],
+)
+def test_a_kind_is_words_with_a_number_and_a_probability(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(changes))):
+        verdict(**(REJECT | KIND | changes))
+
+
 @pytest.mark.parametrize("name", [b"evp1/line1/verdict", b"evp2/line1/verdict/", b"", b"\xff/a/b/", b"evp1/l/other/"])
 def test_a_topic_of_another_protocol_is_refused(name: bytes) -> None:
     with pytest.raises(ValueError, match="not a topic"):

@@ -43,8 +43,12 @@ class OnnxRuntime:
     def infer(self, frame: Frame) -> Output:
         """See `Backend.infer`."""
         values = dict(zip(self._outputs, self._session.run(self._outputs, {"frame": frame[np.newaxis]}), strict=True))
-        where = values.get("map")
-        return Output(float(values["score"][0]), None if where is None else where.reshape(where.shape[-2:]))
+        where, kinds = values.get("map"), values.get("kind")
+        return Output(
+            float(values["score"][0]),
+            None if where is None else where.reshape(where.shape[-2:]),
+            None if kinds is None else kinds.reshape(-1),
+        )
 
 
 class _Runtime(Runtime):

@@ -72,7 +72,9 @@ class OpenVino:
             self._compiled = compiled = _compile(core, model, settings, cache)
         self._request = compiled.create_infer_request()
         self._score = compiled.output("score")
-        self._map = next((o for o in compiled.outputs if "map" in o.names), None)
+        self._map, self._kinds = (
+            next((o for o in compiled.outputs if name in o.names), None) for name in ("map", "kind")
+        )
 
     def clone(self) -> "OpenVino":
         """Another request on the compiled model."""
@@ -87,7 +89,8 @@ class OpenVino:
         self._request.wait()
         score = float(self._request.get_tensor(self._score).data[0])
         where = None if self._map is None else self._request.get_tensor(self._map).data.reshape(self._map_size)
-        return Output(score, where)
+        kinds = None if self._kinds is None else self._request.get_tensor(self._kinds).data.reshape(-1).copy()
+        return Output(score, where, kinds)
 
     @property
     def _map_size(self) -> tuple[int, int]:
