@@ -33,7 +33,7 @@ from edge.station.part_counts import Books
 from edge.station.replay import Replays
 from edge.station.status import ABLE, HEARTBEAT_MS, LEASE_MS
 from edge.station.suspension import KeptSuspension
-from edge.verdict import Heartbeat, Outcome, Reason, State, StateChange, Timing, Verdict
+from edge.verdict import KIND_FIELDS, Heartbeat, Outcome, Reason, State, StateChange, Timing, Verdict
 
 log = logging.getLogger("edge.group")
 
@@ -267,6 +267,7 @@ class Group:
             score=one.score if one and found.outcome is not Outcome.UNKNOWN else None,
             threshold=one.threshold if one else None,
             marginal=any(verdict.marginal for verdict in said),
+            **(one.model_dump(include=KIND_FIELDS) if one and found.outcome is Outcome.REJECT else {}),
             age_ms=age_ms,
             budget_ms=self.settings.budget_ms,
             source=self.settings.source,

@@ -1,6 +1,7 @@
 """A part in flight, and its verdict."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,7 @@ def judge(part: Part, **context: Any) -> Verdict:
         threshold=artifact.threshold.value if artifact else None,
         marginal=artifact is not None and _is_marginal(finding.score, artifact),
         defects=_defects(inferred) if outcome is Outcome.REJECT else None,
+        **_kind(inferred, inspection.bundle.manifest.kinds if outcome is Outcome.REJECT else ()),
         age_ms=age_ms,
         budget_ms=budget_ms,
         bundle=inspection.bundle.label,
@@ -112,6 +114,14 @@ def _defects(inferred: Inferred | None) -> tuple[Defect, ...] | None:
     if inferred is None or inferred.located is None:
         return None
     return tuple(_defect(located) for located in inferred.located)
+
+
+def _kind(inferred: Inferred | None, kinds: Sequence[str]) -> dict[str, Any]:
+    """The fields of the verdict about the kind of the defect, one of `kinds`; empty if there is none."""
+    if inferred is None or inferred.kind is None or not inferred.kind.number <= len(kinds):
+        return {}
+    number, probability = inferred.kind
+    return {"kind": kinds[number - 1], "kind_number": number, "kind_probability": probability}
 
 
 def _defect(located: Located) -> Defect:

@@ -16,7 +16,17 @@ from edge.errors import EdgeError
 from edge.station import gc_tuning
 from edge.station.inference.input_probe import InputProbe
 from edge.station.inference.warmer import Warmer
-from edge.station.process.messages import CoarseMap, Configure, Failed, Infer, Inferred, Loaded, Located, SelfTest
+from edge.station.process.messages import (
+    CoarseMap,
+    Configure,
+    Failed,
+    Infer,
+    Inferred,
+    Loaded,
+    Located,
+    NamedKind,
+    SelfTest,
+)
 from edge.station.process.ring import Attached
 from edge.verdict import MOST_DEFECTS
 
@@ -296,6 +306,7 @@ class _Seat:
             score = scores[worst] if self._aggregate == "max" else fmean(scores)
             is_reject = rejects(score) and rejected[worst]
             located = _locate(self._model.bundle.manifest, rejected[worst], size) if is_reject else None
+            kind = _kind(rejected[worst]) if is_reject else None
             coarse = None
             if (order.wants_map or (is_reject and order.keeps_map)) and len(scores) == 1:
                 with contextlib.suppress(Exception):  # a picture for viewers decides nothing
@@ -303,7 +314,9 @@ class _Seat:
             measured, summed = self.probe.take(), self.probe.take_sums()
             if order.is_part:
                 self.probe.copy_rows(self._compared(frames[: order.height]))
-            return Inferred(order.seq, score, None, start, end, located, order.seat, worst, measured, summed, coarse)
+            return Inferred(
+                order.seq, score, None, start, end, located, order.seat, worst, measured, summed, coarse, kind
+            )
         except Exception as error:
             fault = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             return Inferred(order.seq, float("nan"), fault, start, time.monotonic_ns(), seat=order.seat)
@@ -330,6 +343,17 @@ class _Seat:
         if not self._regions:
             return [(None, self._runtime(frame.shape[0], frame.shape[1], stream).infer(frame))]
         return [(r, self._runtime(r.height, r.width, stream).infer(_cut(frame, r))) for r in self._regions]
+
+
+def _kind(outputs: Sequence[tuple["RegionOfInterest | None", "Output"]]) -> NamedKind | None:
+    """The most probable kind of a reject's defect, by the region with the highest score; None without kinds, or if no
+    probability is a number: a kind decides nothing, so its absence is no fault.
+    """
+    kinds = max((output for _, output in outputs), key=lambda output: _severity(output.score)).kinds
+    if kinds is None:
+        return None
+    number, probability = max(enumerate(map(float, kinds), 1), key=lambda one: one[1])
+    return NamedKind(number, min(1.0, probability)) if probability >= 0 else None
 
 
 def _severity(score: float) -> float:

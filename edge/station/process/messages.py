@@ -192,6 +192,13 @@ class Located(NamedTuple):
     peak: float
 
 
+class NamedKind(NamedTuple):
+    """The kind of a defect: its number in the bundle's list, from 1, and its probability, 0 to 1."""
+
+    number: int
+    probability: float
+
+
 class CoarseMap(NamedTuple):
     """The map on the frame, in few cells, as `edge.channel.preview.Heat` has it: position in pixels of the frame, and
     one byte a cell, row by row.
@@ -218,6 +225,9 @@ class Inferred(NamedTuple):
 
     `coarse` is the map of a reject that the records keep, or of any part for which it was wanted; None if the part has
     several frames or regions, or no map.
+
+    `kind` is the kind of a reject's defect, by the frame and region with the highest score; None if the bundle tells no
+    kinds apart, or if the score is no reject.
     """
 
     seq: int
@@ -231,6 +241,7 @@ class Inferred(NamedTuple):
     measured: "Measured | Unmeasured | None" = None
     summed: "Summed | None" = None
     coarse: CoarseMap | None = None
+    kind: NamedKind | None = None
 
 
 class Stop(NamedTuple):

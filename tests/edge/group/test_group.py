@@ -130,6 +130,23 @@ def test_a_part_that_one_view_does_not_call_good_in_time_is_rejected_at_the_gate
     assert str(rig.group.cause).startswith("view side: its station's heartbeats have stopped")
 
 
+def test_the_kind_of_a_reject_is_that_of_the_view_that_decides(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    side, plain = rig.peers["side"], rig.peers["side"].station.verdict
+    kind = {"kind": "oil stain", "kind_number": 2, "kind_probability": 0.75}
+    monkeypatch.setattr(side.station, "verdict", lambda t, **changes: plain(t, **(changes | kind)))
+    side.says = "reject"
+    subscriber = Subscriber(rig.group.channel.publisher.endpoint, "press")
+    rig.until(lambda: rig.group.channel.publisher.subscribers() >= 2)
+    rig.judge("1")
+    side.says = None
+    rig.judge("2")
+    rig.group.close("the end")
+    heard = [one.message for one in subscriber.messages(1.0)]
+    subscriber.close()
+    said = [(v.verdict, v.kind, v.kind_number, v.kind_probability) for v in heard if isinstance(v, Verdict)]
+    assert said == [("reject", "oil stain", 2, 0.75), ("unknown", None, None, None)]
+
+
 def test_a_view_that_starts_again_is_joined_and_a_second_one_of_its_name_ends_its_goods(rig: Rig) -> None:
     side = rig.peers["side"]
     side.station = ModelledStation("b2", boot=2, name="side", offset_ns=5 * 10**12)

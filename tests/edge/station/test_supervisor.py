@@ -15,7 +15,7 @@ from support.line import free_endpoint, station_config
 from edge.channel.control_messages import Trigger
 from edge.channel.publisher import Publisher
 from edge.station.in_flight import MOST_IN_FLIGHT
-from edge.station.process.messages import Captured, Inferred, Loaded, Located, Opened
+from edge.station.process.messages import Captured, Inferred, Loaded, Located, NamedKind, Opened
 from edge.station.supervisor import Station
 from edge.verdict import Fault, Outcome, Reason, State, Verdict
 
@@ -56,12 +56,18 @@ class Bare(Station):
         self.submit()
         self.publish()
 
-    def answer(self, score: float, fault: str | None = None, located: tuple[Located, ...] | None = None) -> None:
+    def answer(
+        self,
+        score: float,
+        fault: str | None = None,
+        located: tuple[Located, ...] | None = None,
+        kind: NamedKind | None = None,
+    ) -> None:
         """Deliver the runtime's result for the part in inference, if there is one."""
         seq = next(iter(self.scoring._deadlines_ns), None)
         if seq is not None:
             now = time.monotonic_ns()
-            self.scoring.take(Inferred(seq, score, fault, now, now, located))
+            self.scoring.take(Inferred(seq, score, fault, now, now, located, kind=kind))
             self.scoring.model._flights.pop((0, seq))
             self.turn()
 
@@ -138,6 +144,28 @@ def test_a_reject_says_where_and_nothing_else_does(station: Bare) -> None:
     said = [None if v.defects is None else [d.box.x for d in v.defects] for v in station.said]
     assert said == [[10, 0], None, [], None, None]
     assert [v.verdict for v in station.said] == ["reject", "good", "reject", "reject", "unknown"]
+
+
+def test_a_reject_has_the_kind_that_the_model_names_and_nothing_else_has_one(station: Bare) -> None:
+    threshold, manifest = threshold_of(station), station.bundle.manifest
+    object.__setattr__(station.bundle, "manifest", manifest.model_copy(update={"kinds": ("crack", "oil stain")}))
+    for score, kind in (
+        (threshold + 1, NamedKind(2, 0.75)),
+        (threshold - 1, NamedKind(2, 0.75)),
+        (threshold + 1, None),
+        (threshold + 1, NamedKind(3, 0.75)),  # of another bundle
+        (math.nan, NamedKind(2, 0.75)),
+    ):
+        station.show()
+        station.answer(score, kind=kind)
+    said = [(v.verdict, v.kind, v.kind_number, v.kind_probability) for v in station.said]
+    assert said == [
+        ("reject", "oil stain", 2, 0.75),
+        ("good", None, None, None),
+        ("reject", None, None, None),
+        ("reject", None, None, None),
+        ("unknown", None, None, None),
+    ]
 
 
 def test_a_score_in_the_margin_around_the_threshold_is_marginal_on_either_side(station: Bare) -> None:
