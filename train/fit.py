@@ -398,7 +398,7 @@ def run_epochs(learner: Learner, splits: Splits, out: Path, resume: bool, device
     shuffled = Shuffled(train, recipe.train.seed, recipe.train.bad_share)
     loader = DataLoader(
         Rendered(train, recipe.letterbox, exact=False).keep(progress.begin),
-        batch_sampler=Shares(shuffled, batch, devices.rank, devices.count),
+        batch_sampler=Shares(shuffled, batch, devices.rank, devices.count, network.learns_by == "statistics"),
     )
     judged = Rendered(splits["val"], recipe.letterbox, exact=True).keep(progress.begin)
     validation = in_order(judged, recipe.train.batch)

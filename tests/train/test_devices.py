@@ -40,6 +40,14 @@ def test_the_shares_of_all_processes_are_the_batches_of_one(count: int, bad_shar
         assert len({index for batch in whole for index in batch}) == 48
 
 
+@pytest.mark.parametrize("photographs", [7, 16, 18])
+def test_a_network_that_learns_by_statistics_gets_every_photograph_once(photographs: int) -> None:
+    shares = Shares(shuffled(photographs), 8, takes_all=True)
+    batches = list(shares)
+    assert len(batches) == len(shares)
+    assert sorted(chain(*batches)) == list(range(photographs))
+
+
 def test_another_epoch_has_another_order() -> None:
     sampler = shuffled(16)
     first = list(Shares(sampler, 8))

@@ -109,14 +109,15 @@ class Shuffled(Sampler[int]):
 class Shares(Sampler[list[int]]):
     """The share of each batch that the process `rank` of `count` trains on; together they are `batch` photographs.
 
-    A last batch that is not full is left out.
+    A last batch that is not full is left out, unless one process `takes_all`: a network that learns by statistics sees
+    each photograph once, and what it does not see looks bad to it.
     """
 
-    def __init__(self, sampler: Shuffled, batch: int, rank: int = 0, count: int = 1) -> None:
-        self.sampler, self.batch, self.rank, self.count = sampler, batch, rank, count
+    def __init__(self, sampler: Shuffled, batch: int, rank: int = 0, count: int = 1, takes_all: bool = False) -> None:
+        self.sampler, self.batch, self.rank, self.count, self.takes_all = sampler, batch, rank, count, takes_all
 
     def __len__(self) -> int:
-        return len(self.sampler) // self.batch
+        return (len(self.sampler) + (self.batch - 1 if self.takes_all else 0)) // self.batch
 
     def __iter__(self) -> Iterator[list[int]]:
         order, share = list(self.sampler), self.batch // self.count
