@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -82,6 +83,9 @@ def audit(
     outcome: Annotated[
         str | None, typer.Option(metavar="KIND", help="With --export: only those that are good, reject or unknown.")
     ] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --export: only rejects with this kind of defect.")
+    ] = None,
     field: Annotated[
         list[str] | None,
         typer.Option(
@@ -105,12 +109,14 @@ def audit(
     _check_together({name for name, value in told.items() if value is not None}, gate, plc, draw)
     if count is not None and last is None:
         raise RecordsError(f"{count} says how many parts of --last are told; give --last reject {count}")
-    if export is None and any(option is not None for option in (since, until, outcome, field)):
-        raise RecordsError("--since, --until, --outcome and --field select what is exported; give --export FILE.csv")
+    if export is None and any(option is not None for option in (since, until, outcome, kind, field)):
+        raise RecordsError(
+            "--since, --until, --outcome, --kind and --field select what is exported; give --export FILE.csv"
+        )
     if export is not None:
         from edge.cli.audit_export import export as export_verdicts
 
-        export_verdicts(records, export, since, until, outcome, field or [])
+        export_verdicts(records, export, since, until, outcome, kind, field or [])
     if part is not None or last is not None:
         _tell(records, _stories(records, part, last, count or 1, gate), draw, as_json)
     if missed is not None or by is not None:
@@ -243,6 +249,7 @@ def _print(found: "Audit") -> None:
     print(
         "\n".join(
             [
+                *_of_kinds(found),
                 *_of_the_expired(found),
                 *_of_the_copy(found),
                 *_of_images(found),
@@ -260,6 +267,12 @@ def _print(found: "Audit") -> None:
         if (named := sum(problem.kind == each for problem in found.problems)) < count:
             print(f"and {count - named} more: {each}")
     print("the record is sound" if found.is_sound else counted(found.counts.total(), "problem"), file=sys.stderr)
+
+
+def _of_kinds(found: "Audit") -> "Iterator[str]":
+    kinds = sum((Counter(run.kinds) for run in found.runs), Counter[str]())
+    if kinds:
+        yield "rejects by kind: " + ", ".join(f"{printable(kind)} {number}" for kind, number in kinds.most_common())
 
 
 def _of_the_expired(found: "Audit") -> "Iterator[str]":

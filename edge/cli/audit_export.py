@@ -9,7 +9,13 @@ from edge.text import counted
 
 
 def export(
-    records: Path, file: Path, since: str | None, until: str | None, outcome: str | None, fields: list[str]
+    records: Path,
+    file: Path,
+    since: str | None,
+    until: str | None,
+    outcome: str | None,
+    kind: str | None,
+    fields: list[str],
 ) -> NoReturn:
     """Write the selected verdicts into `file` and exit, with 1 if the journal has damaged blocks among them.
 
@@ -31,6 +37,7 @@ def export(
         None if until is None else moment(until, "--until"),
         None if outcome is None else Outcome(outcome),
         fields=dict(_field(text) for text in fields),
+        kind=kind,
     )
     with Console(stderr=True).status("reading the records"):
         left_out = list[str]()

@@ -132,7 +132,7 @@ def _check_run(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_
 def _check_verdicts(journal: sqlite3.Connection, found: Audit, run: Run, lost: list[_Lost]) -> int:
     """Check the verdicts of a run in order of `seq`. Returns the last sequence number."""
     expired = expired_seq(journal, run.epoch)
-    previous, last_seq, counts = 0, expired, Counter[str]()
+    previous, last_seq, counts, kinds = 0, expired, Counter[str](), Counter[str]()
     held = 0  # verdicts that are there although their block expired
     for seq, text, row in of_run(journal, run.epoch):
         if seq <= previous:
@@ -144,6 +144,9 @@ def _check_verdicts(journal: sqlite3.Connection, found: Audit, run: Run, lost: l
         previous, last_seq = seq, max(last_seq, seq)
         outcome = _check_verdict(found, run, seq, text, row)
         counts[outcome] += 1
+        if '"kind":' in text and isinstance(kind := getattr(as_said(text), "kind", None), str):
+            kinds[kind] += 1
+    run.kinds = dict(kinds.most_common())
     run.good, run.reject, run.unknown = (counts[o] for o in (Outcome.GOOD, Outcome.REJECT, Outcome.UNKNOWN))
     add_expired(journal, found, run, held, [(one.first, one.last) for one in lost])
     return last_seq

@@ -61,6 +61,8 @@ class Run:
     unknown: int = 0
     lost: int = 0
     passed: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+    """Rejects by kind of defect, of those that are there in full and have one."""
     expired: int = 0
     """Of the verdicts, those of which only counts by hour are left."""
     is_live: bool = False

@@ -12,18 +12,19 @@ from edge.errors import RecordsError
 from edge.files import written_whole
 from edge.records.journal import check_rows, open_to_read, why_unread
 from edge.records.pass_proof import broken_rule
-from edge.records.selection import Selection, row_conditions
+from edge.records.selection import Selection, known, row_conditions
 from edge.records.stored_verdicts import (
     acknowledgements_of,
     gaps,
     late_fields_of,
     select,
 )
-from edge.records.tables import ACKNOWLEDGEMENTS, LATE_FIELDS, SHADOW_RESULTS, VERDICTS
+from edge.records.tables import ACKNOWLEDGEMENTS, LATE_FIELDS, VERDICTS
 
 COLUMNS = (
     "time", "station", "epoch", "seq", "part", "verdict", "reason", "detail", "score", "threshold", "age_ms",
     "budget_ms", "simulated", "source", "bundle", "backend", "product",
+    "kind", "kind_probability",
 )  # fmt: skip
 """Fields of the verdict, in order; then `fates`, what controllers acknowledged, the free fields, and the free fields
 that were known after the verdict.
@@ -69,7 +70,7 @@ def export_table(
             check_rows(
                 journal,
                 [VERDICTS],
-                *row_conditions(selection, LATE_FIELDS.is_in(journal), SHADOW_RESULTS.is_in(journal)),
+                *row_conditions(selection, *known(journal)),
             )
             check_rows(journal, [ACKNOWLEDGEMENTS, LATE_FIELDS])
             names, late = _names(journal, selection)
@@ -121,7 +122,7 @@ def _to_parquet(file: Path, fields: list[str]) -> Iterator[Callable[[Row], objec
         raise RecordsError("Parquet needs the extra parquet: pip install 'edge-inspect[parquet]'") from error
 
     kinds = {"time": arrow.timestamp("ms", "UTC"), "seq": arrow.int64(), "simulated": arrow.bool_()}
-    kinds |= dict.fromkeys(("score", "threshold", "age_ms", "budget_ms"), arrow.float64())
+    kinds |= dict.fromkeys(("score", "threshold", "age_ms", "budget_ms", "kind_probability"), arrow.float64())
     columns = [*COLUMNS, FATES, *fields]
     schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in columns])
     rows: list[dict[str, object]] = []

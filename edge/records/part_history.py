@@ -155,7 +155,7 @@ def _read(
         chosen = [*select(journal, selection, newest_first=newest is not None, limit=newest)]
         chosen.sort()
         at_least = 0 if newest is None or not chosen else chosen[0].row
-        where, values = row_conditions(replace(selection, flips=False), False, False)
+        where, values = row_conditions(replace(selection, flips=False), False, False, False)
         check_rows(journal, [VERDICTS], f"rowid >= {at_least} AND {where}", values)
         left_out = gaps(journal)
         told = [replace(_story(journal, folder, stored), gaps=tuple(left_out)) for stored in chosen]

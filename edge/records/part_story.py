@@ -51,6 +51,8 @@ def tell(story: Story, folder: Path) -> Iterator[str]:
         yield f"  {row['time']}  picture stored, {row['bytes']} bytes, {state}: {path}"
     if story.image.path is None:
         yield f"  no picture: {story.image.why}"
+    if v.kind is not None:
+        yield f"  {kind_text(v)}: named by the model, which decided nothing by it"
     yield from _boxes(story.verdict)
     yield from (f"  {gap}: it may have further verdicts" for gap in story.gaps)
 
@@ -105,7 +107,7 @@ def caption(v: Verdict) -> list[str]:
     simulated = ", SIMULATED" if v.simulated else ""
     return [
         f"{v.verdict.upper()}  part {v.part}",
-        reason + grounds(v) + no_box,
+        ", ".join(one for one in (reason + grounds(v) + no_box, kind_text(v)) if one),
         f"verdict {v.seq} of {v.station}, run {v.epoch}, {v.time[:19]}{simulated}",
     ]
 
@@ -123,3 +125,8 @@ def grounds(v: Verdict) -> str:
     marginal = ", as near as runtimes differ" if v.marginal else ""
     places = f", {counted(len(v.defects), 'place')}" if v.defects else ""
     return f"score {v.score:.4g} {sign} threshold {v.threshold:.4g}{marginal}{places}"
+
+
+def kind_text(v: Verdict) -> str:
+    """The kind of the defect and its probability; empty without a kind."""
+    return "" if v.kind is None else f"kind {v.kind}, probability {v.kind_probability:.2f}"

@@ -1,11 +1,12 @@
 """Which verdicts of a journal are meant: conditions on rows, on blocks, and on the verdicts in a block."""
 
+import sqlite3
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from edge.records.tables import Value
-from edge.records.verdict_blocks import MOST_VERDICTS, as_said, mark, outcome_of
+from edge.records.tables import LATE_FIELDS, SHADOW_RESULTS, VERDICTS, Value
+from edge.records.verdict_blocks import MOST_VERDICTS, as_said, counted_as, mark, outcome_of
 from edge.verdict import Outcome, Reason
 
 
@@ -15,7 +16,8 @@ class Selection:
 
     Published from `since` on and before `until` (times with an offset); of `outcome`; for one of `reasons`; whose part
     has all free `fields`, in the verdict or known after it; of `part`; of the run `epoch`; numbered `first_seq` to
-    `last_seq`; with `flips` those good ones that a candidate rejects and those rejects that one calls good.
+    `last_seq`; with `flips` those good ones that a candidate rejects and those rejects that one calls good; with a
+    defect of this `kind`.
     """
 
     since: datetime | None = None
@@ -28,6 +30,7 @@ class Selection:
     first_seq: int | None = None
     last_seq: int | None = None
     flips: bool = False
+    kind: str | None = None
 
     @property
     def wanted(self) -> frozenset[Reason]:
@@ -57,10 +60,10 @@ class _Conditions:
 
 
 def row_conditions(
-    selection: Selection, has_late_fields: bool, has_shadow_results: bool
+    selection: Selection, has_late_fields: bool, has_shadow_results: bool, has_kinds: bool
 ) -> tuple[str, tuple[Value, ...]]:
     """The SQL condition on the table `verdicts`, and its values. Times of the journal are text in UTC. `has_...` say
-    whether the journal has these tables.
+    whether the journal has these tables, and the column of kinds.
     """
     s, where = selection, _Conditions()
     for column, value in (("part", s.part), ("epoch", s.epoch), ("verdict", s.outcome)):
@@ -87,7 +90,14 @@ def row_conditions(
         differs = "outcome <> verdict AND 'unknown' NOT IN (outcome, verdict)"
         is_flip = f"EXISTS (SELECT 1 FROM shadow_results WHERE {of_this} AND {differs})"
         where.add(is_flip if has_shadow_results else "0")
+    if s.kind is not None:
+        where.add("kind = ?", s.kind) if has_kinds else where.add("0")
     return str(where), where.values
+
+
+def known(journal: sqlite3.Connection) -> tuple[bool, bool, bool]:
+    """Whether the journal knows late fields, shadow results and kinds, as `row_conditions` takes them."""
+    return LATE_FIELDS.is_in(journal), SHADOW_RESULTS.is_in(journal), VERDICTS.has(journal, "kind")
 
 
 def block_conditions(selection: Selection, after: int, before: int | None) -> tuple[str, tuple[Value, ...]]:
@@ -110,7 +120,9 @@ def block_conditions(selection: Selection, after: int, before: int | None) -> tu
         where.add("first_time < ?", time_text(s.until))
     if not s.is_of_any_reason:
         wanted = sorted(s.wanted)
-        where.add(" OR ".join(["instr(counts, ?) > 0"] * len(wanted)) or "0", *(f'"{one}":' for one in wanted))
+        where.add(" OR ".join(["instr(counts, ?) > 0"] * len(wanted)) or "0", *map(counted_as, wanted))
+    if s.kind is not None:
+        where.add("instr(counts, ?) > 0", counted_as(s.kind))
     if s.part is not None:
         where.add("instr(parts, ?) > 0", mark(s.part))
     of_this = "late_fields.epoch = verdict_blocks.epoch AND seq >= first_seq AND seq < first_seq + verdicts"
@@ -132,7 +144,7 @@ def is_selected(
         return False
     if s.flips and seq not in shadow:
         return False
-    is_of_any_verdict = s.is_of_any_reason and not s.flips
+    is_of_any_verdict = s.is_of_any_reason and not s.flips and s.kind is None
     if is_of_any_verdict and s.since is None and s.until is None and s.part is None and not s.fields:
         return True
     said = as_said(text)
@@ -144,6 +156,7 @@ def is_selected(
             and (s.since is None or said.time >= time_text(s.since))
             and (s.until is None or said.time < time_text(s.until))
             and (s.part is None or said.part == s.part)
+            and (s.kind is None or said.kind == s.kind)
             and all((said.fields or {}).get(n) == t or (n, t) in late.get(seq, ()) for n, t in s.fields.items())
         )
     except (AttributeError, TypeError):

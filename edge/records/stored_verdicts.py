@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge.records.journal import ForeignJournalError, JournalConnection, has_run
-from edge.records.selection import Selection, block_conditions, is_selected, row_conditions
+from edge.records.selection import Selection, block_conditions, is_selected, known, row_conditions
 from edge.records.tables import (
     ACKNOWLEDGEMENTS,
     EXPIRED_HOURS,
@@ -83,7 +83,7 @@ def select(
 def _in_rows(
     journal: sqlite3.Connection, selection: Selection, newest_first: bool, after: int, before: int | None
 ) -> Iterator[Stored]:
-    where, values = row_conditions(selection, LATE_FIELDS.is_in(journal), SHADOW_RESULTS.is_in(journal))
+    where, values = row_conditions(selection, *known(journal))
     types = "typeof(epoch) = 'text' AND typeof(seq) = 'integer' AND typeof(json) = 'text'"
     select = f"SELECT rowid, epoch, seq, json FROM verdicts WHERE rowid > ? AND rowid < ? AND {types} AND {where}"
     span = (after, 2**63 - 1 if before is None else before)

@@ -16,8 +16,8 @@ from edge.records.expiry import used_bytes
 from edge.records.journal import ForeignJournalError
 from edge.records.selection import time_text
 from edge.records.stored_verdicts import expired_hours, expired_until, leave_out, one_state
-from edge.records.tables import VERDICT_BLOCKS, Value
-from edge.records.verdict_blocks import Block, block_of, minutes_of, outcome_of, rounded, values_of
+from edge.records.tables import VERDICT_BLOCKS, VERDICTS, Value
+from edge.records.verdict_blocks import Block, block_of, kinds_of, minutes_of, outcome_of, rounded, values_of
 from edge.verdict import Outcome, Reason
 
 Per = Literal["minute", "hour"]
@@ -33,10 +33,13 @@ _HEADER = (
 
 @dataclass
 class Counts:
-    """The verdicts of a span of time that begins at `start`, in UTC: how many for each reason."""
+    """The verdicts of a span of time that begins at `start`, in UTC: how many for each reason, and of rejects how many
+    for each kind of defect. Rejects without a kind, and expired ones, are in `reasons` alone.
+    """
 
     start: datetime
     reasons: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
 
     @property
     def good(self) -> int:
@@ -95,21 +98,27 @@ def counts(journal: sqlite3.Connection, since: datetime, until: datetime, per: P
     is damaged or not that of a station.
     """
     found: dict[str, Counter[str]] = {}
+    kinds: dict[str, Counter[str]] = {}
     begin, end = _span(since, until, per)
     with one_state(journal):
         for block in _blocks(journal, begin, end):
             try:
+                named = kinds_of(block)
                 for minute, reasons in minutes_of(block).items():
                     _add(found, f"{block.hour}:{minute}", reasons, per)
+                    _add_to(kinds, f"{block.hour}:{minute}", named.get(minute, {}), per)
             except ForeignJournalError:
                 leave_out(journal, block)
         for minute, reason, number in _minutes_of_rows(journal, begin, end):
             _add(found, minute, {reason: number}, per)
+        for minute, kind, number in _kinds_of_rows(journal, begin, end):
+            _add_to(kinds, minute, {kind: number}, per)
         if per == "hour":
             for row in expired_hours(journal, "hour >= ? AND hour < ?", (begin[:13], end[:13])):
                 _add(found, row["hour"], {row["reason"]: row["verdicts"]}, per)
     length = _LENGTHS[per]
-    return [Counts(_moment(place), found[place]) for place in sorted(found) if begin[:length] <= place < end[:length]]
+    places = [place for place in sorted(found) if begin[:length] <= place < end[:length]]
+    return [Counts(_moment(place), found[place], kinds.get(place, Counter())) for place in places]
 
 
 def total(journal: sqlite3.Connection, since: datetime | None = None, until: datetime | None = None) -> Counts:
@@ -121,7 +130,8 @@ def total(journal: sqlite3.Connection, since: datetime | None = None, until: dat
     per: Per = "hour" if since is None and until is None else "minute"
     parts = counts(journal, since or first, until or never, per)
     start = since or (parts[0].start if parts else first)
-    return Counts(start, sum((part.reasons for part in parts), Counter()))
+    kinds = sum((part.kinds for part in parts), Counter[str]())
+    return Counts(start, sum((part.reasons for part in parts), Counter[str]()), kinds)
 
 
 def spreads(journal: sqlite3.Connection, since: datetime, until: datetime) -> list[Spread]:
@@ -193,6 +203,19 @@ def _minutes_of_rows(journal: sqlite3.Connection, begin: str, end: str) -> Itera
             yield minute, reason, number
 
 
+def _kinds_of_rows(journal: sqlite3.Connection, begin: str, end: str) -> Iterator[tuple[str, str, int]]:
+    if not VERDICTS.has(journal, "kind"):
+        return
+    for minute, kind, number in _rows(
+        journal,
+        "SELECT substr(time, 1, 16), kind, count(*) FROM verdicts WHERE time >= ? AND time < ? "
+        "AND typeof(kind) = 'text' GROUP BY 1, 2",
+        (begin, end),
+    ):
+        if _TIME.fullmatch(minute):
+            yield minute, kind, number
+
+
 def _values_of_rows(journal: sqlite3.Connection, begin: str, end: str) -> Iterator[tuple[str, str, float, int]]:
     for column in ("score", "age_ms"):
         for hour, value, number in _rows(
@@ -206,10 +229,13 @@ def _values_of_rows(journal: sqlite3.Connection, begin: str, end: str) -> Iterat
 
 
 def _add(found: dict[str, Counter[str]], minute: str, reasons: dict[str, int], per: Per) -> None:
-    known = {reason: number for reason, number in reasons.items() if reason in _REASONS}
+    _add_to(found, minute, {reason: number for reason, number in reasons.items() if reason in _REASONS}, per)
+
+
+def _add_to(found: dict[str, Counter[str]], minute: str, numbers: dict[str, int], per: Per) -> None:
     place = minute[: _LENGTHS[per]]
-    if known and _TIME.fullmatch(place):
-        found.setdefault(place, Counter()).update(known)
+    if numbers and _TIME.fullmatch(place):
+        found.setdefault(place, Counter()).update(numbers)
 
 
 def _span(since: datetime, until: datetime, per: Per) -> tuple[str, str]:

@@ -107,6 +107,12 @@ class Table:
             known.add(self.name)
         return self.name in known
 
+    def has(self, journal: sqlite3.Connection, column: str) -> bool:
+        """Whether the journal has this column of the table; one of an earlier version may lack it."""
+        cursor = journal.cursor()
+        cursor.row_factory = None
+        return any(name == column for _, name, *_ in cursor.execute(f"PRAGMA table_info({self.name})"))
+
     def is_made_of(self, verdict: Any, row: dict[str, Any]) -> bool:
         """Whether the values in a row equal those computed from its verdict. A column added later may be null."""
         return all(
@@ -168,6 +174,7 @@ VERDICTS = Table(
         _of_verdict("backend", "TEXT"),
         Column("json", "TEXT NOT NULL"),
         Column("fields", "TEXT", _fields, since=2),
+        Column("kind", "TEXT", attrgetter("kind"), since=7),
     ),
     (Index("verdicts_by_seq", "epoch, seq"), Index("verdicts_by_part", "part")),
 )

@@ -43,6 +43,9 @@ MOST_BYTES = 2**19
 MOST_UNPACKED = 2**23
 """Bytes to which a reader inflates a payload: the verdicts, and the rows beside them."""
 
+KINDS = "kinds"
+"""Key of the counts by kind of defect, beside the minutes."""
+
 LEVEL = 6
 """Of zlib: 10 µs and 76 bytes a verdict; level 1 takes 4 µs and 91 bytes, level 9 17 µs and 74 bytes."""
 
@@ -69,9 +72,10 @@ class Contents(NamedTuple):
 class Block:
     """A row of the table `verdict_blocks`.
 
-    `counts` is JSON: for each minute of the hour, as two digits, how many verdicts had each reason. `scores` and `ages`
-    are JSON: how often each value came, rounded to two significant digits. `parts` and `fields` are marks (see `mark`)
-    of the parts' ids and of the free fields as NAME=TEXT.
+    `counts` is JSON: for each minute of the hour, as two digits, how many verdicts had each reason, and under "kinds",
+    if a verdict has one, the same for kinds of defects. `scores` and `ages` are JSON: how often each value came,
+    rounded to two significant digits. `parts` and `fields` are marks (see `mark`) of the parts' ids and of the free
+    fields as NAME=TEXT.
     """
 
     row: int
@@ -128,7 +132,7 @@ def as_said(text: str) -> SimpleNamespace | None:
         said = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return SimpleNamespace(**{"fields": None, **said}) if isinstance(said, dict) else None
+    return SimpleNamespace(**{"fields": None, "kind": None, **said}) if isinstance(said, dict) else None
 
 
 def can_be_sealed(columns: dict[str, Any], said: SimpleNamespace | None) -> bool:
@@ -150,6 +154,7 @@ def can_be_sealed(columns: dict[str, Any], said: SimpleNamespace | None) -> bool
             and isfinite(said.age_ms)
             and isinstance(said.part, str)
             and isinstance(said.fields, dict | None)
+            and isinstance(said.kind, str | None)
         )
     except (AttributeError, TypeError, ValueError, OverflowError):
         return False
@@ -180,9 +185,13 @@ def pack(row: int, texts: Sequence[str], said: Sequence[SimpleNamespace], beside
 
 def derive(said: Sequence[SimpleNamespace], beside: Rows) -> dict[str, Any]:
     """The columns of a block that follow from its verdicts and the rows beside them."""
-    minutes: dict[str, Counter[str]] = {}
+    minutes: dict[str, Any] = {}
+    kinds: dict[str, Counter[str]] = {}
     for one in said:
         minutes.setdefault(one.time[_MINUTE], Counter())[str(one.reason)] += 1
+        if one.kind is not None:
+            kinds.setdefault(one.time[_MINUTE], Counter())[one.kind] += 1
+    minutes |= {KINDS: kinds} if kinds else {}
     late = beside.get(LATE_FIELDS.name, ())
     pairs = {f"{name}={text}": None for one in said for name, text in (one.fields or {}).items()}
     pairs |= {f"{row['name']}={row['text']}": None for row in late}
@@ -285,11 +294,24 @@ def block_of(row: tuple[Any, ...]) -> Block:
 
 def minutes_of(block: Block) -> dict[str, dict[str, int]]:
     """`counts` decoded: minute as two digits, reason, number. Raises ForeignJournalError."""
-    return {
-        minute: _numbers(block, reasons)
-        for minute, reasons in _decoded(block, block.counts).items()
-        if re.fullmatch(r"[0-5]\d", minute)
-    }
+    return _by_minute(block, _decoded(block, block.counts))
+
+
+def kinds_of(block: Block) -> dict[str, dict[str, int]]:
+    """The same of kinds of defects; empty if no verdict of the block has one. Raises ForeignJournalError."""
+    kinds = _decoded(block, block.counts).get(KINDS, {})
+    if not isinstance(kinds, dict):
+        raise ForeignJournalError(f"{named(block)} has counts that are not those of a station")
+    return _by_minute(block, kinds)
+
+
+def counted_as(name: str) -> str:
+    """The text of a reason or kind in `counts`."""
+    return f"{json.dumps(name)}:"
+
+
+def _by_minute(block: Block, said: dict[str, Any]) -> dict[str, dict[str, int]]:
+    return {minute: _numbers(block, numbers) for minute, numbers in said.items() if re.fullmatch(r"[0-5]\d", minute)}
 
 
 def values_of(block: Block, text: str) -> Counter[float]:

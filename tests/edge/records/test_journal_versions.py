@@ -341,6 +341,7 @@ def test_a_migration_that_is_killed_at_any_statement_loses_nothing_and_is_done_a
     at = killed.index("BEGIN IMMEDIATE")
     assert [line for line in killed[at:] if line.startswith(("ALTER", "PRAGMA user_version =", "COMMIT"))] == [
         "ALTER TABLE verdicts ADD COLUMN fields TEXT",
+        "ALTER TABLE verdicts ADD COLUMN kind TEXT",
         "ALTER TABLE verdicts ADD COLUMN bundle TEXT",
         "ALTER TABLE events ADD COLUMN remedy TEXT",
         "ALTER TABLE late_results ADD COLUMN found TEXT",

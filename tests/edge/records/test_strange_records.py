@@ -160,7 +160,7 @@ def test_a_value_of_another_type_is_a_finding_that_names_its_row(record: Path, w
 
 def test_a_replay_of_a_strange_journal_goes_on(record: Path) -> None:
     spoil(record, "INSERT INTO verdicts SELECT epoch, 2, part, verdict, reason, score, threshold, age_ms, time, "
-          "backend, x'00ff', NULL FROM verdicts")  # fmt: skip
+          "backend, x'00ff', NULL, NULL FROM verdicts")  # fmt: skip
     replayer = Replayer(record)
     replayer.start()
     for token in (1, 2):
