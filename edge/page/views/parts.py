@@ -48,6 +48,7 @@ class Parts:
             record.listed, selection, TILES, None if before is None else int(before), place
         )
         kept = {key: text for key, text in asked.items() if text and key in FILTERS}
+        seen = {one.verdict.kind for one in found} | {verdict.kind for verdict in station.view().verdicts}
         older = f"/s/{station.name}/rejects?{urlencode(kept | {'before': more})}" if more else None
         return site.page(
             request,
@@ -60,6 +61,9 @@ class Parts:
             outcomes=[*Outcome, FLIP],
             reasons=sorted(UNKNOWN_REASONS),
             places=PLACES,
+            kinds=sorted(
+                {kind for kind in seen if kind is not None} | ({asked["kind"]} if asked.get("kind") else set())
+            ),
             spans=["shift", *SPANS, "all"],
         )
 
@@ -84,6 +88,8 @@ class Parts:
             outcome = Outcome.UNKNOWN
         if not (asked.get("field") or "").isprintable():
             raise HTTPException(400, t("error.filter", what="field"))
+        if not (asked.get("kind") or "").isprintable():
+            raise HTTPException(400, t("error.filter", what="kind"))
         name, is_field, text = (asked.get("field") or "").partition("=")
         if name and not is_field:
             name, text = "lot", name
@@ -98,11 +104,12 @@ class Parts:
             reasons=reasons,
             fields=fields,
             flips=asked.get("outcome") == FLIP,
+            kind=(asked.get("kind") or "").strip() or None,
         )
         return selection, Place(place) if place else None
 
 
-FILTERS = ("span", "since", "until", "outcome", "reason", "field", "place")
+FILTERS = ("span", "since", "until", "outcome", "reason", "kind", "field", "place")
 
 
 def _moment(asked: dict[str, str], key: str, t: Words) -> datetime | None:

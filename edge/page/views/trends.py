@@ -15,6 +15,9 @@ from edge.page.site import Site
 from edge.page.words import Words
 from edge.verdict import Reason
 
+MOST_REASONS = 12
+"""Rows of the chart of reasons."""
+
 SPANS = {"shift": None, "day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=30)}
 
 
@@ -39,7 +42,8 @@ class Trends:
         starts = site.history.shifts if by == "shift" else None
         live = station.view().verdicts
         threshold = next((v.threshold for v in live if v.threshold is not None), None)
-        charts = _charts(t, _grouped(counted, starts), spread, threshold)
+        kinds = sum((one.kinds for one in counted), Counter[str]())
+        charts = _charts(t, _grouped(counted, starts), kinds, spread, threshold)
         whole = sum((one.reasons for one in counted), Counter[str]())
         return site.page(
             request, "trends.html.j2", station=station.name, charts=charts, span=span, by=by, spans=[*SPANS],
@@ -57,7 +61,11 @@ def _grouped(counted: list[Counts], shifts: tuple[int, ...] | None) -> dict[date
 
 
 def _charts(
-    t: Words, groups: dict[datetime, Counter[str]], spread: list[Spread], threshold: float | None
+    t: Words,
+    groups: dict[datetime, Counter[str]],
+    kinds: Counter[str],
+    spread: list[Spread],
+    threshold: float | None,
 ) -> dict[str, Markup]:
     bars = []
     for start in sorted(groups):
@@ -73,13 +81,22 @@ def _charts(
         for one in spread
         if one.ages_ms
     ]
-    named = [(t(f"reason.{reason}") if t.find(f"reason.{reason}") else reason, n) for reason, n in bad.most_common(12)]
     return {
         "yield": stacked(t, bars),
-        "reasons": pareto(t, named),
+        "reasons": pareto(t, _reasons(t, bad, kinds)),
         "scores": histogram(t, scores, threshold),
         "latency": two_lines(t, lines),
     }
+
+
+def _reasons(t: Words, bad: Counter[str], kinds: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent reasons with their numbers. Each kind of defect has a row of its own, and the reason defect
+    that of the rejects whose kind is not known.
+    """
+    left = bad - Counter({Reason.DEFECT.value: kinds.total()})
+    rows = [(t(f"reason.{reason}") if t.find(f"reason.{reason}") else reason, n) for reason, n in left.items()]
+    rows += [(t("trends.kind", kind=kind), number) for kind, number in kinds.items()]
+    return sorted(rows, key=lambda row: -row[1])[:MOST_REASONS]
 
 
 def _label(t: Words, start: datetime) -> str:
