@@ -231,11 +231,12 @@ def _line(received: "Received") -> list[str] | None:
 
 
 def _where(verdict: "Verdict") -> str:
-    """Box of a reject's first defect, which has the largest peak; empty if the verdict has no defects."""
+    """Kind of a reject's defect, and box of the first one, which has the largest peak; empty without both."""
+    kind = "" if verdict.kind is None else f"  {verdict.kind}"
     if not verdict.defects:
-        return ""
+        return kind
     box = verdict.defects[0].box
-    return f"  {box.width}×{box.height} at ({box.x}, {box.y})"
+    return f"{kind}  {box.width}×{box.height} at ({box.x}, {box.y})"
 
 
 def main() -> None:

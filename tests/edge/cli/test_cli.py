@@ -156,6 +156,15 @@ def test_a_listener_shows_the_first_defect_of_a_reject() -> None:
         assert line[-1] == end
 
 
+def test_a_listener_names_the_kind_of_a_reject_before_its_place() -> None:
+    defect = {"box": {"x": 10, "y": 20, "width": 30, "height": 40}, "area": 900, "peak": 0.9}
+    kind = {"kind": "oil stain", "kind_number": 2, "kind_probability": 0.75}
+    for defects, end in (([defect], "a.jpg  oil stain  30×40 at (10, 20)"), (None, "a.jpg  oil stain")):
+        line = _line(Received(verdict(verdict="reject", reason="defect", score=0.75, defects=defects, **kind), 0, 0))
+        assert line is not None
+        assert line[-1] == end
+
+
 def test_plain_lines_begin_with_the_names_of_the_columns_once(capsys: pytest.CaptureFixture[str]) -> None:
     lines = _Lines()
     lines.show(Received(StateChange.model_construct(state="held", cause="no camera"), 0, 0), Books())
