@@ -465,8 +465,13 @@ class Handshake:
         age_ms = 0.0 if head.verdict is None else head.verdict.age_ms
         return replace(
             base, valid=True, code=head.code, number=head.number, seq=head.seq or 0, part=head.part, age_ms=age_ms,
-            result_epoch=head.epoch or "", pass_until_ns=min(head.until_ns, lease_ns),
+            result_epoch=head.epoch or "", pass_until_ns=min(head.until_ns, lease_ns), kind=_kind_of(head),
         )  # fmt: skip
+
+
+def _kind_of(result: Result) -> int:
+    """Number of the kind of a reject's defect; 0 for any other code."""
+    return (result.verdict.kind_number or 0) if result.verdict is not None and result.code is Code.DEFECT else 0
 
 
 def order_number(seq: int) -> int:

@@ -61,6 +61,9 @@ class Readable:
     bundle: str = ""
     """The bundle that judges parts now. This and the product's name are in no register: they are told over MQTT."""
 
+    kind: int = 0
+    """Number of the kind of the shown reject's defect, as in the bundle's list from 1; 0 if it has none."""
+
     is_selected: bool = False
     is_not_selected: bool = False
     queued: int = 0

@@ -12,7 +12,7 @@ from enum import IntFlag
 from edge.plc.codes import Code
 from edge.plc.process_image import Readable, Written
 
-MAP_VERSION = 4
+MAP_VERSION = 5
 """Raised when a register is added, moves or changes its meaning."""
 
 BLOCK = 100
@@ -21,6 +21,8 @@ BLOCK = 100
 MOST_STATIONS = 16
 PART_WORDS = 16
 WRITTEN_AT, WRITTEN_WORDS = 60, 22
+KIND_AT = 40
+"""The word that came with version 5; until then a block of 40 words was all that a PLC reads."""
 
 Words = list[int]
 
@@ -94,6 +96,9 @@ STATION = (
     Register(36, 2, "result_epoch", "UDINT", "the same digits of the run that the result is of"),
     Register(
         38, 2, "exposed_number", "UDINT", "number of the triggered part whose frame is exposed, until the next one"
+    ),
+    Register(
+        KIND_AT, 1, "kind", "UINT", "number of the kind of a reject's defect: its place in the bundle's list; 0 if none"
     ),
     Register(WRITTEN_AT, 1, "control", "WORD", "bits: see below"),
     Register(WRITTEN_AT + 1, 2, "trigger_with", "UDINT", "number of the part to inspect; set before the trigger bit"),
@@ -183,6 +188,7 @@ def pack(image: Readable) -> Words:
     words[20 : 20 + PART_WORDS] = _text(image.part)
     words[36:38] = _double(epoch_number(image.result_epoch))
     words[38:40] = _double(image.exposed_number)
+    words[KIND_AT] = image.kind
     return words
 
 

@@ -93,6 +93,7 @@ class TagsTable(_Table):
     period_ms: float = Field(default=20, ge=5, le=100, description="from one exchange to the next")
     timeout_ms: float = Field(default=200, ge=20, le=250, description="how long one request may take")
     insecure: bool = Field(default=False, description="a PLC on the network is meant; it authenticates nobody")
+    kind: bool = Field(default=False, description="write the word 40, kind, too: the memory must be as long")
 
 
 class S7Table(TagsTable):

@@ -32,6 +32,8 @@ VERDICT: tuple[tuple[str, Type, str, str], ...] = (
     ("Result/Detail", Type.STRING, "detail", "the reason in words, for people"),
     ("Result/AgeMs", Type.DOUBLE, "age_ms", "from capture to publication"),
     ("Result/Bundle", Type.STRING, "bundle", "the model that judged"),
+    ("Result/Kind", Type.STRING, "kind", "kind of a reject's defect; null if it has none"),
+    ("Result/KindNumber", Type.INT64, "kind_number", "its number in the bundle's list, from 1"),
     ("Station/Epoch", Type.STRING, "epoch", "run of the station that the verdict is of"),
     ("Station/Seq", Type.INT64, "seq", "the verdict's number in that run"),
 )

@@ -15,14 +15,15 @@ from urllib.parse import urlsplit
 from edge.errors import ChannelError
 from edge.plc.board import Board
 from edge.plc.process_image import Readable, Written
-from edge.plc.registers import WRITTEN_AT, WRITTEN_WORDS, Status, Words, pack, unpack
+from edge.plc.registers import KIND_AT, WRITTEN_AT, WRITTEN_WORDS, Status, Words, pack, unpack
 from edge.plc.settings import TagsTable
 from edge.security.loopback import is_loopback
 
 log = logging.getLogger("edge.plc")
 
 READ_WORDS = 40
-"""Words that the PLC reads for a station: the block of the register map up to `exposed_number`."""
+"""Words that the PLC reads for a station: the block of the register map up to `exposed_number`. The word `kind` comes
+after them if the table says so, in a request of its own: with it the others would not fit into one of an S7-300."""
 
 HEAD_WORDS = 2
 """Words 0 and 1, `status` and `alive`, are written together and last."""
@@ -97,7 +98,9 @@ class TagWriter(threading.Thread):
             self.join(JOIN_S)
 
     def _serve(self) -> None:
-        stations = [StationTags(self._board, index, self, self._say) for index in range(self._board.stations)]
+        stations = [
+            StationTags(self._board, index, self, self._say, self._table.kind) for index in range(self._board.stations)
+        ]
         for one in stations:
             one.clear()
         period_s, is_said = self._table.period_ms / 1e3, False
@@ -139,20 +142,25 @@ class TagWriter(threading.Thread):
 class StationTags:
     """The words of one station during one connection."""
 
-    def __init__(self, board: Board, station: int, writer: TagWriter, say: Callable[[str], None]) -> None:
-        """Nothing is written or taken yet."""
+    def __init__(
+        self, board: Board, station: int, writer: TagWriter, say: Callable[[str], None], has_kind: bool = False
+    ) -> None:
+        """Nothing is written or taken yet. `has_kind` says that the PLC's memory has the word `kind`, too."""
         self._board, self._station, self._writer, self._say = board, station, writer, say
+        self._has_kind = has_kind
         self._begun, self._is_said = time.monotonic(), False
         self._read_s, self._late_beats = self._begun, 0
         self._written: Written | None = None
         self._status, self._alive, self._station_alive = Status(0), 0, 0
         self._data: Words = []
+        self._kind: int | None = None
         self._result: object = None
 
     def clear(self) -> None:
         """Write zeros: the status first."""
         self._head(Status(0), 0)
         self._write_data([0] * (READ_WORDS - HEAD_WORDS))
+        self._write_kind(0)
 
     def turn(self) -> None:
         """Take what the PLC has written, then write what it reads.
@@ -199,6 +207,7 @@ class StationTags:
             if _result_of(image) != self._result and Status.VALID in self._status:
                 self._head(self._status & ~RESULT_BITS, self._alive)
             self._write_data(words[HEAD_WORDS:])
+            self._write_kind(image.kind)
             self._result = _result_of(image)
             if _result_of(self._board.image(self._station)) != self._result:
                 return  # it has changed or its time is over meanwhile: the next turn shows what it is then
@@ -213,6 +222,11 @@ class StationTags:
     def _write_data(self, words: Words) -> None:
         self._writer.write(self._station, HEAD_WORDS, words)
         self._data = words
+
+    def _write_kind(self, kind: int) -> None:
+        if self._has_kind and kind != self._kind:
+            self._writer.write(self._station, KIND_AT, [kind])
+        self._kind = kind
 
 
 def _result_of(image: Readable) -> object:

@@ -65,6 +65,8 @@ NODES = (
     VisionNode(f"{LAST_RESULT}.Event", "String", "pass, fail, withdrawn (a pass bit that fell) or overrun"),
     VisionNode(f"{LAST_RESULT}.Code", "UInt16", "why, as in the register map"),
     VisionNode(f"{LAST_RESULT}.Reason", "String", "the same in a word"),
+    VisionNode(f"{LAST_RESULT}.Kind", "String", "kind of a reject's defect; empty if it has none"),
+    VisionNode(f"{LAST_RESULT}.KindNumber", "UInt16", "its number in the bundle's list, from 1; 0 if it has none"),
     VisionNode(f"{LAST_RESULT}.CreationTime", "String", "when edge-plc showed it; UTC, ISO 8601"),
     VisionNode(RESULT, "String", "all of LastResult as JSON, of one moment"),
     VisionNode("Counters.Accepted", "Int64", "parts of this run"),
@@ -77,7 +79,7 @@ NODES = (
     VisionNode("Alarms.Active", "String[]", "what is wrong, for people"),
     VisionNode("Alarms.Error", "UInt16", "last error of the handshake, as in the register map"),
 )
-OWN_FIELDS = ("Epoch", "Seq", "Number", "Event", "Code", "Reason")
+OWN_FIELDS = ("Epoch", "Seq", "Number", "Event", "Code", "Reason", "Kind", "KindNumber")
 """Fields of a result that OPC 40100-1 does not have."""
 
 
@@ -123,7 +125,10 @@ def result_values(entry: Entry) -> Values:
     return {
         "ResultId": f"{name}-withdrawn" if entry.event == "withdrawn" else name,
         "PartId": entry.part, "Epoch": epoch, "Seq": seq, "Number": entry.number,
-        "Event": entry.event, "Code": int(entry.code), "Reason": entry.code.name.lower(), "CreationTime": _text(now),
+        "Event": entry.event, "Code": int(entry.code), "Reason": entry.code.name.lower(),
+        "Kind": "" if verdict is None else verdict.kind or "",
+        "KindNumber": 0 if verdict is None else verdict.kind_number or 0,
+        "CreationTime": _text(now),
         "State": COMPLETED if is_judged else FAILED,
         "Bundle": None if verdict is None else verdict.bundle,
         "Simulated": None if verdict is None else verdict.simulated,

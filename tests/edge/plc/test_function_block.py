@@ -11,7 +11,7 @@ from edge.plc.codes import Code, Error
 from edge.plc.process_image import Readable
 from edge.plc.registers import Control, Words, may_pass, pack
 
-WORDS = 38
+WORDS = 41
 TEXT = (ROOT / "docs" / "plc" / "edge_inspect.st").read_text()
 
 
@@ -67,6 +67,17 @@ def test_a_pass_that_was_not_used_is_not_that_of_the_next_part_with_its_number()
     plc.takes_away()
     plc.shows(Code.DEFECT, 7)
     assert not plc.opens_for(7)
+
+
+def test_the_kind_of_a_reject_is_an_output_and_opens_no_gate() -> None:
+    plc = Program()
+    plc.shows(Code.DEFECT, 1, kind=3)
+    assert (plc.block["Code"], plc.block["Kind"]) == (Code.DEFECT, 3)
+    plc.takes_away()
+    plc.shows(Code.CLEAR, 2, kind=0)
+    assert plc.block["Kind"] == 0
+    plc.takes_away()
+    assert [plc.opens_for(number) for number in (1, 2)] == [False, True]
 
 
 def test_a_pass_that_falls_before_its_acknowledgement_came_opens_nothing() -> None:

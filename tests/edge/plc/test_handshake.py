@@ -550,6 +550,23 @@ def test_an_answer_after_the_select_bit_was_taken_away_sets_no_bit() -> None:
     assert (line.image.is_selected, line.image.product) == (False, 4)
 
 
+def test_the_kind_of_a_reject_stands_in_the_last_word_and_with_no_other_result() -> None:
+    kind = {"kind": "oil stain", "kind_number": 2, "kind_probability": 0.75}
+    assert pack(Readable(valid=True, code=Code.DEFECT, number=1, kind=2))[40] == 2
+    assert (
+        pack(Readable(valid=True, code=Code.DEFECT, number=1))[:40]
+        == pack(Readable(valid=True, code=Code.DEFECT, number=1, kind=2))[:40]
+    ), "what was there stays where it was"
+    line = Line()
+    line.good(says="reject", **kind)
+    assert (line.image.code, line.image.kind) == (Code.DEFECT, 2)
+    line.write(acknowledged=line.image.number)
+    for says, code in (("good", Code.CLEAR), ("reject", Code.DEFECT), ("black", Code.BLACK)):
+        line.good(says=says)
+        assert (line.image.code, line.image.kind) == (code, 0)
+        line.write(acknowledged=line.image.number)
+
+
 def test_what_the_plc_writes_is_read_from_its_words() -> None:
     assert unpack([3, 1, 2, 3, 4] + [0] * 17) == Written(True, True, 0x10002, 0x30004)
     assert unpack([4] + [0] * 20 + [70]) == Written(select=True, product=70)

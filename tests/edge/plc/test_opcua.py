@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from support.line import ran, running_line
 from support.opcua import EXECUTING, PATIENCE_S, Reader, reads, serving
 from support.plc import plc_at, running_plc, until
+from support.verdicts import verdict
 
 from edge.errors import ConfigError
 from edge.plc import opcua
@@ -31,10 +32,11 @@ from edge.plc.vision_nodes import LAST_RESULT, NODES, OF_STATE, result_values, s
 from edge.verdict import State
 
 PASS = Entry("pass", "ab12", 7, "P7", 4711, Code.CLEAR)
+REJECT = verdict(verdict="reject", reason="defect", score=0.75, kind="oil stain", kind_number=2, kind_probability=0.75)
 
 
 def test_every_node_has_a_value_and_every_state_a_name_of_the_companion_specification() -> None:
-    own = [f"{LAST_RESULT}.{name}" for name in list(result_values(PASS))[:9]]
+    own = [f"{LAST_RESULT}.{name}" for name in list(result_values(PASS))[:11]]
     given = [*state_values(EXECUTING, None, None), *own, "ResultManagement.Result"]
     assert sorted(given) == sorted(node.path for node in NODES)
     assert set(OF_STATE) == set(State)
@@ -73,7 +75,7 @@ class Changes:
             self.results.append(json.loads(value)["Seq"])
 
     def event_notification(self, event: Any) -> None:
-        self.events.append((event.Event, event.Number, event.Epoch, event.Seq))
+        self.events.append((event.Event, event.Number, event.Epoch, event.Seq, event.Kind, event.KindNumber))
 
 
 def test_a_subscriber_gets_each_result_in_order_as_a_value_and_as_an_event() -> None:
@@ -87,12 +89,13 @@ def test_a_subscriber_gets_each_result_in_order_as_a_value_and_as_an_event() -> 
         where = reader.client.get_node(f"ns={reader.index};s=line1")
         await subscription.subscribe_events(where, own, queuesize=100)
         for seq in range(1, 31):
-            server.enter("line1", Entry("fail", "ab12", seq, f"P{seq}", seq, Code.DEFECT))
+            server.enter("line1", Entry("fail", "ab12", seq, f"P{seq}", seq, Code.DEFECT, REJECT if seq % 2 else None))
         async with asyncio.timeout(PATIENCE_S):
             while len(changes.results) < 30 or len(changes.events) < 30:
                 await asyncio.sleep(0.02)
         assert changes.results == list(range(1, 31))
-        assert changes.events == [("fail", seq, "ab12", seq) for seq in range(1, 31)]
+        kinds = {0: ("", 0), 1: ("oil stain", 2)}
+        assert changes.events == [("fail", seq, "ab12", seq, *kinds[seq % 2]) for seq in range(1, 31)]
 
     with serving() as server:
         reads(server.endpoint, look)

@@ -92,7 +92,8 @@ def test_a_verdict_has_its_metrics_its_fields_and_its_own_time(broker: Broker, b
     journal = recorder(tmp_path / "records")
     with hosting(broker.port) as host, node(broker, board, tmp_path):
         until(lambda: host.of("DBIRTH"))
-        first = verdict(1, Outcome.REJECT).model_copy(update={"fields": {"lot": "17-Ä"}})
+        kind = {"kind": "Öl", "kind_number": 2, "kind_probability": 0.75}
+        first = verdict(1, Outcome.REJECT).model_copy(update={"fields": {"lot": "17-Ä"}} | kind)
         enter(journal, first, verdict(2, Outcome.UNKNOWN))
         until(lambda: len(host.verdicts) == 2)
         one, two = host.verdicts
@@ -100,6 +101,8 @@ def test_a_verdict_has_its_metrics_its_fields_and_its_own_time(broker: Broker, b
         assert (one["Result/Score"], one["Result/Threshold"], two["Result/Score"]) == (0.9, 0.5, None)
         assert (one["Station/Epoch"], one["Station/Seq"], two["Station/Seq"]) == ("ab12", 1, 2)
         assert (one["Fields/lot"], two["Fields/lot"]) == ("17-Ä", None)
+        assert (one["Result/Kind"], one["Result/KindNumber"]) == ("Öl", 2)
+        assert (two["Result/Kind"], two["Result/KindNumber"]) == (None, None)
         assert one.metrics["Result/Score"].at_ms == 1_767_323_045_678  # that of the verdict, not of the message
         assert not any(metric.is_historical for metric in one.metrics.values())
         assert len(host.of("DBIRTH")) == 2, "a birth names the new field first"

@@ -19,7 +19,7 @@ from edge.plc.board import Board
 from edge.plc.codes import Code
 from edge.plc.logix import LogixMemory
 from edge.plc.process_image import Readable
-from edge.plc.registers import Control, Status, Words, pack
+from edge.plc.registers import KIND_AT, Control, Status, Words, pack
 from edge.plc.s7 import S7Memory
 from edge.plc.settings import LogixTable, S7Table
 from edge.plc.sockets import drop_unsent
@@ -111,6 +111,24 @@ def test_words_of_before_are_cleared_with_the_status_first(board: Board) -> None
     StationTags(board, 0, memory, lambda what: None).clear()  # type: ignore[arg-type]
     assert memory.seen[0] == [0, 0, *left[2:]]
     assert memory.seen[-1] == [0] * READ_WORDS
+
+
+@pytest.mark.parametrize("has_kind", [False, True])
+def test_the_word_of_the_kind_is_written_only_into_a_memory_that_has_it(board: Board, has_kind: bool) -> None:
+    memory = Memory()
+    memory.words = [7] * (KIND_AT + has_kind)
+    tags = StationTags(board, 0, memory, lambda what: None, has_kind)  # type: ignore[arg-type]
+    tags.clear()
+    assert memory.words == [0] * (KIND_AT + has_kind)
+    board.show(0, good(7, code=Code.DEFECT, kind=3))
+    tags.turn()
+    assert memory.words == pack(good(7, code=Code.DEFECT, kind=3))[: KIND_AT + has_kind]
+    assert not any(words[0] & Status.VALID and words[2:4] == [0, 7] and words[KIND_AT:] == [0] for words in memory.seen)
+    board.show(0, good(8))
+    tags.turn()
+    assert memory.words == pack(good(8))[: KIND_AT + has_kind]
+    tags.clear()
+    assert memory.words == [0] * (KIND_AT + has_kind)
 
 
 @pytest.mark.parametrize("later", [good(8, code=Code.DEFECT), good(7, pass_until_ns=0), good(8), Readable()])
