@@ -8,8 +8,7 @@ from train.fit import FEWEST
 from train.recipe import Recipe, load_recipe
 from train.recipe_list import read_facts
 
-PAIR = "padim-patchcore"
-ONE_CLASS = ("padim", "patchcore", PAIR)
+ONE_CLASS = ("padim", "patchcore", "padim-patchcore")
 EVERY_MASK, FEW_MASKS = "inspector", "inspector-labels"
 SUPERVISED = (EVERY_MASK, FEW_MASKS)
 """Which of the two is tried depends on whether every bad training photograph has a mask."""

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from autotrain.ranking import Floats, Validation, validation
@@ -17,31 +18,39 @@ FOLDS = 5
 
 
 def held_out(run: Run, stage: Stage) -> Validation:
-    """The validation photographs of a run, as unknown to its network as those of the other recipes are.
+    """The validation photographs of a run, scored without what its network set on just these photographs.
 
-    A `calibrated` network has set the weights of its score on just these photographs, and would rank them too well. Of
-    such a one the scores are those of copies, each calibrated on the other FOLDS - 1 folds of parts.
+    A `calibrated` network has set weights of its score on them, and would rank them too well. Of such a one the scores
+    are those of copies, each calibrated on the other folds of parts; the weights put them on one scale. With fewer than
+    two parts of a class nothing can be held out, and the scores are those of the run. (The epoch that is kept was
+    chosen on these photographs in any case.)
     """
     rows = validation(run.path)
-    if not run.network.calibrated:
+    folds = folds_of(rows)
+    if not run.network.calibrated or not folds.any():
         return rows
     photographs = sorted(run.photographs("val"), key=lambda one: one.name)
-    folds = folds_of(rows)
-    scores, advance = np.empty(len(photographs)), stage("judging validation photographs held out", len(photographs))
-    for fold in range(FOLDS):
+    scores = np.full(len(photographs), np.nan)
+    advance = stage("judging validation photographs held out", len(photographs))
+    for fold in np.unique(folds):
         (out,), others = np.nonzero(folds == fold), [photographs[at] for at in np.flatnonzero(folds != fold)]
-        if len(out) and others:
-            scores[out] = _scores(run, others, [photographs[at] for at in out], advance)
+        scores[out] = _scores(run, others, [photographs[at] for at in out], advance)
     return rows._replace(scores=scores)
 
 
-def folds_of(rows: Validation, seed: int = 0) -> np.ndarray:
-    """The fold of each photograph, int64 [N]: those of a part in one, good and bad parts each spread evenly."""
+def folds_of(rows: Validation, seed: int = 0) -> npt.NDArray[np.int64]:
+    """The fold of each photograph, int64 [N]: those of a part in one, parts of each class spread evenly over up to
+    FOLDS, so that no fold has all parts of a class; all 0 if a class has fewer than two parts.
+    """
     rng, folds = np.random.default_rng(seed), np.zeros(len(rows.scores), np.int64)
-    for is_bad in (True, False):
-        parts = [part for part in np.unique(rows.parts) if rows.bad[rows.parts == part].any() == is_bad]
+    classes = [
+        [part for part in np.unique(rows.parts) if rows.bad[rows.parts == part].any() == is_bad]
+        for is_bad in (True, False)
+    ]
+    count = min(FOLDS, *map(len, classes))
+    for parts in classes if count > 1 else ():
         for place, index in enumerate(rng.permutation(len(parts))):
-            folds[rows.parts == parts[index]] = place % FOLDS
+            folds[rows.parts == parts[index]] = place % count
     return folds
 
 

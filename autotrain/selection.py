@@ -1,8 +1,11 @@
 """Trains the candidates one after the other, and keeps the one that ranks the validation photographs best."""
 
+import json
+import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from autotrain.held_out import held_out
 from autotrain.latency import median_ms
 from autotrain.ranking import CONFIDENCE, Validation, area, areas_drawn, interval
 from edge.errors import DataError, RecipeError
+from edge.files import write_whole
 from edge.photographs.photograph import read_photograph
 from edge.terminal.progress import Progress
 from edge.text import counted
@@ -29,6 +33,9 @@ from train.run import (
     read_record,
     write_record,
 )
+
+ASKED = "asked.json"
+"""File in OUT.candidates with the options that determine the candidates."""
 
 ALIKE = 0.002
 """AUROCs that differ by less are taken for equal: the faster network is kept."""
@@ -51,7 +58,7 @@ def select(
     The best has the largest AUROC on the validation photographs among those whose exported graph takes at most
     `latency_ms` on this machine. Without bad validation photographs nothing can be compared; the alignment of the parts
     then decides. The other runs stay in `OUT.candidates`; with `resume` those that are finished there are taken as they
-    are, and one that was interrupted goes on. A candidate that cannot be trained is left out. Raises DataError,
+    are, and one that was interrupted goes on. A candidate whose recipe cannot be trained is left out. Raises DataError,
     RecipeError or RunError.
     """
     check_out(out, resume=False)
@@ -62,6 +69,7 @@ def select(
     allowed = candidates(division, overrides)
     if not allowed.candidates:
         raise DataError("; ".join(f"{name}: {why}" for name, why in allowed.left_out.items()))
+    _check_asked(others / ASKED, choice, overrides, threshold)
     shape, aligned = _look(division, progress)
     progress.say(f"{aligned}")
     compared = [Compared(name=name, said=why) for name, why in allowed.left_out.items()]
@@ -70,8 +78,11 @@ def select(
     seen: dict[str, Validation] = {}
     slower, refused = 1.0, None
     for candidate in listed:
+        folder = others / candidate.name
+        is_begun = (folder / "run.json").exists()
+        is_done = is_begun and read_record(folder).finished
         left = None if minutes is None else minutes - (time.monotonic() - began) / 60
-        expected = candidate.minutes * slower
+        expected = 0.0 if is_done else candidate.minutes * slower
         if left is not None and expected > left and seen:
             said = f"it takes about {expected:.0f} minutes, and {left:.0f} are left"
             compared.append(Compared(name=candidate.name, said=said))
@@ -80,45 +91,56 @@ def select(
         recipe = candidate.recipe.model_copy(update={"threshold": threshold}) if threshold else candidate.recipe
         started = time.monotonic()
         try:
-            run = _trained(candidate.name, recipe, data, others / candidate.name, choice, progress)
-        except (DataError, RecipeError, RunError) as error:
-            if isinstance(error, DataError) and not seen and refused is None:
-                raise  # the first one asks for least: what it lacks, all lack
+            if is_done:
+                check_photographs(run := load_run(folder), progress.begin)
+            else:
+                run = _fitted(candidate.name, recipe, data, folder, is_begun, choice, progress)
+        except RecipeError as error:
             refused = refused or error
             compared.append(Compared(name=candidate.name, said=str(error)))
             continue
-        took = (time.monotonic() - started) / 60
-        slower = max(0.2, took / candidate.minutes)
+        except DataError:
+            _remove_if_empty(others)
+            raise
+        if not is_begun:
+            slower = max(0.2, (time.monotonic() - started) / 60 / candidate.minutes)
         progress.begin(f"measuring how long {candidate.name} takes for a frame")
         ms = median_ms(run.network, run.contract, shape)
         seen[candidate.name] = held_out(run, progress.begin)
-        compared.append(_measured(seen[candidate.name], candidate.name, run.record.minutes or took, ms))
+        compared.append(_measured(seen[candidate.name], candidate.name, run.record.minutes or 0.0, ms))
     if refused is not None and not seen:
+        _remove_if_empty(others)
         raise refused
     comparison = _choose(others, compared, seen, aligned, latency_ms)
     kept = others / comparison.chosen
     write_record(kept, read_record(kept).model_copy(update={"comparison": comparison}))
     kept.rename(out)  # also over an empty folder
-    if not any(others.iterdir()):
-        others.rmdir()
+    _remove_if_empty(others)
     return load_run(out)
 
 
-def _trained(name: str, recipe: Recipe, data: Path, out: Path, choice: SplitChoice, progress: Progress) -> Run:
-    """The run of a candidate: a finished one as it is, an unfinished one to its end, otherwise a new one."""
-    if (out / "run.json").exists():
-        record = read_record(out)
-        if record.finished:
-            run = load_run(out)
-            check_photographs(run, progress.begin)
-            if record.recipe.threshold != recipe.threshold:
-                raise RunError(f"{out} was made with another threshold strategy; give that, or --out another folder")
-            return run
-        run_or_none = fit(name, recipe, data, out, resume=True, choice=choice, progress=progress)
-    else:
-        run_or_none = fit(name, recipe, data, out, choice=choice, progress=progress)
-    assert run_or_none is not None, "one device"
-    return run_or_none
+def _check_asked(file: Path, choice: SplitChoice, overrides: Sequence[str], threshold: ThresholdChoice | None) -> None:
+    """Write what determines the candidates, or compare it with what the comparison began with. Raises RunError."""
+    asked = json.dumps([*map(str, astuple(choice)), list(overrides), threshold and threshold.model_dump()])
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, asked)
+    elif file.read_text(encoding="utf-8") != asked:
+        raise RunError(f"{file.parent} began with other options; give those, or --out another folder")
+
+
+def _fitted(
+    name: str, recipe: Recipe, data: Path, out: Path, resume: bool, choice: SplitChoice, progress: Progress
+) -> Run:
+    run = fit(name, recipe, data, out, resume=resume, choice=choice, progress=progress)
+    assert run is not None, "one device"
+    return run
+
+
+def _remove_if_empty(others: Path) -> None:
+    """Remove the folder of the candidates if it holds no run."""
+    if [one.name for one in others.iterdir()] == [ASKED]:
+        shutil.rmtree(others)
 
 
 def _look(division: Division, progress: Progress) -> tuple[tuple[int, int], Alignment]:
@@ -161,10 +183,11 @@ def _choose(
             f"--latency-ms {latency_ms:g}: the fastest, {quickest.name}, takes {quickest.latency_ms:.1f} ms on this "
             f"machine; allow more, or try a smaller picture, as --set letterbox.side=224. The runs are in {others}"
         )
-    most = max(one.auroc or 0.0 for one in fast)
-    ranked = [one for one in fast if (one.auroc or 0.0) >= most - ALIKE]
-    if not most:  # nothing could be compared, as if there was one candidate
+    if all(one.auroc is None for one in fast):
         ranked = [one for one in fast if one.name == _by_place(aligned)] or fast
+    else:
+        most = max(one.auroc or 0.0 for one in fast)
+        ranked = [one for one in fast if (one.auroc or 0.0) >= most - ALIKE]
     best = min(ranked, key=lambda one: one.latency_ms or 0)
     return Comparison(
         candidates=tuple(compared), chosen=best.name, why=_why(seen, best, fast), alignment=str(aligned),

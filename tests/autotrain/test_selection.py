@@ -65,7 +65,7 @@ def test_the_best_on_validation_is_the_run_and_the_others_stay_beside_it(tmp_pat
     assert trained.keys() == {"padim", "patchcore", "padim-patchcore"}
     assert trained[comparison.chosen] >= max(trained.values()) - 0.002
     assert "bad training photographs" in str(by_name["inspector"].said)
-    runs = [out, *(tmp_path / "run.candidates").iterdir()]
+    runs = [out, *(tmp_path / "run.candidates").glob("*/")]
     assert {load_run(one).record.recipe_name for one in runs} == trained.keys()
     assert comparison.why in done.stdout
     assert (out / "report.html").exists()
@@ -115,16 +115,19 @@ def test_a_comparison_goes_on_with_what_is_trained_and_without_what_cannot_be(tm
     options = ("--data", data, "--out", out, *TINY, "--set", "model.dimensions=8")
     done = auto(*options)
     assert done.returncode == 0, done.stderr
-    assert "padim-patchcore: [model] pair has no option 'dimensions'" in done.stdout
+    assert "padim-patchcore: [model] padim-patchcore has no option 'dimensions'" in done.stdout
     out.rename(tmp_path / "run.candidates" / read_record(out).recipe_name)
-    before = {one.name: (one / "model.pt").stat().st_mtime_ns for one in (tmp_path / "run.candidates").iterdir()}
+    before = {one.name: (one / "model.pt").stat().st_mtime_ns for one in (tmp_path / "run.candidates").glob("*/")}
     refused = auto(*options)
     assert refused.returncode == 2
     assert "run.candidates already exists; --resume goes on with it" in refused.stderr
+    other = auto(*options, "--resume", "--split-seed", "1")
+    assert other.returncode == 2
+    assert "run.candidates began with other options; give those" in other.stderr
     shutil.rmtree(tmp_path / "run.candidates" / "patchcore")
     again = auto(*options, "--resume")
     assert again.returncode == 0, again.stderr
-    runs = [out, *(tmp_path / "run.candidates").iterdir()]
+    runs = [out, *(tmp_path / "run.candidates").glob("*/")]
     after = {read_record(one).recipe_name: (one / "model.pt").stat().st_mtime_ns for one in runs}
     assert after["padim"] == before["padim"]
     assert after["patchcore"] > before["patchcore"]
@@ -143,7 +146,6 @@ def test_a_network_that_is_calibrated_on_validation_is_judged_on_parts_that_it_w
     assert list(judged.parts) == list(known.parts)
     folds = folds_of(known)
     assert set(folds) == set(range(FOLDS))
-    assert all(len(set(folds[known.parts == part])) == 1 for part in known.parts)
     copy_of = copy.deepcopy(run.network)
     names = sorted(run.photographs("val"), key=lambda one: one.name)
     with torch.no_grad():
@@ -152,6 +154,19 @@ def test_a_network_that_is_calibrated_on_validation_is_judged_on_parts_that_it_w
     first = [one for one, fold in zip(names, folds, strict=True) if fold == 0]
     np.testing.assert_allclose(judged.scores[folds == 0], score_photographs(copy_of, run.contract, first), rtol=1e-4)
     assert not np.allclose(judged.scores, known.scores)
+
+
+def test_folds_hold_the_photographs_of_a_part_together_and_never_a_whole_class() -> None:
+    numbers = np.arange(60)
+    parts = np.array([f"{number // 3}" for number in numbers])
+    rows = Validation(numbers.astype(float), numbers < 9, parts)
+    folds = folds_of(rows)
+    assert set(folds) == {0, 1, 2}, "there are three bad parts"
+    for part in set(parts):
+        assert len(set(folds[parts == part])) == 1
+    for is_bad in (True, False):
+        assert set(folds[rows.bad == is_bad]) == {0, 1, 2}
+    assert not folds_of(rows._replace(bad=numbers < 3)).any(), "one bad part cannot be held out"
 
 
 @pytest.mark.parametrize(
