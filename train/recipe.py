@@ -90,11 +90,11 @@ Change = Annotated[float, Field(ge=0, le=1, description="largest change either w
 class Tiles(Section):
     """[tiles]: large pictures in overlapping squares, inside the graph; without this table, pictures as a whole.
 
-    The network learns from crops of the tiles' size, whatever train.crop says. The score is the highest of the tiles,
-    the map is put together from theirs.
+    The score is the highest of the tiles, the map is put together from theirs. A network that learns by gradients
+    learns from crops of the tiles' size, whatever train.crop says; one of statistics from all tiles.
     """
 
-    side: Side = Field(description="side of the squares, less than letterbox.side")
+    side: Pixels = Field(ge=64, multiple_of=32, description="side of the squares, less than letterbox.side")
     overlap: Pixels = Field(
         default=64, ge=0, description="fewest pixels that neighbours share: at least the size of a small defect"
     )
@@ -264,8 +264,10 @@ class Recipe(Section):
             )
         if tiles.overlap > tiles.side // 2:
             raise ValueError(f"tiles.overlap = {tiles.overlap}: at most half of tiles.side, {tiles.side // 2}")
-        if self.train.sides:
-            raise ValueError("train.sides: a network with [tiles] learns from crops of tiles.side; leave it out")
+        if self.train.sides or self.augment.enlarge:
+            raise ValueError(
+                "train.sides, augment.enlarge: a network with [tiles] learns from crops of their side; leave them out"
+            )
         return self
 
     @property

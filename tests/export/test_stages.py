@@ -36,7 +36,7 @@ NETWORKS = [
     "segmenter-small",
     "padim",
     "patchcore",
-    "pair",
+    "padim-patchcore",
     "inspector",
     "unet-resnet34",
 ]

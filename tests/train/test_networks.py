@@ -21,7 +21,7 @@ SIDES = {
     "densenet121": 128,
     "inspector": 128,
     "padim": 128,
-    "pair": 128,
+    "padim-patchcore": 128,
     "patchcore": 64,
     "segmenter-small": 64,
     "unet-autoencoder": 64,
@@ -52,7 +52,8 @@ def _network(name: str) -> Network:
         network.conclude()
     with torch.no_grad():
         network.familiarise([shown])
-    return network.eval()
+        network.eval().calibrate([shown])
+    return network
 
 
 def picture(side: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -32,7 +32,7 @@ def fitted(*batches: Batch, **options: object) -> Padim:
 def test_map_is_the_mahalanobis_distance_of_each_cell() -> None:
     batch = good(60)
     network = fitted(batch, flips=False, pooled=0.0, smoothing=0.0)
-    features, _ = network.features(batch.image, batch.mask)
+    features = network.features(network.encoder.features(batch.image * batch.mask))
     _, where = network(batch.image[:1], batch.mask[:1])
     row, column = 2, 1
     here = features[:, :, row, column].double()
@@ -58,9 +58,10 @@ def test_batches_of_any_size_make_the_same_model() -> None:
 
 def test_features_are_exact_while_others_learn_in_bfloat16() -> None:
     network, batch = fitted(good(12)), good(1, seed=1)
-    exact, _ = network.features(batch.image, batch.mask)
+    seen = batch.image * batch.mask
+    exact = network.features(network.encoder.features(seen))
     with torch.autocast("cpu", torch.bfloat16):
-        hurried, _ = network.features(batch.image, batch.mask)
+        hurried = network.features(network.encoder.in_float32(seen))
         assert torch.equal(fitted(good(12)).whitening, network.whitening)
     assert torch.equal(exact, hurried)
 

@@ -8,6 +8,7 @@ the same for values in 0..1.
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -85,6 +86,11 @@ class EfficientNetLite(nn.Module):
                 maps.append(x)
             x = block(x)
         return [*maps, x]
+
+    def in_float32(self, image: Tensor) -> list[Tensor]:
+        """`features` without automatic mixed precision: statistics of the features would amplify its rounding."""
+        with torch.autocast(image.device.type, enabled=False):
+            return self.features(image)
 
 
 class Block(nn.Module):

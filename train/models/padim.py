@@ -1,6 +1,7 @@
 """PaDiM, this project's one-class network: the distance of each place of a part from good parts at that place."""
 
 import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ class Padim(Network):
 
     learns_from = "good"
     learns_by = "statistics"
+    learns_places = True
     learnt_sizes = ("mean", "whitening")
     chosen: Tensor
     mean: Tensor
@@ -71,35 +73,47 @@ class Padim(Network):
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Score [N] and map [N, S/16, S/16]; see Network."""
-        features, frame = self.features(image, mask)
+        return self.judge(self.encoder.in_float32(image * mask), mask)
+
+    def judge(self, maps: Sequence[Tensor], mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Score and map from the encoder's maps."""
+        features, frame = self.features(maps), self.counted(mask)
         apart = features.flatten(2).permute(2, 1, 0) - self.mean[:, :, None]  # [cells, dimensions, N]
         distance = torch.matmul(self.whitening, apart).square().sum(dim=1).sqrt().T.reshape(frame.shape)
         distance = smoothed(distance, frame, self.window, REACH)
         where = distance / (distance + self.usual) * frame
         return where.amax(dim=(1, 2, 3)), where.squeeze(1)
 
-    def features(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The chosen features [N, dimensions, S/16, S/16], and the mask of counted cells [N, 1, S/16, S/16].
-
-        Always in float32: the whitening would amplify the rounding of bfloat16.
-        """
-        with torch.autocast(self.mean.device.type, enabled=False):
-            fine, middle, coarse = self.encoder.features(image * mask)[1:]
+    def features(self, maps: Sequence[Tensor]) -> Tensor:
+        """The chosen features [N, dimensions, S/16, S/16]."""
+        fine, middle, coarse = maps[1:]
         together = torch.cat([F.avg_pool2d(fine, 4), F.avg_pool2d(middle, 2), coarse], dim=1)
-        covered = F.avg_pool2d(mask, STRIDE)
-        return together[:, self.chosen], (covered >= 0.999 * covered.amax(dim=(2, 3), keepdim=True)).float()
+        return together[:, self.chosen]
 
-    @torch.no_grad()
+    def counted(self, mask: Tensor) -> Tensor:
+        """The mask of counted cells [N, 1, S/16, S/16]."""
+        covered = F.avg_pool2d(mask, STRIDE)
+        return (covered >= 0.999 * covered.amax(dim=(2, 3), keepdim=True)).float()
+
     def gather(self, batch: Batch) -> None:
         """Accumulate the features of good photographs, and their products, per cell."""
-        self.encoder.eval()  # Lightning sets the mode of each module, bypassing `train`
+        for image, mask in self.views(batch):
+            self.add(self.encoder.eval().in_float32(image * mask), mask)  # Lightning sets each module's mode
+
+    def views(self, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
+        """The pictures and masks that it learns from a batch: mirrored each way."""
         for axes in self.turns:
-            features, frame = self.features(batch.image.flip(axes), batch.mask.flip(axes))
-            x = features.flatten(2).permute(2, 0, 1).double()  # [cells, N, dimensions]
-            here = x * frame.flatten(1).T[:, :, None]
-            new = (frame.flatten(1).sum(dim=0).double(), here.sum(dim=1), here.transpose(1, 2) @ x)
-            sums = self.sums
-            self.sums = new if sums is None else (sums[0] + new[0], sums[1] + new[1], sums[2] + new[2])
+            yield batch.image.flip(axes), batch.mask.flip(axes)
+
+    @torch.no_grad()
+    def add(self, maps: Sequence[Tensor], mask: Tensor) -> None:
+        """Accumulate the features of one view."""
+        features, frame = self.features(maps), self.counted(mask)
+        x = features.flatten(2).permute(2, 0, 1).double()  # [cells, N, dimensions]
+        here = x * frame.flatten(1).T[:, :, None]
+        new = (frame.flatten(1).sum(dim=0).double(), here.sum(dim=1), here.transpose(1, 2) @ x)
+        sums = self.sums
+        self.sums = new if sums is None else (sums[0] + new[0], sums[1] + new[1], sums[2] + new[2])
 
     @torch.no_grad()
     def conclude(self) -> None:

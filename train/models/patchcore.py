@@ -1,6 +1,7 @@
 """PatchCore, a one-class network: how far the patches of a part are from those of good parts, wherever they lie."""
 
 import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -77,40 +78,49 @@ class PatchCore(Network):
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Score [N] and map [N, S/8, S/8]; see Network."""
-        maps, frame = self.maps(image, mask)
-        x = self.projected(maps)
+        return self.judge(self.encoder.in_float32(image * mask), mask)
+
+    def judge(self, maps: Sequence[Tensor], mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Score and map from the encoder's maps."""
+        x, frame = self.projected(maps), self.counted(mask)
         nearest = F.conv2d(x, self.patches[:, :, None, None], -self.patches.square().sum(dim=1) / 2).amax(dim=1)
         distance = (x.square().sum(dim=1) - 2 * nearest).clamp(min=0).sqrt()
         distance = smoothed(distance[:, None], frame, self.window, REACH)
         where = (distance / (distance + self.usual) * frame).squeeze(1)
         return where.amax(dim=(1, 2)), where
 
-    def maps(self, image: Tensor, mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The encoder's maps at strides 8 and 16, and the mask of counted cells [N, 1, S/8, S/8]."""
-        with torch.autocast(self.usual.device.type, enabled=False):
-            maps = self.encoder.features(image * mask)[2:]
+    def counted(self, mask: Tensor) -> Tensor:
+        """The mask of counted cells [N, 1, S/8, S/8]."""
         covered = F.avg_pool2d(mask, STRIDE)
-        return maps, (covered >= 0.999 * covered.amax(dim=(2, 3), keepdim=True)).float()
+        return (covered >= 0.999 * covered.amax(dim=(2, 3), keepdim=True)).float()
 
-    def projected(self, maps: list[Tensor]) -> Tensor:
+    def projected(self, maps: Sequence[Tensor]) -> Tensor:
         """The principal components of each cell, [N, dimensions, S/8, S/8]."""
-        (fine, coarse), own = maps, self.encoder.channels[2]
-        directions = self.directions[:, :, None, None]
-        near, far = _at_stride_8([F.conv2d(fine, directions[:, :own]), F.conv2d(coarse, directions[:, own:])])
+        fine, coarse = maps[2:]
+        own, directions = fine.shape[1], self.directions[:, :, None, None]
+        near, far = _at_stride_8(F.conv2d(fine, directions[:, :own]), F.conv2d(coarse, directions[:, own:]))
         return _averaged(near + far) - (self.directions @ self.centre)[:, None, None]
 
-    @torch.no_grad()
     def gather(self, batch: Batch) -> None:
         """Sample the features of good photographs, turned each way."""
-        self.encoder.eval()  # Lightning sets the mode of each module, bypassing `train`
+        for image, mask in self.views(batch):
+            self.add(self.encoder.eval().in_float32(image * mask), mask)  # Lightning sets each module's mode
+
+    def views(self, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
+        """The pictures and masks that it learns from a batch: turned each way."""
         for turn in range(self.turns):
-            image, mask = _turned(batch.image, batch.mask, 360 * turn / self.turns)
-            maps, frame = self.maps(image, mask)
-            cells = _averaged(torch.cat(_at_stride_8(maps), dim=1)).movedim(1, 3)[frame.squeeze(1) > 0]
-            self.seen.append(cells[torch.rand(len(cells), device=cells.device) < self.share].cpu())
-            while sum(map(len, self.seen)) > 2 * MOST_PATCHES:
-                self.share /= 2
-                self.seen = [one[torch.rand(len(one)) < 0.5] for one in self.seen]
+            yield _turned(batch.image, batch.mask, 360 * turn / self.turns)
+
+    @torch.no_grad()
+    def add(self, maps: Sequence[Tensor], mask: Tensor) -> None:
+        """Sample the features of one view."""
+        fine, coarse = maps[2:]
+        together = _averaged(torch.cat(_at_stride_8(fine, coarse), dim=1))
+        cells = together.movedim(1, 3)[self.counted(mask).squeeze(1) > 0]
+        self.seen.append(cells[torch.rand(len(cells), device=cells.device) < self.share].cpu())
+        while sum(map(len, self.seen)) > 2 * MOST_PATCHES:
+            self.share /= 2
+            self.seen = [one[torch.rand(len(one)) < 0.5] for one in self.seen]
 
     @torch.no_grad()
     def conclude(self) -> None:
@@ -138,10 +148,9 @@ class PatchCore(Network):
         return self.encoder, f"efficientnet-lite{self.version}"
 
 
-def _at_stride_8(maps: list[Tensor]) -> list[Tensor]:
+def _at_stride_8(fine: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
     """Maps at strides 8 and 16, both with the cells of the first."""
-    fine, coarse = maps
-    return [fine, F.interpolate(coarse, scale_factor=2, mode="bilinear")]
+    return fine, F.interpolate(coarse, scale_factor=2, mode="bilinear")
 
 
 def _averaged(cells: Tensor) -> Tensor:
