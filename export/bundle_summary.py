@@ -19,6 +19,9 @@ def say(console: "Console", bundle: "Bundle", warnings: list[str]) -> None:
     lines += [f"  {name}: [bold red]refused:[/bold red] {escape(reason)}" for name, reason in manifest.refused.items()]
     if (level := manifest.map_threshold) is not None:
         lines.append(escape(f"  map: values from {level.value:.6g} on are a defect ({level.strategy}; {level.data})"))
+    if manifest.kinds:
+        named = ", ".join(f"{number} {kind}" for number, kind in enumerate(manifest.kinds, 1))
+        lines.append(escape(f"  kinds of defects, with their numbers for a PLC: {named}"))
     if (statistics := manifest.input_statistics) is not None:
         lines.append(
             escape(

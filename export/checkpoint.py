@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from edge.bundle import sha256
+from export.kinds import with_kinds
 from export.source import Evidence, Subject, SubjectError
 from train.models import check_side
 from train.own_network import network_of
@@ -32,10 +33,11 @@ def subject_of(
     read = read_state(file, network.body.state_dict(), weights_key)
     load_exactly(network.body, read.state, f"{file} does not fit {recipe.model.label}, the network of recipe {name}")
     check_side(network, recipe.letterbox.side, has_learnt=True)
+    exported, kinds = with_kinds(network.eval())
     return Subject(
         title=recipe.title,
         task="one-class" if network.learns_from == "good" else "supervised",
-        network=network.eval(),
+        network=exported,
         contract=recipe.letterbox,
         threshold=threshold,
         data=evidence.folder,
@@ -48,4 +50,5 @@ def subject_of(
             **({"checkpoint key": read.key} if read.key else {}),
         },
         note=f"weights of {file}: {read.choice}" if read.choice else None,
+        kinds=kinds,
     )

@@ -19,7 +19,7 @@ GOLDEN_SIDE = 640
 
 @dataclass(frozen=True)
 class Golden:
-    """Golden frames, and PyTorch's score and map for each."""
+    """Golden frames, and PyTorch's score, map and kinds for each."""
 
     frames: list[Frame]
     answers: list[Answer]
@@ -27,16 +27,16 @@ class Golden:
     @property
     def map_size(self) -> tuple[int, int] | None:
         """(height, width) of the map; None without a map."""
-        where = self.answers[0][1]
+        where = self.answers[0].map
         return None if where is None else (where.shape[0], where.shape[1])
 
     def save(self, path: Path) -> None:
         """Write the file that `Bundle.golden` reads."""
         arrays: dict[str, Any] = {"count": np.array(len(self.frames))}
-        for i, (frame, (score, where)) in enumerate(zip(self.frames, self.answers, strict=True)):
-            arrays[f"frame_{i}"], arrays[f"score_{i}"] = frame, np.array(score, np.float64)
-            if where is not None:
-                arrays[f"map_{i}"] = where
+        for i, (frame, answer) in enumerate(zip(self.frames, self.answers, strict=True)):
+            arrays[f"frame_{i}"], arrays[f"score_{i}"] = frame, np.array(answer.score, np.float64)
+            more = {f"map_{i}": answer.map, f"kind_{i}": answer.kinds}
+            arrays |= {name: array for name, array in more.items() if array is not None}
         np.savez_compressed(path, **arrays)
 
 

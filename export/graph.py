@@ -16,11 +16,11 @@ from export.onnx_model import OnnxNetwork
 
 def write_onnx(network: torch.nn.Module, contract: LetterboxContract, path: Path, metadata: dict[str, str]) -> None:
     """Write the ONNX artifact: `frame` uint8 of any size, as for `letterbox_model` → `score` float32 [1] and, if the
-    network has a map, `map` float32 [1, h, w].
+    network has them, `map` float32 [1, h, w] and `kind` float32 [kinds].
 
-    `network` takes (image [1,C,S,S], mask [1,1,S,S]) and returns (score [1], map [1,h,w] or None); an OnnxNetwork has
-    its own graph. Constants that float16 represents exactly, as in a network from `export.float16.halved`, are stored
-    as float16.
+    `network` takes (image [1,C,S,S], mask [1,1,S,S]) and returns (score [1], map [1,h,w] or None), or as WithKinds; an
+    OnnxNetwork has its own graph. Constants that float16 represents exactly, as in a network from
+    `export.float16.halved`, are stored as float16.
     """
     inner = (
         network.graph if isinstance(network, OnnxNetwork) else network_model(network, contract.channels, contract.side)
@@ -49,11 +49,12 @@ def _alike(letterbox: onnx.ModelProto, inner: onnx.ModelProto) -> onnx.ModelProt
 
 def network_model(network: torch.nn.Module, channels: int, side: int) -> onnx.ModelProto:
     """The network without letterbox as ONNX, all shapes static: inputs `image` and `mask`, outputs `score` and, if the
-    network has a map, `map`.
+    network has them, `map` and `kind`.
     """
     inputs = (torch.zeros(1, channels, side, side), torch.ones(1, 1, side, side))
     with torch.no_grad():
-        has_map = network(*inputs)[1] is not None
+        given = network(*inputs)
+    outputs = [name for name, value in zip(("score", "map", "kind"), given, strict=False) if value is not None]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -61,7 +62,7 @@ def network_model(network: torch.nn.Module, channels: int, side: int) -> onnx.Mo
             network,
             inputs,
             input_names=["image", "mask"],
-            output_names=["score", "map"] if has_map else ["score"],
+            output_names=outputs,
             opset_version=OPSET,
             dynamo=True,
             verbose=False,

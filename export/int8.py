@@ -54,6 +54,10 @@ MOVED = 0.005
 """Largest share of map cells that may change to the other side of the map threshold."""
 
 
+OTHER_KINDS = 0.05
+"""Largest share of bad validation photographs of which it may name another kind than PyTorch; one is always allowed."""
+
+
 class CalibrationError(EdgeError):
     """There are too few photographs to calibrate or to check int8. No bundle is written."""
 
@@ -63,7 +67,7 @@ class Judged:
     """Validation photographs, PyTorch's score of each, and the float32 artifact of each runtime.
 
     `marked` holds for each photograph the cells of the float32 map, bool [h, w], that reach `level`; it is empty
-    without a map.
+    without a map. `kinds` has the number of PyTorch's most probable kind for each photograph, None without kinds.
     """
 
     photographs: list[Photograph]
@@ -71,6 +75,7 @@ class Judged:
     float32: Mapping[str, Path]
     level: MapThreshold | None
     marked: list[npt.NDArray[np.bool_]]
+    kinds: Sequence[int | None] = ()
 
     @property
     def bad(self) -> list[bool]:
@@ -103,6 +108,8 @@ class Trial:
     scores: list[float] = field(default_factory=list)
     cells: int = 0
     moved: int = 0
+    kinds: int = 0
+    other_kinds: int = 0
     dice: tuple[float, float] | None = None
     against: Against | None = None
     integer_layers: int = 0
@@ -267,6 +274,9 @@ def _tried(
         if judged.marked and judged.level is not None and output.map is not None:
             trial.cells += output.map.size
             trial.moved += int(((output.map >= judged.level.value) != judged.marked[i]).sum())
+        if output.kinds is not None and photograph.is_bad:
+            trial.kinds += 1
+            trial.other_kinds += int(output.kinds.argmax()) != judged.kinds[i]
         tick()
     finite = np.isfinite(trial.scores)
     if not finite.all():
@@ -328,6 +338,8 @@ def reason_against(trial: Trial, found: Against) -> str | None:
     if trial.moved > MOVED * trial.cells:
         share = trial.moved / trial.cells
         return f"{share:.2%} of the cells of its maps change sides of the map threshold, allowed {MOVED:.2%}"
+    if trial.other_kinds > max(1, OTHER_KINDS * trial.kinds):
+        return f"it names another kind of defect for {trial.other_kinds} of {trial.kinds} bad validation photographs"
     return None
 
 
@@ -345,6 +357,7 @@ def figures(outcome: Outcome) -> list[dict[str, object]]:
             "auroc difference": found and found.auroc_difference,
             "dice, and that of float32": trial.dice,
             "cells moved": trial.moved / trial.cells if trial.cells else None,
+            "other kinds named": trial.other_kinds if trial.kinds else None,
             "refused because": trial.reason,
         }
         for trial in outcome.trials

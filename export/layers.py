@@ -63,11 +63,11 @@ def layer_errors(
     network: nn.Module, layers: Iterable[Layer], image: Tensor, mask: Tensor, tick: Callable[[], None]
 ) -> dict[str, float]:
     """By layer, the mean squared change of score and map over a batch if only this layer computes with 8 bits."""
-    score, where = network(image, mask)
+    score, where, *_ = network(image, mask)
     errors = {}
     for layer in layers:
         with _rounded(network.get_submodule(layer.name)):
-            rounded_score, rounded_map = network(image, mask)
+            rounded_score, rounded_map, *_ = network(image, mask)
         errors[layer.name] = float((rounded_score - score).square().mean())
         if where is not None:
             errors[layer.name] += float((rounded_map - where).square().mean())

@@ -35,6 +35,7 @@ from export.threshold import (
     NEAREST,
     TOLERANCE,
     check_level,
+    golden_kind_tolerance,
     golden_tolerances,
     int8_tolerances,
     judged,
@@ -124,7 +125,8 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
     attempts: dict[str, list[dict[str, object]]] = {}
     if calibrated is not None:
         marked = marked_cells(backends[PREFERRED], photographs, level, stage)
-        standard = Judged(photographs, validation[PREFERRED].expected, files, level, marked)
+        kinds = [None if one is None else one[0] for one in validation[PREFERRED].kinds]
+        standard = Judged(photographs, validation[PREFERRED].expected, files, level, marked, kinds)
         added, refused, attempts = _int8(
             work, subject, calibrated, standard, golden, proof.bounds, packing, provenance, stage
         )
@@ -147,7 +149,9 @@ def _fill(work: Path, subject: Subject, name: str, stage: Stage, packing: Packin
             simulated=packing.simulated,
             letterbox=subject.contract,
             picture=subject.picture,
+            schema_version=3 if subject.kinds else 2,
             map_size=golden.map_size,
+            kinds=subject.kinds,
             map_threshold=level,
             score_range=proof.bounds.scores,
             map_range=proof.bounds.maps,
@@ -202,6 +206,7 @@ def _float32_artifacts(
 ) -> dict[str, Artifact]:
     """The manifest's entries of the float32 artifacts, with their thresholds."""
     on_scores, on_maps = golden_tolerances(proof.bounds, proof.agreements)
+    on_kinds = golden_kind_tolerance(proof.bounds, proof.agreements)
     return {
         name: Artifact(
             backend=name,
@@ -210,6 +215,7 @@ def _float32_artifacts(
             margin=proof.margin(figures[name].threshold),
             golden_tolerance=on_scores,
             golden_map_tolerance=None if proof.bounds.maps is None else on_maps,
+            golden_kind_tolerance=on_kinds,
         )
         for name, file in files.items()
     }
@@ -255,7 +261,7 @@ def _int8(
             continue
         accepted = outcome.trials[-1]
         loaded = load_backend(runtime, work / path, cores(), subject.contract)
-        on_scores, on_maps = int8_tolerances(loaded, golden, bounds)
+        on_scores, on_maps, on_kinds = int8_tolerances(loaded, golden, bounds)
         assert accepted.against is not None
         artifacts[name] = Artifact(
             backend=runtime,
@@ -265,6 +271,7 @@ def _int8(
             margin=accepted.against.largest_difference,
             golden_tolerance=on_scores,
             golden_map_tolerance=on_maps if bounds.maps else None,
+            golden_kind_tolerance=on_kinds,
             quantization=outcome.quantization,
         )
     return artifacts, refused, tried

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +17,17 @@ from export.activations import ParityError
 from export.source import Subject
 from train.letterbox import letterboxed
 
+KIND_TOLERANCE = 1e-3
+"""Largest difference of a probability of a kind between PyTorch and a float32 artifact."""
+
 
 @dataclass
 class Agreement:
     """Results of one artifact on the frames compared so far: its `scores`, PyTorch's scores (`expected`), and `maps`.
 
     `maps` has for each frame the lowest and highest cell of PyTorch's map, and the largest difference of a cell; None
-    without a map.
+    without a map. `kinds` has for each frame the number of PyTorch's most probable kind, and the largest difference of
+    a probability; None without kinds.
     """
 
     backend: str
@@ -30,6 +35,7 @@ class Agreement:
     scores: list[float] = field(default_factory=list)
     expected: list[float] = field(default_factory=list)
     maps: list[tuple[float, float, float] | None] = field(default_factory=list)
+    kinds: list[tuple[int, float] | None] = field(default_factory=list)
 
     @property
     def largest_score_difference(self) -> float:
@@ -40,6 +46,11 @@ class Agreement:
     def largest_map_difference(self) -> float:
         """Largest difference of a map cell over all frames; 0 without maps."""
         return max((one[2] for one in self.maps if one), default=0.0)
+
+    @property
+    def largest_kind_difference(self) -> float | None:
+        """Largest difference of a probability of a kind over all frames; None without kinds."""
+        return max((one[1] for one in self.kinds if one), default=None)
 
     def score_shares(self, bounds: Bounds) -> list[float]:
         """For each frame the difference of the score, divided by the difference allowed for that score."""
@@ -62,44 +73,53 @@ class Agreement:
         return self.frames[int(shares.argmax())] if self.frames else ""
 
 
-Answer = tuple[float, npt.NDArray[np.float32] | None]
-"""A score, and a map float32 [h, w] or None."""
+class Answer(NamedTuple):
+    """A score, a map float32 [h, w] or None, and probabilities of kinds float32 [kinds] or None."""
+
+    score: float
+    map: npt.NDArray[np.float32] | None
+    kinds: npt.NDArray[np.float32] | None = None
 
 
 def reference(subject: Subject, frame: Frame) -> Answer:
-    """The network's own score and map for a frame, letterboxed by the code of the training."""
+    """The network's own score, map and kinds for a frame, letterboxed by the code of the training."""
     with torch.inference_mode():
         return answer(subject, *letterboxed(frame, subject.contract))
 
 
 def answer(subject: Subject, image: Tensor, mask: Tensor) -> Answer:
-    """The network's score and map for one letterboxed picture, float32 [C, S, S], with its mask [1, S, S]."""
-    score, where = subject.network(image[None], mask[None])
-    return float(score[0]), None if where is None else where[0].numpy()
+    """The network's answer for one letterboxed picture, float32 [C, S, S], with its mask [1, S, S]."""
+    score, where, *kinds = subject.network(image[None], mask[None])
+    return Answer(float(score[0]), None if where is None else where[0].numpy(), kinds[0].numpy() if kinds else None)
 
 
 def compare(agreement: Agreement, frame: str, output: Output, expected: Answer, reference: str) -> None:
-    """Add the frame with this name: the artifact's `output`, and the `expected` score and map of the `reference`.
+    """Add the frame with this name: the artifact's `output`, and the `expected` answer of the `reference`.
 
-    Raises ParityError if a score or map cell is not finite, or if only one of the two has a map.
+    Raises ParityError if a number is not finite, or if only one of the two has a map or kinds.
     """
-    score, where = expected
+    score, where, kinds = Answer(*expected)
     if not math.isfinite(score):
         raise ParityError(f"{reference} scores {frame} {score:g}, which is no number; no bundle was written")
     if (where is None) != (output.map is None):
         raise ParityError(f"{agreement.backend}: the map is in one of {reference} and the artifact; no bundle")
-    of_map = None
+    if (kinds is None) != (output.kinds is None):
+        raise ParityError(f"{agreement.backend}: the kinds are in one of {reference} and the artifact; no bundle")
+    of_map, of_kinds = None, None
     if where is not None and output.map is not None:
         of_map = float(where.min()), float(where.max()), float(np.abs(output.map - where).max())
-    if not (math.isfinite(output.score) and np.isfinite(of_map or 0.0).all()):
+    if kinds is not None and output.kinds is not None:
+        of_kinds = int(kinds.argmax()), float(np.abs(output.kinds - kinds).max())
+    if not (math.isfinite(output.score) and np.isfinite(of_map or 0.0).all() and np.isfinite(of_kinds or 0.0).all()):
         raise ParityError(
-            f"{agreement.backend} differs from {reference} on {frame}: a score or a cell of the map is no number; "
-            "no bundle was written"
+            f"{agreement.backend} differs from {reference} on {frame}: a score, a cell of the map or a kind is no "
+            "number; no bundle was written"
         )
     agreement.frames.append(frame)
     agreement.scores.append(output.score)
     agreement.expected.append(score)
     agreement.maps.append(of_map)
+    agreement.kinds.append(of_kinds)
 
 
 def bounds_around(agreement: Agreement, tolerance: float) -> Bounds:
@@ -107,11 +127,18 @@ def bounds_around(agreement: Agreement, tolerance: float) -> Bounds:
     one.
     """
     cells = [value for one in agreement.maps if one for value in one[:2]]
-    return Bounds.share(tolerance, ValueRange.of(agreement.expected), ValueRange.of(cells) if cells else None)
+    bounds = Bounds.share(tolerance, ValueRange.of(agreement.expected), ValueRange.of(cells) if cells else None)
+    return replace(bounds, kind_tolerance=KIND_TOLERANCE) if any(agreement.kinds) else bounds
 
 
 def check_agreement(agreement: Agreement, bounds: Bounds, reference: str) -> None:
-    """Raise ParityError, naming the worst frame, if the difference of a score or map exceeds `bounds`."""
+    """Raise ParityError, naming the worst frame, if the difference of a score, map or kind exceeds `bounds`."""
+    for frame, of_kinds in zip(agreement.frames, agreement.kinds, strict=True):
+        if of_kinds is not None and not of_kinds[1] <= (bounds.kind_tolerance or 0.0):
+            raise ParityError(
+                f"{agreement.backend} differs from {reference} on {frame}: a probability of a kind {of_kinds[1]:.3g} "
+                f"off, allowed {bounds.kind_tolerance:.3g}; no bundle was written"
+            )
     for shares, what in ((agreement.score_shares(bounds), "score"), (agreement.map_shares(bounds), "map")):
         worst = int(np.argmax(shares)) if shares else 0
         if not shares or shares[worst] <= 1:

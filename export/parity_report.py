@@ -138,6 +138,7 @@ def _figures(compared: Compared) -> dict[str, Any]:
                 "frames": len(a.scores),
                 "largest score difference": a.largest_score_difference,
                 "largest map difference": a.largest_map_difference,
+                "largest kind difference": a.largest_kind_difference,
                 "allowed, within the range": [compared.bounds.score_tolerance, compared.bounds.map_tolerance],
                 "worst frame": a.worst_frame(compared.bounds),
             }
@@ -213,7 +214,7 @@ def _rows(compared: Compared) -> list[Row]:
 
 
 def _worst(a: Agreement, bounds: Bounds) -> list[Row]:
-    """The frame whose score, and the frame whose map, differs by the largest share of the allowed difference."""
+    """The frames whose score, whose map and whose kinds differ by the largest share of the allowed difference."""
     scores = [abs(score - said) for score, said in zip(a.scores, a.expected, strict=True)]
     maps = [one[2] if one else 0.0 for one in a.maps]
     rows = []
@@ -225,6 +226,11 @@ def _worst(a: Agreement, bounds: Bounds) -> list[Row]:
         difference = off[worst] if off else 0.0
         allowed = difference / shares[worst] if difference else usual
         rows.append(Row(what, a.backend, len(off), difference, allowed, a.frames[worst] if off else ""))
+    if bounds.kind_tolerance is not None:
+        kinds = [one[1] if one else 0.0 for one in a.kinds]
+        worst = int(np.argmax(kinds)) if kinds else 0
+        frame = a.frames[worst] if kinds else ""
+        rows.append(Row("kind", a.backend, len(kinds), max(kinds, default=0.0), bounds.kind_tolerance, frame))
     return rows
 
 
@@ -267,7 +273,7 @@ class _Painter:
         ]
 
     def _maps(self, frame: Frame) -> list[Picture]:
-        expected, found = reference(self._subject, frame)[1], self._backend.infer(frame).map
+        expected, found = reference(self._subject, frame).map, self._backend.infer(frame).map
         if expected is None or found is None:
             return []
         apart = np.abs(found - expected)

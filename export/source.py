@@ -15,6 +15,7 @@ from edge.photographs.listing import read_listing
 from edge.photographs.photograph import Photograph
 from edge.pictures.contract import PictureContract
 from edge.terminal.progress import SILENT, Stage
+from export.kinds import with_kinds
 from train.data.photographs import survey
 from train.recipe import ThresholdChoice
 from train.run import NETWORK_FILE, Run, check_photographs
@@ -41,7 +42,8 @@ class Evidence:
 class Subject:
     """A network in evaluation mode, with all its properties that a bundle records.
 
-    `network` takes (image float32 [1,C,S,S], mask float32 [1,1,S,S]) and returns (score [1], map [1,h,w] or None).
+    `network` takes (image float32 [1,C,S,S], mask float32 [1,1,S,S]) and returns (score [1], map [1,h,w] or None), and
+    the probability of each of `kinds`, float32 [kinds], if there are kinds.
     `threshold` is the strategy that chooses the threshold, or a number given by the user. `photographs` returns the
     photographs of "train" or "val"; `data` is their folder and `fingerprint` its SHA-256, both None without
     photographs. `reference` names the network with which the artifacts are compared, `origin` is its provenance,
@@ -62,6 +64,7 @@ class Subject:
     picture: PictureContract | None = None
     note: str | None = None
     knows_training: bool = False
+    kinds: tuple[str, ...] = ()
 
 
 def trained(run: Run, stage: Stage = SILENT.begin) -> Subject:
@@ -70,10 +73,11 @@ def trained(run: Run, stage: Stage = SILENT.begin) -> Subject:
     Raises RunError, in one line, if the photographs have changed since the training.
     """
     check_photographs(run, stage)
+    network, kinds = with_kinds(run.network)
     return Subject(
         title=run.recipe.title,
         task="one-class" if run.network.learns_from == "good" else "supervised",
-        network=run.network,
+        network=network,
         contract=run.contract,
         threshold=run.recipe.threshold,
         data=run.data,
@@ -82,6 +86,7 @@ def trained(run: Run, stage: Stage = SILENT.begin) -> Subject:
         origin={"recipe": run.recipe.title, **_own_network(run)},
         picture=run.record.data.picture,
         knows_training=True,
+        kinds=kinds,
     )
 
 

@@ -23,6 +23,9 @@ TOLERANCE = 1e-4
 """Largest difference of a score or map value between PyTorch and an artifact, at export and on the line, as a share of
 the spread of PyTorch's values on the validation photographs; see `edge.bundle.tolerance`."""
 
+MOST_OF_KINDS = 0.999
+"""Largest allowed difference of a probability of a kind in int8."""
+
 NEAREST = "fewest of PyTorch's verdicts turned, first tried PyTorch's threshold, then "
 """Text before the strategy in the manifest of an int8 artifact: how its threshold is chosen."""
 
@@ -109,11 +112,19 @@ def golden_tolerances(bounds: Bounds, compared: Iterable[Agreement]) -> tuple[fl
     return bounds.score_tolerance * max(1.0, 2 * score), bounds.map_tolerance * max(1.0, 2 * cell)
 
 
-def int8_tolerances(backend: Backend, golden: Golden, bounds: Bounds) -> tuple[float, float]:
-    """Allowed differences of score and map on an int8 artifact's golden frames: twice those of parity, or twice the
-    differences seen there if that is more, because CPUs round differently.
+def golden_kind_tolerance(bounds: Bounds, compared: Iterable[Agreement]) -> float | None:
+    """The same of the probabilities of kinds; None without kinds."""
+    if bounds.kind_tolerance is None:
+        return None
+    return max(bounds.kind_tolerance, *(2 * (one.largest_kind_difference or 0.0) for one in compared))
 
-    They are at most the spread of the values. With larger ones no frame could fail.
+
+def int8_tolerances(backend: Backend, golden: Golden, bounds: Bounds) -> tuple[float, float, float | None]:
+    """Allowed differences of score, map and kinds on an int8 artifact's golden frames: twice those of parity, or twice
+    the differences seen there if that is more, because CPUs round differently. Without kinds the last one is None.
+
+    They are at most the spread of the values, of kinds half way from the difference seen to it. With larger ones no
+    frame could fail.
     """
     seen = Agreement(backend.name)
     for number, (frame, answer) in enumerate(zip(golden.frames, golden.answers, strict=True)):
@@ -121,7 +132,10 @@ def int8_tolerances(backend: Backend, golden: Golden, bounds: Bounds) -> tuple[f
     score = 2 * bounds.score_tolerance * max(1.0, *seen.score_shares(bounds))
     cell = 2 * bounds.map_tolerance * max(1.0, *seen.map_shares(bounds))
     most = [inf if one is None else one.spread for one in (bounds.scores, bounds.maps)]
-    return min(score, most[0]), min(cell, most[1])
+    kinds, seen_kinds = bounds.kind_tolerance, seen.largest_kind_difference
+    if kinds is not None and seen_kinds is not None:
+        kinds = min(2 * max(kinds, seen_kinds), (1 + seen_kinds) / 2, MOST_OF_KINDS)
+    return min(score, most[0]), min(cell, most[1]), kinds
 
 
 def _interval(rate: Rate) -> Interval:

@@ -164,6 +164,7 @@ def list_recipes(as_json: bool) -> None:
 
 def report(run: "Run", as_json: bool) -> None:
     """Print the choice and its metrics, with a clear warning if it is no better than guessing."""
+    from train.kinds import lines_on
     from train.report.verdict import aim, blindness, promise_on_test, said_of_asked
 
     record, blind, promise = run.record, blindness(run), promise_on_test(run)
@@ -192,6 +193,8 @@ def report(run: "Run", as_json: bool) -> None:
         if judged.overlap:
             covered = judged.overlap
             print(f"      overlap of map and masks (Dice) {covered.dice:.3f} [{covered.low:.3f}, {covered.high:.3f}]")
+    for line in lines_on(record.kinds) if record.kinds else ():
+        print(line)
     for line in said_of_asked(promise):
         print(line.replace("\u00a0", " "))
     if record.last:

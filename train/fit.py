@@ -39,6 +39,7 @@ from train.data.photographs import Photograph, Survey, survey
 from train.data.rendered import Rendered, Shares, Shuffled, in_order
 from train.data.split import AS_FOLDERS, Division, SplitChoice, divide, write_split
 from train.devices import ONE_DEVICE, Devices
+from train.kinds import learn_kinds
 from train.learner import FIGURES, Learner
 from train.models import Network, check_side, checked_options, network_class
 from train.normalisation import normalised_by_data
@@ -173,13 +174,16 @@ def fit(
     if not is_first:
         return None
     epoch = take_checkpoint(checkpoint, network, recipe, splits["val"], progress.begin)
+    kinds = learn_kinds(network, recipe.letterbox, splits, progress.begin)
+    if kinds is not None:
+        progress.say(kinds.said)
     weights = {key: value.contiguous() for key, value in network.state_dict().items()}
     torch.save({"model": weights}, out / WEIGHTS_FILE)
 
     outcome = _outcome(network, recipe, splits, out, epoch, progress.begin)
     write_network(out, network)
     minutes = round((time.monotonic() - began) / 60, 2)
-    outcome |= {"finished": True, "minutes": minutes, "files": hash_files(out)}
+    outcome |= {"finished": True, "minutes": minutes, "files": hash_files(out), "kinds": kinds}
     write_record(out, record.model_copy(update=outcome))
     return load_run(out, network_file=out / NETWORK_FILE if recipe.model.is_own else None)
 

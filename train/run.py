@@ -41,6 +41,7 @@ from edge.validation import plain
 from train.data.leaks import LeakFindings
 from train.data.photographs import Photograph, list_photographs
 from train.data.split import UNUSED, read_rows, read_split
+from train.kinds import KindRecord
 from train.models import Network
 from train.own_network import network_of
 from train.recipe import Recipe
@@ -156,7 +157,8 @@ class Comparison(BaseModel):
 class RunRecord(BaseModel):
     """run.json. Until `finished`, training is running or was interrupted. `last` is None if that epoch was kept.
 
-    `comparison` is None unless `edge-train auto` chose the recipe.
+    `comparison` is None unless `edge-train auto` chose the recipe; `kinds` is None unless the network tells kinds of
+    defects apart.
 
     `files` has the SHA-256 of each of `SEALED` by its name; it is empty in a record from before it existed.
     """
@@ -175,6 +177,7 @@ class RunRecord(BaseModel):
     metrics: dict[str, SplitFigures] = {}
     last: LastEpoch | None = None
     comparison: Comparison | None = None
+    kinds: KindRecord | None = None
     files: dict[str, str] = {}
 
 

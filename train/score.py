@@ -34,7 +34,7 @@ def scores_and_maps(
     """The score of each photograph and its map, float32 [h, w] in letterboxed coordinates, if the network has one."""
     network.eval()
     for batch in in_order(Rendered(photographs, contract, exact=True), BATCH):
-        scores, maps = network(batch.image, batch.mask)
+        scores, maps, *_ = network(batch.image, batch.mask)
         for index, score in enumerate(scores.tolist()):
             yield score, None if maps is None else maps[index].numpy()
             advance()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge.letterbox.contract import LetterboxContract
+from train.kind_head import KindHead
 from train.models import Batch, Network
 from train.recipe import Tiles
 
@@ -101,22 +102,34 @@ class Tiled(Network):
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
         """Score [N] and map [N, h, w]; see Network. One picture at a time, to limit the memory."""
-        each = [self._one(image[one : one + 1], mask[one : one + 1]) for one in range(len(image))]
-        score = torch.cat([score for score, _ in each])
-        maps = [where for _, where in each if where is not None]
-        return score, torch.cat(maps) if maps else None
+        score, where, _ = self.judged(image, mask)
+        return score, where
 
-    def _one(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None]:
+    @property
+    def tells_kinds(self) -> KindHead | None:
+        """That of the inner network."""
+        return self.inner.tells_kinds
+
+    def judged(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Score [N], map [N, h, w] and the features [N, F] of the tile with the highest score; see Network."""
+        each = [self._one(image[one : one + 1], mask[one : one + 1]) for one in range(len(image))]
+        score, maps, features = ([one for one in parts if one is not None] for parts in zip(*each, strict=True))
+        return torch.cat(score), torch.cat(maps) if maps else None, torch.cat(features) if features else None
+
+    def _one(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         frames = self.cut(mask)
-        scores, maps = self.inner(self.cut(image), frames)
-        score = torch.where(frames.amax(dim=(1, 2, 3)) > 0, scores, NOTHING).amax(dim=0, keepdim=True)
+        scores, maps, features = self.inner.judged(self.cut(image), frames)
+        scores = torch.where(frames.amax(dim=(1, 2, 3)) > 0, scores, NOTHING)
+        score = scores.amax(dim=0, keepdim=True)
+        if features is not None:
+            features = features.index_select(0, scores.argmax(dim=0, keepdim=True))
         if maps is None:
-            return score, None
+            return score, None, features
         down, across, cells = len(self.rows.starts), len(self.columns.starts), maps.shape[-1]
         rows, columns = (maps.new_tensor(axis.assembly(cells)) for axis in (self.rows, self.columns))
         laid = maps.reshape(down, across, cells, cells).transpose(1, 2).reshape(1, down * cells, across * cells)
         where = rows @ laid @ columns.T
-        return score, where * F.max_pool2d(mask, self.side // cells).squeeze(1)
+        return score, where * F.max_pool2d(mask, self.side // cells).squeeze(1), features
 
     def cut(self, picture: Tensor) -> Tensor:
         """The tiles [tiles, C, side, side] of one picture [1, C, S, S], row by row."""

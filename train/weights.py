@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from edge.errors import RecipeError
 from edge.files import written_whole
 from edge.text import reason_of
+from train.kind_head import KindHead
 from train.models import Network
 
 TIMEOUT_S = 20
@@ -249,7 +250,7 @@ def load_part(part: nn.Module, name: str, state: State, file: Path) -> None:
 def load_exactly(module: nn.Module, state: State, complaint: str) -> None:
     """Load weights with exactly the keys and shapes of `module`. Raises RecipeError that names the differences."""
     own, learnt = module.state_dict(), _learnt_sizes(module)
-    missing = sorted(set(_weights(own)) - set(state))
+    missing = sorted(set(_weights(own)) - _optional(module) - set(state))
     unknown = sorted(set(state) - set(own))
     shapes = [
         f"{key} is {list(state[key].shape)} instead of {list(own[key].shape)}"
@@ -260,7 +261,13 @@ def load_exactly(module: nn.Module, state: State, complaint: str) -> None:
     reasons = [f"{before}{_some(names)}{after}" for before, names, after in differences if names]
     if reasons:
         raise RecipeError(f"{complaint}: {'; '.join(reasons)}")
-    module.load_state_dict(own | state)
+    module.load_state_dict({key: value for key, value in own.items() if key not in _optional(module)} | state)
+
+
+def _optional(module: nn.Module) -> set[str]:
+    """The keys of kinds of defects, which weights from before they existed lack."""
+    heads = [path for path, part in module.named_modules() if isinstance(part, KindHead)]
+    return {f"{path}.{name}".lstrip(".") for path in heads for name in KindHead.learnt_sizes}
 
 
 def _learnt_sizes(module: nn.Module) -> set[str]:

@@ -87,7 +87,7 @@ def test_the_experiments_networks_load_with_the_letterbox_of_their_recipe(
     assert subject.contract == loaded.letterbox
     state = expected.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in subject.network.state_dict().items())
-    score, where = reference(subject, read_picture(parts / "val" / "bad" / "0.png"))
+    score, where, _ = reference(subject, read_picture(parts / "val" / "bad" / "0.png"))
     assert 0 < score < 1
     assert where is not None
 

@@ -210,7 +210,7 @@ def test_a_bundle_for_a_grey_camera_with_a_region_says_on_the_line_what_pytorch_
     assert small.detail == "the frame of 200×81 does not hold the region of 80×70 pixels at column 30, row 12"
     assert len(seen) == 4
     for verdict in seen:
-        score, _ = reference(subject, read_picture(folder / verdict.part))
+        score, *_ = reference(subject, read_picture(folder / verdict.part))
         assert verdict.score == pytest.approx(score, abs=1e-4)
         for box in (defect.box for defect in verdict.defects or ()):
             assert 30 <= box.x < box.x + box.width <= 110

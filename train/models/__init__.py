@@ -15,6 +15,7 @@ from edge.errors import RecipeError
 from edge.letterbox.contract import LetterboxContract
 from edge.text import dotted
 from edge.validation import first_problem, known_keys, plain
+from train.kind_head import KindHead
 
 
 class Batch(NamedTuple):
@@ -98,6 +99,15 @@ class Network(nn.Module, ABC):
     def pretrained(self) -> tuple[nn.Module, str] | None:
         """The pretrained part of this network, and its name in `train.weights.PUBLISHED`; None if there is none."""
         return None
+
+    @property
+    def tells_kinds(self) -> KindHead | None:
+        """The part of this network that can tell kinds of defects apart; None if there is none."""
+        return None
+
+    def judged(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Score and map, as `forward` gives them, and the features [N, F] for `tells_kinds`; None if there is none."""
+        return (*self(image, mask), None)
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
         for name in self.learnt_sizes:

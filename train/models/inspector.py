@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from train.backbones.efficientnet_lite import EfficientNetLite
 from train.feature_statistics import FeatureStatistics
+from train.kind_head import KindHead, located
 from train.losses import balanced_bce, dice_loss
 from train.models import Batch, Network
 from train.models.padim import Padim
@@ -37,6 +38,7 @@ class Inspector(Network):
     `familiar` random features from good parts (0: without), which is independent of the kinds of defects and so detects
     new ones too; and with `summary` a classifier of the whole picture by statistics of its features. Their weights are
     set after training, on the validation photographs: Platt, "Probabilistic outputs for support vector machines", 1999.
+    The kind of the defect is told by the encoder's features where the map shows it, and has no part in the score.
 
     A bad photograph with a mask teaches the map where its defect is. One without a mask teaches by its label alone that
     some cell shows a defect, whichever has the highest logit (multiple-instance learning): none of its cells is taught
@@ -93,6 +95,7 @@ class Inspector(Network):
         self.familiar = Padim(version=version, dimensions=familiar) if familiar else None
         self.summary = FeatureStatistics(self.encoder.channels[-2:], dropout) if summary else None
         self.dropout = nn.Dropout(dropout)
+        self.kind_head = KindHead()
         learnt = [1.0, 1.0, *([0.0] if familiar else []), *([1.0] if summary else [])]
         self.verdict = nn.Linear(len(learnt), 1).requires_grad_(False)
         with torch.no_grad():
@@ -101,8 +104,21 @@ class Inspector(Network):
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Score [N] and map [N, S/2, S/2]; see Network."""
-        opinions, cells = self.opinions(image, mask)
-        return self.verdict(opinions).squeeze(1).sigmoid(), (cells.sigmoid() * F.max_pool2d(mask, STRIDE)).squeeze(1)
+        score, where, _ = self.judged(image, mask)
+        return score, where
+
+    def judged(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Score [N], map [N, S/2, S/2] and the features [N, F] for the kind of the defect; see Network."""
+        features = self.encoder.features(image * mask)
+        opinions, cells = self._opinions(features, image, mask)
+        score = self.verdict(opinions).squeeze(1).sigmoid()
+        where = (cells.sigmoid() * F.max_pool2d(mask, STRIDE)).squeeze(1)
+        return score, where, located(features[-2:-1], cells, mask)
+
+    @property
+    def tells_kinds(self) -> KindHead:
+        """The head for kinds of defects, which the training sets at its end."""
+        return self.kind_head
 
     def train(self, mode: bool = True) -> "Inspector":
         """As in any module, but batch normalisation never updates its statistics."""
@@ -114,14 +130,19 @@ class Inspector(Network):
 
     def opinions(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The logits [N, K] that the score combines, and those of the map [N, 1, S/2, S/2]."""
-        learnt, cells = self.learnt_opinions(image, mask)
+        return self._opinions(self.encoder.features(image * mask), image, mask)
+
+    def _opinions(self, features: Sequence[Tensor], image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        learnt, cells = self._learnt_opinions(features, mask)
         by_map, by_class, *by_summary = learnt.values()
         familiar = [] if self.familiar is None else [torch.logit(self.familiar(image, mask)[0], eps=1e-6)]
         return torch.stack([by_map, by_class, *familiar, *by_summary], dim=1), cells
 
     def learnt_opinions(self, image: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """The logits [N] of the opinions that the loss trains, by name, and those of the map [N, 1, S/2, S/2]."""
-        features = self.encoder.features(image * mask)
+        return self._learnt_opinions(self.encoder.features(image * mask), mask)
+
+    def _learnt_opinions(self, features: Sequence[Tensor], mask: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         cells, coarse = self.map_logits(features), self.class_head(self.dropout(features[-1]))
         opinions = {
             "by_map": self.map_score(cells, F.max_pool2d(mask, STRIDE)),
