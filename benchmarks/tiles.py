@@ -6,7 +6,6 @@ wide on its metal, a little darker than what is around it. Every network is trai
 is measured on test parts, latency on the exported graph, letterbox included.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from edge.evaluation.metrics import Rate
 from edge.files import write_whole
 from train.fit import fit
 from train.recipe import load_recipe
-from train.run import Run, load_run
+from train.run import Run, load_run, read_record
 
 COMMAND = "python -m benchmarks.tiles"
 PAGE = Path("docs/reports/tiles.md")
@@ -40,13 +39,14 @@ DARKER = (12, 30)
 FINER = 4
 """A scratch is drawn in a picture so many times as large."""
 
-COUNTS = {"train": (200, 100), "val": (20, 20), "test": (60, 60)}
+COUNTS = {"train": (120, 120), "val": (20, 20), "test": (50, 50)}
 """Good and bad parts of each split."""
 
 SIDE = 2432
-REGION = f"letterbox.region={{top=0, left=0, height={SIZE[0]}, width={SIZE[1]}}}"
-LARGE = (f"letterbox.side={SIDE}", REGION)
-LEARNT = ("train.epochs=6", "train.batch=4", "train.precision=bfloat16", "threshold={strategy='balanced'}")
+REGION = f"letterbox.region={{top=0, left={(SIZE[1] - SIDE) // 2}, height={SIZE[0]}, width={SIDE}}}"
+"""As wide as the network's input, so that nothing is resampled."""
+LARGE = (f"letterbox.side={SIDE}", "letterbox.filter=box", REGION)
+LEARNT = ("train.epochs=20", "train.batch=8", "threshold={strategy='balanced'}")
 ONE_CLASS = ("threshold={strategy='specificity', at_least=0.9}",)
 
 
@@ -64,9 +64,9 @@ CASES = (
     Case("patchcore-320", "patchcore", "whole, 320 px", ("letterbox.side=320", *ONE_CLASS)),
     Case("patchcore-640", "patchcore", "whole, 640 px", ("letterbox.side=640", *ONE_CLASS)),
     Case("patchcore-tiles", "patchcore", "tiles of 512 px", (*LARGE, "tiles={side=512}", "train.batch=2", *ONE_CLASS)),
-    Case("inspector-320", "inspector", "whole, 320 px", ("letterbox.side=320", "train.crop=256", *LEARNT)),
-    Case("inspector-640", "inspector", "whole, 640 px", ("letterbox.side=640", "train.crop=256", *LEARNT)),
-    Case("inspector-tiles", "inspector", "tiles of 384 px", (*LARGE, "tiles={side=384}", *LEARNT)),
+    Case("demo-line-320", "demo-line", "whole, 320 px", ("letterbox.side=320", *LEARNT)),
+    Case("demo-line-640", "demo-line", "whole, 640 px", ("letterbox.side=640", *LEARNT)),
+    Case("demo-line-tiles", "demo-line", "tiles of 384 px", (*LARGE, "tiles={side=384}", *LEARNT)),
 )
 
 app = new_app()
@@ -75,21 +75,19 @@ app = new_app()
 @app.command()
 def measure(
     page: Annotated[Path, typer.Option(help="The page to write.")] = PAGE,
-    only: Annotated[list[str] | None, typer.Option(help="Name of a case; the others are left out.")] = None,
 ) -> None:
     """Render the parts, train what is not trained yet, measure, and write the page."""
     about = machine()
-    with steps(1 + len(CASES)) as tick:
+    with steps(1 + 2 * len(CASES)) as tick:
         tick("rendering large parts")
         if not (FOLDER / "data" / "done").exists():
             render(FOLDER / "data")
         rows = []
         for case in CASES:
             tick(f"training {case.name}")
-            if only and case.name not in only:
-                continue
-            run, minutes = trained(case)
-            rows.append(row_of(case, run, minutes))
+            run = trained(case)
+            tick(f"measuring {case.name}")
+            rows.append(row_of(case, run))
     text = _page(about, rows)
     write_whole(page, text)
     print(text)
@@ -126,19 +124,19 @@ def scratch(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where(mask >= 128, 255, 0).astype(np.uint8)
 
 
-def trained(case: Case) -> tuple[Run, float]:
-    """The run of a case, trained unless it is there, and the minutes that its training took."""
+def trained(case: Case) -> Run:
+    """The run of a case, trained, or to its end, unless it is finished."""
     out = FOLDER / case.name
-    if not (out / "report.html").exists() and not (out / "scores.csv").exists():
-        began = time.monotonic()
-        run = fit(case.recipe, load_recipe(case.recipe, list(case.settings)), FOLDER / "data", out)
-        assert run is not None
-        return run, (time.monotonic() - began) / 60
-    run = load_run(out)
-    return run, run.record.minutes or 0.0
+    has_begun = (out / "run.json").exists()
+    if has_begun and read_record(out).finished:
+        return load_run(out)
+    recipe = load_recipe(case.recipe, list(case.settings))
+    run = fit(case.recipe, recipe, FOLDER / "data", out, resume=has_begun)
+    assert run is not None, "one device"
+    return run
 
 
-def row_of(case: Case, run: Run, minutes: float) -> list[str]:
+def row_of(case: Case, run: Run) -> list[str]:
     """The figures of a case, as cells of the table."""
     test = run.record.metrics["test"]
     figures = test.figures
@@ -150,7 +148,7 @@ def row_of(case: Case, run: Run, minutes: float) -> list[str]:
         *(_rate(rate) for rate in (figures.recall, figures.specificity)),
         f"{test.overlap.dice:.2f}" if test.overlap else "–",
         f"{latency:.0f}",
-        f"{minutes:.0f}",
+        f"{run.record.minutes or 0:.0f}",
     ]
 
 
@@ -168,8 +166,11 @@ def _paragraphs(about: dict[str, object], rows: list[list[str]]) -> Iterator[str
     yield paragraph(
         f"Plates in frames of {SIZE[1]}×{SIZE[0]} pixels. A bad one has one scratch, {BREADTH} pixels wide, "
         f"{LENGTH[0]} to {LENGTH[1]} long and {DARKER[0]} to {DARKER[1]} grey levels darker than the metal. "
-        f"Learnt from {COUNTS['train'][0]} good and {COUNTS['train'][1]} bad parts, by `patchcore` from the good ones. "
-        f"Figures on {sum(COUNTS['test'])} test parts; the threshold is chosen on {sum(COUNTS['val'])} others."
+        f"Learnt from {COUNTS['train'][0]} good and {COUNTS['train'][1]} bad parts, by `patchcore` from the good ones; "
+        "`demo-line` for 20 epochs from random weights. The scratch is drawn after the noise of the camera. Figures on "
+        f"{sum(COUNTS['test'])} test parts; the threshold is chosen on {sum(COUNTS['val'])} others: `patchcore` passes "
+        "90 % of the good ones, `demo-line` has the best mean of recall and specificity. Median time of a "
+        f"frame: letterbox and network, float32, OpenVINO. Tiles look at {SIDE}×{SIZE[0]} pixels as they are."
     )
     yield table(
         ["network", "sees", "AUROC", "recall", "specificity", "Dice", "p50, ms", "training, minutes"], rows, words=2

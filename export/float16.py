@@ -8,6 +8,7 @@ from torch import nn
 from torch.fx.experimental.optimization import fuse
 
 from edge.errors import EdgeError
+from train.tiles import Tiled
 
 LARGEST = 65504.0
 """Largest finite float16."""
@@ -27,6 +28,8 @@ def halved(network: nn.Module) -> nn.Module:
     the product of two rounded numbers is not a float16 value. Raises HalfError if a weight exceeds the largest float16,
     or if the network cannot be traced.
     """
+    if isinstance(network, Tiled):
+        raise HalfError("a network with tiles cannot be rounded to float16: export without --half")
     try:
         folded = fuse(network.eval())
     except Exception as error:  # torch.fx passes on any error of a network that it cannot trace

@@ -162,7 +162,7 @@ def fit(
         write_split(out / SPLIT_FILE, division)
         write_network(out, network)
         progress.begin("drawing samples of the augmented photographs")
-        write_augmentation(out / AUGMENTATION_FILE, recipe, splits["train"], network.learns_from == "good")
+        write_augmentation(out / AUGMENTATION_FILE, recipe, splits["train"], network)
 
     good = [photograph for photograph in splits["train"] if not photograph.is_bad]
     batches = in_order(Rendered(good, recipe.letterbox, exact=True), recipe.train.batch)
@@ -251,7 +251,7 @@ def for_unmarked(recipe: Recipe, train: list[Photograph], progress: Progress) ->
 
 def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
     """Reject impossible combinations before anything is rendered. Raises DataError or RecipeError."""
-    checked_options(network.on_squares.loss, recipe.loss.options, "[loss]")
+    checked_options(network.tile_network.loss, recipe.loss.options, "[loss]")
     counts = {split: class_counts(photographs) for split, photographs in splits.items()}
     needed = {"good": "good"} if network.learns_from == "good" else {"good": "good", "bad": "bad"}
     for label in needed:
@@ -267,11 +267,11 @@ def check(recipe: Recipe, network: Network, data: Path, splits: Splits) -> None:
             f"{' or '.join(labels)}, which learn from good and bad photographs, or {good[0]}, which learns from good "
             "ones; or add masks"
         )
-    unmarked = sum(p.is_bad and p.mask is None for p in splits["train"])
+    unmarked = sum(p.is_bad and p.mask is None for split in ("train", "val") for p in splits[split])
     if recipe.tiles and unmarked and network.learns_from != "good":
         raise DataError(
-            f"{data}: {counted(unmarked, 'bad photograph')} in train/ without a mask: which tiles show the defect is "
-            "unknown; add masks, train without [tiles], or train a network that learns from good photographs"
+            f"{data}: {counted(unmarked, 'bad photograph')} in train/ and val/ without a mask: which tiles show the "
+            "defect is unknown; add masks, train without [tiles], or train a network that learns from good photographs"
         )
     if not counts["val"]["good"]:
         raise DataError(f"{data}: val/good holds no photographs; the threshold is chosen on those in val/")

@@ -34,7 +34,7 @@ class Learner(LightningModule):
         self.recipe = recipe
         self.augment = Augmentation(recipe.augment, recipe.letterbox)
         network.normalised_by(recipe.letterbox)
-        self.loss_options = checked_options(network.on_squares.loss, recipe.loss.options, "[loss]")
+        self.loss_options = checked_options(network.tile_network.loss, recipe.loss.options, "[loss]")
         self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
         self.pixels: list[tuple[Tensor, Tensor]] = []
 

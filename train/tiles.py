@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edge.errors import RecipeError
 from edge.letterbox.contract import LetterboxContract
 from train.kind_head import KindHead
 from train.models import Batch, Network
@@ -17,7 +18,7 @@ from train.recipe import Tiles
 GRID = 32
 """Tiles begin at multiples of so many pixels: cells of the maps of all networks of the package fit in."""
 
-NOTHING = -1e30
+EMPTY_TILE_SCORE = -1e30
 """Score of a tile without a pixel of the frame."""
 
 
@@ -74,11 +75,17 @@ class Tiled(Network):
     products with constant matrices, and the tiles are one batch of `inner`.
 
     In training `inner` learns from crops of the tiles' side, by gradients, or from all tiles, by statistics. A tile of
-    a bad photograph is bad if its truth shows a defect in it, so bad photographs must have masks.
+    a bad photograph is bad if its truth shows a defect in it, so bad photographs must have masks. Raises RecipeError
+    for a network that `learns_places`, or whose map does not fit.
     """
 
     def __init__(self, inner: Network, tiles: Tiles, contract: LetterboxContract) -> None:
         super().__init__()
+        if inner.learns_places:
+            raise RecipeError(
+                "[tiles]: this network knows good parts at each place of a picture, and tiles are many places in one; "
+                "patchcore knows them wherever they lie"
+            )
         self.inner, self.side = inner, tiles.side
         self.learns_from, self.masks_optional = inner.learns_from, inner.masks_optional
         self.learns_by, self.calibrated = inner.learns_by, inner.calibrated
@@ -96,7 +103,7 @@ class Tiled(Network):
         return self.inner.body
 
     @property
-    def on_squares(self) -> Network:
+    def tile_network(self) -> Network:
         """The inner network."""
         return self.inner
 
@@ -119,12 +126,18 @@ class Tiled(Network):
     def _one(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         frames = self.cut(mask)
         scores, maps, features = self.inner.judged(self.cut(image), frames)
-        scores = torch.where(frames.amax(dim=(1, 2, 3)) > 0, scores, NOTHING)
+        scores = torch.where(frames.amax(dim=(1, 2, 3)) > 0, scores, EMPTY_TILE_SCORE)
         score = scores.amax(dim=0, keepdim=True)
         if features is not None:
             features = features.index_select(0, scores.argmax(dim=0, keepdim=True))
+        score = score + 0 * scores.sum()  # a maximum may leave out what is not a number
         if maps is None:
             return score, None, features
+        if maps.shape[-1] != maps.shape[-2] or GRID * maps.shape[-1] % self.side:
+            raise RecipeError(
+                f"[tiles]: the map of the network has {maps.shape[-2]}×{maps.shape[-1]} cells on {self.side} pixels; "
+                f"{GRID} pixels must be a whole number of cells"
+            )
         down, across, cells = len(self.rows.starts), len(self.columns.starts), maps.shape[-1]
         rows, columns = (maps.new_tensor(axis.assembly(cells)) for axis in (self.rows, self.columns))
         laid = maps.reshape(down, across, cells, cells).transpose(1, 2).reshape(1, down * cells, across * cells)
@@ -139,13 +152,17 @@ class Tiled(Network):
         return grid.permute(1, 3, 0, 2, 4).reshape(down * across, -1, side, side)
 
     def batches(self, batch: Batch) -> Iterator[Batch]:
-        """The tiles of each picture that show a pixel of the frame, a picture at a time."""
+        """The tiles of each picture that show a pixel of the frame, a picture at a time.
+
+        A bad photograph whose truth is empty is left out, because none of its tiles is known to be bad or good.
+        """
         count = len(self.rows.starts) * len(self.columns.starts)
         for number in range(len(batch.label)):
             one = Batch(*(part[number : number + 1] for part in batch))
+            if one.label.any() and not one.truth.any():
+                continue
             tiles = Batch(*(self.cut(part) if part.dim() == 4 else part.expand(count) for part in one))
-            is_bad = torch.minimum(tiles.truth.amax(dim=(1, 2, 3)), tiles.label)
-            tiles = tiles._replace(label=torch.where(tiles.located > 0, is_bad, tiles.label))
+            tiles = tiles._replace(label=torch.minimum(tiles.truth.amax(dim=(1, 2, 3)), tiles.label))
             seen = tiles.mask.amax(dim=(1, 2, 3)) > 0
             yield Batch(*(part[seen] for part in tiles))
 
@@ -154,6 +171,8 @@ class Tiled(Network):
         if batch.image.shape[-1] == self.side:
             return self.inner.loss(batch, **options)
         each = [self.inner.loss(tiles, **options) for tiles in self.batches(batch)]
+        if not each:
+            return {"no_tiles": batch.image.new_zeros(())}
         return {name: torch.stack([terms[name] for terms in each]).mean() for name in each[0]}
 
     def gather(self, batch: Batch) -> None:

@@ -154,7 +154,7 @@ def inspector(familiar: int) -> Inspector:
     torch.manual_seed(0)
     network = build_network("inspector", {"familiar": familiar})
     assert isinstance(network, Inspector)
-    network.kind_head.learn(KINDS, torch.randn(2, 112), torch.randn(2))
+    network.kind_head.learn(KINDS, torch.randn(2, 152), torch.randn(2))
     return network.eval()
 
 

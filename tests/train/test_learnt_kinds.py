@@ -105,11 +105,11 @@ def inspector(familiar: int = 10) -> Inspector:
 
 def test_kinds_are_kept_with_the_weights_and_weights_from_before_have_none() -> None:
     network, again = inspector(), inspector()
-    network.kind_head.learn(("crack", "Öl"), torch.randn(2, 112), torch.randn(2))
+    network.kind_head.learn(("crack", "Öl"), torch.randn(2, 152), torch.randn(2))
     state = network.state_dict()
     again.load_state_dict(state)
     assert again.kind_head.kinds == ("crack", "Öl")
-    features = torch.randn(3, 112)
+    features = torch.randn(3, 152)
     assert torch.equal(again.kind_head(features), network.kind_head(features))
     before = {key: value for key, value in state.items() if not key.startswith("kind_head.")}
     for load in (again.load_state_dict, lambda weights: load_exactly(again, weights, "no")):
@@ -120,7 +120,7 @@ def test_kinds_are_kept_with_the_weights_and_weights_from_before_have_none() -> 
 
 def test_kinds_of_former_photographs_are_forgotten_with_them() -> None:
     network = inspector()
-    network.kind_head.learn(KINDS, torch.randn(2, 112), torch.randn(2))
+    network.kind_head.learn(KINDS, torch.randn(2, 152), torch.randn(2))
     assert learn_kinds(network, build_contract(), {"train": bad({"crack": 9})}) is None
     assert network.kind_head.kinds == ()
 

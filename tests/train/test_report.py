@@ -383,7 +383,7 @@ def test_augmentation_is_drawn_without_touching_the_random_numbers_of_the_traini
     torch.manual_seed(7)
     wanted = torch.rand(3)
     torch.manual_seed(7)
-    write_augmentation(tmp_path / "sheet.png", run.recipe, run.photographs("train"), good_alone=False)
+    write_augmentation(tmp_path / "sheet.png", run.recipe, run.photographs("train"), run.network)
     assert torch.equal(torch.rand(3), wanted)
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape[1] > sheet.shape[0] > 500

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor
@@ -99,11 +100,9 @@ def test_exported_graph_gives_pytorchs_score_and_map(name: str) -> None:
     if network.learns_by == "statistics":
         network.gather(Batch(image, mask, torch.zeros(1), torch.zeros_like(mask), torch.ones(1)))
         network.conclude()
-    import onnxruntime as ort
-
     with torch.no_grad():
         expected = [one.numpy() for one in network(image, mask) if one is not None]
-    session = ort.InferenceSession(network_model(network, 3, SIDE).SerializeToString())
+    session = onnxruntime.InferenceSession(network_model(network, 3, SIDE).SerializeToString())
     given = session.run(None, {"image": image.numpy(), "mask": mask.numpy()})
     assert len(given) == len(expected)
     for found, wanted in zip(given, expected, strict=True):
@@ -133,12 +132,35 @@ def test_a_training_with_tiles_makes_a_run(tmp_path: Path, name: str) -> None:
     assert run.record.metrics["test"].overlap is not None
 
 
+def test_what_is_not_a_number_in_one_tile_is_no_score() -> None:
+    network, (image, mask) = tiled(), picture()
+    image[..., 60, 5] = torch.nan
+    with torch.no_grad():
+        score, _ = network(image, mask)
+        session = onnxruntime.InferenceSession(network_model(network, 3, SIDE).SerializeToString())
+        found = session.run(None, {"image": image.numpy(), "mask": mask.numpy()})[0]
+    assert score.isnan().all()
+    assert np.isnan(found).all()
+
+
+def test_networks_that_know_places_are_refused() -> None:
+    with pytest.raises(RecipeError, match="tiles are many places in one; patchcore"):
+        tiled("model.weights=random", name="padim")
+
+
+def test_a_bad_picture_without_truth_teaches_nothing() -> None:
+    network, (image, mask) = tiled(), picture()
+    bad = Batch(image, mask, torch.ones(1), torch.zeros_like(mask), torch.ones(1))
+    assert not list(network.batches(bad))
+    assert float(sum(network.loss(bad).values())) == 0
+
+
 def test_photographs_without_masks_are_refused(tmp_path: Path) -> None:
     lines = {split: DemoLine(number, (60, 100), 0.5) for number, split in enumerate(SPLITS)}
     write_photographs(tmp_path / "data", lines, dict.fromkeys(SPLITS, 20))
     for mask in (tmp_path / "data" / "train" / "mask").iterdir():
         mask.unlink()
-    with pytest.raises(DataError, match=r"bad photographs in train/ without a mask: which tiles show the defect"):
+    with pytest.raises(DataError, match=r"in train/ and val/ without a mask: which tiles show"):
         fit("inspector", recipe(name="inspector"), tmp_path / "data", tmp_path / "run")
 
 
@@ -149,7 +171,9 @@ def test_photographs_without_masks_are_refused(tmp_path: Path) -> None:
         ("letterbox.side=250", "a multiple of 32"),
         ("tiles={side=96, overlap=60}", "at most half"),
         ("tiles={side=100}", "multiple of 32"),
-        ("train.sides=[128, 256]", "leave it out"),
+        ("train.sides=[128, 256]", "leave them out"),
+        ("augment.enlarge=10", "leave them out"),
+        ("tiles={side=32, overlap=16}", "must be at least 64"),
     ],
 )
 def test_what_cannot_be_is_refused(setting: str, said: str) -> None:

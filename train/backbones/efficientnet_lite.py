@@ -89,7 +89,9 @@ class EfficientNetLite(nn.Module):
 
     def in_float32(self, image: Tensor) -> list[Tensor]:
         """`features` without automatic mixed precision: statistics of the features would amplify its rounding."""
-        with torch.autocast(image.device.type, enabled=False):
+        where = self._bn0.running_mean  # a buffer: torch.fx traces a picture's device as a value
+        assert where is not None
+        with torch.autocast(where.device.type, enabled=False):
             return self.features(image)
 
 

@@ -42,9 +42,10 @@ class Network(nn.Module, ABC):
     `takes_any_size` says that `loss` accepts squares of another side than the network's, so that it can learn from
     crops and from reduced pictures. `learns_by` says how: by gradient descent on `loss`, or from the statistics that
     `gather` and `conclude` compute in one epoch. `calibrated` says that `calibrate` sets weights of the score on the
-    validation photographs, whose metrics are then too good. `learnt_sizes` names the buffers whose shape depends on
-    what was learnt. `channels` is the number of channels of its pictures. `source` is the content of the file of a
-    network of one's own, as it was executed. Options of the recipe's [model] are the keyword arguments of `__init__`,
+    validation photographs, whose metrics are then too good. `learns_places` says that what it learns holds for one
+    place of a picture, so that it cannot look at tiles. `learnt_sizes` names the buffers whose shape depends on what
+    was learnt. `channels` is the number of channels of its pictures. `source` is the content of the file of a network
+    of one's own, as it was executed. Options of the recipe's [model] are the keyword arguments of `__init__`,
     those of [loss] are the keyword-only arguments of `loss`. Each module of this package contains exactly one Network.
     """
 
@@ -52,6 +53,7 @@ class Network(nn.Module, ABC):
     masks_optional: bool = False
     takes_any_size: bool = False
     learns_by: Literal["gradients", "statistics"] = "gradients"
+    learns_places: bool = False
     calibrated: bool = False
     learnt_sizes: ClassVar[tuple[str, ...]] = ()
     channels: int = 3
@@ -92,7 +94,7 @@ class Network(nn.Module, ABC):
         return self
 
     @property
-    def on_squares(self) -> "Network":
+    def tile_network(self) -> "Network":
         """The network whose loss training minimises: this one, or the one that looks at the tiles of its pictures."""
         return self
 
@@ -130,7 +132,7 @@ def check_side(network: Network, side: int, has_learnt: bool = False) -> None:
 
     Most networks halve them several times; one that `has_learnt` statistics of each place accepts only its own side.
     """
-    has_to_see_first = type(network.on_squares).familiarise is not Network.familiarise
+    has_to_see_first = type(network.tile_network).familiarise is not Network.familiarise
     if not has_learnt and (network.learns_by == "statistics" or has_to_see_first):  # it has no statistics yet
         return
     was_training = network.training

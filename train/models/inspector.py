@@ -38,7 +38,8 @@ class Inspector(Network):
     `familiar` random features from good parts (0: without), which is independent of the kinds of defects and so detects
     new ones too; and with `summary` a classifier of the whole picture by statistics of its features. Their weights are
     set after training, on the validation photographs: Platt, "Probabilistic outputs for support vector machines", 1999.
-    The kind of the defect is told by the encoder's features where the map shows it, and has no part in the score.
+    The kind of the defect is told where the map shows it, by features as ImageNet left them: those that were learnt
+    tell the photographs of the training apart better than others. It has no part in the score.
 
     A bad photograph with a mask teaches the map where its defect is. One without a mask teaches by its label alone that
     some cell shows a defect, whichever has the highest logit (multiple-instance learning): none of its cells is taught
@@ -109,11 +110,13 @@ class Inspector(Network):
 
     def judged(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Score [N], map [N, S/2, S/2] and the features [N, F] for the kind of the defect; see Network."""
-        features = self.encoder.features(image * mask)
-        opinions, cells = self._opinions(features, image, mask)
+        seen = image * mask
+        features = self.encoder.features(seen)
+        kept = None if self.familiar is None else self.familiar.encoder.in_float32(seen)
+        opinions, cells = self._opinions(features, kept, mask)
         score = self.verdict(opinions).squeeze(1).sigmoid()
         where = (cells.sigmoid() * F.max_pool2d(mask, STRIDE)).squeeze(1)
-        return score, where, located(features[-2:-1], cells, mask)
+        return score, where, located(features[-3:-1] if kept is None else kept[-2:], cells, mask)
 
     @property
     def tells_kinds(self) -> KindHead:
@@ -130,12 +133,19 @@ class Inspector(Network):
 
     def opinions(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The logits [N, K] that the score combines, and those of the map [N, 1, S/2, S/2]."""
-        return self._opinions(self.encoder.features(image * mask), image, mask)
+        seen = image * mask
+        kept = None if self.familiar is None else self.familiar.encoder.in_float32(seen)
+        return self._opinions(self.encoder.features(seen), kept, mask)
 
-    def _opinions(self, features: Sequence[Tensor], image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _opinions(
+        self, features: Sequence[Tensor], kept: Sequence[Tensor] | None, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`kept` are the maps of the encoder of `familiar`, which is as ImageNet left it."""
         learnt, cells = self._learnt_opinions(features, mask)
         by_map, by_class, *by_summary = learnt.values()
-        familiar = [] if self.familiar is None else [torch.logit(self.familiar(image, mask)[0], eps=1e-6)]
+        familiar = []
+        if self.familiar is not None and kept is not None:
+            familiar = [torch.logit(self.familiar.judge(kept, mask)[0], eps=1e-6)]
         return torch.stack([by_map, by_class, *familiar, *by_summary], dim=1), cells
 
     def learnt_opinions(self, image: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], Tensor]:

@@ -16,7 +16,7 @@ from train.augment import Augmentation, cropped
 from train.data.photographs import Photograph
 from train.data.rendered import Rendered
 from train.letterbox import in_levels
-from train.models import Batch
+from train.models import Batch, Network
 from train.recipe import Recipe
 
 ROWS = 4
@@ -30,16 +30,17 @@ CELL = 176
 """Side of a picture; height of the header line; pixels."""
 
 
-def write_augmentation(file: Path, recipe: Recipe, photographs: Sequence[Photograph], good_alone: bool) -> None:
-    """Draw a few photographs of each class, or only good ones: as taken, letterboxed, and augmented `DRAWS` times.
+def write_augmentation(file: Path, recipe: Recipe, photographs: Sequence[Photograph], network: Network) -> None:
+    """Draw a few photographs that the network learns from: as taken, letterboxed, and augmented `DRAWS` times.
 
     The state of the training's random numbers is not changed.
     """
-    shown = _few([one for one in photographs if not (good_alone and one.is_bad)])
+    shown = _few([one for one in photographs if not (network.learns_from == "good" and one.is_bad)])
+    crop = recipe.crop if network.learns_by == "gradients" else None
     with torch.random.fork_rng():
         torch.manual_seed(recipe.train.seed)
         augment = Augmentation(recipe.augment, recipe.letterbox)
-        rows = [_row(recipe, augment, photograph) for photograph in shown]
+        rows = [_row(recipe, crop, augment, photograph) for photograph in shown]
     lines = [_spaced(np.concatenate(row, axis=1), axis=0) for row in rows]
     sheet = np.concatenate([_header(), *lines], axis=0)[:-GAP]
     cv2.imencode(".png", sheet)[1].tofile(file)
@@ -60,10 +61,10 @@ def _header() -> Frame:
     return line
 
 
-def _row(recipe: Recipe, augment: Augmentation, photograph: Photograph) -> list[Frame]:
+def _row(recipe: Recipe, crop: int | None, augment: Augmentation, photograph: Photograph) -> list[Frame]:
     rendered = Rendered([photograph], recipe.letterbox, exact=True)[0]
     shown = Batch(*(torch.stack([part] * DRAWS) for part in rendered))
-    drawn = augment(cropped(shown, recipe.crop) if recipe.crop else shown)
+    drawn = augment(cropped(shown, crop) if crop else shown)
     pictures = [_fitted(read_photograph(photograph)), _drawn(shown, 0, recipe.letterbox)]
     pictures += [_drawn(drawn, draw, recipe.letterbox) for draw in range(DRAWS)]
     return [_spaced(picture, axis=1) for picture in pictures[:-1]] + [pictures[-1]]

@@ -303,7 +303,7 @@ def _augmentation(run: Run) -> str | None:
     file = run.path / AUGMENTATION_FILE
     if not file.exists():
         try:
-            write_augmentation(file, run.recipe, run.photographs("train"), run.network.learns_from == "good")
+            write_augmentation(file, run.recipe, run.photographs("train"), run.network)
         except (OSError, ValueError, EdgeError):
             return None
     return _inlined(file)

@@ -223,7 +223,7 @@ def _outlined(run: Run) -> str:
     return " with their defects outlined" if masks == bad else f", {masks} of these with their defects outlined"
 
 
-CALIBRATED = "the weights of the opinions that make its score, so that figures on validation tend to be too good, "
+CALIBRATED = "what its score is made of, so that figures on validation tend to be too good, "
 
 
 def _chosen_on(run: Run) -> str:
