@@ -28,7 +28,7 @@ def halved(network: nn.Module) -> nn.Module:
     the product of two rounded numbers is not a float16 value. Raises HalfError if a weight exceeds the largest float16,
     or if the network cannot be traced.
     """
-    if isinstance(network, Tiled):
+    if any(isinstance(part, Tiled) for part in network.modules()):
         raise HalfError("a network with tiles cannot be rounded to float16: export without --half")
     try:
         folded = fuse(network.eval())

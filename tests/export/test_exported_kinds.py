@@ -27,7 +27,7 @@ from edge.terminal.progress import SILENT
 from edge.verdict import Outcome
 from export import parity_report, stage_parity
 from export.checkpoint import subject_of as subject_of_checkpoint
-from export.float16 import halved
+from export.float16 import HalfError, halved
 from export.graph import network_model, write_onnx
 from export.hard_frames import hard_frames
 from export.int8 import Trial, reason_against
@@ -110,6 +110,13 @@ def test_weights_in_float16_give_the_kinds_too(run: Run) -> None:
         assert rounded(*inputs)[2].numpy() == pytest.approx(exact(*inputs)[2].numpy(), abs=0.02)
 
 
+def test_tiles_are_not_rounded_to_float16_with_kinds_either() -> None:
+    contract = load_recipe("inspector", ["letterbox.side=128"]).letterbox
+    network, _ = with_kinds(Tiled(inspector(familiar=0), Tiles(side=64, overlap=0), contract).eval())
+    with pytest.raises(HalfError, match="a network with tiles"):
+        halved(network)
+
+
 def test_in_int8_the_kinds_are_in_the_bundle_too(run: Run) -> None:
     out = run.path.parent / "small.edge"
     small = export_subject(trained(run), out, SILENT.begin, Packing(int8=True))
@@ -134,13 +141,15 @@ def _most(output: Output) -> int:
 
 
 def test_the_head_for_kinds_does_not_move_a_layer_into_int8(run: Run) -> None:
-    names = []
+    names, convolutions = [], []
     for network in (run.network, with_kinds(run.network)[0]):
         graph = network_model(network, 3, 64).graph
         layers = integer_layers(network, graph, torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64))
         names.append([one.name.removeprefix("network.") for one in layers])
+        convolutions.append(sum(node.op_type in ("Conv", "MatMul", "Gemm") for node in graph.node))
     assert names[0] == names[1]
     assert "map_head" not in names[1]
+    assert convolutions[0] == convolutions[1], "the encoder is in the graph once"
 
 
 def test_a_checkpoint_with_kinds_exports_them(run: Run) -> None:

@@ -8,8 +8,8 @@ from support.simulated_station import MS, ModelledStation
 from edge.channel.control_messages import Fate, Trigger
 from edge.errors import RecordsError
 from edge.plc.codes import ERROR_MEANINGS, MEANINGS, Code, Error
-from edge.plc.handshake import Handshake, HandshakeRules, Numbers, order_number
-from edge.plc.process_image import Entry, Readable, Written
+from edge.plc.handshake import Handshake, HandshakeRules, Numbers, _kind_of, order_number
+from edge.plc.process_image import Entry, Readable, Result, Written
 from edge.plc.registers import STATION, WRITTEN_AT, WRITTEN_WORDS, Status, may_pass, pack, steps, unpack
 from edge.verdict import State
 
@@ -565,6 +565,9 @@ def test_the_kind_of_a_reject_stands_in_the_last_word_and_with_no_other_result()
         line.good(says=says)
         assert (line.image.code, line.image.kind) == (code, 0)
         line.write(acknowledged=line.image.number)
+    reject = line.station.verdict(line.now, says="reject", **kind)
+    for code, number in ((Code.DEFECT, 2), (Code.NOT_JOINED, 0), (Code.DUPLICATE_STATION, 0)):
+        assert _kind_of(Result(1, "1", "a1", 1, code, verdict=reject)) == number, "a reject that is not shown as one"
 
 
 def test_what_the_plc_writes_is_read_from_its_words() -> None:

@@ -1,6 +1,7 @@
 """A running station tells the kind of each reject, of whole frames and of regions."""
 
 import json
+import math
 from pathlib import Path
 
 import cv2
@@ -10,9 +11,11 @@ from support.kind_bundle import kind_bundle
 from support.line import running_line
 from support.records import rows
 
-from edge.backends import RUNTIMES
+from edge.backends import RUNTIMES, Output
 from edge.bundle import Manifest, MapThreshold
 from edge.demo.line import DemoLine
+from edge.station.inference.child import _kind
+from edge.station.process.messages import NamedKind
 from edge.verdict import Outcome, Verdict
 
 SIZE = (180, 320)
@@ -76,3 +79,20 @@ def test_verdicts_without_their_kinds_are_those_of_the_bundle_without_kinds(tmp_
             assert line.to_the_end() == 0, line.stderr
         said.append([(v.part, v.verdict, v.score, v.threshold) for v in line.verdicts])
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        ((0.9, [0.2, 0.8]), (0.7, [0.6, 0.4]), NamedKind(2, 0.8)),
+        ((0.7, [0.2, 0.8]), (0.9, [0.6, 0.4]), NamedKind(1, 0.6)),
+        ((0.9, [0.2, 1.5]), (0.7, [0.6, 0.4]), NamedKind(2, 1.0)),
+        ((0.9, [math.nan, math.nan]), (0.7, [0.6, 0.4]), None),
+        ((0.9, None), (0.7, None), None),
+    ],
+)
+def test_of_two_regions_the_worse_one_says_the_kind_and_what_is_no_probability_says_none(
+    first: tuple[float, list[float] | None], second: tuple[float, list[float] | None], named: NamedKind | None
+) -> None:
+    regions = [(None, Output(score, None, kinds and np.array(kinds))) for score, kinds in (first, second)]
+    assert _kind(regions) == named
