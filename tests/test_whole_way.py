@@ -43,7 +43,7 @@ def test_the_station_says_of_each_photograph_what_pytorch_says(
 
     subject, threshold = trained(load_run(run_folder)), load_bundle(bundle).artifact("openvino").threshold.value
     for first, second in zip(by_openvino, by_onnxruntime, strict=True):
-        score, _ = reference(subject, read_picture(data / "test" / first.part))
+        score, *_ = reference(subject, read_picture(data / "test" / first.part))
         assert first.score == pytest.approx(score, abs=1e-4)
         assert second.score == pytest.approx(score, abs=1e-4)
         assert (first.verdict is Outcome.REJECT) == (score >= threshold)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from train.backbones.efficientnet_lite import EfficientNetLite
 from train.models import Batch, build_network
 from train.models.patchcore import PatchCore, core_set
 
@@ -87,14 +88,14 @@ def maps_of(place: int, pattern: int) -> list[torch.Tensor]:
 def test_a_pattern_that_was_learnt_is_known_at_another_place_and_a_strange_one_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shown = maps_of(4, pattern=1)
-    monkeypatch.setattr(PatchCore, "maps", lambda self, image, mask: (shown, torch.ones(1, 1, 16, 16)))
-    network = fitted(good(1), bank=60)
-    known, _ = network(torch.zeros(1), torch.zeros(1))
+    shown, mask = maps_of(4, pattern=1), torch.ones(1, 1, 128, 128)
+    monkeypatch.setattr(EfficientNetLite, "in_float32", lambda self, image: [None, None, *shown])
+    network = fitted(of(torch.zeros(1, 3, SIDE, SIDE))._replace(image=torch.zeros(1, 3, 128, 128), mask=mask), bank=60)
+    known, _ = network(torch.zeros(1), mask)
     shown = maps_of(8, pattern=1)
-    elsewhere, _ = network(torch.zeros(1), torch.zeros(1))
+    elsewhere, _ = network(torch.zeros(1), mask)
     shown = maps_of(8, pattern=2)
-    strange, _ = network(torch.zeros(1), torch.zeros(1))
+    strange, _ = network(torch.zeros(1), mask)
     torch.testing.assert_close(elsewhere, known, atol=0.05, rtol=0)
     assert float(strange) > float(elsewhere) + 0.3
 

@@ -67,6 +67,7 @@ class PatchCore(Network):
         super().__init__()
         self.version, self.bank, self.dimensions, self.turns = version, bank, dimensions, turns
         self.encoder = EfficientNetLite(version, classes=0, stages=STAGES).requires_grad_(False)
+        self.fine_channels = self.encoder.channels[2]
         self.register_buffer("centre", torch.zeros(0))  # [channels]
         self.register_buffer("directions", torch.zeros(0))  # [dimensions, channels], each divided by its deviation
         self.register_buffer("patches", torch.zeros(0))  # [bank, dimensions]
@@ -97,7 +98,7 @@ class PatchCore(Network):
     def projected(self, maps: Sequence[Tensor]) -> Tensor:
         """The principal components of each cell, [N, dimensions, S/8, S/8]."""
         fine, coarse = maps[2:]
-        own, directions = fine.shape[1], self.directions[:, :, None, None]
+        own, directions = self.fine_channels, self.directions[:, :, None, None]
         near, far = _at_stride_8(F.conv2d(fine, directions[:, :own]), F.conv2d(coarse, directions[:, own:]))
         return _averaged(near + far) - (self.directions @ self.centre)[:, None, None]
 

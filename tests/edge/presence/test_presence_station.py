@@ -110,7 +110,7 @@ class Scores:
 
     def infer(self, frame: np.ndarray) -> Any:
         score = {255: math.nan, 254: math.inf}.get(int(frame[0, 0, 0]), frame[0, 0, 0] / 100)
-        return SimpleNamespace(score=score, map=None)
+        return SimpleNamespace(score=score, map=None, kinds=None)
 
 
 @pytest.mark.parametrize(

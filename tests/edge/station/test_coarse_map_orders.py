@@ -21,7 +21,7 @@ class Score:
         self.score = score
 
     def infer(self, frame: np.ndarray) -> Any:
-        return SimpleNamespace(score=self.score, map=None)
+        return SimpleNamespace(score=self.score, map=None, kinds=None)
 
 
 @pytest.mark.parametrize(
