@@ -31,7 +31,7 @@ def write_charts(points: Sequence[Point], docs: Path) -> None:
     """Draw both pictures into the folder `docs`."""
     good = {line: curves(points, line) for line in lines_of(points)}
     bad = {line: found for line in good if (found := with_bad(points, line))}
-    _write(good, docs / "few-photographs.svg", "good photographs, of learning and validation")
+    _write(good, docs / "few-photographs.svg", "good photographs, validation included")
     if bad:
         _write(bad, docs / "few-photographs-bad.svg", "bad photographs beside 100 good ones")
 
@@ -52,7 +52,7 @@ def _write(found: dict[str, list[Curve]], file: Path, axis: str) -> None:
                 axes.set_ylabel(name)
     figure.supxlabel(axis, fontsize=10, color=MUTED)
     names = sorted({curve.recipe for of_line in found.values() for curve in of_line})
-    handles = [Line2D([], [], color=COLOURS[name], marker="o", markersize=5, label=name) for name in names]
+    handles = [Line2D([], [], color=COLOURS[name], linewidth=1.8, label=name) for name in names]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
     with written_whole(file) as part:
         figure.savefig(part, format="svg", metadata={"Date": None})
@@ -70,7 +70,7 @@ def _panel(axes: Axes, of_line: Sequence[Curve], value: Value) -> None:
                 axes.plot([place] * len(values), values, "o", ms=4.5, mfc=face, mec=colour, alpha=0.5)
         places = [counts.index(count) + aside for count in curve.points]
         means = [curve.mean(count, value) for count in curve.points]
-        axes.plot(places, means, color=colour, linewidth=1.8, marker="_", markersize=9)
+        axes.plot(places, means, color=colour, linewidth=1.8)
     axes.set_xticks(range(len(counts)), [str(count) for count in counts])
     axes.grid(axis="y", color=LINE, linewidth=0.6)
     axes.tick_params(length=0)
