@@ -61,7 +61,7 @@ def _marked(backend: Backend, photographs: list[Photograph], stage: Stage) -> li
     return [
         (heat, truth)
         for frame, truth in _truths(with_mask, stage("maps of photographs with masks", len(with_mask)))
-        if (heat := _map(backend, frame)) is not None
+        if (heat := backend.infer(frame).map) is not None
     ]
 
 
@@ -75,7 +75,7 @@ def _by_good(subject: Subject, backend: Backend, photographs: list[Photograph], 
     good, largest = _spread([p for p in photographs if not p.is_bad]), []
     tick = stage("map threshold by good photographs", len(good))
     for photograph in good:
-        heat = _map(backend, read_photograph(photograph))
+        heat = backend.infer(read_photograph(photograph)).map
         tick()
         if heat is None:
             return None
@@ -106,8 +106,3 @@ def _truths(photographs: list[Photograph], tick: Callable[[], None]) -> Iterator
 
 def _spread(photographs: list[Photograph]) -> list[Photograph]:
     return photographs[:: max(1, -(-len(photographs) // MOST))]
-
-
-def _map(backend: Backend, frame: Frame) -> Floats | None:
-    heat = backend.infer(frame).map
-    return None if heat is None else heat.copy()  # the next inference overwrites the map

@@ -19,8 +19,8 @@ from edge.letterbox.contract import LetterboxContract
 class Output:
     """The graph's outputs for one frame: the score, higher is worse, the map and the kinds where the model has them.
 
-    `map` is `float32 [h, w]` in letterboxed coordinates. The next inference may overwrite it. `kinds` has the
-    probability of each kind of defect, `float32 [kinds]`.
+    `map` is `float32 [h, w]` in letterboxed coordinates, and `kinds` has the probability of each kind of defect,
+    `float32 [kinds]`. Later inferences leave both as they are.
     """
 
     score: float

@@ -14,7 +14,7 @@ from edge.files import write_whole
 from edge.frame import Frame
 from edge.letterbox.contract import LetterboxContract
 from edge.photographs.photograph import Photograph, read_labelled
-from edge.report.heat import Floats, Scale, map_in_frame, outlined, overlaid, shared_scale
+from edge.report.heat import Scale, map_in_frame, outlined, overlaid, shared_scale
 from edge.report.pages import Picture, embedded, templates
 from edge.report.score_axis import score_axis, ticks
 from edge.report.thumbnail import fitted
@@ -180,7 +180,8 @@ class _Painter:
         first = next(iter(runtimes))
         levels = [one.overlap.level for one in judged.findings.values() if one.overlap]
         few = good[:: max(1, -(-len(good) // COLD_LOOKS))]
-        cells = [cells for photograph in few if (cells := self._cells(read_labelled(photograph)[0], first)) is not None]
+        maps = (runtimes[first].infer(read_labelled(photograph)[0]).map for photograph in few)
+        cells = [cells for cells in maps if cells is not None]
         self.scale: Scale | None = shared_scale(cells, levels[0] if levels else None) if cells else None
 
     def card(self, one: Seen) -> Card:
@@ -189,7 +190,7 @@ class _Painter:
         is_marked = truth is not None and bool(truth.any())
         pictures = {"photograph, defect outlined" if is_marked else "photograph": frame}
         artifact = next((name for name in self._runtimes if self._is_wrong(one, name)), next(iter(self._runtimes)))
-        cells = self._cells(frame, artifact)
+        cells = self._runtimes[artifact].infer(frame).map
         if cells is not None and self.scale is not None:
             height, width = frame.shape[:2]
             heat = map_in_frame(cells, self._contract, height, width)
@@ -200,10 +201,6 @@ class _Painter:
             [f"{name} {judged_score(score, self._thresholds[name])}" for name, score in one.scores.items()],
             [_picture(picture, about, truth) for about, picture in pictures.items()],
         )
-
-    def _cells(self, frame: Frame, artifact: str) -> Floats | None:
-        found = self._runtimes[artifact].infer(frame).map
-        return None if found is None else found.copy()
 
     def _is_wrong(self, one: Seen, artifact: str) -> bool:
         return (one.scores[artifact] >= self._thresholds[artifact]) != one.photograph.is_bad

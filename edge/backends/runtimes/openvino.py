@@ -88,15 +88,15 @@ class OpenVino:
         self._request.start_async()  # `infer` takes 0.15 ms to put together a dictionary of outputs
         self._request.wait()
         score = float(self._request.get_tensor(self._score).data[0])
-        where = None if self._map is None else self._request.get_tensor(self._map).data.reshape(self._map_size)
-        kinds = None if self._kinds is None else self._request.get_tensor(self._kinds).data.reshape(-1).copy()
-        return Output(score, where, kinds)
-
-    @property
-    def _map_size(self) -> tuple[int, int]:
-        assert self._map is not None
-        *_, height, width = self._map.shape
-        return height, width
+        where, kinds = (  # copies: the next inference overwrites the tensors
+            None if output is None else self._request.get_tensor(output).data.copy()
+            for output in (self._map, self._kinds)
+        )
+        return Output(
+            score,
+            None if where is None else where.reshape(where.shape[-2:]),
+            None if kinds is None else kinds.reshape(-1),
+        )
 
 
 def _compile(core: Any, model: Any, settings: dict[str, Any], cache: Path | None) -> Any:

@@ -57,6 +57,19 @@ def test_both_runtimes_agree_on_frames_of_any_size(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
+def test_a_map_stays_as_it_is_when_the_next_frame_is_scored(name: str) -> None:
+    runtime = load_from(load_bundle(DEMO_BUNDLE), name, 1, (90, 160))
+    rng = np.random.default_rng(5)
+    frames = [rng.integers(0, 256, (90, 160, 3), dtype=np.uint8) for _ in range(2)]
+    first = runtime.infer(frames[0]).map
+    assert first is not None
+    kept, second = first.copy(), runtime.infer(frames[1]).map
+    assert second is not None
+    assert np.array_equal(first, kept)
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
 def test_a_static_variant_refuses_another_size_instead_of_scoring_it(name: str) -> None:
     runtime = load_from(load_bundle(DEMO_BUNDLE), name, 1, (90, 160))
     with pytest.raises(Exception, match=r".+"):

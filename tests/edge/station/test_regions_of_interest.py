@@ -10,7 +10,8 @@ from support.line import DEMO_BUNDLE, ran, running_line
 from edge.backends import load_from
 from edge.bundle import load_bundle
 from edge.demo.line import DemoLine
-from edge.verdict import Outcome, Reason
+from edge.station.inference.locating import find_regions
+from edge.verdict import Reason
 
 SIZE = (180, 320)
 
@@ -30,14 +31,27 @@ def test_the_worst_of_the_regions_decides_and_its_places_are_those_of_the_frame(
     with running_line("--source", tmp_path / "pairs", "--backend", "openvino", *regions) as line:
         assert line.to_the_end() == 0, line.stderr
     bundle = load_bundle(DEMO_BUNDLE)
+    level = bundle.manifest.map_threshold
+    assert level is not None
     runtime = load_from(bundle, "openvino", 2, SIZE)
+    rejected_halves = set()
     for verdict, path in zip(line.verdicts, sorted((tmp_path / "pairs").iterdir()), strict=True):
         frame = cv2.imread(str(path))
-        scores = [runtime.infer(np.ascontiguousarray(half)).score for half in np.split(frame, 2, axis=1)]
+        scores, expected, rejected = [], set(), []
+        for number, half in enumerate(np.split(frame, 2, axis=1)):
+            output = runtime.infer(np.ascontiguousarray(half))
+            scores.append(output.score)
+            assert output.map is not None
+            assert verdict.threshold is not None
+            if output.score >= verdict.threshold:
+                rejected.append(number)
+                for found in find_regions(output.map, SIZE, bundle.manifest.letterbox, level.value):
+                    expected.add((found.x + 320 * number, found.y, found.width, found.height))
         assert verdict.score == pytest.approx(max(scores), abs=1e-5)
-        if scores[1] >= verdict.threshold > scores[0] and verdict.defects:
-            assert all(defect.box.x >= 320 for defect in verdict.defects)
-    assert {v.verdict for v in line.verdicts} == {Outcome.GOOD, Outcome.REJECT}
+        boxes = [defect.box for defect in verdict.defects or ()]
+        assert {(box.x, box.y, box.width, box.height) for box in boxes} == expected
+        rejected_halves.add((*rejected,))
+    assert rejected_halves >= {(), (0,), (1,)}, "the map of the last region is not that of every region"
 
 
 def test_a_frame_that_does_not_hold_a_region_is_unknown_corrupt(tmp_path: Path) -> None:
