@@ -61,7 +61,7 @@ def auto(
     split_seed: Annotated[int, typer.Option(min=0, help="Seed of the split by --group-by.")] = 0,
     split: Annotated[Path | None, typer.Option(help="Split the photographs as this CSV file says.")] = None,
     allow_leaks: Annotated[
-        bool, typer.Option("--allow-leaks", help="Train although photographs in different splits look alike.")
+        bool, typer.Option("--allow-leaks", help="Train although photographs in different splits show the same parts.")
     ] = False,
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="Leave out photographs that look like one of a later split.")

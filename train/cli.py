@@ -75,7 +75,7 @@ def train(
         Path | None, typer.Option(help="Split the photographs as this CSV file says, as in split.csv of another run.")
     ] = None,
     allow_leaks: Annotated[
-        bool, typer.Option("--allow-leaks", help="Train although photographs in different splits look alike.")
+        bool, typer.Option("--allow-leaks", help="Train although photographs in different splits show the same parts.")
     ] = False,
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="Leave out photographs that look like one of a later split.")
@@ -202,6 +202,8 @@ def report(run: "Run", as_json: bool) -> None:
     for warning in (blind, record.data.leaks.warning if record.data.leaks else None):
         if warning:
             print(f"warning: {warning}")
+    if record.data.leaks and record.data.leaks.remark:
+        print(f"note: {record.data.leaks.remark}")
     print(f"run written to {run.path}", file=sys.stderr)
 
 

@@ -124,8 +124,7 @@ def fit(
         check_resumed(out, surveyed.hashes)
     for line in surveyed.record(division.splits).lines():
         progress.say(line)
-    progress.begin("looking for near-duplicates in different splits")
-    found = find_leaks(division.splits, surveyed.thumbnails)
+    found = find_leaks(division.splits, surveyed.thumbnails, progress.begin)
     division, leaks = settle_leaks(division, found, choice.leaks, out)
     progress.say(str(leaks))
     splits = division.splits

@@ -80,7 +80,7 @@ def test_run_on_an_allowed_leak_says_that_its_figures_are_too_good(
 ) -> None:
     run = fit(NAME, RECIPE, lot, tmp_path / "run", choice=SplitChoice("(.+)", leaks="allow"))
     written = json.loads((tmp_path / "run" / "run.json").read_text())["data"]["leaks"]
-    assert "if they show the same parts, figures on the later split are too good" in written["warning"]
+    assert "look alike as only the same parts do, so that figures on the later split are too good" in written["warning"]
     assert written["pairs_across"] > 5
     report(run, as_json=False)
     assert f"warning: {written['warning']}" in capsys.readouterr().out

@@ -1,8 +1,6 @@
-"""The same part in two splits is found and refused; different parts are not confused, however similar they are."""
+"""The same part in two splits is found and refused, a doubtful pair is shown; test_likeness says what is the same."""
 
 import csv
-import time
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,14 +9,13 @@ import numpy as np
 import pytest
 from support.drawn_parts import part, seen_again, write
 
-from edge.demo.line import DemoLine
 from edge.errors import DataError
-from edge.photographs.photograph import SPLITS
+from edge.photographs.photograph import SPLITS, Photograph
 from edge.pictures import read_picture
-from train.data.leaks import Leaks, find_leaks, settle_leaks, write_leaks
-from train.data.likeness import SIDE, appearances, correlation, near_duplicates, thumbnail
+from train.data.leaks import LeakFindings, Leaks, find_leaks, settle_leaks, write_leaks
+from train.data.likeness import Limits, near_duplicates
 from train.data.photographs import Survey, survey
-from train.data.split import Division, SplitChoice, divide
+from train.data.split import Division, LeakPolicy, SplitChoice, divide
 
 TWICE_NUMBERED = {
     ("crack-86828", "crack-85602"),
@@ -34,8 +31,12 @@ TWICE_NUMBERED = {
     ("free-37056", "free-37556"),
     ("free-5874", "free-13526"),
     ("free-65001", "free-53011"),
+    ("free-309352", "free-306586"),
 }
 """Pairs of part numbers in different splits, the earlier split first, that show the same tile; checked by eye."""
+
+BY_ANOTHER = {("free-743", "free-964")}
+"""Such a pair that follows from two others, as both show the tile free-933."""
 
 OTHER_TILES = {
     "train/good/free_exp1_num_116949.jpg",
@@ -47,61 +48,8 @@ OTHER_TILES = {
 """Photographs with one of these numbers that show another tile than the others with that number; checked by eye."""
 
 
-def pairs(frames: Sequence[np.ndarray]) -> set[tuple[int, int]]:
-    return {(a, b) for a, b, _ in near_duplicates(np.stack([thumbnail(frame) for frame in frames]))}
-
-
 def survey_of(division: Division) -> Survey:
     return survey([p for photographs in division.splits.values() for p in photographs], masks_needed=False)
-
-
-def test_part_seen_again_in_other_light_is_found_and_nothing_else() -> None:
-    rng = np.random.default_rng(0)
-    frames = [part(rng) for _ in range(60)]
-    again = [seen_again(rng, frame) for frame in frames[:20]]
-    assert pairs(frames + again) == {(index, 60 + index) for index in range(20)}
-
-
-def test_parts_of_one_product_are_not_taken_for_the_same() -> None:
-    rng = np.random.default_rng(1)
-    print_on_all = part(rng)[..., 0].astype(np.float32)
-    frames = [part(rng, print_on_all) for _ in range(60)]
-    thumbnails = np.stack([thumbnail(frame) for frame in frames]).reshape(60, -1)
-    assert np.corrcoef(thumbnails).min() > 0.9  # too similar to be distinguished by the correlation of pictures
-    assert pairs(frames) == set()
-    assert pairs([*frames, frames[7]]) == {(7, 60)}
-
-
-def test_equal_pictures_are_alike_even_if_plain() -> None:
-    plain = np.full((SIDE, SIDE), 90, np.uint8)
-    assert [pair[:2] for pair in near_duplicates(np.stack([plain, plain]))] == [(0, 1)]
-    assert near_duplicates(plain[None]) == []
-
-
-def test_what_is_the_same_everywhere_is_like_nothing() -> None:
-    marked = appearances(np.stack([thumbnail(part(np.random.default_rng(seed))) for seed in range(2)]))[0]
-    plain = np.zeros_like(marked)
-    assert correlation(marked, plain) == correlation(plain, marked) == 0
-    assert correlation(marked, marked) > 0.999
-
-
-def test_rendered_parts_that_lie_alike_are_not_taken_for_the_same_and_copies_are() -> None:
-    line = DemoLine(5, (180, 320), 0.3)
-    frames = [line.render(index).frame for index in range(60)]
-    seen = appearances(np.stack([thumbnail(frame) for frame in frames]))
-    likest = max(correlation(seen[a], seen[b]) for a in range(60) for b in range(a))
-    assert likest > 0.8  # more than many photographs of one tile: only the data's own limit separates them
-    assert pairs(frames) == set()
-    darker = [(frame * 0.9 + 5).clip(0, 255).astype(np.uint8) for frame in frames[:5]]
-    assert pairs(frames + darker) == {(index, 60 + index) for index in range(5)}
-
-
-def test_thousand_photographs_take_seconds() -> None:
-    rng = np.random.default_rng(2)
-    thumbnails = np.stack([thumbnail(part(rng)) for _ in range(1000)])
-    began = time.process_time()
-    assert near_duplicates(thumbnails) == []
-    assert time.process_time() - began < 10
 
 
 @pytest.fixture
@@ -147,11 +95,50 @@ def test_allowed_leak_is_a_warning_in_the_record(leaking: Path, tmp_path: Path) 
     same, findings = settle_leaks(division, leaks, "allow", tmp_path / "run")
     assert same == division
     assert (findings.pairs_across, findings.pairs_within) == (3, 1)
-    assert findings.warning is not None
+    assert str(findings) == findings.warning
     assert findings.warning == (
-        "3 pairs of photographs in different splits look alike; if they show the same parts, figures on the later "
+        "3 pairs of photographs in different splits look alike as only the same parts do, so that figures on the later "
         "split are too good: look at run.leaks.png"
     )
+
+
+@pytest.mark.parametrize("policy", ["refuse", "allow"])
+def test_a_pair_that_is_not_certain_is_never_refused_and_only_to_be_looked_at(
+    leaking: Path, tmp_path: Path, policy: LeakPolicy
+) -> None:
+    division, leaks = leaks_of(leaking)
+    doubtful = Leaks([replace(leaks.across[0], is_certain=False)], [], Limits(alike=1.0, certain=2.0, expected=0.9))
+    same, findings = settle_leaks(division, doubtful, policy, tmp_path / "run")
+    assert same == division
+    assert findings.warning is None
+    assert str(findings) == findings.remark
+    assert findings.remark == (
+        "1 pair of photographs in different splits look alike: look at run.leaks.png and decide whether they show the "
+        "same parts; different parts of this product give about 0.9 such pairs by chance"
+    )
+    with (tmp_path / "run.leaks.csv").open() as lines:
+        assert [row["certain"] for row in csv.DictReader(lines)] == ["no"]
+    assert (tmp_path / "run.leaks.png").is_file()
+
+
+def test_a_certain_pair_is_refused_and_told_from_doubtful_ones(leaking: Path, tmp_path: Path) -> None:
+    division, leaks = leaks_of(leaking)
+    first, *others = leaks.across
+    mixed = replace(leaks, across=[first, *(replace(pair, is_certain=False) for pair in others)])
+    with pytest.raises(DataError, match=r"^1 pair of photographs"):
+        settle_leaks(division, mixed, "refuse", tmp_path / "run")
+    warning = settle_leaks(division, mixed, "allow", tmp_path / "run")[1].warning
+    assert warning is not None
+    assert warning.startswith("1 pair ")
+    mended, findings = settle_leaks(division, mixed, "drop", tmp_path / "run")
+    assert findings.left_out == 3
+    assert find_leaks(mended.splits, survey_of(mended).thumbnails).across == []
+
+
+def test_a_record_from_before_certainty_is_read() -> None:
+    old = LeakFindings.model_validate({"pairs_across": 2, "pairs_within": 0, "warning": "2 pairs look alike"})
+    assert str(old) == "2 pairs look alike"
+    assert (old.remark, old.limits) == (None, None)
 
 
 def test_dropped_leak_leaves_the_later_split_as_it_is(leaking: Path, tmp_path: Path) -> None:
@@ -181,37 +168,68 @@ def test_long_list_of_leaks_still_gives_a_small_sheet(leaking: Path, tmp_path: P
 
 
 @cache
-def survey_tiles(tiles: Path) -> tuple[Division, Survey]:
+def tiles_by_part(tiles: Path) -> tuple[Division, Leaks]:
     division = divide(tiles, SplitChoice())
-    return division, survey_of(division)
+    return division, find_leaks(division.splits, survey_of(division).thumbnails)
+
+
+@cache
+def tiles_at_random(tiles: Path) -> tuple[list[tuple[Photograph, str]], Survey]:
+    """A third of the tiles' photographs, all of each tile, in splits at random by file."""
+    division = divide(tiles, SplitChoice("(.+)"))
+    names = sorted({p.details["part"] for photographs in division.splits.values() for p in photographs})
+    splits = {
+        split: [p for p in photographs if p.details["part"] in names[::3]]
+        for split, photographs in division.splits.items()
+    }
+    placed = [(photograph, split) for split, photographs in splits.items() for photograph in photographs]
+    return placed, survey_of(replace(division, splits=splits))
 
 
 def numbers(leaks: Leaks) -> list[tuple[str, str]]:
     return [(pair.first.details["part"], pair.second.details["part"]) for pair in leaks.across]
 
 
-def test_magnetic_tiles_split_at_random_by_file_leak(tiles: Path) -> None:
-    _, surveyed = survey_tiles(tiles)
-    random = divide(tiles, SplitChoice("(.+)"))
-    leaks = find_leaks(random.splits, surveyed.thumbnails)
-    assert len(leaks.across) > 900
-    found = numbers(leaks)
-    assert sum(one == other for one, other in found) > 0.8 * len(found)
+@pytest.mark.parametrize("knows_parts", [True, False])
+def test_magnetic_tiles_split_at_random_by_file_leak_whether_part_numbers_are_known_or_not(
+    tiles: Path, knows_parts: bool
+) -> None:
+    placed, surveyed = tiles_at_random(tiles)
+    parts = [photograph.details["part"] for photograph, _ in placed]
+    pictures, splits = [surveyed.thumbnails[p.name] for p, _ in placed], [split for _, split in placed]
+    found, limits = near_duplicates(pictures, splits, parts if knows_parts else None)
+    assert (limits.expected is not None) == knows_parts
+    across = [pair for pair in found if splits[pair.first] != splits[pair.second]]
+    assert sum(pair.is_certain for pair in across) > 0.5 * len(placed)
+    assert sum(parts[pair.first] == parts[pair.second] for pair in across) > 0.9 * len(across)
 
 
 def test_magnetic_tiles_split_by_part_leak_only_where_one_tile_has_two_numbers(tiles: Path) -> None:
-    division, surveyed = survey_tiles(tiles)
-    began = time.process_time()
-    leaks = find_leaks(division.splits, surveyed.thumbnails)
-    assert time.process_time() - began < 10
-    assert set(numbers(leaks)) == TWICE_NUMBERED
+    _, leaks = tiles_by_part(tiles)
+    assert TWICE_NUMBERED <= set(numbers(leaks)) <= TWICE_NUMBERED | BY_ANOTHER
+    assert len(leaks.certain) > 50
+    assert leaks.limits is not None
+    assert leaks.limits.expected is not None
+    assert leaks.limits.expected < 0.1
 
 
 def test_magnetic_tiles_without_leaks_keep_the_test_split_and_no_tile_that_leaked(tiles: Path, tmp_path: Path) -> None:
-    division, surveyed = survey_tiles(tiles)
-    mended, _ = settle_leaks(division, find_leaks(division.splits, surveyed.thumbnails), "drop", tmp_path / "run")
-    assert find_leaks(mended.splits, surveyed.thumbnails).across == []
+    division, leaks = tiles_by_part(tiles)
+    mended, _ = settle_leaks(division, leaks, "drop", tmp_path / "run")
+    kept = {p.name for photographs in mended.splits.values() for p in photographs}
+    assert not [pair for pair in leaks.across if {pair.first.name, pair.second.name} <= kept]
     assert mended.splits["test"] == division.splits["test"]
     leaked = {earlier for earlier, _ in TWICE_NUMBERED}
     learnt = mended.splits["train"] + mended.splits["val"]
     assert {p.name for p in learnt if p.details["part"] in leaked} == OTHER_TILES
+
+
+@pytest.mark.parametrize("kind", ["mono", "poly"])
+def test_solar_cells_of_one_design_are_not_taken_for_the_same(tiles: Path, kind: str) -> None:
+    cells = tiles.parent / "solar-cell" / kind
+    if not cells.is_dir():
+        pytest.skip(f"the photographs of solar cells are not at {cells}")
+    division = divide(cells, SplitChoice())
+    leaks = find_leaks(division.splits, survey_of(division).thumbnails)
+    assert len(leaks.across) <= 3
+    assert leaks.certain == []

@@ -1,7 +1,8 @@
 """Near-duplicate photographs in different splits: found, listed with pictures, and refused, allowed or left out.
 
 A network that was trained on a photograph knows its near-duplicate too; metrics on that photograph are too good.
-`train.data.likeness` defines near-duplicates.
+`train.data.likeness` says which photographs are alike, beyond what different parts of the product are, and of which of
+these that is certain. Only certain pairs are refused; the others are shown.
 """
 
 import csv
@@ -16,10 +17,11 @@ from scipy.sparse.csgraph import connected_components
 
 from edge.errors import DataError
 from edge.photographs.photograph import SPLITS, Photograph
+from edge.terminal.progress import SILENT, Stage
 from edge.text import counted
 from train.data.contact_sheet import write_contact_sheet
-from train.data.likeness import Thumbnail, near_duplicates
-from train.data.split import Division, LeakPolicy
+from train.data.likeness import Limits, Thumbnail, near_duplicates
+from train.data.split import PART, Division, LeakPolicy
 
 SHOWN = 12
 """Number of pairs on the contact sheet."""
@@ -29,7 +31,8 @@ class LeakFindings(BaseModel):
     """Near-duplicates as recorded in run.json.
 
     The numbers of pairs across splits, as found, and within one split; the number of photographs left out because of
-    the former; and a warning if the pairs were allowed.
+    the former; a warning if certain pairs were allowed; and a remark if pairs should be looked at. `limits` are those
+    of the agreement of two photographs. The latter two are None in a record from before they existed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,10 +41,12 @@ class LeakFindings(BaseModel):
     pairs_within: int
     left_out: int = 0
     warning: str | None = None
+    remark: str | None = None
+    limits: Limits | None = None
 
     def __str__(self) -> str:
-        if self.warning:
-            return self.warning
+        if self.warning or self.remark:
+            return self.warning or self.remark or ""
         earlier = counted(self.left_out, "photograph of an earlier split is", "photographs of earlier splits are")
         left_out = f"; {earlier} left out" if self.left_out else ""
         across, within = counted(self.pairs_across, "pair"), counted(self.pairs_within, "pair")
@@ -50,20 +55,34 @@ class LeakFindings(BaseModel):
 
 @dataclass(frozen=True)
 class Pair:
-    """Two photographs that look alike, the one of the earlier split first, and their correlation, up to 1."""
+    """Two photographs that look alike, the one of the earlier split first.
+
+    `correlation`, up to 1, is that of the places where they agree least. `is_certain` says that it is far beyond that
+    of different parts.
+    """
 
     first: Photograph
     second: Photograph
     splits: tuple[str, str]
     correlation: float
+    is_certain: bool = True
 
 
 @dataclass(frozen=True)
 class Leaks:
-    """All pairs of near-duplicates, highest correlation first: those `across` splits, and those `within` one."""
+    """All pairs of near-duplicates, highest correlation first: those `across` splits, and those `within` one.
+
+    `limits` tells from which agreement on two photographs of this product are alike; None if nothing was compared.
+    """
 
     across: list[Pair]
     within: list[Pair]
+    limits: Limits | None = None
+
+    @property
+    def certain(self) -> list[Pair]:
+        """The pairs across splits that certainly show the same thing."""
+        return [pair for pair in self.across if pair.is_certain]
 
     def clusters(self) -> list[list[tuple[Photograph, str]]]:
         """Clusters of photographs connected by pairs, with their split; only clusters in at least two splits."""
@@ -83,17 +102,25 @@ class Leaks:
         return [members for members in found.values() if len({split for _, split in members}) > 1]
 
 
-def find_leaks(splits: Mapping[str, Sequence[Photograph]], thumbnails: Mapping[str, Thumbnail]) -> Leaks:
+def find_leaks(
+    splits: Mapping[str, Sequence[Photograph]], thumbnails: Mapping[str, Thumbnail], stage: Stage = SILENT.begin
+) -> Leaks:
     """Compare every photograph with every other; `thumbnails` are those of `survey`, by name."""
     placed = [(photograph, split) for split in SPLITS for photograph in splits.get(split, [])]
     if not placed:
         return Leaks([], [])
+    found, limits = near_duplicates(
+        [thumbnails[p.name] for p, _ in placed],
+        [split for _, split in placed],
+        [p.details.get(PART) for p, _ in placed],
+        stage,
+    )
     pairs = [
-        Pair(placed[a][0], placed[b][0], (placed[a][1], placed[b][1]), correlation)
-        for a, b, correlation in near_duplicates(np.stack([thumbnails[p.name] for p, _ in placed]))
+        Pair(placed[a][0], placed[b][0], (placed[a][1], placed[b][1]), correlation, is_certain)
+        for a, b, correlation, is_certain in found
     ]
     across = [pair for pair in pairs if pair.splits[0] != pair.splits[1]]
-    return Leaks(across, [pair for pair in pairs if pair.splits[0] == pair.splits[1]])
+    return Leaks(across, [pair for pair in pairs if pair.splits[0] == pair.splits[1]], limits)
 
 
 def without_leaks(division: Division, leaks: Leaks) -> Division:
@@ -114,26 +141,37 @@ def without_leaks(division: Division, leaks: Leaks) -> Division:
 def settle_leaks(division: Division, leaks: Leaks, policy: LeakPolicy, run: Path) -> tuple[Division, LeakFindings]:
     """The division to use, and the findings to record.
 
-    Leaks are listed in the files of `write_leaks`. Policy "refuse" then raises DataError; "allow" adds a warning to the
-    findings; "drop" removes photographs from the earlier split.
+    If pairs are across splits, files beside the `run` folder list them. Policy "refuse" then raises DataError if some
+    of them are certain; "allow" adds a warning of these to the findings; "drop" removes photographs of all pairs from
+    the earlier split. Pairs that are kept and not certain are a remark.
     """
-    across, within = len(leaks.across), len(leaks.within)
+    across, certain = len(leaks.across), len(leaks.certain)
+    findings = LeakFindings(pairs_across=across, pairs_within=len(leaks.within), limits=leaks.limits)
     if not across:
-        return division, LeakFindings(pairs_across=0, pairs_within=within)
-    found = f"{counted(across, 'pair')} of photographs in different splits look alike"
-    if_same = "if they show the same parts, figures on the later split are too good"
+        return division, findings
     table, sheet = write_leaks(leaks, run)
-    if policy == "refuse":
+    found = f"{counted(certain, 'pair')} of photographs in different splits look alike as only the same parts do"
+    if certain and policy == "refuse":
         raise DataError(
-            f"{found}, listed in {table}; {if_same}: look at {sheet.name} beside it, then split by what they share "
-            "(--group-by), leave them out of the earlier split (--drop-leaks), or train with them (--allow-leaks)"
+            f"{found}, listed in {table}; figures on the later split are too good: look at {sheet.name} beside it, "
+            "then split by what they share (--group-by), leave them out of the earlier split (--drop-leaks), or train "
+            "with them (--allow-leaks)"
         )
-    if policy == "allow":
-        warning = f"{found}; {if_same}: look at {sheet.name}"
-        return division, LeakFindings(pairs_across=across, pairs_within=within, warning=warning)
-    mended = without_leaks(division, leaks)
-    left_out = len(mended.unused) - len(division.unused)
-    return mended, LeakFindings(pairs_across=across, pairs_within=within, left_out=left_out)
+    if policy == "drop":
+        mended = without_leaks(division, leaks)
+        left_out = len(mended.unused) - len(division.unused)
+        return mended, findings.model_copy(update={"left_out": left_out})
+    if certain:
+        warning = f"{found}, so that figures on the later split are too good: look at {sheet.name}"
+        return division, findings.model_copy(update={"warning": warning})
+    return division, findings.model_copy(update={"remark": _remark(leaks, sheet)})
+
+
+def _remark(leaks: Leaks, sheet: Path) -> str:
+    """What to do about pairs that are not certain, in one sentence."""
+    look = f"look at {sheet.name} and decide whether they show the same parts"
+    chance = "" if leaks.limits is None else f"; {leaks.limits.chance}"
+    return f"{counted(len(leaks.across), 'pair')} of photographs in different splits look alike: {look}{chance}"
 
 
 def write_leaks(leaks: Leaks, run: Path) -> tuple[Path, Path]:
@@ -147,10 +185,10 @@ def write_leaks(leaks: Leaks, run: Path) -> tuple[Path, Path]:
         table.parent.mkdir(parents=True, exist_ok=True)
         with table.open("w", newline="", encoding="utf-8") as lines:
             writer = csv.writer(lines, lineterminator="\n")
-            writer.writerow(["correlation", "split", "file", "other split", "other file"])
+            writer.writerow(["correlation", "certain", "split", "file", "other split", "other file"])
             for pair in leaks.across:
-                first, second = pair.splits
-                writer.writerow([f"{pair.correlation:.3f}", first, pair.first.name, second, pair.second.name])
+                files = (pair.splits[0], pair.first.name, pair.splits[1], pair.second.name)
+                writer.writerow([f"{pair.correlation:.3f}", "yes" if pair.is_certain else "no", *files])
         write_contact_sheet(sheet, [(p.first, p.second, p.correlation) for p in _each_once(leaks.across)[:SHOWN]])
     except OSError as error:
         raise DataError(f"cannot write {error.filename or table}: {error.strerror or error}") from None

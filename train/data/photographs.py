@@ -44,11 +44,11 @@ def survey(
 ) -> Survey:
     """`edge.photographs.survey.survey`, with thumbnails. Raises DataError also if all photographs are the same."""
     thumbnails: dict[str, Thumbnail] = {}
+    listed = sorted(photographs, key=lambda photograph: photograph.name)
 
     def each(photograph: Photograph, frame: Frame) -> None:
-        thumbnails[photograph.name] = thumbnail(frame)
+        thumbnails[photograph.name] = thumbnail(frame, len(listed))
 
-    listed = sorted(photographs, key=lambda photograph: photograph.name)
     found = surveying.survey(listed, contract, masks_needed=masks_needed, left_out=left_out, advance=advance, each=each)
     if len(listed) > 1 and len({one.hashed.file for one in found.examined.values()}) == 1:
         raise DataError(f"all {len(listed)} photographs are the same picture: {listed[0].name}")

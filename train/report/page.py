@@ -92,7 +92,7 @@ def render(run: Run, inspected: dict[str, list[Inspected]], stage: Stage = SILEN
     comparison = compare_splits(inspected)
     gallery, covered = _look(run, inspected, threshold.value, stage)
     leaks = run.record.data.leaks
-    said = verdict(run, judged, promise, comparison.found, leaks.warning if leaks else None)
+    said = verdict(run, judged, promise, comparison.found, leaks)
     stage("charts of the report")
     environment = templates("train.report")
     environment.filters |= {

@@ -10,6 +10,7 @@ from edge.evaluation.metrics import Confusion, Rate
 from edge.evaluation.threshold_stability import Promise, Sample, keep_promise
 from edge.evaluation.thresholds import STRATEGIES, ChosenThreshold
 from edge.text import counted
+from train.data.leaks import LeakFindings
 from train.report.differences import Difference
 from train.report.parts import Ranking, ranking
 from train.report.scored_photographs import read_inspected, sample
@@ -69,22 +70,31 @@ def judge_split(split: str, sample: Sample, confusion: Confusion, threshold: flo
 
 
 def verdict(
-    run: Run, judged: dict[str, SplitVerdict], promise: Promise | None, found: Sequence[Difference], leaks: str | None
+    run: Run,
+    judged: dict[str, SplitVerdict],
+    promise: Promise | None,
+    found: Sequence[Difference],
+    leaks: LeakFindings | None,
 ) -> Verdict:
-    """The verdict as text: results first, then the network, the choices, whether they held, and why not."""
+    """The verdict as text: results first, then the network, the choices, whether they held, and why not.
+
+    Photographs that are certainly the same in two splits are a warning, those that may be are one of the sentences.
+    """
     headline, tone = _headline(judged, promise)
     if (began := run.record.provenance.get("weights", "")).startswith(f"{RANDOM}, not"):
         headline += f" The training began from {began}."
-    warning = f"To be checked before these figures are relied on: {leaks}." if leaks else None
+    warning = f"To be checked before these figures are relied on: {leaks.warning}." if leaks and leaks.warning else None
     sentences = [_what(run), _chosen_on(run), *said_of_asked(promise)]
     if promise is not None:
         sentences += _against_validation(promise)
     reason = next((one.sentence for one in found if one.is_after_choice), None)
     if promise is not None and reason and (_is_worse(promise) or _is_not_kept(promise)):
         sentences.append(f"A likely reason: {reason[0].lower()}{reason[1:]}")
+    if leaks and leaks.remark:
+        sentences.append(f"{leaks.remark}.")
     apart = {split: one.tells_apart for split, one in judged.items()}
     kept = str(promise.asked.kept) if promise is not None and promise.asked is not None else None
-    return Verdict(headline, "bad" if leaks else tone, warning, sentences, apart, kept)
+    return Verdict(headline, "bad" if warning else tone, warning, sentences, apart, kept)
 
 
 def blindness(run: Run) -> str | None:
