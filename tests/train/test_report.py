@@ -24,6 +24,7 @@ from edge.evaluation.thresholds import STRATEGIES, choose_threshold
 from edge.letterbox.contract import LetterboxContract
 from edge.letterbox.geometry import letterbox
 from edge.report.heat import map_in_frame, outlined, overlaid
+from train.data.leaks import LeakFindings
 from train.data.photographs import Photograph
 from train.data.split import SplitChoice
 from train.fit import fit
@@ -36,7 +37,7 @@ from train.report.page import write_report
 from train.report.pictures import drawing, looks
 from train.report.resolution import Fineness, fineness
 from train.report.scored_photographs import Inspected, read_inspected
-from train.run import Run
+from train.run import Run, write_record
 
 MakeData = Callable[..., Path]
 EVERYTHING = {"train": (8, 4), "val": (8, 8), "test": (10, 9)}
@@ -359,6 +360,20 @@ def test_a_run_whose_splits_leak_says_first_that_its_figures_are_to_be_checked(
         in page.sections["header"]
     )
     assert any("look alike" in str(picture["alt"]) for picture in page.pictures)
+
+
+def test_a_run_with_pairs_that_are_not_certain_asks_to_look_at_them_and_has_no_warning(
+    make_data: MakeData, tmp_path: Path
+) -> None:
+    run = autoencoder(make_data(**EVERYTHING), tmp_path / "run")
+    remark = "2 pairs of photographs in different splits look alike: look at run.leaks.png"
+    leaks = LeakFindings(pairs_across=2, pairs_within=0, remark=remark)
+    data = run.record.data.model_copy(update={"leaks": leaks})
+    write_record(run.path, run.record.model_copy(update={"data": data}))
+    page = report_of(run)
+    assert f"{remark}." in page.sections["header"]
+    assert f"{remark}. The likest of them:" in page.sections["data"]
+    assert "To be checked before these figures" not in page.sections["header"]
 
 
 def test_hostile_names_are_text(make_data: MakeData, tmp_path: Path) -> None:
