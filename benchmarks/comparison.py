@@ -79,6 +79,11 @@ class Contestant:
             raise
         return self
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def __exit__(self, *_: object) -> None:
         """Kill the process."""
         self._process.kill()

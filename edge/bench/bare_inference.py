@@ -3,7 +3,6 @@
 import threading
 import time
 from itertools import islice
-from multiprocessing.connection import Connection
 from typing import cast
 
 from edge.backends import Backend, check_golden, load_from, tried
@@ -15,6 +14,7 @@ from edge.bundle import Bundle
 from edge.errors import BundleError
 from edge.frame import Frame
 from edge.station.inference.warmer import Warmer
+from edge.station.process.message_socket import MessageSocket
 from edge.station.process.messages import Infer
 
 WARM_UP = 20
@@ -129,7 +129,7 @@ class Bare:
     def _line(self) -> "tuple[_Line, Warmer]":
         """A simulated line, and the warmer that runs the model between its parts, as in a station."""
         line = _Line()
-        return line, Warmer(cast(Connection, line), lambda: self._backends[0].infer(self._pictures[0]))
+        return line, Warmer(cast(MessageSocket, line), lambda: self._backends[0].infer(self._pictures[0]))
 
 
 class _Line:

@@ -41,7 +41,8 @@ class _Subscription(NamedTuple):
 
 
 class PreviewSubscriptions:
-    """Which connections subscribe to previews now, as ZeroMQ has them: once each, however often they say it.
+    """Which connections subscribe to previews now, as ZeroMQ has them: once each, however often they say it; and
+    whether any subscriber is there.
 
     An XPUB socket reports a repeated subscription again, its end only once, and an end that had no beginning, too. The
     end by a disconnection is reported without its connection: `sweep` finds those.
@@ -53,23 +54,32 @@ class PreviewSubscriptions:
         """There are none."""
         self._open: set[_Subscription] = set()
         self._wider: set[_Subscription] = set()  # to everything, or to another beginning of the topic of previews
+        self._present: set[Peer] = set()  # connections that have subscribed to anything
         self._sweep_due = 0.0
 
     def __bool__(self) -> bool:
         """Whether there is one."""
         return bool(self._open)
 
+    @property
+    def is_anybody_there(self) -> bool:
+        """Whether a connection that has subscribed to anything may be open."""
+        return bool(self._present)
+
     def note(self, note: zmq.Frame) -> None:
         """Take in what the XPUB socket reports."""
         by, topic = change(note), note.bytes[1:]
-        if not by or not (topic.startswith(_PREVIEWS) or _PREVIEWS.startswith(topic)):
+        if not by:
             return
-        those = self._open if topic.startswith(_PREVIEWS) else self._wider
         try:
             descriptor = int(note.get(zmq.SRCFD))
             one = _Subscription(descriptor, os.fstat(descriptor).st_ino, topic)
         except (zmq.ZMQError, ValueError, OSError):  # the connection has ended
             return
+        self._present.add((one.descriptor, one.inode))
+        if not (topic.startswith(_PREVIEWS) or _PREVIEWS.startswith(topic)):
+            return
+        those = self._open if topic.startswith(_PREVIEWS) else self._wider
         if by < 0:
             those.discard(one)
         elif len(those) < MOST_PREVIEW_SUBSCRIPTIONS:
@@ -77,8 +87,9 @@ class PreviewSubscriptions:
 
     def sweep(self) -> None:
         """Remove those whose connections have ended, twice a second at most."""
-        if (self._open or self._wider) and time.monotonic() >= self._sweep_due:
+        if self._present and time.monotonic() >= self._sweep_due:
             self._sweep_due = time.monotonic() + self.SWEEP_S
+            self._present = {peer for peer in self._present if is_open(*peer)}
             self._open = {one for one in self._open if is_open(one.descriptor, one.inode)}
             self._wider = {one for one in self._wider if is_open(one.descriptor, one.inode)}
 
@@ -103,9 +114,10 @@ class Viewers:
         self._thread.start()
 
     def send(self, frames: list[bytes]) -> None:
-        """Publish one message. It is lost to the viewers, as a gap, if those before it wait."""
-        with suppress(queue.Full):
-            self._given.put_nowait(frames)
+        """Publish one message, if anybody is there. It is lost to the viewers, as a gap, if those before it wait."""
+        if self._previews.is_anybody_there:
+            with suppress(queue.Full):
+                self._given.put_nowait(frames)
 
     @property
     def wants_previews(self) -> bool:

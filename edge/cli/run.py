@@ -212,7 +212,7 @@ def _commission(settings: Settings, frames: int, config: Path | None) -> None:
     from rich.progress import track
 
     from edge.errors import SourceError
-    from edge.pictures.blank import sample
+    from edge.pictures.blank import sample, sampled_rows
     from edge.sources import open_source
     from edge.station.capture.envelope import Envelope
     from edge.terminal.console import Console
@@ -228,7 +228,7 @@ def _commission(settings: Settings, frames: int, config: Path | None) -> None:
             captures, "looking", frames, transient=True, console=console, disable=not console.is_terminal
         ):
             if capture is not None and capture.frame is not None:
-                seen.append(sample(capture.frame))
+                seen.append(sample(sampled_rows(capture.frame)))
     finally:
         source.close()
     if len(seen) < frames:

@@ -5,7 +5,6 @@ rows.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
-from zlib import crc32
 
 from edge.verdict import Fault, Reason
 
@@ -28,7 +27,8 @@ grey fill stay below it; a part, or a sensor's noise on a lit scene, does not.""
 
 class Sampled(NamedTuple):
     """Statistics of the sampled rows: mean brightness, 0 to 255, and sharpness, the mean step between neighbours, both
-    of green; the lightest value; the share of white values; the largest standard deviation of a channel; a checksum.
+    of green; the lightest value; the share of white values; the largest standard deviation of a channel, or a lower
+    bound of it that is at least FLAT.
     """
 
     brightness: float
@@ -36,31 +36,38 @@ class Sampled(NamedTuple):
     lightest: int
     white_share: float
     deviation: float
-    checksum: int
 
 
-def sample(frame: "npt.NDArray[np.uint8]") -> Sampled:
-    """Sample ROWS rows of a frame `uint8 [height, width, 3]`."""
-    import cv2
+def sampled_rows(frame: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.uint8]":
+    """A copy of ROWS rows, or a few more, of a frame `uint8 [height, width, 3]`."""
     import numpy as np
 
     step = max(1, frame.shape[0] // ROWS)
-    rows = np.ascontiguousarray(frame[step // 2 :: step])
+    return np.ascontiguousarray(frame[step // 2 :: step])
+
+
+def sample(rows: "npt.NDArray[np.uint8]") -> Sampled:
+    """Statistics of the `sampled_rows` of a frame."""
+    import cv2
+    import numpy as np
+
     green = cv2.extractChannel(rows, 1)
     left, right = green[:, :-1], green[:, 1:]
+    sharpness = cv2.norm(left, right, cv2.NORM_L1) / left.size if left.size else 0.0
+    # The mean step between neighbours is at most twice the mean distance from the mean, and that at most the deviation.
+    deviation = sharpness / 2 * left.size / green.size
     return Sampled(
         brightness=cv2.sumElems(green)[0] / green.size,
-        sharpness=cv2.norm(left, right, cv2.NORM_L1) / left.size if left.size else 0.0,
+        sharpness=sharpness,
         lightest=int(rows.max()),
         white_share=float(np.count_nonzero(green >= WHITE) / green.size),
-        deviation=float(cv2.meanStdDev(rows)[1].max()),
-        checksum=crc32(rows.data),
+        deviation=deviation if deviation >= FLAT else float(cv2.meanStdDev(rows)[1].max()),
     )
 
 
 def blank_fault(frame: "npt.NDArray[np.uint8]") -> Fault | None:
     """Why a frame `uint8 [height, width, 3]` has no content; None if it may show a part."""
-    return blank_fault_of(sample(frame))
+    return blank_fault_of(sample(sampled_rows(frame)))
 
 
 def blank_fault_of(sampled: Sampled) -> Fault | None:

@@ -25,6 +25,11 @@ from edge.records.stored_verdicts import last_seq
 from edge.records.tables import EVENTS, LOST_RANGES, RUNS, Value
 
 COMMIT_EVERY_S = 0.02
+PARKED_AFTER_S = 1.0
+"""After this long without a row the thread waits until it is woken; before, it looks for rows at each commit's time.
+Waking it for a row would take the interpreter from the thread that publishes verdicts.
+"""
+
 MOST_IN_A_COMMIT = 2000
 RETRY_S = 0.5
 READING_S = 1.0
@@ -128,7 +133,8 @@ class Writer(threading.Thread):
         self._upkeep: deque[Upkeep] = deque()
         self.reading = threading.Lock()  # held while upkeep has a connection: the last one that closes ends the log
         self._wake = threading.Event()
-        self._commit_due = 0.0
+        self._is_parked = False
+        self._commit_due = self._busy_s = 0.0
 
     @property
     def backlog(self) -> int:
@@ -149,7 +155,8 @@ class Writer(threading.Thread):
         """Queue a row. Never waits. The queue has no limit; the caller checks `backlog`."""
         self._put += 1
         self._rows.append(row)
-        self._wake.set()
+        if self._is_parked:
+            self._wake.set()
 
     def tend(self, upkeep: Upkeep) -> None:
         """Queue upkeep. Never waits; it is carried out when the waiting rows are written, if no run ends before."""
@@ -227,15 +234,26 @@ class Writer(threading.Thread):
         self.durable_seq = 0
 
     def _take(self) -> list[Row]:
-        self._wake.wait()
-        while self._end is None and (early_s := self._commit_due - time.monotonic()) > 0:
-            time.sleep(early_s)
-        self._commit_due = time.monotonic() + COMMIT_EVERY_S
+        """The rows of the next commit; none if upkeep is to be done, or the run has ended."""
+        while True:
+            while self._end is None and (early_s := self._commit_due - time.monotonic()) > 0:
+                time.sleep(early_s)
+            now = time.monotonic()
+            self._commit_due = now + COMMIT_EVERY_S
+            batch = [self._rows.popleft() for _ in range(min(len(self._rows), MOST_IN_A_COMMIT))]
+            if batch or self._upkeep or self._end is not None:
+                self._busy_s = now
+                return batch
+            if now - self._busy_s > PARKED_AFTER_S:
+                self._park()
+
+    def _park(self) -> None:
+        """Wait until there is something to do."""
         self._wake.clear()
-        batch = [self._rows.popleft() for _ in range(min(len(self._rows), MOST_IN_A_COMMIT))]
-        if self._rows or self._end is not None:
-            self._wake.set()
-        return batch
+        self._is_parked = True
+        if not self._rows and not self._upkeep and self._end is None:  # what comes from now on wakes the thread
+            self._wake.wait()
+        self._is_parked = False
 
     def _write(self, journal: sqlite3.Connection, batch: list[Row]) -> None:
         accepted = self.accepted

@@ -55,9 +55,11 @@ class Acceptance:
 
     @property
     def has_enough(self) -> bool:
-        """Whether a part is judged while stored pictures wait: further captures need no turn before its verdict."""
-        opened = self._intake.opened
-        return bool(self._in_flight.parts and self.pending) and opened is not None and not opened.live
+        """Whether a part is judged while stored pictures wait, here or at the model: further captures need no turn
+        before its verdict.
+        """
+        opened, flying = self._intake.opened, len(self._in_flight)
+        return flying > 0 and (flying > 1 or bool(self.pending)) and opened is not None and not opened.live
 
     def accept(self, missing: Callable[[], list[str]], suspended: str | None) -> list[Part]:
         """Make parts of pending frames according to the policy. Returns the triggered parts that got their frames.

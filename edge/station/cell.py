@@ -5,7 +5,9 @@ same bundle share one loaded model.
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 from edge.errors import ConfigError, EdgeError
 from edge.station import gc_tuning
@@ -17,8 +19,12 @@ from edge.station.process.safe_path import safe_path
 from edge.station.signals import Signals
 from edge.station.supervisor import CHILD_PATIENCE_S, Station
 from edge.station.systemd import Service, SharedService
+from edge.verdict import State
 
 log = logging.getLogger("edge.station")
+
+TEND_S = 0.02
+"""While parts come, a turn that begins this long after the last full one is a full one, too."""
 
 OPEN_FILES = 64
 """Open files per station: sockets, pipes, ring and journal, and a reserve to restart its children."""
@@ -60,6 +66,11 @@ class Cell:
         self._running = list(self.stations)
         self._shutting_down: list[threading.Thread] = []
         self._poller = Poller()
+        self._ready: set[int] | None = None  # descriptors that ended the sleep; None: anything may have come
+        self._tended: list[int] = []  # descriptors that need a full turn
+        self._tend_due = 0.0  # from when on the next turn is a full one
+        self._wake_due = 0.0  # when the next full turn is due
+        self._was_short = False
         self._has_settled = False
 
     def run(self) -> None:
@@ -71,7 +82,7 @@ class Cell:
             cause = "told to stop"
             try:
                 while self._running and not signals.came:
-                    self._turn()
+                    self._turn(self._may_be_short)
                     for station in [s for s in self._running if s.is_finished]:
                         self._retire(station, "the source has ended")
                     if self._running:
@@ -82,20 +93,27 @@ class Cell:
             finally:
                 self._shut_down(cause)
 
-    def _turn(self) -> None:
-        """One turn, in this order: verdicts, input of all stations, a part for the model, output."""
-        for model in self._models.values():
-            with contextlib.suppress(EdgeError):  # the stations raise it themselves
-                model.receive()
-                model.supervise()
-        self._each(Station.answer)
-        self._each(Station.receive)
+    def _turn(self, is_short: bool = False) -> None:
+        """One turn, in this order: verdicts, input of all stations, a part for the model, output.
+
+        A short turn handles captures, results and deadlines only.
+        """
+        self._was_short = is_short
+        self._each(partial(Station.answer, ready=self._ready if is_short else None))
+        self._each(Station.take_capture if is_short else Station.receive)
         self._each(self._submit)
         while self._each(Station.publish):  # a stored picture waits for the verdict of the previous one
             self._each(self._submit)
-        self._each(lambda station: station.status.beat())
+        if not is_short:
+            self._each(lambda station: station.status.beat())
         if not any(station.is_busy for station in self._running):
             self._collect_garbage()
+
+    @property
+    def _may_be_short(self) -> bool:
+        """Whether all stations run, nothing but captures and results has come, and no full turn is due."""
+        ready = self._ready
+        return ready is not None and time.monotonic() < self._tend_due and ready.isdisjoint(self._tended)
 
     def _collect_garbage(self) -> None:
         """Collect garbage while no part is in flight."""
@@ -128,13 +146,22 @@ class Cell:
 
     def _sleep(self, signals: Signals) -> None:
         """Sleep until a descriptor of a child, a controller or a signal is readable, or a deadline is due."""
-        if any(station.has_more for station in self._running):
+        self._ready = None
+        if any(station.has_results if self._was_short else station.has_more for station in self._running):
             return
-        descriptors = (fd for station in self._running for fd in station.fds)
-        self._poller.sleep([signals.wake.fileno(), *descriptors], min(s.due_in_s for s in self._running))
+        if not self._was_short:
+            self._tended = [signals.wake.fileno(), *(fd for station in self._running for fd in station.tended_fds)]
+            wait_s, now = min(station.due_in_s for station in self._running), time.monotonic()
+            self._wake_due, self._tend_due = now + wait_s, now + min(TEND_S, wait_s)
+        descriptors = [*self._tended, *(fd for station in self._running for fd in station.part_fds)]
+        due_in_s = min(station.part_due_in_s for station in self._running)
+        ready = self._poller.sleep(descriptors, min(due_in_s, self._wake_due - time.monotonic()))
+        if all(station.status.state is State.EXECUTING for station in self._running):
+            self._ready = ready
 
     def _retire(self, station: Station, cause: str) -> None:
         """Shut down a station that has ended, while the others continue."""
+        self._was_short = False  # its descriptors are no longer valid
         self._running.remove(station)
         station.products.leave()
         self._shared.leave(station.config.station)

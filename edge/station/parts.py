@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 from edge.station.process.messages import Captured, Inferred, Located
 from edge.verdict import Box, Defect, Fields, Outcome, Reason, Timing, Verdict
@@ -74,6 +75,13 @@ def judge(part: Part, **context: Any) -> Verdict:
     else:
         outcome, reason = Outcome.GOOD, Reason.CLEAR
     capture, inferred = part.capture, part.inferred
+    timing = {
+        "captured": part.captured_ns,
+        "in_ring": capture.in_ring_ns if capture else None,
+        "inference_start": inferred.start_ns if inferred else None,
+        "inference_end": inferred.end_ns if inferred else None,
+        "published": now,
+    }
     return Verdict(
         **context,
         seq=part.seq,
@@ -93,15 +101,20 @@ def judge(part: Part, **context: Any) -> Verdict:
         bundle=inspection.bundle.label,
         backend=inspection.backend,
         truth=capture.truth if capture else None,
-        timing=Timing(
-            captured=part.captured_ns,
-            in_ring=capture.in_ring_ns if capture else None,
-            inference_start=inferred.start_ns if inferred else None,
-            inference_end=inferred.end_ns if inferred else None,
-            published=now,
-        ),
-        time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        timing=cast(Timing, timing),  # validated with the verdict, which takes half as long as by itself
+        time=_wall_time(),
     )
+
+
+def _wall_time() -> str:
+    """The time of day, UTC, ISO 8601 with milliseconds."""
+    second, rest_ns = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_to_the_second(second)}.{rest_ns // 1_000_000:03}+00:00"
+
+
+@lru_cache(maxsize=1)
+def _to_the_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
 
 
 def _is_marginal(score: float | None, artifact: "Artifact") -> bool:

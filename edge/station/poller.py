@@ -15,12 +15,12 @@ class Poller:
         self._poll = select.poll()
         self._watched: frozenset[int] = frozenset()
 
-    def sleep(self, descriptors: Iterable[int], seconds: float) -> None:
-        """Return when one of `descriptors` is readable or closed, after at most `seconds`."""
+    def sleep(self, descriptors: Iterable[int], seconds: float) -> set[int]:
+        """Return those of `descriptors` that are readable or closed, when there is one, after at most `seconds`."""
         wanted = frozenset(descriptors)
         for gone in self._watched - wanted:
             self._poll.unregister(gone)
         for new in wanted - self._watched:
             self._poll.register(new, select.POLLIN)
         self._watched = wanted
-        self._poll.poll(max(0, ceil(seconds * 1000)))
+        return {fd for fd, _ in self._poll.poll(max(0, ceil(seconds * 1000)))}

@@ -7,7 +7,7 @@ the deadlines.
 import logging
 import secrets
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -32,6 +32,7 @@ from edge.station.observers import Observer
 from edge.station.part_counts import Books
 from edge.station.parts import Part, judge
 from edge.station.previews import Previews
+from edge.station.process.messages import Inferred
 from edge.station.products import Products
 from edge.station.record_keeping import Records
 from edge.station.replay import Replays
@@ -210,15 +211,16 @@ class Station:
 
     # ------------------------------------------------------------------------------------- called by the cell
 
-    def answer(self) -> bool:
-        """First step of a turn, because verdicts wait for it: handle the model's results and publish.
+    def answer(self, ready: Collection[int] | None = None) -> bool:
+        """First step of a turn, because verdicts wait for it: handle the model's results and publish. In a short turn
+        only `ready` descriptors are read, and nobody looks whether the model hangs.
 
         Raises EdgeError if the bundle cannot be loaded at first.
         """
         for inspection in self.products:
             scoring = inspection.scoring
             try:
-                self._settle(inspection)
+                self._settle(inspection, ready)
             except BundleError as error:
                 if not self.rollout.fall_back(inspection, str(error)):
                     raise
@@ -232,14 +234,27 @@ class Station:
             self.codes.receive(self.in_flight.parts)
         return self.publish()
 
-    def _settle(self, inspection: Inspection) -> None:
+    def _settle(self, inspection: Inspection, ready: Collection[int] | None) -> None:
         """Handle the results of a model. Raises BundleError if the bundle cannot be loaded at first."""
-        for results in (inspection.scoring.receive, inspection.scoring.supervise):
-            for result in results():
-                if result.seq > 0:
-                    self.in_flight.settle(result)
-                elif self.stored_challenge is not None:
-                    self.stored_challenge.settle(result, inspection)
+        scoring = inspection.scoring
+        if ready is not None:
+            end = scoring.child.connection
+            self._take_results(inspection, scoring.receive(int(end is not None and end.fileno() in ready)))
+            return
+        self._take_results(inspection, scoring.receive())
+        self._take_results(inspection, scoring.supervise())
+
+    def _take_results(self, inspection: Inspection, results: Iterable[Inferred]) -> None:
+        for result in results:
+            if result.seq > 0:
+                self.in_flight.settle(result)
+            elif self.stored_challenge is not None:
+                self.stored_challenge.settle(result, inspection)
+
+    def take_capture(self) -> None:
+        """Take a capture, if one has come and not enough wait. Raises EdgeError if the source cannot be opened."""
+        if not self.acceptance.has_enough:
+            self.acceptance.pending.extend(self.intake.receive(most=1))
 
     def receive(self) -> None:
         """Handle messages of the other children and of controllers. Raises EdgeError if the source cannot be opened."""
@@ -291,9 +306,14 @@ class Station:
         return bool(self.in_flight.parts)
 
     @property
+    def has_results(self) -> bool:
+        """Whether a model's results wait for the next turn."""
+        return any(one.scoring.has_more for one in self.products)
+
+    @property
     def has_more(self) -> bool:
         """Whether there is work for the next turn that no descriptor announces."""
-        return self.is_finished or self.control_server.has_more or any(one.scoring.has_more for one in self.products)
+        return self.is_finished or self.control_server.has_more or self.has_results
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -305,22 +325,33 @@ class Station:
         return of_records + self.suspension.alarms + of_products + of_challenge + of_codes
 
     @property
-    def fds(self) -> list[int]:
-        """Descriptors that become readable when a message of a child or a controller needs a turn."""
-        children = [*(one.scoring.child for one in self.products), *self.rollout.children]
+    def part_fds(self) -> list[int]:
+        """Descriptors that become readable when a capture, a result or a code comes."""
+        children = [one.scoring.child for one in self.products]
         if not self.acceptance.has_enough:
             children.append(self.intake.child)
-        if self.records is not None:
-            children.append(self.records.archiving.child)
         if self.codes is not None:
             children.append(self.codes.child)
+        return [c.connection.fileno() for c in children if c.connection]
+
+    @property
+    def tended_fds(self) -> list[int]:
+        """Descriptors that become readable when another message needs a full turn."""
+        children = self.rollout.children
+        if self.records is not None:
+            children.append(self.records.archiving.child)
         return [*self.channel.fds, *(c.connection.fileno() for c in children if c.connection)]
 
     @property
-    def due_in_s(self) -> float:
-        """Seconds until the next deadline of the loop."""
+    def part_due_in_s(self) -> float:
+        """Seconds until the next deadline of a part."""
         due_ns = [part.deadline_ns for part in self.in_flight.parts.values() if part.finding is None]
-        waits_s = [(min([self.status.beat_due_ns, *due_ns]) - time.monotonic_ns()) / 1e9]
+        return max(0.0, (min(due_ns) - time.monotonic_ns()) / 1e9) if due_ns else float("inf")
+
+    @property
+    def due_in_s(self) -> float:
+        """Seconds until the next full turn is due; not later than the next heartbeat."""
+        waits_s = [(self.status.beat_due_ns - time.monotonic_ns()) / 1e9]
         if not self.intake.child.is_running and not self.intake.has_ended:
             waits_s.append(self.intake.child.due_in_s)
         models = (*(one.scoring.child for one in self.products), *self.rollout.children)
@@ -401,11 +432,11 @@ class Station:
 
     def publish(self) -> bool:
         """Publish decided parts in order of sequence. True if any was published: more parts may be accepted then."""
-        before = self.books.published
+        has_published = False
         while (part := self.in_flight.next_decided) is not None:
             verdict = self._verdict(part)
             del self.in_flight.parts[part.seq]  # first: a failed send leaves a gap, never two verdicts
-            payload = self.publisher.send(verdict)
+            has_published, payload = True, self.publisher.send(verdict)
             self.books.enter(verdict)
             self.replays.remember(verdict.seq, payload)
             if self.metrics is not None:
@@ -415,7 +446,7 @@ class Station:
                 observer.judged(part, verdict, payload)
             if part.capture is not None:
                 self.intake.release(part.capture.slot)
-        return self.books.published > before
+        return has_published
 
     def _verdict(self, part: Part) -> Verdict:
         return judge(part, **self.status.sender(), source=self.config.source_name)

@@ -13,7 +13,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from edge.records.durable_files import PRIVATE_FOLDER, write_durably
 from edge.records.journal import has_image, has_run, open_to_read
 from edge.records.retention import IMAGES, SIDECAR, Gone, Keeping, NoRoomError, Shelf
 from edge.records.sidecar import Sidecar, read_sidecar
+from edge.station.process.message_socket import MessageSocket
 from edge.station.process.messages import (
     MOST_PIECE_BYTES,
     ArchiveReady,
@@ -58,7 +58,7 @@ Send = Callable[[Message], None]
 _Job = tuple[Keep, "npt.NDArray[np.uint8]"]
 
 
-def run_archive(connection: Connection, keeping: Keeping) -> None:
+def run_archive(connection: MessageSocket, keeping: Keeping) -> None:
     """Main function of the archive child; returns after `Stop`, when all pending images are stored."""
     import cv2
 

@@ -3,9 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +12,17 @@ from edge.station import gc_tuning
 from edge.station.capture.presence_capture import watch
 from edge.station.capture.slots import Slots
 from edge.station.capture.trigger_reader import Inbox
+from edge.station.process.message_socket import MessageSocket
 from edge.station.process.messages import Adjust, Adjusted, Ended, Failed, Opened, Waiting
 
 if TYPE_CHECKING:
     from edge.presence import Presence, Remembered
     from edge.sources import Capture, ExposureSettings, Source, SourceRequest
+    from edge.verdict import Fault
 
 
 def run_capture(
-    connection: Connection,
+    connection: MessageSocket,
     request: "SourceRequest",
     policy: str | None,
     envelope: Path | None,
@@ -39,7 +39,6 @@ def run_capture(
     once, instead of frames; `remembered` is the state of the previous finder. `exposures` are those that the line's
     products need, the current one last; a camera that refuses one is not opened.
     """
-    from edge.pictures.blank import blank_fault
     from edge.sources import open_source
     from edge.station.capture.envelope import Envelope
     from edge.station.capture.frame_checks import FrameChecks
@@ -82,11 +81,7 @@ def run_capture(
             if slot is None and policy == "latest":
                 dropped += 1
                 continue
-            checks.seen = None
-            if capture.frame is not None:
-                fault = checks.check(capture) if source.live else blank_fault(capture.frame)
-                capture = capture if fault is None else replace(capture, fault=fault)
-            connection.send(slots.store(capture, slot, dropped, checks.seen))
+            connection.send(slots.store(capture, slot, dropped, checks.look if source.live else _look_for_content))
             dropped = 0
         connection.send(Ended(dropped))
         slots.wait_for_stop()
@@ -109,6 +104,14 @@ def _into_slots(source: "Source", slots: Slots) -> "Iterator[Capture | None]":
         except StopIteration:
             return
         yield capture
+
+
+def _look_for_content(capture: "Capture") -> "tuple[Fault | None, None]":
+    """Whether a stored picture is blank."""
+    from edge.pictures.blank import blank_fault
+
+    assert capture.frame is not None
+    return blank_fault(capture.frame), None
 
 
 def _adjust(source: "Source", taken: "dict[ExposureSettings, tuple[str, ...]]", wanted: Adjust) -> Adjusted:

@@ -6,11 +6,14 @@ They read a few rows of each frame. A part whose frame fails is `unknown` with t
 import time
 from typing import TYPE_CHECKING
 
-from edge.pictures.blank import Sampled, blank_fault_of, sample
+from edge.pictures.blank import Sampled, blank_fault_of, sample, sampled_rows
 from edge.station.capture.envelope import Envelope
 from edge.verdict import Fault, Reason
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from edge.sources import Capture
 
 FROZEN_MS = 800
@@ -31,8 +34,14 @@ class FrameChecks:
         self.seen: Sampled | None = None  # of the last frame
         self._envelope, self._stale_ms = envelope, stale_ms
         self._counter: int | None = None
-        self._checksum: int | None = None
+        self._rows: npt.NDArray[np.uint8] | None = None
         self._same_since_ns = self._same = 0
+
+    def look(self, capture: "Capture") -> tuple[Fault | None, Sampled | None]:
+        """The fault of `check`, and what it has measured of this frame."""
+        self.seen = None
+        fault = self.check(capture)
+        return fault, self.seen
 
     def check(self, capture: "Capture") -> Fault | None:
         """Why this live frame must not be judged; None if every check passes."""
@@ -43,13 +52,16 @@ class FrameChecks:
         last, self._counter = self._counter, capture.counter
         if last is not None and capture.counter is not None and capture.counter <= last:
             return Fault(Reason.REPEATED, f"the camera counts {capture.counter} after {last}")
-        seen = self.seen = sample(capture.frame)
+        rows = sampled_rows(capture.frame)
+        seen = self.seen = sample(rows)
         unusual = self._envelope.fault(seen.brightness, seen.sharpness) if self._envelope else None
-        return self._frozen(seen, now) or blank_fault_of(seen) or unusual
+        return self._frozen(rows, now) or blank_fault_of(seen) or unusual
 
-    def _frozen(self, seen: Sampled, now: int) -> Fault | None:
-        if seen.checksum != self._checksum:
-            self._checksum, self._same_since_ns, self._same = seen.checksum, now, 0
+    def _frozen(self, rows: "npt.NDArray[np.uint8]", now: int) -> Fault | None:
+        import numpy as np
+
+        if self._rows is None or not np.array_equal(rows, self._rows):
+            self._rows, self._same_since_ns, self._same = rows, now, 0
             return None
         self._same += 1
         lasts_ms = (now - self._same_since_ns) / 1e6

@@ -1,10 +1,10 @@
 """Capture with the trigger `presence`: watches a free-running camera and reports each part once."""
 
 import time
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from edge.presence import Presence, Remembered
+from edge.station.process.message_socket import MessageSocket
 from edge.station.process.messages import Ended, Watched
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def watch(
     presence: Presence,
     remembered: Remembered | None,
     slots: "Slots",
-    connection: Connection,
+    connection: MessageSocket,
 ) -> None:
     """Pass every frame to the finder and report the parts found, until the source ends or the supervisor sends Stop.
 
@@ -56,7 +56,7 @@ def _pass_on(
     position: int,
     finder: "Finder",
     slots: "Slots",
-    connection: Connection,
+    connection: MessageSocket,
     began_ns: int | None = None,
 ) -> None:
     """Report the parts decided by the frame at `position`; a reopened source continues after that frame."""

@@ -12,7 +12,7 @@ from edge.station.capture.child import run_capture
 from edge.station.capture.exposure_timeline import ExposureTimeline
 from edge.station.codes.contract import MOST_FRAMES
 from edge.station.config.resolved import StationConfig
-from edge.station.process.child import Child
+from edge.station.process.child import Child, messages
 from edge.station.process.messages import (
     Adjust,
     Adjusted,
@@ -33,6 +33,9 @@ SLOTS = {"every": 10, "latest": 6}
 """Frames in the ring: one in inference, one being written, up to two lent to the archive, the rest waiting.
 With a code reader there are MOST_FRAMES more, with candidates one.
 """
+
+STORED_SLOTS = 5
+"""The same for stored pictures, which come when they are wanted: a small ring stays in the processor's cache."""
 
 OPENING_S = 20.0
 """A child that takes longer to open the source hangs. Network cameras and newly plugged USB cameras take seconds."""
@@ -122,10 +125,12 @@ class CaptureProcess:
         every_one = tuple(one for one in (*exposures, self._exposure) if one is not None)
         return request, policy, c.envelope, c.stale_ms, self._presence, self._remembered, every_one
 
-    def receive(self) -> Iterator[Captured]:
-        """The captures since the last call. Raises SourceError if the source cannot be opened at the first start."""
+    def receive(self, most: int | None = None) -> Iterator[Captured]:
+        """The captures since the last call, of at most `most` messages. Raises SourceError if the source cannot be
+        opened at the first start.
+        """
         try:
-            while (message := self.child.receive()) is not None:
+            for message in messages(self.child, most):
                 self._heard_ns = time.monotonic_ns()
                 match message:
                     case Captured():
@@ -294,7 +299,8 @@ class CaptureProcess:
         if self._ring is None:
             height, width = opened.shape or (1, 1)
             frames = 1 if self._presence is None else self._presence.frames
-            slots = SLOTS[opened.policy] + (MOST_FRAMES if self._config.read_code is not None else 0)
+            slots = SLOTS[opened.policy] if opened.live else STORED_SLOTS
+            slots += MOST_FRAMES if self._config.read_code is not None else 0
             slots += self._config.candidates is not None
             self._ring = Ring(slots, height * width * 3 * frames)
         self._exposed.begin(self._opened_with, time.monotonic_ns())

@@ -2,12 +2,12 @@
 
 import os
 import time
-from collections import deque
-from collections.abc import Sequence
-from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from edge.station.capture.trigger_reader import Inbox
+from edge.station.process.message_socket import MessageSocket
 from edge.station.process.messages import Adjusted, Captured, GiveSlot, NeedsRoom, Stop
 from edge.station.process.ring import Attached
 from edge.text import printable
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from edge.pictures.blank import Sampled
     from edge.presence.finder import Passed
     from edge.sources import Capture
+
+
+Check: TypeAlias = "Callable[[Capture], tuple[Fault | None, Sampled | None]]"
+"""Looks at a capture's frame: why it must not be judged, and what was measured of a live frame."""
 
 
 class Room(NamedTuple):
@@ -31,31 +35,39 @@ class Room(NamedTuple):
 class Slots:
     """The slots that the capture child may fill, and its receiver of the supervisor's messages."""
 
-    def __init__(self, connection: Connection, inbox: Connection | Inbox, waits: bool) -> None:
+    def __init__(self, connection: MessageSocket, inbox: MessageSocket | Inbox, waits: bool) -> None:
         self.is_stopped = False
         self._memory = Attached()
         self._connection, self._inbox, self._waits = connection, inbox, waits
-        self._free: deque[GiveSlot] = deque()
+        self._free: list[GiveSlot] = []  # the slot freed last is used first: its memory is still in the cache
+        self._next: GiveSlot | None = None  # into which the source may decode
 
     def wait_for_first(self) -> None:
         """Return when the supervisor has lent a slot; the source must not begin before."""
-        while not self._free and not self.is_stopped:
+        while not self._has_free and not self.is_stopped:
             self._receive()
 
     def take(self) -> GiveSlot | None:
         """A free slot; None if there is none and the source is live, which must not be delayed."""
-        while self._inbox.poll() or (self._waits and not self._free):
+        while self._inbox.poll() or (self._waits and not self._has_free):
             self._receive()
             if self.is_stopped:
                 return None
-        return self._free.popleft() if self._free else None
+        slot, self._next = self._next, None
+        return slot or (self._free.pop() if self._free else None)
+
+    @property
+    def _has_free(self) -> bool:
+        return bool(self._free) or self._next is not None
 
     def next_room(self, height: int, width: int) -> "Frame | None":
         """The memory of the slot that `take` returns next, as a frame; None if no slot is free or it is too small."""
-        if not self._free or self._free[0].capacity < height * width * 3:
+        if self._next is None and self._free:
+            self._next = self._free.pop()
+        if self._next is None or self._next.capacity < height * width * 3:
             return None
         try:
-            return self._memory.frame(self._free[0].memory, height, width)
+            return self._memory.frame(self._next.memory, height, width)
         except OSError:
             return None
 
@@ -90,12 +102,18 @@ class Slots:
                 return larger
         return None
 
-    def store(self, capture: "Capture", slot: GiveSlot | None, dropped: int, seen: "Sampled | None" = None) -> Captured:
+    def store(self, capture: "Capture", slot: GiveSlot | None, dropped: int, check: Check) -> Captured:
         """Copy the frame of a capture into its slot, unless the source decoded it there. This is the only copy of a
-        frame on its way to the runtime. `seen` is what the checks of a live frame have measured.
+        frame on its way to the runtime. `check` looks at the copy, which is in the processor's cache.
         """
         frames = [] if capture.frame is None else [capture.frame]
         slot, shape, fault = self._fill(slot, frames, capture.fault)
+        seen = None
+        if capture.frame is not None:
+            is_stored = slot is not None and shape != (0, 0)
+            frame = self._memory.frame(slot.memory, *shape) if slot is not None and is_stored else capture.frame
+            found, seen = check(replace(capture, frame=frame))
+            fault = found or fault
         return Captured(
             slot=None if slot is None else slot.slot,
             position=capture.index,
@@ -144,7 +162,7 @@ class Slots:
         for number, frame in enumerate(frames):
             place = memory[number * height : (number + 1) * height]
             if place.ctypes.data != frame.ctypes.data:
-                place[...] = frame
+                copy_frame(place, frame)
         return slot, (height, width), fault
 
     def wait_for_stop(self) -> None:
@@ -162,6 +180,11 @@ class Slots:
             return None
         self._free.append(message)
         return message if isinstance(message, GiveSlot) else None
+
+
+def copy_frame(place: "Frame", frame: "Frame") -> None:
+    """Copy a frame into its place."""
+    place[...] = frame
 
 
 def _name(name: str) -> str:

@@ -3,10 +3,10 @@
 import queue
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import Any
 
 from edge.errors import EdgeError
+from edge.station.process.message_socket import MessageSocket
 from edge.station.process.messages import Adjust, Adjusted, Expose
 
 
@@ -18,7 +18,7 @@ class Inbox:
     """
 
     def __init__(
-        self, connection: Connection, expose: Callable[[], None], adjust: Callable[[Adjust], Adjusted] | None = None
+        self, connection: MessageSocket, expose: Callable[[], None], adjust: Callable[[Adjust], Adjusted] | None = None
     ) -> None:
         """Both are called in the thread; an EdgeError that `expose` raises is raised again by `recv`."""
         self._connection, self._expose, self._adjust = connection, expose, adjust

@@ -4,10 +4,10 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from edge.station.codes.contract import Answer, CodeFormat, CodeOutcome, Wanted
+from edge.station.process.message_socket import MessageSocket
 from edge.station.process.messages import Failed, Looked, LookForCode, ReaderReady
 from edge.station.process.ring import Attached
 from edge.verdict import LONGEST_FIELD
@@ -27,7 +27,7 @@ ZXING: dict[CodeFormat, str] = {
 """The formats by zxing-cpp's names."""
 
 
-def run_code_reader(connection: Connection, wanted: Wanted) -> None:
+def run_code_reader(connection: MessageSocket, wanted: Wanted) -> None:
     """Main function of the code reader child; returns after `Stop`."""
     try:
         reader = Reader(wanted)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,6 +15,7 @@ from edge.errors import EdgeError
 from edge.station import gc_tuning
 from edge.station.inference.input_probe import InputProbe
 from edge.station.inference.warmer import Warmer
+from edge.station.process.message_socket import MessageSocket
 from edge.station.process.messages import (
     CoarseMap,
     Configure,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def run_inference(
-    connection: Connection,
+    connection: MessageSocket,
     path: Path,
     digest: str,
     backend: str,
@@ -186,7 +186,7 @@ def _load(path: Path, digest: str, backend: str, options: "Options", shape: Shap
 class _Seats:
     """The stations that this process serves, by number, and the pipe to the supervisor, written by two threads."""
 
-    def __init__(self, model: _Model, connection: Connection) -> None:
+    def __init__(self, model: _Model, connection: MessageSocket) -> None:
         self._model, self._connection = model, connection
         self._seats: dict[int, _Seat] = {}
         self._sending, self._compiling = threading.Lock(), threading.Lock()

@@ -6,6 +6,7 @@ wakes the supervisor.
 """
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from edge.bundle.input_statistics import Measured, Unmeasured
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 SUMMED = 20
 """Number of pictures whose features are summed before the sums are sent, with the next result."""
+
+FIRST = 400
+"""Pictures of which each is compared, however fast they come: twice as many as the alarm needs."""
+
+MOST_A_SECOND = 25
+"""Pictures that are compared in a second, later. A line changes more slowly."""
 
 MOST_SKIPPED = 3
 """Largest number of consecutive pictures that are not compared because a part of another station waits."""
@@ -39,6 +46,7 @@ class InputProbe:
         self._features: list[npt.NDArray[np.float64]] = []
         self._summed: Summed | None = None
         self._skipped = 0
+        self._due = 0.0  # when the next picture is compared
         self._comparing = threading.Lock()
         self.compared = 0
         """Number of pictures compared."""
@@ -51,10 +59,13 @@ class InputProbe:
     def copy_rows(self, picture: "Frame") -> None:
         """Copy the rows of a picture `uint8 [h, w, 3]` BGR that are compared; they replace those of an earlier picture.
 
-        Nothing is copied while another thread still compares the earlier picture.
+        Nothing is copied while another thread still compares the earlier picture, or while they come too fast.
         """
-        if self._comparison is None or not self._comparing.acquire(blocking=False):
+        if self._comparison is None or (self.compared >= FIRST and time.monotonic() < self._due):
             return
+        if not self._comparing.acquire(blocking=False):
+            return
+        self._due = time.monotonic() + 1 / MOST_A_SECOND
         try:
             self._rows = self._comparison.copy_rows(picture)
         except Exception as error:

@@ -10,7 +10,7 @@ from edge.errors import BundleError
 from edge.machine import cores
 from edge.station.config.resolved import StationConfig
 from edge.station.inference.child import run_inference
-from edge.station.process.child import Child
+from edge.station.process.child import Child, messages
 from edge.station.process.messages import Failed, Infer, Inferred, Loaded, SelfTest, Stop
 
 if TYPE_CHECKING:
@@ -173,10 +173,12 @@ class Model:
 
     # ------------------------------------------------------------------------------------------------ in each turn
 
-    def receive(self) -> None:
-        """Put the child's results into the seats. Raises BundleError if the bundle cannot be loaded at first."""
+    def receive(self, most: int | None = None) -> None:
+        """Put the child's results into the seats, of at most `most` messages. Raises BundleError if the bundle cannot
+        be loaded at first.
+        """
         try:
-            while (message := self.child.receive()) is not None:
+            for message in messages(self.child, most):
                 match message:
                     case Inferred():
                         self._take(message)

@@ -110,9 +110,11 @@ class Scoring:
             self._deadlines_ns[seq] = deadline_ns
             self.model.postpone(self._number, seq, deadline_ns)
 
-    def receive(self) -> Iterator[Inferred]:
-        """Results since the last call. Raises BundleError if the bundle cannot be loaded at first."""
-        self.model.receive()
+    def receive(self, most: int | None = None) -> Iterator[Inferred]:
+        """Results since the last call; of the messages that have come at most `most` are read. Raises BundleError if
+        the bundle cannot be loaded at first.
+        """
+        self.model.receive(most)
         if self._refusal is not None:
             raise BundleError(self._refusal)
         yield from self._results()

@@ -8,10 +8,10 @@ a part that arrives even sooner waits for that one warm-up and no other.
 import time
 from collections import deque
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from statistics import median
 from typing import Any
 
+from edge.station.process.message_socket import MessageSocket
 from edge.station.process.messages import Infer
 
 REMEMBERED = 8
@@ -27,7 +27,7 @@ MOST_MISSED = 10
 class Warmer:
     """Waits for orders instead of `connection.recv`, and runs the model in between."""
 
-    def __init__(self, connection: Connection, warm: Callable[[], object]) -> None:
+    def __init__(self, connection: MessageSocket, warm: Callable[[], object]) -> None:
         """`warm` runs the model once, on a frame of the line's size."""
         self._connection, self._warm = connection, warm
         self._came_ns: int | None = None

@@ -1,22 +1,21 @@
-"""A child process of the station: a pipe, detection of its end, and restarts with back-off."""
+"""A child process of the station: a socket, detection of its end, and restarts with back-off."""
 
 import contextlib
 import logging
 import multiprocessing
 import os
 import random
-import select
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from edge.station.process.message_socket import MessageSocket, pair
 from edge.station.process.messages import Stop
 from edge.terminal.logs import Logging, chosen_logging, lines_through, start_logging
 from edge.terminal.output import Display
@@ -57,10 +56,9 @@ class Child:
         self.station = station
         self._niceness = niceness
         self.restarts = -1
-        self.connection: Connection | None = None
+        self.connection: MessageSocket | None = None
         self._work, self._arguments = work, arguments
         self._process: Any = None
-        self._poll = select.poll()  # Connection.poll creates one at every call
         self._started = 0.0
         self._backoff_s = 0.0
         self._longest_backoff_s = longest_backoff_s
@@ -103,9 +101,7 @@ class Child:
 
     def _start(self) -> None:
         _leave_removed_folder()
-        self.connection, theirs = _spawn.Pipe()
-        self._poll = select.poll()
-        self._poll.register(self.connection.fileno(), select.POLLIN)
+        self.connection, theirs = pair()
         process = _spawn.Process(
             target=_run,
             args=(self._work, theirs, self._logging(), self._niceness, *self._arguments()),
@@ -133,7 +129,7 @@ class Child:
         if self.connection is None:
             return None
         try:
-            return self.connection.recv() if self._poll.poll(0) else None
+            return self.connection.receive_now()
         except (ConnectionResetError, OSError) as error:
             raise EOFError from error
 
@@ -189,6 +185,13 @@ class Child:
         self._log_end()
 
 
+def messages(child: Child, most: int | None = None) -> Iterator[Any]:
+    """The messages that have come, at most `most`. Raises EOFError if the child is gone."""
+    while most != 0 and (message := child.receive()) is not None:
+        yield message
+        most = None if most is None else most - 1
+
+
 def _leave_removed_folder() -> None:
     """Leave a deleted working directory: Python needs the directory's name to start a process."""
     try:
@@ -211,7 +214,7 @@ def _no_main_module() -> Iterator[None]:
 
 
 def _run(
-    work: Callable[..., None], connection: Connection, logging_: Logging | None, niceness: int, *arguments: Any
+    work: Callable[..., None], connection: MessageSocket, logging_: Logging | None, niceness: int, *arguments: Any
 ) -> None:
     """Entry point of every child: SIGINT is left to the supervisor, standard output and log to the command."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # if it is not inherited

@@ -64,6 +64,29 @@ def test_previews_end_with_a_viewer_that_has_subscribed_several_times(end: str) 
         until(lambda: not station.wants_previews)
 
 
+def test_messages_are_given_to_the_viewers_thread_only_while_one_is_connected() -> None:
+    """A thread that is woken for nobody takes the interpreter from the one that publishes verdicts."""
+    with publisher() as (station, endpoint):
+        viewers = station._viewers
+        assert viewers is not None
+        given: list[bytes] = []
+        put = viewers._given.put_nowait
+        viewers._given.put_nowait = lambda frames: (given.append(frames[0]), put(frames))  # type: ignore[assignment]
+        station.send(heartbeat())
+        assert not given
+        with viewer(endpoint, zmq.SUB) as one:
+            one.subscribe(b"")
+            until(lambda: _comes(station, one))
+            assert given
+        until(lambda: not viewers._previews.is_anybody_there)
+
+
+def _comes(station: Publisher, viewer: "zmq.Socket[bytes]") -> bool:
+    """Whether a heartbeat that is sent now, or was before, reaches the viewer."""
+    station.send(heartbeat())
+    return bool(viewer.poll(50))
+
+
 def test_a_viewer_that_ends_subscriptions_which_it_never_had_takes_previews_from_nobody() -> None:
     with publisher() as (station, endpoint), viewer(endpoint) as honest:
         honest.send(b"\1" + TOPIC)

@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -18,7 +17,7 @@ def test_a_child_that_cannot_be_started_is_a_warning_at_the_first_failure_in_a_r
     def no_descriptors() -> NoReturn:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(child, "_spawn", SimpleNamespace(Pipe=no_descriptors))
+    monkeypatch.setattr(child, "pair", no_descriptors)
     logger = logging.getLogger("edge")  # an earlier test of this process may have configured it
     monkeypatch.setattr(logger, "handlers", [])
     monkeypatch.setattr(logger, "propagate", True)

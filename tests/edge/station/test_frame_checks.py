@@ -112,7 +112,7 @@ def test_outside_of_the_envelope_of_commissioning_a_frame_is_doubted() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 255), st.floats(0, 255)), min_size=1, max_size=20))
 def test_what_the_envelope_was_learned_from_is_inside(values: list[tuple[float, float]]) -> None:
-    seen = [blank.Sampled(brightness, sharpness, 255, 0.0, 50.0, 0) for brightness, sharpness in values]
+    seen = [blank.Sampled(brightness, sharpness, 255, 0.0, 50.0) for brightness, sharpness in values]
     envelope = Envelope.learn(seen)
     for one in seen:
         assert envelope.brightness[0] <= one.brightness <= envelope.brightness[1]

@@ -1,5 +1,7 @@
 """The comparison of pictures with the training photographs in the inference process loses no score, delays no part."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,7 +12,8 @@ from edge.bundle.shipped import DEMO, shipped_bundle
 from edge.demo.line import DemoLine
 from edge.frame import Frame
 from edge.pictures.features import Rows
-from edge.station.inference.input_probe import MOST_SKIPPED, SUMMED, InputProbe
+from edge.station.inference import input_probe
+from edge.station.inference.input_probe import MOST_A_SECOND, MOST_SKIPPED, SUMMED, InputProbe
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +133,23 @@ def test_a_failure_is_told_once_and_ends_the_comparison(step: str) -> None:
     probe.copy_rows(np.zeros((20, 20, 3), np.uint8))
     probe.compare(is_awaited=False)
     assert probe.take() is None
+
+
+def test_pictures_that_come_fast_are_all_compared_at_first_and_later_some_in_a_second(
+    comparison: InputDistance, frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(input_probe, "FIRST", 5)
+    monkeypatch.setattr(input_probe, "time", SimpleNamespace(monotonic=lambda: now_s))
+    probe, compared = InputProbe(comparison), []
+    for _ in range(5 + 200):
+        probe.copy_rows(frame)
+        probe.compare(is_awaited=False)
+        compared.append(probe.take() is not None)
+        now_s += 0.0051
+    assert compared[:5] == [True] * 5
+    assert 0 < sum(compared[5:]) <= 200 * 0.0051 * MOST_A_SECOND + 1
+    now_s += 1
+    probe.copy_rows(frame)
+    probe.compare(is_awaited=False)
+    assert probe.take() is not None, "a slow line's pictures are all compared"

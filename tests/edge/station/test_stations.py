@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -28,6 +29,7 @@ from edge.station.inference.process import STUCK_MS, Model
 from edge.station.inference.seat import Scoring
 from edge.station.metrics import Metrics, Vitals
 from edge.station.process.messages import Captured, Infer, Inferred, Loaded, Opened
+from edge.station.supervisor import Station
 from edge.station.systemd import Service, SharedService
 from edge.verdict import Reason, State
 
@@ -176,7 +178,7 @@ def cell(request: pytest.FixtureRequest) -> Iterator[tuple[Cell, Stub]]:
         frames: Any = SimpleNamespace(
             opened=Opened("test", None, None, False, False, False, "every"), child=child,
             is_up=True, is_resuming=False, has_ended=False, exposes_when_told=False, cause=None, blind=None,
-            age_ms=None, dropped=0, alarms=(), receive=tuple, supervise=tuple, begin=lambda: None,
+            age_ms=None, dropped=0, alarms=(), receive=lambda most=None: (), supervise=tuple, begin=lambda: None,
             hold=lambda slot: None, release=lambda slot: None, memory=str,
         )  # fmt: skip
         station.intake = station.in_flight._intake = station.acceptance._intake = frames
@@ -206,6 +208,43 @@ def test_stations_that_are_always_busy_come_in_turn_however_the_model_answers(ce
     assert served.total() > 300
     assert max(served.values()) - min(served[i] for i in range(3)) <= 3
     assert [s.books.accepted - s.books.published for s in line.stations] == [len(s.in_flight) for s in line.stations]
+
+
+def test_a_short_turn_judges_and_publishes_and_leaves_the_rest_to_the_next_full_one(
+    cell: tuple[Cell, Stub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, child = cell
+    tended: list[str] = []
+    monkeypatch.setattr(Station, "receive", lambda station: tended.append("received"))
+    for station in line.stations:
+        station.status.beat = lambda: tended.append("beat")  # type: ignore[method-assign]
+    show(line, 1)
+    line._ready = set()
+    line._turn(is_short=True)
+    child.answer()
+    line._turn(is_short=True)
+    assert line.stations[1].books.published == 0, "no descriptor of the model was readable"
+    with socket.socket() as readable:
+        child.connection = readable  # type: ignore[assignment]
+        line._ready = {readable.fileno()}
+        line._turn(is_short=True)
+    assert line.stations[1].books.published == 1
+    assert not tended
+    line._turn()
+    assert sorted(tended) == [*["beat"] * 3, *["received"] * 3]
+
+
+def test_turns_are_short_only_between_full_ones_and_if_nothing_but_parts_came(cell: tuple[Cell, Stub]) -> None:
+    line, _ = cell
+    line._tended, line._tend_due = [7], time.monotonic() + 60
+    line._ready = {5}
+    assert line._may_be_short
+    line._ready = {5, 7}
+    assert not line._may_be_short, "a request has come"
+    line._ready = None
+    assert not line._may_be_short, "anything may have come"
+    line._ready, line._tend_due = {5}, time.monotonic() - 1
+    assert not line._may_be_short, "a heartbeat may be due"
 
 
 def test_a_station_that_has_nothing_holds_the_others_up_never(cell: tuple[Cell, Stub]) -> None:
