@@ -27,6 +27,16 @@ class Output:
     map: npt.NDArray[np.float32] | None
     kinds: npt.NDArray[np.float32] | None = None
 
+    @property
+    def kind(self) -> tuple[int, float] | None:
+        """The number of the most probable kind, from 1, and its probability, at most 1; None without kinds, or if no
+        probability is a number: a kind decides nothing, so its absence is no fault.
+        """
+        if self.kinds is None:
+            return None
+        number, probability = max(enumerate(map(float, self.kinds), 1), key=lambda one: one[1])
+        return (number, min(1.0, probability)) if probability >= 0 else None
+
 
 class Backend(Protocol):
     """A compiled graph, called by the name of its artifact. Not for use by two threads at once."""

@@ -29,7 +29,9 @@ SHAPES = 4
 
 
 class Row(NamedTuple):
-    """What one bundle says of one frame, after the columns of the frame. `ms` is the time of the inference."""
+    """What one bundle says of one frame, after the columns of the frame. `ms` is the time of the inference, `kind` that
+    of a reject's defect; empty if the bundle tells no kinds apart.
+    """
 
     bundle: str
     backend: str
@@ -37,6 +39,7 @@ class Row(NamedTuple):
     score: float
     ms: float
     fault: str
+    kind: str = ""
 
 
 NAN = float("nan")
@@ -90,16 +93,18 @@ def _judged(judge: Judge, threads: int, item: Item, frame: Frame | None, fault: 
         return Row(judge.label, judge.backend, Outcome.UNKNOWN.value, NAN, NAN, f"a frame of {refusal}")
     began = time.perf_counter_ns()
     try:
-        score = backend.infer(frame).score
+        output = backend.infer(frame)
     except Exception as error:  # each runtime has its own kinds
         text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         return Row(judge.label, judge.backend, Outcome.UNKNOWN.value, NAN, NAN, text)
-    ms = (time.perf_counter_ns() - began) / 1e6
+    score, ms = output.score, (time.perf_counter_ns() - began) / 1e6
     if not isfinite(score):
         return Row(judge.label, judge.backend, Outcome.UNKNOWN.value, NAN, ms, f"the model's score is {score}")
     rejects = bundle.artifact(judge.backend).threshold.rejects(score)
     outcome = Outcome.REJECT if rejects else Outcome.GOOD
-    return Row(judge.label, judge.backend, outcome.value, score, ms, "")
+    kind = output.kind if rejects else None
+    named = "" if kind is None else bundle.manifest.kinds[kind[0] - 1]
+    return Row(judge.label, judge.backend, outcome.value, score, ms, "", named)
 
 
 _Key = tuple[Judge, int, tuple[int, int] | None]

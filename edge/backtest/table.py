@@ -83,5 +83,5 @@ def read_rows(file: Path) -> Iterator[tuple[Item, Row]]:
     with parquet.ParquetFile(file) as table:
         for batch in table.iter_batches():
             for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                values = [float("nan") if value is None else value for value in row]
-                yield Item._make(values[:width]), Row._make(values[width:])
+                values: list[Any] = [float("nan") if value is None else value for value in row]
+                yield Item._make(values[:width]), Row(*values[width:])  # an older table has no kinds

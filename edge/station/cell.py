@@ -27,7 +27,7 @@ TEND_S = 0.02
 """While parts come, a turn that begins this long after the last full one is a full one, too."""
 
 OPEN_FILES = 64
-"""Open files per station: sockets, pipes, ring and journal, and a reserve to restart its children."""
+"""Open files per station: sockets, ring and journal, and a reserve to restart its children."""
 
 
 class Cell:

@@ -171,6 +171,7 @@ class Metrics(Collector):
             + [(Outcome.UNKNOWN, reason) for reason in sorted(UNKNOWN_REASONS)],
             0,
         )
+        self._kinds: dict[str, int] = {}
         self._to_ring, self._to_inference, self._inference, self._to_publication, self._age = (
             _Durations() for _ in range(5)
         )
@@ -183,6 +184,8 @@ class Metrics(Collector):
         """Count a published verdict, and add the durations of its part's stages. Its bundle is the one that runs."""
         self._about["bundle"] = verdict.bundle
         self._verdicts[verdict.verdict, verdict.reason] += 1
+        if verdict.kind is not None:
+            self._kinds[verdict.kind] = self._kinds.get(verdict.kind, 0) + 1
         t = verdict.timing
         self._to_ring.add(t.captured, t.in_ring)
         self._to_inference.add(t.in_ring, t.inference_start)
@@ -220,6 +223,10 @@ class Metrics(Collector):
         for kind, count in self._verdicts.items():
             verdicts.add_metric(kind, count)
         yield verdicts
+        kinds = CounterMetricFamily("edge_kinds", "Rejects by the kind of their defect.", labels=["kind"])
+        for name, count in dict(self._kinds).items():
+            kinds.add_metric([name], count)
+        yield kinds
         stages = HistogramMetricFamily(
             "edge_stage_seconds", "Time of a part in each stage of its way.", labels=["stage"]
         )

@@ -118,7 +118,7 @@ def _read_into(order: ReadPicture, ring: Attached) -> str | None:
 
 
 def _work(jobs: "queue.SimpleQueue[_Job | None]", keeping: Keeping, send: Send) -> None:
-    """The writing thread. If one image fails, the next is tried; the thread ends when the station's pipe closes."""
+    """The writing thread. If one image fails, the next is tried; the thread ends when the station's socket closes."""
     with contextlib.suppress(AttributeError, OSError):
         os.nice(NICENESS)  # of this thread only: the copying, for which the ring waits, is urgent
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):

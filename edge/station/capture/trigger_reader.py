@@ -11,7 +11,7 @@ from edge.station.process.messages import Adjust, Adjusted, Expose
 
 
 class Inbox:
-    """The only reader of the pipe: a thread that handles Expose and Adjust at once, even if the main thread waits for
+    """The only reader of the socket: a thread that handles Expose and Adjust at once, even if the main thread waits for
     the camera.
 
     All other messages are returned by `recv`, as from the connection; of an Adjust its answer, to be sent on.

@@ -184,7 +184,7 @@ def _load(path: Path, digest: str, backend: str, options: "Options", shape: Shap
 
 
 class _Seats:
-    """The stations that this process serves, by number, and the pipe to the supervisor, written by two threads."""
+    """The stations that this process serves, by number, and the socket to the supervisor, written by two threads."""
 
     def __init__(self, model: _Model, connection: MessageSocket) -> None:
         self._model, self._connection = model, connection
@@ -346,14 +346,9 @@ class _Seat:
 
 
 def _kind(outputs: Sequence[tuple["RegionOfInterest | None", "Output"]]) -> NamedKind | None:
-    """The most probable kind of a reject's defect, by the region with the highest score; None without kinds, or if no
-    probability is a number: a kind decides nothing, so its absence is no fault.
-    """
-    kinds = max((output for _, output in outputs), key=lambda output: _severity(output.score)).kinds
-    if kinds is None:
-        return None
-    number, probability = max(enumerate(map(float, kinds), 1), key=lambda one: one[1])
-    return NamedKind(number, min(1.0, probability)) if probability >= 0 else None
+    """The most probable kind of a reject's defect, by the region with the highest score."""
+    kind = max((output for _, output in outputs), key=lambda output: _severity(output.score)).kind
+    return None if kind is None else NamedKind(*kind)
 
 
 def _severity(score: float) -> float:

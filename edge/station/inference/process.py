@@ -43,7 +43,7 @@ FIRST_DEATHS = 3
 """After this many deaths before it was first ready, the inference process is given up."""
 
 AHEAD = 1
-"""Frames that may wait in the child's pipe if several stations share it, so that it continues without a pause. Stored
+"""Frames that may wait in the child's socket if several stations share it, so that it continues without a pause. Stored
 pictures of a single station are submitted ahead too."""
 
 MANY_PROOFS = 20

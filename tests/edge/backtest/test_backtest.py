@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.kind_bundle import KINDS, kind_bundle
 from support.line import DEMO_BUNDLE, command, ran, run
 from support.other_bundle import other_bundle
 from support.records import rows, spoil, until
@@ -57,6 +58,14 @@ def test_the_bundle_of_the_line_gives_every_frame_the_score_that_it_had(records:
     page = (tmp_path / "out" / "report.html").read_text()
     assert "none of the rejects of then would pass, none of the goods would be rejected" in page
     assert "<img " not in page
+
+
+def test_the_table_names_the_kind_of_each_reject(records: Path, tmp_path: Path) -> None:
+    bundle, out = kind_bundle(tmp_path / "kinds.edge"), tmp_path / "out"
+    backtested(bundle, "--records", records, "--out", out, "--workers", 1)
+    table = [row for _, row in read_rows(out / TABLE)]
+    assert {row.kind for row in table if row.outcome == "reject"} == {*KINDS}
+    assert {row.kind for row in table if row.outcome != "reject"} == {""}
 
 
 def test_flips_of_several_bundles_and_what_people_said(records: Path, tmp_path: Path) -> None:

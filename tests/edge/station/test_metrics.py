@@ -70,6 +70,17 @@ def test_verdicts_are_counted_by_kind_and_reason_and_those_that_never_came_are_0
     assert sum(counts.values()) == 4
 
 
+def test_rejects_are_counted_by_the_kind_of_their_defect(metrics: Metrics) -> None:
+    assert not [name for name in scrape(metrics) if name.startswith("edge_kinds_total")]
+    reject = a_verdict(Outcome.REJECT, Reason.DEFECT).model_dump()
+    for kind in ("crack", "oil stain", "crack"):
+        metrics.verdict(Verdict(**reject | {"kind": kind, "kind_number": 1, "kind_probability": 0.9}))
+    metrics.verdict(Verdict(**reject))
+    page = scrape(metrics)
+    assert page['edge_kinds_total{kind="crack"}'] == 2
+    assert page['edge_kinds_total{kind="oil stain"}'] == 1
+
+
 def test_the_free_space_of_the_record_is_on_the_page(metrics: Metrics) -> None:
     assert scrape(metrics)["edge_records_free_bytes"] > 0
 
@@ -134,6 +145,8 @@ def test_a_station_that_hangs_is_not_shown_as_ready(metrics: Metrics) -> None:
 
 def test_the_table_in_the_docs_and_the_page_agree(metrics: Metrics) -> None:
     metrics.beat(FULL)
+    kind = {"kind": "crack", "kind_number": 1, "kind_probability": 0.9}
+    metrics.verdict(Verdict(**a_verdict(Outcome.REJECT, Reason.DEFECT).model_dump() | kind))
     served = set()
     for family in metrics.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
