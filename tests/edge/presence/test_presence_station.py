@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from support.line import Line, running_line
 
+from edge.backends import Output
 from edge.demo.moving import MovingBelt
 from edge.demo.truth import plan_part
 from edge.letterbox.contract import LetterboxContract
@@ -110,7 +111,7 @@ class Scores:
 
     def infer(self, frame: np.ndarray) -> Any:
         score = {255: math.nan, 254: math.inf}.get(int(frame[0, 0, 0]), frame[0, 0, 0] / 100)
-        return SimpleNamespace(score=score, map=None, kinds=None)
+        return Output(score, None)
 
 
 @pytest.mark.parametrize(

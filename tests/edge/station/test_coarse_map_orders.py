@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.backends import Output
 from edge.bundle import load_bundle
 from edge.bundle.shipped import DEMO, shipped_bundle
 from edge.station.inference import coarse_map as module
@@ -21,7 +22,7 @@ class Score:
         self.score = score
 
     def infer(self, frame: np.ndarray) -> Any:
-        return SimpleNamespace(score=self.score, map=None, kinds=None)
+        return Output(self.score, None)
 
 
 @pytest.mark.parametrize(
