@@ -20,6 +20,7 @@ from edge.channel.limits import LARGEST_MESSAGE
 from edge.channel.preview import LONGEST_SIDE
 from edge.errors import RecordsError
 from edge.files import sync
+from edge.pictures.png_encoding import encode_png
 from edge.records.durable_files import PRIVATE_FOLDER, write_durably
 from edge.records.journal import has_image, has_run, open_to_read
 from edge.records.retention import IMAGES, SIDECAR, Gone, Keeping, NoRoomError, Shelf
@@ -143,7 +144,7 @@ def _work(jobs: "queue.SimpleQueue[_Job | None]", keeping: Keeping, send: Send) 
 def _stored(order: Keep, frame: "npt.NDArray[np.uint8]", shelf: Shelf, send: Send) -> Stored | NotStored:
     """Store one image; an error becomes the answer."""
     try:
-        return _store(order, _png(frame), shelf, send)
+        return _store(order, encode_png(frame), shelf, send)
     except NoRoomError as error:
         why = str(error)
     except OSError as error:
@@ -176,18 +177,6 @@ def _as_stored(sidecar: Sidecar) -> Stored:
         raise TypeError("no numbers")
     place = _place(str(verdict["time"])[:10], str(epoch), seq, Outcome(verdict["verdict"]))
     return Stored(str(epoch), seq, place.as_posix(), bytes.fromhex(sidecar.sha256).hex(), size)
-
-
-def _png(frame: "npt.NDArray[np.uint8]") -> bytes:
-    """PNG with OpenCV's default strategy, run lengths: 68 ms on one core for a 1080p frame of the demonstration line,
-    52% of its bytes. Compression level 1 takes 122 ms (58%), lossless WebP 560 ms (48%).
-    """
-    import cv2
-
-    done, data = cv2.imencode(".png", frame)
-    if not done:
-        raise ValueError("OpenCV cannot write this frame as PNG")
-    return data.tobytes()
 
 
 def _strided(frame: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.uint8]":
