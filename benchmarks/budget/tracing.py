@@ -44,7 +44,6 @@ STEPS = {
     "connections": "edge.channel.channel:Channel.serve",
     "make the verdict": "edge.station.parts:judge",
     "encode": "pydantic.main:BaseModel.model_dump_json",
-    "encode the verdict": "edge.verdict_encoding:encoded",
     "publish": "edge.channel.publisher:Publisher.send",
     "queue for the journal": "edge.records.recorder:Recorder.enter",
     "records": "edge.station.record_keeping:Records.judged",
@@ -55,7 +54,6 @@ STEPS = {
     "graph (ONNX Runtime)": "edge.backends.runtimes.onnxruntime:OnnxRuntime.infer",
     "pixels for the watch on the input": "edge.station.inference.input_probe:InputProbe.copy_rows",
     "watch the input": "edge.station.inference.input_probe:InputProbe.compare",
-    "decode the verdict": "edge.verdict:parse",
 }
 """What is traced, by its name on the page: module and qualified name. What a checkout does not have is left out."""
 

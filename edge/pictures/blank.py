@@ -43,7 +43,7 @@ def sampled_rows(frame: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.uint8]":
     import numpy as np
 
     step = max(1, frame.shape[0] // ROWS)
-    return np.ascontiguousarray(frame[step // 2 :: step])
+    return np.array(frame[step // 2 :: step], order="C")
 
 
 def sample(rows: "npt.NDArray[np.uint8]") -> Sampled:

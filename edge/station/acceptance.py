@@ -58,6 +58,8 @@ class Acceptance:
         """Whether a part is judged while stored pictures wait, here or at the model: further captures need no turn
         before its verdict.
         """
+        if self.config.trigger == "external":
+            return False  # a part in flight may wait for its frame
         opened, flying = self._intake.opened, len(self._in_flight)
         return flying > 0 and (flying > 1 or bool(self.pending)) and opened is not None and not opened.live
 

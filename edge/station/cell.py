@@ -99,6 +99,10 @@ class Cell:
         A short turn handles captures, results and deadlines only.
         """
         self._was_short = is_short
+        for model in () if is_short else self._models.values():
+            with contextlib.suppress(EdgeError):  # the stations raise it themselves; a model may have none left
+                model.receive()
+                model.supervise()
         self._each(partial(Station.answer, ready=self._ready if is_short else None))
         self._each(Station.take_capture if is_short else Station.receive)
         self._each(self._submit)
@@ -147,7 +151,7 @@ class Cell:
     def _sleep(self, signals: Signals) -> None:
         """Sleep until a descriptor of a child, a controller or a signal is readable, or a deadline is due."""
         self._ready = None
-        if any(station.has_results if self._was_short else station.has_more for station in self._running):
+        if any(station.needs_full_turn if self._was_short else station.has_more for station in self._running):
             return
         if not self._was_short:
             self._tended = [signals.wake.fileno(), *(fd for station in self._running for fd in station.tended_fds)]

@@ -151,6 +151,7 @@ class Station:
             self._note_own(logging.WARNING, self.suspension.remark, "operator")
         self._judged_ns = 0  # when the source had ended and the last part had its verdict
         self._is_opened = False
+        self._has_told = False  # since the last full turn: sending on the control socket takes in its signals
 
     def _products_of(
         self, config: StationConfig, first: tuple[Bundle, Bundle], trust: Trust | None, models: dict[Hashable, Model]
@@ -252,12 +253,16 @@ class Station:
                 self.stored_challenge.settle(result, inspection)
 
     def take_capture(self) -> None:
-        """Take a capture, if one has come and not enough wait. Raises EdgeError if the source cannot be opened."""
+        """Take a stored picture, or all live frames that have come, unless enough wait. Raises EdgeError if the source
+        cannot be opened.
+        """
         if not self.acceptance.has_enough:
-            self.acceptance.pending.extend(self.intake.receive(most=1))
+            is_live = self.intake.opened is None or self.intake.opened.live
+            self.acceptance.pending.extend(self.intake.receive(most=None if is_live else 1))
 
     def receive(self) -> None:
         """Handle messages of the other children and of controllers. Raises EdgeError if the source cannot be opened."""
+        self._has_told = False
         self._receive()
         for inspection in self.products:
             inspection.count_pictures()
@@ -274,6 +279,7 @@ class Station:
         """Accept parts, keep their deadlines, and submit a part to the model. True if one was submitted."""
         for part in self.acceptance.accept(self.control_server.missing, self._suspended):
             if part.exposed_ns is not None:
+                self._has_told = True
                 self.control_server.tell_exposed(part.name, part.seq, part.exposed_ns)
         self.books.dropped = self.acceptance.passed_over + self.intake.dropped
         self.in_flight.expire()
@@ -284,7 +290,9 @@ class Station:
 
     @property
     def _suspended(self) -> str | None:
-        """Why the station is suspended; None if it is not."""
+        """Why the station is suspended; None if it is not. A suspension holds before it is announced."""
+        if (person := self.control_server.suspended_by) is not None:
+            return f"operator: {person}"
         return (self.status.cause or "") if self.status.state is State.SUSPENDED else None
 
     @property
@@ -309,6 +317,20 @@ class Station:
     def has_results(self) -> bool:
         """Whether a model's results wait for the next turn."""
         return any(one.scoring.has_more for one in self.products)
+
+    @property
+    def needs_full_turn(self) -> bool:
+        """Whether a short turn has left or begun something that only a full turn handles: a result, a suspension, a
+        child that has ended, or a request whose signal was taken in.
+        """
+        children = (one.scoring.child for one in self.products)
+        return (
+            self.has_results
+            or self._has_told
+            or self.control_server.suspended_by is not None
+            or not (self.intake.child.is_running or self.intake.has_ended)
+            or not all(child.is_running for child in children)
+        )
 
     @property
     def has_more(self) -> bool:

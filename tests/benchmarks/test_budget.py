@@ -47,7 +47,7 @@ def test_the_time_of_a_step_does_not_contain_that_of_the_steps_within(tmp_path: 
 
 def test_every_step_that_this_checkout_has_is_found() -> None:
     """A renamed function would silently be left out of the page."""
-    gone = {"send a message", "receive a message", "encode the verdict"}  # of other checkouts
+    gone = {"send a message", "receive a message"}  # of other checkouts
     code = "import sys, importlib\n" + "\n".join(
         f"m = importlib.import_module({place.split(':')[0]!r})\n"
         f"o = m\nfor n in {place.split(':')[1].split('.')!r}: o = getattr(o, n)"

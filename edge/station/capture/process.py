@@ -299,7 +299,8 @@ class CaptureProcess:
         if self._ring is None:
             height, width = opened.shape or (1, 1)
             frames = 1 if self._presence is None else self._presence.frames
-            slots = SLOTS[opened.policy] if opened.live else STORED_SLOTS
+            has_few = not opened.live and self._presence is None  # several parts may be decided by one frame
+            slots = STORED_SLOTS if has_few else SLOTS[opened.policy]
             slots += MOST_FRAMES if self._config.read_code is not None else 0
             slots += self._config.candidates is not None
             self._ring = Ring(slots, height * width * 3 * frames)

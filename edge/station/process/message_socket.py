@@ -48,18 +48,25 @@ class MessageSocket:
         self._socket.send(MORE)
 
     def recv(self) -> Any:
-        """The next message, for which it waits. Raises EOFError if the other side is gone, ConnectionResetError if it
-        went with messages unread.
-        """
-        return self._received(self._socket.recv_into(self._buffer))
+        """The next message, for which it waits. Raises EOFError if the other side is gone."""
+        return self._received(self._read())
 
     def receive_now(self) -> Any | None:
         """The next message; None if there is none. Raises as `recv` does."""
         try:
-            size = self._socket.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
+            size = self._read(socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
         return self._received(size)
+
+    def _read(self, flags: int = 0) -> int:
+        """The size of the next packet; 0 at the end. If the other side is gone and had not read everything, the system
+        says so first, once, and then gives the packets that it had sent.
+        """
+        try:
+            return self._socket.recv_into(self._buffer, 0, flags)
+        except ConnectionResetError:
+            return self._socket.recv_into(self._buffer, 0, flags)
 
     def _received(self, size: int) -> Any:
         if not size:
@@ -69,7 +76,7 @@ class MessageSocket:
         data = bytearray()
         while size > 1:
             data += self._view[1:size]
-            size = self._socket.recv_into(self._buffer)
+            size = self._read()
         if not size:
             raise EOFError
         return decode(memoryview(data))

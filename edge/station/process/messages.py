@@ -310,8 +310,8 @@ class Depicted(NamedTuple):
     """Archive → supervisor: a piece of the preview of a frame, a JPEG of `edge.channel.preview.LONGEST_SIDE` pixels at
     most; `is_last` with its last piece.
 
-    In pieces, because `Connection.send` writes a message of more than 16 KiB in two parts, and the supervisor would
-    wait for the second one.
+    In pieces that fit into one packet of `edge.station.process.message_socket`: of a longer message the supervisor
+    would wait for the rest.
     """
 
     epoch: str

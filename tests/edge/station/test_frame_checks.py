@@ -131,3 +131,14 @@ def test_a_file_that_is_no_envelope_is_one_line_with_the_remedy(tmp_path: Path, 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 4000), (1, 1), (2160, 3840)])
 def test_frames_of_any_size_can_be_looked_at(shape: tuple[int, int]) -> None:
     assert 60 <= sample(noise(0, shape=shape)).brightness < 200
+
+
+@pytest.mark.parametrize("height", [16, 48, 63, 64, 480])
+def test_a_line_whose_frames_come_in_one_place_is_not_frozen(height: int) -> None:
+    """A slot that is free again is used for the next frame."""
+    slot, dice = np.empty((height, 64, 3), np.uint8), np.random.default_rng(height)
+    checks = FrameChecks(stale_ms=1e9)
+    for number in range(8):
+        slot[:] = dice.integers(0, 256, slot.shape, np.uint8)
+        checks._same_since_ns -= 10**9
+        assert checks.check(Capture(number, f"{number}", slot, captured_ns=time.monotonic_ns())) is None

@@ -1,10 +1,9 @@
-"""A preview crosses the pipe to the supervisor in pieces, for none of which the supervisor waits."""
+"""A preview crosses the socket to the supervisor in pieces, for none of which the supervisor waits."""
 
 import multiprocessing as mp
 import os
 import signal
 import socket as sockets
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,23 +13,28 @@ from support.records import until, verdict
 
 from edge.station.archive.child import _preview
 from edge.station.previews import Previews
+from edge.station.process.message_socket import PIECE, MessageSocket, pair
 from edge.station.process.messages import Depicted
+from edge.station.process.wire import MORE
 
 NOISE = np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
 """A frame whose JPEG is as large as a message may be."""
 
 
-def send_then_stop(connection: Connection) -> None:
-    """Send a preview and stop, as a process that hangs, after each write to the pipe."""
+def send_then_stop(end: MessageSocket) -> None:
+    """Send a preview and stop, as a process that hangs, after each packet."""
 
-    class Halting(Connection):
-        def _send(self, *arguments: Any) -> None:
-            super()._send(*arguments)  # type: ignore[misc]
+    class Halting:
+        def __init__(self, inner: sockets.socket) -> None:
+            self._inner = inner
+
+        def send(self, packet: bytes) -> None:
+            self._inner.send(packet)
             os.kill(os.getpid(), signal.SIGSTOP)
 
-    pipe = Halting(os.dup(connection.fileno()), readable=False)
+    end._socket = Halting(end._socket)  # type: ignore[assignment]
     for piece in _preview("ab12", 7, NOISE):
-        pipe.send(piece)
+        end.send(piece)
 
 
 def is_stopped(process: Any) -> bool:
@@ -39,7 +43,7 @@ def is_stopped(process: Any) -> bool:
 
 
 def test_an_archive_process_that_stops_amid_a_preview_never_leaves_half_a_message() -> None:
-    here, there = mp.Pipe()
+    here, there = pair()
     process = mp.get_context("fork").Process(target=send_then_stop, args=(there,))
     process.start()
     there.close()
@@ -59,14 +63,13 @@ def test_an_archive_process_that_stops_amid_a_preview_never_leaves_half_a_messag
     assert b"".join(piece.jpeg for piece in pieces).endswith(b"\xff\xd9")
 
 
-def whole_message(connection: Connection) -> Depicted | None:
-    """The message that is in the pipe as a whole; None if a part of it is missing."""
-    with sockets.socket(fileno=os.dup(connection.fileno())) as pipe:
-        there = pipe.recv(1 << 20, sockets.MSG_PEEK | sockets.MSG_DONTWAIT)
-    size = int.from_bytes(there[:4], "big", signed=True)
-    if len(there) < 4 + size:
+def whole_message(end: MessageSocket) -> Depicted | None:
+    """The message in the socket; None if its packet is a piece of a longer one."""
+    with sockets.socket(fileno=os.dup(end.fileno())) as peeking:
+        packet = peeking.recv(PIECE, sockets.MSG_PEEK | sockets.MSG_DONTWAIT)
+    if packet.startswith(MORE):
         return None
-    message = connection.recv()
+    message = end.recv()
     assert isinstance(message, Depicted)
     return message
 

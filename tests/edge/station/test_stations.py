@@ -432,3 +432,15 @@ def test_a_source_that_ends_or_was_never_there_ends_its_own_station_alone(tmp_pa
     assert said["s0"]["accepted"] == 10
     assert said["s2"]["accepted"] == 0
     assert "s2: no such source: 'nowhere'" in err
+
+
+def test_after_a_short_turn_a_suspension_or_a_lost_child_needs_a_full_one_at_once(cell: tuple[Cell, Stub]) -> None:
+    line, child = cell
+    station = line.stations[0]
+    assert not station.needs_full_turn
+    child.is_running = False
+    assert station.needs_full_turn, "the child is to be started again"
+    child.is_running = True
+    station.suspension.begin("Ana", "cleaning")
+    assert station._suspended is not None, "before it is announced"
+    assert station.needs_full_turn

@@ -133,3 +133,13 @@ def test_an_end_within_a_long_message_is_an_end() -> None:
     theirs.close()
     with pytest.raises(EOFError):
         MessageSocket(ours).recv()
+
+
+def test_what_the_other_side_had_sent_arrives_although_it_went_with_messages_unread() -> None:
+    ours, theirs = pair()
+    theirs.send(Ended(3))
+    ours.send(Waiting())
+    theirs.close()
+    assert ours.receive_now() == Ended(3)
+    with pytest.raises(EOFError):
+        ours.recv()
