@@ -11,7 +11,7 @@ import urllib.request
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -444,3 +444,14 @@ def test_after_a_short_turn_a_suspension_or_a_lost_child_needs_a_full_one_at_onc
     station.suspension.begin("Ana", "cleaning")
     assert station._suspended is not None, "before it is announced"
     assert station.needs_full_turn
+
+
+def test_captures_are_left_waiting_only_where_none_of_the_parts_in_flight_waits_for_its_frame(
+    cell: tuple[Cell, Stub],
+) -> None:
+    acceptance = cell[0].stations[0].acceptance
+    for number in range(2):
+        acceptance._in_flight.begin(f"part {number}", time.monotonic_ns())
+    assert acceptance.has_enough, "both are judged before a further picture is needed"
+    acceptance.config = replace(acceptance.config, trigger="external")
+    assert not acceptance.has_enough, "a triggered part may wait for its frame"
