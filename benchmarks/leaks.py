@@ -222,9 +222,9 @@ def render(found: Sequence[Found]) -> str:
         paragraph(
             "The pairs that `edge-train` reports, those of them that it calls certain and refuses, and how many pairs "
             "of different parts it expects by chance, from the photographs of different parts within a split. The "
-            "limits are correlations, of the places where two photographs agree least. The magnetic tiles hold tiles "
-            "under several numbers in different splits: 14 pairs of numbers by eye, and one that follows from them. No "
-            "other folder is known to hold a copy."
+            "limits are correlations of detail, of the places where two photographs agree least; those of brightness "
+            "are apart. The magnetic tiles hold tiles under several numbers in different splits: 14 pairs of numbers "
+            "by eye, and one that follows from them. No other folder is known to hold a copy."
         ),
         table(
             ("data", "photographs", "pairs", "of parts", "certain", "by chance", "limit", "certain from", "seconds"),
@@ -244,9 +244,8 @@ def render(found: Sequence[Found]) -> str:
             + [("pairs with another part", *(f"{one.wrong} ({one.wrong_certain})" for one in found))],
         ),
         paragraph(
-            f"The originals are {', '.join(f'{one.originals} ({one.name})' for one in found)}. A copy that is "
-            "compressed or over-exposed until only the design of the product is left in it cannot be told from another "
-            "part, and is not found where parts are very similar."
+            f"The originals are {', '.join(f'{one.originals} ({one.name})' for one in found)}. Where parts "
+            "are very similar, not every copy is found that was cropped, or changed in several ways at once."
         ),
     ]
     return "\n".join(parts)

@@ -3,12 +3,16 @@
 Within a split, each photograph is compared with the most alike ones of other parts. The upper tail of these agreements
 falls about exponentially (the peaks-over-threshold method with a tail of the Gumbel type: S. Coles, An Introduction to
 Statistical Modeling of Extreme Values, 2001, chapter 4). It tells how many pairs of different parts in different splits
-agree more than any limit, and so the limit that a stated number of them exceeds.
+agree more than any limit, and so the limit that a stated number of them exceeds. Detail and brightness each have limits
+of their own; a pair is alike by either.
 
 Photographs of one part within a split, under several names or none, must not raise the limit. So parts that agree with
 another one as only copies do (`SURELY_SAME`) are left out. If many do, the set shows parts several times under names
 that do not tell, and fixed limits hold.
 """
+
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +20,13 @@ from pydantic import BaseModel, ConfigDict
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-FALSE_PAIRS = 1.0
-"""Expected number of pairs of different parts in different splits that are reported as alike."""
+from train.data.likeness.agreement import Agreement
 
-SURE = 0.01
-"""Expected number of such pairs that are called certain."""
+FALSE_PAIRS = 0.5
+"""Expected number of pairs of different parts in different splits that are reported as alike by one measure."""
+
+SURE = 0.005
+"""Expected number of such pairs that are called certain by one measure."""
 
 SEEN_PAIRS = 3.0
 """The limit is so high that no more of the pairs seen within splits exceed it, scaled to the number of those across if
@@ -51,9 +57,13 @@ LOWEST, HIGHEST = 0.6, 2.5
 LOWEST_CERTAIN, HIGHEST_CERTAIN = 1.3, 3.0
 """Bounds of both limits, whatever the tail says."""
 
+LOWEST_BRIGHTNESS, LOWEST_CERTAIN_BRIGHTNESS = 2.5, 3.5
+"""The same for brightness, which has no upper bounds: where parts are as bright as each other, it tells nothing."""
+
 
 class Limits(BaseModel):
-    """Agreements, on Fisher's z scale, from which two photographs are reported, and are certain to be the same.
+    """Agreements, on Fisher's z scale, from which two photographs are reported, and are certain to be the same: of
+    their detail, and of their brightness, which is None if it does not count, or in a record from before it did.
 
     `expected` is the number of reported pairs of different parts that chance explains; None if it is not known.
     """
@@ -63,6 +73,19 @@ class Limits(BaseModel):
     alike: float
     certain: float
     expected: float | None = None
+    alike_brightness: float | None = None
+    certain_brightness: float | None = None
+
+    def exceeded(self, agreement: Agreement) -> tuple[float, bool] | None:
+        """The agreement of the measure that is farther beyond its limit, and whether the two photographs are certain to
+        be the same; None if they are not alike.
+        """
+        found = [(agreement.detail - self.alike, agreement.detail, agreement.detail >= self.certain)]
+        if self.alike_brightness is not None and self.certain_brightness is not None:
+            beyond = agreement.brightness - self.alike_brightness
+            found.append((beyond, agreement.brightness, agreement.brightness >= self.certain_brightness))
+        beyond, value, _ = max(found)
+        return (value, any(is_certain for _, _, is_certain in found)) if beyond >= 0 else None
 
     @property
     def chance(self) -> str:
@@ -74,46 +97,99 @@ class Limits(BaseModel):
 
 
 def limits_of(
-    parts: npt.NDArray[np.int64], splits: npt.NDArray[np.int64], agreements: npt.NDArray[np.float64], ratio: float
+    parts: npt.NDArray[np.int64],
+    splits: npt.NDArray[np.int64],
+    agreements: npt.NDArray[np.float64],
+    ratio: float,
 ) -> Limits:
     """The limits from pairs of photographs of one split and different parts.
 
-    `parts` int64 [M, 2] are the parts of a pair, `splits` [M] its split, `agreements` [M] how well it agrees. Of
-    photographs of the same two parts the pair that agrees most counts. `ratio` is that of the number of all pairs in
-    different splits to all pairs of different parts within one.
+    `parts` int64 [M, 2] are the parts of a pair, `splits` [M] its split, `agreements` float64 [M, 2] how well its
+    detail and its brightness agree. Of photographs of the same two parts the pair that agrees most counts. `ratio` is
+    that of the number of all pairs in different splits to all pairs of different parts within one.
     """
+    parts = np.sort(parts, axis=1)
+    detail, brightness = (_most(parts, splits, values) for values in agreements.T)
+    same = detail.agreements >= SURELY_SAME
+    copied = np.concatenate(
+        [
+            np.empty(0, np.int64),
+            *(
+                _copied(detail.parts[detail.splits == split], detail.parts[same & (detail.splits == split)])
+                for split in np.unique(detail.splits)
+            ),
+        ]
+    )
+    fine, bright = (_tail(one, copied, ratio) for one in (detail, brightness))
+    if len(copied) > MANY * len(np.unique(parts)) or fine is None or bright is None:
+        return Limits(alike=UNKNOWN, certain=SURELY_SAME)
+    alike = float(np.clip(fine.alike, LOWEST, HIGHEST))
+    certain = float(np.clip(fine.certain, max(alike, LOWEST_CERTAIN), HIGHEST_CERTAIN))
+    alike_brightness = max(bright.alike, LOWEST_BRIGHTNESS)
+    return Limits(
+        alike=alike,
+        certain=certain,
+        expected=fine.expected(alike) + bright.expected(alike_brightness),
+        alike_brightness=alike_brightness,
+        certain_brightness=max(bright.certain, alike_brightness, LOWEST_CERTAIN_BRIGHTNESS),
+    )
+
+
+class _Pairs(NamedTuple):
+    """One pair of photographs for each two parts: the parts [K, 2], their split [K] and their agreement [K]."""
+
+    parts: npt.NDArray[np.int64]
+    splits: npt.NDArray[np.int64]
+    agreements: npt.NDArray[np.float64]
+
+
+def _most(parts: npt.NDArray[np.int64], splits: npt.NDArray[np.int64], agreements: npt.NDArray[np.float64]) -> _Pairs:
+    """Of photographs of the same two parts the pair that agrees most."""
     order = np.argsort(-agreements, kind="stable")
-    parts, splits, agreements = np.sort(parts[order], axis=1), splits[order], agreements[order]
-    if len(parts):
-        parts, first = np.unique(parts, axis=0, return_index=True)
-        splits, agreements = splits[first], agreements[first]
-    same = agreements >= SURELY_SAME
-    copied = [_copied(parts[splits == split], parts[same & (splits == split)]) for split in np.unique(splits)]
-    return _limits(parts, agreements, np.concatenate([*copied, np.empty(0, np.int64)]), ratio)
+    if not len(order):
+        return _Pairs(parts, splits, agreements)
+    parts, first = np.unique(parts[order], axis=0, return_index=True)
+    return _Pairs(parts, splits[order][first], agreements[order][first])
 
 
-def _limits(
-    parts: npt.NDArray[np.int64], agreements: npt.NDArray[np.float64], copied: npt.NDArray[np.int64], ratio: float
-) -> Limits:
-    """The limits from one pair of photographs for each two parts, but for parts that are `copied`."""
-    count = len(np.unique(parts))
-    if len(copied) > MANY * count:
-        return Limits(alike=UNKNOWN, certain=SURELY_SAME)
-    tail = max(FEWEST, round(TAIL * count))
-    highest = np.sort(agreements[~np.isin(parts, copied).any(axis=1)])[::-1]
-    if len(highest) <= tail or not ratio:
-        return Limits(alike=UNKNOWN, certain=SURELY_SAME)
-    begin = float(highest[tail])
-    scale = max(float(np.mean(highest[:tail] - begin)), SHORTEST_TAIL)
+@dataclass(frozen=True)
+class _Tail:
+    """The upper tail of the agreements of different parts: those above `begin`, `count` of them, falling by e for each
+    `scale`. `highest` are all agreements in falling order.
+    """
 
-    def exceeded_by(pairs: float) -> float:
-        return begin + scale * float(np.log(max(1.0, tail * max(1.0, ratio) / pairs)))
+    highest: npt.NDArray[np.float64]
+    begin: float
+    scale: float
+    count: int
+    ratio: float
 
-    seen = float(highest[min(tail, int(SEEN_PAIRS / max(1.0, ratio)))])
-    alike = float(np.clip(max(seen, exceeded_by(FALSE_PAIRS)), LOWEST, HIGHEST))
-    certain = float(np.clip(exceeded_by(SURE), max(alike, LOWEST_CERTAIN), HIGHEST_CERTAIN))
-    above = max(tail * float(np.exp(min(0.0, (begin - alike) / scale))), float((highest > alike).sum()))
-    return Limits(alike=alike, certain=certain, expected=ratio * above)
+    @property
+    def alike(self) -> float:
+        seen = float(self.highest[min(self.count, int(SEEN_PAIRS / max(1.0, self.ratio)))])
+        return max(seen, self._exceeded_by(FALSE_PAIRS))
+
+    @property
+    def certain(self) -> float:
+        return self._exceeded_by(SURE)
+
+    def _exceeded_by(self, pairs: float) -> float:
+        return self.begin + self.scale * float(np.log(max(1.0, self.count * max(1.0, self.ratio) / pairs)))
+
+    def expected(self, limit: float) -> float:
+        """The number of pairs in different splits that exceed the limit by chance."""
+        above = self.count * float(np.exp(min(0.0, (self.begin - limit) / self.scale)))
+        return self.ratio * max(above, float((self.highest > limit).sum()))
+
+
+def _tail(pairs: _Pairs, copied: npt.NDArray[np.int64], ratio: float) -> _Tail | None:
+    """The tail of the pairs but for parts that are `copied`; None if there are too few."""
+    count = max(FEWEST, round(TAIL * len(np.unique(pairs.parts))))
+    highest = np.sort(pairs.agreements[~np.isin(pairs.parts, copied).any(axis=1)])[::-1]
+    if len(highest) <= count or not ratio:
+        return None
+    begin = float(highest[count])
+    return _Tail(highest, begin, max(float(np.mean(highest[:count] - begin)), SHORTEST_TAIL), count, ratio)
 
 
 def _copied(pairs: npt.NDArray[np.int64], same: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

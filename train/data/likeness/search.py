@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.terminal.progress import SILENT, Advance, Stage
-from train.data.likeness.agreement import agreement
+from train.data.likeness.agreement import Agreement, agreement
 from train.data.likeness.limits import Limits, as_correlation, limits_of
 from train.data.likeness.registration import OVERLAP, Registration, Warp, mirrored, overlap
 from train.data.likeness.spectra import Candidate, Choices, candidates, spectra
@@ -20,6 +20,8 @@ APART, STRANGERS, TOGETHER = 8, 4, 2
 CLOSE = 0.6
 """Correlation of refined pictures below which the agreement of two photographs is taken as 0; the lowest of a copy that
 was planted among training photographs is 0.72."""
+
+UNRELATED = Agreement(0.0, 0.0)
 
 PLACED, LIKE = 1, 2
 """Candidates of each kind that are refined for a photograph: the best ones by correlation, and by spectra."""
@@ -38,7 +40,7 @@ class Compared(NamedTuple):
     """A pair whose agreement was measured."""
 
     pair: Candidate
-    agreement: float
+    agreement: Agreement
 
 
 def near_duplicates(
@@ -67,9 +69,8 @@ def near_duplicates(
     alike = {pair: Alike(*pair, 1.0, True) for pair in equal}
     for pair, value in compared:
         first, second = sorted(pair[:2])
-        if value >= limits.alike:
-            is_certain = value >= limits.certain
-            alike.setdefault((first, second), Alike(first, second, as_correlation(value), is_certain))
+        if (exceeded := limits.exceeded(value)) is not None:
+            alike.setdefault((first, second), Alike(first, second, as_correlation(exceeded[0]), exceeded[1]))
     return sorted(alike.values(), key=lambda one: (-one.correlation, one)), limits
 
 
@@ -130,7 +131,7 @@ def _compared(
         refined[pair] = register.refined(pair, placed[pair])
         advance(len(thumbnails) / len(chosen) / 4)
     close = {pair: correlation for pair, (correlation, _) in refined.items() if correlation >= CLOSE}
-    compared = [Compared(pair, 0.0) for pair in refined.keys() - close.keys()]
+    compared = [Compared(pair, UNRELATED) for pair in refined.keys() - close.keys()]
     chosen = _best(close, close, kinds, 1)
     for pair in chosen:
         warp = register.finished(pair, refined[pair][1])
@@ -162,5 +163,5 @@ def _limits(compared: Sequence[Compared], kinds: _Kinds) -> Limits:
     """The limits from the pairs of different parts within a split."""
     strangers = [one for one in compared if kinds(one.pair) == "strangers"]
     pairs = np.array([one.pair[:2] for one in strangers], np.int64).reshape(-1, 2)
-    agreements = np.array([one.agreement for one in strangers], np.float64)
+    agreements = np.array([one.agreement for one in strangers], np.float64).reshape(-1, 2)
     return limits_of(kinds.parts[pairs], kinds.splits[pairs[:, 0]], agreements, kinds.ratio())
