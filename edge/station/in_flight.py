@@ -93,31 +93,43 @@ class PartsInFlight:
                     part.finding = Finding(reason=Reason.BACKEND, detail=part.inspection.scoring.cause)
 
     def submit(self) -> bool:
-        """Submit the oldest waiting part to the runtime; returns whether there was one. A live frame is submitted when
-        the previous one is done, a stored one ahead of that.
+        """Submit a waiting part to the runtime; returns whether there was one. One part is submitted while the runtime
+        is busy with the part before, so that it continues without waiting for this process.
+
+        It is the oldest part that can have its result in time. If none can, the youngest is tried when the runtime is
+        idle: how long an inference takes is an estimate.
         """
+        hopeless = None
         for part in self.parts.values():
-            c = part.capture
-            if part.finding is None and not part.is_submitted and c is not None:
-                assert c.slot is not None
+            if part.finding is None and not part.is_submitted and part.capture is not None:
                 scoring = part.inspection.scoring
                 if not scoring.is_up:
                     continue  # a later part may have another model, after a changeover
                 is_idle = scoring.is_idle
                 if not (is_idle or scoring.takes_ahead):
                     return False
-                if not is_idle and part.deadline_ns != NEVER:
-                    return False
-                if is_idle and part.deadline_ns == NEVER:
-                    self._start_clock(part, time.monotonic_ns())
-                part.is_submitted, self._slots_inferring[part.seq] = True, c.slot
-                self._intake.hold(c.slot)
-                memory = self._intake.memory(c.slot)
-                keeps_map = self._records is not None
-                maps = keeps_map and self._previews.are_due, keeps_map
-                scoring.submit(part.seq, memory, c.height, c.width, part.deadline_ns, c.frames, *maps)
-                return True
-        return False
+                needed_ns = scoring.usual_ns * (1 if is_idle else 2)
+                if part.deadline_ns - time.monotonic_ns() >= needed_ns:
+                    self._submit(part)
+                    return True
+                hopeless = part if is_idle else None
+        if hopeless is None:
+            return False
+        self._submit(hopeless)
+        return True
+
+    def _submit(self, part: Part) -> None:
+        c, scoring = part.capture, part.inspection.scoring
+        assert c is not None
+        assert c.slot is not None
+        if scoring.is_idle and part.deadline_ns == NEVER:
+            self._start_clock(part, time.monotonic_ns())
+        part.is_submitted, self._slots_inferring[part.seq] = True, c.slot
+        self._intake.hold(c.slot)
+        memory = self._intake.memory(c.slot)
+        keeps_map = self._records is not None
+        maps = keeps_map and self._previews.are_due, keeps_map
+        scoring.submit(part.seq, memory, c.height, c.width, part.deadline_ns, c.frames, *maps)
 
     def move(self, before: "Inspection", to: "Inspection") -> None:
         """Let stored pictures that no model has started be judged by another inspection: they were waiting, and their

@@ -12,6 +12,9 @@ from edge.station.inference.process import MOST_FAULTS, Model
 from edge.station.process.child import Child
 from edge.station.process.messages import Configure, Infer, Inferred, Loaded
 
+RECENT = 8
+"""Inferences whose median time is taken for what the next one takes."""
+
 OTHERS_PATIENCE_MS = 100
 """A model that exceeds all its deadlines, of all stations, by this much is considered unresponsive."""
 
@@ -35,6 +38,7 @@ class Scoring:
         self.measured: deque[Measured | Unmeasured] = deque()  # not yet counted by the station
         self.summed: deque[Summed] = deque()  # not yet counted by the station
         self.faults = 0  # consecutive
+        self._took_ns: deque[int] = deque(maxlen=RECENT)
         self._most_faults = MOST_FAULTS
         self._regions, self._aggregate = config.regions, config.presence.aggregate
         self._number = model.seat(self)
@@ -57,6 +61,11 @@ class Scoring:
     def is_idle(self) -> bool:
         """True if a frame can be submitted now."""
         return self.is_up and not self._deadlines_ns and self.model.has_room
+
+    @property
+    def usual_ns(self) -> int:
+        """Nanoseconds that an inference takes, the median of the last ones; 0 before the first."""
+        return sorted(self._took_ns)[len(self._took_ns) // 2] if self._took_ns else 0
 
     @property
     def has_pending(self) -> bool:
@@ -165,6 +174,8 @@ class Scoring:
     def take(self, result: Inferred) -> bool:
         """Record a result. True if the child has failed on too many frames in a row."""
         self.results.append(result)
+        if result.fault is None:
+            self._took_ns.append(result.end_ns - result.start_ns)
         if result.measured is not None:
             self.measured.append(result.measured)
         if result.summed is not None:

@@ -15,6 +15,7 @@ from support.line import free_endpoint, station_config
 from edge.channel.control_messages import Trigger
 from edge.channel.publisher import Publisher
 from edge.station.in_flight import MOST_IN_FLIGHT
+from edge.station.inference.seat import RECENT, Scoring
 from edge.station.process.messages import Captured, Inferred, Loaded, Located, NamedKind, Opened
 from edge.station.supervisor import Station
 from edge.verdict import Fault, Outcome, Reason, State, Verdict
@@ -242,7 +243,8 @@ def test_whatever_happens_each_accepted_part_has_one_verdict_in_order(station: B
                 station.answer(math.nan, fault="the inference process died")
         station.books.ledger()  # raises if it does not balance
     station.let_budgets_pass()
-    station.answer(threshold - 1)
+    for _ in range(2):  # one part in inference, one ahead
+        station.answer(threshold - 1)
     said = station.said[begun:]
     assert [v.seq for v in station.said] == list(range(1, len(station.said) + 1))
     assert len(said) == sum(event in ("show", "fault") for event in events)
@@ -296,10 +298,68 @@ def test_a_picture_that_the_model_had_not_begun_with_when_it_was_lost_is_judged_
     assert not stored.held.total(), "every slot is given back"
 
 
-def test_a_live_frame_does_not_go_ahead(station: Bare) -> None:
+def test_one_live_frame_goes_ahead_and_keeps_its_own_clock(station: Bare) -> None:
+    for _ in range(3):
+        station.show()
+    assert [part.is_submitted for part in station.in_flight.parts.values()] == [True, True, False]
+    deadlines = [part.deadline_ns for part in station.in_flight.parts.values()]
+    station.answer(-1e9)
+    assert [part.is_submitted for part in station.in_flight.parts.values()] == [True, True]
+    assert [part.deadline_ns for part in station.in_flight.parts.values()] == deadlines[1:]
+    time.sleep(BUDGET_MS / 1e3)
+    station.turn()
+    assert [v.reason for v in station.said] == [Reason.CLEAR, Reason.LATE, Reason.LATE]
+    station.answer(-1e9)
+    station.answer(-1e9)
+    assert station.books.late_results == 2
+    assert not station.held.total(), "every slot is given back"
+
+
+def test_a_live_frame_that_the_lost_model_had_not_begun_with_is_judged_by_the_next_one(station: Bare) -> None:
     station.show()
     station.show()
-    assert [part.is_submitted for part in station.in_flight.parts.values()] == [True, False]
+    station.scoring.model._lose("the inference process died")
+    station.turn()
+    station.scoring.is_up = True
+    station.turn()
+    station.answer(-1e9)
+    assert [v.reason for v in station.said] == [Reason.BACKEND, Reason.CLEAR]
+    assert not station.held.total(), "every slot is given back"
+
+
+def test_a_part_that_would_be_late_makes_room_for_one_that_can_be_in_time(
+    station: Bare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scoring, "usual_ns", int(0.6 * BUDGET_MS * 1e6))
+    for _ in range(3):
+        station.show()
+    second, third = station.in_flight.parts[2], station.in_flight.parts[3]
+    assert not second.is_submitted, "behind the first it would be late"
+    second.deadline_ns -= int(0.7 * BUDGET_MS * 1e6)
+    station.answer(-1e9)
+    assert (second.is_submitted, third.is_submitted) == (False, True)
+    second.deadline_ns = 0
+    station.answer(-1e9)
+    assert [v.reason for v in station.said] == [Reason.CLEAR, Reason.LATE, Reason.CLEAR]
+    assert not station.held.total(), "every slot is given back"
+
+
+def test_if_no_part_can_be_in_time_the_youngest_is_tried_so_that_a_slow_moment_does_not_last(station: Bare) -> None:
+    station.show()
+    station.answer(-1e9)
+    station.scoring._took_ns.extend([int(3 * BUDGET_MS * 1e6)] * RECENT)
+    station.show()
+    assert station.in_flight.parts[2].is_submitted
+    station.show()
+    station.show()
+    for _ in range(RECENT):
+        station.answer(-1e9)
+        station.show()
+    assert station.scoring.usual_ns < BUDGET_MS * 1e6
+    assert [v.reason for v in station.said[:2]] == [Reason.CLEAR, Reason.CLEAR]
+    while station.scoring.has_pending:
+        station.answer(-1e9)
+    assert {v.reason for v in station.said} == {Reason.CLEAR}
 
 
 @pytest.fixture
