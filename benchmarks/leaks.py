@@ -222,12 +222,16 @@ def render(found: Sequence[Found]) -> str:
         paragraph(
             "The pairs that `edge-train` reports, those of them that it calls certain and refuses, and how many pairs "
             "of different parts it expects by chance, from the photographs of different parts within a split. The "
-            "limits are correlations of detail, of the places where two photographs agree least; those of brightness "
-            "are apart. The magnetic tiles hold tiles under several numbers in different splits: 14 pairs of numbers "
-            "by eye, and one that follows from them. No other folder is known to hold a copy."
+            "limits are the agreement of detail as a correlation, and that of brightness on Fisher's z scale, of the "
+            "places where two photographs agree least. The magnetic tiles hold tiles under several numbers in "
+            "different splits: 14 pairs of numbers by eye, and one that follows from them. No other folder is known "
+            "to hold a copy."
         ),
         table(
-            ("data", "photographs", "pairs", "of parts", "certain", "by chance", "limit", "certain from", "seconds"),
+            (
+                *("data", "photographs", "pairs", "of parts", "certain", "by chance"),
+                *("detail from", "certain from", "brightness from", "certain from", "seconds"),
+            ),
             [_as_it_is(one) for one in found],
         ),
         "## Copies found\n",
@@ -245,7 +249,7 @@ def render(found: Sequence[Found]) -> str:
         ),
         paragraph(
             f"The originals are {', '.join(f'{one.originals} ({one.name})' for one in found)}. Where parts "
-            "are very similar, not every copy is found that was cropped, or changed in several ways at once."
+            "are very similar, not every copy is found, least of all one that was cropped or changed in several ways."
         ),
     ]
     return "\n".join(parts)
@@ -264,6 +268,7 @@ def _as_it_is(one: Found) -> tuple[str, ...]:
         "-" if limits.expected is None else f"{limits.expected:.2g}",
         f"{np.tanh(limits.alike):.3f}",
         f"{np.tanh(limits.certain):.3f}",
+        *("-" if z is None else f"{z:.2f}" for z in (limits.alike_brightness, limits.certain_brightness)),
         f"{one.seconds:.0f}",
     )
 

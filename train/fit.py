@@ -34,6 +34,7 @@ from edge.photographs.photograph import known_parts
 from edge.pictures.contract import PictureContract
 from edge.terminal.progress import SILENT, Progress, Stage, counted_by
 from edge.text import counted
+from train.allocator import keep_large_blocks
 from train.data.leaks import find_leaks, settle_leaks
 from train.data.photographs import Photograph, Survey, survey
 from train.data.rendered import Rendered, Shares, Shuffled, in_order
@@ -102,6 +103,7 @@ def fit(
     something cannot work.
     """
     began, is_first = time.monotonic(), devices.rank == 0
+    keep_large_blocks()
     if is_first:
         check_out(out, resume)
     else:

@@ -78,6 +78,12 @@ class StoredChallenge:
             return ()
         return (f"no challenge for {late_s / 60:.0f} min: the model is never idle, or the station cannot judge",)
 
+    @property
+    def wants_model(self) -> bool:
+        """Whether it is overdue and waits for the model only: no part is submitted ahead meanwhile."""
+        is_ready = self._is_read and not self._is_flying and self._trouble is None
+        return is_ready and time.monotonic() - self._due > PATIENCE_S
+
     def serve(self, inspection: Inspection, shape: tuple[int, int] | None, is_quiet: bool) -> None:
         """Take the next step. `shape` (height, width) is that of all frames; `is_quiet` says that no part waits. A
         challenge that is overdue does not wait for that, but only for the model.
@@ -87,7 +93,7 @@ class StoredChallenge:
             return
         if not self._is_read:
             self._ask(shape)
-        elif not self._is_flying and inspection.scoring.is_idle:
+        elif not self._is_flying and (inspection.scoring.is_idle or inspection.scoring.takes_ahead):
             assert self._memory is not None
             self._is_flying, self._due = True, time.monotonic() + self._every_s
             deadline_ns = time.monotonic_ns() + int(inspection.config.budget_ms * 1e6)

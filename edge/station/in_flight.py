@@ -87,32 +87,33 @@ class PartsInFlight:
             if part.finding is None and now >= part.deadline_ns:
                 if part.capture is None:
                     part.finding = Finding(reason=Reason.CAMERA, detail="no frame came for the trigger")
-                elif part.is_submitted or part.inspection.scoring.is_up:
+                elif part.is_submitted:
                     part.finding = Finding(reason=Reason.LATE, detail="no result within the budget")
+                elif part.inspection.scoring.is_up:
+                    part.finding = Finding(reason=Reason.LATE, detail="the model had no time for it within the budget")
                 else:
                     part.finding = Finding(reason=Reason.BACKEND, detail=part.inspection.scoring.cause)
 
-    def submit(self) -> bool:
-        """Submit a waiting part to the runtime; returns whether there was one. One part is submitted while the runtime
-        is busy with the part before, so that it continues without waiting for this process.
+    def submit(self, may_go_ahead: bool = True) -> bool:
+        """Submit a waiting part to its model; returns whether there was one. With `may_go_ahead` one part may wait in
+        the inference process while that is busy with the part before, and need not wait for this process then.
 
-        It is the oldest part that can have its result in time. If none can, the youngest is tried when the runtime is
-        idle: how long an inference takes is an estimate.
+        The oldest part that can have its result in time is submitted. If none can, the youngest is tried as soon as the
+        model is idle: how long an inference takes is an estimate. Frames of other stations are not counted.
         """
-        hopeless = None
+        hopeless, now = None, time.monotonic_ns()
         for part in self.parts.values():
             if part.finding is None and not part.is_submitted and part.capture is not None:
                 scoring = part.inspection.scoring
                 if not scoring.is_up:
                     continue  # a later part may have another model, after a changeover
                 is_idle = scoring.is_idle
-                if not (is_idle or scoring.takes_ahead):
-                    return False
-                needed_ns = scoring.usual_ns * (1 if is_idle else 2)
-                if part.deadline_ns - time.monotonic_ns() >= needed_ns:
+                if not (is_idle or (may_go_ahead and scoring.takes_ahead)):
+                    break
+                if part.deadline_ns - now >= scoring.result_due_in_ns(now):
                     self._submit(part)
                     return True
-                hopeless = part if is_idle else None
+                hopeless = part if is_idle else hopeless
         if hopeless is None:
             return False
         self._submit(hopeless)

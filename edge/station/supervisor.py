@@ -283,7 +283,7 @@ class Station:
                 self.control_server.tell_exposed(part.name, part.seq, part.exposed_ns)
         self.books.dropped = self.acceptance.passed_over + self.intake.dropped
         self.in_flight.expire()
-        is_submitted = self.in_flight.submit()
+        is_submitted = self.in_flight.submit(self.stored_challenge is None or not self.stored_challenge.wants_model)
         if self.codes is not None:
             self.codes.offer()
         return is_submitted

@@ -57,8 +57,8 @@ class LeakFindings(BaseModel):
 class Pair:
     """Two photographs that look alike, the one of the earlier split first.
 
-    `correlation`, up to 1, is that of the places where they agree least. `is_certain` says that it is far beyond that
-    of different parts.
+    `correlation`, up to 1, is that of the places where they agree least, of detail or of brightness. `is_certain` says
+    that it is far beyond that of different parts.
     """
 
     first: Photograph
@@ -70,7 +70,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Leaks:
-    """All pairs of near-duplicates, highest correlation first: those `across` splits, and those `within` one.
+    """All pairs of near-duplicates, certain ones first, then by correlation: `across` splits, and `within` one.
 
     `limits` tells from which agreement on two photographs of this product are alike; None if nothing was compared.
     """

@@ -30,8 +30,8 @@ from edge.station.process.ring import Ring
 from edge.verdict import Fault, Reason
 
 SLOTS = {"every": 10, "latest": 6}
-"""Frames in the ring: one in inference, one being written, up to two lent to the archive, the rest waiting.
-With a code reader there are MOST_FRAMES more, with candidates one.
+"""Frames in the ring: one in inference and one ahead, one being written, up to two lent to the archive, the rest
+waiting. With a code reader there are MOST_FRAMES more, with candidates one.
 """
 
 STORED_SLOTS = 5

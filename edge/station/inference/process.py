@@ -43,8 +43,7 @@ FIRST_DEATHS = 3
 """After this many deaths before it was first ready, the inference process is given up."""
 
 AHEAD = 1
-"""Frames that may wait in the child's socket if several stations share it, so that it continues without a pause. Stored
-pictures of a single station are submitted ahead too."""
+"""Frames that may wait in the child's socket while it is busy, so that it continues without a pause."""
 
 MANY_PROOFS = 20
 """If stations share a model, one with a long budget may occupy it no longer than the shortest budget of all, or the
@@ -76,6 +75,7 @@ class Model:
         how = config.threads or cores(), config.spinning, config.keep_warm
         self._arguments = (config.bundle, digest, config.backend, *how)
         self._most_streams = config.streams
+        self._child_streams = 1  # of the process that runs, which keeps them when stations leave
         self._seats: dict[int, Scoring] = {}
         self._next_seat = 0
         self._flights: dict[tuple[int, int], _Flight] = {}  # by seat and seq, in order of submission
@@ -128,7 +128,8 @@ class Model:
     @property
     def takes_ahead(self) -> bool:
         """Whether a second frame of the only station can be submitted, so that the child continues without a pause."""
-        return not self.is_shared and len(self._flights) == 1 and _TEST not in self._flights
+        has_one = len(self._flights) == 1 and _TEST not in self._flights
+        return has_one and not self.is_shared and self._child_streams == 1
 
     @property
     def age_ms(self) -> float:
@@ -247,6 +248,7 @@ class Model:
         if any(seat.loading_s > LOADING_S for seat in self._seats.values()):
             self._lose(f"the inference process did not load the bundle within {LOADING_S:.0f} s")
         if self._seats and not self.child.is_running and self.child.due_in_s == 0:
+            self._child_streams = self.streams
             self.child.start()
             for seat in self._seats.values():
                 seat.send_configure()

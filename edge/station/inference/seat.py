@@ -13,7 +13,7 @@ from edge.station.process.child import Child
 from edge.station.process.messages import Configure, Infer, Inferred, Loaded
 
 RECENT = 8
-"""Inferences whose median time is taken for what the next one takes."""
+"""Inferences whose median time is expected of the next one."""
 
 OTHERS_PATIENCE_MS = 100
 """A model that exceeds all its deadlines, of all stations, by this much is considered unresponsive."""
@@ -39,6 +39,7 @@ class Scoring:
         self.summed: deque[Summed] = deque()  # not yet counted by the station
         self.faults = 0  # consecutive
         self._took_ns: deque[int] = deque(maxlen=RECENT)
+        self._began_ns = 0  # when the model began with the oldest pending frame
         self._most_faults = MOST_FAULTS
         self._regions, self._aggregate = config.regions, config.presence.aggregate
         self._number = model.seat(self)
@@ -59,13 +60,15 @@ class Scoring:
 
     @property
     def is_idle(self) -> bool:
-        """True if a frame can be submitted now."""
+        """True if a frame can be submitted that the model begins with at once, or after frames of other stations."""
         return self.is_up and not self._deadlines_ns and self.model.has_room
 
-    @property
-    def usual_ns(self) -> int:
-        """Nanoseconds that an inference takes, the median of the last ones; 0 before the first."""
-        return sorted(self._took_ns)[len(self._took_ns) // 2] if self._took_ns else 0
+    def result_due_in_ns(self, now_ns: int) -> int:
+        """Nanoseconds until the result of a frame that would be submitted now, as the last inferences of this station
+        took; 0 before the first one.
+        """
+        usual_ns = sorted(self._took_ns)[len(self._took_ns) // 2] if self._took_ns else 0
+        return usual_ns + (max(0, self._began_ns + usual_ns - now_ns) if self._deadlines_ns else 0)
 
     @property
     def has_pending(self) -> bool:
@@ -109,6 +112,8 @@ class Scoring:
         no part of the line is in no statistics.
         """
         assert self.is_idle or self.takes_ahead
+        if not self._deadlines_ns:
+            self._began_ns = time.monotonic_ns()
         self._deadlines_ns[seq] = deadline_ns
         order = Infer(seq, memory, height, width, self._number, frames, wants_map, keeps_map, is_part)
         self.model.submit(self._number, order, deadline_ns)
@@ -174,6 +179,7 @@ class Scoring:
     def take(self, result: Inferred) -> bool:
         """Record a result. True if the child has failed on too many frames in a row."""
         self.results.append(result)
+        self._began_ns = time.monotonic_ns()
         if result.fault is None:
             self._took_ns.append(result.end_ns - result.start_ns)
         if result.measured is not None:

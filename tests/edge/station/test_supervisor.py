@@ -16,6 +16,7 @@ from edge.channel.control_messages import Trigger
 from edge.channel.publisher import Publisher
 from edge.station.in_flight import MOST_IN_FLIGHT
 from edge.station.inference.seat import RECENT, Scoring
+from edge.station.inspection import Inspection
 from edge.station.process.messages import Captured, Inferred, Loaded, Located, NamedKind, Opened
 from edge.station.supervisor import Station
 from edge.verdict import Fault, Outcome, Reason, State, Verdict
@@ -330,7 +331,8 @@ def test_a_live_frame_that_the_lost_model_had_not_begun_with_is_judged_by_the_ne
 def test_a_part_that_would_be_late_makes_room_for_one_that_can_be_in_time(
     station: Bare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Scoring, "usual_ns", int(0.6 * BUDGET_MS * 1e6))
+    usual_ns = int(0.6 * BUDGET_MS * 1e6)
+    monkeypatch.setattr(Scoring, "result_due_in_ns", lambda scoring, now: usual_ns * (1 + bool(scoring._deadlines_ns)))
     for _ in range(3):
         station.show()
     second, third = station.in_flight.parts[2], station.in_flight.parts[3]
@@ -352,14 +354,29 @@ def test_if_no_part_can_be_in_time_the_youngest_is_tried_so_that_a_slow_moment_d
     assert station.in_flight.parts[2].is_submitted
     station.show()
     station.show()
-    for _ in range(RECENT):
-        station.answer(-1e9)
-        station.show()
-    assert station.scoring.usual_ns < BUDGET_MS * 1e6
-    assert [v.reason for v in station.said[:2]] == [Reason.CLEAR, Reason.CLEAR]
-    while station.scoring.has_pending:
-        station.answer(-1e9)
-    assert {v.reason for v in station.said} == {Reason.CLEAR}
+    station.answer(-1e9)
+    assert [station.in_flight.parts[seq].is_submitted for seq in (3, 4)] == [False, True]
+    station.scoring._took_ns.extend([0] * RECENT)  # shorter ones meanwhile
+    station.answer(-1e9)
+    assert station.in_flight.parts[3].is_submitted
+    station.answer(-1e9)
+    assert len(station.said) == 4
+    assert not station.held.total(), "every slot is given back"
+
+
+def test_of_two_models_the_idle_one_tries_a_part_that_may_be_late_while_the_other_is_busy(station: Bare) -> None:
+    station.show()
+    station.show()
+    station.show()  # in inference, ahead, waiting
+    waiting = station.in_flight.parts[3]
+    waiting.inspection = Inspection(station.config, station.bundle, {}, lambda *_, **__: None)
+    scoring = waiting.inspection.scoring
+    scoring.load(Loaded("openvino", 0.0))
+    scoring._took_ns.extend([int(3 * BUDGET_MS * 1e6)] * RECENT)
+    scoring.child.send = lambda message: None  # type: ignore[method-assign]
+    station.show()  # for the first model, which is busy
+    assert waiting.is_submitted
+    assert not station.in_flight.parts[4].is_submitted
 
 
 @pytest.fixture

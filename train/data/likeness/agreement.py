@@ -39,7 +39,7 @@ CLIPPED = 0.3
 """If less than this share of the common field is neither black nor white in both pictures, it tells less."""
 
 DOUBTFUL = 1.25
-"""And then the agreement is at most this, which is never called certain."""
+"""And then the agreement of detail is at most this, which is never called certain, and that of brightness is 0."""
 
 DARKEST, BRIGHTEST = 1, 254
 MOST = 0.9995
@@ -49,13 +49,13 @@ SMOOTH = 2.0
 
 MOST_BRIGHTNESS = 0.999999
 FEWEST_PIXELS = 200
-FLAT = 0.1
-"""Added to the standard deviation of brightness, in grey levels: differences far below a level mean nothing."""
+PLAIN = 1.0
+"""Standard deviation of brightness, in grey levels, below which a picture is plain."""
 
 
 class Agreement(NamedTuple):
     """How well two pictures agree, on Fisher's z scale: in their `detail`, 0 for unrelated ones and about 4 for the
-    same picture, and in their `brightness`, about 5 for the same picture.
+    same picture, and in their `brightness`, 3 to 7 for the same picture.
     """
 
     detail: float
@@ -66,14 +66,18 @@ def agreement(first: Grey, second: Grey, warp: Warp) -> Agreement:
     """The agreement of two pictures, of which `warp` lays the second over the first."""
     field = covered(np.ones(second.shape, np.uint8), warp, first.shape)
     usable = field & _unclipped(first) & covered(_unclipped(second), warp, first.shape)
-    return Agreement(_detail(first, second, warp, field, usable), _brightness(first, second, warp, usable))
+    share = float(usable.sum() / max(1, field.sum()))
+    detail = _detail(first, second, warp, field, usable)
+    if share < CLIPPED:
+        return Agreement(min(DOUBTFUL, detail * share / CLIPPED), 0.0)
+    return Agreement(detail, _brightness(first, second, warp, usable))
 
 
 def _brightness(first: Grey, second: Grey, warp: Warp, usable: Grey) -> float:
     """The agreement of the blurred pictures, each brought to mean 0 and deviation 1; a high quantile of the squared
-    difference over the squares counts.
+    difference over the squares counts. 0 if one of them is plain.
     """
-    mask = usable.astype(np.float32)
+    mask = _shrunk(usable, 1).astype(np.float32)  # at an edge of the second one, pixels are mixed with black
 
     def blurred(plane: Plane) -> Plane:
         how = cv2.BORDER_CONSTANT
@@ -85,6 +89,8 @@ def _brightness(first: Grey, second: Grey, warp: Warp, usable: Grey) -> float:
         return 0.0
     there = warped(second.astype(np.float32), warp, first.shape)
     one, other = (blurred(plane)[inside] / weight[inside] for plane in (first.astype(np.float32), there))
+    if min(one.std(), other.std()) < PLAIN:
+        return 0.0
     squares = np.zeros_like(mask)
     squares[inside] = (_standardised(one) - _standardised(other)) ** 2
     side = _side(first)
@@ -97,7 +103,7 @@ def _brightness(first: Grey, second: Grey, warp: Warp, usable: Grey) -> float:
 
 
 def _standardised(values: Plane) -> Plane:
-    return np.asarray((values - values.mean()) / (values.std() + FLAT), np.float32)
+    return np.asarray((values - values.mean()) / values.std(), np.float32)
 
 
 def _detail(first: Grey, second: Grey, warp: Warp, field: Grey, usable: Grey) -> float:
@@ -107,8 +113,7 @@ def _detail(first: Grey, second: Grey, warp: Warp, field: Grey, usable: Grey) ->
         inside = _shrunk(usable, margin // 2, 1) & _shrunk(field, margin)
         one, other = _band(first, deviation), warped(_band(second, deviation), warp, first.shape)
         total += weight * float(np.arctanh(np.clip(_lowest(one, other, inside), -MOST, MOST)))
-    share = float(usable.sum() / max(1, field.sum()))
-    return total if share >= CLIPPED else min(DOUBTFUL, total * share / CLIPPED)
+    return total
 
 
 def _lowest(first: Plane, second: Plane, inside: Grey) -> float:

@@ -6,9 +6,10 @@ Statistical Modeling of Extreme Values, 2001, chapter 4). It tells how many pair
 agree more than any limit, and so the limit that a stated number of them exceeds. Detail and brightness each have limits
 of their own; a pair is alike by either.
 
-Photographs of one part within a split, under several names or none, must not raise the limit. So parts that agree with
-another one as only copies do (`SURELY_SAME`) are left out. If many do, the set shows parts several times under names
-that do not tell, and fixed limits hold.
+Photographs of one part within a split, under several names or none, must not raise the limit. So parts whose detail
+agrees with that of another one as only copies do (`SURELY_SAME`) are left out. If many do, the set shows parts several
+times under names that do not tell, and fixed limits hold. Of brightness no such value is known: copies that agree in
+brightness only raise its limit.
 """
 
 from dataclasses import dataclass
@@ -58,14 +59,17 @@ LOWEST_CERTAIN, HIGHEST_CERTAIN = 1.3, 3.0
 """Bounds of both limits, whatever the tail says."""
 
 LOWEST_BRIGHTNESS, LOWEST_CERTAIN_BRIGHTNESS = 2.5, 3.5
-"""The same for brightness, which has no upper bounds: where parts are as bright as each other, it tells nothing."""
+"""Lower bounds of both limits of brightness. They have no upper ones: of some products all parts are equally bright at
+every place, so that no agreement of brightness tells anything."""
 
 
 class Limits(BaseModel):
     """Agreements, on Fisher's z scale, from which two photographs are reported, and are certain to be the same: of
-    their detail, and of their brightness, which is None if it does not count, or in a record from before it did.
+    their detail, and of their brightness.
 
-    `expected` is the number of reported pairs of different parts that chance explains; None if it is not known.
+    The limits of brightness are None if only detail counts: if there are too few photographs for a tail, names of parts
+    are not believed, or the record is from before brightness was compared. `expected` is the number of reported pairs
+    of different parts that chance explains; None if it is not known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,15 +81,15 @@ class Limits(BaseModel):
     certain_brightness: float | None = None
 
     def exceeded(self, agreement: Agreement) -> tuple[float, bool] | None:
-        """The agreement of the measure that is farther beyond its limit, and whether the two photographs are certain to
-        be the same; None if they are not alike.
+        """The agreement of the measure that tells more, and whether by it the two photographs are certain to be the
+        same; None if they are not alike.
         """
-        found = [(agreement.detail - self.alike, agreement.detail, agreement.detail >= self.certain)]
+        found = [(agreement.detail >= self.certain, agreement.detail - self.alike, agreement.detail)]
         if self.alike_brightness is not None and self.certain_brightness is not None:
-            beyond = agreement.brightness - self.alike_brightness
-            found.append((beyond, agreement.brightness, agreement.brightness >= self.certain_brightness))
-        beyond, value, _ = max(found)
-        return (value, any(is_certain for _, _, is_certain in found)) if beyond >= 0 else None
+            value = agreement.brightness
+            found.append((value >= self.certain_brightness, value - self.alike_brightness, value))
+        is_certain, beyond, value = max(found)
+        return (value, is_certain) if beyond >= 0 else None
 
     @property
     def chance(self) -> str:

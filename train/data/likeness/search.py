@@ -28,7 +28,9 @@ PLACED, LIKE = 1, 2
 
 
 class Alike(NamedTuple):
-    """Two photographs, by their index, `first` < `second`, their correlation where they agree least, and certainty."""
+    """Two photographs, by their index, `first` < `second`, their correlation where they agree least, of detail or of
+    brightness, and whether they are certain to be the same.
+    """
 
     first: int
     second: int
@@ -49,7 +51,7 @@ def near_duplicates(
     parts: Sequence[str | None] | None = None,
     stage: Stage = SILENT.begin,
 ) -> tuple[list[Alike], Limits]:
-    """The pairs of photographs that show the same thing, highest correlation first, and the limits that were applied.
+    """The pairs of photographs that show the same thing, certain ones first, then by correlation, and the limits.
 
     `splits` and `parts` name the split and the part of each photograph; a photograph of no named part is taken for the
     only one of its part. Photographs that are equal to the pixel are always a pair, even if they are plain; of many
@@ -71,7 +73,7 @@ def near_duplicates(
         first, second = sorted(pair[:2])
         if (exceeded := limits.exceeded(value)) is not None:
             alike.setdefault((first, second), Alike(first, second, as_correlation(exceeded[0]), exceeded[1]))
-    return sorted(alike.values(), key=lambda one: (-one.correlation, one)), limits
+    return sorted(alike.values(), key=lambda one: (not one.is_certain, -one.correlation, one)), limits
 
 
 class _Kinds:
