@@ -282,9 +282,11 @@ def from_run(
     separates good from bad.
     """
     from export.source import parse_threshold, trained
+    from train.allocator import keep_large_blocks
     from train.report.verdict import blindness
     from train.run import load_run
 
+    keep_large_blocks()
     choice = parse_threshold(threshold) if threshold else None
     loaded = load_run(run, data, network)
     subject = trained(loaded, stage)
