@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -362,6 +363,35 @@ def test_if_no_part_can_be_in_time_the_youngest_is_tried_so_that_a_slow_moment_d
     station.answer(-1e9)
     assert len(station.said) == 4
     assert not station.held.total(), "every slot is given back"
+
+
+def test_no_part_goes_ahead_of_a_challenge_that_is_due(station: Bare) -> None:
+    station.stored_challenge = SimpleNamespace(wants_model=True)  # type: ignore[assignment]
+    station.show()
+    station.show()
+    assert [part.is_submitted for part in station.in_flight.parts.values()] == [True, False]
+    assert station.scoring.takes_ahead, "the challenge can"
+    station.stored_challenge.wants_model = False  # type: ignore[union-attr,misc]
+    station.turn()
+    assert [part.is_submitted for part in station.in_flight.parts.values()] == [True, True]
+
+
+def test_no_part_goes_ahead_in_a_process_that_scores_several_at_once(station: Bare) -> None:
+    station.scoring.model._child_streams = 2  # started when another station shared it
+    station.show()
+    station.show()
+    assert [part.is_submitted for part in station.in_flight.parts.values()] == [True, False]
+
+
+def test_what_is_left_of_the_running_inference_counts_and_not_the_whole_of_it(station: Bare) -> None:
+    scoring, usual_ns = station.scoring, 20_000_000
+    assert scoring.result_due_in_ns(0) == 0
+    scoring._took_ns.extend([usual_ns] * RECENT)
+    assert scoring.result_due_in_ns(time.monotonic_ns()) == usual_ns
+    station.show()
+    began_ns = scoring._began_ns
+    assert scoring.result_due_in_ns(began_ns + usual_ns // 4) == usual_ns * 7 // 4
+    assert scoring.result_due_in_ns(began_ns + 2 * usual_ns) == usual_ns
 
 
 def test_of_two_models_the_idle_one_tries_a_part_that_may_be_late_while_the_other_is_busy(station: Bare) -> None:
